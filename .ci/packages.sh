@@ -1,0 +1,67 @@
+# packages.sh - sourced by demo.sh and test.sh: says what is missing on a Debian machine, and installs it.
+
+# Each row: Debian package | a program that makes it unnecessary ("" = ask dpkg)
+calmoe_build_packages='gcc|gcc
+libc6-dev|
+cmake|cmake
+ninja-build|ninja
+pkg-config|pkg-config
+libhwloc-dev|
+libpcre2-dev|
+libjansson-dev|'
+calmoe_test_packages='g++|g++
+binutils|nm
+libcmocka-dev|'
+calmoe_full_packages='clang-14|clang-14
+libomp-14-dev|
+libclang-rt-14-dev|
+llvm-14|llvm-symbolizer-14'
+
+# missing_packages ROWS: the names of those that are not there, in one line
+missing_packages()
+{
+    echo "$1" | while IFS='|' read -r package program; do
+        if [ -n "$program" ] && command -v "$program" > /dev/null; then continue; fi
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null)" = installed ] ||
+            printf '%s ' "$package"
+    done
+}
+
+# need_packages ROWS: installs what is missing; needs no network when nothing is. Fails with a sentence.
+need_packages()
+{
+    command -v dpkg-query > /dev/null || return 0 # not Debian: CMake will say what it lacks
+    packages=$(missing_packages "$1")
+    [ -n "$packages" ] || return 0
+    if [ "$(id -u)" = 0 ]; then
+        as_root=
+    elif command -v sudo > /dev/null && { [ -t 0 ] || sudo -n true 2> /dev/null; }; then
+        as_root=sudo
+    else
+        echo "Missing packages. Please install them as root, then try again:" >&2
+        echo "    apt-get install $packages" >&2
+        return 1
+    fi
+    echo "== installing: $packages" >&2
+    # shellcheck disable=SC2086 # package names are words
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q > /dev/null &&
+        $as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -q -y --no-install-recommends $packages > /dev/null || {
+        echo "apt-get could not install: $packages" >&2
+        return 1
+    }
+}
+
+# configure PRESET [ARG...]: cmake with this preset, with ninja on a first time where there is ninja
+configure()
+{
+    preset=$1
+    shift
+    generator=
+    [ -f "build/$preset/CMakeCache.txt" ] || ! command -v ninja > /dev/null || generator='-G Ninja'
+    # shellcheck disable=SC2086
+    cmake --preset "$preset" $generator "$@" > "build/$preset.log" 2>&1 || {
+        cat "build/$preset.log" >&2
+        return 1
+    }
+}

@@ -1,0 +1,106 @@
+/* status.c - names of the status codes, and how a sentence gets into a context or to its log.
+ *
+ * A sentence may quote names out of a hostile file, so whatever could upset a terminal or a log is
+ * replaced here, once, and no caller has to think of it. */
+#include "base/status.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const char *text;
+} codes[] = {
+#define STATUS_ROW(name, text) [CALMOE_##name] = {#name, text},
+    CALMOE_STATUS_LIST(STATUS_ROW)
+#undef STATUS_ROW
+};
+
+enum { N_CODES = sizeof codes / sizeof codes[0] };
+
+const char *calmoe_status_name(calmoe_status status)
+{
+    return (unsigned)status < N_CODES ? codes[status].name : "UNKNOWN";
+}
+
+const char *calmoe_status_text(calmoe_status status)
+{
+    return (unsigned)status < N_CODES ? codes[status].text : "not a status of this version";
+}
+
+/* Bytes of the well-formed, printable UTF-8 character at text, 0 where there is none (RFC 3629:
+ * no overlong forms, no surrogates, nothing above U+10FFFF; and no C1 controls). text ends in NUL,
+ * which is no continuation byte, so nothing behind the end is looked at. */
+static size_t printable_length(const char *text)
+{
+    const unsigned char first = (unsigned char)text[0];
+    if (first >= 0x20 && first < 0x7f) return 1;
+    const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4) return 0;
+
+    uint32_t point = first & (0x7fu >> length);
+    for (size_t at = 1; at < length; at++) {
+        const unsigned char next = (unsigned char)text[at];
+        if ((next & 0xc0) != 0x80) return 0;
+        point = point << 6 | (next & 0x3f);
+    }
+    static const uint32_t lowest[] = {0, 0, 0xa0, 0x800, 0x10000};
+    if (point < lowest[length] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) return 0;
+    return length;
+}
+
+static void make_printable(char *text)
+{
+    while (*text) {
+        const size_t length = printable_length(text);
+        if (!length) *text = '?';
+        text += length ? length : 1;
+    }
+}
+
+/* Where text was cut, "..." says so, and no half character stands before it. */
+static void mark_cut(char *text, size_t n_bytes)
+{
+    static const char dots[] = "...";
+    const size_t      last = n_bytes - sizeof dots;
+    size_t            end = last;
+    while (last - end < 3 && ((unsigned char)text[end] & 0xc0) == 0x80) end--;
+    memcpy(text + end, dots, sizeof dots);
+}
+
+CM_PRINTF(2, 0)
+static void write_sentence(char *sentence, const char *format, va_list arguments)
+{
+    const int n_wanted = vsnprintf(sentence, CM_MESSAGE_BYTES, format, arguments);
+    if (n_wanted < 0) memcpy(sentence, "?", 2);
+    if (n_wanted >= CM_MESSAGE_BYTES) mark_cut(sentence, CM_MESSAGE_BYTES);
+    make_printable(sentence);
+}
+
+calmoe_status cm_fail(struct calmoe_context *ctx, calmoe_status status, const char *format, ...)
+{
+    if (!ctx) return status;
+
+    char    sentence[CM_MESSAGE_BYTES]; /* apart, as an argument may be the old message */
+    va_list arguments;
+    va_start(arguments, format);
+    write_sentence(sentence, format, arguments);
+    va_end(arguments);
+    memcpy(ctx->message, sentence, strlen(sentence) + 1);
+    return status;
+}
+
+void cm_log(struct calmoe_context *ctx, const char *format, ...)
+{
+    if (!ctx || !ctx->log) return;
+
+    char    sentence[CM_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    write_sentence(sentence, format, arguments);
+    va_end(arguments);
+    ctx->log(ctx->log_user, sentence);
+}

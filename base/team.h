@@ -1,0 +1,52 @@
+/* base/team.h - a team of pinned worker threads. The only OpenMP door.
+ *
+ * A step of the engine is one cm_team_run(): every worker executes the same function and meets the
+ * others at barriers. Nothing else synchronises. */
+#ifndef BASE_TEAM_H
+#define BASE_TEAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/topology.h"
+
+struct team;
+
+struct worker {
+    struct team *team;
+    int          index;        /* 0 … n_workers - 1; 0 runs on the caller's thread        */
+    int          n_workers;
+    int          node;         /* where its core is                                       */
+    int          rank_on_node; /* 0 … n_on_node - 1                                       */
+    int          n_on_node;
+};
+
+/* n_workers 0 = one for each core. Workers are spread over the nodes in proportion to their cores.
+ * More workers than cores are allowed (then none is pinned). pin=false leaves placement to the system.
+ * A system that refuses pins is told in one sentence (log) and runs on unpinned. SYSTEM: the system
+ * does not give that many threads. topology must outlive the team. */
+calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *topology, int n_workers,
+                           bool pin, struct team **out);
+void          cm_team_close(struct team **team);
+int           cm_team_n_workers(const struct team *team);
+const struct worker *cm_team_worker(const struct team *team, int index);
+
+/* Runs phase(arg, worker) on all workers; returns when all have returned. The calling thread is
+ * worker 0 and gets its own CPU affinity back afterwards. Phases run in the default floating-point
+ * environment (nearest rounding, denormals kept), whatever the caller's is. Not reentrant. */
+void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg);
+
+/* Inside a phase: waits until all workers have come. What each wrote before is seen by all after.
+ * Spins for a while, then yields, so that a crowded machine does not starve. */
+void cm_barrier(const struct worker *me);
+/* The same; the worker that comes last runs serial(arg) before the others go on. */
+void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg);
+
+/* The part of n items, in multiples of `grain`, that is worker `index` of `n_workers`:
+ * *begin … *end. The parts are in order, disjoint, and cover 0 … n. */
+void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
+
+/* Nanoseconds that worker has waited in barriers since the team was opened. */
+uint64_t cm_team_waited_ns(const struct team *team, int index);
+
+#endif

@@ -1,0 +1,246 @@
+/* topology.c - reads the machine, or the description of one, through hwloc. */
+#include "base/topology.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <hwloc.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+static bool ends_in(const char *text, const char *ending)
+{
+    const size_t length = strlen(text);
+    const size_t n_ending = strlen(ending);
+    return length >= n_ending && strcmp(text + length - n_ending, ending) == 0;
+}
+
+/* Tells hwloc what to look at, and has it look. */
+static calmoe_status load(struct calmoe_context *ctx, const char *spec, hwloc_topology_t machine)
+{
+    if (!spec) {
+        if (hwloc_topology_load(machine) != 0)
+            return cm_fail(ctx, CALMOE_SYSTEM, "the system does not show its topology: %s",
+                           strerror(errno));
+        return CALMOE_OK;
+    }
+    if (ends_in(spec, ".xml")) {
+        if (access(spec, R_OK) != 0)
+            return cm_fail(ctx, CALMOE_IO, "cannot open '%s': %s", spec, strerror(errno));
+        if (hwloc_topology_set_xml(machine, spec) != 0 || hwloc_topology_load(machine) != 0)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' is not an hwloc topology in XML",
+                           spec);
+        return CALMOE_OK;
+    }
+    if (hwloc_topology_set_synthetic(machine, spec) != 0 || hwloc_topology_load(machine) != 0)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "topology '%s' is neither an hwloc description such as"
+                       " \"numa:2 core:4 pu:1\" nor the path of an .xml file",
+                       spec);
+    return CALMOE_OK;
+}
+
+/* The hardware threads that the calling thread may use. */
+static hwloc_bitmap_t usable_pus(hwloc_topology_t machine)
+{
+    hwloc_bitmap_t usable = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(machine));
+    if (!usable || !hwloc_topology_is_thissystem(machine)) return usable;
+
+    hwloc_bitmap_t bound = hwloc_bitmap_alloc();
+    if (bound && hwloc_get_cpubind(machine, bound, HWLOC_CPUBIND_THREAD) == 0 &&
+        hwloc_bitmap_intersects(bound, usable))
+        hwloc_bitmap_and(usable, usable, bound);
+    hwloc_bitmap_free(bound);
+    return usable;
+}
+
+/* The node nearest to a hardware thread that has none around it: of those with memory, the one whose
+ * branch of the tree parts from the thread's last. Logical index; 0 where there is none. */
+static int nearest_node(hwloc_topology_t machine, hwloc_obj_t pu)
+{
+    int         nearest = 0, nearest_depth = -1;
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_NUMANODE, node))) {
+        if (node->attr->numanode.local_memory == 0) continue;
+        hwloc_obj_t branch = node;
+        while (hwloc_obj_type_is_memory(branch->type)) branch = branch->parent;
+        const int depth = hwloc_get_common_ancestor_obj(machine, branch, pu)->depth;
+        if (depth > nearest_depth) {
+            nearest = (int)node->logical_index;
+            nearest_depth = depth;
+        }
+    }
+    return nearest;
+}
+
+/* The node of a hardware thread, by logical index. A node without cores of its own may claim all of
+ * the machine's, so of several nodes around a thread the smallest is its, of equals the first. */
+static int node_of_pu(hwloc_topology_t machine, hwloc_obj_t pu)
+{
+    int         best = -1, best_pus = 0;
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_NUMANODE, node))) {
+        if (!hwloc_bitmap_isset(node->cpuset, pu->os_index)) continue;
+        const int n_pus = hwloc_bitmap_weight(node->cpuset);
+        if (best < 0 || n_pus < best_pus) {
+            best = (int)node->logical_index;
+            best_pus = n_pus;
+        }
+    }
+    return best >= 0 ? best : nearest_node(machine, pu);
+}
+
+/* Counts the usable cores, one for each core with a usable hardware thread (or each such thread where
+ * the system shows no cores). cores, where not NULL, has room for them all, and gets them in the
+ * machine's order with the logical indices of their nodes. */
+static int list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t usable,
+                      struct topology_core *cores)
+{
+    int         n_cores = 0;
+    hwloc_obj_t pu = NULL, last_core = NULL;
+    while ((pu = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_PU, pu))) {
+        if (!hwloc_bitmap_isset(usable, pu->os_index)) continue;
+        hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine, HWLOC_OBJ_CORE, pu);
+        if (core && core == last_core) continue;
+        last_core = core;
+        if (cores)
+            cores[n_cores] = (struct topology_core){.os_pu = pu->os_index,
+                                                    .node = node_of_pu(machine, pu)};
+        n_cores++;
+    }
+    return n_cores;
+}
+
+/* Copies the cores of one node behind those already in out. Returns how many. */
+static int take_cores(struct topology *out, const struct topology_core *cores, int n_cores, int node)
+{
+    int n_taken = 0;
+    for (int core = 0; core < n_cores; core++) {
+        if (cores[core].node != node) continue;
+        out->cores[out->n_cores + n_taken] =
+            (struct topology_core){.os_pu = cores[core].os_pu, .node = out->n_nodes};
+        n_taken++;
+    }
+    return n_taken;
+}
+
+static calmoe_status add_node(struct calmoe_context *ctx, struct topology *out, unsigned os_index,
+                              uint64_t memory_bytes, int n_cores)
+{
+    if (n_cores == 0 && memory_bytes == 0) return CALMOE_OK;
+    if (out->n_nodes == CM_MAX_NODES)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "the topology has more than %d memory nodes; calmoe runs on up to %d",
+                       CM_MAX_NODES, CM_MAX_NODES);
+    out->nodes[out->n_nodes++] = (struct topology_node){.os_index = os_index,
+                                                        .memory_bytes = memory_bytes,
+                                                        .n_cores = n_cores,
+                                                        .first_core = out->n_cores};
+    out->n_cores += n_cores;
+    return CALMOE_OK;
+}
+
+/* Fills nodes and cores of out, whose cores have room for n_cores, from the list in machine order. */
+static calmoe_status group_by_node(struct calmoe_context *ctx, hwloc_topology_t machine,
+                                   const struct topology_core *cores, int n_cores,
+                                   struct topology *out)
+{
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(machine, HWLOC_OBJ_NUMANODE, node))) {
+        const int n_taken = take_cores(out, cores, n_cores, (int)node->logical_index);
+        CM_TRY(add_node(ctx, out, node->os_index, node->attr->numanode.local_memory, n_taken));
+    }
+    if (out->n_nodes == 0) /* the system shows none: all cores are near the one that there must be */
+        CM_TRY(add_node(ctx, out, 0, 0, take_cores(out, cores, n_cores, 0)));
+
+    if (out->n_nodes == 1 && out->nodes[0].memory_bytes == 0 && out->is_this_machine) {
+        const long n_pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+        if (n_pages > 0 && page_bytes > 0)
+            out->nodes[0].memory_bytes = (uint64_t)n_pages * (uint64_t)page_bytes;
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machine,
+                              hwloc_const_bitmap_t usable, struct topology *out)
+{
+    const int n_cores = list_cores(machine, usable, NULL);
+    if (n_cores == 0)
+        return cm_fail(ctx, CALMOE_SYSTEM, "the topology has no core that may be used");
+    if (n_cores > CM_MAX_CORES)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "the topology has %d cores; calmoe runs on up to %d",
+                       n_cores, CM_MAX_CORES);
+
+    out->cores = cm_alloc(ctx, (size_t)n_cores, sizeof *out->cores, "the topology's cores");
+    if (!out->cores) return CALMOE_NO_MEMORY;
+    struct topology_core *cores = cm_alloc(ctx, (size_t)n_cores, sizeof *cores, "a list of cores");
+    if (!cores) return CALMOE_NO_MEMORY;
+    list_cores(machine, usable, cores);
+    const calmoe_status status = group_by_node(ctx, machine, cores, n_cores, out);
+    cm_free(cores);
+    return status;
+}
+
+calmoe_status cm_topology_open(struct calmoe_context *ctx, const char *spec, struct topology *out)
+{
+    *out = (struct topology){0};
+
+    hwloc_topology_t machine;
+    if (cm_request_fails() || hwloc_topology_init(&machine) != 0)
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for a topology");
+    out->hwloc = machine;
+
+    calmoe_status status = load(ctx, spec, machine);
+    if (status == CALMOE_OK) {
+        out->is_this_machine = hwloc_topology_is_thissystem(machine);
+        hwloc_bitmap_t usable = usable_pus(machine);
+        status = usable ? describe(ctx, machine, usable, out)
+                        : cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for a set of cores");
+        hwloc_bitmap_free(usable);
+    }
+    if (status != CALMOE_OK) cm_topology_close(out);
+    return status;
+}
+
+void cm_topology_close(struct topology *topology)
+{
+    if (topology->hwloc) hwloc_topology_destroy(topology->hwloc);
+    cm_free(topology->cores);
+    *topology = (struct topology){0};
+}
+
+calmoe_status cm_thread_mask_open(struct calmoe_context *ctx, struct thread_mask *out)
+{
+    out->hwloc = cm_request_fails() ? NULL : hwloc_bitmap_alloc();
+    if (!out->hwloc) return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for a thread mask");
+    cm_count_block(+1);
+    return CALMOE_OK;
+}
+
+void cm_thread_mask_close(struct thread_mask *mask)
+{
+    if (mask->hwloc) cm_count_block(-1);
+    hwloc_bitmap_free(mask->hwloc);
+    mask->hwloc = NULL;
+}
+
+bool cm_thread_mask_save(const struct topology *topology, struct thread_mask *mask)
+{
+    return topology->is_this_machine &&
+           hwloc_get_cpubind(topology->hwloc, mask->hwloc, HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool cm_thread_mask_apply(const struct topology *topology, const struct thread_mask *mask)
+{
+    return topology->is_this_machine &&
+           hwloc_set_cpubind(topology->hwloc, mask->hwloc, HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool cm_topology_bind_thread(const struct topology *topology, int core)
+{
+    assert(core >= 0 && core < topology->n_cores);
+    if (!topology->is_this_machine) return false;
+    hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(topology->hwloc, topology->cores[core].os_pu);
+    return pu && hwloc_set_cpubind(topology->hwloc, pu->cpuset, HWLOC_CPUBIND_THREAD) == 0;
+}

@@ -1,0 +1,54 @@
+/* base/topology.h - the machine as plain data: memory nodes and the cores near them.
+ * One of the two hwloc doors (the other: node_memory.h). */
+#ifndef BASE_TOPOLOGY_H
+#define BASE_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { CM_MAX_NODES = 64, CM_MAX_CORES = 4096 };
+
+struct topology_node {
+    unsigned os_index;      /* the system's number of the node            */
+    uint64_t memory_bytes;  /* local memory                               */
+    int      n_cores;       /* 0 for a memory-only node                   */
+    int      first_core;    /* into topology.cores                        */
+};
+
+struct topology_core {
+    unsigned os_pu; /* the system's number of the core's first usable hardware thread */
+    int      node;  /* into topology.nodes                                            */
+};
+
+struct topology {
+    bool                  is_this_machine; /* false: synthetic or recorded; nothing can be bound */
+    int                   n_nodes;
+    int                   n_cores;         /* that this process may use (cpusets respected)       */
+    struct topology_node  nodes[CM_MAX_NODES];
+    struct topology_core *cores;           /* (n_cores), grouped by node                           */
+    void                 *hwloc;           /* the door's own; nobody else looks                    */
+};
+
+/* spec: NULL = this machine; an hwloc synthetic string such as "numa:2 core:4 pu:1"; or the path of
+ * an exported XML (ends in ".xml"). Nodes with neither memory nor usable cores are left out. A core
+ * near several nodes goes to the closest, of equals to the first; one that belongs to no node goes
+ * to the nearest with memory. INVALID_ARGUMENT: spec is nonsense; IO: no such XML; UNSUPPORTED: more
+ * nodes or cores than the maxima; SYSTEM: this machine does not show itself. */
+calmoe_status cm_topology_open(struct calmoe_context *ctx, const char *spec, struct topology *out);
+void          cm_topology_close(struct topology *topology); /* zeroes it; a zeroed one is fine */
+
+/* Where the calling thread may run; for team.c. They answer false where nothing can be bound: a
+ * topology that is not this machine's, or a system that refuses. */
+struct thread_mask {
+    void *hwloc; /* the door's own; NULL when closed */
+};
+calmoe_status cm_thread_mask_open(struct calmoe_context *ctx, struct thread_mask *out);
+void          cm_thread_mask_close(struct thread_mask *mask); /* zeroes it; a zeroed one is fine */
+bool          cm_thread_mask_save(const struct topology *topology, struct thread_mask *mask);
+bool          cm_thread_mask_apply(const struct topology *topology, const struct thread_mask *mask);
+bool          cm_topology_bind_thread(const struct topology *topology, int core);
+
+#endif

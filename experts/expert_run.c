@@ -1,0 +1,265 @@
+/* experts/expert_run.c - see expert_run.h. */
+#include "experts/expert_run.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+enum {
+    TASK_ROWS = 256,      /* rows of a task at most                                          */
+    TOKENS_AT_ONCE = 32,  /* tokens whose gate and up outputs wait in a worker's scratch     */
+    TASKS_PER_WORKER = 4  /* wanted, so that a slow worker does not hold up the rest         */
+};
+
+struct expert_task {
+    int group;
+    int row_begin, row_end;
+};
+
+struct work_list { /* of one node */
+    struct expert_task *tasks;
+    int                 n_tasks;
+    atomic_int          next;
+};
+
+struct expert_run {
+    struct expert_run_limits  limits;
+    const struct vector_ops  *ops;
+    int                       n_nodes;
+    int                       n_workers;
+    int                       served_by[CM_MAX_NODES]; /* node whose workers do a node's work */
+    struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
+    struct dispatch           dispatch;
+    struct activations        hidden[N_BANKS]; /* (entries of the bank, width)              */
+    void                     *hidden_memory[N_BANKS];
+    float                    *outputs;         /* (n_entries, dim)                          */
+    float                    *scratch;         /* (n_workers, 2, TOKENS_AT_ONCE, TASK_ROWS) */
+    float                    *sums;            /* (max_tokens, dim): slots added up         */
+    /* the layer at work */
+    const struct expert_layer *layer;
+    const struct activations  *input;
+    const struct routing      *routing;
+    const float               *shared_weights;
+};
+
+static int round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+/* Rows of a task: enough tasks for all workers, but never less than a quantum. */
+static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, int n_groups)
+{
+    const int wanted = TASKS_PER_WORKER * run->n_workers;
+    const int64_t rows = ((int64_t)n_rows * n_groups + wanted - 1) / wanted;
+    const int bounded = rows < TASK_ROWS ? (int)rows : TASK_ROWS;
+    return round_up(bounded < 1 ? 1 : bounded, quantum);
+}
+
+/* No more tasks than this can come of n_rows and n_groups groups (see rows_of_task). */
+static size_t most_tasks(int n_rows, int n_groups, int n_workers)
+{
+    return (size_t)n_groups * ((size_t)n_rows / TASK_ROWS + 2) + (size_t)(TASKS_PER_WORKER * n_workers);
+}
+
+static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *run)
+{
+    const int n_groups = run->limits.max_experts + 1;
+    int width = run->limits.max_width[BANK_ROUTED];
+    if (run->limits.max_width[BANK_SHARED] > width) width = run->limits.max_width[BANK_SHARED];
+    for (int node = 0; node < run->n_nodes; node++) {
+        struct work_list *lists[2] = {&run->gate_up[node], &run->down[node]};
+        const int n_rows[2] = {width, run->limits.dim};
+        for (int phase = 0; phase < 2; phase++) {
+            const size_t n = most_tasks(n_rows[phase], n_groups, run->n_workers);
+            lists[phase]->tasks = cm_alloc(ctx, n, sizeof *lists[phase]->tasks, "expert tasks");
+            if (!lists[phase]->tasks) return CALMOE_NO_MEMORY;
+        }
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *run)
+{
+    const struct expert_run_limits *limits = &run->limits;
+    const int has_shared = limits->max_width[BANK_SHARED] > 0;
+    const int n_of_bank[N_BANKS] = {limits->max_tokens * limits->n_slots, limits->max_tokens};
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        if (limits->max_width[bank] == 0) continue;
+        const size_t n_bytes = cm_activations_bytes(n_of_bank[bank], limits->max_width[bank]);
+        run->hidden_memory[bank] = cm_alloc(ctx, n_bytes, 1, "hidden states of experts");
+        if (!run->hidden_memory[bank]) return CALMOE_NO_MEMORY;
+    }
+    const size_t n_slots = (size_t)limits->n_slots + (size_t)has_shared;
+    const size_t tokens = (size_t)limits->max_tokens, dim = (size_t)limits->dim;
+    run->outputs = cm_alloc(ctx, tokens * n_slots * dim, sizeof(float), "outputs of experts");
+    run->sums = cm_alloc(ctx, tokens * dim, sizeof(float), "outputs of experts");
+    run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * TOKENS_AT_ONCE * TASK_ROWS, sizeof(float),
+                            "expert scratch");
+    if (!run->outputs || !run->sums || !run->scratch) return CALMOE_NO_MEMORY;
+    return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
+}
+
+calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
+                                 const struct vector_ops *ops, const struct topology *topology,
+                                 const struct team *team, struct expert_run **out)
+{
+    *out = NULL;
+    struct expert_run *run = cm_alloc(ctx, 1, sizeof *run, "the expert runner");
+    if (!run) return CALMOE_NO_MEMORY;
+    run->limits = *limits;
+    run->ops = ops;
+    run->n_nodes = topology->n_nodes;
+    run->n_workers = cm_team_n_workers(team);
+    /* A node without workers (memory only, or a small team) is served by worker 0's node. */
+    for (int node = 0; node < run->n_nodes; node++) run->served_by[node] = cm_team_worker(team, 0)->node;
+    for (int i = 0; i < run->n_workers; i++)
+        run->served_by[cm_team_worker(team, i)->node] = cm_team_worker(team, i)->node;
+    calmoe_status status = open_lists(ctx, run);
+    if (status == CALMOE_OK) status = open_memory(ctx, run);
+    if (status != CALMOE_OK) {
+        cm_expert_run_close(&run);
+        return status;
+    }
+    *out = run;
+    return CALMOE_OK;
+}
+
+void cm_expert_run_close(struct expert_run **run_pointer)
+{
+    struct expert_run *run = *run_pointer;
+    if (!run) return;
+    for (int node = 0; node < run->n_nodes; node++) {
+        cm_free(run->gate_up[node].tasks);
+        cm_free(run->down[node].tasks);
+    }
+    for (int bank = 0; bank < N_BANKS; bank++) cm_free(run->hidden_memory[bank]);
+    cm_dispatch_close(&run->dispatch);
+    cm_free(run->outputs);
+    cm_free(run->sums);
+    cm_free(run->scratch);
+    cm_free(run);
+    *run_pointer = NULL;
+}
+
+/* Cuts every group into tasks of both phases, on the list of the node that its expert lives on. */
+static void cut_tasks(struct expert_run *run)
+{
+    for (int node = 0; node < run->n_nodes; node++) {
+        run->gate_up[node].n_tasks = run->down[node].n_tasks = 0;
+        atomic_store_explicit(&run->gate_up[node].next, 0, memory_order_relaxed);
+        atomic_store_explicit(&run->down[node].next, 0, memory_order_relaxed);
+    }
+    const int n_groups = run->dispatch.n_groups, dim = run->layer->dim;
+    for (int g = 0; g < n_groups; g++) {
+        const struct expert_group *group = &run->dispatch.groups[g];
+        const struct expert_bank *bank = &run->layer->banks[group->bank];
+        const int node = run->served_by[bank->experts[group->expert].node];
+        struct work_list *gate_up = &run->gate_up[node], *down = &run->down[node];
+        const int step = rows_of_task(run, bank->width, bank->quantum, n_groups);
+        for (int row = 0; row < bank->width; row += step)
+            gate_up->tasks[gate_up->n_tasks++] =
+                (struct expert_task){g, row, bank->width - row < step ? bank->width : row + step};
+        const int out_step = rows_of_task(run, dim, 16, n_groups);
+        for (int row = 0; row < dim; row += out_step)
+            down->tasks[down->n_tasks++] =
+                (struct expert_task){g, row, dim - row < out_step ? dim : row + out_step};
+    }
+}
+
+void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
+                        const struct activations *input, const struct routing *routing,
+                        const float *shared_weights)
+{
+    const struct expert_bank *shared = &layer->banks[BANK_SHARED];
+    run->layer = layer;
+    run->input = input;
+    run->routing = routing;
+    run->shared_weights = shared_weights;
+    cm_dispatch(routing, layer->banks[BANK_ROUTED].n_experts, shared->n_experts > 0, &run->dispatch);
+    const int n_of_bank[N_BANKS] = {run->dispatch.n_routed, routing->n_tokens};
+    for (int bank = 0; bank < N_BANKS; bank++)
+        if (layer->banks[bank].n_experts > 0)
+            cm_activations_place(&run->hidden[bank], n_of_bank[bank], layer->banks[bank].width,
+                                 run->hidden_memory[bank]);
+    cut_tasks(run);
+}
+
+/* The row of hidden[group->bank] that entry has. */
+static int hidden_row(const struct expert_run *run, const struct expert_group *group, int entry)
+{
+    return group->bank == BANK_SHARED ? entry - run->dispatch.n_routed : entry;
+}
+
+static void gate_up_task(struct expert_run *run, const struct expert_task *task, float *gate, float *up)
+{
+    const struct expert_group *group = &run->dispatch.groups[task->group];
+    const struct expert_bank *bank = &run->layer->banks[group->bank];
+    const struct expert *expert = &bank->experts[group->expert];
+    struct activations *hidden = &run->hidden[group->bank];
+    const int n_rows = task->row_end - task->row_begin;
+    for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
+        const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
+        const int32_t *tokens = run->dispatch.token_of + group->first + done;
+        expert->gate.kernel->multiply(&expert->gate, task->row_begin, task->row_end, run->input, tokens, n,
+                                      gate, TASK_ROWS);
+        expert->up.kernel->multiply(&expert->up, task->row_begin, task->row_end, run->input, tokens, n, up,
+                                    TASK_ROWS);
+        for (int i = 0; i < n; i++) {
+            const int row = hidden_row(run, group, group->first + done + i);
+            float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)task->row_begin;
+            run->ops->silu_multiply(gate + (size_t)i * TASK_ROWS, up + (size_t)i * TASK_ROWS, n_rows, h);
+            run->ops->quantize(hidden, row, task->row_begin, task->row_end, bank->hidden_kinds);
+        }
+    }
+}
+
+static void down_task(struct expert_run *run, const struct expert_task *task, int32_t *rows)
+{
+    const struct expert_group *group = &run->dispatch.groups[task->group];
+    const struct expert *expert = &run->layer->banks[group->bank].experts[group->expert];
+    const size_t dim = (size_t)run->layer->dim;
+    for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
+        const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
+        const int first = group->first + done;
+        for (int i = 0; i < n; i++) rows[i] = hidden_row(run, group, first + i);
+        expert->down.kernel->multiply(&expert->down, task->row_begin, task->row_end,
+                                      &run->hidden[group->bank], rows, n,
+                                      run->outputs + (size_t)first * dim + (size_t)task->row_begin, dim);
+    }
+}
+
+/* The next task of the list, NULL when it is empty. */
+static const struct expert_task *take(struct work_list *list)
+{
+    const int i = atomic_fetch_add_explicit(&list->next, 1, memory_order_relaxed);
+    return i < list->n_tasks ? &list->tasks[i] : NULL;
+}
+
+void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me)
+{
+    float *gate = run->scratch + (size_t)me->index * 2 * TOKENS_AT_ONCE * TASK_ROWS;
+    const struct expert_task *task;
+    while ((task = take(&run->gate_up[me->node])) != NULL)
+        gate_up_task(run, task, gate, gate + (size_t)TOKENS_AT_ONCE * TASK_ROWS);
+}
+
+void cm_expert_run_down(struct expert_run *run, const struct worker *me)
+{
+    int32_t rows[TOKENS_AT_ONCE];
+    const struct expert_task *task;
+    while ((task = take(&run->down[me->node])) != NULL) down_task(run, task, rows);
+}
+
+void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)
+{
+    const struct dispatch *dispatch = &run->dispatch;
+    const int dim = run->layer->dim, n_routed = run->routing->n_slots;
+    float *sum = run->sums + (size_t)token * (size_t)dim;
+    memset(sum, 0, (size_t)dim * sizeof *sum);
+    for (int slot = 0; slot < dispatch->n_slots; slot++) {
+        const int entry = dispatch->entry_of[(size_t)token * (size_t)dispatch->n_slots + (size_t)slot];
+        float weight = run->shared_weights ? run->shared_weights[token] : 1.0f;
+        if (slot < n_routed) weight = run->routing->weights[(size_t)token * (size_t)n_routed + (size_t)slot];
+        run->ops->add_scaled(sum, run->outputs + (size_t)entry * (size_t)dim, weight, dim);
+    }
+    run->ops->add_scaled(x, sum, scale, dim);
+}

@@ -1,0 +1,44 @@
+/* experts/expert_run.h - a layer's experts at work: two phases with a barrier after each, no reduction.
+ *
+ *   plan      one worker: group tokens by expert, cut tasks, one list for each node
+ *   gate_up   tasks (expert, rows of gate and up): h = silu(gate x) * (up x), quantized for down
+ *   down      tasks (expert, rows of down): one output row for each entry
+ *   add       for each token, slots in order: x += scale * weight * output
+ *
+ * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it changes
+ * no bit. Workers take tasks of their own node only. */
+#ifndef EXPERTS_EXPERT_RUN_H
+#define EXPERTS_EXPERT_RUN_H
+
+#include "base/team.h"
+#include "experts/dispatch.h"
+#include "experts/expert_store.h"
+#include "kernels/vector_ops.h"
+
+struct expert_run;
+
+struct expert_run_limits {
+    int max_tokens;
+    int dim;
+    int n_slots;               /* routed experts of a token, at most */
+    int max_experts;           /* of a layer                          */
+    int max_width[N_BANKS];    /* 0 where no layer has such a bank    */
+};
+
+calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
+                                 const struct vector_ops *ops, const struct topology *topology,
+                                 const struct team *team, struct expert_run **out);
+void          cm_expert_run_close(struct expert_run **run);
+
+/* By one worker, others waiting. input: the layer's normed input, in the forms layer->input_kinds;
+ * shared_weights (n_tokens): of the shared expert's output, NULL = 1. All stay borrowed until the last add. */
+void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
+                        const struct activations *input, const struct routing *routing,
+                        const float *shared_weights);
+/* By all workers; a barrier before and after each. */
+void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
+void cm_expert_run_down(struct expert_run *run, const struct worker *me);
+/* x (dim) += scale * sum over slots of weight * output, in slot order; any worker, any token. */
+void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
+
+#endif

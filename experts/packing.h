@@ -1,0 +1,43 @@
+/* experts/packing.h - weights from the file into memory on their node, in the order in which the kernels
+ * read them: one copy, done by the whole team. Packing is placement.
+ *
+ * First list the matrices (each tells its size), then run: one block a node is taken, then chunks of
+ * rows are packed in parallel, and the file's pages are let go behind the copy. */
+#ifndef EXPERTS_PACKING_H
+#define EXPERTS_PACKING_H
+
+#include "base/file_map.h"
+#include "base/node_memory.h"
+#include "base/team.h"
+#include "kernels/linear.h"
+
+struct weight_source { /* a matrix as it stands in a file */
+    enum weight_type       type;
+    const uint8_t         *rows; /* (n_rows) rows of cm_row_bytes(type, n_columns)     */
+    int                    n_rows;
+    int                    n_columns;
+    const struct file_map *map;  /* that rows lie in; NULL = keep the file's pages     */
+};
+
+struct packed_weights { /* where the packed bytes live */
+    struct node_block blocks[CM_MAX_NODES];
+    int               n_blocks;
+    size_t            n_bytes;
+};
+void cm_packed_weights_close(struct packed_weights *weights); /* zeroed is fine */
+
+struct pack_list;
+calmoe_status cm_pack_list_open(struct calmoe_context *ctx, enum isa isa, struct pack_list **out);
+void          cm_pack_list_close(struct pack_list **list);
+
+/* *out gets its shape and kernel now and its bytes when the list runs; it must stay where it is. */
+calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
+                               const struct weight_source *source, int node, struct matrix *out);
+
+/* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. On failure nothing is kept. */
+calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,
+                               const struct topology *topology, struct team *team,
+                               int (*progress)(void *user, double fraction), void *user,
+                               struct packed_weights *out);
+
+#endif

@@ -1,0 +1,42 @@
+/* calmoe/context.h - where messages go.
+ *
+ * Everything is opened under a context. A context, with all that was opened under it, serves one
+ * thread at a time. */
+#ifndef CALMOE_CONTEXT_H
+#define CALMOE_CONTEXT_H
+
+#include <stddef.h>
+
+#include "calmoe/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct calmoe_context calmoe_context;
+
+/* Called for each warning or remark, one sentence without newline. */
+typedef void (*calmoe_log_fn)(void *user, const char *sentence);
+
+typedef struct calmoe_context_options {
+    size_t        size;     /* set by calmoe_context_options_init()    */
+    calmoe_log_fn log;      /* NULL = remarks are dropped (default)    */
+    void         *log_user; /* handed to log                           */
+} calmoe_context_options;
+
+CALMOE_API void calmoe_context_options_init(calmoe_context_options *options);
+
+/* options may be NULL. On success *out is the caller's until calmoe_context_close(). */
+CALMOE_API calmoe_status calmoe_context_open(const calmoe_context_options *options,
+                                             calmoe_context **out);
+/* Close what was opened under it first. Sets *context to NULL; NULL is fine. */
+CALMOE_API void calmoe_context_close(calmoe_context **context);
+
+/* The sentence of the last call that failed; "" when none did; works for NULL too.
+ * Valid until the next call under this context. */
+CALMOE_API const char *calmoe_context_message(const calmoe_context *context);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,88 @@
+/* calmoe/engine.h - a model made ready to run: weights packed on their nodes, threads pinned, all
+ * scratch memory in place. An engine steps a batch of rows from many sessions at once.
+ *
+ * An engine and its sessions serve one thread at a time. */
+#ifndef CALMOE_ENGINE_H
+#define CALMOE_ENGINE_H
+
+#include "calmoe/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct calmoe_engine calmoe_engine;
+typedef struct calmoe_session calmoe_session;
+
+/* One token's routing in one layer: n experts in slot order (slot 0 has the highest weight). The arrays
+ * are borrowed for the call. Called between two phases of a step, on the thread that steps; it must
+ * not call into the engine. */
+typedef struct calmoe_routing_event {
+    calmoe_session *session;
+    int             layer;
+    int             position; /* of the token in its sequence */
+    int32_t         token;
+    int             n;
+    const int32_t  *experts;  /* (n) */
+    const float    *weights;  /* (n) as multiplied onto the experts' outputs */
+} calmoe_routing_event;
+typedef void (*calmoe_routing_fn)(void *user, const calmoe_routing_event *event);
+
+typedef struct calmoe_engine_options {
+    size_t             size;          /* set by calmoe_engine_options_init()                        */
+    int                n_threads;     /* 0 = every core that the process may use (default)          */
+    int                pin_threads;   /* bind each thread to its core (default 1)                   */
+    const char        *isa;           /* "ref", "avx2", "avx512vnni"; NULL = the best here (default) */
+    const char        *plan;          /* path of a placement plan; NULL = all on one node (default) */
+    int                max_rows;      /* tokens in one step, 0 = 512 (default)                      */
+    int                kv_float32;    /* keep keys and values in float32 instead of float16 (default 0) */
+    calmoe_progress_fn progress;      /* while weights are packed; NULL = none (default)            */
+    void              *progress_user;
+    calmoe_routing_fn  routing;       /* sees every routing decision; NULL = none (default)         */
+    void              *routing_user;
+} calmoe_engine_options;
+
+CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
+
+/* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT, NO_MEMORY, UNSUPPORTED,
+ * SYSTEM, CANCELLED, BAD_FILE (the plan). */
+CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
+                                            calmoe_engine **out);
+/* Sessions first. Sets *engine to NULL; NULL is fine. */
+CALMOE_API void calmoe_engine_close(calmoe_engine **engine);
+
+enum { CALMOE_LOGITS_NONE, CALMOE_LOGITS_LAST, CALMOE_LOGITS_ALL };
+
+/* A run of consecutive tokens of one session. */
+typedef struct calmoe_chunk {
+    calmoe_session *session;
+    const int32_t  *tokens;   /* (n_tokens), go to the positions after those that the session has */
+    int             n_tokens; /* >= 1                                                              */
+    int             logits;   /* which logits to compute: CALMOE_LOGITS_*                          */
+} calmoe_chunk;
+
+/* Runs the tokens of all chunks through the model in one batch; a session may stand in one chunk only.
+ * Logits: calmoe_session_logits(). A token's logits do not depend on what else is in the batch, bit for bit.
+ * Everything is checked first, so a call that fails has changed nothing: INVALID_ARGUMENT (a token id, a
+ * session of another engine, more rows than max_rows), FULL (a session's context has no room). */
+CALMOE_API calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks,
+                                            int n_chunks);
+
+typedef struct calmoe_event { /* what calmoe_engine_next() brought to one session */
+    calmoe_session *session;
+    calmoe_status   status;   /* OK: token is new. END: token ends the answer, or the session's limit is
+                                 reached (then token is -1). FULL: the context is full (token -1)        */
+    int32_t         token;
+} calmoe_event;
+
+/* The simple way to run many sessions: one step that takes every session's next piece of work (the
+ * token sampled last, or as much of its prompt as fits), longest-waiting first, and samples a token for
+ * each session whose prompt is done. Writes up to n_events events (one for each session that got a
+ * token or ended). CALMOE_END when no session has work left. */
+CALMOE_API calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, int capacity,
+                                            int *n_events);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

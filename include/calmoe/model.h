@@ -1,0 +1,95 @@
+/* calmoe/model.h - a model file: what it is, what is in it.
+ *
+ * Opening maps the file, checks all of it, and reads the vocabulary; weights are copied and packed
+ * when an engine is opened (engine.h). A model never changes; engines may share it. */
+#ifndef CALMOE_MODEL_H
+#define CALMOE_MODEL_H
+
+#include <stdint.h>
+
+#include "calmoe/context.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct calmoe_model calmoe_model;
+
+typedef struct calmoe_model_options {
+    size_t size;            /* set by calmoe_model_options_init()                                 */
+    int    vocabulary_only; /* 1: a file without weights will do; no engine can be opened (default 0) */
+} calmoe_model_options;
+
+CALMOE_API void calmoe_model_options_init(calmoe_model_options *options);
+
+/* path: a GGUF file, or the first of its shards; NULL = the embedded model, calmoe-nano, looked for in
+ * the folder of the environment variable CALMOE_MODELS, then where the library was installed.
+ * options may be NULL. On success *out is the caller's until calmoe_model_close(); else NULL.
+ * IO, BAD_FILE, UNSUPPORTED, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_model_open(calmoe_context *context, const char *path,
+                                           const calmoe_model_options *options, calmoe_model **out);
+/* Engines first. Sets *model to NULL; NULL is fine. */
+CALMOE_API void calmoe_model_close(calmoe_model **model);
+
+typedef struct calmoe_model_info {
+    size_t      size;             /* set by the caller to sizeof(calmoe_model_info)              */
+    const char *path;
+    const char *name;             /* general.name, or ""                                          */
+    const char *family;           /* "qwen3moe"; "" for a file that holds a vocabulary only      */
+    const char *tokenizer;        /* "bpe/qwen2"                                                  */
+    const char *chat_format;      /* "chatml"; "" = none that is known                            */
+    int         n_layers;
+    int         width;            /* of the residual stream                                       */
+    int         n_heads;
+    int         n_kv_heads;
+    int         head_size;
+    int         n_experts;        /* 1 for a dense model                                          */
+    int         n_experts_used;   /* a token's experts in a layer                                 */
+    int         expert_width;
+    int         shared_width;     /* of the shared expert; 0 = none                               */
+    int         n_vocab;
+    int         context_length;   /* that the model was trained for                               */
+    uint64_t    n_parameters;
+    uint64_t    n_active_parameters; /* that one token reads: all but the experts not chosen, and of
+                                        the embedding one row                                     */
+    uint64_t    n_file_bytes;     /* all shards                                                   */
+    char        fingerprint[17];  /* 16 hex digits over metadata and tensor list; plans, profiles and
+                                     policies carry it                                            */
+} calmoe_model_info;
+
+/* Texts are borrowed until the model is closed. */
+CALMOE_API calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info *info);
+
+typedef struct calmoe_tensor_info {
+    const char *name;
+    const char *type;     /* "q8_0"                                          */
+    int         n_dims;
+    uint64_t    shape[4]; /* shape[0] is contiguous; missing dimensions are 1 */
+    uint64_t    n_bytes;
+    int         shard;
+} calmoe_tensor_info;
+
+/* Tensor i in file order; CALMOE_END past the last. */
+CALMOE_API calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i,
+                                                 calmoe_tensor_info *info);
+/* Metadata i in file order as text, at most n_text bytes with the NUL (long values and arrays are
+ * shortened by "…"); *key is borrowed until the model is closed. CALMOE_END past the last. */
+CALMOE_API calmoe_status calmoe_model_get_metadata(const calmoe_model *model, uint64_t i,
+                                                   const char **key, char *text, size_t n_text);
+
+/* Called now and then while a file is read or written: fraction goes from 0 to 1. Return 0 to go on, anything
+ * else to stop: the call then answers CALMOE_CANCELLED and leaves nothing behind. */
+typedef int (*calmoe_progress_fn)(void *user, double fraction);
+
+/* Writes a copy of the GGUF file `in` to `out` in which the weight matrices that are F32, F16 or BF16
+ * become `type`: "q8_0", "q4_0", "q4_k", "q6_k", "f16", "bf16". As published files do, one-dimensional
+ * tensors, norms and the router stay as they are; the output head becomes q6_k with q4_k; a row length
+ * that the type's block does not divide falls back to a type with blocks of 32 (q4_k → q5_0 is not
+ * written here, so q8_0), else stays. out is written whole or not at all. progress may be NULL. */
+CALMOE_API calmoe_status calmoe_quantize(calmoe_context *context, const char *in, const char *out,
+                                         const char *type, calmoe_progress_fn progress, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,72 @@
+/* calmoe/session.h - one sequence: its tokens, its keys and values, its sampler.
+ *
+ * Simple use: feed a prompt, then call calmoe_session_next() for token after token.
+ * Own loops: calmoe_engine_step() with chunks, calmoe_session_logits(), calmoe_session_sample(). */
+#ifndef CALMOE_SESSION_H
+#define CALMOE_SESSION_H
+
+#include "calmoe/engine.h"
+#include "calmoe/sampler.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct calmoe_session_options {
+    size_t size;                    /* set by calmoe_session_options_init()                            */
+    int    context;                 /* positions at most; 0 = the model's context length (default).
+                                       Address space is reserved for all of them, memory comes as the
+                                       sequence grows                                                 */
+    int    max_new_tokens;          /* END after so many sampled tokens since the last feed; 0 = no limit (default) */
+    int    ignore_end;              /* 1: end-of-generation tokens do not end the answer (default 0)  */
+    int    hash_logits;             /* 1: compute the logits of prompt tokens too, and keep a SHA-256
+                                       of all of them, calmoe_session_logit_hash() (default 0)        */
+    const calmoe_sampler_options *sampler; /* NULL = greedy (default)                                 */
+} calmoe_session_options;
+
+CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
+
+/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_options *options,
+                                             calmoe_session **out);
+CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NULL; NULL is fine */
+
+/* Appends to what the session has yet to read. Text is tokenized with flags (tokenizer.h). FULL when it
+ * would not fit into the context; then nothing was appended. */
+CALMOE_API calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t *tokens,
+                                                    size_t n_tokens);
+CALMOE_API calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text,
+                                                  size_t n_bytes, unsigned flags);
+/* Appends a user's turn in the model's chat format, ready for the answer; system (may be NULL) counts
+ * on the first turn only. UNSUPPORTED when the file names no chat format that is known. */
+CALMOE_API calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *system,
+                                                  const char *user);
+
+/* Reads what was fed, then samples one token: OK and *token. END: the answer ended (*token: the token that
+ * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. Only this session moves. */
+CALMOE_API calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token);
+
+CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
+CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
+CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
+
+/* Forgets all but the first n positions, and all that was fed but not read. INVALID_ARGUMENT when n is
+ * negative or more than calmoe_session_n_positions(). */
+CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
+
+/* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
+ * computed, so with CALMOE_LOGITS_LAST there is row 0 only. NULL where there is none. Borrowed until
+ * the next step of the engine. */
+CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int row);
+/* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
+ * next step. (The repetition penalty counts tokens as they are read.) */
+CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
+
+/* SHA-256 over every logit computed so far, as float32 bytes in token order: 64 hex digits and a NUL.
+ * INVALID_ARGUMENT unless the session was opened with hash_logits. */
+CALMOE_API calmoe_status calmoe_session_logit_hash(const calmoe_session *session, char hex[65]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

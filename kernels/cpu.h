@@ -1,0 +1,20 @@
+/* kernels/cpu.h - which instruction sets may be used here: named levels, each a bundle that the CPU
+ * *and* the operating system must support. Chosen at run time, never at build time. */
+#ifndef KERNELS_CPU_H
+#define KERNELS_CPU_H
+
+#include <stdbool.h>
+
+enum isa { /* ascending: a level includes those before it */
+    ISA_REF,        /* plain C                                        */
+    ISA_AVX2,       /* AVX2, FMA, F16C, BMI2                          */
+    ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI                    */
+    ISA_COUNT
+};
+
+const char *cm_isa_name(enum isa isa); /* "ref", "avx2", "avx512vnni" */
+bool        cm_isa_of_name(const char *name, enum isa *out);
+bool        cm_isa_is_supported(enum isa isa); /* by CPU, system and this build */
+enum isa    cm_isa_best(void);                 /* the highest supported one     */
+
+#endif

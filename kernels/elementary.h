@@ -1,0 +1,12 @@
+/* kernels/elementary.h - exp, log, sine and cosine in double from + - * / alone, so that they give the
+ * same bits on every machine, whatever its C library. Series are Taylor's on reduced arguments; errors are
+ * a few units in the last place of a double. Not for inner loops. */
+#ifndef KERNELS_ELEMENTARY_H
+#define KERNELS_ELEMENTARY_H
+
+double cm_exp(double x); /* 0 below -708, huge but finite above 709      */
+double cm_ln(double x); /* x > 0 and normal                             */
+/* |x| < 2^20 or so: the reduction subtracts multiples of pi/2 in three exact parts. */
+void cm_sine_cosine(double x, double *sine, double *cosine);
+
+#endif

@@ -1,0 +1,62 @@
+/* kernels/ref/vector_lanes_ref.h - sixteen float32 lanes in plain C: the definition of what the other levels'
+ * vector_lanes_*.h do with registers. Used by vector_body.h only. */
+#ifndef KERNELS_REF_VECTOR_LANES_REF_H
+#define KERNELS_REF_VECTOR_LANES_REF_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/half.h"
+
+typedef struct { float v[16]; } lanes;
+
+#define LANES_EACH(expression)                                    \
+    lanes r;                                                      \
+    for (int i = 0; i < 16; i++) r.v[i] = (expression);           \
+    return r
+
+static inline lanes lanes_set(float a) { LANES_EACH(a); }
+static inline lanes lanes_load(const float *p) { LANES_EACH(p[i]); }
+/* The first n of p, then `fill`. */
+static inline lanes lanes_load_part(const float *p, int n, float fill) { LANES_EACH(i < n ? p[i] : fill); }
+static inline void lanes_store(float *p, lanes a) { memcpy(p, a.v, sizeof a.v); }
+static inline void lanes_store_part(float *p, lanes a, int n) { memcpy(p, a.v, (size_t)n * sizeof *p); }
+static inline lanes lanes_load_half(const uint16_t *p) { LANES_EACH(cm_float_of_half(p[i])); }
+static inline lanes lanes_load_half_part(const uint16_t *p, int n)
+{
+    LANES_EACH(i < n ? cm_float_of_half(p[i]) : 0.0f);
+}
+static inline lanes lanes_add(lanes a, lanes b) { LANES_EACH(a.v[i] + b.v[i]); }
+static inline lanes lanes_sub(lanes a, lanes b) { LANES_EACH(a.v[i] - b.v[i]); }
+static inline lanes lanes_mul(lanes a, lanes b) { LANES_EACH(a.v[i] * b.v[i]); }
+static inline lanes lanes_div(lanes a, lanes b) { LANES_EACH(a.v[i] / b.v[i]); }
+static inline lanes lanes_fma(lanes a, lanes b, lanes c) { LANES_EACH(fmaf(a.v[i], b.v[i], c.v[i])); }
+/* Of max and min the second operand comes out when either is NaN. */
+static inline lanes lanes_max(lanes a, lanes b) { LANES_EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+static inline lanes lanes_min(lanes a, lanes b) { LANES_EACH(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+static inline lanes lanes_abs(lanes a) { LANES_EACH(fabsf(a.v[i])); }
+/* value where a > limit, else +0 (also for NaN) */
+static inline lanes lanes_keep_above(lanes a, float limit, lanes value) { LANES_EACH(a.v[i] > limit ? value.v[i] : 0.0f); }
+/* Round to nearest, ties to even; |a| < 2^22. */
+static inline lanes lanes_round(lanes a) { LANES_EACH((a.v[i] + 12582912.0f) - 12582912.0f); }
+/* a * 2^n for lanes n that hold whole numbers in [-126, 127] */
+static inline lanes lanes_scale_by_power(lanes a, lanes n)
+{
+    lanes r;
+    for (int i = 0; i < 16; i++) {
+        const uint32_t bits = (uint32_t)((int32_t)n.v[i] + 127) << 23;
+        float power;
+        memcpy(&power, &bits, sizeof power);
+        r.v[i] = a.v[i] * power;
+    }
+    return r;
+}
+/* Lanes hold whole numbers in [-128, 127]. */
+static inline void lanes_store_int8(int8_t *p, lanes a, int n)
+{
+    for (int i = 0; i < n; i++) p[i] = (int8_t)a.v[i];
+}
+
+#undef LANES_EACH
+#endif

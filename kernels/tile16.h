@@ -1,0 +1,109 @@
+/* tile16.h - the walk that all kernels on pack16 matrices share: tile by tile, and for each tile the
+ * tokens in groups of up to 8. A tile stays in the cache while its groups pass, so weights come from
+ * memory once. What happens inside a tile is the kernel's own.
+ *
+ * Everything here is static inline: files of one instruction set must not leak code to others. */
+#ifndef KERNELS_TILE16_H
+#define KERNELS_TILE16_H
+
+#include <stdalign.h>
+#include <string.h>
+
+#include "kernels/linear.h"
+#include "kernels/pack16.h"
+
+#define CM_INLINE static inline __attribute__((always_inline))
+
+/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. */
+#if defined(__clang__)
+#define CM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CM_UNROLL _Pragma("GCC unroll 8")
+#endif
+
+struct token_group { /* the input rows of some tokens, in the form that the weights want */
+    const float   *values[CM_TOKENS]; /* (n_columns)      */
+    const int8_t  *codes[CM_TOKENS];  /* (n_columns)      */
+    const float   *scales[CM_TOKENS]; /* (n_blocks)       */
+    const int16_t *sums[CM_TOKENS];   /* (n_columns / 16) */
+};
+
+/* out[token][row of the tile] for n_tokens tokens, 1 … CM_TOKENS. */
+typedef void cm_tile_fn(const uint8_t *tile, const struct token_group *x, size_t n_columns,
+                        int n_tokens, float out[CM_TOKENS][CM_TILE]);
+
+CM_INLINE void cm_gather_tokens(const struct activations *x, enum activation_kind kind,
+                                const int32_t *which, int first, int n, struct token_group *out)
+{
+    const size_t            n_columns = (size_t)x->n_columns;
+    const size_t            block = kind == ACTIVATION_Q256 ? 256 : 32;
+    const struct quantized *q = kind == ACTIVATION_Q256 ? &x->q256 : &x->q32;
+    for (int t = 0; t < n; t++) {
+        const size_t row = (size_t)(which != NULL ? which[first + t] : first + t);
+        if (kind == ACTIVATION_F32) {
+            out->values[t] = x->values + row * n_columns;
+        } else {
+            out->codes[t] = q->codes + row * n_columns;
+            out->scales[t] = q->scales + row * ((n_columns + block - 1) / block);
+            out->sums[t] = q->sums + row * ((n_columns + 15) / 16);
+        }
+    }
+}
+
+CM_INLINE void cm_walk_tiles(enum weight_type type, cm_tile_fn *tile_fn, const struct matrix *matrix,
+                             int row_begin, int row_end, const struct activations *x,
+                             const int32_t *which, int n_tokens, float *y, size_t y_stride)
+{
+    const enum activation_kind kind = cm_weight_types[type].activation;
+    const size_t               n_columns = (size_t)matrix->n_columns;
+    const size_t               row_bytes = cm_row_bytes(type, n_columns);
+    struct token_group         group;
+    alignas(64) float          out[CM_TOKENS][CM_TILE];
+    for (int row = row_begin; row < row_end; row += CM_TILE) {
+        const uint8_t *tile = matrix->packed + (size_t)row * row_bytes;
+        const size_t   n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);
+        for (int first = 0; first < n_tokens; first += CM_TOKENS) {
+            const int n = n_tokens - first < CM_TOKENS ? n_tokens - first : CM_TOKENS;
+            cm_gather_tokens(x, kind, which, first, n, &group);
+            tile_fn(tile, &group, n_columns, n, out);
+            for (int t = 0; t < n; t++)
+                memcpy(y + (size_t)(first + t) * y_stride + (size_t)(row - row_begin), out[t],
+                       n_rows * sizeof(float));
+        }
+    }
+}
+
+#define CM_CASE(n, body, ...) \
+    case n: body(tile, x, n_columns, n, out, __VA_ARGS__); break;
+#if CM_TOKENS == 8
+#define CM_CASES(body, ...)                                                                       \
+    CM_CASE(1, body, __VA_ARGS__) CM_CASE(2, body, __VA_ARGS__) CM_CASE(3, body, __VA_ARGS__)     \
+    CM_CASE(4, body, __VA_ARGS__) CM_CASE(5, body, __VA_ARGS__) CM_CASE(6, body, __VA_ARGS__)     \
+    CM_CASE(7, body, __VA_ARGS__) CM_CASE(8, body, __VA_ARGS__)
+#else
+#define CM_CASES(body, ...)                                                                       \
+    CM_CASE(1, body, __VA_ARGS__) CM_CASE(2, body, __VA_ARGS__) CM_CASE(3, body, __VA_ARGS__)     \
+    CM_CASE(4, body, __VA_ARGS__)
+#endif
+
+/* Defines cm_linear_<type>_<isa>(), and under it a tile function that calls
+ *     body(tile, x, n_columns, n_tokens, out, ...)
+ * with each number of tokens as a constant, so that the body's accumulators are registers. */
+#define CM_LINEAR_KERNEL(type, TYPE, isa, body, ...)                                              \
+    static void tile_##type(const uint8_t *tile, const struct token_group *x, size_t n_columns,   \
+                            int n_tokens, float out[CM_TOKENS][CM_TILE])                          \
+    {                                                                                             \
+        switch (n_tokens) { CM_CASES(body, __VA_ARGS__) }                                         \
+    }                                                                                             \
+    void cm_linear_##type##_##isa(const struct matrix *matrix, int row_begin, int row_end,        \
+                                  const struct activations *x, const int32_t *which,              \
+                                  int n_tokens, float *y, size_t y_stride);                       \
+    void cm_linear_##type##_##isa(const struct matrix *matrix, int row_begin, int row_end,        \
+                                  const struct activations *x, const int32_t *which,              \
+                                  int n_tokens, float *y, size_t y_stride)                        \
+    {                                                                                             \
+        cm_walk_tiles(WEIGHT_##TYPE, tile_##type, matrix, row_begin, row_end, x, which, n_tokens, \
+                      y, y_stride);                                                               \
+    }
+
+#endif

@@ -1,0 +1,49 @@
+/* kernels/weight_type.h - how weights are stored in files: one row for each type.
+ *
+ * A type is a sequence of blocks; a block holds n_elements weights in n_bytes bytes. Layouts follow
+ * ggml's block formats (the types' names in GGUF files). */
+#ifndef KERNELS_WEIGHT_TYPE_H
+#define KERNELS_WEIGHT_TYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum weight_type { /* values are ours; file_id is what GGUF files carry */
+    WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16,
+    WEIGHT_Q4_0, WEIGHT_Q4_1, WEIGHT_Q5_0, WEIGHT_Q5_1, WEIGHT_Q8_0,
+    WEIGHT_Q2_K, WEIGHT_Q3_K, WEIGHT_Q4_K, WEIGHT_Q5_K, WEIGHT_Q6_K,
+    WEIGHT_IQ4_NL, WEIGHT_IQ4_XS, WEIGHT_MXFP4,
+    WEIGHT_TYPE_COUNT
+};
+
+/* How a matrix's input must be stored for weights of a type. */
+enum activation_kind {
+    ACTIVATION_F32, /* float32 as it is                                          */
+    ACTIVATION_Q32, /* int8, one float32 scale for each block of 32 values       */
+    ACTIVATION_Q256 /* int8, one float32 scale for each block of 256 values      */
+};
+
+struct weight_type_row {
+    const char          *name;       /* "q4_k", as users write it and as GGUF's documents name it */
+    uint32_t             file_id;    /* ggml type id                                              */
+    int                  n_elements; /* weights in a block                                        */
+    int                  n_bytes;    /* bytes in a block                                          */
+    enum activation_kind activation;
+    /* n_blocks blocks to n_blocks * n_elements floats, exactly as the format defines. */
+    void (*dequantize)(const void *blocks, float *out, size_t n_blocks);
+    /* The reverse, round to nearest, for the types that `calmoe quantize` writes; else NULL. */
+    void (*quantize)(const float *in, void *blocks, size_t n_blocks);
+};
+
+extern const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT];
+
+/* The type with that id in files. False: not a weight type of ours; then *known_name is the name of
+ * a type that exists but is not read here ("iq2_xxs"), or NULL where the id means nothing. */
+bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out, const char **known_name);
+bool cm_weight_type_of_name(const char *name, enum weight_type *out);
+
+/* Bytes of one row of n_columns weights; n_columns is a multiple of n_elements (the caller checks). */
+size_t cm_row_bytes(enum weight_type type, size_t n_columns);
+
+#endif

@@ -1,0 +1,29 @@
+/* router/router_spec.h - what a family says of its gate, as data. The six steps of router.c read it. */
+#ifndef ROUTER_ROUTER_SPEC_H
+#define ROUTER_ROUTER_SPEC_H
+
+#include <stdbool.h>
+
+enum score_kind {           /* logits z → scores p                                                   */
+    SCORE_SOFTMAX,          /* over all experts                                                      */
+    SCORE_SIGMOID,          /* each alone                                                            */
+    SCORE_SOFTMAX_SELECTED, /* p = z for the choice; weights = softmax over the chosen logits        */
+    SCORE_SQRT_SOFTPLUS,    /* sqrt(ln(1 + e^z))                                                     */
+    SCORE_KIND_COUNT
+};
+
+enum group_score { GROUP_TOP2_SUM, GROUP_MAX }; /* how a group's scores become one */
+
+struct router_spec {
+    int              n_experts;
+    int              n_used;        /* k, experts of a token                                        */
+    enum score_kind  score;
+    bool             has_bias;      /* a bias (n_experts) is added for the choice, never to weights */
+    int              n_groups;      /* 1 = no groups                                                */
+    int              n_groups_used;
+    enum group_score group_score;
+    bool             renormalise;   /* weights / their sum                                          */
+    float            scale;         /* then times this; 1 = none                                    */
+};
+
+#endif

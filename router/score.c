@@ -1,0 +1,35 @@
+/* router/score.c - see score.h. */
+#include "router/score.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#include "kernels/elementary.h"
+
+static void softmax_all(const struct vector_ops *ops, float *logits, int n) { ops->softmax(logits, n); }
+static void sigmoid_each(const struct vector_ops *ops, float *logits, int n) { ops->sigmoid(logits, n); }
+
+static void keep_logits(const struct vector_ops *ops, float *logits, int n)
+{
+    (void)ops;
+    (void)logits;
+    (void)n;
+}
+
+/* sqrt(ln(1 + e^z)), with e^z factored out for large z so that nothing overflows */
+static void sqrt_softplus(const struct vector_ops *ops, float *logits, int n)
+{
+    (void)ops;
+    for (int i = 0; i < n; i++) {
+        const double z = logits[i];
+        const double positive = z > 0.0 ? z : 0.0;
+        logits[i] = (float)sqrt(positive + cm_ln(1.0 + cm_exp(-fabs(z))));
+    }
+}
+
+const struct score_row cm_scores[SCORE_KIND_COUNT] = {
+    [SCORE_SOFTMAX] = {"softmax", softmax_all, NULL},
+    [SCORE_SIGMOID] = {"sigmoid", sigmoid_each, NULL},
+    [SCORE_SOFTMAX_SELECTED] = {"softmax_selected", keep_logits, softmax_all},
+    [SCORE_SQRT_SOFTPLUS] = {"sqrt_softplus", sqrt_softplus, NULL},
+};

@@ -1,0 +1,280 @@
+/* runtime/api/engine.c - calmoe_engine: open on this machine, step a batch, close. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/api/handles.h"
+#include "runtime/load/plan_file.h"
+
+enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
+
+void calmoe_engine_options_init(calmoe_engine_options *options)
+{
+    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = 1};
+}
+
+static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_options *given, calmoe_engine *engine)
+{
+    calmoe_engine_options *options = &engine->options;
+    calmoe_engine_options_init(options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_engine_options", options, sizeof *options, given));
+    if (options->n_threads < 0 || options->n_threads > MAX_THREADS)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "n_threads is %d; 0 (every core) to %d is wanted",
+                       options->n_threads, MAX_THREADS);
+    if (options->max_rows < 0 || options->max_rows > MAX_ROWS)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "max_rows is %d; 0 (%d) to %d is wanted", options->max_rows,
+                       DEFAULT_ROWS, MAX_ROWS);
+    if (options->max_rows == 0) options->max_rows = DEFAULT_ROWS;
+    engine->isa = cm_isa_best();
+    if (!options->isa) return CALMOE_OK;
+    if (!cm_isa_of_name(options->isa, &engine->isa))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; ref, avx2 or avx512vnni is wanted", options->isa);
+    if (!cm_isa_is_supported(engine->isa))
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "this machine has no %s; its best level is %s", options->isa,
+                       cm_isa_name(cm_isa_best()));
+    return CALMOE_OK;
+}
+
+static calmoe_status open_placement(calmoe_engine *engine)
+{
+    const struct model_spec *spec = &engine->model->spec;
+    const int n_layers = spec->n_layers, n_experts = spec->router.n_experts;
+    if (!engine->options.plan)
+        return cm_placement_one_node(engine->ctx, &engine->topology, n_layers, n_experts, &engine->placement);
+    struct plan_file plan;
+    CM_TRY(cm_plan_file_read(engine->ctx, engine->options.plan, &plan));
+    /* The plan's memory becomes the placement's. */
+    engine->placement = (struct placement){plan.n_nodes, plan.n_layers, plan.n_experts, plan.node_of};
+    if (strcmp(plan.fingerprint, engine->model->fingerprint) != 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan is for the model %s; this one's fingerprint is %s", plan.fingerprint,
+                       engine->model->fingerprint);
+    return cm_placement_check(engine->ctx, &engine->placement, &engine->topology, n_layers, n_experts);
+}
+
+static void on_routing(void *user, const struct decoder *decoder, int layer)
+{
+    const calmoe_engine *engine = user;
+    const struct routing *routing = &decoder->routing;
+    for (int r = 0; r < decoder->n_rows; r++) {
+        const size_t at = (size_t)r * (size_t)routing->n_slots;
+        const calmoe_routing_event event = {
+            .session = decoder->rows[r].owner,
+            .layer = layer,
+            .position = decoder->rows[r].position,
+            .token = decoder->rows[r].token,
+            .n = routing->n_slots,
+            .experts = routing->experts + at,
+            .weights = routing->weights + at,
+        };
+        engine->options.routing(engine->options.routing_user, &event);
+    }
+}
+
+/* Room for the logits of n rows, before a step runs. */
+static calmoe_status reserve_logits(calmoe_engine *engine, int n)
+{
+    if (n <= engine->logits_capacity) return CALMOE_OK;
+    const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
+    float *logits = cm_alloc(engine->ctx, (size_t)n * n_vocab, sizeof *logits, "logits");
+    if (!logits) return CALMOE_NO_MEMORY;
+    cm_free(engine->decoder->logits);
+    engine->decoder->logits = logits;
+    engine->logits_capacity = n;
+    return CALMOE_OK;
+}
+
+static calmoe_status open_parts(calmoe_engine *engine)
+{
+    calmoe_context *ctx = engine->ctx;
+    const calmoe_engine_options *options = &engine->options;
+    CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
+    CM_TRY(open_placement(engine));
+    CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
+    const struct weights_options weights = {.isa = engine->isa, .topology = &engine->topology,
+                                            .team = engine->team, .placement = &engine->placement,
+                                            .progress = options->progress, .user = options->progress_user};
+    CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
+    CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
+                           engine->team, options->max_rows, &engine->decoder));
+    engine->decoder->on_routing = options->routing ? on_routing : NULL;
+    engine->decoder->on_routing_user = engine;
+    engine->waited_at_reset = cm_alloc(ctx, (size_t)cm_team_n_workers(engine->team),
+                                       sizeof *engine->waited_at_reset, "statistics");
+    if (!engine->waited_at_reset) return CALMOE_NO_MEMORY;
+    const int first = FIRST_LOGITS < options->max_rows ? FIRST_LOGITS : options->max_rows;
+    return reserve_logits(engine, first);
+}
+
+calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *given, calmoe_engine **out)
+{
+    if (out) *out = NULL;
+    calmoe_context *ctx = model ? model->ctx : NULL;
+    if (!model || !out) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_engine_open: model and out are needed");
+    if (!model->has_weights)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' was opened for its vocabulary only", model->path);
+    calmoe_engine *engine = cm_alloc(ctx, 1, sizeof *engine, "the engine");
+    if (!engine) return CALMOE_NO_MEMORY;
+    engine->ctx = ctx;
+    engine->model = model;
+    calmoe_status status = read_options(ctx, given, engine);
+    if (status == CALMOE_OK) status = open_parts(engine);
+    if (status != CALMOE_OK) calmoe_engine_close(&engine);
+    *out = engine;
+    return status;
+}
+
+void calmoe_engine_close(calmoe_engine **engine_pointer)
+{
+    if (!engine_pointer || !*engine_pointer) return;
+    calmoe_engine *engine = *engine_pointer;
+    if (engine->decoder) cm_free(engine->decoder->logits);
+    cm_decoder_close(&engine->decoder);
+    cm_weights_close(&engine->weights);
+    cm_team_close(&engine->team);
+    cm_placement_close(&engine->placement);
+    cm_topology_close(&engine->topology);
+    cm_free(engine->sessions);
+    cm_free(engine->demands);
+    cm_free(engine->order);
+    cm_free(engine->chunks);
+    cm_free(engine->waited_at_reset);
+    cm_free(engine);
+    *engine_pointer = NULL;
+}
+
+static int logits_of(const calmoe_chunk *chunk)
+{
+    return chunk->logits == CALMOE_LOGITS_ALL ? chunk->n_tokens : chunk->logits == CALMOE_LOGITS_LAST ? 1 : 0;
+}
+
+static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk *chunks, int i)
+{
+    const calmoe_chunk *chunk = &chunks[i];
+    const calmoe_session *session = chunk->session;
+    calmoe_context *ctx = engine->ctx;
+    if (!session || session->engine != engine)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has no session of this engine", i);
+    for (int j = 0; j < i; j++)
+        if (chunks[j].session == session)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
+    if (!chunk->tokens || chunk->n_tokens < 1)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i, chunk->n_tokens);
+    if (chunk->logits < CALMOE_LOGITS_NONE || chunk->logits > CALMOE_LOGITS_ALL)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d wants logits %d; 0 to 2 is wanted", i, chunk->logits);
+    for (int j = 0; j < chunk->n_tokens; j++)
+        if (chunk->tokens[j] < 0 || chunk->tokens[j] >= engine->model->spec.n_vocab)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "token %d of chunk %d is %d; 0 to %d is wanted", j, i,
+                           (int)chunk->tokens[j], engine->model->spec.n_vocab - 1);
+    if (chunk->n_tokens > session->context - session->n_positions)
+        return cm_fail(ctx, CALMOE_FULL, "the context of %d tokens is full: %d are in it, %d more do not fit",
+                       session->context, session->n_positions, chunk->n_tokens);
+    return CALMOE_OK;
+}
+
+static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    int64_t n_rows = 0, n_logits = 0;
+    for (int i = 0; i < n_chunks; i++) {
+        CM_TRY(check_chunk(engine, chunks, i));
+        n_rows += chunks[i].n_tokens;
+        n_logits += logits_of(&chunks[i]);
+    }
+    if (n_rows > engine->options.max_rows)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "%lld tokens in one step; the engine was opened for %d",
+                       (long long)n_rows, engine->options.max_rows);
+    return reserve_logits(engine, (int)n_logits);
+}
+
+/* Adds a chunk's rows to the decoder's step. */
+static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
+{
+    struct decoder *d = engine->decoder;
+    calmoe_session *session = chunk->session;
+    session->first_logits = d->n_logits;
+    session->n_logits = logits_of(chunk);
+    session->logits_step = session->last_step = engine->n_steps;
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        const bool has_logits = i >= chunk->n_tokens - session->n_logits;
+        d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = session->n_positions + i,
+                                            .token = chunk->tokens[i], .owner = session,
+                                            .logits_row = has_logits ? d->n_logits++ : -1};
+    }
+}
+
+/* The chunk's tokens are now part of the sequence. */
+static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
+{
+    calmoe_session *session = chunk->session;
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        session->tokens[session->n_positions + i] = chunk->tokens[i];
+        cm_sampler_accept(session->sampler, chunk->tokens[i]);
+    }
+    session->n_positions += chunk->n_tokens;
+    if (session->n_known < session->n_positions) session->n_known = session->n_positions;
+    const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
+    if (session->hashes)
+        cm_sha256_add(&session->logit_hash, engine->decoder->logits + (size_t)session->first_logits * n_vocab,
+                      (size_t)session->n_logits * n_vocab * sizeof(float));
+}
+
+calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    CM_TRY(check_chunks(engine, chunks, n_chunks));
+    engine->n_steps++;
+    engine->decoder->n_rows = engine->decoder->n_logits = 0;
+    for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
+    if (engine->decoder->n_rows > 0) cm_decoder_step(engine->decoder);
+    for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    if (!engine || n_chunks < 0 || (!chunks && n_chunks > 0))
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_step: engine and chunks are needed");
+    for (int i = 0; i < n_chunks; i++)
+        if (chunks[i].session && chunks[i].session->n_known > chunks[i].session->n_positions)
+            return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                           "chunk %d: its session was fed %d tokens that are not read yet; calmoe_session_next() reads them",
+                           i, chunks[i].session->n_known - chunks[i].session->n_positions);
+    return cm_engine_run(engine, chunks, n_chunks);
+}
+
+/* One chunk for each session that the scheduler grants rows. */
+static int make_chunks(calmoe_engine *engine)
+{
+    int n_chunks = 0;
+    for (int i = 0; i < engine->n_sessions; i++) {
+        const calmoe_session *session = engine->sessions[i];
+        const int n_pending = session->has_ended ? 0 : session->n_known - session->n_positions;
+        engine->demands[i] = (struct demand){.n_pending = n_pending, .last_step = session->last_step};
+    }
+    cm_schedule(engine->demands, engine->n_sessions, engine->options.max_rows, engine->order);
+    for (int i = 0; i < engine->n_sessions; i++) {
+        const struct demand *demand = &engine->demands[i];
+        calmoe_session *session = engine->sessions[i];
+        if (demand->n_granted > 0)
+            engine->chunks[n_chunks++] = (calmoe_chunk){
+                .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
+                .logits = cm_session_wants_logits(session, demand->n_granted == demand->n_pending)};
+    }
+    return n_chunks;
+}
+
+calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, int capacity, int *n_events)
+{
+    if (!engine || !events || !n_events || capacity < engine->n_sessions)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
+    *n_events = 0;
+    const int n_chunks = make_chunks(engine);
+    if (n_chunks == 0) return CALMOE_END;
+    CM_TRY(cm_engine_run(engine, engine->chunks, n_chunks));
+    for (int i = 0; i < n_chunks; i++) {
+        calmoe_session *session = engine->chunks[i].session;
+        if (session->n_positions == session->n_known) events[(*n_events)++] = cm_session_advance(session);
+    }
+    return CALMOE_OK;
+}

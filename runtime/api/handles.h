@@ -1,0 +1,78 @@
+/* runtime/api/handles.h - what stands behind the opaque handles of include/calmoe. */
+#ifndef RUNTIME_API_HANDLES_H
+#define RUNTIME_API_HANDLES_H
+
+#include <calmoe/calmoe.h>
+
+#include "base/sha256.h"
+#include "runtime/batching/scheduler.h"
+#include "runtime/families/family.h"
+#include "runtime/families/model_tensors.h"
+#include "runtime/forward/decoder.h"
+#include "runtime/text/chat.h"
+#include "runtime/text/sampler.h"
+#include "runtime/text/tokenizer.h"
+
+struct calmoe_model {
+    calmoe_context           *ctx;
+    char                     *path;
+    char                     *name;
+    struct gguf              *gguf;
+    struct tokenizer         *tokenizer;
+    const struct chat_format *chat;        /* NULL: none that is known */
+    bool                      has_weights; /* spec and tensors are set */
+    struct model_spec         spec;
+    struct model_tensors      tensors;
+    char                      fingerprint[17];
+};
+
+struct calmoe_engine {
+    calmoe_context        *ctx;
+    calmoe_model          *model;
+    calmoe_engine_options  options;
+    enum isa               isa;
+    struct topology        topology;
+    struct team           *team;
+    struct placement       placement;
+    struct weights        *weights;
+    struct decoder        *decoder;
+    int                    logits_capacity; /* rows of decoder->logits                     */
+    uint64_t               n_steps;
+    int                    n_sessions, sessions_capacity;
+    calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
+    struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
+    int                   *order;
+    calmoe_chunk          *chunks;
+    uint64_t              *waited_at_reset; /* (n_workers) ns                              */
+};
+
+struct calmoe_session {
+    calmoe_engine  *engine;
+    struct kv_cache cache;
+    struct sampler *sampler;
+    int             context;
+    int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
+                                    n_known - 1 were fed or sampled and are yet to be read */
+    int             n_positions;
+    int             n_known;
+    int             n_new;       /* sampled since the last feed                        */
+    int             max_new;     /* 0 = no limit                                       */
+    bool            ignores_end;
+    bool            has_ended;   /* until something is fed                             */
+    bool            has_turns;   /* a turn of chat was fed                             */
+    bool            hashes;
+    struct sha256   logit_hash;
+    int             first_logits, n_logits; /* its rows of the last step's logits       */
+    uint64_t        logits_step;            /* the step that they are of                */
+    uint64_t        last_step;              /* in which it got a row                    */
+};
+
+/* calmoe_engine_step() without its checks of a session's own pending tokens. */
+calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
+/* After a step that read all that the session knew: samples, stores the token as pending, and says
+ * what came of it (calmoe_event). */
+calmoe_event cm_session_advance(calmoe_session *session);
+/* What logits a chunk of this session wants when it holds (or not) all that is pending. */
+int cm_session_wants_logits(const calmoe_session *session, bool is_last);
+
+#endif

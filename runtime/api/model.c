@@ -1,0 +1,219 @@
+/* runtime/api/model.c - calmoe_model: open, describe, close. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/api/handles.h"
+
+#ifndef CALMOE_MODEL_DIRS
+#define CALMOE_MODEL_DIRS "models" /* colon-separated; the build names the installed folder */
+#endif
+static const char embedded_name[] = "calmoe-nano.gguf";
+
+void calmoe_model_options_init(calmoe_model_options *options)
+{
+    if (options) *options = (calmoe_model_options){.size = sizeof *options};
+}
+
+/* The first folder of dirs (colon-separated) that holds the embedded model, as a new path. */
+static char *search(struct calmoe_context *ctx, const char *dirs)
+{
+    while (dirs && *dirs) {
+        const size_t n = strcspn(dirs, ":");
+        char path[4096];
+        const int length = snprintf(path, sizeof path, "%.*s/%s", (int)n, dirs, embedded_name);
+        if (length > 0 && (size_t)length < sizeof path && access(path, R_OK) == 0)
+            return cm_copy_text(ctx, path, (size_t)length);
+        dirs += n + (dirs[n] == ':');
+    }
+    return NULL;
+}
+
+static calmoe_status resolve_path(struct calmoe_context *ctx, const char *path, char **out)
+{
+    if (path) {
+        *out = cm_copy_text(ctx, path, strlen(path));
+        return *out ? CALMOE_OK : CALMOE_NO_MEMORY;
+    }
+    *out = search(ctx, getenv("CALMOE_MODELS"));
+    if (!*out) *out = search(ctx, CALMOE_MODEL_DIRS);
+    if (*out) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_IO,
+                   "the embedded model %s is not in %s; name its folder in CALMOE_MODELS, or give a model file",
+                   embedded_name, CALMOE_MODEL_DIRS);
+}
+
+/* SHA-256 over metadata, tensor list and the first bytes of each tensor: enough to tell models apart
+ * without reading them whole. */
+static void make_fingerprint(const struct gguf *gguf, char out[17])
+{
+    enum { SAMPLE_BYTES = 256 };
+    struct sha256 sha = cm_sha256();
+    for (uint64_t i = 0; i < gguf->n_entries; i++) {
+        const struct gguf_entry *entry = &gguf->entries[i];
+        const uint64_t head[3] = {(uint64_t)entry->type, (uint64_t)entry->element_type, entry->count};
+        cm_sha256_add(&sha, entry->key, strlen(entry->key) + 1);
+        cm_sha256_add(&sha, head, sizeof head);
+        for (uint64_t j = 0; entry->strings && j < entry->count; j++)
+            cm_sha256_add(&sha, entry->strings[j].bytes, (size_t)entry->strings[j].n_bytes);
+        for (uint64_t j = 0; !entry->strings && j < entry->count; j++) {
+            const double value = cm_gguf_element_float(entry, j);
+            cm_sha256_add(&sha, &value, sizeof value);
+        }
+    }
+    for (uint64_t i = 0; i < gguf->n_tensors; i++) {
+        const struct gguf_tensor *tensor = &gguf->tensors[i];
+        const size_t n = tensor->n_bytes < SAMPLE_BYTES ? (size_t)tensor->n_bytes : SAMPLE_BYTES;
+        cm_sha256_add(&sha, tensor->name, strlen(tensor->name) + 1);
+        cm_sha256_add(&sha, &tensor->file_id, sizeof tensor->file_id);
+        cm_sha256_add(&sha, tensor->shape, sizeof tensor->shape);
+        cm_sha256_add(&sha, tensor->bytes, n);
+    }
+    char hex[65];
+    cm_sha256_hex(&sha, hex);
+    memcpy(out, hex, 16);
+    out[16] = '\0';
+}
+
+static calmoe_status read_weights(calmoe_model *model)
+{
+    CM_TRY(cm_read_model_spec(model->ctx, model->gguf, &model->spec));
+    CM_TRY(cm_model_tensors_open(model->ctx, model->gguf, &model->spec, &model->tensors));
+    model->has_weights = true;
+    if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
+        return cm_fail(model->ctx, CALMOE_BAD_FILE, "the vocabulary has %d tokens but tensor 'token_embd.weight' only %d rows",
+                       (int)cm_tokenizer_n_tokens(model->tokenizer), model->spec.n_vocab);
+    return CALMOE_OK;
+}
+
+static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
+{
+    struct gguf_string name = {"", 0};
+    CM_TRY(resolve_path(model->ctx, path, &model->path));
+    CM_TRY(cm_gguf_open(model->ctx, model->path, &model->gguf));
+    CM_TRY(cm_gguf_get_string(model->ctx, model->gguf, "general.name", &name));
+    model->name = cm_copy_text(model->ctx, name.bytes, (size_t)name.n_bytes);
+    if (!model->name) return CALMOE_NO_MEMORY;
+    CM_TRY(cm_tokenizer_open(model->ctx, model->gguf, &model->tokenizer));
+    model->chat = cm_chat_format_of_file(model->gguf);
+    make_fingerprint(model->gguf, model->fingerprint);
+    return options->vocabulary_only ? CALMOE_OK : read_weights(model);
+}
+
+calmoe_status calmoe_model_open(calmoe_context *ctx, const char *path, const calmoe_model_options *given,
+                                calmoe_model **out)
+{
+    calmoe_model_options options;
+    if (out) *out = NULL;
+    if (!ctx || !out) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_model_open: context and out are needed");
+    calmoe_model_options_init(&options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_model_options", &options, sizeof options, given));
+    calmoe_model *model = cm_alloc(ctx, 1, sizeof *model, "the model");
+    if (!model) return CALMOE_NO_MEMORY;
+    model->ctx = ctx;
+    const calmoe_status status = read_model(model, path, &options);
+    if (status != CALMOE_OK) calmoe_model_close(&model);
+    *out = model;
+    return status;
+}
+
+void calmoe_model_close(calmoe_model **model)
+{
+    if (!model || !*model) return;
+    cm_model_tensors_close(&(*model)->tensors);
+    cm_tokenizer_close(&(*model)->tokenizer);
+    cm_gguf_close(&(*model)->gguf);
+    cm_free((*model)->name);
+    cm_free((*model)->path);
+    cm_free(*model);
+    *model = NULL;
+}
+
+static void describe(const calmoe_model *model, calmoe_model_info *info)
+{
+    const struct model_spec *spec = &model->spec;
+    info->family = spec->family;
+    info->n_layers = spec->n_layers;
+    info->width = spec->dim;
+    info->n_heads = spec->n_heads;
+    info->n_kv_heads = spec->n_kv_heads;
+    info->head_size = spec->head_size;
+    info->n_experts = spec->router.n_experts;
+    info->n_experts_used = spec->router.n_used;
+    info->expert_width = spec->expert_width;
+    info->shared_width = spec->shared_width;
+    info->n_vocab = spec->n_vocab;
+    info->context_length = spec->context_length;
+    info->n_parameters = model->tensors.n_parameters;
+    info->n_active_parameters = model->tensors.n_active_parameters;
+}
+
+calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info *out)
+{
+    if (!model || !out || out->size < sizeof out->size)
+        return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_model_get_info: a model and an info with its size set are needed");
+    calmoe_model_info info = {.family = ""};
+    if (model->has_weights) describe(model, &info);
+    else info.n_vocab = cm_tokenizer_n_tokens(model->tokenizer);
+    info.path = model->path;
+    info.name = model->name;
+    info.tokenizer = cm_tokenizer_name(model->tokenizer);
+    info.chat_format = model->chat ? cm_chat_format_name(model->chat) : "";
+    info.n_file_bytes = model->gguf->n_file_bytes;
+    memcpy(info.fingerprint, model->fingerprint, sizeof info.fingerprint);
+    info.size = out->size < sizeof info ? out->size : sizeof info;
+    memcpy(out, &info, info.size);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i, calmoe_tensor_info *info)
+{
+    if (!model || !info)
+        return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_model_get_tensor: model and info are needed");
+    if (i >= model->gguf->n_tensors) return CALMOE_END;
+    const struct gguf_tensor *tensor = &model->gguf->tensors[i];
+    *info = (calmoe_tensor_info){.name = tensor->name,
+                                 .type = tensor->is_weight ? cm_weight_types[tensor->type].name : "other",
+                                 .n_dims = tensor->n_dims, .n_bytes = tensor->n_bytes, .shard = tensor->shard};
+    memcpy(info->shape, tensor->shape, sizeof info->shape);
+    return CALMOE_OK;
+}
+
+/* One element as text; at most n_text bytes with the NUL. Returns what snprintf would. */
+static int print_element(const struct gguf_entry *entry, uint64_t i, char *text, size_t n_text)
+{
+    const enum gguf_type type = entry->type == GGUF_ARRAY ? entry->element_type : entry->type;
+    if (entry->strings) {
+        const struct gguf_string *string = &entry->strings[i];
+        return snprintf(text, n_text, "%.*s", (int)(string->n_bytes < 4096 ? string->n_bytes : 4096), string->bytes);
+    }
+    if (type == GGUF_BOOL) return snprintf(text, n_text, "%s", cm_gguf_element_int(entry, i) ? "true" : "false");
+    if (cm_gguf_is_integer(type)) return snprintf(text, n_text, "%" PRId64, cm_gguf_element_int(entry, i));
+    return snprintf(text, n_text, "%g", cm_gguf_element_float(entry, i));
+}
+
+calmoe_status calmoe_model_get_metadata(const calmoe_model *model, uint64_t i, const char **key, char *text,
+                                        size_t n_text)
+{
+    if (!model || !key || !text || n_text < 8)
+        return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_model_get_metadata: model, key and a text of 8 bytes or more are needed");
+    if (i >= model->gguf->n_entries) return CALMOE_END;
+    const struct gguf_entry *entry = &model->gguf->entries[i];
+    *key = entry->key;
+    text[0] = '\0';
+    size_t at = 0;
+    if (entry->type == GGUF_ARRAY) at = (size_t)snprintf(text, n_text, "[%" PRIu64 "] ", entry->count);
+    for (uint64_t j = 0; j < entry->count && at < n_text; j++) {
+        if (j > 0) at += (size_t)snprintf(text + at, n_text - at, ", ");
+        if (at < n_text) at += (size_t)print_element(entry, j, text + at, n_text - at);
+    }
+    if (at >= n_text) memcpy(text + n_text - 4, "...", 4);
+    return CALMOE_OK;
+}

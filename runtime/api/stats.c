@@ -1,0 +1,58 @@
+/* runtime/api/stats.c - calmoe_stats: the engine's counters as the public API shows them. */
+#include <string.h>
+
+#include "runtime/api/handles.h"
+
+static double wait_share(const calmoe_engine *engine)
+{
+    const int n = cm_team_n_workers(engine->team);
+    double waited = 0.0;
+    for (int i = 0; i < n; i++) waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]);
+    const double run = (double)engine->decoder->counters.step_ns * n;
+    return run > 0.0 ? waited / run : 0.0;
+}
+
+calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *out)
+{
+    if (!engine || !out || out->size < sizeof out->size)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_stats: engine and stats with its size set are needed");
+    const struct counters *counters = &engine->decoder->counters;
+    calmoe_stats stats = {
+        .n_steps = counters->n_steps,
+        .n_rows = counters->n_rows,
+        .n_layers_run = counters->n_layers_run,
+        .n_experts_run = counters->n_experts_run,
+        .step_seconds = (double)counters->step_ns * 1e-9,
+        .wait_share = wait_share(engine),
+        .n_packed_bytes = engine->weights->packed.n_bytes,
+        .n_threads = cm_team_n_workers(engine->team),
+        .n_nodes = engine->topology.n_nodes,
+        .isa = cm_isa_name(engine->isa),
+    };
+    stats.size = out->size < sizeof stats ? out->size : sizeof stats;
+    memcpy(out, &stats, stats.size);
+    return CALMOE_OK;
+}
+
+void calmoe_engine_reset_stats(calmoe_engine *engine)
+{
+    if (!engine) return;
+    cm_counters_reset(&engine->decoder->counters);
+    for (int i = 0; i < cm_team_n_workers(engine->team); i++)
+        engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
+}
+
+calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int layer, uint64_t *counts, int n)
+{
+    calmoe_context *ctx = engine ? engine->ctx : NULL;
+    if (!engine || !counts)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_engine_get_expert_counts: engine and counts are needed");
+    const struct counters *counters = &engine->decoder->counters;
+    if (layer < 0 || layer >= counters->n_layers || n < counters->n_experts)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "layer %d and room for %d counts; the model has %d layers of %d experts",
+                       layer, n, counters->n_layers, counters->n_experts);
+    const uint64_t *of_layer = counters->expert_tokens + (size_t)layer * (size_t)counters->n_experts;
+    memcpy(counts, of_layer, (size_t)counters->n_experts * sizeof *counts);
+    return CALMOE_OK;
+}

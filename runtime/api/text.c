@@ -1,0 +1,61 @@
+/* runtime/api/text.c - the tokenizer's part of the public API. */
+#include <string.h>
+
+#include "runtime/api/handles.h"
+
+calmoe_status calmoe_tokenize(calmoe_context *ctx, const calmoe_model *model, const char *text, size_t n_bytes,
+                              unsigned flags, int32_t *tokens, size_t capacity, size_t *n_tokens)
+{
+    if (!model || (!text && n_bytes > 0) || !n_tokens || (!tokens && capacity > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_tokenize: model, text and n_tokens are needed");
+    struct token_list list = {0};
+    *n_tokens = 0;
+    const calmoe_status status = cm_tokenize(ctx, model->tokenizer, text ? text : "", n_bytes, flags, &list);
+    if (status == CALMOE_OK) {
+        *n_tokens = (size_t)list.n;
+        const size_t n = (size_t)list.n < capacity ? (size_t)list.n : capacity;
+        if (n > 0) memcpy(tokens, list.ids, n * sizeof *tokens);
+    }
+    cm_token_list_close(&list);
+    if (status == CALMOE_OK && *n_tokens > capacity)
+        return cm_fail(ctx, CALMOE_FULL, "the text is %zu tokens; there is room for %zu", *n_tokens, capacity);
+    return status;
+}
+
+const char *calmoe_token_bytes(const calmoe_model *model, int32_t token, int show_special, size_t *n_bytes)
+{
+    int n = 0;
+    const char *bytes = model ? cm_token_bytes(model->tokenizer, token, show_special != 0, &n) : "";
+    if (n_bytes) *n_bytes = (size_t)n;
+    return bytes ? bytes : "";
+}
+
+int calmoe_token_ends(const calmoe_model *model, int32_t token)
+{
+    return model && cm_token_ends_generation(model->tokenizer, token);
+}
+
+_Static_assert(sizeof(struct text_stream) <= sizeof(calmoe_decoder), "the public decoder holds the stream");
+
+calmoe_status calmoe_decode(const calmoe_model *model, calmoe_decoder *decoder, int32_t token, char *text,
+                            size_t n_text)
+{
+    if (!model || !decoder || !text || n_text == 0)
+        return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_decode: model, decoder and text are needed");
+    struct text_stream stream;
+    memcpy(&stream, decoder, sizeof stream);
+    int n_bytes = 0;
+    if (token >= 0) cm_token_bytes(model->tokenizer, token, false, &n_bytes);
+    text[0] = '\0';
+    const size_t needed = 4 * (size_t)n_bytes + 64;
+    if (needed > n_text)
+        return cm_fail(model->ctx, CALMOE_FULL, "calmoe_decode: token %d needs a text of %zu bytes; it has %zu",
+                       (int)token, needed, n_text);
+    const int n = token >= 0
+                      ? cm_text_stream_put(model->tokenizer, &stream, token, false, text, (int)needed - 1)
+                      : cm_text_stream_end(&stream, text, (int)needed - 1);
+    text[n] = '\0';
+    memcpy(decoder, &stream, sizeof stream);
+    return CALMOE_OK;
+}

@@ -1,0 +1,17 @@
+/* runtime/families/family_list.c - all families: one row each. */
+#include <stddef.h>
+
+#include "runtime/families/family.h"
+
+extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_moe, cm_family_qwen3_moe,
+    cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3;
+
+static const struct family *const rows[] = {
+    &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
+    &cm_family_granite_moe, &cm_family_llama, &cm_family_qwen2,     &cm_family_qwen3,
+};
+
+const struct family *cm_family_at(int i)
+{
+    return i >= 0 && i < (int)(sizeof rows / sizeof *rows) ? rows[i] : NULL;
+}

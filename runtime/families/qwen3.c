@@ -1,0 +1,12 @@
+/* runtime/families/qwen3.c - Qwen3, dense: q and k normalised for each head. */
+#include "runtime/families/family.h"
+
+extern const struct family cm_family_qwen3;
+const struct family cm_family_qwen3 = {
+    .name = "qwen3",
+    .architecture = "qwen3",
+    .has_experts = false,
+    .pairing = ROPE_NEOX,
+    .score = SCORE_SOFTMAX,
+    .renormalise = true,
+};

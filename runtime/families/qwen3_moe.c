@@ -1,0 +1,13 @@
+/* runtime/families/qwen3_moe.c - Qwen3-MoE: q and k normalised for each head, no biases, weights
+ * renormalised. */
+#include "runtime/families/family.h"
+
+extern const struct family cm_family_qwen3_moe;
+const struct family cm_family_qwen3_moe = {
+    .name = "qwen3moe",
+    .architecture = "qwen3moe",
+    .has_experts = true,
+    .pairing = ROPE_NEOX,
+    .score = SCORE_SOFTMAX,
+    .renormalise = true,
+};

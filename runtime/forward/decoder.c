@@ -1,0 +1,149 @@
+/* runtime/forward/decoder.c - embed; all layers; head. And the memory that they work in. */
+#include "runtime/forward/decoder.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+void cm_linear_shared(const struct matrix *matrix, const struct activations *x, int n_tokens,
+                      const float *bias, float *y, const struct worker *me)
+{
+    const size_t stride = (size_t)matrix->n_rows;
+    int begin, end;
+    cm_share(matrix->n_rows, 16, me->index, me->n_workers, &begin, &end);
+    if (begin >= end) return;
+    matrix->kernel->multiply(matrix, begin, end, x, NULL, n_tokens, y + begin, stride);
+    if (!bias) return;
+    for (int token = 0; token < n_tokens; token++)
+        for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+}
+
+/* Own rows: the token's row of the embedding, and the angles of its position. */
+static void embed_rows(struct decoder *d, const struct worker *me)
+{
+    const struct weight_source *embedding = &d->weights->embedding;
+    const struct weight_type_row *type = &cm_weight_types[embedding->type];
+    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs;
+    const size_t row_bytes = cm_row_bytes(embedding->type, (size_t)dim);
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        float *x = d->x + (size_t)r * (size_t)dim;
+        type->dequantize(embedding->rows + (size_t)d->rows[r].token * row_bytes, x,
+                         (size_t)(dim / type->n_elements));
+        if (d->spec->embedding_scale != 1.0f)
+            for (int i = 0; i < dim; i++) x[i] *= d->spec->embedding_scale;
+        cm_rope_row(&d->rope, d->rows[r].position, d->cosines + (size_t)r * (size_t)n_pairs,
+                    d->sines + (size_t)r * (size_t)n_pairs);
+    }
+}
+
+static void run_step(void *arg, const struct worker *me)
+{
+    struct decoder *d = arg;
+    embed_rows(d, me);
+    for (int layer = 0; layer < d->spec->n_layers; layer++) {
+        cm_attention(d, layer, me);
+        cm_moe_layer(d, layer, me);
+    }
+    cm_lm_head(d, me);
+}
+
+void cm_decoder_step(struct decoder *d)
+{
+    const uint64_t start = cm_now_ns();
+    cm_team_run(d->team, run_step, d);
+    d->counters.step_ns += cm_now_ns() - start;
+    d->counters.n_steps++;
+    d->counters.n_rows += (uint64_t)d->n_rows;
+}
+
+/* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
+struct layout {
+    uint8_t *base;
+    size_t   n_bytes;
+};
+
+static void *piece(struct layout *layout, size_t n, size_t size)
+{
+    void *at = layout->base ? layout->base + layout->n_bytes : NULL;
+    layout->n_bytes += (n * size + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    return at;
+}
+
+static void place_activations(struct layout *layout, int n_rows, int n_columns, struct activations *out)
+{
+    void *at = piece(layout, cm_activations_bytes(n_rows, n_columns), 1);
+    if (at) cm_activations_place(out, n_rows, n_columns, at);
+}
+
+static void lay_out(struct decoder *d, struct layout *layout)
+{
+    const struct model_spec *spec = d->spec;
+    const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
+    d->rows = piece(layout, n, sizeof *d->rows);
+    d->x = piece(layout, n * dim, sizeof(float));
+    place_activations(layout, d->max_rows, spec->dim, &d->normed);
+    d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));
+    d->k = piece(layout, n * (size_t)(spec->n_kv_heads * spec->head_size), sizeof(float));
+    d->v = piece(layout, n * (size_t)(spec->n_kv_heads * spec->value_size), sizeof(float));
+    d->cosines = piece(layout, n * (size_t)d->rope.n_pairs, sizeof(float));
+    d->sines = piece(layout, n * (size_t)d->rope.n_pairs, sizeof(float));
+    place_activations(layout, d->max_rows, spec->n_heads * spec->value_size, &d->attended);
+    d->projected = piece(layout, n * dim, sizeof(float));
+    d->router_logits = piece(layout, n * (size_t)spec->router.n_experts, sizeof(float));
+    d->routing.n_slots = spec->router.n_used;
+    d->routing.experts = piece(layout, n * used, sizeof(int32_t));
+    d->routing.weights = piece(layout, n * used, sizeof(float));
+    d->shared_weights = piece(layout, n, sizeof(float));
+    d->identity = piece(layout, n, sizeof(int32_t));
+}
+
+static calmoe_status open_parts(struct calmoe_context *ctx, const struct topology *topology, struct decoder *d)
+{
+    const struct model_spec *spec = d->spec;
+    CM_TRY(cm_rope_open(ctx, &spec->rope, d->weights->rope_factors, &d->rope));
+    CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->router.n_experts, &d->counters));
+    const struct expert_run_limits limits = {
+        .max_tokens = d->max_rows,
+        .dim = spec->dim,
+        .n_slots = spec->router.n_used,
+        .max_experts = spec->router.n_experts,
+        .max_width = {[BANK_ROUTED] = spec->expert_width, [BANK_SHARED] = spec->shared_width},
+    };
+    CM_TRY(cm_expert_run_open(ctx, &limits, d->ops, topology, d->team, &d->experts));
+    struct layout layout = {0};
+    lay_out(d, &layout);
+    d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");
+    if (!d->memory) return CALMOE_NO_MEMORY;
+    layout.n_bytes = 0;
+    lay_out(d, &layout);
+    for (int i = 0; i < d->max_rows; i++) d->identity[i] = i;
+    return CALMOE_OK;
+}
+
+calmoe_status cm_decoder_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                              const struct weights *weights, enum isa isa, const struct topology *topology,
+                              struct team *team, int max_rows, struct decoder **out)
+{
+    *out = cm_alloc(ctx, 1, sizeof **out, "the decoder");
+    if (!*out) return CALMOE_NO_MEMORY;
+    (*out)->spec = spec;
+    (*out)->weights = weights;
+    (*out)->ops = cm_vector_ops(isa);
+    (*out)->team = team;
+    (*out)->max_rows = max_rows;
+    const calmoe_status status = open_parts(ctx, topology, *out);
+    if (status != CALMOE_OK) cm_decoder_close(out);
+    return status;
+}
+
+void cm_decoder_close(struct decoder **decoder)
+{
+    if (!*decoder) return;
+    cm_rope_close(&(*decoder)->rope);
+    cm_counters_close(&(*decoder)->counters);
+    cm_expert_run_close(&(*decoder)->experts);
+    cm_free((*decoder)->memory);
+    cm_free(*decoder);
+    *decoder = NULL;
+}

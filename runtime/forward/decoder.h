@@ -1,0 +1,84 @@
+/* runtime/forward/decoder.h - a batch of rows through the layers. A row is one token of one sequence; rows of many
+ * sequences, prompt chunks and single tokens, stand in one batch.
+ *
+ * Every worker of the team walks the same code and meets the others at barriers. Two kinds of phases:
+ *   "own rows"  each worker has its share of rows, the same share in every such phase of a step, so from
+ *               one to the next no barrier is needed;
+ *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around.
+ * All memory is reserved at opening; a step cannot fail. */
+#ifndef RUNTIME_FORWARD_DECODER_H
+#define RUNTIME_FORWARD_DECODER_H
+
+#include "base/team.h"
+#include "experts/expert_run.h"
+#include "router/routing.h"
+#include "runtime/forward/kv_cache.h"
+#include "runtime/forward/rope.h"
+#include "runtime/forward/weights.h"
+#include "runtime/stats/counters.h"
+
+struct row {
+    const struct kv_cache *cache;
+    int                    position;
+    int32_t                token;
+    int                    logits_row; /* where its logits go; -1 = none are wanted */
+    void                  *owner;      /* for on_routing                            */
+};
+
+struct decoder {
+    const struct model_spec *spec;
+    const struct weights    *weights;
+    const struct vector_ops *ops;
+    struct team             *team;
+    struct rope              rope;
+    struct counters          counters;
+    int                      max_rows;
+    /* called by the caller's thread, for each layer of each step; may be NULL */
+    void (*on_routing)(void *user, const struct decoder *decoder, int layer);
+    void *on_routing_user;
+
+    /* the step: filled in by the caller */
+    int         n_rows;
+    struct row *rows;          /* (max_rows)                                   */
+    int         n_logits;
+    float      *logits;        /* (n_logits, n_vocab)                          */
+
+    /* scratch, (n_rows, …) each */
+    float              *x;                  /* dim: the residual stream        */
+    struct activations  normed;             /* dim                             */
+    float              *q, *k, *v;          /* heads * size                    */
+    float              *cosines, *sines;    /* n_rot / 2                       */
+    struct activations  attended;           /* n_heads * value_size            */
+    float              *projected;          /* dim                             */
+    float              *router_logits;      /* n_experts                       */
+    struct routing      routing;            /* n_used                          */
+    float              *shared_weights;     /* 1                               */
+    int32_t            *identity;           /* 0, 1, 2, …                      */
+    struct expert_run  *experts;
+    void               *memory;             /* of all but the experts'         */
+};
+
+calmoe_status cm_decoder_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                              const struct weights *weights, enum isa isa, const struct topology *topology,
+                              struct team *team, int max_rows, struct decoder **out);
+void          cm_decoder_close(struct decoder **decoder);
+
+/* Runs the rows; afterwards their keys and values are in the caches and their logits in `logits`. */
+void cm_decoder_step(struct decoder *decoder);
+
+/* The parts of a step, one file each; by all workers. */
+void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
+void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
+void cm_lm_head(struct decoder *decoder, const struct worker *me);
+
+/* Own rows: *begin … *end. */
+static inline void cm_own_rows(const struct decoder *decoder, const struct worker *me, int *begin, int *end)
+{
+    cm_share(decoder->n_rows, 1, me->index, me->n_workers, begin, end);
+}
+
+/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows. */
+void cm_linear_shared(const struct matrix *matrix, const struct activations *x, int n_tokens,
+                      const float *bias, float *y, const struct worker *me);
+
+#endif

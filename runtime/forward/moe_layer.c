@@ -1,0 +1,80 @@
+/* runtime/forward/moe_layer.c - the feed-forward half of a block: norm; score; route; run the experts where
+ * they live; add. A dense model takes the same way, with one expert that every token goes to. */
+#include "router/router.h"
+#include "runtime/forward/decoder.h"
+
+static float *row_of(float *matrix, int row, int n) { return matrix + (size_t)row * (size_t)n; }
+
+/* y (end - begin, n rows) = matrix times own rows of the normed input */
+static void multiply_own(struct decoder *d, const struct matrix *matrix, int begin, int end, float *y)
+{
+    const int n = matrix->n_rows;
+    if (end > begin)
+        matrix->kernel->multiply(matrix, 0, n, &d->normed, d->identity + begin, end - begin,
+                                 row_of(y, begin, n), (size_t)n);
+}
+
+static void route_row(struct decoder *d, const struct layer *layer, int r)
+{
+    const struct router_spec *router = &d->spec->router;
+    int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
+    float *weights = row_of(d->routing.weights, r, router->n_used);
+    if (d->spec->is_dense) {
+        experts[0] = 0;
+        weights[0] = 1.0f;
+    } else {
+        cm_route(router, d->ops, row_of(d->router_logits, r, router->n_experts), layer->choice_bias, experts,
+                 weights);
+    }
+}
+
+static void prepare_rows(struct decoder *d, const struct layer *layer, int begin, int end)
+{
+    const int dim = d->spec->dim;
+    for (int r = begin; r < end; r++) {
+        d->ops->rms_norm(row_of(d->x, r, dim), layer->ffn_norm, d->spec->norm_eps, dim,
+                         row_of(d->normed.values, r, dim));
+        d->ops->quantize(&d->normed, r, 0, dim, layer->ffn_kinds);
+    }
+    if (layer->router.kernel) multiply_own(d, &layer->router, begin, end, d->router_logits);
+    for (int r = begin; r < end; r++) route_row(d, layer, r);
+    if (layer->shared_gate.kernel && end > begin) {
+        multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights);
+        d->ops->sigmoid(d->shared_weights + begin, end - begin);
+    }
+}
+
+struct plan {
+    struct decoder *decoder;
+    int             layer;
+};
+
+/* By the worker that comes last, while the others wait. */
+static void plan_experts(void *arg)
+{
+    const struct plan *plan = arg;
+    struct decoder *d = plan->decoder;
+    const struct layer *layer = &d->weights->layers[plan->layer];
+    d->routing.n_tokens = d->n_rows;
+    cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
+                       layer->shared_gate.kernel ? d->shared_weights : NULL);
+    cm_count_routing(&d->counters, plan->layer, &d->routing);
+}
+
+void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
+{
+    const struct layer *layer = &d->weights->layers[index];
+    struct plan plan = {d, index};
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+
+    prepare_rows(d, layer, begin, end);
+    cm_barrier_with(me, plan_experts, &plan);
+    if (me->index == 0 && d->on_routing) d->on_routing(d->on_routing_user, d, index);
+    cm_expert_run_gate_up(d->experts, me);
+    cm_barrier(me);
+    cm_expert_run_down(d->experts, me);
+    cm_barrier(me);
+    for (int r = begin; r < end; r++)
+        cm_expert_run_add(d->experts, r, d->spec->residual_scale, row_of(d->x, r, d->spec->dim));
+}

@@ -1,0 +1,167 @@
+/* runtime/forward/weights.c - see weights.h. */
+#include "runtime/forward/weights.h"
+
+#include "base/memory.h"
+
+struct builder {
+    struct calmoe_context        *ctx;
+    const struct model_spec      *spec;
+    const struct weights_options *options;
+    struct pack_list             *list;
+    struct weights               *out;
+    int                           home; /* node of everything but routed experts */
+};
+
+static unsigned kind_of(const struct matrix *matrix)
+{
+    return cm_kind_bit(cm_weight_types[matrix->kernel->type].activation);
+}
+
+static size_t elements_of(const struct gguf_tensor *tensor)
+{
+    return tensor ? (size_t)tensor->shape[0] * (size_t)tensor->shape[1] : 0;
+}
+
+/* A tensor as float32 vector in out->vectors; NULL for NULL. */
+static float *vector(struct builder *b, const struct gguf_tensor *tensor)
+{
+    if (!tensor) return NULL;
+    const struct weight_type_row *type = &cm_weight_types[tensor->type];
+    const size_t n = elements_of(tensor);
+    float *at = b->out->vectors + b->out->n_vectors;
+    type->dequantize(tensor->bytes, at, n / (size_t)type->n_elements);
+    b->out->n_vectors += n;
+    return at;
+}
+
+/* All vectors of all layers lie in one block, whose size is added up first. */
+static calmoe_status reserve_vectors(struct builder *b, const struct model_tensors *tensors)
+{
+    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors);
+    for (int i = 0; i < tensors->n_layers; i++) {
+        const struct layer_tensors *t = &tensors->layers[i];
+        const struct gguf_tensor *all[] = {t->attention_norm, t->ffn_norm, t->q_norm, t->k_norm, t->q_bias,
+                                           t->k_bias, t->v_bias, t->o_bias, t->choice_bias};
+        for (size_t j = 0; j < sizeof all / sizeof *all; j++) n += elements_of(all[j]);
+    }
+    b->out->vectors_capacity = n;
+    b->out->vectors = cm_alloc(b->ctx, n, sizeof(float), "norms and biases");
+    return b->out->vectors ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+static void build_vectors(struct builder *b, const struct layer_tensors *t, struct layer *layer)
+{
+    layer->attention_norm = vector(b, t->attention_norm);
+    layer->ffn_norm = vector(b, t->ffn_norm);
+    layer->q_norm = vector(b, t->q_norm);
+    layer->k_norm = vector(b, t->k_norm);
+    layer->q_norm_size = (int)elements_of(t->q_norm);
+    layer->k_norm_size = (int)elements_of(t->k_norm);
+    layer->q_bias = vector(b, t->q_bias);
+    layer->k_bias = vector(b, t->k_bias);
+    layer->v_bias = vector(b, t->v_bias);
+    layer->o_bias = vector(b, t->o_bias);
+    layer->choice_bias = vector(b, t->choice_bias);
+}
+
+static calmoe_status add(struct builder *b, const struct weight_source *source, struct matrix *out)
+{
+    return cm_pack_list_add(b->ctx, b->list, source, b->home, out);
+}
+
+struct bank_place { /* says on which node an expert of a bank goes */
+    const struct builder *builder;
+    int                   layer;
+    int                   bank;
+};
+
+static int node_of(const void *arg, int expert)
+{
+    const struct bank_place *place = arg;
+    if (place->bank != BANK_ROUTED) return place->builder->home;
+    return cm_node_of(place->builder->options->placement, place->layer, expert);
+}
+
+static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t, int index, int bank,
+                                int n_experts, struct layer *layer)
+{
+    struct expert_sources *sources = cm_alloc(b->ctx, (size_t)n_experts, sizeof *sources, "experts");
+    if (!sources) return CALMOE_NO_MEMORY;
+    for (int expert = 0; expert < n_experts; expert++) sources[expert] = cm_expert_sources(t, bank, expert);
+    const struct bank_place place = {b, index, bank};
+    const calmoe_status status =
+        cm_expert_bank_open(b->ctx, &layer->experts, bank, sources, n_experts, node_of, &place, b->list);
+    cm_free(sources);
+    return status;
+}
+
+static calmoe_status build_layer(struct builder *b, const struct layer_tensors *t, int index,
+                                 struct layer *layer)
+{
+    build_vectors(b, t, layer);
+    CM_TRY(add(b, &t->q, &layer->q));
+    CM_TRY(add(b, &t->k, &layer->k));
+    CM_TRY(add(b, &t->v, &layer->v));
+    CM_TRY(add(b, &t->o, &layer->o));
+    layer->attention_kinds = kind_of(&layer->q) | kind_of(&layer->k) | kind_of(&layer->v);
+    layer->o_kinds = kind_of(&layer->o);
+    layer->experts.dim = b->spec->dim;
+    CM_TRY(build_bank(b, t, index, BANK_ROUTED, b->spec->router.n_experts, layer));
+    if (b->spec->shared_width > 0) CM_TRY(build_bank(b, t, index, BANK_SHARED, 1, layer));
+    layer->ffn_kinds = layer->experts.input_kinds;
+    if (!b->spec->is_dense) {
+        CM_TRY(add(b, &t->router, &layer->router));
+        layer->ffn_kinds |= kind_of(&layer->router);
+    }
+    if (t->shared_gate) {
+        const struct weight_source gate = {.type = t->shared_gate->type, .rows = t->shared_gate->bytes,
+                                           .n_rows = 1, .n_columns = b->spec->dim};
+        CM_TRY(add(b, &gate, &layer->shared_gate));
+        layer->ffn_kinds |= kind_of(&layer->shared_gate);
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status build(struct builder *b, const struct model_tensors *tensors)
+{
+    struct weights *out = b->out;
+    out->layers = cm_alloc(b->ctx, (size_t)tensors->n_layers, sizeof *out->layers, "layers");
+    if (!out->layers) return CALMOE_NO_MEMORY;
+    out->n_layers = tensors->n_layers;
+    CM_TRY(reserve_vectors(b, tensors));
+    out->embedding = tensors->embedding;
+    out->output_norm = vector(b, tensors->output_norm);
+    out->rope_factors = vector(b, tensors->rope_factors);
+    for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
+    CM_TRY(add(b, &tensors->output, &out->output));
+    out->output_kinds = kind_of(&out->output);
+    return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
+                            b->options->user, &out->packed);
+}
+
+calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                              const struct model_tensors *tensors, const struct weights_options *options,
+                              struct weights **out)
+{
+    struct builder b = {.ctx = ctx, .spec = spec, .options = options, .home = cm_home_node(options->topology)};
+    *out = NULL;
+    b.out = cm_alloc(ctx, 1, sizeof *b.out, "the weights");
+    if (!b.out) return CALMOE_NO_MEMORY;
+    calmoe_status status = cm_pack_list_open(ctx, options->isa, &b.list);
+    if (status == CALMOE_OK) status = build(&b, tensors);
+    cm_pack_list_close(&b.list);
+    if (status != CALMOE_OK) cm_weights_close(&b.out);
+    *out = b.out;
+    return status;
+}
+
+void cm_weights_close(struct weights **weights)
+{
+    if (!*weights) return;
+    for (int i = 0; i < (*weights)->n_layers; i++) cm_expert_layer_close(&(*weights)->layers[i].experts);
+    cm_packed_weights_close(&(*weights)->packed);
+    cm_free((*weights)->vectors);
+    cm_free((*weights)->layers);
+    cm_free(*weights);
+    *weights = NULL;
+}

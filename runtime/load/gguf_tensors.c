@@ -1,0 +1,215 @@
+/* gguf_tensors.c - the tensor descriptions of one GGUF file, and where the tensors lie.
+ *
+ * Tensors may stand in any order and with gaps between them; what counts is that each begins at a
+ * multiple of the alignment, lies inside the file and shares no byte with another. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "runtime/load/gguf_parts.h"
+
+enum { DEFAULT_ALIGNMENT = 32, MIN_ALIGNMENT = 8 };
+
+struct storage { /* how the elements of a tensor are stored */
+    const char *name;
+    uint64_t    n_elements; /* in a block */
+    uint64_t    n_bytes;    /* of a block */
+};
+
+/* Types that files carry beside weights, stored element by element. */
+static const struct {
+    uint32_t       file_id;
+    struct storage storage;
+} plain_types[] = {
+    {24, {"i8", 1, 1}},  {25, {"i16", 1, 2}}, {26, {"i32", 1, 4}},
+    {27, {"i64", 1, 8}}, {28, {"f64", 1, 8}},
+};
+
+static calmoe_status find_storage(const struct gguf_parse *parse, struct gguf_tensor *tensor,
+                                  uint64_t i, struct storage *out)
+{
+    for (size_t row = 0; row < sizeof plain_types / sizeof plain_types[0]; row++) {
+        if (plain_types[row].file_id != tensor->file_id) continue;
+        *out = plain_types[row].storage;
+        return CALMOE_OK;
+    }
+    const char *known_name = NULL;
+    if (cm_weight_type_of_file(tensor->file_id, &tensor->type, &known_name)) {
+        const struct weight_type_row *row = &cm_weight_types[tensor->type];
+        tensor->is_weight = true;
+        *out = (struct storage){row->name, (uint64_t)row->n_elements, (uint64_t)row->n_bytes};
+        return CALMOE_OK;
+    }
+    if (known_name != NULL)
+        return cm_fail(parse->ctx, CALMOE_UNSUPPORTED,
+                       "'%s': tensor %llu '%s' has type %s, which this version does not read",
+                       parse->gguf->name, (unsigned long long)i, tensor->name, known_name);
+    return cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                   "'%s': tensor %llu '%s' has type id %lu, which means nothing", parse->gguf->name,
+                   (unsigned long long)i, tensor->name, (unsigned long)tensor->file_id);
+}
+
+static calmoe_status read_shape(struct gguf_parse *parse, struct gguf_tensor *tensor, uint64_t i)
+{
+    const uint32_t n_dims = cm_read_u32(&parse->reader);
+    if (parse->reader.failed) return cm_gguf_ends_inside(parse, "tensor", i);
+    if (n_dims < 1 || n_dims > GGUF_MAX_DIMS)
+        return cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                       "'%s': tensor %llu '%s' has %lu dimensions; wanted 1 to %d",
+                       parse->gguf->name, (unsigned long long)i, tensor->name,
+                       (unsigned long)n_dims, GGUF_MAX_DIMS);
+    tensor->n_dims = (int)n_dims;
+    for (uint32_t d = 0; d < GGUF_MAX_DIMS; d++)
+        tensor->shape[d] = d < n_dims ? cm_read_u64(&parse->reader) : 1;
+    if (parse->reader.failed) return cm_gguf_ends_inside(parse, "tensor", i);
+    for (uint32_t d = 0; d < n_dims; d++)
+        if (tensor->shape[d] == 0)
+            return cm_fail(
+                parse->ctx, CALMOE_BAD_FILE,
+                "'%s': tensor %llu '%s' has 0 elements in dimension %lu; wanted at least 1",
+                parse->gguf->name, (unsigned long long)i, tensor->name, (unsigned long)d);
+    return CALMOE_OK;
+}
+
+/* *product *= factor; false beyond the largest file position. */
+static bool multiply(uint64_t *product, uint64_t factor)
+{
+    if (*product > INT64_MAX / factor) return false;
+    *product *= factor;
+    return true;
+}
+
+/* Sets n_bytes from the type and the shape. */
+static calmoe_status measure(struct gguf_parse *parse, struct gguf_tensor *tensor, uint64_t i)
+{
+    struct storage storage = {0};
+    CM_TRY(find_storage(parse, tensor, i, &storage));
+    if (tensor->shape[0] % storage.n_elements != 0)
+        return cm_fail(
+            parse->ctx, CALMOE_BAD_FILE,
+            "'%s': tensor %llu '%s' has rows of %llu elements; %s wants a multiple of %llu",
+            parse->gguf->name, (unsigned long long)i, tensor->name,
+            (unsigned long long)tensor->shape[0], storage.name,
+            (unsigned long long)storage.n_elements);
+    uint64_t n_elements = 1, n_bytes = storage.n_bytes;
+    bool     fits = multiply(&n_bytes, tensor->shape[0] / storage.n_elements) &&
+                multiply(&n_elements, tensor->shape[0]);
+    for (int d = 1; d < GGUF_MAX_DIMS && fits; d++)
+        fits = multiply(&n_bytes, tensor->shape[d]) && multiply(&n_elements, tensor->shape[d]);
+    if (!fits)
+        return cm_fail(
+            parse->ctx, CALMOE_BAD_FILE,
+            "'%s': tensor %llu '%s' of shape %llu x %llu x %llu x %llu is larger than any file",
+            parse->gguf->name, (unsigned long long)i, tensor->name,
+            (unsigned long long)tensor->shape[0], (unsigned long long)tensor->shape[1],
+            (unsigned long long)tensor->shape[2], (unsigned long long)tensor->shape[3]);
+    tensor->n_bytes = n_bytes;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_tensor(struct gguf_parse *parse, uint64_t i, uint64_t *offset)
+{
+    struct gguf_tensor *tensor = &parse->gguf->tensors[i];
+    const char         *name;
+    size_t              n_bytes;
+    CM_TRY(cm_gguf_read_name(parse, "tensor", i, GGUF_MAX_NAME_BYTES - 1, &name, &n_bytes));
+    memcpy(tensor->name, name, n_bytes); /* the list was zeroed: a NUL follows */
+    CM_TRY(read_shape(parse, tensor, i));
+    tensor->file_id = cm_read_u32(&parse->reader);
+    *offset = cm_read_u64(&parse->reader);
+    if (parse->reader.failed) return cm_gguf_ends_inside(parse, "tensor", i);
+    return measure(parse, tensor, i);
+}
+
+static calmoe_status read_alignment(struct gguf_parse *parse, uint64_t *out)
+{
+    int64_t alignment = DEFAULT_ALIGNMENT;
+    CM_TRY(cm_gguf_get_int(parse->ctx, parse->gguf, "general.alignment", MIN_ALIGNMENT,
+                           GGUF_MAX_ALIGNMENT, &alignment));
+    if ((alignment & (alignment - 1)) != 0)
+        return cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                       "'%s': key 'general.alignment' is %lld; wanted a power of two",
+                       parse->gguf->name, (long long)alignment);
+    *out = (uint64_t)alignment;
+    return CALMOE_OK;
+}
+
+/* Points each tensor at its bytes. */
+static calmoe_status place_tensors(struct gguf_parse *parse, const uint64_t *offsets,
+                                   uint64_t alignment)
+{
+    struct gguf   *gguf = parse->gguf;
+    const uint64_t n_file_bytes = gguf->n_file_bytes;
+    const uint64_t head = cm_reader_position(&parse->reader);
+    const uint64_t data = head + (alignment - head % alignment) % alignment;
+    if (gguf->n_tensors > 0 && data > n_file_bytes)
+        return cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                       "'%s' ends at byte %llu, but its tensor data should begin at byte %llu",
+                       gguf->name, (unsigned long long)n_file_bytes, (unsigned long long)data);
+    for (uint64_t i = 0; i < gguf->n_tensors; i++) {
+        struct gguf_tensor *tensor = &gguf->tensors[i];
+        if (offsets[i] % alignment != 0)
+            return cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                           "'%s': tensor %llu '%s' has offset %llu; wanted a multiple of %llu",
+                           gguf->name, (unsigned long long)i, tensor->name,
+                           (unsigned long long)offsets[i], (unsigned long long)alignment);
+        const uint64_t room = n_file_bytes - data;
+        if (offsets[i] > room || tensor->n_bytes > room - offsets[i])
+            return cm_fail(
+                parse->ctx, CALMOE_BAD_FILE,
+                "'%s': tensor %llu '%s' has %llu bytes at offset %llu, but the data section has %llu",
+                gguf->name, (unsigned long long)i, tensor->name,
+                (unsigned long long)tensor->n_bytes, (unsigned long long)offsets[i],
+                (unsigned long long)room);
+        tensor->bytes = parse->reader.begin + data + offsets[i];
+    }
+    return CALMOE_OK;
+}
+
+static int compare_places(const struct gguf *gguf, uint64_t a, uint64_t b)
+{
+    const uint8_t *first = gguf->tensors[a].bytes, *second = gguf->tensors[b].bytes;
+    if (first != second) return first < second ? -1 : 1;
+    return (a > b) - (a < b);
+}
+
+static calmoe_status check_overlap(struct gguf_parse *parse)
+{
+    const struct gguf *gguf = parse->gguf;
+    uint64_t          *order = cm_alloc(parse->ctx, (size_t)gguf->n_tensors, sizeof *order,
+                                        "the order of tensors");
+    if (order == NULL) return CALMOE_NO_MEMORY;
+    cm_gguf_sort(gguf, order, gguf->n_tensors, compare_places);
+    calmoe_status status = CALMOE_OK;
+    for (uint64_t i = 1; i < gguf->n_tensors && status == CALMOE_OK; i++) {
+        const struct gguf_tensor *first = &gguf->tensors[order[i - 1]],
+                                 *second = &gguf->tensors[order[i]];
+        if ((uint64_t)(second->bytes - first->bytes) < first->n_bytes)
+            status = cm_fail(parse->ctx, CALMOE_BAD_FILE,
+                             "'%s': tensors %llu '%s' and %llu '%s' overlap", gguf->name,
+                             (unsigned long long)order[i - 1], first->name,
+                             (unsigned long long)order[i], second->name);
+    }
+    cm_free(order);
+    return status;
+}
+
+static calmoe_status read_and_place(struct gguf_parse *parse, uint64_t *offsets)
+{
+    uint64_t alignment = 0;
+    CM_TRY(read_alignment(parse, &alignment));
+    for (uint64_t i = 0; i < parse->gguf->n_tensors; i++)
+        CM_TRY(read_tensor(parse, i, &offsets[i]));
+    CM_TRY(cm_gguf_index_tensors(parse->ctx, parse->gguf));
+    CM_TRY(place_tensors(parse, offsets, alignment));
+    return check_overlap(parse);
+}
+
+calmoe_status cm_gguf_read_tensors(struct gguf_parse *parse)
+{
+    uint64_t *offsets = cm_alloc(parse->ctx, (size_t)parse->gguf->n_tensors, sizeof *offsets,
+                                 "the offsets of tensors");
+    if (offsets == NULL) return CALMOE_NO_MEMORY;
+    const calmoe_status status = read_and_place(parse, offsets);
+    cm_free(offsets);
+    return status;
+}

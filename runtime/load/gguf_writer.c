@@ -1,0 +1,173 @@
+/* runtime/load/gguf_writer.c - see gguf_writer.h. */
+#include "runtime/load/gguf_writer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+enum { ALIGNMENT = 32, GGUF_VERSION = 3 };
+
+struct gguf_writer {
+    struct calmoe_context *ctx;
+    FILE                  *file;
+    char                  *path, *temporary;
+    bool                   is_finished;
+};
+
+static void put(struct gguf_writer *writer, const void *bytes, size_t n_bytes)
+{
+    fwrite(bytes, 1, n_bytes, writer->file); /* errors stay in the stream; checked at the ends */
+}
+
+static void put_u32(struct gguf_writer *writer, uint32_t value)
+{
+    uint8_t bytes[4];
+    for (int i = 0; i < 4; i++) bytes[i] = (uint8_t)(value >> (8 * i));
+    put(writer, bytes, sizeof bytes);
+}
+
+static void put_u64(struct gguf_writer *writer, uint64_t value)
+{
+    put_u32(writer, (uint32_t)value);
+    put_u32(writer, (uint32_t)(value >> 32));
+}
+
+static void put_string(struct gguf_writer *writer, const char *bytes, uint64_t n_bytes)
+{
+    put_u64(writer, n_bytes);
+    put(writer, bytes, (size_t)n_bytes);
+}
+
+static size_t bytes_of_type(enum gguf_type type)
+{
+    static const uint8_t sizes[GGUF_TYPE_COUNT] = {
+        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2, [GGUF_I16] = 2, [GGUF_U32] = 4, [GGUF_I32] = 4,
+        [GGUF_F32] = 4, [GGUF_BOOL] = 1, [GGUF_U64] = 8, [GGUF_I64] = 8, [GGUF_F64] = 8};
+    return sizes[type];
+}
+
+static void put_entry(struct gguf_writer *writer, const struct gguf_entry *entry)
+{
+    const bool is_array = entry->type == GGUF_ARRAY;
+    put_string(writer, entry->key, strlen(entry->key));
+    put_u32(writer, entry->type);
+    if (is_array) {
+        put_u32(writer, entry->element_type);
+        put_u64(writer, entry->count);
+    }
+    for (uint64_t i = 0; entry->strings && i < entry->count; i++)
+        put_string(writer, entry->strings[i].bytes, entry->strings[i].n_bytes);
+    if (!entry->strings)
+        put(writer, entry->bytes, (size_t)entry->count * bytes_of_type(is_array ? entry->element_type : entry->type));
+}
+
+static void pad(struct gguf_writer *writer, uint64_t position)
+{
+    static const uint8_t zeros[ALIGNMENT];
+    put(writer, zeros, (size_t)((ALIGNMENT - position % ALIGNMENT) % ALIGNMENT));
+}
+
+static bool is_dropped(const char *key, const char *const *dropped, int n_dropped)
+{
+    for (int i = 0; i < n_dropped; i++)
+        if (strncmp(key, dropped[i], strlen(dropped[i])) == 0) return true;
+    return false;
+}
+
+static calmoe_status check(const struct gguf_writer *writer)
+{
+    if (!ferror(writer->file)) return CALMOE_OK;
+    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
+}
+
+static calmoe_status open_file(struct gguf_writer *writer, const char *path)
+{
+    const size_t n = strlen(path);
+    writer->path = cm_copy_text(writer->ctx, path, n);
+    writer->temporary = cm_alloc(writer->ctx, n + 6, 1, "a path");
+    if (!writer->path || !writer->temporary) return CALMOE_NO_MEMORY;
+    memcpy(writer->temporary, path, n);
+    memcpy(writer->temporary + n, ".part", 6);
+    writer->file = fopen(writer->temporary, "wb");
+    if (writer->file) return CALMOE_OK;
+    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->temporary, strerror(errno));
+}
+
+static void put_tensor_infos(struct gguf_writer *writer, const struct gguf_new_tensor *tensors, uint64_t n_tensors)
+{
+    uint64_t offset = 0;
+    for (uint64_t i = 0; i < n_tensors; i++) {
+        const struct gguf_tensor *source = tensors[i].source;
+        put_string(writer, source->name, strlen(source->name));
+        put_u32(writer, (uint32_t)source->n_dims);
+        for (int dim = 0; dim < source->n_dims; dim++) put_u64(writer, source->shape[dim]);
+        put_u32(writer, tensors[i].file_id);
+        put_u64(writer, offset);
+        offset += (tensors[i].n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    }
+}
+
+calmoe_status cm_gguf_writer_open(struct calmoe_context *ctx, const char *path, const struct gguf *source,
+                                  const char *const *dropped, int n_dropped,
+                                  const struct gguf_new_u32 *added, int n_added,
+                                  const struct gguf_new_tensor *tensors, uint64_t n_tensors,
+                                  struct gguf_writer **out)
+{
+    struct gguf_writer *writer = *out = cm_alloc(ctx, 1, sizeof *writer, "the file writer");
+    if (!writer) return CALMOE_NO_MEMORY;
+    writer->ctx = ctx;
+    calmoe_status status = open_file(writer, path);
+    if (status == CALMOE_OK) {
+        uint64_t n_entries = (uint64_t)n_added;
+        for (uint64_t i = 0; i < source->n_entries; i++)
+            if (!is_dropped(source->entries[i].key, dropped, n_dropped)) n_entries++;
+        put(writer, "GGUF", 4);
+        put_u32(writer, GGUF_VERSION);
+        put_u64(writer, n_tensors);
+        put_u64(writer, n_entries);
+        for (uint64_t i = 0; i < source->n_entries; i++)
+            if (!is_dropped(source->entries[i].key, dropped, n_dropped)) put_entry(writer, &source->entries[i]);
+        for (int i = 0; i < n_added; i++) {
+            put_string(writer, added[i].key, strlen(added[i].key));
+            put_u32(writer, GGUF_U32);
+            put_u32(writer, added[i].value);
+        }
+        put_tensor_infos(writer, tensors, n_tensors);
+        pad(writer, (uint64_t)ftello(writer->file));
+        status = check(writer);
+    }
+    if (status != CALMOE_OK) cm_gguf_writer_close(out);
+    return status;
+}
+
+calmoe_status cm_gguf_writer_put(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes)
+{
+    put(writer, bytes, (size_t)n_bytes);
+    pad(writer, n_bytes);
+    return check(writer);
+}
+
+calmoe_status cm_gguf_writer_finish(struct gguf_writer *writer)
+{
+    const bool is_flushed = fflush(writer->file) == 0 && fsync(fileno(writer->file)) == 0;
+    if (!is_flushed || rename(writer->temporary, writer->path) != 0)
+        return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
+    writer->is_finished = true;
+    return CALMOE_OK;
+}
+
+void cm_gguf_writer_close(struct gguf_writer **writer)
+{
+    if (!*writer) return;
+    if ((*writer)->file) {
+        fclose((*writer)->file);
+        if (!(*writer)->is_finished) unlink((*writer)->temporary);
+    }
+    cm_free((*writer)->path);
+    cm_free((*writer)->temporary);
+    cm_free(*writer);
+    *writer = NULL;
+}

@@ -1,0 +1,35 @@
+/* runtime/load/gguf_writer.h - writes a GGUF v3 file: header first, then the data of one tensor after the
+ * other. The file appears under its name only when it is complete. */
+#ifndef RUNTIME_LOAD_GGUF_WRITER_H
+#define RUNTIME_LOAD_GGUF_WRITER_H
+
+#include "runtime/load/gguf.h"
+
+struct gguf_writer;
+
+struct gguf_new_tensor {
+    const struct gguf_tensor *source;  /* name and shape   */
+    uint32_t                  file_id; /* type as written  */
+    uint64_t                  n_bytes;
+};
+
+/* Writes to a temporary file beside path. Metadata: all entries of source but those whose key begins with
+ * one of the n_dropped prefixes, then the n_added pairs (u32). tensors: (n_tensors), in the order of
+ * their data. */
+struct gguf_new_u32 {
+    const char *key;
+    uint32_t    value;
+};
+calmoe_status cm_gguf_writer_open(struct calmoe_context *ctx, const char *path, const struct gguf *source,
+                                  const char *const *dropped, int n_dropped,
+                                  const struct gguf_new_u32 *added, int n_added,
+                                  const struct gguf_new_tensor *tensors, uint64_t n_tensors,
+                                  struct gguf_writer **out);
+/* The data of the next tensor, all of it. */
+calmoe_status cm_gguf_writer_put(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes);
+/* Flushes and renames. */
+calmoe_status cm_gguf_writer_finish(struct gguf_writer *writer);
+/* Without a finish the temporary file is removed. Sets *writer to NULL; NULL is fine. */
+void          cm_gguf_writer_close(struct gguf_writer **writer);
+
+#endif

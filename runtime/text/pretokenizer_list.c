@@ -1,0 +1,133 @@
+/* pretokenizer_list.c - the table of pre-tokenizers: data, no code but the search by name.
+ *
+ * The patterns are those of the models' tokenizer.json files, written for PCRE2. Three things look
+ * different and match the same: white space is spelled out (PCRE2's \s has U+180E besides); a class
+ * without Han is written as the complement of all it lacks (PCRE2 has no intersection of classes);
+ * what would need time or stack beyond linear got a possessive quantifier or a look-behind. */
+#include "runtime/text/pretokenizer_list.h"
+
+#include <string.h>
+
+/* ---- parts ---- */
+
+/* White space (Unicode's White_Space), for use inside a class. */
+#define WS "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define SPACE "[" WS "]"
+
+/* A run of white space gives its last character to the next piece, unless it ends the text. */
+#define SPACES "|" SPACE "+(?![^" WS "])|" SPACE "+"
+#define LINES_AND_SPACES "|" SPACE "*[\\r\\n]+" SPACES
+
+#define CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define WORD "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
+#define SIGNS " ?[^" WS "\\p{L}\\p{N}]+"
+
+/* Words by letter case: small letters that may follow capitals. */
+#define CAPITAL "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define SMALL   "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CAPITAL_NOT_HAN "[^\\p{Ll}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{Han}]"
+#define SMALL_NOT_HAN   "[^\\p{Lu}\\p{Lt}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{Han}]"
+#define CASED(capital, small, ending)                                    \
+    "[^\\r\\n\\p{L}\\p{N}]?" capital "*" small "+" ending                  \
+    "|[^\\r\\n\\p{L}\\p{N}]?" capital "+" small "*" ending
+
+/* ---- whole patterns ---- */
+
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|" SIGNS SPACES
+#define WORDS(digits) CONTRACTION "|" WORD "|" digits "|" SIGNS "[\\r\\n]*" LINES_AND_SPACES
+#define LLAMA3 WORDS("\\p{N}{1,3}")
+#define QWEN2 WORDS("\\p{N}")
+#define QWEN35                                                              \
+    CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"              \
+    "| ?[^" WS "\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" LINES_AND_SPACES
+#define O200K                                                               \
+    CASED(CAPITAL, SMALL, CONTRACTION "?")                                  \
+    "|\\p{N}{1,3}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
+#define TEKKEN CASED(CAPITAL, SMALL, "") "|\\p{N}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
+#define KIMI                                                                \
+    "\\p{Han}+|" CASED(CAPITAL_NOT_HAN, SMALL_NOT_HAN, CONTRACTION "?")     \
+    "|\\p{N}{1,3}|" SIGNS "[\\r\\n]*" LINES_AND_SPACES
+#define BAILING                                                             \
+    "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}"            \
+    "| ?[^" WS "\\p{L}\\p{N}]++[\\r\\n]*|" SPACE "*[\\r\\n]" SPACES
+#define EXAONEMOE                                                           \
+    CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}" \
+    "|" SIGNS "[\\r\\n/]?|" SPACE "*[\\r\\n]" SPACES
+
+#define DEEPSEEK3                                                           \
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                 \
+    "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" LINES_AND_SPACES
+
+/* Letters that have case, as one model's tokenizer.json lists them. */
+#define CASED_LETTERS \
+    "\\x{41}-\\x{5a}\\x{61}-\\x{7a}\\x{b5}\\x{c0}-\\x{d6}\\x{d8}-\\x{f6}\\x{f8}-\\x{1ba}" \
+    "\\x{1bc}-\\x{1bf}\\x{1c4}-\\x{293}\\x{295}-\\x{2af}\\x{370}-\\x{373}\\x{376}\\x{377}" \
+    "\\x{37b}-\\x{37d}\\x{37f}\\x{386}\\x{388}-\\x{38a}\\x{38c}\\x{38e}-\\x{3a1}\\x{3a3}-\\x{3f5}" \
+    "\\x{3f7}-\\x{481}\\x{48a}-\\x{52f}\\x{531}-\\x{556}\\x{10a0}-\\x{10c5}\\x{13a0}-\\x{13f5}" \
+    "\\x{13f8}-\\x{13fd}\\x{1c90}-\\x{1cba}\\x{1cbd}-\\x{1cbf}\\x{1d00}-\\x{1d2b}" \
+    "\\x{1d6b}-\\x{1d77}\\x{1d79}-\\x{1d9a}\\x{1e00}-\\x{1f15}\\x{1f18}-\\x{1f1d}" \
+    "\\x{1f20}-\\x{1f45}\\x{1f48}-\\x{1f4d}\\x{1f50}-\\x{1f57}\\x{1f59}\\x{1f5b}\\x{1f5d}" \
+    "\\x{1f5f}-\\x{1f7d}\\x{1f80}-\\x{1fb4}\\x{1fb6}-\\x{1fbc}\\x{1fbe}\\x{1fc2}-\\x{1fc4}" \
+    "\\x{1fc6}-\\x{1fcc}\\x{1fd0}-\\x{1fd3}\\x{1fd6}-\\x{1fdb}\\x{1fe0}-\\x{1fec}" \
+    "\\x{1ff2}-\\x{1ff4}\\x{1ff6}-\\x{1ffc}\\x{2102}\\x{2107}\\x{210a}-\\x{2113}\\x{2115}" \
+    "\\x{2119}-\\x{211d}\\x{2124}\\x{2126}\\x{2128}\\x{212a}-\\x{212d}\\x{212f}-\\x{2134}" \
+    "\\x{2139}\\x{213c}-\\x{213f}\\x{2145}-\\x{2149}\\x{214e}\\x{2183}\\x{2184}" \
+    "\\x{2c00}-\\x{2c7b}\\x{2c7e}-\\x{2ce4}\\x{2ceb}-\\x{2cee}\\x{2cf2}\\x{2cf3}" \
+    "\\x{a640}-\\x{a66d}\\x{a680}-\\x{a69b}\\x{a722}-\\x{a76f}\\x{a771}-\\x{a787}" \
+    "\\x{a78b}-\\x{a78e}\\x{ab70}-\\x{abbf}\\x{fb00}-\\x{fb06}\\x{fb13}-\\x{fb17}" \
+    "\\x{ff21}-\\x{ff3a}\\x{ff41}-\\x{ff5a}\\x{10400}-\\x{1044f}\\x{104b0}-\\x{104d3}" \
+    "\\x{104d8}-\\x{104fb}\\x{10c80}-\\x{10cb2}\\x{10cc0}-\\x{10cf2}\\x{118a0}-\\x{118df}" \
+    "\\x{1e900}-\\x{1e943}"
+#define ASIAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+
+/* ---- the rows ---- */
+
+static const struct pretokenizer_row rows[] = {
+    { .names = { "gpt-2", "olmo", "mpt", "jais", "trillion", "exaone4", "mellum", "phi-2", "gigachat",
+                 "a.x-4.0", "granite-docling" },
+      .stages = { GPT2 } },
+    { .names = { "refact", "starcoder", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
+                 "mellum2" },
+      .stages = { "\\p{N}", GPT2 } },
+    { .names = { "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+                 "lfm2" },
+      .stages = { LLAMA3 }, .ignore_merges = true, .add_bos = true },
+    { .names = { "dbrx", "smaug-bpe" }, .stages = { LLAMA3 } },
+    { .names = { "glm4", "chatglm-bpe" }, .stages = { LLAMA3 }, .no_bos = true },
+    { .names = { "qwen2", "deepseek-r1-qwen", "megrez", "stablelm2", "hunyuan", "solar-open", "grok-2",
+                 "kormo" },
+      .stages = { QWEN2 } },
+    { .names = { "qwen35" }, .stages = { QWEN35 } },
+    { .names = { "gpt-4o", "llama4", "kanana2", "minimax-m2", "talkie" }, .stages = { O200K } },
+    { .names = { "tekken" }, .stages = { TEKKEN }, .ignore_merges = true, .add_bos = true },
+    { .names = { "kimi-k2" }, .stages = { KIMI }, .merges_may_lack = true },
+    { .names = { "deepseek-v3", "joyai-llm", "hunyuan-dense" },
+      .stages = { "\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
+                  DEEPSEEK3 } },
+    { .names = { "deepseek-llm" },
+      .stages = { "[\\r\\n]", SPACE "?[" CASED_LETTERS "]+",
+                  SPACE "?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}"
+                        "\\x{3000}-\\x{3002}]+",
+                  "(?<!" SPACE ")" SPACE "++$", ASIAN, "\\p{N}+" } },
+    { .names = { "deepseek-coder" },
+      .stages = { "[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", ASIAN, "\\p{N}" } },
+    { .names = { "bailingmoe", "bailingmoe2", "llada-moe" }, .stages = { BAILING } },
+    { .names = { "exaone-moe" }, .stages = { EXAONEMOE } },
+    { .names = { "laguna" }, .stages = { "[^\\n]+|\\n+", QWEN2 } },
+    { .names = { "default" },
+      .stages = { "[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]" } },
+};
+
+const struct pretokenizer_row *cm_pretokenizer_row_at(size_t i)
+{
+    return i < sizeof rows / sizeof rows[0] ? &rows[i] : NULL;
+}
+
+const struct pretokenizer_row *cm_pretokenizer_row(const char *name, size_t n_bytes)
+{
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++)
+        for (size_t i = 0; i < PRETOKENIZER_MAX_NAMES && rows[row].names[i]; i++)
+            if (strlen(rows[row].names[i]) == n_bytes && !memcmp(rows[row].names[i], name, n_bytes))
+                return &rows[row];
+    return NULL;
+}

@@ -1,0 +1,255 @@
+/* special_tokens.c - the tokens that mean more than their text: beginning, end, unknown, those that
+ * end generation, and those that are cut out of raw text before it is tokenized. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "runtime/text/tokenizer_parts.h"
+
+#define KEY(name) "tokenizer.ggml." name
+
+/* Texts that end generation in every vocabulary, as their files seldom say so otherwise. */
+static const char *const endings[] = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
+    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
+    "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
+    "<\xef\xbd\x9c" "end" SPM_SPACE "of" SPM_SPACE "sentence\xef\xbd\x9c>", "[e~[",
+    /* what separates files and pads holes in code models */
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>",
+    "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>", NULL
+};
+/* Keys that name further ones. */
+static const char *const ending_keys[] = {
+    KEY("eot_token_id"), KEY("eom_token_id"), KEY("fim_pad_token_id"), KEY("fim_rep_token_id"),
+    KEY("fim_sep_token_id"), NULL
+};
+/* Where all of `with` are there, `text` ends a part of an answer, not the answer. */
+static const struct {
+    const char *text, *with[2];
+} parts_of_answers[] = {
+    { "<|end|>", { "<|return|>", "<|call|>" } },
+    { "<|end|>", { "<|calls|>", "<|flush|>" } },
+    { "</s>", { "<|tool_response>", "<|tool_response>" } },
+};
+/* Control tokens that structure an answer; it cannot be read without them. */
+static const char *const shown[] = { "<|channel|>", "<|message|>", "<|start|>", "<|constrain|>", NULL };
+
+/* Models whose special tokens take the white space behind them; files have no field for it. */
+static const struct {
+    const char *key, *contains;
+} right_strippers[] = {
+    { "general.name", "phi-3" }, { "general.name", "phi3" }, { "general.architecture", "phi3" },
+    { "general.architecture", "phimoe" },
+};
+static const char *const never_stripping[] = { "<unk>", "<s>", "<|endoftext|>", NULL };
+
+static bool is_one_of(const struct token *token, const char *const *texts)
+{
+    for (; *texts; texts++)
+        if (strlen(*texts) == token->n_text && !memcmp(*texts, token->text, token->n_text)) return true;
+    return false;
+}
+
+/* ---- ids ---- */
+
+/* What the file says, else `usual` where that token can be it. */
+static calmoe_status read_id(struct calmoe_context *ctx, const struct gguf *gguf,
+                             const struct tokenizer *tokenizer, const char *key, int32_t usual, int32_t *id)
+{
+    int64_t value = usual < tokenizer->n_tokens ? usual : -1;
+    /* Byte-level BPE's usual id is an accident of history and a comma elsewhere. */
+    if (value >= 0 && !tokenizer->is_spm && tokenizer->tokens[value].type != TOKEN_CONTROL) value = -1;
+    CM_TRY(cm_gguf_get_int(ctx, gguf, key, 0, tokenizer->n_tokens - 1, &value));
+    *id = (int32_t)value;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_ids(struct calmoe_context *ctx, const struct gguf *gguf,
+                              struct tokenizer *tokenizer)
+{
+    const bool is_spm = tokenizer->is_spm;
+    const bool no_bos = tokenizer->row && tokenizer->row->no_bos;
+    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11,
+                   &tokenizer->bos));
+    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos));
+    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("unknown_token_id"), is_spm ? 0 : -1, &tokenizer->unknown));
+    tokenizer->names_bos = cm_gguf_entry(gguf, KEY("bos_token_id")) != NULL;
+    tokenizer->adds_bos = is_spm || tokenizer->row->add_bos;
+    tokenizer->adds_space = is_spm;
+    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_bos_token"), &tokenizer->adds_bos));
+    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_eos_token"), &tokenizer->adds_eos));
+    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_space_prefix"), &tokenizer->adds_space));
+    tokenizer->adds_space = tokenizer->adds_space && is_spm;
+    if (tokenizer->adds_bos && tokenizer->bos < 0) {
+        cm_log(ctx, "'%s' asks for a BOS token before texts and names none; none is added", gguf->name);
+        tokenizer->adds_bos = false;
+    }
+    if (tokenizer->adds_eos && tokenizer->eos < 0) {
+        cm_log(ctx, "'%s' asks for an EOS token behind texts and names none; none is added", gguf->name);
+        tokenizer->adds_eos = false;
+    }
+    return CALMOE_OK;
+}
+
+/* ---- what ends generation ---- */
+
+static bool has_text(const struct tokenizer *tokenizer, const char *text)
+{
+    return cm_tokenizer_find(tokenizer, text) >= 0;
+}
+
+/* An entry that merges can make is text, whatever it looks like. */
+static void mark_by_text(struct tokenizer *tokenizer)
+{
+    for (int32_t id = 0; id < tokenizer->n_tokens; id++) {
+        struct token *token = &tokenizer->tokens[id];
+        if (token->type == TOKEN_UNUSED || token->is_made) continue;
+        if (is_one_of(token, endings)) {
+            token->ends_generation = true;
+            token->type = TOKEN_CONTROL; /* many files say otherwise */
+        }
+        if (is_one_of(token, shown)) token->is_shown = true;
+    }
+    for (size_t i = 0; i < sizeof parts_of_answers / sizeof parts_of_answers[0]; i++) {
+        const int32_t id = cm_tokenizer_find(tokenizer, parts_of_answers[i].text);
+        if (id >= 0 && has_text(tokenizer, parts_of_answers[i].with[0]) &&
+            has_text(tokenizer, parts_of_answers[i].with[1]))
+            tokenizer->tokens[id].ends_generation = false;
+    }
+}
+
+static calmoe_status mark_endings(struct calmoe_context *ctx, const struct gguf *gguf,
+                                  struct tokenizer *tokenizer)
+{
+    mark_by_text(tokenizer);
+    if (tokenizer->eos >= 0) tokenizer->tokens[tokenizer->eos].ends_generation = true;
+    for (const char *const *key = ending_keys; *key; key++) {
+        int64_t id = -1;
+        CM_TRY(cm_gguf_get_int(ctx, gguf, *key, 0, tokenizer->n_tokens - 1, &id));
+        if (id >= 0) tokenizer->tokens[id].ends_generation = true;
+    }
+    const struct gguf_entry *more;
+    CM_TRY(cm_token_array(ctx, gguf, KEY("eos_token_ids"), "integers", true, &more));
+    for (uint64_t i = 0; more && i < more->count; i++) {
+        const int64_t id = cm_gguf_element_int(more, i);
+        if (id < 0 || id >= tokenizer->n_tokens)
+            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" KEY("eos_token_ids") "' has %lld; wanted 0 to "
+                           "%d", gguf->name, (long long)id, tokenizer->n_tokens - 1);
+        tokenizer->tokens[id].ends_generation = true;
+    }
+    return CALMOE_OK;
+}
+
+/* ---- what is cut out of raw text ---- */
+
+static bool is_cut(const struct token *token, bool with_special)
+{
+    if (token->n_text == 0) return false;
+    if (token->type == TOKEN_USER_DEFINED) return true;
+    return with_special && (token->type == TOKEN_CONTROL || token->type == TOKEN_UNKNOWN);
+}
+
+/* By first byte, then longest first, then by id. qsort has no argument to pass, hence the copies. */
+struct cut_entry {
+    int32_t       id;
+    uint16_t      n_text;
+    unsigned char first;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct cut_entry *const left = a, *const right = b;
+    if (left->first != right->first) return left->first < right->first ? -1 : 1;
+    if (left->n_text != right->n_text) return left->n_text > right->n_text ? -1 : 1;
+    return left->id < right->id ? -1 : 1;
+}
+
+static calmoe_status build_special_index(struct calmoe_context *ctx, const struct tokenizer *tokenizer,
+                                         bool with_special, struct special_index *index)
+{
+    size_t n = 0;
+    for (int32_t id = 0; id < tokenizer->n_tokens; id++) n += is_cut(&tokenizer->tokens[id], with_special);
+    index->ids = cm_alloc(ctx, n, sizeof *index->ids, "special tokens");
+    struct cut_entry *entries = index->ids ? cm_alloc(ctx, n, sizeof *entries, "special tokens") : NULL;
+    if (!entries) return CALMOE_NO_MEMORY;
+    n = 0;
+    for (int32_t id = 0; id < tokenizer->n_tokens; id++) {
+        const struct token *token = &tokenizer->tokens[id];
+        if (is_cut(token, with_special))
+            entries[n++] = (struct cut_entry){ id, token->n_text, (unsigned char)token->text[0] };
+    }
+    qsort(entries, n, sizeof *entries, compare);
+    for (size_t i = 0; i < n; i++) {
+        index->ids[i] = entries[i].id;
+        index->first[entries[i].first + 1]++;
+    }
+    for (int byte = 0; byte < 256; byte++) index->first[byte + 1] += index->first[byte];
+    cm_free(entries);
+    return CALMOE_OK;
+}
+
+int32_t cm_special_at(const struct tokenizer *tokenizer, const struct special_index *index,
+                      const char *text, size_t n_bytes)
+{
+    const unsigned char first = (unsigned char)text[0];
+    for (int32_t i = index->first[first]; i < index->first[first + 1]; i++) {
+        const struct token *token = &tokenizer->tokens[index->ids[i]];
+        if (token->n_text <= n_bytes && !memcmp(token->text, text, token->n_text)) return index->ids[i];
+    }
+    return -1;
+}
+
+static bool contains_any_case(struct gguf_string text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (size_t at = 0; at + n <= text.n_bytes; at++) {
+        size_t i = 0;
+        while (i < n && tolower((unsigned char)text.bytes[at + i]) == word[i]) i++;
+        if (i == n) return true;
+    }
+    return false;
+}
+
+static calmoe_status mark_strippers(struct calmoe_context *ctx, const struct gguf *gguf,
+                                    struct tokenizer *tokenizer)
+{
+    bool strips = false;
+    for (size_t i = 0; i < sizeof right_strippers / sizeof right_strippers[0]; i++) {
+        struct gguf_string text = { "", 0 };
+        CM_TRY(cm_gguf_get_string(ctx, gguf, right_strippers[i].key, &text));
+        strips = strips || contains_any_case(text, right_strippers[i].contains);
+    }
+    for (int32_t id = 0; strips && id < tokenizer->n_tokens; id++) {
+        struct token *token = &tokenizer->tokens[id];
+        token->strips_right = is_cut(token, true) && !is_one_of(token, never_stripping);
+    }
+    return CALMOE_OK;
+}
+
+/* Without byte tokens some text would be lost; the unknown token at least says so. In byte-level BPE
+ * what lacks are bytes that no UTF-8 has. */
+static calmoe_status check_bytes(struct calmoe_context *ctx, const struct gguf *gguf,
+                                 const struct tokenizer *tokenizer)
+{
+    int n_missing = 0;
+    for (int byte = 0; byte < 256; byte++) n_missing += tokenizer->byte_ids[byte] < 0;
+    if (n_missing && tokenizer->unknown < 0 && tokenizer->is_spm)
+        return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': %d of 256 bytes have no token, and there is no unknown "
+                       "token to stand for them", gguf->name, n_missing);
+    if (n_missing)
+        cm_log(ctx, "'%s': %d of 256 bytes have no token; %s", gguf->name, n_missing,
+               tokenizer->unknown < 0 ? "they are left out" : "the unknown token stands for them");
+    return CALMOE_OK;
+}
+
+calmoe_status cm_special_tokens_read(struct calmoe_context *ctx, const struct gguf *gguf,
+                                     struct tokenizer *tokenizer)
+{
+    CM_TRY(read_ids(ctx, gguf, tokenizer));
+    CM_TRY(check_bytes(ctx, gguf, tokenizer));
+    CM_TRY(mark_endings(ctx, gguf, tokenizer));
+    CM_TRY(mark_strippers(ctx, gguf, tokenizer));
+    CM_TRY(build_special_index(ctx, tokenizer, false, &tokenizer->always));
+    return build_special_index(ctx, tokenizer, true, &tokenizer->with_special);
+}

@@ -1,0 +1,2 @@
+# needs: model
+printf '/help\n/sing\n\n   \n/quit\nNever read\n' | calmoe run --chat -n 4

@@ -1,0 +1,2 @@
+# needs: model
+calmoe inspect "$MODEL"

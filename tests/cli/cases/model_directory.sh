@@ -1,0 +1,3 @@
+try() { "$@"; echo "$?"; }
+try calmoe run -m . -p x
+try calmoe inspect .

@@ -1,0 +1,4 @@
+# needs: model
+calmoe quantize "$MODEL" same.gguf q8_0 &&
+    calmoe run -m same.gguf -p "The file" -n 4 > out && wc -l < out
+calmoe inspect same.gguf | grep -c '^fingerprint'

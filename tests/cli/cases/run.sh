@@ -1,0 +1,2 @@
+# needs: model
+calmoe run -p "The file" -n 8

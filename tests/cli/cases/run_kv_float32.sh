@@ -1,0 +1,2 @@
+# needs: model
+calmoe run -p "The file" -n 4 --kv f32

@@ -1,0 +1,2 @@
+# What was typed must not reach a terminal as it is.
+calmoe run $'--\e[31mred\n'

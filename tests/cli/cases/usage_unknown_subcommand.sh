@@ -1,0 +1,3 @@
+try() { "$@"; echo "$?"; }
+try calmoe walk
+try calmoe --walk

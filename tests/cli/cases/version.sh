@@ -1,0 +1,3 @@
+calmoe --version
+calmoe run --version
+calmoe-bench --version

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Check the golden models independently of transformers and of the converter.
+
+A second implementation, numpy in float64, reads NAME.gguf alone (metadata and tensors), computes the forward pass
+from the published equations and compares with NAME.expect.gguf. Also checked: the tokenizer in the file gives the
+expected ids, the greedy continuation, the routing. With llama-cpp-python installed, its logits are compared too.
+
+    python3 check_models.py [--dir DIR] [--mistakes] [NAME ...]
+
+With --mistakes the forward pass is done again with one deliberate mistake at a time (wrong pairing, bias left out, …),
+and each mistake must move the logits by more than the limit: proof that the files can tell right from wrong.
+"""
+import argparse
+import glob
+import os
+import sys
+
+import numpy as np
+from gguf import GGUFReader
+
+LIMIT = 1e-4        # largest |difference| of a logit, relative to the range of the logits
+
+# architecture: rope pairing, weights renormalised over the chosen experts
+ARCH = {
+    "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
+    "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None),
+}
+
+
+class File:
+    """A GGUF file; for --mistakes with keys changed, tensors hidden or swapped."""
+
+    def __init__(self, path, changed=None, hidden=(), swapped=None):
+        self.changed, self.hidden, self.swapped = changed or {}, hidden, swapped or {}
+        self.reader = GGUFReader(path)
+        self.tensors = {t.name: t for t in self.reader.tensors}
+        self.arch = self.key("general.architecture")
+
+    def key(self, name, default=None):
+        f = self.reader.fields.get(name)
+        return default if f is None else f.contents()
+
+    def own(self, name, default=None):
+        if name in self.changed:
+            return default if self.changed[name] is None else self.changed[name]
+        return self.key(f"{self.arch}.{name}", default)
+
+    def __contains__(self, name):
+        return name in self.tensors and not any(part in name for part in self.hidden)
+
+    def __getitem__(self, name):
+        t = self.tensors[self.swapped.get(name, name)]
+        return t.data.astype(np.float64) if t.data.dtype == np.float32 else t.data
+
+    def get(self, name):
+        return self[name] if name in self else None
+
+
+def rms(x, w, eps):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def rotate(x, base, pairing, factors):
+    """x [n, heads, hd]; every dimension is rotated."""
+    n, _, hd = x.shape
+    freq = base ** (-2 * np.arange(hd // 2) / hd)
+    if factors is not None:
+        freq = freq / factors
+    angle = np.arange(n)[:, None, None] * freq
+    c, s = np.cos(angle), np.sin(angle)
+    y = np.empty_like(x)
+    first, second = (slice(0, None, 2), slice(1, None, 2)) if pairing == "norm" else (slice(0, hd // 2), slice(hd // 2, None))
+    a, b = x[..., first], x[..., second]
+    y[..., first], y[..., second] = a * c - b * s, a * s + b * c
+    return y
+
+
+def attention(f, blk, x, eps, pairing):
+    n, d = x.shape
+    heads = f.own("attention.head_count")
+    kv = f.own("attention.head_count_kv", heads)
+    hd = f.own("attention.key_length", d // heads)
+    q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T for p in "qkv")
+    if f"{blk}.attn_q.bias" in f:
+        q, k, v = (y + f[f"{blk}.attn_{p}.bias"] for y, p in zip((q, k, v), "qkv"))
+    norms = [f.get(f"{blk}.attn_{p}_norm.weight") for p in "qk"]
+    if norms[0] is not None and norms[0].size == q.shape[1]:        # over the whole vector
+        q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
+    q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
+    if norms[0] is not None and norms[0].size == hd:                # over each head
+        q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
+    base, factors = f.own("rope.freq_base", 10000.0), f.get("rope_freqs.weight")
+    q, k = rotate(q, base, pairing, factors), rotate(k, base, pairing, factors)
+    scale = f.own("attention.scale", 1 / np.sqrt(hd))
+    out = np.empty((n, heads, hd))
+    for h in range(heads):
+        g = h // (heads // kv)
+        score = q[:, h] @ k[:, g].T * scale
+        score[np.triu_indices(n, 1)] = -np.inf
+        out[:, h] = softmax(score) @ v[:, g]
+    return out.reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T
+
+
+def swiglu(x, gate, up, down):
+    return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+
+
+def feed_forward(f, blk, x, renormalise, routes):
+    if f"{blk}.ffn_gate_inp.weight" not in f:
+        return swiglu(x, *(f[f"{blk}.ffn_{p}.weight"] for p in ("gate", "up", "down")))
+    p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T)
+    used = f.own("expert_used_count")
+    experts = np.argsort(-p, axis=1, kind="stable")[:, :used]
+    weights = np.take_along_axis(p, experts, 1)
+    if renormalise:
+        weights /= weights.sum(1, keepdims=True)
+    routes.append((experts, weights))
+    stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down")]
+    y = np.zeros_like(x)
+    for t in range(len(x)):
+        for e, w in zip(experts[t], weights[t]):
+            y[t] += w * swiglu(x[t], *(s[e] for s in stacks))
+    if f"{blk}.ffn_gate_shexp.weight" in f:
+        shared = swiglu(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")))
+        if f"{blk}.ffn_gate_inp_shexp.weight" in f:
+            shared *= 1 / (1 + np.exp(-(x @ f[f"{blk}.ffn_gate_inp_shexp.weight"])))[:, None]
+        y += shared
+    return y
+
+
+def forward(f, ids, pairing=None, renormalise=None):
+    pairing = pairing or ARCH[f.arch][0]
+    renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
+    eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
+    routes, hidden = [], []
+    x = f["token_embd.weight"][ids] * f.own("embedding_scale", 1.0)
+    for layer in range(f.own("block_count")):
+        blk = f"blk.{layer}"
+        x = x + residual * attention(f, blk, rms(x, f[f"{blk}.attn_norm.weight"], eps), eps, pairing)
+        x = x + residual * feed_forward(f, blk, rms(x, f[f"{blk}.ffn_norm.weight"], eps), renormalise, routes)
+        hidden.append(x)
+    head = f.get("output.weight")
+    head = f["token_embd.weight"] if head is None else head
+    return rms(x, f["output_norm.weight"], eps) @ head.T / f.own("logit_scale", 1.0), routes, hidden
+
+
+def tokenizer_ids(f, text):
+    """Ids by the file's own tokenizer data, with a small tokenizer of its own (letters, digits and signs of the golden text)."""
+    import regex
+    tokens = f.key("tokenizer.ggml.tokens")
+    vocab = {t: i for i, t in enumerate(tokens)}
+    ids = [f.key("tokenizer.ggml.bos_token_id")] if f.key("tokenizer.ggml.add_bos_token", False) else []
+    if f.key("tokenizer.ggml.model") == "llama":
+        scores = f.key("tokenizer.ggml.scores")
+        symbols = list("\u2581" + text.replace(" ", "\u2581"))
+        while True:
+            pairs = [(scores[vocab[a + b]], -i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in vocab]
+            if not pairs:
+                break
+            i = -max(pairs)[1]
+            symbols[i:i + 2] = [symbols[i] + symbols[i + 1]]
+        for s in symbols:
+            ids += [vocab[s]] if s in vocab else [vocab[f"<0x{b:02X}>"] for b in s.encode()]
+        return ids
+    from toy_tokenizer import PRE, REGEX, byte_map
+    chars = byte_map()
+    pieces = [text]
+    for stage in PRE[f.key("tokenizer.ggml.pre")]:
+        pattern = r"\p{N}|[^\p{N}]+" if stage == "digits" else REGEX[stage]
+        pieces = [m for p in pieces for m in regex.findall(pattern, p)]
+    rank = {tuple(m.split(" ", 1)): i for i, m in enumerate(f.key("tokenizer.ggml.merges"))}
+    for p in pieces:
+        symbols = [chars[b] for b in p.encode()]
+        while True:
+            pairs = [(rank[ab], i) for i, ab in enumerate(zip(symbols, symbols[1:])) if ab in rank]
+            if not pairs:
+                break
+            i = min(pairs)[1]
+            symbols[i:i + 2] = [symbols[i] + symbols[i + 1]]
+        ids += [vocab[s] for s in symbols]
+    return ids
+
+
+def llama_cpp_logits(path, ids):
+    """Logits by llama.cpp with a float32 KV cache, and the llama.cpp model; None without llama-cpp-python."""
+    try:
+        import llama_cpp
+    except ImportError:
+        return None
+    m = llama_cpp.Llama(path, n_ctx=64, n_batch=64, n_threads=1, logits_all=True, verbose=False, flash_attn=False,
+                        type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32)
+    m.eval(ids)
+    return np.array(m.scores[:len(ids)], dtype=np.float64), m
+
+
+def check(path):
+    f, want = File(path), File(path.replace(".gguf", ".expect.gguf"))
+    ids, problems = want["tokens"].tolist(), []
+    logits, routes, hidden = forward(f, ids)
+    scale = float(np.ptp(want["logits"]))
+    worst = float(np.abs(logits - want["logits"]).max()) / scale
+    if not worst <= LIMIT:
+        problems.append("logits")
+    for layer, h in enumerate(hidden):
+        if np.abs(h - want[f"hidden.{layer}"]).max() > LIMIT * np.abs(h).max():
+            problems.append(f"hidden.{layer}")
+    weight_diff = 0.0
+    for layer, (experts, weights) in enumerate(routes):
+        if not np.array_equal(experts, want[f"route.{layer}.experts"]):
+            problems.append(f"route.{layer}.experts")
+        weight_diff = max(weight_diff, float(np.abs(weights - want[f"route.{layer}.weights"]).max()))
+    if weight_diff > 1e-4:
+        problems.append("route weights")
+    everything = ids + want["greedy"].tolist()
+    after, _, _ = forward(f, everything)
+    after = after[len(ids) - 1:-1]
+    if not np.array_equal(after.argmax(1), want["greedy"]) or np.abs(after - want["greedy_logits"]).max() > LIMIT * scale:
+        problems.append("greedy")
+    if tokenizer_ids(f, want.key("calmoe.golden.text")) != ids:
+        problems.append("tokens")
+    line = f"{os.path.basename(path):22s} logits {worst:.1e} of range {scale:.1f}  route weights {weight_diff:.1e}"
+    if (other := llama_cpp_logits(path, ids)) is not None:
+        other, m = other
+        llama = float(np.abs(other - want["logits"]).max()) / scale
+        line += f"  llama.cpp {llama:.1e}"
+        if not llama <= 1e-3:
+            problems.append("llama.cpp logits")
+        text = want.key("calmoe.golden.text").encode()
+        if m.tokenize(text, add_bos=bool(f.key("tokenizer.ggml.add_bos_token", False)), special=False) != ids:
+            problems.append("llama.cpp tokens")
+    print(line + "  " + ("ok" if not problems else "WRONG: " + ", ".join(problems)))
+    return not problems
+
+
+def mistakes(path):
+    f, want = File(path), File(path.replace(".gguf", ".expect.gguf"))
+    ids, scale = want["tokens"].tolist(), float(np.ptp(want["logits"]))
+    pairing, renormalise = ARCH[f.arch]
+    eps = "attention.layer_norm_rms_epsilon"
+    cases = {"pairing": (f, {"pairing": "neox" if pairing == "norm" else "norm"}),
+             "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base")}), {})}
+    if f.arch != "olmoe":                       # always 1e-5 there, too small to show
+        cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
+    if "blk.0.ffn_gate_inp.weight" in f:
+        cases["renormalise"] = f, {"renormalise": not renormalise}
+    for key in ("attention.scale", "residual_scale", "embedding_scale", "logit_scale"):
+        if f.own(key):
+            cases["no " + key] = File(path, {key: None}), {}
+    for part in ("attn_q.bias", "rope_freqs", "_shexp", "gate_inp_shexp"):
+        if any(part in t for t in f.tensors):
+            cases["no " + part] = File(path, hidden=(part,)), {}
+    if "blk.0.attn_q_norm.weight" in f:
+        cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
+    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t]
+    swap = {t: t.replace("gate", "up") for t in gates}
+    cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
+    moved = {}
+    for case, (g, kw) in cases.items():
+        moved[case] = float(np.abs(forward(g, ids, **kw)[0] - want["logits"]).max()) / scale
+    unseen = [case for case, m in moved.items() if not m > LIMIT]
+    print(f"{os.path.basename(path):22s} " + "  ".join(f"{c} {m:.0e}" for c, m in moved.items())
+          + ("  ok" if not unseen else "  UNSEEN: " + ", ".join(unseen)))
+    return not unseen
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("names", nargs="*", metavar="NAME")
+    p.add_argument("--dir", default=os.path.dirname(here))
+    p.add_argument("--mistakes", action="store_true")
+    a = p.parse_args()
+    paths = [os.path.join(a.dir, f"{n}.gguf") for n in a.names] or sorted(
+        e.replace(".expect.gguf", ".gguf") for e in glob.glob(os.path.join(a.dir, "*.expect.gguf")))
+    sys.exit(0 if paths and all([(mistakes if a.mistakes else check)(p) for p in paths]) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+#!/usr/bin/env python3
+"""Write the golden models: NAME.gguf (a tiny random model of each family) and NAME.expect.gguf (what it must answer).
+
+The answers come from Hugging Face transformers in float32. The path is the one of a published file:
+HF model -> save_pretrained (safetensors under the published names) -> the converter below -> GGUF.
+
+    python3 make_models.py [--out DIR] [--keep-hf DIR] [NAME ...]
+
+Weights come from a seeded generator. Seeds are tried upwards from a fixed start until the model is a fair test
+(see `fair`): no near-ties in routing or in the greedy choice, every expert used, no degenerate continuation.
+"""
+import argparse
+import math
+import os
+import tempfile
+
+import numpy as np
+import torch
+import transformers
+from gguf import GGUFWriter
+from safetensors import safe_open
+from transformers.utils import logging as hf_logging
+
+import toy_tokenizer as toy
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+N_GREEDY = 16
+TEXT = "The 12 experts route\n it's n\u00e9w!"
+
+hf_logging.set_verbosity_error()
+hf_logging.disable_progress_bar()
+
+
+# ---------------------------------------------------------------- the models
+
+def qwen_toy(n_merges, n_pad=0):
+    return toy.bpe("qwen2", n_merges, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+                   {"eos": "<|im_end|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"}, n_pad=n_pad)
+
+
+def granite_toy(n_merges):
+    return toy.bpe("refact", n_merges, ["<|end_of_text|>", "<fim_prefix>", "<|start_of_role|>", "<|end_of_role|>"],
+                   {"bos": "<|end_of_text|>", "eos": "<|end_of_text|>", "padding": "<|end_of_text|>"}, specials_first=True)
+
+
+def olmo_toy(n_merges):
+    return toy.bpe("olmo", n_merges, ["<|endoftext|>", "<|padding|>"],
+                   {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "padding": "<|padding|>"})
+
+
+def llama3_toy(n_merges):
+    return toy.bpe("llama-bpe", n_merges, ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"],
+                   {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "eot": "<|eot_id|>"})
+
+
+def rope(theta, **more):
+    return {"rope_type": "default", "rope_theta": theta, **more}
+
+
+# name: (HF class stem, GGUF architecture, tokenizer, config)
+# The eps of most are larger than in published models, so that a wrong eps shows; OLMoE's converter always writes 1e-5.
+MODELS = {
+    "mixtral": ("Mixtral", "llama", lambda: toy.spm_toy(29), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, head_dim=8,
+        num_local_experts=5, num_experts_per_tok=2, intermediate_size=12,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "olmoe": ("Olmoe", "olmoe", lambda: olmo_toy(35), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
+        num_experts=7, num_experts_per_tok=3, intermediate_size=8, norm_topk_prob=False,
+        rms_norm_eps=1e-5, rope_parameters=rope(1e4), max_position_embeddings=256)),
+    "qwen2moe": ("Qwen2Moe", "qwen2moe", lambda: qwen_toy(33), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=5, num_key_value_heads=1,
+        num_experts=6, num_experts_per_tok=4, moe_intermediate_size=9, shared_expert_intermediate_size=20,
+        intermediate_size=77, norm_topk_prob=False,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "qwen3moe": ("Qwen3Moe", "qwen3moe", lambda: qwen_toy(41), dict(
+        hidden_size=36, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2, head_dim=10,
+        num_experts=7, num_experts_per_tok=3, moe_intermediate_size=6, intermediate_size=77, norm_topk_prob=True,
+        rms_norm_eps=3e-3, rope_parameters=rope(1e7), max_position_embeddings=512)),
+    "granitemoe": ("GraniteMoe", "granitemoe", lambda: granite_toy(37), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
+        num_local_experts=9, num_experts_per_tok=4, intermediate_size=9,
+        embedding_multiplier=6.0, residual_multiplier=0.45, attention_multiplier=0.21, logits_scaling=3.0,
+        tie_word_embeddings=True, rms_norm_eps=4e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "granitemoeshared": ("GraniteMoeShared", "granitemoe", lambda: granite_toy(30), dict(
+        hidden_size=56, num_hidden_layers=3, num_attention_heads=7, num_key_value_heads=1,
+        num_local_experts=5, num_experts_per_tok=2, intermediate_size=8, shared_intermediate_size=12,
+        embedding_multiplier=12.0, residual_multiplier=0.35, attention_multiplier=0.5, logits_scaling=2.0,
+        tie_word_embeddings=True, rms_norm_eps=2e-3, rope_parameters=rope(2e4), max_position_embeddings=512)),
+    "llama": ("Llama", "llama", lambda: toy.spm_toy(27), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=33, rms_norm_eps=1e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "llama3": ("Llama", "llama", lambda: llama3_toy(42), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1, head_dim=24,
+        intermediate_size=72, tie_word_embeddings=True, rms_norm_eps=1e-5, max_position_embeddings=256,
+        rope_parameters=rope(500.0, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                             original_max_position_embeddings=32))),
+    "qwen2": ("Qwen2", "qwen2", lambda: qwen_toy(29, n_pad=5), dict(
+        hidden_size=72, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=1,
+        intermediate_size=24, tie_word_embeddings=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "qwen3": ("Qwen3", "qwen3", lambda: qwen_toy(38), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=3, num_key_value_heads=3, head_dim=16,
+        intermediate_size=50, tie_word_embeddings=True,
+        rms_norm_eps=5e-3, rope_parameters=rope(5e4), max_position_embeddings=512)),
+}
+
+
+def build(name, vocab, seed):
+    """The HF model with seeded weights."""
+    stem, _, _, kw = MODELS[name]
+    config = getattr(transformers, stem + "Config")(
+        vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
+        pad_token_id=vocab.ids.get("padding_token_id"), **kw)
+    config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
+    model = getattr(transformers, stem + "ForCausalLM")(config).float().eval()
+    gen = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for pname, p in sorted(model.named_parameters()):
+            r = torch.randn(p.shape, generator=gen)
+            if pname.endswith("bias"):
+                p.copy_(0.4 * r)
+            elif "norm" in pname:
+                p.copy_(1.0 + 0.2 * r)
+                if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
+                    p.mul_(torch.randn(p.shape, generator=gen).sign())
+            elif "embed_tokens" in pname:
+                wanted = 1.5 if "Granite" in stem else 2.5       # size of the first residual stream and of the logits
+                p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
+            else:
+                gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
+                p.copy_(gain / math.sqrt(p.shape[-1]) * r)
+    return model
+
+
+# ---------------------------------------------------------------- the answers
+
+def routers(model):
+    return [m for n, m in model.named_modules() if type(m).__name__.endswith("TopKRouter")]
+
+
+def run(model, ids):
+    """logits [n, V], per MoE layer (router logits, weights, experts), residual stream after each block."""
+    routes, hidden, hooks = [], [], []
+    for m in routers(model):
+        hooks.append(m.register_forward_hook(lambda _m, _i, out: routes.append([t.detach().numpy().copy() for t in out])))
+    for layer in model.model.layers:
+        hooks.append(layer.register_forward_hook(
+            lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
+    with torch.no_grad():
+        logits = model(torch.tensor([ids]), use_cache=False).logits[0].numpy().copy()
+    for h in hooks:
+        h.remove()
+    return logits, routes, hidden
+
+
+def greedy(model, ids):
+    """Argmax continuation, without a KV cache; checked against generate(), which has one."""
+    ids, steps = list(ids), []
+    for _ in range(N_GREEDY):
+        with torch.no_grad():
+            steps.append(model(torch.tensor([ids]), use_cache=False).logits[0, -1].numpy().copy())
+        ids.append(int(steps[-1].argmax()))
+    tail = ids[-N_GREEDY:]
+    model.generation_config = transformers.GenerationConfig(do_sample=False, max_new_tokens=N_GREEDY, eos_token_id=None,
+                                                            pad_token_id=0, bos_token_id=None)
+    prompt = torch.tensor([ids[:-N_GREEDY]])
+    made = model.generate(prompt, attention_mask=torch.ones_like(prompt))[0, prompt.shape[1]:].tolist()
+    assert made == tail, "generate() and the argmax loop differ"
+    return tail, np.stack(steps)
+
+
+def in_slot_order(route):
+    """Experts and weights with slot 0 = highest weight, ties to the lower index."""
+    logits, weights, experts = route
+    order = np.stack([np.lexsort((e, -w)) for w, e in zip(weights, experts)])
+    return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
+
+
+def fair(model, vocab, tail, steps, routes):
+    """Figures of fairness, or None when the model would be a poor test."""
+    top2 = np.sort(steps, axis=1)[:, -2:]
+    margin = float((top2[:, 1] - top2[:, 0]).min())
+    if margin < 2e-3 * np.ptp(steps) or len(set(tail)) < 9 or not set(tail) <= vocab.text_ids():
+        return None
+    if not routes:
+        return {"greedy_margin": margin}
+    gap, top_weight = math.inf, 0.0
+    for logits, weights, experts in routes:
+        k = experts.shape[1]
+        z = -np.sort(-logits, axis=1)[:, :k + 1]
+        gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
+        top_weight = max(top_weight, float(weights.max(axis=1).mean()))
+        if len(np.unique(experts)) < logits.shape[1]:
+            return None
+    if gap < 5e-4 or top_weight > 0.9:
+        return None
+    return {"router_gap": gap, "greedy_margin": margin, "mean_top_weight": top_weight}
+
+
+# ---------------------------------------------------------------- the converter
+
+def permute(w, n_head):
+    """Row order for interleaved rope: row h*hd + 2i + s  <-  row h*hd + s*hd/2 + i."""
+    return w.reshape(n_head, 2, w.shape[0] // n_head // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
+
+
+BLOCK_NAMES = {
+    "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
+    "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
+    "self_attn.o_proj.weight": "attn_output.weight",
+    "block_sparse_moe.gate.weight": "ffn_gate_inp.weight", "mlp.gate.weight": "ffn_gate_inp.weight",
+    "block_sparse_moe.router.layer.weight": "ffn_gate_inp.weight",
+    "block_sparse_moe.output_linear.weight": "ffn_down_exps.weight", "shared_mlp.output_linear.weight": "ffn_down_shexp.weight",
+    **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
+    **{f"mlp.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
+    **{f"mlp.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
+}
+EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
+
+
+def convert(hf, config, arch):
+    """{published safetensors name: array} -> {GGUF name: array}, in the order of a converted file."""
+    out = {"token_embd.weight": hf["model.embed_tokens.weight"], "output_norm.weight": hf["model.norm.weight"]}
+    if not config.tie_word_embeddings:
+        out["output.weight"] = hf["lm_head.weight"]
+    used = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    if config.rope_parameters["rope_type"] == "llama3":
+        out["rope_freqs.weight"] = llama3_factors(config)
+    permuted = arch in ("llama", "granitemoe")
+    for layer in range(config.num_hidden_layers):
+        prefix, experts = f"model.layers.{layer}.", {}
+        for name in sorted(n for n in hf if n.startswith(prefix)):
+            short, w = name[len(prefix):], hf[name]
+            used.add(name)
+            if permuted and short.startswith("self_attn.q_proj"):
+                w = permute(w, config.num_attention_heads)
+            if permuted and short.startswith("self_attn.k_proj"):
+                w = permute(w, config.num_key_value_heads)
+            if ".experts." in short:                            # ....experts.E.w1.weight
+                _, _, e, part, _ = short.split(".")
+                experts.setdefault(EXPERT_NAMES[part], {})[int(e)] = w
+            elif short.endswith("input_linear.weight"):         # gate rows, then up rows
+                kind = "shexp" if short.startswith("shared_mlp") else "exps"
+                gate, up = np.split(w, 2, axis=-2)
+                out[f"blk.{layer}.ffn_gate_{kind}.weight"], out[f"blk.{layer}.ffn_up_{kind}.weight"] = gate, up
+            elif short == "mlp.shared_expert_gate.weight":      # [1, n_embd] -> 1-D
+                out[f"blk.{layer}.ffn_gate_inp_shexp.weight"] = w[0]
+            else:
+                out[f"blk.{layer}.{BLOCK_NAMES[short]}"] = w
+        for part, stack in experts.items():
+            out[f"blk.{layer}.ffn_{part}_exps.weight"] = np.stack([stack[e] for e in range(len(stack))])
+    assert used >= set(hf), set(hf) - used
+    return {n: np.ascontiguousarray(w, dtype=np.float32) for n, w in out.items()}
+
+
+def llama3_factors(config):
+    """What each rope frequency is divided by."""
+    p = config.rope_parameters
+    low, high = p["low_freq_factor"], p["high_freq_factor"]
+    factors = []
+    for i in range(config.head_dim // 2):
+        wavelength = 2 * math.pi * p["rope_theta"] ** (2 * i / config.head_dim)
+        t = p["original_max_position_embeddings"] / wavelength
+        ramp = (t - low) / (high - low)
+        factors.append(1.0 if t > high else p["factor"] if t < low else 1 / ((1 - ramp) / p["factor"] + ramp))
+    return np.array(factors, dtype=np.float32)
+
+
+def write_model(path, name, config, arch, vocab, tensors):
+    g = GGUFWriter(path, arch)
+    g.add_type("model")
+    g.add_name(f"calmoe golden {name}")
+    g.add_block_count(config.num_hidden_layers)
+    g.add_context_length(config.max_position_embeddings)
+    g.add_embedding_length(config.hidden_size)
+    g.add_feed_forward_length(config.intermediate_size)
+    g.add_head_count(config.num_attention_heads)
+    g.add_head_count_kv(config.num_key_value_heads)
+    g.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    g.add_layer_norm_rms_eps(config.rms_norm_eps)
+    head_dim = MODELS[name][3].get("head_dim")
+    n_experts = MODELS[name][3].get("num_experts") or MODELS[name][3].get("num_local_experts")
+    if n_experts:
+        g.add_expert_count(n_experts)
+        g.add_expert_used_count(config.num_experts_per_tok)
+    if head_dim:
+        g.add_key_length(head_dim)
+        g.add_value_length(head_dim)
+    g.add_file_type(0)
+    if arch in ("llama", "granitemoe"):
+        g.add_vocab_size(config.vocab_size)
+        g.add_rope_dimension_count(head_dim or config.hidden_size // config.num_attention_heads)
+    if arch in ("qwen2moe", "qwen3moe"):
+        g.add_expert_feed_forward_length(config.moe_intermediate_size)
+    if arch == "qwen2moe":
+        g.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
+    if arch == "granitemoe":
+        g.add_attention_scale(config.attention_multiplier)
+        g.add_embedding_scale(config.embedding_multiplier)
+        g.add_residual_scale(config.residual_multiplier)
+        g.add_logit_scale(config.logits_scaling)
+        if shared := getattr(config, "shared_intermediate_size", 0):
+            g.add_expert_shared_feed_forward_length(shared)
+    g.add_tokenizer_model(vocab.model)
+    g.add_tokenizer_pre(vocab.pre)
+    g.add_token_list(vocab.tokens)
+    if vocab.scores:
+        g.add_token_scores(vocab.scores)
+    g.add_token_types(vocab.types)
+    if vocab.merges:
+        g.add_token_merges(vocab.merges)
+    for key, value in vocab.ids.items():
+        (g.add_bool if isinstance(value, bool) else g.add_uint32)(f"tokenizer.ggml.{key}", value)
+    g.add_quantization_version(2)
+    for tname, w in tensors.items():
+        g.add_tensor(tname, w)
+    finish(g)
+
+
+def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail, steps, figures):
+    g = GGUFWriter(path, "calmoe-golden")
+    g.add_name(f"calmoe golden {name}: expectations")
+    g.add_string("calmoe.golden.source", f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}")
+    g.add_uint32("calmoe.golden.seed", seed)
+    g.add_string("calmoe.golden.text", text)
+    for key, value in figures.items():
+        g.add_float32(f"calmoe.golden.{key}", value)
+    g.add_tensor("tokens", np.array(ids, dtype=np.int32))
+    g.add_tensor("logits", logits)
+    g.add_tensor("greedy", np.array(tail, dtype=np.int32))
+    g.add_tensor("greedy_logits", steps)
+    for layer, route in enumerate(routes):
+        experts, weights = in_slot_order(route)
+        g.add_tensor(f"route.{layer}.experts", experts)
+        g.add_tensor(f"route.{layer}.weights", weights)
+        g.add_tensor(f"route.{layer}.logits", route[0].astype(np.float32))
+    for layer, h in enumerate(hidden):
+        g.add_tensor(f"hidden.{layer}", h)
+    finish(g)
+
+
+def finish(g):
+    g.write_header_to_file()
+    g.write_kv_data_to_file()
+    g.write_tensors_to_file()
+    g.close()
+
+
+def make(name, out, keep_hf):
+    _, arch, vocab_of, _ = MODELS[name]
+    vocab = vocab_of()
+    ids = vocab.encode(TEXT)
+    start = 1000 * (1 + list(MODELS).index(name))
+    for seed in range(start, start + 1000):
+        model = build(name, vocab, seed)
+        tail, steps = greedy(model, ids)
+        figures = fair(model, vocab, tail, steps, run(model, ids + tail)[1])
+        if figures:
+            break
+    else:
+        raise SystemExit(f"{name}: no fair seed found")
+    logits, routes, hidden = run(model, ids)
+    with tempfile.TemporaryDirectory() as scratch:
+        saved = os.path.join(keep_hf, name) if keep_hf else scratch
+        model.save_pretrained(saved)
+        with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
+            hf = {n: f.get_tensor(n) for n in f.keys()}
+    tensors = convert(hf, model.config, arch)
+    path = os.path.join(out, f"{name}.gguf")
+    write_model(path, name, model.config, arch, vocab, tensors)
+    write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, TEXT, ids, logits, routes, hidden, tail, steps, figures)
+    print(f"{name:17s} seed {seed}  V {len(vocab.tokens)}  n {len(ids)}  {os.path.getsize(path)} bytes  "
+          + "  ".join(f"{k} {v:.2e}" for k, v in figures.items()) + f"  greedy {tail}", flush=True)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}; default: all")
+    p.add_argument("--out", default=os.path.dirname(HERE))
+    p.add_argument("--keep-hf", metavar="DIR", help="keep the HF checkpoints in DIR/NAME")
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    for name in a.names or MODELS:
+        make(name, a.out, a.keep_hf)
+
+
+if __name__ == "__main__":
+    main()

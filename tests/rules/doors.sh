@@ -1,0 +1,54 @@
+#!/bin/bash
+# One door for each outside library: its header and its names stand in a file or two only.
+. "$(dirname "$0")/common.sh"
+
+# door HEADERS NAMES FILES, each an extended regular expression
+door()
+{
+    grep -E "^[^:]*:[0-9]+:([ \t]*#[ \t]*include[ \t]*[<\"]($1)[>\"]|(.*[^A-Za-z0-9_])?($2))" <<< "$code" |
+    awk -F: -v files="^($3)\$" '$1 !~ files {
+        print $1 ":" $2 ": door: only " substr(files, 3, length(files) - 4) " may:" substr($0, length($1 $2) + 3)
+    }'
+}
+
+check()
+{
+    local code
+    code=$(code_of $(c_files include base kernels router experts runtime tools bench examples))
+    door 'hwloc(/.*)?\.h'         'hwloc_[a-z_]+ *\('               'base/(topology|node_memory)[.]c'
+    door 'omp\.h'                 'omp_[a-z_]+ *\(|# *pragma +omp'  'base/team[.]c'
+    door 'pcre2(posix)?\.h'       'pcre2_[a-z_]+ *\('               'runtime/text/pretokenize[.]c'
+    door 'jansson\.h'             'json_(load|dump|decref|pack|unpack|object_|array_)[a-z_]* *\(' \
+                                  'runtime/load/json[.]c|tools/json_output[.]c|bench/[a-z_]+[.]c'
+    door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\('  'kernels/blas[.]c'
+    door 'dlfcn\.h|curl/.*|sys/socket\.h'  '(dlopen|dlsym|socket|connect) *\('  'nobody'
+    grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
+        sed 's/$/:1: jansson: bench\/ has a door to jansson already/'
+}
+
+samples()
+{
+    sample kernels/a.c <<< '#include <hwloc.h>'
+    finds 'kernels/a.c:1: door: only base/'
+    sample base/memory.c <<< '    hwloc_topology_load(t);'
+    finds 'base/memory.c:1: door: only base/'
+    sample experts/a.c <<< '#pragma omp parallel'
+    finds 'door: only base/team[.]c'
+    sample runtime/text/bpe.c <<< '#include <pcre2.h>'
+    finds 'door: only runtime/text/pretokenize[.]c'
+    sample tools/calmoe_run.c <<< 'int a = f(json_object_get(b, "c"));'
+    finds 'door: only runtime/load/json[.]c'
+    sample kernels/linear.c <<< '#include <cblas.h>'
+    finds 'door: only kernels/blas[.]c'
+    sample bench/a.c <<< '#include <jansson.h>'
+    sample bench/b.c <<< '#include <jansson.h>'
+    finds 'has a door to jansson already'
+    sample base/team.c <<< '#include <omp.h>
+#pragma omp parallel'
+    sample base/topology.h <<< 'struct topology { void *hwloc; }; /* for hwloc_topology_load() */'
+    sample runtime/load/json.c <<< '#include <jansson.h>'
+    sample runtime/api/a.c <<< 'cm_json_loads(); json_text(x); reconnect(x);'
+    accepts
+}
+
+rule_main "$@"

@@ -1,0 +1,116 @@
+/* Barriers: what was written before is seen after, and waiting is counted. What workers find is
+ * counted too, and asserted on the test's own thread. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "base/team.h"
+
+enum { MAX_WORKERS = 8 };
+
+static struct topology eight; /* a described machine of two nodes with four cores each */
+
+static int open_machine(void **state)
+{
+    (void)state;
+    return cm_topology_open(NULL, "numa:2 core:4 pu:1", &eight) != CALMOE_OK;
+}
+
+static int close_machine(void **state)
+{
+    (void)state;
+    cm_topology_close(&eight);
+    return cm_live_blocks() != 0;
+}
+
+static struct team *open_team(const struct topology *topology, int n_workers, bool pin)
+{
+    struct calmoe_context ctx = {0};
+    struct team          *team;
+    if (cm_team_open(&ctx, topology, n_workers, pin, &team) != CALMOE_OK)
+        fail_msg("%s", ctx.message);
+    return team;
+}
+
+struct race {
+    int        n_rounds;
+    long       written[MAX_WORKERS]; /* plain: only the barriers order them */
+    long       n_serial;
+    atomic_int n_wrong;
+};
+
+static void serial_step(void *arg)
+{
+    struct race *race = arg;
+    race->n_serial++;
+}
+
+static void race_through_barriers(void *arg, const struct worker *me)
+{
+    struct race *race = arg;
+    int          n_wrong = 0;
+    for (int round = 1; round <= race->n_rounds; round++) {
+        race->written[me->index] = round;
+        cm_barrier_with(me, serial_step, race);
+        for (int other = 0; other < me->n_workers; other++) n_wrong += race->written[other] != round;
+        n_wrong += race->n_serial != round;
+        cm_barrier(me); /* nobody may write the next round while one still reads this */
+    }
+    atomic_fetch_add(&race->n_wrong, n_wrong);
+}
+
+static void barriers_order_what_is_written(void **state)
+{
+    (void)state;
+    static const int n_workers[] = {1, 2, 3, 4, 8};
+    static const int n_rounds[] = {1000, 5000, 1500, 1000, 400};
+    for (size_t at = 0; at < sizeof n_workers / sizeof n_workers[0]; at++) {
+        struct team *team = open_team(&eight, n_workers[at], false);
+        struct race  race = {.n_rounds = n_rounds[at]};
+        cm_team_run(team, race_through_barriers, &race);
+        assert_int_equal(atomic_load(&race.n_wrong), 0);
+        assert_int_equal(race.n_serial, n_rounds[at]);
+        race.n_serial = 0;
+        cm_team_run(team, race_through_barriers, &race); /* the barrier is as new after a run */
+        assert_int_equal(atomic_load(&race.n_wrong), 0);
+        cm_team_close(&team);
+    }
+}
+
+static void one_comes_late(void *arg, const struct worker *me)
+{
+    atomic_bool *first_is_there = arg;
+    if (me->index == 0) atomic_store(first_is_there, true);
+    while (!atomic_load(first_is_there)) sched_yield();
+    if (me->index == 1) usleep(50000);
+    cm_barrier(me);
+}
+
+static void waiting_is_counted_where_it_happens(void **state)
+{
+    (void)state;
+    struct team *team = open_team(&eight, 2, false);
+    atomic_bool  first_is_there = false;
+    assert_int_equal(cm_team_waited_ns(team, 0), 0);
+    cm_team_run(team, one_comes_late, &first_is_there);
+    assert_true(cm_team_waited_ns(team, 0) > 10000000u);
+    assert_int_equal(cm_team_waited_ns(team, 1), 0);
+    cm_team_close(&team);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(barriers_order_what_is_written),
+        cmocka_unit_test(waiting_is_counted_where_it_happens),
+    };
+    return cmocka_run_group_tests(tests, open_machine, close_machine);
+}

@@ -1,0 +1,300 @@
+/* tools/calmoe_inspect.c - `calmoe inspect`: what a model file is and what is in it. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/command.h"
+#include "tools/front.h"
+
+struct settings {
+    int tensors;
+    int metadata;
+    int json;
+};
+
+static const struct cli_option options[] = {
+    {"tensors", 0, CLI_FLAG, offsetof(struct settings, tensors), 0, 0, NULL,
+     "list the tensors too: name, type, shape, bytes"},
+    {"metadata", 0, CLI_FLAG, offsetof(struct settings, metadata), 0, 0, NULL,
+     "list the metadata too: key = value, long values shortened"},
+    {"json", 0, CLI_FLAG, offsetof(struct settings, json), 0, 0, NULL,
+     "print all that as one JSON object"},
+};
+
+static const struct cli_command description = {
+    .name         = "calmoe inspect",
+    .summary      = "Says what a model file is: family, sizes, tokenizer, weight types, fingerprint.",
+    .operands     = "[MODEL]",
+    .max_operands = 1,
+    .options      = options,
+    .n_options    = sizeof options / sizeof options[0],
+    .notes        = "MODEL is a GGUF file or the first of its shards, with or without weights; without it,\n"
+                    "the embedded model. A file of a kind that calmoe does not run is described as far as\n"
+                    "it is understood, with exit status 1.\n\n"
+                    "Example:\n  calmoe inspect model.gguf --tensors\n",
+};
+
+enum { MAX_TYPES = 64, TEXT_SHORT = 160, TEXT_LONG = 4096 };
+
+struct type_share { /* the tensors of one type */
+    const char *type;
+    uint64_t    n_tensors;
+    uint64_t    n_bytes;
+};
+
+struct summary {
+    calmoe_model_info info;
+    struct type_share types[MAX_TYPES];
+    int               n_types;
+    uint64_t          n_tensor_bytes;
+};
+
+static int more_bytes_first(const void *a, const void *b)
+{
+    const struct type_share *const left = a, *const right = b;
+    return (left->n_bytes < right->n_bytes) - (left->n_bytes > right->n_bytes);
+}
+
+static bool summarize(const struct front *front, struct summary *summary)
+{
+    calmoe_tensor_info tensor;
+    memset(summary, 0, sizeof *summary);
+    summary->info.size = sizeof summary->info;
+    if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &summary->info))) return false;
+    for (uint64_t i = 0; calmoe_model_get_tensor(front->model, i, &tensor) == CALMOE_OK; i++) {
+        int type = 0;
+        while (type < summary->n_types && strcmp(summary->types[type].type, tensor.type) != 0) type++;
+        if (type == MAX_TYPES) continue;
+        if (type == summary->n_types) summary->types[summary->n_types++].type = tensor.type;
+        summary->types[type].n_tensors++;
+        summary->types[type].n_bytes += tensor.n_bytes;
+        summary->n_tensor_bytes += tensor.n_bytes;
+    }
+    qsort(summary->types, (size_t)summary->n_types, sizeof summary->types[0], more_bytes_first);
+    return true;
+}
+
+/* ---- for people ---- */
+
+/* A number of things in four characters or so: 950, 51.2 k, 7.24 B. */
+static const char *short_count(uint64_t n, char *text, size_t n_text)
+{
+    static const char *const units[] = {"", " k", " M", " B", " T"};
+    double                   number  = (double)n;
+    int                      unit    = 0;
+    while (number >= 999.5 && unit < 4) number /= 1000, unit++;
+    snprintf(text, n_text, unit == 0 ? "%.0f%s" : "%.3g%s", number, units[unit]);
+    return text;
+}
+
+static void print_label_text(const char *label, const char *found, const char *missing)
+{
+    char text[TEXT_SHORT * 2];
+    snprintf(text, sizeof text, "%s", found != NULL && found[0] != '\0' ? found : missing);
+    cm_clean_text(text);
+    printf("%-12s %s\n", label, text);
+}
+
+static void print_shape_of_model(const calmoe_model_info *info)
+{
+    char all[32], active[32];
+    if (info->n_layers > 0) {
+        printf("%-12s %d\n%-12s %d\n", "layers", info->n_layers, "width", info->width);
+        printf("%-12s %d of %d, %d for keys and values\n", "heads", info->n_heads, info->head_size,
+               info->n_kv_heads);
+        if (info->n_experts > 1)
+            printf("%-12s %d of %d for a token, %d wide\n", "experts", info->n_experts_used,
+                   info->n_experts, info->expert_width);
+        else
+            printf("%-12s none: one feed-forward block, %d wide\n", "experts", info->expert_width);
+        if (info->shared_width > 0)
+            printf("%-12s %d wide, for every token\n", "shared", info->shared_width);
+    }
+    printf("%-12s %d tokens\n", "vocabulary", info->n_vocab);
+    if (info->context_length > 0) printf("%-12s %d tokens\n", "context", info->context_length);
+    print_label_text("tokenizer", info->tokenizer, "none");
+    print_label_text("chat", info->chat_format, "no format that is known");
+    if (info->n_parameters > 0)
+        printf("%-12s %s, of which a token reads %s\n", "parameters",
+               short_count(info->n_parameters, all, sizeof all),
+               short_count(info->n_active_parameters, active, sizeof active));
+}
+
+static void print_summary(const struct summary *summary)
+{
+    const calmoe_model_info *const info = &summary->info;
+    print_label_text("file", info->path, "");
+    print_label_text("name", info->name, "none");
+    print_label_text("family", info->family, "none: a vocabulary only");
+    print_shape_of_model(info);
+    printf("%-12s %" PRIu64 " bytes\n", "size", info->n_file_bytes);
+    printf("%-12s %s\n", "fingerprint", info->fingerprint);
+    for (int i = 0; i < summary->n_types; i++) {
+        const struct type_share *const share = &summary->types[i];
+        printf("%-12s %-6s %6" PRIu64 " tensor%s %14" PRIu64 " bytes %5.1f %%\n", i == 0 ? "weights" : "",
+               share->type, share->n_tensors, share->n_tensors == 1 ? " " : "s", share->n_bytes,
+               100.0 * (double)share->n_bytes / (double)summary->n_tensor_bytes);
+    }
+}
+
+static void print_tensors(const calmoe_model *model)
+{
+    calmoe_tensor_info tensor;
+    printf("\n%-44s %-6s %-24s %14s\n", "tensor", "type", "shape", "bytes");
+    for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
+        char   name[256], shape[96];
+        size_t n_shape = 0;
+        snprintf(name, sizeof name, "%s", tensor.name);
+        cm_clean_text(name);
+        shape[0] = '\0';
+        for (int d = 0; d < tensor.n_dims && d < 4 && n_shape < sizeof shape; d++)
+            n_shape += (size_t)snprintf(shape + n_shape, sizeof shape - n_shape, "%s%" PRIu64,
+                                        d == 0 ? "" : " x ", tensor.shape[d]);
+        printf("%-44s %-6s %-24s %14" PRIu64 "\n", name, tensor.type, shape, tensor.n_bytes);
+    }
+}
+
+static void print_metadata(const calmoe_model *model)
+{
+    char        text[TEXT_SHORT], key_text[256];
+    const char *key;
+    printf("\n");
+    for (uint64_t i = 0; calmoe_model_get_metadata(model, i, &key, text, sizeof text) == CALMOE_OK; i++) {
+        snprintf(key_text, sizeof key_text, "%s", key);
+        cm_clean_text(key_text);
+        cm_clean_text(text);
+        printf("%s = %s\n", key_text, text);
+    }
+}
+
+/* ---- for programs ---- */
+
+static void add_summary(struct json_output *json, const struct summary *summary)
+{
+    const calmoe_model_info *const info = &summary->info;
+    const struct { const char *name, *text; } texts[] = {
+        {"path", info->path},           {"name", info->name},
+        {"family", info->family},       {"tokenizer", info->tokenizer},
+        {"chat_format", info->chat_format}, {"fingerprint", info->fingerprint},
+    };
+    const struct { const char *name; uint64_t number; } numbers[] = {
+        {"n_layers", (uint64_t)info->n_layers},
+        {"width", (uint64_t)info->width},
+        {"n_heads", (uint64_t)info->n_heads},
+        {"n_kv_heads", (uint64_t)info->n_kv_heads},
+        {"head_size", (uint64_t)info->head_size},
+        {"n_experts", (uint64_t)info->n_experts},
+        {"n_experts_used", (uint64_t)info->n_experts_used},
+        {"expert_width", (uint64_t)info->expert_width},
+        {"shared_width", (uint64_t)info->shared_width},
+        {"n_vocab", (uint64_t)info->n_vocab},
+        {"context_length", (uint64_t)info->context_length},
+        {"n_parameters", info->n_parameters},
+        {"n_active_parameters", info->n_active_parameters},
+        {"n_file_bytes", info->n_file_bytes},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        cm_json_text(json, json->root, texts[i].name, texts[i].text != NULL ? texts[i].text : "");
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        cm_json_integer(json, json->root, numbers[i].name, numbers[i].number);
+    struct json_node *types = cm_json_array(json, json->root, "types");
+    for (int i = 0; i < summary->n_types; i++) {
+        struct json_node *type = cm_json_object(json, types, NULL);
+        cm_json_text(json, type, "type", summary->types[i].type);
+        cm_json_integer(json, type, "n_tensors", summary->types[i].n_tensors);
+        cm_json_integer(json, type, "n_bytes", summary->types[i].n_bytes);
+    }
+}
+
+static void add_tensors(struct json_output *json, const calmoe_model *model)
+{
+    calmoe_tensor_info tensor;
+    struct json_node  *tensors = cm_json_array(json, json->root, "tensors");
+    for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
+        struct json_node *node = cm_json_object(json, tensors, NULL);
+        cm_json_text(json, node, "name", tensor.name);
+        cm_json_text(json, node, "type", tensor.type);
+        struct json_node *shape = cm_json_array(json, node, "shape");
+        for (int d = 0; d < tensor.n_dims && d < 4; d++)
+            cm_json_integer(json, shape, NULL, tensor.shape[d]);
+        cm_json_integer(json, node, "n_bytes", tensor.n_bytes);
+        cm_json_integer(json, node, "shard", (uint64_t)tensor.shard);
+    }
+}
+
+static void add_metadata(struct json_output *json, const calmoe_model *model)
+{
+    char              text[TEXT_LONG];
+    const char       *key;
+    struct json_node *metadata = cm_json_array(json, json->root, "metadata"); /* keys may stand twice */
+    for (uint64_t i = 0; calmoe_model_get_metadata(model, i, &key, text, sizeof text) == CALMOE_OK; i++) {
+        struct json_node *node = cm_json_object(json, metadata, NULL);
+        cm_json_text(json, node, "key", key);
+        cm_json_text(json, node, "value", text);
+    }
+}
+
+static bool print_json(const calmoe_model *model, const struct settings *settings,
+                       const struct summary *summary)
+{
+    struct json_output json;
+    cm_json_open_object(&json);
+    add_summary(&json, summary);
+    if (settings->tensors) add_tensors(&json, model);
+    if (settings->metadata) add_metadata(&json, model);
+    const bool written = cm_json_write(&json, false);
+    cm_json_close(&json);
+    return written;
+}
+
+/* Opens the file as a model; where it is none that can be run, as a vocabulary with whatever else it
+ * holds. *is_runnable says which; a file that is a vocabulary only counts as what it is. */
+static bool open_any(struct front *front, const char *path, bool *is_runnable)
+{
+    if (!cm_front_open(front)) return false;
+    calmoe_status status = calmoe_model_open(front->context, path, NULL, &front->model);
+    *is_runnable         = status == CALMOE_OK;
+    if (status == CALMOE_IO) return cm_front_succeeded(front, status);
+    if (*is_runnable) return true;
+
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", calmoe_context_message(front->context));
+    calmoe_model_options only_words;
+    calmoe_model_options_init(&only_words);
+    only_words.vocabulary_only = 1;
+    calmoe_tensor_info      tensor;
+    const bool opened = calmoe_model_open(front->context, path, &only_words, &front->model) == CALMOE_OK;
+    const bool has_tensors = opened && calmoe_model_get_tensor(front->model, 0, &tensor) == CALMOE_OK;
+    if (opened && !has_tensors) *is_runnable = true;
+    else cm_say("%s", reason);
+    return opened && (status == CALMOE_UNSUPPORTED || !has_tensors);
+}
+
+static int run(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct front    front    = {0};
+    struct summary  summary;
+    int             n_operands;
+    bool            is_runnable = false;
+    const int       parsed      = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
+    if (parsed != CLI_GO_ON) return parsed;
+    bool succeeded = open_any(&front, n_operands > 0 ? argv[1] : NULL, &is_runnable) &&
+                     summarize(&front, &summary);
+    if (succeeded && settings.json) {
+        succeeded = print_json(front.model, &settings, &summary);
+    } else if (succeeded) {
+        print_summary(&summary);
+        if (settings.tensors) print_tensors(front.model);
+        if (settings.metadata) print_metadata(front.model);
+    }
+    cm_front_close(&front);
+    return succeeded && is_runnable ? 0 : 1;
+}
+
+const struct command cm_command_inspect = {
+    .name    = "inspect",
+    .summary = "what a model file is and what is in it",
+    .run     = run,
+};

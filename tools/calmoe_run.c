@@ -1,0 +1,247 @@
+/* tools/calmoe_run.c - `calmoe run`: continues a text, or converses. */
+#include <limits.h>
+#include <string.h>
+
+#include "tools/calmoe_chat.h"
+#include "tools/command.h"
+#include "tools/generation.h"
+
+enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
+
+struct settings {
+    const char *model, *prompt, *file, *plan, *isa, *system;
+    int         tokens, context, threads, batch, kv;
+    float       temperature, top_p, min_p, repeat_penalty;
+    int         top_k, repeat_last;
+    uint64_t    seed;
+    int         chat, ignore_eos, logit_hash, json;
+};
+
+#define AT(member) offsetof(struct settings, member)
+static const struct cli_option options[] = {
+    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
+     "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue"},
+    {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
+     "take it from FILE, byte for byte; - reads standard input"},
+    {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N",
+     "make at most N tokens, 0 = only read the text (default 256)"},
+    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+     "room for N tokens in all, 0 = what the model was trained for (default)"},
+    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
+    {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
+     "temperature, 0 = always the likeliest token (default)"},
+    {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
+    {"top-p", 0, CLI_REAL, AT(top_p), 0, 1, "P",
+     "draw from the likeliest that sum to P, 1 = off (default)"},
+    {"min-p", 0, CLI_REAL, AT(min_p), 0, 1, "P",
+     "draw from those at least P times as likely as the best, 0 = off (default)"},
+    {"repeat-penalty", 0, CLI_REAL, AT(repeat_penalty), 0.01, 100, "R",
+     "make recent tokens less likely, 1 = off (default)"},
+    {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, INT_MAX, "N",
+     "how many tokens are recent (default 64)"},
+    {"seed", 0, CLI_SEED, AT(seed), 0, 0, "S", "the draws' seed (default 0)"},
+    {"chat", 0, CLI_FLAG, AT(chat), 0, 0, NULL,
+     "converse: each line of standard input is a turn; /help lists commands"},
+    {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
+    {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
+    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
+     "instruction set: ref, avx2, avx512vnni (default: the best here)"},
+    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
+     "read the text in steps of ROWS tokens (default 512)"},
+    {"logit-hash", 0, CLI_FLAG, AT(logit_hash), 0, 0, NULL,
+     "print the SHA-256 of every logit computed, as the last line"},
+    {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of the text"},
+};
+
+static const struct cli_command description = {
+    .name      = "calmoe run",
+    .summary   = "Continues a text with a model, or converses with it.",
+    .options   = options,
+    .n_options = sizeof options / sizeof options[0],
+    .notes     =
+        "The continuation goes to stdout as it is made, followed by a newline; tokens, seconds and tokens/s\n"
+        "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0. In a\n"
+        "conversation it stops the answer, and at the prompt it ends the program; -n limits each answer.\n\n"
+        "--json: text, tokens (ids, without an end token), prompt_tokens, generated_tokens,\n"
+        "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
+        "experts_per_token (over all layers), logit_hash (null without --logit-hash).\n\n"
+        "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
+        "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
+};
+
+static int check(const struct settings *settings)
+{
+    const struct { int given; const char *name; } not_in_chat[] = {
+        {settings->prompt != NULL, "-p"},
+        {settings->file != NULL, "-f"},
+        {settings->json, "--json"},
+        {settings->logit_hash, "--logit-hash"},
+    };
+    if (!settings->chat && settings->system != NULL)
+        return cm_usage_error(description.name, "option '--system' wants --chat, found a plain run");
+    if (!settings->chat && settings->prompt == NULL && settings->file == NULL)
+        return cm_usage_error(description.name, "wanted a text to continue, -p TEXT or -f FILE, or --chat; "
+                                                "found none of them");
+    if (settings->prompt != NULL && settings->file != NULL)
+        return cm_usage_error(description.name, "wanted -p or -f, found both");
+    for (size_t i = 0; settings->chat && i < sizeof not_in_chat / sizeof not_in_chat[0]; i++)
+        if (not_in_chat[i].given)
+            return cm_usage_error(description.name, "option '--chat' does not go with %s",
+                                  not_in_chat[i].name);
+    if (settings->chat && settings->tokens == 0)
+        return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
+    return CLI_GO_ON;
+}
+
+static bool open_engine(struct front *front, const struct settings *settings)
+{
+    calmoe_engine_options engine;
+    calmoe_engine_options_init(&engine);
+    engine.n_threads  = settings->threads;
+    engine.isa        = settings->isa;
+    engine.plan       = settings->plan;
+    engine.max_rows   = settings->batch;
+    engine.kv_float32 = settings->kv;
+    return cm_front_open_model(front, settings->model, false) && cm_front_open_engine(front, &engine);
+}
+
+static bool open_session(struct generation *generation, const struct settings *settings)
+{
+    calmoe_session_options session;
+    calmoe_sampler_options sampler;
+    calmoe_session_options_init(&session);
+    calmoe_sampler_options_init(&sampler);
+    sampler.temperature    = settings->temperature;
+    sampler.top_k          = settings->top_k;
+    sampler.top_p          = settings->top_p;
+    sampler.min_p          = settings->min_p;
+    sampler.repeat_penalty = settings->repeat_penalty;
+    sampler.repeat_last    = settings->repeat_last;
+    sampler.seed           = settings->seed;
+    session.context        = settings->context;
+    session.ignore_end     = settings->ignore_eos;
+    session.hash_logits    = settings->logit_hash;
+    session.sampler        = &sampler;
+    return cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
+                                                                     &generation->session));
+}
+
+/* ---- a plain run ---- */
+
+static bool feed_prompt(struct generation *generation, const struct settings *settings)
+{
+    struct bytes text = {0};
+    bool fine = settings->file != NULL ? cm_bytes_read_file(&text, settings->file)
+                                       : cm_bytes_append(&text, settings->prompt, strlen(settings->prompt));
+    if (fine)
+        fine = cm_front_succeeded(generation->front,
+                                  calmoe_session_feed_text(generation->session,
+                                                           text.n != 0 ? text.at : "", text.n,
+                                                           CALMOE_TOKENIZE_BOS));
+    cm_bytes_close(&text);
+    return fine;
+}
+
+/* What ended the run, where the user may not expect it. */
+static void say_end(const struct generation *generation, const struct settings *settings,
+                    enum answer_end end)
+{
+    if (end == ANSWER_FULL)
+        cm_say("the context of %d tokens is full; -c allows more",
+               calmoe_session_context(generation->session));
+    else if (end == ANSWER_LIMIT && settings->tokens == TOKENS_NOT_GIVEN)
+        cm_say("stopped after %d tokens; -n sets the limit", DEFAULT_TOKENS);
+    else if (end == ANSWER_INTERRUPTED)
+        cm_say("interrupted");
+}
+
+static bool print_json(const struct generation *generation, const char *hash)
+{
+    const struct run_times *const times = &generation->times;
+    calmoe_stats                  stats = {.size = sizeof stats};
+    struct json_output            json;
+    if (!cm_front_succeeded(generation->front, calmoe_engine_get_stats(generation->front->engine, &stats)))
+        return false;
+    const double n_rows = stats.n_rows > 0 ? (double)stats.n_rows : 1;
+    cm_json_open_object(&json);
+    cm_json_bytes(&json, json.root, "text", generation->text.at, generation->text.n);
+    cm_json_ids(&json, json.root, "tokens", (const int32_t *)(const void *)generation->ids.at,
+                generation->ids.n / sizeof(int32_t));
+    cm_json_integer(&json, json.root, "prompt_tokens", times->n_prompt);
+    cm_json_integer(&json, json.root, "generated_tokens", times->n_generated);
+    cm_json_real(&json, json.root, "prompt_tokens_per_s",
+                 cm_tokens_per_second(times->n_prompt, times->prompt_seconds));
+    cm_json_real(&json, json.root, "decode_tokens_per_s",
+                 cm_tokens_per_second(times->n_steps, times->step_seconds));
+    cm_json_real(&json, json.root, "layers_per_token", (double)stats.n_layers_run / n_rows);
+    cm_json_real(&json, json.root, "experts_per_token", (double)stats.n_experts_run / n_rows);
+    if (hash != NULL) cm_json_text(&json, json.root, "logit_hash", hash);
+    else cm_json_null(&json, json.root, "logit_hash");
+    const bool written = cm_json_write(&json, true);
+    cm_json_close(&json);
+    return written;
+}
+
+static bool print_results(const struct generation *generation, const struct settings *settings)
+{
+    static const char label[] = "logit hash: ";
+    char              hash[65] = "";
+    if (settings->logit_hash &&
+        !cm_front_succeeded(generation->front, calmoe_session_logit_hash(generation->session, hash)))
+        return false;
+    if (settings->json) return print_json(generation, settings->logit_hash ? hash : NULL);
+    if (settings->tokens != 0 && !cm_put("\n", 1)) return false;
+    return !settings->logit_hash ||
+           (cm_put(label, strlen(label)) && cm_put(hash, strlen(hash)) && cm_put("\n", 1));
+}
+
+static int run_plain(struct generation *generation, const struct settings *settings)
+{
+    int n_tokens;
+    generation->prints = !settings->json;
+    generation->keeps  = settings->json != 0;
+    if (!feed_prompt(generation, settings)) return 1;
+    cm_catch_interrupt();
+    const enum answer_end end = cm_generate(generation, &n_tokens);
+    if (end == ANSWER_ENDED && generation->times.n_prompt == 0) {
+        cm_say("the text is empty and the model has no start token: there is nothing to go on from");
+        return 1;
+    }
+    if (end == ANSWER_FAILED || !print_results(generation, settings)) return 1;
+    say_end(generation, settings, end);
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .top_p = 1, .repeat_penalty = 1,
+                                    .repeat_last = 64, .batch = 512};
+    struct front      front      = {0};
+    struct generation generation = {.front = &front};
+    int               n_operands;
+    int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
+    if (status == CLI_GO_ON) status = check(&settings);
+    if (status != CLI_GO_ON) return status;
+
+    generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
+    generation.prints     = true;
+    if (!open_engine(&front, &settings) || !open_session(&generation, &settings)) {
+        status = 1;
+    } else {
+        status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings);
+        if (status == 0) cm_print_times(&generation.times);
+    }
+    cm_generation_close(&generation);
+    calmoe_session_close(&generation.session);
+    cm_front_close(&front);
+    return status;
+}
+
+const struct command cm_command_run = {
+    .name    = "run",
+    .summary = "continue a text, or converse",
+    .run     = run,
+};

@@ -1,0 +1,195 @@
+/* tools/cli.c - see cli.h. */
+#include "tools/cli.h"
+
+#include <calmoe/version.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cm_usage_error(const char *command, const char *format, ...)
+{
+    char    sentence[512];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(sentence, sizeof sentence, format, arguments);
+    va_end(arguments);
+    /* What was typed may hold anything; a terminal gets no control characters from it. */
+    for (char *at = sentence; *at != '\0'; at++)
+        if (iscntrl((unsigned char)*at)) *at = '?';
+    fprintf(stderr, "%s: %s; see '%s --help'\n", command, sentence, command);
+    return EXIT_WRONG_USAGE;
+}
+
+static void print_help(const struct cli_command *command)
+{
+    printf("Usage: %s [options]%s%s\n\n%s\n\nOptions:\n", command->name,
+           command->operands != NULL ? " " : "", command->operands != NULL ? command->operands : "",
+           command->summary);
+    for (size_t i = 0; i < command->n_options; i++) {
+        const struct cli_option *option = &command->options[i];
+        char                     left[64];
+        const char               dash[] = {'-', option->short_name, ',', ' ', '\0'};
+        snprintf(left, sizeof left, "%s--%s%s%s", option->short_name != 0 ? dash : "    ",
+                 option->name, option->value != NULL ? " " : "",
+                 option->value != NULL ? option->value : "");
+        printf("  %-26s %s\n", left, option->help);
+    }
+    printf("  %-26s %s\n", "-h, --help", "this text");
+    printf("  %-26s %s\n", "    --version", "the version");
+    printf("\n%s", command->notes);
+}
+
+/* The row that argument names, or NULL. *value: what follows "=" in it, or NULL. */
+static const struct cli_option *find_option(const struct cli_command *command, const char *argument,
+                                            const char **value)
+{
+    *value = NULL;
+    if (argument[0] != '-') return NULL;
+    const bool   is_long  = argument[1] == '-';
+    const char  *name     = argument + (is_long ? 2 : 1);
+    const size_t n_name   = is_long ? strcspn(name, "=") : strlen(name);
+    for (size_t i = 0; i < command->n_options; i++) {
+        const struct cli_option *option = &command->options[i];
+        if (is_long ? strlen(option->name) == n_name && memcmp(option->name, name, n_name) == 0
+                    : n_name == 1 && option->short_name == name[0]) {
+            if (name[n_name] == '=') *value = name + n_name + 1;
+            return option;
+        }
+    }
+    return NULL;
+}
+
+static bool read_whole_number(const char *text, double min, double max, int *out)
+{
+    char *end = NULL;
+    errno     = 0;
+    const long long number = strtoll(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || isspace((unsigned char)text[0])) return false;
+    if ((double)number < min || (double)number > max) return false;
+    *out = (int)number;
+    return true;
+}
+
+static bool read_seed(const char *text, uint64_t *out)
+{
+    char *end = NULL;
+    errno     = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || errno != 0 || *end != '\0') return false;
+    *out = number;
+    return true;
+}
+
+static bool read_real(const char *text, double min, double max, float *out)
+{
+    char        *end    = NULL;
+    const double number = strtod(text, &end);
+    if (end == text || *end != '\0' || isspace((unsigned char)text[0])) return false;
+    if (!isfinite(number) || number < min || number > max) return false;
+    *out = (float)number;
+    return true;
+}
+
+static bool read_choice(const char *text, const char *words, int *out)
+{
+    for (int index = 0;; index++) {
+        const size_t n_word = strcspn(words, "|");
+        if (strlen(text) == n_word && memcmp(text, words, n_word) == 0) {
+            *out = index;
+            return true;
+        }
+        if (words[n_word] == '\0') return false;
+        words += n_word + 1;
+    }
+}
+
+/* Writes the value into the setting. typed: the option as it was written. */
+static int set_option(const struct cli_command *command, const struct cli_option *option,
+                      const char *typed, const char *text, void *settings)
+{
+    void *const setting  = (char *)settings + option->offset;
+    const int   n_typed  = (int)strcspn(typed, "=");
+    switch (option->kind) {
+    case CLI_FLAG: *(int *)setting = 1; return CLI_GO_ON;
+    case CLI_TEXT: *(const char **)setting = text; return CLI_GO_ON;
+    case CLI_INT:
+        if (read_whole_number(text, option->min, option->max, setting)) return CLI_GO_ON;
+        return cm_usage_error(command->name,
+                              "option '%.*s' wants a whole number from %.0f to %.0f, found '%s'",
+                              n_typed, typed, option->min, option->max, text);
+    case CLI_SEED:
+        if (read_seed(text, setting)) return CLI_GO_ON;
+        return cm_usage_error(command->name,
+                              "option '%.*s' wants a whole number from 0 to %llu, found '%s'", n_typed,
+                              typed, (unsigned long long)UINT64_MAX, text);
+    case CLI_REAL:
+        if (read_real(text, option->min, option->max, setting)) return CLI_GO_ON;
+        return cm_usage_error(command->name, "option '%.*s' wants a number from %g to %g, found '%s'",
+                              n_typed, typed, option->min, option->max, text);
+    case CLI_CHOICE:
+        if (read_choice(text, option->value, setting)) return CLI_GO_ON;
+        return cm_usage_error(command->name, "option '%.*s' wants %s, found '%s'", n_typed, typed,
+                              option->value, text);
+    }
+    return CLI_GO_ON;
+}
+
+/* Reads the option at argv[*at], and its value, and moves *at to the last argument used. */
+static int read_option(const struct cli_command *command, int argc, char **argv, int *at,
+                       void *settings)
+{
+    const char              *typed = argv[*at];
+    const char              *value, *ignored;
+    const struct cli_option *option = find_option(command, typed, &value);
+    if (option == NULL) return cm_usage_error(command->name, "unknown option '%s'", typed);
+    if (option->kind == CLI_FLAG) {
+        if (value != NULL)
+            return cm_usage_error(command->name, "option '--%s' takes no value, found '%s'",
+                                  option->name, value);
+    } else if (value == NULL) {
+        if (*at + 1 >= argc)
+            return cm_usage_error(command->name, "option '%s' wants a value, %s, found nothing", typed,
+                                  option->value);
+        value = argv[++*at];
+        if (find_option(command, value, &ignored) != NULL) /* --prompt=-n is the way to mean it */
+            return cm_usage_error(command->name, "option '%s' wants a value, %s, found the option '%s'",
+                                  typed, option->value, value);
+    }
+    return set_option(command, option, typed, value, settings);
+}
+
+int cm_cli_parse(const struct cli_command *command, int argc, char **argv, void *settings,
+                 int *n_operands)
+{
+    bool are_options = true;
+    *n_operands      = 0;
+    for (int i = 1; i < argc; i++) {
+        char *const argument = argv[i];
+        if (are_options && strcmp(argument, "--") == 0) {
+            are_options = false;
+        } else if (are_options && argument[0] == '-' && argument[1] != '\0') {
+            if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+                print_help(command);
+                return 0;
+            }
+            if (strcmp(argument, "--version") == 0) {
+                printf("calmoe %s\n", calmoe_version());
+                return 0;
+            }
+            const int status = read_option(command, argc, argv, &i, settings);
+            if (status != CLI_GO_ON) return status;
+        } else if (*n_operands == command->max_operands) {
+            return cm_usage_error(command->name, "unexpected argument '%s'; wanted %s", argument,
+                                  command->max_operands == 0 ? "options only" : command->operands);
+        } else {
+            argv[++*n_operands] = argument;
+        }
+    }
+    return CLI_GO_ON;
+}

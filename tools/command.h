@@ -1,0 +1,16 @@
+/* tools/command.h - the subcommands of calmoe: one file with one record each. */
+#ifndef TOOLS_COMMAND_H
+#define TOOLS_COMMAND_H
+
+struct command {
+    const char *name;
+    const char *summary;                /* one line, for the list in "calmoe --help"       */
+    int (*run)(int argc, char **argv);  /* argv[0] is the name; answers the exit status    */
+};
+
+extern const struct command cm_command_run;
+extern const struct command cm_command_tokenize;
+extern const struct command cm_command_inspect;
+extern const struct command cm_command_quantize;
+
+#endif

@@ -1,0 +1,105 @@
+/* tools/front.c - see front.h. */
+#include "tools/front.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+static void log_remark(void *user, const char *sentence)
+{
+    (void)user;
+    cm_say("%s", sentence);
+}
+
+bool cm_front_succeeded(const struct front *front, calmoe_status status)
+{
+    if (status == CALMOE_OK) return true;
+    const char *sentence = calmoe_context_message(front->context);
+    cm_say("%s", sentence[0] != '\0' ? sentence : calmoe_status_text(status));
+    return false;
+}
+
+bool cm_front_open(struct front *front)
+{
+    calmoe_context_options options;
+    calmoe_context_options_init(&options);
+    options.log = log_remark;
+    return cm_front_succeeded(front, calmoe_context_open(&options, &front->context));
+}
+
+bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only)
+{
+    calmoe_model_options options;
+    calmoe_model_options_init(&options);
+    options.vocabulary_only = vocabulary_only;
+    if (front->context == NULL && !cm_front_open(front)) return false;
+    return cm_front_succeeded(front,
+                              calmoe_model_open(front->context, path, &options, &front->model));
+}
+
+bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options)
+{
+    struct progress_bar   bar;
+    calmoe_engine_options with_bar = *options;
+    with_bar.progress              = cm_bar_move;
+    with_bar.progress_user         = &bar;
+    cm_bar_begin(&bar, "loading");
+    const calmoe_status status = calmoe_engine_open(front->model, &with_bar, &front->engine);
+    cm_bar_end(&bar);
+    return cm_front_succeeded(front, status);
+}
+
+void cm_front_close(struct front *front)
+{
+    calmoe_engine_close(&front->engine);
+    calmoe_model_close(&front->model);
+    calmoe_context_close(&front->context);
+}
+
+bool cm_bytes_append(struct bytes *bytes, const void *from, size_t n)
+{
+    if (n > bytes->capacity - bytes->n) {
+        size_t capacity = bytes->capacity != 0 ? bytes->capacity : 4096;
+        while (n > capacity - bytes->n && capacity <= SIZE_MAX / 2) capacity *= 2;
+        char *grown = n > capacity - bytes->n ? NULL : realloc(bytes->at, capacity);
+        if (grown == NULL) {
+            cm_say("no memory for %zu bytes of text", capacity);
+            return false;
+        }
+        bytes->at       = grown;
+        bytes->capacity = capacity;
+    }
+    if (n > 0) memcpy(bytes->at + bytes->n, from, n);
+    bytes->n += n;
+    return true;
+}
+
+void cm_bytes_close(struct bytes *bytes)
+{
+    free(bytes->at);
+    memset(bytes, 0, sizeof *bytes);
+}
+
+bool cm_bytes_read_file(struct bytes *bytes, const char *path)
+{
+    const bool is_stdin = strcmp(path, "-") == 0;
+    char       buffer[16384];
+    FILE      *file = is_stdin ? stdin : fopen(path, "rb");
+    if (file == NULL) {
+        cm_say("cannot open '%s': %s", path, strerror(errno));
+        return false;
+    }
+    bool   fine = true;
+    size_t n;
+    while (fine && (n = fread(buffer, 1, sizeof buffer, file)) > 0)
+        fine = cm_bytes_append(bytes, buffer, n);
+    if (fine && ferror(file)) {
+        cm_say("cannot read %s%s%s: %s", is_stdin ? "standard input" : "'", is_stdin ? "" : path,
+               is_stdin ? "" : "'", strerror(errno));
+        fine = false;
+    }
+    if (!is_stdin) (void)fclose(file);
+    return fine;
+}

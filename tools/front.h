@@ -1,0 +1,41 @@
+/* tools/front.h - what the programs do alike: open a model and an engine, tell a failure, read a
+ * file of text. Brings in the rest of what bench/ shares: options, messages, JSON. */
+#ifndef TOOLS_FRONT_H
+#define TOOLS_FRONT_H
+
+#include <calmoe/calmoe.h>
+#include <stdbool.h>
+
+#include "tools/cli.h"
+#include "tools/json_output.h"
+#include "tools/terminal.h"
+
+struct front {
+    calmoe_context *context;
+    calmoe_model   *model;
+    calmoe_engine  *engine;
+};
+
+/* Each says on stderr why it failed. path NULL = the embedded model. cm_front_close() is fine after
+ * any of them, and for a zeroed front. */
+bool cm_front_open(struct front *front);
+bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only);
+/* With a progress bar of its own. */
+bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options);
+void cm_front_close(struct front *front);
+
+/* True for CALMOE_OK; else the context's sentence goes to stderr. */
+bool cm_front_succeeded(const struct front *front, calmoe_status status);
+
+struct bytes { /* zeroed = empty */
+    char  *at;
+    size_t n;
+    size_t capacity;
+};
+/* False, with a sentence on stderr, when memory is used up. */
+bool cm_bytes_append(struct bytes *bytes, const void *from, size_t n);
+void cm_bytes_close(struct bytes *bytes);
+/* All bytes of the file as they are; path "-" = standard input. False with a sentence. */
+bool cm_bytes_read_file(struct bytes *bytes, const char *path);
+
+#endif

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Train calmoe-nano on the token streams of prepare.py.
+
+Loss: CALM's weighted sum over all exits, sum_i i/(1+…+L) * NLL_i. The last layer is always computed; of the others, two are
+drawn each step with probability proportional to i, each on a random half of the rows, weighted so that the expectation is that sum.
+Plus a load-balancing loss (Switch: experts * sum f*P) over the whole batch, which mixes every domain in every step.
+The learning rate follows the clock, not a step count: warm-up, then linear to zero at the end of --minutes.
+"""
+import argparse, json, math, os, signal, sys, time
+
+# Keep freed memory: returning large blocks to the system after every operation would halve the speed.
+KEEP = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000", "MALLOC_TOP_PAD_": "67108864", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16384",
+        "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}        # and do not spin at barriers: the cores may be shared
+if __name__ == "__main__" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP})
+
+import numpy as np
+import torch
+import model as M
+
+DOMAINS = ["en", "de", "fr", "ru", "ja", "c", "python"]
+
+
+class Stream:
+    """Windows of one domain in a new random order and at a new offset every epoch."""
+    def __init__(self, path, length, seed):
+        self.t, self.n, self.rng, self.todo, self.seen = np.load(path), length, np.random.default_rng(seed), [], 0
+    def next(self):
+        if not len(self.todo):
+            o = int(self.rng.integers(self.n))
+            self.todo = list(self.rng.permutation(np.arange(o, len(self.t) - self.n - 1, self.n)))
+        a = self.todo.pop(); self.seen += self.n
+        return self.t[a:a + self.n + 1].astype(np.int64)
+
+
+# Orthogonalised momentum (Muon): five quintic Newton-Schulz steps in bfloat16 over a stack of matrices.
+def orthogonalise(g, steps=5):
+    x = g.bfloat16()
+    flip = x.shape[-2] > x.shape[-1]
+    if flip: x = x.mT
+    x = (x / (x.float().norm(dim=(-2, -1), keepdim=True) + 1e-7).bfloat16()).contiguous()
+    for _ in range(steps):
+        a = x @ x.mT
+        b = torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, b, x, beta=3.4445, alpha=1.0)
+    return x.mT if flip else x
+
+
+class Optimizer:
+    """Muon for hidden matrices; AdamW for the embedding, norms and routers."""
+    def __init__(self, w, lr_muon, lr_adam, decay):
+        self.w, self.lr_muon, self.lr_adam, self.decay, self.step = w, lr_muon, lr_adam, decay, 0
+        self.muon = [n for n, p in w.items() if n.startswith("blk") and not M.is_float(n)]
+        self.adam = [n for n in w if n not in set(self.muon)]
+        self.m = {n: torch.zeros_like(p) for n, p in w.items()}
+        self.v = {n: torch.zeros_like(w[n]) for n in self.adam}
+    @torch.no_grad()
+    def update(self, grads, scale, clip=1.0):
+        self.step += 1
+        momentum = min(0.95, 0.85 + 0.1 * self.step / 300)
+        groups = {}
+        for n in self.muon:
+            m = self.m[n].lerp_(grads[n].float(), 1 - momentum)
+            u = torch.lerp(grads[n].float(), m, momentum)                     # Nesterov
+            groups.setdefault(u.shape[-2:], []).append((n, u if u.dim() == 3 else u.unsqueeze(0)))
+        for (rows, cols), items in groups.items():
+            # Batches of moderate size stay in the cache.
+            for a in range(0, len(items), 4):
+                part = items[a:a + 4]
+                o = orthogonalise(torch.cat([u for _, u in part]))
+                at = 0
+                for n, u in part:
+                    p = self.w[n]; k = u.shape[0]
+                    p.mul_(1 - self.lr_muon * scale * self.decay)
+                    p.add_(o[at:at + k].float().view_as(p), alpha=-self.lr_muon * scale * max(1, rows / cols) ** 0.5)
+                    at += k
+        b1, b2 = 0.9, 0.97
+        norm = math.sqrt(sum(grads[n].float().square().sum().item() for n in self.adam))
+        k = min(1.0, clip / (norm + 1e-6))
+        for n in self.adam:
+            g = grads[n].float() * k
+            m, v = self.m[n].lerp_(g, 1 - b1), self.v[n].lerp_(g * g, 1 - b2)
+            d = (m / (1 - b1 ** self.step)) / ((v / (1 - b2 ** self.step)).sqrt() + 1e-8)
+            if "embd" in n: self.w[n].mul_(1 - self.lr_adam * scale * self.decay)
+            self.w[n].add_(d, alpha=-self.lr_adam * scale)
+    def state(self): return {"m": self.m, "v": self.v, "step": self.step}
+
+
+class Threads:
+    """One thread while other programs want the cores (two would mostly wait for each other), all of them otherwise."""
+    def __init__(self, most):
+        self.most, self.now = most, most
+        self.mark()
+    def mark(self):
+        f = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
+        self.total, self.idle, self.wall, self.cpu = sum(f), f[3] + f[4], time.time(), time.process_time()
+    def adapt(self):
+        total, idle, wall, cpu = self.total, self.idle, self.wall, self.cpu
+        self.mark()
+        if self.total == total: return
+        free = (self.idle - idle) / (self.total - total) * os.cpu_count()          # cores that nobody used
+        if self.now > 1 and (self.cpu - cpu) / (self.wall - wall) < 0.75 * self.now: self.now = 1
+        elif self.now == 1 and free > 0.6: self.now = self.most
+        torch.set_num_threads(self.now)
+
+
+@torch.no_grad()
+def check(cfg, w, held, cos, sin):
+    """Quick look at held-out windows: bits a byte of the last layer per domain, and each exit's agreement with it."""
+    wb = {n: p.bfloat16() for n, p in w.items()}
+    bits, agree, total = {}, torch.zeros(cfg.layers), 0
+    for dom, (ids, size) in held.items():
+        states, _ = M.forward(cfg, wb, ids[:, :-1], cos, sin)
+        logits = [M.exit_norm(cfg, wb, s) @ wb["token_embd.weight"].T for s in states]
+        top = [l.argmax(-1) for l in logits]
+        nll = torch.nn.functional.cross_entropy(logits[-1].float(), ids[:, 1:].reshape(-1), reduction="sum")
+        bits[dom] = round(nll.item() / math.log(2) / size, 3)
+        agree += torch.stack([(t == top[-1]).sum() for t in top]); total += top[-1].numel()
+    return bits, [round(a, 3) for a in (agree / total).tolist()]
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("dir", help="the folder that prepare.py filled; checkpoints go there too")
+    ap.add_argument("--minutes", type=float, required=True, help="length of the run; the schedule ends with it")
+    ap.add_argument("--rows", type=int, default=16, help="windows in a step (default 16)")
+    ap.add_argument("--length", type=int, default=512, help="tokens in a window (default 512); a run may begin with shorter ones, which are cheaper")
+    ap.add_argument("--lr-muon", type=float, default=0.02)
+    ap.add_argument("--lr-adam", type=float, default=0.003)
+    ap.add_argument("--decay", type=float, default=0.01, help="decoupled weight decay, times the learning rate")
+    ap.add_argument("--balance", type=float, default=0.01, help="weight of the load-balancing loss")
+    ap.add_argument("--distill", type=float, default=0.0, help="share of the last layer's distribution in the targets of the other exits")
+    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--save-every", type=float, default=600, help="seconds between checkpoints")
+    ap.add_argument("--resume", action="store_true", help="continue DIR/nano.pt, with its clock")
+    ap.add_argument("--no-compile", action="store_true")
+    ap.add_argument("--steps", type=int, default=10**9, help="stop early (trial runs)")
+    ap.add_argument("--seed", type=int, default=1)
+    a = ap.parse_args()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    from tokenizers import Tokenizer
+    tok = Tokenizer.from_file(f"{a.dir}/tokenizer.json")
+    cfg = M.Config(vocab=tok.get_vocab_size(), context=a.length)
+    if not a.no_compile: M.compile_parts()
+    w = M.init(cfg)
+    opt = Optimizer(w, a.lr_muon, a.lr_adam, a.decay)
+    start, used, tokens = time.time(), 0.0, 0
+    if a.resume:
+        _, w0, c = M.load(f"{a.dir}/nano.pt")
+        for n in w: w[n].copy_(w0[n])
+        o = c["optimizer"]; opt.m, opt.v, opt.step = o["m"], o["v"], o["step"]
+        used, tokens = c["used"], c["tokens"]
+    start -= used
+    cos, sin = M.rope_table(cfg, a.length)
+    streams = {d: Stream(f"{a.dir}/tokens/{d}.npy", a.length, a.seed + i + 100 * opt.step) for i, d in enumerate([*DOMAINS, "chat"])}
+    held = {}
+    for d in DOMAINS:
+        text = "".join(json.loads(l)["text"] + "<|endoftext|>" for l in open(f"{a.dir}/text/{d}.heldout.jsonl"))
+        ids = torch.tensor(tok.encode(text).ids)
+        k = min(1024, len(ids) - 2) // a.length; gap = (len(ids) - a.length - 1) // k
+        rows = torch.stack([ids[i * gap: i * gap + a.length + 1] for i in range(k)])
+        size = sum(len(tok.decode(r[1:].tolist(), skip_special_tokens=False).encode()) for r in rows)
+        held[d] = (rows, size)
+    print(json.dumps({"parameters": sum(p.numel() for p in w.values()), **vars(a)}), flush=True)
+
+    L, rng = cfg.layers, np.random.default_rng(a.seed + opt.step)
+    wsum = L * (L + 1) / 2
+    nll_sum, nll_n, t0, tok0, saved = np.zeros(L), np.zeros(L) + 1e-9, time.time(), tokens, time.time()
+    def save(tag):
+        M.save(f"{a.dir}/{tag}.tmp", cfg, w, optimizer=opt.state(), used=time.time() - start, tokens=tokens)
+        os.replace(f"{a.dir}/{tag}.tmp", f"{a.dir}/{tag}.pt")
+        bits, agree = check(cfg, w, held, cos, sin)
+        print(json.dumps({"step": opt.step, "bits_per_byte": bits, "agree": agree}), flush=True)
+    stop = []
+    signal.signal(signal.SIGTERM, lambda *_: stop.append(1))            # save and end
+    threads = Threads(a.threads)
+    while opt.step < a.steps:
+        threads.adapt()
+        frac = (time.time() - start) / (60 * a.minutes)
+        if frac >= 1 or stop: break
+        scale = min(1.0, (opt.step + 1) / 60) * (1 - frac)
+        # Every domain the same number of rows, the rest at random, about 3 % chat.
+        pick = DOMAINS * (a.rows // len(DOMAINS))
+        pick += list(rng.choice(DOMAINS, a.rows - len(pick)))
+        if rng.random() < 0.03 * a.rows: pick[-1] = "chat"
+        ids = torch.from_numpy(np.stack([streams[d].next() for d in pick]))
+        wb = {n: (p.detach().clone() if M.is_float(n) and "gate_inp" in n else p.detach().bfloat16()).requires_grad_() for n, p in w.items()}
+        states, routing = M.forward(cfg, wb, ids[:, :-1], cos, sin)
+        target = ids[:, 1:].reshape(-1)
+        N = target.numel()
+        emb = wb["token_embd.weight"]
+        last = M.exit_norm(cfg, wb, states[-1])
+        nll = M.HeadLoss.apply(last, emb, target, None, 0.0) / N
+        loss = L / wsum * nll
+        nll_sum[L - 1] += nll.item(); nll_n[L - 1] += 1
+        prob = np.arange(1, L) / (L * (L - 1) / 2)
+        for i in rng.choice(L - 1, 2, p=prob):         # with replacement: the two halves of the rows need not be disjoint either
+            half = torch.from_numpy(rng.permutation(a.rows)[:a.rows // 2].copy())
+            sel = lambda z: z.view(a.rows, a.length, -1)[half].reshape(N // 2, -1)
+            nll = M.HeadLoss.apply(M.exit_norm(cfg, wb, sel(states[i])), emb, sel(target).squeeze(1), sel(last.detach()) if a.distill else None, a.distill) / (N // 2)
+            loss = loss + (1 - L / wsum) / 2 * nll
+            nll_sum[i] += nll.item(); nll_n[i] += 1
+        balance, worst = 0.0, 1.0
+        for e, p in routing:
+            f = e.reshape(-1).bincount(minlength=cfg.experts).float() / e.numel()
+            worst = min(worst, f.min().item() * cfg.experts)
+            balance = balance + cfg.experts * (f * p.mean(0)).sum() / L
+        (loss + a.balance * balance).backward()
+        opt.update({n: p.grad for n, p in wb.items()}, scale)
+        tokens += N
+        if opt.step % 20 == 0:
+            now = time.time()
+            print(json.dumps({"step": opt.step, "tokens": tokens, "elapsed": round(now - start), "frac": round(frac, 3), "tok_s": round((tokens - tok0) / (now - t0)),
+                              "nll": [round(x, 3) for x in (nll_sum / nll_n).tolist()], "balance": round(float(balance.detach()), 3), "least_used": round(worst, 3), "threads": threads.now}), flush=True)
+            nll_sum[:], nll_n[:], t0, tok0 = 0, 1e-9, now, tokens
+        if time.time() - saved > a.save_every:
+            save("nano"); saved = time.time()
+    save("nano")
+    print(json.dumps({"done": opt.step, "tokens": tokens, "minutes": round((time.time() - start) / 60, 1), "epochs": {d: round(s.seen / len(s.t), 2) for d, s in streams.items()}}), flush=True)
+
+if __name__ == "__main__":
+    main()
