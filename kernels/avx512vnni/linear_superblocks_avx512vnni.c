@@ -30,7 +30,7 @@ struct form {
 /* Shift by a count that is no constant. Bits come over from the neighbour byte: mask them. */
 CM_INLINE __m512i shift_right(__m512i v, int count)
 {
-    return _mm512_srl_epi16(v, _mm_cvtsi32_si128(count));
+    return _mm512_srlv_epi16(v, _mm512_set1_epi16((short)count));
 }
 
 /* Lane words of four bytes each to four vectors of int32. */
@@ -230,13 +230,14 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
         form.scales(block, &sc);
         CM_UNROLL
         for (int t = 0; t < n_tokens; t++) isum[t] = _mm512_setzero_si512();
-        for (int j = 0; j < 8; j++) {
-            form.codes(block, j, u);
+        for (size_t j = 0; j < 8; j++) {
+            cm_prefetch(block, j * form.n_bytes / 8, form.n_bytes / 8);
+            form.codes(block, (int)j, u);
             CM_UNROLL
             for (int t = 0; t < n_tokens; t++)
                 isum[t] = _mm512_add_epi32(
-                    isum[t], scaled_dot(u, x->codes[t] + 256 * b + 32 * (size_t)j,
-                                        &sc.of[j * form.n_scales / 8], form.n_scales));
+                    isum[t], scaled_dot(u, x->codes[t] + 256 * b + 32 * j,
+                                        &sc.of[j * (size_t)form.n_scales / 8], form.n_scales));
         }
         if (form.offset != 0) make_pairs(sc.of, form.n_scales, pairs);
         if (form.has_minimum) make_pairs(sc.minimums, form.n_scales, pairs);

@@ -269,8 +269,14 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
     *n_events = 0;
+    for (int i = 0; i < engine->n_sessions; i++) { /* those whose last token found no room hear it once */
+        calmoe_session *session = engine->sessions[i];
+        if (!session->is_full || session->has_ended) continue;
+        session->has_ended = true;
+        events[(*n_events)++] = (calmoe_event){.session = session, .status = CALMOE_FULL, .token = -1};
+    }
     const int n_chunks = make_chunks(engine);
-    if (n_chunks == 0) return CALMOE_END;
+    if (n_chunks == 0) return *n_events > 0 ? CALMOE_OK : CALMOE_END;
     CM_TRY(cm_engine_run(engine, engine->chunks, n_chunks));
     for (int i = 0; i < n_chunks; i++) {
         calmoe_session *session = engine->chunks[i].session;

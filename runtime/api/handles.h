@@ -59,6 +59,7 @@ struct calmoe_session {
     int             max_new;     /* 0 = no limit                                       */
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
+    bool            is_full;     /* the last token found no room; until a rewind       */
     bool            has_turns;   /* a turn of chat was fed                             */
     bool            hashes;
     struct sha256   logit_hash;

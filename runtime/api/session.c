@@ -195,7 +195,7 @@ calmoe_event cm_session_advance(calmoe_session *session)
     }
     event.status = CALMOE_OK;
     if (session->n_known < session->context) session->tokens[session->n_known++] = token;
-    else session->has_ended = true; /* the next call answers FULL */
+    else session->is_full = true; /* the next call answers FULL */
     return event;
 }
 
@@ -207,7 +207,7 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
     *token = -1;
     calmoe_engine *engine = session->engine;
     if (session->max_new > 0 && session->n_new >= session->max_new) return CALMOE_END;
-    if (session->n_positions == session->context && session->n_known == session->context)
+    if (session->is_full)
         return cm_fail(engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context);
     if (session->has_ended || session->n_known == session->n_positions) return CALMOE_END;
     while (session->n_positions < session->n_known) {
@@ -234,6 +234,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     session->n_positions = session->n_known = n;
     session->n_new = 0;
     session->has_ended = false;
+    session->is_full = false;
     session->n_logits = 0;
     if (n == 0) session->has_turns = false;
     return CALMOE_OK;

@@ -73,7 +73,9 @@ static calmoe_status read_ids(struct calmoe_context *ctx, const struct gguf *ggu
     CM_TRY(read_id(ctx, gguf, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11,
                    &tokenizer->bos));
     CM_TRY(read_id(ctx, gguf, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos));
-    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("unknown_token_id"), is_spm ? 0 : -1, &tokenizer->unknown));
+    const bool has_unknown = is_spm && tokenizer->tokens[0].type == TOKEN_UNKNOWN;
+    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("unknown_token_id"), has_unknown ? 0 : -1,
+                   &tokenizer->unknown));
     tokenizer->names_bos = cm_gguf_entry(gguf, KEY("bos_token_id")) != NULL;
     tokenizer->adds_bos = is_spm || tokenizer->row->add_bos;
     tokenizer->adds_space = is_spm;

@@ -248,8 +248,11 @@ void builder_add_tensor(struct gguf_builder *builder, const char *name, uint32_t
                         uint32_t n_dims, const uint64_t *shape, const void *bytes, size_t n_bytes)
 {
     if (n_dims > BUILDER_MAX_DIMS) abort();
-    builder->tensors = must(
-        realloc(builder->tensors, (builder->n_tensors + 1) * sizeof *builder->tensors));
+    if (builder->n_tensors == builder->tensor_capacity) {
+        builder->tensor_capacity = 2 * builder->tensor_capacity + 16;
+        builder->tensors =
+            must(realloc(builder->tensors, builder->tensor_capacity * sizeof *builder->tensors));
+    }
     struct builder_tensor *tensor = &builder->tensors[builder->n_tensors++];
     *tensor = (struct builder_tensor){.name = must(strdup(name)),
                                       .n_name_bytes = strlen(name),
@@ -317,6 +320,7 @@ void builder_clear_tensors(struct gguf_builder *builder)
     free(builder->tensors);
     builder->tensors = NULL;
     builder->n_tensors = 0;
+    builder->tensor_capacity = 0;
     builder->n_data_bytes = 0;
 }
 

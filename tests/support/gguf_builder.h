@@ -48,6 +48,7 @@ struct gguf_builder {
     size_t                 n_entries;
     struct builder_bytes   entries;      /* as they will stand in the file                   */
     size_t                 n_tensors;
+    size_t                 tensor_capacity;
     struct builder_tensor *tensors;      /* (n_tensors)                                      */
     uint64_t               n_data_bytes; /* of the data section: the next tensor's offset    */
     struct builder_bytes   file;         /* the last result of builder_bytes()               */

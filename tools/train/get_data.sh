@@ -14,7 +14,7 @@ manpages-de manpages-de-dev manpages-fr manpages-fr-dev manpages-ru manpages-ru-
 libreoffice-help-en-us libreoffice-help-de libreoffice-help-fr libreoffice-help-ru libreoffice-help-ja
 debian-reference-en debian-reference-de debian-reference-fr debian-reference-ja
 debian-handbook debian-faq debian-faq-de debian-faq-fr debian-faq-ru debian-faq-ja
-installation-guide-amd64 git-doc git-man perl-doc python3.11-doc coreutils
+installation-guide-amd64 git-doc perl-doc python3.11-doc coreutils
 gimp-help-en gimp-help-de gimp-help-fr gimp-help-ru gimp-help-ja
 aptitude-doc-en aptitude-doc-fr aptitude-doc-ru aptitude-doc-ja
 linux-source-6.1
@@ -42,4 +42,4 @@ if [ ! -d ../pkg/linux-source-6.1/src ]; then
     tar -C ../pkg/linux-source-6.1/src --strip-components=1 --wildcards -xf ../pkg/linux-source-6.1/usr/src/linux-source-*.tar.xz \
         '*/lib/*.c' '*/kernel/*.c' '*/mm/*.c' '*/fs/*.c' '*/ipc/*.c' '*/block/*.c' '*/init/*.c'
 fi
-dpkg-deb -W --showformat '${Package}\t${Version}\t${Source}\n' ./*.deb > ../packages.tsv
+for d in *.deb; do dpkg-deb -W --showformat '${Package}\t${Version}\n' "$d"; done > ../packages.tsv

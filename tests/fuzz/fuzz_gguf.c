@@ -1,0 +1,23 @@
+/* fuzz_gguf.c - any bytes as a GGUF file: refused with a sentence, or read in full. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "tests/support/gguf_touch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const long            n_live = cm_live_blocks();
+    struct calmoe_context ctx = {0};
+    struct gguf          *gguf = NULL;
+    const calmoe_status   status = cm_gguf_parse(&ctx, "fuzz.gguf", data, size, &gguf);
+    if ((status == CALMOE_OK) != (gguf != NULL)) abort();
+    if ((status == CALMOE_OK) != (ctx.message[0] == '\0')) abort();
+    if (gguf != NULL) gguf_touch(gguf);
+    cm_gguf_close(&gguf);
+    if (cm_live_blocks() != n_live) abort();
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* running.c - a model, an engine and a session, opened together. */
+#include "tests/support/running.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/cpu.h"
+
+void running_must(const calmoe_context *context, calmoe_status status)
+{
+    if (status != CALMOE_OK) fail_msg("%s: %s", calmoe_status_name(status), calmoe_context_message(context));
+}
+
+struct running running_open(const char *path, const calmoe_engine_options *engine,
+                            const calmoe_session_options *session)
+{
+    struct running r = {0};
+    calmoe_model_info info = {.size = sizeof info};
+    running_must(NULL, calmoe_context_open(NULL, &r.context));
+    running_must(r.context, calmoe_model_open(r.context, path, NULL, &r.model));
+    running_must(r.context, calmoe_model_get_info(r.model, &info));
+    running_must(r.context, calmoe_engine_open(r.model, engine, &r.engine));
+    running_must(r.context, calmoe_session_open(r.engine, session, &r.session));
+    r.n_vocab = info.n_vocab;
+    return r;
+}
+
+void running_close(struct running *running)
+{
+    calmoe_session_close(&running->session);
+    calmoe_engine_close(&running->engine);
+    calmoe_model_close(&running->model);
+    calmoe_context_close(&running->context);
+}
+
+calmoe_engine_options running_options(int n_threads, const char *isa)
+{
+    calmoe_engine_options options;
+    calmoe_engine_options_init(&options);
+    options.n_threads = n_threads;
+    options.pin_threads = 0;
+    options.isa = isa;
+    return options;
+}
+
+void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,
+                  float *logits)
+{
+    for (int done = 0; done < n; done += n_chunk) {
+        const int n_now = n - done < n_chunk ? n - done : n_chunk;
+        const calmoe_chunk chunk = {session, tokens + done, n_now, CALMOE_LOGITS_ALL};
+        running_must(running->context, calmoe_engine_step(running->engine, &chunk, 1));
+        for (int row = 0; row < n_now; row++) {
+            const float *from = calmoe_session_logits(session, row);
+            assert_non_null(from);
+            memcpy(logits + (size_t)(done + row) * (size_t)running->n_vocab, from,
+                   (size_t)running->n_vocab * sizeof *logits);
+        }
+        assert_null(calmoe_session_logits(session, n_now));
+    }
+}
+
+const char *running_isa(int i)
+{
+    return i < ISA_COUNT && cm_isa_is_supported((enum isa)i) ? cm_isa_name((enum isa)i) : NULL;
+}

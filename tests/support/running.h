@@ -1,0 +1,34 @@
+/* tests/support/running.h - a model, an engine and a session, opened together; and logits as plain arrays. What
+ * should not fail but does ends the test with the context's sentence. */
+#ifndef TESTS_SUPPORT_RUNNING_H
+#define TESTS_SUPPORT_RUNNING_H
+
+#include <calmoe/calmoe.h>
+
+struct running {
+    calmoe_context *context;
+    calmoe_model   *model;
+    calmoe_engine  *engine;
+    calmoe_session *session;
+    int             n_vocab;
+};
+
+/* Fails the test unless status is OK; prints the sentence. */
+void running_must(const calmoe_context *context, calmoe_status status);
+
+/* engine and session options may be NULL. */
+struct running running_open(const char *path, const calmoe_engine_options *engine,
+                            const calmoe_session_options *session);
+void           running_close(struct running *running);
+
+/* The defaults with `n_threads` threads that are not pinned, and that level of instructions (NULL: the best). */
+calmoe_engine_options running_options(int n_threads, const char *isa);
+
+/* Steps through the tokens in chunks of at most n_chunk and writes all their logits, (n, n_vocab). */
+void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,
+                  float *logits);
+
+/* Every level that this machine supports: name i, NULL past the last. */
+const char *running_isa(int i);
+
+#endif

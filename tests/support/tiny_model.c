@@ -1,0 +1,288 @@
+/* tiny_model.c - small complete random models, made by code. */
+#include "tests/support/tiny_model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "kernels/half.h"
+
+struct tiny_model tiny_model(void)
+{
+    return (struct tiny_model){.architecture = "qwen2moe", .n_layers = 2, .dim = 32, .n_heads = 4, .n_kv_heads = 2,
+                               .head_size = 8, .n_experts = 4, .n_used = 2, .expert_width = 32, .shared_width = 32,
+                               .context = 64, .has_biases = true, .seed = 1};
+}
+
+struct tiny_model tiny_model_wide(void)
+{
+    struct tiny_model tiny = tiny_model();
+    tiny.dim = tiny.expert_width = tiny.shared_width = 256;
+    tiny.head_size = 64;
+    tiny.n_experts = 8;
+    tiny.n_used = 3;
+    tiny.context = 256;
+    return tiny;
+}
+
+static void *must(void *memory)
+{
+    if (!memory) {
+        fputs("tiny_model: no memory\n", stderr);
+        abort();
+    }
+    return memory;
+}
+
+/* ---- tensors ---- */
+
+static uint64_t product(uint32_t n_dims, const uint64_t *shape)
+{
+    uint64_t n = 1;
+    for (uint32_t d = 0; d < n_dims; d++) n *= shape[d];
+    return n;
+}
+
+/* Where the float16 scale and minimum of a block stand; -1: none. */
+static void scale_places(enum weight_type type, int *scale, int *minimum)
+{
+    *scale = 0;
+    *minimum = -1;
+    switch (type) {
+    case WEIGHT_Q4_1: case WEIGHT_Q5_1: case WEIGHT_Q4_K: case WEIGHT_Q5_K: *minimum = 2; break;
+    case WEIGHT_Q2_K: *scale = 80, *minimum = 82; break;
+    case WEIGHT_Q3_K: *scale = 108; break;
+    case WEIGHT_Q6_K: *scale = 208; break;
+    case WEIGHT_MXFP4: *scale = -1; break;
+    default: break;
+    }
+}
+
+static float size_of_values(enum weight_type type, const uint8_t *block)
+{
+    const struct weight_type_row *row = &cm_weight_types[type];
+    float values[256];
+    double squares = 0.0;
+    row->dequantize(block, values, 1);
+    for (int i = 0; i < row->n_elements; i++) squares += (double)values[i] * (double)values[i];
+    return (float)sqrt(squares / row->n_elements);
+}
+
+/* Random codes; then a scale under which the values are about `size`. */
+static void fill_block(struct random *random, enum weight_type type, float size, uint8_t *block)
+{
+    const struct weight_type_row *row = &cm_weight_types[type];
+    int scale, minimum;
+    scale_places(type, &scale, &minimum);
+    for (int i = 0; i < row->n_bytes; i++) block[i] = (uint8_t)cm_random_u64(random);
+    if (scale < 0) { /* a power of two in the first byte */
+        block[0] = 128;
+        block[0] = (uint8_t)(128 + lrintf(log2f(size / size_of_values(type, block))));
+        return;
+    }
+    cm_store_u16(block + scale, cm_half_of_float(1.0f));
+    if (minimum >= 0) cm_store_u16(block + minimum, cm_half_of_float(row->n_elements == 32 ? -9.0f : 1.5f));
+    const float factor = size / size_of_values(type, block);
+    cm_store_u16(block + scale, cm_half_of_float(factor));
+    if (minimum >= 0)
+        cm_store_u16(block + minimum, cm_half_of_float(factor * (row->n_elements == 32 ? -9.0f : 1.5f)));
+}
+
+static void add_blocks(struct gguf_builder *builder, const char *name, enum weight_type type, uint32_t n_dims,
+                       const uint64_t *shape, uint64_t seed, float size)
+{
+    const struct weight_type_row *row = &cm_weight_types[type];
+    const size_t n_blocks = (size_t)product(n_dims, shape) / (size_t)row->n_elements;
+    const size_t n_bytes = (size_t)row->n_bytes;
+    uint8_t *blocks = must(malloc(n_blocks * n_bytes));
+    struct random random = cm_random(seed);
+    for (size_t i = 0; i < n_blocks; i++) fill_block(&random, type, size, blocks + i * n_bytes);
+    builder_add_tensor(builder, name, row->file_id, n_dims, shape, blocks, n_blocks * n_bytes);
+    free(blocks);
+}
+
+/* Values of about 1 / sqrt(columns), so that what goes in comes out as large. */
+static void add_matrix(struct gguf_builder *builder, const char *name, enum weight_type type, uint32_t n_dims,
+                       const uint64_t *shape, uint64_t seed, float gain)
+{
+    const float size = gain / sqrtf((float)shape[0]);
+    if (type == WEIGHT_F32) {
+        builder_add_tensor_random(builder, name, n_dims, shape, seed, size);
+    } else if (!cm_weight_types[type].quantize) {
+        add_blocks(builder, name, type, n_dims, shape, seed, size);
+    } else {
+        const size_t n = (size_t)product(n_dims, shape);
+        float *values = must(malloc(n * sizeof *values));
+        struct random random = cm_random(seed);
+        for (size_t i = 0; i < n; i++) values[i] = size * cm_random_normal(&random);
+        builder_add_tensor_quantized(builder, name, type, n_dims, shape, values);
+        free(values);
+    }
+}
+
+static void add_vector(struct gguf_builder *builder, const char *name, int n, float center, uint64_t seed)
+{
+    float *values = must(malloc((size_t)n * sizeof *values));
+    struct random random = cm_random(seed);
+    for (int i = 0; i < n; i++) values[i] = center + 0.1f * cm_random_normal(&random);
+    builder_add_tensor_f32(builder, name, 1, (uint64_t[]){(uint64_t)n}, values);
+    free(values);
+}
+
+/* ---- a model ---- */
+
+struct writer {
+    const struct tiny_model *tiny;
+    struct gguf_builder     *builder;
+    int                      layer; /* -1: names stand as they are */
+    uint64_t                 seed;
+    char                     name[64];
+};
+
+static const char *full_name(struct writer *w, const char *role)
+{
+    if (w->layer < 0) snprintf(w->name, sizeof w->name, "%s", role);
+    else snprintf(w->name, sizeof w->name, "blk.%d.%s", w->layer, role);
+    w->seed++;
+    return w->name;
+}
+
+static void matrix(struct writer *w, const char *role, enum tiny_part part, int n_columns, int n_rows)
+{
+    const uint64_t shape[] = {(uint64_t)n_columns, (uint64_t)n_rows};
+    const char *name = full_name(w, role);
+    add_matrix(w->builder, name, w->tiny->types[part], 2, shape, w->seed, part == TINY_ROUTER ? 2.0f : 1.0f);
+}
+
+static void stack(struct writer *w, const char *role, enum tiny_part part, int n_columns, int n_rows)
+{
+    const uint64_t shape[] = {(uint64_t)n_columns, (uint64_t)n_rows, (uint64_t)w->tiny->n_experts};
+    const char *name = full_name(w, role);
+    add_matrix(w->builder, name, w->tiny->types[part], 3, shape, w->seed, 1.5f);
+}
+
+static void vector(struct writer *w, const char *role, int n, float center)
+{
+    const char *name = full_name(w, role);
+    add_vector(w->builder, name, n, center, w->seed);
+}
+
+static void write_layer(struct writer *w)
+{
+    const struct tiny_model *t = w->tiny;
+    const int q = t->n_heads * t->head_size, kv = t->n_kv_heads * t->head_size;
+    vector(w, "attn_norm.weight", t->dim, 1.0f);
+    matrix(w, "attn_q.weight", TINY_Q, t->dim, q);
+    matrix(w, "attn_k.weight", TINY_K, t->dim, kv);
+    matrix(w, "attn_v.weight", TINY_V, t->dim, kv);
+    matrix(w, "attn_output.weight", TINY_O, q, t->dim);
+    if (t->has_biases) {
+        vector(w, "attn_q.bias", q, 0.0f);
+        vector(w, "attn_k.bias", kv, 0.0f);
+        vector(w, "attn_v.bias", kv, 0.0f);
+    }
+    if (t->has_head_norms) {
+        vector(w, "attn_q_norm.weight", t->head_size, 1.0f);
+        vector(w, "attn_k_norm.weight", t->head_size, 1.0f);
+    }
+    vector(w, "ffn_norm.weight", t->dim, 1.0f);
+    if (t->n_experts == 0) {
+        matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, t->expert_width);
+        matrix(w, "ffn_up.weight", TINY_UP, t->dim, t->expert_width);
+        matrix(w, "ffn_down.weight", TINY_DOWN, t->expert_width, t->dim);
+        return;
+    }
+    matrix(w, "ffn_gate_inp.weight", TINY_ROUTER, t->dim, t->n_experts);
+    stack(w, "ffn_gate_exps.weight", TINY_GATE, t->dim, t->expert_width);
+    stack(w, "ffn_up_exps.weight", TINY_UP, t->dim, t->expert_width);
+    stack(w, "ffn_down_exps.weight", TINY_DOWN, t->expert_width, t->dim);
+    if (t->shared_width == 0) return;
+    vector(w, "ffn_gate_inp_shexp.weight", t->dim, 0.0f);
+    matrix(w, "ffn_gate_shexp.weight", TINY_SHARED_GATE, t->dim, t->shared_width);
+    matrix(w, "ffn_up_shexp.weight", TINY_SHARED_UP, t->dim, t->shared_width);
+    matrix(w, "ffn_down_shexp.weight", TINY_SHARED_DOWN, t->shared_width, t->dim);
+}
+
+static void add_key(struct gguf_builder *builder, const struct tiny_model *tiny, const char *name, int value)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s.%s", tiny->architecture, name);
+    builder_add_u32(builder, key, (uint32_t)value);
+}
+
+static void write_metadata(struct gguf_builder *builder, const struct tiny_model *tiny)
+{
+    char key[128];
+    builder_add_string(builder, "general.architecture", tiny->architecture);
+    builder_add_string(builder, "general.name", "tiny");
+    add_key(builder, tiny, "block_count", tiny->n_layers);
+    add_key(builder, tiny, "context_length", tiny->context);
+    add_key(builder, tiny, "embedding_length", tiny->dim);
+    add_key(builder, tiny, "attention.head_count", tiny->n_heads);
+    add_key(builder, tiny, "attention.head_count_kv", tiny->n_kv_heads);
+    add_key(builder, tiny, "attention.key_length", tiny->head_size);
+    add_key(builder, tiny, "attention.value_length", tiny->head_size);
+    if (tiny->n_experts > 0) {
+        add_key(builder, tiny, "expert_count", tiny->n_experts);
+        add_key(builder, tiny, "expert_used_count", tiny->n_used);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", tiny->architecture);
+    builder_add_f32(builder, key, 1e-6f);
+}
+
+static void make_toy(const struct tiny_model *tiny, struct toy_tokenizer *toy)
+{
+    toy_bpe(toy, "qwen2");
+    toy->chat_template = tiny->chat_template;
+}
+
+int tiny_model_n_vocab(const struct tiny_model *tiny)
+{
+    struct toy_tokenizer *toy = must(malloc(sizeof *toy));
+    make_toy(tiny, toy);
+    const int n = tiny->n_vocab > 0 ? tiny->n_vocab : toy->n_tokens;
+    free(toy);
+    return n;
+}
+
+struct gguf_builder *tiny_model_build(const struct tiny_model *tiny)
+{
+    struct writer w = {.tiny = tiny, .builder = builder_open(), .layer = -1, .seed = 1000 * tiny->seed};
+    struct toy_tokenizer *toy = must(malloc(sizeof *toy));
+    const int n_vocab = tiny_model_n_vocab(tiny);
+    write_metadata(w.builder, tiny);
+    make_toy(tiny, toy);
+    toy_write(toy, w.builder);
+    free(toy);
+    matrix(&w, "token_embd.weight", TINY_EMBEDDING, tiny->dim, n_vocab);
+    vector(&w, "output_norm.weight", tiny->dim, 1.0f);
+    if (!tiny->is_tied) matrix(&w, "output.weight", TINY_OUTPUT, tiny->dim, n_vocab);
+    for (w.layer = 0; w.layer < tiny->n_layers; w.layer++) write_layer(&w);
+    return w.builder;
+}
+
+void tiny_model_write(const struct tiny_model *tiny, const char *path)
+{
+    struct gguf_builder *builder = tiny_model_build(tiny);
+    builder_write(builder, path);
+    builder_close(&builder);
+}
+
+/* ---- to bend it ---- */
+
+struct builder_tensor *tiny_tensor(struct gguf_builder *builder, const char *name)
+{
+    for (size_t i = 0; i < builder->n_tensors; i++)
+        if (strcmp(builder->tensors[i].name, name) == 0) return &builder->tensors[i];
+    fprintf(stderr, "tiny_model: no tensor '%s'\n", name);
+    abort();
+}
+
+/* The others stay where they are told to be, so the data keeps its place: only the description goes. */
+void tiny_drop_tensor(struct gguf_builder *builder, const char *name)
+{
+    struct builder_tensor *tensor = tiny_tensor(builder, name);
+    builder_rename_tensor(builder, (int)(tensor - builder->tensors), "blk.999.dropped", 15);
+}
