@@ -32,7 +32,7 @@ struct token_group { /* the input rows of some tokens, in the form that the weig
  * back, which confuses the hardware's own guesses. A hint: nothing is read, so past the end is no harm. */
 CM_INLINE void cm_prefetch(const uint8_t *at, size_t offset, size_t n_bytes)
 {
-    enum { AHEAD = 4096 };
+    enum { AHEAD = 8192 };
     const uintptr_t begin = (uintptr_t)at + offset + AHEAD;
     for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const void *)(begin + i));
 }

@@ -1,7 +1,8 @@
 /* linear_superblocks_avx2.c - weight types with superblocks of 256, pack16: lane = row, two vectors of
  * 8 rows.
  *
- * Each 32 weights of a superblock become 8 vectors of codes for each half, 8 lanes of 4 k-values each:
+ * A superblock is taken in 4 steps of 2 x 32 weights that share bytes. Each 32 become 8 vectors of codes
+ * for each half, 8 lanes of 4 k-values each:
  * unsigned u = w + offset, or signed w where that would overflow (linear_avx2.h); all sums are exact:
  *
  *     isum = sum_j sc_j * (sum_k u_k q_k) - offset * sum_j sc_j * asum_j
@@ -27,8 +28,15 @@ struct form {
     bool   has_minimum; /* dmin follows d */
     int    n_scales;    /* 8 or 16        */
     void (*scales)(const uint8_t *block, int half, struct scales *out);
-    void (*codes)(const uint8_t *block, int half, int j, __m256i w[8]); /* weights 32 j … 32 j + 31 */
+    int    apart;       /* the two 32 of a step: neighbours (1) or not (2), see first_of() */
+    void (*codes)(const uint8_t *block, int half, int step, __m256i w[16]);
 };
+
+/* The first of the two 32 that a step takes; the other is `apart` later. */
+CM_INLINE size_t first_of(int step, int apart)
+{
+    return apart == 1 ? 2 * (size_t)step : 4 * (size_t)(step / 2) + (size_t)(step % 2);
+}
 
 /* Shift by a count that is no constant. Bits come over from the neighbour byte: mask them. */
 CM_INLINE __m256i shift_right(__m256i v, int count)
@@ -74,22 +82,28 @@ CM_INLINE void scales_q4_k(const uint8_t *block, int half, struct scales *out)
                    out->minimums + 4);
 }
 
-CM_INLINE void codes_q4_k(const uint8_t *block, int half, int j, __m256i w[8])
+CM_INLINE void codes_q4_k(const uint8_t *block, int half, int step, __m256i w[16])
 {
-    const uint8_t *nibbles = block + 256 + 512 * (j / 2) + 32 * half;
-    CM_UNROLL
-    for (int g = 0; g < 8; g++) w[g] = mask8(shift_right(load32(nibbles + 64 * g), 4 * (j % 2)), 15);
-}
-
-CM_INLINE void codes_q5_k(const uint8_t *block, int half, int j, __m256i w[8])
-{
-    const uint8_t *fifths = block + 256 + 32 * half;
-    const uint8_t *nibbles = block + 768 + 512 * (j / 2) + 32 * half;
+    const uint8_t *nibbles = block + 256 + 512 * step + 32 * half;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m256i low = mask8(shift_right(load32(nibbles + 64 * g), 4 * (j % 2)), 15);
-        const __m256i fifth = mask8(shift_right(load32(fifths + 64 * g), j), 1);
-        w[g] = _mm256_or_si256(low, _mm256_slli_epi16(fifth, 4));
+        const __m256i v = load32(nibbles + 64 * g);
+        w[g] = mask8(v, 15);
+        w[g + 8] = mask8(_mm256_srli_epi16(v, 4), 15);
+    }
+}
+
+CM_INLINE void codes_q5_k(const uint8_t *block, int half, int step, __m256i w[16])
+{
+    const uint8_t *fifths = block + 256 + 32 * half;
+    const uint8_t *nibbles = block + 768 + 512 * step + 32 * half;
+    CM_UNROLL
+    for (int g = 0; g < 8; g++) {
+        const __m256i v = load32(nibbles + 64 * g);
+        const __m256i fifth = shift_right(load32(fifths + 64 * g), 2 * step);
+        w[g] = _mm256_or_si256(mask8(v, 15), mask8(_mm256_slli_epi16(fifth, 4), 16));
+        w[g + 8] = _mm256_or_si256(mask8(_mm256_srli_epi16(v, 4), 15),
+                                   mask8(_mm256_slli_epi16(fifth, 3), 16));
     }
 }
 
@@ -100,16 +114,17 @@ CM_INLINE void scales_q6_k(const uint8_t *block, int half, struct scales *out)
     for (int i = 0; i < 4; i++) widen_signed(load32(block + 32 + 64 * i + 32 * half), out->of + 4 * i);
 }
 
-CM_INLINE void codes_q6_k(const uint8_t *block, int half, int j, __m256i w[8])
+/* A byte of nibbles has weights that are 64 apart. */
+CM_INLINE void codes_q6_k(const uint8_t *block, int half, int step, __m256i w[16])
 {
-    const int      part = j % 4;
-    const uint8_t *pairs = block + 288 + 512 * (j / 4) + 32 * half;
-    const uint8_t *nibbles = block + 1312 + 1024 * (j / 4) + 512 * (part % 2) + 32 * half;
+    const uint8_t *pairs = block + 288 + 512 * (step / 2) + 32 * half;
+    const uint8_t *nibbles = block + 1312 + 512 * step + 32 * half;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m256i low = mask8(shift_right(load32(nibbles + 64 * g), 4 * (part / 2)), 15);
-        const __m256i high = mask8(shift_right(load32(pairs + 64 * g), 2 * part), 3);
-        w[g] = _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
+        const __m256i v = load32(nibbles + 64 * g);
+        const __m256i pair_bits = shift_right(load32(pairs + 64 * g), 2 * (step % 2));
+        w[g] = _mm256_or_si256(mask8(v, 15), mask8(_mm256_slli_epi16(pair_bits, 4), 48));
+        w[g + 8] = _mm256_or_si256(mask8(_mm256_srli_epi16(v, 4), 15), mask8(pair_bits, 48));
     }
 }
 
@@ -124,11 +139,15 @@ CM_INLINE void scales_q2_k(const uint8_t *block, int half, struct scales *out)
     }
 }
 
-CM_INLINE void codes_q2_k(const uint8_t *block, int half, int j, __m256i w[8])
+CM_INLINE void codes_q2_k(const uint8_t *block, int half, int step, __m256i w[16])
 {
-    const uint8_t *pairs = block + 320 + 512 * (j / 4) + 32 * half;
+    const uint8_t *pairs = block + 320 + 512 * (step / 2) + 32 * half;
     CM_UNROLL
-    for (int g = 0; g < 8; g++) w[g] = mask8(shift_right(load32(pairs + 64 * g), 2 * (j % 4)), 3);
+    for (int g = 0; g < 8; g++) {
+        const __m256i v = shift_right(load32(pairs + 64 * g), 4 * (step % 2));
+        w[g] = mask8(v, 3);
+        w[g + 8] = mask8(_mm256_srli_epi16(v, 2), 3);
+    }
 }
 
 /* Q3_K: d, 3 words of scales, 8 of third bits, 16 of bit pairs. Scale bytes: the low nibbles of words 0
@@ -146,15 +165,17 @@ CM_INLINE void scales_q3_k(const uint8_t *block, int half, struct scales *out)
     }
 }
 
-CM_INLINE void codes_q3_k(const uint8_t *block, int half, int j, __m256i w[8])
+CM_INLINE void codes_q3_k(const uint8_t *block, int half, int step, __m256i w[16])
 {
     const uint8_t *thirds = block + 224 + 32 * half;
-    const uint8_t *pairs = block + 736 + 512 * (j / 4) + 32 * half;
+    const uint8_t *pairs = block + 736 + 512 * (step / 2) + 32 * half;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m256i low = mask8(shift_right(load32(pairs + 64 * g), 2 * (j % 4)), 3);
-        const __m256i third = mask8(shift_right(load32(thirds + 64 * g), j), 1);
-        w[g] = _mm256_or_si256(low, _mm256_slli_epi16(third, 2));
+        const __m256i v = shift_right(load32(pairs + 64 * g), 4 * (step % 2));
+        const __m256i third = shift_right(load32(thirds + 64 * g), 2 * step);
+        w[g] = _mm256_or_si256(mask8(v, 3), mask8(_mm256_slli_epi16(third, 2), 4));
+        w[g + 8] = _mm256_or_si256(mask8(_mm256_srli_epi16(v, 2), 3),
+                                   mask8(_mm256_slli_epi16(third, 1), 4));
     }
 }
 
@@ -175,16 +196,17 @@ CM_INLINE void scales_iq4_xs(const uint8_t *block, int half, struct scales *out)
 }
 
 /* the code book of quant/nibbles.c */
-CM_INLINE void codes_iq4_xs(const uint8_t *block, int half, int j, __m256i w[8])
+CM_INLINE void codes_iq4_xs(const uint8_t *block, int half, int step, __m256i w[16])
 {
-    const uint8_t *nibbles = block + 128 + 256 * j + 32 * half;
+    const uint8_t *nibbles = block + 128 + 512 * step + 32 * half;
     const __m256i  book = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
     CM_UNROLL
-    for (int g = 0; g < 4; g++) {
-        const __m256i v = load32(nibbles + 64 * g);
-        w[g] = _mm256_shuffle_epi8(book, mask8(v, 15));
-        w[g + 4] = _mm256_shuffle_epi8(book, mask8(_mm256_srli_epi16(v, 4), 15));
+    for (int i = 0; i < 8; i++) {
+        const int     at = i / 4 * 8 + i % 4; /* 4 vectors of nibbles for each 32 weights */
+        const __m256i v = load32(nibbles + 64 * i);
+        w[at] = _mm256_shuffle_epi8(book, mask8(v, 15));
+        w[at + 4] = _mm256_shuffle_epi8(book, mask8(_mm256_srli_epi16(v, 4), 15));
     }
 }
 
@@ -201,22 +223,23 @@ CM_INLINE __m256i times_sums(const __m256i *values, int n_scales, const int16_t 
     return sum;
 }
 
-/* isum[t] += scale(s) * (products of weights 32 j … 32 j + 31 with token t) */
-CM_INLINE void add_products(const __m256i w[8], const struct token_group *x, size_t at,
-                            const int n_tokens, const __m256i *sc, __m256i isum[CM_TOKENS],
+/* isum[t] += scale(s) * (products of the j-th 32 weights with token t) */
+CM_INLINE void add_products(const __m256i *w, const struct token_group *x, size_t b, size_t j,
+                            const int n_tokens, const struct scales *sc, __m256i isum[CM_TOKENS],
                             const struct form form)
 {
-    const __m256i first = pair(sc[0], sc[0]);
-    const __m256i second = form.n_scales == 16 ? pair(sc[1], sc[1]) : first;
+    const bool    is_halved = form.n_scales == 16; /* one scale for each 16 */
+    const __m256i first = is_halved ? pair(sc->of[2 * j], sc->of[2 * j]) : pair(sc->of[j], sc->of[j]);
+    const __m256i second = is_halved ? pair(sc->of[2 * j + 1], sc->of[2 * j + 1]) : first;
     CM_UNROLL
     for (int t = 0; t < n_tokens; t++) {
-        const int8_t *q = x->codes[t] + at;
-        const int     n = form.n_scales == 16 ? 4 : 8;
-        isum[t] = _mm256_add_epi32(
-            isum[t], scaled_products(w, q, 0, n, form.chain, form.is_signed, first));
-        if (n == 4)
-            isum[t] = _mm256_add_epi32(
-                isum[t], scaled_products(w, q, 4, 8, form.chain, form.is_signed, second));
+        const int8_t *q = x->codes[t] + 256 * b + 32 * j;
+        const __m256i one =
+            scaled_products(w, q, 0, is_halved ? 4 : 8, form.chain, form.is_signed, first);
+        isum[t] = _mm256_add_epi32(isum[t], one);
+        if (!is_halved) continue;
+        const __m256i two = scaled_products(w, q, 4, 8, form.chain, form.is_signed, second);
+        isum[t] = _mm256_add_epi32(isum[t], two);
     }
 }
 
@@ -226,14 +249,17 @@ CM_INLINE void add_superblock(const uint8_t *block, const struct token_group *x,
     const __m256  d = load_halves(block, half);
     const __m256i offset = _mm256_set1_epi32(form.offset);
     struct scales sc;
-    __m256i       isum[CM_TOKENS], w[8];
+    __m256i       isum[CM_TOKENS], w[16];
     form.scales(block, half, &sc);
     CM_UNROLL
     for (int t = 0; t < n_tokens; t++) isum[t] = _mm256_setzero_si256();
-    for (int j = 0; j < 8; j++) {
-        form.codes(block, half, j, w);
-        add_products(w, x, 256 * b + 32 * (size_t)j, n_tokens, &sc.of[j * form.n_scales / 8], isum,
-                     form);
+    for (int step = 0; step < 4; step++) {
+        const size_t j = first_of(step, form.apart), other = j + (size_t)form.apart;
+        const size_t ahead = (size_t)(4 * half + step) * form.n_bytes / 8;
+        cm_prefetch(block, ahead, form.n_bytes / 8);
+        form.codes(block, half, step, w);
+        add_products(w, x, b, j, n_tokens, &sc, isum, form);
+        add_products(w + 8, x, b, other, n_tokens, &sc, isum, form);
     }
     CM_UNROLL
     for (int t = 0; t < n_tokens; t++) {
@@ -274,10 +300,10 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
 #define SUPERBLOCK_KERNEL(type, TYPE, ...) \
     CM_LINEAR_KERNEL(type, TYPE, avx2, dot_superblocks, (struct form){ __VA_ARGS__ })
 
-/*                            bytes offset chain signed min scales */
-SUPERBLOCK_KERNEL(q2_k, Q2_K,     1344, 0, 8, false, true,  16, scales_q2_k, codes_q2_k)
-SUPERBLOCK_KERNEL(q3_k, Q3_K,     1760, 4, 8, false, false, 16, scales_q3_k, codes_q3_k)
-SUPERBLOCK_KERNEL(q4_k, Q4_K,     2304, 0, 8, false, true,  8,  scales_q4_k, codes_q4_k)
-SUPERBLOCK_KERNEL(q5_k, Q5_K,     2816, 0, 4, false, true,  8,  scales_q4_k, codes_q5_k)
-SUPERBLOCK_KERNEL(q6_k, Q6_K,     3360, 32, 2, false, false, 16, scales_q6_k, codes_q6_k)
-SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 0, 1, true,  false, 8,  scales_iq4_xs, codes_iq4_xs)
+/*                                bytes offset chain signed min n_scales scales apart codes */
+SUPERBLOCK_KERNEL(q2_k, Q2_K,     1344, 0, 8, false, true,  16, scales_q2_k, 1, codes_q2_k)
+SUPERBLOCK_KERNEL(q3_k, Q3_K,     1760, 4, 8, false, false, 16, scales_q3_k, 1, codes_q3_k)
+SUPERBLOCK_KERNEL(q4_k, Q4_K,     2304, 0, 8, false, true,  8,  scales_q4_k, 1, codes_q4_k)
+SUPERBLOCK_KERNEL(q5_k, Q5_K,     2816, 0, 4, false, true,  8,  scales_q4_k, 1, codes_q5_k)
+SUPERBLOCK_KERNEL(q6_k, Q6_K,     3360, 32, 2, false, false, 16, scales_q6_k, 2, codes_q6_k)
+SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 0, 1, true,  false, 8,  scales_iq4_xs, 1, codes_iq4_xs)

@@ -1,7 +1,7 @@
 /* linear_superblocks_avx512vnni.c - weight types with superblocks of 256, pack16: lane = row.
  *
- * Each 32 weights of a superblock become 8 vectors of unsigned codes u = w + offset, 16 lanes of 4
- * k-values each, for `vpdpbusd`; all sums are exact int32:
+ * A superblock is taken in 4 steps of 2 x 32 weights that share bytes. Each 32 become 8 vectors of
+ * unsigned codes u = w + offset, 16 lanes of 4 k-values each, for `vpdpbusd`; all sums are exact int32:
  *
  *     isum = sum_j sc_j * (sum_k u_k q_k) - offset * sum_j sc_j * asum_j
  *     acc  = fmaf((float)isum, d * da, acc)
@@ -24,8 +24,15 @@ struct form {
     bool   has_minimum; /* dmin follows d */
     int    n_scales;    /* 8 or 16        */
     void (*scales)(const uint8_t *block, struct scales *out);
-    void (*codes)(const uint8_t *block, int j, __m512i u[8]); /* weights 32 j … 32 j + 31 */
+    int    apart;       /* the two 32 of a step: neighbours (1) or not (2), see first_of() */
+    void (*codes)(const uint8_t *block, int step, __m512i u[16]);
 };
+
+/* The first of the two 32 that a step takes; the other is `apart` later. */
+CM_INLINE size_t first_of(int step, int apart)
+{
+    return apart == 1 ? 2 * (size_t)step : 4 * (size_t)(step / 2) + (size_t)(step % 2);
+}
 
 /* Shift by a count that is no constant. Bits come over from the neighbour byte: mask them. */
 CM_INLINE __m512i shift_right(__m512i v, int count)
@@ -70,22 +77,28 @@ CM_INLINE void scales_q4_k(const uint8_t *block, struct scales *out)
                    out->minimums + 4);
 }
 
-CM_INLINE void codes_q4_k(const uint8_t *block, int j, __m512i u[8])
+CM_INLINE void codes_q4_k(const uint8_t *block, int step, __m512i u[16])
 {
-    const uint8_t *nibbles = block + 256 + 512 * (j / 2);
-    CM_UNROLL
-    for (int g = 0; g < 8; g++) u[g] = mask8(shift_right(load64(nibbles + 64 * g), 4 * (j % 2)), 15);
-}
-
-CM_INLINE void codes_q5_k(const uint8_t *block, int j, __m512i u[8])
-{
-    const uint8_t *fifths = block + 256;
-    const uint8_t *nibbles = block + 768 + 512 * (j / 2);
+    const uint8_t *nibbles = block + 256 + 512 * step;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m512i low = mask8(shift_right(load64(nibbles + 64 * g), 4 * (j % 2)), 15);
-        const __m512i fifth = mask8(shift_right(load64(fifths + 64 * g), j), 1);
-        u[g] = _mm512_or_si512(low, _mm512_slli_epi16(fifth, 4));
+        const __m512i v = load64(nibbles + 64 * g);
+        u[g] = mask8(v, 15);
+        u[g + 8] = mask8(_mm512_srli_epi16(v, 4), 15);
+    }
+}
+
+CM_INLINE void codes_q5_k(const uint8_t *block, int step, __m512i u[16])
+{
+    const uint8_t *fifths = block + 256;
+    const uint8_t *nibbles = block + 768 + 512 * step;
+    CM_UNROLL
+    for (int g = 0; g < 8; g++) {
+        const __m512i v = load64(nibbles + 64 * g);
+        const __m512i fifth = shift_right(load64(fifths + 64 * g), 2 * step);
+        u[g] = _mm512_or_si512(mask8(v, 15), mask8(_mm512_slli_epi16(fifth, 4), 16));
+        u[g + 8] = _mm512_or_si512(mask8(_mm512_srli_epi16(v, 4), 15),
+                                   mask8(_mm512_slli_epi16(fifth, 3), 16));
     }
 }
 
@@ -96,16 +109,17 @@ CM_INLINE void scales_q6_k(const uint8_t *block, struct scales *out)
     for (int i = 0; i < 4; i++) widen_signed(load64(block + 32 + 64 * i), out->of + 4 * i);
 }
 
-CM_INLINE void codes_q6_k(const uint8_t *block, int j, __m512i u[8])
+/* A byte of nibbles has weights that are 64 apart. */
+CM_INLINE void codes_q6_k(const uint8_t *block, int step, __m512i u[16])
 {
-    const int      half = j / 4, part = j % 4;
-    const uint8_t *pairs = block + 288 + 512 * half;
-    const uint8_t *nibbles = block + 1312 + 1024 * half + 512 * (part % 2);
+    const uint8_t *pairs = block + 288 + 512 * (step / 2);
+    const uint8_t *nibbles = block + 1312 + 512 * step;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m512i low = mask8(shift_right(load64(nibbles + 64 * g), 4 * (part / 2)), 15);
-        const __m512i high = mask8(shift_right(load64(pairs + 64 * g), 2 * part), 3);
-        u[g] = _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
+        const __m512i v = load64(nibbles + 64 * g);
+        const __m512i pair_bits = shift_right(load64(pairs + 64 * g), 2 * (step % 2));
+        u[g] = _mm512_or_si512(mask8(v, 15), mask8(_mm512_slli_epi16(pair_bits, 4), 48));
+        u[g + 8] = _mm512_or_si512(mask8(_mm512_srli_epi16(v, 4), 15), mask8(pair_bits, 48));
     }
 }
 
@@ -120,11 +134,15 @@ CM_INLINE void scales_q2_k(const uint8_t *block, struct scales *out)
     }
 }
 
-CM_INLINE void codes_q2_k(const uint8_t *block, int j, __m512i u[8])
+CM_INLINE void codes_q2_k(const uint8_t *block, int step, __m512i u[16])
 {
-    const uint8_t *pairs = block + 320 + 512 * (j / 4);
+    const uint8_t *pairs = block + 320 + 512 * (step / 2);
     CM_UNROLL
-    for (int g = 0; g < 8; g++) u[g] = mask8(shift_right(load64(pairs + 64 * g), 2 * (j % 4)), 3);
+    for (int g = 0; g < 8; g++) {
+        const __m512i v = shift_right(load64(pairs + 64 * g), 4 * (step % 2));
+        u[g] = mask8(v, 3);
+        u[g + 8] = mask8(_mm512_srli_epi16(v, 2), 3);
+    }
 }
 
 /* Q3_K: d, 3 words of scales, 8 of third bits, 16 of bit pairs. Scale bytes: the low nibbles of words 0
@@ -141,15 +159,17 @@ CM_INLINE void scales_q3_k(const uint8_t *block, struct scales *out)
     }
 }
 
-CM_INLINE void codes_q3_k(const uint8_t *block, int j, __m512i u[8])
+CM_INLINE void codes_q3_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *thirds = block + 224;
-    const uint8_t *pairs = block + 736 + 512 * (j / 4);
+    const uint8_t *pairs = block + 736 + 512 * (step / 2);
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m512i low = mask8(shift_right(load64(pairs + 64 * g), 2 * (j % 4)), 3);
-        const __m512i third = mask8(shift_right(load64(thirds + 64 * g), j), 1);
-        u[g] = _mm512_or_si512(low, _mm512_slli_epi16(third, 2));
+        const __m512i v = shift_right(load64(pairs + 64 * g), 4 * (step % 2));
+        const __m512i third = shift_right(load64(thirds + 64 * g), 2 * step);
+        u[g] = _mm512_or_si512(mask8(v, 3), mask8(_mm512_slli_epi16(third, 2), 4));
+        u[g + 8] = _mm512_or_si512(mask8(_mm512_srli_epi16(v, 2), 3),
+                                   mask8(_mm512_slli_epi16(third, 1), 4));
     }
 }
 
@@ -170,17 +190,18 @@ CM_INLINE void scales_iq4_xs(const uint8_t *block, struct scales *out)
 }
 
 /* the code book of quant/nibbles.c, + 128 */
-CM_INLINE void codes_iq4_xs(const uint8_t *block, int j, __m512i u[8])
+CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, __m512i u[16])
 {
-    const uint8_t *nibbles = block + 128 + 256 * j;
+    const uint8_t *nibbles = block + 128 + 512 * step;
     const __m512i  book = _mm512_broadcast_i32x4(
         _mm_setr_epi8(1, 24, 45, 63, 79, 93, 106, 118, (char)129, (char)141, (char)153, (char)166,
                       (char)181, (char)197, (char)217, (char)241));
     CM_UNROLL
-    for (int g = 0; g < 4; g++) {
-        const __m512i v = load64(nibbles + 64 * g);
-        u[g] = _mm512_shuffle_epi8(book, mask8(v, 15));
-        u[g + 4] = _mm512_shuffle_epi8(book, mask8(_mm512_srli_epi16(v, 4), 15));
+    for (int i = 0; i < 8; i++) {
+        const int     at = i / 4 * 8 + i % 4; /* 4 vectors of nibbles for each 32 weights */
+        const __m512i v = load64(nibbles + 64 * i);
+        u[at] = _mm512_shuffle_epi8(book, mask8(v, 15));
+        u[at + 4] = _mm512_shuffle_epi8(book, mask8(_mm512_srli_epi16(v, 4), 15));
     }
 }
 
@@ -193,8 +214,8 @@ CM_INLINE __m512i times_sums(const __m512i pairs[8], const int16_t *sums)
     return sum;
 }
 
-/* sc * (products of 32 weights with q), or where scales are for 16, sc[0] and sc[1] times their halves */
-CM_INLINE __m512i scaled_dot(const __m512i u[8], const int8_t *q, const __m512i *sc, int n_scales)
+/* Products of the j-th 32 weights with q, times their scale; where there is one for each 16, times two. */
+CM_INLINE __m512i scaled_dot(const __m512i *u, const int8_t *q, const __m512i *sc, size_t j, int n_scales)
 {
     __m512i idot[2] = { _mm512_setzero_si512(), _mm512_setzero_si512() };
     CM_UNROLL
@@ -202,8 +223,9 @@ CM_INLINE __m512i scaled_dot(const __m512i u[8], const int8_t *q, const __m512i 
         const int i = n_scales == 16 ? g / 4 : 0;
         idot[i] = _mm512_dpbusd_epi32(idot[i], u[g], broadcast(q + 4 * g));
     }
-    if (n_scales == 8) return _mm512_mullo_epi32(idot[0], sc[0]);
-    return _mm512_add_epi32(_mm512_mullo_epi32(idot[0], sc[0]), _mm512_mullo_epi32(idot[1], sc[1]));
+    if (n_scales == 8) return _mm512_mullo_epi32(idot[0], sc[j]);
+    return _mm512_add_epi32(_mm512_mullo_epi32(idot[0], sc[2 * j]),
+                            _mm512_mullo_epi32(idot[1], sc[2 * j + 1]));
 }
 
 CM_INLINE void make_pairs(const __m512i *values, int n_scales, __m512i pairs[8])
@@ -226,18 +248,21 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
         const uint8_t *block = tile + b * form.n_bytes;
         const __m512   d = load_halves(block);
         struct scales  sc;
-        __m512i        isum[CM_TOKENS], u[8], pairs[8];
+        __m512i        isum[CM_TOKENS], u[16], pairs[8];
         form.scales(block, &sc);
         CM_UNROLL
         for (int t = 0; t < n_tokens; t++) isum[t] = _mm512_setzero_si512();
-        for (size_t j = 0; j < 8; j++) {
-            cm_prefetch(block, j * form.n_bytes / 8, form.n_bytes / 8);
-            form.codes(block, (int)j, u);
+        for (int step = 0; step < 4; step++) {
+            const size_t j = first_of(step, form.apart), other = j + (size_t)form.apart;
+            cm_prefetch(block, (size_t)step * form.n_bytes / 4, form.n_bytes / 4);
+            form.codes(block, step, u);
             CM_UNROLL
-            for (int t = 0; t < n_tokens; t++)
-                isum[t] = _mm512_add_epi32(
-                    isum[t], scaled_dot(u, x->codes[t] + 256 * b + 32 * j,
-                                        &sc.of[j * (size_t)form.n_scales / 8], form.n_scales));
+            for (int t = 0; t < n_tokens; t++) {
+                const int8_t *q = x->codes[t] + 256 * b;
+                const __m512i one = scaled_dot(u, q + 32 * j, sc.of, j, form.n_scales);
+                const __m512i two = scaled_dot(u + 8, q + 32 * other, sc.of, other, form.n_scales);
+                isum[t] = _mm512_add_epi32(isum[t], _mm512_add_epi32(one, two));
+            }
         }
         if (form.offset != 0) make_pairs(sc.of, form.n_scales, pairs);
         if (form.has_minimum) make_pairs(sc.minimums, form.n_scales, pairs);
@@ -262,9 +287,9 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
 #define SUPERBLOCK_KERNEL(type, TYPE, ...) \
     CM_LINEAR_KERNEL(type, TYPE, avx512vnni, dot_superblocks, (struct form){ __VA_ARGS__ })
 
-SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, true, 16, scales_q2_k, codes_q2_k)
-SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, false, 16, scales_q3_k, codes_q3_k)
-SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, true, 8, scales_q4_k, codes_q4_k)
-SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, true, 8, scales_q4_k, codes_q5_k)
-SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, false, 16, scales_q6_k, codes_q6_k)
-SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, false, 8, scales_iq4_xs, codes_iq4_xs)
+SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, true, 16, scales_q2_k, 1, codes_q2_k)
+SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, false, 16, scales_q3_k, 1, codes_q3_k)
+SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, true, 8, scales_q4_k, 1, codes_q4_k)
+SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, true, 8, scales_q4_k, 1, codes_q5_k)
+SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, false, 16, scales_q6_k, 2, codes_q6_k)
+SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, false, 8, scales_iq4_xs, 1, codes_iq4_xs)

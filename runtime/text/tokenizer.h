@@ -16,7 +16,9 @@ enum { CM_TOKEN_BYTES = 1024 }; /* the longest text of a token; files with longe
 struct tokenizer;
 
 /* UNSUPPORTED for a tokenizer model or pre-tokenizer that is not known, by name. BAD_FILE for holes:
- * duplicate or missing lists, counts that differ, merges that make no token, ids out of range … */
+ * missing lists, wrong types, counts that differ, ids out of range … What published files are known to
+ * have is a remark in the log: equal texts (the last one counts), merges of texts that are no tokens
+ * (ignored), bytes without a token. Copies what it needs: gguf may be closed afterwards. */
 calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct gguf *gguf,
                                 struct tokenizer **out);
 void          cm_tokenizer_close(struct tokenizer **tokenizer);
@@ -34,7 +36,8 @@ enum { /* flags of cm_tokenize */
                                    it they are plain text. User-defined tokens are always cut.      */
 };
 /* Appends the ids of text[0 .. n_bytes) to *list. Any bytes are accepted: invalid UTF-8 goes through
- * byte by byte and comes back as it was. */
+ * byte by byte and comes back as it was (bytes that the vocabulary lacks become the unknown token, or
+ * nothing). A BOS that stands in the text itself is not doubled. On failure the list is as it was. */
 calmoe_status cm_tokenize(struct calmoe_context *ctx, const struct tokenizer *tokenizer,
                           const char *text, size_t n_bytes, unsigned flags, struct token_list *list);
 
@@ -44,11 +47,12 @@ const char *cm_token_bytes(const struct tokenizer *tokenizer, int32_t token, boo
                            int *n_bytes);
 
 /* Streaming decode: puts tokens in, whole UTF-8 characters come out; never half a one. Bytes that can
- * begin no character come out as U+FFFD. */
+ * begin no character come out as U+FFFD. Zeroed = at the beginning of a text; set `started` where the
+ * output goes on with one, such as a prompt that was shown as it is. */
 struct text_stream {
     unsigned char pending[8];
     int           n_pending;
-    bool          started;       /* SPM: the one leading space of the output was dropped */
+    bool          started;       /* SPM: no leading space is dropped any more */
 };
 /* Appends to out (capacity bytes; 4 * the token's bytes + 32 is enough) and returns the number of bytes. */
 int cm_text_stream_put(const struct tokenizer *tokenizer, struct text_stream *stream, int32_t token,

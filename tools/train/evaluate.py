@@ -5,6 +5,7 @@ Bits a byte are counted with sliding windows (every token sees at least half a w
 bytes of the text; the cost of the end-of-document tokens is charged to the model as well. Prints Markdown tables.
 """
 import argparse, json, lzma, math, os, subprocess, sys
+import env
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
@@ -17,7 +18,7 @@ PROMPTS = {"en": "The file system is", "de": "Mit diesem Befehl können Sie", "f
 
 
 def table(head, rows):
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    print("| " + " | ".join(map(str, head)) + " |\n|" + "---|" * len(head))
     for r in rows: print("| " + " | ".join(str(x) for x in r) + " |")
     print(flush=True)
 
@@ -44,7 +45,7 @@ def main():
     ap.add_argument("gguf"); ap.add_argument("dir", help="the folder that prepare.py filled")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--share", type=float, default=1.0, help="share of the windows to score, for a quick look (default 1: all)")
-    ap.add_argument("--exits-every", type=int, default=4, help="measure the exits on every n-th batch of windows (default 4)")
+    ap.add_argument("--exits-every", type=int, default=8, help="measure the exits on every n-th batch of windows (default 8)")
     ap.add_argument("--json", help="write the figures there too")
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
@@ -86,7 +87,7 @@ def main():
                     nll_exit[i] += F.cross_entropy(lg, target, reduction="sum")
                     p = lg.softmax(-1).topk(2, -1); same = p.indices[:, 0] == best
                     agree[i] += same.sum()
-                    sure = p.values[:, 0] - p.values[:, 1] >= 0.8                 # CALM's softmax response
+                    sure = p.values[:, 0] - p.values[:, 1] >= 0.5                 # CALM's softmax response
                     confident[i] += sure.sum(); conf_ok[i] += (same & sure).sum()
         size = len(raw) * scored / (len(ids) - 1)
         with open(os.path.join(a.dir, "heldout.tmp"), "wb") as f: f.write(raw)
@@ -105,7 +106,7 @@ def main():
     total = sum(r["measured"] for r in res.values())
     mean = lambda key, i: sum(r[key][i] * r["measured"] for r in res.values()) / total
     print("### Exits: share of tokens where a layer's argmax equals the last layer's\n")
-    print(f"{total} held-out tokens. `sure`: the two best probabilities differ by at least 0.8 (CALM's softmax response); `right when sure`: agreement among those.\n")
+    print(f"{total} held-out tokens. `sure`: the two best probabilities differ by at least 0.5 (CALM's softmax response); `right when sure`: agreement among those.\n")
     rows = []
     for i in range(L):
         sure = mean("sure", i)

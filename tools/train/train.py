@@ -6,14 +6,9 @@ drawn each step with probability proportional to i, each on a random half of the
 Plus a load-balancing loss (Switch: experts * sum f*P) over the whole batch, which mixes every domain in every step.
 The learning rate follows the clock, not a step count: warm-up, then linear to zero at the end of --minutes.
 """
-import argparse, json, math, os, signal, sys, time
+import argparse, json, math, os, signal, time
 
-# Keep freed memory: returning large blocks to the system after every operation would halve the speed.
-KEEP = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "16000000000", "MALLOC_TOP_PAD_": "67108864", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16384",
-        "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}        # and do not spin at barriers: the cores may be shared
-if __name__ == "__main__" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEP})
-
+import env
 import numpy as np
 import torch
 import model as M

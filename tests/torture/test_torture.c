@@ -1,0 +1,254 @@
+/* test_torture.c - each request for memory, a file's map or a thread fails once, the n-th of a whole run for n =
+ * 1, 2, …: each time a status that says so, a sentence, no crash, and nothing left behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <calmoe/calmoe.h>
+
+#include "base/memory.h"
+#include "base/topology.h"
+#include "runtime/load/plan_file.h"
+#include "tests/support/temp_folder.h"
+#include "tests/support/tiny_model.h"
+
+enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
+
+static struct temp_folder *folder;
+static char model_path[600], plan_path[600], out_path[600];
+
+struct handles {
+    calmoe_context *context;
+    calmoe_model   *model;
+    calmoe_engine  *engine;
+    calmoe_session *sessions[10];
+};
+
+enum { N_SESSIONS = 10 }; /* more than the engine's table has room for at first */
+
+#define TRY(call)                                        \
+    do {                                                 \
+        const calmoe_status try_ = (call);               \
+        if (try_ != CALMOE_OK) return try_;              \
+    } while (0)
+
+/* ---- runs: everything once; the status of what failed first ---- */
+
+static calmoe_status open_engine(struct handles *h)
+{
+    calmoe_engine_options options;
+    calmoe_engine_options_init(&options);
+    options.n_threads = 3;
+    options.pin_threads = 0;
+    options.plan = plan_path;
+    TRY(calmoe_context_open(NULL, &h->context));
+    TRY(calmoe_model_open(h->context, model_path, NULL, &h->model));
+    return calmoe_engine_open(h->model, &options, &h->engine);
+}
+
+static calmoe_status use_session(calmoe_session *session)
+{
+    static int32_t long_prompt[40];
+    int32_t token;
+    TRY(calmoe_session_feed_text(session, "hello world", 11, CALMOE_TOKENIZE_BOS | CALMOE_TOKENIZE_SPECIAL));
+    TRY(calmoe_session_next(session, &token));
+    TRY(calmoe_session_next(session, &token));
+    TRY(calmoe_session_feed_chat(session, "the", "and"));
+    TRY(calmoe_session_next(session, &token));
+    TRY(calmoe_session_rewind(session, 0));
+    const calmoe_chunk chunk = {session, long_prompt, 40, CALMOE_LOGITS_ALL}; /* the room for logits grows */
+    return calmoe_engine_step(calmoe_session_engine(session), &chunk, 1);
+}
+
+static calmoe_status run_engine(struct handles *h)
+{
+    TRY(open_engine(h));
+    calmoe_session_options options;
+    calmoe_session_options_init(&options);
+    options.ignore_end = 1;
+    for (int i = 0; i < N_SESSIONS; i++) TRY(calmoe_session_open(h->engine, &options, &h->sessions[i]));
+    TRY(use_session(h->sessions[0]));
+    return use_session(h->sessions[N_SESSIONS - 1]);
+}
+
+static calmoe_status run_scheduled(struct handles *h)
+{
+    calmoe_event events[N_SESSIONS];
+    int n_events;
+    TRY(open_engine(h));
+    for (int i = 0; i < N_SESSIONS; i++) {
+        TRY(calmoe_session_open(h->engine, NULL, &h->sessions[i]));
+        TRY(calmoe_session_feed_text(h->sessions[i], "world hello", 11, 0));
+    }
+    for (int step = 0; step < 3; step++) TRY(calmoe_engine_next(h->engine, events, N_SESSIONS, &n_events));
+    return CALMOE_OK;
+}
+
+static calmoe_status run_tokenizer(struct handles *h)
+{
+    calmoe_model_options options;
+    int32_t tokens[64];
+    size_t n_tokens;
+    calmoe_model_options_init(&options);
+    options.vocabulary_only = 1;
+    TRY(calmoe_context_open(NULL, &h->context));
+    TRY(calmoe_model_open(h->context, model_path, &options, &h->model));
+    return calmoe_tokenize(h->context, h->model, "hello, the world and 123", 24, 0, tokens, 64, &n_tokens);
+}
+
+static calmoe_status run_quantize(struct handles *h)
+{
+    TRY(calmoe_context_open(NULL, &h->context));
+    return calmoe_quantize(h->context, model_path, out_path, "q8_0", NULL, NULL);
+}
+
+/* ---- the torture ---- */
+
+static void close_all(struct handles *h)
+{
+    for (int i = 0; i < N_SESSIONS; i++) calmoe_session_close(&h->sessions[i]);
+    calmoe_engine_close(&h->engine);
+    calmoe_model_close(&h->model);
+    calmoe_context_close(&h->context);
+}
+
+struct outcome {
+    calmoe_status status;
+    bool          has_failed; /* the request that had to fail did come */
+};
+
+/* One run whose n-th request fails: what comes back is a failure that says so, and nothing is left behind. Each
+ * handle is either open or NULL, whatever failed. */
+static struct outcome run_once(calmoe_status (*run)(struct handles *h), const char *what, long nth)
+{
+    struct handles handles = {0};
+    const long live = cm_live_blocks(), n_before = cm_requests();
+    unlink(out_path);
+    cm_fail_request(nth);
+    struct outcome outcome = {.status = run(&handles)};
+    cm_fail_request(0);
+    outcome.has_failed = cm_requests() - n_before >= nth;
+    const char *sentence = calmoe_context_message(handles.context);
+    switch (outcome.status) {
+    case CALMOE_OK: break;
+    case CALMOE_NO_MEMORY:
+    case CALMOE_SYSTEM:
+    case CALMOE_IO:
+        if (sentence[0] == '\0') fail_msg("%s: request %ld: no sentence", what, nth);
+        if (access(out_path, F_OK) == 0) fail_msg("%s: request %ld: a file is left", what, nth);
+        break;
+    default:
+        fail_msg("%s: request %ld failed and the answer is %s: %s", what, nth, calmoe_status_name(outcome.status),
+                 sentence);
+    }
+    close_all(&handles);
+    if (cm_live_blocks() != live)
+        fail_msg("%s: request %ld: %ld blocks are left", what, nth, cm_live_blocks() - live);
+    return outcome;
+}
+
+/* max_helped: requests that may fail without harm (PCRE2 interprets a pattern where it cannot translate it). */
+static void torture(calmoe_status (*run)(struct handles *h), const char *what, int max_helped)
+{
+    int n_helped = 0;
+    for (long nth = 1; nth < MAX_REQUESTS; nth++) {
+        const struct outcome outcome = run_once(run, what, nth);
+        if (outcome.status != CALMOE_OK) continue;
+        if (!outcome.has_failed) {
+            printf("%s: %ld requests, %d of them may fail\n", what, nth - 1, n_helped);
+            assert_true(nth > 50);
+            return;
+        }
+        if (++n_helped > max_helped) fail_msg("%s: request %ld fails and nobody says so", what, nth);
+    }
+    fail_msg("%s: still fails after %d requests", what, MAX_REQUESTS);
+}
+
+static void engine_and_sessions(void **state) { (void)state; torture(run_engine, "engine and sessions", MAX_HELPED); }
+static void scheduled_sessions(void **state) { (void)state; torture(run_scheduled, "scheduled sessions", MAX_HELPED); }
+static void vocabulary(void **state) { (void)state; torture(run_tokenizer, "vocabulary", MAX_HELPED); }
+static void quantizing(void **state) { (void)state; torture(run_quantize, "quantizing", 0); }
+
+/* A call that failed has changed nothing: after each failure the same session goes on and gives the tokens that
+ * it would have given. */
+static void a_failed_call_changes_nothing(void **state)
+{
+    (void)state;
+    int32_t wanted[3], token;
+    for (long nth = 0; nth < 12; nth++) {
+        struct handles h = {0};
+        assert_int_equal(open_engine(&h), CALMOE_OK);
+        assert_int_equal(calmoe_session_open(h.engine, NULL, &h.sessions[0]), CALMOE_OK);
+        cm_fail_request(nth);
+        calmoe_status status = calmoe_session_feed_text(h.sessions[0], "hello world", 11, 0);
+        cm_fail_request(0);
+        if (status != CALMOE_OK) {
+            assert_int_equal(status, CALMOE_NO_MEMORY);
+            assert_int_equal(calmoe_session_next(h.sessions[0], &token), CALMOE_END);
+            assert_int_equal(calmoe_session_feed_text(h.sessions[0], "hello world", 11, 0), CALMOE_OK);
+        }
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(calmoe_session_next(h.sessions[0], &token), CALMOE_OK);
+            if (nth == 0) wanted[i] = token;
+            assert_int_equal(token, wanted[i]);
+        }
+        close_all(&h);
+    }
+}
+
+/* ---- the files ---- */
+
+static int write_files(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model();
+    calmoe_context *context = NULL;
+    calmoe_model *model = NULL;
+    calmoe_model_info info = {.size = sizeof info};
+    static int16_t node_of[2 * 4];
+    tiny.chat_template = "<|im_start|>";
+    folder = temp_folder_open();
+    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "tiny.gguf"));
+    snprintf(plan_path, sizeof plan_path, "%s", temp_file(folder, "plan.json"));
+    snprintf(out_path, sizeof out_path, "%s", temp_file(folder, "out.gguf"));
+    tiny_model_write(&tiny, model_path);
+    if (calmoe_context_open(NULL, &context) || calmoe_model_open(context, model_path, NULL, &model) ||
+        calmoe_model_get_info(model, &info))
+        return -1;
+    struct topology topology;
+    if (cm_topology_open(context, NULL, &topology)) return -1;
+    struct plan_file plan = {.n_nodes = topology.n_nodes, .n_layers = 2, .n_experts = 4, .node_of = node_of};
+    memcpy(plan.fingerprint, info.fingerprint, sizeof plan.fingerprint);
+    cm_topology_close(&topology);
+    const calmoe_status status = cm_plan_file_write(context, plan_path, &plan);
+    calmoe_model_close(&model);
+    calmoe_context_close(&context);
+    return status == CALMOE_OK ? 0 : -1;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    temp_folder_close(&folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(vocabulary),
+        cmocka_unit_test(engine_and_sessions),
+        cmocka_unit_test(scheduled_sessions),
+        cmocka_unit_test(quantizing),
+        cmocka_unit_test(a_failed_call_changes_nothing),
+    };
+    return cmocka_run_group_tests_name("torture", tests, write_files, remove_files);
+}
