@@ -49,6 +49,7 @@ double cm_ln(double x)
 
 void cm_sine_cosine(double x, double *sine, double *cosine)
 {
+    if (!(fabs(x) < 0x1p40)) x = 0.0; /* infinities and NaN too: a file's factors can ask for any angle */
     const double n = floor(x / (HALF_PI_1 + HALF_PI_2) + 0.5);
     const double r = ((x - n * HALF_PI_1) - n * HALF_PI_2) - n * HALF_PI_3; /* |r| <= pi/4 */
     const double r2 = r * r;

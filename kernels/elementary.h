@@ -6,7 +6,8 @@
 
 double cm_exp(double x); /* 0 below -708, huge but finite above 709      */
 double cm_ln(double x); /* x > 0 and normal                             */
-/* |x| < 2^20 or so: the reduction subtracts multiples of pi/2 in three exact parts. */
+/* |x| < 2^20 or so: the reduction subtracts multiples of pi/2 in three exact parts. Beyond, digits are lost; from
+ * 2^40 on, and for infinities and NaN, the angle counts as 0. */
 void cm_sine_cosine(double x, double *sine, double *cosine);
 
 #endif

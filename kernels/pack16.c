@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MAX_FIELDS = 5 };
+enum { MAX_FIELDS = 6 };
 
 struct field {
     int offset;  /* in the file's block        */
@@ -28,7 +28,8 @@ static const struct field fields[WEIGHT_TYPE_COUNT][MAX_FIELDS] = {
     [WEIGHT_Q3_K]   = { { 108, 2, 1 },               { 96, 4, 3 },   { 0, 4, 8 },    { 32, 4, 16 } },
     [WEIGHT_Q4_K]   = { { 0, 2, 1 },   { 2, 2, 1 },  { 4, 4, 3 },                    { 16, 4, 32 } },
     [WEIGHT_Q5_K]   = { { 0, 2, 1 },   { 2, 2, 1 },  { 4, 4, 3 },    { 16, 4, 8 },   { 48, 4, 32 } },
-    [WEIGHT_Q6_K]   = { { 208, 2, 1 },               { 192, 4, 4 },  { 128, 4, 16 }, { 0, 4, 32 } },
+    [WEIGHT_Q6_K]   = { { 208, 2, 1 },               { 192, 4, 4 },  { 128, 4, 8 },  { 0, 4, 16 },
+                        /* the second 128 weights: */                { 160, 4, 8 },  { 64, 4, 16 } },
     [WEIGHT_IQ4_NL] = { { 0, 2, 1 },                                                 { 2, 4, 4 } },
     [WEIGHT_IQ4_XS] = { { 0, 2, 1 },                 { 2, 2, 1 },    { 4, 4, 1 },    { 8, 4, 32 } },
     [WEIGHT_MXFP4]  = { { 0, 1, 1 },                                                 { 1, 4, 4 } },

@@ -7,7 +7,14 @@
 #include "kernels/elementary.h"
 
 static void softmax_all(const struct vector_ops *ops, float *logits, int n) { ops->softmax(logits, n); }
-static void sigmoid_each(const struct vector_ops *ops, float *logits, int n) { ops->sigmoid(logits, n); }
+
+/* sigmoid(NaN) would be 1 and win; as -inf it is chosen last. */
+static void sigmoid_each(const struct vector_ops *ops, float *logits, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (isnan(logits[i])) logits[i] = -INFINITY;
+    ops->sigmoid(logits, n);
+}
 
 static void keep_logits(const struct vector_ops *ops, float *logits, int n)
 {

@@ -107,7 +107,7 @@ CM_INLINE void codes_q5_k(const uint8_t *block, int half, int step, __m256i w[16
     }
 }
 
-/* Q6_K: d, 4 words of scales, 16 of bit pairs, 32 of nibbles */
+/* Q6_K: d, 4 words of scales, then for each 128 weights 8 words of bit pairs and 16 of nibbles */
 CM_INLINE void scales_q6_k(const uint8_t *block, int half, struct scales *out)
 {
     CM_UNROLL
@@ -117,8 +117,8 @@ CM_INLINE void scales_q6_k(const uint8_t *block, int half, struct scales *out)
 /* A byte of nibbles has weights that are 64 apart. */
 CM_INLINE void codes_q6_k(const uint8_t *block, int half, int step, __m256i w[16])
 {
-    const uint8_t *pairs = block + 288 + 512 * (step / 2) + 32 * half;
-    const uint8_t *nibbles = block + 1312 + 512 * step + 32 * half;
+    const uint8_t *pairs = block + 288 + 1536 * (step / 2) + 32 * half;
+    const uint8_t *nibbles = block + 800 + 1536 * (step / 2) + 512 * (step % 2) + 32 * half;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
         const __m256i v = load32(nibbles + 64 * g);

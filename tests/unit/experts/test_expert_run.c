@@ -1,0 +1,344 @@
+/* test_expert_run.c - a layer's experts at work: the same bits as plain loops in the documented order, and the
+ * same bits on any machine, team and placement. Machines of several nodes are synthetic. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "experts/expert_run.h"
+#include "kernels/half.h"
+
+enum { MAX_TOKENS = 70, MAX_EXPERTS = 9, MAX_SLOTS = 4 };
+
+struct shape {
+    int              dim, width, shared_width; /* shared_width 0: none */
+    int              n_experts, n_slots, n_tokens;
+    enum weight_type gate, up, down;
+    float            scale;
+    bool             has_shared_weights;
+};
+
+struct problem { /* what is computed, apart from the machine */
+    struct shape           shape;
+    struct expert_sources  sources[N_BANKS][MAX_EXPERTS];
+    float                 *x;        /* (n_tokens, dim) the layer's normed input  */
+    float                 *residual; /* (n_tokens, dim) what is added to          */
+    struct routing         routing;
+    int32_t                experts[MAX_TOKENS * MAX_SLOTS];
+    float                  weights[MAX_TOKENS * MAX_SLOTS];
+    float                  shared_weights[MAX_TOKENS];
+};
+
+struct machine {
+    const char *topology; /* NULL: this one */
+    int         n_workers;
+    int         seed;     /* of where experts live; 0 = all on the first node */
+    enum isa    isa;
+};
+
+/* ---- problems ---- */
+
+static float *random_floats(struct random *random, size_t n, float scale)
+{
+    float *values = malloc(n * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < n; i++) values[i] = scale * cm_random_normal(random);
+    return values;
+}
+
+static struct weight_source random_source(struct random *random, enum weight_type type, int n_rows, int n_columns)
+{
+    const size_t n = (size_t)n_rows * (size_t)n_columns;
+    float *values = random_floats(random, n, 1.0f / sqrtf((float)n_columns));
+    void *rows = values;
+    if (type != WEIGHT_F32) {
+        rows = malloc(cm_row_bytes(type, (size_t)n_columns) * (size_t)n_rows);
+        assert_non_null(rows);
+        cm_weight_types[type].quantize(values, rows, n / (size_t)cm_weight_types[type].n_elements);
+        free(values);
+    }
+    return (struct weight_source){.type = type, .rows = rows, .n_rows = n_rows, .n_columns = n_columns};
+}
+
+static int n_of_bank(const struct problem *p, int bank)
+{
+    return bank == BANK_ROUTED ? p->shape.n_experts : p->shape.shared_width > 0 ? 1 : 0;
+}
+
+static void random_routing(struct random *random, struct problem *p)
+{
+    p->routing = (struct routing){.n_tokens = p->shape.n_tokens, .n_slots = p->shape.n_slots, .experts = p->experts,
+                                  .weights = p->weights};
+    for (int token = 0; token < p->shape.n_tokens; token++) {
+        const int first = (int)cm_random_below(random, (uint64_t)p->shape.n_experts);
+        for (int slot = 0; slot < p->shape.n_slots; slot++) {
+            p->experts[token * p->shape.n_slots + slot] = (first + slot) % p->shape.n_experts;
+            p->weights[token * p->shape.n_slots + slot] = (float)cm_random_unit(random);
+        }
+        p->shared_weights[token] = (float)cm_random_unit(random);
+    }
+}
+
+static struct problem *problem_open(const struct shape *shape, uint64_t seed)
+{
+    struct random random = cm_random(seed);
+    struct problem *p = calloc(1, sizeof *p);
+    assert_non_null(p);
+    p->shape = *shape;
+    for (int bank = 0; bank < N_BANKS; bank++)
+        for (int i = 0; i < n_of_bank(p, bank); i++) {
+            const int width = bank == BANK_ROUTED ? shape->width : shape->shared_width;
+            p->sources[bank][i] = (struct expert_sources){random_source(&random, shape->gate, width, shape->dim),
+                                                          random_source(&random, shape->up, width, shape->dim),
+                                                          random_source(&random, shape->down, shape->dim, width)};
+        }
+    const size_t n = (size_t)shape->n_tokens * (size_t)shape->dim;
+    p->x = random_floats(&random, n, 1.0f);
+    p->residual = random_floats(&random, n, 1.0f);
+    random_routing(&random, p);
+    return p;
+}
+
+static void problem_close(struct problem *p)
+{
+    for (int bank = 0; bank < N_BANKS; bank++)
+        for (int i = 0; i < n_of_bank(p, bank); i++) {
+            free((void *)(uintptr_t)p->sources[bank][i].gate.rows);
+            free((void *)(uintptr_t)p->sources[bank][i].up.rows);
+            free((void *)(uintptr_t)p->sources[bank][i].down.rows);
+        }
+    free(p->x);
+    free(p->residual);
+    free(p);
+}
+
+/* ---- plain loops, F32 ---- */
+
+static float weight_at(const struct weight_source *source, int row, int column)
+{
+    float value;
+    memcpy(&value, source->rows + 4 * ((size_t)row * (size_t)source->n_columns + (size_t)column), sizeof value);
+    return value;
+}
+
+static float dot(const struct weight_source *source, int row, const float *x)
+{
+    float sum = 0.0f;
+    for (int k = 0; k < source->n_columns; k++) sum = fmaf(weight_at(source, row, k), x[k], sum);
+    return sum;
+}
+
+static void add_expert(const struct expert_sources *expert, const float *x, float weight, float *sum)
+{
+    float gate[600], up[600], hidden[600];
+    const int width = expert->gate.n_rows;
+    for (int j = 0; j < width; j++) {
+        gate[j] = dot(&expert->gate, j, x);
+        up[j] = dot(&expert->up, j, x);
+    }
+    cm_vector_ops(ISA_REF)->silu_multiply(gate, up, width, hidden);
+    for (int i = 0; i < expert->down.n_rows; i++) sum[i] = fmaf(weight, dot(&expert->down, i, hidden), sum[i]);
+}
+
+static void run_plainly(const struct problem *p, float *out)
+{
+    const int dim = p->shape.dim, n_slots = p->shape.n_slots;
+    for (int token = 0; token < p->shape.n_tokens; token++) {
+        const float *x = p->x + (size_t)token * (size_t)dim;
+        float *sum = calloc((size_t)dim, sizeof *sum);
+        assert_non_null(sum);
+        for (int slot = 0; slot < n_slots; slot++) {
+            const int at = token * n_slots + slot;
+            add_expert(&p->sources[BANK_ROUTED][p->experts[at]], x, p->weights[at], sum);
+        }
+        if (p->shape.shared_width > 0)
+            add_expert(&p->sources[BANK_SHARED][0], x, p->shape.has_shared_weights ? p->shared_weights[token] : 1.0f,
+                       sum);
+        for (int i = 0; i < dim; i++) {
+            const size_t at = (size_t)token * (size_t)dim + (size_t)i;
+            out[at] = fmaf(p->shape.scale, sum[i], p->residual[at]);
+        }
+        free(sum);
+    }
+}
+
+/* ---- by the team ---- */
+
+struct at_work {
+    const struct problem    *problem;
+    struct expert_layer      layer;
+    struct expert_run       *run;
+    struct activations       input;
+    const struct vector_ops *ops;
+    float                   *out;
+};
+
+struct where {
+    int n_nodes, seed;
+};
+
+static int node_of(const void *arg, int expert)
+{
+    const struct where *where = arg;
+    return where->seed == 0 ? 0 : (expert * 7 + where->seed) % where->n_nodes;
+}
+
+static void plan(void *arg)
+{
+    struct at_work *w = arg;
+    cm_expert_run_plan(w->run, &w->layer, &w->input, &w->problem->routing,
+                       w->problem->shape.has_shared_weights ? w->problem->shared_weights : NULL);
+}
+
+static void phase(void *arg, const struct worker *me)
+{
+    struct at_work *w = arg;
+    const int dim = w->problem->shape.dim;
+    cm_barrier_with(me, plan, w);
+    cm_expert_run_gate_up(w->run, me);
+    cm_barrier(me);
+    cm_expert_run_down(w->run, me);
+    cm_barrier(me);
+    for (int token = me->index; token < w->problem->shape.n_tokens; token += me->n_workers)
+        cm_expert_run_add(w->run, token, w->problem->shape.scale, w->out + (size_t)token * (size_t)dim);
+}
+
+static void pack(struct at_work *w, const struct machine *machine, const struct topology *topology,
+                 struct team *team, struct packed_weights *weights)
+{
+    struct calmoe_context ctx = {0};
+    const struct where where = {topology->n_nodes, machine->seed};
+    struct pack_list *list = NULL;
+    w->layer.dim = w->problem->shape.dim;
+    assert_int_equal(cm_pack_list_open(&ctx, machine->isa, &list), CALMOE_OK);
+    for (int bank = 0; bank < N_BANKS; bank++)
+        if (n_of_bank(w->problem, bank) > 0)
+            assert_int_equal(cm_expert_bank_open(&ctx, &w->layer, bank, w->problem->sources[bank],
+                                                 n_of_bank(w->problem, bank), node_of, &where, list),
+                             CALMOE_OK);
+    if (cm_pack_list_run(&ctx, list, topology, team, NULL, NULL, weights) != CALMOE_OK) fail_msg("%s", ctx.message);
+    cm_pack_list_close(&list);
+}
+
+/* out (n_tokens, dim): the residual with the layer added, computed twice by the same runner. */
+static void run_on(const struct problem *p, const struct machine *machine, float *out)
+{
+    const struct shape *shape = &p->shape;
+    struct topology topology;
+    struct team *team = NULL;
+    struct packed_weights weights;
+    struct at_work w = {.problem = p, .ops = cm_vector_ops(machine->isa), .out = out};
+    const long live = cm_live_blocks();
+    assert_int_equal(cm_topology_open(NULL, machine->topology, &topology), CALMOE_OK);
+    assert_int_equal(cm_team_open(NULL, &topology, machine->n_workers, false, &team), CALMOE_OK);
+    pack(&w, machine, &topology, team, &weights);
+    const struct expert_run_limits limits = {.max_tokens = shape->n_tokens, .dim = shape->dim,
+                                             .n_slots = shape->n_slots, .max_experts = shape->n_experts,
+                                             .max_width = {shape->width, shape->shared_width}};
+    assert_int_equal(cm_expert_run_open(NULL, &limits, w.ops, &topology, team, &w.run), CALMOE_OK);
+    void *memory = cm_alloc(NULL, cm_activations_bytes(shape->n_tokens, shape->dim), 1, "the test's input");
+    cm_activations_place(&w.input, shape->n_tokens, shape->dim, memory);
+    memcpy(w.input.values, p->x, (size_t)shape->n_tokens * (size_t)shape->dim * sizeof *p->x);
+    for (int token = 0; token < shape->n_tokens; token++)
+        w.ops->quantize(&w.input, token, 0, shape->dim, w.layer.input_kinds);
+    for (int time = 0; time < 2; time++) { /* nothing of the first run may show in the second */
+        memcpy(out, p->residual, (size_t)shape->n_tokens * (size_t)shape->dim * sizeof *out);
+        cm_team_run(team, phase, &w);
+    }
+    cm_free(memory);
+    cm_expert_run_close(&w.run);
+    cm_expert_layer_close(&w.layer);
+    cm_packed_weights_close(&weights);
+    cm_team_close(&team);
+    cm_topology_close(&topology);
+    assert_int_equal(cm_live_blocks(), live);
+}
+
+static const struct machine machines[] = {
+    {NULL, 1, 0, ISA_REF},
+    {NULL, 1, 0, ISA_AVX2},
+    {NULL, 2, 0, ISA_AVX512VNNI},
+    {NULL, 5, 0, ISA_AVX512VNNI},
+    {"numa:3 core:2 pu:1", 6, 1, ISA_AVX512VNNI},
+    {"numa:3 core:2 pu:1", 6, 2, ISA_AVX2},
+    {"numa:3 core:2 pu:1", 2, 5, ISA_AVX512VNNI}, /* a node without workers */
+    {"numa:3 core:2 pu:1", 1, 3, ISA_AVX512VNNI},
+    {"numa:5 core:1 pu:1", 3, 4, ISA_AVX512VNNI},
+    {"numa:2 core:3 pu:1", 4, 0, ISA_AVX512VNNI},
+};
+
+/* wanted NULL: what the first machine says. */
+static void check(const struct shape *shape, uint64_t seed, bool is_plain)
+{
+    struct problem *p = problem_open(shape, seed);
+    const size_t n = (size_t)shape->n_tokens * (size_t)shape->dim;
+    float *wanted = malloc(n * sizeof *wanted), *found = malloc(n * sizeof *found);
+    assert_true(wanted && found);
+    if (is_plain) run_plainly(p, wanted);
+    else run_on(p, &machines[0], wanted);
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        struct machine machine = machines[i];
+        if (!cm_isa_is_supported(machine.isa)) machine.isa = cm_isa_best();
+        run_on(p, &machine, found);
+        if (memcmp(found, wanted, n * sizeof *found) != 0)
+            fail_msg("machine %zu (%s, %d workers, %s) computes something else", i,
+                     machine.topology ? machine.topology : "this one", machine.n_workers, cm_isa_name(machine.isa));
+    }
+    for (size_t i = 0; i < n; i++) assert_true(isfinite(found[i]));
+    assert_memory_not_equal(found, p->residual, n * sizeof *found);
+    free(wanted);
+    free(found);
+    problem_close(p);
+}
+
+#define F32_SHAPE .gate = WEIGHT_F32, .up = WEIGHT_F32, .down = WEIGHT_F32, .scale = 1.0f
+
+static void plain_loops(void **state)
+{
+    (void)state;
+    static const struct shape shapes[] = {
+        {.dim = 5, .width = 3, .n_experts = 1, .n_slots = 1, .n_tokens = 1, F32_SHAPE},
+        {.dim = 37, .width = 19, .n_experts = 7, .n_slots = 3, .n_tokens = 13, F32_SHAPE},
+        {.dim = 40, .width = 9, .shared_width = 21, .n_experts = 6, .n_slots = 4, .n_tokens = 9, F32_SHAPE},
+        {.dim = 16, .width = 300, .shared_width = 530, .n_experts = 3, .n_slots = 2, .n_tokens = 5,
+         .has_shared_weights = true, F32_SHAPE},
+        {.dim = 300, .width = 16, .n_experts = 9, .n_slots = 4, .n_tokens = 70, .gate = WEIGHT_F32,
+         .up = WEIGHT_F32, .down = WEIGHT_F32, .scale = 0.22f},
+        /* more tokens for one expert than are worked on at a time */
+        {.dim = 12, .width = 20, .shared_width = 8, .n_experts = 2, .n_slots = 2, .n_tokens = 70, F32_SHAPE},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], i + 1, true);
+}
+
+static void quantized_weights(void **state)
+{
+    (void)state;
+    static const struct shape shapes[] = {
+        {.dim = 64, .width = 96, .n_experts = 5, .n_slots = 2, .n_tokens = 11, .gate = WEIGHT_Q8_0,
+         .up = WEIGHT_Q4_0, .down = WEIGHT_Q8_0, .scale = 1.0f},
+        {.dim = 256, .width = 512, .shared_width = 256, .n_experts = 4, .n_slots = 3, .n_tokens = 7,
+         .gate = WEIGHT_Q4_K, .up = WEIGHT_Q6_K, .down = WEIGHT_Q4_K, .scale = 1.0f, .has_shared_weights = true},
+        {.dim = 256, .width = 96, .shared_width = 32, .n_experts = 4, .n_slots = 1, .n_tokens = 40,
+         .gate = WEIGHT_Q6_K, .up = WEIGHT_F16, .down = WEIGHT_Q8_0, .scale = 0.5f},
+        {.dim = 32, .width = 256, .n_experts = 3, .n_slots = 3, .n_tokens = 3, .gate = WEIGHT_BF16,
+         .up = WEIGHT_Q8_0, .down = WEIGHT_Q6_K, .scale = 1.0f},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], 100 + i, false);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_loops),
+        cmocka_unit_test(quantized_weights),
+    };
+    return cmocka_run_group_tests_name("expert run", tests, NULL, NULL);
+}
