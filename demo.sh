@@ -49,8 +49,8 @@ That was calmoe-nano, a small model whose training took hours, not months: it kn
 documentation and code, not facts. In all: $SECONDS s. What to try next:
 
     $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '     another text for each seed
-    $calmoe run --show-exits -n 40 -p 'The file'          which layers its tokens needed
-    $calmoe run -m MODEL.gguf --chat                     talk to a model that was taught to
+    $calmoe run --chat                                    converse: ask it "What does ls do?"
+    $calmoe run -m MODEL.gguf -p 'Hello'                  another model, as a GGUF file
     build/release/bin/calmoe-bench                             how fast this machine is
     $calmoe --help
     ./test.sh                                                  the test suite

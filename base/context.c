@@ -12,7 +12,7 @@ const char *calmoe_version(void)
 
 void calmoe_context_options_init(calmoe_context_options *options)
 {
-    *options = (calmoe_context_options){.size = sizeof *options};
+    if (options) *options = (calmoe_context_options){.size = sizeof *options};
 }
 
 calmoe_status calmoe_context_open(const calmoe_context_options *options, calmoe_context **out)

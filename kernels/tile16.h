@@ -6,11 +6,16 @@
 #ifndef KERNELS_TILE16_H
 #define KERNELS_TILE16_H
 
+#include <assert.h>
 #include <stdalign.h>
 #include <string.h>
 
 #include "kernels/linear.h"
 #include "kernels/pack16.h"
+
+#if CM_TOKENS != 4 && CM_TOKENS != 8
+#error "define CM_TOKENS as 4 or 8 first"
+#endif
 
 #define CM_INLINE static inline __attribute__((always_inline))
 
@@ -27,15 +32,6 @@ struct token_group { /* the input rows of some tokens, in the form that the weig
     const float   *scales[CM_TOKENS]; /* (n_blocks)       */
     const int16_t *sums[CM_TOKENS];   /* (n_columns / 16) */
 };
-
-/* Asks for bytes that a kernel will come to in a while. Superblocks are not read strictly from front to
- * back, which confuses the hardware's own guesses. A hint: nothing is read, so past the end is no harm. */
-CM_INLINE void cm_prefetch(const uint8_t *at, size_t offset, size_t n_bytes)
-{
-    enum { AHEAD = 8192 };
-    const uintptr_t begin = (uintptr_t)at + offset + AHEAD;
-    for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const void *)(begin + i));
-}
 
 /* out[token][row of the tile] for n_tokens tokens, 1 … CM_TOKENS. */
 typedef void cm_tile_fn(const uint8_t *tile, const struct token_group *x, size_t n_columns,
@@ -68,6 +64,7 @@ CM_INLINE void cm_walk_tiles(enum weight_type type, cm_tile_fn *tile_fn, const s
     const size_t               row_bytes = cm_row_bytes(type, n_columns);
     struct token_group         group;
     alignas(64) float          out[CM_TOKENS][CM_TILE];
+    assert(row_begin % CM_TILE == 0 && row_end <= matrix->n_rows && matrix->n_columns == x->n_columns);
     for (int row = row_begin; row < row_end; row += CM_TILE) {
         const uint8_t *tile = matrix->packed + (size_t)row * row_bytes;
         const size_t   n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);

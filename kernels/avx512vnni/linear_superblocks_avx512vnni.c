@@ -254,7 +254,6 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
         for (int t = 0; t < n_tokens; t++) isum[t] = _mm512_setzero_si512();
         for (int step = 0; step < 4; step++) {
             const size_t j = first_of(step, form.apart), other = j + (size_t)form.apart;
-            cm_prefetch(block, (size_t)step * form.n_bytes / 4, form.n_bytes / 4);
             form.codes(block, step, u);
             CM_UNROLL
             for (int t = 0; t < n_tokens; t++) {

@@ -59,7 +59,7 @@ static float fit_codes(const float *x, const float *importance, float lowest, fl
 
 static struct fit best_fit(const float *x)
 {
-    enum { TRIALS = 10 };
+    enum { TRIALS = 10, REFINEMENTS = 4 };
     float importance[32], lowest = 0, highest = 0, best_error = INFINITY;
     struct fit best = { 0, 0 };
     cm_importance(x, 32, importance);
@@ -76,6 +76,13 @@ static struct fit best_fit(const float *x)
             best = fit;
         }
     }
+    for (int round = 0; round < REFINEMENTS; round++) { /* codes for the fit, a fit for the codes */
+        struct fit  fit;
+        const float error = fit_codes(x, importance, -best.minimum, best.scale, &fit);
+        if (!(error < best_error) || !(fit.scale >= 0)) break;
+        best_error = error;
+        best = fit;
+    }
     return best;
 }
 
@@ -88,25 +95,55 @@ static void store_k_scales(const int *scales, const int *minimums, uint8_t packe
     }
 }
 
+static int code_of(float x, float step, float low)
+{
+    return cm_nearest(step != 0.0f ? (x + low) / step : 0.0f, 0, 15);
+}
+
+/* The six-bit scale and minimum of 32 weights: those nearest to the fit, or their neighbours where these
+ * leave less error. */
+static void choose_pair(const float *x, struct fit fit, float d, float dmin, int *scale, int *minimum)
+{
+    const int near_scale = cm_nearest(d != 0.0f ? fit.scale / d : 0.0f, 0, 63);
+    const int near_minimum = cm_nearest(dmin != 0.0f ? fit.minimum / dmin : 0.0f, 0, 63);
+    float     importance[32], best_error = INFINITY;
+    cm_importance(x, 32, importance);
+    *scale = near_scale;
+    *minimum = near_minimum;
+    for (int trial = 0; trial < 9; trial++) {
+        const int   sc = near_scale + trial / 3 - 1, m = near_minimum + trial % 3 - 1;
+        const float step = d * (float)sc, low = dmin * (float)m;
+        float       error = 0;
+        if (sc < 0 || sc > 63 || m < 0 || m > 63) continue;
+        for (int k = 0; k < 32; k++) {
+            const float miss = step * (float)code_of(x[k], step, low) - low - x[k];
+            error += importance[k] * miss * miss;
+        }
+        if (!(error < best_error)) continue;
+        best_error = error;
+        *scale = sc;
+        *minimum = m;
+    }
+}
+
 static void quantize_superblock(const float *in, uint8_t *block)
 {
-    float steps[8], lows[8], d, dmin;
-    int   scales[8], minimums[8];
+    struct fit fits[8];
+    float      steepest = 0, deepest = 0, d, dmin;
+    int        scales[8], minimums[8];
     for (int j = 0; j < 8; j++) {
-        const struct fit fit = best_fit(in + 32 * j);
-        steps[j] = fit.scale;
-        lows[j] = fit.minimum;
+        fits[j] = best_fit(in + 32 * j);
+        if (fits[j].scale > steepest) steepest = fits[j].scale;
+        if (fits[j].minimum > deepest) deepest = fits[j].minimum;
     }
-    cm_store_u16(block, cm_store_scale(cm_extreme(steps, 8) / 63.0f, &d));
-    cm_store_u16(block + 2, cm_store_scale(cm_extreme(lows, 8) / 63.0f, &dmin));
+    cm_store_u16(block, cm_store_scale(steepest / 63.0f, &d));
+    cm_store_u16(block + 2, cm_store_scale(deepest / 63.0f, &dmin));
     memset(block + 16, 0, 128);
     for (int j = 0; j < 8; j++) {
-        scales[j] = cm_nearest(d != 0.0f ? steps[j] / d : 0.0f, 0, 63);
-        minimums[j] = cm_nearest(dmin != 0.0f ? lows[j] / dmin : 0.0f, 0, 63);
+        choose_pair(in + 32 * j, fits[j], d, dmin, &scales[j], &minimums[j]);
         const float step = d * (float)scales[j], low = dmin * (float)minimums[j];
         for (int l = 0; l < 32; l++) {
-            const float value = in[32 * j + l] + low;
-            const int   code = cm_nearest(step != 0.0f ? value / step : 0.0f, 0, 15);
+            const int code = code_of(in[32 * j + l], step, low);
             block[16 + 32 * (j / 2) + l] |= (uint8_t)(code << 4 * (j % 2));
         }
     }

@@ -2,6 +2,7 @@
  * specification: every other kernel gives the same bits. The formulas are those of linear.h.
  *
  * A block is unpacked once (quant/block.h) and used for up to 8 tokens. */
+#include <assert.h>
 #include <math.h>
 
 #include "kernels/linear.h"
@@ -91,6 +92,7 @@ void cm_linear_ref(const struct matrix *matrix, int row_begin, int row_end,
 {
     const enum weight_type type = matrix->kernel->type;
     const size_t           row_bytes = cm_row_bytes(type, (size_t)matrix->n_columns);
+    assert(row_begin >= 0 && row_end <= matrix->n_rows && matrix->n_columns == x->n_columns);
     for (int row = row_begin; row < row_end; row++) {
         const uint8_t *weights = matrix->packed + (size_t)row * row_bytes;
         for (int first = 0; first < n_tokens; first += TOKENS) {

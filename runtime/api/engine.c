@@ -269,11 +269,12 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
     *n_events = 0;
-    for (int i = 0; i < engine->n_sessions; i++) { /* those whose last token found no room hear it once */
+    for (int i = 0; i < engine->n_sessions; i++) { /* those that end without another step hear it once */
         calmoe_session *session = engine->sessions[i];
-        if (!session->is_full || session->has_ended) continue;
+        const bool is_at_limit = session->max_new > 0 && session->n_new >= session->max_new;
+        if (session->has_ended || (!is_at_limit && !session->is_full)) continue;
         session->has_ended = true;
-        events[(*n_events)++] = (calmoe_event){.session = session, .status = CALMOE_FULL, .token = -1};
+        events[(*n_events)++] = (calmoe_event){session, is_at_limit ? CALMOE_END : CALMOE_FULL, -1};
     }
     const int n_chunks = make_chunks(engine);
     if (n_chunks == 0) return *n_events > 0 ? CALMOE_OK : CALMOE_END;

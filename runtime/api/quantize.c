@@ -124,14 +124,13 @@ static calmoe_status convert(struct quantizer *q, const char *in, const char *ou
     CM_TRY(plan_tensors(q));
     CM_TRY(cm_gguf_writer_open(q->ctx, out, q->gguf, dropped, 3, added, 2, q->tensors, q->gguf->n_tensors,
                                &q->writer));
-    for (uint64_t i = 0; i < q->gguf->n_tensors; i++) {
-        if (q->progress && q->progress(q->user, (double)i / (double)q->gguf->n_tensors))
+    const uint64_t n = q->gguf->n_tensors;
+    for (uint64_t i = 0; i <= n; i++) { /* the last time only asks whether to finish */
+        if (q->progress && q->progress(q->user, i < n ? (double)i / (double)n : 1.0))
             return cm_fail(q->ctx, CALMOE_CANCELLED, "writing '%s' was cancelled", out);
-        CM_TRY(write_tensor(q, &q->tensors[i]));
+        if (i < n) CM_TRY(write_tensor(q, &q->tensors[i]));
     }
-    CM_TRY(cm_gguf_writer_finish(q->writer));
-    if (q->progress) q->progress(q->user, 1.0);
-    return CALMOE_OK;
+    return cm_gguf_writer_finish(q->writer);
 }
 
 calmoe_status calmoe_quantize(calmoe_context *ctx, const char *in, const char *out, const char *type,

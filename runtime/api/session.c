@@ -180,10 +180,6 @@ int cm_session_wants_logits(const calmoe_session *session, bool is_last)
 calmoe_event cm_session_advance(calmoe_session *session)
 {
     calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
-    if (session->max_new > 0 && session->n_new >= session->max_new) {
-        session->has_ended = true;
-        return event;
-    }
     int32_t token;
     if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
     session->n_new++;

@@ -72,6 +72,7 @@ static void pad(struct gguf_writer *writer, uint64_t position)
 
 static bool is_dropped(const char *key, const char *const *dropped, int n_dropped)
 {
+    if (strcmp(key, "general.alignment") == 0) return true; /* the source's; here it is the default */
     for (int i = 0; i < n_dropped; i++)
         if (strncmp(key, dropped[i], strlen(dropped[i])) == 0) return true;
     return false;

@@ -13,8 +13,8 @@ struct gguf_new_tensor {
     uint64_t                  n_bytes;
 };
 
-/* Writes to a temporary file beside path. Metadata: all entries of source but those whose key begins with
- * one of the n_dropped prefixes, then the n_added pairs (u32). tensors: (n_tensors), in the order of
+/* Writes to a temporary file beside path. Metadata: all entries of source but general.alignment and those whose key
+ * begins with one of the n_dropped prefixes, then the n_added pairs (u32). tensors: (n_tensors), in the order of
  * their data. */
 struct gguf_new_u32 {
     const char *key;

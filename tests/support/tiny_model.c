@@ -208,6 +208,7 @@ static void write_layer(struct writer *w)
 static void add_key(struct gguf_builder *builder, const struct tiny_model *tiny, const char *name, int value)
 {
     char key[128];
+    if (tiny->without && strcmp(tiny->without, name) == 0) return;
     snprintf(key, sizeof key, "%s.%s", tiny->architecture, name);
     builder_add_u32(builder, key, (uint32_t)value);
 }
@@ -215,7 +216,8 @@ static void add_key(struct gguf_builder *builder, const struct tiny_model *tiny,
 static void write_metadata(struct gguf_builder *builder, const struct tiny_model *tiny)
 {
     char key[128];
-    builder_add_string(builder, "general.architecture", tiny->architecture);
+    if (!tiny->without || strcmp(tiny->without, "general.architecture") != 0)
+        builder_add_string(builder, "general.architecture", tiny->architecture);
     builder_add_string(builder, "general.name", "tiny");
     add_key(builder, tiny, "block_count", tiny->n_layers);
     add_key(builder, tiny, "context_length", tiny->context);
@@ -236,6 +238,7 @@ static void make_toy(const struct tiny_model *tiny, struct toy_tokenizer *toy)
 {
     toy_bpe(toy, "qwen2");
     toy->chat_template = tiny->chat_template;
+    if (tiny->eos > 0) toy->eos = tiny->eos;
 }
 
 int tiny_model_n_vocab(const struct tiny_model *tiny)
@@ -275,14 +278,27 @@ void tiny_model_write(const struct tiny_model *tiny, const char *path)
 struct builder_tensor *tiny_tensor(struct gguf_builder *builder, const char *name)
 {
     for (size_t i = 0; i < builder->n_tensors; i++)
-        if (strcmp(builder->tensors[i].name, name) == 0) return &builder->tensors[i];
+        if (builder->tensors[i].n_name_bytes == strlen(name) &&
+            memcmp(builder->tensors[i].name, name, strlen(name)) == 0)
+            return &builder->tensors[i];
     fprintf(stderr, "tiny_model: no tensor '%s'\n", name);
     abort();
 }
 
-/* The others stay where they are told to be, so the data keeps its place: only the description goes. */
+/* It becomes a tensor of a block that is not run, so that the others' data keeps its place. */
 void tiny_drop_tensor(struct gguf_builder *builder, const char *name)
 {
-    struct builder_tensor *tensor = tiny_tensor(builder, name);
-    builder_rename_tensor(builder, (int)(tensor - builder->tensors), "blk.999.dropped", 15);
+    const int i = (int)(tiny_tensor(builder, name) - builder->tensors);
+    char dropped[32];
+    const int n = snprintf(dropped, sizeof dropped, "blk.999.%d", i);
+    builder_rename_tensor(builder, i, dropped, (size_t)n);
+}
+
+void tiny_replace_tensor(struct gguf_builder *builder, const char *name, enum weight_type type, uint32_t n_dims,
+                         const uint64_t *shape)
+{
+    const struct weight_type_row *row = &cm_weight_types[type];
+    const size_t n_blocks = (size_t)product(n_dims, shape) / (size_t)row->n_elements;
+    tiny_drop_tensor(builder, name);
+    builder_add_tensor(builder, name, row->file_id, n_dims, shape, NULL, n_blocks * (size_t)row->n_bytes);
 }

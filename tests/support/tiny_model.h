@@ -30,6 +30,8 @@ struct tiny_model {
     bool             has_head_norms;    /* of q and k, one head long                              */
     bool             has_biases;        /* of q, k and v                                          */
     const char      *chat_template;     /* NULL: none                                             */
+    int              eos;               /* 0 = the toy's own                                      */
+    const char      *without;           /* a key to leave out ("block_count"), to be added anew   */
     enum weight_type types[TINY_PART_COUNT];
     uint64_t         seed;
 };
@@ -47,7 +49,10 @@ int                  tiny_model_n_vocab(const struct tiny_model *tiny);
 
 /* The tensor of that name, to be bent; aborts where there is none. */
 struct builder_tensor *tiny_tensor(struct gguf_builder *builder, const char *name);
-/* Takes an entry or a tensor out of the file; aborts where there is none. */
+/* Takes a tensor out of the model; aborts where there is none. */
 void tiny_drop_tensor(struct gguf_builder *builder, const char *name);
+/* Another of that name in its place, all zeros. */
+void tiny_replace_tensor(struct gguf_builder *builder, const char *name, enum weight_type type, uint32_t n_dims,
+                         const uint64_t *shape);
 
 #endif

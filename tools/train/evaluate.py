@@ -80,7 +80,7 @@ def main():
             bits += F.cross_entropy(last, target, reduction="sum").item() / math.log(2)
             scored += len(target)
             for i, (e, _) in enumerate(routing): counts[i] += e[k].reshape(-1).bincount(minlength=E)
-            if bi % a.exits_every == 0 and len(group) > 1:
+            if bi % a.exits_every == 0:
                 best = last.argmax(-1); measured += len(best)
                 for i in range(L):
                     lg = M.exit_norm(cfg, w, states[i][k]) @ emb.T
@@ -128,7 +128,7 @@ def main():
     print("### Samples\n")
     out = {}
     for d, p in PROMPTS.items():
-        g, s = generate(cfg, w, tok, p, 60, 0), generate(cfg, w, tok, p, 60, 0.7)
+        g, s = generate(cfg, w, tok, p, 48, 0), generate(cfg, w, tok, p, 48, 0.7)
         out[d] = {"prompt": p, "greedy": g, "t0.7": s}
         print(f"**{d}**, prompt `{json.dumps(p, ensure_ascii=False)[1:-1]}`\n\n```\n[greedy] {g}\n[temperature 0.7] {s}\n```\n")
     if a.json:

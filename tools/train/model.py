@@ -142,14 +142,15 @@ def act_back(h, wt, d):
 class Experts(torch.autograd.Function):
     """Tokens grouped by expert once, one product per expert; gradients written out, so nothing is concatenated.
 
-    Every group is padded to a multiple of 64 rows (of weight zero), because the matrix library compiles a kernel for each new shape."""
+    In large batches every group is padded to a multiple of 64 rows (of weight zero): the matrix library compiles a kernel for each new shape."""
     @staticmethod
     def forward(ctx, x, ids, wt, w13, w2):
         n, k = ids.shape
         flat = ids.reshape(-1)
         order = flat.argsort(stable=True)
         count = flat.bincount(minlength=w13.shape[0])
-        padded = (count + 63) // 64 * 64
+        pad = 64 if n * k > 4096 else 1
+        padded = (count + pad - 1) // pad * pad
         ends = padded.cumsum(0)
         place = torch.arange(n * k) + (ends - padded - count.cumsum(0) + count)[flat[order]]     # of each routed token
         token = torch.zeros(int(ends[-1]), dtype=torch.long); token[place] = order // k

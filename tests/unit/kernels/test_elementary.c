@@ -97,7 +97,8 @@ static void sine_and_cosine(void **state)
     struct random random = cm_random(3);
     for (int i = 0; i < 200000; i++) check_sine_cosine(20.0 * cm_random_unit(&random) - 10.0);
     for (int i = 0; i < 200000; i++) check_sine_cosine(0x1p20 * (2.0 * cm_random_unit(&random) - 1.0));
-    for (int i = 0; i < 100000; i++) check_sine_cosine(ldexp(1.0 + cm_random_unit(&random), -(int)cm_random_below(&random, 60)));
+    for (int i = 0; i < 100000; i++)
+        check_sine_cosine(ldexp(1.0 + cm_random_unit(&random), -(int)cm_random_below(&random, 60)));
     for (int position = 0; position < 1 << 20; position += 7) check_sine_cosine(position);
     for (int n = -1000; n <= 1000; n++) {
         const double at = n * 0.78539816339744831;

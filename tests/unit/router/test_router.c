@@ -101,7 +101,8 @@ static void route(const struct router_spec *spec, const float *logits, const flo
 
 static void near(float found, double wanted)
 {
-    if (!(fabs((double)found - wanted) <= 2e-6 * fmax(1.0, fabs(wanted)))) fail_msg("%.9g, not %.9g", (double)found, wanted);
+    const double error = fabs((double)found - wanted) / fmax(1.0, fabs(wanted));
+    if (!(error <= 2e-6)) fail_msg("%.9g, not %.9g", (double)found, wanted);
 }
 
 static void by_hand(void **state)

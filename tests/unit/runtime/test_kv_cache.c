@@ -1,0 +1,119 @@
+/* test_kv_cache.c - where keys and values of a sequence lie: regions for each layer and head, apart from each other, as
+ * large as what the kernels write there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "runtime/forward/kv_cache.h"
+
+static struct topology topology;
+
+static struct model_spec spec_of(int n_layers, int n_kv_heads, int head_size, int value_size)
+{
+    return (struct model_spec){.n_layers = n_layers, .n_kv_heads = n_kv_heads, .head_size = head_size,
+                               .value_size = value_size};
+}
+
+/* Writes every position of every region, each with a value of its own, then looks whether all are still there. */
+static void check_apart(const struct model_spec *spec, enum kv_type type, int n_positions)
+{
+    struct kv_cache cache;
+    float k[64], v[64], out[64];
+    const float zeros[64] = {0};
+    const struct vector_ops *ops = cm_vector_ops(ISA_REF);
+    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, &topology, 0, &cache), CALMOE_OK);
+    assert_true(cache.capacity >= n_positions && cache.capacity % CM_KV_BLOCK == 0);
+    for (int layer = 0; layer < spec->n_layers; layer++)
+        for (int head = 0; head < spec->n_kv_heads; head++)
+            for (int p = 0; p < cache.capacity; p++) {
+                for (int d = 0; d < 64; d++) k[d] = 0.0f, v[d] = (float)(layer * 100 + head * 10 + 1);
+                ops->store_kv(k, v, cm_kv_keys(&cache, layer, head), cm_kv_values(&cache, layer, head), type,
+                              spec->head_size, spec->value_size, p);
+            }
+    for (int layer = 0; layer < spec->n_layers; layer++)
+        for (int head = 0; head < spec->n_kv_heads; head++) {
+            const struct attention_input in = {.query = zeros, .keys = cm_kv_keys(&cache, layer, head),
+                                               .values = cm_kv_values(&cache, layer, head), .type = type,
+                                               .head_size = spec->head_size, .value_size = spec->value_size,
+                                               .n_positions = n_positions, .scale = 1.0f};
+            assert_int_equal((uintptr_t)in.keys % CM_ALIGNMENT, 0);
+            assert_int_equal((uintptr_t)in.values % CM_ALIGNMENT, 0);
+            ops->attend(&in, out); /* equal keys: the mean of the values */
+            for (int d = 0; d < spec->value_size; d++) {
+                const float wanted = (float)(layer * 100 + head * 10 + 1);
+                assert_true(out[d] > wanted - 1e-3f && out[d] < wanted + 1e-3f);
+            }
+        }
+    /* the last byte of the last region is inside */
+    const uint8_t *last = cm_kv_keys(&cache, spec->n_layers - 1, spec->n_kv_heads - 1);
+    assert_true(last + cache.region_bytes <= (const uint8_t *)cache.memory.bytes + cache.memory.n_bytes);
+    cm_kv_cache_close(&cache);
+    assert_null(cache.memory.bytes);
+    cm_kv_cache_close(&cache);
+}
+
+static void regions_are_apart(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{64, 64}, {1, 1}, {7, 5}, {3, 60}, {33, 2}};
+    static const int positions[] = {1, 63, 64, 65, 130};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (size_t p = 0; p < sizeof positions / sizeof *positions; p++) {
+            const struct model_spec spec = spec_of(3, 2, sizes[s][0], sizes[s][1]);
+            check_apart(&spec, KV_F32, positions[p]);
+            check_apart(&spec, KV_F16, positions[p]);
+        }
+}
+
+/* Address space for a long context costs nothing before it is used. */
+static void a_long_context_is_reserved_only(void **state)
+{
+    (void)state;
+    const struct model_spec spec = spec_of(48, 4, 128, 128);
+    struct kv_cache cache;
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, &topology, 0, &cache), CALMOE_OK);
+    assert_int_equal(cache.memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
+    ((uint8_t *)cache.memory.bytes)[cache.memory.n_bytes - 1] = 1;
+    cm_kv_cache_close(&cache);
+}
+
+static void what_no_machine_has(void **state)
+{
+    (void)state;
+    struct calmoe_context ctx = {0};
+    struct kv_cache cache;
+    const struct model_spec spec = spec_of(1 << 20, 1 << 20, 1024, 1024);
+    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, &topology, 0, &cache), CALMOE_NO_MEMORY);
+    assert_string_equal(ctx.message, "a context of 16777216 tokens is larger than any memory");
+    cm_kv_cache_close(&cache);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return cm_topology_open(NULL, NULL, &topology) == CALMOE_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    cm_topology_close(&topology);
+    return cm_live_blocks() == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(regions_are_apart),
+        cmocka_unit_test(a_long_context_is_reserved_only),
+        cmocka_unit_test(what_no_machine_has),
+    };
+    return cmocka_run_group_tests_name("kv cache", tests, set_up, tear_down);
+}
