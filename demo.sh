@@ -30,17 +30,16 @@ calmoe=build/release/bin/calmoe
 write() # TITLE PROMPT: lets the model go on from a prompt
 {
     echo
-    echo "== $1:  calmoe run -n 60 -p '$2'"
-    "$calmoe" run -n 60 -p "$2" || exit 1
-    echo
+    echo "== $1:  calmoe run -n 60 --temp 0.6 --seed 3 -p '$2'"
+    "$calmoe" run -n 60 --temp 0.6 --seed 3 --repeat-penalty 1.1 -p "$2" || exit 1
 }
 
 echo
 echo "== what is in the model:  calmoe inspect models/calmoe-nano.gguf"
 "$calmoe" inspect models/calmoe-nano.gguf | head -24
 write 'documentation' 'The function returns the number of'
-write 'C' 'int main(int argc, char **argv)
-{'
+write 'Python' 'class Reader:
+    def __init__(self'
 write 'German' 'Das Programm wird mit'
 
 cat << END

@@ -26,7 +26,7 @@ static calmoe_status print_answer(const calmoe_model *model, calmoe_session *ses
 int main(int argc, char **argv)
 {
     const char    *path = argc > 1 ? argv[1] : NULL;
-    const char    *prompt = "The computer reads the file";
+    const char    *prompt = "This function returns";
     calmoe_context *context = NULL;
     calmoe_model   *model = NULL;
     calmoe_engine  *engine = NULL;

@@ -19,8 +19,17 @@
 
 #define CM_INLINE static inline __attribute__((always_inline))
 
-/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. */
-#if defined(__clang__)
+/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. Not under
+ * a sanitizer, whose checks of each access would then take minutes to compile. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define CM_UNROLL
+#endif
+#endif
+#if defined(CM_UNROLL) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#undef CM_UNROLL
+#define CM_UNROLL
+#elif defined(__clang__)
 #define CM_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define CM_UNROLL _Pragma("GCC unroll 8")

@@ -6,7 +6,7 @@
 
 struct routing {
     int      n_tokens;
-    int      n_slots; /* experts of a token; slot 0 has the highest weight */
+    int      n_slots; /* experts of a token; slot 0 has the best selection score */
     int32_t *experts; /* (n_tokens, n_slots)                               */
     float   *weights; /* (n_tokens, n_slots) on the experts' outputs       */
 };

@@ -14,7 +14,8 @@ extern "C" {
 typedef struct calmoe_engine calmoe_engine;
 typedef struct calmoe_session calmoe_session;
 
-/* One token's routing in one layer: n experts in slot order (slot 0 has the highest weight). The arrays
+/* One token's routing in one layer: n experts in slot order (best selection score first, which without a
+ * selection bias is the highest weight). The arrays
  * are borrowed for the call. Called between two phases of a step, on the thread that steps; it must
  * not call into the engine. */
 typedef struct calmoe_routing_event {

@@ -73,7 +73,7 @@ typedef struct calmoe_tensor_info {
 CALMOE_API calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i,
                                                  calmoe_tensor_info *info);
 /* Metadata i in file order as text, at most n_text bytes with the NUL (long values and arrays are
- * shortened by "…"); *key is borrowed until the model is closed. CALMOE_END past the last. */
+ * shortened by "..."); *key is borrowed until the model is closed. CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_model_get_metadata(const calmoe_model *model, uint64_t i,
                                                    const char **key, char *text, size_t n_text);
 

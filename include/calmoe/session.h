@@ -50,7 +50,8 @@ CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tok
 CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 
-/* Forgets all but the first n positions, and all that was fed but not read. INVALID_ARGUMENT when n is
+/* Forgets all but the first n positions, and all that was fed but not read (the repetition penalty and the
+ * sampler's random numbers go on as they are). INVALID_ARGUMENT when n is
  * negative or more than calmoe_session_n_positions(). */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 

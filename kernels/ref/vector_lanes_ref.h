@@ -37,7 +37,10 @@ static inline lanes lanes_max(lanes a, lanes b) { LANES_EACH(a.v[i] > b.v[i] ? a
 static inline lanes lanes_min(lanes a, lanes b) { LANES_EACH(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 static inline lanes lanes_abs(lanes a) { LANES_EACH(fabsf(a.v[i])); }
 /* value where a > limit, else +0 (also for NaN) */
-static inline lanes lanes_keep_above(lanes a, float limit, lanes value) { LANES_EACH(a.v[i] > limit ? value.v[i] : 0.0f); }
+static inline lanes lanes_keep_above(lanes a, float limit, lanes value)
+{
+    LANES_EACH(a.v[i] > limit ? value.v[i] : 0.0f);
+}
 /* Round to nearest, ties to even; |a| < 2^22. */
 static inline lanes lanes_round(lanes a) { LANES_EACH((a.v[i] + 12582912.0f) - 12582912.0f); }
 /* a * 2^n for lanes n that hold whole numbers in [-126, 127] */

@@ -159,7 +159,8 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
         if (chunks[j].session == session)
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
     if (!chunk->tokens || chunk->n_tokens < 1)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i, chunk->n_tokens);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i,
+                       chunk->n_tokens);
     if (chunk->logits < CALMOE_LOGITS_NONE || chunk->logits > CALMOE_LOGITS_ALL)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d wants logits %d; 0 to 2 is wanted", i, chunk->logits);
     for (int j = 0; j < chunk->n_tokens; j++)
@@ -237,7 +238,8 @@ calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chun
     for (int i = 0; i < n_chunks; i++)
         if (chunks[i].session && chunks[i].session->n_known > chunks[i].session->n_positions)
             return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                           "chunk %d: its session was fed %d tokens that are not read yet; calmoe_session_next() reads them",
+                           "chunk %d: its session was fed %d tokens that are not read yet; "
+                           "calmoe_session_next() reads them",
                            i, chunks[i].session->n_known - chunks[i].session->n_positions);
     return cm_engine_run(engine, chunks, n_chunks);
 }

@@ -85,7 +85,8 @@ static calmoe_status read_weights(calmoe_model *model)
     CM_TRY(cm_model_tensors_open(model->ctx, model->gguf, &model->spec, &model->tensors));
     model->has_weights = true;
     if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
-        return cm_fail(model->ctx, CALMOE_BAD_FILE, "the vocabulary has %d tokens but tensor 'token_embd.weight' only %d rows",
+        return cm_fail(model->ctx, CALMOE_BAD_FILE,
+                       "the vocabulary has %d tokens but tensor 'token_embd.weight' only %d rows",
                        (int)cm_tokenizer_n_tokens(model->tokenizer), model->spec.n_vocab);
     return CALMOE_OK;
 }

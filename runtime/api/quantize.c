@@ -141,7 +141,8 @@ calmoe_status calmoe_quantize(calmoe_context *ctx, const char *in, const char *o
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_quantize: context, in, out and type are needed");
     const bool is_known = cm_weight_type_of_name(type, &q.type);
     if (!is_known || q.type == WEIGHT_F32 || !cm_weight_types[q.type].quantize)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "type is '%s'; q8_0, q4_0, q4_k, q6_k, f16 or bf16 is wanted", type);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "type is '%s'; q8_0, q4_0, q4_k, q6_k, f16 or bf16 is wanted",
+                       type);
     const calmoe_status status = convert(&q, in, out);
     cm_gguf_writer_close(&q.writer);
     cm_free(q.tensors);

@@ -50,7 +50,8 @@ calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int l
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_engine_get_expert_counts: engine and counts are needed");
     const struct counters *counters = &engine->decoder->counters;
     if (layer < 0 || layer >= counters->n_layers || n < counters->n_experts)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "layer %d and room for %d counts; the model has %d layers of %d experts",
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "layer %d and room for %d counts; the model has %d layers of %d experts",
                        layer, n, counters->n_layers, counters->n_experts);
     const uint64_t *of_layer = counters->expert_tokens + (size_t)layer * (size_t)counters->n_experts;
     memcpy(counts, of_layer, (size_t)counters->n_experts * sizeof *counts);

@@ -18,6 +18,8 @@ void cm_lm_head(struct decoder *d, const struct worker *me)
     cm_linear_shared(&d->weights->output, &d->normed, d->n_logits, NULL, d->logits, me);
     if (d->spec->logit_divisor == 1.0f) return;
     cm_share(n_vocab, 16, me->index, me->n_workers, &begin, &end);
-    for (int row = 0; row < d->n_logits; row++)
-        for (int i = begin; i < end; i++) d->logits[(size_t)row * (size_t)n_vocab + (size_t)i] /= d->spec->logit_divisor;
+    for (int row = 0; row < d->n_logits; row++) {
+        float *logits = d->logits + (size_t)row * (size_t)n_vocab;
+        for (int i = begin; i < end; i++) logits[i] /= d->spec->logit_divisor;
+    }
 }

@@ -36,7 +36,7 @@ plausible()
         iconv -f utf-8 -t utf-8 "$folder/$name.out" > "$folder/$name.utf8" 2> "$folder/$name.err" ||
             say "$name" "$how: what it prints is not UTF-8"
     done
-    grep -q '^The computer reads the file..........' "$folder/generate.out" || say generate "$how: no text"
+    grep -q '^This function returns..........' "$folder/generate.out" || say generate "$how: no text"
     [ "$(grep -c '^--- session' "$folder/batch.out")" = 4 ] || say batch "$how: not four sessions"
     [ "$(wc -c < "$folder/batch.out")" -gt 200 ] || say batch "$how: hardly any text"
     awk '/^layer/ { # the weights of a row go down and are shares
