@@ -19,15 +19,18 @@
 
 #define CM_INLINE static inline __attribute__((always_inline))
 
-/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. Not under
- * a sanitizer, whose checks of each access would then take minutes to compile. */
+/* A sanitizer checks each access, and would take minutes to compile what is written out here: then loops
+ * stay loops, and a kernel has one body for any number of tokens. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CM_UNROLL
+#define CM_IS_SANITIZED
 #endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CM_IS_SANITIZED
 #endif
-#if defined(CM_UNROLL) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#undef CM_UNROLL
+
+/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. */
+#if defined(CM_IS_SANITIZED)
 #define CM_UNROLL
 #elif defined(__clang__)
 #define CM_UNROLL _Pragma("clang loop unroll(full)")
@@ -41,6 +44,16 @@ struct token_group { /* the input rows of some tokens, in the form that the weig
     const float   *scales[CM_TOKENS]; /* (n_blocks)       */
     const int16_t *sums[CM_TOKENS];   /* (n_columns / 16) */
 };
+
+/* Asks for the n_bytes that lie a while after `at`. With one token or two a loop is short enough for
+ * the CPU to run ahead by itself; with more, memory would idle while it computes. A hint: nothing is read, so it
+ * may point past the end. */
+CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes)
+{
+    enum { AHEAD = 2048 };
+    const uintptr_t begin = (uintptr_t)at + AHEAD;
+    for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const void *)(begin + i));
+}
 
 /* out[token][row of the tile] for n_tokens tokens, 1 … CM_TOKENS. */
 typedef void cm_tile_fn(const uint8_t *tile, const struct token_group *x, size_t n_columns,
@@ -90,7 +103,9 @@ CM_INLINE void cm_walk_tiles(enum weight_type type, cm_tile_fn *tile_fn, const s
 
 #define CM_CASE(n, body, ...) \
     case n: body(tile, x, n_columns, n, out, __VA_ARGS__); break;
-#if CM_TOKENS == 8
+#if defined(CM_IS_SANITIZED)
+#define CM_CASES(body, ...) default: body(tile, x, n_columns, n_tokens, out, __VA_ARGS__);
+#elif CM_TOKENS == 8
 #define CM_CASES(body, ...)                                                                       \
     CM_CASE(1, body, __VA_ARGS__) CM_CASE(2, body, __VA_ARGS__) CM_CASE(3, body, __VA_ARGS__)     \
     CM_CASE(4, body, __VA_ARGS__) CM_CASE(5, body, __VA_ARGS__) CM_CASE(6, body, __VA_ARGS__)     \

@@ -137,6 +137,7 @@ CM_INLINE void dot_blocks(const uint8_t *tile, const struct token_group *x, size
     CM_UNROLL
     for (int t = 0; t < n_tokens; t++) acc[t][0] = acc[t][1] = _mm256_setzero_ps();
     for (size_t b = 0; b < n_blocks; b++) {
+        if (n_tokens > 2) cm_prefetch(tile + b * form.n_bytes, form.n_bytes);
         add_block(tile + b * form.n_bytes, x, b, 0, n_tokens, acc, form);
         add_block(tile + b * form.n_bytes, x, b, 1, n_tokens, acc, form);
     }

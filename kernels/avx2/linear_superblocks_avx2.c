@@ -223,14 +223,6 @@ CM_INLINE __m256i times_sums(const __m256i *values, int n_scales, const int16_t 
     return sum;
 }
 
-/* Asks for an eighth of the next superblock. The first half meets its superblock cold, the
- * second finds it in the cache: without this, memory would idle meanwhile. A hint: nothing is read. */
-CM_INLINE void prefetch(const uint8_t *block, size_t eighth, size_t n_bytes)
-{
-    const uintptr_t begin = (uintptr_t)block + n_bytes + eighth * n_bytes / 8;
-    for (size_t i = 0; i < n_bytes / 8; i += 64) _mm_prefetch((const char *)(begin + i), _MM_HINT_T0);
-}
-
 /* isum[t] += scale(s) * (products of the j-th 32 weights with token t) */
 CM_INLINE void add_products(const __m256i *w, const struct token_group *x, size_t b, size_t j,
                             const int n_tokens, const struct scales *sc, __m256i isum[CM_TOKENS],
@@ -263,7 +255,7 @@ CM_INLINE void add_superblock(const uint8_t *block, const struct token_group *x,
     for (int t = 0; t < n_tokens; t++) isum[t] = _mm256_setzero_si256();
     for (int step = 0; step < 4; step++) {
         const size_t j = first_of(step, form.apart), other = j + (size_t)form.apart;
-        prefetch(block, (size_t)(4 * half + step), form.n_bytes);
+        cm_prefetch(block + (size_t)(4 * half + step) * form.n_bytes / 8, form.n_bytes / 8);
         form.codes(block, half, step, w);
         add_products(w, x, b, j, n_tokens, &sc, isum, form);
         add_products(w + 8, x, b, other, n_tokens, &sc, isum, form);
@@ -285,7 +277,8 @@ CM_INLINE void add_superblock(const uint8_t *block, const struct token_group *x,
     }
 }
 
-/* One half after the other within a superblock, so that its bytes are in the first cache. */
+/* One half after the other within a superblock. The first meets it cold and the second finds it in the
+ * cache: so even with one token it is asked for ahead, lest memory idle during the second. */
 CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x, size_t n_columns,
                                const int n_tokens, float out[CM_TOKENS][CM_TILE],
                                const struct form form)

@@ -117,6 +117,7 @@ CM_INLINE void dot_blocks(const uint8_t *tile, const struct token_group *x, size
         const uint8_t *block = tile + b * form.n_bytes;
         const __m512   dw = form.scale(block);
         __m512i        u[8];
+        if (n_tokens > 2) cm_prefetch(block, form.n_bytes);
         form.codes(block, u);
         CM_UNROLL
         for (int t = 0; t < n_tokens; t++) {

@@ -109,17 +109,23 @@ CM_INLINE void scales_q6_k(const uint8_t *block, struct scales *out)
     for (int i = 0; i < 4; i++) widen_signed(load64(block + 32 + 64 * i), out->of + 4 * i);
 }
 
-/* A byte of nibbles has weights that are 64 apart. */
+/* A byte of nibbles has weights that are 64 apart. Pairs are read before nibbles, not by turns: reads that
+ * go from front to back are what the hardware's prefetching expects. */
 CM_INLINE void codes_q6_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *pairs = block + 288 + 1536 * (step / 2);
     const uint8_t *nibbles = block + 800 + 1536 * (step / 2) + 512 * (step % 2);
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const __m512i v = load64(nibbles + 64 * g);
         const __m512i pair_bits = shift_right(load64(pairs + 64 * g), 2 * (step % 2));
-        u[g] = _mm512_or_si512(mask8(v, 15), mask8(_mm512_slli_epi16(pair_bits, 4), 48));
-        u[g + 8] = _mm512_or_si512(mask8(_mm512_srli_epi16(v, 4), 15), mask8(pair_bits, 48));
+        u[g] = mask8(_mm512_slli_epi16(pair_bits, 4), 48);
+        u[g + 8] = mask8(pair_bits, 48);
+    }
+    CM_UNROLL
+    for (int g = 0; g < 8; g++) {
+        const __m512i v = load64(nibbles + 64 * g);
+        u[g] = _mm512_or_si512(u[g], mask8(v, 15));
+        u[g + 8] = _mm512_or_si512(u[g + 8], mask8(_mm512_srli_epi16(v, 4), 15));
     }
 }
 
@@ -254,6 +260,7 @@ CM_INLINE void dot_superblocks(const uint8_t *tile, const struct token_group *x,
         for (int t = 0; t < n_tokens; t++) isum[t] = _mm512_setzero_si512();
         for (int step = 0; step < 4; step++) {
             const size_t j = first_of(step, form.apart), other = j + (size_t)form.apart;
+            if (n_tokens > 2) cm_prefetch(block + (size_t)step * form.n_bytes / 4, form.n_bytes / 4);
             form.codes(block, step, u);
             CM_UNROLL
             for (int t = 0; t < n_tokens; t++) {
