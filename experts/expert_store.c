@@ -3,14 +3,9 @@
 
 #include "base/memory.h"
 
-static unsigned kind_of(const struct matrix *matrix)
-{
-    return cm_kind_bit(cm_weight_types[matrix->kernel->type].activation);
-}
-
 static int quantum_of(const struct expert *expert)
 {
-    const unsigned kinds = kind_of(&expert->down);
+    const unsigned kinds = cm_matrix_kind(&expert->down);
     if (kinds & cm_kind_bit(ACTIVATION_Q256)) return 256;
     if (kinds & cm_kind_bit(ACTIVATION_Q32)) return 32;
     return 16;
@@ -32,8 +27,8 @@ calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_laye
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].gate, expert->node, &expert->gate));
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].up, expert->node, &expert->up));
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].down, expert->node, &expert->down));
-        layer->input_kinds |= kind_of(&expert->gate) | kind_of(&expert->up);
-        bank->hidden_kinds |= kind_of(&expert->down);
+        layer->input_kinds |= cm_matrix_kind(&expert->gate) | cm_matrix_kind(&expert->up);
+        bank->hidden_kinds |= cm_matrix_kind(&expert->down);
         const int quantum = quantum_of(expert);
         if (quantum > bank->quantum) bank->quantum = quantum;
     }

@@ -51,6 +51,12 @@ struct matrix {
     const uint8_t *packed;
 };
 
+/* The form of its input that a matrix reads, as a bit (cm_kind_bit). */
+static inline unsigned cm_matrix_kind(const struct matrix *matrix)
+{
+    return cm_kind_bit(cm_weight_types[matrix->kernel->type].activation);
+}
+
 /* The best kernel for a type at a level: never NULL, plain C takes every type. */
 const struct linear_kernel *cm_linear_kernel(enum weight_type type, enum isa isa);
 /* The whole table, for tests and benches: kernel i, or NULL past the end. */

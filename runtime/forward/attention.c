@@ -4,16 +4,14 @@
 
 #include "runtime/forward/decoder.h"
 
-static float *row_of(float *matrix, int row, int n) { return matrix + (size_t)row * (size_t)n; }
-
 static void norm_rows(struct decoder *d, const struct layer *layer, const struct worker *me)
 {
     const int dim = d->spec->dim;
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++) {
-        d->ops->rms_norm(row_of(d->x, r, dim), layer->attention_norm, d->spec->norm_eps, dim,
-                         row_of(d->normed.values, r, dim));
+        d->ops->rms_norm(cm_row(d->x, r, dim), layer->attention_norm, d->spec->norm_eps, dim,
+                         cm_row(d->normed.values, r, dim));
         d->ops->quantize(&d->normed, r, 0, dim, layer->attention_kinds);
     }
 }
@@ -39,7 +37,7 @@ static void remember(struct decoder *d, int index, int r)
     const struct row *row = &d->rows[r];
     const int n_q = spec->n_heads * spec->head_size, n_k = spec->n_kv_heads * spec->head_size,
               n_v = spec->n_kv_heads * spec->value_size, n_pairs = d->rope.n_pairs;
-    float *q = row_of(d->q, r, n_q), *k = row_of(d->k, r, n_k), *v = row_of(d->v, r, n_v);
+    float *q = cm_row(d->q, r, n_q), *k = cm_row(d->k, r, n_k), *v = cm_row(d->v, r, n_v);
     norm_heads(d, layer->q_norm, layer->q_norm_size, n_q, q);
     norm_heads(d, layer->k_norm, layer->k_norm_size, n_k, k);
     if (spec->clamp_qkv > 0.0f) {
@@ -47,7 +45,7 @@ static void remember(struct decoder *d, int index, int r)
         clamp(k, n_k, spec->clamp_qkv);
         clamp(v, n_v, spec->clamp_qkv);
     }
-    const float *cosines = row_of(d->cosines, r, n_pairs), *sines = row_of(d->sines, r, n_pairs);
+    const float *cosines = cm_row(d->cosines, r, n_pairs), *sines = cm_row(d->sines, r, n_pairs);
     for (int head = 0; n_pairs > 0 && head < spec->n_heads; head++)
         d->ops->rope(q + head * spec->head_size, cosines, sines, 2 * n_pairs, spec->rope.pairing);
     for (int head = 0; head < spec->n_kv_heads; head++) {
@@ -65,7 +63,7 @@ static void attend_head(struct decoder *d, int layer, int r, int head)
     const struct row *row = &d->rows[r];
     const int kv_head = head / (spec->n_heads / spec->n_kv_heads);
     const struct attention_input input = {
-        .query = row_of(d->q, r, spec->n_heads * spec->head_size) + head * spec->head_size,
+        .query = cm_row(d->q, r, spec->n_heads * spec->head_size) + head * spec->head_size,
         .keys = cm_kv_keys(row->cache, layer, kv_head),
         .values = cm_kv_values(row->cache, layer, kv_head),
         .type = row->cache->type,
@@ -74,7 +72,7 @@ static void attend_head(struct decoder *d, int layer, int r, int head)
         .n_positions = row->position + 1,
         .scale = spec->attention_scale,
     };
-    d->ops->attend(&input, row_of(d->attended.values, r, d->attended.n_columns) + head * spec->value_size);
+    d->ops->attend(&input, cm_row(d->attended.values, r, d->attended.n_columns) + head * spec->value_size);
 }
 
 /* Shared: (row, head) pairs, dealt out in turn, since later rows see more positions. */
@@ -106,5 +104,5 @@ void cm_attention(struct decoder *d, int index, const struct worker *me)
     cm_linear_shared(&layer->o, &d->attended, d->n_rows, layer->o_bias, d->projected, me);
     cm_barrier(me);
     for (int r = begin; r < end; r++)
-        d->ops->add_scaled(row_of(d->x, r, dim), row_of(d->projected, r, dim), d->spec->residual_scale, dim);
+        d->ops->add_scaled(cm_row(d->x, r, dim), cm_row(d->projected, r, dim), d->spec->residual_scale, dim);
 }

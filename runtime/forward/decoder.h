@@ -71,6 +71,9 @@ void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
 
+/* Row r of a matrix with rows of n floats. */
+static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }
+
 /* Own rows: *begin … *end. */
 static inline void cm_own_rows(const struct decoder *decoder, const struct worker *me, int *begin, int *end)
 {

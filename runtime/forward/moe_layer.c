@@ -3,27 +3,25 @@
 #include "router/router.h"
 #include "runtime/forward/decoder.h"
 
-static float *row_of(float *matrix, int row, int n) { return matrix + (size_t)row * (size_t)n; }
-
 /* y (end - begin, n rows) = matrix times own rows of the normed input */
 static void multiply_own(struct decoder *d, const struct matrix *matrix, int begin, int end, float *y)
 {
     const int n = matrix->n_rows;
     if (end > begin)
         matrix->kernel->multiply(matrix, 0, n, &d->normed, d->identity + begin, end - begin,
-                                 row_of(y, begin, n), (size_t)n);
+                                 cm_row(y, begin, n), (size_t)n);
 }
 
 static void route_row(struct decoder *d, const struct layer *layer, int r)
 {
     const struct router_spec *router = &d->spec->router;
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
-    float *weights = row_of(d->routing.weights, r, router->n_used);
+    float *weights = cm_row(d->routing.weights, r, router->n_used);
     if (d->spec->is_dense) {
         experts[0] = 0;
         weights[0] = 1.0f;
     } else {
-        cm_route(router, d->ops, row_of(d->router_logits, r, router->n_experts), layer->choice_bias, experts,
+        cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), layer->choice_bias, experts,
                  weights);
     }
 }
@@ -32,8 +30,8 @@ static void prepare_rows(struct decoder *d, const struct layer *layer, int begin
 {
     const int dim = d->spec->dim;
     for (int r = begin; r < end; r++) {
-        d->ops->rms_norm(row_of(d->x, r, dim), layer->ffn_norm, d->spec->norm_eps, dim,
-                         row_of(d->normed.values, r, dim));
+        d->ops->rms_norm(cm_row(d->x, r, dim), layer->ffn_norm, d->spec->norm_eps, dim,
+                         cm_row(d->normed.values, r, dim));
         d->ops->quantize(&d->normed, r, 0, dim, layer->ffn_kinds);
     }
     if (layer->router.kernel) multiply_own(d, &layer->router, begin, end, d->router_logits);
@@ -76,5 +74,5 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_expert_run_down(d->experts, me);
     cm_barrier(me);
     for (int r = begin; r < end; r++)
-        cm_expert_run_add(d->experts, r, d->spec->residual_scale, row_of(d->x, r, d->spec->dim));
+        cm_expert_run_add(d->experts, r, d->spec->residual_scale, cm_row(d->x, r, d->spec->dim));
 }

@@ -12,11 +12,6 @@ struct builder {
     int                           home; /* node of everything but routed experts */
 };
 
-static unsigned kind_of(const struct matrix *matrix)
-{
-    return cm_kind_bit(cm_weight_types[matrix->kernel->type].activation);
-}
-
 static size_t elements_of(const struct gguf_tensor *tensor)
 {
     return tensor ? (size_t)tensor->shape[0] * (size_t)tensor->shape[1] : 0;
@@ -103,21 +98,21 @@ static calmoe_status build_layer(struct builder *b, const struct layer_tensors *
     CM_TRY(add(b, &t->k, &layer->k));
     CM_TRY(add(b, &t->v, &layer->v));
     CM_TRY(add(b, &t->o, &layer->o));
-    layer->attention_kinds = kind_of(&layer->q) | kind_of(&layer->k) | kind_of(&layer->v);
-    layer->o_kinds = kind_of(&layer->o);
+    layer->attention_kinds = cm_matrix_kind(&layer->q) | cm_matrix_kind(&layer->k) | cm_matrix_kind(&layer->v);
+    layer->o_kinds = cm_matrix_kind(&layer->o);
     layer->experts.dim = b->spec->dim;
     CM_TRY(build_bank(b, t, index, BANK_ROUTED, b->spec->router.n_experts, layer));
     if (b->spec->shared_width > 0) CM_TRY(build_bank(b, t, index, BANK_SHARED, 1, layer));
     layer->ffn_kinds = layer->experts.input_kinds;
     if (!b->spec->is_dense) {
         CM_TRY(add(b, &t->router, &layer->router));
-        layer->ffn_kinds |= kind_of(&layer->router);
+        layer->ffn_kinds |= cm_matrix_kind(&layer->router);
     }
     if (t->shared_gate) {
         const struct weight_source gate = {.type = t->shared_gate->type, .rows = t->shared_gate->bytes,
                                            .n_rows = 1, .n_columns = b->spec->dim};
         CM_TRY(add(b, &gate, &layer->shared_gate));
-        layer->ffn_kinds |= kind_of(&layer->shared_gate);
+        layer->ffn_kinds |= cm_matrix_kind(&layer->shared_gate);
     }
     return CALMOE_OK;
 }
@@ -134,7 +129,7 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->rope_factors = vector(b, tensors->rope_factors);
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
     CM_TRY(add(b, &tensors->output, &out->output));
-    out->output_kinds = kind_of(&out->output);
+    out->output_kinds = cm_matrix_kind(&out->output);
     return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
                             b->options->user, &out->packed);
 }
