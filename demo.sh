@@ -30,8 +30,8 @@ calmoe=build/release/bin/calmoe
 write() # TITLE PROMPT: lets the model go on from a prompt
 {
     echo
-    echo "== $1:  calmoe run -n 60 --temp 0.6 --seed 3 -p '$2'"
-    "$calmoe" run -n 60 --temp 0.6 --seed 3 --repeat-penalty 1.1 -p "$2" || exit 1
+    echo "== $1:  calmoe run -n 60 --temp 0.6 --repeat-penalty 1.1 --seed 3 -p '$2'"
+    "$calmoe" run -n 60 --temp 0.6 --repeat-penalty 1.1 --seed 3 -p "$2" || exit 1
 }
 
 echo
@@ -47,10 +47,10 @@ cat << END
 That was calmoe-nano, a small model whose training took hours, not months: it knows the sound of
 documentation and code, not facts. In all: $SECONDS s. What to try next:
 
-    $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '     another text for each seed
+    $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '   another text for each seed
     $calmoe run --chat                                    converse: ask it "What does ls do?"
     $calmoe run -m MODEL.gguf -p 'Hello'                  another model, as a GGUF file
-    build/release/bin/calmoe-bench                             how fast this machine is
-    $calmoe --help
-    ./test.sh                                                  the test suite
+    build/release/bin/calmoe-bench                                        how fast this machine is
+    $calmoe --help                                        all that it can do
+    ./test.sh                                                             the test suite
 END
