@@ -73,7 +73,10 @@ by_cmake()
 {
     local how=$1 folder=$2
     shift 2
-    "$cmake" -S "$root/examples" -B "$folder" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" "$@" \
+    generator=             # CMake's own choice is make, which a machine with ninja may lack
+    command -v make > /dev/null || generator='-G Ninja'
+    # shellcheck disable=SC2086
+    "$cmake" $generator -S "$root/examples" -B "$folder" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" "$@" \
         > "$folder.log" 2>&1 && "$cmake" --build "$folder" >> "$folder.log" 2>&1 ||
         { say cmake "$how: does not build: $(grep -v '^--' "$folder.log" | head -c 300 | tr '\n' ' ')"; return; }
     plausible "$how" "$folder"
