@@ -8,7 +8,8 @@ ninja-build|ninja
 pkg-config|pkg-config
 libhwloc-dev|
 libpcre2-dev|
-libjansson-dev|'
+libjansson-dev|
+libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm
 libcmocka-dev|'

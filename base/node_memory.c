@@ -96,6 +96,17 @@ calmoe_status cm_node_block_open_sparse(struct calmoe_context *ctx, const struct
     return open_block(ctx, topology, node, n_bytes, true, out);
 }
 
+void cm_node_block_prefer_huge(const struct node_block *block, size_t begin)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t from = (begin + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    if (from < block->n_mapped) madvise((unsigned char *)block->bytes + from, block->n_mapped - from, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)begin;
+#endif
+}
+
 void cm_node_block_close(struct node_block *block)
 {
     if (block->bytes) {

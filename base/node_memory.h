@@ -23,6 +23,8 @@ calmoe_status cm_node_block_open(struct calmoe_context *ctx, const struct topolo
  * system gives only when they are touched. */
 calmoe_status cm_node_block_open_sparse(struct calmoe_context *ctx, const struct topology *topology,
                                         int node, size_t n_bytes, struct node_block *out);
+/* Asks the system for huge pages from byte `begin` on, in a sparse block whose further part is written densely. */
+void          cm_node_block_prefer_huge(const struct node_block *block, size_t begin);
 void          cm_node_block_close(struct node_block *block); /* zeroes it; zeroed is fine */
 
 #endif

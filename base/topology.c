@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <hwloc.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -162,6 +165,173 @@ static calmoe_status group_by_node(struct calmoe_context *ctx, hwloc_topology_t 
     return CALMOE_OK;
 }
 
+/* ---- what the nodes can do ---- */
+
+/* The hwloc object of a node in our list. */
+static hwloc_obj_t object_of(hwloc_topology_t machine, const struct topology_node *node)
+{
+    return hwloc_get_numanode_obj_by_os_index(machine, node->os_index);
+}
+
+/* The cores' node that a memory-only node is nearest to: of those with a core in its cpuset the first,
+ * else the first of all. */
+static int server_of(hwloc_topology_t machine, const struct topology *out, int node)
+{
+    const hwloc_obj_t object = object_of(machine, &out->nodes[node]);
+    if (out->nodes[node].n_cores > 0) return node;
+    for (int core = 0; object && core < out->n_cores; core++)
+        if (hwloc_bitmap_isset(object->cpuset, out->cores[core].os_pu)) return out->cores[core].node;
+    return out->cores[0].node;
+}
+
+/* The best bandwidth that hwloc knows for reading the node, from any cores; bytes/s, 0 = none known. */
+static double attribute_of(hwloc_topology_t machine, hwloc_memattr_id_t attribute, hwloc_obj_t node)
+{
+    struct hwloc_location initiators[CM_MAX_NODES];
+    hwloc_uint64_t        values[CM_MAX_NODES];
+    unsigned              n = CM_MAX_NODES;
+    double                best = 0;
+    if (!node || hwloc_memattr_get_initiators(machine, attribute, node, 0, &n, initiators, values) != 0) return 0;
+    if (n > CM_MAX_NODES) n = CM_MAX_NODES;
+    for (unsigned i = 0; i < n; i++) best = fmax(best, (double)values[i]);
+    return best * 1048576; /* hwloc tells MiB/s */
+}
+
+static void find_bandwidths(hwloc_topology_t machine, struct topology *out)
+{
+    double least = 0;
+    for (int i = 0; i < out->n_nodes; i++) {
+        struct topology_node *node = &out->nodes[i];
+        const hwloc_obj_t     object = object_of(machine, node);
+        node->bandwidth = attribute_of(machine, HWLOC_MEMATTR_ID_READ_BANDWIDTH, object);
+        if (node->bandwidth <= 0) node->bandwidth = attribute_of(machine, HWLOC_MEMATTR_ID_BANDWIDTH, object);
+        if (node->bandwidth > 0 && (least <= 0 || node->bandwidth < least)) least = node->bandwidth;
+    }
+    out->is_bandwidth_known = least > 0;
+    for (int i = 0; i < out->n_nodes; i++) {
+        struct topology_node *node = &out->nodes[i];
+        if (out->is_bandwidth_known) {
+            if (node->bandwidth <= 0) node->bandwidth = least; /* told of some nodes only */
+        } else {
+            node->bandwidth = node->n_cores > 0 ? node->n_cores : 0.5 * out->nodes[node->served_by].n_cores;
+        }
+    }
+}
+
+/* The caches of the outermost level that is shown, each with the node of its first usable core. */
+static void add_caches(hwloc_topology_t machine, struct topology *out)
+{
+    static const hwloc_obj_type_t levels[] = {HWLOC_OBJ_L4CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L2CACHE};
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (hwloc_get_nbobjs_by_type(machine, levels[i]) < 1) continue;
+        hwloc_obj_t cache = NULL;
+        while ((cache = hwloc_get_next_obj_by_type(machine, levels[i], cache)))
+            for (int core = 0; core < out->n_cores; core++)
+                if (hwloc_bitmap_isset(cache->cpuset, out->cores[core].os_pu)) {
+                    out->nodes[out->cores[core].node].cache_bytes += cache->attr->cache.size;
+                    break;
+                }
+        return;
+    }
+}
+
+/* The number in a file of one number; 0 where there is none ("max" too). */
+static uint64_t number_in(const char *path)
+{
+    char           text[32] = "";
+    FILE          *file = fopen(path, "re");
+    const uint64_t unlimited = UINT64_MAX / 4; /* version 1 writes the largest number of pages instead of "max" */
+    if (!file) return 0;
+    if (!fgets(text, sizeof text, file)) text[0] = '\0';
+    fclose(file);
+    const uint64_t number = strtoull(text, NULL, 10);
+    return number < unlimited ? number : 0;
+}
+
+/* The least limit of the group and of all groups round it. group: a path from the mount's root. */
+static uint64_t limit_of_group(const char *root, const char *controller, const char *group, size_t n_group,
+                               const char *name)
+{
+    uint64_t least = 0;
+    for (;;) {
+        char      path[4096];
+        const int n = snprintf(path, sizeof path, "%s%s%.*s/%s", root, controller, (int)n_group, group, name);
+        const uint64_t limit = n > 0 && (size_t)n < sizeof path ? number_in(path) : 0;
+        if (limit > 0 && (least == 0 || limit < least)) least = limit;
+        if (n_group == 0) return least;
+        do n_group--;
+        while (n_group > 0 && group[n_group] != '/');
+    }
+}
+
+uint64_t cm_memory_limit(const char *groups, const char *root)
+{
+    uint64_t least = 0;
+    while (*groups) { /* lines "number:controllers:path"; version 2 has number 0 and no controllers */
+        const size_t n_line = strcspn(groups, "\n");
+        const char  *controllers = memchr(groups, ':', n_line);
+        const char  *path = controllers ? memchr(controllers + 1, ':', n_line - (size_t)(controllers + 1 - groups))
+                                        : NULL;
+        if (path) {
+            const size_t   n_path = n_line - (size_t)(path + 1 - groups);
+            const bool     is_v1 = path - controllers == 7 && memcmp(controllers, ":memory", 7) == 0;
+            const bool     is_v2 = path - controllers == 1;
+            const uint64_t limit =
+                is_v1   ? limit_of_group(root, "/memory", path + 1, n_path, "memory.limit_in_bytes")
+                : is_v2 ? limit_of_group(root, "", path + 1, n_path, "memory.max")
+                        : 0;
+            if (limit > 0 && (least == 0 || limit < least)) least = limit;
+        }
+        groups += n_line + (groups[n_line] == '\n');
+    }
+    return least;
+}
+
+static uint64_t limit_of_this_process(void)
+{
+    char   groups[8192];
+    FILE  *file = fopen("/proc/self/cgroup", "re");
+    size_t n = 0;
+    if (!file) return 0;
+    n = fread(groups, 1, sizeof groups - 1, file);
+    fclose(file);
+    groups[n] = '\0';
+    return cm_memory_limit(groups, "/sys/fs/cgroup");
+}
+
+calmoe_status cm_topology_set_bandwidth(struct calmoe_context *ctx, struct topology *topology, const char *text)
+{
+    double given[CM_MAX_NODES] = {0};
+    bool   is_ok = *text != '\0';
+    for (const char *at = text; is_ok && *at;) {
+        char *end;
+        long  node = -1;
+        if (at[strcspn(at, ":,")] == ':') { /* "node:" */
+            node = strtol(at, &end, 10);
+            is_ok = end != at && *end == ':' && node >= 0 && node < topology->n_nodes && given[node] <= 0;
+            at = end + 1;
+        } else {
+            is_ok = at == text && !strchr(text, ',');
+        }
+        if (!is_ok) break;
+        const double number = strtod(at, &end);
+        is_ok = end != at && number > 0 && number < 1e6 && (*end == '\0' || (*end == ',' && end[1] != '\0'));
+        for (int i = 0; i < topology->n_nodes; i++)
+            if (i == node || node < 0) given[i] = number * 1e9;
+        at = end + (is_ok && *end == ',');
+    }
+    for (int i = 0; is_ok && i < topology->n_nodes; i++)
+        is_ok = given[i] > 0 || topology->is_bandwidth_known || topology->nodes[i].memory_bytes == 0;
+    if (!is_ok)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "bandwidth '%s': wanted GB/s for each of the %d nodes, such as \"0:40,1:20\", or one number",
+                       text, topology->n_nodes);
+    for (int i = 0; i < topology->n_nodes; i++)
+        if (given[i] > 0) topology->nodes[i].bandwidth = given[i];
+    topology->is_bandwidth_known = true;
+    return CALMOE_OK;
+}
+
 static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machine,
                               hwloc_const_bitmap_t usable, struct topology *out)
 {
@@ -179,7 +349,17 @@ static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machi
     list_cores(machine, usable, cores);
     const calmoe_status status = group_by_node(ctx, machine, cores, n_cores, out);
     cm_free(cores);
-    return status;
+    if (status != CALMOE_OK) return status;
+    uint64_t memory = 0;
+    for (int node = 0; node < out->n_nodes; node++) {
+        out->nodes[node].served_by = server_of(machine, out, node);
+        memory += out->nodes[node].memory_bytes;
+    }
+    out->is_memory_known = out->is_memory_known && memory > 0; /* old recordings tell none */
+    find_bandwidths(machine, out);
+    add_caches(machine, out);
+    if (out->is_this_machine) out->memory_limit = limit_of_this_process();
+    return CALMOE_OK;
 }
 
 calmoe_status cm_topology_open(struct calmoe_context *ctx, const char *spec, struct topology *out)
@@ -194,6 +374,7 @@ calmoe_status cm_topology_open(struct calmoe_context *ctx, const char *spec, str
     calmoe_status status = load(ctx, spec, machine);
     if (status == CALMOE_OK) {
         out->is_this_machine = hwloc_topology_is_thissystem(machine);
+        out->is_memory_known = !spec || ends_in(spec, ".xml") || strstr(spec, "memory=");
         hwloc_bitmap_t usable = usable_pus(machine);
         status = usable ? describe(ctx, machine, usable, out)
                         : cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for a set of cores");

@@ -1,4 +1,4 @@
-/* bench/bench_report.c - the forms of output, a row each. */
+/* bench/bench_report.c - the table of forms of output, and the plainest of them, CSV. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
@@ -7,8 +7,7 @@
 
 #include "bench/bench.h"
 
-static bool print(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static bool print(const char *format, ...)
+bool cm_bench_print(const char *format, ...)
 {
     char    line[2048];
     va_list arguments;
@@ -18,138 +17,85 @@ static bool print(const char *format, ...)
     return n >= 0 && cm_put(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
-/* The model's name, or its file's, without what would break a line or a column. */
-static const char *model_name(const struct bench_row *row, char *text, size_t n_text)
+static bool begin_csv(const calmoe_machine *machines, int n_machines)
 {
-    const char *path  = row->info.path != NULL ? row->info.path : "";
-    const char *slash = strrchr(path, '/');
-    const char *name  = row->info.name != NULL ? row->info.name : "";
-    snprintf(text, n_text, "%s", name[0] != '\0' ? name : slash != NULL ? slash + 1 : path);
-    cm_clean_text(text);
-    for (char *at = text; *at != '\0'; at++)
-        if (*at == '|' || *at == '"') *at = ' ';
-    return text;
+    (void)machines;
+    (void)n_machines;
+    bool fine = cm_bench_print("model,fingerprint,type,file_bytes,parameters,active_parameters,version,isa,threads,"
+                               "batch,test,depth,repeats,tokens_per_s_median,tokens_per_s_min,tokens_per_s_max,noisy,"
+                               "active_bytes_per_token,bytes_per_s,bandwidth_share,operations_per_s,peak_share,");
+    for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
+        fine = cm_bench_print("%s_share,", cm_bench_phase_name(phase));
+    return fine && cm_bench_print("wait_share,imbalance,experts_touched,packed_bytes,node_bytes,open_seconds,cpu,"
+                                  "read_bytes_per_s,peak_operations_per_s\n");
 }
 
-/* ---- md ---- */
-
-static bool begin_md(void)
+static bool put_real(double number, const char *after)
 {
-    return print("| model | type | size MB | parameters | active | isa | threads | batch | test | "
-                 "tokens/s | min | max | waiting |\n"
-                 "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- | "
-                 "---: | ---: | ---: | ---: |\n");
+    return isnan(number) ? cm_bench_print("%s", after) : cm_bench_print("%.9g%s", number, after);
 }
 
-static bool row_md(const struct bench_row *row)
+static bool put_reals(const double *numbers, int n)
 {
-    char name[256];
-    return print("| %s | %s | %.1f | %.2f M | %.2f M | %s | %d | %d | %s | "
-                 "%.2f | %.2f | %.2f | %.1f %% |\n",
-                 model_name(row, name, sizeof name), row->type, (double)row->info.n_file_bytes / 1e6,
-                 (double)row->info.n_parameters / 1e6, (double)row->info.n_active_parameters / 1e6,
-                 row->isa, row->n_threads, row->batch, row->test, row->median, row->min, row->max,
-                 100 * row->wait_share);
-}
-
-/* ---- csv ---- */
-
-static bool begin_csv(void)
-{
-    return print("model,type,file_bytes,parameters,active_parameters,isa,threads,batch,test,repeats,"
-                 "tokens_per_s_median,tokens_per_s_min,tokens_per_s_max,active_bytes_per_token,"
-                 "bandwidth_share,peak_share,wait_share,imbalance\n");
-}
-
-static bool put_csv_real(double number, const char *after)
-{
-    return isnan(number) ? print("%s", after) : print("%.9g%s", number, after);
+    bool fine = true;
+    for (int i = 0; fine && i < n; i++) fine = put_real(numbers[i], ",");
+    return fine;
 }
 
 static bool row_csv(const struct bench_row *row)
 {
-    char name[256];
-    return print("\"%s\",%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%s,%d,%d,%s,%d,",
-                 model_name(row, name, sizeof name), row->type, row->info.n_file_bytes,
-                 row->info.n_parameters, row->info.n_active_parameters, row->isa, row->n_threads, row->batch,
-                 row->test, row->n_repeats) &&
-           put_csv_real(row->median, ",") && put_csv_real(row->min, ",") && put_csv_real(row->max, ",") &&
-           put_csv_real(row->active_bytes_per_token, ",") && put_csv_real(row->bandwidth_share, ",") &&
-           put_csv_real(row->peak_share, ",") && put_csv_real(row->wait_share, ",") &&
-           put_csv_real(row->imbalance, "\n");
+    const struct bench_model *model = row->model;
+    const double peak = cm_bench_peak(row->machine, row->isa, model->type);
+    bool fine = cm_bench_print("\"%s\",%s,%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%s,%s,%d,%d,%s,%d,%d,", model->name,
+                               model->info.fingerprint, model->type, model->info.n_file_bytes,
+                               model->info.n_parameters, model->info.n_active_parameters, calmoe_version(), row->isa,
+                               row->n_threads, row->test.batch, row->name, row->test.depth, row->n_repeats);
+    fine = fine && put_reals((const double[]){row->median, row->min, row->max, row->is_noisy ? 1 : 0,
+                                              model->active_bytes_per_token, row->bytes_per_s, row->bandwidth_share,
+                                              row->operations_per_s, row->peak_share}, 9);
+    fine = fine && put_reals(row->phase_share, CALMOE_N_PHASES);
+    fine = fine && put_reals((const double[]){row->wait_share, row->imbalance, row->experts_touched}, 3) &&
+           cm_bench_print("%" PRIu64 ",\"", row->n_packed_bytes);
+    for (int node = 0; fine && node < row->n_nodes; node++)
+        fine = cm_bench_print("%s%" PRIu64, node > 0 ? " " : "", row->node_bytes[node]);
+    return fine && cm_bench_print("\",") && put_real(row->open_seconds, ",") &&
+           cm_bench_print("\"%s\",", row->machine->cpu) && put_real(row->machine->read.best, ",") &&
+           put_real(peak > 0 ? peak : NAN, "\n");
 }
 
-/* ---- json, jsonl ---- */
-
-static void add_members(struct json_output *json, struct json_node *in, const struct bench_row *row)
+static bool limits_csv(const calmoe_machine *machines, int n_machines)
 {
-    char name[256];
-    cm_json_text(json, in, "model", model_name(row, name, sizeof name));
-    cm_json_text(json, in, "fingerprint", row->info.fingerprint);
-    cm_json_text(json, in, "type", row->type);
-    cm_json_integer(json, in, "file_bytes", row->info.n_file_bytes);
-    cm_json_integer(json, in, "parameters", row->info.n_parameters);
-    cm_json_integer(json, in, "active_parameters", row->info.n_active_parameters);
-    cm_json_text(json, in, "version", calmoe_version());
-    cm_json_text(json, in, "isa", row->isa);
-    cm_json_integer(json, in, "threads", (uint64_t)row->n_threads);
-    cm_json_integer(json, in, "batch", (uint64_t)row->batch);
-    cm_json_text(json, in, "test", row->test);
-    cm_json_integer(json, in, "repeats", (uint64_t)row->n_repeats);
-    struct json_node *rate = cm_json_object(json, in, "tokens_per_s");
-    cm_json_real(json, rate, "median", row->median);
-    cm_json_real(json, rate, "min", row->min);
-    cm_json_real(json, rate, "max", row->max);
-    cm_json_real(json, in, "active_bytes_per_token", row->active_bytes_per_token);
-    cm_json_real(json, in, "bandwidth_share", row->bandwidth_share);
-    cm_json_real(json, in, "peak_share", row->peak_share);
-    cm_json_real(json, in, "wait_share", row->wait_share);
-    cm_json_real(json, in, "imbalance", row->imbalance);
+    bool fine = cm_bench_print("cpu,cores,nodes,threads,what,best,median\n");
+    for (int i = 0; fine && i < n_machines; i++) {
+        const calmoe_machine *m = &machines[i];
+        char head[160];
+        snprintf(head, sizeof head, "\"%s\",%d,%d,%d", m->cpu, m->n_cores, m->n_nodes, m->n_threads);
+        fine = cm_bench_print("%s,read_bytes_per_s,%.9g,%.9g\n", head, m->read.best, m->read.median);
+        for (int node = 0; fine && node < m->n_nodes && node < CALMOE_MAX_NODES; node++)
+            fine = cm_bench_print("%s,node%d_read_bytes_per_s,%.9g,%.9g\n", head, node, m->node_read[node].best,
+                                  m->node_read[node].median);
+        for (int level = 0; fine && level < m->n_levels; level++) {
+            const calmoe_level_peaks *l = &m->levels[level];
+            fine = cm_bench_print("%s,%s_int8_operations_per_s,%.9g,%.9g\n", head, l->isa, l->int8.best,
+                                  l->int8.median) &&
+                   cm_bench_print("%s,%s_f32_operations_per_s,%.9g,%.9g\n", head, l->isa, l->f32.best,
+                                  l->f32.median) &&
+                   cm_bench_print("%s,%s_bf16_operations_per_s,%.9g,%.9g\n", head, l->isa, l->bf16.best,
+                                  l->bf16.median);
+        }
+    }
+    return fine;
 }
 
-static struct json_output all_rows; /* of -o json */
+const struct bench_format cm_bench_csv = {"csv", begin_csv, row_csv, NULL, limits_csv};
 
-static bool begin_json(void)
-{
-    cm_json_open_array(&all_rows);
-    return true;
-}
-
-static bool row_json(const struct bench_row *row)
-{
-    add_members(&all_rows, cm_json_object(&all_rows, all_rows.root, NULL), row);
-    return true;
-}
-
-static bool end_json(void)
-{
-    const bool written = cm_json_write(&all_rows, false);
-    cm_json_close(&all_rows);
-    return written;
-}
-
-static bool row_jsonl(const struct bench_row *row)
-{
-    struct json_output json;
-    cm_json_open_object(&json);
-    add_members(&json, json.root, row);
-    const bool written = cm_json_write(&json, true);
-    cm_json_close(&json);
-    return written;
-}
-
-static const struct bench_format formats[] = {
-    {"md", begin_md, row_md, NULL},
-    {"csv", begin_csv, row_csv, NULL},
-    {"json", begin_json, row_json, end_json},
-    {"jsonl", NULL, row_jsonl, NULL},
-};
+static const struct bench_format *const formats[] = {&cm_bench_md, &cm_bench_csv, &cm_bench_json, &cm_bench_jsonl};
 enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 const struct bench_format *cm_bench_format(const char *name)
 {
     for (int i = 0; i < N_FORMATS; i++)
-        if (strcmp(formats[i].name, name) == 0) return &formats[i];
+        if (strcmp(formats[i]->name, name) == 0) return formats[i];
     return NULL;
 }
 
@@ -159,6 +105,6 @@ const char *cm_bench_format_names(void)
     names[0] = '\0';
     for (int i = 0; i < N_FORMATS; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i == 0 ? "" : ", ",
-                 formats[i].name);
+                 formats[i]->name);
     return names;
 }

@@ -1,129 +1,310 @@
-/* bench/calmoe_bench.c - the program `calmoe-bench`: how many tokens a second a model makes here. */
-#include <limits.h>
+/* bench/calmoe_bench.c - the program `calmoe-bench`: how many tokens a second a model makes here, and what share of
+ * the machine's limits that is. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
 
+enum { MAX_ISA_BYTES = 32 };
+
 struct settings {
-    const char       *model, *isa, *output;
-    int               threads, kv;
-    struct bench_plan plan;
+    const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
+    int         n_repeats, kv, limits;
 };
 
 #define AT(member) offsetof(struct settings, member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
-    {"prompt", 'p', CLI_INT, AT(plan.n_prompt), 0, 1 << 24, "N",
-     "read a prompt of N tokens, 0 = do not (default 512)"},
-    {"tokens", 'n', CLI_INT, AT(plan.n_tokens), 0, 1 << 24, "N",
-     "generate N tokens, 0 = do not (default 128)"},
-    {"batch", 'b', CLI_INT, AT(plan.batch), 1, BENCH_MAX_BATCH, "N",
-     "sessions that generate together (default 1)"},
-    {"repeats", 'r', CLI_INT, AT(plan.n_repeats), 1, BENCH_MAX_REPEATS, "N",
-     "repetitions after one warm-up (default 5)"},
-    {"threads", 't', CLI_INT, AT(threads), 0, 4096, "N", "threads, 0 = every core (default)"},
+    {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
+     "a model of random weights instead, of a shape's name or file and a weight type"},
+    {"save", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "keep the synthetic model in FILE"},
+    {"prompt", 'p', CLI_TEXT, AT(prompts), 0, 0, "N", "read a prompt of N tokens, 0 = do not (default 512)"},
+    {"tokens", 'n', CLI_TEXT, AT(answers), 0, 0, "N", "generate N tokens, 0 = do not (default 128)"},
+    {"batch", 'b', CLI_TEXT, AT(batches), 0, 0, "N", "sessions that generate together (default 1)"},
+    {"depth", 'd', CLI_TEXT, AT(depths), 0, 0, "N", "positions that are in the context before (default 0)"},
+    {"repeats", 'r', CLI_INT, AT(n_repeats), 1, BENCH_MAX_REPEATS, "N", "repetitions after one warm-up (default 5)"},
+    {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core (default)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avx512vnni (default: the best here)"},
+     "instruction set: ref, avx2, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
+    {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
     {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FORMAT", "md (default), csv, json, jsonl"},
 };
 
 static const struct cli_command description = {
-    .name      = "calmoe-bench",
-    .summary   = "Measures a model's speed: tests ppN (reading a prompt) and tgN (generating), in tokens/s.",
-    .options   = options,
-    .n_options = sizeof options / sizeof options[0],
-    .notes     =
-        "Each test begins with empty sessions, takes random tokens of a fixed seed, and reports the median,\n"
-        "the slowest and the fastest repetition; tg counts the tokens of all sessions of the batch, and\n"
-        "computes every token's logits. waiting (wait_share) is the mean share of a step that a thread\n"
-        "waits for others. active_bytes_per_token is computed from the file's tensors. bandwidth_share,\n"
-        "peak_share and imbalance are not measured by this version: null in JSON, empty in CSV.\n\n"
-        "Example:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n",
+    .name         = "calmoe-bench",
+    .summary      = "Measures a model's speed: tests ppN (reading a prompt) and tgN (generating), in tokens/s.",
+    .operands     = "[FILE]",
+    .max_operands = 1,
+    .options      = options,
+    .n_options    = sizeof options / sizeof options[0],
+    .notes        =
+        "-p, -n, -b, -d, -t, --isa and --synthetic take lists with commas; every combination is a row.\n\n"
+        "Each repetition begins with the same context, empty or with -d positions, and takes random tokens of\n"
+        "a fixed seed, others for each session; with real text routing is less even. Reported are the median, the\n"
+        "slowest and the fastest repetition. tg counts the tokens of all sessions of the batch, and computes\n"
+        "every token's logits.\n\n"
+        "bandwidth: bytes that steps read in a second (packed weights, an expert only where a token takes it,\n"
+        "each once in a step; keys and values), as a share of the fastest streaming read that this machine\n"
+        "showed just before. peak: operations of the matrices, as a share of the instruction set's fastest int8\n"
+        "(quantized types) or float loop. waiting: the mean share of a step that a thread waits for others.\n"
+        "imbalance: the busiest thread's time in the experts' phases by the mean. touched: experts of a layer\n"
+        "that a step reads. ~: the repetitions differ by more than 10 % of the median.\n\n"
+        "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
+        "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
+        "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
+        "  calmoe-bench --synthetic a1b:q4_0,a1b:q8_0 -b 1,8\n"
+        "  calmoe-bench --synthetic a1b:q4_0 --routing trace recorded.trace\n",
 };
 
-/* The bytes that one token reads: of a layer's experts (tensors whose last dimension counts them) the
- * share that is used, of an embedding that is not also the output one row. An estimate. */
-static double active_bytes(const calmoe_model *model, const calmoe_model_info *info)
+struct bench {
+    struct settings            settings;
+    struct bench_plan          plan;
+    struct bench_ints          threads;
+    int                        n_isas;
+    char                       isas[BENCH_MAX_LIST][MAX_ISA_BYTES]; /* "" = the best here      */
+    int                        n_synthetics;
+    struct bench_synthetic    *synthetics; /* (n_synthetics)                                   */
+    const struct bench_format *format;
+    const char                *trace;      /* NULL = the router's own choices                  */
+    struct bench_replay       *replay;
+    calmoe_machine            *machines;   /* (threads.n)                                      */
+    int                        n_models;
+    struct bench_model       **models;     /* (n_models) that rows refer to                    */
+    int                        n_rows;
+    struct bench_row          *rows;       /* (n_rows)                                         */
+};
+
+/* ---- the command line ---- */
+
+static bool read_isas(const char *text, struct bench *bench)
 {
-    calmoe_tensor_info tensor;
-    double             sum = 0, embedding = 0, embedding_row = 0;
-    bool               has_output = false;
-    for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
-        const double n_bytes    = (double)tensor.n_bytes;
-        const bool   is_experts = tensor.n_dims == 3 && info->n_experts > 1 &&
-                                tensor.shape[2] == (uint64_t)info->n_experts;
-        if (strcmp(tensor.name, "output.weight") == 0) has_output = true;
-        if (strcmp(tensor.name, "token_embd.weight") == 0) {
-            embedding     = n_bytes;
-            embedding_row = n_bytes / (double)(tensor.shape[1] != 0 ? tensor.shape[1] : 1);
-        } else {
-            sum += is_experts ? n_bytes * info->n_experts_used / info->n_experts : n_bytes;
+    for (const char *at = text;; at++) {
+        const size_t n = strcspn(at, ",");
+        if (bench->n_isas == BENCH_MAX_LIST || (n == 0 && text[0] != '\0') || n >= MAX_ISA_BYTES) {
+            (void)cm_usage_error(description.name, "option '--isa' wants names with commas between, found '%s'", text);
+            return false;
         }
+        memcpy(bench->isas[bench->n_isas++], at, n);
+        at += n;
+        if (*at == '\0') return true;
     }
-    return sum + (has_output ? embedding_row : embedding);
 }
 
-/* The weight type that most bytes of the file have. */
-static const char *main_type(const calmoe_model *model)
+static bool read_lists(struct bench *bench)
 {
-    struct { const char *type; uint64_t n_bytes; } sums[64];
-    int                n_sums = 0, best = 0;
-    calmoe_tensor_info tensor;
-    for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
-        int at = 0;
-        while (at < n_sums && strcmp(sums[at].type, tensor.type) != 0) at++;
-        if (at == 64) continue;
-        if (at == n_sums) {
-            sums[n_sums].type      = tensor.type;
-            sums[n_sums++].n_bytes = 0;
-        }
-        sums[at].n_bytes += tensor.n_bytes;
-        if (sums[at].n_bytes > sums[best].n_bytes) best = at;
-    }
-    return n_sums > 0 ? sums[best].type : "";
+    const struct settings *s = &bench->settings;
+    const struct {
+        const char        *option, *text;
+        int                min, max;
+        struct bench_ints *out;
+    } lists[] = {{"-p", s->prompts, 0, 1 << 24, &bench->plan.prompts},
+                 {"-n", s->answers, 0, 1 << 24, &bench->plan.answers},
+                 {"-b", s->batches, 1, BENCH_MAX_BATCH, &bench->plan.batches},
+                 {"-d", s->depths, 0, 1 << 24, &bench->plan.depths},
+                 {"-t", s->threads, 0, 4096, &bench->threads}};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        if (!cm_bench_read_ints(description.name, lists[i].option, lists[i].text, lists[i].min, lists[i].max,
+                                lists[i].out))
+            return false;
+    return read_isas(s->isa, bench);
 }
 
-static bool measure_all(const struct front *front, const struct settings *settings,
-                        const struct bench_format *format)
+static bool has_test(const struct bench_plan *plan)
 {
-    struct bench_row row;
-    memset(&row, 0, sizeof row);
-    row.info.size = sizeof row.info;
-    if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &row.info))) return false;
-    row.type                   = main_type(front->model);
-    row.active_bytes_per_token = active_bytes(front->model, &row.info);
-    bool fine                  = format->begin == NULL || format->begin();
-    for (int test = 0; fine && test < cm_bench_n_tests(); test++)
-        if (cm_bench_has_test(&settings->plan, test))
-            fine = cm_bench_measure(front, &settings->plan, test, &row) && format->row(&row);
-    if (format->end != NULL) fine = format->end() && fine;
+    struct bench_test test;
+    for (int i = 0; cm_bench_test_at(plan, i, &test); i++)
+        if (test.n_tokens > 0) return true;
+    return false;
+}
+
+/* CLI_GO_ON, or the exit status. */
+static int check(struct bench *bench, int n_operands, char **operands)
+{
+    const struct settings *s = &bench->settings;
+    const char *name = description.name;
+    const bool  is_replay = strcmp(s->routing, "trace") == 0;
+    if (!is_replay && strcmp(s->routing, "router") != 0)
+        return cm_usage_error(name, "option '--routing' wants router or trace, found '%s'", s->routing);
+    if (n_operands != (is_replay ? 1 : 0))
+        return is_replay ? cm_usage_error(name, "'--routing trace' wants a FILE, found none")
+                         : cm_usage_error(name, "unexpected argument '%s'; wanted options only", operands[1]);
+    bench->trace = is_replay ? operands[1] : NULL;
+    bench->format = cm_bench_format(s->output);
+    if (bench->format == NULL)
+        return cm_usage_error(name, "option '-o' wants one of %s, found '%s'", cm_bench_format_names(), s->output);
+    if (s->synthetic != NULL && s->model != NULL)
+        return cm_usage_error(name, "wanted -m or --synthetic, found both");
+    if (s->save != NULL && (s->synthetic == NULL || strchr(s->synthetic, ',') != NULL))
+        return cm_usage_error(name, "option '--save' wants one synthetic model, found %s",
+                              s->synthetic == NULL ? "none" : "a list");
+    if (!read_lists(bench)) return EXIT_WRONG_USAGE;
+    if (!has_test(&bench->plan) && !s->limits)
+        return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    return CLI_GO_ON;
+}
+
+/* All of them, and whether they can be made, before anything is measured. */
+static bool read_synthetics(struct bench *bench, const struct front *front)
+{
+    if (bench->settings.synthetic == NULL) return true;
+    bench->synthetics = calloc(BENCH_MAX_LIST, sizeof *bench->synthetics);
+    if (bench->synthetics == NULL) return false;
+    for (const char *at = bench->settings.synthetic;; at++) {
+        const size_t n = strcspn(at, ",");
+        if (bench->n_synthetics == BENCH_MAX_LIST) {
+            cm_say("more than %d synthetic models", BENCH_MAX_LIST);
+            return false;
+        }
+        struct bench_synthetic *synthetic = &bench->synthetics[bench->n_synthetics++];
+        uint64_t                n_bytes;
+        if (!cm_bench_read_synthetic(at, n, synthetic) ||
+            !cm_front_succeeded(front, calmoe_synthetic_bytes(front->context, &synthetic->options, &n_bytes)))
+            return false;
+        at += n;
+        if (*at == '\0') return true;
+    }
+}
+
+/* ---- the work ---- */
+
+static bool measure_machines(struct bench *bench, const struct front *front)
+{
+    bench->machines = calloc((size_t)bench->threads.n, sizeof *bench->machines);
+    if (bench->machines == NULL) return false;
+    for (int i = 0; i < bench->threads.n; i++) {
+        calmoe_machine_options machine;
+        calmoe_machine_options_init(&machine);
+        machine.n_threads = bench->threads.values[i];
+        bench->machines[i].size = sizeof bench->machines[i];
+        if (!cm_front_succeeded(front, calmoe_machine_measure(front->context, &machine, &bench->machines[i])))
+            return false;
+    }
+    return true;
+}
+
+/* Every test that the engine of *front can do, a row each. */
+static bool measure_tests(struct bench *bench, const struct front *front, const struct bench_row *common)
+{
+    struct bench_test test;
+    for (int i = 0; cm_bench_test_at(&bench->plan, i, &test); i++) {
+        if (test.n_tokens == 0) continue;
+        struct bench_row *rows = realloc(bench->rows, (size_t)(bench->n_rows + 1) * sizeof *rows);
+        if (rows == NULL) return false;
+        bench->rows = rows;
+        rows[bench->n_rows] = *common;
+        if (!cm_bench_measure(front, &bench->plan, &test, bench->replay, &rows[bench->n_rows])) return false;
+        if (bench->n_rows == 0 && bench->format->begin != NULL &&
+            !bench->format->begin(bench->machines, bench->threads.n))
+            return false;
+        if (!bench->format->row(&rows[bench->n_rows++])) return false;
+    }
+    return true;
+}
+
+static int largest(const struct bench_ints *list)
+{
+    int most = 0;
+    for (int i = 0; i < list->n; i++)
+        if (list->values[i] > most) most = list->values[i];
+    return most;
+}
+
+/* One engine for each level and number of threads. */
+static bool measure_engines(struct bench *bench, struct front *front, const struct bench_model *model,
+                            double model_seconds)
+{
+    const int             n_sessions = largest(&bench->plan.batches);
+    calmoe_engine_options engine;
+    bool                  fine = true;
+    calmoe_engine_options_init(&engine);
+    engine.kv_float32 = bench->settings.kv;
+    engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
+    engine.routing_source      = bench->replay != NULL ? cm_bench_replay_choose : NULL;
+    engine.routing_source_user = bench->replay;
+    for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
+        const char      *isa = bench->isas[i / bench->threads.n];
+        const int        at = i % bench->threads.n;
+        struct bench_row common = {.model = model, .machine = &bench->machines[at]};
+        engine.isa       = isa[0] != '\0' ? isa : NULL;
+        engine.n_threads = bench->threads.values[at];
+        const double start = cm_seconds();
+        fine = cm_front_open_engine(front, &engine);
+        common.open_seconds = model_seconds + cm_seconds() - start;
+        fine = fine && measure_tests(bench, front, &common);
+        calmoe_engine_close(&front->engine);
+    }
     return fine;
+}
+
+/* Model i: of the synthetic ones, else the only one. */
+static bool measure_model(struct bench *bench, struct front *front, int i)
+{
+    struct bench_model  *model = calloc(1, sizeof *model);
+    struct bench_model **models = realloc(bench->models, (size_t)(bench->n_models + 1) * sizeof *models);
+    if (models != NULL) bench->models = models;
+    if (model == NULL || models == NULL) {
+        free(model);
+        return false;
+    }
+    models[bench->n_models++] = model;
+    double start = cm_seconds();
+    bool   fine;
+    if (bench->n_synthetics > 0)
+        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &start);
+    else
+        fine = cm_front_open_model(front, bench->settings.model, false);
+    const double seconds = cm_seconds() - start;
+    fine = fine && cm_bench_describe(front, bench->settings.kv != 0, model) &&
+           (bench->replay == NULL || cm_bench_replay_fits(bench->replay, &model->info)) &&
+           measure_engines(bench, front, model, seconds);
+    calmoe_model_close(&front->model);
+    return fine;
+}
+
+static bool measure_all(struct bench *bench, struct front *front)
+{
+    const int n_models = bench->n_synthetics > 0 ? bench->n_synthetics : 1;
+    bool      fine = true;
+    for (int i = 0; fine && i < n_models; i++) fine = measure_model(bench, front, i);
+    if (bench->n_rows > 0 && bench->format->end != NULL)
+        fine = bench->format->end(bench->rows, bench->n_rows) && fine;
+    return fine;
+}
+
+static void close_bench(struct bench *bench)
+{
+    for (int i = 0; i < bench->n_models; i++) free(bench->models[i]);
+    free(bench->models);
+    free(bench->rows);
+    free(bench->machines);
+    free(bench->synthetics);
+    cm_bench_replay_close(&bench->replay);
 }
 
 static int run(int argc, char **argv)
 {
-    struct settings settings = {.output = "md", .plan = {512, 128, 1, 5}};
-    struct front    front    = {0};
-    int             n_operands;
-    const int       parsed = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
-    if (parsed != CLI_GO_ON) return parsed;
-    const struct bench_format *format = cm_bench_format(settings.output);
-    if (format == NULL)
-        return cm_usage_error(description.name, "option '-o' wants one of %s, found '%s'",
-                              cm_bench_format_names(), settings.output);
-    if (settings.plan.n_prompt == 0 && settings.plan.n_tokens == 0)
-        return cm_usage_error(description.name, "wanted a test, found 0 for both -p and -n");
-
-    calmoe_engine_options engine;
-    calmoe_engine_options_init(&engine);
-    engine.n_threads  = settings.threads;
-    engine.isa        = settings.isa;
-    engine.kv_float32 = settings.kv;
-    engine.max_rows   = settings.plan.batch > 512 ? settings.plan.batch : 512;
-    const bool fine   = cm_front_open_model(&front, settings.model, false) &&
-                      cm_front_open_engine(&front, &engine) && measure_all(&front, &settings, format);
+    static struct bench bench;
+    struct front        front = {0};
+    int                 n_operands;
+    bench.settings = (struct settings){.prompts = "512", .answers = "128", .batches = "1", .depths = "0",
+                                       .threads = "0", .isa = "", .output = "md", .routing = "router",
+                                       .n_repeats = 5};
+    int status = cm_cli_parse(&description, argc, argv, &bench.settings, &n_operands);
+    if (status == CLI_GO_ON) status = check(&bench, n_operands, argv);
+    if (status != CLI_GO_ON) return status;
+    bench.plan.n_repeats = bench.settings.n_repeats;
+    cm_catch_interrupt();
+    bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
+                (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
+                measure_machines(&bench, &front);
+    if (fine)
+        fine = bench.settings.limits ? bench.format->limits(bench.machines, bench.threads.n)
+                                     : measure_all(&bench, &front);
     cm_front_close(&front);
+    close_bench(&bench);
     return fine ? 0 : 1;
 }
 

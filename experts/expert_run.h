@@ -35,6 +35,13 @@ void          cm_expert_run_close(struct expert_run **run);
 void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
                         const struct activations *input, const struct routing *routing,
                         const float *shared_weights);
+/* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. */
+struct expert_reads {
+    int    n_routed;
+    size_t n_bytes;
+};
+struct expert_reads cm_expert_run_reads(const struct expert_run *run);
+
 /* By all workers; a barrier before and after each. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me);

@@ -27,6 +27,8 @@ calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_laye
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].gate, expert->node, &expert->gate));
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].up, expert->node, &expert->up));
         CM_TRY(cm_pack_list_add(ctx, list, &sources[i].down, expert->node, &expert->down));
+        expert->n_bytes =
+            cm_matrix_bytes(&expert->gate) + cm_matrix_bytes(&expert->up) + cm_matrix_bytes(&expert->down);
         layer->input_kinds |= cm_matrix_kind(&expert->gate) | cm_matrix_kind(&expert->up);
         bank->hidden_kinds |= cm_matrix_kind(&expert->down);
         const int quantum = quantum_of(expert);

@@ -11,6 +11,7 @@ struct expert {
     struct matrix gate, up; /* (width, dim) */
     struct matrix down;     /* (dim, width) */
     int           node;
+    size_t        n_bytes;  /* of all three, packed */
 };
 
 struct expert_bank {

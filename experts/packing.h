@@ -19,6 +19,12 @@ struct weight_source { /* a matrix as it stands in a file */
     const struct file_map *map;  /* that rows lie in; NULL = keep the file's pages     */
 };
 
+/* Packed bytes of a matrix, without what aligns the next. */
+static inline size_t cm_matrix_bytes(const struct matrix *matrix)
+{
+    return matrix->kernel->packed_bytes((size_t)matrix->n_rows, (size_t)matrix->n_columns);
+}
+
 struct packed_weights { /* where the packed bytes live */
     struct node_block blocks[CM_MAX_NODES];
     int               n_blocks;

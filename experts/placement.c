@@ -1,7 +1,202 @@
 /* experts/placement.c - see placement.h. */
 #include "experts/placement.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "base/memory.h"
+
+/* ---- plans ---- */
+
+calmoe_status cm_plan_open(struct calmoe_context *ctx, const struct plan *shape, struct plan *out)
+{
+    *out = *shape;
+    out->n_slices = out->slices_capacity = 0;
+    out->slices = NULL;
+    memset(out->shares, 0, sizeof out->shares);
+    memset(out->kv_heads, 0, sizeof out->kv_heads);
+    out->shares[0] = 1;
+    out->kv_heads[0] = shape->n_kv_heads;
+    out->places = cm_alloc(ctx, (size_t)shape->n_layers * (size_t)shape->n_experts, sizeof *out->places,
+                           "a placement plan");
+    if (out->places) return CALMOE_OK;
+    *out = (struct plan){0};
+    return CALMOE_NO_MEMORY;
+}
+
+void cm_plan_close(struct plan *plan)
+{
+    cm_free(plan->places);
+    cm_free(plan->slices);
+    *plan = (struct plan){0};
+}
+
+calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, const struct slice *slice, int *out)
+{
+    for (int i = plan->n_slices - 1; i >= 0; i--) /* the last ones come again soonest */
+        if (memcmp(&plan->slices[i], slice, sizeof *slice) == 0) {
+            *out = i;
+            return CALMOE_OK;
+        }
+    if (plan->n_slices == plan->slices_capacity) {
+        const int     capacity = plan->slices_capacity > 0 ? 2 * plan->slices_capacity : 8;
+        struct slice *slices = cm_alloc(ctx, (size_t)capacity, sizeof *slices, "a placement plan");
+        if (!slices) return CALMOE_NO_MEMORY;
+        if (plan->n_slices > 0) memcpy(slices, plan->slices, (size_t)plan->n_slices * sizeof *slices);
+        cm_free(plan->slices);
+        plan->slices = slices;
+        plan->slices_capacity = capacity;
+    }
+    *out = plan->n_slices;
+    plan->slices[plan->n_slices++] = *slice;
+    return CALMOE_OK;
+}
+
+void cm_plan_drop_unused(struct plan *plan)
+{
+    const size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    int          n_kept = 0;
+    for (int slice = 0; slice < plan->n_slices; slice++) {
+        bool is_used = false;
+        for (size_t i = 0; i < n; i++) {
+            struct place *place = &plan->places[i];
+            if (place->kind != PLACE_SLICED || place->slice != slice) continue;
+            place->slice = n_kept; /* lower, so it is not looked for again */
+            is_used = true;
+        }
+        if (is_used) plan->slices[n_kept++] = plan->slices[slice];
+    }
+    plan->n_slices = n_kept;
+}
+
+void cm_cut(int n_rows, int quantum, const double *shares, int n_nodes, double *credit, int32_t *rows)
+{
+    const int n_quanta = (n_rows + quantum - 1) / quantum;
+    double    sum = 0, owed[CM_MAX_NODES];
+    int       n_left = n_quanta;
+    for (int node = 0; node < n_nodes; node++) sum += shares[node];
+    for (int node = 0; node < n_nodes; node++) {
+        const double ideal = n_quanta * (shares[node] / sum);
+        rows[node] = (int32_t)floor(ideal + 1e-9);
+        n_left -= rows[node];
+        owed[node] = ideal - rows[node] + (credit ? credit[node] : 0);
+    }
+    for (; n_left > 0; n_left--) {
+        int best = -1;
+        for (int node = 0; node < n_nodes; node++)
+            if (shares[node] > 0 && (best < 0 || owed[node] > owed[best] + 1e-9)) best = node;
+        rows[best]++;
+        owed[best] -= 1;
+    }
+    int over = n_quanta * quantum - n_rows; /* rows that the last quantum lacks */
+    for (int node = n_nodes - 1; node >= 0; node--) {
+        rows[node] *= quantum;
+        if (rows[node] > 0) {
+            rows[node] -= over;
+            over = 0;
+        }
+        if (credit) credit[node] = owed[node];
+    }
+}
+
+/* rows of all nodes: none negative, whole quanta but for the last, the right sum. */
+static bool adds_up(const int32_t *rows, int n_nodes, int quantum, int n_rows)
+{
+    int64_t sum = 0;
+    for (int node = 0; node < n_nodes; node++) {
+        if (rows[node] < 0) return false;
+        sum += rows[node];
+        if (rows[node] % quantum != 0 && sum != n_rows) return false;
+    }
+    return sum == n_rows;
+}
+
+static calmoe_status check_shape(struct calmoe_context *ctx, const struct plan *plan, const struct plan *shape)
+{
+    if (plan->n_nodes != shape->n_nodes)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the plan is for a machine with %d memory nodes; this one has %d",
+                       plan->n_nodes, shape->n_nodes);
+    if (plan->n_layers != shape->n_layers || plan->n_experts != shape->n_experts)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan is for %d layers of %d experts; the model has %d layers of %d", plan->n_layers,
+                       plan->n_experts, shape->n_layers, shape->n_experts);
+    if (plan->width != 0 && (plan->width != shape->width || plan->dim != shape->dim))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan cuts experts of width %d in a model of width %d; the model has %d and %d", plan->width,
+                       plan->dim, shape->width, shape->dim);
+    if (plan->n_kv_heads != 0 && plan->n_kv_heads != shape->n_kv_heads)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the plan keeps %d heads of keys and values; the model has %d",
+                       plan->n_kv_heads, shape->n_kv_heads);
+    if (plan->n_slices > 0 && shape->quantum > 0 && (plan->quantum < 1 || plan->quantum % shape->quantum != 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan cuts rows in multiples of %d; this model's matrices are cut in multiples of %d",
+                       plan->quantum, shape->quantum);
+    return CALMOE_OK;
+}
+
+static bool is_good_place(const struct plan *plan, const struct place *place)
+{
+    const uint64_t all = plan->n_nodes >= 64 ? UINT64_MAX : (UINT64_C(1) << plan->n_nodes) - 1;
+    switch (place->kind) {
+    case PLACE_PINNED: return place->node >= 0 && place->node < plan->n_nodes;
+    case PLACE_SLICED: return place->slice >= 0 && place->slice < plan->n_slices;
+    case PLACE_REPLICATED: return place->replicas != 0 && (place->replicas & ~all) == 0;
+    }
+    return false;
+}
+
+calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan, const struct plan *shape)
+{
+    CM_TRY(check_shape(ctx, plan, shape));
+    for (int i = 0; i < plan->n_slices; i++)
+        if (!adds_up(plan->slices[i].rows, plan->n_nodes, plan->quantum, plan->width) ||
+            !adds_up(plan->slices[i].down_rows, plan->n_nodes, plan->quantum, plan->dim))
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                           "slice %d of the plan does not add up to %d and %d rows in multiples of %d", i, plan->width,
+                           plan->dim, plan->quantum);
+    for (int layer = 0; layer < plan->n_layers; layer++)
+        for (int expert = 0; expert < plan->n_experts; expert++)
+            if (!is_good_place(plan, cm_place_of(plan, layer, expert)))
+                return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                               "the plan puts expert %d of layer %d where there is nothing", expert, layer);
+    int64_t n_heads = 0, n_shares = 0;
+    for (int node = 0; node < plan->n_nodes; node++) {
+        n_heads += plan->kv_heads[node];
+        n_shares += plan->shares[node];
+        if (plan->kv_heads[node] < 0 || plan->shares[node] < 0) n_shares = INT64_MIN / 2;
+    }
+    if (n_heads != plan->n_kv_heads || n_shares < 1)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan's dense shares or heads of keys and values do not add up");
+    return CALMOE_OK;
+}
+
+/* ---- what the engine executes today ---- */
+
+static int n_positive(const int32_t *numbers, int n)
+{
+    int n_found = 0;
+    for (int i = 0; i < n; i++) n_found += numbers[i] > 0;
+    return n_found;
+}
+
+calmoe_status cm_placement_of_plan(struct calmoe_context *ctx, const struct plan *plan, struct placement *out)
+{
+    const size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    *out = (struct placement){.n_nodes = plan->n_nodes, .n_layers = plan->n_layers, .n_experts = plan->n_experts};
+    for (size_t i = 0; i < n; i++)
+        if (plan->places[i].kind != PLACE_PINNED)
+            return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                           "the plan has %s experts; this version runs plans that pin every expert to one node",
+                           plan->places[i].kind == PLACE_SLICED ? "sliced" : "replicated");
+    if (n_positive(plan->shares, plan->n_nodes) > 1 || n_positive(plan->kv_heads, plan->n_nodes) > 1)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "the plan cuts dense parts over nodes; this version keeps them on one node");
+    out->node_of = cm_alloc(ctx, n, sizeof *out->node_of, "the placement plan");
+    if (!out->node_of) return CALMOE_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) out->node_of[i] = (int16_t)plan->places[i].node;
+    return CALMOE_OK;
+}
 
 int cm_home_node(const struct topology *topology)
 {
@@ -19,20 +214,6 @@ calmoe_status cm_placement_one_node(struct calmoe_context *ctx, const struct top
     if (!out->node_of) return CALMOE_NO_MEMORY;
     const int home = cm_home_node(topology);
     for (size_t i = 0; i < n; i++) out->node_of[i] = (int16_t)home;
-    return CALMOE_OK;
-}
-
-calmoe_status cm_placement_check(struct calmoe_context *ctx, const struct placement *placement,
-                                 const struct topology *topology, int n_layers, int n_experts)
-{
-    if (placement->n_nodes != topology->n_nodes)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
-                       "the plan is for a machine with %d memory nodes; this one has %d",
-                       placement->n_nodes, topology->n_nodes);
-    if (placement->n_layers != n_layers || placement->n_experts != n_experts)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
-                       "the plan is for %d layers of %d experts; the model has %d layers of %d",
-                       placement->n_layers, placement->n_experts, n_layers, n_experts);
     return CALMOE_OK;
 }
 

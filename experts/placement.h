@@ -1,13 +1,84 @@
 /* experts/placement.h - the plan: on which memory node each expert lives. Pure data; expert_store.c acts.
  *
- * A plan has one row for each layer and one column for each expert. Nothing else of the runtime knows
- * where an expert is, and no plan changes a bit of the output. */
+ * `struct plan` is a whole plan: for each expert of each layer one of
+ *     pinned      all of it on one node
+ *     sliced      its rows cut over nodes: rows of gate and up, and rows of down (no sum crosses a node)
+ *     replicated  all of it on each of several nodes; which one serves is decided in each step (place_load.h)
+ * and how the dense parts and the KV caches are cut. Policies that make plans: place_policy.h.
+ *
+ * `struct placement` is what the engine executes today: one node for each expert, all else on the home node;
+ * cm_placement_of_plan() says whether a plan is of that kind.
+ *
+ * Nothing else of the runtime knows where an expert is, and no plan changes a bit of the output. */
 #ifndef EXPERTS_PLACEMENT_H
 #define EXPERTS_PLACEMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/topology.h"
+
+/* ---- plans ---- */
+
+enum place_kind { PLACE_PINNED, PLACE_SLICED, PLACE_REPLICATED };
+
+struct place { /* of one expert */
+    enum place_kind kind;
+    int             node;     /* PINNED                                                       */
+    int             slice;    /* SLICED: into plan.slices                                     */
+    uint64_t        replicas; /* REPLICATED: a bit for each node that holds it, two at least  */
+};
+
+/* How an expert's rows are cut: node n has rows[n] rows of gate and up and down_rows[n] of down, in the order
+ * of the nodes; all are whole quanta of the plan, but for the last piece where the matrix is none. */
+struct slice {
+    int32_t rows[CM_MAX_NODES];      /* sum: plan.width */
+    int32_t down_rows[CM_MAX_NODES]; /* sum: plan.dim   */
+};
+
+struct plan {
+    int           n_nodes;    /* that it was made for                                    */
+    int           n_layers;
+    int           n_experts;  /* routed experts of a layer                               */
+    int           width, dim; /* of an expert: gate and up are (width, dim), down (dim, width) */
+    int           quantum;    /* rows of slices come in multiples of this                */
+    struct place *places;     /* (n_layers, n_experts)                                   */
+    int           n_slices, slices_capacity;
+    struct slice *slices;     /* (n_slices), each different                              */
+    int32_t       shares[CM_MAX_NODES]; /* rows of dense matrices are cut in these proportions
+                                           (cm_cut()); a single one that is not 0 = all on that node */
+    int           n_kv_heads;
+    int32_t       kv_heads[CM_MAX_NODES]; /* heads of keys and values that each node keeps; sum: n_kv_heads */
+};
+
+/* A plan of one node for everything: node 0, pinned. NO_MEMORY. */
+calmoe_status cm_plan_open(struct calmoe_context *ctx, const struct plan *shape, struct plan *out);
+void          cm_plan_close(struct plan *plan); /* zeroes it; a zeroed one is fine */
+
+static inline struct place *cm_place_of(const struct plan *plan, int layer, int expert)
+{
+    return &plan->places[(size_t)layer * (size_t)plan->n_experts + (size_t)expert];
+}
+
+/* The index of a slice like this one, which is added where the plan has none. A slice with rows on one node only
+ * is for the caller to avoid: pin. */
+calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, const struct slice *slice, int *out);
+
+/* Takes out slices that no expert has; the others keep their order. */
+void cm_plan_drop_unused(struct plan *plan);
+
+/* Cuts n_rows rows over n_nodes nodes in proportion to shares: whole quanta (the last piece takes what is
+ * over), by largest remainder. credit (n_nodes), NULL = zeros: rows that earlier cuts owe each node (negative:
+ * gave too much); who is owed most gets the odd quantum, and the credits are brought up to date, so that odd
+ * quanta take turns. The sum of shares is > 0. */
+void cm_cut(int n_rows, int quantum, const double *shares, int n_nodes, double *credit, int32_t *rows);
+
+/* INVALID_ARGUMENT where the plan is for another machine or model, or not a plan (out of range, a slice
+ * that does not add up, …), with the place and what is wrong. shape: n_nodes of the machine and the model's numbers;
+ * its quantum 0 = any. */
+calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan, const struct plan *shape);
+
+/* ---- what the engine executes today ---- */
 
 struct placement {
     int      n_nodes;   /* that the plan was made for            */
@@ -16,12 +87,12 @@ struct placement {
     int16_t *node_of;   /* (n_layers, n_experts)                 */
 };
 
+/* The plan as the engine executes it. UNSUPPORTED where it has slices, replicas, or dense parts or KV caches on
+ * more than one node. */
+calmoe_status cm_placement_of_plan(struct calmoe_context *ctx, const struct plan *plan, struct placement *out);
 /* The default: every expert on the first node that has memory and cores. */
 calmoe_status cm_placement_one_node(struct calmoe_context *ctx, const struct topology *topology,
                                     int n_layers, int n_experts, struct placement *out);
-/* INVALID_ARGUMENT where the plan is for another machine or model, with what differs. */
-calmoe_status cm_placement_check(struct calmoe_context *ctx, const struct placement *placement,
-                                 const struct topology *topology, int n_layers, int n_experts);
 void          cm_placement_close(struct placement *placement); /* zeroed is fine */
 
 static inline int cm_node_of(const struct placement *placement, int layer, int expert)

@@ -5,14 +5,16 @@
 
 #include <stdbool.h>
 
-enum isa { /* ascending: a level includes those before it */
+enum isa { /* ascending: a level includes those before it, except that one with AVX-512 may lack AVX-VNNI */
     ISA_REF,        /* plain C                                        */
     ISA_AVX2,       /* AVX2, FMA, F16C, BMI2                          */
+    ISA_AVXVNNI,    /* AVX-VNNI: the dot product of bytes, 256 bits   */
     ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI                    */
+    ISA_AMX,        /* AMX TILE, INT8; the system must permit them    */
     ISA_COUNT
 };
 
-const char *cm_isa_name(enum isa isa); /* "ref", "avx2", "avx512vnni" */
+const char *cm_isa_name(enum isa isa); /* "ref", "avx2", … "amx" */
 bool        cm_isa_of_name(const char *name, enum isa *out);
 bool        cm_isa_is_supported(enum isa isa); /* by CPU, system and this build */
 enum isa    cm_isa_best(void);                 /* the highest supported one     */

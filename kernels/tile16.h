@@ -1,6 +1,14 @@
-/* tile16.h - the walk that all kernels on pack16 matrices share: tile by tile, and for each tile the
- * tokens in groups of up to 8. A tile stays in the cache while its groups pass, so weights come from
- * memory once. What happens inside a tile is the kernel's own.
+/* tile16.h - the walk that all kernels on pack16 matrices share. What happens inside a tile is the kernel's
+ * own; here is the order in which tiles and tokens meet:
+ *
+ *     for rows, as many tiles as stay in the second-level cache
+ *         for tokens, in groups of up to max_tokens
+ *             for columns, as many as a panel holds (nearly always all)
+ *                 lay the group's inputs out as a panel, in the order in which the tiles read them
+ *                 for each tile: add its products to the sums of the group
+ *
+ * So weights come from memory once, the inner loop reads two streams from front to back, and whatever can be
+ * computed from the input alone (what an offset of the codes adds to a sum) is computed once for all rows.
  *
  * Everything here is static inline: files of one instruction set must not leak code to others. */
 #ifndef KERNELS_TILE16_H
@@ -13,14 +21,8 @@
 #include "kernels/linear.h"
 #include "kernels/pack16.h"
 
-#if CM_TOKENS != 4 && CM_TOKENS != 8
-#error "define CM_TOKENS as 4 or 8 first"
-#endif
-
 #define CM_INLINE static inline __attribute__((always_inline))
 
-/* A sanitizer checks each access, and would take minutes to compile what is written out here: then loops
- * stay loops, and a kernel has one body for any number of tokens. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define CM_IS_SANITIZED
@@ -29,7 +31,8 @@
 #define CM_IS_SANITIZED
 #endif
 
-/* Before a loop over tokens or k-groups: written out, so that what it indexes becomes registers. */
+/* Before a loop over k-groups: written out, so that what it indexes becomes registers. A sanitizer checks
+ * each access, and would take minutes to compile that: then loops stay loops. */
 #if defined(CM_IS_SANITIZED)
 #define CM_UNROLL
 #elif defined(__clang__)
@@ -38,11 +41,10 @@
 #define CM_UNROLL _Pragma("GCC unroll 8")
 #endif
 
-struct token_group { /* the input rows of some tokens, in the form that the weights want */
-    const float   *values[CM_TOKENS]; /* (n_columns)      */
-    const int8_t  *codes[CM_TOKENS];  /* (n_columns)      */
-    const float   *scales[CM_TOKENS]; /* (n_blocks)       */
-    const int16_t *sums[CM_TOKENS];   /* (n_columns / 16) */
+enum {
+    CM_GROUP = 16,               /* tokens that any kernel takes at once, at most              */
+    CM_PANEL_BYTES = 48 << 10,   /* on the stack: 16 tokens of 2048 columns, or 1 of 32768     */
+    CM_ROWS_BYTES = 384 << 10    /* of weights that stay in the cache while the groups pass    */
 };
 
 /* Asks for the n_bytes that lie a while after `at`. With one token or two a loop is short enough for
@@ -55,85 +57,107 @@ CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes)
     for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const void *)(begin + i));
 }
 
-/* out[token][row of the tile] for n_tokens tokens, 1 … CM_TOKENS. */
-typedef void cm_tile_fn(const uint8_t *tile, const struct token_group *x, size_t n_columns,
-                        int n_tokens, float out[CM_TOKENS][CM_TILE]);
+/* Lays columns [k, k + n_columns) of n_tokens input rows over panel. */
+typedef void cm_panel_fn(const struct activations *x, const size_t *rows, int n_tokens, size_t k,
+                         size_t n_columns, uint8_t *panel);
 
-CM_INLINE void cm_gather_tokens(const struct activations *x, enum activation_kind kind,
-                                const int32_t *which, int first, int n, struct token_group *out)
+/* sums[token][row of the tile] += the tile's products with the panel, columns ascending */
+typedef void cm_tile_fn(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
+                        float sums[CM_GROUP][CM_TILE]);
+
+struct walk {
+    enum weight_type type;
+    int              max_tokens;   /* in a group                                              */
+    size_t           column_bytes; /* of a panel, for 256 columns of a token; 0: takes any    */
+    cm_panel_fn     *lay_panel;
+    cm_tile_fn      *add_tile;
+};
+
+CM_INLINE size_t cm_panel_columns(const struct walk *walk, int n_tokens, size_t n_columns)
 {
-    const size_t            n_columns = (size_t)x->n_columns;
-    const size_t            block = kind == ACTIVATION_Q256 ? 256 : 32;
-    const struct quantized *q = kind == ACTIVATION_Q256 ? &x->q256 : &x->q32;
-    for (int t = 0; t < n; t++) {
-        const size_t row = (size_t)(which != NULL ? which[first + t] : first + t);
-        if (kind == ACTIVATION_F32) {
-            out->values[t] = x->values + row * n_columns;
-        } else {
-            out->codes[t] = q->codes + row * n_columns;
-            out->scales[t] = q->scales + row * ((n_columns + block - 1) / block);
-            out->sums[t] = q->sums + row * ((n_columns + 15) / 16);
+    if (walk->column_bytes == 0) return n_columns;
+    const size_t fits = CM_PANEL_BYTES / (walk->column_bytes * (size_t)n_tokens) * 256;
+    return fits < n_columns ? fits : n_columns;
+}
+
+/* One tile, one group, one panel. y: of the group's first token and the tile's first row. */
+CM_INLINE void cm_visit_tile(const struct walk *walk, const uint8_t *tile, const uint8_t *panel,
+                             size_t n_columns, int n_tokens, bool is_first, size_t n_rows, float *y,
+                             size_t y_stride)
+{
+    alignas(64) float sums[CM_GROUP][CM_TILE];
+    if (is_first) memset(sums, 0, (size_t)n_tokens * sizeof sums[0]);
+    else
+        for (int t = 0; t < n_tokens; t++)
+            memcpy(sums[t], y + (size_t)t * y_stride, n_rows * sizeof(float));
+    walk->add_tile(tile, panel, n_columns, n_tokens, sums);
+    for (int t = 0; t < n_tokens; t++)
+        memcpy(y + (size_t)t * y_stride, sums[t], n_rows * sizeof(float));
+}
+
+/* Rows [row_begin, row_end) for one group of tokens. */
+CM_INLINE void cm_visit_group(const struct walk *walk, const struct matrix *matrix, int row_begin,
+                              int row_end, const struct activations *x, const size_t *rows,
+                              int n_tokens, float *y, size_t y_stride)
+{
+    const size_t         n_columns = (size_t)matrix->n_columns;
+    const size_t         row_bytes = cm_row_bytes(walk->type, n_columns);
+    const size_t         step = cm_panel_columns(walk, n_tokens, n_columns);
+    alignas(64) uint8_t  panel[CM_PANEL_BYTES];
+    for (size_t k = 0; k < n_columns; k += step) {
+        const size_t n = n_columns - k < step ? n_columns - k : step;
+        walk->lay_panel(x, rows, n_tokens, k, n, panel);
+        for (int row = row_begin; row < row_end; row += CM_TILE) {
+            const uint8_t *tile =
+                matrix->packed + (size_t)row * row_bytes + CM_TILE * cm_row_bytes(walk->type, k);
+            const size_t n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);
+            cm_visit_tile(walk, tile, panel, n, n_tokens, k == 0, n_rows, y + (row - row_begin), y_stride);
         }
     }
 }
 
-CM_INLINE void cm_walk_tiles(enum weight_type type, cm_tile_fn *tile_fn, const struct matrix *matrix,
-                             int row_begin, int row_end, const struct activations *x,
-                             const int32_t *which, int n_tokens, float *y, size_t y_stride)
+CM_INLINE void cm_walk_tiles(const struct walk *walk, const struct matrix *matrix, int row_begin,
+                             int row_end, const struct activations *x, const int32_t *which,
+                             int n_tokens, float *y, size_t y_stride)
 {
-    const enum activation_kind kind = cm_weight_types[type].activation;
-    const size_t               n_columns = (size_t)matrix->n_columns;
-    const size_t               row_bytes = cm_row_bytes(type, n_columns);
-    struct token_group         group;
-    alignas(64) float          out[CM_TOKENS][CM_TILE];
+    const size_t row_bytes = cm_row_bytes(walk->type, (size_t)matrix->n_columns);
+    const size_t fits = row_bytes > 0 ? CM_ROWS_BYTES / row_bytes / CM_TILE : 0;
+    const int    n_rows = fits > 0 ? (int)fits * CM_TILE : CM_TILE;
     assert(row_begin % CM_TILE == 0 && row_end <= matrix->n_rows && matrix->n_columns == x->n_columns);
-    for (int row = row_begin; row < row_end; row += CM_TILE) {
-        const uint8_t *tile = matrix->packed + (size_t)row * row_bytes;
-        const size_t   n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);
-        for (int first = 0; first < n_tokens; first += CM_TOKENS) {
-            const int n = n_tokens - first < CM_TOKENS ? n_tokens - first : CM_TOKENS;
-            cm_gather_tokens(x, kind, which, first, n, &group);
-            tile_fn(tile, &group, n_columns, n, out);
+    for (int row = row_begin, end; row < row_end; row = end) {
+        end = row_end - row < n_rows ? row_end : row + n_rows;
+        for (int first = 0, n; first < n_tokens; first += n) {
+            size_t rows[CM_GROUP];
+            n = n_tokens - first < walk->max_tokens ? n_tokens - first : walk->max_tokens;
             for (int t = 0; t < n; t++)
-                memcpy(y + (size_t)(first + t) * y_stride + (size_t)(row - row_begin), out[t],
-                       n_rows * sizeof(float));
+                rows[t] = (size_t)(which != NULL ? which[first + t] : first + t);
+            cm_visit_group(walk, matrix, row, end, x, rows, n,
+                           y + (size_t)first * y_stride + (row - row_begin), y_stride);
         }
     }
 }
 
-#define CM_CASE(n, body, ...) \
-    case n: body(tile, x, n_columns, n, out, __VA_ARGS__); break;
-#if defined(CM_IS_SANITIZED)
-#define CM_CASES(body, ...) default: body(tile, x, n_columns, n_tokens, out, __VA_ARGS__);
-#elif CM_TOKENS == 8
-#define CM_CASES(body, ...)                                                                       \
-    CM_CASE(1, body, __VA_ARGS__) CM_CASE(2, body, __VA_ARGS__) CM_CASE(3, body, __VA_ARGS__)     \
-    CM_CASE(4, body, __VA_ARGS__) CM_CASE(5, body, __VA_ARGS__) CM_CASE(6, body, __VA_ARGS__)     \
-    CM_CASE(7, body, __VA_ARGS__) CM_CASE(8, body, __VA_ARGS__)
-#else
-#define CM_CASES(body, ...)                                                                       \
-    CM_CASE(1, body, __VA_ARGS__) CM_CASE(2, body, __VA_ARGS__) CM_CASE(3, body, __VA_ARGS__)     \
-    CM_CASE(4, body, __VA_ARGS__)
-#endif
+/* The name cm_linear_<type>_<level>; CM_LEVEL is the level of the file that includes this. */
+#define CM_PASTE3(a, b, c) a##b##_##c
+#define CM_NAME(type, level) CM_PASTE3(cm_linear_, type, level)
 
-/* Defines cm_linear_<type>_<isa>(), and under it a tile function that calls
- *     body(tile, x, n_columns, n_tokens, out, ...)
- * with each number of tokens as a constant, so that the body's accumulators are registers. */
-#define CM_LINEAR_KERNEL(type, TYPE, isa, body, ...)                                              \
-    static void tile_##type(const uint8_t *tile, const struct token_group *x, size_t n_columns,   \
-                            int n_tokens, float out[CM_TOKENS][CM_TILE])                          \
+/* Defines cm_linear_<type>_<level>(), whose tiles are added by body(tile, panel, n_columns, n_tokens, sums, ...). */
+#define CM_LINEAR_KERNEL(type, TYPE, max_tokens, column_bytes, lay_panel, body, ...)              \
+    static void tile_##type(const uint8_t *tile, const uint8_t *panel, size_t n_columns,          \
+                            int n_tokens, float sums[CM_GROUP][CM_TILE])                          \
     {                                                                                             \
-        switch (n_tokens) { CM_CASES(body, __VA_ARGS__) }                                         \
+        body(tile, panel, n_columns, n_tokens, sums, __VA_ARGS__);                                \
     }                                                                                             \
-    void cm_linear_##type##_##isa(const struct matrix *matrix, int row_begin, int row_end,        \
-                                  const struct activations *x, const int32_t *which,              \
-                                  int n_tokens, float *y, size_t y_stride);                       \
-    void cm_linear_##type##_##isa(const struct matrix *matrix, int row_begin, int row_end,        \
-                                  const struct activations *x, const int32_t *which,              \
-                                  int n_tokens, float *y, size_t y_stride)                        \
+    void CM_NAME(type, CM_LEVEL)(const struct matrix *matrix, int row_begin, int row_end,         \
+                                 const struct activations *x, const int32_t *which, int n_tokens, \
+                                 float *y, size_t y_stride);                                      \
+    void CM_NAME(type, CM_LEVEL)(const struct matrix *matrix, int row_begin, int row_end,         \
+                                 const struct activations *x, const int32_t *which, int n_tokens, \
+                                 float *y, size_t y_stride)                                       \
     {                                                                                             \
-        cm_walk_tiles(WEIGHT_##TYPE, tile_##type, matrix, row_begin, row_end, x, which, n_tokens, \
-                      y, y_stride);                                                               \
+        static const struct walk walk = { WEIGHT_##TYPE, max_tokens, column_bytes, lay_panel,     \
+                                          tile_##type };                                          \
+        cm_walk_tiles(&walk, matrix, row_begin, row_end, x, which, n_tokens, y, y_stride);        \
     }
 
 #endif

@@ -24,25 +24,6 @@ static inline void store_up_to(float *x, lanes a, int n)
     else lanes_store_part(x, a, n);
 }
 
-/* The fixed tree: i + (i+8), then + (i+4), + (i+2), + (i+1). */
-static inline float lanes_sum(lanes a)
-{
-    float v[16];
-    lanes_store(v, a);
-    for (int step = 8; step >= 1; step /= 2)
-        for (int i = 0; i < step; i++) v[i] += v[i + step];
-    return v[0];
-}
-
-static inline float lanes_largest(lanes a)
-{
-    float v[16];
-    lanes_store(v, a);
-    for (int step = 8; step >= 1; step /= 2)
-        for (int i = 0; i < step; i++) v[i] = v[i] > v[i + step] ? v[i] : v[i + step];
-    return v[0];
-}
-
 /* e^x: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor to r^7. Below -87.33 and for NaN: 0. Above 88.37: e^88.37. */
 static inline lanes lanes_exp(lanes x)
 {
@@ -84,9 +65,7 @@ static void quantize_block(const float *x, int n, int8_t *codes, float *scale, i
             q = lanes_round(lanes_min(lanes_max(q, lanes_set(-127.0f)), lanes_set(127.0f)));
         }
         lanes_store_int8(codes + i, q, m);
-        int sum = 0;
-        for (int j = 0; j < m; j++) sum += codes[i + j];
-        sums[i / 16] = (int16_t)sum;
+        sums[i / 16] = (int16_t)lanes_sum(q); /* whole numbers: exact */
     }
 }
 
@@ -173,125 +152,29 @@ static void add_scaled(float *x, const float *y, float scale, int n)
 static void rope(float *head, const float *cosines, const float *sines, int n_rot, enum rope_pairing pairing)
 {
     const int half = n_rot / 2;
-    const int step = pairing == ROPE_NORM ? 2 : 1, apart = pairing == ROPE_NORM ? 1 : half;
-    for (int i = 0; i < half; i++) {
-        float *first = head + i * step, *second = first + apart;
+    for (int i = 0; pairing == ROPE_NEOX && i < half; i += 16) {
+        const int n = least(16, half - i);
+        const lanes a = load_up_to(head + i, n, 0.0f), b = load_up_to(head + half + i, n, 0.0f);
+        const lanes c = load_up_to(cosines + i, n, 0.0f), s = load_up_to(sines + i, n, 0.0f);
+        store_up_to(head + i, lanes_fma(a, c, lanes_mul(lanes_mul(b, s), lanes_set(-1.0f))), n);
+        store_up_to(head + half + i, lanes_fma(a, s, lanes_mul(b, c)), n);
+    }
+    for (int i = 0; pairing == ROPE_NORM && i < half; i++) {
+        float *first = head + 2 * i, *second = first + 1;
         const float a = *first, b = *second;
         *first = fmaf(a, cosines[i], -(b * sines[i]));
         *second = fmaf(a, sines[i], b * cosines[i]);
     }
 }
 
-/* Where element d of position's key stands: blocks of 64 positions, transposed. */
-static inline size_t key_index(int head_size, int position, int d)
-{
-    const size_t block = (size_t)(position / CM_KV_BLOCK), within = (size_t)(position % CM_KV_BLOCK);
-    return (block * (size_t)head_size + (size_t)d) * CM_KV_BLOCK + within;
-}
-
-/* float16 cannot hold more; an overflow must not become an infinity that poisons later sums. */
-static inline uint16_t half_of(float x)
-{
-    const float largest = 65504.0f;
-    return cm_half_of_float(x > largest ? largest : x < -largest ? -largest : x);
-}
-
-static void store_kv(const float *k, const float *v, void *keys, void *values, enum kv_type type,
-                     int head_size, int value_size, int position)
-{
-    const size_t first = (size_t)position * (size_t)value_size;
-    if (type == KV_F32) {
-        for (int d = 0; d < head_size; d++) ((float *)keys)[key_index(head_size, position, d)] = k[d];
-        for (int d = 0; d < value_size; d++) ((float *)values)[first + (size_t)d] = v[d];
-    } else {
-        for (int d = 0; d < head_size; d++) ((uint16_t *)keys)[key_index(head_size, position, d)] = half_of(k[d]);
-        for (int d = 0; d < value_size; d++) ((uint16_t *)values)[first + (size_t)d] = half_of(v[d]);
-    }
-}
-
-/* Cache elements [at, at + n) as lanes; n <= 16. */
-static inline lanes load_cached(const void *cache, enum kv_type type, size_t at, int n)
-{
-    if (type == KV_F32) return load_up_to((const float *)cache + at, n, 0.0f);
-    const uint16_t *p = (const uint16_t *)cache + at;
-    return n >= 16 ? lanes_load_half(p) : lanes_load_half_part(p, n);
-}
-
-/* scores[0 .. 64) of the positions of one block: sequential over the head, lanes are positions. */
-static inline void score_block(const struct attention_input *in, enum kv_type type, int block, float *scores)
-{
-    const size_t first = (size_t)block * (size_t)in->head_size * CM_KV_BLOCK;
-    lanes s0 = lanes_set(0.0f), s1 = s0, s2 = s0, s3 = s0;
-    for (int d = 0; d < in->head_size; d++) {
-        const lanes q = lanes_set(in->query[d]);
-        const size_t at = first + (size_t)d * CM_KV_BLOCK;
-        s0 = lanes_fma(q, load_cached(in->keys, type, at, 16), s0);
-        s1 = lanes_fma(q, load_cached(in->keys, type, at + 16, 16), s1);
-        s2 = lanes_fma(q, load_cached(in->keys, type, at + 32, 16), s2);
-        s3 = lanes_fma(q, load_cached(in->keys, type, at + 48, 16), s3);
-    }
-    const lanes scale = lanes_set(in->scale);
-    lanes_store(scores, lanes_mul(s0, scale));
-    lanes_store(scores + 16, lanes_mul(s1, scale));
-    lanes_store(scores + 32, lanes_mul(s2, scale));
-    lanes_store(scores + 48, lanes_mul(s3, scale));
-}
-
-/* out = out * keep + sum over the block's n positions of weights[p] v_p, positions ascending. */
-static inline void add_values(const struct attention_input *in, enum kv_type type, int block, int n,
-                              const float *weights, float keep, float *out)
-{
-    const size_t width = (size_t)in->value_size, first = (size_t)block * CM_KV_BLOCK * width;
-    for (int d = 0; d < in->value_size; d += 16) {
-        const int m = least(16, in->value_size - d);
-        lanes sum = lanes_mul(load_up_to(out + d, m, 0.0f), lanes_set(keep));
-        for (int p = 0; p < n; p++) {
-            const size_t at = first + (size_t)p * width + (size_t)d;
-            sum = lanes_fma(lanes_set(weights[p]), load_cached(in->values, type, at, m), sum);
-        }
-        store_up_to(out + d, sum, m);
-    }
-}
-
-/* Online softmax: for each block its own maximum, then the running sums are rescaled to the larger of
- * the two. Blocks start at multiples of 64 whatever the batch, so the order of sums never changes. */
-static inline void attend_typed(const struct attention_input *in, enum kv_type type, float *out)
-{
-    float scores[CM_KV_BLOCK], largest = -INFINITY, total = 0.0f;
-    for (int d = 0; d < in->value_size; d++) out[d] = 0.0f;
-    for (int block = 0; block * CM_KV_BLOCK < in->n_positions; block++) {
-        const int n = least(CM_KV_BLOCK, in->n_positions - block * CM_KV_BLOCK);
-        score_block(in, type, block, scores);
-        for (int p = n; p < CM_KV_BLOCK; p++) scores[p] = -INFINITY;
-        lanes top = lanes_set(largest);
-        for (int p = 0; p < CM_KV_BLOCK; p += 16) top = lanes_max(lanes_load(scores + p), top);
-        const float larger = lanes_largest(top);
-        float keep[16];
-        lanes_store(keep, lanes_exp(lanes_set(largest - larger)));
-        lanes sum = lanes_set(0.0f);
-        for (int p = 0; p < CM_KV_BLOCK; p += 16) {
-            const lanes e = lanes_exp(lanes_sub(lanes_load(scores + p), lanes_set(larger)));
-            sum = lanes_add(sum, e);
-            lanes_store(scores + p, e);
-        }
-        total = fmaf(total, keep[0], lanes_sum(sum));
-        add_values(in, type, block, n, scores, keep[0], out);
-        largest = larger;
-    }
-    for (int d = 0; d < in->value_size; d++) out[d] /= total;
-}
-
-static void attend(const struct attention_input *in, float *out)
-{
-    if (in->type == KV_F32) attend_typed(in, KV_F32, out);
-    else attend_typed(in, KV_F16, out);
-}
+#include "kernels/attend_body.h"
 
 #define VECTOR_OPS(level)                                                                           \
     {                                                                                               \
         .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .silu_multiply = silu_multiply, \
         .softmax = softmax, .sigmoid = sigmoid, .add_scaled = add_scaled, .rope = rope,             \
-        .store_kv = store_kv, .attend = attend                                                      \
+        .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,             \
+        .attend_finish = attend_finish                                                              \
     }
 
 #endif

@@ -12,7 +12,9 @@ static const struct vector_ops *const rows[ISA_COUNT] = {
     [ISA_REF] = &cm_vector_ops_ref,
 #if defined(__x86_64__)
     [ISA_AVX2] = &cm_vector_ops_avx2,
+    [ISA_AVXVNNI] = &cm_vector_ops_avx2, /* its dot product is for matrices only */
     [ISA_AVX512VNNI] = &cm_vector_ops_avx512vnni,
+    [ISA_AMX] = &cm_vector_ops_avx512vnni, /* tiles are for matrices only */
 #endif
 };
 

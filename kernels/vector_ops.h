@@ -5,29 +5,43 @@
 #ifndef KERNELS_VECTOR_OPS_H
 #define KERNELS_VECTOR_OPS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/activations.h"
 #include "kernels/cpu.h"
 
-enum { CM_KV_BLOCK = 64 }; /* positions in a block of the KV cache, and of the softmax */
+enum {
+    CM_KV_BLOCK = 64,     /* positions in a block of the KV cache                            */
+    CM_ATTEND_SPAN = 512, /* positions whose softmax is computed at once                     */
+    CM_SPAN_BLOCKS = CM_ATTEND_SPAN / CM_KV_BLOCK,
+    CM_PART_SUMS = 16     /* floats before the sums in a part (alignment)                    */
+};
 
 enum kv_type { KV_F16, KV_F32 };
 
 enum rope_pairing { ROPE_NORM /* (2i, 2i+1) */, ROPE_NEOX /* (i, i + n_rot/2) */ };
 
-/* K of one kv head: blocks of 64 positions, transposed: (n_blocks, head_size, 64); V: (n_positions, head_size).
- * Elements are float16 or float32 as type says. */
+/* Queries of one kv head: of several rows, or of the heads that share it.
+ * keys of a span of 512 positions: blocks of 64, transposed: (8, head_size, 64), whole blocks are read; values:
+ * (512, value_size). The next span's lie span_bytes further. Elements are float16 or float32 as type says. */
 struct attention_input {
-    const float *query;        /* (head_size)                            */
-    const void  *keys;
-    const void  *values;
+    const void  *keys, *values;      /* of span 0                                       */
+    size_t       span_bytes;
     enum kv_type type;
-    int          head_size;    /* of q and k                             */
-    int          value_size;   /* of v                                   */
-    int          n_positions;  /* this token attends positions 0 … n - 1 */
-    float        scale;        /* of the scores                          */
+    int          head_size;          /* of q and k                                      */
+    int          value_size;         /* of v                                            */
+    float        scale;              /* of the scores                                   */
+    int          n_queries;
+    const float *const *queries;     /* (n_queries) vectors of head_size                */
+    const int   *n_positions;        /* (n_queries) query i attends 0 … n_positions - 1 */
 };
+
+/* Floats of one query's part: largest score, total, 14 unused, then the sums (value_size, rounded up to 16). */
+static inline size_t cm_part_floats(int value_size)
+{
+    return (size_t)CM_PART_SUMS + (size_t)((value_size + 15) / 16 * 16);
+}
 
 struct vector_ops {
     enum isa isa;
@@ -47,12 +61,19 @@ struct vector_ops {
     /* Rotates pairs of head[0 .. n_rot); cosines and sines: (n_rot / 2). */
     void (*rope)(float *head, const float *cosines, const float *sines, int n_rot,
                  enum rope_pairing pairing);
-    /* Puts one position's k (head_size) and v (value_size) into the cache of its kv head. */
+    /* Puts one position's k (head_size) and v (value_size) into a span of its kv head's cache, position 0 … 511. */
     void (*store_kv)(const float *k, const float *v, void *keys, void *values, enum kv_type type,
                      int head_size, int value_size, int position);
-    /* out (value_size) = sum_p softmax(scale * q·k_p) v_p: scores sequential over the head, softmax
-     * over blocks of 64 positions, combined in order. */
-    void (*attend)(const struct attention_input *input, float *out);
+    /* Attention is computed in spans of 512 positions, counted from the sequence's start. For each query of the input
+     * that reaches into span: parts + i * stride = its part, that is, over its positions p of the span,
+     *   s_p = scale * q·k_p (one fmaf chain over the head), largest = max s_p, w_p = exp(s_p - largest),
+     *   total = sum w_p (16 partial sums), sums = sum w_p v_p (one fmaf chain over p).
+     * stride >= cm_part_floats(value_size); parts are 64-byte aligned. */
+    void (*attend_span)(const struct attention_input *input, int span, float *parts, size_t stride);
+    /* whole, the merged parts of earlier spans, takes in the next: both are scaled to the larger maximum. */
+    void (*attend_merge)(float *whole, const float *part, int value_size);
+    /* out (value_size) = sums / total */
+    void (*attend_finish)(const float *whole, int value_size, float *out);
 };
 
 const struct vector_ops *cm_vector_ops(enum isa isa);

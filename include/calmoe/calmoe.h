@@ -37,12 +37,16 @@
 
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
+#include "calmoe/machine.h"
 #include "calmoe/model.h"
+#include "calmoe/placement.h"
 #include "calmoe/sampler.h"
 #include "calmoe/session.h"
 #include "calmoe/stats.h"
 #include "calmoe/status.h"
+#include "calmoe/synthetic.h"
 #include "calmoe/tokenizer.h"
+#include "calmoe/trace.h"
 #include "calmoe/version.h"
 
 #endif

@@ -29,11 +29,27 @@ typedef struct calmoe_routing_event {
 } calmoe_routing_event;
 typedef void (*calmoe_routing_fn)(void *user, const calmoe_routing_event *event);
 
+/* One token's routing in one layer, before its experts run: what the router chose, to be replaced by another
+ * choice, a recorded one for instance. experts and weights (n) may be overwritten; a choice of experts that do not
+ * exist, of one twice, or with weights that are no finite numbers is ignored. Called by all threads of the engine
+ * at once, each for rows of its own; it must not call into the engine. */
+typedef struct calmoe_routing_choice {
+    calmoe_session *session;
+    int             layer;
+    int             row;      /* of the step: chunks in order, in each its tokens */
+    int             position; /* of the token in its sequence                     */
+    int32_t         token;
+    int             n;
+    int32_t        *experts;  /* (n) */
+    float          *weights;  /* (n) */
+} calmoe_routing_choice;
+typedef void (*calmoe_routing_source_fn)(void *user, const calmoe_routing_choice *choice);
+
 typedef struct calmoe_engine_options {
     size_t             size;          /* set by calmoe_engine_options_init()                        */
     int                n_threads;     /* 0 = every core that the process may use (default)          */
     int                pin_threads;   /* bind each thread to its core (default 1)                   */
-    const char        *isa;           /* "ref", "avx2", "avx512vnni"; NULL = the best here (default) */
+    const char        *isa;           /* "ref", "avx2", … "amx"; NULL = the best here (default)     */
     const char        *plan;          /* path of a placement plan; NULL = all on one node (default) */
     int                max_rows;      /* tokens in one step, 0 = 512 (default)                      */
     int                kv_float32;    /* keep keys and values in float32 instead of float16 (default 0) */
@@ -41,6 +57,8 @@ typedef struct calmoe_engine_options {
     void              *progress_user;
     calmoe_routing_fn  routing;       /* sees every routing decision; NULL = none (default)         */
     void              *routing_user;
+    calmoe_routing_source_fn routing_source; /* replaces the router's choices; NULL = none (default) */
+    void              *routing_source_user;
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

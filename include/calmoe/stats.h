@@ -8,6 +8,18 @@
 extern "C" {
 #endif
 
+/* The parts of a step, as time is counted; waiting for other threads is in none of them. */
+enum {
+    CALMOE_PHASE_PROJECT, /* the matrices round attention: q, k, v and its output                      */
+    CALMOE_PHASE_ATTEND,  /* scores and sums over keys and values, which grow with the context         */
+    CALMOE_PHASE_ROUTE,   /* gate logits, top-k, grouping of tokens by expert                          */
+    CALMOE_PHASE_EXPERTS, /* the feed-forward matrices, routed and shared                              */
+    CALMOE_PHASE_HEAD,    /* the last norm and the vocabulary                                          */
+    CALMOE_PHASE_OTHER,   /* norms, rotation, quantization, additions: what belongs to one row         */
+    CALMOE_N_PHASES
+};
+enum { CALMOE_MAX_NODES = 64 };
+
 typedef struct calmoe_stats {
     size_t      size;             /* set by the caller to sizeof(calmoe_stats)                        */
     uint64_t    n_steps;
@@ -20,6 +32,12 @@ typedef struct calmoe_stats {
     int         n_threads;
     int         n_nodes;
     const char *isa;              /* "avx512vnni"                                                     */
+    double      phase_seconds[CALMOE_N_PHASES]; /* mean over threads                                  */
+    double      imbalance;        /* in the experts' phases: the busiest thread's time / the mean, summed over steps */
+    uint64_t    n_weight_bytes;   /* packed weights that steps read: a matrix counts once a step, whatever
+                                     number of tokens it serves, an expert only where a token takes it */
+    uint64_t    n_experts_touched;   /* sum over steps and layers of the routed experts that any token took */
+    uint64_t    node_bytes[CALMOE_MAX_NODES]; /* packed weights that live on each node                */
 } calmoe_stats;
 
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);

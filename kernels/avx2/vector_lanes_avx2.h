@@ -46,6 +46,13 @@ static inline lanes lanes_load_half_part(const uint16_t *p, int n)
     memcpy(v, p, (size_t)n * sizeof *p);
     return lanes_load_half(v);
 }
+static inline void lanes_store_half(uint16_t *p, lanes x, int n)
+{
+    uint16_t v[16];
+    _mm_storeu_si128((__m128i *)v, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    _mm_storeu_si128((__m128i *)(v + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    memcpy(p, v, (size_t)n * sizeof *p);
+}
 static inline lanes lanes_add(lanes x, lanes y) { LANES_PAIR(_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)); }
 static inline lanes lanes_sub(lanes x, lanes y) { LANES_PAIR(_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)); }
 static inline lanes lanes_mul(lanes x, lanes y) { LANES_PAIR(_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)); }
@@ -60,6 +67,20 @@ static inline lanes lanes_abs(lanes x)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     LANES_PAIR(_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b));
+}
+static inline float lanes_sum(lanes a)
+{
+    const __m256 half = _mm256_add_ps(a.a, a.b);
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float lanes_largest(lanes a)
+{
+    const __m256 half = _mm256_max_ps(a.a, a.b);
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
 static inline lanes lanes_keep_above(lanes x, float limit, lanes value)
 {
@@ -96,4 +117,7 @@ static inline void lanes_store_int8(int8_t *p, lanes x, int n)
 }
 
 #undef LANES_PAIR
+#define SCORE_LANES(n) ((n) == 1 ? 4 : (n) == 2 ? 2 : 1)
+#define VALUE_LANES(n) ((n) == 1 ? 4 : (n) == 2 ? 2 : 1)
+
 #endif

@@ -26,6 +26,11 @@ static inline lanes lanes_load_half_part(const uint16_t *p, int n)
 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
 }
+static inline void lanes_store_half(uint16_t *p, lanes x, int n)
+{
+    _mm256_mask_storeu_epi16(p, first_lanes(n),
+                             _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 static inline lanes lanes_add(lanes x, lanes y) { return _mm512_add_ps(x, y); }
 static inline lanes lanes_sub(lanes x, lanes y) { return _mm512_sub_ps(x, y); }
 static inline lanes lanes_mul(lanes x, lanes y) { return _mm512_mul_ps(x, y); }
@@ -34,6 +39,20 @@ static inline lanes lanes_fma(lanes x, lanes y, lanes z) { return _mm512_fmadd_p
 static inline lanes lanes_max(lanes x, lanes y) { return _mm512_max_ps(x, y); }
 static inline lanes lanes_min(lanes x, lanes y) { return _mm512_min_ps(x, y); }
 static inline lanes lanes_abs(lanes x) { return _mm512_abs_ps(x); }
+static inline float lanes_sum(lanes a)
+{
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float lanes_largest(lanes a)
+{
+    const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
 static inline lanes lanes_keep_above(lanes x, float limit, lanes value)
 {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_GT_OQ), value);
@@ -51,5 +70,8 @@ static inline void lanes_store_int8(int8_t *p, lanes x, int n)
 {
     _mm_mask_storeu_epi8(p, first_lanes(n), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
 }
+
+#define SCORE_LANES(n) 4
+#define VALUE_LANES(n) ((n) <= 2 ? 8 : 4)
 
 #endif

@@ -27,6 +27,11 @@ static inline lanes lanes_load_half_part(const uint16_t *p, int n)
 {
     LANES_EACH(i < n ? cm_float_of_half(p[i]) : 0.0f);
 }
+/* Rounded to the nearest float16, ties to even. */
+static inline void lanes_store_half(uint16_t *p, lanes a, int n)
+{
+    for (int i = 0; i < n; i++) p[i] = cm_half_of_float(a.v[i]);
+}
 static inline lanes lanes_add(lanes a, lanes b) { LANES_EACH(a.v[i] + b.v[i]); }
 static inline lanes lanes_sub(lanes a, lanes b) { LANES_EACH(a.v[i] - b.v[i]); }
 static inline lanes lanes_mul(lanes a, lanes b) { LANES_EACH(a.v[i] * b.v[i]); }
@@ -36,6 +41,19 @@ static inline lanes lanes_fma(lanes a, lanes b, lanes c) { LANES_EACH(fmaf(a.v[i
 static inline lanes lanes_max(lanes a, lanes b) { LANES_EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 static inline lanes lanes_min(lanes a, lanes b) { LANES_EACH(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 static inline lanes lanes_abs(lanes a) { LANES_EACH(fabsf(a.v[i])); }
+/* The fixed tree: i + (i+8), then + (i+4), + (i+2), + (i+1); and the same for max. */
+static inline float lanes_sum(lanes a)
+{
+    for (int step = 8; step >= 1; step /= 2)
+        for (int i = 0; i < step; i++) a.v[i] += a.v[i + step];
+    return a.v[0];
+}
+static inline float lanes_largest(lanes a)
+{
+    for (int step = 8; step >= 1; step /= 2)
+        for (int i = 0; i < step; i++) a.v[i] = a.v[i] > a.v[i + step] ? a.v[i] : a.v[i + step];
+    return a.v[0];
+}
 /* value where a > limit, else +0 (also for NaN) */
 static inline lanes lanes_keep_above(lanes a, float limit, lanes value)
 {
@@ -62,4 +80,9 @@ static inline void lanes_store_int8(int8_t *p, lanes a, int n)
 }
 
 #undef LANES_EACH
+/* Vectors in a tile of n queries of attention (attend_body.h), as many as fit into a level's registers: of positions
+ * where scores are computed (1, 2 or 4), of elements where values are summed (most with one query). */
+#define SCORE_LANES(n) 1
+#define VALUE_LANES(n) 1
+
 #endif

@@ -1,8 +1,10 @@
 /* runtime/api/engine.c - calmoe_engine: open on this machine, step a batch, close. */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "router/router.h"
 #include "runtime/api/handles.h"
 #include "runtime/load/plan_file.h"
 
@@ -28,7 +30,8 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
     engine->isa = cm_isa_best();
     if (!options->isa) return CALMOE_OK;
     if (!cm_isa_of_name(options->isa, &engine->isa))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; ref, avx2 or avx512vnni is wanted", options->isa);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; ref, avx2, avx512vnni or amx is wanted",
+                       options->isa);
     if (!cm_isa_is_supported(engine->isa))
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "this machine has no %s; its best level is %s", options->isa,
                        cm_isa_name(cm_isa_best()));
@@ -41,15 +44,19 @@ static calmoe_status open_placement(calmoe_engine *engine)
     const int n_layers = spec->n_layers, n_experts = spec->router.n_experts;
     if (!engine->options.plan)
         return cm_placement_one_node(engine->ctx, &engine->topology, n_layers, n_experts, &engine->placement);
-    struct plan_file plan;
-    CM_TRY(cm_plan_file_read(engine->ctx, engine->options.plan, &plan));
-    /* The plan's memory becomes the placement's. */
-    engine->placement = (struct placement){plan.n_nodes, plan.n_layers, plan.n_experts, plan.node_of};
-    if (strcmp(plan.fingerprint, engine->model->fingerprint) != 0)
-        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                       "the plan is for the model %s; this one's fingerprint is %s", plan.fingerprint,
-                       engine->model->fingerprint);
-    return cm_placement_check(engine->ctx, &engine->placement, &engine->topology, n_layers, n_experts);
+    struct plan_file file;
+    CM_TRY(cm_plan_file_read(engine->ctx, engine->options.plan, &file));
+    const struct plan shape = {.n_nodes = engine->topology.n_nodes, .n_layers = n_layers, .n_experts = n_experts,
+                               .width = spec->expert_width, .dim = spec->dim, .n_kv_heads = spec->n_kv_heads};
+    calmoe_status status = CALMOE_OK;
+    if (strcmp(file.fingerprint, engine->model->fingerprint) != 0)
+        status = cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                         "the plan is for the model %s; this one's fingerprint is %s", file.fingerprint,
+                         engine->model->fingerprint);
+    if (status == CALMOE_OK) status = cm_plan_check(engine->ctx, &file.plan, &shape);
+    if (status == CALMOE_OK) status = cm_placement_of_plan(engine->ctx, &file.plan, &engine->placement);
+    cm_plan_file_close(&file);
+    return status;
 }
 
 static void on_routing(void *user, const struct decoder *decoder, int layer)
@@ -69,6 +76,36 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
         };
         engine->options.routing(engine->options.routing_user, &event);
     }
+}
+
+static bool is_choice(const int32_t *experts, const float *weights, int n, int n_experts)
+{
+    uint64_t seen[ROUTER_MAX_EXPERTS / 64] = {0};
+    for (int slot = 0; slot < n; slot++) {
+        const int32_t expert = experts[slot];
+        if (expert < 0 || expert >= n_experts || !isfinite(weights[slot])) return false;
+        if (seen[expert / 64] >> expert % 64 & 1) return false;
+        seen[expert / 64] |= (uint64_t)1 << expert % 64;
+    }
+    return true;
+}
+
+static void on_choice(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights)
+{
+    const calmoe_engine      *engine = user;
+    const struct router_spec *router = &decoder->spec->router;
+    const struct row         *row = &decoder->rows[r];
+    const size_t n = (size_t)router->n_used;
+    int32_t new_experts[ROUTER_MAX_USED];
+    float   new_weights[ROUTER_MAX_USED];
+    memcpy(new_experts, experts, n * sizeof *experts);
+    memcpy(new_weights, weights, n * sizeof *weights);
+    const calmoe_routing_choice choice = {row->owner, layer,       r,          row->position, row->token,
+                                          router->n_used, new_experts, new_weights};
+    engine->options.routing_source(engine->options.routing_source_user, &choice);
+    if (!is_choice(new_experts, new_weights, router->n_used, router->n_experts)) return;
+    memcpy(experts, new_experts, n * sizeof *experts);
+    memcpy(weights, new_weights, n * sizeof *weights);
 }
 
 /* Room for the logits of n rows, before a step runs. */
@@ -99,6 +136,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
                            engine->team, options->max_rows, &engine->decoder));
     engine->decoder->on_routing = options->routing ? on_routing : NULL;
     engine->decoder->on_routing_user = engine;
+    engine->decoder->on_choice = options->routing_source ? on_choice : NULL;
+    engine->decoder->on_choice_user = engine;
     engine->waited_at_reset = cm_alloc(ctx, (size_t)cm_team_n_workers(engine->team),
                                        sizeof *engine->waited_at_reset, "statistics");
     if (!engine->waited_at_reset) return CALMOE_NO_MEMORY;

@@ -5,14 +5,8 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "runtime/api/handles.h"
+#include "runtime/load/file_type.h"
 #include "runtime/load/gguf_writer.h"
-
-struct file_type { /* general.file_type of files that are mostly of one type */
-    enum weight_type type;
-    uint32_t         number;
-};
-static const struct file_type file_types[] = {{WEIGHT_F16, 1},   {WEIGHT_Q4_0, 2},  {WEIGHT_Q8_0, 7},
-                                              {WEIGHT_Q4_K, 14}, {WEIGHT_Q6_K, 18}, {WEIGHT_BF16, 32}};
 
 struct conversion { /* of one tensor, by all workers */
     const struct gguf_tensor *source;
@@ -112,10 +106,9 @@ static calmoe_status plan_tensors(struct quantizer *q)
 static calmoe_status convert(struct quantizer *q, const char *in, const char *out)
 {
     static const char *const dropped[] = {"general.file_type", "general.quantization_version", "split."};
-    struct gguf_new_u32 added[] = {{"general.file_type", 0}, {"general.quantization_version", 2}};
+    const struct gguf_new_u32 added[] = {{"general.file_type", cm_file_type_of(q->type)},
+                                         {"general.quantization_version", 2}};
     struct stat a, b;
-    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-        if (file_types[i].type == q->type) added[0].value = file_types[i].number;
     if (stat(in, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return cm_fail(q->ctx, CALMOE_INVALID_ARGUMENT, "'%s' and '%s' are the same file", in, out);
     CM_TRY(cm_gguf_open(q->ctx, in, &q->gguf));

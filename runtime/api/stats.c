@@ -29,7 +29,15 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .n_threads = cm_team_n_workers(engine->team),
         .n_nodes = engine->topology.n_nodes,
         .isa = cm_isa_name(engine->isa),
+        .imbalance = cm_imbalance(counters),
+        .n_weight_bytes = counters->n_weight_bytes,
+        .n_experts_touched = counters->n_experts_touched,
     };
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
+        stats.phase_seconds[phase] = cm_phase_seconds(counters, phase);
+    const struct packed_weights *packed = &engine->weights->packed;
+    for (int node = 0; node < packed->n_blocks && node < CALMOE_MAX_NODES; node++)
+        stats.node_bytes[node] = packed->blocks[node].n_bytes;
     stats.size = out->size < sizeof stats ? out->size : sizeof stats;
     memcpy(out, &stats, stats.size);
     return CALMOE_OK;

@@ -1,6 +1,7 @@
 /* runtime/forward/attention.c - the attention half of a block: norm; q, k, v; rotate and remember; attend;
- * project; add. */
-#include <math.h>
+ * project; add. Five barriers; one less where the workers share the kv heads evenly, one more where a norm spans
+ * all heads. */
+#include "runtime/forward/attention.h"
 
 #include "runtime/forward/decoder.h"
 
@@ -16,93 +17,135 @@ static void norm_rows(struct decoder *d, const struct layer *layer, const struct
     }
 }
 
-/* Norm of q or k: over each head where the weight is one head long, else over the whole vector. */
-static void norm_heads(const struct decoder *d, const float *weight, int norm_size, int n, float *x)
+/* Rows [begin, end) of y = matrix x + bias, for all tokens of the step. */
+static void project(const struct decoder *d, const struct matrix *matrix, const struct activations *x,
+                    const float *bias, int begin, int end, float *y)
 {
-    if (!weight) return;
-    for (int first = 0; first < n; first += norm_size)
-        d->ops->rms_norm(x + first, weight, d->spec->norm_eps, norm_size, x + first);
+    const size_t stride = (size_t)matrix->n_rows;
+    if (begin >= end) return;
+    matrix->kernel->multiply(matrix, begin, end, x, NULL, d->n_rows, y + begin, stride);
+    if (!bias) return;
+    for (int token = 0; token < d->n_rows; token++)
+        for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+}
+
+/* Norm of q or k (n wide) where it spans all heads: own rows. Over one head each: prepare_head(). */
+static void norm_vectors(struct decoder *d, const float *weight, int norm_size, int n, float *x,
+                         const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    if (!weight || norm_size == d->spec->head_size) return;
+    for (int r = begin; r < end; r++)
+        d->ops->rms_norm(cm_row(x, r, n), weight, d->spec->norm_eps, n, cm_row(x, r, n));
 }
 
 static void clamp(float *x, int n, float limit)
 {
-    for (int i = 0; i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+    for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
-/* Norms, rotates, and puts k and v of row r into its sequence's cache. */
-static void remember(struct decoder *d, int index, int r)
+/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
+static void prepare_head(const struct decoder *d, const float *norm, int r, float *head)
+{
+    const struct model_spec *spec = d->spec;
+    const int n_pairs = d->rope.n_pairs;
+    if (norm) d->ops->rms_norm(head, norm, spec->norm_eps, spec->head_size, head);
+    clamp(head, spec->head_size, spec->clamp_qkv);
+    if (n_pairs > 0)
+        d->ops->rope(head, cm_row(d->cosines, r, n_pairs), cm_row(d->sines, r, n_pairs), 2 * n_pairs,
+                     spec->rope.pairing);
+}
+
+/* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
+static void remember(struct decoder *d, int index, int r, int kv_head)
 {
     const struct model_spec *spec = d->spec;
     const struct layer *layer = &d->weights->layers[index];
-    const struct row *row = &d->rows[r];
-    const int n_q = spec->n_heads * spec->head_size, n_k = spec->n_kv_heads * spec->head_size,
-              n_v = spec->n_kv_heads * spec->value_size, n_pairs = d->rope.n_pairs;
-    float *q = cm_row(d->q, r, n_q), *k = cm_row(d->k, r, n_k), *v = cm_row(d->v, r, n_v);
-    norm_heads(d, layer->q_norm, layer->q_norm_size, n_q, q);
-    norm_heads(d, layer->k_norm, layer->k_norm_size, n_k, k);
-    if (spec->clamp_qkv > 0.0f) {
-        clamp(q, n_q, spec->clamp_qkv);
-        clamp(k, n_k, spec->clamp_qkv);
-        clamp(v, n_v, spec->clamp_qkv);
-    }
-    const float *cosines = cm_row(d->cosines, r, n_pairs), *sines = cm_row(d->sines, r, n_pairs);
-    for (int head = 0; n_pairs > 0 && head < spec->n_heads; head++)
-        d->ops->rope(q + head * spec->head_size, cosines, sines, 2 * n_pairs, spec->rope.pairing);
-    for (int head = 0; head < spec->n_kv_heads; head++) {
-        if (n_pairs > 0)
-            d->ops->rope(k + head * spec->head_size, cosines, sines, 2 * n_pairs, spec->rope.pairing);
-        d->ops->store_kv(k + head * spec->head_size, v + head * spec->value_size,
-                         cm_kv_keys(row->cache, index, head), cm_kv_values(row->cache, index, head),
-                         row->cache->type, spec->head_size, spec->value_size, row->position);
-    }
+    const struct kv_cache *cache = d->rows[r].cache;
+    const int n_heads = spec->n_heads / spec->n_kv_heads, size = spec->head_size;
+    const bool is_whole_q = layer->q_norm_size != size, is_whole_k = layer->k_norm_size != size;
+    float *q = cm_row(d->q, r, spec->n_heads * size) + kv_head * n_heads * size,
+          *k = cm_row(d->k, r, spec->n_kv_heads * size) + kv_head * size,
+          *v = cm_row(d->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size;
+    for (int head = 0; head < n_heads; head++)
+        prepare_head(d, is_whole_q ? NULL : layer->q_norm, r, q + head * size);
+    prepare_head(d, is_whole_k ? NULL : layer->k_norm, r, k);
+    clamp(v, spec->value_size, spec->clamp_qkv);
+    const int position = d->rows[r].position;
+    const size_t span = cm_kv_span_of(cache, position);
+    d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
+                     (uint8_t *)cm_kv_values(cache, index, kv_head) + span, cache->type, size, spec->value_size,
+                     position % CM_ATTEND_SPAN);
 }
 
-static void attend_head(struct decoder *d, int layer, int r, int head)
+/* Whether a norm of q or k spans several heads. */
+static bool has_vector_norm(const struct model_spec *spec, const struct layer *layer)
+{
+    return (layer->q_norm && layer->q_norm_size != spec->head_size) ||
+           (layer->k_norm && layer->k_norm_size != spec->head_size);
+}
+
+/* Where the heads go evenly over the workers, one computes q, k and v of its heads from end to end. */
+static void project_own_heads(struct decoder *d, int index, const struct worker *me)
 {
     const struct model_spec *spec = d->spec;
-    const struct row *row = &d->rows[r];
-    const int kv_head = head / (spec->n_heads / spec->n_kv_heads);
-    const struct attention_input input = {
-        .query = cm_row(d->q, r, spec->n_heads * spec->head_size) + head * spec->head_size,
-        .keys = cm_kv_keys(row->cache, layer, kv_head),
-        .values = cm_kv_values(row->cache, layer, kv_head),
-        .type = row->cache->type,
-        .head_size = spec->head_size,
-        .value_size = spec->value_size,
-        .n_positions = row->position + 1,
-        .scale = spec->attention_scale,
-    };
-    d->ops->attend(&input, cm_row(d->attended.values, r, d->attended.n_columns) + head * spec->value_size);
-}
-
-/* Shared: (row, head) pairs, dealt out in turn, since later rows see more positions. */
-static void attend_rows(struct decoder *d, int layer, const struct worker *me)
-{
-    const int n_heads = d->spec->n_heads, n = d->n_rows * n_heads;
-    for (int i = me->index; i < n; i += me->n_workers) attend_head(d, layer, i / n_heads, i % n_heads);
-}
-
-void cm_attention(struct decoder *d, int index, const struct worker *me)
-{
     const struct layer *layer = &d->weights->layers[index];
-    const int dim = d->spec->dim;
+    const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
     int begin, end;
-    cm_own_rows(d, me, &begin, &end);
+    cm_share(spec->n_kv_heads, 1, me->index, me->n_workers, &begin, &end);
+    cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
+    project(d, &layer->q, &d->normed, layer->q_bias, begin * q_size, end * q_size, d->q);
+    project(d, &layer->k, &d->normed, layer->k_bias, begin * size, end * size, d->k);
+    project(d, &layer->v, &d->normed, layer->v_bias, begin * spec->value_size, end * spec->value_size, d->v);
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    for (int kv_head = begin; kv_head < end; kv_head++)
+        for (int r = 0; r < d->n_rows; r++) remember(d, index, r, kv_head);
+}
 
-    norm_rows(d, layer, me);
-    cm_barrier(me);
+/* Else each has its range of rows of each matrix, and heads are dealt out behind a barrier. */
+static void project_own_rows(struct decoder *d, int index, const struct worker *me)
+{
+    const struct model_spec *spec = d->spec;
+    const struct layer *layer = &d->weights->layers[index];
+    int begin, end;
+    cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
     cm_linear_shared(&layer->q, &d->normed, d->n_rows, layer->q_bias, d->q, me);
     cm_linear_shared(&layer->k, &d->normed, d->n_rows, layer->k_bias, d->k, me);
     cm_linear_shared(&layer->v, &d->normed, d->n_rows, layer->v_bias, d->v, me);
     cm_barrier(me);
-    for (int r = begin; r < end; r++) remember(d, index, r);
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    if (has_vector_norm(spec, layer)) {
+        norm_vectors(d, layer->q_norm, layer->q_norm_size, spec->n_heads * spec->head_size, d->q, me);
+        norm_vectors(d, layer->k_norm, layer->k_norm_size, spec->n_kv_heads * spec->head_size, d->k, me);
+        cm_barrier(me);
+    }
+    cm_share(spec->n_kv_heads * d->n_rows, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) remember(d, index, i % d->n_rows, i / d->n_rows);
+}
+
+void cm_attention(struct decoder *d, int index, const struct worker *me)
+{
+    const struct model_spec *spec = d->spec;
+    const struct layer *layer = &d->weights->layers[index];
+    int begin, end;
+
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    norm_rows(d, layer, me);
     cm_barrier(me);
-    attend_rows(d, index, me);
+    const bool is_even = spec->n_kv_heads % me->n_workers == 0 && spec->head_size % 16 == 0 &&
+                         spec->value_size % 16 == 0; /* kernels take ranges that begin at multiples of 16 */
+    if (is_even && !has_vector_norm(spec, layer)) project_own_heads(d, index, me);
+    else project_own_rows(d, index, me);
     cm_barrier(me);
-    for (int r = begin; r < end; r++) d->ops->quantize(&d->attended, r, 0, d->attended.n_columns, layer->o_kinds);
+    cm_enter_phase(d, me, CALMOE_PHASE_ATTEND);
+    cm_attend_rows(d, index, me);
     cm_barrier(me);
-    cm_linear_shared(&layer->o, &d->attended, d->n_rows, layer->o_bias, d->projected, me);
+    cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
+    cm_share(spec->dim, 16, me->index, me->n_workers, &begin, &end);
+    project(d, &layer->o, &d->attended, layer->o_bias, begin, end, d->projected);
+    for (int r = 0; r < d->n_rows; r++)
+        d->ops->add_scaled(cm_row(d->x, r, spec->dim) + begin, cm_row(d->projected, r, spec->dim) + begin,
+                           spec->residual_scale, end - begin);
     cm_barrier(me);
-    for (int r = begin; r < end; r++)
-        d->ops->add_scaled(cm_row(d->x, r, dim), cm_row(d->projected, r, dim), d->spec->residual_scale, dim);
 }

@@ -1,7 +1,6 @@
 /* runtime/forward/decoder.c - embed; all layers; head. And the memory that they work in. */
 #include "runtime/forward/decoder.h"
 
-#include "base/clock.h"
 #include "base/memory.h"
 
 void cm_linear_shared(const struct matrix *matrix, const struct activations *x, int n_tokens,
@@ -40,21 +39,25 @@ static void embed_rows(struct decoder *d, const struct worker *me)
 static void run_step(void *arg, const struct worker *me)
 {
     struct decoder *d = arg;
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
     for (int layer = 0; layer < d->spec->n_layers; layer++) {
         cm_attention(d, layer, me);
         cm_moe_layer(d, layer, me);
     }
+    cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
     cm_lm_head(d, me);
+    cm_enter_phase(d, me, CALMOE_N_PHASES);
 }
 
 void cm_decoder_step(struct decoder *d)
 {
     const uint64_t start = cm_now_ns();
+    cm_attention_plan(d);
     cm_team_run(d->team, run_step, d);
-    d->counters.step_ns += cm_now_ns() - start;
-    d->counters.n_steps++;
-    d->counters.n_rows += (uint64_t)d->n_rows;
+    cm_count_step(&d->counters, d->n_rows, cm_now_ns() - start);
+    d->counters.n_weight_bytes += d->weights->n_dense_bytes;
+    if (d->n_logits > 0) d->counters.n_weight_bytes += cm_matrix_bytes(&d->weights->output);
 }
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
@@ -102,7 +105,8 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
 {
     const struct model_spec *spec = d->spec;
     CM_TRY(cm_rope_open(ctx, &spec->rope, d->weights->rope_factors, &d->rope));
-    CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->router.n_experts, &d->counters));
+    CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->router.n_experts,
+                            cm_team_n_workers(d->team), &d->counters));
     const struct expert_run_limits limits = {
         .max_tokens = d->max_rows,
         .dim = spec->dim,
@@ -111,6 +115,7 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
         .max_width = {[BANK_ROUTED] = spec->expert_width, [BANK_SHARED] = spec->shared_width},
     };
     CM_TRY(cm_expert_run_open(ctx, &limits, d->ops, topology, d->team, &d->experts));
+    CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->max_rows, &d->attention));
     struct layout layout = {0};
     lay_out(d, &layout);
     d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");
@@ -143,6 +148,7 @@ void cm_decoder_close(struct decoder **decoder)
     cm_rope_close(&(*decoder)->rope);
     cm_counters_close(&(*decoder)->counters);
     cm_expert_run_close(&(*decoder)->experts);
+    cm_attention_close(&(*decoder)->attention);
     cm_free((*decoder)->memory);
     cm_free(*decoder);
     *decoder = NULL;

@@ -9,9 +9,11 @@
 #ifndef RUNTIME_FORWARD_DECODER_H
 #define RUNTIME_FORWARD_DECODER_H
 
+#include "base/clock.h"
 #include "base/team.h"
 #include "experts/expert_run.h"
 #include "router/routing.h"
+#include "runtime/forward/attention.h"
 #include "runtime/forward/kv_cache.h"
 #include "runtime/forward/rope.h"
 #include "runtime/forward/weights.h"
@@ -36,6 +38,9 @@ struct decoder {
     /* called by the caller's thread, for each layer of each step; may be NULL */
     void (*on_routing)(void *user, const struct decoder *decoder, int layer);
     void *on_routing_user;
+    /* may change what the router chose for row r; called by one worker for a row; may be NULL */
+    void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
+    void *on_choice_user;
 
     /* the step: filled in by the caller */
     int         n_rows;
@@ -55,6 +60,7 @@ struct decoder {
     float              *shared_weights;     /* 1                               */
     int32_t            *identity;           /* 0, 1, 2, …                      */
     struct expert_run  *experts;
+    struct attention   *attention;
     void               *memory;             /* of all but the experts'         */
 };
 
@@ -66,10 +72,15 @@ void          cm_decoder_close(struct decoder **decoder);
 /* Runs the rows; afterwards their keys and values are in the caches and their logits in `logits`. */
 void cm_decoder_step(struct decoder *decoder);
 
-/* The parts of a step, one file each; by all workers. */
-void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
+/* The parts of a step, one file each; by all workers. cm_attention(): attention.h. */
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
+
+/* From now on this worker's time belongs to phase (CALMOE_PHASE_*); waiting at barriers belongs to none. */
+static inline void cm_enter_phase(struct decoder *d, const struct worker *me, int phase)
+{
+    cm_phase_clock_enter(&d->counters.clocks[me->index], phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
 
 /* Row r of a matrix with rows of n floats. */
 static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }

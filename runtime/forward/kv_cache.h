@@ -1,8 +1,10 @@
 /* runtime/forward/kv_cache.h - the keys and values of one sequence.
  *
- * For each layer and kv head a region for keys in blocks of 64 positions, transposed, and one for values
- * (layout: kernels/vector_ops.h). Address space for the whole context is reserved when the session opens; the
- * system gives pages as positions are first written, so nothing is copied when a sequence grows. */
+ * Spans of 512 positions lie one after the other; in a span, for each layer and kv head, a region: keys in blocks of 64
+ * positions, transposed, then values (layout: kernels/vector_ops.h). Address space for the whole context is
+ * reserved when the session opens; the system gives pages as positions are first written, so nothing is copied when
+ * a sequence grows. What grows grows at one end, so all spans but the first may have huge pages, with
+ * which long contexts stream a third faster; short sequences take small pages, as many as they fill. */
 #ifndef RUNTIME_FORWARD_KV_CACHE_H
 #define RUNTIME_FORWARD_KV_CACHE_H
 
@@ -13,9 +15,10 @@ struct kv_cache {
     struct node_block memory;
     enum kv_type      type;
     int               head_size, value_size, n_kv_heads;
-    int               capacity;    /* positions, a multiple of 64                  */
-    size_t            keys_bytes;  /* of one region of keys                        */
-    size_t            region_bytes; /* keys and values of one kv head in one layer */
+    int               capacity;     /* positions, a multiple of 64                   */
+    size_t            keys_bytes;   /* of one region's keys                          */
+    size_t            region_bytes; /* keys and values of one kv head, layer, span   */
+    size_t            span_bytes;   /* regions of all layers and kv heads            */
 };
 
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
@@ -23,6 +26,7 @@ calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_sp
                                struct kv_cache *out);
 void          cm_kv_cache_close(struct kv_cache *cache); /* zeroed is fine */
 
+/* Of span 0; those of span s lie s * span_bytes further. */
 static inline void *cm_kv_keys(const struct kv_cache *cache, int layer, int kv_head)
 {
     const size_t region = (size_t)layer * (size_t)cache->n_kv_heads + (size_t)kv_head;
@@ -32,6 +36,12 @@ static inline void *cm_kv_keys(const struct kv_cache *cache, int layer, int kv_h
 static inline void *cm_kv_values(const struct kv_cache *cache, int layer, int kv_head)
 {
     return (uint8_t *)cm_kv_keys(cache, layer, kv_head) + cache->keys_bytes;
+}
+
+/* How much further than span 0 the span of position lies. */
+static inline size_t cm_kv_span_of(const struct kv_cache *cache, int position)
+{
+    return (size_t)(position / CM_ATTEND_SPAN) * cache->span_bytes;
 }
 
 #endif

@@ -12,9 +12,10 @@ static void multiply_own(struct decoder *d, const struct matrix *matrix, int beg
                                  cm_row(y, begin, n), (size_t)n);
 }
 
-static void route_row(struct decoder *d, const struct layer *layer, int r)
+static void route_row(struct decoder *d, int index, int r)
 {
     const struct router_spec *router = &d->spec->router;
+    const struct layer *layer = &d->weights->layers[index];
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
     if (d->spec->is_dense) {
@@ -23,10 +24,11 @@ static void route_row(struct decoder *d, const struct layer *layer, int r)
     } else {
         cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), layer->choice_bias, experts,
                  weights);
+        if (d->on_choice) d->on_choice(d->on_choice_user, d, index, r, experts, weights);
     }
 }
 
-static void prepare_rows(struct decoder *d, const struct layer *layer, int begin, int end)
+static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)
 {
     const int dim = d->spec->dim;
     for (int r = begin; r < end; r++) {
@@ -34,15 +36,20 @@ static void prepare_rows(struct decoder *d, const struct layer *layer, int begin
                          cm_row(d->normed.values, r, dim));
         d->ops->quantize(&d->normed, r, 0, dim, layer->ffn_kinds);
     }
+}
+
+static void route_rows(struct decoder *d, int index, int begin, int end)
+{
+    const struct layer *layer = &d->weights->layers[index];
     if (layer->router.kernel) multiply_own(d, &layer->router, begin, end, d->router_logits);
-    for (int r = begin; r < end; r++) route_row(d, layer, r);
+    for (int r = begin; r < end; r++) route_row(d, index, r);
     if (layer->shared_gate.kernel && end > begin) {
         multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights);
         d->ops->sigmoid(d->shared_weights + begin, end - begin);
     }
 }
 
-struct plan {
+struct layer_plan {
     struct decoder *decoder;
     int             layer;
 };
@@ -50,29 +57,37 @@ struct plan {
 /* By the worker that comes last, while the others wait. */
 static void plan_experts(void *arg)
 {
-    const struct plan *plan = arg;
+    const struct layer_plan *plan = arg;
     struct decoder *d = plan->decoder;
     const struct layer *layer = &d->weights->layers[plan->layer];
     d->routing.n_tokens = d->n_rows;
     cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
                        layer->shared_gate.kernel ? d->shared_weights : NULL);
     cm_count_routing(&d->counters, plan->layer, &d->routing);
+    const struct expert_reads reads = cm_expert_run_reads(d->experts);
+    d->counters.n_experts_touched += (uint64_t)reads.n_routed;
+    d->counters.n_weight_bytes += reads.n_bytes;
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];
-    struct plan plan = {d, index};
+    struct layer_plan plan = {d, index};
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
 
-    prepare_rows(d, layer, begin, end);
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    norm_rows(d, layer, begin, end);
+    cm_enter_phase(d, me, CALMOE_PHASE_ROUTE);
+    route_rows(d, index, begin, end);
     cm_barrier_with(me, plan_experts, &plan);
     if (me->index == 0 && d->on_routing) d->on_routing(d->on_routing_user, d, index);
+    cm_enter_phase(d, me, CALMOE_PHASE_EXPERTS);
     cm_expert_run_gate_up(d->experts, me);
     cm_barrier(me);
     cm_expert_run_down(d->experts, me);
     cm_barrier(me);
+    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)
         cm_expert_run_add(d->experts, r, d->spec->residual_scale, cm_row(d->x, r, d->spec->dim));
 }

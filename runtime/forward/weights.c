@@ -61,7 +61,9 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
 
 static calmoe_status add(struct builder *b, const struct weight_source *source, struct matrix *out)
 {
-    return cm_pack_list_add(b->ctx, b->list, source, b->home, out);
+    CM_TRY(cm_pack_list_add(b->ctx, b->list, source, b->home, out));
+    b->out->n_dense_bytes += cm_matrix_bytes(out);
+    return CALMOE_OK;
 }
 
 struct bank_place { /* says on which node an expert of a bank goes */
@@ -128,7 +130,7 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->output_norm = vector(b, tensors->output_norm);
     out->rope_factors = vector(b, tensors->rope_factors);
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
-    CM_TRY(add(b, &tensors->output, &out->output));
+    CM_TRY(cm_pack_list_add(b->ctx, b->list, &tensors->output, b->home, &out->output));
     out->output_kinds = cm_matrix_kind(&out->output);
     return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
                             b->options->user, &out->packed);

@@ -29,6 +29,7 @@ struct weights {
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
+    size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output */
     float                *vectors;    /* memory of all float vectors                             */
     size_t                n_vectors, vectors_capacity;
 };

@@ -14,6 +14,7 @@ struct gguf_writer {
     struct calmoe_context *ctx;
     FILE                  *file;
     char                  *path, *temporary;
+    uint64_t               n_put; /* bytes of the tensor that is being written */
     bool                   is_finished;
 };
 
@@ -144,11 +145,24 @@ calmoe_status cm_gguf_writer_open(struct calmoe_context *ctx, const char *path, 
     return status;
 }
 
-calmoe_status cm_gguf_writer_put(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes)
+calmoe_status cm_gguf_writer_put_part(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes)
 {
     put(writer, bytes, (size_t)n_bytes);
-    pad(writer, n_bytes);
+    writer->n_put += n_bytes;
     return check(writer);
+}
+
+calmoe_status cm_gguf_writer_end_tensor(struct gguf_writer *writer)
+{
+    pad(writer, writer->n_put);
+    writer->n_put = 0;
+    return check(writer);
+}
+
+calmoe_status cm_gguf_writer_put(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes)
+{
+    CM_TRY(cm_gguf_writer_put_part(writer, bytes, n_bytes));
+    return cm_gguf_writer_end_tensor(writer);
 }
 
 calmoe_status cm_gguf_writer_finish(struct gguf_writer *writer)

@@ -27,6 +27,9 @@ calmoe_status cm_gguf_writer_open(struct calmoe_context *ctx, const char *path, 
                                   struct gguf_writer **out);
 /* The data of the next tensor, all of it. */
 calmoe_status cm_gguf_writer_put(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes);
+/* Or in parts, one after the other; after the last part the tensor is ended. */
+calmoe_status cm_gguf_writer_put_part(struct gguf_writer *writer, const void *bytes, uint64_t n_bytes);
+calmoe_status cm_gguf_writer_end_tensor(struct gguf_writer *writer);
 /* Flushes and renames. */
 calmoe_status cm_gguf_writer_finish(struct gguf_writer *writer);
 /* Without a finish the temporary file is removed. Sets *writer to NULL; NULL is fine. */

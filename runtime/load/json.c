@@ -86,6 +86,8 @@ struct json_value cm_json_root(const struct json_document *document)
     return (struct json_value){.json = document->root, .document = document};
 }
 
+bool cm_json_is_object(const struct json_value *value) { return json_is_object((const json_t *)value->json); }
+
 /* ---- messages ---- */
 
 /* Appends to text, which has room for WHERE_BYTES, and stays terminated when it is full. */

@@ -36,6 +36,7 @@ calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *name, const 
 void          cm_json_close(struct json_document *document); /* zeroes it; a zeroed one is fine */
 
 struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
+bool              cm_json_is_object(const struct json_value *value);
 
 /* Each of the following fails with BAD_FILE: where, found, wanted. */
 

@@ -10,19 +10,22 @@
 
 enum { FINGERPRINT_DIGITS = 16 };
 
-static const char schema[] = "calmoe.plan.1";
+static const char schema_1[] = "calmoe.plan.1", schema_2[] = "calmoe.plan.2";
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- reading ---- */
 
-static calmoe_status check_schema(struct calmoe_context *ctx, const struct json_value *root)
+static calmoe_status read_schema(struct calmoe_context *ctx, const struct json_value *root, bool *is_first)
 {
     struct json_value value;
     const char       *text;
     CM_TRY(cm_json_member(ctx, root, "schema", &value));
     CM_TRY(cm_json_text(ctx, &value, &text));
-    return strcmp(text, schema) == 0 ? CALMOE_OK : cm_json_wrong(ctx, &value, "\"calmoe.plan.1\"");
+    *is_first = strcmp(text, schema_1) == 0;
+    return *is_first || strcmp(text, schema_2) == 0
+               ? CALMOE_OK
+               : cm_json_wrong(ctx, &value, "\"calmoe.plan.1\" or \"calmoe.plan.2\"");
 }
 
 /* The version of the library that wrote it: for people, so any text will do. */
@@ -34,40 +37,139 @@ static calmoe_status check_version(struct calmoe_context *ctx, const struct json
     return cm_json_text(ctx, &value, &text);
 }
 
-static calmoe_status read_fingerprint(struct calmoe_context *ctx, const struct json_value *root,
-                                      struct plan_file *plan)
+/* A member that is an integer from min to INT32_MAX. */
+static calmoe_status read_number(struct calmoe_context *ctx, const struct json_value *object, const char *key,
+                                 int min, int *out)
 {
-    static const char *const known[] = {"fingerprint"};
+    struct json_value value;
+    int64_t           number;
+    CM_TRY(cm_json_member(ctx, object, key, &value));
+    CM_TRY(cm_json_int(ctx, &value, min, INT32_MAX, &number));
+    *out = (int)number;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_model(struct calmoe_context *ctx, const struct json_value *root, bool is_first,
+                                struct plan_file *file)
+{
+    static const char *const known[] = {"fingerprint", "width", "dim", "kv_heads"};
     struct json_value        model, value;
     const char              *text;
     CM_TRY(cm_json_member(ctx, root, "model", &model));
-    CM_TRY(cm_json_check_object(ctx, &model, known, COUNT_OF(known)));
+    CM_TRY(cm_json_check_object(ctx, &model, known, is_first ? 1 : COUNT_OF(known)));
     CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
     CM_TRY(cm_json_text(ctx, &value, &text));
     if (strlen(text) != FINGERPRINT_DIGITS ||
         strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
         return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(plan->fingerprint, text, FINGERPRINT_DIGITS + 1);
-    return CALMOE_OK;
+    memcpy(file->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    if (is_first) return CALMOE_OK;
+    CM_TRY(read_number(ctx, &model, "width", 1, &file->plan.width));
+    CM_TRY(read_number(ctx, &model, "dim", 1, &file->plan.dim));
+    return read_number(ctx, &model, "kv_heads", 1, &file->plan.n_kv_heads);
 }
 
-static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_value *layer,
-                                const struct plan_file *plan, int16_t *node_of)
+/* A member that has a number for each node. sum > 0: they must add up to it; 0: to anything but 0. quantum: all
+ * up to the last that is not 0 are multiples of it. */
+static calmoe_status read_by_node(struct calmoe_context *ctx, const struct json_value *object, const char *key,
+                                  int n_nodes, int64_t sum, int quantum, int32_t *out)
 {
-    const size_t n_experts = (size_t)plan->n_experts;
-    size_t       n_found;
-    CM_TRY(cm_json_array(ctx, layer, n_experts, n_experts, &n_found));
-    for (size_t expert = 0; expert < n_experts; expert++) {
-        const struct json_value value = cm_json_element(layer, expert);
-        int64_t                 node;
-        CM_TRY(cm_json_int(ctx, &value, 0, plan->n_nodes - 1, &node));
-        node_of[expert] = (int16_t)node;
+    struct json_value list;
+    size_t            n_found;
+    int64_t           added = 0;
+    char              wanted[96];
+    CM_TRY(cm_json_member(ctx, object, key, &list));
+    CM_TRY(cm_json_array(ctx, &list, (size_t)n_nodes, (size_t)n_nodes, &n_found));
+    for (int node = 0; node < n_nodes; node++) {
+        const struct json_value value = cm_json_element(&list, (size_t)node);
+        int64_t                 number;
+        CM_TRY(cm_json_int(ctx, &value, 0, sum > 0 ? sum : 100000000, &number));
+        added += number;
+        out[node] = (int32_t)number;
+        if (number % quantum == 0 || added == sum) continue;
+        snprintf(wanted, sizeof wanted, "a multiple of the quantum %d", quantum);
+        return cm_json_wrong(ctx, &value, wanted);
+    }
+    if (sum > 0 ? added == sum : added > 0) return CALMOE_OK;
+    if (sum > 0) snprintf(wanted, sizeof wanted, "numbers that add up to %lld", (long long)sum);
+    else snprintf(wanted, sizeof wanted, "numbers that are not all 0");
+    return cm_json_wrong(ctx, &list, wanted);
+}
+
+static calmoe_status read_slices(struct calmoe_context *ctx, const struct json_value *root, struct plan *plan)
+{
+    static const char *const known[] = {"rows", "down"};
+    struct json_value        slices;
+    size_t                   n_slices;
+    CM_TRY(cm_json_member(ctx, root, "slices", &slices));
+    CM_TRY(cm_json_array(ctx, &slices, 0, PLAN_MAX_SLICES, &n_slices));
+    plan->slices = cm_alloc(ctx, n_slices, sizeof *plan->slices, "a placement plan");
+    if (plan->slices == NULL) return CALMOE_NO_MEMORY;
+    plan->n_slices = plan->slices_capacity = (int)n_slices;
+    for (size_t i = 0; i < n_slices; i++) {
+        const struct json_value value = cm_json_element(&slices, i);
+        struct slice           *slice = &plan->slices[i];
+        CM_TRY(cm_json_check_object(ctx, &value, known, COUNT_OF(known)));
+        CM_TRY(read_by_node(ctx, &value, "rows", plan->n_nodes, plan->width, plan->quantum, slice->rows));
+        CM_TRY(read_by_node(ctx, &value, "down", plan->n_nodes, plan->dim, plan->quantum, slice->down_rows));
     }
     return CALMOE_OK;
 }
 
-static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_value *root,
-                                 struct plan_file *plan)
+static calmoe_status read_replicas(struct calmoe_context *ctx, const struct json_value *list, int n_nodes,
+                                   struct place *place)
+{
+    size_t n_replicas;
+    CM_TRY(cm_json_array(ctx, list, 1, (size_t)n_nodes, &n_replicas));
+    place->kind = PLACE_REPLICATED;
+    for (size_t i = 0; i < n_replicas; i++) {
+        const struct json_value value = cm_json_element(list, i);
+        int64_t                 node;
+        CM_TRY(cm_json_int(ctx, &value, 0, n_nodes - 1, &node));
+        if (place->replicas >> node & 1) return cm_json_wrong(ctx, &value, "a node that was not there before");
+        place->replicas |= UINT64_C(1) << node;
+    }
+    return CALMOE_OK;
+}
+
+/* {"slice": 0} or {"nodes": [0, 1]} */
+static calmoe_status read_shared_place(struct calmoe_context *ctx, const struct json_value *value,
+                                       const struct plan *plan, struct place *place)
+{
+    static const char *const known[] = {"slice", "nodes"};
+    struct json_value        slice, nodes;
+    int64_t                  number;
+    CM_TRY(cm_json_check_object(ctx, value, known, COUNT_OF(known)));
+    CM_TRY(cm_json_find(ctx, value, "slice", &slice));
+    CM_TRY(cm_json_find(ctx, value, "nodes", &nodes));
+    if ((slice.json != NULL) == (nodes.json != NULL))
+        return cm_json_wrong(ctx, value, "a node, {\"slice\": …} or {\"nodes\": […]}");
+    if (nodes.json != NULL) return read_replicas(ctx, &nodes, plan->n_nodes, place);
+    if (plan->n_slices == 0) return cm_json_wrong(ctx, &slice, "none, for the plan has no slices");
+    CM_TRY(cm_json_int(ctx, &slice, 0, plan->n_slices - 1, &number));
+    place->kind = PLACE_SLICED;
+    place->slice = (int)number;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_value *layer, const struct plan *plan,
+                                bool is_first, struct place *places)
+{
+    for (size_t expert = 0; expert < (size_t)plan->n_experts; expert++) {
+        const struct json_value value = cm_json_element(layer, expert);
+        int64_t                 node;
+        if (!is_first && cm_json_is_object(&value)) {
+            CM_TRY(read_shared_place(ctx, &value, plan, &places[expert]));
+            continue;
+        }
+        CM_TRY(cm_json_int(ctx, &value, 0, plan->n_nodes - 1, &node));
+        places[expert].node = (int)node;
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_value *root, bool is_first,
+                                 struct plan *plan)
 {
     struct json_value layers;
     size_t            n_layers, n_experts;
@@ -82,40 +184,50 @@ static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_v
         size_t                  n_found;
         CM_TRY(cm_json_array(ctx, &value, n_experts, n_experts, &n_found));
     }
-    plan->node_of = cm_alloc(ctx, n_layers * n_experts, sizeof *plan->node_of, "a placement plan");
-    if (plan->node_of == NULL) return CALMOE_NO_MEMORY;
+    plan->places = cm_alloc(ctx, n_layers * n_experts, sizeof *plan->places, "a placement plan");
+    if (plan->places == NULL) return CALMOE_NO_MEMORY;
     for (size_t layer = 0; layer < n_layers; layer++) {
         const struct json_value value = cm_json_element(&layers, layer);
-        CM_TRY(read_layer(ctx, &value, plan, plan->node_of + layer * n_experts));
+        CM_TRY(read_layer(ctx, &value, plan, is_first, plan->places + layer * n_experts));
     }
     return CALMOE_OK;
 }
 
 static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_document *document,
-                               struct plan_file *plan)
+                               struct plan_file *file)
 {
-    static const char *const known[] = {"schema", "version", "model", "nodes", "layers"};
+    static const char *const known[] = {"schema", "version", "model",    "nodes", "layers",
+                                        "quantum", "dense",  "kv_heads", "slices"};
     const struct json_value  root = cm_json_root(document);
+    struct plan             *plan = &file->plan;
     struct json_value        nodes;
     int64_t                  n_nodes;
-    CM_TRY(check_schema(ctx, &root)); /* first: of another schema, other members may be right */
-    CM_TRY(cm_json_check_object(ctx, &root, known, COUNT_OF(known)));
+    bool                     is_first;
+    CM_TRY(read_schema(ctx, &root, &is_first)); /* first: of another schema, other members may be right */
+    CM_TRY(cm_json_check_object(ctx, &root, known, is_first ? 5 : COUNT_OF(known)));
     CM_TRY(check_version(ctx, &root));
-    CM_TRY(read_fingerprint(ctx, &root, plan));
+    CM_TRY(read_model(ctx, &root, is_first, file));
     CM_TRY(cm_json_member(ctx, &root, "nodes", &nodes));
     CM_TRY(cm_json_int(ctx, &nodes, 1, PLAN_MAX_NODES, &n_nodes));
     plan->n_nodes = (int)n_nodes;
-    return read_layers(ctx, &root, plan);
+    plan->shares[0] = 1;
+    if (!is_first) {
+        CM_TRY(read_number(ctx, &root, "quantum", 1, &plan->quantum));
+        CM_TRY(read_by_node(ctx, &root, "dense", plan->n_nodes, 0, 1, plan->shares));
+        CM_TRY(read_by_node(ctx, &root, "kv_heads", plan->n_nodes, plan->n_kv_heads, 1, plan->kv_heads));
+        CM_TRY(read_slices(ctx, &root, plan));
+    }
+    return read_layers(ctx, &root, is_first, plan);
 }
 
 /* Takes the document over. */
 static calmoe_status plan_of(struct calmoe_context *ctx, struct json_document *document,
                              struct plan_file *out)
 {
-    struct plan_file    plan = {0};
-    const calmoe_status status = read_plan(ctx, document, &plan);
-    if (status == CALMOE_OK) *out = plan;
-    else cm_plan_file_close(&plan);
+    struct plan_file    file = {0};
+    const calmoe_status status = read_plan(ctx, document, &file);
+    if (status == CALMOE_OK) *out = file;
+    else cm_plan_file_close(&file);
     cm_json_close(document);
     return status;
 }
@@ -137,35 +249,70 @@ calmoe_status cm_plan_file_parse(struct calmoe_context *ctx, const char *name, c
     return plan_of(ctx, &document, out);
 }
 
-void cm_plan_file_close(struct plan_file *plan)
+void cm_plan_file_close(struct plan_file *file)
 {
-    cm_free(plan->node_of);
-    *plan = (struct plan_file){0};
+    cm_plan_close(&file->plan);
+    *file = (struct plan_file){0};
 }
 
 /* ---- writing ---- */
 
-static void write_layer(FILE *file, const struct plan_file *plan, int layer)
+static void write_numbers(FILE *file, const char *before, const int32_t *numbers, int n)
 {
-    const int16_t *node_of = plan->node_of + (size_t)layer * (size_t)plan->n_experts;
-    fputs(layer == 0 ? "\n  [" : ",\n  [", file);
-    for (int expert = 0; expert < plan->n_experts; expert++)
-        fprintf(file, expert == 0 ? "%d" : ", %d", node_of[expert]);
+    fputs(before, file);
+    for (int i = 0; i < n; i++) fprintf(file, "%s%d", i == 0 ? "[" : ", ", (int)numbers[i]);
     fputs("]", file);
 }
 
-calmoe_status cm_plan_file_write(struct calmoe_context *ctx, const char *path,
-                                 const struct plan_file *plan)
+static void write_place(FILE *file, const struct place *place, int n_nodes)
+{
+    switch (place->kind) {
+    case PLACE_PINNED: fprintf(file, "%d", place->node); return;
+    case PLACE_SLICED: fprintf(file, "{\"slice\": %d}", place->slice); return;
+    case PLACE_REPLICATED: break;
+    }
+    const char *before = "{\"nodes\": [";
+    for (int node = 0; node < n_nodes; node++) {
+        if (!(place->replicas >> node & 1)) continue;
+        fprintf(file, "%s%d", before, node);
+        before = ", ";
+    }
+    fputs("]}", file);
+}
+
+static void write_plan(FILE *file, const struct plan_file *plan_file)
+{
+    const struct plan *plan = &plan_file->plan;
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema_2, CALMOE_VERSION_TEXT);
+    fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"width\": %d, \"dim\": %d, \"kv_heads\": %d},\n",
+            plan_file->fingerprint, plan->width, plan->dim, plan->n_kv_heads);
+    fprintf(file, " \"nodes\": %d, \"quantum\": %d", plan->n_nodes, plan->quantum);
+    write_numbers(file, ",\n \"dense\": ", plan->shares, plan->n_nodes);
+    write_numbers(file, ", \"kv_heads\": ", plan->kv_heads, plan->n_nodes);
+    fputs(",\n \"slices\": [", file);
+    for (int i = 0; i < plan->n_slices; i++) {
+        write_numbers(file, i == 0 ? "\n  {\"rows\": " : ",\n  {\"rows\": ", plan->slices[i].rows, plan->n_nodes);
+        write_numbers(file, ", \"down\": ", plan->slices[i].down_rows, plan->n_nodes);
+        fputs("}", file);
+    }
+    fputs("],\n \"layers\": [", file);
+    for (int layer = 0; layer < plan->n_layers; layer++) {
+        fputs(layer == 0 ? "\n  [" : ",\n  [", file);
+        for (int expert = 0; expert < plan->n_experts; expert++) {
+            if (expert > 0) fputs(", ", file);
+            write_place(file, cm_place_of(plan, layer, expert), plan->n_nodes);
+        }
+        fputs("]", file);
+    }
+    fputs("\n ]}\n", file);
+}
+
+calmoe_status cm_plan_file_write(struct calmoe_context *ctx, const char *path, const struct plan_file *plan)
 {
     FILE *file = fopen(path, "we");
     if (file == NULL)
         return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
-    fprintf(file, " \"model\": {\"fingerprint\": \"%s\"},\n", plan->fingerprint);
-    fprintf(file, " \"nodes\": %d,\n \"layers\": [", plan->n_nodes);
-    for (int layer = 0; layer < plan->n_layers; layer++) write_layer(file, plan, layer);
-    fputs("\n ]}\n", file);
-
+    write_plan(file, plan);
     const int failed = ferror(file); /* stays set from the first write that failed */
     if (fclose(file) != 0 || failed)
         return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));

@@ -3,19 +3,27 @@
 
 #include <string.h>
 
-#include "base/memory.h"
-
-calmoe_status cm_counters_open(struct calmoe_context *ctx, int n_layers, int n_experts, struct counters *out)
+calmoe_status cm_counters_open(struct calmoe_context *ctx, int n_layers, int n_experts, int n_workers,
+                               struct counters *out)
 {
-    *out = (struct counters){.n_layers = n_layers, .n_experts = n_experts};
+    *out = (struct counters){.n_layers = n_layers, .n_experts = n_experts, .n_workers = n_workers};
     out->expert_tokens =
         cm_alloc(ctx, (size_t)n_layers * (size_t)n_experts, sizeof *out->expert_tokens, "statistics");
-    return out->expert_tokens ? CALMOE_OK : CALMOE_NO_MEMORY;
+    out->clocks = cm_alloc(ctx, (size_t)n_workers, sizeof *out->clocks, "statistics");
+    out->experts_ns = cm_alloc(ctx, (size_t)n_workers, sizeof *out->experts_ns, "statistics");
+    if (!out->expert_tokens || !out->clocks || !out->experts_ns) {
+        cm_counters_close(out);
+        return CALMOE_NO_MEMORY;
+    }
+    cm_counters_reset(out);
+    return CALMOE_OK;
 }
 
 void cm_counters_close(struct counters *counters)
 {
     cm_free(counters->expert_tokens);
+    cm_free(counters->clocks);
+    cm_free(counters->experts_ns);
     *counters = (struct counters){0};
 }
 
@@ -23,8 +31,13 @@ void cm_counters_reset(struct counters *counters)
 {
     const size_t n = (size_t)counters->n_layers * (size_t)counters->n_experts;
     memset(counters->expert_tokens, 0, n * sizeof *counters->expert_tokens);
+    for (int i = 0; i < counters->n_workers; i++) {
+        counters->clocks[i] = (struct phase_clock){.phase = CALMOE_N_PHASES};
+        counters->experts_ns[i] = 0;
+    }
     *counters = (struct counters){.n_layers = counters->n_layers, .n_experts = counters->n_experts,
-                                  .expert_tokens = counters->expert_tokens};
+                                  .n_workers = counters->n_workers, .expert_tokens = counters->expert_tokens,
+                                  .clocks = counters->clocks, .experts_ns = counters->experts_ns};
 }
 
 void cm_count_routing(struct counters *counters, int layer, const struct routing *routing)
@@ -34,4 +47,37 @@ void cm_count_routing(struct counters *counters, int layer, const struct routing
     for (int i = 0; i < n; i++) tokens[routing->experts[i]]++;
     counters->n_layers_run += (uint64_t)routing->n_tokens;
     counters->n_experts_run += (uint64_t)n;
+}
+
+void cm_count_step(struct counters *counters, int n_rows, uint64_t step_ns)
+{
+    uint64_t busiest_ns = 0;
+    for (int i = 0; i < counters->n_workers; i++) {
+        const uint64_t all_ns = counters->clocks[i].ns[CALMOE_PHASE_EXPERTS];
+        const uint64_t ns = all_ns - counters->experts_ns[i];
+        if (ns > busiest_ns) busiest_ns = ns;
+        counters->experts_ns[i] = all_ns;
+    }
+    counters->busiest_ns += busiest_ns;
+    counters->step_ns += step_ns;
+    counters->n_steps++;
+    counters->n_rows += (uint64_t)n_rows;
+}
+
+static double mean_ns(const struct counters *counters, int phase)
+{
+    double sum = 0.0;
+    for (int i = 0; i < counters->n_workers; i++) sum += (double)counters->clocks[i].ns[phase];
+    return sum / counters->n_workers;
+}
+
+double cm_phase_seconds(const struct counters *counters, int phase)
+{
+    return mean_ns(counters, phase) * 1e-9;
+}
+
+double cm_imbalance(const struct counters *counters)
+{
+    const double mean = mean_ns(counters, CALMOE_PHASE_EXPERTS);
+    return mean > 0.0 ? (double)counters->busiest_ns / mean : 1.0;
 }

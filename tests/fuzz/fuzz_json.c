@@ -9,14 +9,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_plan(const struct plan_file *plan)
+static void check_plan(const struct plan_file *file)
 {
-    if (strlen(plan->fingerprint) != 16) abort();
+    const struct plan *plan = &file->plan;
+    struct plan        shape = *plan;
+    if (strlen(file->fingerprint) != 16) abort();
     if (plan->n_nodes < 1 || plan->n_nodes > PLAN_MAX_NODES) abort();
     if (plan->n_layers < 1 || plan->n_layers > PLAN_MAX_LAYERS) abort();
     if (plan->n_experts < 1 || plan->n_experts > PLAN_MAX_EXPERTS) abort();
-    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
-        if (plan->node_of[i] < 0 || plan->node_of[i] >= plan->n_nodes) abort();
+    if (cm_plan_check(NULL, plan, &shape) != CALMOE_OK) abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,10 +1,10 @@
 /* bench.h - kernelcheck --bench [part of a kernel's name]: times every kernel that the machine runs, on one
- * thread. Matrices of 256 MB in all are taken in turn, so that each comes from memory. Columns: GB/s of
- * packed weights, beside a plain streaming read; G operations/s (2 for each weight and token).
+ * thread. Matrices of 256 MB in all are taken in turn, so that each comes from memory. Columns: GB/s of packed
+ * weights with 1 token, and its share of a plain streaming read; G operations/s (2 for each weight and token) with
+ * some tokens more, and their share of what the level's instructions do at best (kernels/peak.h), in %.
  *
  * Time is the thread's own, not the wall's, and the fastest of many short runs counts: other work on the
- * machine then disturbs less (it still takes its part of the memory bandwidth). The streaming read is plain
- * C: wide loads keep more of memory busy, and pass 100 %. */
+ * machine then disturbs less (it still takes its part of the memory bandwidth). */
 #ifndef TESTS_KERNELCHECK_BENCH_H
 #define TESTS_KERNELCHECK_BENCH_H
 
@@ -16,8 +16,17 @@
 
 #include "fills.h"
 #include "kernels/linear.h"
+#include "kernels/peak.h"
+#include "tests/support/evex_kernels.h"
 
-enum { BENCH_BYTES = 256 << 20, BENCH_RUNS = 12, BENCH_RUN_NS = 25000000, BENCH_TOKENS = 64 };
+enum { BENCH_BYTES = 256 << 20, BENCH_RUNS = 8, BENCH_RUN_NS = 10000000, BENCH_TOKENS = 256 };
+enum { BENCH_ROWS = 1024, BENCH_COLUMNS = 2048 };
+
+struct bench_limits { /* of a level, on one thread */
+    double read; /* bytes/s */
+    double int8; /* operations/s; 0: not known */
+    double f32;
+};
 
 static inline uint64_t bench_now_ns(void)
 {
@@ -34,25 +43,36 @@ static inline uint8_t *bench_memory(size_t n_bytes)
     return memory;
 }
 
-/* GB/s of a sum over memory */
-static inline double bench_read(const uint8_t *memory, size_t n_bytes)
+/* Operations a second of a loop in registers. */
+static inline double bench_peak(cm_peak_loop loop)
 {
     double best = 0;
-    for (int run = 0; run < BENCH_RUNS; run++) {
-        const uint64_t    begin = bench_now_ns();
-        uint64_t          sum[8] = { 0 };
-        volatile uint64_t sink;
-        for (size_t i = 0; i + 64 <= n_bytes; i += 64) {
-            uint64_t words[8];
-            memcpy(words, memory + i, 64);
-            for (int j = 0; j < 8; j++) sum[j] += words[j];
-        }
-        sink = sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
-        (void)sink;
-        const double rate = (double)n_bytes / (double)(bench_now_ns() - begin);
+    for (int run = 0; loop != NULL && run < BENCH_RUNS; run++) {
+        const uint64_t begin = bench_now_ns();
+        const double   operations = loop(1000000), rate = 1e9 * operations / (double)(bench_now_ns() - begin);
         if (rate > best) best = rate;
     }
     return best;
+}
+
+/* What the level can do, or the next below it that is known. */
+static inline struct bench_limits bench_limits(enum isa isa, const uint8_t *memory)
+{
+    struct bench_limits limits = { 0 };
+    const struct peak_row *row = NULL;
+    for (int level = (int)isa; row == NULL; level--) row = cm_peak_row((enum isa)level);
+    limits.int8 = bench_peak(row->int8);
+    limits.f32 = bench_peak(row->f32);
+    for (int run = 0; run < BENCH_RUNS; run++) {
+        const uint64_t    begin = bench_now_ns();
+        volatile uint64_t sink = row->read(memory, BENCH_BYTES);
+        (void)sink;
+        const double rate = 1e9 * (double)BENCH_BYTES / (double)(bench_now_ns() - begin);
+        if (rate > limits.read) limits.read = rate;
+    }
+    printf("%s: streaming read %.1f GB/s, bytes %.0f GOP/s, float32 %.0f GOP/s\n", cm_isa_name(row->isa),
+           1e-9 * limits.read, 1e-9 * limits.int8, 1e-9 * limits.f32);
+    return limits;
 }
 
 /* Seconds for one matrix of n_rows x n_columns and n_tokens: the fastest of short runs, each of which
@@ -82,37 +102,42 @@ static inline double bench_multiply(const struct linear_kernel *kernel, const ui
     return best;
 }
 
-static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *memory, double bandwidth)
+static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *memory,
+                                const struct bench_limits *limits)
 {
-    static const int shapes[][2] = { { 2048, 2048 }, { 1024, 2048 } };
-    static const int tokens[] = { 1, 4, 8, 64 };
-    for (size_t s = 0; s < 2; s++) {
-        const int          n_rows = shapes[s][0], n_columns = shapes[s][1];
-        struct random      random = cm_random(1);
-        struct activations x;
-        void  *input = bench_memory(cm_activations_bytes(BENCH_TOKENS, n_columns));
-        float *y = (float *)(void *)bench_memory((size_t)BENCH_TOKENS * (size_t)n_rows * sizeof(float));
-        cm_activations_place(&x, BENCH_TOKENS, n_columns, input);
-        fill_values(&random, INPUT_TYPICAL, x.values, (size_t)(BENCH_TOKENS * n_columns));
-        fill_quantized(&random, INPUT_TYPICAL, x.q32.codes, x.q32.scales, x.q32.sums,
-                       (size_t)(BENCH_TOKENS * n_columns), 32);
-        fill_quantized(&random, INPUT_TYPICAL, x.q256.codes, x.q256.scales, x.q256.sums,
-                       (size_t)(BENCH_TOKENS * n_columns), 256);
-        printf("%-26s %5d x %-5d", kernel->name, n_rows, n_columns);
-        for (int t = 0; t < 4; t++) {
-            const double seconds = bench_multiply(kernel, memory, n_rows, n_columns, tokens[t], &x, y);
-            const double packed = (double)kernel->packed_bytes((size_t)n_rows, (size_t)n_columns);
-            const double operations = 2.0 * n_rows * n_columns * tokens[t];
-            if (tokens[t] == 1)
-                printf("  %6.1f GB/s (%3.0f %%)", 1e-9 * packed / seconds,
-                       100e-9 * packed / seconds / bandwidth);
-            printf("  %d: %6.1f GOP/s", tokens[t], 1e-9 * operations / seconds);
-        }
-        printf("\n");
-        fflush(stdout);
-        free(input);
-        free(y);
+    static const int   tokens[] = { 1, 4, 8, 16, 64, 256 };
+    struct random      random = cm_random(1);
+    struct activations x;
+    void  *input = bench_memory(cm_activations_bytes(BENCH_TOKENS, BENCH_COLUMNS));
+    float *y = (float *)(void *)bench_memory((size_t)BENCH_TOKENS * BENCH_ROWS * sizeof(float));
+    cm_activations_place(&x, BENCH_TOKENS, BENCH_COLUMNS, input);
+    fill_values(&random, INPUT_TYPICAL, x.values, (size_t)BENCH_TOKENS * BENCH_COLUMNS);
+    fill_quantized(&random, INPUT_TYPICAL, x.q32.codes, x.q32.scales, x.q32.sums,
+                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 32);
+    fill_quantized(&random, INPUT_TYPICAL, x.q256.codes, x.q256.scales, x.q256.sums,
+                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 256);
+    const bool   is_float = cm_weight_types[kernel->type].activation == ACTIVATION_F32;
+    const double peak = is_float ? limits->f32 : limits->int8;
+    printf("%-28s", kernel->name);
+    for (int t = 0; t < 6; t++) {
+        const double seconds =
+            bench_multiply(kernel, memory, BENCH_ROWS, BENCH_COLUMNS, tokens[t], &x, y);
+        const double packed = (double)kernel->packed_bytes(BENCH_ROWS, BENCH_COLUMNS);
+        const double operations = 2.0 * BENCH_ROWS * BENCH_COLUMNS * tokens[t];
+        if (t == 0) printf(" %5.1f GB/s (%3.0f)", 1e-9 * packed / seconds, 100 * packed / seconds / limits->read);
+        else if (peak > 0) printf("  %d: %5.1f (%2.0f)", tokens[t], 1e-9 * operations / seconds,
+                                  100 * operations / seconds / peak);
+        else printf("  %d: %5.1f", tokens[t], 1e-9 * operations / seconds);
     }
+    printf("\n");
+    fflush(stdout);
+    free(input);
+    free(y);
+}
+
+static inline bool bench_wants(const struct linear_kernel *kernel, const char *part)
+{
+    return cm_isa_is_supported(kernel->isa) && (part == NULL || strstr(kernel->name, part) != NULL);
 }
 
 static inline int bench(const char *part)
@@ -123,12 +148,21 @@ static inline int bench(const char *part)
         const uint64_t bits = cm_random_u64(&random) & 0x3fff3fff3fff3fffu;
         memcpy(memory + i, &bits, 8);
     }
-    const double                bandwidth = bench_read(memory, BENCH_BYTES);
     const struct linear_kernel *kernel;
-    printf("streaming read, one thread: %.1f GB/s\n", bandwidth);
-    for (int i = 0; (kernel = cm_linear_kernel_at(i)) != NULL; i++)
-        if (cm_isa_is_supported(kernel->isa) && (part == NULL || strstr(kernel->name, part) != NULL))
-            bench_kernel(kernel, memory, bandwidth);
+    struct bench_limits         limits = { 0 };
+    enum isa                    level = ISA_COUNT;
+    for (int i = 0; (kernel = cm_linear_kernel_at(i)) != NULL; i++) {
+        if (!bench_wants(kernel, part)) continue;
+        if (kernel->isa != level) limits = bench_limits(kernel->isa, memory);
+        level = kernel->isa;
+        bench_kernel(kernel, memory, &limits);
+    }
+    for (int i = 0; (kernel = cm_evex_kernel_at(i)) != NULL; i++) {
+        if (!bench_wants(kernel, part)) continue;
+        if (kernel->isa != level) limits = bench_limits(kernel->isa, memory);
+        level = kernel->isa;
+        bench_kernel(kernel, memory, &limits);
+    }
     free(memory);
     return 0;
 }

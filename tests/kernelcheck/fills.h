@@ -11,7 +11,7 @@
 
 enum weight_fill { /* of codes, and of the scales where they are said */
     WEIGHTS_TYPICAL, WEIGHTS_ZEROS, WEIGHTS_ALL_ONES, WEIGHTS_MINIMUM, WEIGHTS_RANDOM_BITS,
-    WEIGHTS_ONE_HUGE, WEIGHTS_SUBNORMAL, WEIGHTS_NEGATIVE, WEIGHT_FILL_COUNT
+    WEIGHTS_ONE_HUGE, WEIGHTS_SUBNORMAL, WEIGHTS_NEGATIVE, WEIGHTS_NOT_FINITE, WEIGHT_FILL_COUNT
 };
 enum input_fill {
     INPUT_TYPICAL, INPUT_ZEROS, INPUT_MAXIMUM, INPUT_MINIMUM, INPUT_ALTERNATING, INPUT_WILD_SCALES,
@@ -19,7 +19,8 @@ enum input_fill {
 };
 
 static const char *const weight_fill_names[WEIGHT_FILL_COUNT] = {
-    "typical", "zeros", "all ones", "minimum", "random bits", "one huge", "subnormal", "negative"
+    "typical", "zeros", "all ones", "minimum", "random bits", "one huge", "subnormal", "negative",
+    "not finite"
 };
 static const char *const input_fill_names[INPUT_FILL_COUNT] = {
     "typical", "zeros", "maximum", "minimum", "alternating", "wild scales"
@@ -34,6 +35,8 @@ static inline uint16_t fill_half(struct random *random, enum weight_fill fill, s
     case WEIGHTS_SUBNORMAL: return (uint16_t)(bits & 0x83ffu);
     case WEIGHTS_NEGATIVE: return cm_half_of_float(-0.01f * (float)(1 + bits % 100));
     case WEIGHTS_ZEROS: return 0;
+    case WEIGHTS_NOT_FINITE: /* an infinity, a NaN, or neither */
+        return block % 3 == 0 ? (uint16_t)(0x7c00u | (bits & 0x8000u)) : block % 3 == 1 ? 0x7e00u : 0x2c00u;
     default: return cm_half_of_float(0.001f * (float)(1 + bits % 100));
     }
 }
@@ -67,6 +70,7 @@ static inline float fill_float(struct random *random, enum weight_fill fill, siz
     case WEIGHTS_ONE_HUGE: return at == 0 ? 60000.0f : normal;
     case WEIGHTS_SUBNORMAL: return normal * 0x1p-140f;
     case WEIGHTS_NEGATIVE: return -fabsf(normal);
+    case WEIGHTS_NOT_FINITE: return at % 97 == 5 ? INFINITY : at % 89 == 7 ? -INFINITY : at % 83 == 11 ? NAN : normal;
     default: return normal;
     }
 }

@@ -20,8 +20,10 @@ check()
     door 'pcre2(posix)?\.h'       'pcre2_[a-z_]+ *\('               'runtime/text/pretokenize[.]c'
     door 'jansson\.h'             'json_(load|dump|decref|pack|unpack|object_|array_)[a-z_]* *\(' \
                                   'runtime/load/json[.]c|tools/json_output[.]c|bench/[a-z_]+[.]c'
-    door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\('  'kernels/blas[.]c'
-    door 'dlfcn\.h|curl/.*|sys/socket\.h'  '(dlopen|dlsym|socket|connect) *\('  'nobody'
+    door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
+                                  'kernels/blas[.]c'
+    door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
+    door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'nobody'
     grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
         sed 's/$/:1: jansson: bench\/ has a door to jansson already/'
 }
@@ -39,6 +41,8 @@ samples()
     sample tools/calmoe_run.c <<< 'int a = f(json_object_get(b, "c"));'
     finds 'door: only runtime/load/json[.]c'
     sample kernels/linear.c <<< '#include <cblas.h>'
+    finds 'door: only kernels/blas[.]c'
+    sample runtime/early_exit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'

@@ -213,7 +213,7 @@ static int write_files(void **state)
     calmoe_context *context = NULL;
     calmoe_model *model = NULL;
     calmoe_model_info info = {.size = sizeof info};
-    static int16_t node_of[2 * 4];
+    static struct place places[2 * 4];
     tiny.chat_template = "<|im_start|>";
     folder = temp_folder_open();
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "tiny.gguf"));
@@ -225,7 +225,11 @@ static int write_files(void **state)
         return -1;
     struct topology topology;
     if (cm_topology_open(context, NULL, &topology)) return -1;
-    struct plan_file plan = {.n_nodes = topology.n_nodes, .n_layers = 2, .n_experts = 4, .node_of = node_of};
+    struct plan_file plan = {.plan = {.n_nodes = topology.n_nodes, .n_layers = 2, .n_experts = 4,
+                                      .width = info.expert_width, .dim = info.width, .quantum = 16,
+                                      .n_kv_heads = info.n_kv_heads, .places = places}};
+    plan.plan.shares[0] = 1;
+    plan.plan.kv_heads[0] = info.n_kv_heads;
     memcpy(plan.fingerprint, info.fingerprint, sizeof plan.fingerprint);
     cm_topology_close(&topology);
     const calmoe_status status = cm_plan_file_write(context, plan_path, &plan);

@@ -1,11 +1,13 @@
-/* test_placement.c - the plan of where experts live: the default, the checks, and the node for all else. */
+/* test_placement.c - plans as data: cuts, slices, checks, and what of them the engine executes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/memory.h"
 #include "experts/placement.h"
 
 static void the_default_is_one_node(void **state)
@@ -19,7 +21,6 @@ static void the_default_is_one_node(void **state)
     for (int layer = 0; layer < 5; layer++)
         for (int expert = 0; expert < 7; expert++)
             assert_int_equal(cm_node_of(&placement, layer, expert), cm_home_node(&topology));
-    assert_int_equal(cm_placement_check(NULL, &placement, &topology, 5, 7), CALMOE_OK);
     cm_placement_close(&placement);
     cm_placement_close(&placement);
     cm_topology_close(&topology);
@@ -46,22 +47,186 @@ static void home_has_cores_and_memory(void **state)
     assert_int_equal(cm_home_node(&topology), 0);
 }
 
-static void check_message(const struct placement *placement, int n_nodes, int n_layers, int n_experts,
-                          const char *message)
+/* ---- cuts ---- */
+
+static void cuts_of_hand_made_cases(void **state)
+{
+    (void)state;
+    static const struct {
+        int     n_rows, quantum, n_nodes;
+        double  shares[4];
+        int32_t rows[4];
+    } rows[] = {
+        {1024, 16, 2, {1, 1}, {512, 512}},
+        {768, 256, 2, {1, 1}, {512, 256}},
+        {768, 256, 4, {1, 1, 1, 1}, {256, 256, 256, 0}},
+        {1024, 16, 3, {1, 1, 1}, {352, 336, 336}},
+        {96, 32, 2, {2, 1}, {64, 32}},
+        {100, 32, 2, {1, 1}, {64, 36}},     /* the last piece is what is left: a quantum and 4 rows */
+        {20, 16, 4, {0, 1, 0, 1}, {0, 16, 0, 4}},
+        {10, 16, 3, {1, 5, 1}, {0, 10, 0}}, /* less than a quantum */
+        {8, 1, 3, {0, 0, 7}, {0, 0, 8}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int32_t found[4] = {-1, -1, -1, -1};
+        cm_cut(rows[i].n_rows, rows[i].quantum, rows[i].shares, rows[i].n_nodes, NULL, found);
+        for (int node = 0; node < rows[i].n_nodes; node++) assert_int_equal(found[node], rows[i].rows[node]);
+    }
+}
+
+/* Three quanta on two nodes: the odd one takes turns, so that in the end each has as many. */
+static void credits_even_out(void **state)
+{
+    (void)state;
+    const double shares[3] = {1, 1, 1};
+    double       credit[3] = {0};
+    int32_t      sum[3] = {0}, rows[3];
+    for (int i = 0; i < 30; i++) {
+        cm_cut(7 * 16, 16, shares, 3, credit, rows);
+        assert_int_equal(rows[0] + rows[1] + rows[2], 7 * 16);
+        for (int node = 0; node < 3; node++) {
+            assert_true(rows[node] == 32 || rows[node] == 48);
+            sum[node] += rows[node];
+        }
+    }
+    assert_true(sum[0] == sum[1] && sum[1] == sum[2]);
+}
+
+/* ---- plans ---- */
+
+static const struct plan shape = {.n_nodes = 2, .n_layers = 2, .n_experts = 3, .width = 64, .dim = 32, .quantum = 16,
+                                  .n_kv_heads = 4};
+
+static struct plan open_ok(void)
+{
+    struct plan plan;
+    assert_int_equal(cm_plan_open(NULL, &shape, &plan), CALMOE_OK);
+    return plan;
+}
+
+static void a_new_plan_is_node_0(void **state)
+{
+    (void)state;
+    const long       n_live = cm_live_blocks();
+    struct plan      plan = open_ok();
+    struct placement placement;
+    assert_int_equal(cm_plan_check(NULL, &plan, &shape), CALMOE_OK);
+    assert_int_equal(cm_placement_of_plan(NULL, &plan, &placement), CALMOE_OK);
+    for (int i = 0; i < 6; i++) assert_int_equal(placement.node_of[i], 0);
+    cm_placement_close(&placement);
+    cm_plan_close(&plan);
+    cm_plan_close(&plan);
+    assert_int_equal(cm_live_blocks(), n_live);
+}
+
+static void equal_slices_are_one(void **state)
+{
+    (void)state;
+    struct plan  plan = open_ok();
+    struct slice slice = {{0}, {0}};
+    int          index;
+    for (int i = 0; i < 40; i++) {
+        slice.rows[0] = i % 20;
+        assert_int_equal(cm_plan_add_slice(NULL, &plan, &slice, &index), CALMOE_OK);
+        assert_int_equal(index, i % 20);
+    }
+    assert_int_equal(plan.n_slices, 20);
+    for (int i = 0; i < 20; i++) assert_int_equal(plan.slices[i].rows[0], i);
+    cm_plan_close(&plan);
+}
+
+static void check_fails(const struct plan *plan, const struct plan *machine_and_model, const char *message)
 {
     struct calmoe_context ctx = {0};
-    const struct topology topology = {.n_nodes = n_nodes};
-    assert_int_equal(cm_placement_check(&ctx, placement, &topology, n_layers, n_experts), CALMOE_INVALID_ARGUMENT);
+    assert_int_equal(cm_plan_check(&ctx, plan, machine_and_model), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, message);
 }
 
 static void a_plan_for_something_else_is_refused(void **state)
 {
     (void)state;
-    const struct placement placement = {.n_nodes = 2, .n_layers = 3, .n_experts = 4};
-    check_message(&placement, 1, 3, 4, "the plan is for a machine with 2 memory nodes; this one has 1");
-    check_message(&placement, 2, 2, 4, "the plan is for 3 layers of 4 experts; the model has 2 layers of 4");
-    check_message(&placement, 2, 3, 8, "the plan is for 3 layers of 4 experts; the model has 3 layers of 8");
+    struct plan plan = open_ok(), other = shape;
+    other.n_nodes = 1;
+    check_fails(&plan, &other, "the plan is for a machine with 2 memory nodes; this one has 1");
+    other = shape;
+    other.n_layers = 3;
+    check_fails(&plan, &other, "the plan is for 2 layers of 3 experts; the model has 3 layers of 3");
+    other = shape;
+    other.n_experts = 8;
+    check_fails(&plan, &other, "the plan is for 2 layers of 3 experts; the model has 2 layers of 8");
+    other = shape;
+    other.width = 96;
+    check_fails(&plan, &other, "the plan cuts experts of width 64 in a model of width 32; the model has 96 and 32");
+    other = shape;
+    other.n_kv_heads = 2;
+    check_fails(&plan, &other, "the plan keeps 4 heads of keys and values; the model has 2");
+    cm_plan_close(&plan);
+}
+
+static void what_is_no_plan_is_refused(void **state)
+{
+    (void)state;
+    struct plan  plan = open_ok(), coarse = shape;
+    struct slice slice = {.rows = {32, 32}, .down_rows = {16, 16}};
+    int          index;
+    assert_int_equal(cm_plan_add_slice(NULL, &plan, &slice, &index), CALMOE_OK);
+    *cm_place_of(&plan, 1, 2) = (struct place){.kind = PLACE_SLICED, .slice = index};
+    assert_int_equal(cm_plan_check(NULL, &plan, &shape), CALMOE_OK);
+    coarse.quantum = 32;
+    check_fails(&plan, &coarse, "the plan cuts rows in multiples of 16; this model's matrices are cut in multiples"
+        " of 32");
+
+    static const struct slice wrong[] = {{.rows = {32, 16}, .down_rows = {16, 16}}, {.rows = {80, -16}, .down_rows =
+        {16, 16}},
+                                         {.rows = {24, 40}, .down_rows = {16, 16}}, {.rows = {32, 32}, .down_rows =
+                                             {32, 16}}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        plan.slices[0] = wrong[i];
+        check_fails(&plan, &shape, "slice 0 of the plan does not add up to 64 and 32 rows in multiples of 16");
+    }
+    plan.slices[0] = slice;
+    static const struct place nowhere[] = {{.kind = PLACE_PINNED, .node = 2}, {.kind = PLACE_PINNED, .node = -1},
+                                           {.kind = PLACE_SLICED, .slice = 1}, {.kind = PLACE_REPLICATED, .replicas =
+                                               0},
+                                           {.kind = PLACE_REPLICATED, .replicas = 4}};
+    for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++) {
+        *cm_place_of(&plan, 1, 0) = nowhere[i];
+        check_fails(&plan, &shape, "the plan puts expert 0 of layer 1 where there is nothing");
+    }
+    *cm_place_of(&plan, 1, 0) = (struct place){.kind = PLACE_REPLICATED, .replicas = 3};
+    assert_int_equal(cm_plan_check(NULL, &plan, &shape), CALMOE_OK);
+    plan.kv_heads[1] = 1;
+    check_fails(&plan, &shape, "the plan's dense shares or heads of keys and values do not add up");
+    plan.kv_heads[1] = 0;
+    plan.shares[0] = 0;
+    check_fails(&plan, &shape, "the plan's dense shares or heads of keys and values do not add up");
+    cm_plan_close(&plan);
+}
+
+static void the_engine_says_what_it_cannot_execute(void **state)
+{
+    (void)state;
+    struct calmoe_context ctx = {0};
+    struct plan           plan = open_ok();
+    struct placement      placement;
+    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_PINNED, .node = 1};
+    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_OK);
+    assert_int_equal(cm_node_of(&placement, 0, 1), 1);
+    cm_placement_close(&placement);
+    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_REPLICATED, .replicas = 3};
+    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
+    assert_string_equal(ctx.message,
+                        "the plan has replicated experts; this version runs plans that pin every expert to one node");
+    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_SLICED};
+    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
+    assert_string_equal(ctx.message,
+                        "the plan has sliced experts; this version runs plans that pin every expert to one node");
+    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_PINNED};
+    plan.shares[1] = 1;
+    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
+    assert_string_equal(ctx.message, "the plan cuts dense parts over nodes; this version keeps them on one node");
+    assert_null(placement.node_of);
+    cm_plan_close(&plan);
 }
 
 int main(void)
@@ -70,7 +235,13 @@ int main(void)
         cmocka_unit_test(the_default_is_one_node),
         cmocka_unit_test(rows_are_layers),
         cmocka_unit_test(home_has_cores_and_memory),
+        cmocka_unit_test(cuts_of_hand_made_cases),
+        cmocka_unit_test(credits_even_out),
+        cmocka_unit_test(a_new_plan_is_node_0),
+        cmocka_unit_test(equal_slices_are_one),
         cmocka_unit_test(a_plan_for_something_else_is_refused),
+        cmocka_unit_test(what_is_no_plan_is_refused),
+        cmocka_unit_test(the_engine_says_what_it_cannot_execute),
     };
     return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
 }

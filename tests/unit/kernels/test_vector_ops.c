@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "kernels/half.h"
 #include "kernels/vector_ops.h"
+#include "tests/support/attend_one.h"
 
 enum { MAX_SIZE = 600, CANARY_BYTES = 128, N_FILLS = 8 };
 
@@ -257,15 +258,16 @@ static void check_attention(struct random *random, int fill, enum kv_type type, 
     fill_values(random, fill, v, n * value_size);
     fill_values(random, fill, query, head_size);
     store_by(ISA_REF, k, v, type, head_size, value_size, n, &wanted_cache);
-    const struct attention_input in = {.query = query, .keys = cache.keys, .values = cache.values, .type = type,
-                                       .head_size = head_size, .value_size = value_size, .n_positions = n,
-                                       .scale = 0.125f};
+    const float *const queries[] = {query};
+    const struct attention_input in = {.keys = cache.keys, .values = cache.values, .type = type,
+                                       .head_size = head_size, .value_size = value_size, .scale = 0.125f,
+                                       .n_queries = 1, .queries = queries, .n_positions = &n};
     struct area wanted = area_open((size_t)value_size * sizeof(float));
     for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported((enum isa)isa); isa++) {
         store_by((enum isa)isa, k, v, type, head_size, value_size, n, &cache);
         assert_memory_equal(&cache, &wanted_cache, sizeof cache);
         struct area found = area_open((size_t)value_size * sizeof(float));
-        cm_vector_ops((enum isa)isa)->attend(&in, inside(&found));
+        attend_one(cm_vector_ops((enum isa)isa), &in, inside(&found));
         if (isa == 0) memcpy(inside(&wanted), inside(&found), wanted.n_bytes);
         compare("attend", (enum isa)isa, n, fill, &wanted, &found);
         area_close(&found);

@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "kernels/half.h"
 #include "kernels/vector_ops.h"
+#include "tests/support/attend_one.h"
 
 static const struct vector_ops *ops; /* of the level at hand */
 
@@ -261,10 +262,11 @@ static void check_attention(const struct sequence *s, enum kv_type type)
     for (int p = 0; p < s->n; p++)
         ops->store_kv(s->k + p * s->head_size, s->v + p * s->value_size, keys, values, type, s->head_size,
                       s->value_size, p);
-    const struct attention_input in = {.query = s->query, .keys = keys, .values = values, .type = type,
-                                       .head_size = s->head_size, .value_size = s->value_size, .n_positions = s->n,
-                                       .scale = scale};
-    ops->attend(&in, found);
+    const float *const queries[] = {s->query};
+    const struct attention_input in = {.keys = keys, .values = values, .type = type, .head_size = s->head_size,
+                                       .value_size = s->value_size, .scale = scale, .n_queries = 1,
+                                       .queries = queries, .n_positions = &s->n};
+    attend_one(ops, &in, found);
     attend_plainly(s, type, (double)scale, wanted);
     for (int d = 0; d < s->value_size; d++) near(found[d], wanted[d], 1.0, 1e-5);
 }
@@ -300,12 +302,15 @@ static void later_positions_do_not_count(void **state)
         keys[i] = cm_random_normal(&random);
         values[i] = cm_random_normal(&random);
     }
-    const struct attention_input in = {.query = query, .keys = keys, .values = values, .type = KV_F32, .head_size = 8,
-                                       .value_size = 8, .n_positions = 70, .scale = 1.0f};
-    ops->attend(&in, without);
+    const float *const queries[] = {query};
+    const int n_positions = 70;
+    const struct attention_input in = {.keys = keys, .values = values, .type = KV_F32, .head_size = 8, .value_size = 8,
+                                       .scale = 1.0f, .n_queries = 1, .queries = queries,
+                                       .n_positions = &n_positions};
+    attend_one(ops, &in, without);
     const float large[8] = {1e6f, 1e6f, 1e6f, 1e6f, 1e6f, 1e6f, 1e6f, 1e6f};
     for (int p = 70; p < 128; p++) ops->store_kv(large, large, keys, values, KV_F32, 8, 8, p);
-    ops->attend(&in, with);
+    attend_one(ops, &in, with);
     assert_memory_equal(with, without, sizeof with);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "runtime/forward/kv_cache.h"
+#include "tests/support/attend_one.h"
 
 static struct topology topology;
 
@@ -34,18 +35,22 @@ static void check_apart(const struct model_spec *spec, enum kv_type type, int n_
         for (int head = 0; head < spec->n_kv_heads; head++)
             for (int p = 0; p < cache.capacity; p++) {
                 for (int d = 0; d < 64; d++) k[d] = 0.0f, v[d] = (float)(layer * 100 + head * 10 + 1);
-                ops->store_kv(k, v, cm_kv_keys(&cache, layer, head), cm_kv_values(&cache, layer, head), type,
-                              spec->head_size, spec->value_size, p);
+                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + cm_kv_span_of(&cache, p),
+                              (uint8_t *)cm_kv_values(&cache, layer, head) + cm_kv_span_of(&cache, p), type,
+                              spec->head_size, spec->value_size, p % CM_ATTEND_SPAN);
             }
     for (int layer = 0; layer < spec->n_layers; layer++)
         for (int head = 0; head < spec->n_kv_heads; head++) {
-            const struct attention_input in = {.query = zeros, .keys = cm_kv_keys(&cache, layer, head),
-                                               .values = cm_kv_values(&cache, layer, head), .type = type,
+            const float *const queries[] = {zeros};
+            const struct attention_input in = {.keys = cm_kv_keys(&cache, layer, head),
+                                               .values = cm_kv_values(&cache, layer, head),
+                                               .span_bytes = cache.span_bytes, .type = type,
                                                .head_size = spec->head_size, .value_size = spec->value_size,
-                                               .n_positions = n_positions, .scale = 1.0f};
+                                               .scale = 1.0f, .n_queries = 1, .queries = queries,
+                                               .n_positions = &n_positions};
             assert_int_equal((uintptr_t)in.keys % CM_ALIGNMENT, 0);
             assert_int_equal((uintptr_t)in.values % CM_ALIGNMENT, 0);
-            ops->attend(&in, out); /* equal keys: the mean of the values */
+            attend_one(ops, &in, out); /* equal keys: the mean of the values */
             for (int d = 0; d < spec->value_size; d++) {
                 const float wanted = (float)(layer * 100 + head * 10 + 1);
                 assert_true(out[d] > wanted - 1e-3f && out[d] < wanted + 1e-3f);
@@ -53,6 +58,7 @@ static void check_apart(const struct model_spec *spec, enum kv_type type, int n_
         }
     /* the last byte of the last region is inside */
     const uint8_t *last = cm_kv_keys(&cache, spec->n_layers - 1, spec->n_kv_heads - 1);
+    last += cm_kv_span_of(&cache, cache.capacity - 1);
     assert_true(last + cache.region_bytes <= (const uint8_t *)cache.memory.bytes + cache.memory.n_bytes);
     cm_kv_cache_close(&cache);
     assert_null(cache.memory.bytes);

@@ -19,6 +19,15 @@
 #define NODES "\"nodes\": 2, "
 #define LAYERS "\"layers\": [[0, 1, 1], [1, 0, 0]]}"
 
+/* the second schema */
+#define HEAD2 "{\"schema\": \"calmoe.plan.2\", \"version\": \"0.1.0\", "
+#define MODEL2 "\"model\": {\"fingerprint\": \"0123456789abcdef\", \"width\": 64, \"dim\": 32, \"kv_heads\": 4}, "
+#define CUTS2 "\"quantum\": 16, \"dense\": [1, 1], \"kv_heads\": [3, 1], "
+#define SLICES2 "\"slices\": [{\"rows\": [48, 16], \"down\": [16, 16]}], "
+#define LAYERS2 "\"layers\": [[0, {\"slice\": 0}], [{\"nodes\": [0, 1]}, 1]]}"
+#define UP_TO_SLICES HEAD2 MODEL2 NODES CUTS2
+#define UP_TO_LAYERS UP_TO_SLICES SLICES2
+
 static const struct {
     const char *name;
     const char *text;
@@ -46,7 +55,7 @@ static const struct {
     {"no_schema", "{}", "'p.json': schema: found nothing, wanted a value"},
     {"schema_number", "{\"schema\": 1}", "'p.json': schema: found 1, wanted a text"},
     {"schema_other", "{\"schema\": \"calmoe.policy.1\"}",
-     "'p.json': schema: found \"calmoe.policy.1\", wanted \"calmoe.plan.1\""},
+     "'p.json': schema: found \"calmoe.policy.1\", wanted \"calmoe.plan.1\" or \"calmoe.plan.2\""},
     {"unknown_member", HEAD MODEL NODES "\"colour\": \"red\", " LAYERS,
      "'p.json': colour: found an unknown member, wanted none of that name"},
     {"no_version", "{\"schema\": \"calmoe.plan.1\", " MODEL NODES LAYERS,
@@ -103,6 +112,54 @@ static const struct {
      "'p.json': layers[1][1]: found 2, wanted an integer from 0 to 1"},
     {"node_negative", HEAD MODEL NODES "\"layers\": [[-1, 1]]}",
      "'p.json': layers[0][0]: found -1, wanted an integer from 0 to 1"},
+    {"first_schema_quantum", HEAD MODEL NODES "\"quantum\": 16, " LAYERS,
+     "'p.json': quantum: found an unknown member, wanted none of that name"},
+    {"first_schema_slice", HEAD MODEL NODES "\"layers\": [[0, {\"slice\": 0}]]}",
+     "'p.json': layers[0][1]: found an object, wanted an integer from 0 to 1"},
+
+    /* the second schema */
+    {"no_quantum", HEAD2 MODEL2 NODES "\"dense\": [1, 1], " SLICES2 LAYERS2,
+     "'p.json': quantum: found nothing, wanted a value"},
+    {"quantum_0", HEAD2 MODEL2 NODES "\"quantum\": 0, " SLICES2 LAYERS2,
+     "'p.json': quantum: found 0, wanted an integer from 1 to 2147483647"},
+    {"no_width", HEAD2 MODEL NODES CUTS2 SLICES2 LAYERS2, "'p.json': model.width: found nothing, wanted a value"},
+    {"dense_short", HEAD2 MODEL2 NODES "\"quantum\": 16, \"dense\": [1], " SLICES2 LAYERS2,
+     "'p.json': dense: found an array of 1, wanted an array of 2"},
+    {"dense_nothing", HEAD2 MODEL2 NODES "\"quantum\": 16, \"dense\": [0, 0], " SLICES2 LAYERS2,
+     "'p.json': dense: found an array of 2, wanted numbers that are not all 0"},
+    {"dense_negative", HEAD2 MODEL2 NODES "\"quantum\": 16, \"dense\": [2, -1], " SLICES2 LAYERS2,
+     "'p.json': dense[1]: found -1, wanted an integer from 0 to 100000000"},
+    {"heads_missing", HEAD2 MODEL2 NODES "\"quantum\": 16, \"dense\": [1, 1], \"kv_heads\": [1, 1], " SLICES2 LAYERS2,
+     "'p.json': kv_heads: found an array of 2, wanted numbers that add up to 4"},
+    {"no_slices", UP_TO_SLICES LAYERS2, "'p.json': slices: found nothing, wanted a value"},
+    {"slice_unknown_member", UP_TO_SLICES "\"slices\": [{\"columns\": [1]}], " LAYERS2,
+     "'p.json': slices[0].columns: found an unknown member, wanted none of that name"},
+    {"slice_short", UP_TO_SLICES "\"slices\": [{\"rows\": [64], \"down\": [16, 16]}], " LAYERS2,
+     "'p.json': slices[0].rows: found an array of 1, wanted an array of 2"},
+    {"slice_too_little", UP_TO_SLICES "\"slices\": [{\"rows\": [32, 16], \"down\": [16, 16]}], " LAYERS2,
+     "'p.json': slices[0].rows: found an array of 2, wanted numbers that add up to 64"},
+    {"slice_too_much", UP_TO_SLICES "\"slices\": [{\"rows\": [48, 16], \"down\": [32, 16]}], " LAYERS2,
+     "'p.json': slices[0].down: found an array of 2, wanted numbers that add up to 32"},
+    {"slice_half_quanta", UP_TO_SLICES "\"slices\": [{\"rows\": [40, 24], \"down\": [16, 16]}], " LAYERS2,
+     "'p.json': slices[0].rows[0]: found 40, wanted a multiple of the quantum 16"},
+    {"slice_negative", UP_TO_SLICES "\"slices\": [{\"rows\": [80, -16], \"down\": [16, 16]}], " LAYERS2,
+     "'p.json': slices[0].rows[0]: found 80, wanted an integer from 0 to 64"},
+    {"no_such_slice", UP_TO_LAYERS "\"layers\": [[0, {\"slice\": 1}]]}",
+     "'p.json': layers[0][1].slice: found 1, wanted an integer from 0 to 0"},
+    {"slice_of_none", UP_TO_SLICES "\"slices\": [], \"layers\": [[0, {\"slice\": 0}]]}",
+     "'p.json': layers[0][1].slice: found 0, wanted none, for the plan has no slices"},
+    {"no_replica", UP_TO_LAYERS "\"layers\": [[{\"nodes\": []}, 0]]}",
+     "'p.json': layers[0][0].nodes: found an array of 0, wanted an array of 1 to 2"},
+    {"replica_out_of_range", UP_TO_LAYERS "\"layers\": [[{\"nodes\": [0, 2]}, 0]]}",
+     "'p.json': layers[0][0].nodes[1]: found 2, wanted an integer from 0 to 1"},
+    {"replica_twice", UP_TO_LAYERS "\"layers\": [[{\"nodes\": [1, 1]}, 0]]}",
+     "'p.json': layers[0][0].nodes[1]: found 1, wanted a node that was not there before"},
+    {"both_slice_and_nodes", UP_TO_LAYERS "\"layers\": [[{\"slice\": 0, \"nodes\": [1]}, 0]]}",
+     "'p.json': layers[0][0]: found an object, wanted a node, {\"slice\": …} or {\"nodes\": […]}"},
+    {"neither_slice_nor_nodes", UP_TO_LAYERS "\"layers\": [[{}, 0]]}",
+     "'p.json': layers[0][0]: found an object, wanted a node, {\"slice\": …} or {\"nodes\": […]}"},
+    {"place_text", UP_TO_LAYERS "\"layers\": [[\"0\", 0]]}",
+     "'p.json': layers[0][0]: found \"0\", wanted an integer from 0 to 1"},
     {"node_list", HEAD MODEL NODES "\"layers\": [[0, [1]]]}",
      "'p.json': layers[0][1]: found an array of 1, wanted an integer from 0 to 1"},
 };
@@ -129,7 +186,7 @@ static void each_fault_is_told(void **state)
                         faults[i].message);
             n_wrong++;
         }
-        assert_null(plan.node_of);
+        assert_null(plan.plan.places);
         assert_int_equal(cm_live_blocks(), n_live);
     }
     assert_int_equal(n_wrong, 0);
@@ -208,43 +265,89 @@ static void too_long(void **state)
     free(text);
 }
 
-static struct plan_file make_plan(int16_t *node_of)
+/* 64 nodes, all three kinds of places. */
+static struct plan_file make_plan(struct place places[15], struct slice slices[2])
 {
-    struct plan_file plan = {.fingerprint = "fedcba9876543210",
-                             .n_nodes = 64,
-                             .n_layers = 3,
-                             .n_experts = 5,
-                             .node_of = node_of};
-    for (int i = 0; i < 15; i++) node_of[i] = (int16_t)(i * 37 % 64);
-    return plan;
+    struct plan_file file = {.fingerprint = "fedcba9876543210",
+                             .plan = {.n_nodes = 64, .n_layers = 3, .n_experts = 5, .width = 64 * 16, .dim = 128,
+                                      .quantum = 16, .places = places, .n_slices = 2, .slices = slices,
+                                      .n_kv_heads = 8}};
+    for (int i = 0; i < 15; i++)
+        places[i] = i % 3 == 0   ? (struct place){.kind = PLACE_PINNED, .node = i * 37 % 64}
+                    : i % 3 == 1 ? (struct place){.kind = PLACE_SLICED, .slice = i % 2}
+                                 : (struct place){.kind = PLACE_REPLICATED, .replicas =
+                                     UINT64_C(1) << 63 | (uint64_t)i};
+    for (int node = 0; node < 64; node++) {
+        slices[0].rows[node] = 16;
+        slices[0].down_rows[node] = node < 8 ? 16 : 0;
+        file.plan.shares[node] = node;
+    }
+    slices[1].rows[63] = 64 * 16;
+    slices[1].down_rows[0] = 128;
+    file.plan.kv_heads[7] = 8;
+    return file;
 }
 
 static void written_is_read(void **state)
 {
     struct temp_folder    *folder = *state;
-    int16_t                node_of[15];
-    const struct plan_file plan = make_plan(node_of);
+    struct place           places[15];
+    struct slice           slices[2] = {{{0}, {0}}, {{0}, {0}}};
+    const struct plan_file file = make_plan(places, slices);
     struct plan_file       read;
     struct calmoe_context  ctx = {0};
     const long             n_live = cm_live_blocks();
-    assert_int_equal(cm_plan_file_write(&ctx, temp_file(folder, "plan.json"), &plan), CALMOE_OK);
-    assert_int_equal(cm_plan_file_read(&ctx, temp_file(folder, "plan.json"), &read), CALMOE_OK);
-    assert_string_equal(read.fingerprint, plan.fingerprint);
-    assert_int_equal(read.n_nodes, 64);
-    assert_int_equal(read.n_layers, 3);
-    assert_int_equal(read.n_experts, 5);
-    assert_memory_equal(read.node_of, node_of, sizeof node_of);
+    assert_int_equal(cm_plan_file_write(&ctx, temp_file(folder, "plan.json"), &file), CALMOE_OK);
+    if (cm_plan_file_read(&ctx, temp_file(folder, "plan.json"), &read) != CALMOE_OK) fail_msg("%s", ctx.message);
+    assert_string_equal(read.fingerprint, file.fingerprint);
+    assert_int_equal(cm_plan_check(&ctx, &read.plan, &file.plan), CALMOE_OK);
+    assert_int_equal(read.plan.quantum, 16);
+    assert_int_equal(read.plan.n_slices, 2);
+    assert_memory_equal(read.plan.slices, slices, sizeof slices);
+    assert_memory_equal(read.plan.shares, file.plan.shares, sizeof read.plan.shares);
+    assert_memory_equal(read.plan.kv_heads, file.plan.kv_heads, sizeof read.plan.kv_heads);
+    for (int i = 0; i < 15; i++) {
+        const struct place *place = &read.plan.places[i];
+        assert_int_equal(place->kind, places[i].kind);
+        assert_int_equal(place->node, places[i].node);
+        assert_int_equal(place->slice, places[i].slice);
+        assert_true(place->replicas == places[i].replicas);
+    }
     cm_plan_file_close(&read);
-    assert_null(read.node_of);
+    assert_null(read.plan.places);
     cm_plan_file_close(&read);
     assert_int_equal(cm_live_blocks(), n_live);
+}
+
+static void both_schemas_are_read(void **state)
+{
+    (void)state;
+    static const char     first[] = HEAD MODEL NODES LAYERS, second[] = UP_TO_LAYERS LAYERS2;
+    struct calmoe_context ctx = {0};
+    struct plan_file      file;
+    assert_int_equal(parse(first, sizeof first - 1, &ctx, &file), CALMOE_OK);
+    assert_true(file.plan.n_nodes == 2 && file.plan.n_layers == 2 && file.plan.n_experts == 3);
+    assert_true(file.plan.width == 0 && file.plan.n_kv_heads == 0 && file.plan.shares[0] == 1);
+    for (int i = 0; i < 6; i++) {
+        static const int nodes[] = {0, 1, 1, 1, 0, 0};
+        assert_int_equal(file.plan.places[i].kind, PLACE_PINNED);
+        assert_int_equal(file.plan.places[i].node, nodes[i]);
+    }
+    cm_plan_file_close(&file);
+    if (parse(second, sizeof second - 1, &ctx, &file) != CALMOE_OK) fail_msg("%s", ctx.message);
+    assert_int_equal(cm_place_of(&file.plan, 0, 1)->kind, PLACE_SLICED);
+    assert_int_equal(cm_place_of(&file.plan, 1, 0)->replicas, 3);
+    assert_int_equal(cm_place_of(&file.plan, 1, 1)->node, 1);
+    assert_true(file.plan.slices[0].rows[0] == 48 && file.plan.kv_heads[0] == 3);
+    cm_plan_file_close(&file);
 }
 
 static void places_that_fail(void **state)
 {
     (void)state;
-    int16_t                node_of[15];
-    const struct plan_file plan = make_plan(node_of);
+    struct place           places[15];
+    struct slice           slices[2] = {{{0}, {0}}, {{0}, {0}}};
+    const struct plan_file plan = make_plan(places, slices);
     struct plan_file       read;
     struct calmoe_context  ctx = {0};
     assert_int_equal(cm_plan_file_write(&ctx, "/no/such/folder/p.json", &plan), CALMOE_IO);
@@ -260,7 +363,7 @@ static void places_that_fail(void **state)
 static void memory_runs_out(void **state)
 {
     struct temp_folder   *folder = *state;
-    static const char     text[] = HEAD MODEL NODES LAYERS;
+    static const char     text[] = UP_TO_LAYERS LAYERS2;
     struct calmoe_context ctx = {0};
     const char           *path = temp_file_with(folder, "p.json", text, sizeof text - 1);
     const long            n_live = cm_live_blocks();
@@ -271,7 +374,7 @@ static void memory_runs_out(void **state)
         status = cm_plan_file_read(&ctx, path, &plan);
         cm_fail_request(0);
         assert_true(status == CALMOE_OK || status == CALMOE_NO_MEMORY);
-        assert_int_equal(plan.node_of != NULL, status == CALMOE_OK);
+        assert_int_equal(plan.plan.places != NULL, status == CALMOE_OK);
         cm_plan_file_close(&plan);
         assert_int_equal(cm_live_blocks(), n_live);
     }
@@ -327,7 +430,7 @@ static int close_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_fault_is_told), cmocka_unit_test(limits),
+        cmocka_unit_test(each_fault_is_told), cmocka_unit_test(limits), cmocka_unit_test(both_schemas_are_read),
         cmocka_unit_test(too_deep),           cmocka_unit_test(too_long),
         cmocka_unit_test(written_is_read),    cmocka_unit_test(places_that_fail),
         cmocka_unit_test(memory_runs_out),    cmocka_unit_test(other_values),

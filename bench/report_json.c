@@ -1,0 +1,142 @@
+/* bench/report_json.c - rows and limits as JSON: one array, or an object a line. */
+#include "bench/bench.h"
+
+static void add_rate(struct json_output *json, struct json_node *in, const char *name, const calmoe_rate *rate)
+{
+    struct json_node *node = cm_json_object(json, in, name);
+    cm_json_real(json, node, "best", rate->best);
+    cm_json_real(json, node, "median", rate->median);
+}
+
+static void add_machine(struct json_output *json, struct json_node *in, const calmoe_machine *machine)
+{
+    cm_json_text(json, in, "cpu", machine->cpu);
+    cm_json_integer(json, in, "cores", (uint64_t)machine->n_cores);
+    cm_json_integer(json, in, "nodes", (uint64_t)machine->n_nodes);
+    cm_json_integer(json, in, "threads", (uint64_t)machine->n_threads);
+    add_rate(json, in, "read_bytes_per_s", &machine->read);
+    struct json_node *nodes = cm_json_array(json, in, "node_read_bytes_per_s");
+    for (int node = 0; node < machine->n_nodes && node < CALMOE_MAX_NODES; node++)
+        add_rate(json, nodes, NULL, &machine->node_read[node]);
+    struct json_node *levels = cm_json_array(json, in, "levels");
+    for (int i = 0; i < machine->n_levels; i++) {
+        struct json_node *level = cm_json_object(json, levels, NULL);
+        cm_json_text(json, level, "isa", machine->levels[i].isa);
+        add_rate(json, level, "int8_operations_per_s", &machine->levels[i].int8);
+        add_rate(json, level, "f32_operations_per_s", &machine->levels[i].f32);
+        add_rate(json, level, "bf16_operations_per_s", &machine->levels[i].bf16);
+    }
+    cm_json_real(json, in, "seconds", machine->seconds);
+}
+
+static void add_model(struct json_output *json, struct json_node *in, const struct bench_model *model)
+{
+    cm_json_text(json, in, "model", model->name);
+    cm_json_text(json, in, "fingerprint", model->info.fingerprint);
+    cm_json_text(json, in, "type", model->type);
+    cm_json_integer(json, in, "file_bytes", model->info.n_file_bytes);
+    cm_json_integer(json, in, "parameters", model->info.n_parameters);
+    cm_json_integer(json, in, "active_parameters", model->info.n_active_parameters);
+}
+
+static void add_figures(struct json_output *json, struct json_node *in, const struct bench_row *row)
+{
+    cm_json_real(json, in, "active_bytes_per_token", row->model->active_bytes_per_token);
+    cm_json_real(json, in, "bytes_per_s", row->bytes_per_s);
+    cm_json_real(json, in, "bandwidth_share", row->bandwidth_share);
+    cm_json_real(json, in, "operations_per_s", row->operations_per_s);
+    cm_json_real(json, in, "peak_share", row->peak_share);
+    cm_json_real(json, in, "wait_share", row->wait_share);
+    struct json_node *phases = cm_json_object(json, in, "phase_share");
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
+        cm_json_real(json, phases, cm_bench_phase_name(phase), row->phase_share[phase]);
+    cm_json_real(json, in, "imbalance", row->imbalance);
+    cm_json_real(json, in, "experts_touched", row->experts_touched);
+    cm_json_integer(json, in, "packed_bytes", row->n_packed_bytes);
+    struct json_node *nodes = cm_json_array(json, in, "node_bytes");
+    for (int node = 0; node < row->n_nodes; node++) cm_json_integer(json, nodes, NULL, row->node_bytes[node]);
+    cm_json_real(json, in, "open_seconds", row->open_seconds);
+}
+
+static void add_row(struct json_output *json, struct json_node *in, const struct bench_row *row)
+{
+    add_model(json, in, row->model);
+    cm_json_text(json, in, "version", calmoe_version());
+    cm_json_text(json, in, "isa", row->isa);
+    cm_json_integer(json, in, "threads", (uint64_t)row->n_threads);
+    cm_json_integer(json, in, "batch", (uint64_t)row->test.batch);
+    cm_json_text(json, in, "test", row->name);
+    cm_json_integer(json, in, "depth", (uint64_t)row->test.depth);
+    cm_json_integer(json, in, "repeats", (uint64_t)row->n_repeats);
+    struct json_node *rate = cm_json_object(json, in, "tokens_per_s");
+    cm_json_real(json, rate, "median", row->median);
+    cm_json_real(json, rate, "min", row->min);
+    cm_json_real(json, rate, "max", row->max);
+    cm_json_integer(json, in, "noisy", row->is_noisy ? 1 : 0);
+    add_figures(json, in, row);
+    add_machine(json, cm_json_object(json, in, "machine"), row->machine);
+}
+
+static struct json_output all_rows; /* of -o json */
+
+static bool begin_json(const calmoe_machine *machines, int n_machines)
+{
+    (void)machines;
+    (void)n_machines;
+    cm_json_open_array(&all_rows);
+    return true;
+}
+
+static bool row_json(const struct bench_row *row)
+{
+    add_row(&all_rows, cm_json_object(&all_rows, all_rows.root, NULL), row);
+    return true;
+}
+
+static bool write_all(void)
+{
+    const bool written = cm_json_write(&all_rows, false);
+    cm_json_close(&all_rows);
+    return written;
+}
+
+static bool end_json(const struct bench_row *rows, int n_rows)
+{
+    (void)rows;
+    (void)n_rows;
+    return write_all();
+}
+
+static bool limits_json(const calmoe_machine *machines, int n_machines)
+{
+    cm_json_open_array(&all_rows);
+    for (int i = 0; i < n_machines; i++)
+        add_machine(&all_rows, cm_json_object(&all_rows, all_rows.root, NULL), &machines[i]);
+    return write_all();
+}
+
+static bool row_jsonl(const struct bench_row *row)
+{
+    struct json_output json;
+    cm_json_open_object(&json);
+    add_row(&json, json.root, row);
+    const bool written = cm_json_write(&json, true);
+    cm_json_close(&json);
+    return written;
+}
+
+static bool limits_jsonl(const calmoe_machine *machines, int n_machines)
+{
+    bool written = true;
+    for (int i = 0; written && i < n_machines; i++) {
+        struct json_output json;
+        cm_json_open_object(&json);
+        add_machine(&json, json.root, &machines[i]);
+        written = cm_json_write(&json, true);
+        cm_json_close(&json);
+    }
+    return written;
+}
+
+const struct bench_format cm_bench_json = {"json", begin_json, row_json, end_json, limits_json};
+const struct bench_format cm_bench_jsonl = {"jsonl", NULL, row_jsonl, NULL, limits_jsonl};

@@ -1,0 +1,121 @@
+/* bench/report_md.c - rows as two tables of at most 160 characters a line: what most want to know, as the rows come,
+ * and the details at the end. */
+#include <math.h>
+#include <stdio.h>
+
+#include "bench/bench.h"
+
+/* "12.3 %", or "-" where there is nothing to say. */
+static const char *percent(double share, char *text, size_t n_text)
+{
+    if (isnan(share)) snprintf(text, n_text, "-");
+    else snprintf(text, n_text, "%.1f %%", 100 * share);
+    return text;
+}
+
+static const char *number(double value, double unit, char *text, size_t n_text)
+{
+    if (isnan(value)) snprintf(text, n_text, "-");
+    else snprintf(text, n_text, "%.*f", fabs(value / unit) < 10 ? 2 : 1, value / unit);
+    return text;
+}
+
+static bool put_machine(const calmoe_machine *machine)
+{
+    const char *cpu = machine->cpu[0] != '\0' ? machine->cpu : "unknown processor";
+    bool fine = cm_bench_print("%s, cores %d, nodes %d; threads %d: read %.1f GB/s (median %.1f)", cpu,
+                               machine->n_cores, machine->n_nodes, machine->n_threads, machine->read.best / 1e9,
+                               machine->read.median / 1e9);
+    for (int i = 0; fine && i < machine->n_levels; i++) {
+        const calmoe_level_peaks *level = &machine->levels[i];
+        if (level->f32.best > 0)
+            fine = cm_bench_print("; %s: int8 %.0f Gop/s, float %.0f Gop/s", level->isa, level->int8.best / 1e9,
+                                  level->f32.best / 1e9);
+    }
+    return fine && cm_bench_print("\n");
+}
+
+static bool begin_md(const calmoe_machine *machines, int n_machines)
+{
+    bool fine = cm_bench_print("calmoe %s on ", calmoe_version());
+    for (int i = 0; fine && i < n_machines; i++) fine = put_machine(&machines[i]);
+    return fine && cm_bench_print("\n| model | type | size MB | parameters | active | isa | threads | batch | test | "
+                                  "tokens/s | min | max | bandwidth | peak | waiting |\n"
+                                  "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | --- | "
+                                  "---: | ---: | ---: | ---: | ---: | ---: |\n");
+}
+
+static bool row_md(const struct bench_row *row)
+{
+    const calmoe_model_info *info = &row->model->info;
+    char bandwidth[32], peak[32], waiting[32];
+    return cm_bench_print("| %.40s | %s | %.1f | %.2f M | %.2f M | %s | %d | %d | %s | "
+                          "%.2f%s | %.2f | %.2f | %s | %s | %s |\n",
+                          row->model->name, row->model->type, (double)info->n_file_bytes / 1e6,
+                          (double)info->n_parameters / 1e6, (double)info->n_active_parameters / 1e6, row->isa,
+                          row->n_threads, row->test.batch, row->name, row->median, row->is_noisy ? " ~" : "", row->min,
+                          row->max, percent(row->bandwidth_share, bandwidth, sizeof bandwidth),
+                          percent(row->peak_share, peak, sizeof peak),
+                          percent(row->wait_share, waiting, sizeof waiting));
+}
+
+static bool details_md(const struct bench_row *row)
+{
+    char bytes[32], speed[32], work[32], imbalance[32], touched[32], share[CALMOE_N_PHASES][32];
+    bool fine = cm_bench_print("| %.24s %s %d %d %s | %s | %s | %s |", row->model->name, row->isa, row->n_threads,
+                               row->test.batch, row->name,
+                               number(row->model->active_bytes_per_token, 1e6, bytes, sizeof bytes),
+                               number(row->bytes_per_s, 1e9, speed, sizeof speed),
+                               number(row->operations_per_s, 1e9, work, sizeof work));
+    for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
+        fine = cm_bench_print(" %s |", percent(row->phase_share[phase], share[phase], sizeof share[phase]));
+    fine = fine && cm_bench_print(" %s | %s | ", number(row->imbalance, 1, imbalance, sizeof imbalance),
+                                  number(row->experts_touched, 1, touched, sizeof touched));
+    for (int node = 0; fine && node < row->n_nodes; node++)
+        fine = cm_bench_print("%s%.2f", node > 0 ? " " : "", (double)row->node_bytes[node] / 1e9);
+    return fine && cm_bench_print(" | %.2f |\n", row->open_seconds);
+}
+
+static bool end_md(const struct bench_row *rows, int n_rows)
+{
+    bool is_noisy = false;
+    bool fine = cm_bench_print("\n| model isa threads batch test | MB/token | GB/s | Gop/s |");
+    for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
+        fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
+    fine = fine && cm_bench_print(" imbalance | touched | GB on nodes | open s |\n| --- | ---: | ---: | ---: | ---: | "
+                                  "---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n");
+    for (int i = 0; fine && i < n_rows; i++) {
+        is_noisy = is_noisy || rows[i].is_noisy;
+        fine = details_md(&rows[i]);
+    }
+    return fine && (!is_noisy || cm_bench_print("\n~: the fastest and the slowest repetition differ by more than "
+                                                "%.0f %% of the median\n", 100 * BENCH_NOISE));
+}
+
+static bool limits_md(const calmoe_machine *machines, int n_machines)
+{
+    bool fine = cm_bench_print("calmoe %s on %s, cores %d, nodes %d\n\n| threads | what | best | median |\n"
+                               "| ---: | --- | ---: | ---: |\n", calmoe_version(), machines[0].cpu,
+                               machines[0].n_cores, machines[0].n_nodes);
+    for (int i = 0; fine && i < n_machines; i++) {
+        const calmoe_machine *m = &machines[i];
+        fine = cm_bench_print("| %d | read, GB/s | %.2f | %.2f |\n", m->n_threads, m->read.best / 1e9,
+                              m->read.median / 1e9);
+        for (int node = 0; fine && node < m->n_nodes && node < CALMOE_MAX_NODES; node++)
+            fine = cm_bench_print("| %d | read node %d, GB/s | %.2f | %.2f |\n", m->n_threads, node,
+                                  m->node_read[node].best / 1e9, m->node_read[node].median / 1e9);
+        for (int level = 0; fine && level < m->n_levels; level++) {
+            const calmoe_level_peaks *l = &m->levels[level];
+            const struct { const char *name; const calmoe_rate *rate; } kinds[] = {
+                {"int8", &l->int8}, {"f32", &l->f32}, {"bf16", &l->bf16}};
+            for (int kind = 0; fine && kind < 3; kind++)
+                if (kinds[kind].rate->best > 0)
+                    fine = cm_bench_print("| %d | %s %s, Gop/s | %.1f | %.1f |\n", m->n_threads, l->isa,
+                                          kinds[kind].name, kinds[kind].rate->best / 1e9,
+                                          kinds[kind].rate->median / 1e9);
+        }
+    }
+    return fine;
+}
+
+const struct bench_format cm_bench_md = {"md", begin_md, row_md, end_md, limits_md};

@@ -1,0 +1,352 @@
+/* experts/place_policy.c - the table of policies, and those that need no profile. */
+#include "experts/place_policy.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double usable_memory = 0.9; /* of a node; the rest is for caches, scratch and the system */
+
+/* ---- room ---- */
+
+/* True for the node that its cores read fastest, of equals the one nearest to them (their own). */
+static bool is_primary(const struct topology *topology, int node)
+{
+    const struct topology_node *me = &topology->nodes[node];
+    for (int other = 0; other < topology->n_nodes; other++) {
+        const struct topology_node *it = &topology->nodes[other];
+        if (other == node || it->served_by != me->served_by) continue;
+        if (topology->is_memory_known && it->memory_bytes == 0) continue;
+        if (it->bandwidth > me->bandwidth) return false;
+        if (it->bandwidth >= me->bandwidth && (it->n_cores > 0 || (me->n_cores == 0 && other < node))) return false;
+    }
+    return !topology->is_memory_known || me->memory_bytes > 0;
+}
+
+/* Shares of all bytes: by bandwidth over the primary nodes; what exceeds a node's capacity goes to the others,
+ * and when the primary ones are full, to the rest. */
+static void fill(const struct topology *topology, const double *capacity, double bytes, double *shares)
+{
+    bool   is_active[CM_MAX_NODES], is_full[CM_MAX_NODES] = {false};
+    double left = bytes;
+    for (int node = 0; node < topology->n_nodes; node++) {
+        is_active[node] = is_primary(topology, node);
+        shares[node] = 0;
+    }
+    for (bool is_done = false, is_last = false; !is_done;) {
+        double sum = 0;
+        is_done = true;
+        for (int node = 0; node < topology->n_nodes; node++)
+            if (is_active[node] && !is_full[node]) sum += topology->nodes[node].bandwidth;
+        const double per_bandwidth = sum > 0 ? left / sum : 0;
+        for (int node = 0; node < topology->n_nodes; node++) {
+            if (!is_active[node] || is_full[node]) continue;
+            shares[node] = topology->nodes[node].bandwidth * per_bandwidth;
+            is_full[node] = shares[node] > capacity[node];
+            if (is_full[node]) is_done = false;
+        }
+        for (int node = 0; node < topology->n_nodes && !is_done; node++)
+            if (is_full[node] && shares[node] > capacity[node]) {
+                shares[node] = capacity[node];
+                left -= capacity[node];
+            }
+        if (is_done && sum <= 0 && left > 0 && !is_last) { /* all are full: the rest of the nodes too */
+            for (int node = 0; node < topology->n_nodes; node++) is_active[node] = true;
+            is_done = false;
+            is_last = true;
+        }
+    }
+    for (int node = 0; node < topology->n_nodes; node++) shares[node] /= bytes;
+}
+
+calmoe_status cm_place_room(struct calmoe_context *ctx, const struct place_problem *problem, struct place_room *out)
+{
+    const struct topology *topology = problem->topology;
+    const double           bytes = (double)cm_place_model_bytes(problem->model);
+    double                 all = 0, unlimited[CM_MAX_NODES], scale = usable_memory;
+    for (int node = 0; node < topology->n_nodes; node++) {
+        unlimited[node] = DBL_MAX;
+        all += (double)topology->nodes[node].memory_bytes;
+    }
+    if (topology->memory_limit > 0 && (double)topology->memory_limit < all)
+        scale *= (double)topology->memory_limit / all;
+    for (int node = 0; node < topology->n_nodes; node++)
+        out->capacity[node] = topology->is_memory_known ? scale * (double)topology->nodes[node].memory_bytes : DBL_MAX;
+    if (topology->is_memory_known && scale * all < bytes)
+        return cm_fail(ctx, CALMOE_NO_MEMORY,
+                       "the model's weights are %.2f GB; the machine's nodes hold %.2f GB in all, of which %.2f GB"
+                       " are planned with",
+                       bytes * 1e-9, all * 1e-9, scale * all * 1e-9);
+    fill(topology, unlimited, bytes, out->ideal);
+    fill(topology, out->capacity, bytes, out->shares);
+    return CALMOE_OK;
+}
+
+/* ---- what policies share ---- */
+
+calmoe_status cm_place_open(struct calmoe_context *ctx, const struct place_problem *problem, const double *shares,
+                            struct plan *out)
+{
+    const int         n_nodes = problem->topology->n_nodes;
+    const struct plan shape = cm_place_shape(problem->model, n_nodes);
+    double            least = DBL_MAX;
+    CM_TRY(cm_plan_open(ctx, &shape, out));
+    for (int node = 0; node < n_nodes; node++)
+        if (shares[node] > 0) least = fmin(least, shares[node]);
+    for (int node = 0; node < n_nodes; node++) /* small whole numbers where they are: 1, 1, 2 */
+        out->shares[node] = (int32_t)lround(fmin(shares[node] / least, 1e4) * 1000);
+    bool is_whole = true;
+    for (int node = 0; node < n_nodes; node++) is_whole = is_whole && out->shares[node] % 1000 == 0;
+    for (int node = 0; node < n_nodes && is_whole; node++) out->shares[node] /= 1000;
+    cm_cut(shape.n_kv_heads, 1, shares, n_nodes, NULL, out->kv_heads);
+    return CALMOE_OK;
+}
+
+calmoe_status cm_place_slice_layer(struct calmoe_context *ctx, struct plan *plan, int layer, const double *shares)
+{
+    double credit[CM_MAX_NODES] = {0}, down_credit[CM_MAX_NODES] = {0};
+    int    n_nodes_used = 0, only = 0;
+    for (int node = 0; node < plan->n_nodes; node++)
+        if (shares[node] > 0) {
+            n_nodes_used++;
+            only = node;
+        }
+    for (int i = 0; i < plan->n_nodes; i++) { /* layers begin at different nodes, so that odd quanta even out */
+        const int node = (i + layer) % plan->n_nodes;
+        credit[node] = down_credit[node] = -1e-6 * i;
+    }
+    for (int expert = 0; expert < plan->n_experts; expert++) {
+        struct place *place = cm_place_of(plan, layer, expert);
+        struct slice  slice = {{0}, {0}};
+        *place = (struct place){.kind = PLACE_PINNED, .node = only};
+        if (n_nodes_used == 1) continue;
+        cm_cut(plan->width, plan->quantum, shares, plan->n_nodes, credit, slice.rows);
+        cm_cut(plan->dim, plan->quantum, shares, plan->n_nodes, down_credit, slice.down_rows);
+        place->kind = PLACE_SLICED;
+        place->node = 0;
+        CM_TRY(cm_plan_add_slice(ctx, plan, &slice, &place->slice));
+    }
+    return CALMOE_OK;
+}
+
+/* The bytes that the dense parts of a plan put on each node, out of its capacity. */
+static void take_dense(const struct plan *plan, const struct place_model *model, double *capacity)
+{
+    double      bytes[CM_MAX_NODES];
+    struct plan dense = *plan;
+    dense.n_experts = 0;
+    cm_plan_bytes(&dense, model, bytes);
+    for (int node = 0; node < plan->n_nodes; node++) capacity[node] -= bytes[node];
+}
+
+/* Pins an expert to the wanted node, or to the next one that has room; where none has (what is left is in
+ * pieces that are too small), to the one with most. */
+static void pin(const struct place_model *model, struct plan *plan, int layer, int expert, int wanted, double *capacity)
+{
+    const double bytes = (double)(model->layers[layer].gate_up_bytes + model->layers[layer].down_bytes);
+    int          node = wanted, most = wanted;
+    for (int i = 0; i < plan->n_nodes; i++) {
+        node = (wanted + i) % plan->n_nodes;
+        if (capacity[node] >= bytes) break;
+        if (capacity[node] > capacity[most]) most = node;
+    }
+    if (capacity[node] < bytes) node = most;
+    capacity[node] -= bytes;
+    *cm_place_of(plan, layer, expert) = (struct place){.kind = PLACE_PINNED, .node = node};
+}
+
+/* ---- the policies ---- */
+
+static calmoe_status make_one_node(struct calmoe_context *ctx, const struct place_problem *problem,
+                                   struct place_result *out)
+{
+    struct place_room room;
+    double            shares[CM_MAX_NODES] = {0};
+    const int         home = cm_home_node(problem->topology);
+    CM_TRY(cm_place_room(ctx, problem, &room));
+    shares[home] = 1;
+    CM_TRY(cm_place_open(ctx, problem, shares, &out->plan));
+    take_dense(&out->plan, problem->model, room.capacity);
+    if (room.capacity[home] < 0) { /* not even the dense parts fit */
+        cm_plan_close(&out->plan);
+        CM_TRY(cm_place_room(ctx, problem, &room));
+        CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
+        take_dense(&out->plan, problem->model, room.capacity);
+    }
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        for (int expert = 0; expert < out->plan.n_experts; expert++)
+            pin(problem->model, &out->plan, layer, expert, home, room.capacity);
+    snprintf(out->why, sizeof out->why, "Everything is on node %d, as asked: the other nodes' cores and memory rest.",
+             home);
+    return CALMOE_OK;
+}
+
+static calmoe_status make_sliced(struct calmoe_context *ctx, const struct place_problem *problem,
+                                 struct place_result *out)
+{
+    struct place_room room;
+    CM_TRY(cm_place_room(ctx, problem, &room));
+    CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        CM_TRY(cm_place_slice_layer(ctx, &out->plan, layer, room.shares));
+    snprintf(out->why, sizeof out->why,
+             "Every expert is cut over the nodes in proportion to what they read per second, so whichever experts a"
+             " token takes, all nodes are done at the same time.");
+    return CALMOE_OK;
+}
+
+static calmoe_status make_interleave(struct calmoe_context *ctx, const struct place_problem *problem,
+                                     struct place_result *out)
+{
+    struct place_room room;
+    struct topology   equal = *problem->topology;
+    double            shares[CM_MAX_NODES];
+    CM_TRY(cm_place_room(ctx, problem, &room));
+    for (int node = 0; node < equal.n_nodes; node++) { /* every node is as good as any other */
+        equal.nodes[node].bandwidth = !equal.is_memory_known || equal.nodes[node].memory_bytes > 0;
+        equal.nodes[node].served_by = node;
+    }
+    fill(&equal, room.capacity, (double)cm_place_model_bytes(problem->model), shares);
+    CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        CM_TRY(cm_place_slice_layer(ctx, &out->plan, layer, shares));
+    snprintf(out->why, sizeof out->why,
+             "Every expert is cut into equal parts over all nodes that have memory, as asked, whatever they read per"
+             " second.");
+    return CALMOE_OK;
+}
+
+static calmoe_status make_round_robin(struct calmoe_context *ctx, const struct place_problem *problem,
+                                      struct place_result *out)
+{
+    struct place_room room;
+    int               nodes[CM_MAX_NODES], n_nodes = 0, next = 0;
+    CM_TRY(cm_place_room(ctx, problem, &room));
+    CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
+    take_dense(&out->plan, problem->model, room.capacity);
+    for (int node = 0; node < problem->topology->n_nodes; node++)
+        if (room.shares[node] > 0) nodes[n_nodes++] = node;
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        for (int expert = 0; expert < out->plan.n_experts; expert++)
+            pin(problem->model, &out->plan, layer, expert, nodes[next++ % n_nodes], room.capacity);
+    snprintf(out->why, sizeof out->why,
+             "Whole experts are dealt to the nodes in turn, as asked; a token's few experts fall unevenly on them.");
+    return CALMOE_OK;
+}
+
+static const struct place_policy policies[] = {
+    {"one_node", "everything on one node", false, make_one_node},
+    {"interleave", "each expert in equal parts over all nodes", false, make_interleave},
+    {"round_robin", "whole experts, dealt to the nodes in turn", false, make_round_robin},
+    {"sliced", "each expert cut in proportion to the nodes' bandwidths", false, make_sliced},
+    {"by_usage", "pinned, sliced or replicated, as a profile says", true, cm_place_by_usage},
+};
+enum { N_POLICIES = sizeof policies / sizeof policies[0] };
+
+const struct place_policy *cm_place_policy_at(int i) { return i >= 0 && i < N_POLICIES ? &policies[i] : NULL; }
+
+calmoe_status cm_place_policy_named(struct calmoe_context *ctx, const char *name, const struct place_policy **out)
+{
+    char   names[256] = "";
+    size_t n = 0;
+    for (int i = 0; i < N_POLICIES; i++) {
+        *out = &policies[i];
+        if (strcmp(name, policies[i].name) == 0) return CALMOE_OK;
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i == 0 ? "" : i + 1 < N_POLICIES ? ", " : " or ",
+                              policies[i].name);
+    }
+    *out = NULL;
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "placement policy '%s' is not known; %s is wanted", name, names);
+}
+
+/* ---- what is told of a plan ---- */
+
+void cm_place_describe(const struct place_model *model, struct place_result *out)
+{
+    const size_t n = (size_t)out->plan.n_layers * (size_t)out->plan.n_experts;
+    out->n_pinned = out->n_sliced = out->n_replicated = 0;
+    for (size_t i = 0; i < n; i++) {
+        out->n_pinned += out->plan.places[i].kind == PLACE_PINNED;
+        out->n_sliced += out->plan.places[i].kind == PLACE_SLICED;
+        out->n_replicated += out->plan.places[i].kind == PLACE_REPLICATED;
+    }
+    cm_plan_bytes(&out->plan, model, out->bytes);
+    double sum = 0;
+    for (int node = 0; node < out->plan.n_nodes; node++) sum += out->bytes[node];
+    out->memory_factor = sum / (double)cm_place_model_bytes(model);
+}
+
+/* Says which nodes are too small for what they would best hold. */
+static void note_spills(const struct place_problem *problem, const struct place_room *room, struct place_result *out)
+{
+    const struct topology *topology = problem->topology;
+    const double           bytes = (double)cm_place_model_bytes(problem->model);
+    size_t                 n = 0;
+    for (int node = 0; node < topology->n_nodes && n < sizeof out->notes - 1; node++) {
+        const double wanted = room->ideal[node] * bytes;
+        if (wanted <= room->capacity[node]) continue;
+        n += (size_t)snprintf(out->notes + n, sizeof out->notes - n,
+                              "%sNode %d is too small: of the %.2f GB that its bandwidth would call for it holds"
+                              " %.2f GB, the rest spilled to other nodes.",
+                              n > 0 ? " " : "", node, wanted * 1e-9, out->bytes[node] * 1e-9);
+    }
+}
+
+/* One node was asked for, and others hold something. */
+static void note_overflow(const struct place_problem *problem, struct place_result *out)
+{
+    const int home = cm_home_node(problem->topology);
+    double    elsewhere = 0;
+    for (int node = 0; node < out->plan.n_nodes; node++) elsewhere += node == home ? 0 : out->bytes[node];
+    if (elsewhere > 0)
+        snprintf(out->notes, sizeof out->notes, "Node %d is too small: %.2f GB spilled to other nodes.", home,
+                 elsewhere * 1e-9);
+}
+
+struct place_routings cm_place_proof(const struct place_routings *routings)
+{
+    struct place_routings proof = *routings;
+    const int             n_skipped = routings->n_tokens < 8 ? 0 : routings->n_tokens / 2;
+    proof.n_tokens -= n_skipped;
+    proof.experts += (size_t)n_skipped * (size_t)routings->n_layers * (size_t)routings->n_slots;
+    return proof;
+}
+
+calmoe_status cm_place_cost(struct calmoe_context *ctx, const struct place_problem *problem,
+                            const struct place_routings *routings, const struct plan *plan, double *seconds)
+{
+    struct place_prediction prediction;
+    CM_TRY(cm_place_predict(ctx, problem->topology, problem->model, plan, routings, 1, &prediction));
+    *seconds = prediction.expert_seconds;
+    return CALMOE_OK;
+}
+
+calmoe_status cm_place(struct calmoe_context *ctx, const struct place_policy *policy,
+                       const struct place_problem *problem, struct place_result *out)
+{
+    struct place_room room;
+    *out = (struct place_result){0};
+    if (policy->needs_routings && !problem->routings)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "placement policy '%s' needs a profile", policy->name);
+    calmoe_status status = cm_place_room(ctx, problem, &room);
+    if (status == CALMOE_OK) status = policy->make(ctx, problem, out);
+    if (status != CALMOE_OK) {
+        cm_place_result_close(out);
+        return status;
+    }
+    cm_place_describe(problem->model, out);
+    int n_used = 0;
+    for (int node = 0; node < out->plan.n_nodes; node++) n_used += out->bytes[node] > 0;
+    if (n_used == 1 && policy->make != make_one_node)
+        snprintf(out->why, sizeof out->why, "Only one node of the machine is of use, so everything is there.");
+    if (policy->make == make_one_node) note_overflow(problem, out);
+    else note_spills(problem, &room, out);
+    return CALMOE_OK;
+}
+
+void cm_place_result_close(struct place_result *result)
+{
+    cm_plan_close(&result->plan);
+    *result = (struct place_result){0};
+}

@@ -1,0 +1,56 @@
+/* calmoe/machine.h - what this machine can do at best, measured: how fast its memory can be read and how fast its
+ * arithmetic units run. A model's speed is told as a share of these. */
+#ifndef CALMOE_MACHINE_H
+#define CALMOE_MACHINE_H
+
+#include "calmoe/stats.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CALMOE_MAX_LEVELS = 8 };
+
+typedef struct calmoe_machine_options {
+    size_t size;        /* set by calmoe_machine_options_init()                    */
+    int    n_threads;   /* 0 = every core that the process may use (default)       */
+    int    pin_threads; /* bind each thread to its core, as engines do (default 1) */
+} calmoe_machine_options;
+
+CALMOE_API void calmoe_machine_options_init(calmoe_machine_options *options);
+
+typedef struct calmoe_rate { /* of several passes, all threads together */
+    double best;
+    double median;
+} calmoe_rate;
+
+typedef struct calmoe_level_peaks { /* in operations per second; a multiply-add counts 2 */
+    const char *isa;  /* "avx512vnni"                                                          */
+    calmoe_rate int8; /* products of bytes summed to int32; 0 where the level has no such instruction */
+    calmoe_rate f32;  /* float32 fused multiply-adds                                           */
+    calmoe_rate bf16; /* products of bfloat16 summed to float32                                */
+} calmoe_level_peaks;
+
+typedef struct calmoe_machine {
+    size_t             size;      /* set by the caller to sizeof(calmoe_machine)                     */
+    char               cpu[64];   /* as the processor calls itself; "" = it does not                 */
+    int                n_cores;   /* that this process may use                                       */
+    int                n_nodes;
+    int                n_threads; /* that measured                                                   */
+    calmoe_rate        read;      /* bytes per second, every thread streaming from its own node      */
+    calmoe_rate        node_read[CALMOE_MAX_NODES]; /* each node by its own threads alone; 0 = it has none */
+    int                n_levels;  /* that this machine has                                           */
+    calmoe_level_peaks levels[CALMOE_MAX_LEVELS]; /* ascending, plain C first                        */
+    double             seconds;   /* that measuring took                                             */
+} calmoe_machine;
+
+/* Measures, in 1 to 2 seconds. Memory is read as weights are: from blocks on each thread's own node, with huge pages
+ * where there are, far larger than the caches (64 to 256 MiB a thread). The arithmetic loops stay in registers.
+ * Other work on the machine lowers every figure. options may be NULL. INVALID_ARGUMENT, NO_MEMORY, SYSTEM. */
+CALMOE_API calmoe_status calmoe_machine_measure(calmoe_context *context, const calmoe_machine_options *options,
+                                                calmoe_machine *machine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+/* lanes_amx.h - vectors of 16 lanes, one a row of a tile, beside the tiles. */
+#ifndef KERNELS_AMX_LANES_H
+#define KERNELS_AMX_LANES_H
+
+#include <immintrin.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CM_INLINE static inline __attribute__((always_inline))
+
+/* Before a loop of up to 16 turns: written out, so that what it indexes becomes registers. A sanitizer checks
+ * each access, and would take minutes to compile that: then loops stay loops. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CM_IS_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define CM_IS_SANITIZED
+#endif
+#endif
+#if defined(CM_IS_SANITIZED)
+#define CM_UNROLL
+#elif defined(__clang__)
+#define CM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CM_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+CM_INLINE __m512i load64(const uint8_t *at)
+{
+    return _mm512_loadu_si512(at);
+}
+
+/* 16 float16 */
+CM_INLINE __m512 load_halves(const uint8_t *at)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at));
+}
+
+/* 4 bytes to all lanes */
+CM_INLINE __m512i broadcast(const void *at)
+{
+    int32_t four;
+    memcpy(&four, at, sizeof four);
+    return _mm512_set1_epi32(four);
+}
+
+CM_INLINE __m512i mask8(__m512i v, int mask)
+{
+    return _mm512_and_si512(v, _mm512_set1_epi8((char)mask));
+}
+
+/* the code book of quant/nibbles.c */
+CM_INLINE __m512i book_iq4(void)
+{
+    return _mm512_broadcast_i32x4(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113));
+}
+
+#endif

@@ -1,0 +1,80 @@
+/* tiles.h - the handful of AMX operations that the kernels here use: eight tile registers 0 … 7, each of up to
+ * 16 rows of up to 64 bytes.
+ *
+ *     tile_configure(&config)      shapes of all tiles; zeroes them. Costs some 200 cycles
+ *     tile_release()               gives the state back: signals and task switches no longer carry 8 KiB
+ *     tile_zero(t)
+ *     tile_load(t, at, stride)     the tile's rows from at, at + stride, … (bytes, ptrdiff_t)
+ *     tile_store(t, at, stride)
+ *     tile_dot(c, a, b)            c[m][n] += sum over k of a[m][k] * b[k / 4][4 n + k % 4], int8 in, int32 out
+ *
+ * t, c, a, b are written as digits. What the manual demands, and software tiles check: a, b, c are three
+ * different tiles; rows of c = rows of a; bytes in a row of c = those of b; bytes in a row of a = 4 * rows of b.
+ *
+ * With CM_SOFTWARE_TILES the operations are functions in plain C (tests/support/software_tiles.c): tests run
+ * these same kernels on machines without AMX. */
+#ifndef KERNELS_AMX_TILES_H
+#define KERNELS_AMX_TILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* As the instruction reads it, 64 bytes; what is reserved is zero. */
+struct tile_config {
+    uint8_t  palette; /* 1: eight tiles of 1 KiB */
+    uint8_t  start_row;
+    uint8_t  reserved_1[14];
+    uint16_t row_bytes[8];
+    uint8_t  reserved_2[16];
+    uint8_t  rows[8];
+    uint8_t  reserved_3[8];
+};
+_Static_assert(sizeof(struct tile_config) == 64 && offsetof(struct tile_config, row_bytes) == 16 &&
+                   offsetof(struct tile_config, rows) == 48,
+               "the layout of palette 1");
+
+#if defined(CM_SOFTWARE_TILES)
+
+#define tile_configure cm_software_tile_configure
+#define tile_release cm_software_tile_release
+#define tile_zero cm_software_tile_zero
+#define tile_load cm_software_tile_load
+#define tile_store cm_software_tile_store
+#define tile_dot cm_software_tile_dot
+
+void tile_configure(const struct tile_config *config);
+void tile_release(void);
+void tile_zero(int t);
+void tile_load(int t, const void *at, ptrdiff_t stride);
+void tile_store(int t, void *at, ptrdiff_t stride);
+void tile_dot(int c, int a, int b);
+
+#else
+
+#include <immintrin.h>
+
+/* To GCC 12 the intrinsics of loading read no memory (that of the configuration: 8 of 64 bytes), so stores
+ * before them could come too late or never. */
+#define TILE_MEMORY_IS_WRITTEN __asm__ volatile("" ::: "memory")
+
+#define tile_configure(config)                                        \
+    do {                                                              \
+        TILE_MEMORY_IS_WRITTEN;                                       \
+        _tile_loadconfig(config);                                     \
+    } while (0)
+#define tile_release() _tile_release()
+#define tile_zero(t) _tile_zero(t)
+#define tile_load(t, at, stride)                                      \
+    do {                                                              \
+        TILE_MEMORY_IS_WRITTEN;                                       \
+        _tile_loadd(t, at, stride);                                   \
+    } while (0)
+#define tile_store(t, at, stride)                                     \
+    do {                                                              \
+        _tile_stored(t, at, stride);                                  \
+        TILE_MEMORY_IS_WRITTEN;                                       \
+    } while (0)
+#define tile_dot(c, a, b) _tile_dpbssd(c, a, b)
+
+#endif
+#endif

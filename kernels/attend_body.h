@@ -1,0 +1,269 @@
+/* kernels/attend_body.h - the cache of keys and values and attention over it, on sixteen lanes; the second half of
+ * vector_body.h, which includes it. What is computed, and in which order: kernels/vector_ops.h.
+ *
+ * Scores: lanes are positions (keys lie position-minor), each lane runs over the head. Sums: lanes are elements of the
+ * value, each lane runs over the positions. Both go in tiles of a few queries by a few vectors, held in registers:
+ * a key or value is loaded and widened once for all queries of a tile, and stays in the nearest cache for
+ * the tiles that follow. Which tile an output falls into does not change its chain of operations. */
+#ifndef KERNELS_ATTEND_BODY_H
+#define KERNELS_ATTEND_BODY_H
+
+#include "kernels/unroll.h"
+
+enum {
+    TILE_QUERIES = 4,
+    SCORED_QUERIES = 16 /* whose scores are kept at a time */
+};
+
+/* Where element d of position's key stands: blocks of 64 positions, transposed. */
+static inline size_t key_index(int head_size, int position, int d)
+{
+    const size_t block = (size_t)(position / CM_KV_BLOCK), within = (size_t)(position % CM_KV_BLOCK);
+    return (block * (size_t)head_size + (size_t)d) * CM_KV_BLOCK + within;
+}
+
+/* float16 cannot hold more; an overflow must not become an infinity that poisons later sums. */
+static inline void store_halves(uint16_t *p, lanes x, int n)
+{
+    const lanes largest = lanes_set(65504.0f), smallest = lanes_set(-65504.0f);
+    lanes_store_half(p, lanes_max(smallest, lanes_min(largest, x)), n);
+}
+
+static void store_kv(const float *k, const float *v, void *keys, void *values, enum kv_type type,
+                     int head_size, int value_size, int position)
+{
+    const size_t first = (size_t)position * (size_t)value_size;
+    if (type == KV_F32) {
+        for (int d = 0; d < head_size; d++) ((float *)keys)[key_index(head_size, position, d)] = k[d];
+        for (int d = 0; d < value_size; d++) ((float *)values)[first + (size_t)d] = v[d];
+        return;
+    }
+    for (int d = 0; d < head_size; d += 16) {
+        const int n = least(16, head_size - d);
+        uint16_t halves[16], *to = (uint16_t *)keys + key_index(head_size, position, d);
+        store_halves(halves, load_up_to(k + d, n, 0.0f), n);
+        for (int i = 0; i < n; i++) to[(size_t)i * CM_KV_BLOCK] = halves[i];
+    }
+    for (int d = 0; d < value_size; d += 16) {
+        const int n = least(16, value_size - d);
+        store_halves((uint16_t *)values + first + (size_t)d, load_up_to(v + d, n, 0.0f), n);
+    }
+}
+
+/* Cache elements [at, at + n) as lanes; n <= 16. */
+CM_ALWAYS_INLINE lanes load_cached(const void *cache, enum kv_type type, size_t at, int n)
+{
+    if (type == KV_F32) return load_up_to((const float *)cache + at, n, 0.0f);
+    const uint16_t *p = (const uint16_t *)cache + at;
+    return n >= 16 ? lanes_load_half(p) : lanes_load_half_part(p, n);
+}
+
+/* Asks for the bytes of cache elements [at, at + n) before they are read. With several queries a CPU computes too long
+ * between loads to run ahead by itself. A hint: it may point past the end. */
+CM_ALWAYS_INLINE void fetch_cached(const void *cache, enum kv_type type, size_t at, size_t n)
+{
+    const size_t size = type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
+    for (size_t i = 0; i < n * size; i += 64) __builtin_prefetch((const void *)((uintptr_t)cache + at * size + i));
+}
+
+/* scores[q][within + 0 … 16 n_lanes) of n_queries queries and one block of positions. */
+CM_ALWAYS_INLINE void score_tile(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+                                 int n_lanes, bool fetches, int block, int within,
+                                 float (*scores)[CM_ATTEND_SPAN])
+{
+    lanes sums[TILE_QUERIES][CM_KV_BLOCK / 16];
+    const float *q[TILE_QUERIES];
+    CM_UNROLLED for (int i = 0; i < n_queries; i++) {
+        q[i] = in->queries[query + i];
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_set(0.0f);
+    }
+    const size_t ahead = (size_t)in->head_size * CM_KV_BLOCK;
+    size_t at = key_index(in->head_size, block * CM_KV_BLOCK + within, 0);
+    for (int d = 0; d < in->head_size; d++, at += CM_KV_BLOCK) {
+        if (fetches) fetch_cached(in->keys, type, at + ahead, 16 * (size_t)n_lanes);
+        lanes keys[CM_KV_BLOCK / 16];
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++)
+            keys[l] = load_cached(in->keys, type, at + 16 * (size_t)l, 16);
+        CM_UNROLLED for (int i = 0; i < n_queries; i++) {
+            const lanes x = lanes_set(q[i][d]);
+            CM_UNROLLED for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_fma(x, keys[l], sums[i][l]);
+        }
+    }
+    const lanes scale = lanes_set(in->scale);
+    const int to = block * CM_KV_BLOCK + within;
+    CM_UNROLLED for (int i = 0; i < n_queries; i++)
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++)
+            lanes_store(scores[i] + to + 16 * l, lanes_mul(sums[i][l], scale));
+}
+
+/* A whole block for a tile of n_queries, 1 … TILE_QUERIES. */
+CM_ALWAYS_INLINE void score_block(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+                                  int block, float (*scores)[CM_ATTEND_SPAN])
+{
+#define SCORE_CASE(n)                                                                       \
+    case n:                                                                                 \
+        for (int within = 0; within < CM_KV_BLOCK; within += 16 * SCORE_LANES(n))           \
+            score_tile(in, type, query, n, SCORE_LANES(n), (n) > 1, block, within, scores); \
+        break;
+    switch (n_queries) { SCORE_CASE(1) SCORE_CASE(2) SCORE_CASE(3) SCORE_CASE(4) }
+#undef SCORE_CASE
+}
+
+/* sums[q][d + 0 … 16 n_lanes) += weights[q][p] v_p for positions p of the span, [begin, end) ascending; only the first
+ * n_elements of the last vector are there. */
+CM_ALWAYS_INLINE void value_tile(const struct attention_input *in, enum kv_type type, int n_queries,
+                                 int n_lanes, bool fetches, int d, int n_elements, int begin, int end,
+                                 const float (*weights)[CM_ATTEND_SPAN], float *const *sums)
+{
+    lanes s[TILE_QUERIES][VALUE_LANES(1)];
+    CM_UNROLLED for (int i = 0; i < n_queries; i++)
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++) s[i][l] = lanes_load(sums[i] + d + 16 * l);
+    const size_t width = (size_t)in->value_size;
+    size_t at = (size_t)begin * width + (size_t)d;
+    for (int p = begin; p < end; p++, at += width) {
+        if (fetches) fetch_cached(in->values, type, at + CM_KV_BLOCK * width, 16 * (size_t)n_lanes);
+        lanes w[TILE_QUERIES];
+        CM_UNROLLED for (int i = 0; i < n_queries; i++) w[i] = lanes_set(weights[i][p]);
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++) {
+            const lanes v = load_cached(in->values, type, at + 16 * (size_t)l, n_lanes > 1 ? 16 : n_elements);
+            CM_UNROLLED for (int i = 0; i < n_queries; i++) s[i][l] = lanes_fma(w[i], v, s[i][l]);
+        }
+    }
+    CM_UNROLLED for (int i = 0; i < n_queries; i++)
+        CM_UNROLLED for (int l = 0; l < n_lanes; l++) lanes_store(sums[i] + d + 16 * l, s[i][l]);
+}
+
+/* The same for all elements of the value. */
+CM_ALWAYS_INLINE void value_row(const struct attention_input *in, enum kv_type type, int n_queries,
+                                int n_lanes, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
+                                float *const *sums)
+{
+    int d = 0;
+    for (; d + 16 * n_lanes <= in->value_size; d += 16 * n_lanes)
+        value_tile(in, type, n_queries, n_lanes, n_queries > 1, d, 16, begin, end, weights, sums);
+    for (; d + 16 <= in->value_size; d += 16)
+        value_tile(in, type, n_queries, 1, false, d, 16, begin, end, weights, sums);
+    if (d < in->value_size)
+        value_tile(in, type, n_queries, 1, false, d, in->value_size - d, begin, end, weights, sums);
+}
+
+CM_ALWAYS_INLINE void value_block(const struct attention_input *in, enum kv_type type, int n_queries,
+                                  int begin, int end, const float (*weights)[CM_ATTEND_SPAN], float *const *sums)
+{
+#define VALUE_CASE(n) \
+    case n: value_row(in, type, n, VALUE_LANES(n), begin, end, weights, sums); break;
+    switch (n_queries) { VALUE_CASE(1) VALUE_CASE(2) VALUE_CASE(3) VALUE_CASE(4) }
+#undef VALUE_CASE
+}
+
+/* scores (n) -> exp(score - largest), and 0 up to the next multiple of 16; part: largest and total */
+static void exponentials(float *scores, int n, float *part)
+{
+    lanes top = lanes_set(-INFINITY), total = lanes_set(0.0f);
+    for (int p = 0; p < n; p += 16) top = lanes_max(load_up_to(scores + p, n - p, -INFINITY), top);
+    const float largest = lanes_largest(top);
+    for (int p = 0; p < n; p += 16) {
+        const lanes e = lanes_exp(lanes_sub(load_up_to(scores + p, n - p, -INFINITY), lanes_set(largest)));
+        total = lanes_add(total, e);
+        lanes_store(scores + p, e);
+    }
+    part[0] = largest;
+    part[1] = lanes_sum(total);
+}
+
+/* How many positions of the span the query attends. */
+static inline int n_in_span(const struct attention_input *in, int query, int span)
+{
+    const int n = in->n_positions[query] - span * CM_ATTEND_SPAN;
+    return n < 0 ? 0 : least(n, CM_ATTEND_SPAN);
+}
+
+/* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends. */
+CM_ALWAYS_INLINE void add_values(const struct attention_input *in, enum kv_type type, int span, int query,
+                                 int n_queries, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
+                                 float *parts, size_t stride)
+{
+    float *sums[TILE_QUERIES];
+    int common = end;
+    for (int i = 0; i < n_queries; i++) {
+        sums[i] = parts + (size_t)(query + i) * stride + CM_PART_SUMS;
+        common = least(common, n_in_span(in, query + i, span));
+    }
+    if (common > begin) value_block(in, type, n_queries, begin, common, weights, sums);
+    else common = begin;
+    for (int i = 0; i < n_queries; i++) {
+        const int last = least(end, n_in_span(in, query + i, span));
+        if (last > common) value_row(in, type, 1, VALUE_LANES(1), common, last, weights + i, sums + i);
+    }
+}
+
+/* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
+CM_ALWAYS_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, int span, int query, int n,
+                                     float *parts, size_t stride)
+{
+    _Alignas(64) float scores[SCORED_QUERIES][CM_ATTEND_SPAN];
+    int longest = 0;
+    for (int i = 0; i < n; i++) {
+        const int own = n_in_span(in, query + i, span);
+        longest = own > longest ? own : longest;
+    }
+    for (int at = 0; at < longest; at += CM_KV_BLOCK)
+        for (int i = 0; i < n; i += TILE_QUERIES)
+            score_block(in, type, query + i, least(TILE_QUERIES, n - i), at / CM_KV_BLOCK,
+                        scores + i);
+    for (int i = 0; i < n; i++) {
+        float *part = parts + (size_t)(query + i) * stride;
+        const int own = n_in_span(in, query + i, span);
+        if (own > 0) exponentials(scores[i], own, part);
+        for (int d = 0; d < in->value_size; d += 16) lanes_store(part + CM_PART_SUMS + d, lanes_set(0.0f));
+    }
+    for (int at = 0; at < longest; at += CM_KV_BLOCK)
+        for (int i = 0; i < n; i += TILE_QUERIES)
+            add_values(in, type, span, query + i, least(TILE_QUERIES, n - i), at, least(at + CM_KV_BLOCK, longest),
+                       (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
+}
+
+static void attend_half(const struct attention_input *in, int span, float *parts, size_t stride)
+{
+    for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
+        attend_queries(in, KV_F16, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
+}
+
+static void attend_float(const struct attention_input *in, int span, float *parts, size_t stride)
+{
+    for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
+        attend_queries(in, KV_F32, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
+}
+
+static void attend_span(const struct attention_input *in, int span, float *parts, size_t stride)
+{
+    struct attention_input here = *in; /* keys and values of this span */
+    here.keys = (const uint8_t *)in->keys + (size_t)span * in->span_bytes;
+    here.values = (const uint8_t *)in->values + (size_t)span * in->span_bytes;
+    if (in->type == KV_F32) attend_float(&here, span, parts, stride);
+    else attend_half(&here, span, parts, stride);
+}
+
+/* e^(x - y) as the lanes compute it. */
+static inline lanes exp_difference(float x, float y) { return lanes_exp(lanes_set(x - y)); }
+
+static void attend_merge(float *whole, const float *part, int value_size)
+{
+    const float larger = part[0] > whole[0] ? part[0] : whole[0];
+    const lanes keep = exp_difference(whole[0], larger), add = exp_difference(part[0], larger);
+    float total[16];
+    lanes_store(total, lanes_fma(lanes_set(whole[1]), keep, lanes_mul(lanes_set(part[1]), add)));
+    whole[0] = larger;
+    whole[1] = total[0];
+    for (int d = CM_PART_SUMS; d < CM_PART_SUMS + value_size; d += 16)
+        lanes_store(whole + d, lanes_fma(lanes_load(whole + d), keep, lanes_mul(lanes_load(part + d), add)));
+}
+
+static void attend_finish(const float *whole, int value_size, float *out)
+{
+    const lanes total = lanes_set(whole[1]);
+    for (int d = 0; d < value_size; d += 16)
+        store_up_to(out + d, lanes_div(lanes_load(whole + CM_PART_SUMS + d), total), least(16, value_size - d));
+}
+
+#endif

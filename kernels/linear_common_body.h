@@ -1,0 +1,126 @@
+/* linear_common_body.h - what the bodies of the matrix kernels share: linear_blocks_body.h tells which
+ * vectors it is written on. */
+#ifndef KERNELS_LINEAR_COMMON_BODY_H
+#define KERNELS_LINEAR_COMMON_BODY_H
+
+/* 4 bytes to all lanes */
+CM_INLINE vi vi_broadcast(const void *at)
+{
+    int32_t four;
+    memcpy(&four, at, sizeof four);
+    return V(set1_epi32)(four);
+}
+
+CM_INLINE vf vf_broadcast(const void *at)
+{
+    float four;
+    memcpy(&four, at, sizeof four);
+    return V(set1_ps)(four);
+}
+
+CM_INLINE vi mask8(vi v, int mask)
+{
+    return vi_and(v, V(set1_epi8)((char)mask));
+}
+
+/* Shift by a count that need not be a constant. Bits come over from the neighbour byte: mask them. */
+CM_INLINE vi shift_right(vi v, int count)
+{
+    return V(srl_epi16)(v, _mm_cvtsi32_si128(count));
+}
+
+struct dot {
+    int  chain;     /* for dot products without vi_dot4, see scaled_dot() */
+    bool is_signed; /* codes reach -128 … 127                               */
+};
+
+/* factor * (sum of codes 0, 1, 4, 5, 8, … of 16) and the same of the others, as an int16 pair */
+CM_INLINE int32_t pair_of_starts(const int8_t *codes, int factor)
+{
+    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)codes);
+    const __m128i sums = _mm_maddubs_epi16(_mm_set1_epi8(1), all);
+    const __m128i half = _mm_add_epi16(sums, _mm_srli_si128(sums, 8));
+    const __m128i pair = _mm_add_epi16(half, _mm_srli_si128(half, 4));
+    return _mm_cvtsi128_si32(_mm_mullo_epi16(pair, _mm_set1_epi16((short)factor)));
+}
+
+#if CM_HAS_DOT4
+enum { SIGNED_OFFSET = 128 };
+
+/* Signed codes as the dot product wants them. */
+CM_INLINE vi code_of_signed(vi w)
+{
+    return vi_xor(w, V(set1_epi8)((char)0x80));
+}
+
+/* start + products of n vectors of codes with q */
+CM_INLINE vi dot(const vi *u, int n, const void *q, vi start, struct dot how)
+{
+    (void)how;
+    CM_UNROLL
+    for (int g = 0; g < n; g++) start = vi_dot4(start, u[g], vi_broadcast((const uint8_t *)q + 4 * g));
+    return start;
+}
+
+/* A scale (int32 lanes in the range of int16) as scaled_dot() wants it. */
+CM_INLINE vi scale_of(vi scale)
+{
+    return scale;
+}
+
+/* scale * (start + products of n vectors of codes with q) */
+CM_INLINE vi scaled_dot(const vi *u, int n, const void *q, vi start, vi scale, struct dot how)
+{
+    return V(mullo_epi32)(dot(u, n, q, start, how), scale);
+}
+#else
+enum { SIGNED_OFFSET = 0 };
+
+CM_INLINE vi code_of_signed(vi w)
+{
+    return w;
+}
+
+CM_INLINE vi scale_of(vi scale)
+{
+    return vi_pair(scale, scale);
+}
+
+/* The products of n vectors of codes with q in each lane, as int16 pairs whose sum is meant, times the
+ * int16 pair `scale` of the lane, exact in int32. start holds an int16 pair to start from, too.
+ *
+ * `vpmaddubsw` adds two products u * q in int16, where u is unsigned; `chain` of its results may be added
+ * before they must be widened: chain * 2 * max(|w|) * 127 <= 32767, where w is u and what start takes off.
+ * (The additions may wrap on the way: only the end counts.) For is_signed, codes reach -128 … 127:
+ * then |w| times q with w's sign, 2 * 128 * 127 = 32512, and chain is 1. */
+CM_INLINE vi scaled_dot(const vi *u, int n, const void *q, vi start, vi scale, struct dot how)
+{
+    vi sum = vi_zero(), part = start;
+    CM_UNROLL
+    for (int g = 0; g < n; g++) {
+        const vi four = vi_broadcast((const uint8_t *)q + 4 * g);
+        const vi products = how.is_signed
+                                ? V(maddubs_epi16)(V(abs_epi8)(u[g]), V(sign_epi8)(four, u[g]))
+                                : V(maddubs_epi16)(u[g], four);
+        part = g > 0 && g % how.chain == 0 ? products : V(add_epi16)(part, products);
+        if (g % how.chain == how.chain - 1 || g == n - 1)
+            sum = V(add_epi32)(sum, V(madd_epi16)(part, scale));
+    }
+    return sum;
+}
+
+/* start + products of n vectors of codes with q; start is int32 */
+CM_INLINE vi dot(const vi *u, int n, const void *q, vi start, struct dot how)
+{
+    return V(add_epi32)(start, scaled_dot(u, n, q, vi_zero(), V(set1_epi16)(1), how));
+}
+#endif
+
+/* the code book of quant/nibbles.c */
+CM_INLINE vi book_iq4_nl(void)
+{
+    return code_of_signed(vi_copies(
+        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)));
+}
+
+#endif

@@ -1,0 +1,22 @@
+/* peak.c - the table of peak loops: a row for each instruction set. */
+#include "kernels/peak.h"
+
+extern const struct peak_row cm_peak_row_ref;
+#if defined(__x86_64__)
+extern const struct peak_row cm_peak_row_avx2, cm_peak_row_avx512vnni;
+#endif
+
+static const struct peak_row *const rows[] = {
+    &cm_peak_row_ref,
+#if defined(__x86_64__)
+    &cm_peak_row_avx2,
+    &cm_peak_row_avx512vnni,
+#endif
+};
+
+const struct peak_row *cm_peak_row(enum isa isa)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i]->isa == isa) return rows[i];
+    return NULL;
+}

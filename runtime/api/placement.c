@@ -1,0 +1,360 @@
+/* runtime/api/placement.c - calmoe_placement: plans made for a machine, explained, tried, written. */
+#include <math.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "experts/place_policy.h"
+#include "runtime/api/handles.h"
+#include "runtime/load/plan_file.h"
+#include "runtime/load/profile_file.h"
+
+enum {
+    SLICE_QUANTUM = 16,   /* rows that every kernel packs together or one by one */
+    SAMPLED_TOKENS = 1024 /* steps that stand for a profile's counts             */
+};
+
+struct calmoe_placement {
+    calmoe_context      *ctx;
+    const calmoe_model  *model;
+    struct topology      topology;
+    struct place_layer  *layers; /* (n_layers) */
+    struct place_model   shape;
+    struct place_result  result;
+    const char          *policy;
+    bool                 has_profile;
+    bool                 can_run;
+    uint64_t            *counts;  /* (n_layers, n_experts) */
+    int32_t             *sampled; /* (SAMPLED_TOKENS, n_layers, n_used) */
+};
+
+void calmoe_placement_options_init(calmoe_placement_options *options)
+{
+    if (options) *options = (calmoe_placement_options){.size = sizeof *options, .memory_limit = 1.25f};
+}
+
+calmoe_status calmoe_placement_policy(int i, const char **name, const char **summary)
+{
+    const struct place_policy *policy = cm_place_policy_at(i);
+    if (!policy) return CALMOE_END;
+    if (name) *name = policy->name;
+    if (summary) *summary = policy->summary;
+    return CALMOE_OK;
+}
+
+/* ---- opening ---- */
+
+static uint64_t bytes_of(const struct weight_source *source)
+{
+    return source->rows ? (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows
+        : 0;
+}
+
+/* The model as bytes. */
+static calmoe_status describe_model(calmoe_placement *p)
+{
+    const struct model_spec    *spec = &p->model->spec;
+    const struct model_tensors *tensors = &p->model->tensors;
+    p->layers = cm_alloc(p->ctx, (size_t)tensors->n_layers, sizeof *p->layers, "a placement");
+    if (!p->layers) return CALMOE_NO_MEMORY;
+    for (int i = 0; i < tensors->n_layers; i++) {
+        const struct layer_tensors *t = &tensors->layers[i];
+        p->layers[i] = (struct place_layer){
+            .gate_up_bytes = bytes_of(&t->gate[BANK_ROUTED].first) + bytes_of(&t->up[BANK_ROUTED].first),
+            .down_bytes = bytes_of(&t->down[BANK_ROUTED].first),
+            .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
+            .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + bytes_of(&t->gate[BANK_SHARED].first) +
+                           bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
+    }
+    p->shape = (struct place_model){.n_layers = tensors->n_layers, .n_experts = spec->router.n_experts,
+                                    .n_used = spec->router.n_used, .width = spec->expert_width, .dim = spec->dim,
+                                    .quantum = SLICE_QUANTUM, .n_kv_heads = spec->n_kv_heads,
+                                    .head_bytes = bytes_of(&tensors->output), .layers = p->layers};
+    return CALMOE_OK;
+}
+
+static calmoe_status check_profile(const calmoe_placement *p, const struct profile *profile)
+{
+    if (strcmp(profile->fingerprint, p->model->fingerprint) != 0)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "the profile is of the model %s; this one's fingerprint is %s",
+                       profile->fingerprint, p->model->fingerprint);
+    if (profile->n_layers != p->shape.n_layers || profile->n_experts != p->shape.n_experts)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
+                       "the profile is of %d layers of %d experts; the model has %d layers of %d", profile->n_layers,
+                       profile->n_experts, p->shape.n_layers, p->shape.n_experts);
+    return CALMOE_OK;
+}
+
+/* How experts are used: the profile's counts, or all alike; and steps drawn from that. */
+static calmoe_status read_use(calmoe_placement *p, const calmoe_placement_options *options)
+{
+    const size_t n = (size_t)p->shape.n_layers * (size_t)p->shape.n_experts;
+    p->counts = cm_alloc(p->ctx, n, sizeof *p->counts, "a placement");
+    if (!p->counts) return CALMOE_NO_MEMORY;
+    for (size_t i = 0; i < n; i++) p->counts[i] = 1;
+    if (options->profile) {
+        struct profile profile;
+        CM_TRY(cm_profile_read(p->ctx, options->profile, &profile));
+        calmoe_status status = check_profile(p, &profile);
+        if (status == CALMOE_OK) status = cm_profile_counts(p->ctx, &profile, options->domain, p->counts);
+        cm_profile_close(&profile);
+        CM_TRY(status);
+        p->has_profile = true;
+    } else if (options->domain) {
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "domain '%s' needs a profile", options->domain);
+    }
+    return cm_place_sample(p->ctx, &p->shape, p->counts, SAMPLED_TOKENS, 1, &p->sampled);
+}
+
+static struct place_routings sampled_routings(const calmoe_placement *p)
+{
+    return (struct place_routings){.n_tokens = SAMPLED_TOKENS, .n_layers = p->shape.n_layers,
+                                   .n_slots = p->shape.n_used, .experts = p->sampled};
+}
+
+static calmoe_status read_plan(calmoe_placement *p, const char *path)
+{
+    const struct plan shape = cm_place_shape(&p->shape, p->topology.n_nodes);
+    struct plan       any_quantum = shape;
+    struct plan_file  file;
+    any_quantum.quantum = 0;
+    CM_TRY(cm_plan_file_read(p->ctx, path, &file));
+    p->result.plan = file.plan; /* its memory is ours now */
+    if (strcmp(file.fingerprint, p->model->fingerprint) != 0)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "the plan is for the model %s; this one's fingerprint is %s",
+                       file.fingerprint, p->model->fingerprint);
+    CM_TRY(cm_plan_check(p->ctx, &p->result.plan, &any_quantum));
+    if (p->result.plan.n_kv_heads == 0) { /* the first schema leaves them to the home node */
+        struct plan *plan = &p->result.plan;
+        const int    home = cm_home_node(&p->topology);
+        plan->width = shape.width;
+        plan->dim = shape.dim;
+        plan->quantum = shape.quantum;
+        plan->n_kv_heads = shape.n_kv_heads;
+        plan->shares[0] = 0;
+        plan->shares[home] = 1;
+        plan->kv_heads[home] = shape.n_kv_heads;
+    }
+    p->policy = "";
+    cm_place_describe(&p->shape, &p->result);
+    return CALMOE_OK;
+}
+
+static calmoe_status make_plan(calmoe_placement *p, const calmoe_placement_options *options)
+{
+    const struct place_routings routings = sampled_routings(p);
+    const struct place_problem  problem = {.topology = &p->topology, .model = &p->shape,
+                                           .routings = p->has_profile ? &routings : NULL,
+                                           .memory_limit = (double)options->memory_limit};
+    const struct place_policy  *policy;
+    const char *name = options->policy ? options->policy : p->has_profile ? "by_usage" : "sliced";
+    CM_TRY(cm_place_policy_named(p->ctx, name, &policy));
+    CM_TRY(cm_place(p->ctx, policy, &problem, &p->result));
+    p->policy = policy->name;
+    return CALMOE_OK;
+}
+
+static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_options *options)
+{
+    struct placement executed;
+    if (!(options->memory_limit >= 1 && options->memory_limit <= 64))
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "memory_limit is %g; 1 to 64 is wanted",
+                       (double)options->memory_limit);
+    if (options->plan && options->policy)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a plan to look at and a policy to make one exclude each"
+            " other");
+    CM_TRY(describe_model(p));
+    CM_TRY(cm_topology_open(p->ctx, options->topology, &p->topology));
+    if (options->bandwidth) CM_TRY(cm_topology_set_bandwidth(p->ctx, &p->topology, options->bandwidth));
+    CM_TRY(read_use(p, options));
+    CM_TRY(options->plan ? read_plan(p, options->plan) : make_plan(p, options));
+    p->can_run = cm_placement_of_plan(NULL, &p->result.plan, &executed) == CALMOE_OK;
+    cm_placement_close(&executed);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_placement_open(calmoe_model *model, const calmoe_placement_options *given, calmoe_placement **out)
+{
+    calmoe_placement_options options;
+    if (out) *out = NULL;
+    calmoe_context *ctx = model ? model->ctx : NULL;
+    if (!model || !out)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_placement_open: model and out are needed");
+    if (!model->has_weights)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' was opened for its vocabulary only", model->path);
+    calmoe_placement_options_init(&options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_placement_options", &options, sizeof options, given));
+    calmoe_placement *p = cm_alloc(ctx, 1, sizeof *p, "a placement");
+    if (!p) return CALMOE_NO_MEMORY;
+    p->ctx = ctx;
+    p->model = model;
+    const calmoe_status status = open_parts(p, &options);
+    if (status != CALMOE_OK) calmoe_placement_close(&p);
+    *out = p;
+    return status;
+}
+
+void calmoe_placement_close(calmoe_placement **placement)
+{
+    if (!placement || !*placement) return;
+    calmoe_placement *p = *placement;
+    cm_place_result_close(&p->result);
+    cm_topology_close(&p->topology);
+    cm_free(p->layers);
+    cm_free(p->counts);
+    cm_free(p->sampled);
+    cm_free(p);
+    *placement = NULL;
+}
+
+calmoe_status calmoe_placement_write(const calmoe_placement *p, const char *path)
+{
+    if (!p || !path)
+        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+            "calmoe_placement_write: placement and path are needed");
+    struct plan_file file = {.plan = p->result.plan};
+    memcpy(file.fingerprint, p->model->fingerprint, sizeof file.fingerprint);
+    return cm_plan_file_write(p->ctx, path, &file);
+}
+
+/* ---- telling ---- */
+
+/* Copies what the caller's struct has room for. */
+static void hand_out(void *out, void *filled, size_t n_filled)
+{
+    size_t n;
+    memcpy(&n, out, sizeof n);
+    if (n > n_filled) n = n_filled;
+    memcpy(filled, &n, sizeof n);
+    memcpy(out, filled, n);
+}
+
+calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placement_info *out)
+{
+    if (!p || !out || out->size < sizeof out->size)
+        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_placement_get_info: placement and info with its size set are needed");
+    double placed = 0;
+    for (int node = 0; node < p->topology.n_nodes; node++) placed += p->result.bytes[node];
+    calmoe_placement_info info = {
+        .policy = p->policy, .why = p->result.why, .notes = p->result.notes, .use = p->has_profile ? "profile" : "even",
+        .n_nodes = p->topology.n_nodes, .n_layers = p->shape.n_layers, .n_experts = p->shape.n_experts,
+        .n_pinned = p->result.n_pinned, .n_sliced = p->result.n_sliced, .n_replicated = p->result.n_replicated,
+        .n_weight_bytes = cm_place_model_bytes(&p->shape), .n_placed_bytes = (uint64_t)llround(placed),
+        .is_memory_known = p->topology.is_memory_known, .is_bandwidth_known = p->topology.is_bandwidth_known,
+        .can_run = p->can_run};
+    hand_out(out, &info, sizeof info);
+    return CALMOE_OK;
+}
+
+/* The part of an expert that is on a node. */
+static double part_on(const struct plan *plan, const struct place_layer *layer, const struct place *place, int node)
+{
+    if (place->kind == PLACE_PINNED) return place->node == node ? 1 : 0;
+    if (place->kind == PLACE_REPLICATED) return place->replicas >> node & 1 ? 1 : 0;
+    const struct slice *slice = &plan->slices[place->slice];
+    const double        gate_up = (double)layer->gate_up_bytes, down = (double)layer->down_bytes;
+    return (gate_up * slice->rows[node] / plan->width + down * slice->down_rows[node] / plan->dim) / (gate_up + down);
+}
+
+calmoe_status calmoe_placement_get_node(const calmoe_placement *p, int i, calmoe_placement_node *out)
+{
+    if (!p || !out || out->size < sizeof out->size || i < 0)
+        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_placement_get_node: placement and node with its size set are needed");
+    if (i >= p->topology.n_nodes) return CALMOE_END;
+    const struct topology_node *it = &p->topology.nodes[i];
+    const struct plan          *plan = &p->result.plan;
+    calmoe_placement_node       node = {
+              .n_cores = it->n_cores, .served_by = it->served_by,
+              .memory_bytes = p->topology.is_memory_known ? it->memory_bytes : 0, .cache_bytes = it->cache_bytes,
+              .bandwidth = it->bandwidth, .weight_bytes = (uint64_t)llround(p->result.bytes[i]),
+              .kv_heads = plan->kv_heads[i]};
+    for (int layer = 0; layer < plan->n_layers; layer++)
+        for (int expert = 0; expert < plan->n_experts; expert++) {
+            const struct place *place = cm_place_of(plan, layer, expert);
+            if (!(part_on(plan, &p->layers[layer], place, i) > 0)) continue;
+            node.n_pinned += place->kind == PLACE_PINNED;
+            node.n_sliced += place->kind == PLACE_SLICED;
+            node.n_replicas += place->kind == PLACE_REPLICATED;
+        }
+    hand_out(out, &node, sizeof node);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_placement_get_expert(const calmoe_placement *p, int layer, int expert, int *kind, double *parts,
+                                          int n)
+{
+    if (!p || !kind || !parts || layer < 0 || layer >= p->shape.n_layers || expert < 0 ||
+        expert >= p->shape.n_experts || n < p->topology.n_nodes)
+        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_placement_get_expert: placement, a layer and an expert of the model, kind, and parts for"
+                       " every node are needed");
+    const struct place *place = cm_place_of(&p->result.plan, layer, expert);
+    *kind = (int)place->kind;
+    for (int node = 0; node < p->topology.n_nodes; node++)
+        parts[node] = part_on(&p->result.plan, &p->layers[layer], place, node);
+    return CALMOE_OK;
+}
+
+/* ---- predicting ---- */
+
+static calmoe_status predict(const calmoe_placement *p, const struct place_routings *routings, int batch,
+                             calmoe_prediction *out)
+{
+    struct place_prediction found;
+    CM_TRY(cm_place_predict(p->ctx, &p->topology, &p->shape, &p->result.plan, routings, batch, &found));
+    calmoe_prediction told = {.batch = batch, .n_steps = found.n_steps, .n_tokens = found.n_tokens,
+                              .imbalance = found.imbalance, .expert_seconds = found.expert_seconds,
+                              .step_seconds = found.step_seconds, .tokens_per_s = found.tokens_per_s,
+                              .n_uses = found.n_uses, .n_sliced_uses = found.n_sliced_uses,
+                              .n_replica_uses = found.n_replica_uses};
+    for (int node = 0; node < p->topology.n_nodes; node++) {
+        told.node_share[node] = found.nodes[node].share;
+        told.node_bytes[node] = found.nodes[node].expert_bytes;
+        told.node_remote_weights[node] = found.nodes[node].remote_weights;
+        told.node_remote_activations[node] = found.nodes[node].remote_activations;
+        told.node_replica_uses[node] = found.nodes[node].n_replica_uses;
+    }
+    hand_out(out, &told, sizeof told);
+    return CALMOE_OK;
+}
+
+static calmoe_status check_call(const calmoe_placement *p, int batch, const calmoe_prediction *out, const char *call)
+{
+    if (!p || !out || out->size < sizeof out->size || batch < 1)
+        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "%s: placement, batch >= 1 and a prediction with its size set are needed", call);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_placement_predict(const calmoe_placement *p, int batch, calmoe_prediction *out)
+{
+    CM_TRY(check_call(p, batch, out, "calmoe_placement_predict"));
+    const struct place_routings routings = sampled_routings(p);
+    return predict(p, &routings, batch, out);
+}
+
+calmoe_status calmoe_placement_simulate(const calmoe_placement *p, const int32_t *experts, int n_tokens, int n_slots,
+                                        int batch, calmoe_prediction *out)
+{
+    CM_TRY(check_call(p, batch, out, "calmoe_placement_simulate"));
+    if (!experts || n_tokens < 1 || n_slots < 1)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "calmoe_placement_simulate: experts of at least one token"
+            " are needed");
+    const struct place_routings routings = {.n_tokens = n_tokens, .n_layers = p->shape.n_layers, .n_slots = n_slots,
+                                            .experts = experts};
+    for (size_t row = 0; row < (size_t)n_tokens * (size_t)p->shape.n_layers; row++)
+        for (int slot = 0; slot < n_slots; slot++) {
+            const int32_t *slots = experts + row * (size_t)n_slots;
+            bool           is_ok = slots[slot] >= -1 && slots[slot] < p->shape.n_experts;
+            for (int before = 0; is_ok && before < slot; before++)
+                is_ok = slots[slot] == -1 || slots[before] != slots[slot];
+            if (is_ok) continue;
+            return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
+                           "token %zu takes expert %d in layer %zu; each of 0 to %d at most once is wanted",
+                           row / (size_t)p->shape.n_layers, (int)slots[slot], row % (size_t)p->shape.n_layers,
+                           p->shape.n_experts - 1);
+        }
+    return predict(p, &routings, batch, out);
+}

@@ -1,0 +1,46 @@
+/* runtime/forward/attend_plan.h - who attends to what in a step: a pure function of the rows and the number of workers.
+ *
+ * Rows of one sequence that follow each other form groups; a job is a group's queries of one kv head, which read
+ * the same keys and values; a piece is a job's span of 512 positions. Pieces in the order (group, kv head, span)
+ * are laid end to end by their cost, and each worker takes an equal length of that. So one row of a long
+ * sequence with few kv heads is spread over many workers as evenly as a prompt is. */
+#ifndef RUNTIME_FORWARD_ATTEND_PLAN_H
+#define RUNTIME_FORWARD_ATTEND_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct row;
+
+struct attend_group {
+    int     first_row, n_rows;
+    int     n_positions; /* that its last row attends                  */
+    int64_t begin;       /* where it begins, in cost                   */
+};
+
+struct attend_plan {
+    int                  n_workers, n_kv_heads;
+    int                  max_parts; /* a job with more (queries x spans) is not cut */
+    int                  heads_per_kv;
+    int                  n_groups;
+    struct attend_group *groups;    /* (rows)                          */
+    int64_t              cost;      /* of all                          */
+};
+
+struct attend_share { /* a worker's part of one job */
+    int  begin, end;  /* spans                                                             */
+    int  n_spans;     /* of the whole job                                                  */
+    int  slot;        /* of a job that is cut: the worker that has span 0; no other cut job has it */
+    bool is_cut;
+};
+
+/* A group has max_queries queries at most, and fewer where groups would be too few for the workers.
+ * plan: the first four are set, groups has room for n_rows. */
+void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries);
+
+/* What worker has of job (group, kv_head); begin == end is nothing. */
+struct attend_share cm_attend_share(const struct attend_plan *plan, int worker, int group, int kv_head);
+/* Groups of which worker has any part: *begin … *end. */
+void cm_attend_groups(const struct attend_plan *plan, int worker, int *begin, int *end);
+
+#endif

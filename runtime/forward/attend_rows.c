@@ -1,0 +1,176 @@
+/* runtime/forward/attend_rows.c - carries out attend_plan.h: each worker its pieces. Of a job that is cut, every worker
+ * leaves its spans' parts in the job's slot, and the one that finishes last merges them, in the order of the
+ * spans; likewise the worker that finishes the last job of a group quantizes the group's rows. Nobody waits,
+ * and who does it changes no bit. */
+#include <stdatomic.h>
+
+#include "base/memory.h"
+#include "runtime/forward/attend_plan.h"
+#include "runtime/forward/attention.h"
+#include "runtime/forward/decoder.h"
+
+enum {
+    JOB_QUERIES = 64, /* that pass over a span while it is in the cache, at most (if rows are many) */
+    SLOT_PARTS = 4096 /* of a cut job: 64 queries over 32,768 positions, or 8 over 262,144          */
+};
+
+struct seat { /* of one worker; counters on cache lines of their own */
+    _Alignas(CM_ALIGNMENT) atomic_int n_spans_done; /* of the cut job that has this slot */
+    _Alignas(CM_ALIGNMENT) float *slot;             /* (SLOT_PARTS, part_floats)         */
+    float        *whole, *part;                     /* (max_queries, part_floats)        */
+    const float **queries;                          /* (max_queries)                     */
+    int          *n_positions;                      /* (max_queries)                     */
+};
+
+struct attention {
+    struct attend_plan plan;
+    int                n_seats, max_queries;
+    size_t             part_floats;
+    atomic_int        *n_jobs_done; /* (max_rows) of each group                      */
+    struct seat       *seats;
+    void              *memory;      /* of the seats' arrays but slots                */
+    struct node_block  slots;       /* the system gives pages when they are written  */
+};
+
+calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                                const struct topology *topology, const struct team *team, int max_rows,
+                                struct attention **out)
+{
+    struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
+    if (!a) return CALMOE_NO_MEMORY;
+    const int heads_per_kv = spec->n_heads / spec->n_kv_heads;
+    a->n_seats = cm_team_n_workers(team);
+    a->max_queries = heads_per_kv > JOB_QUERIES ? heads_per_kv : JOB_QUERIES;
+    a->part_floats = cm_part_floats(spec->value_size);
+    a->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = spec->n_kv_heads,
+                                   .max_parts = SLOT_PARTS, .heads_per_kv = heads_per_kv};
+    const size_t n = (size_t)a->n_seats, n_queries = (size_t)a->max_queries, n_rows = (size_t)max_rows;
+    const size_t buffer = n_queries * a->part_floats * sizeof(float); /* a multiple of 64 */
+    const size_t pointers = n_queries * sizeof(float *), slot = SLOT_PARTS * a->part_floats * sizeof(float);
+    const size_t own = 2 * buffer + pointers + n_queries * sizeof(int);
+    const size_t stride = (own + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    a->plan.groups = cm_alloc(ctx, n_rows, sizeof *a->plan.groups, "attention's plan");
+    a->n_jobs_done = cm_alloc(ctx, n_rows, sizeof *a->n_jobs_done, "attention's plan");
+    a->seats = cm_alloc(ctx, n, sizeof *a->seats, "attention's workers");
+    a->memory = cm_alloc(ctx, n, stride, "attention's scratch");
+    if (!a->plan.groups || !a->n_jobs_done || !a->seats || !a->memory) return CALMOE_NO_MEMORY;
+    CM_TRY(cm_node_block_open_sparse(ctx, topology, 0, n * slot, &a->slots));
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *at = (uint8_t *)a->memory + i * stride;
+        a->seats[i].slot = (float *)a->slots.bytes + i * (slot / sizeof(float));
+        a->seats[i].whole = (float *)at;
+        a->seats[i].part = (float *)(at + buffer);
+        a->seats[i].queries = (const float **)(at + 2 * buffer);
+        a->seats[i].n_positions = (int *)(at + 2 * buffer + pointers);
+    }
+    return CALMOE_OK;
+}
+
+void cm_attention_close(struct attention **attention)
+{
+    struct attention *a = *attention;
+    if (!a) return;
+    cm_node_block_close(&a->slots);
+    cm_free(a->memory);
+    cm_free(a->seats);
+    cm_free(a->n_jobs_done);
+    cm_free(a->plan.groups);
+    cm_free(a);
+    *attention = NULL;
+}
+
+void cm_attention_plan(struct decoder *d)
+{
+    cm_attend_plan(&d->attention->plan, d->rows, d->n_rows, JOB_QUERIES);
+}
+
+/* The queries of a group for one kv head: row by row, of each its heads. */
+static struct attention_input gather(const struct decoder *d, int layer, const struct attend_group *group,
+                                     int kv_head, struct seat *seat)
+{
+    const struct model_spec *spec = d->spec;
+    const int n_heads = spec->n_heads / spec->n_kv_heads, n_q = spec->n_heads * spec->head_size;
+    const struct kv_cache *cache = d->rows[group->first_row].cache;
+    for (int i = 0; i < group->n_rows * n_heads; i++) {
+        const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
+        seat->queries[i] = cm_row(d->q, r, n_q) + head * spec->head_size;
+        seat->n_positions[i] = d->rows[r].position + 1;
+    }
+    return (struct attention_input){
+        .keys = cm_kv_keys(cache, layer, kv_head),
+        .values = cm_kv_values(cache, layer, kv_head),
+        .span_bytes = cache->span_bytes,
+        .type = cache->type,
+        .head_size = spec->head_size,
+        .value_size = spec->value_size,
+        .scale = spec->attention_scale,
+        .n_queries = group->n_rows * n_heads,
+        .queries = seat->queries,
+        .n_positions = seat->n_positions,
+    };
+}
+
+/* whole (queries) takes in the parts of span, of those queries that reach into it. */
+static void merge(const struct decoder *d, const struct attention_input *in, int span, const float *parts, float *whole)
+{
+    const size_t stride = d->attention->part_floats;
+    for (int i = 0; i < in->n_queries; i++)
+        if (in->n_positions[i] > span * CM_ATTEND_SPAN)
+            d->ops->attend_merge(whole + (size_t)i * stride, parts + (size_t)i * stride, in->value_size);
+}
+
+/* The job is done: its columns of the rows, and the last of a group's jobs quantizes the rows. */
+static void finish_job(struct decoder *d, int layer, int group_index, int kv_head, const struct attention_input *in,
+                       const float *whole)
+{
+    struct attention *a = d->attention;
+    const struct attend_group *group = &a->plan.groups[group_index];
+    const int n_heads = a->plan.heads_per_kv, n_columns = d->attended.n_columns;
+    for (int i = 0; i < in->n_queries; i++)
+        d->ops->attend_finish(whole + (size_t)i * a->part_floats, in->value_size,
+                              cm_row(d->attended.values, group->first_row + i / n_heads, n_columns) +
+                                  (kv_head * n_heads + i % n_heads) * in->value_size);
+    atomic_int *n_done = &a->n_jobs_done[group_index];
+    if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < a->plan.n_kv_heads) return;
+    atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
+    for (int i = 0; i < group->n_rows; i++)
+        d->ops->quantize(&d->attended, group->first_row + i, 0, n_columns, d->weights->layers[layer].o_kinds);
+}
+
+static void run_share(struct decoder *d, int layer, const struct worker *me, int group, int kv_head,
+                      const struct attend_share *share)
+{
+    struct attention *a = d->attention;
+    struct seat *seat = &a->seats[me->index], *slot = &a->seats[share->slot];
+    const struct attention_input in = gather(d, layer, &a->plan.groups[group], kv_head, seat);
+    const size_t stride = a->part_floats, span_parts = (size_t)in.n_queries * stride;
+    if (!share->is_cut) {
+        d->ops->attend_span(&in, 0, seat->whole, stride);
+        for (int span = 1; span < share->n_spans; span++) {
+            d->ops->attend_span(&in, span, seat->part, stride);
+            merge(d, &in, span, seat->part, seat->whole);
+        }
+        finish_job(d, layer, group, kv_head, &in, seat->whole);
+        return;
+    }
+    for (int span = share->begin; span < share->end; span++)
+        d->ops->attend_span(&in, span, slot->slot + (size_t)span * span_parts, stride);
+    const int n = share->end - share->begin;
+    if (atomic_fetch_add_explicit(&slot->n_spans_done, n, memory_order_acq_rel) + n < share->n_spans) return;
+    atomic_store_explicit(&slot->n_spans_done, 0, memory_order_relaxed);
+    for (int span = 1; span < share->n_spans; span++)
+        merge(d, &in, span, slot->slot + (size_t)span * span_parts, slot->slot);
+    finish_job(d, layer, group, kv_head, &in, slot->slot);
+}
+
+void cm_attend_rows(struct decoder *d, int layer, const struct worker *me)
+{
+    const struct attend_plan *plan = &d->attention->plan;
+    int begin, end;
+    cm_attend_groups(plan, me->index, &begin, &end);
+    for (int group = begin; group < end; group++)
+        for (int kv_head = 0; kv_head < plan->n_kv_heads; kv_head++) {
+            const struct attend_share share = cm_attend_share(plan, me->index, group, kv_head);
+            if (share.begin < share.end) run_share(d, layer, me, group, kv_head, &share);
+        }
+}

@@ -1,0 +1,28 @@
+/* runtime/forward/attention.h - the attention half of a block, and what it keeps between steps: the plan of the step,
+ * room for the parts of jobs that several workers share, and each worker's own scratch. */
+#ifndef RUNTIME_FORWARD_ATTENTION_H
+#define RUNTIME_FORWARD_ATTENTION_H
+
+#include "base/node_memory.h"
+#include "base/team.h"
+#include "runtime/families/model_spec.h"
+
+struct attention;
+struct decoder;
+
+calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                                const struct topology *topology, const struct team *team, int max_rows,
+                                struct attention **out);
+void          cm_attention_close(struct attention **attention); /* NULL inside is fine */
+
+/* After the decoder's rows were set or changed, by one thread, before any worker goes on. */
+void cm_attention_plan(struct decoder *decoder);
+
+/* One layer, by all workers: norm; q, k, v; rotate and remember; attend; project; add. */
+void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
+
+/* The part of it that reads the cache: d->q -> d->attended, values and the forms that o reads. By all workers;
+ * barriers around. */
+void cm_attend_rows(struct decoder *decoder, int layer, const struct worker *me);
+
+#endif

@@ -1,0 +1,1 @@
+calmoe place --help

@@ -1,0 +1,39 @@
+/* evex_kernels.c - a row for each AVX-VNNI kernel in AVX-512's encoding. */
+#include "tests/support/evex_kernels.h"
+
+#include <stddef.h>
+
+#if defined(CALMOE_HAS_EVEX_AVXVNNI)
+#define EVEX_KERNELS(X)                                                                            \
+    X(q4_0, Q4_0) X(q4_1, Q4_1) X(q5_0, Q5_0) X(q5_1, Q5_1) X(q8_0, Q8_0) X(q2_k, Q2_K)            \
+    X(q3_k, Q3_K) X(q4_k, Q4_K) X(q5_k, Q5_K) X(q6_k, Q6_K) X(iq4_nl, IQ4_NL) X(iq4_xs, IQ4_XS)    \
+    X(mxfp4, MXFP4)
+
+#define DECLARE(type, TYPE)                                                                        \
+    void cm_linear_##type##_avxvnni_evex(const struct matrix *matrix, int row_begin, int row_end,  \
+                                         const struct activations *x, const int32_t *which,        \
+                                         int n_tokens, float *y, size_t y_stride);
+EVEX_KERNELS(DECLARE)
+
+#define ROW(type, TYPE) \
+    { "linear_" #type "_avxvnni (EVEX)", WEIGHT_##TYPE, ISA_AVX512VNNI, 16, NULL, NULL, \
+      cm_linear_##type##_avxvnni_evex },
+static struct linear_kernel kernels[] = { EVEX_KERNELS(ROW) };
+
+enum { N_KERNELS = sizeof kernels / sizeof kernels[0] };
+
+const struct linear_kernel *cm_evex_kernel_at(int i)
+{
+    if (i < 0 || i >= N_KERNELS) return NULL;
+    const struct linear_kernel *native = cm_linear_kernel(kernels[i].type, ISA_AVXVNNI);
+    kernels[i].packed_bytes = native->packed_bytes;
+    kernels[i].pack = native->pack;
+    return &kernels[i];
+}
+#else
+const struct linear_kernel *cm_evex_kernel_at(int i)
+{
+    (void)i;
+    return NULL;
+}
+#endif

@@ -1,0 +1,238 @@
+/* test_attend.c - attention against a plain loop that follows the words of vector_ops.h operation by operation: the
+ * same bits at every level, for any head size, number of queries at a time, and mix of positions. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "kernels/half.h"
+#include "kernels/vector_ops.h"
+
+enum { MAX_HEAD = 192, MAX_QUERIES = 21, MAX_SPANS = 3, MAX_POSITIONS = MAX_SPANS * CM_ATTEND_SPAN };
+
+struct sequence {
+    enum kv_type type;
+    int          head_size, value_size, n_positions, n_queries;
+    int          seen[MAX_QUERIES]; /* positions that each query attends */
+    float        queries[MAX_QUERIES][MAX_HEAD];
+    float        k[MAX_POSITIONS][MAX_HEAD], v[MAX_POSITIONS][MAX_HEAD];
+    _Alignas(64) float keys[MAX_POSITIONS * MAX_HEAD], values[MAX_POSITIONS * MAX_HEAD];
+    size_t       span_bytes;
+};
+
+static struct sequence sequence;
+static _Alignas(64) float parts[MAX_QUERIES * (CM_PART_SUMS + MAX_HEAD)];
+static _Alignas(64) float whole[MAX_QUERIES * (CM_PART_SUMS + MAX_HEAD)];
+
+static float stored(float x, enum kv_type type)
+{
+    return type == KV_F32 ? x : cm_float_of_half(cm_half_of_float(x));
+}
+
+/* e^x for x <= 0 as the lanes compute it, by attention itself: two positions with scores 0 and x and values 0 and 1 sum
+ * to e^x. That it is e^x: test_vector_values.c. */
+static float exp_of(const struct vector_ops *ops, float x)
+{
+    static _Alignas(64) float keys[CM_KV_BLOCK], values[2], part[CM_PART_SUMS + 16];
+    const float one = 1.0f;
+    const float *const queries[] = {&one};
+    const int n = 2;
+    keys[0] = 0.0f;
+    keys[1] = x;
+    values[1] = 1.0f;
+    const struct attention_input in = {.keys = keys, .values = values, .type = KV_F32, .head_size = 1, .value_size = 1,
+                                       .scale = 1.0f, .n_queries = 1, .queries = queries, .n_positions = &n};
+    ops->attend_span(&in, 0, part, CM_PART_SUMS + 16);
+    return part[CM_PART_SUMS];
+}
+
+static float tree(float *v)
+{
+    for (int step = 8; step >= 1; step /= 2)
+        for (int i = 0; i < step; i++) v[i] += v[i + step];
+    return v[0];
+}
+
+/* One query's part of one span. */
+static void part_plainly(const struct sequence *s, int query, int span, float *part)
+{
+    static float w[CM_ATTEND_SPAN];
+    const int first = span * CM_ATTEND_SPAN, left = s->seen[query] - first;
+    const int n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
+    const float scale = 1.0f / sqrtf((float)s->head_size);
+    float sums[16] = {0};
+    part[0] = -INFINITY;
+    for (int p = 0; p < n; p++) {
+        w[p] = 0.0f;
+        for (int d = 0; d < s->head_size; d++)
+            w[p] = fmaf(s->queries[query][d], stored(s->k[first + p][d], s->type), w[p]);
+        w[p] *= scale;
+        if (w[p] > part[0]) part[0] = w[p];
+    }
+    for (int p = 0; p < n; p++) {
+        w[p] = exp_of(cm_vector_ops(ISA_REF), w[p] - part[0]);
+        sums[p % 16] += w[p];
+    }
+    part[1] = tree(sums);
+    for (int d = 0; d < s->value_size; d++) {
+        float *sum = &part[CM_PART_SUMS + d];
+        *sum = 0.0f;
+        for (int p = 0; p < n; p++) *sum = fmaf(w[p], stored(s->v[first + p][d], s->type), *sum);
+    }
+}
+
+static void merge_plainly(float *a, const float *b, int value_size)
+{
+    const struct vector_ops *ops = cm_vector_ops(ISA_REF);
+    const float larger = b[0] > a[0] ? b[0] : a[0];
+    const float keep = exp_of(ops, a[0] - larger), add = exp_of(ops, b[0] - larger);
+    a[0] = larger;
+    a[1] = fmaf(a[1], keep, b[1] * add);
+    for (int d = CM_PART_SUMS; d < CM_PART_SUMS + value_size; d++) a[d] = fmaf(a[d], keep, b[d] * add);
+}
+
+static void attend_plainly(const struct sequence *s, int query, float *out)
+{
+    float sum[CM_PART_SUMS + MAX_HEAD], part[CM_PART_SUMS + MAX_HEAD];
+    part_plainly(s, query, 0, sum);
+    for (int span = 1; span * CM_ATTEND_SPAN < s->seen[query]; span++) {
+        part_plainly(s, query, span, part);
+        merge_plainly(sum, part, s->value_size);
+    }
+    for (int d = 0; d < s->value_size; d++) out[d] = sum[CM_PART_SUMS + d] / sum[1];
+}
+
+/* Queries [first, first + n) in one go. out: (n, value_size) */
+static void attend_some(const struct vector_ops *ops, const struct sequence *s, int first, int n, float *out)
+{
+    const float *queries[MAX_QUERIES];
+    const size_t stride = cm_part_floats(s->value_size);
+    int longest = 0;
+    for (int i = 0; i < n; i++) {
+        queries[i] = s->queries[first + i];
+        if (s->seen[first + i] > longest) longest = s->seen[first + i];
+    }
+    const struct attention_input in = {.keys = s->keys, .values = s->values, .span_bytes = s->span_bytes,
+                                       .type = s->type, .head_size = s->head_size, .value_size = s->value_size,
+                                       .scale = 1.0f / sqrtf((float)s->head_size), .n_queries = n,
+                                       .queries = queries, .n_positions = s->seen + first};
+    ops->attend_span(&in, 0, whole, stride);
+    for (int span = 1; span * CM_ATTEND_SPAN < longest; span++) {
+        ops->attend_span(&in, span, parts, stride);
+        for (int i = 0; i < n; i++)
+            if (s->seen[first + i] > span * CM_ATTEND_SPAN)
+                ops->attend_merge(whole + (size_t)i * stride, parts + (size_t)i * stride, s->value_size);
+    }
+    for (int i = 0; i < n; i++)
+        ops->attend_finish(whole + (size_t)i * stride, s->value_size, out + i * s->value_size);
+}
+
+static void fill(struct random *random, struct sequence *s)
+{
+    for (int p = 0; p < s->n_positions; p++)
+        for (int d = 0; d < MAX_HEAD; d++) {
+            s->k[p][d] = cm_random_normal(random);
+            s->v[p][d] = cm_random_normal(random);
+        }
+    for (int i = 0; i < s->n_queries; i++)
+        for (int d = 0; d < MAX_HEAD; d++) s->queries[i][d] = cm_random_normal(random) * (i % 3 == 2 ? 5.0f : 1.0f);
+    memset(s->keys, 0xff, sizeof s->keys); /* what nobody stored is NaN, and must not matter */
+    memset(s->values, 0xff, sizeof s->values);
+    s->span_bytes = CM_ATTEND_SPAN * MAX_HEAD * sizeof(float);
+    for (int p = 0; p < s->n_positions; p++) {
+        const size_t at = (size_t)(p / CM_ATTEND_SPAN) * s->span_bytes;
+        cm_vector_ops(ISA_REF)->store_kv(s->k[p], s->v[p], (uint8_t *)s->keys + at, (uint8_t *)s->values + at, s->type,
+                                         s->head_size, s->value_size, p % CM_ATTEND_SPAN);
+    }
+}
+
+/* All levels, and queries one by one, all at once, and in groups of every size between. */
+static void check(const struct sequence *s)
+{
+    static float wanted[MAX_QUERIES * MAX_HEAD], found[MAX_QUERIES * MAX_HEAD];
+    const size_t n_bytes = (size_t)(s->n_queries * s->value_size) * sizeof(float);
+    for (int i = 0; i < s->n_queries; i++) attend_plainly(s, i, wanted + i * s->value_size);
+    for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported((enum isa)isa); isa++)
+        for (int n = 1; n <= s->n_queries; n += n < 6 ? 1 : 5) {
+            memset(found, 0xff, sizeof found);
+            for (int first = 0; first < s->n_queries; first += n)
+                attend_some(cm_vector_ops((enum isa)isa), s, first,
+                            s->n_queries - first < n ? s->n_queries - first : n, found + first * s->value_size);
+            if (memcmp(found, wanted, n_bytes))
+                fail_msg("%s, %d at a time, heads of %d and %d, %d positions: other bits", cm_isa_name((enum isa)isa),
+                         n, s->head_size, s->value_size, s->n_positions);
+        }
+}
+
+static const int sizes[][2] = {{64, 64}, {80, 80}, {96, 96}, {128, 128}, {192, 128}, {5, 19}, {1, 1}};
+
+/* A chunk of a prompt: each query sees one position more than the one before. */
+static void chunks(void **state)
+{
+    (void)state;
+    static const int lasts[] = {21, 33, 64, 65, 100, 200, 511, 512, 513, 530, 1030, 1536};
+    struct random random = cm_random(11);
+    struct sequence *s = &sequence;
+    for (size_t size = 0; size < sizeof sizes / sizeof *sizes; size++)
+        for (size_t i = size % 3; i < sizeof lasts / sizeof *lasts; i += 3) {
+            s->type = (i + size) % 2 ? KV_F16 : KV_F32;
+            s->head_size = sizes[size][0];
+            s->value_size = sizes[size][1];
+            s->n_positions = lasts[i];
+            s->n_queries = MAX_QUERIES;
+            fill(&random, s);
+            for (int query = 0; query < s->n_queries; query++) s->seen[query] = lasts[i] - MAX_QUERIES + 1 + query;
+            check(s);
+        }
+}
+
+/* Heads that share keys: all see the same positions. */
+static void shared_heads(void **state)
+{
+    (void)state;
+    struct random random = cm_random(12);
+    struct sequence *s = &sequence;
+    static const int n_heads[] = {1, 3, 4, 8};
+    for (int n = 1; n <= 200; n += n < 20 ? 1 : 13)
+        for (int i = 0; i < 4; i++) {
+            s->type = n % 2 ? KV_F16 : KV_F32;
+            s->head_size = sizes[n % 4][0];
+            s->value_size = sizes[n % 4][1];
+            s->n_positions = n;
+            s->n_queries = n_heads[i];
+            fill(&random, s);
+            for (int query = 0; query < s->n_queries; query++) s->seen[query] = n;
+            check(s);
+        }
+}
+
+/* Queries that see nothing of a span stand beside others that do. */
+static void far_apart(void **state)
+{
+    (void)state;
+    struct random random = cm_random(13);
+    struct sequence *s = &sequence;
+    s->type = KV_F16;
+    s->head_size = s->value_size = 64;
+    s->n_positions = MAX_POSITIONS;
+    s->n_queries = 7;
+    fill(&random, s);
+    const int seen[] = {1536, 3, 1025, 512, 513, 1024, 700};
+    memcpy(s->seen, seen, sizeof seen);
+    check(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks), cmocka_unit_test(shared_heads),
+                                       cmocka_unit_test(far_apart)};
+    return cmocka_run_group_tests_name("attend", tests, NULL, NULL);
+}
