@@ -1,6 +1,7 @@
-/* file_map.c - files mapped read-only, and hints about them. */
+/* file_map.c - files mapped read-only. */
 #include "base/file_map.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -33,7 +34,7 @@ static calmoe_status map_file(struct calmoe_context *ctx, const char *path, int 
     if (bytes == MAP_FAILED)
         return cm_fail(ctx, CALMOE_IO, "cannot map '%s': %s", path, strerror(errno));
 
-    *out = (struct file_map){.bytes = bytes, .n_bytes = n_bytes};
+    *out = (struct file_map){.bytes = bytes, .n_bytes = n_bytes, .file = file};
     cm_count_block(+1);
     return CALMOE_OK;
 }
@@ -48,7 +49,7 @@ calmoe_status cm_file_map_open(struct calmoe_context *ctx, const char *path, str
     if (file < 0) return cm_fail(ctx, CALMOE_IO, "cannot open '%s': %s", path, strerror(errno));
 
     const calmoe_status status = map_file(ctx, path, file, out);
-    close(file);
+    if (!out->bytes) close(file);
     return status;
 }
 
@@ -56,43 +57,20 @@ void cm_file_map_close(struct file_map *map)
 {
     if (map->bytes) {
         munmap((void *)(uintptr_t)map->bytes, map->n_bytes);
+        close(map->file);
         cm_count_block(-1);
     }
     *map = (struct file_map){0};
 }
 
-static size_t page_bytes(void)
+int cm_file_map_read(const struct file_map *map, size_t offset, size_t n_bytes, void *out)
 {
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Advice for the pages from the one that holds `begin` up to `end`. The kernel reads ahead no more
- * than about a device's largest transfer for one call, so a long range is told in pieces. */
-static void advise(const struct file_map *map, size_t begin, size_t end, int advice)
-{
-    const size_t max_piece = 128 * 1024;
-    for (begin -= begin % page_bytes(); begin < end; begin += max_piece) {
-        const size_t n_bytes = end - begin < max_piece ? end - begin : max_piece;
-        if (madvise((void *)(uintptr_t)(map->bytes + begin), n_bytes, advice) != 0) return;
+    assert(offset <= map->n_bytes && n_bytes <= map->n_bytes - offset);
+    for (size_t done = 0; done < n_bytes;) {
+        const ssize_t n = pread(map->file, (uint8_t *)out + done, n_bytes - done, (off_t)(offset + done));
+        if (n == 0) return CM_FILE_ENDED;
+        if (n < 0 && errno != EINTR) return errno;
+        if (n > 0) done += (size_t)n;
     }
-}
-
-void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes)
-{
-    if (offset >= map->n_bytes) return;
-    const size_t left = map->n_bytes - offset;
-    advise(map, offset, offset + (n_bytes < left ? n_bytes : left), MADV_WILLNEED);
-}
-
-/* Only pages that lie wholly in the range: a neighbour may still want the others. */
-void cm_file_map_release(const struct file_map *map, size_t offset, size_t n_bytes)
-{
-    if (offset >= map->n_bytes) return;
-    const size_t page = page_bytes();
-    const size_t left = map->n_bytes - offset;
-    const size_t end = n_bytes < left ? offset + n_bytes : map->n_bytes;
-    const size_t first = offset % page ? offset + (page - offset % page) : offset;
-    const size_t last = end == map->n_bytes ? end : end - end % page;
-    if (first < last)
-        madvise((void *)(uintptr_t)(map->bytes + first), last - first, MADV_DONTNEED);
+    return 0;
 }

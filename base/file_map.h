@@ -11,6 +11,7 @@
 struct file_map {
     const uint8_t *bytes;   /* (n_bytes); NULL for an empty or closed map */
     size_t         n_bytes;
+    int            file;    /* its descriptor, where bytes is not NULL    */
 };
 
 /* Maps the regular file at path. On success *out is open until cm_file_map_close().
@@ -18,9 +19,11 @@ struct file_map {
 calmoe_status cm_file_map_open(struct calmoe_context *ctx, const char *path, struct file_map *out);
 void          cm_file_map_close(struct file_map *map); /* zeroes *map; a zeroed map is fine */
 
-/* Says that bytes [offset, offset + n_bytes) are wanted soon / are not needed again, so that the
- * system reads ahead / may drop their pages. Hints only: the bytes stay readable. */
-void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes);
-void cm_file_map_release(const struct file_map *map, size_t offset, size_t n_bytes);
+/* Copies bytes [offset, offset + n_bytes), which must lie in the map, to out by reading the file: for bytes
+ * wanted once this is cheaper than to have pages mapped and unmapped, and a file that was cut short since is an
+ * error and no fault. Returns 0 or what errno would say; CM_FILE_ENDED where the file has no such bytes any
+ * more. Any thread may call it. */
+enum { CM_FILE_ENDED = -1 };
+int cm_file_map_read(const struct file_map *map, size_t offset, size_t n_bytes, void *out);
 
 #endif

@@ -64,7 +64,8 @@ struct bench_row { /* NAN where there is nothing to measure */
     bool                      is_noisy;  /* (max - min) / median is above BENCH_NOISE */
     double                    open_seconds;     /* model and engine                  */
     double                    bytes_per_s;      /* packed weights, keys and values that steps read */
-    double                    bandwidth_share;  /* of machine->read.best             */
+    double                    read_bytes_per_s; /* streaming read round the repetitions, median */
+    double                    bandwidth_share;  /* bytes_per_s by read_bytes_per_s   */
     double                    operations_per_s; /* of the matrices                   */
     double                    peak_share;       /* of the level's best rate          */
     double                    wait_share;
@@ -79,7 +80,8 @@ struct bench_row { /* NAN where there is nothing to measure */
 
 struct bench_replay;
 
-/* One warm-up, then the repetitions. replay may be NULL. False with a sentence on stderr. */
+/* One warm-up, then the repetitions, the streaming read before and after each. replay may be NULL. False with a
+ * sentence on stderr. */
 bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, const struct bench_test *test,
                       struct bench_replay *replay, struct bench_row *row);
 

@@ -135,18 +135,39 @@ static int slower_first(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static bool fill_row(const struct run *run, double *rates, int n_rates, struct bench_row *row)
+static double median_of(double *values, int n)
+{
+    qsort(values, (size_t)n, sizeof values[0], slower_first);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+static bool fill_row(const struct run *run, double *rates, double *reads, int n_rates, struct bench_row *row)
 {
     calmoe_stats stats = {.size = sizeof stats};
     if (!succeeded(run, calmoe_engine_get_stats(run->front->engine, &stats))) return false;
-    qsort(rates, (size_t)n_rates, sizeof rates[0], slower_first);
-    row->median    = (rates[(n_rates - 1) / 2] + rates[n_rates / 2]) / 2;
+    row->median    = median_of(rates, n_rates);
+    row->read_bytes_per_s = median_of(reads, n_rates + 1);
     row->min       = rates[0];
     row->max       = rates[n_rates - 1];
     row->isa       = stats.isa;
     row->n_threads = stats.n_threads;
     cm_bench_figures(&stats, row);
     return true;
+}
+
+static bool open_meter(const struct run *run, int n_threads, calmoe_read_meter **out)
+{
+    calmoe_machine_options options;
+    calmoe_machine_options_init(&options);
+    options.n_threads = n_threads;
+    return succeeded(run, calmoe_read_meter_open(run->front->context, &options, out));
+}
+
+/* The better of two passes: the first wakes the threads. */
+static double read_rate(calmoe_read_meter *meter)
+{
+    const double first = calmoe_read_meter_pass(meter), second = calmoe_read_meter_pass(meter);
+    return first > second ? first : second;
 }
 
 static void name_test(const struct bench_test *test, char *name, size_t n_name)
@@ -159,7 +180,8 @@ static void name_test(const struct bench_test *test, char *name, size_t n_name)
 bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, const struct bench_test *test,
                       struct bench_replay *replay, struct bench_row *row)
 {
-    static double       rates[BENCH_MAX_REPEATS];
+    static double       rates[BENCH_MAX_REPEATS], reads[BENCH_MAX_REPEATS + 1];
+    calmoe_read_meter  *meter = NULL;
     struct run          run = {.front = front, .test = *test, .replay = replay, .n_sessions = test->batch,
                                .n_positions = test->depth + test->n_tokens};
     struct progress_bar bar;
@@ -167,13 +189,17 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
     row->n_repeats = plan->n_repeats;
     name_test(test, row->name, sizeof row->name);
     cm_bar_begin(&bar, row->name);
-    bool fine = open_run(&run, row->model->info.n_vocab) && repeat(&run, &rates[0]); /* warm-up */
+    bool fine = open_run(&run, row->model->info.n_vocab) && open_meter(&run, row->n_threads, &meter) &&
+                repeat(&run, &rates[0]); /* warm-up */
     calmoe_engine_reset_stats(front->engine);
+    reads[0] = read_rate(meter);
     for (int i = 0; fine && i < plan->n_repeats; i++) {
         (void)cm_bar_move(&bar, (double)(i + 1) / (plan->n_repeats + 1));
         fine = repeat(&run, &rates[i]);
+        reads[i + 1] = read_rate(meter);
     }
-    fine = fine && fill_row(&run, rates, plan->n_repeats, row);
+    fine = fine && fill_row(&run, rates, reads, plan->n_repeats, row);
+    calmoe_read_meter_close(&meter);
     cm_bar_end(&bar);
     close_run(&run);
     return fine;

@@ -59,7 +59,7 @@ static bool row_csv(const struct bench_row *row)
     for (int node = 0; fine && node < row->n_nodes; node++)
         fine = cm_bench_print("%s%" PRIu64, node > 0 ? " " : "", row->node_bytes[node]);
     return fine && cm_bench_print("\",") && put_real(row->open_seconds, ",") &&
-           cm_bench_print("\"%s\",", row->machine->cpu) && put_real(row->machine->read.best, ",") &&
+           cm_bench_print("\"%s\",", row->machine->cpu) && put_real(row->read_bytes_per_s, ",") &&
            put_real(peak > 0 ? peak : NAN, "\n");
 }
 

@@ -26,7 +26,7 @@ static const struct cli_option options[] = {
     {"repeats", 'r', CLI_INT, AT(n_repeats), 1, BENCH_MAX_REPEATS, "N", "repetitions after one warm-up (default 5)"},
     {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core (default)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avx512vnni, amx (default: the best here)"},
+     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
@@ -47,11 +47,12 @@ static const struct cli_command description = {
         "slowest and the fastest repetition. tg counts the tokens of all sessions of the batch, and computes\n"
         "every token's logits.\n\n"
         "bandwidth: bytes that steps read in a second (packed weights, an expert only where a token takes it,\n"
-        "each once in a step; keys and values), as a share of the fastest streaming read that this machine\n"
-        "showed just before. peak: operations of the matrices, as a share of the instruction set's fastest int8\n"
-        "(quantized types) or float loop. waiting: the mean share of a step that a thread waits for others.\n"
-        "imbalance: the busiest thread's time in the experts' phases by the mean. touched: experts of a layer\n"
-        "that a step reads. ~: the repetitions differ by more than 10 % of the median.\n\n"
+        "each once in a step; keys and values), as a share of the streaming read that was measured right before\n"
+        "and after each repetition, since it drifts on shared machines. peak: operations of the matrices, as a\n"
+        "share of the instruction set's fastest int8 (quantized types) or float loop. waiting: the mean share of a\n"
+        "step that a thread waits for others. imbalance: the busiest thread's time in the experts' phases by the\n"
+        "mean. touched: experts of a layer that a step reads. ~: the repetitions differ by more than 10 % of the\n"
+        "median.\n\n"
         "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
         "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
         "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
@@ -227,7 +228,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;
-        struct bench_row common = {.model = model, .machine = &bench->machines[at]};
+        struct bench_row common = {.model = model, .machine = &bench->machines[at],
+                                   .n_threads = bench->threads.values[at]};
         engine.isa       = isa[0] != '\0' ? isa : NULL;
         engine.n_threads = bench->threads.values[at];
         const double start = cm_seconds();

@@ -137,7 +137,7 @@ void cm_bench_figures(const calmoe_stats *stats, struct bench_row *row)
     row->wait_share = stats->wait_share;
     row->bytes_per_s = share_of((double)stats->n_weight_bytes + kv_bytes, seconds);
     if (stats->n_weight_bytes == 0) row->bytes_per_s = NAN;
-    row->bandwidth_share = share_of(row->bytes_per_s, row->machine->read.best);
+    row->bandwidth_share = share_of(row->bytes_per_s, row->read_bytes_per_s);
     row->operations_per_s = share_of(row->n_repeats * operations_of(row), seconds);
     row->peak_share = share_of(row->operations_per_s, cm_bench_peak(row->machine, row->isa, model->type));
     double phase_seconds = 0.0;

@@ -43,6 +43,7 @@ static void add_figures(struct json_output *json, struct json_node *in, const st
 {
     cm_json_real(json, in, "active_bytes_per_token", row->model->active_bytes_per_token);
     cm_json_real(json, in, "bytes_per_s", row->bytes_per_s);
+    cm_json_real(json, in, "read_bytes_per_s", row->read_bytes_per_s);
     cm_json_real(json, in, "bandwidth_share", row->bandwidth_share);
     cm_json_real(json, in, "operations_per_s", row->operations_per_s);
     cm_json_real(json, in, "peak_share", row->peak_share);

@@ -61,11 +61,12 @@ static bool row_md(const struct bench_row *row)
 
 static bool details_md(const struct bench_row *row)
 {
-    char bytes[32], speed[32], work[32], imbalance[32], touched[32], share[CALMOE_N_PHASES][32];
-    bool fine = cm_bench_print("| %.24s %s %d %d %s | %s | %s | %s |", row->model->name, row->isa, row->n_threads,
+    char bytes[32], speed[32], limit[32], work[32], imbalance[32], touched[32], share[CALMOE_N_PHASES][32];
+    bool fine = cm_bench_print("| %.24s %s %d %d %s | %s | %s | %s | %s |", row->model->name, row->isa, row->n_threads,
                                row->test.batch, row->name,
                                number(row->model->active_bytes_per_token, 1e6, bytes, sizeof bytes),
                                number(row->bytes_per_s, 1e9, speed, sizeof speed),
+                               number(row->read_bytes_per_s, 1e9, limit, sizeof limit),
                                number(row->operations_per_s, 1e9, work, sizeof work));
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
         fine = cm_bench_print(" %s |", percent(row->phase_share[phase], share[phase], sizeof share[phase]));
@@ -79,11 +80,11 @@ static bool details_md(const struct bench_row *row)
 static bool end_md(const struct bench_row *rows, int n_rows)
 {
     bool is_noisy = false;
-    bool fine = cm_bench_print("\n| model isa threads batch test | MB/token | GB/s | Gop/s |");
+    bool fine = cm_bench_print("\n| model isa threads batch test | MB/token | GB/s | of | Gop/s |");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
         fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
     fine = fine && cm_bench_print(" imbalance | touched | GB on nodes | open s |\n| --- | ---: | ---: | ---: | ---: | "
-                                  "---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n");
+                                  "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n");
     for (int i = 0; fine && i < n_rows; i++) {
         is_noisy = is_noisy || rows[i].is_noisy;
         fine = details_md(&rows[i]);

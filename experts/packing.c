@@ -2,10 +2,14 @@
 #include "experts/packing.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 
-enum { CHUNK_BYTES = 512 * 1024 }; /* of file, packed at a time by one worker */
+/* A worker reads a chunk into a buffer and packs it from there. A chunk's 16 rows are 16 streams, which come
+ * slowly from memory and fast from a cache; so the buffer must fit there, beside what is written. */
+enum { CHUNK_BYTES = 256 * 1024 }; /* of file */
 
 struct pack_job {
     struct weight_source source;
@@ -79,6 +83,21 @@ static int rows_of_chunk(const struct pack_job *job)
     return rows < (size_t)job->source.n_rows ? (int)rows : job->source.n_rows;
 }
 
+static size_t chunk_bytes(const struct pack_list *list, const struct pack_chunk *chunk)
+{
+    const struct weight_source *source = &list->jobs[chunk->job].source;
+    const size_t n_rows = (size_t)(chunk->row_end - chunk->row_begin);
+    return n_rows * cm_row_bytes(source->type, (size_t)source->n_columns);
+}
+
+/* In the order of the files, which disks read fastest. */
+static int compare_jobs(const void *a, const void *b)
+{
+    const uintptr_t left = (uintptr_t)((const struct pack_job *)a)->source.rows;
+    const uintptr_t right = (uintptr_t)((const struct pack_job *)b)->source.rows;
+    return (left > right) - (left < right);
+}
+
 /* Writes the chunks of all jobs, or only counts them where chunks is NULL. */
 static size_t cut(const struct pack_list *list, struct pack_chunk *chunks)
 {
@@ -96,40 +115,59 @@ static size_t cut(const struct pack_list *list, struct pack_chunk *chunks)
 
 struct pack_run {
     const struct pack_list *list;
-    const struct pack_chunk *chunks;
-    size_t                  n_chunks;
+    struct pack_chunk      *chunks;  /* (n_chunks)                             */
+    uint8_t                *buffers; /* (n_workers, buffer_bytes)              */
+    size_t                  n_chunks, buffer_bytes;
     struct packed_weights  *weights;
     atomic_size_t           next;
-    atomic_bool             cancelled;
+    atomic_bool             stop;
+    atomic_int              failure; /* of cm_file_map_read()                  */
+    bool                    cancelled;
     int (*progress)(void *user, double fraction);
     void *user;
 };
 
-static void pack_chunk(struct pack_run *run, const struct pack_chunk *chunk)
+static const uint8_t *rows_of(const struct pack_run *run, const struct pack_chunk *chunk)
+{
+    const struct weight_source *source = &run->list->jobs[chunk->job].source;
+    return source->rows + (size_t)chunk->row_begin * cm_row_bytes(source->type, (size_t)source->n_columns);
+}
+
+/* Returns what cm_file_map_read() does. */
+static int pack_chunk(const struct pack_run *run, const struct pack_chunk *chunk, uint8_t *buffer)
 {
     const struct pack_job *job = &run->list->jobs[chunk->job];
     const struct linear_kernel *kernel = job->out->kernel;
     const size_t columns = (size_t)job->source.n_columns, n_rows = (size_t)(chunk->row_end - chunk->row_begin);
-    const size_t row_bytes = cm_row_bytes(job->source.type, columns);
-    const uint8_t *rows = job->source.rows + (size_t)chunk->row_begin * row_bytes;
+    const struct file_map *map = job->source.map;
+    const uint8_t *rows = rows_of(run, chunk);
+    if (map) {
+        const int failure = cm_file_map_read(map, (size_t)(rows - map->bytes), chunk_bytes(run->list, chunk), buffer);
+        if (failure != 0) return failure;
+        rows = buffer;
+    }
     uint8_t *packed = (uint8_t *)run->weights->blocks[job->node].bytes + job->offset;
     kernel->pack(rows, n_rows, columns, packed + kernel->packed_bytes((size_t)chunk->row_begin, columns));
-    if (job->source.map)
-        cm_file_map_release(job->source.map, (size_t)(rows - job->source.map->bytes), n_rows * row_bytes);
+    return 0;
 }
 
 /* All workers take chunks in order; the caller's thread reports now and then. */
 static void pack_phase(void *arg, const struct worker *me)
 {
     struct pack_run *run = arg;
-    for (;;) {
+    while (!atomic_load(&run->stop)) {
         const size_t i = atomic_fetch_add(&run->next, 1);
-        if (i >= run->n_chunks || atomic_load(&run->cancelled)) return;
+        if (i >= run->n_chunks) return;
         if (me->index == 0 && run->progress && run->progress(run->user, (double)i / (double)run->n_chunks)) {
-            atomic_store(&run->cancelled, true);
+            run->cancelled = true;
+            atomic_store(&run->stop, true);
             return;
         }
-        pack_chunk(run, &run->chunks[i]);
+        const int failure = pack_chunk(run, &run->chunks[i], run->buffers + (size_t)me->index * run->buffer_bytes);
+        if (failure != 0) {
+            atomic_store(&run->failure, failure);
+            atomic_store(&run->stop, true);
+        }
     }
 }
 
@@ -153,6 +191,35 @@ static calmoe_status open_blocks(struct calmoe_context *ctx, const struct pack_l
     return CALMOE_OK;
 }
 
+/* Chunks, and for each worker a buffer that holds the largest. */
+static calmoe_status open_run(struct calmoe_context *ctx, struct pack_list *list, const struct team *team,
+                              struct pack_run *run)
+{
+    qsort(list->jobs, list->n_jobs, sizeof *list->jobs, compare_jobs);
+    run->n_chunks = cut(list, NULL);
+    run->chunks = cm_alloc(ctx, run->n_chunks, sizeof *run->chunks, "the list of weights");
+    if (!run->chunks) return CALMOE_NO_MEMORY;
+    cut(list, run->chunks);
+    for (size_t i = 0; i < run->n_chunks; i++) {
+        const size_t n_bytes = chunk_bytes(list, &run->chunks[i]);
+        if (n_bytes > run->buffer_bytes) run->buffer_bytes = n_bytes;
+    }
+    run->buffers = cm_alloc(ctx, (size_t)cm_team_n_workers(team), run->buffer_bytes, "buffers for weights");
+    return run->buffers ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+static calmoe_status run_list(struct calmoe_context *ctx, struct pack_run *run, struct team *team)
+{
+    cm_team_run(team, pack_phase, run);
+    const int failure = atomic_load(&run->failure);
+    if (failure != 0)
+        return cm_fail(ctx, CALMOE_IO, "cannot read the model's weights: %s",
+                       failure == CM_FILE_ENDED ? "the file has become shorter" : strerror(failure));
+    if (run->cancelled || (run->progress && run->progress(run->user, 1.0)))
+        return cm_fail(ctx, CALMOE_CANCELLED, "loading was cancelled");
+    return CALMOE_OK;
+}
+
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,
                                const struct topology *topology, struct team *team,
                                int (*progress)(void *user, double fraction), void *user,
@@ -160,17 +227,11 @@ calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *lis
 {
     *out = (struct packed_weights){0};
     struct pack_run run = {.list = list, .weights = out, .progress = progress, .user = user};
-    run.n_chunks = cut(list, NULL);
-    struct pack_chunk *chunks = cm_alloc(ctx, run.n_chunks, sizeof *chunks, "the list of weights");
-    calmoe_status status = chunks ? open_blocks(ctx, list, topology, out) : CALMOE_NO_MEMORY;
-    if (status == CALMOE_OK) {
-        cut(list, chunks);
-        run.chunks = chunks;
-        cm_team_run(team, pack_phase, &run);
-        if (atomic_load(&run.cancelled) || (progress && progress(user, 1.0)))
-            status = cm_fail(ctx, CALMOE_CANCELLED, "loading was cancelled");
-    }
-    cm_free(chunks);
+    calmoe_status status = open_run(ctx, list, team, &run);
+    if (status == CALMOE_OK) status = open_blocks(ctx, list, topology, out);
+    if (status == CALMOE_OK) status = run_list(ctx, &run, team);
+    cm_free(run.buffers);
+    cm_free(run.chunks);
     if (status != CALMOE_OK) cm_packed_weights_close(out);
     return status;
 }

@@ -2,7 +2,7 @@
  * read them: one copy, done by the whole team. Packing is placement.
  *
  * First list the matrices (each tells its size), then run: one block a node is taken, then chunks of
- * rows are packed in parallel, and the file's pages are let go behind the copy. */
+ * rows are read and packed in parallel, in the order of the file. */
 #ifndef EXPERTS_PACKING_H
 #define EXPERTS_PACKING_H
 
@@ -16,7 +16,7 @@ struct weight_source { /* a matrix as it stands in a file */
     const uint8_t         *rows; /* (n_rows) rows of cm_row_bytes(type, n_columns)     */
     int                    n_rows;
     int                    n_columns;
-    const struct file_map *map;  /* that rows lie in; NULL = keep the file's pages     */
+    const struct file_map *map;  /* that rows lie in; NULL = rows lie in plain memory  */
 };
 
 /* Packed bytes of a matrix, without what aligns the next. */
@@ -40,7 +40,8 @@ void          cm_pack_list_close(struct pack_list **list);
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out);
 
-/* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. On failure nothing is kept. */
+/* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. IO: a file cannot be read any more.
+ * On failure nothing is kept. */
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,
                                const struct topology *topology, struct team *team,
                                int (*progress)(void *user, double fraction), void *user,

@@ -30,7 +30,8 @@ static struct {
 calmoe_status cm_blas_open(struct calmoe_context *ctx)
 {
     static atomic_bool is_open; /* two threads that both load get the same addresses */
-    static const char *const names[] = {"cblas_dsyrk", "cblas_dgemm", "cblas_dtrsm", "cblas_dswap", "dpotrf_", "dsyevr_"};
+    static const char *const names[] = {"cblas_dsyrk", "cblas_dgemm", "cblas_dtrsm", "cblas_dswap", "dpotrf_",
+                                        "dsyevr_"};
     if (atomic_load(&is_open)) return CALMOE_OK;
     void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!library) return cm_fail(ctx, CALMOE_UNSUPPORTED, "fitting needs OpenBLAS: %s", dlerror());

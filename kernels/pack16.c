@@ -2,9 +2,17 @@
  * fields its blocks have; the rest is copying. */
 #include "kernels/pack16.h"
 
+#include <assert.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
-enum { MAX_FIELDS = 6 };
+enum {
+    MAX_FIELDS = 6,
+    MAX_STEP_BYTES = 256, /* of a row: no file's block is larger */
+    FLOATS_OF_STEP = 32   /* float types have no blocks: columns taken together, 64 or 128 bytes of a row */
+};
 
 struct field {
     int offset;  /* in the file's block        */
@@ -51,45 +59,95 @@ size_t cm_pack16_bytes(enum weight_type type, size_t n_rows, size_t n_columns)
     return (n_rows + CM_TILE - 1) / CM_TILE * CM_TILE * cm_row_bytes(type, n_columns);
 }
 
-/* out[element][row] = source[row][element]; a NULL row gives zeros. Returns the end of out. The size is
- * a constant where this is called, so that each copy is one move. */
-static inline uint8_t *interleave(const uint8_t *const source[CM_TILE], size_t offset, size_t size,
-                                  size_t count, uint8_t *out)
+/* out[element][row] = row[element] for elements begin … end. The size is a constant where this is called,
+ * so that each copy is one move. A row's bytes are taken together: rows may lie a multiple of 4096 bytes
+ * apart, and then all share a few lines of the cache. */
+static inline void interleave(const uint8_t *rows, size_t stride, size_t size, size_t begin, size_t end,
+                              uint8_t *out)
 {
-    for (size_t row = 0; row < CM_TILE; row++) {
-        const uint8_t *from = source[row];
-        uint8_t       *to = out + row * size;
-        for (size_t i = 0; i < count; i++) {
-            if (from != NULL)
-                memcpy(to + i * CM_TILE * size, from + offset + i * size, size);
-            else
-                memset(to + i * CM_TILE * size, 0, size);
+    for (size_t row = 0; row < CM_TILE; row++)
+        for (size_t i = begin; i < end; i++)
+            memcpy(out + (i * CM_TILE + row) * size, rows + row * stride + i * size, size);
+}
+
+#if defined(__SSE2__)
+static inline __m128i load(const uint8_t *from)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)from);
+}
+
+static inline void store(uint8_t *to, __m128i value)
+{
+    _mm_storeu_si128((__m128i *)(void *)to, value);
+}
+
+/* 4 elements of 4 rows. */
+static inline void interleave_4x4(const uint8_t *rows, size_t stride, uint8_t *out)
+{
+    const __m128i row0 = load(rows), row1 = load(rows + stride);
+    const __m128i row2 = load(rows + 2 * stride), row3 = load(rows + 3 * stride);
+    const __m128i low01 = _mm_unpacklo_epi32(row0, row1), high01 = _mm_unpackhi_epi32(row0, row1);
+    const __m128i low23 = _mm_unpacklo_epi32(row2, row3), high23 = _mm_unpackhi_epi32(row2, row3);
+    store(out, _mm_unpacklo_epi64(low01, low23));
+    store(out + 4 * CM_TILE, _mm_unpackhi_epi64(low01, low23));
+    store(out + 8 * CM_TILE, _mm_unpacklo_epi64(high01, high23));
+    store(out + 12 * CM_TILE, _mm_unpackhi_epi64(high01, high23));
+}
+#endif
+
+/* Elements of 4 bytes, where nearly all bytes are: by vectors where every machine has them. */
+static inline void interleave_words(const uint8_t *rows, size_t stride, size_t count, uint8_t *out)
+{
+    size_t done = 0;
+#if defined(__SSE2__)
+    done = count - count % 4;
+    for (size_t row = 0; row < CM_TILE; row += 4)
+        for (size_t i = 0; i < done; i += 4)
+            interleave_4x4(rows + row * stride + i * 4, stride, out + (i * CM_TILE + row) * 4);
+#endif
+    interleave(rows, stride, 4, done, count, out);
+}
+
+/* One step of 16 rows: a block of the file, or n_columns floats of a type that has no blocks. Returns
+ * the end of out. */
+static inline uint8_t *pack_step(const struct field *field, size_t n_columns, const uint8_t *rows,
+                                 size_t stride, uint8_t *out)
+{
+    for (int i = 0; i < MAX_FIELDS && field[i].count != 0; i++) {
+        const uint8_t *from = rows + field[i].offset;
+        const size_t   size = (size_t)field[i].size, count = (size_t)field[i].count * n_columns;
+        switch (size) {
+        case 1: interleave(from, stride, 1, 0, count, out); break;
+        case 2: interleave(from, stride, 2, 0, count, out); break;
+        default: interleave_words(from, stride, count, out);
         }
+        out += CM_TILE * size * count;
     }
-    return out + CM_TILE * size * count;
+    return out;
 }
 
-static uint8_t *pack_field(const struct field *field, const uint8_t *const source[CM_TILE], size_t at,
-                           size_t count, uint8_t *out)
-{
-    const size_t offset = at + (size_t)field->offset;
-    switch (field->size) {
-    case 1: return interleave(source, offset, 1, count, out);
-    case 2: return interleave(source, offset, 2, count, out);
-    default: return interleave(source, offset, 4, count, out);
-    }
-}
-
-static uint8_t *pack_tile(enum weight_type type, const uint8_t *const source[CM_TILE], size_t n_columns,
+/* Rows that a last tile lacks are zeros: each step of its rows is copied beside them first. */
+static uint8_t *pack_tile(enum weight_type type, const uint8_t *rows, size_t n_rows, size_t n_columns,
                           uint8_t *out)
 {
     const struct weight_type_row *row = &cm_weight_types[type];
-    if (row->n_elements == 1) return pack_field(fields[type], source, 0, n_columns, out);
-    const size_t n_blocks = n_columns / (size_t)row->n_elements;
-    for (size_t block = 0; block < n_blocks; block++) {
-        const size_t at = block * (size_t)row->n_bytes;
-        for (int i = 0; i < MAX_FIELDS && fields[type][i].count != 0; i++)
-            out = pack_field(&fields[type][i], source, at, (size_t)fields[type][i].count, out);
+    const size_t row_bytes = cm_row_bytes(type, n_columns);
+    const size_t step_bytes = (size_t)row->n_bytes * (row->n_elements == 1 ? FLOATS_OF_STEP : 1);
+    uint8_t      padded[CM_TILE * MAX_STEP_BYTES];
+    assert(step_bytes <= MAX_STEP_BYTES);
+    if (n_rows < CM_TILE) memset(padded, 0, sizeof padded);
+    for (size_t at = 0; at < row_bytes; at += step_bytes) {
+        const size_t   n_bytes = row_bytes - at < step_bytes ? row_bytes - at : step_bytes;
+        const size_t   n_elements = n_bytes / (size_t)row->n_bytes;
+        const uint8_t *from = rows + at;
+        size_t         stride = row_bytes;
+        if (n_rows < CM_TILE) {
+            for (size_t i = 0; i < n_rows; i++)
+                memcpy(padded + i * MAX_STEP_BYTES, from + i * row_bytes, n_bytes);
+            from = padded;
+            stride = MAX_STEP_BYTES;
+        }
+        out = pack_step(fields[type], n_elements, from, stride, out);
     }
     return out;
 }
@@ -99,9 +157,7 @@ void cm_pack16(enum weight_type type, const void *rows, size_t n_rows, size_t n_
     const size_t row_bytes = cm_row_bytes(type, n_columns);
     uint8_t     *at = out;
     for (size_t first = 0; first < n_rows; first += CM_TILE) {
-        const uint8_t *source[CM_TILE];
-        for (size_t i = 0; i < CM_TILE; i++)
-            source[i] = first + i < n_rows ? (const uint8_t *)rows + (first + i) * row_bytes : NULL;
-        at = pack_tile(type, source, n_columns, at);
+        const size_t n = n_rows - first < CM_TILE ? n_rows - first : CM_TILE;
+        at = pack_tile(type, (const uint8_t *)rows + first * row_bytes, n, n_columns, at);
     }
 }

@@ -3,14 +3,16 @@
 
 extern const struct peak_row cm_peak_row_ref;
 #if defined(__x86_64__)
-extern const struct peak_row cm_peak_row_avx2, cm_peak_row_avx512vnni;
+extern const struct peak_row cm_peak_row_avx2, cm_peak_row_avxvnni, cm_peak_row_avx512vnni, cm_peak_row_amx;
 #endif
 
 static const struct peak_row *const rows[] = {
     &cm_peak_row_ref,
 #if defined(__x86_64__)
     &cm_peak_row_avx2,
+    &cm_peak_row_avxvnni,
     &cm_peak_row_avx512vnni,
+    &cm_peak_row_amx,
 #endif
 };
 

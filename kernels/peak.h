@@ -21,6 +21,14 @@ struct peak_row {
     uint64_t (*read)(const void *bytes, size_t n_bytes);
 };
 
+#if defined(__x86_64__)
+/* What a level takes over from the one below. */
+double   cm_peak_f32_avx2(uint64_t rounds);
+double   cm_peak_f32_avx512vnni(uint64_t rounds);
+uint64_t cm_peak_read_avx2(const void *bytes, size_t n_bytes);
+uint64_t cm_peak_read_avx512vnni(const void *bytes, size_t n_bytes);
+#endif
+
 /* NULL where this build does not know the level. */
 const struct peak_row *cm_peak_row(enum isa isa);
 

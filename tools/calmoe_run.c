@@ -47,7 +47,7 @@ static const struct cli_option options[] = {
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avx512vnni, amx (default: the best here)"},
+     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},

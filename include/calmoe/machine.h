@@ -50,6 +50,17 @@ typedef struct calmoe_machine {
 CALMOE_API calmoe_status calmoe_machine_measure(calmoe_context *context, const calmoe_machine_options *options,
                                                 calmoe_machine *machine);
 
+/* The streaming read again and again, in the same blocks: on a machine that others share it drifts by the minute, so a
+ * benchmark reads right before and after what it times. Holds 512 MiB or more until it is closed. */
+typedef struct calmoe_read_meter calmoe_read_meter;
+
+/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY, SYSTEM. */
+CALMOE_API calmoe_status calmoe_read_meter_open(calmoe_context *context, const calmoe_machine_options *options,
+                                                calmoe_read_meter **meter);
+CALMOE_API void          calmoe_read_meter_close(calmoe_read_meter **meter); /* sets it to NULL; NULL is fine */
+/* Bytes per second of one pass by all threads, some 10 to 50 ms; 0 where meter is NULL. */
+CALMOE_API double        calmoe_read_meter_pass(calmoe_read_meter *meter);
+
 #ifdef __cplusplus
 }
 #endif

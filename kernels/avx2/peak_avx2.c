@@ -25,7 +25,7 @@ static double int8_peak(uint64_t rounds)
     return (double)rounds * CHAINS * 32 * 2;
 }
 
-static double f32_peak(uint64_t rounds)
+double cm_peak_f32_avx2(uint64_t rounds)
 {
     __m256 sums[CHAINS], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(0.25f);
     for (int i = 0; i < CHAINS; i++) sums[i] = _mm256_set1_ps((float)i);
@@ -38,7 +38,7 @@ static double f32_peak(uint64_t rounds)
     return (double)rounds * CHAINS * 8 * 2;
 }
 
-static uint64_t read_bytes(const void *bytes, size_t n_bytes)
+uint64_t cm_peak_read_avx2(const void *bytes, size_t n_bytes)
 {
     const uint8_t *at = bytes;
     __m256i        sums[STREAMS] = {_mm256_setzero_si256()};
@@ -54,4 +54,5 @@ static uint64_t read_bytes(const void *bytes, size_t n_bytes)
 }
 
 extern const struct peak_row cm_peak_row_avx2;
-const struct peak_row cm_peak_row_avx2 = {.isa = ISA_AVX2, .int8 = int8_peak, .f32 = f32_peak, .read = read_bytes};
+const struct peak_row cm_peak_row_avx2 = {
+    .isa = ISA_AVX2, .int8 = int8_peak, .f32 = cm_peak_f32_avx2, .read = cm_peak_read_avx2};

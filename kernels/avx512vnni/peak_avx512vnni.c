@@ -20,7 +20,7 @@ static double int8_peak(uint64_t rounds)
     return (double)rounds * CHAINS * 64 * 2;
 }
 
-static double f32_peak(uint64_t rounds)
+double cm_peak_f32_avx512vnni(uint64_t rounds)
 {
     __m512 sums[CHAINS], a = _mm512_set1_ps(0.5f), b = _mm512_set1_ps(0.25f);
     for (int i = 0; i < CHAINS; i++) sums[i] = _mm512_set1_ps((float)i);
@@ -33,7 +33,7 @@ static double f32_peak(uint64_t rounds)
     return (double)rounds * CHAINS * 16 * 2;
 }
 
-static uint64_t read_bytes(const void *bytes, size_t n_bytes)
+uint64_t cm_peak_read_avx512vnni(const void *bytes, size_t n_bytes)
 {
     const uint8_t *at = bytes;
     __m512i        sums[STREAMS] = {_mm512_setzero_si512()};
@@ -47,4 +47,4 @@ static uint64_t read_bytes(const void *bytes, size_t n_bytes)
 
 extern const struct peak_row cm_peak_row_avx512vnni;
 const struct peak_row cm_peak_row_avx512vnni = {
-    .isa = ISA_AVX512VNNI, .int8 = int8_peak, .f32 = f32_peak, .read = read_bytes};
+    .isa = ISA_AVX512VNNI, .int8 = int8_peak, .f32 = cm_peak_f32_avx512vnni, .read = cm_peak_read_avx512vnni};

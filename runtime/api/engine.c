@@ -30,7 +30,7 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
     engine->isa = cm_isa_best();
     if (!options->isa) return CALMOE_OK;
     if (!cm_isa_of_name(options->isa, &engine->isa))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; ref, avx2, avx512vnni or amx is wanted",
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; ref, avx2, avxvnni, avx512vnni or amx is wanted",
                        options->isa);
     if (!cm_isa_is_supported(engine->isa))
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "this machine has no %s; its best level is %s", options->isa,

@@ -14,16 +14,16 @@
 #include "kernels/cpu_name.h"
 #include "kernels/peak.h"
 
-enum { MAX_THREADS = 4096, READ_PASSES = 31, NODE_PASSES = 9, PEAK_PASSES = 15, MAX_PASSES = 31 };
+enum { MAX_THREADS = 4096, READ_PASSES = 15, NODE_PASSES = 9, PEAK_PASSES = 9, MAX_PASSES = 15 };
 enum { PAGE = 4096, MIN_SLICE = 64 << 20, MIN_NODE_BYTES = 512 << 20 };
-static const uint64_t FIRST_ROUNDS = 1 << 16, PEAK_NS = 15000000;
+static const uint64_t FIRST_ROUNDS = 1 << 16, PEAK_NS = 10000000;
 
 void calmoe_machine_options_init(calmoe_machine_options *options)
 {
     if (options) *options = (calmoe_machine_options){.size = sizeof *options, .pin_threads = 1};
 }
 
-struct measurement {
+struct calmoe_read_meter {
     struct calmoe_context *ctx;
     struct topology        topology;
     struct team           *team;
@@ -41,24 +41,24 @@ struct measurement {
 
 static void begin_clock(void *arg)
 {
-    ((struct measurement *)arg)->begin_ns = cm_now_ns();
+    ((struct calmoe_read_meter *)arg)->begin_ns = cm_now_ns();
 }
 
 static void end_clock(void *arg)
 {
-    ((struct measurement *)arg)->end_ns = cm_now_ns();
+    ((struct calmoe_read_meter *)arg)->end_ns = cm_now_ns();
 }
 
 /* Fresh pages may all be one page of zeros: they are written before they are read. */
 static void touch_block(void *arg, const struct worker *me)
 {
-    const struct measurement *m = arg;
+    const struct calmoe_read_meter *m = arg;
     memset(m->blocks[me->index].bytes, me->index + 1, m->blocks[me->index].n_bytes);
 }
 
 static void read_pass(void *arg, const struct worker *me)
 {
-    struct measurement      *m = arg;
+    struct calmoe_read_meter      *m = arg;
     const struct node_block *block = &m->blocks[me->index];
     cm_barrier_with(me, begin_clock, m);
     m->done[me->index] = 0.0;
@@ -71,7 +71,7 @@ static void read_pass(void *arg, const struct worker *me)
 
 static void peak_pass(void *arg, const struct worker *me)
 {
-    struct measurement *m = arg;
+    struct calmoe_read_meter *m = arg;
     cm_barrier_with(me, begin_clock, m);
     m->done[me->index] = m->loop(m->rounds);
     cm_barrier_with(me, end_clock, m);
@@ -83,7 +83,7 @@ static int ascending(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static double rate_of_pass(struct measurement *m, void (*pass)(void *, const struct worker *))
+static double rate_of_pass(struct calmoe_read_meter *m, void (*pass)(void *, const struct worker *))
 {
     double done = 0.0;
     cm_team_run(m->team, pass, m);
@@ -92,7 +92,7 @@ static double rate_of_pass(struct measurement *m, void (*pass)(void *, const str
     return done * 1e9 / (double)ns;
 }
 
-static calmoe_rate rate_of(struct measurement *m, void (*pass)(void *, const struct worker *), int n_passes)
+static calmoe_rate rate_of(struct calmoe_read_meter *m, void (*pass)(void *, const struct worker *), int n_passes)
 {
     double rates[MAX_PASSES];
     for (int i = 0; i < n_passes; i++) rates[i] = rate_of_pass(m, pass);
@@ -101,7 +101,7 @@ static calmoe_rate rate_of(struct measurement *m, void (*pass)(void *, const str
 }
 
 /* A first pass wakes the cores and tells how many rounds a pass needs. */
-static calmoe_rate peak_of(struct measurement *m, cm_peak_loop loop)
+static calmoe_rate peak_of(struct calmoe_read_meter *m, cm_peak_loop loop)
 {
     if (!loop) return (calmoe_rate){0.0, 0.0};
     m->loop = loop;
@@ -112,7 +112,7 @@ static calmoe_rate peak_of(struct measurement *m, cm_peak_loop loop)
     return rate_of(m, peak_pass, PEAK_PASSES);
 }
 
-static void measure_peaks(struct measurement *m, calmoe_machine *out)
+static void measure_peaks(struct calmoe_read_meter *m, calmoe_machine *out)
 {
     for (int isa = 0; isa < ISA_COUNT && out->n_levels < CALMOE_MAX_LEVELS; isa++) {
         const struct peak_row *row = cm_peak_row((enum isa)isa);
@@ -124,17 +124,15 @@ static void measure_peaks(struct measurement *m, calmoe_machine *out)
     }
 }
 
-static bool has_workers_on_many_nodes(const struct measurement *m)
+static bool has_workers_on_many_nodes(const struct calmoe_read_meter *m)
 {
     for (int i = 1; i < m->n_workers; i++)
         if (cm_team_worker(m->team, i)->node != cm_team_worker(m->team, 0)->node) return true;
     return false;
 }
 
-static void measure_reads(struct measurement *m, calmoe_machine *out)
+static void measure_reads(struct calmoe_read_meter *m, calmoe_machine *out)
 {
-    cm_team_run(m->team, touch_block, m);
-    m->node = -1;
     rate_of_pass(m, read_pass);
     out->read = rate_of(m, read_pass, READ_PASSES);
     if (!has_workers_on_many_nodes(m)) {
@@ -147,7 +145,7 @@ static void measure_reads(struct measurement *m, calmoe_machine *out)
 
 /* Far more than the caches of the cores that read: the last level holds at most some 12 MiB for each core of current
  * servers, 32 MiB of the most lavish ones. */
-static calmoe_status open_blocks(struct measurement *m)
+static calmoe_status open_blocks(struct calmoe_read_meter *m)
 {
     m->blocks = cm_alloc(m->ctx, (size_t)m->n_workers, sizeof *m->blocks, "blocks to read");
     m->done = cm_alloc(m->ctx, (size_t)m->n_workers, sizeof *m->done, "blocks to read");
@@ -161,9 +159,9 @@ static calmoe_status open_blocks(struct measurement *m)
     return CALMOE_OK;
 }
 
-static calmoe_status measure(struct measurement *m, const calmoe_machine_options *options, calmoe_machine *out)
+/* Ready to read: a team, and blocks that were written. */
+static calmoe_status open_meter(struct calmoe_read_meter *m, const calmoe_machine_options *options)
 {
-    const uint64_t start = cm_now_ns();
     for (int isa = 0; isa < ISA_COUNT; isa++) {
         const struct peak_row *row = cm_peak_row((enum isa)isa);
         if (row && cm_isa_is_supported((enum isa)isa) && row->read) m->best = row;
@@ -172,6 +170,15 @@ static calmoe_status measure(struct measurement *m, const calmoe_machine_options
     CM_TRY(cm_team_open(m->ctx, &m->topology, options->n_threads, options->pin_threads != 0, &m->team));
     m->n_workers = cm_team_n_workers(m->team);
     CM_TRY(open_blocks(m));
+    cm_team_run(m->team, touch_block, m);
+    m->node = -1;
+    return CALMOE_OK;
+}
+
+static calmoe_status measure(struct calmoe_read_meter *m, const calmoe_machine_options *options, calmoe_machine *out)
+{
+    const uint64_t start = cm_now_ns();
+    CM_TRY(open_meter(m, options));
     cm_cpu_name(out->cpu, sizeof out->cpu);
     out->n_cores = m->topology.n_cores;
     out->n_nodes = m->topology.n_nodes;
@@ -182,7 +189,7 @@ static calmoe_status measure(struct measurement *m, const calmoe_machine_options
     return CALMOE_OK;
 }
 
-static void close_measurement(struct measurement *m)
+static void close_meter(struct calmoe_read_meter *m)
 {
     for (int i = 0; m->blocks && i < m->n_workers; i++) cm_node_block_close(&m->blocks[i]);
     cm_free(m->blocks);
@@ -191,23 +198,57 @@ static void close_measurement(struct measurement *m)
     cm_topology_close(&m->topology);
 }
 
+static calmoe_status copy_options(calmoe_context *ctx, const calmoe_machine_options *given, calmoe_machine_options *out)
+{
+    calmoe_machine_options_init(out);
+    CM_TRY(cm_options_copy(ctx, "calmoe_machine_options", out, sizeof *out, given));
+    if (out->n_threads >= 0 && out->n_threads <= MAX_THREADS) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "n_threads is %d; 0 (every core) to %d is wanted", out->n_threads,
+                   MAX_THREADS);
+}
+
 calmoe_status calmoe_machine_measure(calmoe_context *ctx, const calmoe_machine_options *given, calmoe_machine *out)
 {
-    calmoe_machine_options options;
-    struct measurement     m = {.ctx = ctx};
-    calmoe_machine         machine = {0};
+    calmoe_machine_options   options;
+    struct calmoe_read_meter m = {.ctx = ctx};
+    calmoe_machine           machine = {0};
     if (!ctx || !out || out->size < sizeof out->size)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "calmoe_machine_measure: context and machine with its size set are needed");
-    calmoe_machine_options_init(&options);
-    CM_TRY(cm_options_copy(ctx, "calmoe_machine_options", &options, sizeof options, given));
-    if (options.n_threads < 0 || options.n_threads > MAX_THREADS)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "n_threads is %d; 0 (every core) to %d is wanted",
-                       options.n_threads, MAX_THREADS);
+    CM_TRY(copy_options(ctx, given, &options));
     const calmoe_status status = measure(&m, &options, &machine);
-    close_measurement(&m);
+    close_meter(&m);
     if (status != CALMOE_OK) return status;
     machine.size = out->size < sizeof machine ? out->size : sizeof machine;
     memcpy(out, &machine, machine.size);
     return CALMOE_OK;
+}
+
+calmoe_status calmoe_read_meter_open(calmoe_context *ctx, const calmoe_machine_options *given, calmoe_read_meter **out)
+{
+    calmoe_machine_options options;
+    if (!ctx || !out)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_read_meter_open: context and meter are needed");
+    *out = NULL;
+    CM_TRY(copy_options(ctx, given, &options));
+    struct calmoe_read_meter *m = cm_alloc(ctx, 1, sizeof *m, "a read meter");
+    if (!m) return CALMOE_NO_MEMORY;
+    m->ctx = ctx;
+    const calmoe_status status = open_meter(m, &options);
+    if (status == CALMOE_OK) *out = m;
+    else calmoe_read_meter_close(&m);
+    return status;
+}
+
+void calmoe_read_meter_close(calmoe_read_meter **meter)
+{
+    if (!meter || !*meter) return;
+    close_meter(*meter);
+    cm_free(*meter);
+    *meter = NULL;
+}
+
+double calmoe_read_meter_pass(calmoe_read_meter *meter)
+{
+    return meter ? rate_of_pass(meter, read_pass) : 0.0;
 }

@@ -105,7 +105,7 @@ static inline double bench_multiply(const struct linear_kernel *kernel, const ui
 static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *memory,
                                 const struct bench_limits *limits)
 {
-    static const int   tokens[] = { 1, 4, 8, 16, 64, 256 };
+    static const int   tokens[] = { 1, 2, 4, 8, 16, 64, 256 };
     struct random      random = cm_random(1);
     struct activations x;
     void  *input = bench_memory(cm_activations_bytes(BENCH_TOKENS, BENCH_COLUMNS));
@@ -119,7 +119,7 @@ static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *mem
     const bool   is_float = cm_weight_types[kernel->type].activation == ACTIVATION_F32;
     const double peak = is_float ? limits->f32 : limits->int8;
     printf("%-28s", kernel->name);
-    for (int t = 0; t < 6; t++) {
+    for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
         const double seconds =
             bench_multiply(kernel, memory, BENCH_ROWS, BENCH_COLUMNS, tokens[t], &x, y);
         const double packed = (double)kernel->packed_bytes(BENCH_ROWS, BENCH_COLUMNS);

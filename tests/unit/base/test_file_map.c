@@ -1,4 +1,4 @@
-/* Mapped files: what is mapped, what is refused, what hints do not break. */
+/* Mapped files: what is mapped, what is read, what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,27 +73,43 @@ static void an_empty_file_maps_to_nothing(void **state)
     struct file_map map;
     assert_int_equal(cm_file_map_open(NULL, path, &map), CALMOE_OK);
     assert_true(map.bytes == NULL && map.n_bytes == 0);
-    cm_file_map_will_need(&map, 0, 10);
-    cm_file_map_release(&map, 0, 10);
     cm_file_map_close(&map);
 }
 
-static void hints_leave_the_bytes_readable(void **state)
+static void reads_what_it_maps(void **state)
 {
     (void)state;
     enum { N = 300001 };
     write_file(N);
     struct file_map map;
     assert_int_equal(cm_file_map_open(NULL, path, &map), CALMOE_OK);
-    const size_t offsets[] = {0, 1, 4095, 4096, 5000, 131072, N - 1, N, N + 1, SIZE_MAX};
-    const size_t lengths[] = {0, 1, 4095, 4096, 9000, 200000, N, SIZE_MAX};
+    const size_t offsets[] = {0, 1, 4095, 4096, 131072, N - 1, N};
+    const size_t lengths[] = {0, 1, 4096, 9000, 200000, N};
+    static uint8_t got[N + 1];
     for (size_t row = 0; row < sizeof offsets / sizeof offsets[0]; row++) {
         for (size_t column = 0; column < sizeof lengths / sizeof lengths[0]; column++) {
-            cm_file_map_will_need(&map, offsets[row], lengths[column]);
-            cm_file_map_release(&map, offsets[row], lengths[column]);
+            const size_t left = N - offsets[row];
+            const size_t n_bytes = lengths[column] < left ? lengths[column] : left;
+            memset(got, 0xee, sizeof got);
+            assert_int_equal(cm_file_map_read(&map, offsets[row], n_bytes, got), 0);
+            assert_memory_equal(got, map.bytes + offsets[row], n_bytes);
+            assert_int_equal(got[n_bytes], 0xee);
         }
-        assert_holds_file(&map, N);
     }
+    cm_file_map_close(&map);
+}
+
+static void tells_of_a_file_cut_short(void **state)
+{
+    (void)state;
+    write_file(10000);
+    struct file_map map;
+    uint8_t         got[10000];
+    assert_int_equal(cm_file_map_open(NULL, path, &map), CALMOE_OK);
+    assert_int_equal(truncate(path, 5000), 0);
+    assert_int_equal(cm_file_map_read(&map, 0, 5000, got), 0);
+    assert_int_equal(cm_file_map_read(&map, 4000, 1001, got), CM_FILE_ENDED);
+    assert_int_equal(cm_file_map_read(&map, 9999, 1, got), CM_FILE_ENDED);
     cm_file_map_close(&map);
 }
 
@@ -157,7 +173,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_the_bytes),
         cmocka_unit_test(an_empty_file_maps_to_nothing),
-        cmocka_unit_test(hints_leave_the_bytes_readable),
+        cmocka_unit_test(reads_what_it_maps),
+        cmocka_unit_test(tells_of_a_file_cut_short),
         cmocka_unit_test(says_what_it_cannot_map),
         cmocka_unit_test(a_failing_request_leaves_nothing),
         cmocka_unit_test(keeps_no_descriptor),
