@@ -63,6 +63,13 @@ void cm_file_map_close(struct file_map *map)
     *map = (struct file_map){0};
 }
 
+void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes)
+{
+    if (offset >= map->n_bytes || n_bytes == 0) return; /* to the system, 0 bytes are all that follow */
+    const size_t left = map->n_bytes - offset;
+    posix_fadvise(map->file, (off_t)offset, (off_t)(n_bytes < left ? n_bytes : left), POSIX_FADV_WILLNEED);
+}
+
 int cm_file_map_read(const struct file_map *map, size_t offset, size_t n_bytes, void *out)
 {
     assert(offset <= map->n_bytes && n_bytes <= map->n_bytes - offset);

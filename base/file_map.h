@@ -19,6 +19,10 @@ struct file_map {
 calmoe_status cm_file_map_open(struct calmoe_context *ctx, const char *path, struct file_map *out);
 void          cm_file_map_close(struct file_map *map); /* zeroes *map; a zeroed map is fine */
 
+/* Says that just the bytes [offset, offset + n_bytes), a few pages, are wanted soon. The system begins to read
+ * them; to touch them unsaid is to wait for megabytes around them. A hint only. */
+void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes);
+
 /* Copies bytes [offset, offset + n_bytes), which must lie in the map, to out by reading the file: for bytes
  * wanted once this is cheaper than to have pages mapped and unmapped, and a file that was cut short since is an
  * error and no fault. Returns 0 or what errno would say; CM_FILE_ENDED where the file has no such bytes any

@@ -47,11 +47,26 @@ static calmoe_status resolve_path(struct calmoe_context *ctx, const char *path, 
                    embedded_name, CALMOE_MODEL_DIRS);
 }
 
+enum {
+    SAMPLE_BYTES = 256,
+    SMALL_TENSOR_BYTES = 64 * 1024 /* norms and biases, which the engine reads through the map */
+};
+
+/* What is read through the map, here and there in the file, is asked for at once and not fault by fault. */
+static void fetch_samples(const struct gguf *gguf)
+{
+    for (uint64_t i = 0; i < gguf->n_tensors; i++) {
+        const struct gguf_tensor *tensor = &gguf->tensors[i];
+        const struct file_map *map = &gguf->maps[tensor->shard];
+        const size_t n = tensor->n_bytes <= SMALL_TENSOR_BYTES ? (size_t)tensor->n_bytes : SAMPLE_BYTES;
+        cm_file_map_will_need(map, (size_t)(tensor->bytes - map->bytes), n);
+    }
+}
+
 /* SHA-256 over metadata, tensor list and the first bytes of each tensor: enough to tell models apart
  * without reading them whole. */
 static void make_fingerprint(const struct gguf *gguf, char out[17])
 {
-    enum { SAMPLE_BYTES = 256 };
     struct sha256 sha = cm_sha256();
     for (uint64_t i = 0; i < gguf->n_entries; i++) {
         const struct gguf_entry *entry = &gguf->entries[i];
@@ -101,6 +116,7 @@ static calmoe_status read_model(calmoe_model *model, const char *path, const cal
     if (!model->name) return CALMOE_NO_MEMORY;
     CM_TRY(cm_tokenizer_open(model->ctx, model->gguf, &model->tokenizer));
     model->chat = cm_chat_format_of_file(model->gguf);
+    fetch_samples(model->gguf);
     make_fingerprint(model->gguf, model->fingerprint);
     return options->vocabulary_only ? CALMOE_OK : read_weights(model);
 }

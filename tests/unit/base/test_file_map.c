@@ -73,6 +73,7 @@ static void an_empty_file_maps_to_nothing(void **state)
     struct file_map map;
     assert_int_equal(cm_file_map_open(NULL, path, &map), CALMOE_OK);
     assert_true(map.bytes == NULL && map.n_bytes == 0);
+    cm_file_map_will_need(&map, 0, 10);
     cm_file_map_close(&map);
 }
 
@@ -94,8 +95,11 @@ static void reads_what_it_maps(void **state)
             assert_int_equal(cm_file_map_read(&map, offsets[row], n_bytes, got), 0);
             assert_memory_equal(got, map.bytes + offsets[row], n_bytes);
             assert_int_equal(got[n_bytes], 0xee);
+            cm_file_map_will_need(&map, offsets[row], lengths[column]);
         }
     }
+    cm_file_map_will_need(&map, SIZE_MAX, SIZE_MAX);
+    assert_holds_file(&map, N);
     cm_file_map_close(&map);
 }
 
