@@ -108,10 +108,10 @@ static double bytes_per_token(uint64_t n_bytes, const calmoe_profile_domain *dom
     return domain->n_tokens > 0 ? (double)n_bytes / (double)domain->n_tokens : 0;
 }
 
-static double remote_per_token(const struct forecast *it)
+static double per_token(const struct forecast *it, const uint64_t *node_bytes)
 {
     double bytes = 0;
-    for (int node = 0; node < it->n_nodes; node++) bytes += (double)it->prediction.node_remote_weights[node];
+    for (int node = 0; node < it->n_nodes; node++) bytes += (double)node_bytes[node];
     return it->prediction.n_tokens > 0 ? bytes / (double)it->prediction.n_tokens : 0;
 }
 
@@ -235,11 +235,13 @@ static void print_forecasts(const struct view *view)
 {
     if (view->n_forecasts == 0) return;
     printf("\nPlans for machines of equal nodes, predicted from this profile, batch 1 (nothing is measured)\n");
-    printf("  nodes  policy       imbalance  memory  remote weights/token\n");
+    printf("  nodes  policy       imbalance  memory  remote KB/token: weights  activations\n");
     for (int i = 0; i < view->n_forecasts; i++) {
         const struct forecast *it = &view->forecasts[i];
-        printf("  %5d  %-11s  %9.3f  %5.2fx  %17.3f MB\n", it->n_nodes, it->policy, it->prediction.imbalance,
-               (double)it->info.n_placed_bytes / (double)it->info.n_weight_bytes, remote_per_token(it) * 1e-6);
+        printf("  %5d  %-11s  %9.3f  %5.2fx  %24.1f  %11.1f\n", it->n_nodes, it->policy, it->prediction.imbalance,
+               (double)it->info.n_placed_bytes / (double)it->info.n_weight_bytes,
+               per_token(it, it->prediction.node_remote_weights) * 1e-3,
+               per_token(it, it->prediction.node_remote_activations) * 1e-3);
     }
 }
 
@@ -343,7 +345,10 @@ bool cm_view_print_json(const struct view *view)
         cm_json_text(&json, object, "policy", it->policy);
         cm_json_real(&json, object, "imbalance", it->prediction.imbalance);
         cm_json_integer(&json, object, "placed_bytes", it->info.n_placed_bytes);
-        cm_json_real(&json, object, "remote_weight_bytes_per_token", remote_per_token(it));
+        cm_json_real(&json, object, "remote_weight_bytes_per_token",
+                     per_token(it, it->prediction.node_remote_weights));
+        cm_json_real(&json, object, "remote_activation_bytes_per_token",
+                     per_token(it, it->prediction.node_remote_activations));
     }
     const bool written = cm_json_write(&json, true);
     cm_json_close(&json);
