@@ -87,6 +87,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
 
 static void free_session(calmoe_session *session)
 {
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
@@ -235,6 +236,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
                        "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
     session->n_positions = session->n_known = n;
     const struct model_spec *spec = &session->engine->model->spec;
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
     for (size_t i = 0; i < n_cells; i++)
         if (session->last_used[i] > n) session->last_used[i] = 0;

@@ -31,7 +31,13 @@ static calmoe_status reserve(struct profiler *p)
         p->sets = cm_alloc(p->ctx, n_layers * n_scratch, sizeof *p->sets, what);
     }
     p->scratch = cm_alloc(p->ctx, n_scratch, sizeof *p->scratch, what);
-    if (!p->scratch || (!p->all_pairs && !p->sets)) return CALMOE_NO_MEMORY;
+    const size_t n_rows = n_layers * PROFILER_WAITING, n_used = (size_t)p->now.n_used;
+    p->n_waiting = cm_alloc(p->ctx, n_layers, sizeof *p->n_waiting, what);
+    p->rows = cm_alloc(p->ctx, n_rows, sizeof *p->rows, what);
+    p->experts = cm_alloc(p->ctx, n_rows * n_used, sizeof *p->experts, what);
+    p->weights = cm_alloc(p->ctx, n_rows * n_used, sizeof *p->weights, what);
+    if (!p->scratch || (!p->all_pairs && !p->sets) || !p->n_waiting || !p->rows || !p->experts || !p->weights)
+        return CALMOE_NO_MEMORY;
     return cm_profile_add_domain(p->ctx, &p->now, "", &domain);
 }
 
@@ -59,6 +65,10 @@ void cm_profiler_close(struct profiler **profiler)
     cm_free(p->all_pairs);
     cm_free(p->sets);
     cm_free(p->scratch);
+    cm_free(p->n_waiting);
+    cm_free(p->rows);
+    cm_free(p->experts);
+    cm_free(p->weights);
     cm_free(p);
     *profiler = NULL;
 }
@@ -100,25 +110,48 @@ static int reuse_bin(int position, int32_t last_use)
     return bin < PROFILE_REUSE_BINS - 1 ? bin : PROFILE_REUSE_BINS - 1;
 }
 
-void cm_profiler_count(struct profiler *p, int layer, int position, const int32_t *experts, const float *weights,
-                       int n, int32_t *last_used)
+static void count_row(struct profiler *p, int layer, const struct profiler_row *row, const int32_t *experts,
+                      const float *weights)
 {
     struct profile_domain *domain = p->now.domains;
     const size_t           at = (size_t)layer * (size_t)p->now.n_experts;
     uint64_t              *reuse = domain->reuse + (size_t)layer * PROFILE_REUSE_BINS;
     if (layer == 0) domain->n_tokens++;
-    domain->used[n]++;
-    for (int i = 0; i < n; i++) {
+    domain->used[row->n]++;
+    for (int i = 0; i < row->n; i++) {
         const int32_t expert = experts[i];
         const size_t  cell = at + (size_t)expert;
         domain->tokens[cell]++;
         domain->weights[cell] += (double)fabsf(weights[i]);
-        reuse[reuse_bin(position, last_used[cell])]++;
-        last_used[cell] = position + 1;
+        reuse[reuse_bin(row->position, row->last_used[cell])]++;
+        row->last_used[cell] = row->position + 1;
         for (int j = 0; j < i; j++)
             if (experts[j] < expert) count_pair(p, layer, experts[j], expert);
             else count_pair(p, layer, expert, experts[j]);
     }
+}
+
+static void flush_layer(struct profiler *p, int layer)
+{
+    const size_t n_used = (size_t)p->now.n_used, first = (size_t)layer * PROFILER_WAITING;
+    for (size_t i = first; i < first + (size_t)p->n_waiting[layer]; i++)
+        count_row(p, layer, &p->rows[i], p->experts + i * n_used, p->weights + i * n_used);
+    p->n_waiting[layer] = 0;
+}
+
+void cm_profiler_flush(struct profiler *p)
+{
+    for (int layer = 0; layer < p->now.n_layers; layer++) flush_layer(p, layer);
+}
+
+void cm_profiler_count(struct profiler *p, int layer, int position, const int32_t *experts, const float *weights,
+                       int n, int32_t *last_used)
+{
+    const size_t at = (size_t)layer * PROFILER_WAITING + (size_t)p->n_waiting[layer], n_used = (size_t)p->now.n_used;
+    p->rows[at] = (struct profiler_row){last_used, position, n};
+    memcpy(p->experts + at * n_used, experts, (size_t)n * sizeof *experts);
+    memcpy(p->weights + at * n_used, weights, (size_t)n * sizeof *weights);
+    if (++p->n_waiting[layer] == PROFILER_WAITING) flush_layer(p, layer);
 }
 
 void cm_profiler_exit(struct profiler *p, int layer, int n) { p->now.domains->exits[layer] += (uint64_t)n; }
@@ -161,6 +194,7 @@ static void clear(struct profiler *p)
 calmoe_status cm_profiler_fold(struct profiler *p)
 {
     struct profile_domain *domain = p->now.domains;
+    cm_profiler_flush(p);
     if (domain->n_tokens == 0) return CALMOE_OK;
     for (int layer = 0; layer < p->now.n_layers; layer++) {
         const int n = gather_pairs(p, layer);

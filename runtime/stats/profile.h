@@ -13,7 +13,12 @@
 
 #include "runtime/load/profile_file.h"
 
-enum { PROFILER_FULL_PAIRS = 256, PROFILER_SETS = 1024, PROFILER_SET = 8 };
+enum { PROFILER_FULL_PAIRS = 256, PROFILER_SETS = 1024, PROFILER_SET = 8, PROFILER_WAITING = 32 };
+
+struct profiler_row { /* a token in a layer, yet to be counted */
+    int32_t *last_used;
+    int32_t  position, n;
+};
 
 struct profiler {
     struct calmoe_context *ctx;
@@ -22,6 +27,11 @@ struct profiler {
     uint64_t              *all_pairs; /* (n_layers, n_experts (n_experts - 1) / 2); NULL: more than 256 experts    */
     struct profile_pair   *sets;      /* (n_layers, PROFILER_SETS, PROFILER_SET); NULL: all are counted            */
     struct profile_pair   *scratch;   /* a layer's pairs, while they are folded                                    */
+    /* Tokens wait, until a layer has so many that its counters are worth fetching into the cache. */
+    int                   *n_waiting; /* (n_layers)                                                                */
+    struct profiler_row   *rows;      /* (n_layers, PROFILER_WAITING)                                              */
+    int32_t               *experts;   /* (n_layers, PROFILER_WAITING, n_used)                                      */
+    float                 *weights;   /* (n_layers, PROFILER_WAITING, n_used)                                      */
 };
 
 calmoe_status cm_profiler_open(struct calmoe_context *ctx, const char *fingerprint, int n_layers, int n_experts,
@@ -33,10 +43,12 @@ calmoe_status cm_profiler_begin(struct profiler *profiler, const char *domain);
 /* Moves what was counted of the present domain to `done`. */
 calmoe_status cm_profiler_fold(struct profiler *profiler);
 
-/* One token's n different experts in one layer. last_used (n_layers, n_experts): of the token's sequence, the
- * position of an expert's last use + 1; 0 = never. */
+/* One token's n <= n_used different experts in one layer. last_used (n_layers, n_experts): of the token's sequence, the
+ * position of an expert's last use + 1; 0 = never. It is written now or later, until cm_profiler_flush(). */
 void cm_profiler_count(struct profiler *profiler, int layer, int position, const int32_t *experts,
                        const float *weights, int n, int32_t *last_used);
+/* Counts all that waits; before a sequence ends or goes back. */
+void cm_profiler_flush(struct profiler *profiler);
 /* n tokens left after the layer. */
 void cm_profiler_exit(struct profiler *profiler, int layer, int n);
 
