@@ -9,7 +9,7 @@
 enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
 
 struct settings {
-    const char *model, *prompt, *file, *plan, *isa, *system;
+    const char *model, *prompt, *file, *plan, *isa, *system, *trace;
     int         tokens, context, threads, batch, kv;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k, repeat_last;
@@ -46,6 +46,7 @@ static const struct cli_option options[] = {
     {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
@@ -96,7 +97,19 @@ static int check(const struct settings *settings)
     return CLI_GO_ON;
 }
 
-static bool open_engine(struct front *front, const struct settings *settings)
+static bool open_trace(const struct front *front, const char *path, calmoe_trace_writer **trace)
+{
+    calmoe_model_info model = {.size = sizeof model};
+    calmoe_trace_info info  = {.size = sizeof info};
+    if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &model))) return false;
+    info.n_layers  = model.n_layers;
+    info.n_experts = model.n_experts;
+    info.n_used    = model.n_experts_used;
+    memcpy(info.fingerprint, model.fingerprint, sizeof info.fingerprint);
+    return cm_front_succeeded(front, calmoe_trace_writer_open(front->context, path, &info, trace));
+}
+
+static bool open_engine(struct front *front, const struct settings *settings, calmoe_trace_writer **trace)
 {
     calmoe_engine_options engine;
     calmoe_engine_options_init(&engine);
@@ -105,7 +118,11 @@ static bool open_engine(struct front *front, const struct settings *settings)
     engine.plan       = settings->plan;
     engine.max_rows   = settings->batch;
     engine.kv_float32 = settings->kv;
-    return cm_front_open_model(front, settings->model, false) && cm_front_open_engine(front, &engine);
+    if (!cm_front_open_model(front, settings->model, false)) return false;
+    if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
+    engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
+    engine.routing_user = *trace;
+    return cm_front_open_engine(front, &engine);
 }
 
 static bool open_session(struct generation *generation, const struct settings *settings)
@@ -221,6 +238,7 @@ static int run(int argc, char **argv)
                                     .repeat_last = 64, .batch = 512};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
+    calmoe_trace_writer *trace   = NULL;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
@@ -228,12 +246,13 @@ static int run(int argc, char **argv)
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
     generation.prints     = true;
-    if (!open_engine(&front, &settings) || !open_session(&generation, &settings)) {
+    if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings)) {
         status = 1;
     } else {
         status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings);
         if (status == 0) cm_print_times(&generation.times);
     }
+    if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);
     calmoe_session_close(&generation.session);
     cm_front_close(&front);

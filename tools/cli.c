@@ -113,11 +113,18 @@ static bool read_choice(const char *text, const char *words, int *out)
 static int set_option(const struct cli_command *command, const struct cli_option *option,
                       const char *typed, const char *text, void *settings)
 {
-    void *const setting  = (char *)settings + option->offset;
+    void *const            setting = (char *)settings + option->offset;
+    struct cli_list *const list    = setting;
     const int   n_typed  = (int)strcspn(typed, "=");
     switch (option->kind) {
     case CLI_FLAG: *(int *)setting = 1; return CLI_GO_ON;
     case CLI_TEXT: *(const char **)setting = text; return CLI_GO_ON;
+    case CLI_LIST:
+        if (list->n == CLI_LIST_MAX)
+            return cm_usage_error(command->name, "option '%.*s' may stand %d times at most", n_typed, typed,
+                                  CLI_LIST_MAX);
+        list->values[list->n++] = text;
+        return CLI_GO_ON;
     case CLI_INT:
         if (read_whole_number(text, option->min, option->max, setting)) return CLI_GO_ON;
         return cm_usage_error(command->name,

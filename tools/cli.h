@@ -16,7 +16,14 @@ enum cli_kind {  /* the setting that an option writes    */
     CLI_SEED,    /* uint64_t; every value is allowed     */
     CLI_REAL,    /* float                                */
     CLI_TEXT,    /* const char *                         */
+    CLI_LIST,    /* struct cli_list; may be repeated     */
     CLI_CHOICE   /* int: which word of value, "f16|f32"  */
+};
+
+enum { CLI_LIST_MAX = 64 };
+struct cli_list {
+    const char *values[CLI_LIST_MAX]; /* (n), as they were typed */
+    int         n;
 };
 
 struct cli_option {

@@ -12,6 +12,7 @@ extern const struct command cm_command_run;
 extern const struct command cm_command_tokenize;
 extern const struct command cm_command_inspect;
 extern const struct command cm_command_place;
+extern const struct command cm_command_profile;
 extern const struct command cm_command_quantize;
 
 #endif

@@ -2,6 +2,7 @@
 #include "tools/json_output.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,6 +120,23 @@ void cm_json_ids(struct json_output *json, struct json_node *in, const char *nam
     for (size_t i = 0; array != NULL && i < n_ids; i++)
         if (json_array_append_new(array, json_integer(ids[i])) != 0) json->failed = true;
     add(json, in, name, array);
+}
+
+char *cm_json_page_text(struct json_output *json)
+{
+    char  *plain = json->failed ? NULL
+                                : json_dumps((json_t *)json->root, JSON_REAL_PRECISION(REAL_DIGITS) | JSON_COMPACT);
+    size_t n     = 1;
+    for (const char *at = plain; at != NULL && *at != '\0'; at++) n += strchr("<>&", *at) != NULL ? 6 : 1;
+    char *text = plain != NULL ? malloc(n) : NULL;
+    if (text == NULL) cm_say("no memory for the page's data");
+    size_t end = 0;
+    for (const char *at = plain; text != NULL && *at != '\0'; at++)
+        if (strchr("<>&", *at) == NULL) text[end++] = *at;
+        else end += (size_t)snprintf(text + end, n - end, "\\u%04x", (unsigned)*at);
+    if (text != NULL) text[end] = '\0';
+    free(plain);
+    return text;
 }
 
 bool cm_json_write(struct json_output *json, bool on_one_line)

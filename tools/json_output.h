@@ -33,6 +33,10 @@ void cm_json_null(struct json_output *json, struct json_node *in, const char *na
 void cm_json_ids(struct json_output *json, struct json_node *in, const char *name, const int32_t *ids,
                  size_t n_ids);
 
+/* The whole as one line of text, to be freed; with <, > and & escaped, so that it may stand inside a page. NULL, with a
+ * sentence, when memory was used up. */
+char *cm_json_page_text(struct json_output *json);
+
 /* Writes it and a newline to stdout, on one line or indented. False when memory was used up before
  * or stdout cannot be written; a sentence about memory goes to stderr. */
 bool cm_json_write(struct json_output *json, bool on_one_line);

@@ -59,6 +59,7 @@ typedef struct calmoe_engine_options {
     void              *routing_user;
     calmoe_routing_source_fn routing_source; /* replaces the router's choices; NULL = none (default) */
     void              *routing_source_user;
+    int                profile;       /* count how experts are used: profile.h (default 0)          */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

@@ -17,7 +17,7 @@
 #ifndef CALMOE_PLACEMENT_H
 #define CALMOE_PLACEMENT_H
 
-#include "calmoe/stats.h"
+#include "calmoe/profile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,6 +37,7 @@ typedef struct calmoe_placement_options {
     const char *bandwidth;    /* what nodes read in GB/s, "0:40,1:20" or "40" for all; NULL = what hwloc knows,
                                  else relative, one unit for each core (default)                               */
     float       memory_limit; /* weights with replicas / the model's weights; 1 to 64 (default 1.25)           */
+    const calmoe_profile *usage; /* a profile in memory instead of a file, read while opening; NULL = none (default) */
 } calmoe_placement_options;
 
 CALMOE_API void calmoe_placement_options_init(calmoe_placement_options *options);

@@ -48,6 +48,12 @@ CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
 CALMOE_API calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int layer,
                                                          uint64_t *counts, int n);
 
+/* The statistics and the counts of all experts as text, in Prometheus' exposition format (version 0.0.4): names begin
+ * with calmoe_stats_. *n_text gets its bytes without the NUL; at most capacity of them are written, the last a NUL.
+ * FULL when they did not fit (call again with more room). */
+CALMOE_API calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *text, size_t capacity,
+                                                      size_t *n_text);
+
 #ifdef __cplusplus
 }
 #endif

@@ -59,10 +59,25 @@ static calmoe_status open_placement(calmoe_engine *engine)
     return status;
 }
 
+static void profile_layer(const calmoe_engine *engine, const struct decoder *decoder, int layer)
+{
+    const struct routing *routing = &decoder->routing;
+    for (int r = 0; r < decoder->n_rows; r++) {
+        const struct row     *row = &decoder->rows[r];
+        const calmoe_session *session = row->owner;
+        const size_t          at = (size_t)r * (size_t)routing->n_slots;
+        cm_profiler_count(engine->profiler, layer, row->position, routing->experts + at, routing->weights + at,
+                          routing->n_slots, session->last_used);
+    }
+    if (layer == decoder->spec->n_layers - 1) cm_profiler_exit(engine->profiler, layer, decoder->n_rows);
+}
+
 static void on_routing(void *user, const struct decoder *decoder, int layer)
 {
     const calmoe_engine *engine = user;
     const struct routing *routing = &decoder->routing;
+    if (engine->profiler) profile_layer(engine, decoder, layer);
+    if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
         const calmoe_routing_event event = {
@@ -134,7 +149,11 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
-    engine->decoder->on_routing = options->routing ? on_routing : NULL;
+    if (options->profile)
+        CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
+                                engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
+                                &engine->profiler));
+    engine->decoder->on_routing = options->routing || options->profile ? on_routing : NULL;
     engine->decoder->on_routing_user = engine;
     engine->decoder->on_choice = options->routing_source ? on_choice : NULL;
     engine->decoder->on_choice_user = engine;
@@ -178,6 +197,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_free(engine->order);
     cm_free(engine->chunks);
     cm_free(engine->waited_at_reset);
+    cm_profiler_close(&engine->profiler);
     cm_free(engine);
     *engine_pointer = NULL;
 }

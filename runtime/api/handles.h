@@ -9,6 +9,7 @@
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
 #include "runtime/forward/decoder.h"
+#include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
 #include "runtime/text/sampler.h"
 #include "runtime/text/tokenizer.h"
@@ -44,6 +45,8 @@ struct calmoe_engine {
     int                   *order;
     calmoe_chunk          *chunks;
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
+    struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
+    struct profile_work    profiled;        /* the counters' part that is in the profile   */
 };
 
 struct calmoe_session {
@@ -62,12 +65,20 @@ struct calmoe_session {
     bool            is_full;     /* the last token found no room; until a rewind       */
     bool            has_turns;   /* a turn of chat was fed                             */
     bool            hashes;
+    int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
     struct sha256   logit_hash;
     int             first_logits, n_logits; /* its rows of the last step's logits       */
     uint64_t        logits_step;            /* the step that they are of                */
     uint64_t        last_step;              /* in which it got a row                    */
 };
 
+struct calmoe_profile {
+    calmoe_context *ctx;
+    struct profile  data;
+};
+
+/* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
+void cm_engine_profile_work(calmoe_engine *engine);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says

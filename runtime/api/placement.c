@@ -92,7 +92,13 @@ static calmoe_status read_use(calmoe_placement *p, const calmoe_placement_option
     p->counts = cm_alloc(p->ctx, n, sizeof *p->counts, "a placement");
     if (!p->counts) return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n; i++) p->counts[i] = 1;
-    if (options->profile) {
+    if (options->profile && options->usage)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a profile from a file and one in memory exclude each other");
+    if (options->usage) {
+        CM_TRY(check_profile(p, &options->usage->data));
+        CM_TRY(cm_profile_counts(p->ctx, &options->usage->data, options->domain, p->counts));
+        p->has_profile = true;
+    } else if (options->profile) {
         struct profile profile;
         CM_TRY(cm_profile_read(p->ctx, options->profile, &profile));
         calmoe_status status = check_profile(p, &profile);

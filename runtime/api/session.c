@@ -74,6 +74,11 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     CM_TRY(open_sampler(session, options->sampler));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
+    if (engine->profiler) {
+        const size_t n = (size_t)spec->n_layers * (size_t)spec->router.n_experts;
+        session->last_used = cm_alloc(engine->ctx, n, sizeof *session->last_used, "a profile");
+        if (!session->last_used) return CALMOE_NO_MEMORY;
+    }
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
                             cm_home_node(&engine->topology), &session->cache));
@@ -82,9 +87,11 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
 
 static void free_session(calmoe_session *session)
 {
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
+    cm_free(session->last_used);
     cm_free(session);
 }
 
@@ -228,6 +235,11 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
     session->n_positions = session->n_known = n;
+    const struct model_spec *spec = &session->engine->model->spec;
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
+    const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
+    for (size_t i = 0; i < n_cells; i++)
+        if (session->last_used[i] > n) session->last_used[i] = 0;
     session->n_new = 0;
     session->has_ended = false;
     session->is_full = false;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/api/handles.h"
+#include "runtime/stats/exposition.h"
 
 static double wait_share(const calmoe_engine *engine)
 {
@@ -46,6 +47,8 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
 void calmoe_engine_reset_stats(calmoe_engine *engine)
 {
     if (!engine) return;
+    cm_engine_profile_work(engine);
+    engine->profiled = (struct profile_work){0};
     cm_counters_reset(&engine->decoder->counters);
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
@@ -64,4 +67,17 @@ calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int l
     const uint64_t *of_layer = counters->expert_tokens + (size_t)layer * (size_t)counters->n_experts;
     memcpy(counts, of_layer, (size_t)counters->n_experts * sizeof *counts);
     return CALMOE_OK;
+}
+
+calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *text, size_t capacity, size_t *n_text)
+{
+    calmoe_context *ctx = engine ? engine->ctx : NULL;
+    if (!engine || !n_text || (!text && capacity > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_stats_text: engine, n_text, and text of the capacity are needed");
+    calmoe_stats stats = {.size = sizeof stats};
+    CM_TRY(calmoe_engine_get_stats(engine, &stats));
+    struct exposition out = {.text = text, .capacity = capacity};
+    cm_expose_stats(&out, &stats, &engine->decoder->counters);
+    return cm_exposition_end(&out, ctx, n_text);
 }

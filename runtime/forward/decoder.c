@@ -57,7 +57,10 @@ void cm_decoder_step(struct decoder *d)
     cm_team_run(d->team, run_step, d);
     cm_count_step(&d->counters, d->n_rows, cm_now_ns() - start);
     d->counters.n_weight_bytes += d->weights->n_dense_bytes;
-    if (d->n_logits > 0) d->counters.n_weight_bytes += cm_matrix_bytes(&d->weights->output);
+    if (d->n_logits > 0) {
+        d->counters.n_weight_bytes += cm_matrix_bytes(&d->weights->output);
+        d->counters.n_head_bytes += cm_matrix_bytes(&d->weights->output);
+    }
 }
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */

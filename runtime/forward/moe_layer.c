@@ -67,6 +67,7 @@ static void plan_experts(void *arg)
     const struct expert_reads reads = cm_expert_run_reads(d->experts);
     d->counters.n_experts_touched += (uint64_t)reads.n_routed;
     d->counters.n_weight_bytes += reads.n_bytes;
+    d->counters.n_expert_bytes += reads.n_bytes;
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)

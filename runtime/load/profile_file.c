@@ -156,6 +156,34 @@ static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_va
                       &domain->n_pairs[layer]);
 }
 
+static calmoe_status read_work(struct calmoe_context *ctx, const struct json_value *value, struct profile_work *work)
+{
+    static const char *const known[] = {"steps", "seconds", "waited", "bytes"};
+    static const char *const parts[] = {"experts", "head", "dense"};
+    uint64_t *const          bytes[] = {&work->expert_bytes, &work->head_bytes, &work->dense_bytes};
+    struct json_value        list, member, sizes;
+    size_t                   n_found;
+    int64_t                  n;
+    CM_TRY(cm_json_check_object(ctx, value, known, COUNT_OF(known)));
+    CM_TRY(read_count(ctx, value, "steps", 0, most, &n));
+    work->n_steps = (uint64_t)n;
+    CM_TRY(cm_json_member(ctx, value, "seconds", &list));
+    CM_TRY(cm_json_array(ctx, &list, PROFILE_PHASES, PROFILE_PHASES, &n_found));
+    for (size_t i = 0; i < n_found; i++) {
+        const struct json_value element = cm_json_element(&list, i);
+        CM_TRY(cm_json_number(ctx, &element, 0, 1e18, &work->seconds[i]));
+    }
+    CM_TRY(cm_json_member(ctx, value, "waited", &member));
+    CM_TRY(cm_json_number(ctx, &member, 0, 1e18, &work->waited));
+    CM_TRY(cm_json_member(ctx, value, "bytes", &sizes));
+    CM_TRY(cm_json_check_object(ctx, &sizes, parts, COUNT_OF(parts)));
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        CM_TRY(read_count(ctx, &sizes, parts[i], 0, most, &n));
+        *bytes[i] = (uint64_t)n;
+    }
+    return CALMOE_OK;
+}
+
 /* That a domain is as long as the model says, before memory is asked for. */
 static calmoe_status check_lengths(struct calmoe_context *ctx, const struct json_value *layers,
                                    const struct profile *profile)
@@ -174,8 +202,8 @@ static calmoe_status check_lengths(struct calmoe_context *ctx, const struct json
 
 static calmoe_status read_domain(struct calmoe_context *ctx, const struct json_value *value, struct profile *profile)
 {
-    static const char *const known[] = {"name", "tokens", "used", "layers"};
-    struct json_value        name, layers;
+    static const char *const known[] = {"name", "tokens", "used", "work", "layers"};
+    struct json_value        name, layers, work;
     struct profile_domain   *domain;
     const char              *text;
     int64_t                  n_tokens;
@@ -191,6 +219,8 @@ static calmoe_status read_domain(struct calmoe_context *ctx, const struct json_v
     CM_TRY(cm_profile_add_domain(ctx, profile, text, &domain));
     domain->n_tokens = (uint64_t)n_tokens;
     CM_TRY(read_counts(ctx, value, "used", (size_t)profile->n_used + 1, most, domain->used));
+    CM_TRY(cm_json_find(ctx, value, "work", &work));
+    if (work.json) CM_TRY(read_work(ctx, &work, &domain->work));
     for (int layer = 0; layer < profile->n_layers; layer++) {
         const struct json_value element = cm_json_element(&layers, (size_t)layer);
         CM_TRY(read_layer(ctx, &element, profile, domain, layer));
@@ -309,6 +339,14 @@ static void write_layer(FILE *file, const struct profile *profile, const struct 
     fputs("]}", file);
 }
 
+static void write_work(FILE *file, const struct profile_work *work)
+{
+    fprintf(file, ",\n   \"work\": {\"steps\": %" PRIu64 ", \"seconds\": ", work->n_steps);
+    for (int i = 0; i < PROFILE_PHASES; i++) fprintf(file, "%s%.9g", i == 0 ? "[" : ", ", work->seconds[i]);
+    fprintf(file, "], \"waited\": %.9g,\n    \"bytes\": {\"experts\": %" PRIu64 ", \"head\": %" PRIu64
+        ", \"dense\": %" PRIu64 "}}", work->waited, work->expert_bytes, work->head_bytes, work->dense_bytes);
+}
+
 calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, const struct profile *profile)
 {
     FILE *file = fopen(path, "we");
@@ -323,6 +361,7 @@ calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, con
         write_text(file, domain->name);
         fprintf(file, ", \"tokens\": %" PRIu64, domain->n_tokens);
         write_counts(file, ", \"used\": ", domain->used, (size_t)profile->n_used + 1);
+        if (domain->work.n_steps > 0) write_work(file, &domain->work);
         fputs(", \"layers\": [", file);
         for (int layer = 0; layer < profile->n_layers; layer++) write_layer(file, profile, domain, layer);
         fputs("]}", file);
@@ -356,6 +395,26 @@ static int by_tokens(const void *left, const void *right)
     return by_experts(left, right);
 }
 
+int cm_profile_trim_pairs(struct profile_pair *pairs, int n)
+{
+    if (n > PROFILE_MAX_PAIRS) {
+        qsort(pairs, (size_t)n, sizeof *pairs, by_tokens);
+        n = PROFILE_MAX_PAIRS;
+    }
+    if (n > 1) qsort(pairs, (size_t)n, sizeof *pairs, by_experts);
+    return n;
+}
+
+void cm_profile_add_work(struct profile_work *into, const struct profile_work *more)
+{
+    into->n_steps += more->n_steps;
+    for (int i = 0; i < PROFILE_PHASES; i++) into->seconds[i] += more->seconds[i];
+    into->waited += more->waited;
+    into->expert_bytes += more->expert_bytes;
+    into->head_bytes += more->head_bytes;
+    into->dense_bytes += more->dense_bytes;
+}
+
 /* Adds the pairs of one layer; all has room for twice PROFILE_MAX_PAIRS. */
 static void merge_pairs(struct profile_pair *into, int *n_into, const struct profile_pair *more, int n_more,
                         struct profile_pair *all)
@@ -369,11 +428,7 @@ static void merge_pairs(struct profile_pair *into, int *n_into, const struct pro
         i += order <= 0;
         j += order >= 0;
     }
-    if (n > PROFILE_MAX_PAIRS) {
-        qsort(all, (size_t)n, sizeof *all, by_tokens);
-        n = PROFILE_MAX_PAIRS;
-        qsort(all, (size_t)n, sizeof *all, by_experts);
-    }
+    if (n > PROFILE_MAX_PAIRS) n = cm_profile_trim_pairs(all, n);
     if (n > 0) memcpy(into, all, (size_t)n * sizeof *all);
     *n_into = n;
 }
@@ -383,6 +438,7 @@ static void merge_domain(const struct profile *profile, struct profile_domain *i
 {
     const size_t n_layers = (size_t)profile->n_layers, n = n_layers * (size_t)profile->n_experts;
     into->n_tokens += more->n_tokens;
+    cm_profile_add_work(&into->work, &more->work);
     for (size_t i = 0; i < n; i++) into->tokens[i] += more->tokens[i];
     for (size_t i = 0; i < n; i++) into->weights[i] += more->weights[i];
     for (size_t i = 0; i < n_layers * PROFILE_REUSE_BINS; i++) into->reuse[i] += more->reuse[i];

@@ -3,7 +3,7 @@
  *
  *     {"schema": "calmoe.profile.1", "version": "0.1.0",
  *      "model": {"fingerprint": "0123456789abcdef", "layers": 1, "experts": 4, "used": 2},
- *      "domains": [{"name": "russian", "tokens": 100, "used": [0, 0, 100],
+ *      "domains": [{"name": "russian", "tokens": 100, "used": [0, 0, 100], "work": {…} where it was measured,
  *        "layers": [{"tokens": [50, 50, 50, 50], "weights": [25, 25.5, 25, 24.5], "reuse": [9, …], "exits": 0,
  *                    "pairs": [[0, 1, 20], [2, 3, 30]]}]}]}
  */
@@ -21,7 +21,14 @@ enum {
     PROFILE_MAX_DOMAINS = 256,
     PROFILE_MAX_BLOCKS  = 16384, /* layers in all domains together, so that no small file asks for much memory */
     PROFILE_MAX_PAIRS   = 1024, /* of a layer and domain: those that met most often */
-    PROFILE_REUSE_BINS  = 16
+    PROFILE_REUSE_BINS  = 16,
+    PROFILE_PHASES      = 6 /* of a step, CALMOE_PHASE_* */
+};
+
+struct profile_work { /* what the domain's steps cost where it was counted; all zero where nobody measured it */
+    uint64_t n_steps;
+    double   seconds[PROFILE_PHASES], waited;           /* mean over threads                                  */
+    uint64_t expert_bytes, head_bytes, dense_bytes;     /* packed weights that the steps read, once each step */
 };
 
 struct profile_pair { /* experts that the same token took */
@@ -41,6 +48,7 @@ struct profile_domain {
     uint64_t            *used;    /* (n_used + 1): (token, layer) pairs with that many experts          */
     int                 *n_pairs; /* (n_layers)                                                         */
     struct profile_pair *pairs;   /* (n_layers, PROFILE_MAX_PAIRS), each layer's ascending by a, then b  */
+    struct profile_work  work;
 };
 
 struct profile {
@@ -67,6 +75,10 @@ calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, con
  * stay, of equals the lower indices (so what both had dropped is lost). INVALID_ARGUMENT where they
  * are of different models; into may be half done only on NO_MEMORY. */
 calmoe_status cm_profile_merge(struct calmoe_context *ctx, struct profile *into, const struct profile *more);
+
+/* Keeps of n different pairs the PROFILE_MAX_PAIRS that met most often, ascending by a, then b; answers how many. */
+int cm_profile_trim_pairs(struct profile_pair *pairs, int n);
+void cm_profile_add_work(struct profile_work *into, const struct profile_work *more);
 
 /* counts (n_layers, n_experts): tokens of one domain, or of all where domain is NULL. INVALID_ARGUMENT: no such
  * domain. */

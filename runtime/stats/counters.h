@@ -26,7 +26,9 @@ static inline void cm_phase_clock_enter(struct phase_clock *clock, int phase, ui
 
 struct counters {
     uint64_t  n_steps, n_rows, n_layers_run, n_experts_run;
-    uint64_t  n_experts_touched, n_weight_bytes;
+    uint64_t  n_experts_touched;
+    uint64_t  n_weight_bytes; /* all, of which: */
+    uint64_t  n_expert_bytes, n_head_bytes;
     uint64_t  step_ns;
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;

@@ -23,6 +23,8 @@
 #define COUNTS "\"tokens\": [10, 7, 3], "
 #define LAYER "{" COUNTS WEIGHTS REUSE PAIRS "}"
 #define END "]}]}"
+#define WORKED(steps, rest) "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 0, 10], " \
+    "\"work\": {\"steps\": " #steps ", \"seconds\": " rest "}, \"layers\": [" LAYER END
 #define WHOLE HEAD MODEL DOMAIN LAYER END
 
 static const struct {
@@ -55,6 +57,14 @@ static const struct {
     {"layers_missing", HEAD MODEL DOMAIN END, "'p.json': domains[0].layers: found an array of 0, wanted an array of 1"},
     {"layers_too_many", HEAD MODEL DOMAIN LAYER ", " LAYER END,
      "'p.json': domains[0].layers: found an array of 2, wanted an array of 1"},
+    {"work_unknown_member", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"colour\": 1"),
+     "'p.json': domains[0].work.colour: found an unknown member, wanted none of that name"},
+    {"work_short", HEAD MODEL WORKED(1, "[1, 2]"),
+     "'p.json': domains[0].work.seconds: found an array of 2, wanted an array of 6"},
+    {"work_negative", HEAD MODEL WORKED(1, "[0, -1, 0, 0, 0, 0]"),
+     "'p.json': domains[0].work.seconds[1]: found -1, wanted a number from 0 to 1e+18"},
+    {"work_without_bytes", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"waited\": 0.5"),
+     "'p.json': domains[0].work.bytes: found nothing, wanted a value"},
     {"used_short", HEAD MODEL "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 10], \"layers\":"
         " [" LAYER END,
      "'p.json': domains[0].used: found an array of 2, wanted an array of 3"},

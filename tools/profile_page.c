@@ -1,0 +1,143 @@
+/* tools/profile_page.c - see profile_page.h. The page is profile_page.html with the numbers as JSON in one place; what
+ * the page shows of them, its script decides. Texts get into the page as JSON strings without <, > and &, and on the
+ * screen as text, never as markup. */
+#include "tools/profile_page.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const char   cm_page_html[]; /* made of profile_page.html when calmoe is built */
+extern const size_t cm_page_html_size;
+
+enum { SAMPLE_TOKENS = 400, SAMPLE_NUMBERS = 60000, SAMPLE_LEAST = 40 };
+
+bool cm_write_file(const char *path, const char *bytes, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+    bool  is_fine = file != NULL && fwrite(bytes, 1, n, file) == n;
+    const int error = errno;
+    if (file != NULL && fclose(file) != 0 && is_fine) {
+        cm_say("cannot write '%s': %s", path, strerror(errno));
+        return false;
+    }
+    if (!is_fine) cm_say("cannot write '%s': %s", path, strerror(error));
+    return is_fine;
+}
+
+/* ---- data ---- */
+
+static void add_counts(struct json_output *json, struct json_node *in, const char *name, const uint64_t *counts,
+                       size_t n)
+{
+    struct json_node *const list = cm_json_array(json, in, name);
+    for (size_t i = 0; i < n; i++) cm_json_integer(json, list, NULL, counts[i]);
+}
+
+/* The first tokens of the domain: [text, experts of all layers, their weights in thousandths]. */
+static void add_text(struct json_output *json, struct json_node *in, const struct view *view, const char *domain)
+{
+    struct json_node *const  list = cm_json_array(json, in, "text");
+    const struct kept *const kept = cm_reading_domain(view->reading, domain);
+    const int                n_choice = view->info.n_layers * view->info.n_used;
+    int                      n_tokens = SAMPLE_NUMBERS / n_choice;
+    calmoe_decoder           decoder = {{0}};
+    if (kept == NULL) return;
+    if (n_tokens < SAMPLE_LEAST) n_tokens = SAMPLE_LEAST;
+    if (n_tokens > SAMPLE_TOKENS) n_tokens = SAMPLE_TOKENS;
+    for (int i = 0; i < kept->n && i < n_tokens; i++) {
+        char text[1024];
+        if (calmoe_decode(view->front->model, &decoder, kept->tokens[i], text, sizeof text) != CALMOE_OK ||
+            text[0] == '\0')
+            continue; /* half a character, or a control token */
+        struct json_node *const token = cm_json_array(json, list, NULL);
+        const size_t            at = (size_t)i * (size_t)n_choice;
+        cm_json_text(json, token, NULL, text);
+        cm_json_ids(json, token, NULL, kept->experts + at, (size_t)n_choice);
+        struct json_node *const weights = cm_json_array(json, token, NULL);
+        for (int j = 0; j < n_choice; j++) {
+            const float weight = kept->weights[at + (size_t)j];
+            cm_json_integer(json, weights, NULL, weight > 0 ? (uint64_t)(weight * 1000 + 0.5f) : 0);
+        }
+    }
+}
+
+static void add_nodes(struct json_output *json, const struct view *view)
+{
+    struct json_node *const list = cm_json_array(json, json->root, "nodes");
+    for (int i = 0; i < view->n_nodes; i++) {
+        struct json_node *const node = cm_json_object(json, list, NULL);
+        cm_json_integer(json, node, "bytes", view->nodes[i].node.weight_bytes);
+        cm_json_real(json, node, "share", view->nodes[i].share);
+    }
+}
+
+/* The layer in which the domains are told apart best: the text opens with it. */
+static int telling_layer(const struct view *view)
+{
+    int    best = 0;
+    double least = 2;
+    for (int layer = 0; layer < view->info.n_layers; layer++) {
+        double sum = 0, cosine;
+        int    n = 0;
+        for (int i = 0; i < view->info.n_domains; i++)
+            for (int j = 0; j < i; j++, n++)
+                if (calmoe_profile_get_similarity(view->profile, i, j, layer, &cosine) == CALMOE_OK) sum += cosine;
+        if (n > 0 && sum / n < least) {
+            least = sum / n;
+            best  = layer;
+        }
+    }
+    return best;
+}
+
+static char *page_data(const struct view *view)
+{
+    struct json_output json;
+    const size_t       n_layers = (size_t)view->info.n_layers, n_experts = (size_t)view->info.n_experts;
+    const bool         has_name = view->front->model != NULL && view->model.name[0] != '\0';
+    cm_json_open_object(&json);
+    cm_json_text(&json, json.root, "name", has_name ? view->model.name : "a model");
+    cm_json_text(&json, json.root, "fingerprint", view->info.fingerprint);
+    cm_json_text(&json, json.root, "version", calmoe_version());
+    cm_json_integer(&json, json.root, "layers", n_layers);
+    cm_json_integer(&json, json.root, "experts", n_experts);
+    cm_json_integer(&json, json.root, "used", (uint64_t)view->info.n_used);
+    cm_json_integer(&json, json.root, "text_layer", (uint64_t)telling_layer(view));
+    struct json_node *const domains = cm_json_array(&json, json.root, "domains");
+    for (int i = 0; i < view->info.n_domains; i++) {
+        calmoe_profile_domain   domain = {.size = sizeof domain};
+        struct json_node *const object = cm_json_object(&json, domains, NULL);
+        if (calmoe_profile_get_domain(view->profile, i, &domain) != CALMOE_OK) continue;
+        cm_json_text(&json, object, "name", domain.name);
+        cm_json_integer(&json, object, "tokens", domain.n_tokens);
+        add_counts(&json, object, "counts", domain.tokens, n_layers * n_experts);
+        add_counts(&json, object, "exits", domain.exits, n_layers);
+        add_text(&json, object, view, domain.name);
+    }
+    add_nodes(&json, view);
+    char *const text = cm_json_page_text(&json);
+    cm_json_close(&json);
+    return text;
+}
+
+/* ---- the page ---- */
+
+bool cm_page_write(const struct view *view, const char *path)
+{
+    static const char mark[] = "@DATA@";
+    const char *const found = strstr(cm_page_html, mark);
+    char *const       numbers = page_data(view);
+    struct bytes      page = {0};
+    bool              is_fine = numbers != NULL && found != NULL;
+    if (is_fine) {
+        const size_t n_before = (size_t)(found - cm_page_html), n_after = n_before + sizeof mark - 1;
+        is_fine = cm_bytes_append(&page, cm_page_html, n_before) && cm_bytes_append(&page, numbers, strlen(numbers)) &&
+                  cm_bytes_append(&page, cm_page_html + n_after, cm_page_html_size - n_after) &&
+                  cm_write_file(path, page.at, page.n);
+    }
+    cm_bytes_close(&page);
+    free(numbers);
+    return is_fine;
+}
