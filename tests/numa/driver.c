@@ -1,8 +1,8 @@
 /* driver.c - what runs on the little machines: tables of plans and of failures, one process for each row.
  *
  *     driver here MODEL               writes the tiny model, runs it on the machine at hand, prints its logits' hash
- *     driver there HASH MACHINE       as the only program of a machine: every row; MACHINE is what it must see,
- *                                     MEGABYTES:CORES:NEAR for each node, with commas
+ *     driver ROWS HASH MACHINE        as the only program of a machine: "all" rows, or those of "plans" that run;
+ *                                     MACHINE is what it must see, MEGABYTES:CORES:NEAR for each node, with commas
  *
  * A line for each row, PASS or FAIL; exit status 0 when no row failed. */
 #include <sched.h>
@@ -17,13 +17,14 @@
 
 #include <calmoe/calmoe.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "runtime/api/handles.h"
 #include "runtime/load/plan_file.h"
 #include "tests/numa/deprive.h"
 #include "tests/support/tiny_model.h"
 
-enum { N_PROMPT = 24, N_SINGLE = 6, PAGE = 4096, MAX_WORKERS = 64, MAX_REMARKS = 8 };
+enum { N_PROMPT = 12, N_SINGLE = 3, PAGE = 4096, MAX_WORKERS = 64, MAX_REMARKS = 8 };
 
 static const char  *row_name = "start";
 static const char  *model_path = "/model.gguf";
@@ -297,7 +298,7 @@ static const struct run_case rows[] = {
     /* plans that the engine executes */
     {"no plan", NULL, NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     {"one_node", "one_node", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
-    {"round_robin", "round_robin", NULL, deprive_of_nothing, ALL, CALMOE_UNSUPPORTED, "cuts dense parts"},
+    {"round_robin", "round_robin", NULL, deprive_of_nothing, 0, CALMOE_UNSUPPORTED, "cuts dense parts"},
     {"experts dealt out", "*d", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     {"experts on the last node", "*l", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     /* plans that it does not execute yet: once it does, OK and ALL */
@@ -509,7 +510,8 @@ static const struct {
 /* Each row in a process of its own, because it may be killed, and loses rights that it does not get back. */
 static int run_alone(const char *name, const struct run_case *row, void (*run)(void))
 {
-    int status = -1;
+    int            status = -1;
+    const uint64_t begin_ns = cm_now_ns();
     row_name = name;
     fflush(stdout);
     const pid_t child = fork();
@@ -519,19 +521,22 @@ static int run_alone(const char *name, const struct run_case *row, void (*run)(v
         exit(0);
     }
     waitpid(child, &status, 0);
-    if (status == 0) printf("PASS %s\n", name);
+    if (status == 0) printf("PASS %s (%.1f s)\n", name, (double)(cm_now_ns() - begin_ns) * 1e-9);
     else if (WIFSIGNALED(status)) printf("FAIL %s: killed by signal %d\n", name, WTERMSIG(status));
     else printf("FAIL %s: exit status %d\n", name, WEXITSTATUS(status));
     fflush(stdout);
     return status != 0;
 }
 
-static int run_there(void)
+static int run_there(bool only_plans)
 {
     int n_failed = 0;
     for (size_t i = 0; i < sizeof own_rows / sizeof *own_rows; i++)
-        n_failed += run_alone(own_rows[i].name, NULL, own_rows[i].run);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) n_failed += run_alone(rows[i].name, &rows[i], NULL);
+        if (!only_plans || own_rows[i].run == sees_the_machine)
+            n_failed += run_alone(own_rows[i].name, NULL, own_rows[i].run);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!only_plans || (rows[i].checks == ALL && rows[i].deprive == deprive_of_nothing))
+            n_failed += run_alone(rows[i].name, &rows[i], NULL);
     return n_failed > 0;
 }
 
@@ -555,11 +560,12 @@ int main(int argc, char **argv)
         model_path = argv[2];
         return run_here();
     }
-    if (argc != 4 || strcmp(argv[1], "there") != 0) {
-        fputs("driver here MODEL | driver there HASH MACHINE\n", stderr);
+    const bool only_plans = argc == 4 && strcmp(argv[1], "plans") == 0;
+    if (argc != 4 || (!only_plans && strcmp(argv[1], "all") != 0)) {
+        fputs("driver here MODEL | driver all|plans HASH MACHINE\n", stderr);
         return 2;
     }
     wanted_hash = argv[2];
     machine = argv[3];
-    return run_there();
+    return run_there(only_plans);
 }

@@ -25,7 +25,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # What the machine has, as qemu is told and as the driver is to find it
-nodes=$(awk -v name="$machine" '$1 == name { $1 = ""; print }' "$here/machines.txt")
+read -r rows nodes <<< "$(awk -v name="$machine" '$1 == name { $1 = ""; print }' "$here/machines.txt")"
 [ -n "$nodes" ] || fail "no machine $machine in machines.txt"
 qemu=() cpu=0 megabytes=0 node=0 expected=
 for words in $nodes; do
@@ -57,7 +57,7 @@ hash=$("$driver" here "$root/model.gguf") || fail "here: $hash"
 timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${megabytes}M" -smp "$cpu" "${qemu[@]}" \
     -kernel "$kernel" -initrd "$folder/initramfs" -display none -monitor none -nic none -no-reboot \
     -serial "file:$folder/console" \
-    -append "console=ttyS0 quiet loglevel=3 panic=-1 random.trust_cpu=on -- there $hash $expected" \
+    -append "console=ttyS0 quiet loglevel=3 panic=-1 -- $rows $hash $expected" \
     < /dev/null > "$folder/qemu.log" 2>&1
 status=$?
 tr -d '\r' < "$folder/console" > "$folder/lines"
