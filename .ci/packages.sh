@@ -13,6 +13,9 @@ libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm
 libcmocka-dev|'
+# for tests/numa, which is skipped without them
+calmoe_machine_packages='qemu-system-x86|qemu-system-x86_64
+cpio|cpio'
 calmoe_full_packages='clang-14|clang-14
 libomp-14-dev|
 libclang-rt-14-dev|
@@ -51,6 +54,22 @@ need_packages()
         echo "apt-get could not install: $packages" >&2
         return 1
     }
+}
+
+# need_kernel FOLDER: Debian's own kernel for tests/numa, as FOLDER/vmlinuz; taken out of its package, not installed.
+# Needs no network when it is there. Where it cannot be had that test is skipped, so this does not fail.
+need_kernel()
+{
+    [ ! -f "$1/vmlinuz" ] && command -v apt-get > /dev/null && [ "$(dpkg --print-architecture)" = amd64 ] || return 0
+    for kernel in /boot/vmlinuz-*-amd64; do [ ! -r "$kernel" ] || return 0; done
+    # the package of that name is empty and depends on the one with the present version's number
+    package=$(apt-cache depends linux-image-cloud-amd64 2> /dev/null |
+              awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+    (mkdir -p "$1" && cd "$1" && [ -n "$package" ] && apt-get download -q "$package" &&
+        dpkg-deb --fsys-tarfile "$package"_*.deb | tar -xO --wildcards './boot/vmlinuz-*' > vmlinuz.part &&
+        [ -s vmlinuz.part ] && mv vmlinuz.part vmlinuz) > /dev/null 2>&1 ||
+        echo "== no kernel to be had; tests/numa will be skipped" >&2
+    rm -f "$1"/*.deb "$1/vmlinuz.part"
 }
 
 # configure PRESET [ARG...]: cmake with this preset, with ninja on a first time where there is ninja

@@ -4,15 +4,19 @@
 #include <assert.h>
 #include <errno.h>
 #include <hwloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 
 enum {
     HUGE_PAGE_BYTES = 2 << 20,
-    MIN_HUGE_BYTES = 4 << 20 /* smaller blocks would gain little from huge pages */
+    MIN_HUGE_BYTES = 4 << 20, /* smaller blocks would gain little from huge pages */
+    PAGES_AT_ONCE = 1024      /* asked about in one call of the system            */
 };
 
 static void *map_pages(size_t n_bytes, bool is_sparse)
@@ -37,16 +41,49 @@ static void *map_huge_pages(size_t n_bytes)
     return bytes + before;
 }
 
+/* ---- what a node can give ---- */
+
+/* The number behind "Node 1 NAME:", in kilobytes; 0 where there is none. */
+static uint64_t bytes_of_row(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at ? strtoull(at + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+uint64_t cm_room_of_meminfo(const char *text)
+{
+    const uint64_t total = bytes_of_row(text, " MemTotal:"), gib = UINT64_C(1) << 30;
+    if (total == 0) return UINT64_MAX;
+    const uint64_t kept = total / 16 < gib ? total / 16 : gib; /* watermarks and the kernel's own growth */
+    const uint64_t given = bytes_of_row(text, " MemFree:") + bytes_of_row(text, " Active(file):") +
+                           bytes_of_row(text, " Inactive(file):");
+    return given > kept ? given - kept : 0;
+}
+
+uint64_t cm_node_room(const struct topology *topology, int node)
+{
+    char path[64], text[4096];
+    if (!topology->is_this_machine) return UINT64_MAX;
+    snprintf(path, sizeof path, "/sys/devices/system/node/node%u/meminfo", topology->nodes[node].os_index);
+    FILE *file = fopen(path, "re");
+    if (!file) return UINT64_MAX;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return cm_room_of_meminfo(text);
+}
+
+/* ---- blocks ---- */
+
 /* Binds before the first touch, so that no page has to move. */
 static bool bind_block(struct calmoe_context *ctx, const struct topology *topology,
-                       const struct node_block *block)
+                       const struct node_block *block, bool is_strict)
 {
     hwloc_topology_t machine = topology->hwloc;
     const unsigned   os_index = topology->nodes[block->node].os_index;
     hwloc_obj_t      node = hwloc_get_numanode_obj_by_os_index(machine, os_index);
     if (node && hwloc_set_area_membind(machine, block->bytes, block->n_mapped, node->nodeset,
                                        HWLOC_MEMBIND_BIND,
-                                       HWLOC_MEMBIND_BYNODESET | HWLOC_MEMBIND_STRICT) == 0)
+                                       HWLOC_MEMBIND_BYNODESET | (is_strict ? HWLOC_MEMBIND_STRICT : 0)) == 0)
         return true;
 
     /* Told once for a topology, not for each of thousands of blocks. */
@@ -63,6 +100,15 @@ static calmoe_status open_block(struct calmoe_context *ctx, const struct topolog
     assert(node >= 0 && node < topology->n_nodes);
     *out = (struct node_block){0};
 
+    const bool is_bound = topology->is_this_machine && topology->n_nodes > 1;
+    if (is_bound && !is_sparse) {
+        const uint64_t room = cm_node_room(topology, node);
+        if (n_bytes > room)
+            return cm_fail(ctx, CALMOE_NO_MEMORY,
+                           "no memory on node %u: %zu bytes are wanted, %llu of its %llu can be had",
+                           topology->nodes[node].os_index, n_bytes, (unsigned long long)room,
+                           (unsigned long long)topology->nodes[node].memory_bytes);
+    }
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t n_wanted = n_bytes ? n_bytes : 1;
     size_t       n_mapped;
@@ -79,8 +125,7 @@ static calmoe_status open_block(struct calmoe_context *ctx, const struct topolog
 
     *out = (struct node_block){.bytes = bytes, .n_bytes = n_bytes, .n_mapped = n_mapped, .node = node};
     cm_count_block(+1);
-    if (topology->is_this_machine && topology->n_nodes > 1)
-        out->is_bound = bind_block(ctx, topology, out);
+    if (is_bound) out->is_bound = bind_block(ctx, topology, out, !is_sparse);
     return CALMOE_OK;
 }
 
@@ -114,4 +159,40 @@ void cm_node_block_close(struct node_block *block)
         cm_count_block(-1);
     }
     *block = (struct node_block){0};
+}
+
+/* ---- where pages are ---- */
+
+/* nodes[i]: the system's number of the node of page i, negative where it was never touched. */
+static bool find_pages(void **pages, size_t n_pages, int *nodes)
+{
+#ifdef SYS_move_pages
+    return syscall(SYS_move_pages, 0, (unsigned long)n_pages, pages, NULL, nodes, 0) == 0;
+#else
+    (void)pages, (void)n_pages, (void)nodes;
+    return false;
+#endif
+}
+
+bool cm_node_block_check(const struct topology *topology, const struct node_block *block, struct node_pages *out)
+{
+    const size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE), n_pages = block->n_mapped / page_bytes;
+    const int    wanted = block->bytes ? (int)topology->nodes[block->node].os_index : -1;
+    void        *pages[PAGES_AT_ONCE];
+    int          nodes[PAGES_AT_ONCE];
+    *out = (struct node_pages){.elsewhere = -1};
+    if (!topology->is_this_machine) return false;
+    for (size_t done = 0; done < n_pages; done += PAGES_AT_ONCE) {
+        const size_t n = n_pages - done < PAGES_AT_ONCE ? n_pages - done : PAGES_AT_ONCE;
+        for (size_t i = 0; i < n; i++) pages[i] = (unsigned char *)block->bytes + (done + i) * page_bytes;
+        if (!find_pages(pages, n, nodes)) return false;
+        for (size_t i = 0; i < n; i++) {
+            if (nodes[i] < 0) continue;
+            out->n_touched++;
+            if (nodes[i] == wanted) continue;
+            out->n_elsewhere++;
+            out->elsewhere = nodes[i];
+        }
+    }
+    return true;
 }

@@ -121,10 +121,12 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
     return atomic_load(&team->n_delivered);
 }
 
-static void do_nothing(void *arg, const struct worker *me)
+/* A bound thread that is not where it was bound to counts as refused. */
+static void check_seat(void *arg, const struct worker *me)
 {
-    (void)arg;
-    (void)me;
+    struct team *team = arg;
+    if (team->pin && !cm_topology_is_on_core(team->topology, team->seats[me->index].core))
+        atomic_store(&team->was_refused, true);
 }
 
 /* The workers of a node: in proportion to its cores, what remains to the largest remainders, of
@@ -169,7 +171,7 @@ static void fill_seats(struct team *team)
     }
 }
 
-/* Starts the threads by a run of nothing, and finds out what the system gives and refuses. */
+/* Starts the threads by a run that only looks where they are, and finds out what the system gives and refuses. */
 static calmoe_status start(struct calmoe_context *ctx, struct team *team)
 {
     for (int worker = 1; worker < team->n_workers; worker++)
@@ -177,7 +179,7 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
             return cm_fail(ctx, CALMOE_SYSTEM, "the system starts only %d of %d threads", worker,
                            team->n_workers);
 
-    const int n_delivered = run(team, do_nothing, NULL);
+    const int n_delivered = run(team, check_seat, team);
     if (n_delivered < team->n_workers)
         return cm_fail(ctx, CALMOE_SYSTEM,
                        "the system gives only %d of %d threads; ask for fewer, or look at"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -424,4 +425,10 @@ bool cm_topology_bind_thread(const struct topology *topology, int core)
     if (!topology->is_this_machine) return false;
     hwloc_obj_t pu = hwloc_get_pu_obj_by_os_index(topology->hwloc, topology->cores[core].os_pu);
     return pu && hwloc_set_cpubind(topology->hwloc, pu->cpuset, HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool cm_topology_is_on_core(const struct topology *topology, int core)
+{
+    assert(core >= 0 && core < topology->n_cores);
+    return topology->is_this_machine && sched_getcpu() == (int)topology->cores[core].os_pu;
 }

@@ -68,5 +68,7 @@ void          cm_thread_mask_close(struct thread_mask *mask); /* zeroes it; a ze
 bool          cm_thread_mask_save(const struct topology *topology, struct thread_mask *mask);
 bool          cm_thread_mask_apply(const struct topology *topology, const struct thread_mask *mask);
 bool          cm_topology_bind_thread(const struct topology *topology, int core);
+/* The calling thread runs on that core now. */
+bool          cm_topology_is_on_core(const struct topology *topology, int core);
 
 #endif

@@ -98,6 +98,18 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
 }
 
+/* A node's work is done by its own workers; where it has none (memory only, or a small team) by those of the node
+ * nearest to it, else by worker 0's node. */
+static void find_servers(const struct topology *topology, const struct team *team, int *served_by)
+{
+    bool has_workers[CM_MAX_NODES] = {false};
+    for (int i = 0; i < cm_team_n_workers(team); i++) has_workers[cm_team_worker(team, i)->node] = true;
+    for (int node = 0; node < topology->n_nodes; node++) {
+        const int nearest = topology->nodes[node].served_by;
+        served_by[node] = has_workers[node] ? node : has_workers[nearest] ? nearest : cm_team_worker(team, 0)->node;
+    }
+}
+
 calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
                                  const struct vector_ops *ops, const struct topology *topology,
                                  const struct team *team, struct expert_run **out)
@@ -109,10 +121,7 @@ calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert
     run->ops = ops;
     run->n_nodes = topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
-    /* A node without workers (memory only, or a small team) is served by worker 0's node. */
-    for (int node = 0; node < run->n_nodes; node++) run->served_by[node] = cm_team_worker(team, 0)->node;
-    for (int i = 0; i < run->n_workers; i++)
-        run->served_by[cm_team_worker(team, i)->node] = cm_team_worker(team, i)->node;
+    find_servers(topology, team, run->served_by);
     calmoe_status status = open_lists(ctx, run);
     if (status == CALMOE_OK) status = open_memory(ctx, run);
     if (status != CALMOE_OK) {
@@ -238,6 +247,20 @@ static void down_task(struct expert_run *run, const struct expert_task *task, in
     }
 }
 
+/* Packed bytes of some rows of a matrix. */
+static uint64_t bytes_of_rows(const struct matrix *matrix, const struct expert_task *task)
+{
+    const size_t n_columns = (size_t)matrix->n_columns;
+    return matrix->kernel->packed_bytes((size_t)task->row_end, n_columns) -
+           matrix->kernel->packed_bytes((size_t)task->row_begin, n_columns);
+}
+
+static const struct expert *expert_of(const struct expert_run *run, const struct expert_task *task)
+{
+    const struct expert_group *group = &run->dispatch.groups[task->group];
+    return &run->layer->banks[group->bank].experts[group->expert];
+}
+
 /* The next task of the list, NULL when it is empty. */
 static const struct expert_task *take(struct work_list *list)
 {
@@ -245,19 +268,31 @@ static const struct expert_task *take(struct work_list *list)
     return i < list->n_tasks ? &list->tasks[i] : NULL;
 }
 
-void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me)
+uint64_t cm_expert_run_gate_up(struct expert_run *run, const struct worker *me)
 {
     float *gate = run->scratch + (size_t)me->index * 2 * TOKENS_AT_ONCE * TASK_ROWS;
+    uint64_t n_remote = 0;
     const struct expert_task *task;
-    while ((task = take(&run->gate_up[me->node])) != NULL)
+    while ((task = take(&run->gate_up[me->node])) != NULL) {
+        const struct expert *expert = expert_of(run, task);
         gate_up_task(run, task, gate, gate + (size_t)TOKENS_AT_ONCE * TASK_ROWS);
+        if (expert->node != me->node)
+            n_remote += bytes_of_rows(&expert->gate, task) + bytes_of_rows(&expert->up, task);
+    }
+    return n_remote;
 }
 
-void cm_expert_run_down(struct expert_run *run, const struct worker *me)
+uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me)
 {
     int32_t rows[TOKENS_AT_ONCE];
+    uint64_t n_remote = 0;
     const struct expert_task *task;
-    while ((task = take(&run->down[me->node])) != NULL) down_task(run, task, rows);
+    while ((task = take(&run->down[me->node])) != NULL) {
+        const struct expert *expert = expert_of(run, task);
+        down_task(run, task, rows);
+        if (expert->node != me->node) n_remote += bytes_of_rows(&expert->down, task);
+    }
+    return n_remote;
 }
 
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)

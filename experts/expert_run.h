@@ -42,9 +42,10 @@ struct expert_reads {
 };
 struct expert_reads cm_expert_run_reads(const struct expert_run *run);
 
-/* By all workers; a barrier before and after each. */
-void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
-void cm_expert_run_down(struct expert_run *run, const struct worker *me);
+/* By all workers; a barrier before and after each. They return the packed bytes that this worker read from
+ * another node's memory: 0, but for experts on nodes that have no workers. */
+uint64_t cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
+uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me);
 /* x (dim) += scale * sum over slots of weight * output, in slot order; any worker, any token. */
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
 

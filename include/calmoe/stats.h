@@ -38,6 +38,9 @@ typedef struct calmoe_stats {
                                      number of tokens it serves, an expert only where a token takes it */
     uint64_t    n_experts_touched;   /* sum over steps and layers of the routed experts that any token took */
     uint64_t    node_bytes[CALMOE_MAX_NODES]; /* packed weights that live on each node                */
+    uint64_t    n_remote_bytes;   /* experts' packed weights that threads of another node read: 0, but where experts
+                                     lie on a node without threads. Dense parts, which all threads read from one
+                                     node, are not in it                                                       */
 } calmoe_stats;
 
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);

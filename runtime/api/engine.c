@@ -136,6 +136,20 @@ static calmoe_status reserve_logits(calmoe_engine *engine, int n)
     return CALMOE_OK;
 }
 
+/* Where there are several nodes: says what weights lie on another than the plan's. */
+static void report_pages(const calmoe_engine *engine)
+{
+    const struct packed_weights *packed = &engine->weights->packed;
+    if (engine->topology.n_nodes < 2) return;
+    for (int i = 0; i < packed->n_blocks; i++) {
+        const struct node_block *block = &packed->blocks[i];
+        struct node_pages pages;
+        if (!block->bytes || !cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
+        cm_log(engine->ctx, "of %zu pages of weights for node %u, %zu lie on other nodes, such as node %d",
+               pages.n_touched, engine->topology.nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);
+    }
+}
+
 static calmoe_status open_parts(calmoe_engine *engine)
 {
     calmoe_context *ctx = engine->ctx;
@@ -147,6 +161,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
                                             .team = engine->team, .placement = &engine->placement,
                                             .progress = options->progress, .user = options->progress_user};
     CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
+    report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
     if (options->profile)

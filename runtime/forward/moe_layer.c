@@ -84,9 +84,10 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_barrier_with(me, plan_experts, &plan);
     if (me->index == 0 && d->on_routing) d->on_routing(d->on_routing_user, d, index);
     cm_enter_phase(d, me, CALMOE_PHASE_EXPERTS);
-    cm_expert_run_gate_up(d->experts, me);
+    uint64_t n_remote = cm_expert_run_gate_up(d->experts, me);
     cm_barrier(me);
-    cm_expert_run_down(d->experts, me);
+    n_remote += cm_expert_run_down(d->experts, me);
+    d->counters.clocks[me->index].n_remote_bytes += n_remote;
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)

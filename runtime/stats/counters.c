@@ -81,3 +81,10 @@ double cm_imbalance(const struct counters *counters)
     const double mean = mean_ns(counters, CALMOE_PHASE_EXPERTS);
     return mean > 0.0 ? (double)counters->busiest_ns / mean : 1.0;
 }
+
+uint64_t cm_remote_bytes(const struct counters *counters)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < counters->n_workers; i++) sum += counters->clocks[i].n_remote_bytes;
+    return sum;
+}

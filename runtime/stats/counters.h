@@ -13,6 +13,7 @@ struct phase_clock { /* on cache lines of its own */
     uint64_t since_ns;  /* when the present phase began                     */
     uint64_t waited_ns; /* what the worker had waited till then, in all     */
     int      phase;
+    uint64_t n_remote_bytes; /* no time, but the worker's own too: see calmoe_stats */
 };
 
 /* From now on the worker's time belongs to phase; CALMOE_N_PHASES = to none. */
@@ -49,5 +50,7 @@ void          cm_count_step(struct counters *counters, int n_rows, uint64_t step
 /* Time in a phase, mean over workers; and the imbalance of calmoe_stats, 1 before any step. */
 double cm_phase_seconds(const struct counters *counters, int phase);
 double cm_imbalance(const struct counters *counters);
+/* Sum over workers. */
+uint64_t cm_remote_bytes(const struct counters *counters);
 
 #endif

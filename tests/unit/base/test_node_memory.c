@@ -105,6 +105,42 @@ static void says_what_it_cannot_give(void **state)
     assert_int_equal(cm_live_blocks(), n_live);
 }
 
+static void room_is_free_and_cached_memory_less_a_reserve(void **state)
+{
+    (void)state;
+    const char *text = "Node 1 MemTotal:       1600 kB\nNode 1 MemFree:         300 kB\nNode 1 Active:  900 kB\n"
+                       "Node 1 Active(file):     50 kB\nNode 1 Inactive(file):   10 kB\n";
+    assert_int_equal(cm_room_of_meminfo(text), (300 + 50 + 10 - 1600 / 16) * 1024);
+    assert_int_equal(cm_room_of_meminfo("Node 1 MemTotal: 1600 kB\nNode 1 MemFree: 99 kB\n"), 0);
+    assert_true(cm_room_of_meminfo("Node 1 MemTotal: 67108864 kB\nNode 1 MemFree: 67108864 kB\n") ==
+                (UINT64_C(63) << 30)); /* at most a GiB is kept */
+    assert_true(cm_room_of_meminfo("") == UINT64_MAX);
+}
+
+/* Only touched pages are counted; a machine that is not there has none to ask about. */
+static void pages_of_a_block_are_found(void **state)
+{
+    (void)state;
+    struct topology   topology;
+    struct node_block block;
+    struct node_pages pages;
+    assert_int_equal(cm_topology_open(NULL, NULL, &topology), CALMOE_OK);
+    assert_int_equal(cm_node_block_open_sparse(NULL, &topology, 0, 3000 * 4096, &block), CALMOE_OK);
+    memset(block.bytes, 1, 2000 * 4096);
+    if (cm_node_block_check(&topology, &block, &pages)) {
+        assert_int_equal(pages.n_touched, 2000);
+        if (topology.n_nodes == 1) assert_int_equal(pages.n_elsewhere, 0);
+    }
+    cm_node_block_close(&block);
+    cm_topology_close(&topology);
+    assert_int_equal(cm_topology_open(NULL, "numa:2 core:1 pu:1", &topology), CALMOE_OK);
+    assert_int_equal(cm_node_block_open(NULL, &topology, 1, 100, &block), CALMOE_OK);
+    assert_false(cm_node_block_check(&topology, &block, &pages));
+    assert_true(cm_node_room(&topology, 1) == UINT64_MAX);
+    cm_node_block_close(&block);
+    cm_topology_close(&topology);
+}
+
 static void one_node_binds_nothing_and_says_nothing(void **state)
 {
     (void)state;
@@ -158,6 +194,8 @@ int main(void)
         cmocka_unit_test(gives_zeroed_blocks_of_any_size),
         cmocka_unit_test(large_blocks_live_side_by_side),
         cmocka_unit_test(says_what_it_cannot_give),
+        cmocka_unit_test(room_is_free_and_cached_memory_less_a_reserve),
+        cmocka_unit_test(pages_of_a_block_are_found),
         cmocka_unit_test(one_node_binds_nothing_and_says_nothing),
         cmocka_unit_test(a_refused_binding_is_told_once),
     };
