@@ -31,6 +31,7 @@ struct counters {
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;
     uint64_t *expert_tokens; /* (n_layers, n_experts)                                     */
+    uint64_t *exits;         /* (n_layers) tokens that left after so many layers          */
     struct phase_clock *clocks;     /* (n_workers)                                               */
     uint64_t           *experts_ns; /* (n_workers) clocks[].ns of the experts when the step began */
 };
