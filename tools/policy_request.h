@@ -13,8 +13,8 @@ struct policy_request { /* as typed; NULL = not given */
 
 /* CLI_GO_ON, or the exit status after a sentence. */
 int cm_policy_request_check(const char *command, const struct policy_request *request);
-/* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model: MODEL.policy.json
- * for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
+/* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model,
+ * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
 bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,
                             double *quality);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */

@@ -31,7 +31,8 @@ typedef struct calmoe_session_options {
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
 
-/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY, UNSUPPORTED (a policy with a part that this version does not run). */
+/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY; UNSUPPORTED: a policy with a part that this version does not
+ * run. */
 CALMOE_API calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_options *options,
                                              calmoe_session **out);
 CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NULL; NULL is fine */

@@ -156,7 +156,8 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
 {
     calmoe_context *ctx = session->engine->ctx;
     if (!(quality >= 0.0 && quality < 1.0))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality is %g; 0 (the safest rung) to below 1 is wanted", quality);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality is %g; 0 (the safest rung) to below 1 is wanted",
+                       quality);
     if (!policy) {
         if (quality > 0.0) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g without a policy", quality);
         return CALMOE_OK;

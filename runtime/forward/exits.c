@@ -52,11 +52,12 @@ calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_run
 {
     for (int i = 0; i < rung->n_exits; i++)
         if (cm_exit_measures[rung->exits[i].measure].reads_features)
-            return cm_fail(ctx, CALMOE_UNSUPPORTED, "the policy's exit after layer %d is decided by '%s', whose weights "
-                           "this version cannot read", rung->exits[i].layer,
-                           cm_exit_measures[rung->exits[i].measure].name);
+            return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                           "the policy's exit after layer %d is decided by '%s', whose weights this "
+                           "version cannot read", rung->exits[i].layer, cm_exit_measures[rung->exits[i].measure].name);
     if (rung->n_exits > 0 && rung->k_tail == TAIL_NONE && rung->kv_fill != KV_PROPAGATE)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED, "the policy fills keys and values by '%s'; this version knows '%s' only",
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "the policy fills keys and values by '%s'; this version knows '%s' only",
                        cm_kv_fill_names[rung->kv_fill], cm_kv_fill_names[KV_PROPAGATE]);
     return CALMOE_OK;
 }

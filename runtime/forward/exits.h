@@ -33,8 +33,8 @@ int cm_exits_staying(const struct decoder *decoder, const int32_t **rows);
 /* After a layer, by all workers: asks the rows that have an exit here, and lets go who may leave. */
 void cm_exit_point(struct decoder *decoder, int layer, const struct worker *me);
 
-/* Keys and values of the layers from first_layer on, for rows begin … begin + n: their state through each layer's norm, W_K
- * and W_V, with each row's own position. By all workers; a barrier before. Uses d->normed, d->k, d->v. */
+/* Keys and values of the layers from first_layer on, for rows begin … begin + n: their state through each layer's
+ * norm, W_K and W_V, with each row's own position. By all workers; a barrier before. Uses d->normed, d->k, d->v. */
 void cm_kv_propagate(struct decoder *decoder, int first_layer, int begin, int n, const struct worker *me);
 
 /* lm_head.c: own row r's norm, into the row of normed that its logits have. */

@@ -1,7 +1,7 @@
 /* runtime/forward/kv_propagate.c - keys and values of layers that were skipped (CALM, section 3.3).
  *
- * The state is the same for all skipped layers, so their products do not wait for each other: (layer, row) pairs stand as
- * rows of d->normed, as many layers at once as there is room for, and it takes two barriers for all of them. */
+ * The state is the same for all skipped layers, so their products do not wait for each other: (layer, row) pairs
+ * stand as rows of d->normed, as many layers at once as there is room for, and two barriers do for all of them. */
 #include "runtime/forward/exits.h"
 
 struct fill {
@@ -29,8 +29,9 @@ static void project_pairs(struct decoder *d, const struct fill *fill, const stru
         const struct layer *layer = &d->weights->layers[fill->first_layer + l];
         const int first = l * fill->n;
         const int32_t *pairs = d->identity + first;
-        cm_linear_shared(&layer->k, &d->normed, pairs, fill->n, layer->k_bias, cm_row(d->k, first, layer->k.n_rows), me);
-        cm_linear_shared(&layer->v, &d->normed, pairs, fill->n, layer->v_bias, cm_row(d->v, first, layer->v.n_rows), me);
+        float *k = cm_row(d->k, first, layer->k.n_rows), *v = cm_row(d->v, first, layer->v.n_rows);
+        cm_linear_shared(&layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_shared(&layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
     }
 }
 

@@ -40,7 +40,8 @@ void cm_counters_reset(struct counters *counters)
     }
     *counters = (struct counters){.n_layers = counters->n_layers, .n_experts = counters->n_experts,
                                   .n_workers = counters->n_workers, .expert_tokens = counters->expert_tokens,
-                                  .exits = counters->exits, .clocks = counters->clocks, .experts_ns = counters->experts_ns};
+                                  .exits = counters->exits, .clocks = counters->clocks,
+                                  .experts_ns = counters->experts_ns};
 }
 
 void cm_count_routing(struct counters *counters, int layer, const struct routing *routing)

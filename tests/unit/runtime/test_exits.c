@@ -20,7 +20,7 @@
 enum { N_LAYERS = 5, N_EXPERTS = 8, N_USED = 3, N_PROMPT = 7, N_NEW = 12, MAX_SESSIONS = 6 };
 
 static struct temp_folder *folder;
-static char path[600], norms_path[600], dense_path[600];
+static char path[600], norms_path[600], dense_path[600], many_path[600];
 
 static const int32_t prompt[N_PROMPT] = {40, 41, 42, 43, 44, 45, 46};
 
@@ -280,8 +280,8 @@ static void the_same_in_company(void **state)
 
 /* ---- an answer that is known: all of it in one step gives what token after token gave ---- */
 
-static void read_forced(struct running *r, const struct leaving *leaving, const int32_t *tokens, int n_chunk, float *logits,
-                        calmoe_depth *depths)
+static void read_forced(struct running *r, const struct leaving *leaving, const int32_t *tokens, int n_chunk,
+                        float *logits, calmoe_depth *depths)
 {
     calmoe_policy *policy = make_policy(r, leaving);
     calmoe_session_options options;
@@ -328,6 +328,59 @@ static void teacher_forced_is_the_same(void **state)
     }
     free(one);
     free(many);
+    running_close(&r);
+}
+
+/* ---- the shortlist ---- */
+
+/* The first token of an answer, read with a policy: its depth, and the logits that it gives. */
+static calmoe_depth read_one(struct running *r, const struct leaving *leaving, int32_t token, float *logits)
+{
+    calmoe_policy *policy = make_policy(r, leaving);
+    calmoe_session_options options;
+    calmoe_session *session = NULL;
+    calmoe_depth depth;
+    calmoe_session_options_init(&options);
+    options.policy = policy;
+    running_must(r->context, calmoe_session_open(r->engine, &options, &session));
+    calmoe_session_begin_answer(session);
+    const calmoe_chunk chunk = {session, &token, 1, CALMOE_LOGITS_LAST};
+    running_must(r->context, calmoe_engine_step(r->engine, &chunk, 1));
+    running_must(r->context, calmoe_session_depth(session, -1, &depth));
+    memcpy(logits, calmoe_session_logits(session, 0), (size_t)r->n_vocab * sizeof *logits);
+    calmoe_session_close(&session);
+    calmoe_policy_close(&policy);
+    return depth;
+}
+
+/* A row leaves if the whole vocabulary's winner is on the list, and with the whole vocabulary's logits. */
+static void a_shortlist_is_confirmed(void **state)
+{
+    (void)state;
+    static const struct leaving by_list = DEPTH("shortlist", 1e-9f, 2), always = DEPTH("always", 1.0f, 2);
+    struct running r = open_model(many_path, 2, NULL);
+    const int n_short = cm_shortlist_length(r.n_vocab);
+    const size_t n_bytes = (size_t)r.n_vocab * sizeof(float);
+    float *found = malloc(n_bytes), *wanted = malloc(n_bytes);
+    int n_left = 0;
+    assert_non_null(found);
+    assert_non_null(wanted);
+    assert_int_equal(n_short, 256);
+    for (int32_t token = 0; token < 100; token++) {
+        int best = 0;
+        assert_int_equal(read_one(&r, &always, token, wanted).layers, 2);
+        for (int i = 1; i < r.n_vocab; i++)
+            if (wanted[i] > wanted[best]) best = i;
+        const calmoe_depth depth = read_one(&r, &by_list, token, found);
+        assert_true(depth.confidence > 0.0f);
+        assert_int_equal(depth.layers, best < n_short ? 2 : N_LAYERS);
+        if (best < n_short) assert_memory_equal(found, wanted, n_bytes);
+        else assert_memory_not_equal(found, wanted, n_bytes);
+        n_left += best < n_short;
+    }
+    assert_in_range(n_left, 5, 95);
+    free(found);
+    free(wanted);
     running_close(&r);
 }
 
@@ -412,7 +465,8 @@ static void what_is_skipped_costs_nothing(void **state)
     static const uint64_t touched[] = {N_LAYERS * N_USED, N_LAYERS, 4 * N_USED, N_USED};
     uint64_t bytes[4];
     static const struct leaving plans[] = {
-        {.width = "fixed", .k = N_USED}, {.width = "fixed", .k = 1}, DEPTH("always", 1.0f, 4), DEPTH("always", 1.0f, 1)};
+        {.width = "fixed", .k = N_USED}, {.width = "fixed", .k = 1}, DEPTH("always", 1.0f, 4),
+        DEPTH("always", 1.0f, 1)};
     for (int i = 0; i < 4; i++) {
         calmoe_policy *policy = make_policy(&r, &plans[i]);
         calmoe_session *session = open_session(&r, policy, N_PROMPT);
@@ -457,6 +511,9 @@ static int set_up(void **state)
     for (int part = TINY_GATE; part <= TINY_DOWN; part++) tiny.types[part] = WEIGHT_Q4_0;
     tiny.types[TINY_K] = tiny.types[TINY_OUTPUT] = WEIGHT_Q8_0;
     write_model(&tiny, "exits.gguf", path);
+    tiny.n_vocab = 1024;
+    write_model(&tiny, "many.gguf", many_path);
+    tiny.n_vocab = 0;
     tiny.architecture = "qwen3moe";
     tiny.has_biases = false;
     tiny.shared_width = 0;
@@ -485,6 +542,7 @@ int main(void)
         cmocka_unit_test(the_same_for_threads_and_levels),
         cmocka_unit_test(the_same_in_company),
         cmocka_unit_test(teacher_forced_is_the_same),
+        cmocka_unit_test(a_shortlist_is_confirmed),
         cmocka_unit_test(propagated_keys_and_values),
         cmocka_unit_test(what_is_skipped_costs_nothing),
     };
