@@ -40,19 +40,23 @@ void cm_dispatch(const struct routing *routing, int n_experts, int has_shared, s
     const int n_slots = routing->n_slots;
     out->n_tokens = routing->n_tokens;
     out->n_slots = n_slots + (has_shared ? 1 : 0);
-    out->n_routed = routing->n_tokens * n_slots;
+    out->n_routed = 0;
     out->n_groups = 0;
 
     int *next = out->counts; /* first entry of each expert, later the next free one */
     memset(next, 0, ((size_t)n_experts + 1) * sizeof *next);
-    for (int i = 0; i < out->n_routed; i++) next[routing->experts[i] + 1]++;
+    for (int token = 0; token < routing->n_tokens; token++) {
+        const int n_kept = cm_n_kept(routing, token);
+        for (int slot = 0; slot < n_kept; slot++) next[routing->experts[token * n_slots + slot] + 1]++;
+        out->n_routed += n_kept;
+    }
     for (int expert = 0; expert < n_experts; expert++) {
         const int n = next[expert + 1];
         next[expert + 1] += next[expert];
         if (n > 0) out->groups[out->n_groups++] = (struct expert_group){BANK_ROUTED, expert, next[expert], n};
     }
     for (int token = 0; token < routing->n_tokens; token++)
-        for (int slot = 0; slot < n_slots; slot++)
+        for (int slot = 0; slot < cm_n_kept(routing, token); slot++)
             add_entry(out, token, slot, next[routing->experts[token * n_slots + slot]]++);
     if (!has_shared) return;
     for (int token = 0; token < routing->n_tokens; token++) add_entry(out, token, n_slots, out->n_routed + token);

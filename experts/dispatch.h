@@ -1,7 +1,8 @@
 /* experts/dispatch.h - routing to work: the tokens of a step, grouped by expert once for the layer.
  *
- * Every (token, slot) of the routing becomes one entry; entries of one expert stand together, tokens
- * ascending. Where the layer has a shared expert, each token has one entry more, after all others. */
+ * Every kept (token, slot) of the routing becomes one entry; entries of one expert stand together, tokens
+ * ascending. An expert that only dropped slots name has no group: it costs nothing. Where the layer has a shared
+ * expert, each token has one entry more, after all others. */
 #ifndef EXPERTS_DISPATCH_H
 #define EXPERTS_DISPATCH_H
 
@@ -22,7 +23,7 @@ struct dispatch {
     int                  n_groups;
     struct expert_group *groups;    /* (n_groups): routed by expert index, then shared         */
     int32_t             *token_of;  /* (n_entries)                                             */
-    int32_t             *entry_of;  /* (n_tokens, n_slots)                                     */
+    int32_t             *entry_of;  /* (n_tokens, n_slots); of dropped slots not set            */
     int                 *counts;    /* scratch (n_experts + 1)                                 */
 };
 

@@ -295,17 +295,23 @@ uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me)
     return n_remote;
 }
 
-void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)
+/* sum += weight * the output of (token, slot) */
+static void add_output(const struct expert_run *run, int token, int slot, float weight, float *sum)
 {
     const struct dispatch *dispatch = &run->dispatch;
-    const int dim = run->layer->dim, n_routed = run->routing->n_slots;
+    const int dim = run->layer->dim;
+    const int entry = dispatch->entry_of[(size_t)token * (size_t)dispatch->n_slots + (size_t)slot];
+    run->ops->add_scaled(sum, run->outputs + (size_t)entry * (size_t)dim, weight, dim);
+}
+
+void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)
+{
+    const int dim = run->layer->dim, n_routed = run->routing->n_slots, n_kept = cm_n_kept(run->routing, token);
+    const float *weights = run->routing->weights + (size_t)token * (size_t)n_routed;
     float *sum = run->sums + (size_t)token * (size_t)dim;
     memset(sum, 0, (size_t)dim * sizeof *sum);
-    for (int slot = 0; slot < dispatch->n_slots; slot++) {
-        const int entry = dispatch->entry_of[(size_t)token * (size_t)dispatch->n_slots + (size_t)slot];
-        float weight = run->shared_weights ? run->shared_weights[token] : 1.0f;
-        if (slot < n_routed) weight = run->routing->weights[(size_t)token * (size_t)n_routed + (size_t)slot];
-        run->ops->add_scaled(sum, run->outputs + (size_t)entry * (size_t)dim, weight, dim);
-    }
+    for (int slot = 0; slot < n_kept; slot++) add_output(run, token, slot, weights[slot], sum);
+    if (run->dispatch.n_slots > n_routed)
+        add_output(run, token, n_routed, run->shared_weights ? run->shared_weights[token] : 1.0f, sum);
     run->ops->add_scaled(x, sum, scale, dim);
 }

@@ -46,7 +46,7 @@ struct expert_reads cm_expert_run_reads(const struct expert_run *run);
  * another node's memory: 0, but for experts on nodes that have no workers. */
 uint64_t cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
 uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me);
-/* x (dim) += scale * sum over slots of weight * output, in slot order; any worker, any token. */
+/* x (dim) += scale * sum over kept slots of weight * output, in slot order; any worker, any token. */
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
 
 #endif

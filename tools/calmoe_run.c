@@ -1,10 +1,12 @@
 /* tools/calmoe_run.c - `calmoe run`: continues a text, or converses. */
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/calmoe_chat.h"
 #include "tools/command.h"
 #include "tools/generation.h"
+#include "tools/policy_request.h"
 
 enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
 
@@ -14,7 +16,8 @@ struct settings {
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, ignore_eos, logit_hash, json;
+    int         chat, ignore_eos, logit_hash, json, show_exits, color;
+    struct policy_request policy;
 };
 
 #define AT(member) offsetof(struct settings, member)
@@ -49,6 +52,17 @@ static const struct cli_option options[] = {
     {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
+    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
+     "leave out layers and experts as this file of proven bounds says"},
+    {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
+     "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
+     "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
+    {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
+     "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
+     "colour tokens by the layers they used: green under half … red all"},
+    {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
@@ -68,7 +82,11 @@ static const struct cli_command description = {
         "conversation it stops the answer, and at the prompt it ends the program; -n limits each answer.\n\n"
         "--json: text, tokens (ids, without an end token), prompt_tokens, generated_tokens,\n"
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
-        "experts_per_token (over all layers), logit_hash (null without --logit-hash).\n\n"
+        "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
+        "prompt), token_layers (with --show-exits: layers that each token came of), logit_hash (null without\n"
+        "--logit-hash).\n\n"
+        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always. --quality\n"
+        "without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
         "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
         "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
 };
@@ -94,7 +112,7 @@ static int check(const struct settings *settings)
                                   not_in_chat[i].name);
     if (settings->chat && settings->tokens == 0)
         return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
-    return CLI_GO_ON;
+    return cm_policy_request_check(description.name, &settings->policy);
 }
 
 static bool open_trace(const struct front *front, const char *path, calmoe_trace_writer **trace)
@@ -125,8 +143,10 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     return cm_front_open_engine(front, &engine);
 }
 
-static bool open_session(struct generation *generation, const struct settings *settings)
+static bool open_session(struct generation *generation, const struct settings *settings, calmoe_policy **policy)
 {
+    double quality;
+    if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality)) return false;
     calmoe_session_options session;
     calmoe_sampler_options sampler;
     calmoe_session_options_init(&session);
@@ -142,8 +162,25 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.ignore_end     = settings->ignore_eos;
     session.hash_logits    = settings->logit_hash;
     session.sampler        = &sampler;
-    return cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
-                                                                     &generation->session));
+    session.policy         = *policy;
+    session.quality        = quality;
+    if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
+                                                                   &generation->session)))
+        return false;
+    cm_policy_say(*policy, generation->session);
+    return true;
+}
+
+/* What --show-exits and --color ask for. */
+static void begin_colors(struct generation *generation, const struct settings *settings)
+{
+    enum { AUTO, ALWAYS };
+    calmoe_model_info info = {.size = sizeof info};
+    if (!settings->show_exits || calmoe_model_get_info(generation->front->model, &info) != CALMOE_OK) return;
+    generation->exits.is_on    = true;
+    generation->exits.n_layers = info.n_layers;
+    generation->exits.is_drawn = !settings->json && (settings->color == ALWAYS ||
+                                                     (settings->color == AUTO && isatty(STDOUT_FILENO)));
 }
 
 /* ---- a plain run ---- */
@@ -182,6 +219,11 @@ static bool print_json(const struct generation *generation, const char *hash)
     struct json_output            json;
     if (!cm_front_succeeded(generation->front, calmoe_engine_get_stats(generation->front->engine, &stats)))
         return false;
+    if (stats.n_rows > generation->of_prompt.n_rows) {
+        stats.n_rows -= generation->of_prompt.n_rows;
+        stats.n_layers_run -= generation->of_prompt.n_layers_run;
+        stats.n_experts_run -= generation->of_prompt.n_experts_run;
+    }
     const double n_rows = stats.n_rows > 0 ? (double)stats.n_rows : 1;
     cm_json_open_object(&json);
     cm_json_bytes(&json, json.root, "text", generation->text.at, generation->text.n);
@@ -195,6 +237,9 @@ static bool print_json(const struct generation *generation, const char *hash)
                  cm_tokens_per_second(times->n_steps, times->step_seconds));
     cm_json_real(&json, json.root, "layers_per_token", (double)stats.n_layers_run / n_rows);
     cm_json_real(&json, json.root, "experts_per_token", (double)stats.n_experts_run / n_rows);
+    if (generation->exits.is_on)
+        cm_json_ids(&json, json.root, "token_layers", (const int32_t *)(const void *)generation->depths.at,
+                    generation->depths.n / sizeof(int32_t));
     if (hash != NULL) cm_json_text(&json, json.root, "logit_hash", hash);
     else cm_json_null(&json, json.root, "logit_hash");
     const bool written = cm_json_write(&json, true);
@@ -238,7 +283,8 @@ static int run(int argc, char **argv)
                                     .repeat_last = 64, .batch = 512};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
-    calmoe_trace_writer *trace   = NULL;
+    calmoe_trace_writer *trace    = NULL;
+    calmoe_policy       *policy   = NULL;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
@@ -246,15 +292,18 @@ static int run(int argc, char **argv)
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings)) {
+    if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings, &policy)) {
         status = 1;
     } else {
+        begin_colors(&generation, &settings);
         status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings);
         if (status == 0) cm_print_times(&generation.times);
+        if (status == 0) cm_exit_colors_say(&generation.exits);
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);
     calmoe_session_close(&generation.session);
+    calmoe_policy_close(&policy);
     cm_front_close(&front);
     return status;
 }

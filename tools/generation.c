@@ -23,6 +23,13 @@ static bool reserve_piece(struct generation *generation, int32_t token)
     return true;
 }
 
+static bool put_colored(const struct generation *generation, size_t n_bytes, int layers)
+{
+    const char *begin = cm_exit_color(&generation->exits, layers), *end = cm_exit_color_end(&generation->exits);
+    return (*begin == '\0' || cm_put(begin, strlen(begin))) && cm_put(generation->piece, n_bytes) &&
+           (*end == '\0' || cm_put(end, strlen(end)));
+}
+
 /* Shows and keeps one token; -1: what is still pending at the end. */
 static bool show(struct generation *generation, calmoe_decoder *decoder, int32_t token)
 {
@@ -31,8 +38,16 @@ static bool show(struct generation *generation, calmoe_decoder *decoder, int32_t
                                                generation->piece, generation->n_piece);
     if (!cm_front_succeeded(generation->front, status)) return false;
     const size_t n_bytes = strlen(generation->piece);
-    if (generation->prints && n_bytes > 0 && !cm_put(generation->piece, n_bytes)) return false;
+    int32_t      layers  = generation->exits.n_layers;
+    calmoe_depth depth;
+    if (generation->exits.is_on && token >= 0) {
+        if (calmoe_session_depth(generation->session, -1, &depth) == CALMOE_OK) layers = depth.layers;
+        cm_exit_colors_count(&generation->exits, layers);
+    }
+    if (generation->prints && n_bytes > 0 && !put_colored(generation, n_bytes, layers)) return false;
     if (!generation->keeps) return true;
+    if (generation->exits.is_on && token >= 0 && !cm_bytes_append(&generation->depths, &layers, sizeof layers))
+        return false;
     return cm_bytes_append(&generation->text, generation->piece, n_bytes) &&
            (token < 0 || cm_bytes_append(&generation->ids, &token, sizeof token));
 }
@@ -63,6 +78,8 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
     int32_t         token   = -1;
     calmoe_status   status  = next_token(generation, true, &token);
     *n_tokens               = 0;
+    generation->of_prompt   = (calmoe_stats){.size = sizeof generation->of_prompt};
+    (void)calmoe_engine_get_stats(generation->front->engine, &generation->of_prompt);
     while (status == CALMOE_OK && *n_tokens < generation->max_tokens) {
         if (!show(generation, &decoder, token)) return ANSWER_FAILED;
         generation->times.n_generated++;
@@ -81,6 +98,7 @@ void cm_generation_close(struct generation *generation)
 {
     cm_bytes_close(&generation->text);
     cm_bytes_close(&generation->ids);
+    cm_bytes_close(&generation->depths);
     free(generation->piece);
     generation->piece = NULL;
 }

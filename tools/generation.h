@@ -3,6 +3,7 @@
 #ifndef TOOLS_GENERATION_H
 #define TOOLS_GENERATION_H
 
+#include "tools/exit_colors.h"
 #include "tools/front.h"
 
 struct run_times { /* sums over all answers */
@@ -21,6 +22,9 @@ struct generation {
     bool                keeps;      /* keep text and ids                            */
     struct bytes        text;
     struct bytes        ids;        /* int32_t each                                 */
+    struct bytes        depths;     /* int32_t each: layers that a token came of; kept if exits are shown */
+    struct exit_colors  exits;
+    calmoe_stats        of_prompt;  /* the engine's, when the last prompt was read  */
     struct run_times    times;
     char               *piece;      /* (n_piece) text of one token                  */
     size_t              n_piece;

@@ -40,6 +40,7 @@
 #include "calmoe/machine.h"
 #include "calmoe/model.h"
 #include "calmoe/placement.h"
+#include "calmoe/policy.h"
 #include "calmoe/profile.h"
 #include "calmoe/sampler.h"
 #include "calmoe/session.h"

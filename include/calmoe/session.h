@@ -6,6 +6,7 @@
 #define CALMOE_SESSION_H
 
 #include "calmoe/engine.h"
+#include "calmoe/policy.h"
 #include "calmoe/sampler.h"
 
 #ifdef __cplusplus
@@ -22,11 +23,16 @@ typedef struct calmoe_session_options {
     int    hash_logits;             /* 1: compute the logits of prompt tokens too, and keep a SHA-256
                                        of all of them, calmoe_session_logit_hash() (default 0)        */
     const calmoe_sampler_options *sampler; /* NULL = greedy (default)                                 */
+    const calmoe_policy *policy;    /* what answers may leave out; NULL = nothing, OFF (default). Must outlive
+                                       the session                                                    */
+    double quality;                 /* the risk that may be, 0.01: the policy's rung with the largest delta up to it,
+                                       OFF where there is none; 0 = its safest rung (default)         */
 } calmoe_session_options;
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
 
-/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY. */
+/* options may be NULL. INVALID_ARGUMENT, NO_MEMORY; UNSUPPORTED: a policy with a part that this version does not
+ * run. */
 CALMOE_API calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_options *options,
                                              calmoe_session **out);
 CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NULL; NULL is fine */
@@ -62,6 +68,22 @@ CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
  * next step. (The repetition penalty counts tokens as they are read.) */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
+
+/* Tokens that come from now on are an answer's, which the session's policy is for. Tokens that were fed never are;
+ * calmoe_session_next() and calmoe_engine_next() call this before the first token that they sample. It is for own loops
+ * around calmoe_engine_step(). */
+CALMOE_API void calmoe_session_begin_answer(calmoe_session *session);
+/* Which rung of its policy the session is on; -1 = OFF. */
+CALMOE_API int calmoe_session_rung(const calmoe_session *session);
+
+/* How a row of logits was computed, and so the token that is chosen by it. */
+typedef struct calmoe_depth {
+    int   layers;     /* that the logits come from                                              */
+    int   experts;    /* routed experts that were run for it, over all layers                   */
+    float confidence; /* at the exit that it took, else at the last that it was asked; 0 = none */
+} calmoe_depth;
+/* Rows as of calmoe_session_logits(), and as long; -1 = the last. INVALID_ARGUMENT where there is none. */
+CALMOE_API calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth);
 
 /* SHA-256 over every logit computed so far, as float32 bytes in token order: 64 hex digits and a NUL.
  * INVALID_ARGUMENT unless the session was opened with hash_logits. */

@@ -41,10 +41,14 @@ typedef struct calmoe_stats {
     uint64_t    n_remote_bytes;   /* experts' packed weights that threads of another node read: 0, but where experts
                                      lie on a node without threads. Dense parts, which all threads read from one
                                      node, are not in it                                                       */
+    uint64_t    n_exits;          /* tokens that left before the last layer                           */
 } calmoe_stats;
 
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);
 CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
+
+/* counts[i] = tokens that left after i layers since the start (or reset), 0 for i = 0; n >= the number of layers. */
+CALMOE_API calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n);
 
 /* counts[e] = tokens that expert e of the layer got since the start (or reset); n >= the number of
  * experts. */

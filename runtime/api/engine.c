@@ -80,12 +80,13 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
     if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
+        if (cm_n_kept(routing, r) == 0) continue;
         const calmoe_routing_event event = {
             .session = decoder->rows[r].owner,
             .layer = layer,
             .position = decoder->rows[r].position,
             .token = decoder->rows[r].token,
-            .n = routing->n_slots,
+            .n = cm_n_kept(routing, r),
             .experts = routing->experts + at,
             .weights = routing->weights + at,
         };
@@ -115,7 +116,7 @@ static void on_choice(void *user, const struct decoder *decoder, int layer, int 
     float   new_weights[ROUTER_MAX_USED];
     memcpy(new_experts, experts, n * sizeof *experts);
     memcpy(new_weights, weights, n * sizeof *weights);
-    const calmoe_routing_choice choice = {row->owner, layer,       r,          row->position, row->token,
+    const calmoe_routing_choice choice = {row->owner, layer,       row->index, row->position, row->token,
                                           router->n_used, new_experts, new_weights};
     engine->options.routing_source(engine->options.routing_source_user, &choice);
     if (!is_choice(new_experts, new_weights, router->n_used, router->n_experts)) return;
@@ -274,6 +275,10 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
         d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = session->n_positions + i,
                                             .token = chunk->tokens[i], .owner = session,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
+        struct row *row = &d->rows[d->n_rows - 1];
+        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin) continue;
+        row->rung = session->rung;
+        row->t = row->position - session->answer_begin;
     }
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/families/model_tensors.h"
 #include "runtime/forward/decoder.h"
 #include "runtime/stats/profile.h"
+#include "runtime/forward/exits.h"
 #include "runtime/text/chat.h"
 #include "runtime/text/sampler.h"
 #include "runtime/text/tokenizer.h"
@@ -25,6 +26,12 @@ struct calmoe_model {
     struct model_spec         spec;
     struct model_tensors      tensors;
     char                      fingerprint[17];
+};
+
+struct calmoe_policy {
+    calmoe_context *ctx;
+    bool            is_proven;
+    struct policy   policy;
 };
 
 struct calmoe_engine {
@@ -70,6 +77,9 @@ struct calmoe_session {
     int             first_logits, n_logits; /* its rows of the last step's logits       */
     uint64_t        logits_step;            /* the step that they are of                */
     uint64_t        last_step;              /* in which it got a row                    */
+    const calmoe_policy      *policy;       /* NULL = OFF                               */
+    const struct policy_rung *rung;         /* of it; NULL = OFF                        */
+    int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
 };
 
 struct calmoe_profile {
@@ -79,6 +89,8 @@ struct calmoe_profile {
 
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
+/* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
+calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says

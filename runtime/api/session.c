@@ -71,6 +71,8 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
+    session->answer_begin = -1;
+    CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(open_sampler(session, options->sampler));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
@@ -145,6 +147,7 @@ calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t 
     session->n_known += (int)n_tokens;
     session->n_new = 0;
     session->has_ended = false;
+    if (n_tokens > 0) session->answer_begin = -1;
     return CALMOE_OK;
 }
 
@@ -189,6 +192,7 @@ calmoe_event cm_session_advance(calmoe_session *session)
     calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
     int32_t token;
     if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
+    if (session->answer_begin < 0) calmoe_session_begin_answer(session);
     session->n_new++;
     event.token = token;
     /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
@@ -240,6 +244,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
     for (size_t i = 0; i < n_cells; i++)
         if (session->last_used[i] > n) session->last_used[i] = 0;
+    if (n < session->answer_begin) session->answer_begin = -1;
     session->n_new = 0;
     session->has_ended = false;
     session->is_full = false;
@@ -254,6 +259,22 @@ const float *calmoe_session_logits(const calmoe_session *session, int row)
         return NULL;
     const size_t at = (size_t)(session->first_logits + row) * (size_t)session->engine->model->spec.n_vocab;
     return session->engine->decoder->logits + at;
+}
+
+void calmoe_session_begin_answer(calmoe_session *session)
+{
+    if (session) session->answer_begin = session->n_known;
+}
+
+calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)
+{
+    if (session && row == -1) row = session->n_logits - 1;
+    if (!depth || !calmoe_session_logits(session, row))
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_depth: row %d of the last step has no logits of this session", row);
+    const struct row_depth *from = &session->engine->decoder->depths[session->first_logits + row];
+    *depth = (calmoe_depth){from->layers, from->n_experts, from->confidence};
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)

@@ -37,6 +37,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     };
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
         stats.phase_seconds[phase] = cm_phase_seconds(counters, phase);
+    for (int layer = 0; layer < counters->n_layers; layer++) stats.n_exits += counters->exits[layer];
     const struct packed_weights *packed = &engine->weights->packed;
     for (int node = 0; node < packed->n_blocks && node < CALMOE_MAX_NODES; node++)
         stats.node_bytes[node] = packed->blocks[node].n_bytes;
@@ -53,6 +54,16 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     cm_counters_reset(&engine->decoder->counters);
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
+}
+
+calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n)
+{
+    if (!engine || !counts || n < engine->decoder->counters.n_layers)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_exit_counts: engine and room for a count of each layer are needed");
+    const struct counters *counters = &engine->decoder->counters;
+    memcpy(counts, counters->exits, (size_t)counters->n_layers * sizeof *counts);
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int layer, uint64_t *counts, int n)

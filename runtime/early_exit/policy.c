@@ -127,10 +127,6 @@ static calmoe_status check_widths(struct calmoe_context *ctx, const struct polic
 static calmoe_status check_rung(struct calmoe_context *ctx, const struct policy *policy, int index)
 {
     const struct policy_rung *rung = &policy->rungs[index];
-    CM_TRY(check_proof(ctx, rung, index));
-    if (index > 0 && !(rung->delta > rung[-1].delta))
-        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g behind delta %g; they must ascend, each once", index,
-                       rung->delta, rung[-1].delta);
     CM_TRY(check_exits(ctx, policy, rung, index));
     if (rung->k_tail < TAIL_NONE || rung->k_tail > POLICY_MAX_WIDTH)
         return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: k_tail %d; it must be none or 0 to %d", index, rung->k_tail,
@@ -145,7 +141,15 @@ static calmoe_status check_rung(struct calmoe_context *ctx, const struct policy 
     return CALMOE_OK;
 }
 
-calmoe_status cm_policy_check(struct calmoe_context *ctx, const struct policy *policy)
+static calmoe_status check_order(struct calmoe_context *ctx, const struct policy_rung *rung, int index)
+{
+    if (index > 0 && !(rung->delta > rung[-1].delta))
+        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g behind delta %g; they must ascend, each once", index,
+                       rung->delta, rung[-1].delta);
+    return CALMOE_OK;
+}
+
+static calmoe_status check(struct calmoe_context *ctx, const struct policy *policy, bool is_proven)
 {
     if (policy->n_layers < 1 || policy->n_layers > POLICY_MAX_LAYERS)
         return cm_fail(ctx, CALMOE_BAD_FILE, "a policy for %d layers; 1 to %d are supported", policy->n_layers,
@@ -153,8 +157,22 @@ calmoe_status cm_policy_check(struct calmoe_context *ctx, const struct policy *p
     if (policy->n_rungs < 0 || policy->n_rungs > POLICY_MAX_RUNGS)
         return cm_fail(ctx, CALMOE_BAD_FILE, "a policy of %d rungs; at most %d are supported", policy->n_rungs,
                        POLICY_MAX_RUNGS);
-    for (int i = 0; i < policy->n_rungs; i++) CM_TRY(check_rung(ctx, policy, i));
+    for (int i = 0; i < policy->n_rungs; i++) {
+        if (is_proven) CM_TRY(check_proof(ctx, &policy->rungs[i], i));
+        if (is_proven) CM_TRY(check_order(ctx, &policy->rungs[i], i));
+        CM_TRY(check_rung(ctx, policy, i));
+    }
     return CALMOE_OK;
+}
+
+calmoe_status cm_policy_check(struct calmoe_context *ctx, const struct policy *policy)
+{
+    return check(ctx, policy, true);
+}
+
+calmoe_status cm_policy_check_unproven(struct calmoe_context *ctx, const struct policy *policy)
+{
+    return check(ctx, policy, false);
 }
 
 static calmoe_status check_width_fits(struct calmoe_context *ctx, const struct policy_rung *rung, int index,

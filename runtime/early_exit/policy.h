@@ -72,6 +72,9 @@ void               cm_policy_close(struct policy *policy); /* zeroes it; a zeroe
  * "rung 2: exits: layer 9 after layer 12; …". */
 calmoe_status cm_policy_check(struct calmoe_context *ctx, const struct policy *policy);
 
+/* The same of rungs of which nothing is proven, and without the order of their deltas. */
+calmoe_status cm_policy_check_unproven(struct calmoe_context *ctx, const struct policy *policy);
+
 /* Does it fit the model at hand? INVALID_ARGUMENT: what differs. n_used: routed experts of a token. */
 calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *policy, const char *fingerprint,
                              int n_layers, int n_used);

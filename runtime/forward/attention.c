@@ -57,26 +57,31 @@ static void prepare_head(const struct decoder *d, const float *norm, int r, floa
                      spec->rope.pairing);
 }
 
+void cm_remember_kv(struct decoder *d, int index, int r, int kv_head, float *k, float *v)
+{
+    const struct model_spec *spec = d->spec;
+    const struct layer *layer = &d->weights->layers[index];
+    const struct kv_cache *cache = d->rows[r].cache;
+    const int position = d->rows[r].position;
+    const size_t span = cm_kv_span_of(cache, position);
+    prepare_head(d, layer->k_norm_size != spec->head_size ? NULL : layer->k_norm, r, k);
+    clamp(v, spec->value_size, spec->clamp_qkv);
+    d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
+                     (uint8_t *)cm_kv_values(cache, index, kv_head) + span, cache->type, spec->head_size,
+                     spec->value_size, position % CM_ATTEND_SPAN);
+}
+
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
 static void remember(struct decoder *d, int index, int r, int kv_head)
 {
     const struct model_spec *spec = d->spec;
     const struct layer *layer = &d->weights->layers[index];
-    const struct kv_cache *cache = d->rows[r].cache;
     const int n_heads = spec->n_heads / spec->n_kv_heads, size = spec->head_size;
-    const bool is_whole_q = layer->q_norm_size != size, is_whole_k = layer->k_norm_size != size;
-    float *q = cm_row(d->q, r, spec->n_heads * size) + kv_head * n_heads * size,
-          *k = cm_row(d->k, r, spec->n_kv_heads * size) + kv_head * size,
-          *v = cm_row(d->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size;
+    float *q = cm_row(d->q, r, spec->n_heads * size) + kv_head * n_heads * size;
     for (int head = 0; head < n_heads; head++)
-        prepare_head(d, is_whole_q ? NULL : layer->q_norm, r, q + head * size);
-    prepare_head(d, is_whole_k ? NULL : layer->k_norm, r, k);
-    clamp(v, spec->value_size, spec->clamp_qkv);
-    const int position = d->rows[r].position;
-    const size_t span = cm_kv_span_of(cache, position);
-    d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
-                     (uint8_t *)cm_kv_values(cache, index, kv_head) + span, cache->type, size, spec->value_size,
-                     position % CM_ATTEND_SPAN);
+        prepare_head(d, layer->q_norm_size != size ? NULL : layer->q_norm, r, q + head * size);
+    cm_remember_kv(d, index, r, kv_head, cm_row(d->k, r, spec->n_kv_heads * size) + kv_head * size,
+                   cm_row(d->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }
 
 /* Whether a norm of q or k spans several heads. */
@@ -110,9 +115,9 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
     const struct layer *layer = &d->weights->layers[index];
     int begin, end;
     cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
-    cm_linear_shared(&layer->q, &d->normed, d->n_rows, layer->q_bias, d->q, me);
-    cm_linear_shared(&layer->k, &d->normed, d->n_rows, layer->k_bias, d->k, me);
-    cm_linear_shared(&layer->v, &d->normed, d->n_rows, layer->v_bias, d->v, me);
+    cm_linear_shared(&layer->q, &d->normed, NULL, d->n_rows, layer->q_bias, d->q, me);
+    cm_linear_shared(&layer->k, &d->normed, NULL, d->n_rows, layer->k_bias, d->k, me);
+    cm_linear_shared(&layer->v, &d->normed, NULL, d->n_rows, layer->v_bias, d->v, me);
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     if (has_vector_norm(spec, layer)) {

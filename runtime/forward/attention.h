@@ -21,6 +21,10 @@ void cm_attention_plan(struct decoder *decoder);
 /* One layer, by all workers: norm; q, k, v; rotate and remember; attend; project; add. */
 void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
 
+/* The part of it that keeps: k (head_size) and v (value_size) of row r for one kv head are normed where the norm is one
+ * head long, clamped, rotated to the row's position, and stored. */
+void cm_remember_kv(struct decoder *decoder, int layer, int r, int kv_head, float *k, float *v);
+
 /* The part of it that reads the cache: d->q -> d->attended, values and the forms that o reads. By all workers;
  * barriers around. */
 void cm_attend_rows(struct decoder *decoder, int layer, const struct worker *me);

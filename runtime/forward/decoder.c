@@ -2,15 +2,16 @@
 #include "runtime/forward/decoder.h"
 
 #include "base/memory.h"
+#include "runtime/forward/exits.h"
 
-void cm_linear_shared(const struct matrix *matrix, const struct activations *x, int n_tokens,
+void cm_linear_shared(const struct matrix *matrix, const struct activations *x, const int32_t *tokens, int n_tokens,
                       const float *bias, float *y, const struct worker *me)
 {
     const size_t stride = (size_t)matrix->n_rows;
     int begin, end;
     cm_share(matrix->n_rows, 16, me->index, me->n_workers, &begin, &end);
     if (begin >= end) return;
-    matrix->kernel->multiply(matrix, begin, end, x, NULL, n_tokens, y + begin, stride);
+    matrix->kernel->multiply(matrix, begin, end, x, tokens, n_tokens, y + begin, stride);
     if (!bias) return;
     for (int token = 0; token < n_tokens; token++)
         for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
@@ -41,26 +42,51 @@ static void run_step(void *arg, const struct worker *me)
     struct decoder *d = arg;
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
-    for (int layer = 0; layer < d->spec->n_layers; layer++) {
+    for (int layer = 0; layer < d->spec->n_layers && d->n_rows > 0; layer++) {
         cm_attention(d, layer, me);
         cm_moe_layer(d, layer, me);
+        if (d->exits) cm_exit_point(d, layer, me);
     }
     cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
     cm_lm_head(d, me);
     cm_enter_phase(d, me, CALMOE_N_PHASES);
 }
 
+static void begin_rows(struct decoder *d)
+{
+    for (int r = 0; r < d->n_rows; r++) {
+        struct row *row = &d->rows[r];
+        row->index = r;
+        row->is_leaving = row->is_in_tail = false;
+        row->layers = d->spec->n_layers;
+        row->n_experts = 0;
+        row->confidence = 0.0f;
+    }
+    d->routing.n_kept = NULL;
+    if (d->exits) cm_exits_begin(d);
+}
+
+static void report_depths(struct decoder *d, int n_rows)
+{
+    for (int r = 0; r < n_rows; r++) {
+        const struct row *row = &d->rows[r];
+        if (row->logits_row >= 0)
+            d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->confidence};
+    }
+}
+
 void cm_decoder_step(struct decoder *d)
 {
     const uint64_t start = cm_now_ns();
+    const int n_rows = d->n_rows;
+    begin_rows(d);
     cm_attention_plan(d);
     cm_team_run(d->team, run_step, d);
-    cm_count_step(&d->counters, d->n_rows, cm_now_ns() - start);
+    report_depths(d, n_rows);
+    cm_count_step(&d->counters, n_rows, cm_now_ns() - start);
     d->counters.n_weight_bytes += d->weights->n_dense_bytes;
-    if (d->n_logits > 0) {
-        d->counters.n_weight_bytes += cm_matrix_bytes(&d->weights->output);
-        d->counters.n_head_bytes += cm_matrix_bytes(&d->weights->output);
-    }
+    if (d->exits) cm_exits_count(d);
+    else if (d->n_logits > 0) cm_count_head(&d->counters, cm_matrix_bytes(&d->weights->output));
 }
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
@@ -87,6 +113,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     const struct model_spec *spec = d->spec;
     const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
     d->rows = piece(layout, n, sizeof *d->rows);
+    d->depths = piece(layout, n, sizeof *d->depths);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
     d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));
@@ -152,6 +179,7 @@ void cm_decoder_close(struct decoder **decoder)
     cm_counters_close(&(*decoder)->counters);
     cm_expert_run_close(&(*decoder)->experts);
     cm_attention_close(&(*decoder)->attention);
+    cm_exits_close(&(*decoder)->exits);
     cm_free((*decoder)->memory);
     cm_free(*decoder);
     *decoder = NULL;

@@ -5,7 +5,9 @@
  *   "own rows"  each worker has its share of rows, the same share in every such phase of a step, so from
  *               one to the next no barrier is needed;
  *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around.
- * All memory is reserved at opening; a step cannot fail. */
+ * All memory is reserved at opening; a step cannot fail.
+ *
+ * Rows that leave early (exits.h) are moved behind the others, and n_rows shrinks: no later phase sees them. */
 #ifndef RUNTIME_FORWARD_DECODER_H
 #define RUNTIME_FORWARD_DECODER_H
 
@@ -13,6 +15,7 @@
 #include "base/team.h"
 #include "experts/expert_run.h"
 #include "router/routing.h"
+#include "runtime/early_exit/policy.h"
 #include "runtime/forward/attention.h"
 #include "runtime/forward/kv_cache.h"
 #include "runtime/forward/rope.h"
@@ -25,7 +28,25 @@ struct row {
     int32_t                token;
     int                    logits_row; /* where its logits go; -1 = none are wanted */
     void                  *owner;      /* for on_routing                            */
+    int                    index;      /* of the row in the step as it was filled in */
+    /* what it may leave out; NULL: nothing, for it is a prompt's, or the policy is OFF */
+    const struct policy_rung *rung;
+    int                    t;          /* position in the answer, where there is a rung */
+    /* what came of it, kept by the step */
+    bool                   is_leaving; /* at the exit at hand                       */
+    bool                   is_in_tail; /* left, and goes on with k_tail experts     */
+    int                    layers;     /* that its logits come from                 */
+    int                    n_experts;  /* routed experts that it ran, over all layers */
+    int32_t                pick;       /* its winner on the shortlist               */
+    float                  confidence; /* at the last exit that was asked; 0 = none was */
 };
+
+struct row_depth { /* how a row of logits came about */
+    int   layers, n_experts;
+    float confidence;
+};
+
+struct exits;
 
 struct decoder {
     const struct model_spec *spec;
@@ -47,6 +68,7 @@ struct decoder {
     struct row *rows;          /* (max_rows)                                   */
     int         n_logits;
     float      *logits;        /* (n_logits, n_vocab)                          */
+    struct row_depth *depths;  /* (n_logits): written by the step              */
 
     /* scratch, (n_rows, …) each */
     float              *x;                  /* dim: the residual stream        */
@@ -61,6 +83,7 @@ struct decoder {
     int32_t            *identity;           /* 0, 1, 2, …                      */
     struct expert_run  *experts;
     struct attention   *attention;
+    struct exits       *exits;              /* NULL: no row has a rung          */
     void               *memory;             /* of all but the experts'         */
 };
 
@@ -91,8 +114,9 @@ static inline void cm_own_rows(const struct decoder *decoder, const struct worke
     cm_share(decoder->n_rows, 1, me->index, me->n_workers, begin, end);
 }
 
-/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows. */
-void cm_linear_shared(const struct matrix *matrix, const struct activations *x, int n_tokens,
+/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows.
+ * tokens (n_tokens): which rows of x; NULL = the first. */
+void cm_linear_shared(const struct matrix *matrix, const struct activations *x, const int32_t *tokens, int n_tokens,
                       const float *bias, float *y, const struct worker *me);
 
 #endif

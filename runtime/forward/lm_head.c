@@ -1,25 +1,48 @@
 /* runtime/forward/lm_head.c - the last norm and the vocabulary product, for the rows whose logits are wanted. */
 #include "runtime/forward/decoder.h"
+#include "runtime/forward/exits.h"
+
+void cm_head_norm(struct decoder *d, int r)
+{
+    const int dim = d->spec->dim, to = d->rows[r].logits_row;
+    d->ops->rms_norm(cm_row(d->x, r, dim), d->weights->output_norm, d->spec->norm_eps, dim,
+                     cm_row(d->normed.values, to, dim));
+    d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
+}
+
+/* Rows first … first + n of the logits, tokens below n_tokens. */
+static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
+{
+    const struct matrix *output = &d->weights->output;
+    const int n_vocab = d->spec->n_vocab;
+    float *logits = cm_row(d->logits, first, n_vocab);
+    int begin, end;
+    cm_share(n_tokens, 16, me->index, me->n_workers, &begin, &end);
+    if (begin >= end) return;
+    output->kernel->multiply(output, begin, end, &d->normed, first > 0 ? d->identity + first : NULL, n, logits + begin,
+                             (size_t)n_vocab);
+    if (d->spec->logit_divisor == 1.0f) return;
+    for (int row = 0; row < n; row++)
+        for (int i = begin; i < end; i++) cm_row(logits, row, n_vocab)[i] /= d->spec->logit_divisor;
+}
+
+void cm_head_multiply(struct decoder *d, const int32_t *rows, int n_rows, int n_tokens, const struct worker *me)
+{
+    for (int i = 0, n; i < n_rows; i += n) { /* rows that follow each other go together */
+        for (n = 1; i + n < n_rows && rows[i + n] == rows[i] + n;) n++;
+        multiply(d, rows[i], n, n_tokens, me);
+    }
+}
 
 void cm_lm_head(struct decoder *d, const struct worker *me)
 {
-    const int dim = d->spec->dim, n_vocab = d->spec->n_vocab;
-    int begin, end;
-    if (d->n_logits == 0) return;
+    const int32_t *rows = d->identity;
+    int n = d->n_logits, begin, end;
+    if (d->exits) n = cm_exits_staying(d, &rows);
+    if (n == 0) return;
     cm_own_rows(d, me, &begin, &end);
-    for (int r = begin; r < end; r++) {
-        const int to = d->rows[r].logits_row;
-        if (to < 0) continue;
-        d->ops->rms_norm(d->x + (size_t)r * (size_t)dim, d->weights->output_norm, d->spec->norm_eps, dim,
-                         d->normed.values + (size_t)to * (size_t)dim);
-        d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
-    }
+    for (int r = begin; r < end; r++)
+        if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail) cm_head_norm(d, r);
     cm_barrier(me);
-    cm_linear_shared(&d->weights->output, &d->normed, d->n_logits, NULL, d->logits, me);
-    if (d->spec->logit_divisor == 1.0f) return;
-    cm_share(n_vocab, 16, me->index, me->n_workers, &begin, &end);
-    for (int row = 0; row < d->n_logits; row++) {
-        float *logits = d->logits + (size_t)row * (size_t)n_vocab;
-        for (int i = begin; i < end; i++) logits[i] /= d->spec->logit_divisor;
-    }
+    cm_head_multiply(d, rows, n, d->spec->n_vocab, me);
 }

@@ -2,6 +2,7 @@
  * they live; add. A dense model takes the same way, with one expert that every token goes to. */
 #include "router/router.h"
 #include "runtime/forward/decoder.h"
+#include "runtime/forward/exits.h"
 
 /* y (end - begin, n rows) = matrix times own rows of the normed input */
 static void multiply_own(struct decoder *d, const struct matrix *matrix, int begin, int end, float *y)
@@ -26,6 +27,8 @@ static void route_row(struct decoder *d, int index, int r)
                  weights);
         if (d->on_choice) d->on_choice(d->on_choice_user, d, index, r, experts, weights);
     }
+    const int n_kept = d->routing.n_kept ? cm_exits_width(d, index, r, weights) : router->n_used;
+    d->rows[r].n_experts += n_kept;
 }
 
 static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)

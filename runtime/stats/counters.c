@@ -9,9 +9,10 @@ calmoe_status cm_counters_open(struct calmoe_context *ctx, int n_layers, int n_e
     *out = (struct counters){.n_layers = n_layers, .n_experts = n_experts, .n_workers = n_workers};
     out->expert_tokens =
         cm_alloc(ctx, (size_t)n_layers * (size_t)n_experts, sizeof *out->expert_tokens, "statistics");
+    out->exits = cm_alloc(ctx, (size_t)n_layers, sizeof *out->exits, "statistics");
     out->clocks = cm_alloc(ctx, (size_t)n_workers, sizeof *out->clocks, "statistics");
     out->experts_ns = cm_alloc(ctx, (size_t)n_workers, sizeof *out->experts_ns, "statistics");
-    if (!out->expert_tokens || !out->clocks || !out->experts_ns) {
+    if (!out->expert_tokens || !out->exits || !out->clocks || !out->experts_ns) {
         cm_counters_close(out);
         return CALMOE_NO_MEMORY;
     }
@@ -22,6 +23,7 @@ calmoe_status cm_counters_open(struct calmoe_context *ctx, int n_layers, int n_e
 void cm_counters_close(struct counters *counters)
 {
     cm_free(counters->expert_tokens);
+    cm_free(counters->exits);
     cm_free(counters->clocks);
     cm_free(counters->experts_ns);
     *counters = (struct counters){0};
@@ -31,22 +33,27 @@ void cm_counters_reset(struct counters *counters)
 {
     const size_t n = (size_t)counters->n_layers * (size_t)counters->n_experts;
     memset(counters->expert_tokens, 0, n * sizeof *counters->expert_tokens);
+    memset(counters->exits, 0, (size_t)counters->n_layers * sizeof *counters->exits);
     for (int i = 0; i < counters->n_workers; i++) {
         counters->clocks[i] = (struct phase_clock){.phase = CALMOE_N_PHASES};
         counters->experts_ns[i] = 0;
     }
     *counters = (struct counters){.n_layers = counters->n_layers, .n_experts = counters->n_experts,
                                   .n_workers = counters->n_workers, .expert_tokens = counters->expert_tokens,
-                                  .clocks = counters->clocks, .experts_ns = counters->experts_ns};
+                                  .exits = counters->exits, .clocks = counters->clocks,
+                                  .experts_ns = counters->experts_ns};
 }
 
 void cm_count_routing(struct counters *counters, int layer, const struct routing *routing)
 {
     uint64_t *tokens = counters->expert_tokens + (size_t)layer * (size_t)counters->n_experts;
-    const int n = routing->n_tokens * routing->n_slots;
-    for (int i = 0; i < n; i++) tokens[routing->experts[i]]++;
+    for (int token = 0; token < routing->n_tokens; token++) {
+        const int32_t *experts = routing->experts + (size_t)token * (size_t)routing->n_slots;
+        const int n_kept = cm_n_kept(routing, token);
+        for (int slot = 0; slot < n_kept; slot++) tokens[experts[slot]]++;
+        counters->n_experts_run += (uint64_t)n_kept;
+    }
     counters->n_layers_run += (uint64_t)routing->n_tokens;
-    counters->n_experts_run += (uint64_t)n;
 }
 
 void cm_count_step(struct counters *counters, int n_rows, uint64_t step_ns)

@@ -34,6 +34,7 @@ struct counters {
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;
     uint64_t *expert_tokens; /* (n_layers, n_experts)                                     */
+    uint64_t *exits;         /* (n_layers) tokens that left after so many layers          */
     struct phase_clock *clocks;     /* (n_workers)                                               */
     uint64_t           *experts_ns; /* (n_workers) clocks[].ns of the experts when the step began */
 };
@@ -42,6 +43,12 @@ calmoe_status cm_counters_open(struct calmoe_context *ctx, int n_layers, int n_e
                                struct counters *out);
 void          cm_counters_close(struct counters *counters);
 void          cm_counters_reset(struct counters *counters);
+/* What a step read of the output matrix. */
+static inline void cm_count_head(struct counters *counters, size_t n_bytes)
+{
+    counters->n_weight_bytes += n_bytes;
+    counters->n_head_bytes += n_bytes;
+}
 /* One layer's routing of one step. */
 void          cm_count_routing(struct counters *counters, int layer, const struct routing *routing);
 /* After a step, all its clocks being in no phase: it took step_ns for n_rows tokens. */

@@ -94,6 +94,45 @@ static void in_company(void **state)
     running_close(&r);
 }
 
+/* Policies that let nobody go and drop nothing: OFF's bits. Another one: other bits. */
+static void policies(void **state)
+{
+    (void)state;
+    static const int layers[] = {1, 5};
+    for (int kind = 0; kind < 3; kind++) {
+        calmoe_policy_options options;
+        calmoe_policy *policy = NULL;
+        calmoe_session_options session;
+        calmoe_session *with = NULL;
+        char hash[65];
+        int32_t token;
+        const calmoe_engine_options engine = running_options(2, NULL);
+        struct running r = running_open(NULL, &engine, NULL);
+        calmoe_policy_options_init(&options);
+        options.measure = kind == 2 ? "always" : "softmax";
+        options.threshold = 1.0f;
+        options.exit_layers = layers;
+        options.n_exits = kind == 0 ? 0 : 2;
+        if (kind == 0) options.measure = NULL;
+        if (kind == 0) options.width = "ratio";
+        options.width_bound = 1e-30f;
+        running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
+        calmoe_session_options_init(&session);
+        session.hash_logits = session.ignore_end = 1;
+        session.max_new_tokens = 8;
+        session.policy = policy;
+        running_must(r.context, calmoe_session_open(r.engine, &session, &with));
+        running_must(r.context, calmoe_session_feed_tokens(with, tokens, n_tokens));
+        while (calmoe_session_next(with, &token) == CALMOE_OK) {}
+        running_must(r.context, calmoe_session_logit_hash(with, hash));
+        if (kind < 2) assert_string_equal(hash, wanted);
+        else assert_string_not_equal(hash, wanted);
+        calmoe_session_close(&with);
+        calmoe_policy_close(&policy);
+        running_close(&r);
+    }
+}
+
 int main(void)
 {
     calmoe_context *context = NULL;
@@ -113,6 +152,7 @@ int main(void)
         cmocka_unit_test(threads_and_cuts),
         cmocka_unit_test(levels),
         cmocka_unit_test(in_company),
+        cmocka_unit_test(policies),
     };
     return cmocka_run_group_tests_name("the embedded model", tests, NULL, NULL);
 }

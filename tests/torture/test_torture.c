@@ -30,6 +30,7 @@ struct handles {
     calmoe_model   *model;
     calmoe_engine  *engine;
     calmoe_session *sessions[10];
+    calmoe_policy  *policy;
 };
 
 enum { N_SESSIONS = 10 }; /* more than the engine's table has room for at first */
@@ -92,6 +93,30 @@ static calmoe_status run_scheduled(struct handles *h)
     return CALMOE_OK;
 }
 
+static calmoe_status run_with_policy(struct handles *h)
+{
+    static const int layers[] = {1};
+    calmoe_policy_options policy;
+    calmoe_session_options options;
+    int32_t token;
+    TRY(open_engine(h));
+    calmoe_policy_options_init(&policy);
+    policy.measure = "softmax";
+    policy.threshold = 0.001f;
+    policy.exit_layers = layers;
+    policy.n_exits = 1;
+    policy.width = "ratio";
+    policy.width_bound = 0.9f;
+    TRY(calmoe_policy_make(h->model, &policy, &h->policy));
+    calmoe_session_options_init(&options);
+    options.policy = h->policy;
+    options.ignore_end = 1;
+    TRY(calmoe_session_open(h->engine, &options, &h->sessions[0]));
+    TRY(calmoe_session_feed_text(h->sessions[0], "world hello", 11, 0));
+    for (int i = 0; i < 4; i++) TRY(calmoe_session_next(h->sessions[0], &token));
+    return CALMOE_OK;
+}
+
 static calmoe_status run_tokenizer(struct handles *h)
 {
     calmoe_model_options options;
@@ -115,6 +140,7 @@ static calmoe_status run_quantize(struct handles *h)
 static void close_all(struct handles *h)
 {
     for (int i = 0; i < N_SESSIONS; i++) calmoe_session_close(&h->sessions[i]);
+    calmoe_policy_close(&h->policy);
     calmoe_engine_close(&h->engine);
     calmoe_model_close(&h->model);
     calmoe_context_close(&h->context);
@@ -174,6 +200,12 @@ static void torture(calmoe_status (*run)(struct handles *h), const char *what, i
 
 static void engine_and_sessions(void **state) { (void)state; torture(run_engine, "engine and sessions", MAX_HELPED); }
 static void scheduled_sessions(void **state) { (void)state; torture(run_scheduled, "scheduled sessions", MAX_HELPED); }
+static void session_with_policy(void **state)
+{
+    (void)state;
+    torture(run_with_policy, "a session with a policy", MAX_HELPED);
+}
+
 static void vocabulary(void **state) { (void)state; torture(run_tokenizer, "vocabulary", MAX_HELPED); }
 static void quantizing(void **state) { (void)state; torture(run_quantize, "quantizing", 0); }
 
@@ -251,6 +283,7 @@ int main(void)
         cmocka_unit_test(vocabulary),
         cmocka_unit_test(engine_and_sessions),
         cmocka_unit_test(scheduled_sessions),
+        cmocka_unit_test(session_with_policy),
         cmocka_unit_test(quantizing),
         cmocka_unit_test(a_failed_call_changes_nothing),
     };

@@ -72,7 +72,7 @@ static void check_groups(const struct dispatch *d, const struct routing *routing
         }
         next += group->n;
     }
-    assert_int_equal(next, d->n_tokens * d->n_slots);
+    assert_int_equal(next, d->n_routed + (d->n_slots > routing->n_slots ? d->n_tokens : 0));
 }
 
 static void check_entries(const struct dispatch *d, const struct routing *routing, int has_shared)
@@ -80,6 +80,7 @@ static void check_entries(const struct dispatch *d, const struct routing *routin
     bool is_seen[MAX_TOKENS * (MAX_SLOTS + 1)] = {false};
     for (int token = 0; token < routing->n_tokens; token++)
         for (int slot = 0; slot < routing->n_slots + has_shared; slot++) {
+            if (slot >= cm_n_kept(routing, token) && slot < routing->n_slots) continue;
             const int entry = d->entry_of[token * d->n_slots + slot];
             assert_in_range(entry, 0, (uintmax_t)(d->n_tokens * d->n_slots) - 1);
             assert_false(is_seen[entry]);
@@ -122,6 +123,34 @@ static void random_routings(void **state)
     cm_dispatch_close(&d);
 }
 
+/* Some slots are dropped, of some tokens all: what is left is grouped as ever. */
+static void dropped_slots(void **state)
+{
+    (void)state;
+    struct random random = cm_random(4);
+    static int32_t experts[MAX_TOKENS * MAX_SLOTS];
+    uint8_t n_kept[MAX_TOKENS];
+    struct dispatch d;
+    assert_int_equal(cm_dispatch_open(NULL, MAX_TOKENS, MAX_SLOTS + 1, MAX_EXPERTS, &d), CALMOE_OK);
+    for (int run = 0; run < 500; run++) {
+        const int has_shared = run % 2, n_slots = 1 + run % MAX_SLOTS;
+        struct routing routing = {.n_tokens = 1 + (int)cm_random_below(&random, MAX_TOKENS), .n_slots = n_slots,
+                                  .experts = experts, .n_kept = n_kept};
+        int n_routed = 0;
+        random_routing(&random, MAX_EXPERTS, &routing);
+        for (int token = 0; token < routing.n_tokens; token++) {
+            n_kept[token] = run == 7 ? 0 : (uint8_t)cm_random_below(&random, (uint64_t)n_slots + 1);
+            n_routed += n_kept[token];
+        }
+        cm_dispatch(&routing, MAX_EXPERTS, has_shared, &d);
+        assert_int_equal(d.n_routed, n_routed);
+        assert_true(run != 7 || d.n_groups == has_shared);
+        check_groups(&d, &routing);
+        check_entries(&d, &routing, has_shared);
+    }
+    cm_dispatch_close(&d);
+}
+
 /* All on one expert, the first or the last. */
 static void one_hot_expert(void **state)
 {
@@ -145,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(random_routings),
+        cmocka_unit_test(dropped_slots),
         cmocka_unit_test(one_hot_expert),
     };
     return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);

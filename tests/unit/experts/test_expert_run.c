@@ -24,6 +24,7 @@ struct shape {
     enum weight_type gate, up, down;
     float            scale;
     bool             has_shared_weights;
+    bool             drops;        /* some slots are not run */
 };
 
 struct problem { /* what is computed, apart from the machine */
@@ -35,6 +36,7 @@ struct problem { /* what is computed, apart from the machine */
     int32_t                experts[MAX_TOKENS * MAX_SLOTS];
     float                  weights[MAX_TOKENS * MAX_SLOTS];
     float                  shared_weights[MAX_TOKENS];
+    uint8_t                n_kept[MAX_TOKENS];
 };
 
 struct machine {
@@ -76,7 +78,7 @@ static int n_of_bank(const struct problem *p, int bank)
 static void random_routing(struct random *random, struct problem *p)
 {
     p->routing = (struct routing){.n_tokens = p->shape.n_tokens, .n_slots = p->shape.n_slots, .experts = p->experts,
-                                  .weights = p->weights};
+                                  .weights = p->weights, .n_kept = p->shape.drops ? p->n_kept : NULL};
     for (int token = 0; token < p->shape.n_tokens; token++) {
         const int first = (int)cm_random_below(random, (uint64_t)p->shape.n_experts);
         for (int slot = 0; slot < p->shape.n_slots; slot++) {
@@ -84,6 +86,9 @@ static void random_routing(struct random *random, struct problem *p)
             p->weights[token * p->shape.n_slots + slot] = (float)cm_random_unit(random);
         }
         p->shared_weights[token] = (float)cm_random_unit(random);
+        p->n_kept[token] = (uint8_t)(token % (p->shape.n_slots + 1));
+        for (int slot = p->n_kept[token]; p->shape.drops && slot < p->shape.n_slots; slot++)
+            p->weights[token * p->shape.n_slots + slot] = NAN; /* nothing is multiplied by it */
     }
 }
 
@@ -155,7 +160,7 @@ static void run_plainly(const struct problem *p, float *out)
         const float *x = p->x + (size_t)token * (size_t)dim;
         float *sum = calloc((size_t)dim, sizeof *sum);
         assert_non_null(sum);
-        for (int slot = 0; slot < n_slots; slot++) {
+        for (int slot = 0; slot < cm_n_kept(&p->routing, token); slot++) {
             const int at = token * n_slots + slot;
             add_expert(&p->sources[BANK_ROUTED][p->experts[at]], x, p->weights[at], sum);
         }
@@ -316,6 +321,11 @@ static void plain_loops(void **state)
         {.dim = 12, .width = 20, .shared_width = 8, .n_experts = 2, .n_slots = 2, .n_tokens = 70, F32_SHAPE},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], i + 1, true);
+    for (size_t i = 1; i < sizeof shapes / sizeof *shapes; i++) {
+        struct shape shape = shapes[i];
+        shape.drops = true;
+        check(&shape, i + 1, true);
+    }
 }
 
 static void quantized_weights(void **state)

@@ -1,0 +1,71 @@
+/* calmoe/policy.h - what a session may leave out: layers, where a token is sure early, and experts that weigh little.
+ *
+ * A policy is a ladder of rungs. Each says how deep and how wide tokens go, and what is proven of it: with confidence
+ * 1 - epsilon the risk is at most delta. Files of proven policies are made for one model; one that is made in memory is
+ * an experiment, nothing is proven of it. Prompts are always read in full; a policy is for the tokens of answers.
+ * Without a policy, or where no rung is safe enough, a session is OFF: all layers, all experts, to the bit. */
+#ifndef CALMOE_POLICY_H
+#define CALMOE_POLICY_H
+
+#include "calmoe/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct calmoe_policy calmoe_policy;
+
+enum { CALMOE_MAX_EXITS = 16 };
+
+/* Reads a policy file (docs/FORMATS.md). IO, BAD_FILE; INVALID_ARGUMENT: made for another model, whose fingerprint the
+ * sentence tells. */
+CALMOE_API calmoe_status calmoe_policy_open(calmoe_model *model, const char *path, calmoe_policy **out);
+/* Sessions first. Sets *policy to NULL; NULL is fine. */
+CALMOE_API void calmoe_policy_close(calmoe_policy **policy);
+
+typedef struct calmoe_policy_options {
+    size_t      size;         /* set by calmoe_policy_options_init()                                          */
+    const char *measure;      /* "softmax", "state", "shortlist", "always"; NULL = no exits (default)         */
+    float       threshold;    /* above 0, at most 1: a token that is at least so sure leaves                   */
+    const int  *exit_layers;  /* (n_exits) layers that have run, ascending, below the model's                  */
+    int         n_exits;
+    const char *schedule;     /* of the threshold along an answer: "paper" or "code"; NULL = constant (default) */
+    float       tau;          /* of the schedule                                                               */
+    int         length;       /* of the schedule: the longest answer                                           */
+    int         k_tail;       /* -1: the layers after an exit are skipped (default); 0, 1, …: they run with so
+                                 many routed experts, for later tokens' sake                                   */
+    const char *width;        /* "fixed", "ratio", "top_p"; NULL = all experts (default)                       */
+    float       width_bound;  /* ratio: of the largest weight; top_p: of the weights' sum; above 0, at most 1  */
+    int         width_k;      /* fixed: how many; else at least so many (default 1)                            */
+} calmoe_policy_options;
+
+CALMOE_API void calmoe_policy_options_init(calmoe_policy_options *options);
+
+/* A policy of one rung of which nothing is proven. INVALID_ARGUMENT, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_policy_make(calmoe_model *model, const calmoe_policy_options *options,
+                                            calmoe_policy **out);
+
+typedef struct calmoe_rung_info {
+    size_t      size;      /* set by the caller to sizeof(calmoe_rung_info)                 */
+    int         is_proven; /* 0: the figures of the proof are 0 and ""                      */
+    double      delta;     /* with confidence 1 - epsilon the risk is at most delta         */
+    double      epsilon;
+    const char *loss;      /* what the risk is the mean of: "token_disagreement", …         */
+    const char *p_value;   /* the test: "wsr", …                                            */
+    double      p;         /* that it gave                                                  */
+    int         n_prompts; /* that it was given                                             */
+    int         n_exits;
+    int         exit_layers[CALMOE_MAX_EXITS];
+    int         k_tail;    /* -1 = none */
+    int         has_width; /* 1: some layer may run fewer experts */
+} calmoe_rung_info;
+
+/* Rungs from the safest (0) on. */
+CALMOE_API int calmoe_policy_n_rungs(const calmoe_policy *policy);
+/* What it points to lives as long as the policy. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int rung, calmoe_rung_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,180 @@
+/* runtime/api/policy.c - calmoe_policy: read from a file or made of options, and told. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/api/handles.h"
+#include "runtime/load/policy_file.h"
+
+static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
+{
+    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.router.n_used);
+}
+
+static calmoe_status begin(calmoe_model *model, const char *call, const void *needed, calmoe_policy **out)
+{
+    if (out) *out = NULL;
+    if (!model || !needed || !out)
+        return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT, "%s: model, %s and out are needed", call,
+                       strcmp(call, "calmoe_policy_open") == 0 ? "path" : "options");
+    if (!model->has_weights)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was opened for its vocabulary only", model->path);
+    *out = cm_alloc(model->ctx, 1, sizeof **out, "the policy");
+    if (!*out) return CALMOE_NO_MEMORY;
+    (*out)->ctx = model->ctx;
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_policy_open(calmoe_model *model, const char *path, calmoe_policy **out)
+{
+    CM_TRY(begin(model, "calmoe_policy_open", path, out));
+    (*out)->is_proven = true;
+    calmoe_status status = cm_policy_file_read(model->ctx, path, &(*out)->policy);
+    if (status == CALMOE_OK) status = fits(model, &(*out)->policy);
+    if (status != CALMOE_OK) calmoe_policy_close(out);
+    return status;
+}
+
+void calmoe_policy_close(calmoe_policy **policy)
+{
+    if (!policy || !*policy) return;
+    cm_policy_close(&(*policy)->policy);
+    cm_free(*policy);
+    *policy = NULL;
+}
+
+/* ---- made of options ---- */
+
+void calmoe_policy_options_init(calmoe_policy_options *options)
+{
+    if (options) *options = (calmoe_policy_options){.size = sizeof *options, .k_tail = TAIL_NONE, .width_k = 1};
+}
+
+static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options *options, struct policy_rung *rung)
+{
+    struct policy_exit exit = {.threshold = {.schedule = SCHEDULE_CONSTANT, .lambda = options->threshold}};
+    if (!options->measure) return CALMOE_OK;
+    exit.measure = cm_exit_measure_named(options->measure);
+    if (exit.measure == MEASURE_COUNT)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "measure is '%s'; softmax, state, classifier, shortlist or always "
+                       "is wanted", options->measure);
+    if (!options->exit_layers || options->n_exits < 1 || options->n_exits > POLICY_MAX_EXITS)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d exit layers; 1 to %d are wanted", options->n_exits,
+                       POLICY_MAX_EXITS);
+    if (options->schedule) {
+        exit.threshold.schedule = strcmp(options->schedule, cm_schedule_names[SCHEDULE_PAPER]) == 0  ? SCHEDULE_PAPER
+                                  : strcmp(options->schedule, cm_schedule_names[SCHEDULE_CODE]) == 0 ? SCHEDULE_CODE
+                                                                                                     : SCHEDULE_OFF;
+        if (exit.threshold.schedule == SCHEDULE_OFF)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "schedule is '%s'; paper or code is wanted",
+                           options->schedule);
+        exit.threshold.tau = options->tau;
+        exit.threshold.length = options->length;
+    }
+    rung->n_exits = options->n_exits;
+    for (int i = 0; i < options->n_exits; i++) {
+        exit.layer = options->exit_layers[i];
+        rung->exits[i] = exit;
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status make_widths(const calmoe_model *model, const calmoe_policy_options *options,
+                                 struct policy *policy)
+{
+    const struct router_spec *router = &model->spec.router;
+    if (!options->width) return CALMOE_OK;
+    const struct width_rule rule = {
+        .kind = cm_width_named(options->width),
+        .bound = options->width_bound,
+        .k = options->width_k,
+        .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED,
+    };
+    if (rule.kind == WIDTH_KIND_COUNT || rule.kind == WIDTH_OFF)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT, "width is '%s'; fixed, ratio or top_p is wanted",
+                       options->width);
+    policy->rungs[0].widths = cm_policy_widths(policy, 0);
+    for (int layer = 0; layer < policy->n_layers; layer++) policy->rungs[0].widths[layer] = rule;
+    return CALMOE_OK;
+}
+
+static calmoe_status make(const calmoe_model *model, const calmoe_policy_options *options, struct policy *policy)
+{
+    calmoe_context *ctx = model->ctx;
+    memcpy(policy->fingerprint, model->fingerprint, sizeof policy->fingerprint);
+    policy->n_layers = model->spec.n_layers;
+    policy->n_rungs = 1;
+    policy->rungs[0].k_tail = options->k_tail;
+    CM_TRY(cm_policy_reserve(ctx, policy));
+    CM_TRY(make_exits(ctx, options, &policy->rungs[0]));
+    CM_TRY(make_widths(model, options, policy));
+    const calmoe_status status = cm_policy_check_unproven(ctx, policy);
+    if (status != CALMOE_OK) return status == CALMOE_BAD_FILE ? CALMOE_INVALID_ARGUMENT : status;
+    return fits(model, policy);
+}
+
+calmoe_status calmoe_policy_make(calmoe_model *model, const calmoe_policy_options *given, calmoe_policy **out)
+{
+    calmoe_policy_options options;
+    calmoe_policy_options_init(&options);
+    if (out) *out = NULL;
+    if (model) CM_TRY(cm_options_copy(model->ctx, "calmoe_policy_options", &options, sizeof options, given));
+    CM_TRY(begin(model, "calmoe_policy_make", given, out));
+    const calmoe_status status = make(model, &options, &(*out)->policy);
+    if (status != CALMOE_OK) calmoe_policy_close(out);
+    return status;
+}
+
+/* ---- told ---- */
+
+int calmoe_policy_n_rungs(const calmoe_policy *policy) { return policy ? policy->policy.n_rungs : 0; }
+
+calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, calmoe_rung_info *out)
+{
+    if (!policy || !out || out->size < sizeof out->size || index < 0 || index >= policy->policy.n_rungs)
+        return cm_fail(policy ? policy->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_policy_get_rung: a policy, rung 0 to %d, and info with its size set are needed",
+                       calmoe_policy_n_rungs(policy) - 1);
+    const struct policy_rung *rung = &policy->policy.rungs[index];
+    calmoe_rung_info info = {.is_proven = policy->is_proven, .loss = "", .p_value = "", .n_exits = rung->n_exits,
+                             .k_tail = rung->k_tail, .has_width = rung->widths != NULL};
+    if (policy->is_proven) {
+        info.delta = rung->delta;
+        info.epsilon = rung->epsilon;
+        info.loss = cm_loss_kinds[rung->loss].name;
+        info.p_value = cm_p_values[rung->p_value].name;
+        info.p = rung->p;
+        info.n_prompts = rung->n_prompts;
+    }
+    for (int i = 0; i < rung->n_exits; i++) info.exit_layers[i] = rung->exits[i].layer;
+    info.size = out->size < sizeof info ? out->size : sizeof info;
+    memcpy(out, &info, info.size);
+    return CALMOE_OK;
+}
+
+calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
+{
+    calmoe_context *ctx = session->engine->ctx;
+    if (!(quality >= 0.0 && quality < 1.0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality is %g; 0 (the safest rung) to below 1 is wanted",
+                       quality);
+    if (!policy) {
+        if (quality > 0.0) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g without a policy", quality);
+        return CALMOE_OK;
+    }
+    if (quality > 0.0 && !policy->is_proven)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g is wanted of a policy of which nothing is proven",
+                       quality);
+    CM_TRY(fits(session->engine->model, &policy->policy));
+    if (quality > 0.0) session->rung = cm_policy_rung(&policy->policy, quality);
+    else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
+    session->policy = policy;
+    if (!session->rung) return CALMOE_OK;
+    CM_TRY(cm_exits_check(ctx, session->rung));
+    return session->engine->decoder->exits ? CALMOE_OK : cm_exits_open(ctx, session->engine->decoder);
+}
+
+int calmoe_session_rung(const calmoe_session *session)
+{
+    return session && session->rung ? (int)(session->rung - session->policy->policy.rungs) : -1;
+}

@@ -1,0 +1,247 @@
+/* runtime/forward/exit_point.c - after a layer: who may leave?
+ *
+ *   own rows   the last norm of rows that have an exit here
+ *   shared     the head for measures that read logits: the whole vocabulary, or the shortlist
+ *   own rows   confidence against threshold
+ *   shared     the whole head for those that would leave and have no logits yet
+ *   own rows   a shortlist's winner that is not the vocabulary's stays
+ *   one        rows that leave go behind the others; all: their keys and values
+ * No barrier where nobody is asked; three at most where nobody leaves. */
+#include <string.h>
+
+#include "runtime/forward/exits.h"
+#include "runtime/forward/exits_parts.h"
+
+struct exit_point {
+    struct decoder *decoder;
+    int             n_layers_run;
+};
+
+/* ---- who is asked ---- */
+
+const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run)
+{
+    if (!row->rung || row->logits_row < 0 || row->is_in_tail) return NULL;
+    for (int i = 0; i < row->rung->n_exits; i++)
+        if (row->rung->exits[i].layer == n_layers_run) return &row->rung->exits[i];
+    return NULL;
+}
+
+static const struct exit_measure_row *measure_of(const struct policy_exit *exit)
+{
+    return &cm_exit_measures[exit->measure];
+}
+
+struct questions { /* that any row has after so many layers */
+    bool any, of_logits, of_previous;
+};
+
+/* The same answer for all workers. */
+static struct questions look(const struct decoder *d, int n_layers_run)
+{
+    struct questions found = {false, false, false};
+    for (int r = 0; r < d->n_rows; r++) {
+        const struct policy_exit *exit = cm_exit_of(&d->rows[r], n_layers_run);
+        if (!exit) continue;
+        found.any = true;
+        found.of_logits |= measure_of(exit)->reads_logits || measure_of(exit)->reads_shortlist;
+        found.of_previous |= measure_of(exit)->reads_previous;
+    }
+    return found;
+}
+
+static void norm_asked(struct decoder *d, int n_layers_run, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    for (int r = begin; r < end; r++)
+        if (cm_exit_of(&d->rows[r], n_layers_run)) cm_head_norm(d, r);
+}
+
+/* One worker: whose logits the measures want. */
+static void list_asked(void *arg)
+{
+    const struct exit_point *point = arg;
+    const struct decoder *d = point->decoder;
+    struct exits *exits = d->exits;
+    exits->n_full = exits->n_few = 0;
+    for (int r = 0; r < d->n_rows; r++) {
+        const struct policy_exit *exit = cm_exit_of(&d->rows[r], point->n_layers_run);
+        if (!exit) continue;
+        if (measure_of(exit)->reads_logits) exits->full[exits->n_full++] = d->rows[r].logits_row;
+        if (measure_of(exit)->reads_shortlist) exits->few[exits->n_few++] = d->rows[r].logits_row;
+    }
+    exits->had_head |= exits->n_full > 0;
+    exits->had_shortlist |= exits->n_few > 0;
+}
+
+/* ---- decisions ---- */
+
+static int32_t winner(const float *logits, int n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+static void decide_row(struct decoder *d, struct row *row, int r, const struct policy_exit *exit,
+                       const struct worker *me)
+{
+    const struct exit_measure_row *measure = measure_of(exit);
+    const int dim = d->spec->dim, n_vocab = d->spec->n_vocab;
+    const struct exit_view view = {
+        .logits = cm_row(d->logits, row->logits_row, n_vocab),
+        .scratch = cm_row(d->exits->scratch, me->index, n_vocab),
+        .n_logits = measure->reads_shortlist ? d->exits->n_short : n_vocab,
+        .hidden = cm_row(d->x, r, dim),
+        .previous = cm_row(d->exits->previous, r, dim),
+        .dim = dim,
+    };
+    row->confidence = measure->confidence(d->ops, &view);
+    row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
+    if (row->is_leaving && measure->reads_shortlist) row->pick = winner(view.logits, view.n_logits);
+}
+
+static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        const struct policy_exit *exit = cm_exit_of(&d->rows[r], n_layers_run);
+        if (exit) decide_row(d, &d->rows[r], r, exit, me);
+    }
+}
+
+/* The whole head has spoken. */
+static void confirm(struct decoder *d, int n_layers_run, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        struct row *row = &d->rows[r];
+        if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
+        const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
+        row->is_leaving = winner(logits, d->spec->n_vocab) == row->pick;
+    }
+}
+
+/* ---- leaving ---- */
+
+static void move_row(struct decoder *d, int from, int to)
+{
+    const size_t dim = (size_t)d->spec->dim, n_pairs = (size_t)d->rope.n_pairs;
+    if (from == to) return;
+    d->rows[to] = d->rows[from];
+    memcpy(d->x + (size_t)to * dim, d->x + (size_t)from * dim, dim * sizeof *d->x);
+    memcpy(d->cosines + (size_t)to * n_pairs, d->cosines + (size_t)from * n_pairs, n_pairs * sizeof *d->cosines);
+    memcpy(d->sines + (size_t)to * n_pairs, d->sines + (size_t)from * n_pairs, n_pairs * sizeof *d->sines);
+}
+
+/* Row r waits in the i-th place of d->projected and d->q, which are free between layers. */
+static void set_aside(struct decoder *d, int r, int i)
+{
+    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = d->spec->n_heads * d->spec->head_size;
+    float *angles = cm_row(d->q, i, n_q);
+    d->exits->rows[i] = d->rows[r];
+    memcpy(cm_row(d->projected, i, dim), cm_row(d->x, r, dim), (size_t)dim * sizeof *d->x);
+    memcpy(angles, cm_row(d->cosines, r, n_pairs), (size_t)n_pairs * sizeof *angles);
+    memcpy(angles + n_pairs, cm_row(d->sines, r, n_pairs), (size_t)n_pairs * sizeof *angles);
+}
+
+static void bring_back(struct decoder *d, int i, int r)
+{
+    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = d->spec->n_heads * d->spec->head_size;
+    const float *angles = cm_row(d->q, i, n_q);
+    d->rows[r] = d->exits->rows[i];
+    memcpy(cm_row(d->x, r, dim), cm_row(d->projected, i, dim), (size_t)dim * sizeof *d->x);
+    memcpy(cm_row(d->cosines, r, n_pairs), angles, (size_t)n_pairs * sizeof *angles);
+    memcpy(cm_row(d->sines, r, n_pairs), angles + n_pairs, (size_t)n_pairs * sizeof *angles);
+}
+
+/* One worker: rows that leave, in their order, behind those that stay, in theirs. */
+static void part(struct decoder *d, int n_layers_run)
+{
+    struct exits *exits = d->exits;
+    const int n_before = d->n_rows;
+    int n = 0;
+    exits->n_gone = exits->n_staying = 0;
+    for (int r = 0; r < n_before; r++) {
+        struct row *row = &d->rows[r];
+        if (row->is_leaving) {
+            row->is_leaving = false;
+            row->layers = n_layers_run;
+            row->is_in_tail = true;
+            d->counters.exits[n_layers_run]++;
+        }
+        if (row->logits_row >= 0 && !row->is_in_tail) exits->staying[exits->n_staying++] = row->logits_row;
+        if (row->is_in_tail && row->rung->k_tail == TAIL_NONE) set_aside(d, r, exits->n_gone++);
+        else move_row(d, r, n++);
+    }
+    d->n_rows = n;
+    for (int i = 0; i < exits->n_gone; i++) bring_back(d, i, n + i);
+    if (n == 0) exits->first_empty = n_layers_run;
+    else if (exits->n_gone > 0) cm_attention_plan(d);
+}
+
+static void let_go(void *arg)
+{
+    const struct exit_point *point = arg;
+    bool any = false;
+    for (int r = 0; r < point->decoder->n_rows; r++) any |= point->decoder->rows[r].is_leaving;
+    point->decoder->exits->n_gone = 0;
+    if (any) part(point->decoder, point->n_layers_run);
+}
+
+/* One worker: who would leave and has no logits yet; if all have them, they leave now. */
+static void settle(void *arg)
+{
+    const struct exit_point *point = arg;
+    const struct decoder *d = point->decoder;
+    struct exits *exits = d->exits;
+    exits->n_full = 0;
+    for (int r = 0; r < d->n_rows; r++) {
+        const struct row *row = &d->rows[r];
+        if (row->is_leaving && !measure_of(cm_exit_of(row, point->n_layers_run))->reads_logits)
+            exits->full[exits->n_full++] = row->logits_row;
+    }
+    exits->had_head |= exits->n_full > 0;
+    if (exits->n_full == 0) let_go(arg);
+}
+
+static void ask(struct decoder *d, int n_layers_run, bool of_logits, const struct worker *me)
+{
+    struct exit_point point = {d, n_layers_run};
+    const struct exits *exits = d->exits;
+    const int n_vocab = d->spec->n_vocab;
+    cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
+    norm_asked(d, n_layers_run, me);
+    if (of_logits) {
+        cm_barrier_with(me, list_asked, &point);
+        cm_head_multiply(d, exits->full, exits->n_full, n_vocab, me);
+        cm_head_multiply(d, exits->few, exits->n_few, exits->n_short, me);
+        cm_barrier(me);
+    }
+    decide(d, n_layers_run, me);
+    cm_barrier_with(me, settle, &point);
+    if (exits->n_full > 0) {
+        cm_head_multiply(d, exits->full, exits->n_full, n_vocab, me);
+        cm_barrier(me);
+        confirm(d, n_layers_run, me);
+        cm_barrier_with(me, let_go, &point);
+    }
+    if (exits->n_gone > 0) cm_kv_propagate(d, n_layers_run, d->n_rows, exits->n_gone, me);
+}
+
+void cm_exit_point(struct decoder *d, int layer, const struct worker *me)
+{
+    const int n_layers_run = layer + 1, dim = d->spec->dim;
+    int begin, end;
+    if (!d->exits->is_deciding) return;
+    const struct questions now = look(d, n_layers_run);
+    if (now.any) ask(d, n_layers_run, now.of_logits, me);
+    if (!look(d, n_layers_run + 1).of_previous) return;
+    cm_own_rows(d, me, &begin, &end);
+    memcpy(cm_row(d->exits->previous, begin, dim), cm_row(d->x, begin, dim),
+           (size_t)(end - begin) * (size_t)dim * sizeof *d->x);
+}

@@ -1,0 +1,129 @@
+/* runtime/forward/exits.c - the memory and the books of early exits, and widths. Exits themselves: exit_point.c. */
+#include "runtime/forward/exits.h"
+
+#include "base/memory.h"
+#include "runtime/forward/exits_parts.h"
+
+/* ---- memory ---- */
+
+int cm_shortlist_length(int n_vocab)
+{
+    const int eighth = (n_vocab / 8 + 15) / 16 * 16;
+    const int n = eighth < 256 ? 256 : eighth > 4096 ? 4096 : eighth;
+    return n < n_vocab ? n : n_vocab;
+}
+
+calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
+{
+    const size_t n = (size_t)d->max_rows, dim = (size_t)d->spec->dim, n_vocab = (size_t)d->spec->n_vocab;
+    const size_t n_workers = (size_t)cm_team_n_workers(d->team);
+    struct exits *exits = cm_alloc(ctx, 1, sizeof *exits, "early exits");
+    if (!exits) return CALMOE_NO_MEMORY;
+    exits->n_short = cm_shortlist_length(d->spec->n_vocab);
+    exits->staying = cm_alloc(ctx, n, sizeof *exits->staying, "early exits");
+    exits->full = cm_alloc(ctx, n, sizeof *exits->full, "early exits");
+    exits->few = cm_alloc(ctx, n, sizeof *exits->few, "early exits");
+    exits->previous = cm_alloc(ctx, n * dim, sizeof *exits->previous, "early exits");
+    exits->scratch = cm_alloc(ctx, n_workers * n_vocab, sizeof *exits->scratch, "early exits");
+    exits->rows = cm_alloc(ctx, n, sizeof *exits->rows, "early exits");
+    exits->n_kept = cm_alloc(ctx, n, sizeof *exits->n_kept, "early exits");
+    if (!exits->staying || !exits->full || !exits->few || !exits->previous || !exits->scratch || !exits->rows ||
+        !exits->n_kept)
+        cm_exits_close(&exits);
+    d->exits = exits;
+    return exits ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+void cm_exits_close(struct exits **exits)
+{
+    if (!*exits) return;
+    cm_free((*exits)->staying);
+    cm_free((*exits)->full);
+    cm_free((*exits)->few);
+    cm_free((*exits)->previous);
+    cm_free((*exits)->scratch);
+    cm_free((*exits)->rows);
+    cm_free((*exits)->n_kept);
+    cm_free(*exits);
+    *exits = NULL;
+}
+
+calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung)
+{
+    for (int i = 0; i < rung->n_exits; i++)
+        if (cm_exit_measures[rung->exits[i].measure].reads_features)
+            return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                           "the policy's exit after layer %d is decided by '%s', whose weights this "
+                           "version cannot read", rung->exits[i].layer, cm_exit_measures[rung->exits[i].measure].name);
+    if (rung->n_exits > 0 && rung->k_tail == TAIL_NONE && rung->kv_fill != KV_PROPAGATE)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "the policy fills keys and values by '%s'; this version knows '%s' only",
+                       cm_kv_fill_names[rung->kv_fill], cm_kv_fill_names[KV_PROPAGATE]);
+    return CALMOE_OK;
+}
+
+/* ---- a step ---- */
+
+void cm_exits_begin(struct decoder *d)
+{
+    struct exits *exits = d->exits;
+    bool has_rungs = false;
+    exits->is_deciding = exits->had_head = exits->had_shortlist = false;
+    exits->n_staying = exits->n_gone = 0;
+    exits->first_empty = d->spec->n_layers;
+    for (int r = 0; r < d->n_rows; r++) {
+        const struct row *row = &d->rows[r];
+        if (row->logits_row >= 0) exits->staying[exits->n_staying++] = row->logits_row;
+        if (!row->rung) continue;
+        has_rungs = true;
+        if (row->rung->n_exits > 0 && row->logits_row >= 0) exits->is_deciding = true;
+    }
+    d->routing.n_kept = has_rungs ? exits->n_kept : NULL;
+}
+
+/* What a layer has but for experts: n_dense_bytes is the sum of these. */
+static size_t dense_bytes(const struct layer *layer)
+{
+    size_t n = cm_matrix_bytes(&layer->q) + cm_matrix_bytes(&layer->k) + cm_matrix_bytes(&layer->v) +
+               cm_matrix_bytes(&layer->o);
+    if (layer->router.kernel) n += cm_matrix_bytes(&layer->router);
+    if (layer->shared_gate.kernel) n += cm_matrix_bytes(&layer->shared_gate);
+    return n;
+}
+
+void cm_exits_count(struct decoder *d)
+{
+    const struct exits *exits = d->exits;
+    const size_t head = cm_matrix_bytes(&d->weights->output);
+    for (int i = exits->first_empty; i < d->spec->n_layers; i++) {
+        const struct layer *layer = &d->weights->layers[i];
+        d->counters.n_weight_bytes -= dense_bytes(layer) - cm_matrix_bytes(&layer->k) - cm_matrix_bytes(&layer->v);
+    }
+    if (exits->had_head || exits->n_staying > 0) cm_count_head(&d->counters, head);
+    else if (exits->had_shortlist)
+        cm_count_head(&d->counters, head / (size_t)d->spec->n_vocab * (size_t)exits->n_short);
+}
+
+int cm_exits_staying(const struct decoder *d, const int32_t **rows)
+{
+    *rows = d->exits->staying;
+    return d->exits->n_staying;
+}
+
+/* ---- width ---- */
+
+int cm_exits_width(struct decoder *d, int layer, int r, float *weights)
+{
+    const struct router_spec *router = &d->spec->router;
+    const struct row *row = &d->rows[r];
+    int n_kept = router->n_used;
+    if (row->rung && row->rung->widths) n_kept = cm_width(&row->rung->widths[layer], weights, n_kept);
+    if (row->is_in_tail && row->rung->k_tail < n_kept) {
+        const struct width_rule tail = {
+            .kind = WIDTH_FIXED, .k = row->rung->k_tail,
+            .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED};
+        n_kept = tail.k > 0 ? cm_width(&tail, weights, n_kept) : 0;
+    }
+    d->exits->n_kept[r] = (uint8_t)n_kept;
+    return n_kept;
+}

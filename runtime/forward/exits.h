@@ -1,0 +1,45 @@
+/* runtime/forward/exits.h - what the rungs of rows (runtime/early_exit/policy.h) mean for a step: experts that are left
+ * out, exits, and the keys and values of layers that were skipped.
+ *
+ * A row that leaves has its logits then and there. With k_tail "none" it is moved behind the rows that stay, its
+ * skipped layers' keys and values are made of its state at the exit, and when no row is left the step ends.
+ * With k_tail it goes on through all layers, with so many experts, for its keys and values alone.
+ * Rows without a rung are computed as if there were no others. */
+#ifndef RUNTIME_FORWARD_EXITS_H
+#define RUNTIME_FORWARD_EXITS_H
+
+#include "runtime/forward/decoder.h"
+
+/* Reserves d->exits, once, before the first row with a rung. NO_MEMORY: d->exits stays NULL. */
+calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *decoder);
+void          cm_exits_close(struct exits **exits); /* NULL inside is fine */
+
+/* Candidates of the measure "shortlist": the first tokens of the vocabulary. Where merging made the vocabulary, these
+ * are the bytes and the most frequent pieces. An eighth of it, but 256 to 4096, in whole 16s. */
+int cm_shortlist_length(int n_vocab);
+
+/* Can this version run it? UNSUPPORTED: what it cannot. */
+calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung);
+
+/* Before and after a step, by one thread. */
+void cm_exits_begin(struct decoder *decoder);
+void cm_exits_count(struct decoder *decoder);
+
+/* Slots of row r that are run in a layer: weights may be renormalised; noted in routing.n_kept. */
+int cm_exits_width(struct decoder *decoder, int layer, int r, float *weights);
+/* *rows: the rows of logits that are still to be made, ascending; how many. */
+int cm_exits_staying(const struct decoder *decoder, const int32_t **rows);
+
+/* After a layer, by all workers: asks the rows that have an exit here, and lets go who may leave. */
+void cm_exit_point(struct decoder *decoder, int layer, const struct worker *me);
+
+/* Keys and values of the layers from first_layer on, for rows begin … begin + n: their state through each layer's
+ * norm, W_K and W_V, with each row's own position. By all workers; a barrier before. Uses d->normed, d->k, d->v. */
+void cm_kv_propagate(struct decoder *decoder, int first_layer, int begin, int n, const struct worker *me);
+
+/* lm_head.c: own row r's norm, into the row of normed that its logits have. */
+void cm_head_norm(struct decoder *decoder, int r);
+/* Shared: these rows of logits (ascending), tokens below n_tokens. A barrier before. */
+void cm_head_multiply(struct decoder *decoder, const int32_t *rows, int n_rows, int n_tokens, const struct worker *me);
+
+#endif

@@ -1,0 +1,70 @@
+/* runtime/forward/kv_propagate.c - keys and values of layers that were skipped (CALM, section 3.3).
+ *
+ * The state is the same for all skipped layers, so their products do not wait for each other: (layer, row) pairs
+ * stand as rows of d->normed, as many layers at once as there is room for, and two barriers do for all of them. */
+#include "runtime/forward/exits.h"
+
+struct fill {
+    int first_layer, n_layers; /* done at once */
+    int begin, n;              /* rows         */
+};
+
+/* Pair i: layer first_layer + i / n, row begin + i % n. */
+static void norm_pairs(struct decoder *d, const struct fill *fill, const struct worker *me)
+{
+    const int dim = d->spec->dim;
+    int begin, end;
+    cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        const struct layer *layer = &d->weights->layers[fill->first_layer + i / fill->n];
+        d->ops->rms_norm(cm_row(d->x, fill->begin + i % fill->n, dim), layer->attention_norm, d->spec->norm_eps, dim,
+                         cm_row(d->normed.values, i, dim));
+        d->ops->quantize(&d->normed, i, 0, dim, cm_matrix_kind(&layer->k) | cm_matrix_kind(&layer->v));
+    }
+}
+
+static void project_pairs(struct decoder *d, const struct fill *fill, const struct worker *me)
+{
+    for (int l = 0; l < fill->n_layers; l++) {
+        const struct layer *layer = &d->weights->layers[fill->first_layer + l];
+        const int first = l * fill->n;
+        const int32_t *pairs = d->identity + first;
+        float *k = cm_row(d->k, first, layer->k.n_rows), *v = cm_row(d->v, first, layer->v.n_rows);
+        cm_linear_shared(&layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_shared(&layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
+    }
+}
+
+static void remember_pairs(struct decoder *d, const struct fill *fill, const struct worker *me)
+{
+    const struct model_spec *spec = d->spec;
+    const int n_k = spec->n_kv_heads * spec->head_size, n_v = spec->n_kv_heads * spec->value_size;
+    int begin, end;
+    cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        const int index = fill->first_layer + i / fill->n, r = fill->begin + i % fill->n;
+        const struct layer *layer = &d->weights->layers[index];
+        float *k = cm_row(d->k, i, n_k), *v = cm_row(d->v, i, n_v);
+        if (layer->k_norm && layer->k_norm_size != spec->head_size)
+            d->ops->rms_norm(k, layer->k_norm, spec->norm_eps, n_k, k);
+        for (int kv_head = 0; kv_head < spec->n_kv_heads; kv_head++)
+            cm_remember_kv(d, index, r, kv_head, k + kv_head * spec->head_size, v + kv_head * spec->value_size);
+    }
+}
+
+void cm_kv_propagate(struct decoder *d, int first_layer, int begin, int n, const struct worker *me)
+{
+    const int n_layers = d->spec->n_layers, most = d->max_rows / n;
+    for (int layer = first_layer; layer < n_layers; layer += most) {
+        const struct fill fill = {layer, n_layers - layer < most ? n_layers - layer : most, begin, n};
+        if (layer > first_layer) cm_barrier(me);
+        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+        norm_pairs(d, &fill, me);
+        cm_barrier(me);
+        cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
+        project_pairs(d, &fill, me);
+        cm_barrier(me);
+        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+        remember_pairs(d, &fill, me);
+    }
+}

@@ -1,0 +1,142 @@
+/* tools/policy_request.c - see policy_request.h. */
+#include "tools/policy_request.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_NAME = 32, MAX_PATH = 4096 };
+
+struct parsed { /* --exit or --width */
+    char  name[MAX_NAME];
+    float number;
+    int   layers[CALMOE_MAX_EXITS], n_layers;
+};
+
+/* NAME:NUMBER; *rest is what follows. The number is above 0. */
+static bool read_pair(const char *text, struct parsed *out, const char **rest)
+{
+    const size_t n = strcspn(text, ":");
+    if (n == 0 || n >= MAX_NAME || text[n] == '\0') return false;
+    memcpy(out->name, text, n);
+    out->name[n] = '\0';
+    char *end   = NULL;
+    out->number = strtof(text + n + 1, &end);
+    *rest       = end;
+    return end != text + n + 1 && out->number > 0.0f && out->number <= 64.0f;
+}
+
+static bool read_exit(const char *text, struct parsed *out)
+{
+    const char *at;
+    if (!read_pair(text, out, &at) || out->number > 1.0f || *at != '@') return false;
+    while (*at == '@' || *at == ',') {
+        char      *end    = NULL;
+        const long number = strtol(at + 1, &end, 10);
+        if (end == at + 1 || number < 1 || number > 1 << 20 || out->n_layers == CALMOE_MAX_EXITS) return false;
+        out->layers[out->n_layers++] = (int)number;
+        at                           = end;
+    }
+    return *at == '\0';
+}
+
+/* fixed wants a whole number, the others one that is at most 1. */
+static bool read_width(const char *text, struct parsed *out)
+{
+    const char *at;
+    if (!read_pair(text, out, &at) || *at != '\0') return false;
+    return strcmp(out->name, "fixed") == 0 ? out->number >= 1.0f && out->number == (float)(int)out->number
+                                           : out->number <= 1.0f;
+}
+
+static bool read_quality(const char *text, double *out)
+{
+    char *end = NULL;
+    *out      = strtod(text, &end);
+    if (end == text) return false;
+    if (*end == '%') {
+        *out /= 100.0;
+        end++;
+    }
+    return *end == '\0' && *out > 0.0 && *out < 1.0;
+}
+
+int cm_policy_request_check(const char *command, const struct policy_request *request)
+{
+    struct parsed exit = {.n_layers = 0}, width = {.n_layers = 0};
+    double        quality;
+    const bool    is_made = request->exit != NULL || request->width != NULL;
+    if (is_made && (request->file != NULL || request->quality != NULL))
+        return cm_usage_error(command, "option '%s' does not go with %s", request->exit != NULL ? "--exit" : "--width",
+                              request->file != NULL ? "--policy" : "--quality");
+    if (request->quality != NULL && !read_quality(request->quality, &quality))
+        return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, found '%s'",
+                              request->quality);
+    if (request->exit != NULL && !read_exit(request->exit, &exit))
+        return cm_usage_error(command, "option '--exit' wants MEASURE:THRESHOLD@LAYER[,LAYER] with a threshold above 0 "
+                                       "and at most 1, found '%s'", request->exit);
+    if (request->width != NULL && !read_width(request->width, &width))
+        return cm_usage_error(command, "option '--width' wants fixed:K, ratio:BOUND or top_p:BOUND with a bound above "
+                                       "0 and at most 1, found '%s'", request->width);
+    return CLI_GO_ON;
+}
+
+static bool make(const struct front *front, const struct policy_request *request, calmoe_policy **policy)
+{
+    struct parsed         exit = {.n_layers = 0}, width = {.n_layers = 0};
+    calmoe_policy_options options;
+    calmoe_policy_options_init(&options);
+    if (request->exit != NULL && read_exit(request->exit, &exit)) {
+        options.measure     = exit.name;
+        options.threshold   = exit.number;
+        options.exit_layers = exit.layers;
+        options.n_exits     = exit.n_layers;
+    }
+    if (request->width != NULL && read_width(request->width, &width)) {
+        options.width       = width.name;
+        options.width_bound = width.number <= 1.0f ? width.number : 1.0f;
+        if (strcmp(width.name, "fixed") == 0) options.width_k = (int)width.number;
+    }
+    if (!cm_front_succeeded(front, calmoe_policy_make(front->model, &options, policy))) return false;
+    cm_say("nothing is proven of this policy: how far answers are from the full model's is not known");
+    return true;
+}
+
+/* The path of the policy beside the model; false where the model's path is too long. */
+static bool path_beside(const char *model, char *path)
+{
+    size_t n = strlen(model);
+    if (n > 5 && strcmp(model + n - 5, ".gguf") == 0) n -= 5;
+    return snprintf(path, MAX_PATH, "%.*s.policy.json", (int)n, model) < MAX_PATH;
+}
+
+bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,
+                            double *quality)
+{
+    char              path[MAX_PATH];
+    calmoe_model_info info = {.size = sizeof info};
+    *policy                = NULL;
+    *quality               = 0.0;
+    if (request->exit != NULL || request->width != NULL) return make(front, request, policy);
+    if (request->quality != NULL) (void)read_quality(request->quality, quality);
+    if (request->file != NULL)
+        return cm_front_succeeded(front, calmoe_policy_open(front->model, request->file, policy));
+    if (request->quality == NULL) return true;
+    if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &info))) return false;
+    return path_beside(info.path, path) &&
+           cm_front_succeeded(front, calmoe_policy_open(front->model, path, policy));
+}
+
+void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session)
+{
+    const int        rung = calmoe_session_rung(session);
+    calmoe_rung_info info = {.size = sizeof info};
+    if (policy == NULL) return;
+    if (rung < 0) {
+        cm_say("no rung of the policy has so small a bound: nothing is left out");
+        return;
+    }
+    if (calmoe_policy_get_rung(policy, rung, &info) != CALMOE_OK || !info.is_proven) return;
+    cm_say("policy: %s at most %g with confidence %g (%s, %d prompts)", info.loss, info.delta, 1.0 - info.epsilon,
+           info.p_value, info.n_prompts);
+}

@@ -1,0 +1,23 @@
+/* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit, --width. */
+#ifndef TOOLS_POLICY_REQUEST_H
+#define TOOLS_POLICY_REQUEST_H
+
+#include "tools/front.h"
+
+struct policy_request { /* as typed; NULL = not given */
+    const char *file;    /* --policy FILE                                 */
+    const char *quality; /* --quality DELTA: "1%" or "0.01"               */
+    const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
+    const char *width;   /* --width RULE:VALUE                            */
+};
+
+/* CLI_GO_ON, or the exit status after a sentence. */
+int cm_policy_request_check(const char *command, const struct policy_request *request);
+/* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model,
+ * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
+bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,
+                            double *quality);
+/* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
+void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
+
+#endif
