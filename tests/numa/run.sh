@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh MACHINE DRIVER INIT KERNEL_FOLDER - boots a machine of machines.txt in qemu, in software, with Debian's own kernel
+# run.sh MACHINE DRIVER INIT KERNEL_FOLDER - boots a machine of machines.txt in qemu, in software, with Debian's kernel
 # and an initramfs of the driver, the libraries that it needs and a tiny model; passes when each line that the driver
 # writes on the serial console is a PASS and the last says that it came to its end. Skipped (77) where there is no
 # qemu, cpio or kernel. CALMOE_NUMA_KERNEL: another kernel's image; CALMOE_NUMA_SHOW=1: show the whole console.
