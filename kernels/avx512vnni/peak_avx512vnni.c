@@ -42,7 +42,10 @@ uint64_t cm_peak_read_avx512vnni(const void *bytes, size_t n_bytes)
         for (int s = 0; s < STREAMS; s++)
             sums[s] = _mm512_add_epi64(sums[s], _mm512_load_si512(at + i + 64 * (size_t)s));
     const __m512i low = _mm512_add_epi64(sums[0], sums[1]), high = _mm512_add_epi64(sums[2], sums[3]);
-    return (uint64_t)_mm512_reduce_add_epi64(_mm512_add_epi64(low, high));
+    uint64_t      lanes[8], sum = 0;
+    _mm512_storeu_si512(lanes, _mm512_add_epi64(low, high));
+    for (int lane = 0; lane < 8; lane++) sum += lanes[lane];
+    return sum;
 }
 
 extern const struct peak_row cm_peak_row_avx512vnni;
