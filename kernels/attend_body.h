@@ -51,7 +51,7 @@ static void store_kv(const float *k, const float *v, void *keys, void *values, e
 }
 
 /* Cache elements [at, at + n) as lanes; n <= 16. */
-CM_ALWAYS_INLINE lanes load_cached(const void *cache, enum kv_type type, size_t at, int n)
+CM_INLINE lanes load_cached(const void *cache, enum kv_type type, size_t at, int n)
 {
     if (type == KV_F32) return load_up_to((const float *)cache + at, n, 0.0f);
     const uint16_t *p = (const uint16_t *)cache + at;
@@ -60,44 +60,44 @@ CM_ALWAYS_INLINE lanes load_cached(const void *cache, enum kv_type type, size_t 
 
 /* Asks for the bytes of cache elements [at, at + n) before they are read. With several queries a CPU computes too long
  * between loads to run ahead by itself. A hint: it may point past the end. */
-CM_ALWAYS_INLINE void fetch_cached(const void *cache, enum kv_type type, size_t at, size_t n)
+CM_INLINE void fetch_cached(const void *cache, enum kv_type type, size_t at, size_t n)
 {
     const size_t size = type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
     for (size_t i = 0; i < n * size; i += 64) __builtin_prefetch((const void *)((uintptr_t)cache + at * size + i));
 }
 
 /* scores[q][within + 0 … 16 n_lanes) of n_queries queries and one block of positions. */
-CM_ALWAYS_INLINE void score_tile(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+CM_INLINE void score_tile(const struct attention_input *in, enum kv_type type, int query, int n_queries,
                                  int n_lanes, bool fetches, int block, int within,
                                  float (*scores)[CM_ATTEND_SPAN])
 {
     lanes sums[TILE_QUERIES][CM_KV_BLOCK / 16];
     const float *q[TILE_QUERIES];
-    CM_UNROLLED for (int i = 0; i < n_queries; i++) {
+    CM_UNROLL for (int i = 0; i < n_queries; i++) {
         q[i] = in->queries[query + i];
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_set(0.0f);
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_set(0.0f);
     }
     const size_t ahead = (size_t)in->head_size * CM_KV_BLOCK;
     size_t at = key_index(in->head_size, block * CM_KV_BLOCK + within, 0);
     for (int d = 0; d < in->head_size; d++, at += CM_KV_BLOCK) {
         if (fetches) fetch_cached(in->keys, type, at + ahead, 16 * (size_t)n_lanes);
         lanes keys[CM_KV_BLOCK / 16];
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++)
+        CM_UNROLL for (int l = 0; l < n_lanes; l++)
             keys[l] = load_cached(in->keys, type, at + 16 * (size_t)l, 16);
-        CM_UNROLLED for (int i = 0; i < n_queries; i++) {
+        CM_UNROLL for (int i = 0; i < n_queries; i++) {
             const lanes x = lanes_set(q[i][d]);
-            CM_UNROLLED for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_fma(x, keys[l], sums[i][l]);
+            CM_UNROLL for (int l = 0; l < n_lanes; l++) sums[i][l] = lanes_fma(x, keys[l], sums[i][l]);
         }
     }
     const lanes scale = lanes_set(in->scale);
     const int to = block * CM_KV_BLOCK + within;
-    CM_UNROLLED for (int i = 0; i < n_queries; i++)
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++)
+    CM_UNROLL for (int i = 0; i < n_queries; i++)
+        CM_UNROLL for (int l = 0; l < n_lanes; l++)
             lanes_store(scores[i] + to + 16 * l, lanes_mul(sums[i][l], scale));
 }
 
 /* A whole block for a tile of n_queries, 1 … TILE_QUERIES. */
-CM_ALWAYS_INLINE void score_block(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+CM_INLINE void score_block(const struct attention_input *in, enum kv_type type, int query, int n_queries,
                                   int block, float (*scores)[CM_ATTEND_SPAN])
 {
 #define SCORE_CASE(n)                                                                       \
@@ -111,30 +111,30 @@ CM_ALWAYS_INLINE void score_block(const struct attention_input *in, enum kv_type
 
 /* sums[q][d + 0 … 16 n_lanes) += weights[q][p] v_p for positions p of the span, [begin, end) ascending; only the first
  * n_elements of the last vector are there. */
-CM_ALWAYS_INLINE void value_tile(const struct attention_input *in, enum kv_type type, int n_queries,
+CM_INLINE void value_tile(const struct attention_input *in, enum kv_type type, int n_queries,
                                  int n_lanes, bool fetches, int d, int n_elements, int begin, int end,
                                  const float (*weights)[CM_ATTEND_SPAN], float *const *sums)
 {
     lanes s[TILE_QUERIES][VALUE_LANES(1)];
-    CM_UNROLLED for (int i = 0; i < n_queries; i++)
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++) s[i][l] = lanes_load(sums[i] + d + 16 * l);
+    CM_UNROLL for (int i = 0; i < n_queries; i++)
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) s[i][l] = lanes_load(sums[i] + d + 16 * l);
     const size_t width = (size_t)in->value_size;
     size_t at = (size_t)begin * width + (size_t)d;
     for (int p = begin; p < end; p++, at += width) {
         if (fetches) fetch_cached(in->values, type, at + CM_KV_BLOCK * width, 16 * (size_t)n_lanes);
         lanes w[TILE_QUERIES];
-        CM_UNROLLED for (int i = 0; i < n_queries; i++) w[i] = lanes_set(weights[i][p]);
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++) {
+        CM_UNROLL for (int i = 0; i < n_queries; i++) w[i] = lanes_set(weights[i][p]);
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) {
             const lanes v = load_cached(in->values, type, at + 16 * (size_t)l, n_lanes > 1 ? 16 : n_elements);
-            CM_UNROLLED for (int i = 0; i < n_queries; i++) s[i][l] = lanes_fma(w[i], v, s[i][l]);
+            CM_UNROLL for (int i = 0; i < n_queries; i++) s[i][l] = lanes_fma(w[i], v, s[i][l]);
         }
     }
-    CM_UNROLLED for (int i = 0; i < n_queries; i++)
-        CM_UNROLLED for (int l = 0; l < n_lanes; l++) lanes_store(sums[i] + d + 16 * l, s[i][l]);
+    CM_UNROLL for (int i = 0; i < n_queries; i++)
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) lanes_store(sums[i] + d + 16 * l, s[i][l]);
 }
 
 /* The same for all elements of the value. */
-CM_ALWAYS_INLINE void value_row(const struct attention_input *in, enum kv_type type, int n_queries,
+CM_INLINE void value_row(const struct attention_input *in, enum kv_type type, int n_queries,
                                 int n_lanes, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
                                 float *const *sums)
 {
@@ -147,7 +147,7 @@ CM_ALWAYS_INLINE void value_row(const struct attention_input *in, enum kv_type t
         value_tile(in, type, n_queries, 1, false, d, in->value_size - d, begin, end, weights, sums);
 }
 
-CM_ALWAYS_INLINE void value_block(const struct attention_input *in, enum kv_type type, int n_queries,
+CM_INLINE void value_block(const struct attention_input *in, enum kv_type type, int n_queries,
                                   int begin, int end, const float (*weights)[CM_ATTEND_SPAN], float *const *sums)
 {
 #define VALUE_CASE(n) \
@@ -179,7 +179,7 @@ static inline int n_in_span(const struct attention_input *in, int query, int spa
 }
 
 /* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends. */
-CM_ALWAYS_INLINE void add_values(const struct attention_input *in, enum kv_type type, int span, int query,
+CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, int span, int query,
                                  int n_queries, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
                                  float *parts, size_t stride)
 {
@@ -198,7 +198,7 @@ CM_ALWAYS_INLINE void add_values(const struct attention_input *in, enum kv_type 
 }
 
 /* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
-CM_ALWAYS_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, int span, int query, int n,
+CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, int span, int query, int n,
                                      float *parts, size_t stride)
 {
     _Alignas(64) float scores[SCORED_QUERIES][CM_ATTEND_SPAN];

@@ -20,26 +20,7 @@
 
 #include "kernels/linear.h"
 #include "kernels/pack16.h"
-
-#define CM_INLINE static inline __attribute__((always_inline))
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CM_IS_SANITIZED
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CM_IS_SANITIZED
-#endif
-
-/* Before a loop over k-groups: written out, so that what it indexes becomes registers. A sanitizer checks
- * each access, and would take minutes to compile that: then loops stay loops. */
-#if defined(CM_IS_SANITIZED)
-#define CM_UNROLL
-#elif defined(__clang__)
-#define CM_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define CM_UNROLL _Pragma("GCC unroll 8")
-#endif
+#include "kernels/unroll.h"
 
 enum {
     CM_GROUP = 16,               /* tokens that any kernel takes at once, at most              */

@@ -1,21 +1,32 @@
-/* kernels/unroll.h - loops written out, so that what they index becomes registers. */
+/* kernels/unroll.h - what kernels say of their loops and helpers.
+ *
+ * CM_INLINE      files of one instruction set must not leak code to others
+ * CM_UNROLL      before a loop of up to 8 turns: written out, so that what it indexes becomes registers
+ * CM_UNROLL_16   of up to 16
+ *
+ * A sanitizer checks each access, and would take minutes to compile what is written out: then loops stay loops. */
 #ifndef KERNELS_UNROLL_H
 #define KERNELS_UNROLL_H
 
-#define CM_ALWAYS_INLINE static inline __attribute__((always_inline))
+#define CM_INLINE static inline __attribute__((always_inline))
 
-/* Before a loop with few, constant turns. A sanitizer checks each access and would take minutes to compile what is
- * written out, so for it loops stay loops. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CM_UNROLLED
-#else
-#define CM_UNROLLED _Pragma("clang loop unroll(full)")
+#define CM_IS_SANITIZED
 #endif
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CM_UNROLLED
+#define CM_IS_SANITIZED
+#endif
+
+#if defined(CM_IS_SANITIZED)
+#define CM_UNROLL
+#define CM_UNROLL_16
+#elif defined(__clang__)
+#define CM_UNROLL _Pragma("clang loop unroll(full)")
+#define CM_UNROLL_16 CM_UNROLL
 #else
-#define CM_UNROLLED _Pragma("GCC unroll 8")
+#define CM_UNROLL _Pragma("GCC unroll 8")
+#define CM_UNROLL_16 _Pragma("GCC unroll 16")
 #endif
 
 #endif

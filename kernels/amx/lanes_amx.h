@@ -7,24 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CM_INLINE static inline __attribute__((always_inline))
-
-/* Before a loop of up to 16 turns: written out, so that what it indexes becomes registers. A sanitizer checks
- * each access, and would take minutes to compile that: then loops stay loops. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CM_IS_SANITIZED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define CM_IS_SANITIZED
-#endif
-#endif
-#if defined(CM_IS_SANITIZED)
-#define CM_UNROLL
-#elif defined(__clang__)
-#define CM_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define CM_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "kernels/unroll.h"
 
 CM_INLINE __m512i load64(const uint8_t *at)
 {

@@ -27,7 +27,7 @@ CM_INLINE void unpack(const uint8_t *packed, int n_k, const struct form form, st
         form.codes(block, u);
         _mm512_store_ps(out->scales[b], form.scale(block));
         if (form.has_minimum) _mm512_store_ps(out->minimums[b], load_halves(block + 32));
-        CM_UNROLL
+        CM_UNROLL_16
         for (int g = 0; g < 8; g++)
             _mm512_store_si512(out->codes[b] + 64 * g, _mm512_sub_epi8(u[g], offset));
     }
@@ -38,7 +38,7 @@ CM_INLINE void convert(const int32_t idot[16][CM_TILE], const struct weights *w,
                        int b, const int n_tokens, const bool has_minimum, __m512 acc[16])
 {
     const __m512 dw = _mm512_load_ps(w->scales[b]);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int t = 0; t < n_tokens; t++) {
         const __m512 da = _mm512_set1_ps(panel->scales[first + t][b]);
         const __m512 dot = _mm512_cvtepi32_ps(_mm512_load_si512(idot[t]));
@@ -87,12 +87,12 @@ CM_INLINE void pass(const struct weights *weights, const struct panel *panel, fl
     for (int block = 0; block < panel->n_blocks; block++) {
         const int first = block * n_tokens;
         __m512    acc[16];
-        CM_UNROLL
+        CM_UNROLL_16
         for (int t = 0; t < n_tokens; t++) acc[t] = _mm512_load_ps(sums[first + t]);
         four(weights, panel, block, 4, n_k, first, 0, n_k, n_tokens, has_minimum, idot, acc);
         four(weights, panel, block + 1, 0, block + 1 < panel->n_blocks ? n_k : 0, first, 4, n_k, n_tokens,
              has_minimum, idot, acc);
-        CM_UNROLL
+        CM_UNROLL_16
         for (int t = 0; t < n_tokens; t++) _mm512_store_ps(sums[first + t], acc[t]);
     }
 }

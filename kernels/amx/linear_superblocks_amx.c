@@ -72,7 +72,7 @@ CM_INLINE void fold(const __m512i *u, size_t j, const __m512i sc[16], const stru
                     const struct plan plan, struct weights *out)
 {
     int8_t *low = out->low[j / 2] + 512 * (j % 2), *high = out->high[j / 2] + 512 * (j % 2);
-    CM_UNROLL
+    CM_UNROLL_16
     for (size_t g = 0; g < 8; g++) {
         const __m512i scale = sc[form.n_scales == 16 ? 2 * j + g / 4 : j];
         const __m512i code = form.offset == 0 ? u[g] : _mm512_sub_epi8(u[g], _mm512_set1_epi8((char)form.offset));
@@ -89,7 +89,7 @@ CM_INLINE void unpack(const uint8_t *block, const struct form form, const struct
     out->d = load_halves(block);
     if (form.has_minimum) {
         out->dmin = load_halves(block + 32);
-        CM_UNROLL
+        CM_UNROLL_16
         for (int i = 0; i < form.n_scales / 2; i++)
             out->pairs[i] = pair(scales.minimums[2 * i], scales.minimums[2 * i + 1]);
     }
@@ -184,7 +184,7 @@ CM_INLINE void convert(const struct weights *w, const struct panel *panel, const
         if (form.has_minimum) {
             const int16_t *asums = panel->sums.as_ints[t];
             __m512i        msum = _mm512_setzero_si512();
-            CM_UNROLL
+            CM_UNROLL_16
             for (int j = 0; j < form.n_scales / 2; j++)
                 msum = _mm512_dpwssd_epi32(msum, w->pairs[j], broadcast(asums + 2 * j));
             acc = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(msum), _mm512_mul_ps(w->dmin, da), acc);

@@ -16,7 +16,7 @@ struct form {
 /* 4 x 64 bytes of nibbles: the low ones are k-groups 0 … 3, the high ones 4 … 7. */
 CM_INLINE void split_nibbles(const uint8_t *at, __m512i u[8])
 {
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 4; g++) {
         const __m512i v = load64(at + 64 * g);
         u[g] = mask8(v, 15);
@@ -29,7 +29,7 @@ CM_INLINE void add_fifth_bits(const uint8_t *at, __m512i u[8])
 {
     const __m512i bits = load64(at);
     const __m512i lane_start = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         /* the byte with bits 4 g … 4 g + 3 in all 4 bytes of the lane; byte i tests its own bit */
         const __m512i   from = _mm512_add_epi8(lane_start, _mm512_set1_epi8((char)(g / 2)));
@@ -41,13 +41,13 @@ CM_INLINE void add_fifth_bits(const uint8_t *at, __m512i u[8])
 
 CM_INLINE void look_up(__m512i book, __m512i u[8])
 {
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) u[g] = _mm512_shuffle_epi8(book, u[g]);
 }
 
 CM_INLINE void codes_q8_0(const uint8_t *block, __m512i u[8])
 {
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) u[g] = load64(block + 32 + 64 * g);
 }
 

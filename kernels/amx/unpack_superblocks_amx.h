@@ -74,7 +74,7 @@ CM_INLINE void scales_q4_k(const uint8_t *block, struct scales *out)
 CM_INLINE void codes_q4_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *nibbles = block + 256 + 512 * step;
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i v = load64(nibbles + 64 * g);
         u[g] = mask8(v, 15);
@@ -86,7 +86,7 @@ CM_INLINE void codes_q5_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *fifths = block + 256;
     const uint8_t *nibbles = block + 768 + 512 * step;
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i v = load64(nibbles + 64 * g);
         const __m512i fifth = shift_right(load64(fifths + 64 * g), 2 * step);
@@ -99,7 +99,7 @@ CM_INLINE void codes_q5_k(const uint8_t *block, int step, __m512i u[16])
 /* Q6_K: d, 4 words of scales, then for each 128 weights 8 words of bit pairs and 16 of nibbles */
 CM_INLINE void scales_q6_k(const uint8_t *block, struct scales *out)
 {
-    CM_UNROLL
+    CM_UNROLL_16
     for (int i = 0; i < 4; i++) widen_signed(load64(block + 32 + 64 * i), out->of + 4 * i);
 }
 
@@ -109,13 +109,13 @@ CM_INLINE void codes_q6_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *pairs = block + 288 + 1536 * (step / 2);
     const uint8_t *nibbles = block + 800 + 1536 * (step / 2) + 512 * (step % 2);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i pair_bits = shift_right(load64(pairs + 64 * g), 2 * (step % 2));
         u[g] = mask8(_mm512_slli_epi16(pair_bits, 4), 48);
         u[g + 8] = mask8(pair_bits, 48);
     }
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i v = load64(nibbles + 64 * g);
         u[g] = _mm512_or_si512(u[g], mask8(v, 15));
@@ -126,7 +126,7 @@ CM_INLINE void codes_q6_k(const uint8_t *block, int step, __m512i u[16])
 /* Q2_K: d, dmin, 4 words of scales (low nibble) and minimums (high), 16 of bit pairs */
 CM_INLINE void scales_q2_k(const uint8_t *block, struct scales *out)
 {
-    CM_UNROLL
+    CM_UNROLL_16
     for (int i = 0; i < 4; i++) {
         const __m512i both = load64(block + 64 + 64 * i);
         widen_unsigned(mask8(both, 15), out->of + 4 * i);
@@ -137,7 +137,7 @@ CM_INLINE void scales_q2_k(const uint8_t *block, struct scales *out)
 CM_INLINE void codes_q2_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *pairs = block + 320 + 512 * (step / 2);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i v = shift_right(load64(pairs + 64 * g), 4 * (step % 2));
         u[g] = mask8(v, 3);
@@ -150,7 +150,7 @@ CM_INLINE void codes_q2_k(const uint8_t *block, int step, __m512i u[16])
 CM_INLINE void scales_q3_k(const uint8_t *block, struct scales *out)
 {
     const __m512i top = load64(block + 160);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int i = 0; i < 4; i++) {
         const __m512i nibbles = shift_right(load64(block + 32 + 64 * (i % 2)), 4 * (i / 2));
         const __m512i high = _mm512_slli_epi16(mask8(shift_right(top, 2 * i), 3), 4);
@@ -163,7 +163,7 @@ CM_INLINE void codes_q3_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *thirds = block + 224;
     const uint8_t *pairs = block + 736 + 512 * (step / 2);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int g = 0; g < 8; g++) {
         const __m512i v = shift_right(load64(pairs + 64 * g), 4 * (step % 2));
         const __m512i third = shift_right(load64(thirds + 64 * g), 2 * step);
@@ -178,7 +178,7 @@ CM_INLINE void scales_iq4_xs(const uint8_t *block, struct scales *out)
 {
     const __m512i top = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(block + 32)));
     const __m512i low = load64(block + 64);
-    CM_UNROLL
+    CM_UNROLL_16
     for (int j = 0; j < 8; j++) {
         const __m512i nibble = _mm512_srl_epi32(low, _mm_cvtsi32_si128(4 * j));
         const __m512i high = _mm512_srl_epi32(top, _mm_cvtsi32_si128(2 * j));
@@ -193,7 +193,7 @@ CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *nibbles = block + 128 + 512 * step;
     const __m512i  book = book_iq4();
-    CM_UNROLL
+    CM_UNROLL_16
     for (int i = 0; i < 8; i++) {
         const int     at = i / 4 * 8 + i % 4; /* 4 vectors of nibbles for each 32 weights */
         const __m512i v = load64(nibbles + 64 * i);
