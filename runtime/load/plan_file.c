@@ -174,7 +174,7 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
     struct json_value        nodes;
     int64_t                  n_nodes;
     int                      schema;
-    CM_TRY(cm_json_schema(ctx, &root, schemas, COUNT_OF(schemas), &schema)); /* first: it says which members there are */
+    CM_TRY(cm_json_schema(ctx, &root, schemas, COUNT_OF(schemas), &schema)); /* first: it tells the members */
     const bool is_first = schema == 0;
     CM_TRY(cm_json_check_object(ctx, &root, known, is_first ? 5 : COUNT_OF(known)));
     CM_TRY(cm_json_version(ctx, &root));

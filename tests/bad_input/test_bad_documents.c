@@ -47,7 +47,7 @@ static calmoe_status read_copy(int kind, size_t n)
     return status;
 }
 
-/* Where a text could end as a whole: but for blanks behind it, nowhere but at its end. A trace may end behind any token. */
+/* A text ends nowhere but at its end, or before the line feed there; a trace may end behind any token. */
 static void cut_anywhere(void **state)
 {
     (void)state;
