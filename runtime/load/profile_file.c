@@ -10,8 +10,6 @@
 #include "base/memory.h"
 #include "runtime/load/json.h"
 
-enum { FINGERPRINT_DIGITS = 16 };
-
 static const char   schema[] = "calmoe.profile.1";
 static const char   what[] = "a profile";
 static const int64_t most = INT64_MAX / 1024; /* of any count, so that sums cannot overflow soon */
@@ -231,16 +229,11 @@ static calmoe_status read_domain(struct calmoe_context *ctx, const struct json_v
 static calmoe_status read_model(struct calmoe_context *ctx, const struct json_value *root, struct profile *profile)
 {
     static const char *const known[] = {"fingerprint", "layers", "experts", "used"};
-    struct json_value        model, value;
-    const char              *text;
+    struct json_value        model;
     int64_t                  n;
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known, COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(profile->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    CM_TRY(cm_json_fingerprint(ctx, &model, profile->fingerprint));
     CM_TRY(read_count(ctx, &model, "layers", 1, PROFILE_MAX_LAYERS, &n));
     profile->n_layers = (int)n;
     CM_TRY(read_count(ctx, &model, "experts", 1, PROFILE_MAX_EXPERTS, &n));
@@ -255,15 +248,13 @@ static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_
 {
     static const char *const known[] = {"schema", "version", "model", "domains"};
     const struct json_value  root = cm_json_root(document);
-    struct json_value        value, domains;
-    const char              *text;
+    static const char *const schemas[] = {schema};
+    struct json_value        domains;
     size_t                   n_domains;
-    CM_TRY(cm_json_member(ctx, &root, "schema", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strcmp(text, schema) != 0) return cm_json_wrong(ctx, &value, "\"calmoe.profile.1\"");
+    int                      which;
+    CM_TRY(cm_json_schema(ctx, &root, schemas, 1, &which)); /* first: of another schema, other members may be right */
     CM_TRY(cm_json_check_object(ctx, &root, known, COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, &root, "version", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
+    CM_TRY(cm_json_version(ctx, &root));
     CM_TRY(read_model(ctx, &root, profile));
     CM_TRY(cm_json_member(ctx, &root, "domains", &domains));
     CM_TRY(cm_json_array(ctx, &domains, 1, PROFILE_MAX_DOMAINS, &n_domains));
@@ -276,32 +267,25 @@ static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_
     return CALMOE_OK;
 }
 
-/* Takes the document over. */
-static calmoe_status profile_of(struct calmoe_context *ctx, struct json_document *document, struct profile *out)
+static calmoe_status profile_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
-    struct profile      profile = {.n_domains = 0};
-    const calmoe_status status = read_profile(ctx, document, &profile);
-    if (status == CALMOE_OK) *out = profile;
-    else cm_profile_close(&profile);
-    cm_json_close(document);
+    struct profile *const profile = out;
+    const calmoe_status   status = read_profile(ctx, document, profile);
+    if (status != CALMOE_OK) cm_profile_close(profile);
     return status;
 }
 
 calmoe_status cm_profile_read(struct calmoe_context *ctx, const char *path, struct profile *out)
 {
-    struct json_document document;
     *out = (struct profile){.n_domains = 0};
-    CM_TRY(cm_json_open(ctx, path, &document));
-    return profile_of(ctx, &document, out);
+    return cm_json_read_file(ctx, path, profile_of, out);
 }
 
 calmoe_status cm_profile_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
                                struct profile *out)
 {
-    struct json_document document;
     *out = (struct profile){.n_domains = 0};
-    CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
-    return profile_of(ctx, &document, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, profile_of, out);
 }
 
 /* ---- writing ---- */
