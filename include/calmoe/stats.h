@@ -15,6 +15,8 @@ enum {
     CALMOE_PHASE_ROUTE,   /* gate logits, top-k, grouping of tokens by expert                          */
     CALMOE_PHASE_EXPERTS, /* the feed-forward matrices, routed and shared                              */
     CALMOE_PHASE_HEAD,    /* the last norm and the vocabulary                                          */
+    CALMOE_PHASE_CHECKS,  /* exits: norm and vocabulary for those that are asked, who leaves           */
+    CALMOE_PHASE_FILL,    /* keys and values of layers that were skipped                               */
     CALMOE_PHASE_OTHER,   /* norms, rotation, quantization, additions: what belongs to one row         */
     CALMOE_N_PHASES
 };

@@ -22,7 +22,7 @@ enum {
     PROFILE_MAX_BLOCKS  = 16384, /* layers in all domains together, so that no small file asks for much memory */
     PROFILE_MAX_PAIRS   = 1024, /* of a layer and domain: those that met most often */
     PROFILE_REUSE_BINS  = 16,
-    PROFILE_PHASES      = 6, /* of a step, CALMOE_PHASE_* */
+    PROFILE_PHASES      = 8, /* of a step, CALMOE_PHASE_* */
     PROFILE_MAX_NODES   = 64
 };
 

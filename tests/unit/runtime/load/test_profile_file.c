@@ -25,9 +25,10 @@
 #define END "]}]}"
 #define WORKED(steps, rest) "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 0, 10], " \
     "\"work\": {\"steps\": " #steps ", \"seconds\": " rest "}, \"layers\": [" LAYER END
-#define NODES(list) "[0, 0, 0, 0, 0, 0], \"waited\": 0.5, \"bytes\": {\"experts\": 5, \"head\": 0, \"dense\": 0}, " \
+#define NODES(list) "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5, " \
+    "\"bytes\": {\"experts\": 5, \"head\": 0, \"dense\": 0}, " \
     "\"nodes\": [" list "]"
-#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0], \"waited\": 0.25, \"bytes\": " #bytes ", \"remote\": 2}"
+#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, \"bytes\": " #bytes ", \"remote\": 2}"
 #define WHOLE HEAD MODEL DOMAIN LAYER END
 
 static const struct {
@@ -60,18 +61,18 @@ static const struct {
     {"layers_missing", HEAD MODEL DOMAIN END, "'p.json': domains[0].layers: found an array of 0, wanted an array of 1"},
     {"layers_too_many", HEAD MODEL DOMAIN LAYER ", " LAYER END,
      "'p.json': domains[0].layers: found an array of 2, wanted an array of 1"},
-    {"work_unknown_member", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"colour\": 1"),
+    {"work_unknown_member", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0, 0, 0], \"colour\": 1"),
      "'p.json': domains[0].work.colour: found an unknown member, wanted none of that name"},
     {"work_short", HEAD MODEL WORKED(1, "[1, 2]"),
-     "'p.json': domains[0].work.seconds: found an array of 2, wanted an array of 6"},
-    {"work_negative", HEAD MODEL WORKED(1, "[0, -1, 0, 0, 0, 0]"),
+     "'p.json': domains[0].work.seconds: found an array of 2, wanted an array of 8"},
+    {"work_negative", HEAD MODEL WORKED(1, "[0, -1, 0, 0, 0, 0, 0, 0]"),
      "'p.json': domains[0].work.seconds[1]: found -1, wanted a number from 0 to 1e+18"},
-    {"work_without_bytes", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"waited\": 0.5"),
+    {"work_without_bytes", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5"),
      "'p.json': domains[0].work.bytes: found nothing, wanted a value"},
     {"node_unknown_member", HEAD MODEL WORKED(1, NODES("{\"colour\": 1}")),
      "'p.json': domains[0].work.nodes[0].colour: found an unknown member, wanted none of that name"},
     {"node_short", HEAD MODEL WORKED(1, NODES("{\"seconds\": [1]}")),
-     "'p.json': domains[0].work.nodes[0].seconds: found an array of 1, wanted an array of 6"},
+     "'p.json': domains[0].work.nodes[0].seconds: found an array of 1, wanted an array of 8"},
     {"node_negative", HEAD MODEL WORKED(1, NODES(NODE(-1))),
      "'p.json': domains[0].work.nodes[0].bytes: found -1, wanted an integer from 0 to 9007199254740991"},
     {"used_short", HEAD MODEL "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 10], \"layers\":"
