@@ -165,7 +165,7 @@ void cm_exits_catch_up(struct decoder *d, int n_layers_run, const struct worker 
 {
     struct between between = {d, n_layers_run};
     if (!has_any_here(d->exits, n_layers_run)) return;
-    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    cm_enter_phase(d, me, CALMOE_PHASE_FILL);
     cm_barrier_with(me, bring_in, &between);
     cm_exits_run_fills(d, me);
 }

@@ -62,7 +62,7 @@ static void begin_rows(struct decoder *d)
         struct row *row = &d->rows[r];
         row->index = r;
         row->is_leaving = row->is_in_tail = row->is_following = false;
-        row->layers = d->spec->n_layers;
+        row->layers = d->layers_used[r] = d->spec->n_layers;
         row->n_experts = 0;
         row->confidence = 0.0f;
     }
@@ -115,6 +115,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
     d->rows = piece(layout, n, sizeof *d->rows);
     d->depths = piece(layout, n, sizeof *d->depths);
+    d->layers_used = piece(layout, n, sizeof *d->layers_used);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
     d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));

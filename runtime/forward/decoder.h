@@ -74,6 +74,7 @@ struct decoder {
     int         n_logits;
     float      *logits;        /* (n_logits, n_vocab)                          */
     struct row_depth *depths;  /* (n_logits): written by the step              */
+    int32_t    *layers_used;   /* (n_rows), by the row's index: likewise       */
 
     /* scratch, (n_rows, …) each */
     float              *x;                  /* dim: the residual stream        */

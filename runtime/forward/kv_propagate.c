@@ -55,16 +55,14 @@ static void remember_pairs(struct decoder *d, const struct fill *fill, const str
 void cm_kv_propagate(struct decoder *d, const struct kv_fill_rows *rows, const struct worker *me)
 {
     const int to_layer = rows->to_layer, most = d->max_rows / rows->n;
+    cm_enter_phase(d, me, CALMOE_PHASE_FILL);
     for (int layer = rows->from_layer; layer < to_layer; layer += most) {
         const struct fill fill = {layer, to_layer - layer < most ? to_layer - layer : most, rows->begin, rows->n};
         if (layer > rows->from_layer) cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
         norm_pairs(d, &fill, me);
         cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
         project_pairs(d, &fill, me);
         cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
         remember_pairs(d, &fill, me);
     }
 }
