@@ -78,8 +78,9 @@ static void place(struct decoder *d, struct waiting *waiting, int i, int r)
 
 static void join(struct decoder *d, struct waiting *waiting, int i)
 {
+    const int position = waiting->rows[i].position;
     int at = 0;
-    while (at < d->n_rows && !(d->rows[at].waiting == waiting && d->rows[at].position > waiting->rows[i].position)) at++;
+    while (at < d->n_rows && !(d->rows[at].waiting == waiting && d->rows[at].position > position)) at++;
     for (int r = d->n_rows++; r > at; r--) cm_move_row(d, r - 1, r);
     place(d, waiting, i, at);
     cm_waiting_remove(waiting, i);

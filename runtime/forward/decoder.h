@@ -67,7 +67,7 @@ struct decoder {
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
 
-    /* the step: filled in by the caller. n_rows, and the rows that wait of the sequences at hand, are max_rows at most */
+    /* the step: filled in by the caller. Its rows, and those that wait in their sequences, are max_rows at most */
     int         n_rows;
     struct waiting *driven;    /* a sequence that has no row here, but a driven_below; NULL = none */
     struct row *rows;          /* (max_rows)                                   */

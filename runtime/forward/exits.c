@@ -33,8 +33,8 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->had_rows = cm_alloc(ctx, (size_t)d->spec->n_layers, sizeof *exits->had_rows, "early exits");
     exits->sequences = cm_alloc(ctx, n + 1, sizeof *exits->sequences, "early exits");
     exits->fills = cm_alloc(ctx, n, sizeof *exits->fills, "early exits");
-    if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few || !exits->previous || !exits->scratch || !exits->rows ||
-        !exits->n_kept)
+    if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few ||
+        !exits->previous || !exits->scratch || !exits->rows || !exits->n_kept)
         cm_exits_close(&exits);
     d->exits = exits;
     return exits ? CALMOE_OK : CALMOE_NO_MEMORY;

@@ -2,10 +2,10 @@
  * out, exits, and the keys and values of layers that were skipped.
  *
  * A row that leaves has its logits then and there. With k_tail "none" it is taken out of the batch, and when no row is
- * left the step ends. Its skipped layers' keys and values are made of its state at the exit, at once (KV_PROPAGATE: it is
- * moved behind the rows that stay) or when a later row wants them (KV_LAZY), or it joins again to run the real layers
- * (KV_CATCH_UP); where it waits: waiting.h. With k_tail it goes on through all layers, with so many experts, for its
- * keys and values alone.
+ * left the step ends. Its skipped layers' keys and values are made of its state at the exit, at once (KV_PROPAGATE: it
+ * is moved behind the rows that stay) or when a later row wants them (KV_LAZY), or it joins again to run the real
+ * layers (KV_CATCH_UP); where it waits: waiting.h. With k_tail it goes on through all layers, with so many experts,
+ * for its keys and values alone.
  * Rows without a rung are computed as if there were no others. */
 #ifndef RUNTIME_FORWARD_EXITS_H
 #define RUNTIME_FORWARD_EXITS_H
@@ -38,8 +38,8 @@ int cm_exits_staying(const struct decoder *decoder, const int32_t **rows);
 
 /* By one worker: a layer is about to run. */
 void cm_exits_note(struct decoder *decoder, int layer);
-/* After a layer, by all workers: asks the rows that have an exit here, lets go who may leave, and brings in who waits and
- * is wanted. */
+/* After a layer, by all workers: asks the rows that have an exit here, lets go who may leave, and brings in who waits
+ * and is wanted. */
 void cm_exit_point(struct decoder *decoder, int layer, const struct worker *me);
 /* The last part alone, after so many layers. */
 void cm_exits_catch_up(struct decoder *decoder, int n_layers_run, const struct worker *me);

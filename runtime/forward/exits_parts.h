@@ -29,7 +29,7 @@ struct exits {
 /* The exit that asks row after so many layers, NULL = none. */
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run);
 
-/* One worker, between two layers, in this order. Rows that wait: how far each sequence wants them, limit and to_layer; */
+/* One worker, between two layers, in this order. How far each sequence wants its rows that wait: limit, to_layer; */
 void cm_exits_want(struct decoder *decoder, int n_layers_run);
 /* those that run the real layers join; */
 void cm_exits_join(struct decoder *decoder, int n_layers_run);
