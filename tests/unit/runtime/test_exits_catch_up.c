@@ -1,5 +1,6 @@
 /* test_exits_catch_up.c - keys and values of skipped layers that come later: exact ones by "catch_up", those of the
- * exit's state by "lazy". What a token gives does not depend on when they come, nor on how a sequence is cut into steps. */
+ * exit's state by "lazy". What a token gives does not depend on when they come, nor on how a sequence is cut into
+ * steps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
