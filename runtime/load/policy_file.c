@@ -74,9 +74,19 @@ static const char *rule_name(int i) { return cm_width_rules[i].name; }
 
 /* ---- reading ---- */
 
+static calmoe_status read_digits(struct calmoe_context *ctx, const struct json_value *value, char fingerprint[17])
+{
+    const char *text;
+    CM_TRY(cm_json_text(ctx, value, &text));
+    if (strlen(text) != FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
+        return cm_json_wrong(ctx, value, "16 digits 0-9a-f");
+    memcpy(fingerprint, text, FINGERPRINT_DIGITS + 1);
+    return CALMOE_OK;
+}
+
 static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy)
 {
-    static const char *const known[] = {"schema", "version", "model", "rungs"};
+    static const char *const known[] = {"schema", "version", "model", "exits", "rungs"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
     struct json_value        value, model;
     const char              *text;
@@ -89,10 +99,9 @@ static calmoe_status read_head(struct calmoe_context *ctx, const struct json_val
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known_of_model, COUNT_OF(known_of_model)));
     CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(policy->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    CM_TRY(read_digits(ctx, &value, policy->fingerprint));
+    CM_TRY(cm_json_find(ctx, root, "exits", &value));
+    if (value.json) CM_TRY(read_digits(ctx, &value, policy->exits));
     return read_int(ctx, &model, "layers", 1, POLICY_MAX_LAYERS, &policy->n_layers);
 }
 
@@ -348,8 +357,9 @@ calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path,
     FILE *file = fopen(path, "we");
     if (file == NULL) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
     fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
-    fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n \"rungs\": [", policy->fingerprint,
-            policy->n_layers);
+    fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n", policy->fingerprint, policy->n_layers);
+    if (policy->exits[0]) fprintf(file, " \"exits\": \"%s\",\n", policy->exits);
+    fputs(" \"rungs\": [", file);
     for (int i = 0; i < policy->n_rungs; i++) {
         if (i > 0) fputs(",", file);
         write_rung(file, &policy->rungs[i], policy->n_layers);
