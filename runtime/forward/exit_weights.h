@@ -1,4 +1,5 @@
-/* runtime/forward/exit_weights.h - learned exits as an engine runs them: translators packed like the model's matrices. */
+/* runtime/forward/exit_weights.h - learned exits as an engine runs them: translators packed like the
+ * model's matrices. */
 #ifndef RUNTIME_FORWARD_EXIT_WEIGHTS_H
 #define RUNTIME_FORWARD_EXIT_WEIGHTS_H
 

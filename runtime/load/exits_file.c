@@ -59,7 +59,8 @@ static calmoe_status read_head(const struct reader *r)
     int64_t            schema, n_layers, dim;
     CM_TRY(cm_gguf_need_string(r->ctx, r->gguf, "general.architecture", &text));
     if (text.n_bytes != sizeof architecture - 1 || memcmp(text.bytes, architecture, sizeof architecture - 1) != 0)
-        return cm_fail(r->ctx, CALMOE_BAD_FILE, "'%s': general.architecture: found '%.*s', wanted '%s', a file of exits",
+        return cm_fail(r->ctx, CALMOE_BAD_FILE,
+                       "'%s': general.architecture: found '%.*s', wanted '%s', a file of exits",
                        r->gguf->name, text.n_bytes < 64 ? (int)text.n_bytes : 64, text.bytes, architecture);
     CM_TRY(cm_gguf_need_int(r->ctx, r->gguf, "calmoe.exits.schema", 1, INT32_MAX, &schema));
     if (schema != SCHEMA)

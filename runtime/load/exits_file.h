@@ -12,8 +12,8 @@
 
 #include "runtime/early_exit/learned_exits.h"
 
-/* On success *out is the caller's until cm_learned_exits_close(), its fingerprint set. IO; BAD_FILE for anything that is
- * no exits file, unknown tensors too; UNSUPPORTED for a later schema. That it fits the model at hand is for
+/* On success *out is the caller's until cm_learned_exits_close(), its fingerprint set. IO; BAD_FILE for anything that
+ * is no exits file, unknown tensors too; UNSUPPORTED for a later schema. That it fits the model at hand is for
  * cm_learned_exits_fit() to see. */
 calmoe_status cm_exits_file_read(struct calmoe_context *ctx, const char *path, struct learned_exits *out);
 /* The same for a file in memory; name is used in messages. */
