@@ -49,6 +49,18 @@ typedef struct calmoe_stats {
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);
 CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
 
+/* The same by memory node: its threads are those whose cores are next to it. */
+typedef struct calmoe_node_stats {
+    size_t   size;            /* set by the caller to sizeof(calmoe_node_stats)                       */
+    double   phase_seconds[CALMOE_N_PHASES]; /* mean over the node's threads; 0 where it has none     */
+    double   waited_seconds;  /* at barriers, mean over the node's threads                            */
+    uint64_t n_expert_bytes;  /* experts' packed weights that steps read from this node's memory      */
+    uint64_t n_remote_bytes;  /* experts' packed weights that its threads read from other nodes       */
+} calmoe_node_stats;
+
+/* Node i of the machine; CALMOE_END past the last. */
+CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *stats);
+
 /* counts[i] = tokens that left after i layers since the start (or reset), 0 for i = 0; n >= the number of layers. */
 CALMOE_API calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n);
 
