@@ -313,7 +313,9 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
-        if (fine) fine = wants_policy(bench) ? measure_policy(bench, front, &common) : measure_tests(bench, front, &common);
+        if (fine)
+            fine = wants_policy(bench) ? measure_policy(bench, front, &common)
+                                       : measure_tests(bench, front, &common);
         calmoe_engine_close(&front->engine);
     }
     return fine;

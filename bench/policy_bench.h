@@ -4,7 +4,6 @@
 #define BENCH_POLICY_BENCH_H
 
 #include "bench/bench.h"
-#include "tools/policy_request.h"
 
 /* ---- prompts ---- */
 

@@ -15,10 +15,10 @@ static double per_token(const struct policy_side *side, double x)
 
 static bool begin_md(void)
 {
-    return cm_bench_print("calmoe %s\n\n| policy | batch | tg | tokens/s OFF | tokens/s | speed-up | min | max | layers "
-                          "| experts | MB/token | of | agreement | same tokens | same answers |\n| --- | ---: | ---: | "
-                          "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-                          calmoe_version());
+    return cm_bench_print("calmoe %s\n\n| policy | batch | tg | tokens/s OFF | tokens/s | speed-up | min | max | "
+                          "layers | experts | MB/token | of | agreement | same tokens | same answers |\n"
+                          "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: "
+                          "| ---: | ---: |\n", calmoe_version());
 }
 
 static bool row_md(const struct policy_row *row)
