@@ -3,7 +3,10 @@
 #ifndef TOOLS_POLICY_REQUEST_H
 #define TOOLS_POLICY_REQUEST_H
 
-#include "tools/front.h"
+#include <calmoe/calmoe.h>
+#include <stdbool.h>
+
+struct front; /* tools/front.h */
 
 struct policy_request { /* as typed; NULL = not given */
     const char *file;    /* --policy FILE                                 */
