@@ -62,6 +62,8 @@ static const struct cli_option options[] = {
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
+     "exits fitted to the model: calmoe fit-exits writes them"},
     {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
      "colour tokens by the layers they used: green under half … red all"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
@@ -87,8 +89,8 @@ static const struct cli_command description = {
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), logit_hash (null without\n"
         "--logit-hash).\n\n"
-        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always. --quality\n"
-        "without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
+        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always, and\n"
+        "with --exits classifier. --quality without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
         "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
         "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
 };
@@ -138,6 +140,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.plan       = settings->plan;
     engine.max_rows   = settings->batch;
     engine.kv_float32 = settings->kv;
+    engine.exits      = settings->policy.exits;
     if (!cm_front_open_model(front, settings->model, false)) return false;
     if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/front.h"
+
 enum { MAX_NAME = 32, MAX_PATH = 4096 };
 
 struct parsed { /* --exit or --width */

@@ -1,9 +1,12 @@
 /* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit,
- * --kv-fill, --width. */
+ * --kv-fill, --width, --exits. */
 #ifndef TOOLS_POLICY_REQUEST_H
 #define TOOLS_POLICY_REQUEST_H
 
-#include "tools/front.h"
+#include <calmoe/calmoe.h>
+#include <stdbool.h>
+
+struct front; /* tools/front.h */
 
 struct policy_request { /* as typed; NULL = not given */
     const char *file;    /* --policy FILE                                 */
@@ -11,6 +14,7 @@ struct policy_request { /* as typed; NULL = not given */
     const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
     const char *width;   /* --width RULE:VALUE                            */
     const char *kv_fill; /* --kv-fill HOW                                 */
+    const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
 };
 
 /* CLI_GO_ON, or the exit status after a sentence. */

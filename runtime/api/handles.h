@@ -44,6 +44,7 @@ struct calmoe_engine {
     struct placement       placement;
     struct weights        *weights;
     struct decoder        *decoder;
+    struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
     int                    logits_capacity; /* rows of decoder->logits                     */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
@@ -94,6 +95,8 @@ struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
+/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
+const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */

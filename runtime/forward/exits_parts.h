@@ -14,20 +14,29 @@ struct exits {
     uint8_t    *had_rows;     /* (n_layers) 1: a row ran it                                */
     int              n_sequences;
     struct waiting **sequences; /* (max_rows + 1) of the rows, those that wait              */
+    size_t      translator_bytes; /* that were read                                        */
     /* one exit point */
     int         n_full, n_few;
     int32_t    *full, *few;   /* rows of logits: to be made whole, or for the shortlist    */
+    int         n_asked;
+    int32_t    *asked;        /* rows whose state is to be translated for the head         */
     int                  n_fills;
     struct kv_fill_rows *fills; /* (max_rows): of rows that stand behind n_rows             */
     /* scratch */
     float      *previous;     /* (max_rows, dim): the state after the layer before         */
     float      *scratch;      /* (n_workers, n_vocab)                                      */
+    float      *low;          /* (max_rows, max_rank): down h                              */
+    float      *translated;   /* (max_rows, dim)                                           */
     struct row *rows;         /* (max_rows)                                                */
     uint8_t    *n_kept;       /* (max_rows)                                                */
 };
 
 /* The exit that asks row after so many layers, NULL = none. */
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run);
+
+/* translate.c: the head's norm of the rows of `asked`, translated. By all workers; a barrier before, one at its end. */
+void   cm_translate_asked(struct decoder *decoder, int n_layers_run, const struct worker *me);
+size_t cm_translator_bytes(const struct exit_weight *weight);
 
 /* One worker, between two layers, in this order. How far each sequence wants its rows that wait: limit, to_layer; */
 void cm_exits_want(struct decoder *decoder, int n_layers_run);
