@@ -63,7 +63,7 @@ static const struct cli_option options[] = {
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     {"audit", 0, CLI_REAL, AT(audit), 0, 1, "SHARE",
-     "of tokens under a proven policy that are run again in full, to watch its bound (default 0.01)"},
+     "of tokens under a proven policy that are run again in full, to watch its bound; 0 = none (default 0.01)"},
     {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
      "colour tokens by the layers they used: green under half … red all"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
@@ -169,7 +169,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.sampler        = &sampler;
     session.policy         = *policy;
     session.quality        = quality;
-    session.audit          = (double)settings->audit;
+    session.audit          = settings->audit < 0 ? 0 : settings->audit > 0 ? (double)settings->audit : -1;
     if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
                                                                    &generation->session)))
         return false;

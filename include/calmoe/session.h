@@ -28,9 +28,9 @@ typedef struct calmoe_session_options {
     double quality;                 /* the risk that may be, 0.01: the policy's rung with the largest delta up to it,
                                        OFF where there is none; 0 = its safest rung (default)         */
     double audit;                   /* share of an answer's tokens that are run again in full, to see whether the
-                                       policy's bound holds here: calmoe_session_audit(). -1 (default): 0.01 where
-                                       the bound is proven and on token_disagreement; 0 = none        */
-    double audit_alpha;             /* chance of an alarm although the bound holds (default 0.05)     */
+                                       policy's bound holds here: calmoe_session_audit(). 0 (default): 0.01 where
+                                       the bound is proven and on token_disagreement; -1 = none       */
+    double audit_alpha;             /* chance of an alarm although the bound holds; 0 = 0.05 (default) */
     uint64_t audit_seed;            /* which tokens are picked (default 0)                            */
 } calmoe_session_options;
 

@@ -13,7 +13,7 @@
 #include "kernels/elementary.h"
 #include "runtime/api/handles.h"
 
-enum { AUDIT_DEFAULT_PERCENT = 1 };
+static const double default_share = 0.01, default_alpha = 0.05;
 
 static void begin_test(calmoe_session *session)
 {
@@ -25,9 +25,9 @@ static calmoe_status check_options(const calmoe_session *session, const calmoe_s
 {
     calmoe_context *ctx = session->engine->ctx;
     const bool is_share = options->audit == -1.0 || (options->audit >= 0.0 && options->audit <= 1.0);
-    if (!is_share || !(options->audit_alpha > 0.0 && options->audit_alpha < 1.0))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit %g and audit_alpha %g; -1 (default) or 0 (none) to 1, and "
-                       "above 0 to below 1 are wanted", options->audit, options->audit_alpha);
+    if (!is_share || !(options->audit_alpha >= 0.0 && options->audit_alpha < 1.0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit %g and audit_alpha %g; -1 (none) or 0 (default) to 1, and "
+                       "0 (default) to below 1 are wanted", options->audit, options->audit_alpha);
     if (options->audit > 0.0 && !(session->policy && session->policy->is_proven))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit %g without a policy of which a bound is proven",
                        options->audit);
@@ -44,8 +44,8 @@ calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_sessio
     CM_TRY(check_options(session, options));
     const bool is_wanted = session->rung && session->policy->is_proven &&
                            session->rung->loss == LOSS_TOKEN_DISAGREEMENT;
-    audit->share = !is_wanted ? 0.0 : options->audit < 0.0 ? AUDIT_DEFAULT_PERCENT / 100.0 : options->audit;
-    audit->alpha = options->audit_alpha;
+    audit->share = !is_wanted || options->audit < 0.0 ? 0.0 : options->audit > 0.0 ? options->audit : default_share;
+    audit->alpha = options->audit_alpha > 0.0 ? options->audit_alpha : default_alpha;
     audit->picks = cm_random(options->audit_seed);
     begin_test(session);
     if (audit->share == 0.0) return CALMOE_OK;

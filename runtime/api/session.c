@@ -19,7 +19,7 @@ void calmoe_sampler_options_init(calmoe_sampler_options *options)
 
 void calmoe_session_options_init(calmoe_session_options *options)
 {
-    if (options) *options = (calmoe_session_options){.size = sizeof *options, .audit = -1.0, .audit_alpha = 0.05};
+    if (options) *options = (calmoe_session_options){.size = sizeof *options};
 }
 
 static calmoe_status open_sampler(calmoe_session *session, const calmoe_sampler_options *given)

@@ -134,7 +134,7 @@ static void a_false_claim_ends_at_off(void **state)
     calmoe_policy *policy = open_ladder(&r, MEASURE_ALWAYS, 1.0f, 3, LOSS_TOKEN_DISAGREEMENT);
     r.context->log = keep_remark;
     n_remarks = 0;
-    const struct outcome off = run_alone(&r, NULL, -1.0, 0), on = run_alone(&r, policy, 1.0, 0);
+    const struct outcome off = run_alone(&r, NULL, 0.0, 0), on = run_alone(&r, policy, 1.0, 0);
     assert_int_equal(on.audit.rung, -1);
     assert_int_equal(on.audit.n_alarms, 3);
     assert_int_equal(n_remarks, 3);
@@ -145,7 +145,7 @@ static void a_false_claim_ends_at_off(void **state)
     assert_memory_equal(on.tokens, off.tokens, sizeof on.tokens);
     assert_string_equal(on.hash, off.hash);
     /* Unwatched it goes on, and is something else. */
-    const struct outcome unwatched = run_alone(&r, policy, 0.0, 0);
+    const struct outcome unwatched = run_alone(&r, policy, -1.0, 0);
     assert_int_equal(unwatched.audit.rung, 2);
     assert_int_equal(unwatched.audit.n_tokens, 0);
     assert_string_not_equal(unwatched.hash, off.hash);
@@ -159,7 +159,7 @@ static void a_true_claim_stays(void **state)
     const calmoe_engine_options options = running_options(2, NULL);
     struct running r = running_open(path, &options, NULL);
     calmoe_policy *policy = open_ladder(&r, MEASURE_SOFTMAX, 1.0f, 3, LOSS_TOKEN_DISAGREEMENT); /* never leaves */
-    const struct outcome off = run_alone(&r, NULL, -1.0, 0), on = run_alone(&r, policy, 1.0, 0);
+    const struct outcome off = run_alone(&r, NULL, 0.0, 0), on = run_alone(&r, policy, 1.0, 0);
     assert_int_equal(on.audit.rung, 2);
     assert_int_equal(on.audit.n_alarms, 0);
     assert_int_equal(on.audit.n_different, 0);
@@ -226,7 +226,7 @@ static void the_share_is_as_asked(void **state)
     const calmoe_engine_options options = running_options(1, NULL);
     struct running r = running_open(path, &options, NULL);
     calmoe_policy *policy = open_ladder(&r, MEASURE_SOFTMAX, 1.0f, 1, LOSS_TOKEN_DISAGREEMENT);
-    calmoe_session *session = open_session(&r, policy, -1.0, 7);
+    calmoe_session *session = open_session(&r, policy, 0.0, 7);
     assert_true(audit_of(session).share == 0.01);
     session->audit.share = 0.2;
     session->max_new = 0;
@@ -297,8 +297,8 @@ static void options_that_are_refused(void **state)
     options.audit = -0.5;
     assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit -0.5");
     options.audit = 0.5;
-    options.audit_alpha = 0.0;
-    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_alpha 0");
+    options.audit_alpha = 1.0;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_alpha 1");
     options = options_of(NULL, 0.5, 0);
     assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "without a policy");
     options = options_of(made, 0.5, 0);
@@ -308,7 +308,7 @@ static void options_that_are_refused(void **state)
     assert_refused(&r, &options, CALMOE_UNSUPPORTED, "'total_variation'");
     const calmoe_policy *silent[] = {other, made, NULL};
     for (int i = 0; i < 3; i++) { /* by default these have no audit */
-        options = options_of(silent[i], -1.0, 0);
+        options = options_of(silent[i], 0.0, 0);
         if (silent[i] == made) options.quality = 0.0;
         calmoe_session *session = NULL;
         running_must(r.context, calmoe_session_open(r.engine, &options, &session));
