@@ -451,6 +451,43 @@ static void rewound(void **state)
     running_close(&r);
 }
 
+/* A token that is audited is read by the policy, which may let it wait, and then in full: nothing of it waits, and
+ * the keys and values are OFF's. */
+static void audited(void **state)
+{
+    (void)state;
+    struct running r = open_engine(2, NULL, 16);
+    for (int i = 0; i < N_PLANS; i++) {
+        if (!is_exact(&plans[i])) continue;
+        calmoe_policy *policy = make_policy(&r, &plans[i]);
+        calmoe_session *session = open_session(&r, policy), *off = open_session(&r, NULL);
+        session->audit.share = 0.5;
+        cm_audit_begin(&session->audit.test, AUDIT_EVER, 0.5, 1e-9);
+        running_must(r.context, calmoe_session_feed_tokens(session, tokens, N_PROMPT));
+        int32_t answer[N_TOKENS];
+        for (int t = 0; t < N_TOKENS; t++) {
+            running_must(r.context, calmoe_session_next(session, &answer[t]));
+            const int n = session->waiting->n;
+            if (n > 0) assert_true(session->waiting->rows[n - 1].position < session->n_positions);
+            for (int w = 1; w < n; w++)
+                assert_true(session->waiting->rows[w - 1].position < session->waiting->rows[w].position);
+        }
+        assert_in_range(session->audit.n_tokens, 1, N_TOKENS - 2);
+        running_must(r.context, calmoe_session_rewind(session, N_PROMPT + N_TOKENS - 1));
+        settle(&r, session);
+        running_must(r.context, calmoe_session_feed_tokens(off, tokens, N_PROMPT));
+        running_must(r.context, calmoe_session_feed_tokens(off, answer, N_TOKENS - 1));
+        running_must(r.context, calmoe_session_next(off, &answer[0]));
+        running_must(r.context, calmoe_session_rewind(off, N_PROMPT + N_TOKENS - 1));
+        settle(&r, off);
+        assert_same_kv(session, off);
+        calmoe_session_close(&off);
+        calmoe_session_close(&session);
+        calmoe_policy_close(&policy);
+    }
+    running_close(&r);
+}
+
 /* ---- how many wait, and what it costs ---- */
 
 static void as_many_wait_as_may(void **state)
@@ -579,6 +616,7 @@ int main(void)
         cmocka_unit_test(the_same_for_threads_and_levels),
         cmocka_unit_test(the_same_in_company),
         cmocka_unit_test(rewound),
+        cmocka_unit_test(audited),
         cmocka_unit_test(as_many_wait_as_may),
         cmocka_unit_test(what_waits_is_read_once),
         cmocka_unit_test(wrong_plans),
