@@ -20,6 +20,8 @@ enum {
     CALMOE_PHASE_OTHER,   /* norms, rotation, quantization, additions: what belongs to one row         */
     CALMOE_N_PHASES
 };
+/* "project", "attend", …, as in labels and files; "" for what is no phase. Static. */
+CALMOE_API const char *calmoe_phase_name(int phase);
 enum { CALMOE_MAX_NODES = 64 };
 
 typedef struct calmoe_stats {

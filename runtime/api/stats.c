@@ -4,6 +4,8 @@
 #include "runtime/api/handles.h"
 #include "runtime/stats/exposition.h"
 
+const char *calmoe_phase_name(int phase) { return phase >= 0 && phase < CALMOE_N_PHASES ? cm_phase_name(phase) : ""; }
+
 static double wait_share(const calmoe_engine *engine)
 {
     const int n = cm_team_n_workers(engine->team);
