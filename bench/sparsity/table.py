@@ -94,8 +94,8 @@ def show_oracle(path):
     with open(path, encoding="utf-8") as file:
         report = json.load(file)
     n_layers = report["layers"]
-    print(f"\nOracle, {report['judged_tokens']} tokens, each leaving at the first exit whose likeliest token is the full "
-          "model's:\n\n| exits | layers | of | tokens that agree |\n"
+    print(f"\nOracle, {report['judged_tokens']} tokens, each leaving at the first exit whose likeliest token is the "
+          "full model's:\n\n| exits | layers | of | tokens that agree |\n"
           "| --- | ---: | ---: | --- |")
     for name, label in (("before", "as is"), ("after", "fitted")):
         reached = ", ".join(f"{100 * exit[name]['agreement']:.1f} % after {exit['layer']}" for exit in report["exits"])
