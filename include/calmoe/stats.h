@@ -38,9 +38,8 @@ typedef struct calmoe_stats {
                                      number of tokens it serves, an expert only where a token takes it */
     uint64_t    n_experts_touched;   /* sum over steps and layers of the routed experts that any token took */
     uint64_t    node_bytes[CALMOE_MAX_NODES]; /* packed weights that live on each node                */
-    uint64_t    n_remote_bytes;   /* experts' packed weights that threads of another node read: 0, but where experts
-                                     lie on a node without threads. Dense parts, which all threads read from one
-                                     node, are not in it                                                       */
+    uint64_t    n_remote_bytes;   /* packed weights that threads of another node read: 0, but where weights lie on a
+                                     node without threads                                                      */
     uint64_t    n_exits;          /* tokens that left before the last layer                           */
 } calmoe_stats;
 

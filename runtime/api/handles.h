@@ -5,6 +5,7 @@
 #include <calmoe/calmoe.h>
 
 #include "base/sha256.h"
+#include "experts/place_load.h"
 #include "runtime/batching/scheduler.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
@@ -41,7 +42,7 @@ struct calmoe_engine {
     enum isa               isa;
     struct topology        topology;
     struct team           *team;
-    struct placement       placement;
+    struct plan            plan;
     struct weights        *weights;
     struct decoder        *decoder;
     int                    logits_capacity; /* rows of decoder->logits                     */
@@ -87,6 +88,13 @@ struct calmoe_profile {
     struct profile  data;
 };
 
+/* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
+calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
+calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
+                           const struct plan *shape, struct plan *out);
+/* Sets the engine's plan; its topology and team are there. */
+calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */

@@ -33,7 +33,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .imbalance = cm_imbalance(counters),
         .n_weight_bytes = counters->n_weight_bytes,
         .n_experts_touched = counters->n_experts_touched,
-        .n_remote_bytes = cm_remote_bytes(counters),
+        .n_remote_bytes = cm_remote_bytes(counters, engine->team),
     };
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
         stats.phase_seconds[phase] = cm_phase_seconds(counters, phase);

@@ -5,6 +5,7 @@
 
 #include "calmoe/stats.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "router/routing.h"
 
 /* Divides one worker's time among the phases of a step, without that in which it waited. */
@@ -13,8 +14,12 @@ struct phase_clock { /* on cache lines of its own */
     uint64_t since_ns;  /* when the present phase began                     */
     uint64_t waited_ns; /* what the worker had waited till then, in all     */
     int      phase;
-    uint64_t n_remote_bytes; /* no time, but the worker's own too: see calmoe_stats */
+    uint64_t bytes_of[CALMOE_N_PHASES + 1][CM_MAX_NODES]; /* no time, but the worker's own too: packed bytes of weights
+                                                             that it read in a phase from each node's memory */
 };
+
+/* Where the worker's present phase counts the bytes that it reads, by node. */
+static inline uint64_t *cm_phase_bytes(struct phase_clock *clock) { return clock->bytes_of[clock->phase]; }
 
 /* From now on the worker's time belongs to phase; CALMOE_N_PHASES = to none. */
 static inline void cm_phase_clock_enter(struct phase_clock *clock, int phase, uint64_t now_ns, uint64_t waited_ns)
@@ -57,7 +62,7 @@ void          cm_count_step(struct counters *counters, int n_rows, uint64_t step
 /* Time in a phase, mean over workers; and the imbalance of calmoe_stats, 1 before any step. */
 double cm_phase_seconds(const struct counters *counters, int phase);
 double cm_imbalance(const struct counters *counters);
-/* Sum over workers. */
-uint64_t cm_remote_bytes(const struct counters *counters);
+/* What workers read of other nodes' memory than their own. */
+uint64_t cm_remote_bytes(const struct counters *counters, const struct team *team);
 
 #endif
