@@ -169,7 +169,8 @@ static void choose_replicas(struct expert_run *run)
 }
 
 /* Rows of a part, in tasks that begin at multiples of step of the expert's rows: else they would cut blocks. */
-static void cut_part(struct work_list *list, const struct expert_part *part, int group, int first_row, int n_rows, int step)
+static void cut_part(struct work_list *list, const struct expert_part *part, int group, int first_row, int n_rows,
+                     int step)
 {
     for (int row = 0, end; row < n_rows; row = end) {
         end = ((first_row + row) / step + 1) * step - first_row;
@@ -240,8 +241,8 @@ static int hidden_row(const struct expert_run *run, const struct expert_group *g
 }
 
 /* A slice's border may cut a block of down's input. Rows begin … end of such a block, of all the group's tokens, are
- * ready: whoever brings the last of its rows quantizes it, for all of them. Counted where the part begins that the block
- * begins in; at 0 again when the block is whole. */
+ * ready: whoever brings the last of its rows quantizes it, for all of them. A block is counted at the part that it
+ * begins in; at 0 again when it is whole. */
 static void count_seam(struct expert_run *run, int group_index, int begin, int end)
 {
     const struct expert_group *group = &run->dispatch.groups[group_index];
@@ -284,7 +285,8 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate, TASK_ROWS);
+        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate,
+                                    TASK_ROWS);
         part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, TASK_ROWS);
         for (int i = 0; i < n; i++) {
             const int row = hidden_row(run, group, group->first + done + i);

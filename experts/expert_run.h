@@ -5,8 +5,8 @@
  *   down      tasks (part of an expert, rows of down): a piece of one output row for each entry
  *   add       for each token, slots in order: x += scale * weight * output
  *
- * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are cut,
- * changes no bit. Workers take tasks of their own node only. */
+ * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are
+ * cut, changes no bit. Workers take tasks of their own node only. */
 #ifndef EXPERTS_EXPERT_RUN_H
 #define EXPERTS_EXPERT_RUN_H
 

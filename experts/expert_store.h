@@ -1,5 +1,5 @@
-/* experts/expert_store.h - the experts of one layer: their matrices, in parts on the nodes where the plan puts them, and
- * how a token's hidden state must be stored for them. */
+/* experts/expert_store.h - the experts of one layer: their matrices, in parts on the nodes where the plan puts them,
+ * and how a token's hidden state must be stored for them. */
 #ifndef EXPERTS_EXPERT_STORE_H
 #define EXPERTS_EXPERT_STORE_H
 
@@ -48,8 +48,8 @@ struct expert_sources { /* one expert in the file */
     struct weight_source gate, up, down;
 };
 
-/* Lists the experts of a bank for packing, where the plan puts them. sources: (n_experts). layer->dim, plan and index are
- * set before; the plan must outlive the layer. */
+/* Lists the experts of a bank for packing, where the plan puts them. sources: (n_experts). layer->dim, plan and index
+ * are set before; the plan must outlive the layer. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,
                                   const struct expert_sources *sources, int n_experts, struct pack_list *list);
 void cm_expert_layer_close(struct expert_layer *layer); /* zeroed is fine */

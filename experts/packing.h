@@ -22,8 +22,9 @@ struct weight_source { /* a matrix as it stands in a file */
 /* Packed bytes of rows begin … end of a matrix; begin is a multiple of its tile. */
 static inline size_t cm_rows_bytes(const struct matrix *matrix, int begin, int end)
 {
+    const struct linear_kernel *kernel = matrix->kernel;
     const size_t n_columns = (size_t)matrix->n_columns;
-    return matrix->kernel->packed_bytes((size_t)end, n_columns) - matrix->kernel->packed_bytes((size_t)begin, n_columns);
+    return kernel->packed_bytes((size_t)end, n_columns) - kernel->packed_bytes((size_t)begin, n_columns);
 }
 
 /* Of all of them, without what aligns the next matrix. */

@@ -29,8 +29,9 @@ static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list
     return cm_pack_list_add(ctx, list, &rows, node, &part->matrix);
 }
 
-calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list, const struct weight_source *source,
-                                  const int32_t *rows, int n_nodes, struct placed_matrix *out)
+calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
+                                  const struct weight_source *source, const int32_t *rows, int n_nodes,
+                                  struct placed_matrix *out)
 {
     int n_parts = 0, row = 0;
     for (int node = 0; node < n_nodes; node++) n_parts += rows[node] > 0;

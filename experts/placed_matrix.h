@@ -1,5 +1,5 @@
-/* experts/placed_matrix.h - a dense matrix on the nodes: cut by rows, each node's workers multiply their node's rows; or,
- * where it is small and read by whoever owns a token, in whole copies. */
+/* experts/placed_matrix.h - a dense matrix on the nodes: cut by rows, each node's workers multiply their node's rows;
+ * or, where it is small and read by whoever owns a token, in whole copies. */
 #ifndef EXPERTS_PLACED_MATRIX_H
 #define EXPERTS_PLACED_MATRIX_H
 
@@ -19,8 +19,9 @@ struct placed_matrix {
 };
 
 /* Lists source for packing: rows[node] rows on each node, in the order of the nodes. */
-calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list, const struct weight_source *source,
-                                  const int32_t *rows, int n_nodes, struct placed_matrix *out);
+calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
+                                  const struct weight_source *source, const int32_t *rows, int n_nodes,
+                                  struct placed_matrix *out);
 /* A whole copy on each node that has workers. */
 calmoe_status cm_placed_copies_open(struct calmoe_context *ctx, struct pack_list *list,
                                     const struct weight_source *source, const struct team *team, int n_nodes,

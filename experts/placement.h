@@ -79,7 +79,7 @@ calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan,
 
 /* ---- a plan carried out ---- */
 
-/* What a plan of the first schema leaves open (n_kv_heads 0): its experts are whole, and all else is on the home node. */
+/* What a plan of the first schema leaves open (n_kv_heads 0): its experts are whole, all else is on the home node. */
 void cm_plan_complete(struct plan *plan, const struct plan *shape, int home);
 
 /* What of one expert lies on a node: rows of gate and up, and rows of down. */

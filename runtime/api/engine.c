@@ -128,8 +128,8 @@ static void report_pages(const calmoe_engine *engine)
         struct node_pages pages;
         if (!block->bytes) continue;
         if (server != i && nodes[i].n_cores > 0)
-            cm_log(engine->ctx, "no thread runs on node %u; its weights are read by those of node %u", nodes[i].os_index,
-                   nodes[server].os_index);
+            cm_log(engine->ctx, "no thread runs on node %u; its weights are read by those of node %u",
+                   nodes[i].os_index, nodes[server].os_index);
         if (!cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
         cm_log(engine->ctx, "of %zu pages of weights for node %u, %zu lie on other nodes, such as node %d",
                pages.n_touched, nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);

@@ -61,8 +61,8 @@ static int owner(const struct attend_plan *plan, const struct attend_crew *crew,
     return worker;
 }
 
-struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker, int index,
-                                    int head)
+struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker,
+                                    int index, int head)
 {
     const struct attend_group *group = &plan->groups[index];
     const int n_spans = ratio_up(group->n_positions, CM_ATTEND_SPAN);

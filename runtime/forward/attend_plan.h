@@ -45,8 +45,8 @@ struct attend_share { /* a worker's part of one job */
 void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries);
 
 /* What a crew's worker has of job (group, head), the crew's heads being 0 … n_heads - 1; begin == end is nothing. */
-struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker, int group,
-                                    int head);
+struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker,
+                                    int group, int head);
 /* Groups of which it has any part: *begin … *end. */
 void cm_attend_groups(const struct attend_plan *plan, const struct attend_crew *crew, int worker, int *begin, int *end);
 
