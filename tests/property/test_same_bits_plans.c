@@ -69,7 +69,8 @@ static void check_batch(struct running *r, const char *way)
     calmoe_session    *other;
     running_must(r->context, calmoe_session_open(r->engine, NULL, &other));
     running_must(r->context, calmoe_session_rewind(r->session, 5));
-    const calmoe_chunk chunks[] = {{other, tokens, 9, CALMOE_LOGITS_LAST}, {r->session, tokens + 5, 4, CALMOE_LOGITS_LAST}};
+    const calmoe_chunk chunks[] = {{other, tokens, 9, CALMOE_LOGITS_LAST},
+                                   {r->session, tokens + 5, 4, CALMOE_LOGITS_LAST}};
     running_must(r->context, calmoe_engine_step(r->engine, chunks, 2));
     for (int i = 0; i < 2; i++)
         if (memcmp(calmoe_session_logits(chunks[i].session, 0), wanted + (size_t)8 * (size_t)r->n_vocab,
@@ -78,8 +79,7 @@ static void check_batch(struct running *r, const char *way)
     calmoe_session_close(&other);
 }
 
-/* The engine's plan is the wanted one, every byte of it has a home, and nothing is read from afar but where nodes have no
- * threads. */
+/* Nothing is read from afar but where nodes that have weights have no threads. */
 static void check_reads(const struct running *r, const char *way)
 {
     const calmoe_engine *engine = r->engine;
