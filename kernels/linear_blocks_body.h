@@ -145,7 +145,7 @@ CM_INLINE void add_block(const uint8_t *block, const uint8_t *scales, const uint
         const uint8_t *start = panel + 32 * n_tokens + 4 * t;
         const vf       da = vf_broadcast(panel + 36 * n_tokens + 4 * t);
         const vi       idot =
-            dot(u, 8, panel + 32 * t, form.has_minimum ? vi_zero() : vi_broadcast(start), form.dot);
+            dot_block(u, panel + 32 * t, form.has_minimum ? vi_zero() : vi_broadcast(start), form.dot);
         vf acc = V(fmadd_ps)(V(cvtepi32_ps)(idot), V(mul_ps)(dw, da), V(loadu_ps)(sums[t]));
         if (form.has_minimum) acc = V(fmadd_ps)(V(mul_ps)(m, da), vf_broadcast(start), acc);
         V(storeu_ps)(sums[t], acc);

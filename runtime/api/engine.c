@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "router/router.h"
 #include "runtime/api/handles.h"
+#include "runtime/load/exits_file.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
 
@@ -45,9 +46,14 @@ static void profile_layer(const calmoe_engine *engine, const struct decoder *dec
         const calmoe_session *session = row->owner;
         const size_t          at = (size_t)r * (size_t)routing->n_slots;
         cm_profiler_count(engine->profiler, layer, row->position, routing->experts + at, routing->weights + at,
-                          routing->n_slots, session->last_used);
+                          cm_n_kept(routing, r), session->last_used);
     }
-    if (layer == decoder->spec->n_layers - 1) cm_profiler_exit(engine->profiler, layer, decoder->n_rows);
+}
+
+/* After a step of n rows, wherever they stand by now. */
+static void profile_exits(const calmoe_engine *engine, int n)
+{
+    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->rows[r].layers - 1);
 }
 
 static void on_routing(void *user, const struct decoder *decoder, int layer)
@@ -136,6 +142,22 @@ static void report_pages(const calmoe_engine *engine)
     }
 }
 
+static calmoe_status open_exits(calmoe_engine *engine)
+{
+    const struct model_spec *spec = &engine->model->spec;
+    struct learned_exits exits;
+    if (!engine->options.exits) return CALMOE_OK;
+    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, &exits));
+    calmoe_status status =
+        cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
+    if (status == CALMOE_OK)
+        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                      &exits, &engine->exit_weights);
+    cm_learned_exits_close(&exits);
+    engine->decoder->exit_weights = engine->exit_weights;
+    return status;
+}
+
 static calmoe_status open_parts(calmoe_engine *engine)
 {
     calmoe_context *ctx = engine->ctx;
@@ -150,6 +172,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
+    CM_TRY(open_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
@@ -189,6 +212,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     calmoe_engine *engine = *engine_pointer;
     if (engine->decoder) cm_free(engine->decoder->logits);
     cm_decoder_close(&engine->decoder);
+    cm_exit_weights_close(&engine->exit_weights);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);
@@ -261,7 +285,9 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
                                             .token = chunk->tokens[i], .owner = session,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
         struct row *row = &d->rows[d->n_rows - 1];
-        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin) continue;
+        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin ||
+            session->audit.state == AUDIT_IN_FULL)
+            continue;
         row->rung = session->rung;
         row->t = row->position - session->answer_begin;
     }
@@ -271,6 +297,7 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
+    if (cm_session_note_audit(session)) return;
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
@@ -289,7 +316,9 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     engine->n_steps++;
     engine->decoder->n_rows = engine->decoder->n_logits = 0;
     for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
-    if (engine->decoder->n_rows > 0) cm_decoder_step(engine->decoder);
+    const int n_rows = engine->decoder->n_rows;
+    if (n_rows > 0) cm_decoder_step(engine->decoder);
+    if (engine->profiler) profile_exits(engine, n_rows);
     for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
     return CALMOE_OK;
 }
@@ -321,6 +350,7 @@ static int make_chunks(calmoe_engine *engine)
     for (int i = 0; i < engine->n_sessions; i++) {
         const struct demand *demand = &engine->demands[i];
         calmoe_session *session = engine->sessions[i];
+        if (demand->n_granted == demand->n_pending) cm_session_pick_audit(session, demand->n_granted);
         if (demand->n_granted > 0)
             engine->chunks[n_chunks++] = (calmoe_chunk){
                 .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
@@ -340,6 +370,7 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         const bool is_at_limit = session->max_new > 0 && session->n_new >= session->max_new;
         if (session->has_ended || (!is_at_limit && !session->is_full)) continue;
         session->has_ended = true;
+        cm_session_end_answer(session);
         events[(*n_events)++] = (calmoe_event){session, is_at_limit ? CALMOE_END : CALMOE_FULL, -1};
     }
     const int n_chunks = make_chunks(engine);

@@ -17,6 +17,7 @@
 #include "router/routing.h"
 #include "runtime/early_exit/policy.h"
 #include "runtime/forward/attention.h"
+#include "runtime/forward/exit_weights.h"
 #include "runtime/forward/kv_cache.h"
 #include "runtime/forward/rope.h"
 #include "runtime/forward/weights.h"
@@ -84,6 +85,7 @@ struct decoder {
     struct expert_run  *experts;
     struct attention   *attention;
     struct exits       *exits;              /* NULL: no row has a rung          */
+    const struct exit_weights *exit_weights; /* NULL: none; set before cm_exits_open() */
     void               *memory;             /* of all but the experts'         */
 };
 

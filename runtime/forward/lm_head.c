@@ -2,12 +2,16 @@
 #include "runtime/forward/decoder.h"
 #include "runtime/forward/exits.h"
 
+void cm_head_norm_state(struct decoder *d, const float *state, int to)
+{
+    const int dim = d->spec->dim;
+    d->ops->rms_norm(state, d->weights->output_norm, d->spec->norm_eps, dim, cm_row(d->normed.values, to, dim));
+    d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
+}
+
 void cm_head_norm(struct decoder *d, int r)
 {
-    const int dim = d->spec->dim, to = d->rows[r].logits_row;
-    d->ops->rms_norm(cm_row(d->x, r, dim), d->weights->output_norm, d->spec->norm_eps, dim,
-                     cm_row(d->normed.values, to, dim));
-    d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
+    cm_head_norm_state(d, cm_row(d->x, r, d->spec->dim), d->rows[r].logits_row);
 }
 
 /* Rows first … first + n of the logits, tokens below n_tokens. */

@@ -62,7 +62,8 @@ void          cm_count_step(struct counters *counters, int n_rows, uint64_t step
 /* Time in a phase, mean over workers; and the imbalance of calmoe_stats, 1 before any step. */
 double cm_phase_seconds(const struct counters *counters, int phase);
 double cm_imbalance(const struct counters *counters);
-/* What workers read of other nodes' memory than their own. */
+/* Bytes that a worker of own_node read from other nodes' memory; and all workers. */
+uint64_t cm_remote_bytes_of(const struct phase_clock *clock, int own_node);
 uint64_t cm_remote_bytes(const struct counters *counters, const struct team *team);
 
 #endif
