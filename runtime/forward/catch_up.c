@@ -132,8 +132,7 @@ void cm_exits_fill(struct decoder *d, int n_layers_run, int n_gone)
     }
     for (int i = 0; i < exits->n_fills; i++)
         for (int layer = exits->fills[i].from_layer; layer < exits->fills[i].to_layer; layer++)
-            d->counters.n_weight_bytes += cm_matrix_bytes(&d->weights->layers[layer].k) +
-                                          cm_matrix_bytes(&d->weights->layers[layer].v);
+            d->counters.n_weight_bytes += d->weights->layers[layer].k.n_bytes + d->weights->layers[layer].v.n_bytes;
 }
 
 /* ---- by all workers ---- */

@@ -148,17 +148,14 @@ void cm_exits_note(struct decoder *d, int layer) { d->exits->had_rows[layer] = 1
 /* What a layer has but for experts: n_dense_bytes is the sum of these. */
 static size_t dense_bytes(const struct layer *layer)
 {
-    size_t n = cm_matrix_bytes(&layer->q) + cm_matrix_bytes(&layer->k) + cm_matrix_bytes(&layer->v) +
-               cm_matrix_bytes(&layer->o);
-    if (layer->router.kernel) n += cm_matrix_bytes(&layer->router);
-    if (layer->shared_gate.kernel) n += cm_matrix_bytes(&layer->shared_gate);
-    return n;
+    return layer->q.n_bytes + layer->k.n_bytes + layer->v.n_bytes + layer->o.n_bytes + layer->router.n_bytes +
+           layer->shared_gate.n_bytes;
 }
 
 void cm_exits_count(struct decoder *d)
 {
     const struct exits *exits = d->exits;
-    const size_t head = cm_matrix_bytes(&d->weights->output);
+    const size_t head = d->weights->output.n_bytes;
     for (int i = 0; i < d->spec->n_layers; i++)
         if (!exits->had_rows[i]) d->counters.n_weight_bytes -= dense_bytes(&d->weights->layers[i]);
     for (int i = 0; i < exits->n_sequences; i++) exits->sequences[i]->driven_below = 0;
