@@ -30,6 +30,7 @@ struct team {
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
     int                    n_spins; /* in a barrier, before yielding */
+    bool                    is_untimed;   /* waiting is not measured */
     bool                   pin;
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
@@ -248,6 +249,8 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     return &team->seats[index].worker;
 }
 
+void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
+
 uint64_t cm_team_waited_ns(const struct team *team, int index)
 {
     assert(index >= 0 && index < team->n_workers);
@@ -271,7 +274,7 @@ void cm_barrier(const struct worker *me)
 void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg)
 {
     struct team   *team = me->team;
-    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, serial, arg);
+    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, !team->is_untimed, serial, arg);
     if (waited_ns)
         atomic_fetch_add_explicit(&team->seats[me->index].waited_ns, waited_ns, memory_order_relaxed);
 }

@@ -96,6 +96,14 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
 }
 
+void calmoe_engine_set_counting(calmoe_engine *engine, int is_on)
+{
+    if (!engine) return;
+    engine->decoder->counters.is_paused = !is_on;
+    cm_team_time_waits(engine->team, is_on != 0);
+    cm_engine_watch_routing(engine);
+}
+
 calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n)
 {
     if (!engine || !counts || n < engine->decoder->counters.n_layers)
