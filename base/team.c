@@ -275,8 +275,9 @@ void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *a
 {
     struct team   *team = me->team;
     const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, !team->is_untimed, serial, arg);
-    if (waited_ns)
-        atomic_fetch_add_explicit(&team->seats[me->index].waited_ns, waited_ns, memory_order_relaxed);
+    if (waited_ns == 0) return;
+    _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
 }
 
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end)

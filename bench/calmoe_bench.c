@@ -198,6 +198,8 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    if (s->n_slices > 0 && wants_policy(bench))
+        return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
     return check_policy(bench);
 }
