@@ -1,5 +1,5 @@
-/* clock.c - monotonic time. Where the system itself goes by the processor's time-stamp counter, it is read directly, since
- * phases of a step are short: 10 ns instead of 41 on an EPYC Zen 4 in a virtual machine. How fast it counts is found
+/* clock.c - monotonic time. Where the system itself goes by the processor's time-stamp counter, that is read directly,
+ * as phases of a step are short: 10 ns instead of 41 on an EPYC Zen 4 in a virtual machine. How fast it counts is found
  * by the system's clock over the first milliseconds, until which that clock answers. */
 #include "base/clock.h"
 
