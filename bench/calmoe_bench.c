@@ -39,6 +39,7 @@ static const struct cli_option options[] = {
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; more may follow (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
@@ -313,6 +314,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.routing_source_user = bench->replay;
     engine.plan                = bench->settings.plan;
     engine.profile             = bench->settings.n_slices > 0;
+    engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;

@@ -306,7 +306,9 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
                                             .token = chunk->tokens[i], .owner = session,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
         struct row *row = &d->rows[d->n_rows - 1];
-        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin) continue;
+        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin ||
+            session->audit.state == AUDIT_IN_FULL)
+            continue;
         row->rung = session->rung;
         row->t = row->position - session->answer_begin;
     }
@@ -316,6 +318,7 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
+    if (cm_session_note_audit(session)) return;
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
@@ -368,6 +371,7 @@ static int make_chunks(calmoe_engine *engine)
     for (int i = 0; i < engine->n_sessions; i++) {
         const struct demand *demand = &engine->demands[i];
         calmoe_session *session = engine->sessions[i];
+        if (demand->n_granted == demand->n_pending) cm_session_pick_audit(session, demand->n_granted);
         if (demand->n_granted > 0)
             engine->chunks[n_chunks++] = (calmoe_chunk){
                 .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
@@ -387,6 +391,7 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         const bool is_at_limit = session->max_new > 0 && session->n_new >= session->max_new;
         if (session->has_ended || (!is_at_limit && !session->is_full)) continue;
         session->has_ended = true;
+        cm_session_end_answer(session);
         events[(*n_events)++] = (calmoe_event){session, is_at_limit ? CALMOE_END : CALMOE_FULL, -1};
     }
     const int n_chunks = make_chunks(engine);

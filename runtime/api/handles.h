@@ -4,8 +4,10 @@
 
 #include <calmoe/calmoe.h>
 
+#include "base/random.h"
 #include "base/sha256.h"
 #include "runtime/batching/scheduler.h"
+#include "runtime/early_exit/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
 #include "runtime/forward/decoder.h"
@@ -57,6 +59,18 @@ struct calmoe_engine {
     struct profile_work    profiled;        /* the counters' part that is in the profile   */
 };
 
+enum audit_state { AUDIT_NO_TOKEN, AUDIT_TRIAL, AUDIT_IN_FULL };
+
+struct session_audit { /* audit.c */
+    double            share, alpha;
+    struct random     picks;
+    enum audit_state  state; /* of the token that is read next                     */
+    int32_t           token; /* IN_FULL: what the policy said                      */
+    uint64_t          n_tokens, n_different;
+    int               n_alarms;
+    struct exit_audit test;
+};
+
 struct calmoe_session {
     calmoe_engine  *engine;
     struct kv_cache cache;
@@ -81,6 +95,7 @@ struct calmoe_session {
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
+    struct session_audit      audit;
 };
 
 struct calmoe_profile {
@@ -100,6 +115,13 @@ void cm_engine_profile_work(calmoe_engine *engine);
 const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
+/* The session's rung is chosen. INVALID_ARGUMENT, UNSUPPORTED. */
+calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_session_options *options);
+/* Before a step that reads all that is pending, n_tokens of them: is it audited? */
+void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
+/* After it: true for a trial, of which nothing is kept. */
+bool          cm_session_note_audit(calmoe_session *session);
+void          cm_session_end_answer(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says
