@@ -84,7 +84,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     }
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
-                            cm_home_node(&engine->topology), &session->cache));
+                            engine->plan.kv_heads, &session->cache));
     return reserve_session(engine);
 }
 
