@@ -77,7 +77,7 @@ struct bench_row { /* NAN where there is nothing to measure */
     uint64_t                  n_packed_bytes;
     int                       n_nodes;
     uint64_t                  node_bytes[CALMOE_MAX_NODES];
-    double                    node_reads[CALMOE_MAX_NODES]; /* experts' bytes that steps read there, by tokens */
+    double                    node_reads[CALMOE_MAX_NODES]; /* packed weights that steps read there, by tokens */
     double                    remote_bytes;   /* of them that threads of other nodes read, by tokens */
     double                    counting, counting_low, counting_high; /* time with counting / without - 1: median of
                                                  groups of slices, and its interval of 95 % confidence */

@@ -205,15 +205,17 @@ static bool measure_counting(const struct run *run, int n_slices, struct bench_r
     return true;
 }
 
-/* Where the experts of the repetitions were read. */
+/* Where the weights of the repetitions were read. */
 static bool fill_nodes(const struct run *run, struct bench_row *row)
 {
     const double n_tokens = (double)row->n_repeats * run->test.n_tokens * run->test.batch;
     row->remote_bytes = 0;
     for (int i = 0; i < row->n_nodes; i++) {
         calmoe_node_stats node = {.size = sizeof node};
+        double            n_bytes = 0;
         if (!succeeded(run, calmoe_engine_get_node_stats(run->front->engine, i, &node))) return false;
-        row->node_reads[i] = (double)node.n_expert_bytes / n_tokens;
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_bytes += (double)node.n_bytes[phase];
+        row->node_reads[i] = n_bytes / n_tokens;
         row->remote_bytes += (double)node.n_remote_bytes / n_tokens;
     }
     return true;

@@ -96,7 +96,7 @@ static bool nodes_md(const struct bench_row *rows, int n_rows)
         const struct bench_row *row = &rows[i];
         if (row->n_nodes < 2 && !(row->remote_bytes > 0)) continue;
         if (!has_head)
-            fine = cm_bench_print("\n| model isa threads batch test | node | GB there | experts read there, MB/token | "
+            fine = cm_bench_print("\n| model isa threads batch test | node | GB there | read there, MB/token | "
                                   "remote MB/token |\n| --- | ---: | ---: | ---: | ---: |\n");
         has_head = true;
         for (int node = 0; fine && node < row->n_nodes; node++) {
