@@ -79,8 +79,8 @@ static void print_nodes(const struct view *view)
 {
     calmoe_node_stats node;
     if (!cm_view_node(view, -1, 1, &node)) return;
-    printf("\nMemory nodes, all domains: GB of weights read there, of experts and of all else, and elsewhere by its threads"
-           "\n  node   experts     other     remote");
+    printf("\nMemory nodes, all domains: GB of weights read there, of experts and of all else, and elsewhere by its\n"
+           "threads\n  node   experts     other     remote");
     print_phases_head(0, "");
     for (int i = 0; cm_view_node(view, -1, i, &node); i++) {
         const uint64_t n_experts = node.n_bytes[CALMOE_PHASE_EXPERTS];

@@ -209,13 +209,12 @@ static void check_nodes(const calmoe_profile *profile, const calmoe_profile_doma
     assert_true(most >= domain->phase_seconds[CALMOE_PHASE_EXPERTS] * (1 - 1e-9));
     assert_true(waited >= domain->waited_seconds * (1 - 1e-9));
     assert_int_equal(calmoe_profile_get_node(profile, 0, n_nodes, &node), CALMOE_END);
-    assert_int_equal(calmoe_profile_get_node(profile, 1, 0, &node), CALMOE_INVALID_ARGUMENT);
     assert_int_equal(calmoe_profile_get_node(profile, 0, -1, &node), CALMOE_INVALID_ARGUMENT);
     node.size = 0;
     assert_int_equal(calmoe_profile_get_node(profile, 0, 0, &node), CALMOE_INVALID_ARGUMENT);
     node.size = sizeof node;
     assert_int_equal(calmoe_engine_get_node_stats(running.engine, 0, &node), CALMOE_OK);
-    assert_true(node.n_bytes[CALMOE_PHASE_EXPERTS] > 0 && node.n_bytes[CALMOE_PHASE_EXPERTS] < n_bytes); /* since the statistics were reset */
+    assert_in_range(node.n_bytes[CALMOE_PHASE_EXPERTS], 1, n_bytes - 1); /* since the statistics were reset */
     assert_int_equal(calmoe_engine_get_node_stats(running.engine, n_nodes, &node), CALMOE_END);
     assert_int_equal(calmoe_engine_get_node_stats(running.engine, -1, &node), CALMOE_INVALID_ARGUMENT);
 }

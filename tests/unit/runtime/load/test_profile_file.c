@@ -28,7 +28,8 @@
 #define NODES(list) "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5, " \
     "\"bytes\": {\"experts\": 5, \"head\": 0, \"dense\": 0}, " \
     "\"nodes\": [" list "]"
-#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, \"bytes\": [0, 0, 0, " #bytes ", 0, 0, 0, 1], \"remote\": 2}"
+#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, " \
+    "\"bytes\": [0, 0, 0, " #bytes ", 0, 0, 0, 1], \"remote\": 2}"
 #define WHOLE HEAD MODEL DOMAIN LAYER END
 
 static const struct {
