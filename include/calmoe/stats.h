@@ -64,7 +64,7 @@ typedef struct calmoe_node_stats {
 CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *stats);
 
 /* 0: from now on the engine counts no times, no waiting, nothing by node, and where it was opened with profile no use
- * of experts; 1: it does again. Steps, tokens and bytes in all are always counted. For measuring what counting costs. */
+ * of experts; 1: it does again. Steps, tokens and all bytes are always counted. For measuring what counting costs. */
 CALMOE_API void calmoe_engine_set_counting(calmoe_engine *engine, int is_on);
 
 /* counts[i] = tokens that left after i layers since the start (or reset), 0 for i = 0; n >= the number of layers. */
