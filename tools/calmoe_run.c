@@ -58,6 +58,8 @@ static const struct cli_option options[] = {
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
+    {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
+     "draft tokens with an early exit (of --exit, --policy, or chosen) and verify them: the same text"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
@@ -90,8 +92,8 @@ static const struct cli_command description = {
         "--json: text, tokens (ids, without an end token), prompt_tokens, generated_tokens,\n"
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
-        "prompt), token_layers (with --show-exits: layers that each token came of), logit_hash (null without\n"
-        "--logit-hash).\n\n"
+        "prompt), token_layers (with --show-exits: layers that each token came of), rounds, drafted and\n"
+        "accepted (with --lossless), logit_hash (null without --logit-hash).\n\n"
         "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always, and\n"
         "with --exits classifier. --quality without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
         "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
@@ -120,6 +122,8 @@ static int check(const struct settings *settings)
                                   not_in_chat[i].name);
     if (settings->chat && settings->tokens == 0)
         return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
+    if (settings->policy.lossless && settings->trace != NULL)
+        return cm_usage_error(description.name, "option '--lossless' does not go with --trace");
     return cm_policy_request_check(description.name, &settings->policy);
 }
 
@@ -173,11 +177,12 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.sampler        = &sampler;
     session.policy         = *policy;
     session.quality        = quality;
+    session.lossless       = settings->policy.lossless;
     session.audit          = settings->audit < 0 ? 0 : settings->audit > 0 ? (double)settings->audit : -1;
     if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
                                                                    &generation->session)))
         return false;
-    cm_policy_say(*policy, generation->session);
+    if (!settings->policy.lossless) cm_policy_say(*policy, generation->session);
     return true;
 }
 
@@ -229,18 +234,21 @@ static void add_layers(struct json_output *json, const struct generation *genera
         cm_json_integer(json, layers, NULL, (uint64_t)uses[i].depth.layers);
 }
 
-static bool print_json(const struct generation *generation, const char *hash)
+static bool print_json(const struct generation *generation, bool is_lossless, const char *hash)
 {
     const struct run_times *const times = &generation->times;
     calmoe_stats                  stats = {.size = sizeof stats};
+    calmoe_speculation            drafts = {.size = sizeof drafts};
     struct json_output            json;
-    if (!cm_front_succeeded(generation->front, calmoe_engine_get_stats(generation->front->engine, &stats)))
+    if (!cm_front_succeeded(generation->front, calmoe_session_speculation(generation->session, &drafts)) ||
+        !cm_front_succeeded(generation->front, calmoe_engine_get_stats(generation->front->engine, &stats)))
         return false;
     if (stats.n_rows > generation->of_prompt.n_rows) {
         stats.n_rows -= generation->of_prompt.n_rows;
         stats.n_layers_run -= generation->of_prompt.n_layers_run;
         stats.n_experts_run -= generation->of_prompt.n_experts_run;
     }
+    if (drafts.drafted > 0) stats.n_rows = times->n_steps; /* rows count what was drafted in vain, too */
     const double n_rows = stats.n_rows > 0 ? (double)stats.n_rows : 1;
     cm_json_open_object(&json);
     cm_json_bytes(&json, json.root, "text", generation->text.at, generation->text.n);
@@ -255,6 +263,11 @@ static bool print_json(const struct generation *generation, const char *hash)
     cm_json_real(&json, json.root, "layers_per_token", (double)stats.n_layers_run / n_rows);
     cm_json_real(&json, json.root, "experts_per_token", (double)stats.n_experts_run / n_rows);
     if (generation->exits.is_on) add_layers(&json, generation);
+    if (is_lossless) {
+        cm_json_integer(&json, json.root, "rounds", drafts.rounds);
+        cm_json_integer(&json, json.root, "drafted", drafts.drafted);
+        cm_json_integer(&json, json.root, "accepted", drafts.accepted);
+    }
     if (hash != NULL) cm_json_text(&json, json.root, "logit_hash", hash);
     else cm_json_null(&json, json.root, "logit_hash");
     const bool written = cm_json_write(&json, true);
@@ -269,7 +282,7 @@ static bool print_results(const struct generation *generation, const struct sett
     if (settings->logit_hash &&
         !cm_front_succeeded(generation->front, calmoe_session_logit_hash(generation->session, hash)))
         return false;
-    if (settings->json) return print_json(generation, settings->logit_hash ? hash : NULL);
+    if (settings->json) return print_json(generation, settings->policy.lossless, settings->logit_hash ? hash : NULL);
     if (settings->tokens != 0 && !cm_put("\n", 1)) return false;
     return !settings->logit_hash ||
            (cm_put(label, strlen(label)) && cm_put(hash, strlen(hash)) && cm_put("\n", 1));
@@ -328,6 +341,7 @@ static int run(int argc, char **argv)
         status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
         if (status == 0) cm_exit_colors_say(&generation.exits);
+        if (status == 0) cm_lossless_say(generation.session);
         if (status == 0) cm_audit_say(generation.session);
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;

@@ -82,6 +82,9 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
     if (request->kv_fill != NULL && !is_fill(request->kv_fill))
         return cm_usage_error(command, "option '--kv-fill' wants propagate, lazy or catch_up, found '%s'",
                               request->kv_fill);
+    if (request->lossless && (request->width != NULL || request->kv_fill != NULL))
+        return cm_usage_error(command, "option '--lossless' does not go with %s",
+                              request->width != NULL ? "--width" : "--kv-fill");
     if (request->quality != NULL && !read_quality(request->quality, &quality))
         return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, found '%s'",
                               request->quality);
@@ -112,6 +115,7 @@ static bool make(const struct front *front, const struct policy_request *request
         if (strcmp(width.name, "fixed") == 0) options.width_k = (int)width.number;
     }
     if (!cm_front_succeeded(front, calmoe_policy_make(front->model, &options, policy))) return false;
+    if (request->lossless) return true;
     cm_say("nothing is proven of this policy: how far answers are from the full model's is not known");
     return true;
 }
@@ -161,4 +165,14 @@ void cm_audit_say(const calmoe_session *session)
     if (calmoe_session_audit(session, &audit) != CALMOE_OK || audit.n_tokens == 0) return;
     cm_say("audit: %" PRIu64 " tokens were run twice, %" PRIu64 " differ%s", audit.n_tokens, audit.n_different,
            audit.n_alarms > 0 ? "; the policy stepped down" : "");
+}
+
+void cm_lossless_say(const calmoe_session *session)
+{
+    calmoe_speculation drafts = {.size = sizeof drafts};
+    if (calmoe_session_speculation(session, &drafts) != CALMOE_OK || drafts.drafted == 0) return;
+    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round",
+           (unsigned long long)drafts.rounds, (unsigned long long)drafts.drafted, (unsigned long long)drafts.accepted,
+           100.0 * (double)drafts.accepted / (double)drafts.drafted,
+           1.0 + (double)drafts.accepted / (double)drafts.rounds);
 }

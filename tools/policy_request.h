@@ -14,6 +14,7 @@ struct policy_request { /* as typed; NULL = not given */
     const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
     const char *width;   /* --width RULE:VALUE                            */
     const char *kv_fill; /* --kv-fill HOW                                 */
+    int         lossless; /* --lossless: exits only draft, and need no proof */
     const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
 };
 
@@ -25,6 +26,8 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
                             double *quality);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
+/* What a lossless session drafted; nothing where it did not. */
+void cm_lossless_say(const calmoe_session *session);
 /* And what its audit found; nothing where no token was audited. */
 void cm_audit_say(const calmoe_session *session);
 

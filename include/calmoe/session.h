@@ -32,6 +32,10 @@ typedef struct calmoe_session_options {
                                        the bound is proven and on token_disagreement; -1 = none       */
     double audit_alpha;             /* chance of an alarm although the bound holds; 0 = 0.05 (default) */
     uint64_t audit_seed;            /* which tokens are picked (default 0)                            */
+    int    lossless;                /* 1: calmoe_session_next() drafts tokens with an early exit and verifies them in
+                                       one step, where that is faster: tokens are OFF's, at any temperature.
+                                       A policy with exits then only says how drafts leave. 2: drafts always, by
+                                       turns in all ways that there are, to measure them (default 0)  */
 } calmoe_session_options;
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
@@ -110,6 +114,22 @@ typedef struct calmoe_audit {
     int      n_alarms;    /* rungs that it went down                                 */
 } calmoe_audit;
 CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, calmoe_audit *audit);
+
+/* What calmoe_session_next() drafted in a lossless session. A round reads the token at hand, drafts some after it, and
+ * verifies all of them: it gives one token and those that were accepted. Whether rounds or plain steps are made is
+ * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next() and
+ * calmoe_engine_step() make plain steps; a step of another session throws away what was verified ahead. */
+typedef struct calmoe_speculation {
+    size_t   size;     /* set by the caller to sizeof(calmoe_speculation) */
+    uint64_t rounds;
+    uint64_t drafted;  /* tokens                                          */
+    uint64_t accepted; /* of these, that were read                        */
+} calmoe_speculation;
+/* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
+/* The same by the number of layers that the draft came of: n is at least the model's layers. */
+CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
+                                                     uint64_t *accepted, int n);
 
 /* SHA-256 over every logit computed so far, as float32 bytes in token order: 64 hex digits and a NUL.
  * INVALID_ARGUMENT unless the session was opened with hash_logits. */

@@ -114,8 +114,7 @@ static void on_choice(void *user, const struct decoder *decoder, int layer, int 
     memcpy(weights, new_weights, n * sizeof *weights);
 }
 
-/* Room for the logits of n rows, before a step runs. */
-static calmoe_status reserve_logits(calmoe_engine *engine, int n)
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n)
 {
     if (n <= engine->logits_capacity) return CALMOE_OK;
     const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
@@ -191,7 +190,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
                                        sizeof *engine->waited_at_reset, "statistics");
     if (!engine->waited_at_reset) return CALMOE_NO_MEMORY;
     const int first = FIRST_LOGITS < options->max_rows ? FIRST_LOGITS : options->max_rows;
-    return reserve_logits(engine, first);
+    return cm_engine_reserve_logits(engine, first);
 }
 
 calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *given, calmoe_engine **out)
@@ -274,7 +273,7 @@ static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chu
     if (n_rows > engine->options.max_rows)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "%lld tokens in one step; the engine was opened for %d",
                        (long long)n_rows, engine->options.max_rows);
-    return reserve_logits(engine, (int)n_logits);
+    return cm_engine_reserve_logits(engine, (int)n_logits);
 }
 
 /* Adds a chunk's rows to the decoder's step. */

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/sha256.h"
 #include "experts/place_load.h"
+#include "runtime/api/lossless.h"
 #include "runtime/batching/scheduler.h"
 #include "runtime/early_exit/exit_audit.h"
 #include "runtime/families/family.h"
@@ -98,6 +99,7 @@ struct calmoe_session {
     struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
+    struct drafts            *drafts;       /* NULL: not lossless                        */
 };
 
 struct calmoe_profile {
@@ -133,6 +135,8 @@ bool          cm_session_note_audit(calmoe_session *session);
 void          cm_session_end_answer(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
+/* Room for the logits of n rows, before a step runs. */
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says
  * what came of it (calmoe_event). */
 calmoe_event cm_session_advance(calmoe_session *session);

@@ -73,6 +73,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->logit_hash = cm_sha256();
     session->answer_begin = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
+    CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
     CM_TRY(open_sampler(session, options->sampler));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
@@ -93,6 +94,7 @@ static void free_session(calmoe_session *session)
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_waiting_close(&session->waiting);
+    cm_drafts_close(&session->drafts);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
     cm_free(session->last_used);
@@ -225,6 +227,10 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
         return cm_fail(engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context);
     if (session->has_ended || session->n_known == session->n_positions) return CALMOE_END;
     while (session->n_positions < session->n_known) {
+        if (session->drafts && session->answer_begin >= 0 && session->n_known - session->n_positions == 1) {
+            CM_TRY(cm_drafts_read(session));
+            break;
+        }
         const int n_pending = session->n_known - session->n_positions, most = engine->options.max_rows;
         calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions,
                               .n_tokens = n_pending < most ? n_pending : most};
@@ -255,6 +261,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
     if (session->waiting) cm_waiting_rewind(session->waiting, n);
+    cm_drafts_forget(session);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;

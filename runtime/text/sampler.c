@@ -92,6 +92,10 @@ void cm_sampler_close(struct sampler **sampler)
     *sampler = NULL;
 }
 
+struct random cm_sampler_random(const struct sampler *sampler) { return sampler->random; }
+
+void cm_sampler_set_random(struct sampler *sampler, const struct random *random) { sampler->random = *random; }
+
 void cm_sampler_accept(struct sampler *sampler, int32_t token)
 {
     const int size = sampler->options.repeat_last_n;

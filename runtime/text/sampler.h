@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "base/random.h"
 #include "base/status.h"
 
 struct tokenizer;
@@ -36,6 +37,10 @@ void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NU
 /* logits (n_vocab). tokenizer, where given, says which tokens are usable. Among equal logits the lower
  * id comes first. If no logit is a number: the first usable id, or 0. */
 int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer);
+
+/* The random numbers to come: to be taken before picks that are not to count, and put back. */
+struct random cm_sampler_random(const struct sampler *sampler);
+void          cm_sampler_set_random(struct sampler *sampler, const struct random *random);
 
 /* Notes a token of the sequence, from the prompt or picked, for the repeat penalty. Ids that are none
  * are ignored. */

@@ -1,0 +1,94 @@
+/* speculation.c - see speculation.h. */
+#include "runtime/early_exit/speculation.h"
+
+#include <stdbool.h>
+
+enum {
+    FIRST_PLAIN = 4,  /* tokens before anything is tried                     */
+    TRIAL = 3,        /* rounds                                              */
+    PHASE = 16,       /* rounds, or plain tokens, before choosing anew       */
+    CHECK_PLAIN = 2,  /* plain tokens between two phases of an arm           */
+    TRY_AGAIN = 12    /* phases from trial to trial, once all were tried     */
+};
+static const double share = 0.015;    /* of all the time that trials may cost                          */
+static const double head_start = 1.5; /* and so many tokens' time, so that the first need not wait     */
+static const double memory = 0.97;    /* what a round counts when the next one has come                */
+static const double margin = 1.01;    /* an arm must be so much better than plain steps                */
+
+void cm_speculation_begin(struct speculation *s, int n_arms)
+{
+    *s = (struct speculation){.n_arms = n_arms, .arm = SPECULATION_PLAIN, .n_left = FIRST_PLAIN};
+}
+
+static const struct speculation_arm *arm_of(const struct speculation *s, int arm)
+{
+    return arm == SPECULATION_PLAIN ? &s->plain : &s->arms[arm];
+}
+
+double cm_speculation_cost(const struct speculation *s, int arm)
+{
+    const struct speculation_arm *of = arm_of(s, arm);
+    return of->tokens > 0.0 ? of->ns / of->tokens : 0.0;
+}
+
+void cm_speculation_note(struct speculation *s, int arm, int n_tokens, double ns)
+{
+    struct speculation_arm *of = arm == SPECULATION_PLAIN ? &s->plain : &s->arms[arm];
+    of->tokens = of->tokens * memory + n_tokens;
+    of->ns = of->ns * memory + ns;
+    of->n_rounds++;
+    s->total_ns += ns;
+    if (arm != SPECULATION_PLAIN) s->excess_ns += ns - n_tokens * cm_speculation_cost(s, SPECULATION_PLAIN);
+}
+
+/* Of the arms that were tried; SPECULATION_PLAIN where none is better. */
+static int best_arm(const struct speculation *s)
+{
+    double least = cm_speculation_cost(s, SPECULATION_PLAIN) / margin;
+    int best = SPECULATION_PLAIN;
+    for (int arm = 0; arm < s->n_arms; arm++) {
+        const double cost = cm_speculation_cost(s, arm);
+        if (s->arms[arm].n_rounds < TRIAL || cost >= least) continue;
+        least = cost;
+        best = arm;
+    }
+    return best;
+}
+
+static bool has_credit(const struct speculation *s)
+{
+    const double allowed = share * s->total_ns + head_start * cm_speculation_cost(s, SPECULATION_PLAIN);
+    return s->n_arms > 0 && s->excess_ns < allowed;
+}
+
+static void begin_phase(struct speculation *s, int arm, int n)
+{
+    s->arm = arm;
+    s->n_left = n;
+}
+
+/* Untried arms are tried one after the other, and then now and then one again; between phases of an arm the plain
+ * step is measured too, for it changes with the context and the machine. */
+static void next_phase(struct speculation *s)
+{
+    const int best = best_arm(s);
+    const bool is_new = s->next_trial < s->n_arms;
+    s->n_phases++;
+    if (has_credit(s) && (is_new || s->n_phases % TRY_AGAIN == 0)) {
+        int arm = s->next_trial++ % s->n_arms;
+        if (!is_new && arm == best) arm = s->next_trial++ % s->n_arms;
+        begin_phase(s, arm, TRIAL);
+    } else if (best != SPECULATION_PLAIN && s->arm == SPECULATION_PLAIN) {
+        begin_phase(s, best, PHASE);
+    } else {
+        begin_phase(s, SPECULATION_PLAIN, best == SPECULATION_PLAIN ? PHASE : CHECK_PLAIN);
+    }
+}
+
+int cm_speculation_choose(struct speculation *s)
+{
+    if (s->arm != SPECULATION_PLAIN && !has_credit(s)) s->n_left = 0;
+    if (s->n_left == 0) next_phase(s);
+    s->n_left--;
+    return s->arm;
+}
