@@ -88,7 +88,8 @@ static struct running open_file(const char *file, int n_threads)
 
 static struct running open_engine(int n_threads) { return open_file(path, n_threads); }
 
-/* One token of each, and all that can be seen of it. */
+/* One token of each, and all that can be seen of it. The engine of `plain` is another one: its steps would throw away
+ * what was verified ahead. */
 static void compare_next(struct running *r, calmoe_session *plain, calmoe_session *lossless)
 {
     char a[65], b[65];
@@ -127,14 +128,15 @@ static void the_same_tokens(void **state)
     enum { MOST_LAYERS = 64 };
     uint64_t n_drafted = 0, n_accepted = 0;
     for (int threads = 1; threads <= 2; threads++) {
-        struct running r = open_file(CALMOE_SOURCE_DIR "/models/calmoe-nano.gguf", threads);
+        static const char nano[] = CALMOE_SOURCE_DIR "/models/calmoe-nano.gguf";
+        struct running r = open_file(nano, threads), of_plain = open_file(nano, 1);
         const int n_layers = r.engine->model->spec.n_layers;
         assert_in_range(n_layers, 5, MOST_LAYERS);
         for (int i = 0; i < N_RULES; i++)
             for (int kind = 0; kind < 3; kind++)
                 for (int mode = 1; mode <= 2; mode++) {
                     calmoe_policy *policy = make_policy(&r, &rules[i]);
-                    calmoe_session *plain = open_session(&r, NULL, 0, kind);
+                    calmoe_session *plain = open_session(&of_plain, NULL, 0, kind);
                     calmoe_session *lossless = open_session(&r, policy, mode, kind);
                     calmoe_speculation told = {.size = sizeof told};
                     uint64_t drafted[MOST_LAYERS], accepted[MOST_LAYERS], sums[2] = {0, 0};
@@ -157,6 +159,7 @@ static void the_same_tokens(void **state)
                     calmoe_session_close(&lossless);
                     calmoe_policy_close(&policy);
                 }
+        running_close(&of_plain);
         running_close(&r);
     }
     assert_in_range(n_accepted, n_drafted / 10, n_drafted - 1);
@@ -166,11 +169,13 @@ static void the_same_tokens(void **state)
 static void the_same_calls(void **state)
 {
     (void)state;
-    struct running r = open_engine(2);
+    static const char nano[] = CALMOE_SOURCE_DIR "/models/calmoe-nano.gguf";
+    struct running r = open_file(nano, 2), of_plain = open_file(nano, 1);
     for (int i = 0; i < N_RULES; i++)
         for (int kind = 0; kind < 3; kind++) {
             calmoe_policy *policy = make_policy(&r, &rules[i]);
-            calmoe_session *plain = open_session(&r, NULL, 0, kind), *lossless = open_session(&r, policy, 2, kind);
+            calmoe_session *plain = open_session(&of_plain, NULL, 0, kind);
+            calmoe_session *lossless = open_session(&r, policy, 2, kind);
             feed(&r, plain, lossless, prompt, N_PROMPT);
             for (int t = 0; t < 9; t++) compare_next(&r, plain, lossless);
             feed(&r, plain, lossless, prompt, 1);
@@ -184,6 +189,7 @@ static void the_same_calls(void **state)
             calmoe_session_close(&lossless);
             calmoe_policy_close(&policy);
         }
+    running_close(&of_plain);
     running_close(&r);
 }
 
@@ -219,11 +225,11 @@ static void in_company(void **state)
 static void limits_are_kept(void **state)
 {
     (void)state;
-    struct running r = open_engine(1);
+    struct running r = open_engine(1), of_plain = open_engine(1);
     for (int limit = 1; limit <= 8; limit++) {
         calmoe_session *sessions[2];
         for (int s = 0; s < 2; s++) {
-            sessions[s] = open_session(&r, NULL, 2 * s, 1);
+            sessions[s] = open_session(s ? &r : &of_plain, NULL, 2 * s, 1);
             sessions[s]->max_new = limit;
         }
         feed(&r, sessions[0], sessions[1], prompt, N_PROMPT);
@@ -236,6 +242,7 @@ static void limits_are_kept(void **state)
         }
         for (int s = 0; s < 2; s++) calmoe_session_close(&sessions[s]);
     }
+    running_close(&of_plain);
     running_close(&r);
 }
 
