@@ -37,6 +37,7 @@
 
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
+#include "calmoe/fit_exits.h"
 #include "calmoe/machine.h"
 #include "calmoe/model.h"
 #include "calmoe/placement.h"

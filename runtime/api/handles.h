@@ -44,7 +44,8 @@ struct calmoe_engine {
     struct placement       placement;
     struct weights        *weights;
     struct decoder        *decoder;
-    struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
+    struct learned_exits   learned_exits;   /* of the exits file                           */
+    struct exit_weights   *exit_weights;    /* NULL: opened without one                    */
     int                    logits_capacity; /* rows of decoder->logits                     */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
@@ -98,6 +99,8 @@ void cm_engine_profile_work(calmoe_engine *engine);
 const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
+/* Room for the logits of n rows, before a step runs. */
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says

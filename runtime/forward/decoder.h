@@ -63,6 +63,9 @@ struct decoder {
     /* may change what the router chose for row r; called by one worker for a row; may be NULL */
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
+    /* sees the states after a layer, x, rows begin … end; called by each worker for its own; may be NULL */
+    void (*on_state)(void *user, const struct decoder *decoder, int layer, int begin, int end);
+    void *on_state_user;
 
     /* the step: filled in by the caller */
     int         n_rows;

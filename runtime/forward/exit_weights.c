@@ -14,11 +14,11 @@ static calmoe_status add(struct calmoe_context *ctx, struct pack_list *list, con
 
 static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, int node, struct exit_weights *out)
 {
-    const int dim = out->learned.dim;
-    out->layers = cm_alloc(ctx, (size_t)out->learned.n_layers, sizeof *out->layers, "exits");
+    const int dim = out->learned->dim;
+    out->layers = cm_alloc(ctx, (size_t)out->learned->n_layers, sizeof *out->layers, "exits");
     if (!out->layers) return CALMOE_NO_MEMORY;
-    for (int i = 0; i < out->learned.n; i++) {
-        const struct learned_exit *exit = &out->learned.exits[i];
+    for (int i = 0; i < out->learned->n; i++) {
+        const struct learned_exit *exit = &out->learned->exits[i];
         struct exit_weight *weight = &out->layers[exit->layer];
         weight->classifier = exit->classifier;
         weight->classifier_bias = exit->classifier_bias;
@@ -31,33 +31,19 @@ static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, in
     return CALMOE_OK;
 }
 
-static void drop_matrices(struct learned_exits *learned)
-{
-    for (int i = 0; i < learned->n; i++) {
-        cm_free(learned->exits[i].down);
-        cm_free(learned->exits[i].up);
-        learned->exits[i].down = learned->exits[i].up = NULL;
-    }
-}
-
 calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, struct learned_exits *learned, struct exit_weights **out)
+                                   struct team *team, const struct learned_exits *learned, struct exit_weights **out)
 {
     struct pack_list *list = NULL;
     struct exit_weights *weights = *out = cm_alloc(ctx, 1, sizeof *weights, "exits");
-    if (!weights) {
-        cm_learned_exits_close(learned);
-        return CALMOE_NO_MEMORY;
-    }
-    weights->learned = *learned;
-    *learned = (struct learned_exits){.n = 0};
+    if (!weights) return CALMOE_NO_MEMORY;
+    weights->learned = learned;
     calmoe_status status = cm_pack_list_open(ctx, isa, &list);
     if (status == CALMOE_OK) status = fill(ctx, list, cm_home_node(topology), weights);
     if (status == CALMOE_OK && weights->max_rank > 0)
         status = cm_pack_list_run(ctx, list, topology, team, NULL, NULL, &weights->packed);
     cm_pack_list_close(&list);
-    if (status == CALMOE_OK) drop_matrices(&weights->learned);
-    else cm_exit_weights_close(out);
+    if (status != CALMOE_OK) cm_exit_weights_close(out);
     return status;
 }
 
@@ -66,7 +52,6 @@ void cm_exit_weights_close(struct exit_weights **weights)
     if (!*weights) return;
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->layers);
-    cm_learned_exits_close(&(*weights)->learned);
     cm_free(*weights);
     *weights = NULL;
 }

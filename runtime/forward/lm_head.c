@@ -14,6 +14,14 @@ void cm_head_norm(struct decoder *d, int r)
     cm_head_norm_state(d, cm_row(d->x, r, d->spec->dim), d->rows[r].logits_row);
 }
 
+int32_t cm_likeliest(const float *logits, int n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
 /* Rows first … first + n of the logits, tokens below n_tokens. */
 static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
 {
