@@ -38,6 +38,7 @@ static const struct cli_option options[] = {
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; more may follow (default: of the model's own writing)"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
@@ -303,6 +304,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
     engine.routing_source      = bench->replay != NULL ? cm_bench_replay_choose : NULL;
     engine.routing_source_user = bench->replay;
+    engine.exits = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;

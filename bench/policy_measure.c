@@ -217,7 +217,7 @@ static void fill_row(const struct comparison *c, double rates[3][BENCH_MAX_REPEA
 
 static void put_name(const struct policy_request *request, struct policy_row *row)
 {
-    const char *const parts[] = {request->file, request->quality, request->exit, request->width};
+    const char *const parts[] = {request->file, request->quality, request->exit, request->width, request->exits};
     size_t            n = 0;
     row->name[0] = '\0';
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -51,7 +51,7 @@ static bool end_md(const struct policy_row *rows, int n_rows)
     bool is_noisy = false;
     bool fine = cm_bench_print("\nMicroseconds of a token:\n\n| policy, batch | |");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
+        fine = cm_bench_print(" %s |", calmoe_phase_name(phase));
     fine = fine && cm_bench_print(" waiting | between | step |\n| --- | --- |");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES + 3; phase++) fine = cm_bench_print(" ---: |");
     fine = fine && cm_bench_print("\n");
@@ -69,7 +69,7 @@ static bool side_header_csv(const char *side)
 {
     bool fine = cm_bench_print("%s_layers_per_token,%s_experts_per_token,%s_bytes_per_token,", side, side, side);
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        fine = cm_bench_print("%s_%s_seconds_per_token,", side, cm_bench_phase_name(phase));
+        fine = cm_bench_print("%s_%s_seconds_per_token,", side, calmoe_phase_name(phase));
     return fine && cm_bench_print("%s_wait_seconds_per_token,%s_step_seconds_per_token", side, side);
 }
 
@@ -128,7 +128,7 @@ static void add_side(struct json_output *json, struct json_node *in, const char 
     cm_json_real(json, node, "bytes_per_token", per_token(side, side->n_bytes));
     struct json_node *phases = cm_json_object(json, node, "phase_seconds_per_token");
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
-        cm_json_real(json, phases, cm_bench_phase_name(phase), per_token(side, side->phase_seconds[phase]));
+        cm_json_real(json, phases, calmoe_phase_name(phase), per_token(side, side->phase_seconds[phase]));
     cm_json_real(json, node, "wait_seconds_per_token", per_token(side, side->wait_seconds));
     cm_json_real(json, node, "step_seconds_per_token", per_token(side, side->seconds));
 }

@@ -157,7 +157,7 @@ CM_INLINE void add_some_blocks(const uint8_t *tile, const uint8_t *panel, size_t
 {
     const size_t scale_bytes = form.scale == scale_mxfp4 ? 1 : 2;
     for (size_t b = 0; b < n_columns / 32; b++) {
-        if (n_tokens > 2) cm_prefetch(tile, form.n_bytes);
+        cm_prefetch(tile, n_tokens > 2 ? form.n_bytes : n_tokens == 1 ? CM_LINE : 0);
         for (size_t first = 0; first < CM_TILE; first += LANES) /* of the rows */
             add_block(tile + 4 * first, tile + scale_bytes * first, panel, n_tokens,
                       (float(*)[CM_TILE])(void *)(sums[0] + first), form);

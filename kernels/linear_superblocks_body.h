@@ -347,21 +347,21 @@ CM_INLINE void add_scaled(const uint8_t *halves, const uint8_t *panel, size_t n_
     }
 }
 
-/* Half of the rows (or all) of a superblock, for all tokens. With one token the CPU follows a single stream by itself,
- * but not two, and not halves: the first half meets a superblock cold, and memory would idle during the second. */
+/* Half of the rows (or all) of a superblock, for all tokens. With one token the CPU follows a single stream nearly by
+ * itself, but not two, and not halves: the first half meets a superblock cold, memory would idle during the second. */
 CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const uint8_t *panel, size_t n_tokens,
                               float (*sums)[CM_TILE], const struct form form)
 {
     alignas(64) int32_t isums[CM_GROUP][LANES];
     struct scales       sc;
+    const bool          is_followed = n_tokens == 1 && HALVES == 1 && !form.has_planes;
     form.scales(block, halves, form.is_folded, &sc);
     for (size_t t = 0; t < n_tokens; t++) {
         const uint8_t *start = panel + 256 * n_tokens + PANEL_SUMS * t + 64;
         vi_store(isums[t], form.is_folded && form.sums == SUMS_STARTS16 ? vi_broadcast(start) : vi_zero());
     }
     for (int step = 0; step < 4; step++) {
-        if (n_tokens > 1 || HALVES > 1 || form.has_planes)
-            cm_prefetch(block + (size_t)step * form.n_bytes / 4, form.n_bytes / 4);
+        cm_prefetch(block + (size_t)step * form.n_bytes / 4, is_followed ? CM_LINE : form.n_bytes / 4);
         CM_UNROLL
         for (int side = 0; side < 2; side++) {
             vi u[8];

@@ -168,9 +168,9 @@ static void advise(const calmoe_fit_report *report)
         printf("Depth sparsity is hardly worth it here: %.1f %% of the layers could be left out if one knew where, but "
                "tokens that\nare sure (p1 - p2 of 0.5) save %.1f %% only.\n", oracle, sure);
     else
-        printf("Depth sparsity may be worth it here: leaving where p1 - p2 is 0.5 saves %.1f %% of the layers, of %.1f "
-               "%% that\ncould be left out, and changes %.1f %% of all tokens; calmoe calibrate proves what you may rely "
-               "on.\n", sure, oracle, lost);
+        printf("Depth sparsity may be worth it here: leaving where p1 - p2 is 0.5 saves %.1f %% of the layers, of "
+               "%.1f %% that\ncould be left out, and changes %.1f %% of all tokens; calmoe calibrate proves what you "
+               "may rely on.\n", sure, oracle, lost);
 }
 
 static void print_report(const calmoe_fit_report *report, const char *path)

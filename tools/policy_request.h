@@ -24,5 +24,7 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
                             double *quality);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
+/* And what its audit found; nothing where no token was audited. */
+void cm_audit_say(const calmoe_session *session);
 
 #endif

@@ -156,8 +156,8 @@ static calmoe_status begin_probing(struct fitting *f)
     f->after = cm_alloc(f->ctx, n_answers, sizeof *f->after, "answers");
     if (!f->full || !f->guesses || !f->before || !f->after) return CALMOE_NO_MEMORY;
     if (f->options.rank == 0) return CALMOE_OK;
-    CM_TRY(cm_exit_weights_open(f->ctx, f->engine->isa, &f->engine->topology, f->engine->team, &f->learned,
-                                &f->weights));
+    CM_TRY(cm_exit_weights_open(f->ctx, f->engine->isa, &f->engine->topology, f->engine->team, &f->engine->plan,
+                                &f->learned, &f->weights));
     d->exit_weights = f->weights;
     cm_exits_close(&d->exits); /* of sessions that are closed; its scratch suits no translator */
     return cm_exits_open(f->ctx, d);

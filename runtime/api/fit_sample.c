@@ -144,7 +144,7 @@ static void drop_useless(struct fitting *f, int i)
     struct learned_exit *exit = &f->learned.exits[i];
     if (exit->rank == 0 || helps(&f->kept, i)) return;
     cm_learned_translator_drop(exit);
-    f->weights->layers[exit->layer].down.kernel = NULL;
+    cm_placed_close(&f->weights->layers[exit->layer].down);
     f->is_dropped[i] = true;
 }
 

@@ -9,6 +9,7 @@
  * No barrier where nobody is asked; three at most where nobody leaves, three more with a translator. */
 #include <string.h>
 
+#include "kernels/argmax.h"
 #include "runtime/forward/exits.h"
 #include "runtime/forward/exits_parts.h"
 
@@ -111,7 +112,7 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     };
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
-    if (row->is_leaving && measure->reads_shortlist) row->pick = cm_likeliest(view.logits, view.n_logits);
+    if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
 }
 
 static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
@@ -133,7 +134,7 @@ static void confirm(struct decoder *d, int n_layers_run, const struct worker *me
         struct row *row = &d->rows[r];
         if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
         const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
-        row->is_leaving = cm_likeliest(logits, d->spec->n_vocab) == row->pick;
+        row->is_leaving = cm_argmax(logits, d->spec->n_vocab) == row->pick;
     }
 }
 

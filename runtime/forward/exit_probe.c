@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kernels/argmax.h"
 #include "runtime/forward/exits_parts.h"
 
 struct probe {
@@ -21,7 +22,7 @@ static void guess_rows(struct decoder *d, struct exit_guess *guesses, const stru
     for (int r = begin; r < end; r++) {
         float *logits = cm_row(d->logits, r, n_vocab);
         const struct exit_view view = {.logits = logits, .scratch = logits, .n_logits = n_vocab};
-        guesses[r].token = cm_likeliest(logits, n_vocab);
+        guesses[r].token = cm_argmax(logits, n_vocab);
         guesses[r].margin = cm_exit_measures[MEASURE_SOFTMAX].confidence(d->ops, &view);
     }
 }

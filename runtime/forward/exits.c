@@ -97,20 +97,17 @@ void cm_exits_begin(struct decoder *d)
 /* What a layer has but for experts: n_dense_bytes is the sum of these. */
 static size_t dense_bytes(const struct layer *layer)
 {
-    size_t n = cm_matrix_bytes(&layer->q) + cm_matrix_bytes(&layer->k) + cm_matrix_bytes(&layer->v) +
-               cm_matrix_bytes(&layer->o);
-    if (layer->router.kernel) n += cm_matrix_bytes(&layer->router);
-    if (layer->shared_gate.kernel) n += cm_matrix_bytes(&layer->shared_gate);
-    return n;
+    return layer->q.n_bytes + layer->k.n_bytes + layer->v.n_bytes + layer->o.n_bytes + layer->router.n_bytes +
+           layer->shared_gate.n_bytes;
 }
 
 void cm_exits_count(struct decoder *d)
 {
     const struct exits *exits = d->exits;
-    const size_t head = cm_matrix_bytes(&d->weights->output);
+    const size_t head = d->weights->output.n_bytes;
     for (int i = exits->first_empty; i < d->spec->n_layers; i++) {
         const struct layer *layer = &d->weights->layers[i];
-        d->counters.n_weight_bytes -= dense_bytes(layer) - cm_matrix_bytes(&layer->k) - cm_matrix_bytes(&layer->v);
+        d->counters.n_weight_bytes -= dense_bytes(layer) - layer->k.n_bytes - layer->v.n_bytes;
     }
     d->counters.n_weight_bytes += exits->translator_bytes;
     if (exits->had_head || exits->n_staying > 0) cm_count_head(&d->counters, head);

@@ -41,8 +41,6 @@ void cm_kv_propagate(struct decoder *decoder, int first_layer, int begin, int n,
 /* lm_head.c: own row r's norm, into the row of normed that its logits have; or that of another state (dim). */
 void cm_head_norm(struct decoder *decoder, int r);
 void cm_head_norm_state(struct decoder *decoder, const float *state, int logits_row);
-/* The first of the largest. */
-int32_t cm_likeliest(const float *logits, int n);
 /* Shared: these rows of logits (ascending), tokens below n_tokens. A barrier before. */
 void cm_head_multiply(struct decoder *decoder, const int32_t *rows, int n_rows, int n_tokens, const struct worker *me);
 

@@ -276,7 +276,7 @@ calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *
 calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
                              int n_schemas, int *which)
 {
-    struct json_value value = {NULL};
+    struct json_value value = {0};
     const char       *text = "";
     char              wanted[FOUND_BYTES] = "";
     CM_TRY(cm_json_member(ctx, root, "schema", &value));
@@ -292,7 +292,7 @@ calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value
 
 calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root)
 {
-    struct json_value value = {NULL};
+    struct json_value value = {0};
     const char       *text = "";
     CM_TRY(cm_json_member(ctx, root, "version", &value));
     return cm_json_text(ctx, &value, &text);
@@ -312,7 +312,7 @@ calmoe_status cm_json_digits(struct calmoe_context *ctx, const struct json_value
 calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
                                   char out[JSON_FINGERPRINT_DIGITS + 1])
 {
-    struct json_value value = {NULL};
+    struct json_value value = {0};
     CM_TRY(cm_json_member(ctx, model, "fingerprint", &value));
     return cm_json_digits(ctx, &value, out);
 }
