@@ -176,7 +176,6 @@ static void advise(const calmoe_fit_report *report)
 static void print_report(const calmoe_fit_report *report, const char *path)
 {
     const calmoe_exit_way *const ways[2] = {&report->before, &report->after};
-    bool                         are_dropped = false;
     printf("Exits for %d layers, fitted to %" PRIu64 " tokens, judged on %" PRIu64 " others; in %% of tokens\n\n",
            report->n_layers, report->n_fitted, report->n_judged);
     printf("              agrees        sure (p1-p2 0.5)    of these agree    reached by oracle  classifier 0.5\n");
@@ -187,7 +186,6 @@ static void print_report(const calmoe_fit_report *report, const char *path)
         printf("%5d %5d  %6.1f  %6.1f  %6.1f  %6.1f    %6.1f  %6.1f    %6.1f  %6.1f", exit->layer, exit->rank,
                percent(a->agreement), percent(b->agreement), percent(a->sure), percent(b->sure),
                percent(a->sure_agreement), percent(b->sure_agreement), percent(a->reached), percent(b->reached));
-        are_dropped |= exit->is_dropped;
         if (exit->has_classifier) printf("     %6.1f %6.1f\n", percent(exit->chosen), percent(exit->chosen_agreement));
         else printf("          -      -\n");
     }
@@ -195,7 +193,11 @@ static void print_report(const calmoe_fit_report *report, const char *path)
         printf("%s%s: %.2f layers a token by an oracle; %.2f by leaving where sure, %.1f %% of tokens agree\n",
                i == 0 ? "\n" : "", i == 0 ? "as is " : "fitted", ways[i]->oracle_layers, ways[i]->sure_layers,
                percent(ways[i]->sure_agreement));
-    if (are_dropped) printf("Rank 0: a translator did not help, and was left out.\n");
+    for (int i = 0; i < report->n_exits; i++)
+        if (report->exits[i].is_dropped)
+            printf("%slayer %d: no translator: it agrees on %.1f %% of tokens that were not fitted, as it is the head "
+                   "does on %.1f %%\n", i == 0 ? "\n" : "", report->exits[i].layer, percent(report->exits[i].tried_after),
+                   percent(report->exits[i].tried_before));
     printf("\n");
     advise(report);
     cm_say("wrote '%s'", path);
@@ -235,6 +237,8 @@ static bool print_json(const calmoe_fit_report *report)
         cm_json_integer(&json, node, "layer", (uint64_t)exit->layer);
         cm_json_integer(&json, node, "rank", (uint64_t)exit->rank);
         cm_json_integer(&json, node, "is_dropped", (uint64_t)exit->is_dropped);
+        cm_json_real(&json, node, "tried_before", exit->tried_before);
+        cm_json_real(&json, node, "tried_after", exit->tried_after);
         cm_json_real(&json, node, "explained", exit->explained);
         json_quality(&json, node, "before", &exit->before);
         json_quality(&json, node, "after", &exit->after);

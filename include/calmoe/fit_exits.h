@@ -45,7 +45,9 @@ typedef struct calmoe_fitted_exit {
     int    layer;
     int    rank;                /* 0: no translator                                             */
     double explained;           /* of what a translator was fitted to, the share of variance that it explains  */
-    int    is_dropped;          /* 1: on windows that were not fitted it did not clearly help, and was left out */
+    double tried_before;        /* tokens of windows that were not fitted on which the head as it is agrees … */
+    double tried_after;         /* … and the translator                                         */
+    int    is_dropped;          /* 1: there it did not clearly help, and was left out           */
     int    has_classifier;      /* 0 too where the exit's token was always or never the full model's */
     double chosen;              /* tokens with a classifier's confidence of at least 0.5        */
     double chosen_agreement;    /* of these, the share that agrees                              */

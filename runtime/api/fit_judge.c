@@ -85,6 +85,8 @@ void cm_fit_report(const struct fitting *f, calmoe_fit_report *report)
         exit->layer = f->layers[i];
         exit->rank = f->learned.exits[i].rank;
         exit->explained = f->explained[i];
+        exit->tried_before = f->tried_before[i];
+        exit->tried_after = f->tried_after[i];
         exit->is_dropped = f->is_dropped[i];
         exit->has_classifier = f->learned.exits[i].classifier != NULL;
         exit->chosen = share(f->n_chosen[i], f->tally_after.n);

@@ -33,6 +33,7 @@ struct fitting {
     struct exit_tally    tally_before, tally_after;
     uint64_t             n_chosen[CALMOE_MAX_EXITS], n_chosen_agreeing[CALMOE_MAX_EXITS];
     double               explained[CALMOE_MAX_EXITS];
+    double               tried_before[CALMOE_MAX_EXITS], tried_after[CALMOE_MAX_EXITS];
     bool                 is_dropped[CALMOE_MAX_EXITS]; /* a translator that did not help      */
     uint64_t             n_fitted;
     bool                 was_resumed;

@@ -128,21 +128,25 @@ static calmoe_status gather(struct fitting *f)
 
 /* Of rows that were not fitted (a text of so few windows that there are none has all) it must win more than it loses by
  * two standard deviations of a fair coin's. */
-static bool helps(const struct kept_states *kept, int exit)
+static bool helps(struct fitting *f, int exit)
 {
+    const struct kept_states *kept = &f->kept;
     const size_t at = (size_t)exit * kept->capacity, n = kept->n_tried > 0 ? kept->n_tried : kept->n;
-    int n_won = 0, n_lost = 0;
+    int n_won = 0, n_lost = 0, n_both = 0;
     for (size_t i = at; i < at + n; i++) {
         n_won += kept->translated[i] && !kept->plain[i];
         n_lost += kept->plain[i] && !kept->translated[i];
+        n_both += kept->plain[i] && kept->translated[i];
     }
+    f->tried_before[exit] = (double)(n_both + n_lost) / (double)n;
+    f->tried_after[exit] = (double)(n_both + n_won) / (double)n;
     return (double)(n_won - n_lost) > 2.0 * sqrt((double)(n_won + n_lost));
 }
 
 static void drop_useless(struct fitting *f, int i)
 {
     struct learned_exit *exit = &f->learned.exits[i];
-    if (exit->rank == 0 || helps(&f->kept, i)) return;
+    if (exit->rank == 0 || helps(f, i)) return;
     cm_learned_translator_drop(exit);
     cm_placed_close(&f->weights->layers[exit->layer].down);
     f->is_dropped[i] = true;
