@@ -43,6 +43,16 @@ void calmoe_policy_close(calmoe_policy **policy)
     *policy = NULL;
 }
 
+calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path)
+{
+    if (!policy || !path)
+        return cm_fail(policy ? policy->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_policy_save: policy and path are needed");
+    if (!policy->is_proven)
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing is proven of this policy; a file of it would lie");
+    return cm_policy_file_write(policy->ctx, path, &policy->policy);
+}
+
 /* ---- made of options ---- */
 
 void calmoe_policy_options_init(calmoe_policy_options *options)

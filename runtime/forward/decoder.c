@@ -59,7 +59,7 @@ static void begin_rows(struct decoder *d)
         row->index = r;
         row->is_leaving = row->is_in_tail = false;
         row->layers = d->spec->n_layers;
-        row->n_experts = 0;
+        row->n_experts = row->n_refused = 0;
         row->confidence = 0.0f;
     }
     d->routing.n_kept = NULL;
@@ -71,7 +71,8 @@ static void report_depths(struct decoder *d, int n_rows)
     for (int r = 0; r < n_rows; r++) {
         const struct row *row = &d->rows[r];
         if (row->logits_row >= 0)
-            d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->confidence};
+            d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->n_refused,
+                                                             row->confidence};
     }
 }
 

@@ -39,10 +39,11 @@ struct row {
     int                    n_experts;  /* routed experts that it ran, over all layers */
     int32_t                pick;       /* its winner on the shortlist               */
     float                  confidence; /* at the last exit that was asked; 0 = none was */
+    int                    n_refused;  /* exits that it would have taken, but the full head had another winner */
 };
 
 struct row_depth { /* how a row of logits came about */
-    int   layers, n_experts;
+    int   layers, n_experts, n_refused;
     float confidence;
 };
 
@@ -62,6 +63,10 @@ struct decoder {
     /* may change what the router chose for row r; called by one worker for a row; may be NULL */
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
+    /* sees the answer of row (its owner, t, confidence) at an exit, whether it leaves or not; called by one worker for a row;
+     * logits (n_vocab) where the measure read all of them, else NULL; may be NULL */
+    void (*on_exit)(void *user, const struct row *row, int n_layers_run, const float *logits);
+    void *on_exit_user;
 
     /* the step: filled in by the caller */
     int         n_rows;
