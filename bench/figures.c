@@ -110,7 +110,8 @@ const char *cm_bench_phase_name(int phase)
 {
     static const char *const names[CALMOE_N_PHASES] = {
         [CALMOE_PHASE_PROJECT] = "project", [CALMOE_PHASE_ATTEND] = "attend", [CALMOE_PHASE_ROUTE] = "route",
-        [CALMOE_PHASE_EXPERTS] = "experts", [CALMOE_PHASE_HEAD] = "head",     [CALMOE_PHASE_OTHER] = "other"};
+        [CALMOE_PHASE_EXPERTS] = "experts", [CALMOE_PHASE_HEAD] = "head",     [CALMOE_PHASE_CHECKS] = "checks",
+        [CALMOE_PHASE_FILL] = "fill",       [CALMOE_PHASE_OTHER] = "other"};
     return names[phase];
 }
 

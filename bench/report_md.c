@@ -59,6 +59,9 @@ static bool row_md(const struct bench_row *row)
                           percent(row->wait_share, waiting, sizeof waiting));
 }
 
+/* Full models have no exits. */
+static bool is_shown(int phase) { return phase != CALMOE_PHASE_CHECKS && phase != CALMOE_PHASE_FILL; }
+
 static bool details_md(const struct bench_row *row)
 {
     char bytes[32], speed[32], limit[32], work[32], imbalance[32], touched[32], share[CALMOE_N_PHASES][32];
@@ -69,7 +72,8 @@ static bool details_md(const struct bench_row *row)
                                number(row->read_bytes_per_s, 1e9, limit, sizeof limit),
                                number(row->operations_per_s, 1e9, work, sizeof work));
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        fine = cm_bench_print(" %s |", percent(row->phase_share[phase], share[phase], sizeof share[phase]));
+        if (is_shown(phase))
+            fine = cm_bench_print(" %s |", percent(row->phase_share[phase], share[phase], sizeof share[phase]));
     fine = fine && cm_bench_print(" %s | %s | ", number(row->imbalance, 1, imbalance, sizeof imbalance),
                                   number(row->experts_touched, 1, touched, sizeof touched));
     for (int node = 0; fine && node < row->n_nodes; node++)
@@ -82,7 +86,7 @@ static bool end_md(const struct bench_row *rows, int n_rows)
     bool is_noisy = false;
     bool fine = cm_bench_print("\n| model isa threads batch test | MB/token | GB/s | of | Gop/s |");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
+        if (is_shown(phase)) fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
     fine = fine && cm_bench_print(" imbalance | touched | GB on nodes | open s |\n| --- | ---: | ---: | ---: | ---: | "
                                   "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n");
     for (int i = 0; fine && i < n_rows; i++) {

@@ -192,13 +192,15 @@ void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer
     cut_tasks(run);
 }
 
-struct expert_reads cm_expert_run_reads(const struct expert_run *run)
+struct expert_reads cm_expert_run_reads(const struct expert_run *run, uint64_t *node_bytes)
 {
     struct expert_reads reads = {0};
     for (int g = 0; g < run->dispatch.n_groups; g++) {
         const struct expert_group *group = &run->dispatch.groups[g];
         reads.n_routed += group->bank == BANK_ROUTED;
-        reads.n_bytes += run->layer->banks[group->bank].experts[group->expert].n_bytes;
+        const struct expert *expert = &run->layer->banks[group->bank].experts[group->expert];
+        reads.n_bytes += expert->n_bytes;
+        node_bytes[expert->node] += expert->n_bytes;
     }
     return reads;
 }

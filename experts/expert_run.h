@@ -35,12 +35,13 @@ void          cm_expert_run_close(struct expert_run **run);
 void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
                         const struct activations *input, const struct routing *routing,
                         const float *shared_weights);
-/* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. */
+/* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. node_bytes (n_nodes)
+ * += those of each node's memory. */
 struct expert_reads {
     int    n_routed;
     size_t n_bytes;
 };
-struct expert_reads cm_expert_run_reads(const struct expert_run *run);
+struct expert_reads cm_expert_run_reads(const struct expert_run *run, uint64_t *node_bytes);
 
 /* By all workers; a barrier before and after each. They return the packed bytes that this worker read from
  * another node's memory: 0, but for experts on nodes that have no workers. */

@@ -66,7 +66,8 @@ typedef struct calmoe_profile_domain {
                                  to 4, up to 8 … up to 2^14 tokens before in the same sequence; the last bin:
                                  longer ago, or never                                                     */
     const uint64_t *exits;    /* (n_layers): tokens that left after the layer; at full depth, the last    */
-    const uint64_t *used;     /* (n_used + 1): (token, layer) pairs that took 0, 1, 2 … experts           */
+    const uint64_t *used;     /* (n_used + 1): (token, layer) pairs that took 0, 1, 2 … experts; layers that
+                                 a token skipped are not in it                                            */
     uint64_t        n_steps;  /* 0: nobody measured what follows                                          */
     double          phase_seconds[CALMOE_N_PHASES]; /* mean over threads                                  */
     double          waited_seconds;                 /* at barriers, mean over threads                     */
@@ -76,6 +77,11 @@ typedef struct calmoe_profile_domain {
 
 /* Domain i; what it points to is borrowed until the profile changes or is closed. CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_profile_get_domain(const calmoe_profile *profile, int i, calmoe_profile_domain *domain);
+
+/* What the steps of a domain cost on memory node i of the machine that counted it; where profiles of several machines
+ * were merged, the sum of nodes of the same number. CALMOE_END past the last, and where nobody measured nodes. */
+CALMOE_API calmoe_status calmoe_profile_get_node(const calmoe_profile *profile, int domain, int i,
+                                                 calmoe_node_stats *stats);
 
 typedef struct calmoe_expert_pair { /* experts a < b of a layer that n_tokens tokens took both */
     int32_t  a, b;
@@ -115,7 +121,7 @@ typedef struct calmoe_specialist {
 CALMOE_API calmoe_status calmoe_profile_get_specialists(const calmoe_profile *profile, int domain,
                                                         calmoe_specialist *specialists, int n, int *n_found);
 
-/* Tokens, weights and reuse as text, in Prometheus' exposition format (version 0.0.4): names begin with
+/* All but pairs as text, in Prometheus' exposition format (version 0.0.4): names begin with
  * calmoe_profile_. *n_text gets its bytes without the NUL; at most capacity of them are written, the last a NUL. FULL
  * when they did not fit (call again with more room). */
 CALMOE_API calmoe_status calmoe_profile_get_text(const calmoe_profile *profile, char *text, size_t capacity,

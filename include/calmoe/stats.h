@@ -15,6 +15,8 @@ enum {
     CALMOE_PHASE_ROUTE,   /* gate logits, top-k, grouping of tokens by expert                          */
     CALMOE_PHASE_EXPERTS, /* the feed-forward matrices, routed and shared                              */
     CALMOE_PHASE_HEAD,    /* the last norm and the vocabulary                                          */
+    CALMOE_PHASE_CHECKS,  /* exits: norm and vocabulary for those that are asked, who leaves           */
+    CALMOE_PHASE_FILL,    /* keys and values of layers that were skipped                               */
     CALMOE_PHASE_OTHER,   /* norms, rotation, quantization, additions: what belongs to one row         */
     CALMOE_N_PHASES
 };
@@ -46,6 +48,18 @@ typedef struct calmoe_stats {
 
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);
 CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
+
+/* The same by memory node: its threads are those whose cores are next to it. */
+typedef struct calmoe_node_stats {
+    size_t   size;            /* set by the caller to sizeof(calmoe_node_stats)                       */
+    double   phase_seconds[CALMOE_N_PHASES]; /* mean over the node's threads; 0 where it has none     */
+    double   waited_seconds;  /* at barriers, mean over the node's threads                            */
+    uint64_t n_expert_bytes;  /* experts' packed weights that steps read from this node's memory      */
+    uint64_t n_remote_bytes;  /* experts' packed weights that its threads read from other nodes       */
+} calmoe_node_stats;
+
+/* Node i of the machine; CALMOE_END past the last. */
+CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *stats);
 
 /* counts[i] = tokens that left after i layers since the start (or reset), 0 for i = 0; n >= the number of layers. */
 CALMOE_API calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n);

@@ -67,9 +67,14 @@ static void profile_layer(const calmoe_engine *engine, const struct decoder *dec
         const calmoe_session *session = row->owner;
         const size_t          at = (size_t)r * (size_t)routing->n_slots;
         cm_profiler_count(engine->profiler, layer, row->position, routing->experts + at, routing->weights + at,
-                          routing->n_slots, session->last_used);
+                          cm_n_kept(routing, r), session->last_used);
     }
-    if (layer == decoder->spec->n_layers - 1) cm_profiler_exit(engine->profiler, layer, decoder->n_rows);
+}
+
+/* After a step of n rows, wherever they stand by now. */
+static void profile_exits(const calmoe_engine *engine, int n)
+{
+    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->rows[r].layers - 1);
 }
 
 static void on_routing(void *user, const struct decoder *decoder, int layer)
@@ -304,7 +309,9 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     engine->n_steps++;
     engine->decoder->n_rows = engine->decoder->n_logits = 0;
     for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
-    if (engine->decoder->n_rows > 0) cm_decoder_step(engine->decoder);
+    const int n_rows = engine->decoder->n_rows;
+    if (n_rows > 0) cm_decoder_step(engine->decoder);
+    if (engine->profiler) profile_exits(engine, n_rows);
     for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
     return CALMOE_OK;
 }

@@ -87,6 +87,10 @@ struct calmoe_profile {
     struct profile  data;
 };
 
+/* What the engine's steps cost on a node since statistics were reset. */
+struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
+/* As the API hands it out; out has its size set. */
+void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */

@@ -8,6 +8,7 @@
 #include "runtime/stats/use_measures.h"
 
 _Static_assert((int)CALMOE_REUSE_BINS == (int)PROFILE_REUSE_BINS, "bins of the API and of the file");
+_Static_assert((int)CM_MAX_NODES == (int)PROFILE_MAX_NODES, "nodes of the machine and of the file");
 
 /* ---- from an engine ---- */
 
@@ -17,12 +18,22 @@ static struct profile_work work_of(const calmoe_engine *engine)
     const struct counters *counters = &engine->decoder->counters;
     const int              n_workers = cm_team_n_workers(engine->team);
     struct profile_work    work = {.n_steps = counters->n_steps, .expert_bytes = counters->n_expert_bytes,
-                                   .head_bytes = counters->n_head_bytes};
+                                   .head_bytes = counters->n_head_bytes, .n_nodes = engine->topology.n_nodes};
     work.dense_bytes = counters->n_weight_bytes - work.expert_bytes - work.head_bytes;
     for (int i = 0; i < CALMOE_N_PHASES; i++) work.seconds[i] = cm_phase_seconds(counters, i);
     for (int i = 0; i < n_workers; i++)
         work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9 / n_workers;
+    for (int i = 0; i < work.n_nodes; i++) work.nodes[i] = cm_engine_node_work(engine, i);
     return work;
+}
+
+static struct profile_node node_since(const struct profile_node *before, const struct profile_node *now)
+{
+    struct profile_node node = {.waited = fmax(now->waited - before->waited, 0),
+                                .expert_bytes = now->expert_bytes - before->expert_bytes,
+                                .remote_bytes = now->remote_bytes - before->remote_bytes};
+    for (int i = 0; i < CALMOE_N_PHASES; i++) node.seconds[i] = fmax(now->seconds[i] - before->seconds[i], 0);
+    return node;
 }
 
 /* now - before, no time below 0: a mean of clocks may round. */
@@ -32,8 +43,9 @@ static struct profile_work work_since(const struct profile_work *before, const s
                                 .waited = fmax(now->waited - before->waited, 0),
                                 .expert_bytes = now->expert_bytes - before->expert_bytes,
                                 .head_bytes = now->head_bytes - before->head_bytes,
-                                .dense_bytes = now->dense_bytes - before->dense_bytes};
+                                .dense_bytes = now->dense_bytes - before->dense_bytes, .n_nodes = now->n_nodes};
     for (int i = 0; i < CALMOE_N_PHASES; i++) work.seconds[i] = fmax(now->seconds[i] - before->seconds[i], 0);
+    for (int i = 0; i < work.n_nodes; i++) work.nodes[i] = node_since(&before->nodes[i], &now->nodes[i]);
     return work;
 }
 
@@ -184,6 +196,17 @@ calmoe_status calmoe_profile_get_domain(const calmoe_profile *profile, int i, ca
                                            .n_head_bytes = it->work.head_bytes, .n_dense_bytes = it->work.dense_bytes};
     memcpy(domain.phase_seconds, it->work.seconds, sizeof domain.phase_seconds);
     hand_out(out, &domain, sizeof domain);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_profile_get_node(const calmoe_profile *profile, int domain, int i, calmoe_node_stats *out)
+{
+    CM_TRY(check_place(profile, out, domain, 0, 0, 0, "calmoe_profile_get_node"));
+    CM_TRY(check_size(profile, out->size, "calmoe_profile_get_node"));
+    const struct profile_work *work = &profile->data.domains[domain].work;
+    if (i < 0) return cm_fail(profile->ctx, CALMOE_INVALID_ARGUMENT, "calmoe_profile_get_node: node %d", i);
+    if (i >= work->n_nodes) return CALMOE_END;
+    cm_hand_out_node(&work->nodes[i], out);
     return CALMOE_OK;
 }
 

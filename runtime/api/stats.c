@@ -46,6 +46,44 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     return CALMOE_OK;
 }
 
+struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
+{
+    const struct counters *counters = &engine->decoder->counters;
+    struct profile_node    work = {.expert_bytes = counters->node_bytes[node]};
+    int                    n_threads = 0;
+    for (int i = 0; i < cm_team_n_workers(engine->team); i++) {
+        const struct phase_clock *clock = &counters->clocks[i];
+        if (cm_team_worker(engine->team, i)->node != node) continue;
+        n_threads++;
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.seconds[phase] += (double)clock->ns[phase] * 1e-9;
+        work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9;
+        work.remote_bytes += clock->n_remote_bytes;
+    }
+    for (int phase = 0; phase < CALMOE_N_PHASES && n_threads > 0; phase++) work.seconds[phase] /= n_threads;
+    if (n_threads > 0) work.waited /= n_threads;
+    return work;
+}
+
+void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out)
+{
+    calmoe_node_stats stats = {.size = out->size < sizeof stats ? out->size : sizeof stats,
+                               .waited_seconds = node->waited, .n_expert_bytes = node->expert_bytes,
+                               .n_remote_bytes = node->remote_bytes};
+    memcpy(stats.phase_seconds, node->seconds, sizeof stats.phase_seconds);
+    memcpy(out, &stats, stats.size);
+}
+
+calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *out)
+{
+    if (!engine || !out || out->size < sizeof out->size || i < 0)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_node_stats: engine, a node and stats with their size set are needed");
+    if (i >= engine->topology.n_nodes) return CALMOE_END;
+    const struct profile_node work = cm_engine_node_work(engine, i);
+    cm_hand_out_node(&work, out);
+    return CALMOE_OK;
+}
+
 void calmoe_engine_reset_stats(calmoe_engine *engine)
 {
     if (!engine) return;
@@ -89,7 +127,9 @@ calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *te
                        "calmoe_engine_get_stats_text: engine, n_text, and text of the capacity are needed");
     calmoe_stats stats = {.size = sizeof stats};
     CM_TRY(calmoe_engine_get_stats(engine, &stats));
-    struct exposition out = {.text = text, .capacity = capacity};
-    cm_expose_stats(&out, &stats, &engine->decoder->counters);
+    struct exposition   out = {.text = text, .capacity = capacity};
+    struct profile_node nodes[CM_MAX_NODES];
+    for (int i = 0; i < stats.n_nodes; i++) nodes[i] = cm_engine_node_work(engine, i);
+    cm_expose_stats(&out, &stats, &engine->decoder->counters, nodes);
     return cm_exposition_end(&out, ctx, n_text);
 }

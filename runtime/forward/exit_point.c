@@ -216,7 +216,7 @@ static void ask(struct decoder *d, int n_layers_run, bool of_logits, const struc
     struct exit_point point = {d, n_layers_run};
     const struct exits *exits = d->exits;
     const int n_vocab = d->spec->n_vocab;
-    cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
+    cm_enter_phase(d, me, CALMOE_PHASE_CHECKS);
     norm_asked(d, n_layers_run, me);
     if (of_logits) {
         cm_barrier_with(me, list_asked, &point);
@@ -243,6 +243,7 @@ void cm_exit_point(struct decoder *d, int layer, const struct worker *me)
     const struct questions now = look(d, n_layers_run);
     if (now.any) ask(d, n_layers_run, now.of_logits, me);
     if (!look(d, n_layers_run + 1).of_previous) return;
+    cm_enter_phase(d, me, CALMOE_PHASE_CHECKS);
     cm_own_rows(d, me, &begin, &end);
     memcpy(cm_row(d->exits->previous, begin, dim), cm_row(d->x, begin, dim),
            (size_t)(end - begin) * (size_t)dim * sizeof *d->x);

@@ -55,16 +55,14 @@ static void remember_pairs(struct decoder *d, const struct fill *fill, const str
 void cm_kv_propagate(struct decoder *d, int first_layer, int begin, int n, const struct worker *me)
 {
     const int n_layers = d->spec->n_layers, most = d->max_rows / n;
+    cm_enter_phase(d, me, CALMOE_PHASE_FILL);
     for (int layer = first_layer; layer < n_layers; layer += most) {
         const struct fill fill = {layer, n_layers - layer < most ? n_layers - layer : most, begin, n};
         if (layer > first_layer) cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
         norm_pairs(d, &fill, me);
         cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
         project_pairs(d, &fill, me);
         cm_barrier(me);
-        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
         remember_pairs(d, &fill, me);
     }
 }

@@ -67,7 +67,7 @@ static void plan_experts(void *arg)
     cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
                        layer->shared_gate.kernel ? d->shared_weights : NULL);
     cm_count_routing(&d->counters, plan->layer, &d->routing);
-    const struct expert_reads reads = cm_expert_run_reads(d->experts);
+    const struct expert_reads reads = cm_expert_run_reads(d->experts, d->counters.node_bytes);
     d->counters.n_experts_touched += (uint64_t)reads.n_routed;
     d->counters.n_weight_bytes += reads.n_bytes;
     d->counters.n_expert_bytes += reads.n_bytes;

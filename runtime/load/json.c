@@ -81,6 +81,29 @@ void cm_json_close(struct json_document *document)
     *document = (struct json_document){0};
 }
 
+/* Takes the document over. */
+static calmoe_status hand_on(struct calmoe_context *ctx, struct json_document *document, json_read_fn read, void *out)
+{
+    const calmoe_status status = read(ctx, document, out);
+    cm_json_close(document);
+    return status;
+}
+
+calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, json_read_fn read, void *out)
+{
+    struct json_document document;
+    CM_TRY(cm_json_open(ctx, path, &document));
+    return hand_on(ctx, &document, read, out);
+}
+
+calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
+                                json_read_fn read, void *out)
+{
+    struct json_document document;
+    CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
+    return hand_on(ctx, &document, read, out);
+}
+
 struct json_value cm_json_root(const struct json_document *document)
 {
     return (struct json_value){.json = document->root, .document = document};
@@ -245,5 +268,45 @@ calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *
 {
     if (!json_is_string((const json_t *)value->json)) return cm_json_wrong(ctx, value, "a text");
     *out = json_string_value(value->json);
+    return CALMOE_OK;
+}
+
+/* ---- what our own files have in common ---- */
+
+calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
+                             int n_schemas, int *which)
+{
+    struct json_value value = {NULL};
+    const char       *text = "";
+    char              wanted[FOUND_BYTES] = "";
+    CM_TRY(cm_json_member(ctx, root, "schema", &value));
+    CM_TRY(cm_json_text(ctx, &value, &text));
+    for (*which = 0; *which < n_schemas; ++*which)
+        if (strcmp(text, schemas[*which]) == 0) return CALMOE_OK;
+    for (int i = 0; i < n_schemas; i++) {
+        const size_t n = strlen(wanted);
+        snprintf(wanted + n, sizeof wanted - n, "%s\"%s\"", i > 0 ? " or " : "", schemas[i]);
+    }
+    return cm_json_wrong(ctx, &value, wanted);
+}
+
+calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root)
+{
+    struct json_value value = {NULL};
+    const char       *text = "";
+    CM_TRY(cm_json_member(ctx, root, "version", &value));
+    return cm_json_text(ctx, &value, &text);
+}
+
+calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
+                                  char out[JSON_FINGERPRINT_DIGITS + 1])
+{
+    struct json_value value = {NULL};
+    const char       *text = "";
+    CM_TRY(cm_json_member(ctx, model, "fingerprint", &value));
+    CM_TRY(cm_json_text(ctx, &value, &text));
+    if (strlen(text) != JSON_FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != JSON_FINGERPRINT_DIGITS)
+        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
+    memcpy(out, text, JSON_FINGERPRINT_DIGITS + 1);
     return CALMOE_OK;
 }

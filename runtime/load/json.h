@@ -13,7 +13,7 @@
 
 #include "base/status.h"
 
-enum { JSON_MAX_BYTES = 16 << 20 };
+enum { JSON_MAX_BYTES = 16 << 20, JSON_FINGERPRINT_DIGITS = 16 };
 
 struct json_document {
     char *name; /* the last component of the path, for messages */
@@ -34,6 +34,12 @@ calmoe_status cm_json_open(struct calmoe_context *ctx, const char *path, struct 
 calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *name, const void *text,
                             size_t n_bytes, struct json_document *out);
 void          cm_json_close(struct json_document *document); /* zeroes it; a zeroed one is fine */
+
+/* The same, handed to read(), and closed: what read() says is the answer. */
+typedef calmoe_status (*json_read_fn)(struct calmoe_context *ctx, const struct json_document *document, void *out);
+calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, json_read_fn read, void *out);
+calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
+                                json_read_fn read, void *out);
 
 struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
 bool              cm_json_is_object(const struct json_value *value);
@@ -62,6 +68,15 @@ calmoe_status cm_json_bool(struct calmoe_context *ctx, const struct json_value *
 /* UTF-8, NUL-terminated, the document's. */
 calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *value,
                            const char **out);
+
+/* What our own files begin with: the member "schema", schemas[*which] of n_schemas; and "version", that of the library
+ * which wrote it: for people, so any text will do. */
+calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
+                           int n_schemas, int *which);
+calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root);
+/* The member "fingerprint" of a model's object: JSON_FINGERPRINT_DIGITS of 0-9a-f. */
+calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
+                                  char out[JSON_FINGERPRINT_DIGITS + 1]);
 
 /* For checks of the caller's own: fails with "where: found <the value>, wanted <wanted>". */
 calmoe_status cm_json_wrong(struct calmoe_context *ctx, const struct json_value *value,

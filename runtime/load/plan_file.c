@@ -8,34 +8,11 @@
 #include "base/memory.h"
 #include "runtime/load/json.h"
 
-enum { FINGERPRINT_DIGITS = 16 };
-
-static const char schema_1[] = "calmoe.plan.1", schema_2[] = "calmoe.plan.2";
+static const char *const schemas[] = {"calmoe.plan.1", "calmoe.plan.2"}; /* the last is written */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- reading ---- */
-
-static calmoe_status read_schema(struct calmoe_context *ctx, const struct json_value *root, bool *is_first)
-{
-    struct json_value value;
-    const char       *text;
-    CM_TRY(cm_json_member(ctx, root, "schema", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    *is_first = strcmp(text, schema_1) == 0;
-    return *is_first || strcmp(text, schema_2) == 0
-               ? CALMOE_OK
-               : cm_json_wrong(ctx, &value, "\"calmoe.plan.1\" or \"calmoe.plan.2\"");
-}
-
-/* The version of the library that wrote it: for people, so any text will do. */
-static calmoe_status check_version(struct calmoe_context *ctx, const struct json_value *root)
-{
-    struct json_value value;
-    const char       *text;
-    CM_TRY(cm_json_member(ctx, root, "version", &value));
-    return cm_json_text(ctx, &value, &text);
-}
 
 /* A member that is an integer from min to INT32_MAX. */
 static calmoe_status read_number(struct calmoe_context *ctx, const struct json_value *object, const char *key,
@@ -53,16 +30,10 @@ static calmoe_status read_model(struct calmoe_context *ctx, const struct json_va
                                 struct plan_file *file)
 {
     static const char *const known[] = {"fingerprint", "width", "dim", "kv_heads"};
-    struct json_value        model, value;
-    const char              *text;
+    struct json_value        model;
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known, is_first ? 1 : COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != FINGERPRINT_DIGITS ||
-        strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(file->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    CM_TRY(cm_json_fingerprint(ctx, &model, file->fingerprint));
     if (is_first) return CALMOE_OK;
     CM_TRY(read_number(ctx, &model, "width", 1, &file->plan.width));
     CM_TRY(read_number(ctx, &model, "dim", 1, &file->plan.dim));
@@ -202,10 +173,11 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
     struct plan             *plan = &file->plan;
     struct json_value        nodes;
     int64_t                  n_nodes;
-    bool                     is_first;
-    CM_TRY(read_schema(ctx, &root, &is_first)); /* first: of another schema, other members may be right */
+    int                      schema;
+    CM_TRY(cm_json_schema(ctx, &root, schemas, COUNT_OF(schemas), &schema)); /* first: it tells the members */
+    const bool is_first = schema == 0;
     CM_TRY(cm_json_check_object(ctx, &root, known, is_first ? 5 : COUNT_OF(known)));
-    CM_TRY(check_version(ctx, &root));
+    CM_TRY(cm_json_version(ctx, &root));
     CM_TRY(read_model(ctx, &root, is_first, file));
     CM_TRY(cm_json_member(ctx, &root, "nodes", &nodes));
     CM_TRY(cm_json_int(ctx, &nodes, 1, PLAN_MAX_NODES, &n_nodes));
@@ -220,33 +192,25 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
     return read_layers(ctx, &root, is_first, plan);
 }
 
-/* Takes the document over. */
-static calmoe_status plan_of(struct calmoe_context *ctx, struct json_document *document,
-                             struct plan_file *out)
+static calmoe_status plan_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
-    struct plan_file    file = {0};
-    const calmoe_status status = read_plan(ctx, document, &file);
-    if (status == CALMOE_OK) *out = file;
-    else cm_plan_file_close(&file);
-    cm_json_close(document);
+    struct plan_file *const file = out;
+    const calmoe_status     status = read_plan(ctx, document, file);
+    if (status != CALMOE_OK) cm_plan_file_close(file);
     return status;
 }
 
 calmoe_status cm_plan_file_read(struct calmoe_context *ctx, const char *path, struct plan_file *out)
 {
-    struct json_document document;
     *out = (struct plan_file){0};
-    CM_TRY(cm_json_open(ctx, path, &document));
-    return plan_of(ctx, &document, out);
+    return cm_json_read_file(ctx, path, plan_of, out);
 }
 
 calmoe_status cm_plan_file_parse(struct calmoe_context *ctx, const char *name, const void *text,
                                  size_t n_bytes, struct plan_file *out)
 {
-    struct json_document document;
     *out = (struct plan_file){0};
-    CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
-    return plan_of(ctx, &document, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, plan_of, out);
 }
 
 void cm_plan_file_close(struct plan_file *file)
@@ -283,7 +247,7 @@ static void write_place(FILE *file, const struct place *place, int n_nodes)
 static void write_plan(FILE *file, const struct plan_file *plan_file)
 {
     const struct plan *plan = &plan_file->plan;
-    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema_2, CALMOE_VERSION_TEXT);
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[1], CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"width\": %d, \"dim\": %d, \"kv_heads\": %d},\n",
             plan_file->fingerprint, plan->width, plan->dim, plan->n_kv_heads);
     fprintf(file, " \"nodes\": %d, \"quantum\": %d", plan->n_nodes, plan->quantum);

@@ -8,7 +8,7 @@
 
 #include "runtime/load/json.h"
 
-enum { FINGERPRINT_DIGITS = 16, NUMBER_BYTES = 40 };
+enum { NUMBER_BYTES = 40 };
 
 static const char schema[] = "calmoe.policy.1";
 
@@ -78,21 +78,15 @@ static calmoe_status read_head(struct calmoe_context *ctx, const struct json_val
 {
     static const char *const known[] = {"schema", "version", "model", "rungs"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
-    struct json_value        value, model;
-    const char              *text;
-    CM_TRY(cm_json_member(ctx, root, "schema", &value)); /* first: of another schema, other members may be right */
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strcmp(text, schema) != 0) return cm_json_wrong(ctx, &value, "\"calmoe.policy.1\"");
+    static const char *const schemas[] = {schema};
+    struct json_value        model;
+    int                      which;
+    CM_TRY(cm_json_schema(ctx, root, schemas, 1, &which)); /* first: of another schema, other members may be right */
     CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, root, "version", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
+    CM_TRY(cm_json_version(ctx, root));
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known_of_model, COUNT_OF(known_of_model)));
-    CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(policy->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    CM_TRY(cm_json_fingerprint(ctx, &model, policy->fingerprint));
     return read_int(ctx, &model, "layers", 1, POLICY_MAX_LAYERS, &policy->n_layers);
 }
 
@@ -245,30 +239,25 @@ static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_d
     return check(ctx, document->name, policy);
 }
 
-/* Takes the document over. */
-static calmoe_status policy_of(struct calmoe_context *ctx, struct json_document *document, struct policy *out)
+static calmoe_status policy_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
-    const calmoe_status status = read_policy(ctx, document, out);
-    if (status != CALMOE_OK) cm_policy_close(out);
-    cm_json_close(document);
+    struct policy *const policy = out;
+    const calmoe_status  status = read_policy(ctx, document, policy);
+    if (status != CALMOE_OK) cm_policy_close(policy);
     return status;
 }
 
 calmoe_status cm_policy_file_read(struct calmoe_context *ctx, const char *path, struct policy *out)
 {
-    struct json_document document;
     *out = (struct policy){0};
-    CM_TRY(cm_json_open(ctx, path, &document));
-    return policy_of(ctx, &document, out);
+    return cm_json_read_file(ctx, path, policy_of, out);
 }
 
 calmoe_status cm_policy_file_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
                                    struct policy *out)
 {
-    struct json_document document;
     *out = (struct policy){0};
-    CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
-    return policy_of(ctx, &document, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, policy_of, out);
 }
 
 /* ---- writing ---- */

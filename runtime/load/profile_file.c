@@ -10,8 +10,6 @@
 #include "base/memory.h"
 #include "runtime/load/json.h"
 
-enum { FINGERPRINT_DIGITS = 16 };
-
 static const char   schema[] = "calmoe.profile.1";
 static const char   what[] = "a profile";
 static const int64_t most = INT64_MAX / 1024; /* of any count, so that sums cannot overflow soon */
@@ -156,32 +154,61 @@ static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_va
                       &domain->n_pairs[layer]);
 }
 
-static calmoe_status read_work(struct calmoe_context *ctx, const struct json_value *value, struct profile_work *work)
+/* "seconds" of each phase, and "waited". */
+static calmoe_status read_times(struct calmoe_context *ctx, const struct json_value *value, double *seconds,
+                                double *waited)
 {
-    static const char *const known[] = {"steps", "seconds", "waited", "bytes"};
-    static const char *const parts[] = {"experts", "head", "dense"};
-    uint64_t *const          bytes[] = {&work->expert_bytes, &work->head_bytes, &work->dense_bytes};
-    struct json_value        list, member, sizes;
-    size_t                   n_found;
-    int64_t                  n;
-    CM_TRY(cm_json_check_object(ctx, value, known, COUNT_OF(known)));
-    CM_TRY(read_count(ctx, value, "steps", 0, most, &n));
-    work->n_steps = (uint64_t)n;
+    struct json_value list, member;
+    size_t            n_found;
     CM_TRY(cm_json_member(ctx, value, "seconds", &list));
     CM_TRY(cm_json_array(ctx, &list, PROFILE_PHASES, PROFILE_PHASES, &n_found));
     for (size_t i = 0; i < n_found; i++) {
         const struct json_value element = cm_json_element(&list, i);
-        CM_TRY(cm_json_number(ctx, &element, 0, 1e18, &work->seconds[i]));
+        CM_TRY(cm_json_number(ctx, &element, 0, 1e18, &seconds[i]));
     }
     CM_TRY(cm_json_member(ctx, value, "waited", &member));
-    CM_TRY(cm_json_number(ctx, &member, 0, 1e18, &work->waited));
+    return cm_json_number(ctx, &member, 0, 1e18, waited);
+}
+
+static calmoe_status read_nodes(struct calmoe_context *ctx, const struct json_value *list, struct profile_work *work)
+{
+    static const char *const known[] = {"seconds", "waited", "bytes", "remote"};
+    size_t                   n_nodes;
+    CM_TRY(cm_json_array(ctx, list, 0, PROFILE_MAX_NODES, &n_nodes));
+    for (size_t i = 0; i < n_nodes; i++) {
+        const struct json_value value = cm_json_element(list, i);
+        struct profile_node    *node = &work->nodes[i];
+        int64_t                 n_bytes, n_remote;
+        CM_TRY(cm_json_check_object(ctx, &value, known, COUNT_OF(known)));
+        CM_TRY(read_times(ctx, &value, node->seconds, &node->waited));
+        CM_TRY(read_count(ctx, &value, "bytes", 0, most, &n_bytes));
+        CM_TRY(read_count(ctx, &value, "remote", 0, most, &n_remote));
+        node->expert_bytes = (uint64_t)n_bytes;
+        node->remote_bytes = (uint64_t)n_remote;
+    }
+    work->n_nodes = (int)n_nodes;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_work(struct calmoe_context *ctx, const struct json_value *value, struct profile_work *work)
+{
+    static const char *const known[] = {"steps", "seconds", "waited", "bytes", "nodes"};
+    static const char *const parts[] = {"experts", "head", "dense"};
+    uint64_t *const          bytes[] = {&work->expert_bytes, &work->head_bytes, &work->dense_bytes};
+    struct json_value        sizes, nodes;
+    int64_t                  n;
+    CM_TRY(cm_json_check_object(ctx, value, known, COUNT_OF(known)));
+    CM_TRY(read_count(ctx, value, "steps", 0, most, &n));
+    work->n_steps = (uint64_t)n;
+    CM_TRY(read_times(ctx, value, work->seconds, &work->waited));
     CM_TRY(cm_json_member(ctx, value, "bytes", &sizes));
     CM_TRY(cm_json_check_object(ctx, &sizes, parts, COUNT_OF(parts)));
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         CM_TRY(read_count(ctx, &sizes, parts[i], 0, most, &n));
         *bytes[i] = (uint64_t)n;
     }
-    return CALMOE_OK;
+    CM_TRY(cm_json_find(ctx, value, "nodes", &nodes));
+    return nodes.json ? read_nodes(ctx, &nodes, work) : CALMOE_OK;
 }
 
 /* That a domain is as long as the model says, before memory is asked for. */
@@ -231,16 +258,11 @@ static calmoe_status read_domain(struct calmoe_context *ctx, const struct json_v
 static calmoe_status read_model(struct calmoe_context *ctx, const struct json_value *root, struct profile *profile)
 {
     static const char *const known[] = {"fingerprint", "layers", "experts", "used"};
-    struct json_value        model, value;
-    const char              *text;
+    struct json_value        model;
     int64_t                  n;
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known, COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, &model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(profile->fingerprint, text, FINGERPRINT_DIGITS + 1);
+    CM_TRY(cm_json_fingerprint(ctx, &model, profile->fingerprint));
     CM_TRY(read_count(ctx, &model, "layers", 1, PROFILE_MAX_LAYERS, &n));
     profile->n_layers = (int)n;
     CM_TRY(read_count(ctx, &model, "experts", 1, PROFILE_MAX_EXPERTS, &n));
@@ -255,15 +277,13 @@ static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_
 {
     static const char *const known[] = {"schema", "version", "model", "domains"};
     const struct json_value  root = cm_json_root(document);
-    struct json_value        value, domains;
-    const char              *text;
+    static const char *const schemas[] = {schema};
+    struct json_value        domains;
     size_t                   n_domains;
-    CM_TRY(cm_json_member(ctx, &root, "schema", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strcmp(text, schema) != 0) return cm_json_wrong(ctx, &value, "\"calmoe.profile.1\"");
+    int                      which;
+    CM_TRY(cm_json_schema(ctx, &root, schemas, 1, &which)); /* first: of another schema, other members may be right */
     CM_TRY(cm_json_check_object(ctx, &root, known, COUNT_OF(known)));
-    CM_TRY(cm_json_member(ctx, &root, "version", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
+    CM_TRY(cm_json_version(ctx, &root));
     CM_TRY(read_model(ctx, &root, profile));
     CM_TRY(cm_json_member(ctx, &root, "domains", &domains));
     CM_TRY(cm_json_array(ctx, &domains, 1, PROFILE_MAX_DOMAINS, &n_domains));
@@ -276,32 +296,25 @@ static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_
     return CALMOE_OK;
 }
 
-/* Takes the document over. */
-static calmoe_status profile_of(struct calmoe_context *ctx, struct json_document *document, struct profile *out)
+static calmoe_status profile_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
-    struct profile      profile = {.n_domains = 0};
-    const calmoe_status status = read_profile(ctx, document, &profile);
-    if (status == CALMOE_OK) *out = profile;
-    else cm_profile_close(&profile);
-    cm_json_close(document);
+    struct profile *const profile = out;
+    const calmoe_status   status = read_profile(ctx, document, profile);
+    if (status != CALMOE_OK) cm_profile_close(profile);
     return status;
 }
 
 calmoe_status cm_profile_read(struct calmoe_context *ctx, const char *path, struct profile *out)
 {
-    struct json_document document;
     *out = (struct profile){.n_domains = 0};
-    CM_TRY(cm_json_open(ctx, path, &document));
-    return profile_of(ctx, &document, out);
+    return cm_json_read_file(ctx, path, profile_of, out);
 }
 
 calmoe_status cm_profile_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
                                struct profile *out)
 {
-    struct json_document document;
     *out = (struct profile){.n_domains = 0};
-    CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
-    return profile_of(ctx, &document, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, profile_of, out);
 }
 
 /* ---- writing ---- */
@@ -339,12 +352,26 @@ static void write_layer(FILE *file, const struct profile *profile, const struct 
     fputs("]}", file);
 }
 
+static void write_times(FILE *file, const double *seconds, double waited)
+{
+    fputs("\"seconds\": ", file);
+    for (int i = 0; i < PROFILE_PHASES; i++) fprintf(file, "%s%.9g", i == 0 ? "[" : ", ", seconds[i]);
+    fprintf(file, "], \"waited\": %.9g", waited);
+}
+
 static void write_work(FILE *file, const struct profile_work *work)
 {
-    fprintf(file, ",\n   \"work\": {\"steps\": %" PRIu64 ", \"seconds\": ", work->n_steps);
-    for (int i = 0; i < PROFILE_PHASES; i++) fprintf(file, "%s%.9g", i == 0 ? "[" : ", ", work->seconds[i]);
-    fprintf(file, "], \"waited\": %.9g,\n    \"bytes\": {\"experts\": %" PRIu64 ", \"head\": %" PRIu64
-        ", \"dense\": %" PRIu64 "}}", work->waited, work->expert_bytes, work->head_bytes, work->dense_bytes);
+    fprintf(file, ",\n   \"work\": {\"steps\": %" PRIu64 ", ", work->n_steps);
+    write_times(file, work->seconds, work->waited);
+    fprintf(file, ",\n    \"bytes\": {\"experts\": %" PRIu64 ", \"head\": %" PRIu64 ", \"dense\": %" PRIu64 "}",
+            work->expert_bytes, work->head_bytes, work->dense_bytes);
+    for (int i = 0; i < work->n_nodes; i++) {
+        const struct profile_node *node = &work->nodes[i];
+        fputs(i == 0 ? ",\n    \"nodes\": [{" : ",\n     {", file);
+        write_times(file, node->seconds, node->waited);
+        fprintf(file, ", \"bytes\": %" PRIu64 ", \"remote\": %" PRIu64 "}", node->expert_bytes, node->remote_bytes);
+    }
+    fputs(work->n_nodes > 0 ? "]}" : "}", file);
 }
 
 calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, const struct profile *profile)
@@ -413,6 +440,15 @@ void cm_profile_add_work(struct profile_work *into, const struct profile_work *m
     into->expert_bytes += more->expert_bytes;
     into->head_bytes += more->head_bytes;
     into->dense_bytes += more->dense_bytes;
+    if (more->n_nodes > into->n_nodes) into->n_nodes = more->n_nodes;
+    for (int i = 0; i < more->n_nodes; i++) {
+        struct profile_node       *node = &into->nodes[i];
+        const struct profile_node *other = &more->nodes[i];
+        for (int phase = 0; phase < PROFILE_PHASES; phase++) node->seconds[phase] += other->seconds[phase];
+        node->waited += other->waited;
+        node->expert_bytes += other->expert_bytes;
+        node->remote_bytes += other->remote_bytes;
+    }
 }
 
 /* Adds the pairs of one layer; all has room for twice PROFILE_MAX_PAIRS. */

@@ -22,13 +22,22 @@ enum {
     PROFILE_MAX_BLOCKS  = 16384, /* layers in all domains together, so that no small file asks for much memory */
     PROFILE_MAX_PAIRS   = 1024, /* of a layer and domain: those that met most often */
     PROFILE_REUSE_BINS  = 16,
-    PROFILE_PHASES      = 6 /* of a step, CALMOE_PHASE_* */
+    PROFILE_PHASES      = 8, /* of a step, CALMOE_PHASE_* */
+    PROFILE_MAX_NODES   = 64
+};
+
+struct profile_node { /* a memory node and its threads */
+    double   seconds[PROFILE_PHASES], waited; /* mean over its threads                                        */
+    uint64_t expert_bytes;                    /* packed weights of experts that steps read from its memory    */
+    uint64_t remote_bytes;                    /* that its threads read from other nodes' memory               */
 };
 
 struct profile_work { /* what the domain's steps cost where it was counted; all zero where nobody measured it */
     uint64_t n_steps;
     double   seconds[PROFILE_PHASES], waited;           /* mean over threads                                  */
     uint64_t expert_bytes, head_bytes, dense_bytes;     /* packed weights that the steps read, once each step */
+    int                 n_nodes;                        /* 0: not known                                       */
+    struct profile_node nodes[PROFILE_MAX_NODES];
 };
 
 struct profile_pair { /* experts that the same token took */

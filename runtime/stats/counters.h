@@ -30,6 +30,7 @@ struct counters {
     uint64_t  n_experts_touched;
     uint64_t  n_weight_bytes; /* all, of which: */
     uint64_t  n_expert_bytes, n_head_bytes;
+    uint64_t  node_bytes[CALMOE_MAX_NODES]; /* of the experts', what lies in each node's memory */
     uint64_t  step_ns;
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;

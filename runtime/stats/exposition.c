@@ -12,8 +12,9 @@ _Static_assert((int)PROFILE_PHASES == (int)CALMOE_N_PHASES, "a profile has a tim
 const char *cm_phase_name(int phase)
 {
     static const char *const names[CALMOE_N_PHASES] = {
-        [CALMOE_PHASE_PROJECT] = "project", [CALMOE_PHASE_ATTEND] = "attend",   [CALMOE_PHASE_ROUTE] = "route",
-        [CALMOE_PHASE_EXPERTS] = "experts", [CALMOE_PHASE_HEAD] = "head",       [CALMOE_PHASE_OTHER] = "other"};
+        [CALMOE_PHASE_PROJECT] = "project", [CALMOE_PHASE_ATTEND] = "attend", [CALMOE_PHASE_ROUTE] = "route",
+        [CALMOE_PHASE_EXPERTS] = "experts", [CALMOE_PHASE_HEAD] = "head",     [CALMOE_PHASE_CHECKS] = "checks",
+        [CALMOE_PHASE_FILL] = "fill",       [CALMOE_PHASE_OTHER] = "other"};
     return names[phase];
 }
 
@@ -48,7 +49,42 @@ static void put_label(struct exposition *out, const char *value)
         else put(out, "%c", *value);
 }
 
-void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const struct counters *counters)
+/* Nodes of an engine (domain NULL), or of a domain; the head of each metric was written. */
+static void expose_node_times(struct exposition *out, const char *name, const char *domain,
+                              const struct profile_node *nodes, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int phase = 0; phase <= CALMOE_N_PHASES; phase++) { /* the last: waiting */
+            put(out, "%s{", name);
+            if (domain) {
+                put(out, "domain=\"");
+                put_label(out, domain);
+                put(out, "\",");
+            }
+            put(out, "node=\"%d\",phase=\"%s\"} %.17g\n", i,
+                phase < CALMOE_N_PHASES ? cm_phase_name(phase) : "waiting",
+                phase < CALMOE_N_PHASES ? nodes[i].seconds[phase] : nodes[i].waited);
+        }
+}
+
+static const char node_seconds_help[] = "Time in each phase and waiting, mean over the threads of a memory node.";
+static const char node_read_help[] = "Experts' packed weights that steps read from a memory node.";
+static const char node_remote_help[] = "Experts' packed weights that a node's threads read from other nodes.";
+
+static void expose_engine_nodes(struct exposition *out, const struct profile_node *nodes, int n)
+{
+    head(out, "calmoe_stats_node_seconds_total", "counter", node_seconds_help);
+    expose_node_times(out, "calmoe_stats_node_seconds_total", NULL, nodes, n);
+    head(out, "calmoe_stats_node_expert_bytes_total", "counter", node_read_help);
+    for (int i = 0; i < n; i++)
+        put(out, "calmoe_stats_node_expert_bytes_total{node=\"%d\"} %" PRIu64 "\n", i, nodes[i].expert_bytes);
+    head(out, "calmoe_stats_node_remote_bytes_total", "counter", node_remote_help);
+    for (int i = 0; i < n; i++)
+        put(out, "calmoe_stats_node_remote_bytes_total{node=\"%d\"} %" PRIu64 "\n", i, nodes[i].remote_bytes);
+}
+
+void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const struct counters *counters,
+                     const struct profile_node *nodes)
 {
     one(out, "calmoe_stats_steps_total", "counter", "Steps that ran.", (double)stats->n_steps);
     one(out, "calmoe_stats_tokens_total", "counter", "Tokens that went through the layers.", (double)stats->n_rows);
@@ -70,6 +106,10 @@ void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const st
     head(out, "calmoe_stats_node_weight_bytes", "gauge", "Packed weights that live on each memory node.");
     for (int i = 0; i < stats->n_nodes && i < CALMOE_MAX_NODES; i++)
         put(out, "calmoe_stats_node_weight_bytes{node=\"%d\"} %" PRIu64 "\n", i, stats->node_bytes[i]);
+    expose_engine_nodes(out, nodes, stats->n_nodes);
+    head(out, "calmoe_stats_exits_total", "counter", "Tokens that left early, by the layers that they had run.");
+    for (int layer = 1; layer < counters->n_layers; layer++)
+        put(out, "calmoe_stats_exits_total{layers=\"%d\"} %" PRIu64 "\n", layer, counters->exits[layer]);
     head(out, "calmoe_stats_expert_tokens_total", "counter", "Tokens that each expert got.");
     for (int layer = 0; layer < counters->n_layers; layer++)
         for (int expert = 0; expert < counters->n_experts; expert++)
@@ -99,6 +139,60 @@ static void expose_cells(struct exposition *out, const struct profile *profile, 
             }
 }
 
+/* NAME{domain="…",LABEL="first + i"} values[i] */
+static void expose_list(struct exposition *out, const char *name, const char *domain, const char *label, int first,
+                        const uint64_t *values, int n)
+{
+    for (int i = 0; i < n; i++) {
+        put(out, "%s{domain=\"", name);
+        put_label(out, domain);
+        put(out, "\",%s=\"%d\"} %" PRIu64 "\n", label, first + i, values[i]);
+    }
+}
+
+static void expose_depths(struct exposition *out, const struct profile *profile)
+{
+    head(out, "calmoe_profile_exits_total", "counter", "Tokens by the layers that they used.");
+    for (int d = 0; d < profile->n_domains; d++)
+        expose_list(out, "calmoe_profile_exits_total", profile->domains[d].name, "layers", 1,
+                    profile->domains[d].exits, profile->n_layers);
+    head(out, "calmoe_profile_width_total", "counter", "Layers of tokens by the experts that they took there.");
+    for (int d = 0; d < profile->n_domains; d++)
+        expose_list(out, "calmoe_profile_width_total", profile->domains[d].name, "experts", 0,
+                    profile->domains[d].used, profile->n_used + 1);
+}
+
+static void expose_work(struct exposition *out, const struct profile *profile)
+{
+    uint64_t bytes[PROFILE_MAX_NODES];
+    head(out, "calmoe_profile_weight_bytes_total", "counter", "Packed weights that steps read, a matrix once a step.");
+    for (int d = 0; d < profile->n_domains; d++) {
+        const struct profile_work *work = &profile->domains[d].work;
+        const struct { const char *part; uint64_t n; } parts[] = {
+            {"experts", work->expert_bytes}, {"head", work->head_bytes}, {"dense", work->dense_bytes}};
+        for (int i = 0; i < 3; i++) {
+            put(out, "calmoe_profile_weight_bytes_total{domain=\"");
+            put_label(out, profile->domains[d].name);
+            put(out, "\",part=\"%s\"} %" PRIu64 "\n", parts[i].part, parts[i].n);
+        }
+    }
+    head(out, "calmoe_profile_node_seconds_total", "counter", node_seconds_help);
+    for (int d = 0; d < profile->n_domains; d++)
+        expose_node_times(out, "calmoe_profile_node_seconds_total", profile->domains[d].name,
+                          profile->domains[d].work.nodes, profile->domains[d].work.n_nodes);
+    for (int is_remote = 0; is_remote < 2; is_remote++) {
+        const char *name = is_remote ? "calmoe_profile_node_remote_bytes_total"
+                                     : "calmoe_profile_node_expert_bytes_total";
+        head(out, name, "counter", is_remote ? node_remote_help : node_read_help);
+        for (int d = 0; d < profile->n_domains; d++) {
+            const struct profile_work *work = &profile->domains[d].work;
+            for (int i = 0; i < work->n_nodes; i++)
+                bytes[i] = is_remote ? work->nodes[i].remote_bytes : work->nodes[i].expert_bytes;
+            expose_list(out, name, profile->domains[d].name, "node", 0, bytes, work->n_nodes);
+        }
+    }
+}
+
 void cm_expose_profile(struct exposition *out, const struct profile *profile)
 {
     head(out, "calmoe_profile_tokens_total", "counter", "Tokens of a domain that were counted.");
@@ -114,6 +208,8 @@ void cm_expose_profile(struct exposition *out, const struct profile *profile)
     head(out, "calmoe_profile_reuse_total", "counter",
          "Uses of an expert whose last use in the sequence was at most so many tokens before, in no smaller bin.");
     expose_cells(out, profile, "calmoe_profile_reuse_total", "within", 2, PROFILE_REUSE_BINS);
+    expose_depths(out, profile);
+    expose_work(out, profile);
 }
 
 calmoe_status cm_exposition_end(const struct exposition *out, struct calmoe_context *ctx, size_t *n_text)

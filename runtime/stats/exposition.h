@@ -13,7 +13,9 @@ struct exposition {
     size_t n;        /* bytes so far, also those that did not fit */
 };
 
-void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const struct counters *counters);
+/* nodes (stats->n_nodes) */
+void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const struct counters *counters,
+                     const struct profile_node *nodes);
 void cm_expose_profile(struct exposition *out, const struct profile *profile);
 /* *n_text: bytes without the NUL. FULL: they, and a NUL, did not fit. */
 calmoe_status cm_exposition_end(const struct exposition *out, struct calmoe_context *ctx, size_t *n_text);

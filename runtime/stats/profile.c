@@ -154,7 +154,7 @@ void cm_profiler_count(struct profiler *p, int layer, int position, const int32_
     if (++p->n_waiting[layer] == PROFILER_WAITING) flush_layer(p, layer);
 }
 
-void cm_profiler_exit(struct profiler *p, int layer, int n) { p->now.domains->exits[layer] += (uint64_t)n; }
+void cm_profiler_exit(struct profiler *p, int layer) { p->now.domains->exits[layer]++; }
 
 /* ---- folding ---- */
 

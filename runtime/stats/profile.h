@@ -49,7 +49,7 @@ void cm_profiler_count(struct profiler *profiler, int layer, int position, const
                        const float *weights, int n, int32_t *last_used);
 /* Counts all that waits; before a sequence ends or goes back. */
 void cm_profiler_flush(struct profiler *profiler);
-/* n tokens left after the layer. */
-void cm_profiler_exit(struct profiler *profiler, int layer, int n);
+/* A token left after the layer. */
+void cm_profiler_exit(struct profiler *profiler, int layer);
 
 #endif

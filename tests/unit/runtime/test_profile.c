@@ -31,11 +31,13 @@ static struct event {
     int             layer, position, experts[N_USED];
     float           weights[N_USED];
 } events[MAX_EVENTS];
-static int n_events;
+static int  n_events;
+static bool sees_nothing;
 
 static void see(void *user, const calmoe_routing_event *event)
 {
     (void)user;
+    if (sees_nothing) return;
     assert_true(n_events < MAX_EVENTS);
     struct event *it = &events[n_events++];
     *it = (struct event){.session = event->session, .layer = event->layer, .position = event->position};
@@ -186,6 +188,34 @@ static void domains_divide_the_counts(void **state)
     close_engine();
 }
 
+/* The nodes' parts are the whole: bytes as their sum, seconds (of nodes with threads) between their least and most. */
+static void check_nodes(const calmoe_profile *profile, const calmoe_profile_domain *domain, int n_nodes)
+{
+    calmoe_node_stats node = {.size = sizeof node};
+    uint64_t          n_bytes = 0;
+    double            most = 0, waited = 0;
+    for (int i = 0; i < n_nodes; i++) {
+        assert_int_equal(calmoe_profile_get_node(profile, 0, i, &node), CALMOE_OK);
+        n_bytes += node.n_expert_bytes;
+        assert_int_equal(node.n_remote_bytes, 0);
+        most = fmax(most, node.phase_seconds[CALMOE_PHASE_EXPERTS]);
+        waited = fmax(waited, node.waited_seconds);
+    }
+    assert_int_equal(n_bytes, domain->n_expert_bytes);
+    assert_true(most >= domain->phase_seconds[CALMOE_PHASE_EXPERTS] * (1 - 1e-9));
+    assert_true(waited >= domain->waited_seconds * (1 - 1e-9));
+    assert_int_equal(calmoe_profile_get_node(profile, 0, n_nodes, &node), CALMOE_END);
+    assert_int_equal(calmoe_profile_get_node(profile, 1, 0, &node), CALMOE_INVALID_ARGUMENT);
+    assert_int_equal(calmoe_profile_get_node(profile, 0, -1, &node), CALMOE_INVALID_ARGUMENT);
+    node.size = 0;
+    assert_int_equal(calmoe_profile_get_node(profile, 0, 0, &node), CALMOE_INVALID_ARGUMENT);
+    node.size = sizeof node;
+    assert_int_equal(calmoe_engine_get_node_stats(running.engine, 0, &node), CALMOE_OK);
+    assert_true(node.n_expert_bytes > 0 && node.n_expert_bytes < n_bytes); /* since the statistics were reset */
+    assert_int_equal(calmoe_engine_get_node_stats(running.engine, n_nodes, &node), CALMOE_END);
+    assert_int_equal(calmoe_engine_get_node_stats(running.engine, -1, &node), CALMOE_INVALID_ARGUMENT);
+}
+
 static void work_is_what_the_steps_cost(void **state)
 {
     (void)state;
@@ -204,7 +234,60 @@ static void work_is_what_the_steps_cost(void **state)
     assert_int_equal(domain.n_expert_bytes + domain.n_head_bytes + domain.n_dense_bytes, bytes + stats.n_weight_bytes);
     assert_true(domain.n_expert_bytes > 0 && domain.n_head_bytes > 0 && domain.n_dense_bytes > 0);
     assert_true(domain.phase_seconds[CALMOE_PHASE_EXPERTS] > 0 && domain.waited_seconds >= 0);
+    check_nodes(profile, &domain, stats.n_nodes);
     calmoe_profile_close(&profile);
+    close_engine();
+}
+
+/* Exits and widths of a policy arrive in the profile: the third of all tokens that is an answer leaves after layer 1,
+ * and takes two of the three experts there. */
+static void depth_and_width_are_counted(void **state)
+{
+    (void)state;
+    enum { N = 10 };
+    static const int      exit_layer = 1;
+    calmoe_policy        *policy;
+    calmoe_policy_options options;
+    calmoe_session_options session;
+    calmoe_profile_domain domain = {.size = sizeof domain};
+    int32_t               tokens[3 * N];
+    for (int i = 0; i < 3 * N; i++) tokens[i] = (5 + i * 11) % 200;
+    open_engine(1);
+    calmoe_session_close(&second);
+    calmoe_policy_options_init(&options);
+    options.measure = "always";
+    options.threshold = 0.5f;
+    options.exit_layers = &exit_layer;
+    options.n_exits = 1;
+    options.width = "fixed";
+    options.width_k = 2;
+    running_must(running.context, calmoe_policy_make(running.model, &options, &policy));
+    calmoe_session_options_init(&session);
+    session.policy = policy;
+    running_must(running.context, calmoe_session_open(running.engine, &session, &second));
+    calmoe_chunk chunk = {second, tokens, 2 * N, CALMOE_LOGITS_ALL};
+    sees_nothing = true;
+    running_must(running.context, calmoe_engine_step(running.engine, &chunk, 1));
+    calmoe_session_begin_answer(second);
+    chunk.tokens += 2 * N;
+    chunk.n_tokens = N;
+    running_must(running.context, calmoe_engine_step(running.engine, &chunk, 1));
+    sees_nothing = false;
+    calmoe_profile *profile = take_profile();
+    running_must(running.context, calmoe_profile_get_domain(profile, 0, &domain));
+    assert_int_equal(domain.n_tokens, 3 * N);
+    assert_int_equal(domain.exits[0], N);
+    assert_int_equal(domain.exits[1], 2 * N);
+    assert_int_equal(domain.used[N_USED], 2 * N * N_LAYERS);
+    assert_int_equal(domain.used[2], N); /* in the one layer that they ran */
+    assert_int_equal(domain.used[0] + domain.used[1], 0);
+    uint64_t n_uses[N_LAYERS] = {0};
+    for (int i = 0; i < N_CELLS; i++) n_uses[i / N_EXPERTS] += domain.tokens[i];
+    assert_int_equal(n_uses[0], 2 * N * N_USED + 2 * N);
+    assert_int_equal(n_uses[1], 2 * N * N_USED);
+    calmoe_profile_close(&profile);
+    calmoe_session_close(&second);
+    calmoe_policy_close(&policy);
     close_engine();
 }
 
@@ -409,6 +492,11 @@ static void text_is_exposition_format(void **state)
     assert_non_null(strstr(text, "\ncalmoe_profile_tokens_total{domain=\"a\"} 30\n"));
     assert_non_null(strstr(text, "\ncalmoe_profile_tokens_total{domain=\"b \\\"\\\\\\n\"} 45\n"));
     assert_non_null(strstr(text, ",within=\"16384\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_profile_exits_total{domain=\"a\",layers=\"2\"} 30\n"));
+    assert_non_null(strstr(text, "\ncalmoe_profile_width_total{domain=\"a\",experts=\"3\"} 60\n"));
+    assert_non_null(strstr(text, "\ncalmoe_profile_weight_bytes_total{domain=\"a\",part=\"head\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_profile_node_seconds_total{domain=\"a\",node=\"0\",phase=\"waiting\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_profile_node_remote_bytes_total{domain=\"a\",node=\"0\"} 0\n"));
     free(text);
     assert_int_equal(calmoe_engine_get_stats_text(running.engine, NULL, 0, &n), CALMOE_FULL);
     text = calloc(n + 1, 1);
@@ -416,6 +504,9 @@ static void text_is_exposition_format(void **state)
     check_exposition(text, "calmoe_stats_");
     assert_non_null(strstr(text, "\ncalmoe_stats_tokens_total 75\n"));
     assert_non_null(strstr(text, "\ncalmoe_stats_phase_seconds_total{phase=\"experts\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_stats_node_seconds_total{node=\"0\",phase=\"experts\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_stats_node_expert_bytes_total{node=\"0\"} "));
+    assert_non_null(strstr(text, "\ncalmoe_stats_exits_total{layers=\"1\"} 0\n"));
     free(text);
     calmoe_profile_close(&profile);
     close_engine();
@@ -491,6 +582,7 @@ int main(void)
         cmocka_unit_test(counts_are_those_of_the_routing),
         cmocka_unit_test(domains_divide_the_counts),
         cmocka_unit_test(work_is_what_the_steps_cost),
+        cmocka_unit_test(depth_and_width_are_counted),
         cmocka_unit_test(a_rewind_forgets_later_uses),
         cmocka_unit_test(profiling_changes_no_bit),
         cmocka_unit_test(files_merge),

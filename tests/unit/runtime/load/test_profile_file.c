@@ -25,6 +25,10 @@
 #define END "]}]}"
 #define WORKED(steps, rest) "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 0, 10], " \
     "\"work\": {\"steps\": " #steps ", \"seconds\": " rest "}, \"layers\": [" LAYER END
+#define NODES(list) "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5, " \
+    "\"bytes\": {\"experts\": 5, \"head\": 0, \"dense\": 0}, " \
+    "\"nodes\": [" list "]"
+#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, \"bytes\": " #bytes ", \"remote\": 2}"
 #define WHOLE HEAD MODEL DOMAIN LAYER END
 
 static const struct {
@@ -57,14 +61,20 @@ static const struct {
     {"layers_missing", HEAD MODEL DOMAIN END, "'p.json': domains[0].layers: found an array of 0, wanted an array of 1"},
     {"layers_too_many", HEAD MODEL DOMAIN LAYER ", " LAYER END,
      "'p.json': domains[0].layers: found an array of 2, wanted an array of 1"},
-    {"work_unknown_member", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"colour\": 1"),
+    {"work_unknown_member", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0, 0, 0], \"colour\": 1"),
      "'p.json': domains[0].work.colour: found an unknown member, wanted none of that name"},
     {"work_short", HEAD MODEL WORKED(1, "[1, 2]"),
-     "'p.json': domains[0].work.seconds: found an array of 2, wanted an array of 6"},
-    {"work_negative", HEAD MODEL WORKED(1, "[0, -1, 0, 0, 0, 0]"),
+     "'p.json': domains[0].work.seconds: found an array of 2, wanted an array of 8"},
+    {"work_negative", HEAD MODEL WORKED(1, "[0, -1, 0, 0, 0, 0, 0, 0]"),
      "'p.json': domains[0].work.seconds[1]: found -1, wanted a number from 0 to 1e+18"},
-    {"work_without_bytes", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0], \"waited\": 0.5"),
+    {"work_without_bytes", HEAD MODEL WORKED(1, "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5"),
      "'p.json': domains[0].work.bytes: found nothing, wanted a value"},
+    {"node_unknown_member", HEAD MODEL WORKED(1, NODES("{\"colour\": 1}")),
+     "'p.json': domains[0].work.nodes[0].colour: found an unknown member, wanted none of that name"},
+    {"node_short", HEAD MODEL WORKED(1, NODES("{\"seconds\": [1]}")),
+     "'p.json': domains[0].work.nodes[0].seconds: found an array of 1, wanted an array of 8"},
+    {"node_negative", HEAD MODEL WORKED(1, NODES(NODE(-1))),
+     "'p.json': domains[0].work.nodes[0].bytes: found -1, wanted an integer from 0 to 9007199254740991"},
     {"used_short", HEAD MODEL "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 10], \"layers\":"
         " [" LAYER END,
      "'p.json': domains[0].used: found an array of 2, wanted an array of 3"},
@@ -247,6 +257,27 @@ static void merging_adds_up(void **state)
     cm_profile_close(&more);
 }
 
+/* Nodes of the same number are added up, written and read; a machine may have more of them than the other. */
+static void nodes_add_up(void **state)
+{
+    struct temp_folder   *folder = *state;
+    struct calmoe_context ctx = {0};
+    struct profile        into = parse_ok(HEAD MODEL WORKED(1, NODES(NODE(5))));
+    struct profile        more = parse_ok(HEAD MODEL WORKED(1, NODES(NODE(7) ", " NODE(9)))), read;
+    assert_int_equal(cm_profile_merge(&ctx, &into, &more), CALMOE_OK);
+    assert_int_equal(cm_profile_write(&ctx, temp_file(folder, "nodes.json"), &into), CALMOE_OK);
+    if (cm_profile_read(&ctx, temp_file(folder, "nodes.json"), &read) != CALMOE_OK) fail_msg("%s", ctx.message);
+    const struct profile_work *work = &read.domains[0].work;
+    assert_int_equal(work->n_nodes, 2);
+    assert_true(work->nodes[0].expert_bytes == 12 && work->nodes[1].expert_bytes == 9);
+    assert_true(work->nodes[0].remote_bytes == 4 && work->nodes[1].remote_bytes == 2);
+    assert_true(work->nodes[0].seconds[3] == 3 && work->nodes[1].seconds[3] == 1.5 && work->nodes[1].seconds[0] == 0);
+    assert_true(work->nodes[0].waited == 0.5 && work->nodes[1].waited == 0.25 && work->n_steps == 2);
+    cm_profile_close(&read);
+    cm_profile_close(&into);
+    cm_profile_close(&more);
+}
+
 /* Of too many pairs those that met most often stay, in order. */
 static void merging_keeps_the_top_pairs(void **state)
 {
@@ -339,6 +370,7 @@ int main(void)
         cmocka_unit_test(each_fault_is_told),          cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(many_layers_in_many_domains), cmocka_unit_test(written_is_read),
         cmocka_unit_test(places_that_fail),            cmocka_unit_test(merging_adds_up),
+        cmocka_unit_test(nodes_add_up),
         cmocka_unit_test(merging_keeps_the_top_pairs), cmocka_unit_test(other_models_do_not_merge),
         cmocka_unit_test(memory_runs_out),
     };
