@@ -11,7 +11,8 @@ enum { MAX_THREADS = 4096, MAX_PROMPTS = 1 << 20, DEFAULT_PROMPTS = 2000, DEFAUL
 struct settings {
     const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first;
     struct cli_list files;
-    int             prompts, prompt_tokens, answer_tokens, exits, no_width, no_tails, most, batch, splits, threads, json;
+    int             prompts, prompt_tokens, answer_tokens, exits, no_width, no_tails, most, batch, splits, threads,
+                    json;
     uint64_t        seed;
 };
 
@@ -28,7 +29,8 @@ static const struct cli_option options[] = {
      "token_disagreement (default), total_variation, rouge_l, exact_match"},
     {"p-value", 0, CLI_TEXT, AT(p_value), 0, 0, "TEST", "wsr (default), hoeffding_bentkus, binomial (of exact_match)"},
     {"prompts", 'n', CLI_INT, AT(prompts), 0, MAX_PROMPTS, "N", "at most N prompts, 0 = all; default: 2000"},
-    {"prompt-tokens", 'p', CLI_INT, AT(prompt_tokens), 1, 1 << 20, "N", "texts are cut into prompts of N tokens; default: 64"},
+    {"prompt-tokens", 'p', CLI_INT, AT(prompt_tokens), 1, 1 << 20, "N",
+     "texts are cut into prompts of N tokens; default: 64"},
     {"answer-tokens", 'a', CLI_INT, AT(answer_tokens), 2, 4096, "N", "answers are cut after N tokens; default: 64"},
     {"first", 0, CLI_TEXT, AT(first), 0, 0, "SHARE",
      "of the prompts that policies are made on; the others prove; default: 0.3"},
@@ -55,8 +57,9 @@ static const struct cli_command description = {
     .max_operands = CLI_LIST_MAX,
     .options      = options,
     .n_options    = sizeof options / sizeof options[0],
-    .notes        = "Lines of FILE.jsonl are {\"text\": …}, a document, or {\"prompt\": …}, or {\"prompt\": …, \"answer\": …} with\n"
-                    "a reference: then what is bounded is the loss against references that the shortened answer adds.\n"
+    .notes        = "Lines of FILE.jsonl are {\"text\": …}, a document, or {\"prompt\": …}, or {\"prompt\": …,\n"
+                    "\"answer\": …} with a reference: then what is bounded is what shortening adds to the loss\n"
+                    "against references.\n"
                     "What cannot be proven is left out and the reason told; exit status 1 and no file where nothing\n"
                     "is proven at all. docs/SPARSITY.md tells the method.\n\n"
                     "Example:\n"
@@ -144,7 +147,8 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     wish.seed          = settings->seed;
     wish.answer_tokens = settings->answer_tokens;
     wish.batch         = settings->batch;
-    wish.measures      = settings->measures != NULL && strcmp(settings->measures, "none") == 0 ? "" : settings->measures;
+    wish.measures      = settings->measures;
+    if (settings->measures != NULL && strcmp(settings->measures, "none") == 0) wish.measures = "";
     wish.max_exits     = settings->exits;
     wish.width         = !settings->no_width;
     wish.tails         = !settings->no_tails;
@@ -193,8 +197,8 @@ static void print_head(const struct told *told)
     const calmoe_calibration_info *info = &told->info;
     printf("%d prompts to find policies, %d to prove them; answers of %.1f tokens; %d policies tried\n",
            info->n_prompts[0], info->n_prompts[1], info->mean_answer, info->n_policies);
-    printf("microseconds a token: whole %.4g; a layer %.4g + %.3g an expert, skipped %.3g; vocabulary %.4g\n", info->step,
-           info->layer, info->expert, info->fill, info->head);
+    printf("microseconds a token: whole %.4g; a layer %.4g + %.3g an expert, skipped %.3g; vocabulary %.4g\n",
+           info->step, info->layer, info->expert, info->fill, info->head);
     if (info->oracle_layers > 0.0)
         printf("layers a token if each left where it first agrees: %.2f\n", info->oracle_layers);
     printf("\n%7s  %-6s  %9s  %8s  %6s  %8s  %7s  %s\n", "delta", "", "mean loss", "p", "time", "layers", "experts",
@@ -204,20 +208,21 @@ static void print_head(const struct told *told)
 static void print_finding(const struct told *told)
 {
     const calmoe_finding *finding = &told->finding;
-    printf("%6g%%  %-6s  %8.3f%%  %8.2g  %5.1f%%  %8.2f  %7.2f  %s\n", 100 * finding->delta,
-           finding->is_proven ? "proven" : "OFF", 100 * finding->mean_loss, finding->p, 100 * finding->cost,
-           finding->mean_layers, finding->mean_experts, finding->is_proven ? finding->policy : "");
+    char                  loss[32] = "-";
+    if (finding->n_tried > 0) snprintf(loss, sizeof loss, "%.3f%%", 100 * finding->mean_loss);
+    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s\n", 100 * finding->delta,
+           finding->is_proven ? "proven" : "OFF", loss, finding->p, 100 * finding->cost, finding->mean_layers,
+           finding->mean_experts, finding->is_proven ? finding->policy : "-");
 }
 
 static void print_split(const struct told *told)
 {
     const calmoe_split_finding *split = &told->split;
-    const double n = split->n_proven > 0 ? split->n_proven : 1;
-    printf("%6g%%  proven %5.1f%% of %d; above delta %5.2f%% of all, mean risk %.3f delta, mean time %5.1f%%\n",
-           100 * told->finding.delta, 100.0 * split->n_proven / split->n_splits, split->n_splits,
-           100.0 * split->n_violated / split->n_splits, split->mean_risk * (split->n_proven > 0) / told->finding.delta,
-           100 * split->mean_cost);
-    (void)n;
+    printf("%6g%%  proven in %d of %d; ", 100 * told->finding.delta, split->n_proven, split->n_splits);
+    if (split->n_proven > 0)
+        printf("mean risk %.2f of delta, above delta in %.2f%% of all; ", split->mean_risk / told->finding.delta,
+               100.0 * split->n_violated / split->n_splits);
+    printf("mean time %.1f%%\n", 100 * split->mean_cost);
 }
 
 static bool print(const struct front *front, const calmoe_calibration *calibration, struct told *told)
@@ -228,8 +233,7 @@ static bool print(const struct front *front, const calmoe_calibration *calibrati
         print_finding(told);
     }
     for (int i = 0; i < told->info.n_deltas && look(front, calibration, i, told); i++)
-        if (!told->finding.is_proven) printf("\n%g%%: %s", 100 * told->finding.delta, told->finding.sentence);
-    printf("\n");
+        if (!told->finding.is_proven) printf("\n%g%%: %s\n", 100 * told->finding.delta, told->finding.sentence);
     if (told->has_splits) printf("\nrandom divisions of the prompts that prove, one half proving, one checking:\n");
     for (int i = 0; i < told->info.n_deltas && told->has_splits && look(front, calibration, i, told); i++)
         print_split(told);

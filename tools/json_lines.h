@@ -1,4 +1,5 @@
-/* tools/json_lines.h - a file of JSON objects, one a line: documents {"text": …} or prompts {"prompt": …, "answer": …}. */
+/* tools/json_lines.h - a file of JSON objects, one a line: documents {"text": …} or prompts {"prompt": …, "answer":
+ * …}. */
 #ifndef TOOLS_JSON_LINES_H
 #define TOOLS_JSON_LINES_H
 

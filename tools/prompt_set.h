@@ -17,11 +17,11 @@ struct prompt_set {
     int                 n_prompts;
 };
 
-/* Cuts the file up. A text: pieces of n_cut tokens, each from a paragraph's beginning where there is one. A file that is
- * named *.jsonl: see json_lines.h; documents are cut, prompts are taken as they are. False with a sentence. */
+/* Cuts the file up. A text: pieces of n_cut tokens, each from a paragraph's beginning where there is one. A file that
+ * is named *.jsonl: see json_lines.h; documents are cut, prompts are taken as they are. False with a sentence. */
 bool cm_prompt_set_add(struct prompt_set *set, const char *path);
-/* At most n_most (0 = all), as many of one file as of another while they last, spread over each. False with a sentence: none, or only some have
- * references. */
+/* At most n_most (0 = all), as many of one file as of another while they last, spread over each. False with a
+ * sentence: none, or only some have references. */
 bool cm_prompt_set_choose(struct prompt_set *set, int n_most);
 void cm_prompt_set_close(struct prompt_set *set);
 

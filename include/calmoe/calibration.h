@@ -1,9 +1,9 @@
 /* calmoe/calibration.h - finds the cheapest policy of which a bound can be proven on your own prompts.
  *
- * For each wished bound delta: a policy whose risk is at most delta, with confidence 1 - epsilon over the choice of prompts
- * (docs/SPARSITY.md). The risk is the mean loss of a prompt like those given. Prompts are dealt to two parts: on the
- * first, policies are made, tried and put in an order; on the second they are tested in that order until one fails. What
- * cannot be proven is left out, with the reason. */
+ * For each wished bound delta: a policy whose risk is at most delta, with confidence 1 - epsilon over the choice of
+ * prompts (docs/SPARSITY.md). The risk is the mean loss of a prompt like those given. Prompts are dealt to two parts:
+ * on the first, policies are made, tried and put in an order; on the second they are tested in that order until one
+ * fails. What cannot be proven is left out, with the reason. */
 #ifndef CALMOE_CALIBRATION_H
 #define CALMOE_CALIBRATION_H
 
@@ -54,8 +54,8 @@ typedef struct calmoe_calibrate_options {
 CALMOE_API void calmoe_calibrate_options_init(calmoe_calibrate_options *options);
 
 /* Runs the model; minutes to hours. options may be NULL. Prompts are borrowed for the call. The engine's own sessions
- * stay as they are. INVALID_ARGUMENT: an option, an empty prompt, one that does not fit the context with its answer, fewer
- * than two prompts. CANCELLED, NO_MEMORY, UNSUPPORTED (a measure that the engine cannot run). That nothing is
+ * stay as they are. INVALID_ARGUMENT: an option, an empty prompt, one that does not fit the context with its answer,
+ * fewer than two prompts. CANCELLED, NO_MEMORY, UNSUPPORTED (a measure that the engine cannot run). That nothing is
  * proven is no failure. */
 CALMOE_API calmoe_status calmoe_calibrate(calmoe_engine *engine, const calmoe_prompt *prompts, int n_prompts,
                                           const calmoe_calibrate_options *options, calmoe_calibration **out);
@@ -103,13 +103,14 @@ typedef struct calmoe_calibration_info {
     double step;            /* measured microseconds for a token: a whole one,                     */
     double layer, expert;   /* a layer without routed experts, a routed expert,                    */
     double fill, head;      /* keys and values of a layer that is skipped, the vocabulary          */
-    double oracle_layers;   /* mean layers if each token left at the first that agrees with the last; 0 = not looked at */
+    double oracle_layers;   /* mean layers if each token left at the first that agrees; 0 = not looked at */
     char   prompts[17];     /* hash of prompts and references                                      */
 } calmoe_calibration_info;
 CALMOE_API calmoe_status calmoe_calibration_get_info(const calmoe_calibration *calibration,
                                                      calmoe_calibration_info *info);
 
-/* Writes the policy file that calmoe_policy_open() reads. INVALID_ARGUMENT for a policy of which nothing is proven; IO. */
+/* Writes the policy file that calmoe_policy_open() reads. INVALID_ARGUMENT for a policy of which nothing is proven;
+ * IO. */
 CALMOE_API calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path);
 
 #ifdef __cplusplus

@@ -194,7 +194,13 @@ static calmoe_status open_lanes(struct calmoe_calibration *c)
     const size_t a_lane = (size_t)c->options.answer_tokens * (size_t)c->engine->model->spec.n_vocab * sizeof(float);
     int n = c->n_prompts < MAX_LANES ? c->n_prompts : MAX_LANES;
     while (c->loss == LOSS_TOTAL_VARIATION && n > 1 && n > c->options.batch && (size_t)n * a_lane > LOGIT_BYTES) n--;
-    CM_TRY(cm_lanes_open(c->engine, n, c->longest + c->options.answer_tokens, &c->lanes));
+    const int n_answer = c->options.answer_tokens > TIMED_TOKENS ? c->options.answer_tokens : TIMED_TOKENS;
+    const size_t n_vocab = (size_t)c->engine->model->spec.n_vocab;
+    c->usable = cm_alloc(c->ctx, n_vocab, sizeof *c->usable, "calibration");
+    if (!c->usable) return CALMOE_NO_MEMORY;
+    for (size_t i = 0; i < n_vocab; i++)
+        c->usable[i] = cm_token_is_usable(c->engine->model->tokenizer, (int32_t)i);
+    CM_TRY(cm_lanes_open(c->engine, n, c->longest + n_answer, &c->lanes));
     return c->engine->decoder->exits ? CALMOE_OK : cm_exits_open(c->ctx, c->engine->decoder);
 }
 
@@ -211,8 +217,11 @@ static void tell(struct calmoe_calibration *c)
     }
 }
 
-static calmoe_status no_candidates(struct calmoe_calibration *c)
+static calmoe_status check_choice(const struct calmoe_calibration *c)
 {
+    const struct model_spec *spec = &c->engine->model->spec;
+    const bool has_exits = spec->n_layers > 1 && !(c->options.measures && c->options.measures[0] == '\0');
+    if (has_exits || (c->options.width && spec->router.n_used > 1)) return CALMOE_OK;
     return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "there is nothing to try: no early exit is wanted or possible, and no "
                    "token has experts to spare");
 }
@@ -226,11 +235,11 @@ static calmoe_status calibrate(struct calmoe_calibration *c, const calmoe_prompt
                   {cm_calibrate_costs, 0.1, 0.12},
                   {cm_calibrate_candidates, 0.12, 0.2},
                   {cm_calibrate_tests, 0.2, 1.0}};
+    CM_TRY(check_choice(c));
     CM_TRY(open_prompts(c, prompts, n_prompts));
     CM_TRY(open_lanes(c));
     CM_TRY(cm_configurations_open(c->ctx, c->options.most, c->engine->model->spec.n_layers, &c->configurations));
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
-        if (stages[i].run == cm_calibrate_tests && c->configurations.n == 0) return no_candidates(c);
         c->stage_begin = stages[i].begin;
         c->stage_end = stages[i].end;
         CM_TRY(stages[i].run(c));
@@ -267,6 +276,7 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
     if (!calibration || !*calibration) return;
     struct calmoe_calibration *c = *calibration;
     cm_configurations_close(&c->configurations);
+    cm_free(c->usable);
     cm_free(c->answers);
     cm_free(c->n_answers);
     cm_free(c->forced);

@@ -1,8 +1,8 @@
 /* runtime/api/calibrate_candidates.c - which policies to try: paths along which risk buys time.
  *
- * Exits: tokens are asked at every layer without leaving, and for each price of risk the exits are found that would have
- * been best (exit_search.h). Widths: rules are tried in one layer at a time, and for each price each layer takes its own
- * (width_search.h). Then the two paths are crossed, with a few uniform widths and thin tails beside them. */
+ * Exits: tokens are asked at every layer without leaving, and for each price of risk the exits are found that would
+ * have been best (exit_search.h). Widths: rules are tried in one layer at a time, and for each price each layer takes
+ * its own (width_search.h). Then the two paths are crossed, with a few uniform widths and thin tails beside them. */
 #include <math.h>
 #include <string.h>
 
@@ -96,7 +96,7 @@ static void note_exit(void *user, const struct row *row, int n_layers_run, const
                       (size_t)(paths->first_token[lane->prompt] + row->t);
     paths->confidences[at] = row->confidence;
     if (!logits || paths->has_agrees) return;
-    const int32_t winner = cm_winner(logits, d->spec->n_vocab);
+    const int32_t winner = cm_calibrate_winner(c, logits);
     paths->agrees[at] = winner == c->winners[(size_t)lane->prompt * (size_t)c->options.answer_tokens + (size_t)row->t];
     paths->is_short[at] = winner < cm_shortlist_length(d->spec->n_vocab);
 }

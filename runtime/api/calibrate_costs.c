@@ -1,5 +1,5 @@
-/* runtime/api/calibrate_costs.c - what parts of a step cost on this machine: short runs of decoding, each with something
- * left out, taken in turns. Others on the machine can only make a run slower, so of each the quickest counts.
+/* runtime/api/calibrate_costs.c - what parts of a step cost on this machine: short runs of decoding, each with
+ * something left out, taken in turns. Others on the machine can only make a run slower, so of each the quickest counts.
  *
  *   whole           sum of layers + head
  *   headless        sum of layers                          → head
@@ -13,7 +13,7 @@
 #include "base/memory.h"
 #include "runtime/api/calibrate_parts.h"
 
-enum { RUN_TOKENS = 8, MIN_ROUNDS = 4, MAX_ROUNDS = 24, WHOLE = 0, HEADLESS, NARROW, LEFT, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
+enum { MIN_ROUNDS = 4, MAX_ROUNDS = 24, WHOLE = 0, HEADLESS, NARROW, LEFT, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
 
 static const uint64_t most_ns = 10000000000ULL;
 
@@ -32,7 +32,7 @@ static calmoe_status run_once(struct timing *timing, int which)
     struct lanes              *lanes = &c->lanes;
     cm_lanes_begin(lanes, which == WHOLE || which == HEADLESS ? NULL : &timing->rungs[which]);
     const uint64_t start = cm_now_ns();
-    for (int t = 0; t < RUN_TOKENS; t++) {
+    for (int t = 0; t < TIMED_TOKENS; t++) {
         for (int i = 0; i < lanes->n; i++) {
             struct lane *lane = &lanes->at[i];
             const int    n = c->n_forced[lane->prompt];
@@ -41,7 +41,7 @@ static calmoe_status run_once(struct timing *timing, int which)
         }
         CM_TRY(cm_lanes_read(lanes, which == HEADLESS ? CALMOE_LOGITS_NONE : CALMOE_LOGITS_LAST, NULL, NULL));
     }
-    const double us = (double)(cm_now_ns() - start) / 1000.0 / RUN_TOKENS / lanes->n;
+    const double us = (double)(cm_now_ns() - start) / 1000.0 / TIMED_TOKENS / lanes->n;
     if (timing->us[which] == 0.0 || us < timing->us[which]) timing->us[which] = us;
     return CALMOE_OK;
 }

@@ -56,11 +56,3 @@ calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, 
         }
     }
 }
-
-int32_t cm_winner(const float *logits, int n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}

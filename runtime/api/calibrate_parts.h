@@ -16,7 +16,7 @@
 
 /* ---- lanes ---- */
 
-enum { MAX_LANES = 32 };
+enum { MAX_LANES = 32, TIMED_TOKENS = 8 /* of a run that is timed */ };
 
 struct lane {
     calmoe_session *session;
@@ -43,7 +43,6 @@ typedef void (*lane_rows_fn)(void *user, const struct lane *lane, int first, int
 /* Reads all tokens of all lanes, in as few steps as max_rows allows. rows may be NULL. */
 calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, void *user);
 
-int32_t cm_winner(const float *logits, int n); /* the first of the largest */
 
 /* ---- the whole ---- */
 
@@ -64,9 +63,10 @@ struct calmoe_calibration {
     bool                  has_references;
     int                   longest;   /* tokens of a prompt                                  */
     struct lanes          lanes;
+    uint8_t              *usable;    /* (n_vocab): the token may be sampled                 */
     int32_t              *answers;   /* (n_prompts, answer_tokens): the full model's        */
     int                  *n_answers;
-    int32_t              *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read: answers or references */
+    int32_t              *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read */
     int                  *n_forced;
     int32_t              *winners;   /* (n_prompts, answer_tokens): the full model's, after each of these */
     double               *full_loss; /* (n_prompts): against the reference; 0 where there is none */
@@ -99,6 +99,9 @@ static inline double *cm_losses_of(const struct calmoe_calibration *calibration,
     return calibration->losses + (size_t)configuration * (size_t)calibration->n_prompts;
 }
 
+/* What a greedy sampler takes: the first of the largest among tokens that may be sampled. */
+int32_t cm_calibrate_winner(const struct calmoe_calibration *calibration, const float *logits);
+
 /* The stages, in their order. */
 calmoe_status cm_calibrate_answers(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_costs(struct calmoe_calibration *calibration);
@@ -108,7 +111,7 @@ calmoe_status cm_calibrate_tests(struct calmoe_calibration *calibration);
 /* What a policy does on prompts. */
 struct trial {
     const struct policy_rung *rung;
-    double                   *losses;   /* (n_prompts of the whole): written for the prompts that are run; NULL: not wanted */
+    double                   *losses;   /* (n_prompts of the whole): of those that are run; may be NULL */
     double                    cost, layers, experts; /* sums over n_tokens               */
     double                    n_layer_runs;
     double                    n_differ; /* tokens that are not the full model's          */

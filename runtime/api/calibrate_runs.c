@@ -15,6 +15,15 @@ static int32_t *answer_of(const struct calmoe_calibration *c, int32_t *of, int p
 
 static int n_vocab_of(const struct calmoe_calibration *c) { return c->engine->model->spec.n_vocab; }
 
+int32_t cm_calibrate_winner(const struct calmoe_calibration *c, const float *logits)
+{
+    const int n_vocab = n_vocab_of(c);
+    int32_t   best = -1;
+    for (int32_t i = 0; i < n_vocab; i++)
+        if ((best < 0 ? logits[i] == logits[i] : logits[i] > logits[best]) && c->usable[i]) best = i;
+    return best < 0 ? 0 : best;
+}
+
 /* ---- prompts into lanes ---- */
 
 calmoe_status cm_calibrate_load(struct calmoe_calibration *c, int first, int n)
@@ -61,14 +70,15 @@ static void write_token(void *user, const struct lane *lane, int first, int n)
     const struct calmoe_calibration *c = writing->calibration;
     const int                        which = (int)(lane - c->lanes.at);
     if (first + n < lane->n_tokens) return; /* a prompt in parts */
-    const int32_t token = cm_winner(calmoe_session_logits(lane->session, 0), n_vocab_of(c));
+    const int32_t token = cm_calibrate_winner(c, calmoe_session_logits(lane->session, 0));
     int          *n_answer = &writing->n_answers[lane->prompt];
     answer_of(c, writing->answers, lane->prompt)[(*n_answer)++] = token;
     writing->is_over[which] = *n_answer == c->options.answer_tokens ||
                               cm_token_ends_generation(c->engine->model->tokenizer, token);
 }
 
-/* The lanes' prompts are answered under the rung. The prompt's last token is read again for the first token's logits. */
+/* The lanes' prompts are answered under the rung. The prompt's last token is read again for the first token's logits.
+ * */
 static calmoe_status write_answers(struct calmoe_calibration *c, const struct policy_rung *rung, int32_t *answers,
                                    int *n_answers)
 {
@@ -106,7 +116,7 @@ static void note_winners(void *user, const struct lane *lane, int first, int n)
     struct calmoe_calibration *c = user;
     int32_t *winners = answer_of(c, c->winners, lane->prompt);
     for (int i = 0; i < n; i++)
-        winners[first + i] = cm_winner(calmoe_session_logits(lane->session, i), n_vocab_of(c));
+        winners[first + i] = cm_calibrate_winner(c, calmoe_session_logits(lane->session, i));
 }
 
 static int n_different(const int32_t *a, const int32_t *b, int n)
@@ -219,7 +229,7 @@ static void compare_rows(void *user, const struct lane *lane, int first, int n)
     const int32_t *wanted = c->has_references ? answer_of(c, c->forced, lane->prompt) + first + 1 : winners;
     for (int i = 0; i < n; i++) {
         const float  *logits = calmoe_session_logits(lane->session, i);
-        const int32_t winner = cm_winner(logits, n_vocab);
+        const int32_t winner = cm_calibrate_winner(c, logits);
         run->trial->n_differ += winner != winners[i];
         if (!run->full) {
             run->sums[which] += winner != wanted[i];

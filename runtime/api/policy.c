@@ -49,7 +49,7 @@ calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path)
         return cm_fail(policy ? policy->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_policy_save: policy and path are needed");
     if (!policy->is_proven)
-        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing is proven of this policy; a file of it would lie");
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing is proven of this policy, as a file would say");
     return cm_policy_file_write(policy->ctx, path, &policy->policy);
 }
 

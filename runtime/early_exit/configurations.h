@@ -1,5 +1,5 @@
-/* runtime/early_exit/configurations.h - the policies that calibration weighs against each other: a list of rungs of which
- * nothing is proven, each once. */
+/* runtime/early_exit/configurations.h - the policies that calibration weighs against each other: a list of rungs of
+ * which nothing is proven, each once. */
 #ifndef RUNTIME_EARLY_EXIT_CONFIGURATIONS_H
 #define RUNTIME_EARLY_EXIT_CONFIGURATIONS_H
 
@@ -15,8 +15,8 @@ calmoe_status cm_configurations_open(struct calmoe_context *ctx, int capacity, i
                                      struct configurations *out);
 void          cm_configurations_close(struct configurations *list);
 
-/* Adds a copy of what the rung leaves out, with widths (n_layers, NULL = all experts) in place of its own. Rules that are
- * off everywhere are none. False where it is there already, leaves out nothing, or the list is full. */
+/* Adds a copy of what the rung leaves out, with widths (n_layers, NULL = all experts) in place of its own. Rules that
+ * are off everywhere are none. False where it is there already, leaves out nothing, or the list is full. */
 bool cm_configurations_add(struct configurations *list, const struct policy_rung *rung,
                            const struct width_rule *widths);
 

@@ -1,8 +1,8 @@
-/* runtime/early_exit/exit_search.h - which exits, with which thresholds: found on paper, from what tokens would have said
- * if they had been asked at every layer. Pure.
+/* runtime/early_exit/exit_search.h - which exits, with which thresholds: found on paper, from what tokens would have
+ * said if they had been asked at every layer. Pure.
  *
- * Every token has been asked everywhere without leaving, so the search knows at each exit its confidence, and whether the
- * full model's token would have come out. What a token leaves behind in the keys and values of others is not
+ * Every token has been asked everywhere without leaving, so the search knows at each exit its confidence, and whether
+ * the full model's token would have come out. What a token leaves behind in the keys and values of others is not
  * in it: what is found here is a candidate, and is run before anything is said about it. */
 #ifndef RUNTIME_EARLY_EXIT_EXIT_SEARCH_H
 #define RUNTIME_EARLY_EXIT_EXIT_SEARCH_H

@@ -24,9 +24,12 @@ void cm_risk_sentence(const struct risk_finding *finding, char *text, size_t n_b
                      sure);
         break;
     default:
-        snprintf(text, n_bytes, "nothing saves time at a risk of at most %g %%, %g %% sure: the first of %d had "
-                 "p = %.3g from %zu prompts with a mean loss of %.3g %%", percent, sure, finding->n_tried, finding->p,
-                 finding->n, 100.0 * finding->mean_loss);
+        if (finding->n_tried == 0)
+            snprintf(text, n_bytes, "nothing that saves time comes near a risk of at most %g %%", percent);
+        else
+            snprintf(text, n_bytes, "nothing saves time at a risk of at most %g %%, %g %% sure: the first of %d had "
+                     "p = %.3g from %zu prompts with a mean loss of %.3g %%", percent, sure, finding->n_tried,
+                     finding->p, finding->n, 100.0 * finding->mean_loss);
         break;
     }
 }

@@ -1,6 +1,6 @@
-/* runtime/early_exit/width_search.h - how wide each layer should be: one rule after the other is tried in one layer alone,
- * and for a price each layer then takes the rule that serves it best, as if layers did not know of each other. Pure. What
- * comes out is a candidate, and is run before anything is said about it. */
+/* runtime/early_exit/width_search.h - how wide each layer should be: one rule after the other is tried in one layer
+ * alone, and for a price each layer then takes the rule that serves it best, as if layers did not know of each other.
+ * Pure. What comes out is a candidate, and is run before anything is said about it. */
 #ifndef RUNTIME_EARLY_EXIT_WIDTH_SEARCH_H
 #define RUNTIME_EARLY_EXIT_WIDTH_SEARCH_H
 

@@ -63,8 +63,8 @@ struct decoder {
     /* may change what the router chose for row r; called by one worker for a row; may be NULL */
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
-    /* sees the answer of row (its owner, t, confidence) at an exit, whether it leaves or not; called by one worker for a row;
-     * logits (n_vocab) where the measure read all of them, else NULL; may be NULL */
+    /* sees the answer of row (its owner, t, confidence) at an exit, whether it leaves or not; called by one worker
+     * for a row; logits (n_vocab) where the measure read all of them, else NULL; may be NULL */
     void (*on_exit)(void *user, const struct row *row, int n_layers_run, const float *logits);
     void *on_exit_user;
 
