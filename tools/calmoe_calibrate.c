@@ -11,8 +11,8 @@ enum { MAX_THREADS = 4096, MAX_PROMPTS = 1 << 20, DEFAULT_PROMPTS = 2000, DEFAUL
 struct settings {
     const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first;
     struct cli_list files;
-    int             prompts, prompt_tokens, answer_tokens, exits, no_width, no_tails, most, batch, splits, threads,
-                    json;
+    int             prompts, prompt_tokens, answer_tokens, exits, no_width, no_tails, most, batch, rivals,
+                    splits, threads, json;
     uint64_t        seed;
 };
 
@@ -42,6 +42,8 @@ static const struct cli_option options[] = {
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},
     {"most", 0, CLI_INT, AT(most), 1, 1000, "N", "try at most N policies; default: 240"},
     {"batch", 'b', CLI_INT, AT(batch), 1, 32, "N", "measure costs for steps of N sessions; default: 1"},
+    {"rivals", 0, CLI_FLAG, AT(rivals), 0, 0, NULL,
+     "prove also the best early exits alone, fewer experts alone, and static ones, for comparison"},
     {"splits", 0, CLI_INT, AT(splits), 0, 1000000, "N",
      "check the bounds on N random divisions of the prompts that prove; default: 0"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
@@ -153,6 +155,7 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     wish.width         = !settings->no_width;
     wish.tails         = !settings->no_tails;
     wish.most          = settings->most;
+    wish.rivals        = settings->rivals;
     wish.n_splits      = settings->splits;
     wish.progress      = cm_bar_move;
     wish.progress_user = &bar;
@@ -180,13 +183,21 @@ struct told {
     calmoe_calibration_info info;
     calmoe_finding          finding;
     calmoe_split_finding    split;
-    bool                    has_splits;
+    calmoe_finding          rivals[CALMOE_N_RIVALS];
+    bool                    has_splits, has_rivals;
 };
+
+static const char *const rival_names[CALMOE_N_RIVALS] = {"depth", "width", "static"};
 
 static bool look(const struct front *front, const calmoe_calibration *calibration, int delta, struct told *told)
 {
     told->finding.size = sizeof told->finding;
     told->split.size   = sizeof told->split;
+    for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++) {
+        told->rivals[kind].size = sizeof told->rivals[kind];
+        if (!cm_front_succeeded(front, calmoe_calibration_get_rival(calibration, kind, delta, &told->rivals[kind])))
+            return false;
+    }
     return cm_front_succeeded(front, calmoe_calibration_get_finding(calibration, delta, &told->finding)) &&
            (!told->has_splits ||
             cm_front_succeeded(front, calmoe_calibration_get_splits(calibration, delta, &told->split)));
@@ -205,14 +216,23 @@ static void print_head(const struct told *told)
            "policy");
 }
 
-static void print_finding(const struct told *told)
+static void print_finding(const calmoe_finding *finding, const char *kind)
 {
-    const calmoe_finding *finding = &told->finding;
-    char                  loss[32] = "-";
+    char loss[32] = "-";
     if (finding->n_tried > 0) snprintf(loss, sizeof loss, "%.3f%%", 100 * finding->mean_loss);
-    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s\n", 100 * finding->delta,
+    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s\n", 100 * finding->delta,
            finding->is_proven ? "proven" : "OFF", loss, finding->p, 100 * finding->cost, finding->mean_layers,
-           finding->mean_experts, finding->is_proven ? finding->policy : "-");
+           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-");
+}
+
+static void print_findings(const struct told *told)
+{
+    print_finding(&told->finding, "");
+    for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++) {
+        char name[16];
+        snprintf(name, sizeof name, "%s: ", rival_names[kind]);
+        print_finding(&told->rivals[kind], name);
+    }
 }
 
 static void print_split(const struct told *told)
@@ -230,7 +250,7 @@ static bool print(const struct front *front, const calmoe_calibration *calibrati
     print_head(told);
     for (int i = 0; i < told->info.n_deltas; i++) {
         if (!look(front, calibration, i, told)) return false;
-        print_finding(told);
+        print_findings(told);
     }
     for (int i = 0; i < told->info.n_deltas && look(front, calibration, i, told); i++)
         if (!told->finding.is_proven) printf("\n%g%%: %s\n", 100 * told->finding.delta, told->finding.sentence);
@@ -240,11 +260,8 @@ static bool print(const struct front *front, const calmoe_calibration *calibrati
     return true;
 }
 
-static void add_finding(struct json_output *json, struct json_node *rows, const struct told *told)
+static void add_figures(struct json_output *json, struct json_node *row, const calmoe_finding *finding)
 {
-    const calmoe_finding *finding = &told->finding;
-    struct json_node     *row     = cm_json_object(json, rows, NULL);
-    cm_json_real(json, row, "delta", finding->delta);
     cm_json_text(json, row, "answer", finding->is_proven ? "proven" : "off");
     cm_json_text(json, row, "sentence", finding->sentence);
     cm_json_text(json, row, "policy", finding->policy);
@@ -257,6 +274,15 @@ static void add_finding(struct json_output *json, struct json_node *rows, const 
     cm_json_real(json, row, "time", finding->cost);
     cm_json_real(json, row, "layers", finding->mean_layers);
     cm_json_real(json, row, "experts", finding->mean_experts);
+}
+
+static void add_finding(struct json_output *json, struct json_node *rows, const struct told *told)
+{
+    struct json_node *row = cm_json_object(json, rows, NULL);
+    cm_json_real(json, row, "delta", told->finding.delta);
+    add_figures(json, row, &told->finding);
+    for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++)
+        add_figures(json, cm_json_object(json, row, rival_names[kind]), &told->rivals[kind]);
     if (!told->has_splits) return;
     const calmoe_split_finding *split = &told->split;
     struct json_node           *part  = cm_json_object(json, row, "splits");
@@ -299,7 +325,7 @@ static bool print_json(const struct front *front, const calmoe_calibration *cali
 
 static bool tell(const struct front *front, const struct settings *settings, const calmoe_calibration *calibration)
 {
-    struct told told = {.has_splits = settings->splits > 0};
+    struct told told = {.has_splits = settings->splits > 0, .has_rivals = settings->rivals};
     told.info.size   = sizeof told.info;
     if (!cm_front_succeeded(front, calmoe_calibration_get_info(calibration, &told.info))) return false;
     return settings->json ? print_json(front, calibration, &told) : print(front, calibration, &told);

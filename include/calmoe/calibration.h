@@ -45,6 +45,7 @@ typedef struct calmoe_calibrate_options {
     int           width;         /* 1: try fewer experts, too (default 1)                                   */
     int           tails;         /* 1: try thin tails after an exit, too (default 1)                        */
     int           most;          /* policies to try at most (default 240)                                   */
+    int           rivals;        /* 1: test poorer kinds, too: calmoe_calibration_get_rival() (default 0) */
     int           n_splits;      /* at least so many random divisions of the second part are to be evaluated:
                                     calmoe_calibration_get_splits(); 0 = none (default)                     */
     calmoe_progress_fn progress; /* NULL = none (default); may cancel                                       */
@@ -81,6 +82,17 @@ typedef struct calmoe_finding { /* for one of the deltas */
 } calmoe_finding;
 CALMOE_API calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *calibration, int delta,
                                                         calmoe_finding *finding);
+
+/* The same, had only policies of one kind been tried; for comparison. */
+enum {
+    CALMOE_RIVAL_DEPTH,  /* early exits alone                                                           */
+    CALMOE_RIVAL_WIDTH,  /* fewer experts alone                                                         */
+    CALMOE_RIVAL_STATIC, /* the same for all tokens: an exit after so many layers, or so many experts */
+    CALMOE_N_RIVALS
+};
+/* INVALID_ARGUMENT where rivals was 0. */
+CALMOE_API calmoe_status calmoe_calibration_get_rival(const calmoe_calibration *calibration, int kind, int delta,
+                                                      calmoe_finding *finding);
 
 typedef struct calmoe_split_finding { /* of many random divisions of the second part: half proves, half checks */
     size_t size;             /* set by the caller                                                     */

@@ -108,6 +108,7 @@ static calmoe_status read_options(struct calmoe_calibration *c, const calmoe_cal
     CM_TRY(check_int(c, "n_splits", options->n_splits, 0, MAX_SPLITS));
     CM_TRY(check_int(c, "width", options->width, 0, 1));
     CM_TRY(check_int(c, "tails", options->tails, 0, 1));
+    CM_TRY(check_int(c, "rivals", options->rivals, 0, 1));
     return check_measures(c);
 }
 
@@ -208,13 +209,15 @@ static calmoe_status open_lanes(struct calmoe_calibration *c)
 
 static void tell(struct calmoe_calibration *c)
 {
-    for (int i = 0; i < c->n_deltas; i++) {
-        const struct risk_finding *finding = &c->findings[i];
-        cm_risk_sentence(finding, c->sentences[i], sizeof c->sentences[i]);
-        if (finding->configuration >= 0)
-            cm_configuration_text(&c->configurations.rungs[finding->configuration], c->costs.n_layers, c->policies[i],
-                                  sizeof c->policies[i]);
-    }
+    for (int kind = 0; kind < (c->options.rivals ? N_KINDS : 1); kind++)
+        for (int i = 0; i < c->n_deltas; i++) {
+            struct told_finding *told = &c->found[kind][i];
+            const int            which = told->finding.configuration;
+            cm_risk_sentence(&told->finding, told->sentence, sizeof told->sentence);
+            if (which >= 0)
+                cm_configuration_text(&c->configurations.rungs[which], c->costs.n_layers, told->policy,
+                                      sizeof told->policy);
+        }
 }
 
 static calmoe_status check_choice(const struct calmoe_calibration *c)
@@ -312,22 +315,37 @@ static calmoe_status hand_out(const calmoe_calibration *c, void *out, size_t giv
     return CALMOE_OK;
 }
 
-calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *c, int delta, calmoe_finding *out)
+static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delta, calmoe_finding *out)
 {
-    CM_TRY(check_call(c, out, delta, "calmoe_calibration_get_finding"));
-    const struct risk_finding *found = &c->findings[delta];
+    const struct told_finding *told = &c->found[kind][delta];
+    const struct risk_finding *found = &told->finding;
     calmoe_finding finding = {.delta = found->delta, .is_proven = found->answer == RISK_PROVEN, .p = found->p,
                               .mean_loss = found->mean_loss, .n_prompts = (int)found->n,
                               .n_needed = (int)found->n_needed, .n_tried = found->n_tried, .cost = 1.0,
                               .mean_layers = c->costs.n_layers,
-                              .mean_experts = c->engine->model->spec.router.n_used, .policy = c->policies[delta],
-                              .sentence = c->sentences[delta]};
+                              .mean_experts = c->engine->model->spec.router.n_used, .policy = told->policy,
+                              .sentence = told->sentence};
     if (finding.is_proven) {
         finding.cost = found->cost / c->off_cost;
         finding.mean_layers = c->layers[found->configuration];
         finding.mean_experts = c->experts[found->configuration];
     }
     return hand_out(c, out, out->size, &finding, sizeof finding);
+}
+
+calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *c, int delta, calmoe_finding *out)
+{
+    CM_TRY(check_call(c, out, delta, "calmoe_calibration_get_finding"));
+    return get_finding(c, KIND_ANY, delta, out);
+}
+
+calmoe_status calmoe_calibration_get_rival(const calmoe_calibration *c, int kind, int delta, calmoe_finding *out)
+{
+    CM_TRY(check_call(c, out, delta, "calmoe_calibration_get_rival"));
+    if (!c->options.rivals || kind < 0 || kind >= CALMOE_N_RIVALS)
+        return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, c->options.rivals ? "rival %d; 0 to %d is wanted"
+                       : "no rivals were asked for", kind, CALMOE_N_RIVALS - 1);
+    return get_finding(c, KIND_DEPTH + kind, delta, out);
 }
 
 calmoe_status calmoe_calibration_get_splits(const calmoe_calibration *c, int delta, calmoe_split_finding *out)
@@ -357,7 +375,7 @@ static void fill_policy(const calmoe_calibration *c, struct policy *policy)
 {
     const size_t row_bytes = (size_t)policy->n_layers * sizeof *policy->widths;
     for (int i = 0; i < c->n_deltas; i++) {
-        const struct risk_finding *finding = &c->findings[i];
+        const struct risk_finding *finding = &c->found[KIND_ANY][i].finding;
         if (finding->answer != RISK_PROVEN) continue;
         const struct policy_rung *from = &c->configurations.rungs[finding->configuration];
         struct policy_rung       *rung = &policy->rungs[policy->n_rungs];

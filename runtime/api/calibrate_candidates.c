@@ -11,7 +11,7 @@
 #include "runtime/early_exit/exit_search.h"
 #include "runtime/early_exit/width_search.h"
 
-enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_PROMPTS = 96, N_PRICES = 9, MAX_RULES = 16,
+enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 3072, N_PRICES = 9, MAX_RULES = 16,
        MAX_DEPTHS = MEASURE_COUNT * N_PRICES, MAX_WIDTHS = N_PRICES };
 
 struct paths {
@@ -37,8 +37,8 @@ struct paths {
     struct width_rule   *widths;    /* (MAX_WIDTHS + MAX_RULES, n_layers) */
 };
 
-/* Microseconds for a risk of 1: from "half a token's time for each token that differs" up. */
-static double price_of(const struct calmoe_calibration *c, int i) { return c->off_cost * 0.5 * pow(2.5, i); }
+/* Microseconds for a risk of 1: from "a token that differs is worth one token's time" to 160. */
+static double price_of(const struct calmoe_calibration *c, int i) { return c->off_cost * pow(1.9, i); }
 
 /* ---- depth ---- */
 
@@ -184,7 +184,8 @@ static calmoe_status find_effects(struct paths *paths)
 {
     struct calmoe_calibration *c = paths->calibration;
     const int    n_layers = c->costs.n_layers, n_trials = n_layers * paths->n_rules;
-    const int    n_prompts = c->n_first < WIDTH_PROMPTS ? c->n_first : WIDTH_PROMPTS;
+    const int    n_most = 1 + WIDTH_TOKENS / c->options.answer_tokens;
+    const int    n_prompts = c->n_first < n_most ? c->n_first : n_most;
     struct trial *trials = cm_alloc(c->ctx, (size_t)n_trials, sizeof *trials, "calibration");
     struct policy_rung *rungs = cm_alloc(c->ctx, (size_t)n_trials, sizeof *rungs, "calibration");
     struct width_rule *widths = cm_alloc(c->ctx, (size_t)n_trials * (size_t)n_layers, sizeof *widths, "calibration");
@@ -249,6 +250,16 @@ static bool is_beaten(const struct paths *paths, const struct exit_choice *choic
     return false;
 }
 
+/* For comparison: an exit that all tokens take. */
+static void add_static(struct paths *paths)
+{
+    for (int i = 0; i < paths->n_asked; i++) {
+        struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
+        rung.exits[0] = (struct policy_exit){paths->asked[i], MEASURE_ALWAYS, {SCHEDULE_CONSTANT, 1.0f, 0.0f, 0}};
+        add(paths, &rung, -1);
+    }
+}
+
 /* Alone first, so that they are in if the list is full; then the cross; then tails. */
 static void combine(struct paths *paths)
 {
@@ -256,6 +267,7 @@ static void combine(struct paths *paths)
     const int n_path = paths->n_widths < N_PRICES ? paths->n_widths : N_PRICES;
     for (int i = 0; i < paths->n_depths; i++) add(paths, &paths->depths[i].rung, -1);
     for (int width = 0; width < paths->n_widths; width++) add(paths, &none, width);
+    if (paths->calibration->options.rivals) add_static(paths);
     for (int i = 0; i < paths->n_depths && paths->calibration->options.tails; i++) {
         struct policy_rung rung = paths->depths[i].rung;
         if (is_beaten(paths, &paths->depths[i])) continue;

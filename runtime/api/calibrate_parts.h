@@ -46,6 +46,14 @@ calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, 
 
 /* ---- the whole ---- */
 
+enum { KIND_ANY, KIND_DEPTH, KIND_WIDTH, KIND_STATIC, N_KINDS }; /* of policies; from 1 on CALMOE_RIVAL_* + 1 */
+
+struct told_finding {
+    struct risk_finding finding;
+    char                sentence[256];
+    char                policy[512];
+};
+
 struct calmoe_calibration {
     calmoe_context          *ctx;
     calmoe_engine           *engine;
@@ -85,9 +93,7 @@ struct calmoe_calibration {
     double               *experts;   /* (capacity) mean of a layer that runs                */
     double               *losses;    /* (capacity, n_prompts); NaN = not run                */
 
-    struct risk_finding  findings[CALMOE_MAX_DELTAS];
-    char                 sentences[CALMOE_MAX_DELTAS][256];
-    char                 policies[CALMOE_MAX_DELTAS][512];
+    struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
     calmoe_split_finding splits[CALMOE_MAX_DELTAS];
 };
 

@@ -18,16 +18,42 @@ struct sequence {
 
 struct proof {
     struct calmoe_calibration *calibration;
-    double         *first;   /* (n_kept, n_first)                                       */
-    double         *costs;   /* (n_kept)                                                */
-    double         *means;   /* (n_kept)                                                */
+    /* those of a kind, while they are ordered */
+    double         *first;      /* (…, n_first) */
+    double         *costs, *kind_means;
+    int            *kind_kept;
     double         *scratch; /* (2, n_configurations)                                   */
     int            *kept;    /* (n_kept): configurations that ran on the whole first part */
     int             n_kept;
     struct trial   *trials;  /* (n_configurations)                                      */
     int            *waiting; /* (n_configurations) of each trial                        */
-    struct sequence sequences[CALMOE_MAX_DELTAS];
+    struct sequence sequences[N_KINDS][CALMOE_MAX_DELTAS];
 };
+
+/* ---- kinds ---- */
+
+static bool is_of_kind(const struct policy_rung *rung, int kind)
+{
+    switch (kind) {
+    case KIND_DEPTH: return !rung->widths && rung->exits[0].measure != MEASURE_ALWAYS;
+    case KIND_WIDTH: return rung->n_exits == 0;
+    case KIND_STATIC:
+        return rung->n_exits > 0 ? !rung->widths && rung->exits[0].measure == MEASURE_ALWAYS
+                                 : rung->widths[0].kind == WIDTH_FIXED;
+    default: return true;
+    }
+}
+
+static int n_kinds(const struct calmoe_calibration *c) { return c->options.rivals ? N_KINDS : 1; }
+
+/* Does a stand in for b in every kind that b is of? */
+static bool is_rival_of(const struct calmoe_calibration *c, int a, int b)
+{
+    for (int kind = 0; kind < n_kinds(c); kind++)
+        if (is_of_kind(&c->configurations.rungs[b], kind) && !is_of_kind(&c->configurations.rungs[a], kind))
+            return false;
+    return true;
+}
 
 /* ---- the first part ---- */
 
@@ -50,14 +76,16 @@ static double mean_of_first(const struct calmoe_calibration *c, int configuratio
     return sum / n;
 }
 
-/* After a quarter: is trial i so far off that the rest will not save it? */
+/* After some of the prompts: is trial i so far off that the rest will not save it? */
 static bool is_hopeless(const struct proof *proof, int i, int n)
 {
     const struct calmoe_calibration *c = proof->calibration;
     const double risk = mean_of_first(c, proof->kept[i], n), cost = proof->trials[i].cost;
     if (risk > 2.0 * c->deltas[c->n_deltas - 1]) return true;
     for (int j = 0; j < proof->n_kept; j++)
-        if (proof->trials[j].cost < 0.98 * cost && mean_of_first(c, proof->kept[j], n) < 0.7 * risk) return true;
+        if (proof->trials[j].cost < 0.98 * cost && mean_of_first(c, proof->kept[j], n) < 0.7 * risk - 0.0005 &&
+            is_rival_of(c, proof->kept[j], proof->kept[i]))
+            return true;
     return false;
 }
 
@@ -77,48 +105,65 @@ static void drop_hopeless(struct proof *proof, int n)
 static calmoe_status run_candidates(struct proof *proof)
 {
     struct calmoe_calibration *c = proof->calibration;
-    const int quarter = c->n_first / 4 > 0 ? c->n_first / 4 : c->n_first;
+    static const int parts[] = {12, 3, 1}; /* a twelfth, a third, all */
     proof->n_kept = c->configurations.n;
     for (int i = 0; i < proof->n_kept; i++) proof->kept[i] = i;
-    CM_TRY(run_first(proof, 0, quarter));
-    drop_hopeless(proof, quarter);
-    if (quarter < c->n_first) CM_TRY(run_first(proof, quarter, c->n_first - quarter));
+    for (int i = 0, begin = 0, end; i < 3; i++, begin = end) {
+        end = c->n_first / parts[i];
+        if (end == begin) continue;
+        CM_TRY(run_first(proof, begin, end - begin));
+        if (end < c->n_first) drop_hopeless(proof, end);
+    }
     for (int i = 0; i < proof->n_kept; i++) {
         const struct trial *trial = &proof->trials[i];
         const int           which = proof->kept[i];
         const double        n = trial->n_tokens > 0 ? (double)trial->n_tokens : 1.0;
-        c->cost[which] = proof->costs[i] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
+        c->cost[which] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
         c->layers[which] = trial->layers / n;
         c->experts[which] = trial->n_layer_runs > 0.0 ? trial->experts / trial->n_layer_runs : 0.0;
-        proof->means[i] = mean_of_first(c, which, c->n_first);
-        memcpy(proof->first + (size_t)i * (size_t)c->n_first, cm_losses_of(c, which),
-               (size_t)c->n_first * sizeof *proof->first);
     }
     return CALMOE_OK;
 }
 
 /* ---- orders ---- */
 
+/* table: policies of one kind, on the first part. */
+static calmoe_status order_sequence(struct proof *proof, double delta, const struct loss_table *table,
+                                    struct sequence *sequence)
+{
+    struct calmoe_calibration *c = proof->calibration;
+    sequence->order = cm_alloc(c->ctx, (size_t)c->configurations.n + 1, sizeof *sequence->order, "calibration");
+    if (!sequence->order) return CALMOE_NO_MEMORY;
+    cm_sequence_begin(&sequence->test, c->p_value, delta, c->options.epsilon, (size_t)(c->n_prompts - c->n_first));
+    int n = table->n_configurations > 0 ? cm_pareto_order(table, c->p_value, delta, c->options.epsilon, proof->scratch,
+                                                          sequence->order)
+                                        : 0;
+    n = cm_thin_order(proof->kind_means, delta, sequence->order, n);
+    for (int i = 0; i < n; i++) {
+        const int row = sequence->order[i];
+        if (table->costs[row] < c->off_cost) sequence->order[sequence->n++] = proof->kind_kept[row];
+    }
+    return CALMOE_OK;
+}
+
 static calmoe_status order_sequences(struct proof *proof)
 {
     struct calmoe_calibration *c = proof->calibration;
-    const struct loss_table table = {proof->n_kept, c->n_first, proof->first, proof->costs};
-    if (proof->n_kept > 0) CM_TRY(cm_check_loss_table(c->ctx, c->p_value, &table));
-    for (int i = 0; i < c->n_deltas; i++) {
-        struct sequence *sequence = &proof->sequences[i];
-        const double     delta = c->deltas[i];
-        int              n = 0;
-        sequence->order = cm_alloc(c->ctx, (size_t)c->configurations.n + 1, sizeof *sequence->order, "calibration");
-        if (!sequence->order) return CALMOE_NO_MEMORY;
-        cm_sequence_begin(&sequence->test, c->p_value, delta, c->options.epsilon,
-                          (size_t)(c->n_prompts - c->n_first));
-        if (proof->n_kept > 0)
-            n = cm_pareto_order(&table, c->p_value, delta, c->options.epsilon, proof->scratch, sequence->order);
-        n = cm_thin_order(proof->means, delta, sequence->order, n);
-        for (int j = 0; j < n; j++) {
-            const int kept = sequence->order[j];
-            if (proof->costs[kept] < c->off_cost) sequence->order[sequence->n++] = proof->kept[kept];
+    const size_t row_bytes = (size_t)c->n_first * sizeof *proof->first;
+    for (int kind = 0; kind < n_kinds(c); kind++) {
+        struct loss_table table = {0, c->n_first, proof->first, proof->costs};
+        for (int i = 0; i < proof->n_kept; i++) {
+            const int which = proof->kept[i], row = table.n_configurations;
+            if (!is_of_kind(&c->configurations.rungs[which], kind)) continue;
+            memcpy(proof->first + (size_t)row * (size_t)c->n_first, cm_losses_of(c, which), row_bytes);
+            proof->costs[row] = c->cost[which];
+            proof->kind_means[row] = mean_of_first(c, which, c->n_first);
+            proof->kind_kept[row] = which;
+            table.n_configurations++;
         }
+        if (table.n_configurations > 0) CM_TRY(cm_check_loss_table(c->ctx, c->p_value, &table));
+        for (int i = 0; i < c->n_deltas; i++)
+            CM_TRY(order_sequence(proof, c->deltas[i], &table, &proof->sequences[kind][i]));
     }
     return CALMOE_OK;
 }
@@ -166,14 +211,17 @@ static calmoe_status prove(struct proof *proof)
     struct calmoe_calibration *c = proof->calibration;
     for (bool any = true; any;) {
         int n_waiting = 0;
-        for (int i = 0; i < c->n_deltas; i++)
-            if (!proof->sequences[i].test.is_over)
-                n_waiting = add_waiting(proof, &proof->sequences[i], AHEAD, n_waiting);
+        for (int kind = 0; kind < n_kinds(c); kind++)
+            for (int i = 0; i < c->n_deltas; i++)
+                if (!proof->sequences[kind][i].test.is_over)
+                    n_waiting = add_waiting(proof, &proof->sequences[kind][i], AHEAD, n_waiting);
         any = n_waiting > 0;
         CM_TRY(run_waiting(proof, n_waiting));
-        for (int i = 0; i < c->n_deltas; i++) test_next(proof, &proof->sequences[i]);
+        for (int kind = 0; kind < n_kinds(c); kind++)
+            for (int i = 0; i < c->n_deltas; i++) test_next(proof, &proof->sequences[kind][i]);
     }
-    for (int i = 0; i < c->n_deltas; i++) c->findings[i] = proof->sequences[i].test.finding;
+    for (int kind = 0; kind < n_kinds(c); kind++)
+        for (int i = 0; i < c->n_deltas; i++) c->found[kind][i].finding = proof->sequences[kind][i].test.finding;
     return CALMOE_OK;
 }
 
@@ -186,7 +234,7 @@ static calmoe_status divide(struct proof *proof)
     int       n = 0;
     if (c->options.n_splits == 0) return CALMOE_OK;
     for (int i = 0; i < c->n_deltas; i++) {
-        struct sequence *sequence = &proof->sequences[i];
+        struct sequence *sequence = &proof->sequences[KIND_ANY][i];
         sequence->at = 0;
         n = add_waiting(proof, sequence, sequence->n, n);
     }
@@ -202,7 +250,8 @@ static calmoe_status divide(struct proof *proof)
         const struct split_options options = {c->p_value, c->deltas[i], c->options.epsilon, c->off_cost,
                                               c->options.n_splits, c->options.seed + 1};
         struct split_finding found;
-        status = cm_split_test(c->ctx, &table, proof->sequences[i].order, proof->sequences[i].n, &options, &found);
+        status = cm_split_test(c->ctx, &table, proof->sequences[KIND_ANY][i].order,
+                               proof->sequences[KIND_ANY][i].n, &options, &found);
         c->splits[i] = (calmoe_split_finding){sizeof c->splits[i], found.n_splits, found.n_proven, found.n_violated,
                                               found.mean_risk, found.mean_cost / c->off_cost};
     }
@@ -222,13 +271,14 @@ static calmoe_status open_proof(struct proof *proof)
     c->losses = cm_alloc(c->ctx, n_cells, sizeof *c->losses, "losses");
     proof->first = cm_alloc(c->ctx, n * n_first, sizeof *proof->first, "losses");
     proof->costs = cm_alloc(c->ctx, n, sizeof *proof->costs, "calibration");
-    proof->means = cm_alloc(c->ctx, n, sizeof *proof->means, "calibration");
+    proof->kind_means = cm_alloc(c->ctx, n, sizeof *proof->kind_means, "calibration");
+    proof->kind_kept = cm_alloc(c->ctx, n, sizeof *proof->kind_kept, "calibration");
     proof->scratch = cm_alloc(c->ctx, 2 * n, sizeof *proof->scratch, "calibration");
     proof->kept = cm_alloc(c->ctx, n, sizeof *proof->kept, "calibration");
     proof->trials = cm_alloc(c->ctx, n, sizeof *proof->trials, "calibration");
     proof->waiting = cm_alloc(c->ctx, n, sizeof *proof->waiting, "calibration");
-    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->means ||
-        !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
+    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->kind_means ||
+        !proof->kind_kept || !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
         return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n_cells; i++) c->losses[i] = (double)NAN;
     return CALMOE_OK;
@@ -236,10 +286,12 @@ static calmoe_status open_proof(struct proof *proof)
 
 static void close_proof(struct proof *proof)
 {
-    for (int i = 0; i < proof->calibration->n_deltas; i++) cm_free(proof->sequences[i].order);
+    for (int kind = 0; kind < N_KINDS; kind++)
+        for (int i = 0; i < proof->calibration->n_deltas; i++) cm_free(proof->sequences[kind][i].order);
     cm_free(proof->first);
     cm_free(proof->costs);
-    cm_free(proof->means);
+    cm_free(proof->kind_means);
+    cm_free(proof->kind_kept);
     cm_free(proof->scratch);
     cm_free(proof->kept);
     cm_free(proof->trials);

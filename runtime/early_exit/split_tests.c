@@ -19,14 +19,14 @@ void cm_deal(int *prompts, int n, uint64_t seed)
 
 int cm_thin_order(const double *means, double delta, int *order, int n_order)
 {
-    enum { MANY_SAFE = 6 };
+    enum { MANY_SAFE = 4 };
     int n_safe = 0, n_above = 0, n = 0, safe = 0;
     for (int i = 0; i < n_order; i++) n_safe += means[order[i]] < 0.4 * delta;
     for (int i = 0; i < n_order && n_above < 2; i++) {
         const double mean = means[order[i]];
         n_above += mean > delta;
         if (mean < 0.4 * delta && n_safe > MANY_SAFE) {
-            const int rank = safe++; /* those whose rank is the first of its sixth */
+            const int rank = safe++; /* the first of each quarter */
             if (rank > 0 && rank * MANY_SAFE / n_safe == (rank - 1) * MANY_SAFE / n_safe) continue;
         }
         order[n++] = order[i];

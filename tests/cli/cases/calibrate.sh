@@ -11,9 +11,9 @@ for i in $(seq 1 20); do
     echo "{\"prompt\": \"The file $i\", \"answer\": \" system has no name.\"}"
     echo "{\"prompt\": \"int a[$i];\", \"answer\": \" int i = 0;\"}"
 done > labels.jsonl
-calmoe calibrate labels.jsonl -a 4 --delta 90% --measures state --no-width --no-tails --json > labels.json
+calmoe calibrate labels.jsonl -a 4 --delta 90% --measures state --no-width --no-tails --rivals --json > labels.json
 echo "$?"
-grep -c '"answer": "proven"' labels.json
+grep -q '"answer": "proven"' labels.json && echo proven
 calmoe calibrate labels.jsonl -a 4 --delta 1% --measures state --no-width --most 3 -o none.json | tail -1
 echo "${PIPESTATUS[0]}"
 [ -e none.json ] || echo no file

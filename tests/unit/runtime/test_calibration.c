@@ -84,9 +84,10 @@ static void findings_are_what_sessions_do(void **state)
 {
     (void)state;
     struct running r = open_running(13); /* less than a lane's answer and others' */
-    const calmoe_calibrate_options options = small();
+    calmoe_calibrate_options options = small();
     calmoe_calibration *calibration = NULL;
     calmoe_policy      *policy = NULL;
+    options.rivals = 1;
     running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &calibration));
     assert_int_equal(r.engine->n_sessions, 1); /* the test's own */
     running_must(r.context, calmoe_calibration_get_policy(calibration, &policy));
@@ -119,6 +120,17 @@ static void findings_are_what_sessions_do(void **state)
     }
     assert_true(n_proven > 0);
     assert_int_equal(calmoe_policy_n_rungs(policy), n_proven);
+
+    for (int kind = 0; kind < CALMOE_N_RIVALS; kind++) { /* of their kind, and not better than the best of all */
+        calmoe_finding rival = {.size = sizeof rival};
+        running_must(r.context, calmoe_calibration_get_rival(calibration, kind, 2, &rival));
+        const bool has_width = strstr(rival.policy, "width") != NULL;
+        if (rival.is_proven) assert_true(has_width ? kind != CALMOE_RIVAL_DEPTH : kind != CALMOE_RIVAL_WIDTH);
+        if (rival.is_proven && kind == CALMOE_RIVAL_STATIC)
+            assert_true(strstr(rival.policy, "always") || strstr(rival.policy, "fixed"));
+        assert_true(rival.delta == 0.9 && rival.cost <= 1.0);
+    }
+    assert_int_equal(calmoe_calibration_get_rival(calibration, 3, 0, &finding), CALMOE_INVALID_ARGUMENT);
 
     const char *file = temp_file(folder, "policy.json"); /* and it reads back */
     running_must(r.context, calmoe_policy_save(policy, file));
@@ -207,6 +219,7 @@ static void options_that_are_wrong(void **state)
     REFUSED("most is 0", options.most = 0);
     REFUSED("n_splits is -1", options.n_splits = -1);
     REFUSED("width is 2", options.width = 2);
+    REFUSED("rivals is 2", options.rivals = 2);
     REFUSED("measure is 'luck'", options.measures = "softmax,luck");
     REFUSED("the model was trained for 64", options.answer_tokens = 60);
     options = small();
