@@ -30,6 +30,7 @@ struct team {
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
     int                    n_spins; /* in a barrier, before yielding */
+    int                    server[CM_MAX_NODES]; /* cm_team_server() */
     bool                   pin;
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
@@ -150,11 +151,23 @@ static void spread(const struct topology *topology, int n_workers, int *n_on_nod
     }
 }
 
+static void find_servers(const struct topology *topology, const int *n_on_node, int *server)
+{
+    for (int node = 0; node < topology->n_nodes; node++) {
+        const int nearest = topology->nodes[node].served_by;
+        int       best = -1;
+        for (int other = 0; other < topology->n_nodes; other++)
+            if (n_on_node[other] > 0 && (best < 0 || abs(other - node) < abs(best - node))) best = other;
+        server[node] = n_on_node[node] > 0 ? node : n_on_node[nearest] > 0 ? nearest : best;
+    }
+}
+
 static void fill_seats(struct team *team)
 {
     const struct topology *topology = team->topology;
     int                    n_on_node[CM_MAX_NODES];
     spread(topology, team->n_workers, n_on_node);
+    find_servers(topology, n_on_node, team->server);
 
     int index = 0;
     for (int node = 0; node < topology->n_nodes; node++) {
@@ -246,6 +259,12 @@ const struct worker *cm_team_worker(const struct team *team, int index)
 {
     assert(index >= 0 && index < team->n_workers);
     return &team->seats[index].worker;
+}
+
+int cm_team_server(const struct team *team, int node)
+{
+    assert(node >= 0 && node < team->topology->n_nodes);
+    return team->server[node];
 }
 
 uint64_t cm_team_waited_ns(const struct team *team, int index)

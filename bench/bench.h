@@ -91,7 +91,6 @@ void cm_bench_figures(const calmoe_stats *stats, struct bench_row *row);
 double cm_bench_kv_bytes(const struct bench_test *test, double kv_bytes_per_position);
 /* The peak of the level that serves weights of that type; 0 where the machine measured none. Pure. */
 double cm_bench_peak(const calmoe_machine *machine, const char *isa, const char *type);
-const char *cm_bench_phase_name(int phase);
 
 /* ---- reports ---- */
 

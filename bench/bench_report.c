@@ -25,7 +25,7 @@ static bool begin_csv(const calmoe_machine *machines, int n_machines)
                                "batch,test,depth,repeats,tokens_per_s_median,tokens_per_s_min,tokens_per_s_max,noisy,"
                                "active_bytes_per_token,bytes_per_s,bandwidth_share,operations_per_s,peak_share,");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        fine = cm_bench_print("%s_share,", cm_bench_phase_name(phase));
+        fine = cm_bench_print("%s_share,", calmoe_phase_name(phase));
     return fine && cm_bench_print("wait_share,imbalance,experts_touched,packed_bytes,node_bytes,open_seconds,cpu,"
                                   "read_bytes_per_s,peak_operations_per_s\n");
 }

@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/bench.h"
+#include "bench/policy_bench.h"
 
 enum { MAX_ISA_BYTES = 32 };
 
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     int         n_repeats, kv, limits;
+    struct cli_list       texts;
+    struct policy_request policy;
 };
 
 #define AT(member) offsetof(struct settings, member)
@@ -19,7 +21,8 @@ static const struct cli_option options[] = {
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
      "a model of random weights instead, of a shape's name or file and a weight type"},
     {"save", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "keep the synthetic model in FILE"},
-    {"prompt", 'p', CLI_TEXT, AT(prompts), 0, 0, "N", "read a prompt of N tokens, 0 = do not (default 512)"},
+    {"prompt", 'p', CLI_TEXT, AT(prompts), 0, 0, "N",
+     "read a prompt of N tokens, 0 = do not (default 512; with a policy 64)"},
     {"tokens", 'n', CLI_TEXT, AT(answers), 0, 0, "N", "generate N tokens, 0 = do not (default 128)"},
     {"batch", 'b', CLI_TEXT, AT(batches), 0, 0, "N", "sessions that generate together (default 1)"},
     {"depth", 'd', CLI_TEXT, AT(depths), 0, 0, "N", "positions that are in the context before (default 0)"},
@@ -29,6 +32,15 @@ static const struct cli_option options[] = {
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
+    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "measure what this file of proven bounds gains against OFF"},
+    {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
+     "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
+    {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
+     "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
+    {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
+     "text that a policy's prompts are cut of; more may follow (default: of the model's own writing)"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
     {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FORMAT", "md (default), csv, json, jsonl"},
 };
@@ -53,11 +65,17 @@ static const struct cli_command description = {
         "step that a thread waits for others. imbalance: the busiest thread's time in the experts' phases by the\n"
         "mean. touched: experts of a layer that a step reads. ~: the repetitions differ by more than 10 % of the\n"
         "median.\n\n"
+        "With --policy, --quality, --exit or --width (as of calmoe run) answers to the same -p tokens are\n"
+        "generated in full (OFF) and by the policy in turns, each repetition to other prompts. layers, experts\n"
+        "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
+        "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
+        "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
         "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
         "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
         "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
         "  calmoe-bench --synthetic a1b:q4_0,a1b:q8_0 -b 1,8\n"
-        "  calmoe-bench --synthetic a1b:q4_0 --routing trace recorded.trace\n",
+        "  calmoe-bench --synthetic a1b:q4_0 --routing trace recorded.trace\n"
+        "  calmoe-bench --exit softmax:0.9@5 -f book.txt -n 64 -b 1,8\n",
 };
 
 struct bench {
@@ -76,7 +94,18 @@ struct bench {
     struct bench_model       **models;     /* (n_models) that rows refer to                    */
     int                        n_rows;
     struct bench_row          *rows;       /* (n_rows)                                         */
+    const struct policy_format *policy_format;
+    calmoe_policy             *policy;     /* of the model at hand; NULL = none is asked for   */
+    double                     quality;
+    int                        n_policy_rows;
+    struct policy_row         *policy_rows; /* (n_policy_rows)                                 */
 };
+
+static bool wants_policy(const struct bench *bench)
+{
+    const struct policy_request *p = &bench->settings.policy;
+    return p->file != NULL || p->quality != NULL || p->exit != NULL || p->width != NULL;
+}
 
 /* ---- the command line ---- */
 
@@ -97,11 +126,12 @@ static bool read_isas(const char *text, struct bench *bench)
 static bool read_lists(struct bench *bench)
 {
     const struct settings *s = &bench->settings;
+    const char            *prompts = s->prompts != NULL ? s->prompts : wants_policy(bench) ? "64" : "512";
     const struct {
         const char        *option, *text;
         int                min, max;
         struct bench_ints *out;
-    } lists[] = {{"-p", s->prompts, 0, 1 << 24, &bench->plan.prompts},
+    } lists[] = {{"-p", prompts, 0, 1 << 24, &bench->plan.prompts},
                  {"-n", s->answers, 0, 1 << 24, &bench->plan.answers},
                  {"-b", s->batches, 1, BENCH_MAX_BATCH, &bench->plan.batches},
                  {"-d", s->depths, 0, 1 << 24, &bench->plan.depths},
@@ -119,6 +149,25 @@ static bool has_test(const struct bench_plan *plan)
     for (int i = 0; cm_bench_test_at(plan, i, &test); i++)
         if (test.n_tokens > 0) return true;
     return false;
+}
+
+/* What is for policies only, or not for them. */
+static int check_policy(const struct bench *bench)
+{
+    const struct settings *s = &bench->settings;
+    const char            *name = description.name;
+    if (!wants_policy(bench))
+        return s->texts.n == 0 ? CLI_GO_ON : cm_usage_error(name, "option '-f' wants --policy, --quality, --exit or "
+                                                                  "--width, found none");
+    if (bench->trace != NULL) return cm_usage_error(name, "'--routing trace' does not go with a policy");
+    if (bench->plan.depths.n != 1 || bench->plan.depths.values[0] != 0)
+        return cm_usage_error(name, "option '-d' does not go with a policy; -p is the context");
+    if (bench->plan.prompts.n != 1 || bench->plan.prompts.values[0] == 0)
+        return cm_usage_error(name, "option '-p' wants one length above 0 with a policy, found '%s'", s->prompts);
+    for (int i = 0; i < bench->plan.answers.n; i++)
+        if (bench->plan.answers.values[i] == 0)
+            return cm_usage_error(name, "option '-n' wants lengths above 0 with a policy, found '%s'", s->answers);
+    return cm_policy_request_check(name, &s->policy);
 }
 
 /* CLI_GO_ON, or the exit status. */
@@ -144,7 +193,8 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
-    return CLI_GO_ON;
+    bench->policy_format = cm_policy_format(s->output);
+    return check_policy(bench);
 }
 
 /* All of them, and whether they can be made, before anything is measured. */
@@ -213,6 +263,35 @@ static int largest(const struct bench_ints *list)
     return most;
 }
 
+/* The policy against OFF, a row for each batch and length of answers. */
+static bool measure_policy(struct bench *bench, const struct front *front, const struct bench_row *common)
+{
+    const struct bench_plan *plan = &bench->plan;
+    const int                n_prompts = plan->n_repeats * largest(&plan->batches);
+    struct prompts           prompts = {0};
+    calmoe_stats             stats = {.size = sizeof stats};
+    bool fine = cm_front_succeeded(front, calmoe_engine_get_stats(front->engine, &stats)) &&
+                cm_prompts_open(front, &bench->settings.texts, n_prompts, plan->prompts.values[0], &prompts);
+    for (int i = 0; fine && i < plan->batches.n * plan->answers.n; i++) {
+        const struct policy_test test = {&bench->settings.policy, bench->policy, bench->quality, &prompts,
+                                         plan->batches.values[i / plan->answers.n],
+                                         plan->answers.values[i % plan->answers.n], plan->n_repeats};
+        struct policy_row *rows = realloc(bench->policy_rows, (size_t)(bench->n_policy_rows + 1) * sizeof *rows);
+        fine = rows != NULL;
+        if (!fine) break;
+        bench->policy_rows = rows;
+        rows[bench->n_policy_rows] = (struct policy_row){.model = common->model, .isa = stats.isa,
+                                                         .n_threads = stats.n_threads};
+        fine = cm_policy_measure(front, &test, &rows[bench->n_policy_rows]);
+        if (fine && bench->n_policy_rows == 0 && bench->policy_format->begin != NULL)
+            fine = bench->policy_format->begin();
+        if (fine && bench->policy_format->row != NULL) fine = bench->policy_format->row(&rows[bench->n_policy_rows]);
+        bench->n_policy_rows += fine;
+    }
+    cm_prompts_close(&prompts);
+    return fine;
+}
+
 /* One engine for each level and number of threads. */
 static bool measure_engines(struct bench *bench, struct front *front, const struct bench_model *model,
                             double model_seconds)
@@ -225,17 +304,20 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
     engine.routing_source      = bench->replay != NULL ? cm_bench_replay_choose : NULL;
     engine.routing_source_user = bench->replay;
+    engine.exits = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;
-        struct bench_row common = {.model = model, .machine = &bench->machines[at],
+        struct bench_row common = {.model = model, .machine = bench->machines != NULL ? &bench->machines[at] : NULL,
                                    .n_threads = bench->threads.values[at]};
         engine.isa       = isa[0] != '\0' ? isa : NULL;
         engine.n_threads = bench->threads.values[at];
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
-        fine = fine && measure_tests(bench, front, &common);
+        if (fine)
+            fine = wants_policy(bench) ? measure_policy(bench, front, &common)
+                                       : measure_tests(bench, front, &common);
         calmoe_engine_close(&front->engine);
     }
     return fine;
@@ -261,7 +343,9 @@ static bool measure_model(struct bench *bench, struct front *front, int i)
     const double seconds = cm_seconds() - start;
     fine = fine && cm_bench_describe(front, bench->settings.kv != 0, model) &&
            (bench->replay == NULL || cm_bench_replay_fits(bench->replay, &model->info)) &&
+           cm_policy_request_open(front, &bench->settings.policy, &bench->policy, &bench->quality) &&
            measure_engines(bench, front, model, seconds);
+    calmoe_policy_close(&bench->policy);
     calmoe_model_close(&front->model);
     return fine;
 }
@@ -273,6 +357,8 @@ static bool measure_all(struct bench *bench, struct front *front)
     for (int i = 0; fine && i < n_models; i++) fine = measure_model(bench, front, i);
     if (bench->n_rows > 0 && bench->format->end != NULL)
         fine = bench->format->end(bench->rows, bench->n_rows) && fine;
+    if (bench->n_policy_rows > 0 && bench->policy_format->end != NULL)
+        fine = bench->policy_format->end(bench->policy_rows, bench->n_policy_rows) && fine;
     return fine;
 }
 
@@ -281,6 +367,7 @@ static void close_bench(struct bench *bench)
     for (int i = 0; i < bench->n_models; i++) free(bench->models[i]);
     free(bench->models);
     free(bench->rows);
+    free(bench->policy_rows);
     free(bench->machines);
     free(bench->synthetics);
     cm_bench_replay_close(&bench->replay);
@@ -291,7 +378,7 @@ static int run(int argc, char **argv)
     static struct bench bench;
     struct front        front = {0};
     int                 n_operands;
-    bench.settings = (struct settings){.prompts = "512", .answers = "128", .batches = "1", .depths = "0",
+    bench.settings = (struct settings){.answers = "128", .batches = "1", .depths = "0",
                                        .threads = "0", .isa = "", .output = "md", .routing = "router",
                                        .n_repeats = 5};
     int status = cm_cli_parse(&description, argc, argv, &bench.settings, &n_operands);
@@ -301,7 +388,7 @@ static int run(int argc, char **argv)
     cm_catch_interrupt();
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
-                measure_machines(&bench, &front);
+                ((wants_policy(&bench) && !bench.settings.limits) || measure_machines(&bench, &front));
     if (fine)
         fine = bench.settings.limits ? bench.format->limits(bench.machines, bench.threads.n)
                                      : measure_all(&bench, &front);

@@ -106,15 +106,6 @@ double cm_bench_peak(const calmoe_machine *machine, const char *isa, const char 
     return 0.0;
 }
 
-const char *cm_bench_phase_name(int phase)
-{
-    static const char *const names[CALMOE_N_PHASES] = {
-        [CALMOE_PHASE_PROJECT] = "project", [CALMOE_PHASE_ATTEND] = "attend", [CALMOE_PHASE_ROUTE] = "route",
-        [CALMOE_PHASE_EXPERTS] = "experts", [CALMOE_PHASE_HEAD] = "head",     [CALMOE_PHASE_CHECKS] = "checks",
-        [CALMOE_PHASE_FILL] = "fill",       [CALMOE_PHASE_OTHER] = "other"};
-    return names[phase];
-}
-
 /* NAN for a limit that was not measured. */
 static double share_of(double value, double limit)
 {

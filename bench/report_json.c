@@ -50,7 +50,7 @@ static void add_figures(struct json_output *json, struct json_node *in, const st
     cm_json_real(json, in, "wait_share", row->wait_share);
     struct json_node *phases = cm_json_object(json, in, "phase_share");
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
-        cm_json_real(json, phases, cm_bench_phase_name(phase), row->phase_share[phase]);
+        cm_json_real(json, phases, calmoe_phase_name(phase), row->phase_share[phase]);
     cm_json_real(json, in, "imbalance", row->imbalance);
     cm_json_real(json, in, "experts_touched", row->experts_touched);
     cm_json_integer(json, in, "packed_bytes", row->n_packed_bytes);

@@ -86,7 +86,7 @@ static bool end_md(const struct bench_row *rows, int n_rows)
     bool is_noisy = false;
     bool fine = cm_bench_print("\n| model isa threads batch test | MB/token | GB/s | of | Gop/s |");
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
-        if (is_shown(phase)) fine = cm_bench_print(" %s |", cm_bench_phase_name(phase));
+        if (is_shown(phase)) fine = cm_bench_print(" %s |", calmoe_phase_name(phase));
     fine = fine && cm_bench_print(" imbalance | touched | GB on nodes | open s |\n| --- | ---: | ---: | ---: | ---: | "
                                   "---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |\n");
     for (int i = 0; fine && i < n_rows; i++) {

@@ -145,7 +145,7 @@ CM_INLINE void add_block(const uint8_t *block, const uint8_t *scales, const uint
         const uint8_t *start = panel + 32 * n_tokens + 4 * t;
         const vf       da = vf_broadcast(panel + 36 * n_tokens + 4 * t);
         const vi       idot =
-            dot(u, 8, panel + 32 * t, form.has_minimum ? vi_zero() : vi_broadcast(start), form.dot);
+            dot_block(u, panel + 32 * t, form.has_minimum ? vi_zero() : vi_broadcast(start), form.dot);
         vf acc = V(fmadd_ps)(V(cvtepi32_ps)(idot), V(mul_ps)(dw, da), V(loadu_ps)(sums[t]));
         if (form.has_minimum) acc = V(fmadd_ps)(V(mul_ps)(m, da), vf_broadcast(start), acc);
         V(storeu_ps)(sums[t], acc);
@@ -157,7 +157,7 @@ CM_INLINE void add_some_blocks(const uint8_t *tile, const uint8_t *panel, size_t
 {
     const size_t scale_bytes = form.scale == scale_mxfp4 ? 1 : 2;
     for (size_t b = 0; b < n_columns / 32; b++) {
-        if (n_tokens > 2) cm_prefetch(tile, form.n_bytes);
+        cm_prefetch(tile, n_tokens > 2 ? form.n_bytes : n_tokens == 1 ? CM_LINE : 0);
         for (size_t first = 0; first < CM_TILE; first += LANES) /* of the rows */
             add_block(tile + 4 * first, tile + scale_bytes * first, panel, n_tokens,
                       (float(*)[CM_TILE])(void *)(sums[0] + first), form);

@@ -39,6 +39,7 @@ struct form {
     enum panel_sums sums; /* pairs: the type has minimums, and dmin follows d */
     bool            is_folded;
     int             n_scales; /* 8 or 16 */
+    bool            has_planes; /* codes lie in two planes: two streams to read */
     int             apart;    /* the two 32 of a step: neighbours (1) or not (2), see index_of() */
     /* block: + 32 for the second half of the rows; halves: what float16 or u16 fields want beside that */
     void (*scales)(const uint8_t *block, const uint8_t *halves, bool is_folded, struct scales *out);
@@ -346,21 +347,21 @@ CM_INLINE void add_scaled(const uint8_t *halves, const uint8_t *panel, size_t n_
     }
 }
 
-/* Half of the rows (or all) of a superblock, for all tokens. The first half meets it cold and the second finds it in
- * the cache: so there it is asked for ahead even with one token, lest memory idle during the second. */
+/* Half of the rows (or all) of a superblock, for all tokens. With one token the CPU follows a single stream nearly by
+ * itself, but not two, and not halves: the first half meets a superblock cold, memory would idle during the second. */
 CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const uint8_t *panel, size_t n_tokens,
                               float (*sums)[CM_TILE], const struct form form)
 {
     alignas(64) int32_t isums[CM_GROUP][LANES];
     struct scales       sc;
+    const bool          is_followed = n_tokens == 1 && HALVES == 1 && !form.has_planes;
     form.scales(block, halves, form.is_folded, &sc);
     for (size_t t = 0; t < n_tokens; t++) {
         const uint8_t *start = panel + 256 * n_tokens + PANEL_SUMS * t + 64;
         vi_store(isums[t], form.is_folded && form.sums == SUMS_STARTS16 ? vi_broadcast(start) : vi_zero());
     }
     for (int step = 0; step < 4; step++) {
-        if (n_tokens > 2 || HALVES > 1)
-            cm_prefetch(block + (size_t)step * form.n_bytes / 4, form.n_bytes / 4);
+        cm_prefetch(block + (size_t)step * form.n_bytes / 4, is_followed ? CM_LINE : form.n_bytes / 4);
         CM_UNROLL
         for (int side = 0; side < 2; side++) {
             vi u[8];
@@ -395,22 +396,23 @@ CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t
     else add_some_superblocks(tile, panel, n_columns, n, sums, plain);
 }
 
-#define SUPERBLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, sums, is_folded, n_scales, apart, scales)   \
-    static void lay_##type(const struct activations *x, const size_t *rows, int n_tokens, size_t k,       \
-                           size_t n_columns, uint8_t *panel)                                              \
-    {                                                                                                     \
-        lay_superblocks(x, rows, n_tokens, k, n_columns, panel, sums, offset);                            \
-    }                                                                                                     \
-    CM_LINEAR_KERNEL(type, TYPE, TOKENS,   PANEL_SUPERBLOCK, lay_##type, add_superblocks,                   \
-                     (struct form){ n_bytes, { chain, offset == 128 }, sums, is_folded, n_scales, apart,  \
+#define SUPERBLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, sums, is_folded, n_scales, planes, apart, scales) \
+    static void lay_##type(const struct activations *x, const size_t *rows, int n_tokens, size_t k,          \
+                           size_t n_columns, uint8_t *panel)                                                 \
+    {                                                                                                        \
+        lay_superblocks(x, rows, n_tokens, k, n_columns, panel, sums, offset);                               \
+    }                                                                                                        \
+    CM_LINEAR_KERNEL(type, TYPE, TOKENS,   PANEL_SUPERBLOCK, lay_##type, add_superblocks,                      \
+                     (struct form){ n_bytes, { chain, offset == 128 }, sums, is_folded, n_scales, planes, apart, \
                                     scales, codes_##type })
 
-/*                         bytes  offset       chain   sums     folded n_scales apart scales */
-SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, CM_HAS_DOT4, 16, 1, scales_q2_k)
-SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, CM_HAS_DOT4, 16, 1, scales_q3_k)
-SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, 8, SUMS_PAIRS32, false, 8, 1, scales_q4_k)
-SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, 1, scales_q4_k)
-SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, 2, scales_q6_k)
-SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, 1, CM_HAS_DOT4 ? SUMS_STARTS32 : SUMS_NONE, false, 8, 1, scales_iq4_xs)
+#define SUMS_IQ4_XS (CM_HAS_DOT4 ? SUMS_STARTS32 : SUMS_NONE)
+/*                         bytes  offset       chain   sums     folded n_scales planes apart scales */
+SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, CM_HAS_DOT4, 16, true, 1, scales_q2_k)
+SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, CM_HAS_DOT4, 16, true, 1, scales_q3_k)
+SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, 8, SUMS_PAIRS32, false, 8, false, 1, scales_q4_k)
+SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, true, 1, scales_q4_k)
+SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, true, 2, scales_q6_k)
+SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, 1, SUMS_IQ4_XS, false, 8, false, 1, scales_iq4_xs)
 
 #endif

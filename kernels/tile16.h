@@ -23,19 +23,22 @@
 #include "kernels/unroll.h"
 
 enum {
+    CM_LINE = 64,                /* bytes of a line of the caches                              */
     CM_GROUP = 16,               /* tokens that any kernel takes at once, at most              */
     CM_PANEL_BYTES = 48 << 10,   /* on the stack: 16 tokens of 2048 columns, or 1 of 32768     */
     CM_ROWS_BYTES = 384 << 10    /* of weights that stay in the cache while the groups pass    */
 };
 
-/* Asks for the n_bytes that lie a while after `at`. With one token or two a loop is short enough for
- * the CPU to run ahead by itself; with more, memory would idle while it computes. A hint: nothing is read, so it
- * may point past the end. */
+/* Asks for the n_bytes that lie a while after `at`. With many tokens memory would idle while a loop computes. Where it
+ * is short and reads one stream, the CPU runs ahead by itself, but not into the next page of 4 KB: there a line now
+ * and then is enough. Into the second-level cache: the first has room for two dozen lines under way, half of what
+ * memory gives. Far enough for slow memory, near enough to be still there. A hint: nothing is read, so it may point
+ * past the end. */
 CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes)
 {
-    enum { AHEAD = 2048 };
+    enum { AHEAD = 8192, READ = 0, SECOND_LEVEL = 2 };
     const uintptr_t begin = (uintptr_t)at + AHEAD;
-    for (size_t i = 0; i < n_bytes; i += 64) __builtin_prefetch((const void *)(begin + i));
+    for (size_t i = 0; i < n_bytes; i += CM_LINE) __builtin_prefetch((const void *)(begin + i), READ, SECOND_LEVEL);
 }
 
 /* Lays columns [k, k + n_columns) of n_tokens input rows over panel. */

@@ -9,9 +9,9 @@
 enum { MAX_THREADS = 4096, MAX_PROMPTS = 1 << 20, DEFAULT_PROMPTS = 2000, DEFAULT_CUT = 64, DEFAULT_ANSWER = 64 };
 
 struct settings {
-    const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first;
+    const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first, *exits;
     struct cli_list files;
-    int             prompts, prompt_tokens, answer_tokens, exits, no_width, no_tails, most, batch, rivals,
+    int             prompts, prompt_tokens, answer_tokens, max_exits, no_width, no_tails, most, batch, rivals,
                     splits, threads, json;
     uint64_t        seed;
 };
@@ -37,7 +37,7 @@ static const struct cli_option options[] = {
     {"seed", 's', CLI_SEED, AT(seed), 0, 0, "N", "of the deal to the two parts; default: 1"},
     {"measures", 0, CLI_TEXT, AT(measures), 0, 0, "M[,M...]",
      "of confidence: softmax, state, shortlist, classifier, always; none; default: all that can run, but always"},
-    {"exits", 0, CLI_INT, AT(exits), 1, 3, "N", "exits of a policy at most; default: 2"},
+    {"max-exits", 0, CLI_INT, AT(max_exits), 1, 3, "N", "exits of a policy at most; default: 2"},
     {"no-width", 0, CLI_FLAG, AT(no_width), 0, 0, NULL, "all experts: early exits only"},
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},
     {"most", 0, CLI_INT, AT(most), 1, 1000, "N", "try at most N policies; default: 240"},
@@ -46,6 +46,7 @@ static const struct cli_option options[] = {
      "prove also the best early exits alone, fewer experts alone, and static ones, for comparison"},
     {"splits", 0, CLI_INT, AT(splits), 0, 1000000, "N",
      "check the bounds on N random divisions of the prompts that prove; default: 0"},
+    {"exits", 0, CLI_TEXT, AT(exits), 0, 0, "FILE", "fitted exits, for the measure 'classifier'"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
@@ -128,6 +129,7 @@ static bool gather(struct front *front, const struct settings *settings, char **
     engine.n_threads = settings->threads;
     engine.isa       = settings->isa;
     engine.plan      = settings->plan;
+    engine.exits     = settings->exits;
     bool is_fine     = cm_front_open_model(front, settings->model, false);
     for (int i = 0; i < settings->files.n && is_fine; i++) is_fine = cm_prompt_set_add(set, settings->files.values[i]);
     for (int i = 0; i < n_operands && is_fine; i++) is_fine = cm_prompt_set_add(set, operands[i]);
@@ -151,7 +153,7 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     wish.batch         = settings->batch;
     wish.measures      = settings->measures;
     if (settings->measures != NULL && strcmp(settings->measures, "none") == 0) wish.measures = "";
-    wish.max_exits     = settings->exits;
+    wish.max_exits     = settings->max_exits;
     wish.width         = !settings->no_width;
     wish.tails         = !settings->no_tails;
     wish.most          = settings->most;
@@ -334,7 +336,7 @@ static bool tell(const struct front *front, const struct settings *settings, con
 static int run(int argc, char **argv)
 {
     struct settings     settings = {.prompts = DEFAULT_PROMPTS, .prompt_tokens = DEFAULT_CUT,
-                                    .answer_tokens = DEFAULT_ANSWER, .exits = 2, .most = 240, .batch = 1, .seed = 1};
+                                    .answer_tokens = DEFAULT_ANSWER, .max_exits = 2, .most = 240, .batch = 1, .seed = 1};
     struct request      request     = {.epsilon = 0.05, .first = 0.3};
     struct front        front       = {0};
     calmoe_calibration *calibration = NULL;

@@ -4,15 +4,17 @@
 #include <string.h>
 
 #include "tools/command.h"
+#include "tools/policy_request.h"
 #include "tools/profile_page.h"
-#include "tools/profile_report.h"
 
 enum { DEFAULT_WINDOW = 4096, MAX_THREADS = 4096 };
 
 struct settings {
     const char     *model, *plan, *output, *html, *trace, *prometheus, *isa;
     struct cli_list files, domains;
+    const char     *topology, *bandwidth;
     int             merge, tokens, context, threads, json;
+    struct policy_request policy;
 };
 
 #define AT(member) offsetof(struct settings, member)
@@ -31,6 +33,13 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
+    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},
+    {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA", "as of calmoe run"},
+    {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "as of calmoe run: softmax:0.9@5"},
+    {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE", "as of calmoe run: fixed:2, ratio:0.3 or top_p:0.8"},
+    {"topology", 0, CLI_TEXT, AT(topology), 0, 0, "SPEC",
+     "predict plans for this machine, an hwloc description or .xml; default: this one, or 2 and 4 equal nodes"},
+    {"bandwidth", 0, CLI_TEXT, AT(bandwidth), 0, 0, "LIST", "GB/s that its nodes read: \"0:40,1:20\", or \"40\""},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
 
@@ -43,6 +52,8 @@ static const struct cli_command description = {
     .n_options    = sizeof options / sizeof options[0],
     .notes        = "Each text is read as a prompt, in windows that are sequences of their own. Files that follow\n"
                     "--domain options only are NAME=FILE, too. docs/PROFILER.md tells how to read the tables.\n\n"
+                    "With --policy, --quality, --exit or --width texts are read as if they were answers: each\n"
+                    "token is given, and leaves out what the policy lets it.\n\n"
                     "Example:\n"
                     "  calmoe profile -f war.txt hash.c -o profile.json --html profile.html\n"
                     "  calmoe profile --domain russian=war.txt c=hash.c --domain c=list.c -o profile.json\n"
@@ -97,13 +108,20 @@ static int list_texts(const struct settings *settings, char **operands, int n_op
 static int check(const struct settings *settings, int n_operands)
 {
     const bool has_texts = settings->files.n > 0 || settings->domains.n > 0;
-    if (settings->merge && (has_texts || settings->trace != NULL || settings->plan != NULL))
-        return cm_usage_error(description.name, "option '--merge' does not go with -f, --domain, --trace and --plan");
+    const struct policy_request *policy = &settings->policy;
+    const bool has_policy = policy->file != NULL || policy->quality != NULL || policy->exit != NULL ||
+                            policy->width != NULL;
+    if (settings->merge && (has_texts || has_policy || settings->trace != NULL || settings->plan != NULL))
+        return cm_usage_error(description.name, "option '--merge' does not go with -f, --domain, --trace, --plan and "
+                                                "policies");
+    if (has_policy && settings->trace != NULL)
+        return cm_usage_error(description.name, "option '--trace' does not go with policies: a trace has as many "
+                                                "experts of every layer for each token");
     if (settings->merge && n_operands == 0)
         return cm_usage_error(description.name, "option '--merge' wants profiles, found none");
     if (!has_texts && n_operands == 0)
         return cm_usage_error(description.name, "wanted texts, -f FILE or --domain NAME=FILE; found none");
-    return CLI_GO_ON;
+    return cm_policy_request_check(description.name, policy);
 }
 
 /* ---- counting ---- */
@@ -141,7 +159,8 @@ static bool open_reading(struct front *front, const struct settings *settings, s
     engine.profile      = 1;
     engine.routing      = cm_reading_see;
     engine.routing_user = reading;
-    return cm_front_open_engine(front, &engine) &&
+    return cm_policy_request_open(front, &settings->policy, &reading->policy, &reading->quality) &&
+           cm_front_open_engine(front, &engine) &&
            (settings->trace == NULL || open_trace(reading, settings->trace, &model));
 }
 
@@ -190,11 +209,13 @@ static bool write_text(const struct front *front, const calmoe_profile *profile,
 static bool tell(const struct front *front, const struct settings *settings, const struct reading *reading,
                  const calmoe_profile *profile)
 {
-    struct view view = {.front = front, .profile = profile, .reading = reading};
+    static struct view view;
+    view = (struct view){.front = front, .profile = profile, .reading = reading};
     if (settings->output != NULL && !cm_front_succeeded(front, calmoe_profile_write(profile, settings->output)))
         return false;
     if (settings->prometheus != NULL && !write_text(front, profile, settings->prometheus)) return false;
-    if (!cm_view_gather(&view, settings->plan)) return false;
+    const struct machine_request machine = {settings->topology, settings->bandwidth, settings->plan};
+    if (!cm_view_gather(&view, &machine)) return false;
     if (settings->html != NULL && !cm_page_write(&view, settings->html)) return false;
     if (settings->json) return cm_view_print_json(&view);
     cm_view_print(&view);
@@ -219,6 +240,7 @@ static int run(int argc, char **argv)
                          tell(&front, &settings, &reading, profile);
     calmoe_profile_close(&profile);
     cm_reading_close(&reading);
+    calmoe_policy_close(&reading.policy);
     cm_front_close(&front);
     return is_fine ? 0 : 1;
 }

@@ -13,7 +13,7 @@ enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS
 struct settings {
     const char *model, *prompt, *file, *plan, *isa, *system, *trace;
     int         tokens, context, threads, batch, kv;
-    float       temperature, top_p, min_p, repeat_penalty;
+    float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
     int         chat, ignore_eos, logit_hash, json, show_exits, color;
@@ -60,6 +60,10 @@ static const struct cli_option options[] = {
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
+     "exits fitted to the model: calmoe fit-exits writes them"},
+    {"audit", 0, CLI_REAL, AT(audit), 0, 1, "SHARE",
+     "of tokens under a proven policy that are run again in full, to watch its bound; 0 = none (default 0.01)"},
     {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
      "colour tokens by the layers they used: green under half … red all"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
@@ -85,8 +89,8 @@ static const struct cli_command description = {
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), logit_hash (null without\n"
         "--logit-hash).\n\n"
-        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always. --quality\n"
-        "without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
+        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always, and\n"
+        "with --exits classifier. --quality without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
         "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
         "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
 };
@@ -136,6 +140,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.plan       = settings->plan;
     engine.max_rows   = settings->batch;
     engine.kv_float32 = settings->kv;
+    engine.exits      = settings->policy.exits;
     if (!cm_front_open_model(front, settings->model, false)) return false;
     if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
@@ -164,6 +169,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.sampler        = &sampler;
     session.policy         = *policy;
     session.quality        = quality;
+    session.audit          = settings->audit < 0 ? 0 : settings->audit > 0 ? (double)settings->audit : -1;
     if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
                                                                    &generation->session)))
         return false;
@@ -280,7 +286,7 @@ static int run_plain(struct generation *generation, const struct settings *setti
 static int run(int argc, char **argv)
 {
     struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .top_p = 1, .repeat_penalty = 1,
-                                    .repeat_last = 64, .batch = 512};
+                                    .repeat_last = 64, .batch = 512, .audit = -1};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;
@@ -299,6 +305,7 @@ static int run(int argc, char **argv)
         status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings);
         if (status == 0) cm_print_times(&generation.times);
         if (status == 0) cm_exit_colors_say(&generation.exits);
+        if (status == 0) cm_audit_say(generation.session);
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);

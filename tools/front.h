@@ -1,5 +1,5 @@
 /* tools/front.h - what the programs do alike: open a model and an engine, tell a failure, read a
- * file of text. Brings in the rest of what bench/ shares: options, messages, JSON. */
+ * file of text. Brings in the rest of what bench/ shares: options, messages, JSON, policies. */
 #ifndef TOOLS_FRONT_H
 #define TOOLS_FRONT_H
 
@@ -8,6 +8,7 @@
 
 #include "tools/cli.h"
 #include "tools/json_output.h"
+#include "tools/policy_request.h"
 #include "tools/terminal.h"
 
 struct front {

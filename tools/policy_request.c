@@ -1,9 +1,12 @@
 /* tools/policy_request.c - see policy_request.h. */
 #include "tools/policy_request.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tools/front.h"
 
 enum { MAX_NAME = 32, MAX_PATH = 4096 };
 
@@ -139,4 +142,12 @@ void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session)
     if (calmoe_policy_get_rung(policy, rung, &info) != CALMOE_OK || !info.is_proven) return;
     cm_say("policy: %s at most %g with confidence %g (%s, %d prompts)", info.loss, info.delta, 1.0 - info.epsilon,
            info.p_value, info.n_prompts);
+}
+
+void cm_audit_say(const calmoe_session *session)
+{
+    calmoe_audit audit = {.size = sizeof audit};
+    if (calmoe_session_audit(session, &audit) != CALMOE_OK || audit.n_tokens == 0) return;
+    cm_say("audit: %" PRIu64 " tokens were run twice, %" PRIu64 " differ%s", audit.n_tokens, audit.n_different,
+           audit.n_alarms > 0 ? "; the policy stepped down" : "");
 }

@@ -1,14 +1,19 @@
-/* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit, --width. */
+/* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit, --width,
+ * --exits. */
 #ifndef TOOLS_POLICY_REQUEST_H
 #define TOOLS_POLICY_REQUEST_H
 
-#include "tools/front.h"
+#include <calmoe/calmoe.h>
+#include <stdbool.h>
+
+struct front; /* tools/front.h */
 
 struct policy_request { /* as typed; NULL = not given */
     const char *file;    /* --policy FILE                                 */
     const char *quality; /* --quality DELTA: "1%" or "0.01"               */
     const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
     const char *width;   /* --width RULE:VALUE                            */
+    const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
 };
 
 /* CLI_GO_ON, or the exit status after a sentence. */
@@ -19,5 +24,7 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
                             double *quality);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
+/* And what its audit found; nothing where no token was audited. */
+void cm_audit_say(const calmoe_session *session);
 
 #endif

@@ -35,7 +35,7 @@ static void add_counts(struct json_output *json, struct json_node *in, const cha
     for (size_t i = 0; i < n; i++) cm_json_integer(json, list, NULL, counts[i]);
 }
 
-/* The first tokens of the domain: [text, experts of all layers, their weights in thousandths]. */
+/* The first tokens of the domain: [text, experts of all layers (-1 = none), their weights in thousandths, layers]. */
 static void add_text(struct json_output *json, struct json_node *in, const struct view *view, const char *domain)
 {
     struct json_node *const  list = cm_json_array(json, in, "text");
@@ -60,12 +60,14 @@ static void add_text(struct json_output *json, struct json_node *in, const struc
             const float weight = kept->weights[at + (size_t)j];
             cm_json_integer(json, weights, NULL, weight > 0 ? (uint64_t)(weight * 1000 + 0.5f) : 0);
         }
+        cm_json_integer(json, token, NULL, (uint64_t)kept->layers[i]);
     }
 }
 
+/* The plan in use. */
 static void add_nodes(struct json_output *json, const struct view *view)
 {
-    struct json_node *const list = cm_json_array(json, json->root, "nodes");
+    struct json_node *const list = cm_json_array(json, json->root, "plan_nodes");
     for (int i = 0; i < view->n_nodes; i++) {
         struct json_node *const node = cm_json_object(json, list, NULL);
         cm_json_integer(json, node, "bytes", view->nodes[i].node.weight_bytes);
@@ -110,13 +112,14 @@ static char *page_data(const struct view *view)
         calmoe_profile_domain   domain = {.size = sizeof domain};
         struct json_node *const object = cm_json_object(&json, domains, NULL);
         if (calmoe_profile_get_domain(view->profile, i, &domain) != CALMOE_OK) continue;
-        cm_json_text(&json, object, "name", domain.name);
-        cm_json_integer(&json, object, "tokens", domain.n_tokens);
+        cm_view_add_domain(&json, object, view, i);
         add_counts(&json, object, "counts", domain.tokens, n_layers * n_experts);
-        add_counts(&json, object, "exits", domain.exits, n_layers);
         add_text(&json, object, view, domain.name);
     }
     add_nodes(&json, view);
+    cm_view_add_forecasts(&json, view);
+    struct json_node *const phases = cm_json_array(&json, json.root, "phases");
+    for (int i = 0; i < CALMOE_N_PHASES; i++) cm_json_text(&json, phases, NULL, calmoe_phase_name(i));
     char *const text = cm_json_page_text(&json);
     cm_json_close(&json);
     return text;

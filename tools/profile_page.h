@@ -2,7 +2,7 @@
 #ifndef TOOLS_PROFILE_PAGE_H
 #define TOOLS_PROFILE_PAGE_H
 
-#include "tools/profile_report.h"
+#include "tools/profile_view.h"
 
 /* False with a sentence. */
 bool cm_page_write(const struct view *view, const char *path);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEP_TOKENS = 512 };
+#include "tools/policy_request.h"
+
+enum { STEP_TOKENS = 512, POLICY_STEP_TOKENS = 64 }; /* under a policy each token has its logits */
 
 /* ---- what is kept ---- */
 
@@ -13,14 +15,9 @@ void cm_reading_see(void *user, const calmoe_routing_event *event)
     struct reading *reading = user;
     struct kept    *kept    = reading->now;
     if (reading->trace != NULL) calmoe_trace_writer_see(reading->trace, event);
-    if (event->layer != reading->layer) {
-        reading->layer = event->layer;
-        reading->row   = 0;
-    }
-    const int at = kept->n + reading->row++;
-    if (at >= KEPT_TOKENS || event->n != reading->n_used) return;
+    const int at = kept->n + event->position - reading->first;
+    if (at >= KEPT_TOKENS || event->n > reading->n_used) return;
     const size_t cell = ((size_t)at * (size_t)reading->n_layers + (size_t)event->layer) * (size_t)reading->n_used;
-    kept->tokens[at]  = event->token;
     memcpy(kept->experts + cell, event->experts, (size_t)event->n * sizeof *event->experts);
     memcpy(kept->weights + cell, event->weights, (size_t)event->n * sizeof *event->weights);
 }
@@ -31,6 +28,7 @@ static void close_kept(struct kept *kept)
     free(kept->tokens);
     free(kept->experts);
     free(kept->weights);
+    free(kept->layers);
 }
 
 /* Adds a domain, or finds it. */
@@ -47,8 +45,10 @@ static struct kept *keep_domain(struct reading *reading, const char *name)
     reading->domains       = domains;
     struct kept *const now = &domains[reading->n_domains];
     *now = (struct kept){.name = strdup(name), .tokens = calloc(KEPT_TOKENS, sizeof *now->tokens),
-                         .experts = calloc(n, sizeof *now->experts), .weights = calloc(n, sizeof *now->weights)};
-    if (now->name == NULL || now->tokens == NULL || now->experts == NULL || now->weights == NULL) {
+                         .experts = calloc(n, sizeof *now->experts), .weights = calloc(n, sizeof *now->weights),
+                         .layers = calloc(KEPT_TOKENS, sizeof *now->layers)};
+    if (now->name == NULL || now->tokens == NULL || now->experts == NULL || now->weights == NULL ||
+        now->layers == NULL) {
         close_kept(now);
         cm_say("no memory for the tokens of a domain");
         return NULL;
@@ -94,18 +94,43 @@ static bool tokenize(const struct front *front, const char *path, const struct b
     return is_fine;
 }
 
+/* How many of the step's n tokens are kept; they have no experts yet. */
+static int begin_step(struct reading *reading, const int32_t *tokens, int n)
+{
+    struct kept *const kept = reading->now;
+    const int          n_new = n < KEPT_TOKENS - kept->n ? n : KEPT_TOKENS - kept->n;
+    const size_t       n_choice = (size_t)reading->n_layers * (size_t)reading->n_used;
+    memcpy(kept->tokens + kept->n, tokens, (size_t)n_new * sizeof *tokens);
+    for (size_t i = 0; i < (size_t)n_new * n_choice; i++) kept->experts[(size_t)kept->n * n_choice + i] = -1;
+    return n_new;
+}
+
+static void end_step(struct reading *reading, const calmoe_session *session, int n_new)
+{
+    struct kept *const kept = reading->now;
+    for (int i = 0; i < n_new; i++) {
+        calmoe_depth depth = {.layers = reading->n_layers};
+        if (reading->policy != NULL) (void)calmoe_session_depth(session, i, &depth);
+        kept->layers[kept->n + i] = depth.layers;
+    }
+    kept->n += n_new;
+}
+
 /* One window: a sequence that begins empty. */
 static bool read_window(struct reading *reading, calmoe_session *session, const int32_t *tokens, size_t n)
 {
-    const struct front *front = reading->front;
+    const struct front *front  = reading->front;
+    const size_t        step   = reading->policy != NULL ? POLICY_STEP_TOKENS : STEP_TOKENS;
+    const int           logits = reading->policy != NULL ? CALMOE_LOGITS_ALL : CALMOE_LOGITS_NONE;
     if (!cm_front_succeeded(front, calmoe_session_rewind(session, 0))) return false;
-    for (size_t at = 0; at < n; at += STEP_TOKENS) {
-        const int          n_chunk = (int)(n - at < STEP_TOKENS ? n - at : STEP_TOKENS);
-        const calmoe_chunk chunk   = {session, tokens + at, n_chunk, CALMOE_LOGITS_NONE};
-        reading->layer = -1;
+    if (reading->policy != NULL) calmoe_session_begin_answer(session);
+    for (size_t at = 0; at < n; at += step) {
+        const int          n_chunk = (int)(n - at < step ? n - at : step);
+        const calmoe_chunk chunk   = {session, tokens + at, n_chunk, logits};
+        const int          n_new   = begin_step(reading, tokens + at, n_chunk);
+        reading->first = calmoe_session_n_positions(session);
         if (!cm_front_succeeded(front, calmoe_engine_step(front->engine, &chunk, 1))) return false;
-        const int n_kept = reading->now->n + n_chunk;
-        reading->now->n  = n_kept < KEPT_TOKENS ? n_kept : KEPT_TOKENS;
+        end_step(reading, session, n_new);
     }
     reading->now->n_read += n;
     reading->now->n_windows++;
@@ -120,8 +145,11 @@ static bool read_tokens(struct reading *reading, const int32_t *tokens, size_t n
     bool                   is_stopped = false;
     calmoe_session_options_init(&options);
     options.context = reading->window;
+    options.policy  = reading->policy;
+    options.quality = reading->quality;
     if (!cm_front_succeeded(reading->front, calmoe_session_open(reading->front->engine, &options, &session)))
         return false;
+    if (n_done == 0) cm_policy_say(reading->policy, session);
     cm_bar_begin(&bar, "reading");
     bool is_fine = true;
     for (size_t at = 0; at < n && is_fine && !is_stopped; at += (size_t)reading->window) {

@@ -10,8 +10,9 @@ struct kept { /* the first tokens of a domain, with their experts in all layers 
     char    *name;
     int      n;
     int32_t *tokens;  /* (n) */
-    int32_t *experts; /* (n, n_layers, n_used) */
+    int32_t *experts; /* (n, n_layers, n_used); -1: it took fewer */
     float   *weights; /* (n, n_layers, n_used) */
+    int32_t *layers;  /* (n) that it used         */
     size_t   n_read;  /* tokens that were read in all */
     size_t   n_windows;
 };
@@ -22,10 +23,12 @@ struct reading {
     int                  window;     /* tokens of a sequence at most             */
     int                  max_tokens; /* of a file; 0 = all                       */
     calmoe_trace_writer *trace;      /* NULL: none                               */
+    calmoe_policy       *policy;     /* NULL: texts are read in full; else as answers, each token given */
+    double               quality;    /* that the policy's rung is chosen by      */
     struct kept         *domains;    /* (n_domains), names are different         */
     int                  n_domains;
     struct kept         *now;
-    int                  layer, row; /* of the next routing event of the step    */
+    int                  first;      /* position at which the step began         */
 };
 
 /* A calmoe_routing_fn; user: the reading. */

@@ -60,12 +60,13 @@ typedef struct calmoe_engine_options {
     calmoe_routing_source_fn routing_source; /* replaces the router's choices; NULL = none (default) */
     void              *routing_source_user;
     int                profile;       /* count how experts are used: profile.h (default 0)          */
+    const char        *exits;         /* path of a file of fitted exits: docs/FORMATS.md; NULL = none (default) */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
 
 /* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT, NO_MEMORY, UNSUPPORTED,
- * SYSTEM, CANCELLED, BAD_FILE (the plan). */
+ * SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the exits). */
 CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
                                             calmoe_engine **out);
 /* Sessions first. Sets *engine to NULL; NULL is fine. */

@@ -27,6 +27,11 @@ typedef struct calmoe_session_options {
                                        the session                                                    */
     double quality;                 /* the risk that may be, 0.01: the policy's rung with the largest delta up to it,
                                        OFF where there is none; 0 = its safest rung (default)         */
+    double audit;                   /* share of an answer's tokens that are run again in full, to see whether the
+                                       policy's bound holds here: calmoe_session_audit(). 0 (default): 0.01 where
+                                       the bound is proven and on token_disagreement; -1 = none       */
+    double audit_alpha;             /* chance of an alarm although the bound holds; 0 = 0.05 (default) */
+    uint64_t audit_seed;            /* which tokens are picked (default 0)                            */
 } calmoe_session_options;
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
@@ -84,6 +89,27 @@ typedef struct calmoe_depth {
 } calmoe_depth;
 /* Rows as of calmoe_session_logits(), and as long; -1 = the last. INVALID_ARGUMENT where there is none. */
 CALMOE_API calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth);
+
+/* The audit of a proven policy. calmoe_session_next() and calmoe_engine_next() run some tokens twice, by the policy
+ * and then in full: the full one counts, for what is sampled, told (calmoe_session_depth) and hashed, and its keys and
+ * values stay. So an audited token costs both, and is the full model's given what was read before it. Which tokens: a
+ * seeded stream, whatever the tokens are. Each answer gives one observation, the share of its audited tokens that
+ * differ; evidence grows from answer to answer of this session. When it reaches the limit, which has a chance of at
+ * most audit_alpha while the bound holds, the session goes down to the policy's next safer rung, at last to OFF, says
+ * so once (calmoe_context_options.log), and begins anew. An answer ends with an end token, max_new_tokens, the next
+ * feed, a rewind before it, or the next calmoe_session_begin_answer(). */
+typedef struct calmoe_audit {
+    size_t   size;        /* set by the caller to sizeof(calmoe_audit)               */
+    double   share;       /* of tokens that are audited; 0 = no audit, now or at all */
+    uint64_t n_tokens;    /* audited since the session was opened                    */
+    uint64_t n_different; /* of them, where the policy's likeliest token was another */
+    uint64_t n_answers;   /* observations on the present rung                        */
+    double   ln_evidence; /* against the present rung's bound                        */
+    double   ln_limit;    /* at which the session steps down                         */
+    int      rung;        /* the present one; -1 = OFF                               */
+    int      n_alarms;    /* rungs that it went down                                 */
+} calmoe_audit;
+CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, calmoe_audit *audit);
 
 /* SHA-256 over every logit computed so far, as float32 bytes in token order: 64 hex digits and a NUL.
  * INVALID_ARGUMENT unless the session was opened with hash_logits. */

@@ -20,6 +20,8 @@ enum {
     CALMOE_PHASE_OTHER,   /* norms, rotation, quantization, additions: what belongs to one row         */
     CALMOE_N_PHASES
 };
+/* "project", "attend", …, as in labels and files; "" for what is no phase. Static. */
+CALMOE_API const char *calmoe_phase_name(int phase);
 enum { CALMOE_MAX_NODES = 64 };
 
 typedef struct calmoe_stats {
@@ -40,9 +42,8 @@ typedef struct calmoe_stats {
                                      number of tokens it serves, an expert only where a token takes it */
     uint64_t    n_experts_touched;   /* sum over steps and layers of the routed experts that any token took */
     uint64_t    node_bytes[CALMOE_MAX_NODES]; /* packed weights that live on each node                */
-    uint64_t    n_remote_bytes;   /* experts' packed weights that threads of another node read: 0, but where experts
-                                     lie on a node without threads. Dense parts, which all threads read from one
-                                     node, are not in it                                                       */
+    uint64_t    n_remote_bytes;   /* packed weights that threads of another node read: 0, but where weights lie on a
+                                     node without threads                                                      */
     uint64_t    n_exits;          /* tokens that left before the last layer                           */
 } calmoe_stats;
 
@@ -55,7 +56,7 @@ typedef struct calmoe_node_stats {
     double   phase_seconds[CALMOE_N_PHASES]; /* mean over the node's threads; 0 where it has none     */
     double   waited_seconds;  /* at barriers, mean over the node's threads                            */
     uint64_t n_expert_bytes;  /* experts' packed weights that steps read from this node's memory      */
-    uint64_t n_remote_bytes;  /* experts' packed weights that its threads read from other nodes       */
+    uint64_t n_remote_bytes;  /* packed weights of any kind that its threads read from other nodes    */
 } calmoe_node_stats;
 
 /* Node i of the machine; CALMOE_END past the last. */

@@ -68,21 +68,41 @@ static calmoe_status check_names(struct calmoe_calibration *c)
     return CALMOE_OK;
 }
 
+bool cm_calibrate_can_ask(const struct calmoe_calibration *c, enum exit_measure measure, int layer)
+{
+    struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
+    rung.exits[0] = (struct policy_exit){.layer = layer, .measure = measure};
+    return layer >= (cm_exit_measures[measure].reads_previous ? 2 : 1) &&
+           cm_exits_check(NULL, &rung, c->engine->exit_weights) == CALMOE_OK;
+}
+
+int cm_calibrate_layer_of(const struct calmoe_calibration *c, enum exit_measure measure)
+{
+    const int n_layers = c->engine->model->spec.n_layers, middle = n_layers / 2 > 0 ? n_layers / 2 : 1;
+    for (int away = 0; away < n_layers; away++) {
+        if (middle + away < n_layers && cm_calibrate_can_ask(c, measure, middle + away)) return middle + away;
+        if (middle - away > 0 && cm_calibrate_can_ask(c, measure, middle - away)) return middle - away;
+    }
+    return 0;
+}
+
 /* Every word of measures must be one that this engine can run. */
 static calmoe_status check_measures(const struct calmoe_calibration *c)
 {
     for (const char *at = c->options.measures; at && *at;) {
         char         name[32];
         const size_t n = strcspn(at, ",");
-        struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
         if (n >= sizeof name) return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "measure '%s' is unknown", at);
         memcpy(name, at, n);
         name[n] = '\0';
-        rung.exits[0] = (struct policy_exit){.layer = 1, .measure = cm_exit_measure_named(name)};
-        if (rung.exits[0].measure == MEASURE_COUNT)
+        const enum exit_measure measure = cm_exit_measure_named(name);
+        if (measure == MEASURE_COUNT)
             return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "measure is '%s'; softmax, state, classifier, shortlist or "
                            "always is wanted", name);
-        CM_TRY(cm_exits_check(c->ctx, &rung));
+        if (cm_calibrate_layer_of(c, measure) == 0)
+            return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "no layer can be asked by '%s'%s", name,
+                           cm_exit_measures[measure].reads_features ? ": the engine was opened without exits that "
+                                                                      "have classifiers" : "");
         at += at[n] == ',' ? n + 1 : n;
     }
     return CALMOE_OK;
@@ -401,6 +421,8 @@ calmoe_status calmoe_calibration_get_policy(const calmoe_calibration *c, calmoe_
     (*out)->is_proven = true;
     struct policy *policy = &(*out)->policy;
     memcpy(policy->fingerprint, c->engine->model->fingerprint, sizeof policy->fingerprint);
+    memcpy(policy->exits, cm_engine_exits(c->engine), strlen(cm_engine_exits(c->engine)) + 1);
+    memcpy(policy->prompts, c->prompts_hash, sizeof policy->prompts);
     policy->n_layers = c->costs.n_layers;
     calmoe_status status = cm_policy_reserve(c->ctx, policy);
     if (status == CALMOE_OK) fill_policy(c, policy);

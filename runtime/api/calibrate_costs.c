@@ -53,9 +53,6 @@ static struct policy_rung one_exit(int layer, enum exit_measure measure, enum th
     return rung;
 }
 
-/* After half of the layers; 'state' compares two. */
-static int middle(const struct model_spec *spec) { return spec->n_layers / 2 > 0 ? spec->n_layers / 2 : 1; }
-
 static void list_runs(struct timing *timing, struct width_rule *widths)
 {
     const struct calmoe_calibration *c = timing->calibration;
@@ -65,13 +62,13 @@ static void list_runs(struct timing *timing, struct width_rule *widths)
     for (int layer = 0; layer < spec->n_layers; layer++)
         widths[layer] = (struct width_rule){.kind = WIDTH_FIXED, .k = 1};
     timing->rungs[NARROW] = (struct policy_rung){.k_tail = TAIL_NONE, .widths = widths};
-    if (spec->n_layers < 2) return;
-    timing->is_run[LEFT] = true;
-    timing->rungs[LEFT] = one_exit(middle(spec), MEASURE_ALWAYS, SCHEDULE_CONSTANT);
+    const int middle = cm_calibrate_layer_of(c, MEASURE_ALWAYS);
+    timing->is_run[LEFT] = middle > 0;
+    timing->rungs[LEFT] = one_exit(middle, MEASURE_ALWAYS, SCHEDULE_CONSTANT);
     for (int m = 0; m < MEASURE_COUNT; m++) {
-        struct policy_rung *rung = &timing->rungs[ASKED + m];
-        *rung = one_exit(middle(spec), (enum exit_measure)m, SCHEDULE_OFF);
-        timing->is_run[ASKED + m] = cm_exits_check(NULL, rung) == CALMOE_OK;
+        const int layer = cm_calibrate_layer_of(c, (enum exit_measure)m);
+        timing->rungs[ASKED + m] = one_exit(layer, (enum exit_measure)m, SCHEDULE_OFF);
+        timing->is_run[ASKED + m] = layer > 0;
     }
 }
 
@@ -92,7 +89,7 @@ static void solve(const struct timing *timing)
             c->costs.check[m] =
                 above_zero(us[ASKED + m] - us[WHOLE] - (cm_exit_measures[m].reads_logits ? head : 0.0));
     if (timing->is_run[LEFT]) {
-        const int n_run = middle(spec);
+        const int n_run = cm_calibrate_layer_of(c, MEASURE_ALWAYS);
         fill = above_zero(us[LEFT] - n_run * whole_layer - head - c->costs.check[MEASURE_ALWAYS]) / (n_layers - n_run);
     }
     double *layers = c->cost_memory, *experts = layers + n_layers, *fills = experts + n_layers;

@@ -105,6 +105,11 @@ static inline double *cm_losses_of(const struct calmoe_calibration *calibration,
     return calibration->losses + (size_t)configuration * (size_t)calibration->n_prompts;
 }
 
+/* Can the engine ask by that measure after so many layers? */
+bool cm_calibrate_can_ask(const struct calmoe_calibration *calibration, enum exit_measure measure, int layer);
+/* The layer nearest to the middle where it can; 0: nowhere. */
+int cm_calibrate_layer_of(const struct calmoe_calibration *calibration, enum exit_measure measure);
+
 /* What a greedy sampler takes: the first of the largest among tokens that may be sampled. */
 int32_t cm_calibrate_winner(const struct calmoe_calibration *calibration, const float *logits);
 

@@ -6,7 +6,7 @@
 #include "base/options.h"
 #include "router/router.h"
 #include "runtime/api/handles.h"
-#include "runtime/load/plan_file.h"
+#include "runtime/load/exits_file.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
 
@@ -36,27 +36,6 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "this machine has no %s; its best level is %s", options->isa,
                        cm_isa_name(cm_isa_best()));
     return CALMOE_OK;
-}
-
-static calmoe_status open_placement(calmoe_engine *engine)
-{
-    const struct model_spec *spec = &engine->model->spec;
-    const int n_layers = spec->n_layers, n_experts = spec->router.n_experts;
-    if (!engine->options.plan)
-        return cm_placement_one_node(engine->ctx, &engine->topology, n_layers, n_experts, &engine->placement);
-    struct plan_file file;
-    CM_TRY(cm_plan_file_read(engine->ctx, engine->options.plan, &file));
-    const struct plan shape = {.n_nodes = engine->topology.n_nodes, .n_layers = n_layers, .n_experts = n_experts,
-                               .width = spec->expert_width, .dim = spec->dim, .n_kv_heads = spec->n_kv_heads};
-    calmoe_status status = CALMOE_OK;
-    if (strcmp(file.fingerprint, engine->model->fingerprint) != 0)
-        status = cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                         "the plan is for the model %s; this one's fingerprint is %s", file.fingerprint,
-                         engine->model->fingerprint);
-    if (status == CALMOE_OK) status = cm_plan_check(engine->ctx, &file.plan, &shape);
-    if (status == CALMOE_OK) status = cm_placement_of_plan(engine->ctx, &file.plan, &engine->placement);
-    cm_plan_file_close(&file);
-    return status;
 }
 
 static void profile_layer(const calmoe_engine *engine, const struct decoder *decoder, int layer)
@@ -142,18 +121,41 @@ static calmoe_status reserve_logits(calmoe_engine *engine, int n)
     return CALMOE_OK;
 }
 
-/* Where there are several nodes: says what weights lie on another than the plan's. */
+/* Where there are several nodes: says what weights lie on another than the plan's, and which are read from afar though
+ * their node has cores. */
 static void report_pages(const calmoe_engine *engine)
 {
     const struct packed_weights *packed = &engine->weights->packed;
+    const struct topology_node  *nodes = engine->topology.nodes;
     if (engine->topology.n_nodes < 2) return;
     for (int i = 0; i < packed->n_blocks; i++) {
         const struct node_block *block = &packed->blocks[i];
+        const int                server = cm_team_server(engine->team, i);
         struct node_pages pages;
-        if (!block->bytes || !cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
+        if (!block->bytes) continue;
+        if (server != i && nodes[i].n_cores > 0)
+            cm_log(engine->ctx, "no thread runs on node %u; its weights are read by those of node %u",
+                   nodes[i].os_index, nodes[server].os_index);
+        if (!cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
         cm_log(engine->ctx, "of %zu pages of weights for node %u, %zu lie on other nodes, such as node %d",
-               pages.n_touched, engine->topology.nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);
+               pages.n_touched, nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);
     }
+}
+
+static calmoe_status open_exits(calmoe_engine *engine)
+{
+    const struct model_spec *spec = &engine->model->spec;
+    struct learned_exits exits;
+    if (!engine->options.exits) return CALMOE_OK;
+    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, &exits));
+    calmoe_status status =
+        cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
+    if (status == CALMOE_OK)
+        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                      &exits, &engine->exit_weights);
+    cm_learned_exits_close(&exits);
+    engine->decoder->exit_weights = engine->exit_weights;
+    return status;
 }
 
 static calmoe_status open_parts(calmoe_engine *engine)
@@ -161,15 +163,16 @@ static calmoe_status open_parts(calmoe_engine *engine)
     calmoe_context *ctx = engine->ctx;
     const calmoe_engine_options *options = &engine->options;
     CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
-    CM_TRY(open_placement(engine));
     CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
+    CM_TRY(cm_engine_open_plan(engine));
     const struct weights_options weights = {.isa = engine->isa, .topology = &engine->topology,
-                                            .team = engine->team, .placement = &engine->placement,
+                                            .team = engine->team, .plan = &engine->plan,
                                             .progress = options->progress, .user = options->progress_user};
     CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
     report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
+    CM_TRY(open_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
@@ -209,9 +212,10 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     calmoe_engine *engine = *engine_pointer;
     if (engine->decoder) cm_free(engine->decoder->logits);
     cm_decoder_close(&engine->decoder);
+    cm_exit_weights_close(&engine->exit_weights);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
-    cm_placement_close(&engine->placement);
+    cm_plan_close(&engine->plan);
     cm_topology_close(&engine->topology);
     cm_free(engine->sessions);
     cm_free(engine->demands);
@@ -281,7 +285,9 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
                                             .token = chunk->tokens[i], .owner = session,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
         struct row *row = &d->rows[d->n_rows - 1];
-        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin) continue;
+        if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin ||
+            session->audit.state == AUDIT_IN_FULL)
+            continue;
         row->rung = session->rung;
         row->t = row->position - session->answer_begin;
     }
@@ -291,6 +297,7 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
+    if (cm_session_note_audit(session)) return;
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
@@ -343,6 +350,7 @@ static int make_chunks(calmoe_engine *engine)
     for (int i = 0; i < engine->n_sessions; i++) {
         const struct demand *demand = &engine->demands[i];
         calmoe_session *session = engine->sessions[i];
+        if (demand->n_granted == demand->n_pending) cm_session_pick_audit(session, demand->n_granted);
         if (demand->n_granted > 0)
             engine->chunks[n_chunks++] = (calmoe_chunk){
                 .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
@@ -362,6 +370,7 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         const bool is_at_limit = session->max_new > 0 && session->n_new >= session->max_new;
         if (session->has_ended || (!is_at_limit && !session->is_full)) continue;
         session->has_ended = true;
+        cm_session_end_answer(session);
         events[(*n_events)++] = (calmoe_event){session, is_at_limit ? CALMOE_END : CALMOE_FULL, -1};
     }
     const int n_chunks = make_chunks(engine);

@@ -4,8 +4,11 @@
 
 #include <calmoe/calmoe.h>
 
+#include "base/random.h"
 #include "base/sha256.h"
+#include "experts/place_load.h"
 #include "runtime/batching/scheduler.h"
+#include "runtime/early_exit/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
 #include "runtime/forward/decoder.h"
@@ -41,9 +44,10 @@ struct calmoe_engine {
     enum isa               isa;
     struct topology        topology;
     struct team           *team;
-    struct placement       placement;
+    struct plan            plan;
     struct weights        *weights;
     struct decoder        *decoder;
+    struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
     int                    logits_capacity; /* rows of decoder->logits                     */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
@@ -54,6 +58,18 @@ struct calmoe_engine {
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
     struct profile_work    profiled;        /* the counters' part that is in the profile   */
+};
+
+enum audit_state { AUDIT_NO_TOKEN, AUDIT_TRIAL, AUDIT_IN_FULL };
+
+struct session_audit { /* audit.c */
+    double            share, alpha;
+    struct random     picks;
+    enum audit_state  state; /* of the token that is read next                     */
+    int32_t           token; /* IN_FULL: what the policy said                      */
+    uint64_t          n_tokens, n_different;
+    int               n_alarms;
+    struct exit_audit test;
 };
 
 struct calmoe_session {
@@ -80,6 +96,7 @@ struct calmoe_session {
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
+    struct session_audit      audit;
 };
 
 struct calmoe_profile {
@@ -87,14 +104,30 @@ struct calmoe_profile {
     struct profile  data;
 };
 
+/* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
+calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
+calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
+                           const struct plan *shape, struct plan *out);
+/* Sets the engine's plan; its topology and team are there. */
+calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 /* What the engine's steps cost on a node since statistics were reset. */
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
+/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
+const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
+/* The session's rung is chosen. INVALID_ARGUMENT, UNSUPPORTED. */
+calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_session_options *options);
+/* Before a step that reads all that is pending, n_tokens of them: is it audited? */
+void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
+/* After it: true for a trial, of which nothing is kept. */
+bool          cm_session_note_audit(calmoe_session *session);
+void          cm_session_end_answer(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says

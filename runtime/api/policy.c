@@ -162,6 +162,21 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
     return CALMOE_OK;
 }
 
+const char *cm_engine_exits(const calmoe_engine *engine)
+{
+    return engine->exit_weights ? engine->exit_weights->learned.fingerprint : "";
+}
+
+/* What was proven with learned exits is not true without them, or with others. */
+static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_policy *policy)
+{
+    const char *wanted = policy->policy.exits, *found = cm_engine_exits(engine);
+    if (strcmp(wanted, found) == 0) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                   "the policy was calibrated %s%s; the engine was opened %s%s", wanted[0] ? "with the exits " :
+                   "without an exits file", wanted, found[0] ? "with the exits " : "without an exits file", found);
+}
+
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
 {
     calmoe_context *ctx = session->engine->ctx;
@@ -180,7 +195,8 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
-    CM_TRY(cm_exits_check(ctx, session->rung));
+    if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
+    CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
     return session->engine->decoder->exits ? CALMOE_OK : cm_exits_open(ctx, session->engine->decoder);
 }
 

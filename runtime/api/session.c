@@ -73,6 +73,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->logit_hash = cm_sha256();
     session->answer_begin = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
+    CM_TRY(cm_session_open_audit(session, options));
     CM_TRY(open_sampler(session, options->sampler));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
@@ -83,7 +84,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     }
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
-                            cm_home_node(&engine->topology), &session->cache));
+                            engine->plan.kv_heads, &session->cache));
     return reserve_session(engine);
 }
 
@@ -147,6 +148,7 @@ calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t 
     session->n_known += (int)n_tokens;
     session->n_new = 0;
     session->has_ended = false;
+    if (n_tokens > 0) cm_session_end_answer(session);
     if (n_tokens > 0) session->answer_begin = -1;
     return CALMOE_OK;
 }
@@ -198,6 +200,7 @@ calmoe_event cm_session_advance(calmoe_session *session)
     /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
     if (!session->ignores_end && cm_token_ends_generation(session->engine->model->tokenizer, token)) {
         session->has_ended = true;
+        cm_session_end_answer(session);
         return event;
     }
     event.status = CALMOE_OK;
@@ -213,7 +216,10 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
                        "calmoe_session_next: session and token are needed");
     *token = -1;
     calmoe_engine *engine = session->engine;
-    if (session->max_new > 0 && session->n_new >= session->max_new) return CALMOE_END;
+    if (session->max_new > 0 && session->n_new >= session->max_new) {
+        cm_session_end_answer(session);
+        return CALMOE_END;
+    }
     if (session->is_full)
         return cm_fail(engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context);
     if (session->has_ended || session->n_known == session->n_positions) return CALMOE_END;
@@ -222,6 +228,7 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
         calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions,
                               .n_tokens = n_pending < most ? n_pending : most};
         chunk.logits = cm_session_wants_logits(session, chunk.n_tokens == n_pending);
+        cm_session_pick_audit(session, n_pending);
         CM_TRY(cm_engine_run(engine, &chunk, 1));
     }
     const calmoe_event event = cm_session_advance(session);
@@ -244,7 +251,9 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
     for (size_t i = 0; i < n_cells; i++)
         if (session->last_used[i] > n) session->last_used[i] = 0;
+    if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
+    session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;
     session->is_full = false;
@@ -263,7 +272,9 @@ const float *calmoe_session_logits(const calmoe_session *session, int row)
 
 void calmoe_session_begin_answer(calmoe_session *session)
 {
-    if (session) session->answer_begin = session->n_known;
+    if (!session) return;
+    cm_session_end_answer(session);
+    session->answer_begin = session->n_known;
 }
 
 calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)

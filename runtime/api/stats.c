@@ -4,6 +4,8 @@
 #include "runtime/api/handles.h"
 #include "runtime/stats/exposition.h"
 
+const char *calmoe_phase_name(int phase) { return phase >= 0 && phase < CALMOE_N_PHASES ? cm_phase_name(phase) : ""; }
+
 static double wait_share(const calmoe_engine *engine)
 {
     const int n = cm_team_n_workers(engine->team);
@@ -33,7 +35,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .imbalance = cm_imbalance(counters),
         .n_weight_bytes = counters->n_weight_bytes,
         .n_experts_touched = counters->n_experts_touched,
-        .n_remote_bytes = cm_remote_bytes(counters),
+        .n_remote_bytes = cm_remote_bytes(counters, engine->team),
     };
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
         stats.phase_seconds[phase] = cm_phase_seconds(counters, phase);
@@ -49,15 +51,16 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 {
     const struct counters *counters = &engine->decoder->counters;
-    struct profile_node    work = {.expert_bytes = counters->node_bytes[node]};
+    struct profile_node    work = {.expert_bytes = 0};
     int                    n_threads = 0;
     for (int i = 0; i < cm_team_n_workers(engine->team); i++) {
         const struct phase_clock *clock = &counters->clocks[i];
+        work.expert_bytes += clock->bytes_of[CALMOE_PHASE_EXPERTS][node];
         if (cm_team_worker(engine->team, i)->node != node) continue;
         n_threads++;
         for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.seconds[phase] += (double)clock->ns[phase] * 1e-9;
         work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9;
-        work.remote_bytes += clock->n_remote_bytes;
+        work.remote_bytes += cm_remote_bytes_of(clock, node);
     }
     for (int phase = 0; phase < CALMOE_N_PHASES && n_threads > 0; phase++) work.seconds[phase] /= n_threads;
     if (n_threads > 0) work.waited /= n_threads;

@@ -4,17 +4,28 @@
 #include "base/memory.h"
 #include "runtime/forward/exits.h"
 
-void cm_linear_shared(const struct matrix *matrix, const struct activations *x, const int32_t *tokens, int n_tokens,
-                      const float *bias, float *y, const struct worker *me)
+void cm_linear_part(struct decoder *d, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
+                    int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
+                    float *y, const struct worker *me)
 {
     const size_t stride = (size_t)matrix->n_rows;
-    int begin, end;
-    cm_share(matrix->n_rows, 16, me->index, me->n_workers, &begin, &end);
+    const int first = part->first_row;
     if (begin >= end) return;
-    matrix->kernel->multiply(matrix, begin, end, x, tokens, n_tokens, y + begin, stride);
+    part->matrix.kernel->multiply(&part->matrix, begin, end, x, tokens, n_tokens, y + first + begin, stride);
+    cm_phase_bytes(&d->counters.clocks[me->index])[part->node] += cm_rows_bytes(&part->matrix, begin, end);
     if (!bias) return;
     for (int token = 0; token < n_tokens; token++)
-        for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+        for (int i = first + begin; i < first + end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+}
+
+void cm_linear_shared(struct decoder *d, const struct placed_matrix *matrix, const struct activations *x,
+                      const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me)
+{
+    for (int i = 0; i < matrix->n_parts; i++) {
+        int begin, end;
+        cm_part_share(&matrix->parts[i], me, &begin, &end);
+        cm_linear_part(d, matrix, &matrix->parts[i], begin, end, x, tokens, n_tokens, bias, y, me);
+    }
 }
 
 /* Own rows: the token's row of the embedding, and the angles of its position. */
@@ -87,7 +98,7 @@ void cm_decoder_step(struct decoder *d)
     cm_count_step(&d->counters, n_rows, cm_now_ns() - start);
     d->counters.n_weight_bytes += d->weights->n_dense_bytes;
     if (d->exits) cm_exits_count(d);
-    else if (d->n_logits > 0) cm_count_head(&d->counters, cm_matrix_bytes(&d->weights->output));
+    else if (d->n_logits > 0) cm_count_head(&d->counters, d->weights->output.n_bytes);
 }
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
@@ -146,7 +157,7 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
         .max_width = {[BANK_ROUTED] = spec->expert_width, [BANK_SHARED] = spec->shared_width},
     };
     CM_TRY(cm_expert_run_open(ctx, &limits, d->ops, topology, d->team, &d->experts));
-    CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->max_rows, &d->attention));
+    CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->weights->plan, d->max_rows, &d->attention));
     struct layout layout = {0};
     lay_out(d, &layout);
     d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");

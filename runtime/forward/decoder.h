@@ -17,6 +17,7 @@
 #include "router/routing.h"
 #include "runtime/early_exit/policy.h"
 #include "runtime/forward/attention.h"
+#include "runtime/forward/exit_weights.h"
 #include "runtime/forward/kv_cache.h"
 #include "runtime/forward/rope.h"
 #include "runtime/forward/weights.h"
@@ -89,6 +90,7 @@ struct decoder {
     struct expert_run  *experts;
     struct attention   *attention;
     struct exits       *exits;              /* NULL: no row has a rung          */
+    const struct exit_weights *exit_weights; /* NULL: none; set before cm_exits_open() */
     void               *memory;             /* of all but the experts'         */
 };
 
@@ -119,9 +121,13 @@ static inline void cm_own_rows(const struct decoder *decoder, const struct worke
     cm_share(decoder->n_rows, 1, me->index, me->n_workers, begin, end);
 }
 
-/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows.
+/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows on its node.
  * tokens (n_tokens): which rows of x; NULL = the first. */
-void cm_linear_shared(const struct matrix *matrix, const struct activations *x, const int32_t *tokens, int n_tokens,
-                      const float *bias, float *y, const struct worker *me);
+void cm_linear_shared(struct decoder *decoder, const struct placed_matrix *matrix, const struct activations *x,
+                      const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me);
+/* The same of rows begin … end of one part, counted from its first; by this worker. */
+void cm_linear_part(struct decoder *decoder, const struct placed_matrix *matrix, const struct matrix_part *part,
+                    int begin, int end, const struct activations *x, const int32_t *tokens, int n_tokens,
+                    const float *bias, float *y, const struct worker *me);
 
 #endif

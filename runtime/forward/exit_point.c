@@ -1,12 +1,12 @@
 /* runtime/forward/exit_point.c - after a layer: who may leave?
  *
- *   own rows   the last norm of rows that have an exit here
+ *   own rows   the last norm of rows that have an exit here (translate.c where there is a translator)
  *   shared     the head for measures that read logits: the whole vocabulary, or the shortlist
  *   own rows   confidence against threshold
  *   shared     the whole head for those that would leave and have no logits yet
  *   own rows   a shortlist's winner that is not the vocabulary's stays
  *   one        rows that leave go behind the others; all: their keys and values
- * No barrier where nobody is asked; three at most where nobody leaves. */
+ * No barrier where nobody is asked; three at most where nobody leaves, three more with a translator. */
 #include <string.h>
 
 #include "runtime/forward/exits.h"
@@ -32,6 +32,11 @@ static const struct exit_measure_row *measure_of(const struct policy_exit *exit)
     return &cm_exit_measures[exit->measure];
 }
 
+static bool reads_head(const struct policy_exit *exit)
+{
+    return measure_of(exit)->reads_logits || measure_of(exit)->reads_shortlist;
+}
+
 struct questions { /* that any row has after so many layers */
     bool any, of_logits, of_previous;
 };
@@ -44,7 +49,7 @@ static struct questions look(const struct decoder *d, int n_layers_run)
         const struct policy_exit *exit = cm_exit_of(&d->rows[r], n_layers_run);
         if (!exit) continue;
         found.any = true;
-        found.of_logits |= measure_of(exit)->reads_logits || measure_of(exit)->reads_shortlist;
+        found.of_logits |= reads_head(exit);
         found.of_previous |= measure_of(exit)->reads_previous;
     }
     return found;
@@ -58,19 +63,28 @@ static void norm_asked(struct decoder *d, int n_layers_run, const struct worker 
         if (cm_exit_of(&d->rows[r], n_layers_run)) cm_head_norm(d, r);
 }
 
+/* One worker: the list of rows to be translated is made. */
+static void count_translator(struct decoder *d, int n_layers_run)
+{
+    if (d->exits->n_asked > 0 && cm_exit_is_translated(d->exit_weights, n_layers_run))
+        d->exits->translator_bytes += cm_translator_bytes(cm_exit_weight(d->exit_weights, n_layers_run));
+}
+
 /* One worker: whose logits the measures want. */
 static void list_asked(void *arg)
 {
     const struct exit_point *point = arg;
-    const struct decoder *d = point->decoder;
+    struct decoder *d = point->decoder;
     struct exits *exits = d->exits;
-    exits->n_full = exits->n_few = 0;
+    exits->n_full = exits->n_few = exits->n_asked = 0;
     for (int r = 0; r < d->n_rows; r++) {
         const struct policy_exit *exit = cm_exit_of(&d->rows[r], point->n_layers_run);
         if (!exit) continue;
         if (measure_of(exit)->reads_logits) exits->full[exits->n_full++] = d->rows[r].logits_row;
         if (measure_of(exit)->reads_shortlist) exits->few[exits->n_few++] = d->rows[r].logits_row;
+        if (reads_head(exit)) exits->asked[exits->n_asked++] = r;
     }
+    count_translator(d, point->n_layers_run);
     exits->had_head |= exits->n_full > 0;
     exits->had_shortlist |= exits->n_few > 0;
 }
@@ -89,6 +103,7 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
                        const struct worker *me)
 {
     const struct exit_measure_row *measure = measure_of(exit);
+    const struct exit_weight *weight = cm_exit_weight(d->exit_weights, exit->layer);
     const int dim = d->spec->dim, n_vocab = d->spec->n_vocab;
     const struct exit_view view = {
         .logits = cm_row(d->logits, row->logits_row, n_vocab),
@@ -97,6 +112,10 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
         .hidden = cm_row(d->x, r, dim),
         .previous = cm_row(d->exits->previous, r, dim),
         .dim = dim,
+        .features = cm_row(d->x, r, dim),
+        .classifier = weight ? weight->classifier : NULL,
+        .classifier_bias = weight ? weight->classifier_bias : 0.0f,
+        .n_features = dim,
     };
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
@@ -199,14 +218,17 @@ static void let_go(void *arg)
 static void settle(void *arg)
 {
     const struct exit_point *point = arg;
-    const struct decoder *d = point->decoder;
+    struct decoder *d = point->decoder;
     struct exits *exits = d->exits;
-    exits->n_full = 0;
+    exits->n_full = exits->n_asked = 0;
     for (int r = 0; r < d->n_rows; r++) {
         const struct row *row = &d->rows[r];
-        if (row->is_leaving && !measure_of(cm_exit_of(row, point->n_layers_run))->reads_logits)
-            exits->full[exits->n_full++] = row->logits_row;
+        if (!row->is_leaving) continue;
+        const struct policy_exit *exit = cm_exit_of(row, point->n_layers_run);
+        if (!measure_of(exit)->reads_logits) exits->full[exits->n_full++] = row->logits_row;
+        if (!reads_head(exit)) exits->asked[exits->n_asked++] = r;
     }
+    count_translator(d, point->n_layers_run);
     exits->had_head |= exits->n_full > 0;
     if (exits->n_full == 0) let_go(arg);
 }
@@ -216,10 +238,12 @@ static void ask(struct decoder *d, int n_layers_run, bool of_logits, const struc
     struct exit_point point = {d, n_layers_run};
     const struct exits *exits = d->exits;
     const int n_vocab = d->spec->n_vocab;
+    const bool is_translated = cm_exit_is_translated(d->exit_weights, n_layers_run);
     cm_enter_phase(d, me, CALMOE_PHASE_CHECKS);
-    norm_asked(d, n_layers_run, me);
+    if (!is_translated) norm_asked(d, n_layers_run, me);
     if (of_logits) {
         cm_barrier_with(me, list_asked, &point);
+        if (is_translated) cm_translate_asked(d, n_layers_run, me);
         cm_head_multiply(d, exits->full, exits->n_full, n_vocab, me);
         cm_head_multiply(d, exits->few, exits->n_few, exits->n_short, me);
         cm_barrier(me);
@@ -227,6 +251,7 @@ static void ask(struct decoder *d, int n_layers_run, bool of_logits, const struc
     decide(d, n_layers_run, me);
     cm_barrier_with(me, settle, &point);
     if (exits->n_full > 0) {
+        if (is_translated) cm_translate_asked(d, n_layers_run, me);
         cm_head_multiply(d, exits->full, exits->n_full, n_vocab, me);
         cm_barrier(me);
         confirm(d, n_layers_run, me);

@@ -17,6 +17,7 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
 {
     const size_t n = (size_t)d->max_rows, dim = (size_t)d->spec->dim, n_vocab = (size_t)d->spec->n_vocab;
     const size_t n_workers = (size_t)cm_team_n_workers(d->team);
+    const size_t rank = d->exit_weights ? (size_t)d->exit_weights->max_rank : 0;
     struct exits *exits = cm_alloc(ctx, 1, sizeof *exits, "early exits");
     if (!exits) return CALMOE_NO_MEMORY;
     exits->n_short = cm_shortlist_length(d->spec->n_vocab);
@@ -27,8 +28,11 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->scratch = cm_alloc(ctx, n_workers * n_vocab, sizeof *exits->scratch, "early exits");
     exits->rows = cm_alloc(ctx, n, sizeof *exits->rows, "early exits");
     exits->n_kept = cm_alloc(ctx, n, sizeof *exits->n_kept, "early exits");
+    exits->asked = cm_alloc(ctx, n, sizeof *exits->asked, "early exits");
+    if (rank > 0) exits->low = cm_alloc(ctx, n * rank, sizeof *exits->low, "early exits");
+    if (rank > 0) exits->translated = cm_alloc(ctx, n * dim, sizeof *exits->translated, "early exits");
     if (!exits->staying || !exits->full || !exits->few || !exits->previous || !exits->scratch || !exits->rows ||
-        !exits->n_kept)
+        !exits->n_kept || !exits->asked || (rank > 0 && (!exits->low || !exits->translated)))
         cm_exits_close(&exits);
     d->exits = exits;
     return exits ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -44,17 +48,25 @@ void cm_exits_close(struct exits **exits)
     cm_free((*exits)->scratch);
     cm_free((*exits)->rows);
     cm_free((*exits)->n_kept);
+    cm_free((*exits)->asked);
+    cm_free((*exits)->low);
+    cm_free((*exits)->translated);
     cm_free(*exits);
     *exits = NULL;
 }
 
-calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung)
+calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung,
+                             const struct exit_weights *weights)
 {
-    for (int i = 0; i < rung->n_exits; i++)
-        if (cm_exit_measures[rung->exits[i].measure].reads_features)
-            return cm_fail(ctx, CALMOE_UNSUPPORTED,
-                           "the policy's exit after layer %d is decided by '%s', whose weights this "
-                           "version cannot read", rung->exits[i].layer, cm_exit_measures[rung->exits[i].measure].name);
+    for (int i = 0; i < rung->n_exits; i++) {
+        const struct policy_exit *exit = &rung->exits[i];
+        const struct exit_weight *weight = cm_exit_weight(weights, exit->layer);
+        if (cm_exit_measures[exit->measure].reads_features && !(weight && weight->classifier))
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                           "the policy's exit after layer %d is decided by '%s'; the engine has %s for that layer",
+                           exit->layer, cm_exit_measures[exit->measure].name,
+                           weights ? "exits without one" : "no exits file with one");
+    }
     if (rung->n_exits > 0 && rung->k_tail == TAIL_NONE && rung->kv_fill != KV_PROPAGATE)
         return cm_fail(ctx, CALMOE_UNSUPPORTED,
                        "the policy fills keys and values by '%s'; this version knows '%s' only",
@@ -69,7 +81,8 @@ void cm_exits_begin(struct decoder *d)
     struct exits *exits = d->exits;
     bool has_rungs = false;
     exits->is_deciding = exits->had_head = exits->had_shortlist = false;
-    exits->n_staying = exits->n_gone = 0;
+    exits->n_staying = exits->n_gone = exits->n_asked = 0;
+    exits->translator_bytes = 0;
     exits->first_empty = d->spec->n_layers;
     for (int r = 0; r < d->n_rows; r++) {
         const struct row *row = &d->rows[r];
@@ -84,21 +97,19 @@ void cm_exits_begin(struct decoder *d)
 /* What a layer has but for experts: n_dense_bytes is the sum of these. */
 static size_t dense_bytes(const struct layer *layer)
 {
-    size_t n = cm_matrix_bytes(&layer->q) + cm_matrix_bytes(&layer->k) + cm_matrix_bytes(&layer->v) +
-               cm_matrix_bytes(&layer->o);
-    if (layer->router.kernel) n += cm_matrix_bytes(&layer->router);
-    if (layer->shared_gate.kernel) n += cm_matrix_bytes(&layer->shared_gate);
-    return n;
+    return layer->q.n_bytes + layer->k.n_bytes + layer->v.n_bytes + layer->o.n_bytes + layer->router.n_bytes +
+           layer->shared_gate.n_bytes;
 }
 
 void cm_exits_count(struct decoder *d)
 {
     const struct exits *exits = d->exits;
-    const size_t head = cm_matrix_bytes(&d->weights->output);
+    const size_t head = d->weights->output.n_bytes;
     for (int i = exits->first_empty; i < d->spec->n_layers; i++) {
         const struct layer *layer = &d->weights->layers[i];
-        d->counters.n_weight_bytes -= dense_bytes(layer) - cm_matrix_bytes(&layer->k) - cm_matrix_bytes(&layer->v);
+        d->counters.n_weight_bytes -= dense_bytes(layer) - layer->k.n_bytes - layer->v.n_bytes;
     }
+    d->counters.n_weight_bytes += exits->translator_bytes;
     if (exits->had_head || exits->n_staying > 0) cm_count_head(&d->counters, head);
     else if (exits->had_shortlist)
         cm_count_head(&d->counters, head / (size_t)d->spec->n_vocab * (size_t)exits->n_short);

@@ -18,8 +18,9 @@ void          cm_exits_close(struct exits **exits); /* NULL inside is fine */
  * are the bytes and the most frequent pieces. An eighth of it, but 256 to 4096, in whole 16s. */
 int cm_shortlist_length(int n_vocab);
 
-/* Can this version run it? UNSUPPORTED: what it cannot. */
-calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung);
+/* Can this version run it, with these learned exits (NULL: none)? UNSUPPORTED, INVALID_ARGUMENT: what it cannot. */
+calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_rung *rung,
+                             const struct exit_weights *weights);
 
 /* Before and after a step, by one thread. */
 void cm_exits_begin(struct decoder *decoder);
@@ -37,8 +38,9 @@ void cm_exit_point(struct decoder *decoder, int layer, const struct worker *me);
  * norm, W_K and W_V, with each row's own position. By all workers; a barrier before. Uses d->normed, d->k, d->v. */
 void cm_kv_propagate(struct decoder *decoder, int first_layer, int begin, int n, const struct worker *me);
 
-/* lm_head.c: own row r's norm, into the row of normed that its logits have. */
+/* lm_head.c: own row r's norm, into the row of normed that its logits have; or that of another state (dim). */
 void cm_head_norm(struct decoder *decoder, int r);
+void cm_head_norm_state(struct decoder *decoder, const float *state, int logits_row);
 /* Shared: these rows of logits (ascending), tokens below n_tokens. A barrier before. */
 void cm_head_multiply(struct decoder *decoder, const int32_t *rows, int n_rows, int n_tokens, const struct worker *me);
 

@@ -12,18 +12,27 @@ struct exits {
     int32_t    *staying;      /* (n_staying) rows of logits that are still to be made      */
     bool        had_head, had_shortlist; /* some row read the whole output matrix, or its beginning */
     int         first_empty;  /* layers from here on had no row                            */
+    size_t      translator_bytes; /* that were read                                        */
     /* one exit point */
     int         n_full, n_few;
     int32_t    *full, *few;   /* rows of logits: to be made whole, or for the shortlist    */
+    int         n_asked;
+    int32_t    *asked;        /* rows whose state is to be translated for the head         */
     int         n_gone;       /* rows that left now: they stand at n_rows …                */
     /* scratch */
     float      *previous;     /* (max_rows, dim): the state after the layer before         */
     float      *scratch;      /* (n_workers, n_vocab)                                      */
+    float      *low;          /* (max_rows, max_rank): down h                              */
+    float      *translated;   /* (max_rows, dim)                                           */
     struct row *rows;         /* (max_rows)                                                */
     uint8_t    *n_kept;       /* (max_rows)                                                */
 };
 
 /* The exit that asks row after so many layers, NULL = none. */
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run);
+
+/* translate.c: the head's norm of the rows of `asked`, translated. By all workers; a barrier before, one at its end. */
+void   cm_translate_asked(struct decoder *decoder, int n_layers_run, const struct worker *me);
+size_t cm_translator_bytes(const struct exit_weight *weight);
 
 #endif

@@ -19,7 +19,7 @@ static void norm_pairs(struct decoder *d, const struct fill *fill, const struct 
         const struct layer *layer = &d->weights->layers[fill->first_layer + i / fill->n];
         d->ops->rms_norm(cm_row(d->x, fill->begin + i % fill->n, dim), layer->attention_norm, d->spec->norm_eps, dim,
                          cm_row(d->normed.values, i, dim));
-        d->ops->quantize(&d->normed, i, 0, dim, cm_matrix_kind(&layer->k) | cm_matrix_kind(&layer->v));
+        d->ops->quantize(&d->normed, i, 0, dim, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
     }
 }
 
@@ -30,8 +30,8 @@ static void project_pairs(struct decoder *d, const struct fill *fill, const stru
         const int first = l * fill->n;
         const int32_t *pairs = d->identity + first;
         float *k = cm_row(d->k, first, layer->k.n_rows), *v = cm_row(d->v, first, layer->v.n_rows);
-        cm_linear_shared(&layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
-        cm_linear_shared(&layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
+        cm_linear_shared(d, &layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_shared(d, &layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
     }
 }
 

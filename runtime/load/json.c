@@ -276,7 +276,7 @@ calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *
 calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
                              int n_schemas, int *which)
 {
-    struct json_value value = {NULL};
+    struct json_value value = {0};
     const char       *text = "";
     char              wanted[FOUND_BYTES] = "";
     CM_TRY(cm_json_member(ctx, root, "schema", &value));
@@ -292,21 +292,27 @@ calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value
 
 calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root)
 {
-    struct json_value value = {NULL};
+    struct json_value value = {0};
     const char       *text = "";
     CM_TRY(cm_json_member(ctx, root, "version", &value));
     return cm_json_text(ctx, &value, &text);
 }
 
+calmoe_status cm_json_digits(struct calmoe_context *ctx, const struct json_value *value,
+                             char out[JSON_FINGERPRINT_DIGITS + 1])
+{
+    const char *text = "";
+    CM_TRY(cm_json_text(ctx, value, &text));
+    if (strlen(text) != JSON_FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != JSON_FINGERPRINT_DIGITS)
+        return cm_json_wrong(ctx, value, "16 digits 0-9a-f");
+    memcpy(out, text, JSON_FINGERPRINT_DIGITS + 1);
+    return CALMOE_OK;
+}
+
 calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
                                   char out[JSON_FINGERPRINT_DIGITS + 1])
 {
-    struct json_value value = {NULL};
-    const char       *text = "";
+    struct json_value value = {0};
     CM_TRY(cm_json_member(ctx, model, "fingerprint", &value));
-    CM_TRY(cm_json_text(ctx, &value, &text));
-    if (strlen(text) != JSON_FINGERPRINT_DIGITS || strspn(text, "0123456789abcdef") != JSON_FINGERPRINT_DIGITS)
-        return cm_json_wrong(ctx, &value, "16 digits 0-9a-f");
-    memcpy(out, text, JSON_FINGERPRINT_DIGITS + 1);
-    return CALMOE_OK;
+    return cm_json_digits(ctx, &value, out);
 }

@@ -74,6 +74,9 @@ calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *
 calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
                            int n_schemas, int *which);
 calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root);
+/* A text of JSON_FINGERPRINT_DIGITS of 0-9a-f. */
+calmoe_status cm_json_digits(struct calmoe_context *ctx, const struct json_value *value,
+                             char out[JSON_FINGERPRINT_DIGITS + 1]);
 /* The member "fingerprint" of a model's object: JSON_FINGERPRINT_DIGITS of 0-9a-f. */
 calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
                                   char out[JSON_FINGERPRINT_DIGITS + 1]);

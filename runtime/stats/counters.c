@@ -89,9 +89,19 @@ double cm_imbalance(const struct counters *counters)
     return mean > 0.0 ? (double)counters->busiest_ns / mean : 1.0;
 }
 
-uint64_t cm_remote_bytes(const struct counters *counters)
+uint64_t cm_remote_bytes_of(const struct phase_clock *clock, int own_node)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < counters->n_workers; i++) sum += counters->clocks[i].n_remote_bytes;
+    for (int phase = 0; phase <= CALMOE_N_PHASES; phase++)
+        for (int node = 0; node < CM_MAX_NODES; node++)
+            if (node != own_node) sum += clock->bytes_of[phase][node];
+    return sum;
+}
+
+uint64_t cm_remote_bytes(const struct counters *counters, const struct team *team)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < counters->n_workers; i++)
+        sum += cm_remote_bytes_of(&counters->clocks[i], cm_team_worker(team, i)->node);
     return sum;
 }

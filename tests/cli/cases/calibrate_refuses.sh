@@ -7,7 +7,7 @@ try day --delta 1%,1%
 try day --delta 120%
 try day --epsilon 0
 try day --first 2
-try day --exits 4
+try day --max-exits 4
 try nothing
 try empty
 try day

@@ -208,7 +208,7 @@ static void parts_that_are_not_run(void **state)
     struct policy file = ladder(&r);
     file.rungs[0].exits[0].measure = MEASURE_CLASSIFIER;
     running_must(r.context, calmoe_policy_open(r.model, write_policy(&file), &policy));
-    assert_refused(&r, open_session(&r, policy, 0.0, &session), CALMOE_UNSUPPORTED, "classifier");
+    assert_refused(&r, open_session(&r, policy, 0.0, &session), CALMOE_INVALID_ARGUMENT, "classifier");
     calmoe_policy_close(&policy);
     running_close(&r);
 }
