@@ -336,7 +336,8 @@ static bool tell(const struct front *front, const struct settings *settings, con
 static int run(int argc, char **argv)
 {
     struct settings     settings = {.prompts = DEFAULT_PROMPTS, .prompt_tokens = DEFAULT_CUT,
-                                    .answer_tokens = DEFAULT_ANSWER, .max_exits = 2, .most = 240, .batch = 1, .seed = 1};
+                                    .answer_tokens = DEFAULT_ANSWER, .max_exits = 2, .most = 240, .batch = 1,
+                                    .seed = 1};
     struct request      request     = {.epsilon = 0.05, .first = 0.3};
     struct front        front       = {0};
     calmoe_calibration *calibration = NULL;

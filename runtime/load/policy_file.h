@@ -10,11 +10,10 @@
  *        "kv": "lazy", "max_pending": 32, "k_tail": "none",
  *        "width": [{"rule": "off"}, {"rule": "ratio", "bound": 0.25, "k": 2, "renormalise": true}, …]}]}
  *
- * Meanings and limits: runtime/early_exit/policy.h. "exits" is there where learned exits (exits_file.h) are used; "prompts",
- * the hash of those that it was proven on, may be there;
- * "layer" counts layers that have run; "k_tail" is "none" or a number; "max_pending" is there unless "kv" is
- * "propagate"; "width" is [] (all experts) or has a rule for each layer; "tau" and "length" are there unless the
- * schedule is "constant". Rungs are sorted by delta. */
+ * Meanings and limits: runtime/early_exit/policy.h. "exits" is there where learned exits (exits_file.h) are used;
+ * "prompts", a hash of those that it was proven on, may be there; "layer" counts layers that have run; "k_tail" is
+ * "none" or a number; "max_pending" is there unless "kv" is "propagate"; "width" is [] (all experts) or has a rule
+ * for each layer; "tau" and "length" are there unless the schedule is "constant". Rungs are sorted by delta. */
 #ifndef RUNTIME_LOAD_POLICY_FILE_H
 #define RUNTIME_LOAD_POLICY_FILE_H
 
