@@ -60,7 +60,7 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
 {
     const calmoe_engine *engine = user;
     const struct routing *routing = &decoder->routing;
-    if (engine->profiler) profile_layer(engine, decoder, layer);
+    if (engine->profiler && !decoder->counters.is_paused) profile_layer(engine, decoder, layer);
     if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
@@ -76,6 +76,12 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
         };
         engine->options.routing(engine->options.routing_user, &event);
     }
+}
+
+void cm_engine_watch_routing(calmoe_engine *engine)
+{
+    const bool is_wanted = engine->options.routing || (engine->profiler && !engine->decoder->counters.is_paused);
+    engine->decoder->on_routing = is_wanted ? on_routing : NULL;
 }
 
 static bool is_choice(const int32_t *experts, const float *weights, int n, int n_experts)
@@ -177,8 +183,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
                                 &engine->profiler));
-    engine->decoder->on_routing = options->routing || options->profile ? on_routing : NULL;
     engine->decoder->on_routing_user = engine;
+    cm_engine_watch_routing(engine);
     engine->decoder->on_choice = options->routing_source ? on_choice : NULL;
     engine->decoder->on_choice_user = engine;
     engine->waited_at_reset = cm_alloc(ctx, (size_t)cm_team_n_workers(engine->team),
@@ -318,7 +324,7 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
     const int n_rows = engine->decoder->n_rows;
     if (n_rows > 0) cm_decoder_step(engine->decoder);
-    if (engine->profiler) profile_exits(engine, n_rows);
+    if (engine->profiler && !engine->decoder->counters.is_paused) profile_exits(engine, n_rows);
     for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
     return CALMOE_OK;
 }

@@ -109,7 +109,9 @@ void cm_lm_head(struct decoder *decoder, const struct worker *me);
 /* From now on this worker's time belongs to phase (CALMOE_PHASE_*); waiting at barriers belongs to none. */
 static inline void cm_enter_phase(struct decoder *d, const struct worker *me, int phase)
 {
-    cm_phase_clock_enter(&d->counters.clocks[me->index], phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+    struct phase_clock *clock = &d->counters.clocks[me->index];
+    if (d->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
 }
 
 /* Row r of a matrix with rows of n floats. */

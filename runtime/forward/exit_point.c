@@ -9,6 +9,7 @@
  * No barrier where nobody is asked; three at most where nobody leaves, three more with a translator. */
 #include <string.h>
 
+#include "kernels/argmax.h"
 #include "runtime/forward/exits.h"
 #include "runtime/forward/exits_parts.h"
 
@@ -91,14 +92,6 @@ static void list_asked(void *arg)
 
 /* ---- decisions ---- */
 
-static int32_t winner(const float *logits, int n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
 static void decide_row(struct decoder *d, struct row *row, int r, const struct policy_exit *exit,
                        const struct worker *me)
 {
@@ -120,7 +113,7 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
     if (d->on_exit) d->on_exit(d->on_exit_user, row, exit->layer, measure->reads_logits ? view.logits : NULL);
-    if (row->is_leaving && measure->reads_shortlist) row->pick = winner(view.logits, view.n_logits);
+    if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
 }
 
 static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
@@ -142,7 +135,7 @@ static void confirm(struct decoder *d, int n_layers_run, const struct worker *me
         struct row *row = &d->rows[r];
         if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
         const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
-        row->is_leaving = winner(logits, d->spec->n_vocab) == row->pick;
+        row->is_leaving = cm_argmax(logits, d->spec->n_vocab) == row->pick;
         row->n_refused += !row->is_leaving;
     }
 }
