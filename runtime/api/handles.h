@@ -95,6 +95,7 @@ struct calmoe_session {
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
+    struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
 };
