@@ -30,6 +30,8 @@ struct team {
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
     int                    n_spins; /* in a barrier, before yielding */
+    bool                   is_untimed;           /* waiting is not measured */
+    int                    server[CM_MAX_NODES]; /* cm_team_server()        */
     bool                   pin;
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
@@ -150,11 +152,23 @@ static void spread(const struct topology *topology, int n_workers, int *n_on_nod
     }
 }
 
+static void find_servers(const struct topology *topology, const int *n_on_node, int *server)
+{
+    for (int node = 0; node < topology->n_nodes; node++) {
+        const int nearest = topology->nodes[node].served_by;
+        int       best = -1;
+        for (int other = 0; other < topology->n_nodes; other++)
+            if (n_on_node[other] > 0 && (best < 0 || abs(other - node) < abs(best - node))) best = other;
+        server[node] = n_on_node[node] > 0 ? node : n_on_node[nearest] > 0 ? nearest : best;
+    }
+}
+
 static void fill_seats(struct team *team)
 {
     const struct topology *topology = team->topology;
     int                    n_on_node[CM_MAX_NODES];
     spread(topology, team->n_workers, n_on_node);
+    find_servers(topology, n_on_node, team->server);
 
     int index = 0;
     for (int node = 0; node < topology->n_nodes; node++) {
@@ -248,6 +262,14 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     return &team->seats[index].worker;
 }
 
+void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
+
+int cm_team_server(const struct team *team, int node)
+{
+    assert(node >= 0 && node < team->topology->n_nodes);
+    return team->server[node];
+}
+
 uint64_t cm_team_waited_ns(const struct team *team, int index)
 {
     assert(index >= 0 && index < team->n_workers);
@@ -271,9 +293,10 @@ void cm_barrier(const struct worker *me)
 void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg)
 {
     struct team   *team = me->team;
-    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, serial, arg);
-    if (waited_ns)
-        atomic_fetch_add_explicit(&team->seats[me->index].waited_ns, waited_ns, memory_order_relaxed);
+    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, !team->is_untimed, serial, arg);
+    if (waited_ns == 0) return;
+    _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
 }
 
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end)

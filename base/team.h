@@ -31,6 +31,10 @@ void          cm_team_close(struct team **team);
 int           cm_team_n_workers(const struct team *team);
 const struct worker *cm_team_worker(const struct team *team, int index);
 
+/* The node whose workers do the work of a node's memory: itself where it has workers; else (memory only, or fewer
+ * workers than nodes) the one whose cores are nearest, else of those with workers the one with the nearest number. */
+int cm_team_server(const struct team *team, int node);
+
 /* Runs phase(arg, worker) on all workers; returns when all have returned. The calling thread is
  * worker 0 and gets its own CPU affinity back afterwards. Phases run in the default floating-point
  * environment (nearest rounding, denormals kept), whatever the caller's is. Not reentrant. */
@@ -46,6 +50,8 @@ void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *a
  * *begin … *end. The parts are in order, disjoint, and cover 0 … n. */
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
 
+/* Between runs: whether waiting is timed; it is at first. */
+void cm_team_time_waits(struct team *team, bool is_timed);
 /* Nanoseconds that worker has waited in barriers since the team was opened. */
 uint64_t cm_team_waited_ns(const struct team *team, int index);
 

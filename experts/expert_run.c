@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "experts/place_load.h"
 
 enum {
     TASK_ROWS = 256,      /* rows of a task at most                                          */
@@ -13,8 +14,9 @@ enum {
 };
 
 struct expert_task {
-    int group;
-    int row_begin, row_end;
+    const struct expert_part *part;
+    int                       group;
+    int                       row_begin, row_end; /* of the part's matrix */
 };
 
 struct work_list { /* of one node */
@@ -26,9 +28,9 @@ struct work_list { /* of one node */
 struct expert_run {
     struct expert_run_limits  limits;
     const struct vector_ops  *ops;
+    const struct team        *team;
     int                       n_nodes;
     int                       n_workers;
-    int                       served_by[CM_MAX_NODES]; /* node whose workers do a node's work */
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
     struct dispatch           dispatch;
     struct activations        hidden[N_BANKS]; /* (entries of the bank, width)              */
@@ -36,6 +38,12 @@ struct expert_run {
     float                    *outputs;         /* (n_entries, dim)                          */
     float                    *scratch;         /* (n_workers, 2, TOKENS_AT_ONCE, TASK_ROWS) */
     float                    *sums;            /* (max_tokens, dim): slots added up         */
+    atomic_int               *n_seam_rows;     /* (n_groups, n_nodes), see count_seam()     */
+    /* where some experts are replicated */
+    struct place_costs        costs;
+    struct place_use         *uses;            /* (max_experts): one for each routed group  */
+    int16_t                  *serving;         /* (max_experts): the node that serves it    */
+    struct place_load         load;
     /* the layer at work */
     const struct expert_layer *layer;
     const struct activations  *input;
@@ -54,10 +62,11 @@ static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, i
     return round_up(bounded < 1 ? 1 : bounded, quantum);
 }
 
-/* No more tasks than this can come of n_rows and n_groups groups (see rows_of_task). */
-static size_t most_tasks(int n_rows, int n_groups, int n_workers)
+/* No more tasks than this can come of n_rows and n_groups groups, each in up to n_nodes parts (see rows_of_task). */
+static size_t most_tasks(int n_rows, int n_groups, int n_nodes, int n_workers)
 {
-    return (size_t)n_groups * ((size_t)n_rows / TASK_ROWS + 2) + (size_t)(TASKS_PER_WORKER * n_workers);
+    return (size_t)n_groups * ((size_t)n_rows / TASK_ROWS + 1 + (size_t)n_nodes) +
+           (size_t)(TASKS_PER_WORKER * n_workers);
 }
 
 static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *run)
@@ -69,7 +78,7 @@ static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *r
         struct work_list *lists[2] = {&run->gate_up[node], &run->down[node]};
         const int n_rows[2] = {width, run->limits.dim};
         for (int phase = 0; phase < 2; phase++) {
-            const size_t n = most_tasks(n_rows[phase], n_groups, run->n_workers);
+            const size_t n = most_tasks(n_rows[phase], n_groups, run->n_nodes, run->n_workers);
             lists[phase]->tasks = cm_alloc(ctx, n, sizeof *lists[phase]->tasks, "expert tasks");
             if (!lists[phase]->tasks) return CALMOE_NO_MEMORY;
         }
@@ -94,20 +103,13 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     run->sums = cm_alloc(ctx, tokens * dim, sizeof(float), "outputs of experts");
     run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * TOKENS_AT_ONCE * TASK_ROWS, sizeof(float),
                             "expert scratch");
-    if (!run->outputs || !run->sums || !run->scratch) return CALMOE_NO_MEMORY;
+    const size_t n_experts = (size_t)limits->max_experts;
+    run->n_seam_rows = cm_alloc(ctx, (n_experts + 1) * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
+    run->uses = cm_alloc(ctx, n_experts, sizeof *run->uses, "expert tasks");
+    run->serving = cm_alloc(ctx, n_experts, sizeof *run->serving, "expert tasks");
+    if (!run->outputs || !run->sums || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving)
+        return CALMOE_NO_MEMORY;
     return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
-}
-
-/* A node's work is done by its own workers; where it has none (memory only, or a small team) by those of the node
- * nearest to it, else by worker 0's node. */
-static void find_servers(const struct topology *topology, const struct team *team, int *served_by)
-{
-    bool has_workers[CM_MAX_NODES] = {false};
-    for (int i = 0; i < cm_team_n_workers(team); i++) has_workers[cm_team_worker(team, i)->node] = true;
-    for (int node = 0; node < topology->n_nodes; node++) {
-        const int nearest = topology->nodes[node].served_by;
-        served_by[node] = has_workers[node] ? node : has_workers[nearest] ? nearest : cm_team_worker(team, 0)->node;
-    }
 }
 
 calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
@@ -119,9 +121,11 @@ calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert
     if (!run) return CALMOE_NO_MEMORY;
     run->limits = *limits;
     run->ops = ops;
+    run->team = team;
     run->n_nodes = topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
-    find_servers(topology, team, run->served_by);
+    run->costs = cm_place_costs(topology, &(struct place_layer){0});
+    for (int node = 0; node < run->n_nodes; node++) run->costs.server[node] = cm_team_server(team, node);
     calmoe_status status = open_lists(ctx, run);
     if (status == CALMOE_OK) status = open_memory(ctx, run);
     if (status != CALMOE_OK) {
@@ -145,11 +149,37 @@ void cm_expert_run_close(struct expert_run **run_pointer)
     cm_free(run->outputs);
     cm_free(run->sums);
     cm_free(run->scratch);
+    cm_free(run->n_seam_rows);
+    cm_free(run->uses);
+    cm_free(run->serving);
     cm_free(run);
     *run_pointer = NULL;
 }
 
-/* Cuts every group into tasks of both phases, on the list of the node that its expert lives on. */
+/* Which replica serves each replicated expert of the step. */
+static void choose_replicas(struct expert_run *run)
+{
+    const struct expert_layer *layer = run->layer;
+    int n = 0;
+    for (; n < run->dispatch.n_groups && run->dispatch.groups[n].bank == BANK_ROUTED; n++)
+        run->uses[n] = (struct place_use){run->dispatch.groups[n].expert, run->dispatch.groups[n].n};
+    run->costs.gate_up_bytes = layer->gate_up_bytes;
+    run->costs.down_bytes = layer->down_bytes;
+    cm_place_serve(layer->plan, layer->index, &run->costs, run->uses, n, run->serving, &run->load);
+}
+
+/* Rows of a part, in tasks that begin at multiples of step of the expert's rows: else they would cut blocks. */
+static void cut_part(struct work_list *list, const struct expert_part *part, int group, int first_row, int n_rows,
+                     int step)
+{
+    for (int row = 0, end; row < n_rows; row = end) {
+        end = ((first_row + row) / step + 1) * step - first_row;
+        if (end > n_rows) end = n_rows;
+        list->tasks[list->n_tasks++] = (struct expert_task){part, group, row, end};
+    }
+}
+
+/* Cuts every group into tasks of both phases, on the lists of the nodes that its expert's parts lie on. */
 static void cut_tasks(struct expert_run *run)
 {
     for (int node = 0; node < run->n_nodes; node++) {
@@ -157,20 +187,20 @@ static void cut_tasks(struct expert_run *run)
         atomic_store_explicit(&run->gate_up[node].next, 0, memory_order_relaxed);
         atomic_store_explicit(&run->down[node].next, 0, memory_order_relaxed);
     }
-    const int n_groups = run->dispatch.n_groups, dim = run->layer->dim;
+    const int n_groups = run->dispatch.n_groups;
     for (int g = 0; g < n_groups; g++) {
         const struct expert_group *group = &run->dispatch.groups[g];
         const struct expert_bank *bank = &run->layer->banks[group->bank];
-        const int node = run->served_by[bank->experts[group->expert].node];
-        struct work_list *gate_up = &run->gate_up[node], *down = &run->down[node];
+        const struct expert *expert = &bank->experts[group->expert];
         const int step = rows_of_task(run, bank->width, bank->quantum, n_groups);
-        for (int row = 0; row < bank->width; row += step)
-            gate_up->tasks[gate_up->n_tasks++] =
-                (struct expert_task){g, row, bank->width - row < step ? bank->width : row + step};
-        const int out_step = rows_of_task(run, dim, 16, n_groups);
-        for (int row = 0; row < dim; row += out_step)
-            down->tasks[down->n_tasks++] =
-                (struct expert_task){g, row, dim - row < out_step ? dim : row + out_step};
+        const int down_step = rows_of_task(run, run->layer->dim, 16, n_groups);
+        for (int i = 0; i < expert->n_parts; i++) {
+            const struct expert_part *part = &expert->parts[i];
+            if (expert->is_replicated && part->node != run->serving[g]) continue;
+            const int node = cm_team_server(run->team, part->node);
+            cut_part(&run->gate_up[node], part, g, part->row, part->gate.n_rows, step);
+            cut_part(&run->down[node], part, g, part->down_row, part->down.n_rows, down_step);
+        }
     }
 }
 
@@ -189,18 +219,17 @@ void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer
         if (layer->banks[bank].n_experts > 0)
             cm_activations_place(&run->hidden[bank], n_of_bank[bank], layer->banks[bank].width,
                                  run->hidden_memory[bank]);
+    if (layer->has_replicas) choose_replicas(run);
     cut_tasks(run);
 }
 
-struct expert_reads cm_expert_run_reads(const struct expert_run *run, uint64_t *node_bytes)
+struct expert_reads cm_expert_run_reads(const struct expert_run *run)
 {
     struct expert_reads reads = {0};
     for (int g = 0; g < run->dispatch.n_groups; g++) {
         const struct expert_group *group = &run->dispatch.groups[g];
         reads.n_routed += group->bank == BANK_ROUTED;
-        const struct expert *expert = &run->layer->banks[group->bank].experts[group->expert];
-        reads.n_bytes += expert->n_bytes;
-        node_bytes[expert->node] += expert->n_bytes;
+        reads.n_bytes += run->layer->banks[group->bank].experts[group->expert].n_bytes;
     }
     return reads;
 }
@@ -211,56 +240,78 @@ static int hidden_row(const struct expert_run *run, const struct expert_group *g
     return group->bank == BANK_SHARED ? entry - run->dispatch.n_routed : entry;
 }
 
+/* A slice's border may cut a block of down's input. Rows begin … end of such a block, of all the group's tokens, are
+ * ready: whoever brings the last of its rows quantizes it, for all of them. A block is counted at the part that it
+ * begins in; at 0 again when it is whole. */
+static void count_seam(struct expert_run *run, int group_index, int begin, int end)
+{
+    const struct expert_group *group = &run->dispatch.groups[group_index];
+    const struct expert_bank *bank = &run->layer->banks[group->bank];
+    const struct expert *expert = &bank->experts[group->expert];
+    const int block = begin / bank->quantum * bank->quantum;
+    const int block_end = block + bank->quantum < bank->width ? block + bank->quantum : bank->width;
+    int i = 0;
+    while (expert->parts[i].row + expert->parts[i].gate.n_rows <= block) i++;
+    atomic_int *n_rows = &run->n_seam_rows[group_index * run->n_nodes + i];
+    if (atomic_fetch_add_explicit(n_rows, end - begin, memory_order_acq_rel) + end - begin < block_end - block) return;
+    atomic_store_explicit(n_rows, 0, memory_order_relaxed);
+    for (int entry = group->first; entry < group->first + group->n; entry++)
+        run->ops->quantize(&run->hidden[group->bank], hidden_row(run, group, entry), block, block_end,
+                           bank->hidden_kinds);
+}
+
+/* Rows of an expert as blocks of down's input: whole ones, and at both ends parts of others. */
+struct block_rows {
+    int begin, whole_begin, whole_end, end;
+};
+
+static struct block_rows blocks_of(const struct expert_bank *bank, int begin, int end)
+{
+    struct block_rows rows = {begin, round_up(begin, bank->quantum), end, end};
+    if (rows.whole_begin > end) rows.whole_begin = end;
+    if (end < bank->width) rows.whole_end = end / bank->quantum * bank->quantum;
+    if (rows.whole_end < rows.whole_begin) rows.whole_end = rows.whole_begin;
+    return rows;
+}
+
 static void gate_up_task(struct expert_run *run, const struct expert_task *task, float *gate, float *up)
 {
     const struct expert_group *group = &run->dispatch.groups[task->group];
     const struct expert_bank *bank = &run->layer->banks[group->bank];
-    const struct expert *expert = &bank->experts[group->expert];
+    const struct expert_part *part = task->part;
     struct activations *hidden = &run->hidden[group->bank];
     const int n_rows = task->row_end - task->row_begin;
+    const struct block_rows rows = blocks_of(bank, part->row + task->row_begin, part->row + task->row_end);
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        expert->gate.kernel->multiply(&expert->gate, task->row_begin, task->row_end, run->input, tokens, n,
-                                      gate, TASK_ROWS);
-        expert->up.kernel->multiply(&expert->up, task->row_begin, task->row_end, run->input, tokens, n, up,
+        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate,
                                     TASK_ROWS);
+        part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, TASK_ROWS);
         for (int i = 0; i < n; i++) {
             const int row = hidden_row(run, group, group->first + done + i);
-            float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)task->row_begin;
+            float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
             run->ops->silu_multiply(gate + (size_t)i * TASK_ROWS, up + (size_t)i * TASK_ROWS, n_rows, h);
-            run->ops->quantize(hidden, row, task->row_begin, task->row_end, bank->hidden_kinds);
+            if (rows.whole_begin < rows.whole_end)
+                run->ops->quantize(hidden, row, rows.whole_begin, rows.whole_end, bank->hidden_kinds);
         }
     }
+    if (rows.begin < rows.whole_begin) count_seam(run, task->group, rows.begin, rows.whole_begin);
+    if (rows.whole_end < rows.end) count_seam(run, task->group, rows.whole_end, rows.end);
 }
 
 static void down_task(struct expert_run *run, const struct expert_task *task, int32_t *rows)
 {
     const struct expert_group *group = &run->dispatch.groups[task->group];
-    const struct expert *expert = &run->layer->banks[group->bank].experts[group->expert];
-    const size_t dim = (size_t)run->layer->dim;
+    const struct expert_part *part = task->part;
+    const size_t dim = (size_t)run->layer->dim, first_row = (size_t)(part->down_row + task->row_begin);
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int first = group->first + done;
         for (int i = 0; i < n; i++) rows[i] = hidden_row(run, group, first + i);
-        expert->down.kernel->multiply(&expert->down, task->row_begin, task->row_end,
-                                      &run->hidden[group->bank], rows, n,
-                                      run->outputs + (size_t)first * dim + (size_t)task->row_begin, dim);
+        part->down.kernel->multiply(&part->down, task->row_begin, task->row_end, &run->hidden[group->bank], rows, n,
+                                    run->outputs + (size_t)first * dim + first_row, dim);
     }
-}
-
-/* Packed bytes of some rows of a matrix. */
-static uint64_t bytes_of_rows(const struct matrix *matrix, const struct expert_task *task)
-{
-    const size_t n_columns = (size_t)matrix->n_columns;
-    return matrix->kernel->packed_bytes((size_t)task->row_end, n_columns) -
-           matrix->kernel->packed_bytes((size_t)task->row_begin, n_columns);
-}
-
-static const struct expert *expert_of(const struct expert_run *run, const struct expert_task *task)
-{
-    const struct expert_group *group = &run->dispatch.groups[task->group];
-    return &run->layer->banks[group->bank].experts[group->expert];
 }
 
 /* The next task of the list, NULL when it is empty. */
@@ -270,31 +321,26 @@ static const struct expert_task *take(struct work_list *list)
     return i < list->n_tasks ? &list->tasks[i] : NULL;
 }
 
-uint64_t cm_expert_run_gate_up(struct expert_run *run, const struct worker *me)
+void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of)
 {
     float *gate = run->scratch + (size_t)me->index * 2 * TOKENS_AT_ONCE * TASK_ROWS;
-    uint64_t n_remote = 0;
     const struct expert_task *task;
     while ((task = take(&run->gate_up[me->node])) != NULL) {
-        const struct expert *expert = expert_of(run, task);
+        const struct expert_part *part = task->part;
         gate_up_task(run, task, gate, gate + (size_t)TOKENS_AT_ONCE * TASK_ROWS);
-        if (expert->node != me->node)
-            n_remote += bytes_of_rows(&expert->gate, task) + bytes_of_rows(&expert->up, task);
+        bytes_of[part->node] += cm_rows_bytes(&part->gate, task->row_begin, task->row_end) +
+                                cm_rows_bytes(&part->up, task->row_begin, task->row_end);
     }
-    return n_remote;
 }
 
-uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me)
+void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of)
 {
     int32_t rows[TOKENS_AT_ONCE];
-    uint64_t n_remote = 0;
     const struct expert_task *task;
     while ((task = take(&run->down[me->node])) != NULL) {
-        const struct expert *expert = expert_of(run, task);
         down_task(run, task, rows);
-        if (expert->node != me->node) n_remote += bytes_of_rows(&expert->down, task);
+        bytes_of[task->part->node] += cm_rows_bytes(&task->part->down, task->row_begin, task->row_end);
     }
-    return n_remote;
 }
 
 /* sum += weight * the output of (token, slot) */

@@ -1,12 +1,12 @@
 /* experts/expert_run.h - a layer's experts at work: two phases with a barrier after each, no reduction.
  *
- *   plan      one worker: group tokens by expert, cut tasks, one list for each node
- *   gate_up   tasks (expert, rows of gate and up): h = silu(gate x) * (up x), quantized for down
- *   down      tasks (expert, rows of down): one output row for each entry
+ *   plan      one worker: group tokens by expert, choose replicas, cut tasks, one list for each node
+ *   gate_up   tasks (part of an expert, rows of gate and up): h = silu(gate x) * (up x), quantized for down
+ *   down      tasks (part of an expert, rows of down): a piece of one output row for each entry
  *   add       for each token, slots in order: x += scale * weight * output
  *
- * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it changes
- * no bit. Workers take tasks of their own node only. */
+ * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are
+ * cut, changes no bit. Workers take tasks of their own node only. */
 #ifndef EXPERTS_EXPERT_RUN_H
 #define EXPERTS_EXPERT_RUN_H
 
@@ -35,18 +35,17 @@ void          cm_expert_run_close(struct expert_run **run);
 void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
                         const struct activations *input, const struct routing *routing,
                         const float *shared_weights);
-/* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. node_bytes (n_nodes)
- * += those of each node's memory. */
+/* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. */
 struct expert_reads {
     int    n_routed;
     size_t n_bytes;
 };
-struct expert_reads cm_expert_run_reads(const struct expert_run *run, uint64_t *node_bytes);
+struct expert_reads cm_expert_run_reads(const struct expert_run *run);
 
-/* By all workers; a barrier before and after each. They return the packed bytes that this worker read from
- * another node's memory: 0, but for experts on nodes that have no workers. */
-uint64_t cm_expert_run_gate_up(struct expert_run *run, const struct worker *me);
-uint64_t cm_expert_run_down(struct expert_run *run, const struct worker *me);
+/* By all workers; a barrier before and after each. bytes_of[node] += the packed bytes that this worker read from that
+ * node's memory; only of its own node, but for nodes that have no workers. */
+void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
+void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 /* x (dim) += scale * sum over kept slots of weight * output, in slot order; any worker, any token. */
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
 

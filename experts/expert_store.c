@@ -2,43 +2,95 @@
 #include "experts/expert_store.h"
 
 #include "base/memory.h"
+#include "experts/placed_matrix.h"
 
-static int quantum_of(const struct expert *expert)
+static int quantum_of(const struct matrix *down)
 {
-    const unsigned kinds = cm_matrix_kind(&expert->down);
+    const unsigned kinds = cm_matrix_kind(down);
     if (kinds & cm_kind_bit(ACTIVATION_Q256)) return 256;
     if (kinds & cm_kind_bit(ACTIVATION_Q32)) return 32;
     return 16;
 }
 
-calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank_index,
-                                  const struct expert_sources *sources, int n_experts,
-                                  int (*node_of)(const void *arg, int expert), const void *arg,
-                                  struct pack_list *list)
+static int rows_of(const struct expert_layer *layer, int bank, int expert, struct expert_rows *rows)
+{
+    const struct plan *plan = layer->plan;
+    if (bank == BANK_SHARED) return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
+    return cm_parts_of_place(plan, cm_place_of(plan, layer->index, expert), rows);
+}
+
+static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_sources *sources,
+                              const struct expert_rows *rows, struct expert_part *out)
+{
+    const struct weight_source gate = cm_source_rows(&sources->gate, rows->row, rows->n_rows);
+    const struct weight_source up = cm_source_rows(&sources->up, rows->row, rows->n_rows);
+    const struct weight_source down = cm_source_rows(&sources->down, rows->down_row, rows->n_down_rows);
+    out->node = rows->node;
+    out->row = rows->row;
+    out->down_row = rows->down_row;
+    CM_TRY(cm_pack_list_add(ctx, list, &gate, rows->node, &out->gate));
+    CM_TRY(cm_pack_list_add(ctx, list, &up, rows->node, &out->up));
+    return cm_pack_list_add(ctx, list, &down, rows->node, &out->down);
+}
+
+static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer *layer, int bank_index, int index,
+                                 const struct expert_sources *sources, struct pack_list *list)
 {
     struct expert_bank *bank = &layer->banks[bank_index];
-    bank->experts = cm_alloc(ctx, (size_t)n_experts, sizeof *bank->experts, "experts");
-    if (!bank->experts) return CALMOE_NO_MEMORY;
+    struct expert      *expert = &bank->experts[index];
+    struct expert_rows  rows[CM_MAX_NODES];
+    expert->n_parts = rows_of(layer, bank_index, index, rows);
+    expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED &&
+                            cm_place_of(layer->plan, layer->index, index)->kind == PLACE_REPLICATED;
+    layer->has_replicas |= expert->is_replicated;
+    for (int i = 0; i < expert->n_parts; i++) {
+        struct expert_part *part = &expert->parts[i];
+        CM_TRY(add_part(ctx, list, sources, &rows[i], part));
+        if (i == 0 || !expert->is_replicated)
+            expert->n_bytes += cm_matrix_bytes(&part->gate) + cm_matrix_bytes(&part->up) + cm_matrix_bytes(&part->down);
+    }
+    const struct expert_part *first = &expert->parts[0];
+    const int quantum = quantum_of(&first->down);
+    layer->input_kinds |= cm_matrix_kind(&first->gate) | cm_matrix_kind(&first->up);
+    bank->hidden_kinds |= cm_matrix_kind(&first->down);
+    if (quantum > bank->quantum) bank->quantum = quantum;
+    return CALMOE_OK;
+}
+
+static double bytes_of(const struct weight_source *source)
+{
+    return (double)cm_row_bytes(source->type, (size_t)source->n_columns) * source->n_rows;
+}
+
+calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank_index,
+                                  const struct expert_sources *sources, int n_experts, struct pack_list *list)
+{
+    struct expert_bank *bank = &layer->banks[bank_index];
+    struct expert_rows  rows[CM_MAX_NODES];
+    size_t              n_parts = 0;
     bank->n_experts = n_experts;
     bank->width = sources[0].gate.n_rows;
+    for (int i = 0; i < n_experts; i++) n_parts += (size_t)rows_of(layer, bank_index, i, rows);
+    bank->experts = cm_alloc(ctx, (size_t)n_experts, sizeof *bank->experts, "experts");
+    bank->parts = cm_alloc(ctx, n_parts, sizeof *bank->parts, "experts");
+    if (!bank->experts || !bank->parts) return CALMOE_NO_MEMORY;
+    struct expert_part *next = bank->parts;
     for (int i = 0; i < n_experts; i++) {
-        struct expert *expert = &bank->experts[i];
-        expert->node = node_of(arg, i);
-        CM_TRY(cm_pack_list_add(ctx, list, &sources[i].gate, expert->node, &expert->gate));
-        CM_TRY(cm_pack_list_add(ctx, list, &sources[i].up, expert->node, &expert->up));
-        CM_TRY(cm_pack_list_add(ctx, list, &sources[i].down, expert->node, &expert->down));
-        expert->n_bytes =
-            cm_matrix_bytes(&expert->gate) + cm_matrix_bytes(&expert->up) + cm_matrix_bytes(&expert->down);
-        layer->input_kinds |= cm_matrix_kind(&expert->gate) | cm_matrix_kind(&expert->up);
-        bank->hidden_kinds |= cm_matrix_kind(&expert->down);
-        const int quantum = quantum_of(expert);
-        if (quantum > bank->quantum) bank->quantum = quantum;
+        bank->experts[i].parts = next;
+        CM_TRY(open_expert(ctx, layer, bank_index, i, &sources[i], list));
+        next += bank->experts[i].n_parts;
     }
+    if (bank_index != BANK_ROUTED) return CALMOE_OK;
+    layer->gate_up_bytes = bytes_of(&sources[0].gate) + bytes_of(&sources[0].up);
+    layer->down_bytes = bytes_of(&sources[0].down);
     return CALMOE_OK;
 }
 
 void cm_expert_layer_close(struct expert_layer *layer)
 {
-    for (int bank = 0; bank < N_BANKS; bank++) cm_free(layer->banks[bank].experts);
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        cm_free(layer->banks[bank].experts);
+        cm_free(layer->banks[bank].parts);
+    }
     *layer = (struct expert_layer){0};
 }

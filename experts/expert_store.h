@@ -1,26 +1,34 @@
-/* experts/expert_store.h - the experts of one layer: their matrices, where they live, and how a
- * token's hidden state must be stored for them. */
+/* experts/expert_store.h - the experts of one layer: their matrices, in parts on the nodes where the plan puts them,
+ * and how a token's hidden state must be stored for them. */
 #ifndef EXPERTS_EXPERT_STORE_H
 #define EXPERTS_EXPERT_STORE_H
 
 #include "experts/packing.h"
 #include "experts/placement.h"
 
+struct expert_part { /* what of an expert lies on one node */
+    int           node;
+    int           row;      /* gate's and up's first row is this one of the expert's */
+    int           down_row; /* the same of down                                      */
+    struct matrix gate, up; /* (its rows of width, dim)                              */
+    struct matrix down;     /* (its rows of dim, width)                              */
+};
+
 /* Experts of one kind share shapes: the routed ones, and the shared one that every token takes. */
 struct expert {
-    struct matrix gate, up; /* (width, dim) */
-    struct matrix down;     /* (dim, width) */
-    int           node;
-    size_t        n_bytes;  /* of all three, packed */
+    struct expert_part *parts;         /* (n_parts), rows ascending               */
+    int                 n_parts;
+    bool                is_replicated; /* each part is the whole expert: one serves */
+    size_t              n_bytes;       /* packed, that a step reads of it         */
 };
 
 struct expert_bank {
-    int            n_experts;
-    int            width;
-    int            quantum;      /* rows of gate and up in a task are multiples of this: whole tiles, and
-                                    whole quantization blocks of down's input */
-    unsigned       hidden_kinds; /* forms of the hidden state that down reads */
-    struct expert *experts;      /* (n_experts) */
+    int                 n_experts;
+    int                 width;
+    int                 quantum;      /* rows of gate and up of a quantization block of down's input, 16 at least */
+    unsigned            hidden_kinds; /* forms of the hidden state that down reads */
+    struct expert      *experts;      /* (n_experts) */
+    struct expert_part *parts;        /* of all of them */
 };
 
 enum { BANK_ROUTED, BANK_SHARED, N_BANKS };
@@ -29,18 +37,21 @@ struct expert_layer {
     int                dim;
     unsigned           input_kinds; /* forms of the input that gate and up read */
     struct expert_bank banks[N_BANKS];
+    /* by which replicas are chosen (place_load.h) */
+    bool               has_replicas;
+    const struct plan *plan;
+    int                index;       /* of the layer in the plan                   */
+    double             gate_up_bytes, down_bytes; /* of a whole expert             */
 };
 
 struct expert_sources { /* one expert in the file */
     struct weight_source gate, up, down;
 };
 
-/* Lists the experts of a bank for packing. sources: (n_experts). node_of(arg, expert) says where each goes.
- * layer->dim is set before. */
+/* Lists the experts of a bank for packing, where the plan puts them. sources: (n_experts). layer->dim, plan and index
+ * are set before; the plan must outlive the layer. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,
-                                  const struct expert_sources *sources, int n_experts,
-                                  int (*node_of)(const void *arg, int expert), const void *arg,
-                                  struct pack_list *list);
+                                  const struct expert_sources *sources, int n_experts, struct pack_list *list);
 void cm_expert_layer_close(struct expert_layer *layer); /* zeroed is fine */
 
 #endif

@@ -62,9 +62,10 @@ static calmoe_status grow(struct calmoe_context *ctx, struct pack_list *list)
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out)
 {
-    CM_TRY(grow(ctx, list));
     const struct linear_kernel *kernel = cm_linear_kernel(source->type, list->isa);
     *out = (struct matrix){.kernel = kernel, .n_rows = source->n_rows, .n_columns = source->n_columns};
+    if (source->n_rows == 0) return CALMOE_OK;
+    CM_TRY(grow(ctx, list));
     const size_t n_bytes = kernel->packed_bytes((size_t)source->n_rows, (size_t)source->n_columns);
     const size_t rounded = (n_bytes + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
     list->jobs[list->n_jobs++] = (struct pack_job){*source, out, node, list->bytes_on[node]};

@@ -19,11 +19,16 @@ struct weight_source { /* a matrix as it stands in a file */
     const struct file_map *map;  /* that rows lie in; NULL = rows lie in plain memory  */
 };
 
-/* Packed bytes of a matrix, without what aligns the next. */
-static inline size_t cm_matrix_bytes(const struct matrix *matrix)
+/* Packed bytes of rows begin … end of a matrix; begin is a multiple of its tile. */
+static inline size_t cm_rows_bytes(const struct matrix *matrix, int begin, int end)
 {
-    return matrix->kernel->packed_bytes((size_t)matrix->n_rows, (size_t)matrix->n_columns);
+    const struct linear_kernel *kernel = matrix->kernel;
+    const size_t n_columns = (size_t)matrix->n_columns;
+    return kernel->packed_bytes((size_t)end, n_columns) - kernel->packed_bytes((size_t)begin, n_columns);
 }
+
+/* Of all of them, without what aligns the next matrix. */
+static inline size_t cm_matrix_bytes(const struct matrix *matrix) { return cm_rows_bytes(matrix, 0, matrix->n_rows); }
 
 struct packed_weights { /* where the packed bytes live */
     struct node_block blocks[CM_MAX_NODES];
@@ -36,7 +41,8 @@ struct pack_list;
 calmoe_status cm_pack_list_open(struct calmoe_context *ctx, enum isa isa, struct pack_list **out);
 void          cm_pack_list_close(struct pack_list **list);
 
-/* *out gets its shape and kernel now and its bytes when the list runs; it must stay where it is. */
+/* *out gets its shape and kernel now and its bytes when the list runs; it must stay where it is. A source without rows
+ * gets no bytes. */
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out);
 

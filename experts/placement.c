@@ -171,31 +171,55 @@ calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan,
     return CALMOE_OK;
 }
 
-/* ---- what the engine executes today ---- */
+/* ---- a plan carried out ---- */
 
-static int n_positive(const int32_t *numbers, int n)
+void cm_plan_complete(struct plan *plan, const struct plan *shape, int home)
 {
-    int n_found = 0;
-    for (int i = 0; i < n; i++) n_found += numbers[i] > 0;
-    return n_found;
+    if (plan->n_kv_heads != 0) return;
+    plan->width = shape->width;
+    plan->dim = shape->dim;
+    plan->quantum = shape->quantum;
+    plan->n_kv_heads = shape->n_kv_heads;
+    memset(plan->shares, 0, sizeof plan->shares);
+    plan->shares[home] = 1;
+    plan->kv_heads[home] = shape->n_kv_heads;
 }
 
-calmoe_status cm_placement_of_plan(struct calmoe_context *ctx, const struct plan *plan, struct placement *out)
+static int parts_of_slice(const struct slice *slice, int n_nodes, struct expert_rows *parts)
 {
-    const size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
-    *out = (struct placement){.n_nodes = plan->n_nodes, .n_layers = plan->n_layers, .n_experts = plan->n_experts};
-    for (size_t i = 0; i < n; i++)
-        if (plan->places[i].kind != PLACE_PINNED)
-            return cm_fail(ctx, CALMOE_UNSUPPORTED,
-                           "the plan has %s experts; this version runs plans that pin every expert to one node",
-                           plan->places[i].kind == PLACE_SLICED ? "sliced" : "replicated");
-    if (n_positive(plan->shares, plan->n_nodes) > 1 || n_positive(plan->kv_heads, plan->n_nodes) > 1)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED,
-                       "the plan cuts dense parts over nodes; this version keeps them on one node");
-    out->node_of = cm_alloc(ctx, n, sizeof *out->node_of, "the placement plan");
-    if (!out->node_of) return CALMOE_NO_MEMORY;
-    for (size_t i = 0; i < n; i++) out->node_of[i] = (int16_t)plan->places[i].node;
-    return CALMOE_OK;
+    int n = 0, row = 0, down_row = 0;
+    for (int node = 0; node < n_nodes; node++) {
+        if (slice->rows[node] + slice->down_rows[node] > 0)
+            parts[n++] = (struct expert_rows){node, row, slice->rows[node], down_row, slice->down_rows[node]};
+        row += slice->rows[node];
+        down_row += slice->down_rows[node];
+    }
+    return n;
+}
+
+int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts)
+{
+    int n = 0;
+    if (place->kind == PLACE_SLICED) return parts_of_slice(&plan->slices[place->slice], plan->n_nodes, parts);
+    for (int node = 0; node < plan->n_nodes; node++)
+        if (place->kind == PLACE_PINNED ? place->node == node : place->replicas >> node & 1)
+            parts[n++] = (struct expert_rows){node, 0, plan->width, 0, plan->dim};
+    return n;
+}
+
+void cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows)
+{
+    double shares[CM_MAX_NODES];
+    for (int node = 0; node < plan->n_nodes; node++) shares[node] = plan->shares[node];
+    cm_cut(n_rows, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
+}
+
+int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts)
+{
+    struct slice slice;
+    cm_dense_rows(plan, width, slice.rows);
+    cm_dense_rows(plan, dim, slice.down_rows);
+    return parts_of_slice(&slice, plan->n_nodes, parts);
 }
 
 int cm_home_node(const struct topology *topology)
@@ -203,22 +227,4 @@ int cm_home_node(const struct topology *topology)
     for (int node = 0; node < topology->n_nodes; node++)
         if (topology->nodes[node].n_cores > 0 && topology->nodes[node].memory_bytes > 0) return node;
     return 0;
-}
-
-calmoe_status cm_placement_one_node(struct calmoe_context *ctx, const struct topology *topology,
-                                    int n_layers, int n_experts, struct placement *out)
-{
-    *out = (struct placement){.n_nodes = topology->n_nodes, .n_layers = n_layers, .n_experts = n_experts};
-    const size_t n = (size_t)n_layers * (size_t)n_experts;
-    out->node_of = cm_alloc(ctx, n, sizeof *out->node_of, "the placement plan");
-    if (!out->node_of) return CALMOE_NO_MEMORY;
-    const int home = cm_home_node(topology);
-    for (size_t i = 0; i < n; i++) out->node_of[i] = (int16_t)home;
-    return CALMOE_OK;
-}
-
-void cm_placement_close(struct placement *placement)
-{
-    cm_free(placement->node_of);
-    *placement = (struct placement){0};
 }

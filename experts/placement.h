@@ -1,13 +1,10 @@
-/* experts/placement.h - the plan: on which memory node each expert lives. Pure data; expert_store.c acts.
+/* experts/placement.h - the plan: on which memory nodes each expert lives. Pure data; expert_store.c acts.
  *
- * `struct plan` is a whole plan: for each expert of each layer one of
+ * `struct plan` is: for each expert of each layer one of
  *     pinned      all of it on one node
  *     sliced      its rows cut over nodes: rows of gate and up, and rows of down (no sum crosses a node)
  *     replicated  all of it on each of several nodes; which one serves is decided in each step (place_load.h)
  * and how the dense parts and the KV caches are cut. Policies that make plans: place_policy.h.
- *
- * `struct placement` is what the engine executes today: one node for each expert, all else on the home node;
- * cm_placement_of_plan() says whether a plan is of that kind.
  *
  * Nothing else of the runtime knows where an expert is, and no plan changes a bit of the output. */
 #ifndef EXPERTS_PLACEMENT_H
@@ -19,6 +16,8 @@
 #include "base/topology.h"
 
 /* ---- plans ---- */
+
+enum { CM_SLICE_QUANTUM = 16 }; /* rows that every kernel packs together or one by one */
 
 enum place_kind { PLACE_PINNED, PLACE_SLICED, PLACE_REPLICATED };
 
@@ -78,29 +77,27 @@ void cm_cut(int n_rows, int quantum, const double *shares, int n_nodes, double *
  * its quantum 0 = any. */
 calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan, const struct plan *shape);
 
-/* ---- what the engine executes today ---- */
+/* ---- a plan carried out ---- */
 
-struct placement {
-    int      n_nodes;   /* that the plan was made for            */
-    int      n_layers;
-    int      n_experts; /* routed experts of a layer             */
-    int16_t *node_of;   /* (n_layers, n_experts)                 */
+/* What a plan of the first schema leaves open (n_kv_heads 0): its experts are whole, all else is on the home node. */
+void cm_plan_complete(struct plan *plan, const struct plan *shape, int home);
+
+/* What of one expert lies on a node: rows of gate and up, and rows of down. */
+struct expert_rows {
+    int node;
+    int row, n_rows;
+    int down_row, n_down_rows;
 };
 
-/* The plan as the engine executes it. UNSUPPORTED where it has slices, replicas, or dense parts or KV caches on
- * more than one node. */
-calmoe_status cm_placement_of_plan(struct calmoe_context *ctx, const struct plan *plan, struct placement *out);
-/* The default: every expert on the first node that has memory and cores. */
-calmoe_status cm_placement_one_node(struct calmoe_context *ctx, const struct topology *topology,
-                                    int n_layers, int n_experts, struct placement *out);
-void          cm_placement_close(struct placement *placement); /* zeroed is fine */
+/* The parts of an expert: pinned one; sliced one on each node that has any rows, in the order of nodes; replicated a
+ * whole one on each node that holds it. parts: (n_nodes). Returns how many. */
+int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts);
+/* Those of an expert that every token takes: width and dim, of its own size, cut by plan.shares. */
+int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts);
+/* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. */
+void cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows);
 
-static inline int cm_node_of(const struct placement *placement, int layer, int expert)
-{
-    return placement->node_of[(size_t)layer * (size_t)placement->n_experts + (size_t)expert];
-}
-
-/* The node for everything that is not a routed expert. */
+/* The first node that has memory and cores: for everything that is not cut. */
 int cm_home_node(const struct topology *topology);
 
 #endif

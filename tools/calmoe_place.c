@@ -200,8 +200,6 @@ static void print_report(const struct report *report)
     if (info->notes[0] != '\0') printf("Note: %s\n", info->notes);
     if (!info->is_bandwidth_known)
         printf("Note: bandwidths are relative, one unit for each core; --bandwidth states them.\n");
-    if (!info->can_run)
-        printf("Note: this version of calmoe run does not execute plans with slices or replicas yet.\n");
 }
 
 /* ---- for programs ---- */
@@ -266,7 +264,6 @@ static bool print_json(const struct report *report)
     cm_json_integer(&json, json.root, "weight_bytes", info->n_weight_bytes);
     cm_json_integer(&json, json.root, "placed_bytes", info->n_placed_bytes);
     cm_json_integer(&json, json.root, "bandwidth_known", (uint64_t)info->is_bandwidth_known);
-    cm_json_integer(&json, json.root, "can_run", (uint64_t)info->can_run);
     add_nodes(&json, cm_json_array(&json, json.root, "nodes"), report);
     struct json_node *const predicted = cm_json_array(&json, json.root, "predicted");
     for (int i = 0; i < N_BATCHES; i++) add_prediction(&json, predicted, &report->predictions[i], info->n_nodes);

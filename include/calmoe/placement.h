@@ -69,7 +69,6 @@ typedef struct calmoe_placement_info {
     uint64_t    n_placed_bytes; /* with replicas                                                             */
     int         is_memory_known;    /* 0: the topology does not say how much memory nodes have               */
     int         is_bandwidth_known; /* 0: bandwidths are relative, so no tokens/s can be predicted           */
-    int         can_run;        /* 1: calmoe_engine_open() of this version executes the plan                 */
 } calmoe_placement_info;
 
 /* Texts are borrowed until the placement is closed. */

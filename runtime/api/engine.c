@@ -7,7 +7,6 @@
 #include "router/router.h"
 #include "runtime/api/handles.h"
 #include "runtime/load/exits_file.h"
-#include "runtime/load/plan_file.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
 
@@ -39,27 +38,6 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
     return CALMOE_OK;
 }
 
-static calmoe_status open_placement(calmoe_engine *engine)
-{
-    const struct model_spec *spec = &engine->model->spec;
-    const int n_layers = spec->n_layers, n_experts = spec->router.n_experts;
-    if (!engine->options.plan)
-        return cm_placement_one_node(engine->ctx, &engine->topology, n_layers, n_experts, &engine->placement);
-    struct plan_file file;
-    CM_TRY(cm_plan_file_read(engine->ctx, engine->options.plan, &file));
-    const struct plan shape = {.n_nodes = engine->topology.n_nodes, .n_layers = n_layers, .n_experts = n_experts,
-                               .width = spec->expert_width, .dim = spec->dim, .n_kv_heads = spec->n_kv_heads};
-    calmoe_status status = CALMOE_OK;
-    if (strcmp(file.fingerprint, engine->model->fingerprint) != 0)
-        status = cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                         "the plan is for the model %s; this one's fingerprint is %s", file.fingerprint,
-                         engine->model->fingerprint);
-    if (status == CALMOE_OK) status = cm_plan_check(engine->ctx, &file.plan, &shape);
-    if (status == CALMOE_OK) status = cm_placement_of_plan(engine->ctx, &file.plan, &engine->placement);
-    cm_plan_file_close(&file);
-    return status;
-}
-
 static void profile_layer(const calmoe_engine *engine, const struct decoder *decoder, int layer)
 {
     const struct routing *routing = &decoder->routing;
@@ -72,17 +50,17 @@ static void profile_layer(const calmoe_engine *engine, const struct decoder *dec
     }
 }
 
-/* After a step of n rows, wherever they stand by now. */
+/* After a step of n rows. */
 static void profile_exits(const calmoe_engine *engine, int n)
 {
-    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->rows[r].layers - 1);
+    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->layers_used[r] - 1);
 }
 
 static void on_routing(void *user, const struct decoder *decoder, int layer)
 {
     const calmoe_engine *engine = user;
     const struct routing *routing = &decoder->routing;
-    if (engine->profiler) profile_layer(engine, decoder, layer);
+    if (engine->profiler && !decoder->counters.is_paused) profile_layer(engine, decoder, layer);
     if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
@@ -98,6 +76,12 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
         };
         engine->options.routing(engine->options.routing_user, &event);
     }
+}
+
+void cm_engine_watch_routing(calmoe_engine *engine)
+{
+    const bool is_wanted = engine->options.routing || (engine->profiler && !engine->decoder->counters.is_paused);
+    engine->decoder->on_routing = is_wanted ? on_routing : NULL;
 }
 
 static bool is_choice(const int32_t *experts, const float *weights, int n, int n_experts)
@@ -143,17 +127,24 @@ static calmoe_status reserve_logits(calmoe_engine *engine, int n)
     return CALMOE_OK;
 }
 
-/* Where there are several nodes: says what weights lie on another than the plan's. */
+/* Where there are several nodes: says what weights lie on another than the plan's, and which are read from afar though
+ * their node has cores. */
 static void report_pages(const calmoe_engine *engine)
 {
     const struct packed_weights *packed = &engine->weights->packed;
+    const struct topology_node  *nodes = engine->topology.nodes;
     if (engine->topology.n_nodes < 2) return;
     for (int i = 0; i < packed->n_blocks; i++) {
         const struct node_block *block = &packed->blocks[i];
+        const int                server = cm_team_server(engine->team, i);
         struct node_pages pages;
-        if (!block->bytes || !cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
+        if (!block->bytes) continue;
+        if (server != i && nodes[i].n_cores > 0)
+            cm_log(engine->ctx, "no thread runs on node %u; its weights are read by those of node %u",
+                   nodes[i].os_index, nodes[server].os_index);
+        if (!cm_node_block_check(&engine->topology, block, &pages) || pages.n_elsewhere == 0) continue;
         cm_log(engine->ctx, "of %zu pages of weights for node %u, %zu lie on other nodes, such as node %d",
-               pages.n_touched, engine->topology.nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);
+               pages.n_touched, nodes[block->node].os_index, pages.n_elsewhere, pages.elsewhere);
     }
 }
 
@@ -166,8 +157,8 @@ static calmoe_status open_exits(calmoe_engine *engine)
     calmoe_status status =
         cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
     if (status == CALMOE_OK)
-        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &exits,
-                                      &engine->exit_weights);
+        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                      &exits, &engine->exit_weights);
     cm_learned_exits_close(&exits);
     engine->decoder->exit_weights = engine->exit_weights;
     return status;
@@ -178,10 +169,10 @@ static calmoe_status open_parts(calmoe_engine *engine)
     calmoe_context *ctx = engine->ctx;
     const calmoe_engine_options *options = &engine->options;
     CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
-    CM_TRY(open_placement(engine));
     CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
+    CM_TRY(cm_engine_open_plan(engine));
     const struct weights_options weights = {.isa = engine->isa, .topology = &engine->topology,
-                                            .team = engine->team, .placement = &engine->placement,
+                                            .team = engine->team, .plan = &engine->plan,
                                             .progress = options->progress, .user = options->progress_user};
     CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
     report_pages(engine);
@@ -192,8 +183,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
                                 &engine->profiler));
-    engine->decoder->on_routing = options->routing || options->profile ? on_routing : NULL;
     engine->decoder->on_routing_user = engine;
+    cm_engine_watch_routing(engine);
     engine->decoder->on_choice = options->routing_source ? on_choice : NULL;
     engine->decoder->on_choice_user = engine;
     engine->waited_at_reset = cm_alloc(ctx, (size_t)cm_team_n_workers(engine->team),
@@ -230,7 +221,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_exit_weights_close(&engine->exit_weights);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
-    cm_placement_close(&engine->placement);
+    cm_plan_close(&engine->plan);
     cm_topology_close(&engine->topology);
     cm_free(engine->sessions);
     cm_free(engine->demands);
@@ -298,6 +289,7 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
         const bool has_logits = i >= chunk->n_tokens - session->n_logits;
         d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = session->n_positions + i,
                                             .token = chunk->tokens[i], .owner = session,
+                                            .waiting = session->waiting,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
         struct row *row = &d->rows[d->n_rows - 1];
         if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin ||
@@ -312,7 +304,10 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
-    if (cm_session_note_audit(session)) return;
+    if (cm_session_note_audit(session)) {
+        if (session->waiting) cm_waiting_rewind(session->waiting, session->n_positions);
+        return;
+    }
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
@@ -325,15 +320,43 @@ static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
                       (size_t)session->n_logits * n_vocab * sizeof(float));
 }
 
+/* Lets all rows that wait in this session run, as many at once as a step may have. */
+static void catch_up(calmoe_engine *engine, struct waiting *waiting)
+{
+    struct decoder *d = engine->decoder;
+    while (waiting->n > 0) {
+        const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
+        d->n_rows = d->n_logits = 0;
+        d->driven = waiting;
+        waiting->driven_below = waiting->rows[n - 1].position + 1;
+        cm_decoder_step(d);
+    }
+}
+
+/* Rows that wait may join any step of their session: together they must not be more than a step may have. */
+static void make_room(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    int n_rows = 0;
+    for (int i = 0; i < n_chunks; i++)
+        n_rows += chunks[i].n_tokens + (chunks[i].session->waiting ? chunks[i].session->waiting->n : 0);
+    for (int i = 0; i < n_chunks && n_rows > engine->options.max_rows; i++) {
+        struct waiting *waiting = chunks[i].session->waiting;
+        if (!waiting) continue;
+        n_rows -= waiting->n;
+        catch_up(engine, waiting);
+    }
+}
+
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
     engine->n_steps++;
+    make_room(engine, chunks, n_chunks);
     engine->decoder->n_rows = engine->decoder->n_logits = 0;
     for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
     const int n_rows = engine->decoder->n_rows;
     if (n_rows > 0) cm_decoder_step(engine->decoder);
-    if (engine->profiler) profile_exits(engine, n_rows);
+    if (engine->profiler && !engine->decoder->counters.is_paused) profile_exits(engine, n_rows);
     for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
     return CALMOE_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "base/sha256.h"
+#include "experts/place_load.h"
 #include "runtime/batching/scheduler.h"
 #include "runtime/early_exit/exit_audit.h"
 #include "runtime/families/family.h"
@@ -43,7 +44,7 @@ struct calmoe_engine {
     enum isa               isa;
     struct topology        topology;
     struct team           *team;
-    struct placement       placement;
+    struct plan            plan;
     struct weights        *weights;
     struct decoder        *decoder;
     struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
@@ -94,6 +95,7 @@ struct calmoe_session {
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
+    struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
 };
@@ -103,10 +105,19 @@ struct calmoe_profile {
     struct profile  data;
 };
 
+/* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
+calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
+calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
+                           const struct plan *shape, struct plan *out);
+/* Sets the engine's plan; its topology and team are there. */
+calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 /* What the engine's steps cost on a node since statistics were reset. */
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
+/* Lets the decoder tell of its routing, where someone wants to know. */
+void cm_engine_watch_routing(calmoe_engine *engine);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */

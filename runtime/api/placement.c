@@ -9,10 +9,7 @@
 #include "runtime/load/plan_file.h"
 #include "runtime/load/profile_file.h"
 
-enum {
-    SLICE_QUANTUM = 16,   /* rows that every kernel packs together or one by one */
-    SAMPLED_TOKENS = 1024 /* steps that stand for a profile's counts             */
-};
+enum { SAMPLED_TOKENS = 1024 }; /* steps that stand for a profile's counts */
 
 struct calmoe_placement {
     calmoe_context      *ctx;
@@ -23,7 +20,6 @@ struct calmoe_placement {
     struct place_result  result;
     const char          *policy;
     bool                 has_profile;
-    bool                 can_run;
     uint64_t            *counts;  /* (n_layers, n_experts) */
     int32_t             *sampled; /* (SAMPLED_TOKENS, n_layers, n_used) */
 };
@@ -43,35 +39,6 @@ calmoe_status calmoe_placement_policy(int i, const char **name, const char **sum
 }
 
 /* ---- opening ---- */
-
-static uint64_t bytes_of(const struct weight_source *source)
-{
-    return source->rows ? (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows
-        : 0;
-}
-
-/* The model as bytes. */
-static calmoe_status describe_model(calmoe_placement *p)
-{
-    const struct model_spec    *spec = &p->model->spec;
-    const struct model_tensors *tensors = &p->model->tensors;
-    p->layers = cm_alloc(p->ctx, (size_t)tensors->n_layers, sizeof *p->layers, "a placement");
-    if (!p->layers) return CALMOE_NO_MEMORY;
-    for (int i = 0; i < tensors->n_layers; i++) {
-        const struct layer_tensors *t = &tensors->layers[i];
-        p->layers[i] = (struct place_layer){
-            .gate_up_bytes = bytes_of(&t->gate[BANK_ROUTED].first) + bytes_of(&t->up[BANK_ROUTED].first),
-            .down_bytes = bytes_of(&t->down[BANK_ROUTED].first),
-            .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
-            .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + bytes_of(&t->gate[BANK_SHARED].first) +
-                           bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
-    }
-    p->shape = (struct place_model){.n_layers = tensors->n_layers, .n_experts = spec->router.n_experts,
-                                    .n_used = spec->router.n_used, .width = spec->expert_width, .dim = spec->dim,
-                                    .quantum = SLICE_QUANTUM, .n_kv_heads = spec->n_kv_heads,
-                                    .head_bytes = bytes_of(&tensors->output), .layers = p->layers};
-    return CALMOE_OK;
-}
 
 static calmoe_status check_profile(const calmoe_placement *p, const struct profile *profile)
 {
@@ -121,26 +88,7 @@ static struct place_routings sampled_routings(const calmoe_placement *p)
 static calmoe_status read_plan(calmoe_placement *p, const char *path)
 {
     const struct plan shape = cm_place_shape(&p->shape, p->topology.n_nodes);
-    struct plan       any_quantum = shape;
-    struct plan_file  file;
-    any_quantum.quantum = 0;
-    CM_TRY(cm_plan_file_read(p->ctx, path, &file));
-    p->result.plan = file.plan; /* its memory is ours now */
-    if (strcmp(file.fingerprint, p->model->fingerprint) != 0)
-        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "the plan is for the model %s; this one's fingerprint is %s",
-                       file.fingerprint, p->model->fingerprint);
-    CM_TRY(cm_plan_check(p->ctx, &p->result.plan, &any_quantum));
-    if (p->result.plan.n_kv_heads == 0) { /* the first schema leaves them to the home node */
-        struct plan *plan = &p->result.plan;
-        const int    home = cm_home_node(&p->topology);
-        plan->width = shape.width;
-        plan->dim = shape.dim;
-        plan->quantum = shape.quantum;
-        plan->n_kv_heads = shape.n_kv_heads;
-        plan->shares[0] = 0;
-        plan->shares[home] = 1;
-        plan->kv_heads[home] = shape.n_kv_heads;
-    }
+    CM_TRY(cm_read_plan(p->model, path, &p->topology, &shape, &p->result.plan));
     p->policy = "";
     cm_place_describe(&p->shape, &p->result);
     return CALMOE_OK;
@@ -162,21 +110,17 @@ static calmoe_status make_plan(calmoe_placement *p, const calmoe_placement_optio
 
 static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_options *options)
 {
-    struct placement executed;
     if (!(options->memory_limit >= 1 && options->memory_limit <= 64))
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "memory_limit is %g; 1 to 64 is wanted",
                        (double)options->memory_limit);
     if (options->plan && options->policy)
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a plan to look at and a policy to make one exclude each"
             " other");
-    CM_TRY(describe_model(p));
+    CM_TRY(cm_describe_weights(p->model, &p->layers, &p->shape));
     CM_TRY(cm_topology_open(p->ctx, options->topology, &p->topology));
     if (options->bandwidth) CM_TRY(cm_topology_set_bandwidth(p->ctx, &p->topology, options->bandwidth));
     CM_TRY(read_use(p, options));
-    CM_TRY(options->plan ? read_plan(p, options->plan) : make_plan(p, options));
-    p->can_run = cm_placement_of_plan(NULL, &p->result.plan, &executed) == CALMOE_OK;
-    cm_placement_close(&executed);
-    return CALMOE_OK;
+    return options->plan ? read_plan(p, options->plan) : make_plan(p, options);
 }
 
 calmoe_status calmoe_placement_open(calmoe_model *model, const calmoe_placement_options *given, calmoe_placement **out)
@@ -247,8 +191,7 @@ calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placem
         .n_nodes = p->topology.n_nodes, .n_layers = p->shape.n_layers, .n_experts = p->shape.n_experts,
         .n_pinned = p->result.n_pinned, .n_sliced = p->result.n_sliced, .n_replicated = p->result.n_replicated,
         .n_weight_bytes = cm_place_model_bytes(&p->shape), .n_placed_bytes = (uint64_t)llround(placed),
-        .is_memory_known = p->topology.is_memory_known, .is_bandwidth_known = p->topology.is_bandwidth_known,
-        .can_run = p->can_run};
+        .is_memory_known = p->topology.is_memory_known, .is_bandwidth_known = p->topology.is_bandwidth_known};
     hand_out(out, &info, sizeof info);
     return CALMOE_OK;
 }

@@ -34,12 +34,15 @@ void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows
              r++)
             group->n_rows++;
         group->n_positions = rows[r - 1].position + 1;
-        plan->cost += plan->n_kv_heads * job_cost(group);
+        plan->cost += job_cost(group);
     }
 }
 
 /* Where worker's length begins; of n_workers: where the last one ends. */
-static int64_t border(const struct attend_plan *plan, int worker) { return plan->cost * worker / plan->n_workers; }
+static int64_t border(const struct attend_plan *plan, const struct attend_crew *crew, int worker)
+{
+    return plan->cost * crew->n_heads * worker / crew->n_workers;
+}
 
 /* How many pieces, span_cost apart and the first at job_begin, begin before `at`. */
 static int n_before(int64_t at, int64_t job_begin, int64_t span_cost, int n_spans)
@@ -50,40 +53,41 @@ static int n_before(int64_t at, int64_t job_begin, int64_t span_cost, int n_span
 }
 
 /* Whose length holds `at`. */
-static int owner(const struct attend_plan *plan, int64_t at)
+static int owner(const struct attend_plan *plan, const struct attend_crew *crew, int64_t at)
 {
-    int worker = (int)(at * plan->n_workers / plan->cost);
-    while (border(plan, worker + 1) <= at) worker++;
-    while (border(plan, worker) > at) worker--;
+    int worker = (int)(at * crew->n_workers / (plan->cost * crew->n_heads));
+    while (border(plan, crew, worker + 1) <= at) worker++;
+    while (border(plan, crew, worker) > at) worker--;
     return worker;
 }
 
-struct attend_share cm_attend_share(const struct attend_plan *plan, int worker, int index, int kv_head)
+struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker,
+                                    int index, int head)
 {
     const struct attend_group *group = &plan->groups[index];
     const int n_spans = ratio_up(group->n_positions, CM_ATTEND_SPAN);
-    const int64_t job_begin = group->begin + kv_head * job_cost(group);
+    const int64_t job_begin = group->begin * crew->n_heads + head * job_cost(group);
     const int64_t span_cost = (int64_t)group->n_rows * CM_SPAN_BLOCKS;
-    struct attend_share share = {.n_spans = n_spans, .slot = owner(plan, job_begin)};
+    struct attend_share share = {.n_spans = n_spans, .slot = owner(plan, crew, job_begin)};
     if ((int64_t)group->n_rows * plan->heads_per_kv * n_spans > plan->max_parts) {
         share.end = share.slot == worker ? n_spans : 0;
         return share;
     }
-    share.begin = n_before(border(plan, worker), job_begin, span_cost, n_spans);
-    share.end = n_before(border(plan, worker + 1), job_begin, span_cost, n_spans);
-    share.is_cut = n_before(border(plan, share.slot + 1), job_begin, span_cost, n_spans) < n_spans;
+    share.begin = n_before(border(plan, crew, worker), job_begin, span_cost, n_spans);
+    share.end = n_before(border(plan, crew, worker + 1), job_begin, span_cost, n_spans);
+    share.is_cut = n_before(border(plan, crew, share.slot + 1), job_begin, span_cost, n_spans) < n_spans;
     return share;
 }
 
-void cm_attend_groups(const struct attend_plan *plan, int worker, int *begin, int *end)
+void cm_attend_groups(const struct attend_plan *plan, const struct attend_crew *crew, int worker, int *begin, int *end)
 {
-    const int64_t first = border(plan, worker), last = border(plan, worker + 1);
+    const int64_t first = border(plan, crew, worker), last = border(plan, crew, worker + 1);
     int low = 0, high = plan->n_groups; /* the last group that begins at or before first */
     while (high - low > 1) {
         const int middle = low + (high - low) / 2;
-        if (plan->groups[middle].begin <= first) low = middle;
+        if (plan->groups[middle].begin * crew->n_heads <= first) low = middle;
         else high = middle;
     }
     *begin = low;
-    for (*end = low; first < last && *end < plan->n_groups && plan->groups[*end].begin < last;) ++*end;
+    for (*end = low; first < last && *end < plan->n_groups && plan->groups[*end].begin * crew->n_heads < last;) ++*end;
 }

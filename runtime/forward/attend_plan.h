@@ -3,7 +3,8 @@
  * Rows of one sequence that follow each other form groups; a job is a group's queries of one kv head, which read
  * the same keys and values; a piece is a job's span of 512 positions. Pieces in the order (group, kv head, span)
  * are laid end to end by their cost, and each worker takes an equal length of that. So one row of a long
- * sequence with few kv heads is spread over many workers as evenly as a prompt is. */
+ * sequence with few kv heads is spread over many workers as evenly as a prompt is.
+ * Where nodes keep different kv heads, groups are the same for all, and pieces are dealt out on each node. */
 #ifndef RUNTIME_FORWARD_ATTEND_PLAN_H
 #define RUNTIME_FORWARD_ATTEND_PLAN_H
 
@@ -15,22 +16,27 @@ struct row;
 struct attend_group {
     int     first_row, n_rows;
     int     n_positions; /* that its last row attends                  */
-    int64_t begin;       /* where it begins, in cost                   */
+    int64_t begin;       /* where its job of one kv head begins, in cost */
 };
 
 struct attend_plan {
-    int                  n_workers, n_kv_heads;
+    int                  n_workers, n_kv_heads; /* of all crews */
     int                  max_parts; /* a job with more (queries x spans) is not cut */
     int                  heads_per_kv;
     int                  n_groups;
     struct attend_group *groups;    /* (rows)                          */
-    int64_t              cost;      /* of all                          */
+    int64_t              cost;      /* of one kv head: its jobs of all groups */
+};
+
+/* Workers that share the jobs of some kv heads: those of the node that keeps the heads. */
+struct attend_crew {
+    int n_workers, n_heads;
 };
 
 struct attend_share { /* a worker's part of one job */
     int  begin, end;  /* spans                                                             */
     int  n_spans;     /* of the whole job                                                  */
-    int  slot;        /* of a job that is cut: the worker that has span 0; no other cut job has it */
+    int  slot;        /* of a job that is cut: the crew's worker that has span 0; no other cut job has it */
     bool is_cut;
 };
 
@@ -38,9 +44,10 @@ struct attend_share { /* a worker's part of one job */
  * plan: the first four are set, groups has room for n_rows. */
 void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries);
 
-/* What worker has of job (group, kv_head); begin == end is nothing. */
-struct attend_share cm_attend_share(const struct attend_plan *plan, int worker, int group, int kv_head);
-/* Groups of which worker has any part: *begin … *end. */
-void cm_attend_groups(const struct attend_plan *plan, int worker, int *begin, int *end);
+/* What a crew's worker has of job (group, head), the crew's heads being 0 … n_heads - 1; begin == end is nothing. */
+struct attend_share cm_attend_share(const struct attend_plan *plan, const struct attend_crew *crew, int worker,
+                                    int group, int head);
+/* Groups of which it has any part: *begin … *end. */
+void cm_attend_groups(const struct attend_plan *plan, const struct attend_crew *crew, int worker, int *begin, int *end);
 
 #endif

@@ -17,18 +17,6 @@ static void norm_rows(struct decoder *d, const struct layer *layer, const struct
     }
 }
 
-/* Rows [begin, end) of y = matrix x + bias, for all tokens of the step. */
-static void project(const struct decoder *d, const struct matrix *matrix, const struct activations *x,
-                    const float *bias, int begin, int end, float *y)
-{
-    const size_t stride = (size_t)matrix->n_rows;
-    if (begin >= end) return;
-    matrix->kernel->multiply(matrix, begin, end, x, NULL, d->n_rows, y + begin, stride);
-    if (!bias) return;
-    for (int token = 0; token < d->n_rows; token++)
-        for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
-}
-
 /* Norm of q or k (n wide) where it spans all heads: own rows. Over one head each: prepare_head(). */
 static void norm_vectors(struct decoder *d, const float *weight, int norm_size, int n, float *x,
                          const struct worker *me)
@@ -63,7 +51,7 @@ void cm_remember_kv(struct decoder *d, int index, int r, int kv_head, float *k, 
     const struct layer *layer = &d->weights->layers[index];
     const struct kv_cache *cache = d->rows[r].cache;
     const int position = d->rows[r].position;
-    const size_t span = cm_kv_span_of(cache, position);
+    const size_t span = cm_kv_span_of(cache, kv_head, position);
     prepare_head(d, layer->k_norm_size != spec->head_size ? NULL : layer->k_norm, r, k);
     clamp(v, spec->value_size, spec->clamp_qkv);
     d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
@@ -91,21 +79,26 @@ static bool has_vector_norm(const struct model_spec *spec, const struct layer *l
            (layer->k_norm && layer->k_norm_size != spec->head_size);
 }
 
-/* Where the heads go evenly over the workers, one computes q, k and v of its heads from end to end. */
-static void project_own_heads(struct decoder *d, int index, const struct worker *me)
+/* Part i of q, k and v, which a node has for the kv heads that it keeps: one of its workers computes them for its heads
+ * from end to end. */
+static void project_own_heads(struct decoder *d, int index, int i, const struct worker *me)
 {
     const struct model_spec *spec = d->spec;
     const struct layer *layer = &d->weights->layers[index];
+    const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
     const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
+    const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = d->n_rows;
     int begin, end;
-    cm_share(spec->n_kv_heads, 1, me->index, me->n_workers, &begin, &end);
+    if (cm_team_server(me->team, k->node) != me->node) return;
+    cm_share(n_heads, 1, me->rank_on_node, me->n_on_node, &begin, &end);
     cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
-    project(d, &layer->q, &d->normed, layer->q_bias, begin * q_size, end * q_size, d->q);
-    project(d, &layer->k, &d->normed, layer->k_bias, begin * size, end * size, d->k);
-    project(d, &layer->v, &d->normed, layer->v_bias, begin * spec->value_size, end * spec->value_size, d->v);
+    cm_linear_part(d, &layer->q, q, begin * q_size, end * q_size, &d->normed, NULL, n, layer->q_bias, d->q, me);
+    cm_linear_part(d, &layer->k, k, begin * size, end * size, &d->normed, NULL, n, layer->k_bias, d->k, me);
+    cm_linear_part(d, &layer->v, v, begin * spec->value_size, end * spec->value_size, &d->normed, NULL, n,
+                   layer->v_bias, d->v, me);
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
-    for (int kv_head = begin; kv_head < end; kv_head++)
-        for (int r = 0; r < d->n_rows; r++) remember(d, index, r, kv_head);
+    for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
+        for (int r = 0; r < n; r++) remember(d, index, r, kv_head);
 }
 
 /* Else each has its range of rows of each matrix, and heads are dealt out behind a barrier. */
@@ -115,9 +108,9 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
     const struct layer *layer = &d->weights->layers[index];
     int begin, end;
     cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
-    cm_linear_shared(&layer->q, &d->normed, NULL, d->n_rows, layer->q_bias, d->q, me);
-    cm_linear_shared(&layer->k, &d->normed, NULL, d->n_rows, layer->k_bias, d->k, me);
-    cm_linear_shared(&layer->v, &d->normed, NULL, d->n_rows, layer->v_bias, d->v, me);
+    cm_linear_shared(d, &layer->q, &d->normed, NULL, d->n_rows, layer->q_bias, d->q, me);
+    cm_linear_shared(d, &layer->k, &d->normed, NULL, d->n_rows, layer->k_bias, d->k, me);
+    cm_linear_shared(d, &layer->v, &d->normed, NULL, d->n_rows, layer->v_bias, d->v, me);
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     if (has_vector_norm(spec, layer)) {
@@ -129,28 +122,45 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
     for (int i = begin; i < end; i++) remember(d, index, i % d->n_rows, i / d->n_rows);
 }
 
+/* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
+static bool has_own_heads(const struct decoder *d, const struct layer *layer)
+{
+    return cm_attend_is_even(d->attention) && d->spec->head_size % 16 == 0 &&
+           d->spec->value_size % 16 == 0 && /* kernels take ranges that begin at multiples of 16 */
+           !has_vector_norm(d->spec, layer);
+}
+
+/* o, and what it gives added to x. */
+static void project_back(struct decoder *d, const struct layer *layer, const struct worker *me)
+{
+    const int dim = d->spec->dim;
+    for (int i = 0; i < layer->o.n_parts; i++) {
+        const struct matrix_part *part = &layer->o.parts[i];
+        const int first = part->first_row;
+        int begin, end;
+        cm_part_share(part, me, &begin, &end);
+        cm_linear_part(d, &layer->o, part, begin, end, &d->attended, NULL, d->n_rows, layer->o_bias, d->projected, me);
+        for (int r = 0; r < d->n_rows && begin < end; r++)
+            d->ops->add_scaled(cm_row(d->x, r, dim) + first + begin, cm_row(d->projected, r, dim) + first + begin,
+                               d->spec->residual_scale, end - begin);
+    }
+}
+
 void cm_attention(struct decoder *d, int index, const struct worker *me)
 {
-    const struct model_spec *spec = d->spec;
     const struct layer *layer = &d->weights->layers[index];
-    int begin, end;
 
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, me);
     cm_barrier(me);
-    const bool is_even = spec->n_kv_heads % me->n_workers == 0 && spec->head_size % 16 == 0 &&
-                         spec->value_size % 16 == 0; /* kernels take ranges that begin at multiples of 16 */
-    if (is_even && !has_vector_norm(spec, layer)) project_own_heads(d, index, me);
+    if (has_own_heads(d, layer))
+        for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(d, index, i, me);
     else project_own_rows(d, index, me);
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(d, index, me);
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
-    cm_share(spec->dim, 16, me->index, me->n_workers, &begin, &end);
-    project(d, &layer->o, &d->attended, layer->o_bias, begin, end, d->projected);
-    for (int r = 0; r < d->n_rows; r++)
-        d->ops->add_scaled(cm_row(d->x, r, spec->dim) + begin, cm_row(d->projected, r, spec->dim) + begin,
-                           spec->residual_scale, end - begin);
+    project_back(d, layer, me);
     cm_barrier(me);
 }

@@ -5,14 +5,15 @@
 
 #include "base/node_memory.h"
 #include "base/team.h"
+#include "experts/placement.h"
 #include "runtime/families/model_spec.h"
 
 struct attention;
 struct decoder;
 
 calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
-                                const struct topology *topology, const struct team *team, int max_rows,
-                                struct attention **out);
+                                const struct topology *topology, const struct team *team, const struct plan *plan,
+                                int max_rows, struct attention **out);
 void          cm_attention_close(struct attention **attention); /* NULL inside is fine */
 
 /* After the decoder's rows were set or changed, by one thread, before any worker goes on. */
@@ -28,5 +29,7 @@ void cm_remember_kv(struct decoder *decoder, int layer, int r, int kv_head, floa
 /* The part of it that reads the cache: d->q -> d->attended, values and the forms that o reads. By all workers;
  * barriers around. */
 void cm_attend_rows(struct decoder *decoder, int layer, const struct worker *me);
+/* Whether on each node that keeps kv heads its workers share them evenly. */
+bool cm_attend_is_even(const struct attention *attention);
 
 #endif

@@ -4,17 +4,28 @@
 #include "base/memory.h"
 #include "runtime/forward/exits.h"
 
-void cm_linear_shared(const struct matrix *matrix, const struct activations *x, const int32_t *tokens, int n_tokens,
-                      const float *bias, float *y, const struct worker *me)
+void cm_linear_part(struct decoder *d, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
+                    int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
+                    float *y, const struct worker *me)
 {
     const size_t stride = (size_t)matrix->n_rows;
-    int begin, end;
-    cm_share(matrix->n_rows, 16, me->index, me->n_workers, &begin, &end);
+    const int first = part->first_row;
     if (begin >= end) return;
-    matrix->kernel->multiply(matrix, begin, end, x, tokens, n_tokens, y + begin, stride);
+    part->matrix.kernel->multiply(&part->matrix, begin, end, x, tokens, n_tokens, y + first + begin, stride);
+    cm_phase_bytes(&d->counters.clocks[me->index])[part->node] += cm_rows_bytes(&part->matrix, begin, end);
     if (!bias) return;
     for (int token = 0; token < n_tokens; token++)
-        for (int i = begin; i < end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+        for (int i = first + begin; i < first + end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+}
+
+void cm_linear_shared(struct decoder *d, const struct placed_matrix *matrix, const struct activations *x,
+                      const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me)
+{
+    for (int i = 0; i < matrix->n_parts; i++) {
+        int begin, end;
+        cm_part_share(&matrix->parts[i], me, &begin, &end);
+        cm_linear_part(d, matrix, &matrix->parts[i], begin, end, x, tokens, n_tokens, bias, y, me);
+    }
 }
 
 /* Own rows: the token's row of the embedding, and the angles of its position. */
@@ -42,9 +53,13 @@ static void run_step(void *arg, const struct worker *me)
     struct decoder *d = arg;
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
-    for (int layer = 0; layer < d->spec->n_layers && d->n_rows > 0; layer++) {
-        cm_attention(d, layer, me);
-        cm_moe_layer(d, layer, me);
+    if (d->exits) cm_exits_catch_up(d, 0, me);
+    for (int layer = 0; layer < d->spec->n_layers && (d->n_rows > 0 || cm_exits_more_come(d)); layer++) {
+        if (d->n_rows > 0) {
+            if (d->exits && me->index == 0) cm_exits_note(d, layer);
+            cm_attention(d, layer, me);
+            cm_moe_layer(d, layer, me);
+        }
         if (d->exits) cm_exit_point(d, layer, me);
     }
     cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
@@ -57,8 +72,8 @@ static void begin_rows(struct decoder *d)
     for (int r = 0; r < d->n_rows; r++) {
         struct row *row = &d->rows[r];
         row->index = r;
-        row->is_leaving = row->is_in_tail = false;
-        row->layers = d->spec->n_layers;
+        row->is_leaving = row->is_in_tail = row->is_following = false;
+        row->layers = d->layers_used[r] = d->spec->n_layers;
         row->n_experts = 0;
         row->confidence = 0.0f;
     }
@@ -66,13 +81,10 @@ static void begin_rows(struct decoder *d)
     if (d->exits) cm_exits_begin(d);
 }
 
-static void report_depths(struct decoder *d, int n_rows)
+/* Of rows that are still here; those that left told theirs then. */
+static void report_depths(struct decoder *d)
 {
-    for (int r = 0; r < n_rows; r++) {
-        const struct row *row = &d->rows[r];
-        if (row->logits_row >= 0)
-            d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->confidence};
-    }
+    for (int r = 0; r < d->n_rows; r++) cm_report_depth(d, &d->rows[r]);
 }
 
 void cm_decoder_step(struct decoder *d)
@@ -82,11 +94,11 @@ void cm_decoder_step(struct decoder *d)
     begin_rows(d);
     cm_attention_plan(d);
     cm_team_run(d->team, run_step, d);
-    report_depths(d, n_rows);
+    report_depths(d);
     cm_count_step(&d->counters, n_rows, cm_now_ns() - start);
     d->counters.n_weight_bytes += d->weights->n_dense_bytes;
     if (d->exits) cm_exits_count(d);
-    else if (d->n_logits > 0) cm_count_head(&d->counters, cm_matrix_bytes(&d->weights->output));
+    else if (d->n_logits > 0) cm_count_head(&d->counters, d->weights->output.n_bytes);
 }
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
@@ -114,6 +126,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
     d->rows = piece(layout, n, sizeof *d->rows);
     d->depths = piece(layout, n, sizeof *d->depths);
+    d->layers_used = piece(layout, n, sizeof *d->layers_used);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
     d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));
@@ -145,7 +158,7 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
         .max_width = {[BANK_ROUTED] = spec->expert_width, [BANK_SHARED] = spec->shared_width},
     };
     CM_TRY(cm_expert_run_open(ctx, &limits, d->ops, topology, d->team, &d->experts));
-    CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->max_rows, &d->attention));
+    CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->weights->plan, d->max_rows, &d->attention));
     struct layout layout = {0};
     lay_out(d, &layout);
     d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");

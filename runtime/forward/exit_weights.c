@@ -2,17 +2,19 @@
 #include "runtime/forward/exit_weights.h"
 
 #include "base/memory.h"
-#include "experts/placement.h"
 
-static calmoe_status add(struct calmoe_context *ctx, struct pack_list *list, const float *rows, int n_rows,
-                         int n_columns, int node, struct matrix *out)
+static calmoe_status add(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n_rows,
+                         int n_columns, const struct plan *plan, struct placed_matrix *out)
 {
-    const struct weight_source source = {.type = WEIGHT_F32, .rows = (const uint8_t *)rows, .n_rows = n_rows,
+    const struct weight_source source = {.type = WEIGHT_F32, .rows = (const uint8_t *)values, .n_rows = n_rows,
                                          .n_columns = n_columns};
-    return cm_pack_list_add(ctx, list, &source, node, out);
+    int32_t rows[CM_MAX_NODES];
+    cm_dense_rows(plan, n_rows, rows);
+    return cm_placed_rows_open(ctx, list, &source, rows, plan->n_nodes, out);
 }
 
-static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, int node, struct exit_weights *out)
+static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, const struct plan *plan,
+                          struct exit_weights *out)
 {
     const int dim = out->learned.dim;
     out->layers = cm_alloc(ctx, (size_t)out->learned.n_layers, sizeof *out->layers, "exits");
@@ -24,8 +26,8 @@ static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, in
         weight->classifier_bias = exit->classifier_bias;
         weight->bias = exit->bias;
         if (exit->rank == 0) continue;
-        CM_TRY(add(ctx, list, exit->down, exit->rank, dim, node, &weight->down));
-        CM_TRY(add(ctx, list, exit->up, dim, exit->rank, node, &weight->up));
+        CM_TRY(add(ctx, list, exit->down, exit->rank, dim, plan, &weight->down));
+        CM_TRY(add(ctx, list, exit->up, dim, exit->rank, plan, &weight->up));
         if (exit->rank > out->max_rank) out->max_rank = exit->rank;
     }
     return CALMOE_OK;
@@ -41,7 +43,8 @@ static void drop_matrices(struct learned_exits *learned)
 }
 
 calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, struct learned_exits *learned, struct exit_weights **out)
+                                   struct team *team, const struct plan *plan, struct learned_exits *learned,
+                                   struct exit_weights **out)
 {
     struct pack_list *list = NULL;
     struct exit_weights *weights = *out = cm_alloc(ctx, 1, sizeof *weights, "exits");
@@ -52,7 +55,7 @@ calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, con
     weights->learned = *learned;
     *learned = (struct learned_exits){.n = 0};
     calmoe_status status = cm_pack_list_open(ctx, isa, &list);
-    if (status == CALMOE_OK) status = fill(ctx, list, cm_home_node(topology), weights);
+    if (status == CALMOE_OK) status = fill(ctx, list, plan, weights);
     if (status == CALMOE_OK && weights->max_rank > 0)
         status = cm_pack_list_run(ctx, list, topology, team, NULL, NULL, &weights->packed);
     cm_pack_list_close(&list);
@@ -64,6 +67,10 @@ calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, con
 void cm_exit_weights_close(struct exit_weights **weights)
 {
     if (!*weights) return;
+    for (int i = 0; (*weights)->layers && i < (*weights)->learned.n_layers; i++) {
+        cm_placed_close(&(*weights)->layers[i].down);
+        cm_placed_close(&(*weights)->layers[i].up);
+    }
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->layers);
     cm_learned_exits_close(&(*weights)->learned);

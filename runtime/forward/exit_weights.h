@@ -3,13 +3,15 @@
 #ifndef RUNTIME_FORWARD_EXIT_WEIGHTS_H
 #define RUNTIME_FORWARD_EXIT_WEIGHTS_H
 
-#include "experts/packing.h"
+#include "experts/placed_matrix.h"
+#include "experts/placement.h"
 #include "runtime/early_exit/learned_exits.h"
 
 struct exit_weight {
-    struct matrix down, up;   /* (rank, dim), (dim, rank); kernel NULL: the head reads the state as it is */
-    const float  *bias;       /* (dim)                                                                    */
-    const float  *classifier; /* (dim); NULL = none                                                       */
+    struct placed_matrix down, up; /* (rank, dim), (dim, rank), cut by the plan's shares; no parts: the head reads the
+                                      state as it is                                                       */
+    const float  *bias;            /* (dim)                                                                */
+    const float  *classifier;      /* (dim); NULL = none                                                   */
     float         classifier_bias;
 };
 
@@ -22,7 +24,8 @@ struct exit_weights {
 
 /* Takes *learned over, which fits the model, and zeroes it; on failure it is closed. */
 calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, struct learned_exits *learned, struct exit_weights **out);
+                                   struct team *team, const struct plan *plan, struct learned_exits *learned,
+                                   struct exit_weights **out);
 void          cm_exit_weights_close(struct exit_weights **weights); /* NULL inside is fine */
 
 /* What there is after so many layers; NULL = nothing. weights may be NULL. */
@@ -34,7 +37,7 @@ static inline const struct exit_weight *cm_exit_weight(const struct exit_weights
 static inline bool cm_exit_is_translated(const struct exit_weights *weights, int n_layers_run)
 {
     const struct exit_weight *weight = cm_exit_weight(weights, n_layers_run);
-    return weight && weight->down.kernel;
+    return weight && weight->down.n_parts > 0;
 }
 
 #endif

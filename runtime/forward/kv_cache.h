@@ -4,33 +4,49 @@
  * positions, transposed, then values (layout: kernels/vector_ops.h). Address space for the whole context is
  * reserved when the session opens; the system gives pages as positions are first written, so nothing is copied when
  * a sequence grows. What grows grows at one end, so all spans but the first may have huge pages, with
- * which long contexts stream a third faster; short sequences take small pages, as many as they fill. */
+ * which long contexts stream a third faster; short sequences take small pages, as many as they fill.
+ * Where a plan deals the kv heads to several nodes, each node has such a part with its own heads. */
 #ifndef RUNTIME_FORWARD_KV_CACHE_H
 #define RUNTIME_FORWARD_KV_CACHE_H
 
 #include "base/node_memory.h"
 #include "runtime/families/model_spec.h"
 
-struct kv_cache {
+struct kv_part { /* the kv heads first_head … first_head + n_heads */
     struct node_block memory;
-    enum kv_type      type;
-    int               head_size, value_size, n_kv_heads;
-    int               capacity;     /* positions, a multiple of 64                   */
-    size_t            keys_bytes;   /* of one region's keys                          */
-    size_t            region_bytes; /* keys and values of one kv head, layer, span   */
-    size_t            span_bytes;   /* regions of all layers and kv heads            */
+    int               first_head, n_heads;
+    size_t            span_bytes;   /* regions of all layers and of these heads      */
 };
 
+struct kv_cache {
+    enum kv_type    type;
+    int             head_size, value_size;
+    int             capacity;     /* positions, a multiple of 64                   */
+    size_t          keys_bytes;   /* of one region's keys                          */
+    size_t          region_bytes; /* keys and values of one kv head, layer, span   */
+    int             n_parts;
+    struct kv_part *parts;        /* (n_parts), in the order of heads              */
+};
+
+/* kv_heads[node] heads on each node of the topology, in the order of the nodes. */
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
-                               int n_positions, const struct topology *topology, int node,
+                               int n_positions, const struct topology *topology, const int32_t *kv_heads,
                                struct kv_cache *out);
 void          cm_kv_cache_close(struct kv_cache *cache); /* zeroed is fine */
 
-/* Of span 0; those of span s lie s * span_bytes further. */
+static inline const struct kv_part *cm_kv_part(const struct kv_cache *cache, int kv_head)
+{
+    const struct kv_part *part = cache->parts;
+    while (kv_head >= part->first_head + part->n_heads) part++;
+    return part;
+}
+
+/* Of span 0; those of span s lie s * the part's span_bytes further. */
 static inline void *cm_kv_keys(const struct kv_cache *cache, int layer, int kv_head)
 {
-    const size_t region = (size_t)layer * (size_t)cache->n_kv_heads + (size_t)kv_head;
-    return (uint8_t *)cache->memory.bytes + region * cache->region_bytes;
+    const struct kv_part *part = cm_kv_part(cache, kv_head);
+    const size_t region = (size_t)layer * (size_t)part->n_heads + (size_t)(kv_head - part->first_head);
+    return (uint8_t *)part->memory.bytes + region * cache->region_bytes;
 }
 
 static inline void *cm_kv_values(const struct kv_cache *cache, int layer, int kv_head)
@@ -39,9 +55,9 @@ static inline void *cm_kv_values(const struct kv_cache *cache, int layer, int kv
 }
 
 /* How much further than span 0 the span of position lies. */
-static inline size_t cm_kv_span_of(const struct kv_cache *cache, int position)
+static inline size_t cm_kv_span_of(const struct kv_cache *cache, int kv_head, int position)
 {
-    return (size_t)(position / CM_ATTEND_SPAN) * cache->span_bytes;
+    return (size_t)(position / CM_ATTEND_SPAN) * cm_kv_part(cache, kv_head)->span_bytes;
 }
 
 #endif

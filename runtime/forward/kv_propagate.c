@@ -19,7 +19,7 @@ static void norm_pairs(struct decoder *d, const struct fill *fill, const struct 
         const struct layer *layer = &d->weights->layers[fill->first_layer + i / fill->n];
         d->ops->rms_norm(cm_row(d->x, fill->begin + i % fill->n, dim), layer->attention_norm, d->spec->norm_eps, dim,
                          cm_row(d->normed.values, i, dim));
-        d->ops->quantize(&d->normed, i, 0, dim, cm_matrix_kind(&layer->k) | cm_matrix_kind(&layer->v));
+        d->ops->quantize(&d->normed, i, 0, dim, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
     }
 }
 
@@ -30,8 +30,8 @@ static void project_pairs(struct decoder *d, const struct fill *fill, const stru
         const int first = l * fill->n;
         const int32_t *pairs = d->identity + first;
         float *k = cm_row(d->k, first, layer->k.n_rows), *v = cm_row(d->v, first, layer->v.n_rows);
-        cm_linear_shared(&layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
-        cm_linear_shared(&layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
+        cm_linear_shared(d, &layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_shared(d, &layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
     }
 }
 
@@ -52,13 +52,13 @@ static void remember_pairs(struct decoder *d, const struct fill *fill, const str
     }
 }
 
-void cm_kv_propagate(struct decoder *d, int first_layer, int begin, int n, const struct worker *me)
+void cm_kv_propagate(struct decoder *d, const struct kv_fill_rows *rows, const struct worker *me)
 {
-    const int n_layers = d->spec->n_layers, most = d->max_rows / n;
+    const int to_layer = rows->to_layer, most = d->max_rows / rows->n;
     cm_enter_phase(d, me, CALMOE_PHASE_FILL);
-    for (int layer = first_layer; layer < n_layers; layer += most) {
-        const struct fill fill = {layer, n_layers - layer < most ? n_layers - layer : most, begin, n};
-        if (layer > first_layer) cm_barrier(me);
+    for (int layer = rows->from_layer; layer < to_layer; layer += most) {
+        const struct fill fill = {layer, to_layer - layer < most ? to_layer - layer : most, rows->begin, rows->n};
+        if (layer > rows->from_layer) cm_barrier(me);
         norm_pairs(d, &fill, me);
         cm_barrier(me);
         project_pairs(d, &fill, me);

@@ -17,17 +17,23 @@ void cm_head_norm(struct decoder *d, int r)
 /* Rows first … first + n of the logits, tokens below n_tokens. */
 static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
 {
-    const struct matrix *output = &d->weights->output;
+    const struct placed_matrix *output = &d->weights->output;
+    const int32_t *rows = first > 0 ? d->identity + first : NULL;
     const int n_vocab = d->spec->n_vocab;
     float *logits = cm_row(d->logits, first, n_vocab);
-    int begin, end;
-    cm_share(n_tokens, 16, me->index, me->n_workers, &begin, &end);
-    if (begin >= end) return;
-    output->kernel->multiply(output, begin, end, &d->normed, first > 0 ? d->identity + first : NULL, n, logits + begin,
-                             (size_t)n_vocab);
-    if (d->spec->logit_divisor == 1.0f) return;
-    for (int row = 0; row < n; row++)
-        for (int i = begin; i < end; i++) cm_row(logits, row, n_vocab)[i] /= d->spec->logit_divisor;
+    for (int i = 0; i < output->n_parts; i++) {
+        const struct matrix_part *part = &output->parts[i];
+        const int n_left = n_tokens - part->first_row; /* of this part and those behind it */
+        int begin, end;
+        if (n_left <= 0 || cm_team_server(me->team, part->node) != me->node) continue;
+        cm_share(n_left < part->matrix.n_rows ? n_left : part->matrix.n_rows, 16, me->rank_on_node, me->n_on_node,
+                 &begin, &end);
+        cm_linear_part(d, output, part, begin, end, &d->normed, rows, n, NULL, logits, me);
+        if (d->spec->logit_divisor == 1.0f) continue;
+        for (int row = 0; row < n; row++)
+            for (int token = part->first_row + begin; token < part->first_row + end; token++)
+                cm_row(logits, row, n_vocab)[token] /= d->spec->logit_divisor;
+    }
 }
 
 void cm_head_multiply(struct decoder *d, const int32_t *rows, int n_rows, int n_tokens, const struct worker *me)

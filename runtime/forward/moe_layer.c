@@ -4,13 +4,14 @@
 #include "runtime/forward/decoder.h"
 #include "runtime/forward/exits.h"
 
-/* y (end - begin, n rows) = matrix times own rows of the normed input */
-static void multiply_own(struct decoder *d, const struct matrix *matrix, int begin, int end, float *y)
+/* y (end - begin, n rows) = the node's copy of matrix times own rows of the normed input */
+static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, int begin, int end, float *y,
+                         const struct worker *me)
 {
     const int n = matrix->n_rows;
     if (end > begin)
-        matrix->kernel->multiply(matrix, 0, n, &d->normed, d->identity + begin, end - begin,
-                                 cm_row(y, begin, n), (size_t)n);
+        cm_linear_part(d, matrix, cm_copy_for(matrix, me), 0, n, &d->normed, d->identity + begin, end - begin, NULL,
+                       cm_row(y, begin, n), me);
 }
 
 static void route_row(struct decoder *d, int index, int r)
@@ -41,13 +42,13 @@ static void norm_rows(struct decoder *d, const struct layer *layer, int begin, i
     }
 }
 
-static void route_rows(struct decoder *d, int index, int begin, int end)
+static void route_rows(struct decoder *d, int index, int begin, int end, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];
-    if (layer->router.kernel) multiply_own(d, &layer->router, begin, end, d->router_logits);
+    if (layer->router.n_parts > 0) multiply_own(d, &layer->router, begin, end, d->router_logits, me);
     for (int r = begin; r < end; r++) route_row(d, index, r);
-    if (layer->shared_gate.kernel && end > begin) {
-        multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights);
+    if (layer->shared_gate.n_parts > 0 && end > begin) {
+        multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights, me);
         d->ops->sigmoid(d->shared_weights + begin, end - begin);
     }
 }
@@ -65,9 +66,9 @@ static void plan_experts(void *arg)
     const struct layer *layer = &d->weights->layers[plan->layer];
     d->routing.n_tokens = d->n_rows;
     cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
-                       layer->shared_gate.kernel ? d->shared_weights : NULL);
+                       layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL);
     cm_count_routing(&d->counters, plan->layer, &d->routing);
-    const struct expert_reads reads = cm_expert_run_reads(d->experts, d->counters.node_bytes);
+    const struct expert_reads reads = cm_expert_run_reads(d->experts);
     d->counters.n_experts_touched += (uint64_t)reads.n_routed;
     d->counters.n_weight_bytes += reads.n_bytes;
     d->counters.n_expert_bytes += reads.n_bytes;
@@ -83,14 +84,13 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, begin, end);
     cm_enter_phase(d, me, CALMOE_PHASE_ROUTE);
-    route_rows(d, index, begin, end);
+    route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);
     if (me->index == 0 && d->on_routing) d->on_routing(d->on_routing_user, d, index);
     cm_enter_phase(d, me, CALMOE_PHASE_EXPERTS);
-    uint64_t n_remote = cm_expert_run_gate_up(d->experts, me);
+    cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
     cm_barrier(me);
-    n_remote += cm_expert_run_down(d->experts, me);
-    d->counters.clocks[me->index].n_remote_bytes += n_remote;
+    cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
     cm_barrier(me);
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)

@@ -22,7 +22,7 @@ static void norm_translated(struct decoder *d, const struct exit_weight *weight,
 
 size_t cm_translator_bytes(const struct exit_weight *weight)
 {
-    return cm_matrix_bytes(&weight->down) + cm_matrix_bytes(&weight->up);
+    return weight->down.n_bytes + weight->up.n_bytes;
 }
 
 void cm_translate_asked(struct decoder *d, int n_layers_run, const struct worker *me)
@@ -32,9 +32,9 @@ void cm_translate_asked(struct decoder *d, int n_layers_run, const struct worker
     if (exits->n_asked == 0) return;
     const struct activations states = {.n_columns = d->spec->dim, .values = d->x};
     const struct activations low = {.n_columns = weight->down.n_rows, .values = exits->low};
-    cm_linear_shared(&weight->down, &states, exits->asked, exits->n_asked, NULL, exits->low, me);
+    cm_linear_shared(d, &weight->down, &states, exits->asked, exits->n_asked, NULL, exits->low, me);
     cm_barrier(me);
-    cm_linear_shared(&weight->up, &low, NULL, exits->n_asked, NULL, exits->translated, me);
+    cm_linear_shared(d, &weight->up, &low, NULL, exits->n_asked, NULL, exits->translated, me);
     cm_barrier(me);
     norm_translated(d, weight, me);
     cm_barrier(me);

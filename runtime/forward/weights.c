@@ -9,7 +9,6 @@ struct builder {
     const struct weights_options *options;
     struct pack_list             *list;
     struct weights               *out;
-    int                           home; /* node of everything but routed experts */
 };
 
 static size_t elements_of(const struct gguf_tensor *tensor)
@@ -59,35 +58,41 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
     layer->choice_bias = vector(b, t->choice_bias);
 }
 
-static calmoe_status add(struct builder *b, const struct weight_source *source, struct matrix *out)
+/* n_rows rows for each kv head, on the node that keeps the head. */
+static calmoe_status add_heads(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
 {
-    CM_TRY(cm_pack_list_add(b->ctx, b->list, source, b->home, out));
-    b->out->n_dense_bytes += cm_matrix_bytes(out);
+    const struct plan *plan = b->options->plan;
+    const int          n_rows = source->n_rows / plan->n_kv_heads;
+    int32_t            rows[CM_MAX_NODES];
+    for (int node = 0; node < plan->n_nodes; node++) rows[node] = plan->kv_heads[node] * n_rows;
+    CM_TRY(cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out));
+    b->out->n_dense_bytes += out->n_bytes;
     return CALMOE_OK;
 }
 
-struct bank_place { /* says on which node an expert of a bank goes */
-    const struct builder *builder;
-    int                   layer;
-    int                   bank;
-};
-
-static int node_of(const void *arg, int expert)
+static calmoe_status add_rows(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
 {
-    const struct bank_place *place = arg;
-    if (place->bank != BANK_ROUTED) return place->builder->home;
-    return cm_node_of(place->builder->options->placement, place->layer, expert);
+    const struct plan *plan = b->options->plan;
+    int32_t            rows[CM_MAX_NODES];
+    cm_dense_rows(plan, source->n_rows, rows);
+    return cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out);
 }
 
-static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t, int index, int bank,
-                                int n_experts, struct layer *layer)
+/* What the router reads is small, and all of it is read by whoever owns a token: each node has its own. */
+static calmoe_status add_copies(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
+{
+    CM_TRY(cm_placed_copies_open(b->ctx, b->list, source, b->options->team, b->options->plan->n_nodes, out));
+    b->out->n_dense_bytes += out->n_bytes;
+    return CALMOE_OK;
+}
+
+static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t, int bank, int n_experts,
+                                struct layer *layer)
 {
     struct expert_sources *sources = cm_alloc(b->ctx, (size_t)n_experts, sizeof *sources, "experts");
     if (!sources) return CALMOE_NO_MEMORY;
     for (int expert = 0; expert < n_experts; expert++) sources[expert] = cm_expert_sources(t, bank, expert);
-    const struct bank_place place = {b, index, bank};
-    const calmoe_status status =
-        cm_expert_bank_open(b->ctx, &layer->experts, bank, sources, n_experts, node_of, &place, b->list);
+    const calmoe_status status = cm_expert_bank_open(b->ctx, &layer->experts, bank, sources, n_experts, b->list);
     cm_free(sources);
     return status;
 }
@@ -96,26 +101,26 @@ static calmoe_status build_layer(struct builder *b, const struct layer_tensors *
                                  struct layer *layer)
 {
     build_vectors(b, t, layer);
-    CM_TRY(add(b, &t->q, &layer->q));
-    CM_TRY(add(b, &t->k, &layer->k));
-    CM_TRY(add(b, &t->v, &layer->v));
-    CM_TRY(add(b, &t->o, &layer->o));
-    layer->attention_kinds = cm_matrix_kind(&layer->q) | cm_matrix_kind(&layer->k) | cm_matrix_kind(&layer->v);
-    layer->o_kinds = cm_matrix_kind(&layer->o);
+    CM_TRY(add_heads(b, &t->q, &layer->q));
+    CM_TRY(add_heads(b, &t->k, &layer->k));
+    CM_TRY(add_heads(b, &t->v, &layer->v));
+    CM_TRY(add_rows(b, &t->o, &layer->o));
+    b->out->n_dense_bytes += layer->o.n_bytes;
+    layer->attention_kinds = cm_placed_kind(&layer->q) | cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v);
+    layer->o_kinds = cm_placed_kind(&layer->o);
     layer->experts.dim = b->spec->dim;
-    CM_TRY(build_bank(b, t, index, BANK_ROUTED, b->spec->router.n_experts, layer));
-    if (b->spec->shared_width > 0) CM_TRY(build_bank(b, t, index, BANK_SHARED, 1, layer));
+    layer->experts.plan = b->options->plan;
+    layer->experts.index = index;
+    CM_TRY(build_bank(b, t, BANK_ROUTED, b->spec->router.n_experts, layer));
+    if (b->spec->shared_width > 0) CM_TRY(build_bank(b, t, BANK_SHARED, 1, layer));
     layer->ffn_kinds = layer->experts.input_kinds;
-    if (!b->spec->is_dense) {
-        CM_TRY(add(b, &t->router, &layer->router));
-        layer->ffn_kinds |= cm_matrix_kind(&layer->router);
-    }
+    if (!b->spec->is_dense) CM_TRY(add_copies(b, &t->router, &layer->router));
     if (t->shared_gate) {
         const struct weight_source gate = {.type = t->shared_gate->type, .rows = t->shared_gate->bytes,
                                            .n_rows = 1, .n_columns = b->spec->dim};
-        CM_TRY(add(b, &gate, &layer->shared_gate));
-        layer->ffn_kinds |= cm_matrix_kind(&layer->shared_gate);
+        CM_TRY(add_copies(b, &gate, &layer->shared_gate));
     }
+    layer->ffn_kinds |= cm_placed_kind(&layer->router) | cm_placed_kind(&layer->shared_gate);
     return CALMOE_OK;
 }
 
@@ -125,13 +130,14 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->layers = cm_alloc(b->ctx, (size_t)tensors->n_layers, sizeof *out->layers, "layers");
     if (!out->layers) return CALMOE_NO_MEMORY;
     out->n_layers = tensors->n_layers;
+    out->plan = b->options->plan;
     CM_TRY(reserve_vectors(b, tensors));
     out->embedding = tensors->embedding;
     out->output_norm = vector(b, tensors->output_norm);
     out->rope_factors = vector(b, tensors->rope_factors);
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
-    CM_TRY(cm_pack_list_add(b->ctx, b->list, &tensors->output, b->home, &out->output));
-    out->output_kinds = cm_matrix_kind(&out->output);
+    CM_TRY(add_rows(b, &tensors->output, &out->output));
+    out->output_kinds = cm_placed_kind(&out->output);
     return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
                             b->options->user, &out->packed);
 }
@@ -140,7 +146,7 @@ calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spe
                               const struct model_tensors *tensors, const struct weights_options *options,
                               struct weights **out)
 {
-    struct builder b = {.ctx = ctx, .spec = spec, .options = options, .home = cm_home_node(options->topology)};
+    struct builder b = {.ctx = ctx, .spec = spec, .options = options};
     *out = NULL;
     b.out = cm_alloc(ctx, 1, sizeof *b.out, "the weights");
     if (!b.out) return CALMOE_NO_MEMORY;
@@ -152,10 +158,18 @@ calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spe
     return status;
 }
 
+static void close_layer(struct layer *layer)
+{
+    struct placed_matrix *all[] = {&layer->q, &layer->k, &layer->v, &layer->o, &layer->router, &layer->shared_gate};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) cm_placed_close(all[i]);
+    cm_expert_layer_close(&layer->experts);
+}
+
 void cm_weights_close(struct weights **weights)
 {
     if (!*weights) return;
-    for (int i = 0; i < (*weights)->n_layers; i++) cm_expert_layer_close(&(*weights)->layers[i].experts);
+    for (int i = 0; i < (*weights)->n_layers; i++) close_layer(&(*weights)->layers[i]);
+    cm_placed_close(&(*weights)->output);
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->vectors);
     cm_free((*weights)->layers);

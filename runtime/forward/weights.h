@@ -3,6 +3,7 @@
 #ifndef RUNTIME_FORWARD_WEIGHTS_H
 #define RUNTIME_FORWARD_WEIGHTS_H
 
+#include "experts/placed_matrix.h"
 #include "runtime/families/model_tensors.h"
 
 struct layer {
@@ -11,9 +12,10 @@ struct layer {
     int    q_norm_size, k_norm_size;            /* head_size, or the whole vector                */
     float *q_bias, *k_bias, *v_bias, *o_bias;   /* NULL, or the matrix's rows                    */
     float *choice_bias;                         /* NULL or (n_experts)                           */
-    struct matrix q, k, v, o;
-    struct matrix router;                       /* (n_experts, dim); kernel NULL: dense          */
-    struct matrix shared_gate;                  /* (1, dim); kernel NULL: the weight is 1        */
+    struct placed_matrix q, k, v;               /* cut by kv heads                               */
+    struct placed_matrix o;                     /* cut by the plan's shares                      */
+    struct placed_matrix router;                /* (n_experts, dim), copies; no parts: dense     */
+    struct placed_matrix shared_gate;           /* (1, dim), copies; no parts: the weight is 1   */
     unsigned attention_kinds;                   /* forms of the input that q, k, v read          */
     unsigned o_kinds;                           /* that o reads                                  */
     unsigned ffn_kinds;                         /* that router, gates and experts read           */
@@ -21,15 +23,16 @@ struct layer {
 };
 
 struct weights {
+    const struct plan    *plan;
     struct weight_source  embedding;  /* rows are read from the file                             */
-    struct matrix         output;
+    struct placed_matrix  output;     /* cut by the plan's shares                                */
     unsigned              output_kinds;
     float                *output_norm;
     float                *rope_factors; /* NULL or (n_rot / 2)                                   */
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
-    size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output */
+    size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors                             */
     size_t                n_vectors, vectors_capacity;
 };
@@ -38,7 +41,7 @@ struct weights_options {
     enum isa                isa;
     const struct topology  *topology;
     struct team            *team;
-    const struct placement *placement;
+    const struct plan      *plan; /* must outlive the weights */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
 };

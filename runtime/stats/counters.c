@@ -38,7 +38,8 @@ void cm_counters_reset(struct counters *counters)
         counters->clocks[i] = (struct phase_clock){.phase = CALMOE_N_PHASES};
         counters->experts_ns[i] = 0;
     }
-    *counters = (struct counters){.n_layers = counters->n_layers, .n_experts = counters->n_experts,
+    *counters = (struct counters){.is_paused = counters->is_paused,
+                                  .n_layers = counters->n_layers, .n_experts = counters->n_experts,
                                   .n_workers = counters->n_workers, .expert_tokens = counters->expert_tokens,
                                   .exits = counters->exits, .clocks = counters->clocks,
                                   .experts_ns = counters->experts_ns};
@@ -89,9 +90,19 @@ double cm_imbalance(const struct counters *counters)
     return mean > 0.0 ? (double)counters->busiest_ns / mean : 1.0;
 }
 
-uint64_t cm_remote_bytes(const struct counters *counters)
+uint64_t cm_remote_bytes_of(const struct phase_clock *clock, int own_node)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < counters->n_workers; i++) sum += counters->clocks[i].n_remote_bytes;
+    for (int phase = 0; phase <= CALMOE_N_PHASES; phase++)
+        for (int node = 0; node < CM_MAX_NODES; node++)
+            if (node != own_node) sum += clock->bytes_of[phase][node];
+    return sum;
+}
+
+uint64_t cm_remote_bytes(const struct counters *counters, const struct team *team)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < counters->n_workers; i++)
+        sum += cm_remote_bytes_of(&counters->clocks[i], cm_team_worker(team, i)->node);
     return sum;
 }

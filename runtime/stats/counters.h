@@ -3,8 +3,11 @@
 #ifndef RUNTIME_STATS_COUNTERS_H
 #define RUNTIME_STATS_COUNTERS_H
 
+#include <stdbool.h>
+
 #include "calmoe/stats.h"
 #include "base/memory.h"
+#include "base/team.h"
 #include "router/routing.h"
 
 /* Divides one worker's time among the phases of a step, without that in which it waited. */
@@ -13,8 +16,12 @@ struct phase_clock { /* on cache lines of its own */
     uint64_t since_ns;  /* when the present phase began                     */
     uint64_t waited_ns; /* what the worker had waited till then, in all     */
     int      phase;
-    uint64_t n_remote_bytes; /* no time, but the worker's own too: see calmoe_stats */
+    uint64_t bytes_of[CALMOE_N_PHASES + 1][CM_MAX_NODES]; /* no time, but the worker's own too: packed bytes of weights
+                                                             that it read in a phase from each node's memory */
 };
+
+/* Where the worker's present phase counts the bytes that it reads, by node. */
+static inline uint64_t *cm_phase_bytes(struct phase_clock *clock) { return clock->bytes_of[clock->phase]; }
 
 /* From now on the worker's time belongs to phase; CALMOE_N_PHASES = to none. */
 static inline void cm_phase_clock_enter(struct phase_clock *clock, int phase, uint64_t now_ns, uint64_t waited_ns)
@@ -26,11 +33,11 @@ static inline void cm_phase_clock_enter(struct phase_clock *clock, int phase, ui
 }
 
 struct counters {
+    bool      is_paused; /* no clock runs */
     uint64_t  n_steps, n_rows, n_layers_run, n_experts_run;
     uint64_t  n_experts_touched;
     uint64_t  n_weight_bytes; /* all, of which: */
     uint64_t  n_expert_bytes, n_head_bytes;
-    uint64_t  node_bytes[CALMOE_MAX_NODES]; /* of the experts', what lies in each node's memory */
     uint64_t  step_ns;
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;
@@ -58,7 +65,8 @@ void          cm_count_step(struct counters *counters, int n_rows, uint64_t step
 /* Time in a phase, mean over workers; and the imbalance of calmoe_stats, 1 before any step. */
 double cm_phase_seconds(const struct counters *counters, int phase);
 double cm_imbalance(const struct counters *counters);
-/* Sum over workers. */
-uint64_t cm_remote_bytes(const struct counters *counters);
+/* Bytes that a worker of own_node read from other nodes' memory; and all workers. */
+uint64_t cm_remote_bytes_of(const struct phase_clock *clock, int own_node);
+uint64_t cm_remote_bytes(const struct counters *counters, const struct team *team);
 
 #endif

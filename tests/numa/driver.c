@@ -19,31 +19,19 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "runtime/api/handles.h"
 #include "runtime/load/plan_file.h"
+#include "tests/numa/checks.h"
 #include "tests/numa/deprive.h"
+#include "tests/support/random_plan.h"
 #include "tests/support/tiny_model.h"
 
-enum { N_PROMPT = 12, N_SINGLE = 3, PAGE = 4096, MAX_WORKERS = 64, MAX_REMARKS = 8 };
+enum { N_PROMPT = 12, N_SINGLE = 3, MAX_REMARKS = 8 };
 
-static const char  *row_name = "start";
 static const char  *model_path = "/model.gguf";
 static const char  *wanted_hash;
 static const char  *machine;
 static char         remarks[MAX_REMARKS][CM_MESSAGE_BYTES];
 static int          n_remarks;
-
-__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
-{
-    va_list list;
-    printf("FAIL %s: ", row_name);
-    va_start(list, format);
-    vprintf(format, list);
-    va_end(list);
-    printf("\n");
-    fflush(stdout);
-    _exit(1);
-}
 
 static void keep_remark(void *user, const char *sentence)
 {
@@ -52,20 +40,6 @@ static void keep_remark(void *user, const char *sentence)
 }
 
 /* ---- one process ---- */
-
-struct process {
-    calmoe_context *context;
-    calmoe_model   *model;
-    calmoe_engine  *engine;
-    calmoe_session *session;
-    char            plan[64]; /* path; "" = none */
-};
-
-static void must(const struct process *p, calmoe_status status, const char *what)
-{
-    if (status != CALMOE_OK)
-        fail("%s: %s: %s", what, calmoe_status_name(status), calmoe_context_message(p->context));
-}
 
 static void open_model(struct process *p)
 {
@@ -76,9 +50,7 @@ static void open_model(struct process *p)
     must(p, calmoe_model_open(p->context, model_path, NULL, &p->model), "model");
 }
 
-static int             n_seen;
-static unsigned        seen[MAX_WORKERS * 64]; /* processors on which routing was decided */
-static _Atomic int     n_noted;
+static _Atomic int n_noted;
 
 /* By all threads of the engine, each for rows of its own. */
 static void note_processor(void *user, const calmoe_routing_choice *choice)
@@ -141,7 +113,7 @@ static void make_plan(struct process *p, const char *policy, const char *topolog
 }
 
 /* What no policy makes: every expert on the last node; whole experts dealt out over all nodes, those without cores
- * too; every expert in copies. The rest on the home node. */
+ * too; every expert in copies; all of that and slices by chance. The rest on the home node, or by chance too. */
 static void build_plan(struct process *p, char kind)
 {
     const struct model_spec *spec = &p->model->spec;
@@ -151,8 +123,9 @@ static void build_plan(struct process *p, char kind)
     const struct plan shape = {.n_nodes = topology.n_nodes, .n_layers = spec->n_layers,
                                .n_experts = spec->router.n_experts, .width = spec->expert_width, .dim = spec->dim,
                                .quantum = 16, .n_kv_heads = spec->n_kv_heads};
-    must(p, cm_plan_open(p->context, &shape, &file.plan), "plan");
-    for (int layer = 0; layer < shape.n_layers; layer++)
+    must(p, kind == 'x' ? random_plan(p->context, &shape, 1, &file.plan)
+                        : cm_plan_open(p->context, &shape, &file.plan), "plan");
+    for (int layer = 0; layer < shape.n_layers && kind != 'x'; layer++)
         for (int expert = 0; expert < shape.n_experts; expert++) {
             struct place *place = cm_place_of(&file.plan, layer, expert);
             place->node = kind == 'l' ? shape.n_nodes - 1 : (expert + layer) % shape.n_nodes;
@@ -164,129 +137,13 @@ static void build_plan(struct process *p, char kind)
     cm_topology_close(&topology);
 }
 
-/* ---- checks ---- */
-
-static int node_of_page(const void *at)
-{
-    void *page = (void *)((uintptr_t)at / PAGE * PAGE);
-    int   node = -1;
-    if (syscall(SYS_move_pages, 0, 1ul, &page, NULL, &node, 0) != 0) fail("move_pages: the system does not say");
-    return node;
-}
-
-/* Every page that any byte of these lies on is on that node; answers how many there are. */
-static int check_bytes(const void *bytes, size_t n_bytes, unsigned os_index, const char *what, int layer, int index)
-{
-    const uintptr_t first = (uintptr_t)bytes / PAGE, last = ((uintptr_t)bytes + n_bytes - 1) / PAGE;
-    for (uintptr_t page = first; page <= last; page++) {
-        const int node = node_of_page((const void *)(page * PAGE));
-        if (node != (int)os_index)
-            fail("%s %d of layer %d: page %d lies on node %d, not %u", what, index, layer, (int)(page - first), node,
-                 os_index);
-    }
-    return (int)(last - first) + 1;
-}
-
-static int check_matrix(const struct matrix *matrix, unsigned os_index, const char *what, int layer, int index)
-{
-    return matrix->kernel ? check_bytes(matrix->packed, cm_matrix_bytes(matrix), os_index, what, layer, index) : 0;
-}
-
-/* Every expert on the node that the plan says, all else and the session's keys and values on the home node. */
-static void check_pages(const struct process *p)
-{
-    const calmoe_engine   *engine = p->engine;
-    const struct topology *topology = &engine->topology;
-    const unsigned         home = topology->nodes[cm_home_node(topology)].os_index;
-    int                    n_pages = 0;
-    for (int i = 0; i < engine->weights->n_layers; i++) {
-        const struct layer       *layer = &engine->weights->layers[i];
-        const struct matrix      *dense[] = {&layer->q, &layer->k, &layer->v, &layer->o, &layer->router,
-                                             &layer->shared_gate};
-        const struct expert_bank *banks = layer->experts.banks;
-        for (int m = 0; m < 6; m++) n_pages += check_matrix(dense[m], home, "dense matrix", i, m);
-        for (int bank = 0; bank < N_BANKS; bank++)
-            for (int e = 0; e < banks[bank].n_experts; e++) {
-                const struct expert *expert = &banks[bank].experts[e];
-                const unsigned wanted =
-                    bank == BANK_ROUTED ? topology->nodes[cm_node_of(&engine->placement, i, e)].os_index : home;
-                n_pages += check_matrix(&expert->gate, wanted, "expert", i, e);
-                n_pages += check_matrix(&expert->up, wanted, "expert", i, e);
-                n_pages += check_matrix(&expert->down, wanted, "expert", i, e);
-            }
-    }
-    n_pages += check_matrix(&engine->weights->output, home, "output", 0, 0);
-    if (n_pages < 1000) fail("only %d pages of weights; the model is too small to say anything", n_pages);
-
-    struct node_pages pages;
-    for (int i = 0; i < engine->weights->packed.n_blocks; i++) {
-        const struct node_block *block = &engine->weights->packed.blocks[i];
-        if (block->bytes && (!cm_node_block_check(topology, block, &pages) || pages.n_elsewhere != 0 ||
-                             pages.n_touched < block->n_bytes / PAGE || !block->is_bound))
-            fail("block of node %d: %zu pages, %zu elsewhere", i, pages.n_touched, pages.n_elsewhere);
-    }
-    if (!cm_node_block_check(topology, &p->session->cache.memory, &pages) || pages.n_elsewhere != 0 ||
-        pages.n_touched == 0)
-        fail("keys and values: %zu pages, %zu elsewhere", pages.n_touched, pages.n_elsewhere);
-}
-
-struct whereabouts {
-    const struct topology *topology;
-    unsigned               cpu[MAX_WORKERS], node[MAX_WORKERS];
-};
-
-static void look_round(void *arg, const struct worker *me)
-{
-    struct whereabouts *where = arg;
-    if (getcpu(&where->cpu[me->index], &where->node[me->index]) != 0) where->node[me->index] = ~0u;
-}
-
-/* One worker for each core, on it, and on the node that it believes in; and steps ran on all of them. */
-static void check_threads(const struct process *p)
-{
-    const struct topology *topology = &p->engine->topology;
-    struct team           *team = p->engine->team;
-    struct whereabouts     where = {.topology = topology};
-    const int              n = cm_team_n_workers(team);
-    if (n != topology->n_cores || n > MAX_WORKERS) fail("%d workers for %d cores", n, topology->n_cores);
-    cm_team_run(team, look_round, &where);
-    for (int i = 0; i < n; i++) {
-        const int      node = cm_team_worker(team, i)->node;
-        const unsigned wanted = topology->nodes[node].os_index;
-        if (where.node[i] != wanted)
-            fail("worker %d runs on processor %u of node %u, not on node %u", i, where.cpu[i], where.node[i], wanted);
-        for (int other = 0; other < i; other++)
-            if (where.cpu[other] == where.cpu[i]) fail("workers %d and %d share processor %u", other, i, where.cpu[i]);
-        int n_decided = 0;
-        for (int at = 0; at < n_seen; at++) n_decided += seen[at] == where.cpu[i];
-        if (n_decided == 0) fail("no row of the prompt was routed on processor %u", where.cpu[i]);
-    }
-}
-
-/* No thread read an expert from another node's memory, but of nodes that have no threads. */
-static void check_remote(const struct process *p)
-{
-    const calmoe_engine *engine = p->engine;
-    calmoe_stats         stats = {.size = sizeof stats};
-    uint64_t             counts[64], n_far = 0;
-    must(p, calmoe_engine_get_stats(engine, &stats), "stats");
-    for (int layer = 0; layer < engine->weights->n_layers; layer++) {
-        must(p, calmoe_engine_get_expert_counts(engine, layer, counts, 64), "counts");
-        for (int e = 0; e < engine->placement.n_experts; e++)
-            if (engine->topology.nodes[cm_node_of(&engine->placement, layer, e)].n_cores == 0) n_far += counts[e];
-    }
-    if ((n_far > 0) != (stats.n_remote_bytes > 0) || stats.n_remote_bytes > stats.n_weight_bytes)
-        fail("%llu bytes of experts were read from other nodes, %llu tokens went to nodes without cores",
-             (unsigned long long)stats.n_remote_bytes, (unsigned long long)n_far);
-}
-
 /* ---- rows ---- */
 
 enum { PAGES = 1, THREADS = 2, REMOTE = 4, ALL = 7 };
 
 struct run_case {
     const char   *name;
-    const char   *policy;   /* NULL = no plan; "*l", "*d", "*r": built by build_plan()                  */
+    const char   *policy;   /* NULL = no plan; "*l", "*d", "*r", "*x": built by build_plan()            */
     const char   *topology; /* that the plan is made for; NULL = this machine                           */
     void        (*deprive)(void);
     unsigned      checks;
@@ -295,16 +152,16 @@ struct run_case {
 };
 
 static const struct run_case rows[] = {
-    /* plans that the engine executes */
+    /* plans of all kinds */
     {"no plan", NULL, NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     {"one_node", "one_node", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
-    {"round_robin", "round_robin", NULL, deprive_of_nothing, 0, CALMOE_UNSUPPORTED, "cuts dense parts"},
+    {"round_robin", "round_robin", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
+    {"sliced", "sliced", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
+    {"interleave", "interleave", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
+    {"replicated", "*r", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     {"experts dealt out", "*d", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     {"experts on the last node", "*l", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
-    /* plans that it does not execute yet: once it does, OK and ALL */
-    {"sliced", "sliced", NULL, deprive_of_nothing, 0, CALMOE_UNSUPPORTED, "the plan has sliced experts"},
-    {"interleave", "interleave", NULL, deprive_of_nothing, 0, CALMOE_UNSUPPORTED, "the plan has sliced experts"},
-    {"replicated", "*r", NULL, deprive_of_nothing, 0, CALMOE_UNSUPPORTED, "the plan has replicated experts"},
+    {"a plan by chance", "*x", NULL, deprive_of_nothing, ALL, CALMOE_OK, NULL},
     /* plans for others */
     {"plan for another machine", "one_node", "numa:7 core:1 pu:1", deprive_of_nothing, 0, CALMOE_INVALID_ARGUMENT,
      "the plan is for a machine with 7 memory nodes; this one has "},

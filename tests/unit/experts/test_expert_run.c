@@ -1,5 +1,5 @@
 /* test_expert_run.c - a layer's experts at work: the same bits as plain loops in the documented order, and the
- * same bits on any machine, team and placement. Machines of several nodes are synthetic. */
+ * same bits on any machine, team and plan: pinned, sliced, replicated. Machines of several nodes are synthetic. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "experts/expert_run.h"
 #include "kernels/half.h"
+#include "tests/support/random_plan.h"
 
 enum { MAX_TOKENS = 70, MAX_EXPERTS = 9, MAX_SLOTS = 4 };
 
@@ -42,7 +43,7 @@ struct problem { /* what is computed, apart from the machine */
 struct machine {
     const char *topology; /* NULL: this one */
     int         n_workers;
-    int         seed;     /* of where experts live; 0 = all on the first node */
+    int         seed;     /* of the plan; 0 = all on the first node */
     enum isa    isa;
 };
 
@@ -184,17 +185,9 @@ struct at_work {
     struct activations       input;
     const struct vector_ops *ops;
     float                   *out;
+    struct plan              where;
+    uint64_t                (*bytes_of)[CM_MAX_NODES]; /* (n_workers) */
 };
-
-struct where {
-    int n_nodes, seed;
-};
-
-static int node_of(const void *arg, int expert)
-{
-    const struct where *where = arg;
-    return where->seed == 0 ? 0 : (expert * 7 + where->seed) % where->n_nodes;
-}
 
 static void plan(void *arg)
 {
@@ -208,9 +201,9 @@ static void phase(void *arg, const struct worker *me)
     struct at_work *w = arg;
     const int dim = w->problem->shape.dim;
     cm_barrier_with(me, plan, w);
-    cm_expert_run_gate_up(w->run, me);
+    cm_expert_run_gate_up(w->run, me, w->bytes_of[me->index]);
     cm_barrier(me);
-    cm_expert_run_down(w->run, me);
+    cm_expert_run_down(w->run, me, w->bytes_of[me->index]);
     cm_barrier(me);
     for (int token = me->index; token < w->problem->shape.n_tokens; token += me->n_workers)
         cm_expert_run_add(w->run, token, w->problem->shape.scale, w->out + (size_t)token * (size_t)dim);
@@ -220,17 +213,35 @@ static void pack(struct at_work *w, const struct machine *machine, const struct 
                  struct team *team, struct packed_weights *weights)
 {
     struct calmoe_context ctx = {0};
-    const struct where where = {topology->n_nodes, machine->seed};
+    const struct shape *shape = &w->problem->shape;
+    const struct plan where = {.n_nodes = topology->n_nodes, .n_layers = 1, .n_experts = shape->n_experts,
+                               .width = shape->width, .dim = shape->dim, .quantum = CM_SLICE_QUANTUM};
     struct pack_list *list = NULL;
-    w->layer.dim = w->problem->shape.dim;
+    assert_int_equal(machine->seed > 0 ? random_plan(NULL, &where, (uint64_t)machine->seed, &w->where)
+                                       : cm_plan_open(NULL, &where, &w->where),
+                     CALMOE_OK);
+    w->layer.dim = shape->dim;
+    w->layer.plan = &w->where;
     assert_int_equal(cm_pack_list_open(&ctx, machine->isa, &list), CALMOE_OK);
     for (int bank = 0; bank < N_BANKS; bank++)
         if (n_of_bank(w->problem, bank) > 0)
             assert_int_equal(cm_expert_bank_open(&ctx, &w->layer, bank, w->problem->sources[bank],
-                                                 n_of_bank(w->problem, bank), node_of, &where, list),
+                                                 n_of_bank(w->problem, bank), list),
                              CALMOE_OK);
     if (cm_pack_list_run(&ctx, list, topology, team, NULL, NULL, weights) != CALMOE_OK) fail_msg("%s", ctx.message);
     cm_pack_list_close(&list);
+}
+
+/* Every byte that the plan of the step names was read once, by a worker of its node where that has any. */
+static void check_bytes(const struct at_work *w, const struct topology *topology, const struct team *team)
+{
+    uint64_t n_bytes = 0;
+    for (int i = 0; i < cm_team_n_workers(team); i++)
+        for (int node = 0; node < topology->n_nodes; node++) {
+            if (cm_team_server(team, node) != cm_team_worker(team, i)->node) assert_int_equal(w->bytes_of[i][node], 0);
+            n_bytes += w->bytes_of[i][node];
+        }
+    assert_int_equal(n_bytes, cm_expert_run_reads(w->run).n_bytes);
 }
 
 /* out (n_tokens, dim): the residual with the layer added, computed twice by the same runner. */
@@ -256,9 +267,14 @@ static void run_on(const struct problem *p, const struct machine *machine, float
         w.ops->quantize(&w.input, token, 0, shape->dim, w.layer.input_kinds);
     for (int time = 0; time < 2; time++) { /* nothing of the first run may show in the second */
         memcpy(out, p->residual, (size_t)shape->n_tokens * (size_t)shape->dim * sizeof *out);
+        w.bytes_of = calloc((size_t)machine->n_workers, sizeof *w.bytes_of);
+        assert_non_null(w.bytes_of);
         cm_team_run(team, phase, &w);
+        check_bytes(&w, &topology, team);
+        free(w.bytes_of);
     }
     cm_free(memory);
+    cm_plan_close(&w.where);
     cm_expert_run_close(&w.run);
     cm_expert_layer_close(&w.layer);
     cm_packed_weights_close(&weights);
@@ -278,6 +294,10 @@ static const struct machine machines[] = {
     {"numa:3 core:2 pu:1", 1, 3, ISA_AVX512VNNI},
     {"numa:5 core:1 pu:1", 3, 4, ISA_AVX512VNNI},
     {"numa:2 core:3 pu:1", 4, 0, ISA_AVX512VNNI},
+    {"numa:2 core:1 pu:1", 2, 6, ISA_AVX512VNNI},
+    {"numa:4 core:1 pu:1", 4, 7, ISA_AVX512VNNI},
+    {"numa:7 core:1 pu:1", 7, 8, ISA_REF},
+    {"numa:7 core:2 pu:1", 3, 9, ISA_AVX512VNNI},
 };
 
 /* wanted NULL: what the first machine says. */

@@ -1,4 +1,4 @@
-/* test_placement.c - plans as data: cuts, slices, checks, and what of them the engine executes. */
+/* test_placement.c - plans as data: cuts, slices, checks, and the parts that they cut experts into. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,30 +9,6 @@
 
 #include "base/memory.h"
 #include "experts/placement.h"
-
-static void the_default_is_one_node(void **state)
-{
-    (void)state;
-    struct topology topology;
-    struct placement placement;
-    assert_int_equal(cm_topology_open(NULL, "numa:3 core:2 pu:1", &topology), CALMOE_OK);
-    assert_int_equal(cm_placement_one_node(NULL, &topology, 5, 7, &placement), CALMOE_OK);
-    assert_int_equal(placement.n_nodes, 3);
-    for (int layer = 0; layer < 5; layer++)
-        for (int expert = 0; expert < 7; expert++)
-            assert_int_equal(cm_node_of(&placement, layer, expert), cm_home_node(&topology));
-    cm_placement_close(&placement);
-    cm_placement_close(&placement);
-    cm_topology_close(&topology);
-}
-
-static void rows_are_layers(void **state)
-{
-    (void)state;
-    int16_t nodes[] = {0, 1, 2, /**/ 3, 4, 5};
-    const struct placement placement = {.n_nodes = 6, .n_layers = 2, .n_experts = 3, .node_of = nodes};
-    for (int i = 0; i < 6; i++) assert_int_equal(cm_node_of(&placement, i / 3, i % 3), i);
-}
 
 /* A node without cores, or without memory, is no home. */
 static void home_has_cores_and_memory(void **state)
@@ -109,11 +85,8 @@ static void a_new_plan_is_node_0(void **state)
     (void)state;
     const long       n_live = cm_live_blocks();
     struct plan      plan = open_ok();
-    struct placement placement;
     assert_int_equal(cm_plan_check(NULL, &plan, &shape), CALMOE_OK);
-    assert_int_equal(cm_placement_of_plan(NULL, &plan, &placement), CALMOE_OK);
-    for (int i = 0; i < 6; i++) assert_int_equal(placement.node_of[i], 0);
-    cm_placement_close(&placement);
+    for (int i = 0; i < 6; i++) assert_true(plan.places[i].kind == PLACE_PINNED && plan.places[i].node == 0);
     cm_plan_close(&plan);
     cm_plan_close(&plan);
     assert_int_equal(cm_live_blocks(), n_live);
@@ -203,37 +176,65 @@ static void what_is_no_plan_is_refused(void **state)
     cm_plan_close(&plan);
 }
 
-static void the_engine_says_what_it_cannot_execute(void **state)
+/* ---- a plan carried out ---- */
+
+static void check_part(const struct expert_rows *part, int node, int row, int n_rows, int down_row, int n_down_rows)
+{
+    assert_int_equal(part->node, node);
+    assert_int_equal(part->row, row);
+    assert_int_equal(part->n_rows, n_rows);
+    assert_int_equal(part->down_row, down_row);
+    assert_int_equal(part->n_down_rows, n_down_rows);
+}
+
+static void parts_of_an_expert(void **state)
 {
     (void)state;
-    struct calmoe_context ctx = {0};
-    struct plan           plan = open_ok();
-    struct placement      placement;
-    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_PINNED, .node = 1};
-    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_OK);
-    assert_int_equal(cm_node_of(&placement, 0, 1), 1);
-    cm_placement_close(&placement);
-    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_REPLICATED, .replicas = 3};
-    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
-    assert_string_equal(ctx.message,
-                        "the plan has replicated experts; this version runs plans that pin every expert to one node");
-    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_SLICED};
-    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
-    assert_string_equal(ctx.message,
-                        "the plan has sliced experts; this version runs plans that pin every expert to one node");
-    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_PINNED};
-    plan.shares[1] = 1;
-    assert_int_equal(cm_placement_of_plan(&ctx, &plan, &placement), CALMOE_UNSUPPORTED);
-    assert_string_equal(ctx.message, "the plan cuts dense parts over nodes; this version keeps them on one node");
-    assert_null(placement.node_of);
+    struct plan wide = shape;
+    wide.n_nodes = 4;
+    wide.dim = 48;
+    struct plan        plan;
+    struct place       place = {.kind = PLACE_PINNED, .node = 2};
+    struct slice       slice = {.rows = {0, 32, 0, 32}, .down_rows = {16, 0, 0, 32}};
+    struct expert_rows parts[4];
+    assert_int_equal(cm_plan_open(NULL, &wide, &plan), CALMOE_OK);
+    assert_int_equal(cm_parts_of_place(&plan, &place, parts), 1);
+    check_part(&parts[0], 2, 0, 64, 0, 48);
+    place = (struct place){.kind = PLACE_REPLICATED, .replicas = 10};
+    assert_int_equal(cm_parts_of_place(&plan, &place, parts), 2);
+    check_part(&parts[0], 1, 0, 64, 0, 48);
+    check_part(&parts[1], 3, 0, 64, 0, 48);
+    place = (struct place){.kind = PLACE_SLICED};
+    assert_int_equal(cm_plan_add_slice(NULL, &plan, &slice, &place.slice), CALMOE_OK);
+    assert_int_equal(cm_parts_of_place(&plan, &place, parts), 3);
+    check_part(&parts[0], 0, 0, 0, 0, 16);
+    check_part(&parts[1], 1, 0, 32, 16, 0);
+    check_part(&parts[2], 3, 32, 32, 16, 32);
+    plan.shares[0] = 0;
+    plan.shares[1] = plan.shares[2] = 1;
+    assert_int_equal(cm_parts_of_shared(&plan, 40, 48, parts), 2);
+    check_part(&parts[0], 1, 0, 32, 0, 32);
+    check_part(&parts[1], 2, 32, 8, 32, 16);
+    cm_plan_close(&plan);
+}
+
+static void a_plan_of_the_first_schema_is_completed(void **state)
+{
+    (void)state;
+    struct plan first = {.n_nodes = 2, .n_layers = 2, .n_experts = 3}, plan;
+    assert_int_equal(cm_plan_open(NULL, &first, &plan), CALMOE_OK);
+    cm_plan_complete(&plan, &shape, 1);
+    assert_int_equal(cm_plan_check(NULL, &plan, &shape), CALMOE_OK);
+    assert_true(plan.width == 64 && plan.dim == 32 && plan.quantum == 16);
+    assert_true(plan.shares[0] == 0 && plan.shares[1] == 1 && plan.kv_heads[0] == 0 && plan.kv_heads[1] == 4);
+    cm_plan_complete(&plan, &shape, 0); /* what is complete stays as it is */
+    assert_int_equal(plan.kv_heads[1], 4);
     cm_plan_close(&plan);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_default_is_one_node),
-        cmocka_unit_test(rows_are_layers),
         cmocka_unit_test(home_has_cores_and_memory),
         cmocka_unit_test(cuts_of_hand_made_cases),
         cmocka_unit_test(credits_even_out),
@@ -241,7 +242,8 @@ int main(void)
         cmocka_unit_test(equal_slices_are_one),
         cmocka_unit_test(a_plan_for_something_else_is_refused),
         cmocka_unit_test(what_is_no_plan_is_refused),
-        cmocka_unit_test(the_engine_says_what_it_cannot_execute),
+        cmocka_unit_test(parts_of_an_expert),
+        cmocka_unit_test(a_plan_of_the_first_schema_is_completed),
     };
     return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
 }

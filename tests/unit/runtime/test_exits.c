@@ -410,8 +410,8 @@ static void check_kv(const struct decoder *d, const struct kv_cache *cache, int 
     float normed[1024], k[1024], v[1024], cosines[128], sines[128];
     static uint8_t keys[1 << 20], values[1 << 20];
     d->ops->rms_norm(state, layer->attention_norm, spec->norm_eps, spec->dim, normed);
-    multiply_row(&layer->k, d->ops, normed, layer->k_bias, k);
-    multiply_row(&layer->v, d->ops, normed, layer->v_bias, v);
+    multiply_row(&layer->k.parts[0].matrix, d->ops, normed, layer->k_bias, k);
+    multiply_row(&layer->v.parts[0].matrix, d->ops, normed, layer->v_bias, v);
     if (layer->k_norm && layer->k_norm_size != size)
         d->ops->rms_norm(k, layer->k_norm, spec->norm_eps, layer->k.n_rows, k);
     cm_rope_row(&d->rope, position, cosines, sines);
@@ -489,8 +489,7 @@ static void what_is_skipped_costs_nothing(void **state)
     const struct layer *layer = &r.engine->weights->layers[2];
     const uint64_t shared = layer->experts.banks[BANK_SHARED].experts[0].n_bytes;
     const uint64_t routed = layer->experts.banks[BANK_ROUTED].experts[0].n_bytes;
-    const uint64_t dense = cm_matrix_bytes(&layer->q) + cm_matrix_bytes(&layer->o) + cm_matrix_bytes(&layer->router) +
-                           cm_matrix_bytes(&layer->shared_gate);
+    const uint64_t dense = layer->q.n_bytes + layer->o.n_bytes + layer->router.n_bytes + layer->shared_gate.n_bytes;
     assert_int_equal(bytes[0] - bytes[1], 4 * N_LAYERS * (N_USED - 1) * routed);
     assert_int_equal(bytes[2] - bytes[3], 4 * 3 * (dense + shared + N_USED * routed));
     running_close(&r);

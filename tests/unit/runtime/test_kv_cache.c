@@ -23,20 +23,21 @@ static struct model_spec spec_of(int n_layers, int n_kv_heads, int head_size, in
 }
 
 /* Writes every position of every region, each with a value of its own, then looks whether all are still there. */
-static void check_apart(const struct model_spec *spec, enum kv_type type, int n_positions)
+static void check_apart(const struct model_spec *spec, enum kv_type type, int n_positions,
+                        const struct topology *machine, const int32_t *kv_heads)
 {
     struct kv_cache cache;
     float k[64], v[64], out[64];
     const float zeros[64] = {0};
     const struct vector_ops *ops = cm_vector_ops(ISA_REF);
-    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, &topology, 0, &cache), CALMOE_OK);
+    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, machine, kv_heads, &cache), CALMOE_OK);
     assert_true(cache.capacity >= n_positions && cache.capacity % CM_KV_BLOCK == 0);
     for (int layer = 0; layer < spec->n_layers; layer++)
         for (int head = 0; head < spec->n_kv_heads; head++)
             for (int p = 0; p < cache.capacity; p++) {
                 for (int d = 0; d < 64; d++) k[d] = 0.0f, v[d] = (float)(layer * 100 + head * 10 + 1);
-                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + cm_kv_span_of(&cache, p),
-                              (uint8_t *)cm_kv_values(&cache, layer, head) + cm_kv_span_of(&cache, p), type,
+                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + cm_kv_span_of(&cache, head, p),
+                              (uint8_t *)cm_kv_values(&cache, layer, head) + cm_kv_span_of(&cache, head, p), type,
                               spec->head_size, spec->value_size, p % CM_ATTEND_SPAN);
             }
     for (int layer = 0; layer < spec->n_layers; layer++)
@@ -44,7 +45,7 @@ static void check_apart(const struct model_spec *spec, enum kv_type type, int n_
             const float *const queries[] = {zeros};
             const struct attention_input in = {.keys = cm_kv_keys(&cache, layer, head),
                                                .values = cm_kv_values(&cache, layer, head),
-                                               .span_bytes = cache.span_bytes, .type = type,
+                                               .span_bytes = cm_kv_part(&cache, head)->span_bytes, .type = type,
                                                .head_size = spec->head_size, .value_size = spec->value_size,
                                                .scale = 1.0f, .n_queries = 1, .queries = queries,
                                                .n_positions = &n_positions};
@@ -56,12 +57,17 @@ static void check_apart(const struct model_spec *spec, enum kv_type type, int n_
                 assert_true(out[d] > wanted - 1e-3f && out[d] < wanted + 1e-3f);
             }
         }
-    /* the last byte of the last region is inside */
-    const uint8_t *last = cm_kv_keys(&cache, spec->n_layers - 1, spec->n_kv_heads - 1);
-    last += cm_kv_span_of(&cache, cache.capacity - 1);
-    assert_true(last + cache.region_bytes <= (const uint8_t *)cache.memory.bytes + cache.memory.n_bytes);
+    /* the last byte of each node's last region is inside */
+    for (int i = 0, n_heads = 0; i < cache.n_parts; i++) {
+        const struct kv_part *part = &cache.parts[i];
+        n_heads += part->n_heads;
+        assert_int_equal(kv_heads[part->memory.node], part->n_heads);
+        const uint8_t *last = cm_kv_keys(&cache, spec->n_layers - 1, n_heads - 1);
+        last += cm_kv_span_of(&cache, n_heads - 1, cache.capacity - 1);
+        assert_true(last + cache.region_bytes <= (const uint8_t *)part->memory.bytes + part->memory.n_bytes);
+    }
     cm_kv_cache_close(&cache);
-    assert_null(cache.memory.bytes);
+    assert_null(cache.parts);
     cm_kv_cache_close(&cache);
 }
 
@@ -73,9 +79,21 @@ static void regions_are_apart(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (size_t p = 0; p < sizeof positions / sizeof *positions; p++) {
             const struct model_spec spec = spec_of(3, 2, sizes[s][0], sizes[s][1]);
-            check_apart(&spec, KV_F32, positions[p]);
-            check_apart(&spec, KV_F16, positions[p]);
+            check_apart(&spec, KV_F32, positions[p], &topology, (int32_t[]){2});
+            check_apart(&spec, KV_F16, positions[p], &topology, (int32_t[]){2});
         }
+}
+
+/* Heads dealt to nodes, some of which have none. */
+static void heads_are_on_their_nodes(void **state)
+{
+    (void)state;
+    struct topology machine;
+    const struct model_spec spec = spec_of(3, 5, 16, 7);
+    assert_int_equal(cm_topology_open(NULL, "numa:4 core:1 pu:1", &machine), CALMOE_OK);
+    check_apart(&spec, KV_F16, 700, &machine, (int32_t[]){2, 0, 1, 2});
+    check_apart(&spec, KV_F32, 600, &machine, (int32_t[]){0, 0, 0, 5});
+    cm_topology_close(&machine);
 }
 
 /* Address space for a long context costs nothing before it is used. */
@@ -84,9 +102,9 @@ static void a_long_context_is_reserved_only(void **state)
     (void)state;
     const struct model_spec spec = spec_of(48, 4, 128, 128);
     struct kv_cache cache;
-    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, &topology, 0, &cache), CALMOE_OK);
-    assert_int_equal(cache.memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
-    ((uint8_t *)cache.memory.bytes)[cache.memory.n_bytes - 1] = 1;
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, &topology, (int32_t[]){4}, &cache), CALMOE_OK);
+    assert_int_equal(cache.parts[0].memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
+    ((uint8_t *)cache.parts[0].memory.bytes)[cache.parts[0].memory.n_bytes - 1] = 1;
     cm_kv_cache_close(&cache);
 }
 
@@ -96,7 +114,8 @@ static void what_no_machine_has(void **state)
     struct calmoe_context ctx = {0};
     struct kv_cache cache;
     const struct model_spec spec = spec_of(1 << 20, 1 << 20, 1024, 1024);
-    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, &topology, 0, &cache), CALMOE_NO_MEMORY);
+    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, &topology, (int32_t[]){1 << 20}, &cache),
+                     CALMOE_NO_MEMORY);
     assert_string_equal(ctx.message, "a context of 16777216 tokens is larger than any memory");
     cm_kv_cache_close(&cache);
 }
@@ -118,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regions_are_apart),
+        cmocka_unit_test(heads_are_on_their_nodes),
         cmocka_unit_test(a_long_context_is_reserved_only),
         cmocka_unit_test(what_no_machine_has),
     };

@@ -150,7 +150,7 @@ static void head_of_translated(const struct decoder *d, const struct learned_exi
         translated[i] = (state[i] + exit->bias[i]) + product;
     }
     d->ops->rms_norm(translated, d->weights->output_norm, d->spec->norm_eps, DIM, normed);
-    multiply_row(&d->weights->output, d->ops, normed, logits);
+    multiply_row(&d->weights->output.parts[0].matrix, d->ops, normed, logits);
 }
 
 static void the_head_reads_what_is_translated(void **state)
@@ -295,7 +295,7 @@ static void translators_are_counted(void **state)
     static const struct leaving always = {"always", 1.0f, {3}, 1, -1}, asks = {"softmax", 1.0f, {3}, 1, -1};
     struct running plain = open_with(NULL, 2, NULL), r = open_with(exits_path, 2, NULL);
     const struct exit_weight *weight = &r.engine->exit_weights->layers[3];
-    const uint64_t n_bytes = cm_matrix_bytes(&weight->down) + cm_matrix_bytes(&weight->up);
+    const uint64_t n_bytes = weight->down.n_bytes + weight->up.n_bytes;
     assert_true(n_bytes >= (uint64_t)2 * RANK * DIM * sizeof(float));
     assert_int_equal(bytes_of_step(&r, &always), bytes_of_step(&plain, &always) + n_bytes);
     assert_int_equal(bytes_of_step(&r, &asks), bytes_of_step(&plain, &asks) + n_bytes);
