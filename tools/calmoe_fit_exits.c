@@ -196,7 +196,8 @@ static void print_report(const calmoe_fit_report *report, const char *path)
     for (int i = 0; i < report->n_exits; i++)
         if (report->exits[i].is_dropped)
             printf("%slayer %d: no translator: it agrees on %.1f %% of tokens that were not fitted, as it is the head "
-                   "does on %.1f %%\n", i == 0 ? "\n" : "", report->exits[i].layer, percent(report->exits[i].tried_after),
+                   "on %.1f %%\n", i == 0 ? "\n" : "", report->exits[i].layer,
+                   percent(report->exits[i].tried_after),
                    percent(report->exits[i].tried_before));
     printf("\n");
     advise(report);

@@ -35,6 +35,7 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
+#include "calmoe/calibration.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/fit_exits.h"
