@@ -3,6 +3,7 @@
 #define BASE_BARRIER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/memory.h"
@@ -14,8 +15,8 @@ struct barrier { /* all zero at first; each on a cache line of its own */
 
 /* Waits until n_workers threads have come; the last runs serial(arg), which may be NULL, before the
  * others go on. Looks n_spins times at full speed, then yields between looks. Returns the
- * nanoseconds waited, 0 for a thread that did not have to. */
-uint64_t cm_meet(struct barrier *barrier, int n_workers, int n_spins, void (*serial)(void *arg),
+ * nanoseconds waited, 0 for a thread that did not have to, and where is_timed is false. */
+uint64_t cm_meet(struct barrier *barrier, int n_workers, int n_spins, bool is_timed, void (*serial)(void *arg),
                  void *arg);
 
 #endif

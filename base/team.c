@@ -30,7 +30,8 @@ struct team {
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
     int                    n_spins; /* in a barrier, before yielding */
-    int                    server[CM_MAX_NODES]; /* cm_team_server() */
+    bool                   is_untimed;           /* waiting is not measured */
+    int                    server[CM_MAX_NODES]; /* cm_team_server()        */
     bool                   pin;
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
@@ -261,6 +262,8 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     return &team->seats[index].worker;
 }
 
+void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
+
 int cm_team_server(const struct team *team, int node)
 {
     assert(node >= 0 && node < team->topology->n_nodes);
@@ -290,9 +293,10 @@ void cm_barrier(const struct worker *me)
 void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg)
 {
     struct team   *team = me->team;
-    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, serial, arg);
-    if (waited_ns)
-        atomic_fetch_add_explicit(&team->seats[me->index].waited_ns, waited_ns, memory_order_relaxed);
+    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, !team->is_untimed, serial, arg);
+    if (waited_ns == 0) return;
+    _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
 }
 
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end)

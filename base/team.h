@@ -50,6 +50,8 @@ void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *a
  * *begin … *end. The parts are in order, disjoint, and cover 0 … n. */
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
 
+/* Between runs: whether waiting is timed; it is at first. */
+void cm_team_time_waits(struct team *team, bool is_timed);
 /* Nanoseconds that worker has waited in barriers since the team was opened. */
 uint64_t cm_team_waited_ns(const struct team *team, int index);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/argmax.h"
 #include "runtime/api/calibrate_parts.h"
 
 static int32_t *answer_of(const struct calmoe_calibration *c, int32_t *of, int prompt)
@@ -18,18 +19,11 @@ static int n_vocab_of(const struct calmoe_calibration *c) { return c->engine->mo
 int32_t cm_calibrate_winner(const struct calmoe_calibration *c, const float *logits)
 {
     const int n_vocab = n_vocab_of(c);
-    float     largest[16];
-    int32_t   best = -1, i = 0;
-    for (int lane = 0; lane < 16; lane++) largest[lane] = -INFINITY;
-    for (; i + 16 <= n_vocab; i += 16)
-        for (int lane = 0; lane < 16; lane++)
-            largest[lane] = logits[i + lane] > largest[lane] ? logits[i + lane] : largest[lane];
-    for (; i < n_vocab; i++) largest[0] = logits[i] > largest[0] ? logits[i] : largest[0];
-    for (int lane = 1; lane < 16; lane++) largest[0] = largest[lane] > largest[0] ? largest[lane] : largest[0];
-    for (i = 0; i < n_vocab; i++)
-        if (logits[i] == largest[0] && c->usable[i]) return i;
+    int32_t   best = cm_argmax(logits, n_vocab);
+    if (c->usable[best] && logits[best] == logits[best]) return best;
+    best = -1;
     /* The largest is a token that may not be sampled, or there are no numbers. */
-    for (i = 0; i < n_vocab; i++)
+    for (int32_t i = 0; i < n_vocab; i++)
         if ((best < 0 ? logits[i] == logits[i] : logits[i] > logits[best]) && c->usable[i]) best = i;
     return best < 0 ? 0 : best;
 }

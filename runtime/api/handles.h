@@ -95,6 +95,7 @@ struct calmoe_session {
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
+    struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
 };
@@ -115,6 +116,8 @@ calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
+/* Lets the decoder tell of its routing, where someone wants to know. */
+void cm_engine_watch_routing(calmoe_engine *engine);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
