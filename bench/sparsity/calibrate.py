@@ -19,7 +19,8 @@ def calibrate(options):
     if not texts:
         sys.exit(f"no *.heldout.jsonl in '{options.texts}'")
     os.makedirs(options.out, exist_ok=True)
-    command = [options.calmoe, "calibrate", *texts, "-n", str(options.prompts), "-p", "64", "-a", "64", "--first", "0.25", "--max-exits", "3", "--rivals", "--splits", "1000", "--json",
+    command = [options.calmoe, "calibrate", *texts, "-n", str(options.prompts), "-p", "64", "-a", "64",
+               "--first", "0.25", "--max-exits", "3", "--rivals", "--splits", "1000", "--json",
                "-o", os.path.join(options.out, "policy.json"), *options.more]
     if options.model:
         command += ["-m", options.model]
