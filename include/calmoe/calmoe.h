@@ -38,6 +38,7 @@
 #include "calmoe/calibration.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
+#include "calmoe/fit_exits.h"
 #include "calmoe/machine.h"
 #include "calmoe/model.h"
 #include "calmoe/placement.h"

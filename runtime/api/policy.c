@@ -172,7 +172,7 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
 
 const char *cm_engine_exits(const calmoe_engine *engine)
 {
-    return engine->exit_weights ? engine->exit_weights->learned.fingerprint : "";
+    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
 }
 
 /* What was proven with learned exits is not true without them, or with others. */

@@ -68,6 +68,9 @@ struct decoder {
     /* may change what the router chose for row r; called by one worker for a row; may be NULL */
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
+    /* sees the states after a layer, x, rows begin … end; called by each worker for its own; may be NULL */
+    void (*on_state)(void *user, const struct decoder *decoder, int layer, int begin, int end);
+    void *on_state_user;
     /* sees the answer of row (its owner, t, confidence) at an exit, whether it leaves or not; called by one worker
      * for a row; logits (n_vocab) where the measure read all of them, else NULL; may be NULL */
     void (*on_exit)(void *user, const struct row *row, int n_layers_run, const float *logits);
@@ -118,6 +121,15 @@ static inline void cm_enter_phase(struct decoder *d, const struct worker *me, in
     struct phase_clock *clock = &d->counters.clocks[me->index];
     if (d->counters.is_paused || clock->phase == phase) return;
     cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
+
+/* A barrier and a phase behind it, with one reading of the clock. */
+static inline void cm_barrier_into(struct decoder *d, const struct worker *me, int phase)
+{
+    const uint64_t      now_ns = cm_barrier_now(me);
+    struct phase_clock *clock = &d->counters.clocks[me->index];
+    if (d->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->index));
 }
 
 /* Row r of a matrix with rows of n floats. */
