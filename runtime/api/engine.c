@@ -114,8 +114,7 @@ static void on_choice(void *user, const struct decoder *decoder, int layer, int 
     memcpy(weights, new_weights, n * sizeof *weights);
 }
 
-/* Room for the logits of n rows, before a step runs. */
-static calmoe_status reserve_logits(calmoe_engine *engine, int n)
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n)
 {
     if (n <= engine->logits_capacity) return CALMOE_OK;
     const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
@@ -151,17 +150,14 @@ static void report_pages(const calmoe_engine *engine)
 static calmoe_status open_exits(calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
-    struct learned_exits exits;
+    struct learned_exits *exits = &engine->learned_exits;
     if (!engine->options.exits) return CALMOE_OK;
-    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, &exits));
-    calmoe_status status =
-        cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
-    if (status == CALMOE_OK)
-        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
-                                      &exits, &engine->exit_weights);
-    cm_learned_exits_close(&exits);
+    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, exits));
+    CM_TRY(cm_learned_exits_fit(engine->ctx, exits, engine->model->fingerprint, spec->n_layers, spec->dim));
+    CM_TRY(cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                exits, &engine->exit_weights));
     engine->decoder->exit_weights = engine->exit_weights;
-    return status;
+    return CALMOE_OK;
 }
 
 static calmoe_status open_parts(calmoe_engine *engine)
@@ -191,7 +187,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
                                        sizeof *engine->waited_at_reset, "statistics");
     if (!engine->waited_at_reset) return CALMOE_NO_MEMORY;
     const int first = FIRST_LOGITS < options->max_rows ? FIRST_LOGITS : options->max_rows;
-    return reserve_logits(engine, first);
+    return cm_engine_reserve_logits(engine, first);
 }
 
 calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *given, calmoe_engine **out)
@@ -219,6 +215,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     if (engine->decoder) cm_free(engine->decoder->logits);
     cm_decoder_close(&engine->decoder);
     cm_exit_weights_close(&engine->exit_weights);
+    cm_learned_exits_close(&engine->learned_exits);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);
@@ -274,7 +271,7 @@ static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chu
     if (n_rows > engine->options.max_rows)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "%lld tokens in one step; the engine was opened for %d",
                        (long long)n_rows, engine->options.max_rows);
-    return reserve_logits(engine, (int)n_logits);
+    return cm_engine_reserve_logits(engine, (int)n_logits);
 }
 
 /* Adds a chunk's rows to the decoder's step. */

@@ -121,6 +121,7 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     };
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
+    if (d->on_exit) d->on_exit(d->on_exit_user, row, exit->layer, measure->reads_logits ? view.logits : NULL);
     if (row->is_leaving && cm_exit_is_late(d, exit))
         memcpy(cm_row(d->exits->late_states, row->logits_row, dim), view.hidden, (size_t)dim * sizeof *view.hidden);
     if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
@@ -146,6 +147,7 @@ static void confirm(struct decoder *d, int n_layers_run, const struct worker *me
         if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
         const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
         row->is_leaving = cm_argmax(logits, d->spec->n_vocab) == row->pick;
+        row->n_refused += !row->is_leaving;
     }
 }
 
