@@ -123,6 +123,15 @@ static inline void cm_enter_phase(struct decoder *d, const struct worker *me, in
     cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
 }
 
+/* A barrier and a phase behind it, with one reading of the clock. */
+static inline void cm_barrier_into(struct decoder *d, const struct worker *me, int phase)
+{
+    const uint64_t      now_ns = cm_barrier_now(me);
+    struct phase_clock *clock = &d->counters.clocks[me->index];
+    if (d->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
+
 /* Row r of a matrix with rows of n floats. */
 static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }
 
