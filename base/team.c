@@ -285,19 +285,23 @@ void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker
     abort();
 }
 
-void cm_barrier(const struct worker *me)
-{
-    cm_barrier_with(me, NULL, NULL);
-}
-
-void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg)
+static uint64_t meet(const struct worker *me, void (*serial)(void *arg), void *arg)
 {
     struct team   *team = me->team;
-    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, !team->is_untimed, serial, arg);
-    if (waited_ns == 0) return;
+    uint64_t       waited_ns = 0;
+    const uint64_t now_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins,
+                                    team->is_untimed ? NULL : &waited_ns, serial, arg);
+    if (waited_ns == 0) return now_ns;
     _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
+    return now_ns;
 }
+
+void cm_barrier(const struct worker *me) { (void)meet(me, NULL, NULL); }
+
+uint64_t cm_barrier_now(const struct worker *me) { return meet(me, NULL, NULL); }
+
+void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg) { (void)meet(me, serial, arg); }
 
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end)
 {

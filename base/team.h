@@ -43,6 +43,8 @@ void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker
 /* Inside a phase: waits until all workers have come. What each wrote before is seen by all after.
  * Spins for a while, then yields, so that a crowded machine does not starve. */
 void cm_barrier(const struct worker *me);
+/* The same; answers the time at which this worker went on, where it was read anyway: 0 = it was not. */
+uint64_t cm_barrier_now(const struct worker *me);
 /* The same; the worker that comes last runs serial(arg) before the others go on. */
 void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg);
 

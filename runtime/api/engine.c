@@ -150,17 +150,14 @@ static void report_pages(const calmoe_engine *engine)
 static calmoe_status open_exits(calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
-    struct learned_exits exits;
+    struct learned_exits *exits = &engine->learned_exits;
     if (!engine->options.exits) return CALMOE_OK;
-    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, &exits));
-    calmoe_status status =
-        cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
-    if (status == CALMOE_OK)
-        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
-                                      &exits, &engine->exit_weights);
-    cm_learned_exits_close(&exits);
+    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, exits));
+    CM_TRY(cm_learned_exits_fit(engine->ctx, exits, engine->model->fingerprint, spec->n_layers, spec->dim));
+    CM_TRY(cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                exits, &engine->exit_weights));
     engine->decoder->exit_weights = engine->exit_weights;
-    return status;
+    return CALMOE_OK;
 }
 
 static calmoe_status open_parts(calmoe_engine *engine)
@@ -218,6 +215,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     if (engine->decoder) cm_free(engine->decoder->logits);
     cm_decoder_close(&engine->decoder);
     cm_exit_weights_close(&engine->exit_weights);
+    cm_learned_exits_close(&engine->learned_exits);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);

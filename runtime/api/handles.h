@@ -48,7 +48,8 @@ struct calmoe_engine {
     struct plan            plan;
     struct weights        *weights;
     struct decoder        *decoder;
-    struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
+    struct learned_exits   learned_exits;   /* of the exits file                           */
+    struct exit_weights   *exit_weights;    /* NULL: opened without one                    */
     int                    logits_capacity; /* rows of decoder->logits                     */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
@@ -133,6 +134,8 @@ void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
 /* After it: true for a trial, of which nothing is kept. */
 bool          cm_session_note_audit(calmoe_session *session);
 void          cm_session_end_answer(calmoe_session *session);
+/* Room for the logits of n rows, before a step runs. */
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* Room for the logits of n rows, before a step runs. */

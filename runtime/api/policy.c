@@ -45,6 +45,16 @@ void calmoe_policy_close(calmoe_policy **policy)
     *policy = NULL;
 }
 
+calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path)
+{
+    if (!policy || !path)
+        return cm_fail(policy ? policy->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_policy_save: policy and path are needed");
+    if (!policy->is_proven)
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing is proven of this policy, as a file would say");
+    return cm_policy_file_write(policy->ctx, path, &policy->policy);
+}
+
 /* ---- made of options ---- */
 
 void calmoe_policy_options_init(calmoe_policy_options *options)
@@ -162,7 +172,7 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
 
 const char *cm_engine_exits(const calmoe_engine *engine)
 {
-    return engine->exit_weights ? engine->exit_weights->learned.fingerprint : "";
+    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
 }
 
 /* What was proven with learned exits is not true without them, or with others. */

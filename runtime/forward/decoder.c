@@ -48,6 +48,13 @@ static void embed_rows(struct decoder *d, const struct worker *me)
     }
 }
 
+static void show_states(struct decoder *d, int layer, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    d->on_state(d->on_state_user, d, layer, begin, end);
+}
+
 static void run_step(void *arg, const struct worker *me)
 {
     struct decoder *d = arg;
@@ -59,6 +66,7 @@ static void run_step(void *arg, const struct worker *me)
             if (d->exits && me->index == 0) cm_exits_note(d, layer);
             cm_attention(d, layer, me);
             cm_moe_layer(d, layer, me);
+            if (d->on_state) show_states(d, layer, me);
         }
         if (d->exits) cm_exit_point(d, layer, me);
     }
@@ -74,7 +82,7 @@ static void begin_rows(struct decoder *d)
         row->index = r;
         row->is_leaving = row->is_in_tail = row->is_following = false;
         row->layers = d->layers_used[r] = d->spec->n_layers;
-        row->n_experts = 0;
+        row->n_experts = row->n_refused = 0;
         row->confidence = 0.0f;
     }
     d->routing.n_kept = NULL;

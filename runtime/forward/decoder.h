@@ -43,10 +43,11 @@ struct row {
     int                    n_experts;  /* routed experts that it ran, over all layers */
     int32_t                pick;       /* its winner on the shortlist               */
     float                  confidence; /* at the last exit that was asked; 0 = none was */
+    int                    n_refused;  /* exits that it would have taken, but the full head had another winner */
 };
 
 struct row_depth { /* how a row of logits came about */
-    int   layers, n_experts;
+    int   layers, n_experts, n_refused;
     float confidence;
 };
 
@@ -67,6 +68,13 @@ struct decoder {
     /* may change what the router chose for row r; called by one worker for a row; may be NULL */
     void (*on_choice)(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights);
     void *on_choice_user;
+    /* sees the states after a layer, x, rows begin … end; called by each worker for its own; may be NULL */
+    void (*on_state)(void *user, const struct decoder *decoder, int layer, int begin, int end);
+    void *on_state_user;
+    /* sees the answer of row (its owner, t, confidence) at an exit, whether it leaves or not; called by one worker
+     * for a row; logits (n_vocab) where the measure read all of them, else NULL; may be NULL */
+    void (*on_exit)(void *user, const struct row *row, int n_layers_run, const float *logits);
+    void *on_exit_user;
 
     /* the step: filled in by the caller. Its rows, and those that wait in their sequences, are max_rows at most */
     int         n_rows;
@@ -115,6 +123,15 @@ static inline void cm_enter_phase(struct decoder *d, const struct worker *me, in
     cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
 }
 
+/* A barrier and a phase behind it, with one reading of the clock. */
+static inline void cm_barrier_into(struct decoder *d, const struct worker *me, int phase)
+{
+    const uint64_t      now_ns = cm_barrier_now(me);
+    struct phase_clock *clock = &d->counters.clocks[me->index];
+    if (d->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
+
 /* Row r of a matrix with rows of n floats. */
 static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }
 
@@ -128,7 +145,8 @@ static inline void cm_own_rows(const struct decoder *decoder, const struct worke
 static inline void cm_report_depth(struct decoder *d, const struct row *row)
 {
     if (row->logits_row >= 0)
-        d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->confidence};
+        d->depths[row->logits_row] =
+            (struct row_depth){row->layers, row->n_experts, row->n_refused, row->confidence};
 }
 
 /* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows on its node.
