@@ -13,9 +13,10 @@ struct barrier { /* all zero at first; each on a cache line of its own */
 };
 
 /* Waits until n_workers threads have come; the last runs serial(arg), which may be NULL, before the
- * others go on. Looks n_spins times at full speed, then yields between looks. Returns the
- * nanoseconds waited, 0 for a thread that did not have to. */
-uint64_t cm_meet(struct barrier *barrier, int n_workers, int n_spins, void (*serial)(void *arg),
+ * others go on. Looks n_spins times at full speed, then yields between looks. For a thread that had to
+ * wait, and where waited_ns is not NULL: *waited_ns += the nanoseconds, and the answer is the time at which it
+ * went on; else 0. */
+uint64_t cm_meet(struct barrier *barrier, int n_workers, int n_spins, uint64_t *waited_ns, void (*serial)(void *arg),
                  void *arg);
 
 #endif

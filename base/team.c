@@ -30,7 +30,8 @@ struct team {
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
     int                    n_spins; /* in a barrier, before yielding */
-    int                    server[CM_MAX_NODES]; /* cm_team_server() */
+    bool                   is_untimed;           /* waiting is not measured */
+    int                    server[CM_MAX_NODES]; /* cm_team_server()        */
     bool                   pin;
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
@@ -261,6 +262,8 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     return &team->seats[index].worker;
 }
 
+void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
+
 int cm_team_server(const struct team *team, int node)
 {
     assert(node >= 0 && node < team->topology->n_nodes);
@@ -282,18 +285,23 @@ void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker
     abort();
 }
 
-void cm_barrier(const struct worker *me)
-{
-    cm_barrier_with(me, NULL, NULL);
-}
-
-void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg)
+static uint64_t meet(const struct worker *me, void (*serial)(void *arg), void *arg)
 {
     struct team   *team = me->team;
-    const uint64_t waited_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins, serial, arg);
-    if (waited_ns)
-        atomic_fetch_add_explicit(&team->seats[me->index].waited_ns, waited_ns, memory_order_relaxed);
+    uint64_t       waited_ns = 0;
+    const uint64_t now_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins,
+                                    team->is_untimed ? NULL : &waited_ns, serial, arg);
+    if (waited_ns == 0) return now_ns;
+    _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
+    atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
+    return now_ns;
 }
+
+void cm_barrier(const struct worker *me) { (void)meet(me, NULL, NULL); }
+
+uint64_t cm_barrier_now(const struct worker *me) { return meet(me, NULL, NULL); }
+
+void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg) { (void)meet(me, serial, arg); }
 
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end)
 {

@@ -43,6 +43,8 @@ void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker
 /* Inside a phase: waits until all workers have come. What each wrote before is seen by all after.
  * Spins for a while, then yields, so that a crowded machine does not starve. */
 void cm_barrier(const struct worker *me);
+/* The same; answers the time at which this worker went on, where it was read anyway: 0 = it was not. */
+uint64_t cm_barrier_now(const struct worker *me);
 /* The same; the worker that comes last runs serial(arg) before the others go on. */
 void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *arg);
 
@@ -50,6 +52,8 @@ void cm_barrier_with(const struct worker *me, void (*serial)(void *arg), void *a
  * *begin … *end. The parts are in order, disjoint, and cover 0 … n. */
 void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
 
+/* Between runs: whether waiting is timed; it is at first. */
+void cm_team_time_waits(struct team *team, bool is_timed);
 /* Nanoseconds that worker has waited in barriers since the team was opened. */
 uint64_t cm_team_waited_ns(const struct team *team, int index);
 

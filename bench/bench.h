@@ -7,7 +7,8 @@
 
 #include "tools/front.h"
 
-enum { BENCH_MAX_REPEATS = 1000, BENCH_MAX_BATCH = 4096, BENCH_MAX_LIST = 32, BENCH_MAX_ROWS_IN_STEP = 512 };
+enum { BENCH_MAX_REPEATS = 1000, BENCH_MAX_SLICES = 4000, BENCH_MAX_BATCH = 4096, BENCH_MAX_LIST = 32,
+       BENCH_MAX_ROWS_IN_STEP = 512 };
 
 /* ---- what was asked for ---- */
 
@@ -19,6 +20,7 @@ struct bench_ints {
 struct bench_plan {
     struct bench_ints prompts, answers, batches, depths; /* a 0 among prompts or answers is no test */
     int               n_repeats;
+    int               n_slices; /* 0, or in how many what counting costs is measured */
 };
 
 /* "512,1024" into *out. Else one sentence on stderr and false. */
@@ -75,6 +77,10 @@ struct bench_row { /* NAN where there is nothing to measure */
     uint64_t                  n_packed_bytes;
     int                       n_nodes;
     uint64_t                  node_bytes[CALMOE_MAX_NODES];
+    double                    node_reads[CALMOE_MAX_NODES]; /* packed weights that steps read there, by tokens */
+    double                    remote_bytes;   /* of them that threads of other nodes read, by tokens */
+    double                    counting, counting_low, counting_high; /* time with counting / without - 1: median of
+                                                 groups of slices, and its interval of 95 % confidence */
 };
 #define BENCH_NOISE 0.10
 

@@ -2,6 +2,7 @@
  *
  * Tokens are random with a fixed seed: what is computed does not depend on which they are, but which
  * experts they are routed to does, so random ones spread over them. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,56 @@ static double read_rate(calmoe_read_meter *meter)
     return first > second ? first : second;
 }
 
+/* Two slices with counting and two without, in the order ABBA or BAAB: time with / without - 1. */
+static bool measure_group(const struct run *run, int group, double *cost)
+{
+    double seconds[2] = {0.0, 0.0}, rate;
+    for (int i = 0; i < 4; i++) {
+        const int is_on = (i == 0 || i == 3) == (group % 2 == 0);
+        calmoe_engine_set_counting(run->front->engine, is_on);
+        const double start = cm_seconds();
+        if (!repeat(run, &rate)) return false; /* it rewinds first, which counts what waits to be counted */
+        seconds[is_on] += cm_seconds() - start;
+    }
+    *cost = seconds[1] / seconds[0] - 1.0;
+    return true;
+}
+
+/* What counting costs. Slices are short and lie side by side, so what the machine does besides falls on both alike. */
+static bool measure_counting(const struct run *run, int n_slices, struct bench_row *row)
+{
+    static double costs[BENCH_MAX_SLICES / 4];
+    const int     n = n_slices / 4;
+    bool          fine = true;
+    row->counting = row->counting_low = row->counting_high = NAN;
+    for (int i = 0; fine && i < n; i++) fine = measure_group(run, i, &costs[i]);
+    calmoe_engine_set_counting(run->front->engine, 1);
+    if (!fine || n == 0) return fine;
+    row->counting = median_of(costs, n); /* sorts */
+    const int rank = (int)(n / 2.0 - 0.98 * sqrt(n)); /* the median lies between the rank-th from both ends */
+    if (rank >= 1) {
+        row->counting_low  = costs[rank - 1];
+        row->counting_high = costs[n - rank];
+    }
+    return true;
+}
+
+/* Where the weights of the repetitions were read. */
+static bool fill_nodes(const struct run *run, struct bench_row *row)
+{
+    const double n_tokens = (double)row->n_repeats * run->test.n_tokens * run->test.batch;
+    row->remote_bytes = 0;
+    for (int i = 0; i < row->n_nodes; i++) {
+        calmoe_node_stats node = {.size = sizeof node};
+        double            n_bytes = 0;
+        if (!succeeded(run, calmoe_engine_get_node_stats(run->front->engine, i, &node))) return false;
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_bytes += (double)node.n_bytes[phase];
+        row->node_reads[i] = n_bytes / n_tokens;
+        row->remote_bytes += (double)node.n_remote_bytes / n_tokens;
+    }
+    return true;
+}
+
 static void name_test(const struct bench_test *test, char *name, size_t n_name)
 {
     const int n = snprintf(name, n_name, "%s%d", test->is_prompt ? "pp" : "tg", test->n_tokens);
@@ -198,7 +249,8 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
         fine = repeat(&run, &rates[i]);
         reads[i + 1] = read_rate(meter);
     }
-    fine = fine && fill_row(&run, rates, reads, plan->n_repeats, row);
+    fine = fine && fill_row(&run, rates, reads, plan->n_repeats, row) && fill_nodes(&run, row) &&
+           measure_counting(&run, plan->n_slices, row);
     calmoe_read_meter_close(&meter);
     cm_bar_end(&bar);
     close_run(&run);

@@ -27,7 +27,8 @@ static bool begin_csv(const calmoe_machine *machines, int n_machines)
     for (int phase = 0; fine && phase < CALMOE_N_PHASES; phase++)
         fine = cm_bench_print("%s_share,", calmoe_phase_name(phase));
     return fine && cm_bench_print("wait_share,imbalance,experts_touched,packed_bytes,node_bytes,open_seconds,cpu,"
-                                  "read_bytes_per_s,peak_operations_per_s\n");
+                                  "read_bytes_per_s,peak_operations_per_s,node_read_bytes_per_token,"
+                                  "remote_bytes_per_token,counting,counting_low,counting_high\n");
 }
 
 static bool put_real(double number, const char *after)
@@ -40,6 +41,14 @@ static bool put_reals(const double *numbers, int n)
     bool fine = true;
     for (int i = 0; fine && i < n; i++) fine = put_real(numbers[i], ",");
     return fine;
+}
+
+/* The rest of a quoted list. */
+static bool put_nodes(const double *numbers, int n)
+{
+    bool fine = true;
+    for (int i = 0; fine && i < n; i++) fine = put_real(numbers[i], i < n - 1 ? " " : "");
+    return fine && cm_bench_print("\",");
 }
 
 static bool row_csv(const struct bench_row *row)
@@ -60,7 +69,9 @@ static bool row_csv(const struct bench_row *row)
         fine = cm_bench_print("%s%" PRIu64, node > 0 ? " " : "", row->node_bytes[node]);
     return fine && cm_bench_print("\",") && put_real(row->open_seconds, ",") &&
            cm_bench_print("\"%s\",", row->machine->cpu) && put_real(row->read_bytes_per_s, ",") &&
-           put_real(peak > 0 ? peak : NAN, "\n");
+           put_real(peak > 0 ? peak : NAN, ",\"") && put_nodes(row->node_reads, row->n_nodes) &&
+           put_real(row->remote_bytes, ",") && put_real(row->counting, ",") && put_real(row->counting_low, ",") &&
+           put_real(row->counting_high, "\n");
 }
 
 static bool limits_csv(const calmoe_machine *machines, int n_machines)

@@ -10,7 +10,8 @@ enum { MAX_ISA_BYTES = 32 };
 
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
-    int         n_repeats, kv, limits;
+    const char *plan;
+    int         n_repeats, kv, limits, n_slices;
     struct cli_list       texts;
     struct policy_request policy;
 };
@@ -41,6 +42,9 @@ static const struct cli_option options[] = {
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; more may follow (default: of the model's own writing)"},
+    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"counting", 0, CLI_INT, AT(n_slices), 0, BENCH_MAX_SLICES, "N",
+     "count the use of experts, and measure what counting costs in N repetitions with and without"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
     {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FORMAT", "md (default), csv, json, jsonl"},
 };
@@ -70,6 +74,8 @@ static const struct cli_command description = {
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
         "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
         "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
+        "--counting: repetitions with all counting (times, waiting, profile) and with none, in the order ABBA,\n"
+        "four to a group; reported is the median over groups of the time with, by the time without, - 1.\n\n"
         "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
         "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
         "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
@@ -193,6 +199,8 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    if (s->n_slices > 0 && wants_policy(bench))
+        return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
     return check_policy(bench);
 }
@@ -304,7 +312,9 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
     engine.routing_source      = bench->replay != NULL ? cm_bench_replay_choose : NULL;
     engine.routing_source_user = bench->replay;
-    engine.exits = bench->settings.policy.exits;
+    engine.plan                = bench->settings.plan;
+    engine.profile             = bench->settings.n_slices > 0;
+    engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;
@@ -385,6 +395,7 @@ static int run(int argc, char **argv)
     if (status == CLI_GO_ON) status = check(&bench, n_operands, argv);
     if (status != CLI_GO_ON) return status;
     bench.plan.n_repeats = bench.settings.n_repeats;
+    bench.plan.n_slices  = (bench.settings.n_slices + 3) / 4 * 4;
     cm_catch_interrupt();
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&

@@ -56,6 +56,12 @@ static void add_figures(struct json_output *json, struct json_node *in, const st
     cm_json_integer(json, in, "packed_bytes", row->n_packed_bytes);
     struct json_node *nodes = cm_json_array(json, in, "node_bytes");
     for (int node = 0; node < row->n_nodes; node++) cm_json_integer(json, nodes, NULL, row->node_bytes[node]);
+    struct json_node *reads = cm_json_array(json, in, "node_read_bytes_per_token");
+    for (int node = 0; node < row->n_nodes; node++) cm_json_real(json, reads, NULL, row->node_reads[node]);
+    cm_json_real(json, in, "remote_bytes_per_token", row->remote_bytes);
+    cm_json_real(json, in, "counting", row->counting);
+    cm_json_real(json, in, "counting_low", row->counting_low);
+    cm_json_real(json, in, "counting_high", row->counting_high);
     cm_json_real(json, in, "open_seconds", row->open_seconds);
 }
 

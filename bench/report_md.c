@@ -81,6 +81,51 @@ static bool details_md(const struct bench_row *row)
     return fine && cm_bench_print(" | %.2f |\n", row->open_seconds);
 }
 
+/* "model isa threads batch test" */
+static bool put_test(const struct bench_row *row)
+{
+    return cm_bench_print("| %.24s %s %d %d %s |", row->model->name, row->isa, row->n_threads, row->test.batch,
+                          row->name);
+}
+
+/* Of rows on several nodes, or that read remotely: a line for each node. */
+static bool nodes_md(const struct bench_row *rows, int n_rows)
+{
+    bool fine = true, has_head = false;
+    for (int i = 0; fine && i < n_rows; i++) {
+        const struct bench_row *row = &rows[i];
+        if (row->n_nodes < 2 && !(row->remote_bytes > 0)) continue;
+        if (!has_head)
+            fine = cm_bench_print("\n| model isa threads batch test | node | GB there | read there, MB/token | "
+                                  "remote MB/token |\n| --- | ---: | ---: | ---: | ---: |\n");
+        has_head = true;
+        for (int node = 0; fine && node < row->n_nodes; node++) {
+            fine = put_test(row) && cm_bench_print(" %d | %.2f | %.3f | ", node, (double)row->node_bytes[node] / 1e9,
+                                                   row->node_reads[node] / 1e6);
+            fine = fine && (node > 0 ? cm_bench_print(" |\n") : cm_bench_print("%.3f |\n", row->remote_bytes / 1e6));
+        }
+    }
+    return fine;
+}
+
+static bool counting_md(const struct bench_row *rows, int n_rows)
+{
+    bool fine = true, has_head = false;
+    for (int i = 0; fine && i < n_rows; i++) {
+        char cost[32], low[32], high[32];
+        if (isnan(rows[i].counting)) continue;
+        if (!has_head)
+            fine = cm_bench_print("\n| model isa threads batch test | counting costs | from | to (95 %%) |\n"
+                                  "| --- | ---: | ---: | ---: |\n");
+        has_head = true;
+        fine = fine && put_test(&rows[i]) &&
+               cm_bench_print(" %s %% | %s %% | %s %% |\n", number(rows[i].counting, 0.01, cost, sizeof cost),
+                              number(rows[i].counting_low, 0.01, low, sizeof low),
+                              number(rows[i].counting_high, 0.01, high, sizeof high));
+    }
+    return fine;
+}
+
 static bool end_md(const struct bench_row *rows, int n_rows)
 {
     bool is_noisy = false;
@@ -93,6 +138,7 @@ static bool end_md(const struct bench_row *rows, int n_rows)
         is_noisy = is_noisy || rows[i].is_noisy;
         fine = details_md(&rows[i]);
     }
+    fine = fine && nodes_md(rows, n_rows) && counting_md(rows, n_rows);
     return fine && (!is_noisy || cm_bench_print("\n~: the fastest and the slowest repetition differ by more than "
                                                 "%.0f %% of the median\n", 100 * BENCH_NOISE));
 }

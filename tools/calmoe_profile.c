@@ -37,6 +37,7 @@ static const struct cli_option options[] = {
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA", "as of calmoe run"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "as of calmoe run: softmax:0.9@5"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE", "as of calmoe run: fixed:2, ratio:0.3 or top_p:0.8"},
+    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, as of calmoe run"},
     {"topology", 0, CLI_TEXT, AT(topology), 0, 0, "SPEC",
      "predict plans for this machine, an hwloc description or .xml; default: this one, or 2 and 4 equal nodes"},
     {"bandwidth", 0, CLI_TEXT, AT(bandwidth), 0, 0, "LIST", "GB/s that its nodes read: \"0:40,1:20\", or \"40\""},
@@ -156,6 +157,7 @@ static bool open_reading(struct front *front, const struct settings *settings, s
     engine.n_threads    = settings->threads;
     engine.isa          = settings->isa;
     engine.plan         = settings->plan;
+    engine.exits        = settings->policy.exits;
     engine.profile      = 1;
     engine.routing      = cm_reading_see;
     engine.routing_user = reading;

@@ -5,13 +5,13 @@
 
 #include "tools/calmoe_chat.h"
 #include "tools/command.h"
-#include "tools/generation.h"
+#include "tools/depth_page.h"
 #include "tools/policy_request.h"
 
 enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
 
 struct settings {
-    const char *model, *prompt, *file, *plan, *isa, *system, *trace;
+    const char *model, *prompt, *file, *plan, *isa, *system, *trace, *html;
     int         tokens, context, threads, batch, kv;
     float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
@@ -58,6 +58,8 @@ static const struct cli_option options[] = {
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
+    {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
+     "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
@@ -66,6 +68,7 @@ static const struct cli_option options[] = {
      "of tokens under a proven policy that are run again in full, to watch its bound; 0 = none (default 0.01)"},
     {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
      "colour tokens by the layers they used: green under half … red all"},
+    {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
@@ -102,6 +105,7 @@ static int check(const struct settings *settings)
         {settings->file != NULL, "-f"},
         {settings->json, "--json"},
         {settings->logit_hash, "--logit-hash"},
+        {settings->html != NULL, "--html"},
     };
     if (!settings->chat && settings->system != NULL)
         return cm_usage_error(description.name, "option '--system' wants --chat, found a plain run");
@@ -191,18 +195,17 @@ static void begin_colors(struct generation *generation, const struct settings *s
 
 /* ---- a plain run ---- */
 
-static bool feed_prompt(struct generation *generation, const struct settings *settings)
+static bool read_prompt(const struct settings *settings, struct bytes *text)
 {
-    struct bytes text = {0};
-    bool fine = settings->file != NULL ? cm_bytes_read_file(&text, settings->file)
-                                       : cm_bytes_append(&text, settings->prompt, strlen(settings->prompt));
-    if (fine)
-        fine = cm_front_succeeded(generation->front,
-                                  calmoe_session_feed_text(generation->session,
-                                                           text.n != 0 ? text.at : "", text.n,
-                                                           CALMOE_TOKENIZE_BOS));
-    cm_bytes_close(&text);
-    return fine;
+    return settings->file != NULL ? cm_bytes_read_file(text, settings->file)
+                                  : cm_bytes_append(text, settings->prompt, strlen(settings->prompt));
+}
+
+static bool feed(struct generation *generation, const struct bytes *text)
+{
+    return cm_front_succeeded(generation->front,
+                              calmoe_session_feed_text(generation->session, text->n > 0 ? text->at : "", text->n,
+                                                       CALMOE_TOKENIZE_BOS));
 }
 
 /* What ended the run, where the user may not expect it. */
@@ -216,6 +219,14 @@ static void say_end(const struct generation *generation, const struct settings *
         cm_say("stopped after %d tokens; -n sets the limit", DEFAULT_TOKENS);
     else if (end == ANSWER_INTERRUPTED)
         cm_say("interrupted");
+}
+
+static void add_layers(struct json_output *json, const struct generation *generation)
+{
+    struct json_node *const       layers = cm_json_array(json, json->root, "token_layers");
+    const struct token_use *const uses = (const struct token_use *)(const void *)generation->uses.at;
+    for (size_t i = 0; i < generation->uses.n / sizeof *uses; i++)
+        cm_json_integer(json, layers, NULL, (uint64_t)uses[i].depth.layers);
 }
 
 static bool print_json(const struct generation *generation, const char *hash)
@@ -243,9 +254,7 @@ static bool print_json(const struct generation *generation, const char *hash)
                  cm_tokens_per_second(times->n_steps, times->step_seconds));
     cm_json_real(&json, json.root, "layers_per_token", (double)stats.n_layers_run / n_rows);
     cm_json_real(&json, json.root, "experts_per_token", (double)stats.n_experts_run / n_rows);
-    if (generation->exits.is_on)
-        cm_json_ids(&json, json.root, "token_layers", (const int32_t *)(const void *)generation->depths.at,
-                    generation->depths.n / sizeof(int32_t));
+    if (generation->exits.is_on) add_layers(&json, generation);
     if (hash != NULL) cm_json_text(&json, json.root, "logit_hash", hash);
     else cm_json_null(&json, json.root, "logit_hash");
     const bool written = cm_json_write(&json, true);
@@ -266,12 +275,12 @@ static bool print_results(const struct generation *generation, const struct sett
            (cm_put(label, strlen(label)) && cm_put(hash, strlen(hash)) && cm_put("\n", 1));
 }
 
-static int run_plain(struct generation *generation, const struct settings *settings)
+/* From the prompt to the end of what is printed and written. */
+static int answer(struct generation *generation, const struct settings *settings, const calmoe_policy *policy,
+                  const struct bytes *prompt)
 {
     int n_tokens;
-    generation->prints = !settings->json;
-    generation->keeps  = settings->json != 0;
-    if (!feed_prompt(generation, settings)) return 1;
+    if (!feed(generation, prompt)) return 1;
     cm_catch_interrupt();
     const enum answer_end end = cm_generate(generation, &n_tokens);
     if (end == ANSWER_ENDED && generation->times.n_prompt == 0) {
@@ -279,8 +288,22 @@ static int run_plain(struct generation *generation, const struct settings *setti
         return 1;
     }
     if (end == ANSWER_FAILED || !print_results(generation, settings)) return 1;
+    if (settings->html != NULL && !cm_depth_page_write(generation, prompt->n > 0 ? prompt->at : "", prompt->n, policy,
+                                                       settings->html))
+        return 1;
     say_end(generation, settings, end);
     return 0;
+}
+
+static int run_plain(struct generation *generation, const struct settings *settings, const calmoe_policy *policy)
+{
+    struct bytes prompt = {0};
+    generation->prints     = !settings->json;
+    generation->keeps      = settings->json != 0 || settings->html != NULL;
+    generation->keeps_uses = settings->show_exits != 0 || settings->html != NULL;
+    const int status = read_prompt(settings, &prompt) ? answer(generation, settings, policy, &prompt) : 1;
+    cm_bytes_close(&prompt);
+    return status;
 }
 
 static int run(int argc, char **argv)
@@ -302,7 +325,7 @@ static int run(int argc, char **argv)
         status = 1;
     } else {
         begin_colors(&generation, &settings);
-        status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings);
+        status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_audit_say(generation.session);

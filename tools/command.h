@@ -9,10 +9,12 @@ struct command {
 };
 
 extern const struct command cm_command_run;
+extern const struct command cm_command_calibrate;
 extern const struct command cm_command_tokenize;
 extern const struct command cm_command_inspect;
 extern const struct command cm_command_place;
 extern const struct command cm_command_profile;
 extern const struct command cm_command_quantize;
+extern const struct command cm_command_fit_exits;
 
 #endif

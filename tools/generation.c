@@ -38,16 +38,14 @@ static bool show(struct generation *generation, calmoe_decoder *decoder, int32_t
                                                generation->piece, generation->n_piece);
     if (!cm_front_succeeded(generation->front, status)) return false;
     const size_t n_bytes = strlen(generation->piece);
-    int32_t      layers  = generation->exits.n_layers;
-    calmoe_depth depth;
-    if (generation->exits.is_on && token >= 0) {
-        if (calmoe_session_depth(generation->session, -1, &depth) == CALMOE_OK) layers = depth.layers;
-        cm_exit_colors_count(&generation->exits, layers);
+    struct token_use use = {.depth = {.layers = generation->exits.n_layers}, .n_bytes = n_bytes};
+    if (token >= 0) {
+        (void)calmoe_session_depth(generation->session, -1, &use.depth);
+        cm_exit_colors_count(&generation->exits, use.depth.layers);
     }
-    if (generation->prints && n_bytes > 0 && !put_colored(generation, n_bytes, layers)) return false;
+    if (generation->prints && n_bytes > 0 && !put_colored(generation, n_bytes, use.depth.layers)) return false;
     if (!generation->keeps) return true;
-    if (generation->exits.is_on && token >= 0 && !cm_bytes_append(&generation->depths, &layers, sizeof layers))
-        return false;
+    if (generation->keeps_uses && token >= 0 && !cm_bytes_append(&generation->uses, &use, sizeof use)) return false;
     return cm_bytes_append(&generation->text, generation->piece, n_bytes) &&
            (token < 0 || cm_bytes_append(&generation->ids, &token, sizeof token));
 }
@@ -98,7 +96,7 @@ void cm_generation_close(struct generation *generation)
 {
     cm_bytes_close(&generation->text);
     cm_bytes_close(&generation->ids);
-    cm_bytes_close(&generation->depths);
+    cm_bytes_close(&generation->uses);
     free(generation->piece);
     generation->piece = NULL;
 }

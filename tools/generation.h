@@ -14,6 +14,11 @@ struct run_times { /* sums over all answers */
     double   step_seconds;   /* of n_steps                                    */
 };
 
+struct token_use { /* of one token of an answer */
+    calmoe_depth depth;
+    size_t       n_bytes; /* of the text, that became whole characters with it */
+};
+
 struct generation {
     const struct front *front;
     calmoe_session     *session;
@@ -22,7 +27,8 @@ struct generation {
     bool                keeps;      /* keep text and ids                            */
     struct bytes        text;
     struct bytes        ids;        /* int32_t each                                 */
-    struct bytes        depths;     /* int32_t each: layers that a token came of; kept if exits are shown */
+    bool                keeps_uses;
+    struct bytes        uses;       /* struct token_use each                        */
     struct exit_colors  exits;
     calmoe_stats        of_prompt;  /* the engine's, when the last prompt was read  */
     struct run_times    times;

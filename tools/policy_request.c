@@ -64,6 +64,11 @@ static bool read_quality(const char *text, double *out)
     return *end == '\0' && *out > 0.0 && *out < 1.0;
 }
 
+static bool is_fill(const char *text)
+{
+    return strcmp(text, "propagate") == 0 || strcmp(text, "lazy") == 0 || strcmp(text, "catch_up") == 0;
+}
+
 int cm_policy_request_check(const char *command, const struct policy_request *request)
 {
     struct parsed exit = {.n_layers = 0}, width = {.n_layers = 0};
@@ -72,6 +77,11 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
     if (is_made && (request->file != NULL || request->quality != NULL))
         return cm_usage_error(command, "option '%s' does not go with %s", request->exit != NULL ? "--exit" : "--width",
                               request->file != NULL ? "--policy" : "--quality");
+    if (request->kv_fill != NULL && request->exit == NULL)
+        return cm_usage_error(command, "option '--kv-fill' wants --exit");
+    if (request->kv_fill != NULL && !is_fill(request->kv_fill))
+        return cm_usage_error(command, "option '--kv-fill' wants propagate, lazy or catch_up, found '%s'",
+                              request->kv_fill);
     if (request->quality != NULL && !read_quality(request->quality, &quality))
         return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, found '%s'",
                               request->quality);
@@ -94,6 +104,7 @@ static bool make(const struct front *front, const struct policy_request *request
         options.threshold   = exit.number;
         options.exit_layers = exit.layers;
         options.n_exits     = exit.n_layers;
+        options.kv_fill     = request->kv_fill;
     }
     if (request->width != NULL && read_width(request->width, &width)) {
         options.width       = width.name;

@@ -1,5 +1,5 @@
-/* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit, --width,
- * --exits. */
+/* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit,
+ * --kv-fill, --width, --exits. */
 #ifndef TOOLS_POLICY_REQUEST_H
 #define TOOLS_POLICY_REQUEST_H
 
@@ -13,6 +13,7 @@ struct policy_request { /* as typed; NULL = not given */
     const char *quality; /* --quality DELTA: "1%" or "0.01"               */
     const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
     const char *width;   /* --width RULE:VALUE                            */
+    const char *kv_fill; /* --kv-fill HOW                                 */
     const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
 };
 

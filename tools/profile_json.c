@@ -70,7 +70,9 @@ static void add_nodes(struct json_output *json, struct json_node *in, const stru
     calmoe_node_stats       node;
     for (int i = 0; cm_view_node(view, domain, i, &node); i++) {
         struct json_node *const object = cm_json_object(json, list, NULL);
-        cm_json_integer(json, object, "expert_bytes", node.n_expert_bytes);
+        struct json_node *const bytes = cm_json_object(json, object, "bytes");
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
+            cm_json_integer(json, bytes, calmoe_phase_name(phase), node.n_bytes[phase]);
         cm_json_integer(json, object, "remote_bytes", node.n_remote_bytes);
         add_times(json, object, node.phase_seconds, node.waited_seconds);
     }

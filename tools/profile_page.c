@@ -127,20 +127,24 @@ static char *page_data(const struct view *view)
 
 /* ---- the page ---- */
 
-bool cm_page_write(const struct view *view, const char *path)
+bool cm_page_fill(const char *html, size_t n_html, const char *data, const char *path)
 {
     static const char mark[] = "@DATA@";
-    const char *const found = strstr(cm_page_html, mark);
-    char *const       numbers = page_data(view);
+    const char *const found = strstr(html, mark);
     struct bytes      page = {0};
-    bool              is_fine = numbers != NULL && found != NULL;
-    if (is_fine) {
-        const size_t n_before = (size_t)(found - cm_page_html), n_after = n_before + sizeof mark - 1;
-        is_fine = cm_bytes_append(&page, cm_page_html, n_before) && cm_bytes_append(&page, numbers, strlen(numbers)) &&
-                  cm_bytes_append(&page, cm_page_html + n_after, cm_page_html_size - n_after) &&
-                  cm_write_file(path, page.at, page.n);
-    }
+    if (found == NULL) return false;
+    const size_t n_before = (size_t)(found - html), n_after = n_before + sizeof mark - 1;
+    const bool   is_fine = cm_bytes_append(&page, html, n_before) && cm_bytes_append(&page, data, strlen(data)) &&
+                         cm_bytes_append(&page, html + n_after, n_html - n_after) &&
+                         cm_write_file(path, page.at, page.n);
     cm_bytes_close(&page);
+    return is_fine;
+}
+
+bool cm_page_write(const struct view *view, const char *path)
+{
+    char *const numbers = page_data(view);
+    const bool  is_fine = numbers != NULL && cm_page_fill(cm_page_html, cm_page_html_size, numbers, path);
     free(numbers);
     return is_fine;
 }

@@ -79,11 +79,15 @@ static void print_nodes(const struct view *view)
 {
     calmoe_node_stats node;
     if (!cm_view_node(view, -1, 1, &node)) return;
-    printf("\nMemory nodes, all domains: experts' weights read of each, and read elsewhere by its threads\n");
-    printf("  node   read GB  remote GB");
+    printf("\nMemory nodes, all domains: GB of weights read there, of experts and of all else, and elsewhere by its\n"
+           "threads\n  node   experts     other     remote");
     print_phases_head(0, "");
     for (int i = 0; cm_view_node(view, -1, i, &node); i++) {
-        printf("  %4d  %8.3f  %9.3f  ", i, (double)node.n_expert_bytes * 1e-9, (double)node.n_remote_bytes * 1e-9);
+        const uint64_t n_experts = node.n_bytes[CALMOE_PHASE_EXPERTS];
+        uint64_t       n_all     = 0;
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_all += node.n_bytes[phase];
+        printf("  %4d  %8.3f  %8.3f  %9.3f  ", i, (double)n_experts * 1e-9, (double)(n_all - n_experts) * 1e-9,
+               (double)node.n_remote_bytes * 1e-9);
         print_shares(node.phase_seconds, node.waited_seconds);
     }
 }

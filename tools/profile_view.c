@@ -124,9 +124,11 @@ bool cm_view_node(const struct view *view, int domain, int i, calmoe_node_stats 
         calmoe_node_stats node = {.size = sizeof node};
         if (calmoe_profile_get_node(view->profile, d, i, &node) != CALMOE_OK) continue;
         is_there = true;
-        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) out->phase_seconds[phase] += node.phase_seconds[phase];
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) {
+            out->phase_seconds[phase] += node.phase_seconds[phase];
+            out->n_bytes[phase] += node.n_bytes[phase];
+        }
         out->waited_seconds += node.waited_seconds;
-        out->n_expert_bytes += node.n_expert_bytes;
         out->n_remote_bytes += node.n_remote_bytes;
     }
     return is_there;

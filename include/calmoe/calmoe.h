@@ -35,8 +35,10 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
+#include "calmoe/calibration.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
+#include "calmoe/fit_exits.h"
 #include "calmoe/machine.h"
 #include "calmoe/model.h"
 #include "calmoe/placement.h"

@@ -38,6 +38,10 @@ typedef struct calmoe_policy_options {
     const char *width;        /* "fixed", "ratio", "top_p"; NULL = all experts (default)                       */
     float       width_bound;  /* ratio: of the largest weight; top_p: of the weights' sum; above 0, at most 1  */
     int         width_k;      /* fixed: how many; else at least so many (default 1)                            */
+    const char *kv_fill;      /* keys and values of layers that are skipped: "propagate", of the state at the exit, at
+                                 once; "lazy", the same when a later token needs them; "catch_up", exact: the layers
+                                 are run together with the next token that goes there; NULL = "propagate" (default) */
+    int         max_pending;  /* lazy, catch_up: tokens that may wait, 1 to 1024; 0 = 32 (default)             */
 } calmoe_policy_options;
 
 CALMOE_API void calmoe_policy_options_init(calmoe_policy_options *options);

@@ -55,12 +55,17 @@ typedef struct calmoe_node_stats {
     size_t   size;            /* set by the caller to sizeof(calmoe_node_stats)                       */
     double   phase_seconds[CALMOE_N_PHASES]; /* mean over the node's threads; 0 where it has none     */
     double   waited_seconds;  /* at barriers, mean over the node's threads                            */
-    uint64_t n_expert_bytes;  /* experts' packed weights that steps read from this node's memory      */
+    uint64_t n_bytes[CALMOE_N_PHASES]; /* packed weights that steps read from this node's memory, by phase; the
+                                 router counts for each thread, since each reads all of it            */
     uint64_t n_remote_bytes;  /* packed weights of any kind that its threads read from other nodes    */
 } calmoe_node_stats;
 
 /* Node i of the machine; CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *stats);
+
+/* 0: from now on the engine counts no times, no waiting, nothing by node, and where it was opened with profile no use
+ * of experts; 1: it does again. Steps, tokens and all bytes are always counted. For measuring what counting costs. */
+CALMOE_API void calmoe_engine_set_counting(calmoe_engine *engine, int is_on);
 
 /* counts[i] = tokens that left after i layers since the start (or reset), 0 for i = 0; n >= the number of layers. */
 CALMOE_API calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n);

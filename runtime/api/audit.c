@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/argmax.h"
 #include "kernels/elementary.h"
 #include "runtime/api/handles.h"
 
@@ -57,14 +58,6 @@ calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_sessio
 
 /* ---- a token ---- */
 
-static int32_t likeliest(const float *logits, int n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
 void cm_session_pick_audit(calmoe_session *session, int n_tokens)
 {
     struct session_audit *audit = &session->audit;
@@ -78,7 +71,7 @@ bool cm_session_note_audit(calmoe_session *session)
     struct session_audit *audit = &session->audit;
     if (audit->state == AUDIT_NO_TOKEN) return false;
     const float *logits = calmoe_session_logits(session, session->n_logits - 1);
-    const int32_t token = likeliest(logits, session->engine->model->spec.n_vocab);
+    const int32_t token = cm_argmax(logits, session->engine->model->spec.n_vocab);
     if (audit->state == AUDIT_TRIAL) {
         audit->state = AUDIT_IN_FULL;
         audit->token = token;

@@ -50,17 +50,17 @@ static void profile_layer(const calmoe_engine *engine, const struct decoder *dec
     }
 }
 
-/* After a step of n rows, wherever they stand by now. */
+/* After a step of n rows. */
 static void profile_exits(const calmoe_engine *engine, int n)
 {
-    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->rows[r].layers - 1);
+    for (int r = 0; r < n; r++) cm_profiler_exit(engine->profiler, engine->decoder->layers_used[r] - 1);
 }
 
 static void on_routing(void *user, const struct decoder *decoder, int layer)
 {
     const calmoe_engine *engine = user;
     const struct routing *routing = &decoder->routing;
-    if (engine->profiler) profile_layer(engine, decoder, layer);
+    if (engine->profiler && !decoder->counters.is_paused) profile_layer(engine, decoder, layer);
     if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
@@ -76,6 +76,12 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
         };
         engine->options.routing(engine->options.routing_user, &event);
     }
+}
+
+void cm_engine_watch_routing(calmoe_engine *engine)
+{
+    const bool is_wanted = engine->options.routing || (engine->profiler && !engine->decoder->counters.is_paused);
+    engine->decoder->on_routing = is_wanted ? on_routing : NULL;
 }
 
 static bool is_choice(const int32_t *experts, const float *weights, int n, int n_experts)
@@ -108,8 +114,7 @@ static void on_choice(void *user, const struct decoder *decoder, int layer, int 
     memcpy(weights, new_weights, n * sizeof *weights);
 }
 
-/* Room for the logits of n rows, before a step runs. */
-static calmoe_status reserve_logits(calmoe_engine *engine, int n)
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n)
 {
     if (n <= engine->logits_capacity) return CALMOE_OK;
     const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
@@ -145,17 +150,14 @@ static void report_pages(const calmoe_engine *engine)
 static calmoe_status open_exits(calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
-    struct learned_exits exits;
+    struct learned_exits *exits = &engine->learned_exits;
     if (!engine->options.exits) return CALMOE_OK;
-    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, &exits));
-    calmoe_status status =
-        cm_learned_exits_fit(engine->ctx, &exits, engine->model->fingerprint, spec->n_layers, spec->dim);
-    if (status == CALMOE_OK)
-        status = cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
-                                      &exits, &engine->exit_weights);
-    cm_learned_exits_close(&exits);
+    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, exits));
+    CM_TRY(cm_learned_exits_fit(engine->ctx, exits, engine->model->fingerprint, spec->n_layers, spec->dim));
+    CM_TRY(cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan,
+                                exits, &engine->exit_weights));
     engine->decoder->exit_weights = engine->exit_weights;
-    return status;
+    return CALMOE_OK;
 }
 
 static calmoe_status open_parts(calmoe_engine *engine)
@@ -177,15 +179,15 @@ static calmoe_status open_parts(calmoe_engine *engine)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
                                 &engine->profiler));
-    engine->decoder->on_routing = options->routing || options->profile ? on_routing : NULL;
     engine->decoder->on_routing_user = engine;
+    cm_engine_watch_routing(engine);
     engine->decoder->on_choice = options->routing_source ? on_choice : NULL;
     engine->decoder->on_choice_user = engine;
     engine->waited_at_reset = cm_alloc(ctx, (size_t)cm_team_n_workers(engine->team),
                                        sizeof *engine->waited_at_reset, "statistics");
     if (!engine->waited_at_reset) return CALMOE_NO_MEMORY;
     const int first = FIRST_LOGITS < options->max_rows ? FIRST_LOGITS : options->max_rows;
-    return reserve_logits(engine, first);
+    return cm_engine_reserve_logits(engine, first);
 }
 
 calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *given, calmoe_engine **out)
@@ -213,6 +215,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     if (engine->decoder) cm_free(engine->decoder->logits);
     cm_decoder_close(&engine->decoder);
     cm_exit_weights_close(&engine->exit_weights);
+    cm_learned_exits_close(&engine->learned_exits);
     cm_weights_close(&engine->weights);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);
@@ -268,7 +271,7 @@ static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chu
     if (n_rows > engine->options.max_rows)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "%lld tokens in one step; the engine was opened for %d",
                        (long long)n_rows, engine->options.max_rows);
-    return reserve_logits(engine, (int)n_logits);
+    return cm_engine_reserve_logits(engine, (int)n_logits);
 }
 
 /* Adds a chunk's rows to the decoder's step. */
@@ -283,6 +286,7 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
         const bool has_logits = i >= chunk->n_tokens - session->n_logits;
         d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = session->n_positions + i,
                                             .token = chunk->tokens[i], .owner = session,
+                                            .waiting = session->waiting,
                                             .logits_row = has_logits ? d->n_logits++ : -1};
         struct row *row = &d->rows[d->n_rows - 1];
         if (!session->rung || session->answer_begin < 0 || row->position < session->answer_begin ||
@@ -297,7 +301,10 @@ static void place_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
-    if (cm_session_note_audit(session)) return;
+    if (cm_session_note_audit(session)) {
+        if (session->waiting) cm_waiting_rewind(session->waiting, session->n_positions);
+        return;
+    }
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
@@ -310,15 +317,43 @@ static void finish_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
                       (size_t)session->n_logits * n_vocab * sizeof(float));
 }
 
+/* Lets all rows that wait in this session run, as many at once as a step may have. */
+static void catch_up(calmoe_engine *engine, struct waiting *waiting)
+{
+    struct decoder *d = engine->decoder;
+    while (waiting->n > 0) {
+        const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
+        d->n_rows = d->n_logits = 0;
+        d->driven = waiting;
+        waiting->driven_below = waiting->rows[n - 1].position + 1;
+        cm_decoder_step(d);
+    }
+}
+
+/* Rows that wait may join any step of their session: together they must not be more than a step may have. */
+static void make_room(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    int n_rows = 0;
+    for (int i = 0; i < n_chunks; i++)
+        n_rows += chunks[i].n_tokens + (chunks[i].session->waiting ? chunks[i].session->waiting->n : 0);
+    for (int i = 0; i < n_chunks && n_rows > engine->options.max_rows; i++) {
+        struct waiting *waiting = chunks[i].session->waiting;
+        if (!waiting) continue;
+        n_rows -= waiting->n;
+        catch_up(engine, waiting);
+    }
+}
+
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
     engine->n_steps++;
+    make_room(engine, chunks, n_chunks);
     engine->decoder->n_rows = engine->decoder->n_logits = 0;
     for (int i = 0; i < n_chunks; i++) place_chunk(engine, &chunks[i]);
     const int n_rows = engine->decoder->n_rows;
     if (n_rows > 0) cm_decoder_step(engine->decoder);
-    if (engine->profiler) profile_exits(engine, n_rows);
+    if (engine->profiler && !engine->decoder->counters.is_paused) profile_exits(engine, n_rows);
     for (int i = 0; i < n_chunks; i++) finish_chunk(engine, &chunks[i]);
     return CALMOE_OK;
 }

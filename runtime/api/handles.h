@@ -47,7 +47,8 @@ struct calmoe_engine {
     struct plan            plan;
     struct weights        *weights;
     struct decoder        *decoder;
-    struct exit_weights   *exit_weights;    /* NULL: opened without an exits file          */
+    struct learned_exits   learned_exits;   /* of the exits file                           */
+    struct exit_weights   *exit_weights;    /* NULL: opened without one                    */
     int                    logits_capacity; /* rows of decoder->logits                     */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
@@ -95,6 +96,7 @@ struct calmoe_session {
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
+    struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
 };
@@ -115,6 +117,8 @@ calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
+/* Lets the decoder tell of its routing, where someone wants to know. */
+void cm_engine_watch_routing(calmoe_engine *engine);
 /* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
 void cm_engine_profile_work(calmoe_engine *engine);
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
@@ -128,6 +132,8 @@ void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
 /* After it: true for a trial, of which nothing is kept. */
 bool          cm_session_note_audit(calmoe_session *session);
 void          cm_session_end_answer(calmoe_session *session);
+/* Room for the logits of n rows, before a step runs. */
+calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* After a step that read all that the session knew: samples, stores the token as pending, and says

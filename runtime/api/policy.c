@@ -6,6 +6,8 @@
 #include "runtime/api/handles.h"
 #include "runtime/load/policy_file.h"
 
+enum { DEFAULT_PENDING = 32 };
+
 static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
 {
     return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.router.n_used);
@@ -43,6 +45,16 @@ void calmoe_policy_close(calmoe_policy **policy)
     *policy = NULL;
 }
 
+calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path)
+{
+    if (!policy || !path)
+        return cm_fail(policy ? policy->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_policy_save: policy and path are needed");
+    if (!policy->is_proven)
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing is proven of this policy, as a file would say");
+    return cm_policy_file_write(policy->ctx, path, &policy->policy);
+}
+
 /* ---- made of options ---- */
 
 void calmoe_policy_options_init(calmoe_policy_options *options)
@@ -71,6 +83,12 @@ static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options
         exit.threshold.tau = options->tau;
         exit.threshold.length = options->length;
     }
+    rung->kv_fill = options->kv_fill ? cm_kv_fill_named(options->kv_fill) : KV_PROPAGATE;
+    if (rung->kv_fill == KV_FILL_COUNT)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kv_fill is '%s'; propagate, lazy or catch_up is wanted",
+                       options->kv_fill);
+    rung->max_pending = options->max_pending;
+    if (rung->kv_fill != KV_PROPAGATE && rung->max_pending == 0) rung->max_pending = DEFAULT_PENDING;
     rung->n_exits = options->n_exits;
     for (int i = 0; i < options->n_exits; i++) {
         exit.layer = options->exit_layers[i];
@@ -154,7 +172,7 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
 
 const char *cm_engine_exits(const calmoe_engine *engine)
 {
-    return engine->exit_weights ? engine->exit_weights->learned.fingerprint : "";
+    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
 }
 
 /* What was proven with learned exits is not true without them, or with others. */
@@ -187,6 +205,12 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     if (!session->rung) return CALMOE_OK;
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
+    const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
+    if (max_waiting > 0) {
+        CM_TRY(cm_waiting_open(ctx, max_waiting, session->engine->model->spec.dim, &session->waiting));
+        session->waiting->cache = &session->cache;
+        session->waiting->owner = session;
+    }
     return session->engine->decoder->exits ? CALMOE_OK : cm_exits_open(ctx, session->engine->decoder);
 }
 

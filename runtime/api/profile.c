@@ -30,9 +30,11 @@ static struct profile_work work_of(const calmoe_engine *engine)
 static struct profile_node node_since(const struct profile_node *before, const struct profile_node *now)
 {
     struct profile_node node = {.waited = fmax(now->waited - before->waited, 0),
-                                .expert_bytes = now->expert_bytes - before->expert_bytes,
                                 .remote_bytes = now->remote_bytes - before->remote_bytes};
-    for (int i = 0; i < CALMOE_N_PHASES; i++) node.seconds[i] = fmax(now->seconds[i] - before->seconds[i], 0);
+    for (int i = 0; i < CALMOE_N_PHASES; i++) {
+        node.seconds[i] = fmax(now->seconds[i] - before->seconds[i], 0);
+        node.bytes[i] = now->bytes[i] - before->bytes[i];
+    }
     return node;
 }
 

@@ -92,6 +92,7 @@ static void free_session(calmoe_session *session)
 {
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
+    cm_waiting_close(&session->waiting);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
     cm_free(session->last_used);
@@ -253,6 +254,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
+    if (session->waiting) cm_waiting_rewind(session->waiting, n);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;

@@ -51,11 +51,11 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 {
     const struct counters *counters = &engine->decoder->counters;
-    struct profile_node    work = {.expert_bytes = 0};
+    struct profile_node    work = {.waited = 0};
     int                    n_threads = 0;
     for (int i = 0; i < cm_team_n_workers(engine->team); i++) {
         const struct phase_clock *clock = &counters->clocks[i];
-        work.expert_bytes += clock->bytes_of[CALMOE_PHASE_EXPERTS][node];
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.bytes[phase] += clock->bytes_of[phase][node];
         if (cm_team_worker(engine->team, i)->node != node) continue;
         n_threads++;
         for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.seconds[phase] += (double)clock->ns[phase] * 1e-9;
@@ -70,9 +70,9 @@ struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out)
 {
     calmoe_node_stats stats = {.size = out->size < sizeof stats ? out->size : sizeof stats,
-                               .waited_seconds = node->waited, .n_expert_bytes = node->expert_bytes,
-                               .n_remote_bytes = node->remote_bytes};
+                               .waited_seconds = node->waited, .n_remote_bytes = node->remote_bytes};
     memcpy(stats.phase_seconds, node->seconds, sizeof stats.phase_seconds);
+    memcpy(stats.n_bytes, node->bytes, sizeof stats.n_bytes);
     memcpy(out, &stats, stats.size);
 }
 
@@ -95,6 +95,14 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     cm_counters_reset(&engine->decoder->counters);
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
+}
+
+void calmoe_engine_set_counting(calmoe_engine *engine, int is_on)
+{
+    if (!engine) return;
+    engine->decoder->counters.is_paused = !is_on;
+    cm_team_time_waits(engine->team, is_on != 0);
+    cm_engine_watch_routing(engine);
 }
 
 calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n)

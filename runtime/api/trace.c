@@ -21,6 +21,7 @@ struct calmoe_trace_writer {
     /* tokens of the step that is watched */
     int                    layer;    /* of the events that come now */
     int                    n_seen;   /* events of that layer        */
+    int                    n_rows;   /* of the step                 */
     int                    capacity; /* rows below                  */
     int                   *positions;
     int32_t               *tokens, *experts; /* experts, weights: (capacity, n_layers, n_used) */
@@ -122,14 +123,29 @@ static calmoe_status grow_rows(calmoe_trace_writer *writer)
     return CALMOE_OK;
 }
 
-/* Events of a step come layer by layer, in each all rows in the same order. */
+/* Where the event's row stood in layer 0; -1: it was not there, for it left in an earlier step and joined. */
+static int row_of(calmoe_trace_writer *writer, const calmoe_routing_event *event)
+{
+    if (event->layer == 0) {
+        writer->n_rows = writer->n_seen + 1;
+        return writer->n_seen;
+    }
+    for (int row = writer->n_seen; row < writer->n_rows; row++)
+        if (writer->positions[row] == event->position && writer->tokens[row] == event->token) return row;
+    return -1;
+}
+
+/* Events of a step come layer by layer, in each the rows in the same order; some leave between layers, some join.
+ * Recorded is who runs them all in one step. */
 static calmoe_status see(calmoe_trace_writer *writer, const calmoe_routing_event *event)
 {
     const calmoe_trace_info *info = &writer->info;
     if (event->layer != writer->layer) writer->n_seen = 0;
     writer->layer = event->layer;
     if (event->layer == 0 && writer->n_seen == writer->capacity) CM_TRY(grow_rows(writer));
-    const int row = writer->n_seen++;
+    const int row = event->layer < 0 ? 0 : row_of(writer, event);
+    if (row < 0) return CALMOE_OK;
+    writer->n_seen = row + 1;
     if (event->layer < 0 || event->layer >= info->n_layers || event->n > info->n_used || row >= writer->capacity)
         return cm_fail(writer->ctx, CALMOE_INVALID_ARGUMENT,
                        "routing of layer %d with %d experts does not fit a trace of %d layers with %d", event->layer,

@@ -26,27 +26,57 @@ static double dot(const float *a, const float *b, int n)
 
 /* ---- the measures ---- */
 
+enum { LANES = 16 }; /* loops over lanes become vector instructions; what they find does not depend on their number */
+
 /* A logit of -inf is a token that cannot be; NaN and +inf are faults, and so is a row with no token at all. */
-static bool find_top_two(const float *logits, int n, int *first, int *second)
+static bool are_logits(const float *logits, int n)
 {
-    *first = *second = -1;
-    for (int i = 0; i < n; i++) {
-        if (!(logits[i] < INFINITY)) return false;
-        if (*first < 0 || logits[i] > logits[*first]) *second = *first, *first = i;
-        else if (*second < 0 || logits[i] > logits[*second]) *second = i;
+    int faults[LANES] = {0}, tokens[LANES] = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int lane = 0; lane < LANES; lane++) {
+            faults[lane] |= !(logits[i + lane] < INFINITY);
+            tokens[lane] |= logits[i + lane] > -INFINITY;
+        }
+    for (; i < n; i++) {
+        faults[0] |= !(logits[i] < INFINITY);
+        tokens[0] |= logits[i] > -INFINITY;
     }
-    return *first >= 0 && logits[*first] > -INFINITY;
+    for (int lane = 1; lane < LANES; lane++) {
+        faults[0] |= faults[lane];
+        tokens[0] |= tokens[lane];
+    }
+    return tokens[0] && !faults[0];
+}
+
+/* The largest and the second largest of numbers from 0 on; 0 where there are not so many. */
+static void find_top_two(const float *x, int n, float *first, float *second)
+{
+    float top[LANES] = {0.0f}, next[LANES] = {0.0f};
+    int   i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int lane = 0; lane < LANES; lane++) {
+            const float now = x[i + lane], loser = now < top[lane] ? now : top[lane];
+            top[lane] = now > top[lane] ? now : top[lane];
+            next[lane] = loser > next[lane] ? loser : next[lane];
+        }
+    *first = *second = 0.0f;
+    for (int at = i; at < n + 2 * LANES; at++) { /* what is left, and the winners */
+        const float now = at < n ? x[at] : at < n + LANES ? top[at - n] : next[at - n - LANES];
+        if (now > *first) *second = *first, *first = now;
+        else if (now > *second) *second = now;
+    }
 }
 
 static float margin(const struct vector_ops *ops, const struct exit_view *view)
 {
     const size_t n_bytes = (size_t)view->n_logits * sizeof(float);
-    int          first, second;
-    if (!find_top_two(view->logits, view->n_logits, &first, &second)) return 0.0f;
+    float        first, second;
+    if (!are_logits(view->logits, view->n_logits)) return 0.0f;
     if (view->scratch != view->logits) memcpy(view->scratch, view->logits, n_bytes);
     ops->softmax(view->scratch, view->n_logits);
-    const double runner_up = second >= 0 ? (double)view->scratch[second] : 0.0;
-    return confidence_of((double)view->scratch[first] - runner_up);
+    find_top_two(view->scratch, view->n_logits, &first, &second);
+    return confidence_of((double)first - (double)second);
 }
 
 static float saturation(const struct vector_ops *ops, const struct exit_view *view)

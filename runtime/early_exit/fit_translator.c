@@ -12,12 +12,15 @@ enum { BLOCK_ROWS = 256 };
 
 struct translator_fit {
     int      dim;
-    uint64_t n;
     int      n_waiting;       /* rows of the block                                                      */
-    double  *block_x, *block_y; /* (BLOCK_ROWS, dim)                                                    */
+    double  *block_x, *block_y; /* (BLOCK_ROWS, dim), times the root of the row's weight                */
+    double   roots[BLOCK_ROWS];
+    double  *sums;            /* (3 + 2 dim + 2 dim^2): all the following, weighted                     */
+    double  *n_rows;          /* but these                                                              */
+    double  *n;               /* the weights                                                            */
+    double  *squares;         /* of all y                                                               */
     double  *sum_x, *sum_y;   /* (dim)                                                                  */
     double  *gram, *cross;    /* (dim, dim): X'X, upper; X'Y                                            */
-    double   squares;         /* of all y                                                               */
 };
 
 /* ---- translators ---- */
@@ -43,6 +46,8 @@ void cm_translate(const struct translator *t, const float *from, float *out)
 
 /* ---- gathering ---- */
 
+static size_t n_sums(int dim) { return 3 + 2 * (size_t)dim * ((size_t)dim + 1); }
+
 calmoe_status cm_translator_fit_open(struct calmoe_context *ctx, int dim, struct translator_fit **out)
 {
     *out = NULL;
@@ -52,15 +57,21 @@ calmoe_status cm_translator_fit_open(struct calmoe_context *ctx, int dim, struct
     struct translator_fit *fit = cm_alloc(ctx, 1, sizeof *fit, "a fit");
     if (!fit) return CALMOE_NO_MEMORY;
     const size_t  n = (size_t)dim;
-    double      **parts[] = {&fit->block_x, &fit->block_y, &fit->sum_x, &fit->sum_y, &fit->gram, &fit->cross};
-    const size_t  sizes[] = {BLOCK_ROWS * n, BLOCK_ROWS * n, n, n, n * n, n * n};
     fit->dim = dim;
-    for (int i = 0; i < 6; i++) {
-        *parts[i] = cm_alloc(ctx, sizes[i], sizeof(double), "a fit");
-        if (*parts[i]) continue;
+    fit->block_x = cm_alloc(ctx, BLOCK_ROWS * n, sizeof(double), "a fit");
+    fit->block_y = cm_alloc(ctx, BLOCK_ROWS * n, sizeof(double), "a fit");
+    fit->sums = cm_alloc(ctx, n_sums(dim), sizeof(double), "a fit");
+    if (!fit->block_x || !fit->block_y || !fit->sums) {
         cm_translator_fit_close(&fit);
         return CALMOE_NO_MEMORY;
     }
+    fit->n_rows = fit->sums;
+    fit->n = fit->sums + 1;
+    fit->squares = fit->sums + 2;
+    fit->sum_x = fit->sums + 3;
+    fit->sum_y = fit->sum_x + n;
+    fit->gram = fit->sum_y + n;
+    fit->cross = fit->gram + n * n;
     *out = fit;
     return CALMOE_OK;
 }
@@ -69,16 +80,17 @@ void cm_translator_fit_close(struct translator_fit **fit_pointer)
 {
     struct translator_fit *fit = *fit_pointer;
     if (!fit) return;
-    double *const parts[] = {fit->block_x, fit->block_y, fit->sum_x, fit->sum_y, fit->gram, fit->cross};
-    for (int i = 0; i < 6; i++) cm_free(parts[i]);
+    cm_free(fit->block_x);
+    cm_free(fit->block_y);
+    cm_free(fit->sums);
     cm_free(fit);
     *fit_pointer = NULL;
 }
 
-static void add_rows(const double *block, int n, int dim, double *sum)
+static void add_rows(const double *block, const double *roots, int n, int dim, double *sum)
 {
     for (int row = 0; row < n; row++)
-        for (int i = 0; i < dim; i++) sum[i] += block[(size_t)row * (size_t)dim + (size_t)i];
+        for (int i = 0; i < dim; i++) sum[i] += roots[row] * block[(size_t)row * (size_t)dim + (size_t)i];
 }
 
 /* The rows that wait go into the sums. */
@@ -86,12 +98,13 @@ static void flush(struct translator_fit *fit)
 {
     const int n = fit->n_waiting, dim = fit->dim;
     if (n == 0) return;
-    add_rows(fit->block_x, n, dim, fit->sum_x);
-    add_rows(fit->block_y, n, dim, fit->sum_y);
-    for (size_t i = 0; i < (size_t)n * (size_t)dim; i++) fit->squares += fit->block_y[i] * fit->block_y[i];
+    add_rows(fit->block_x, fit->roots, n, dim, fit->sum_x);
+    add_rows(fit->block_y, fit->roots, n, dim, fit->sum_y);
+    for (int row = 0; row < n; row++) *fit->n += fit->roots[row] * fit->roots[row];
+    for (size_t i = 0; i < (size_t)n * (size_t)dim; i++) *fit->squares += fit->block_y[i] * fit->block_y[i];
     cm_blas_add_gram(n, dim, fit->block_x, fit->gram);
     cm_blas_add_product(n, dim, dim, fit->block_x, fit->block_y, fit->cross);
-    fit->n += (uint64_t)n;
+    *fit->n_rows += n;
     fit->n_waiting = 0;
 }
 
@@ -102,21 +115,32 @@ static bool is_finite_row(const float *row, int n)
     return true;
 }
 
-void cm_translator_fit_add(struct translator_fit *fit, const float *from, const float *to, int n)
+void cm_translator_fit_add(struct translator_fit *fit, const float *from, const float *to, const float *weights, int n)
 {
     const size_t dim = (size_t)fit->dim;
     for (int row = 0; row < n; row++, from += dim, to += dim) {
         if (!is_finite_row(from, fit->dim) || !is_finite_row(to, fit->dim)) continue;
+        const double root = fit->roots[fit->n_waiting] = weights ? sqrt((double)weights[row]) : 1.0;
         double *x = fit->block_x + (size_t)fit->n_waiting * dim, *y = fit->block_y + (size_t)fit->n_waiting * dim;
         for (size_t i = 0; i < dim; i++) {
-            x[i] = (double)from[i];
-            y[i] = (double)to[i] - (double)from[i];
+            x[i] = root * (double)from[i];
+            y[i] = root * ((double)to[i] - (double)from[i]);
         }
         if (++fit->n_waiting == BLOCK_ROWS) flush(fit);
     }
 }
 
-uint64_t cm_translator_fit_rows(const struct translator_fit *fit) { return fit->n + (uint64_t)fit->n_waiting; }
+uint64_t cm_translator_fit_rows(const struct translator_fit *fit)
+{
+    return (uint64_t)*fit->n_rows + (uint64_t)fit->n_waiting;
+}
+
+double *cm_translator_fit_sums(struct translator_fit *fit, size_t *n)
+{
+    flush(fit);
+    *n = n_sums(fit->dim);
+    return fit->sums;
+}
 
 /* ---- solving ---- */
 
@@ -161,7 +185,7 @@ static calmoe_status open_solving(struct calmoe_context *ctx, int dim, int rank,
 static void centre(const struct translator_fit *fit, struct solving *s, double *variance)
 {
     const size_t dim = (size_t)fit->dim;
-    const double n = (double)fit->n;
+    const double n = *fit->n;
     double       trace = 0.0;
     for (size_t i = 0; i < dim; i++) {
         for (size_t j = 0; j < dim; j++) {
@@ -183,7 +207,7 @@ static void multiply_b_c(const struct translator_fit *fit, struct solving *s, do
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < dim; j++)
                 rows[i * dim + j] = fit->cross[(first + i) * dim + j] -
-                                    fit->sum_x[first + i] * fit->sum_y[j] / (double)fit->n;
+                                    fit->sum_x[first + i] * fit->sum_y[j] / *fit->n;
         cm_blas_add_product((int)n, fit->dim, fit->dim, s->b + first * dim, rows, s->gram);
     }
 }
@@ -192,8 +216,8 @@ static void multiply_b_c(const struct translator_fit *fit, struct solving *s, do
 static void write_out(const struct translator_fit *fit, const struct solving *s, struct translator *out)
 {
     const size_t dim = (size_t)fit->dim, rank = (size_t)out->rank;
-    const double n = (double)fit->n;
-    double       explained = 0.0, variance = fit->squares, *bias = s->work;
+    const double n = *fit->n;
+    double       explained = 0.0, variance = *fit->squares, *bias = s->work;
     for (size_t i = 0; i < dim; i++) {
         variance -= fit->sum_y[i] * fit->sum_y[i] / n;
         bias[i] = fit->sum_y[i] / n;
@@ -242,8 +266,9 @@ calmoe_status cm_translator_fit_solve(struct calmoe_context *ctx, struct transla
                        "a translator of rank %d and ridge %g; the rank must be 1 to %d, the "
                        "ridge above 0", rank, ridge, fit->dim);
     flush(fit);
-    if (fit->n < 2)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d hidden states; at least 2 are wanted for a fit", (int)fit->n);
+    if (*fit->n_rows < 2.0)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d hidden states; at least 2 are wanted for a fit",
+                       (int)*fit->n_rows);
     struct solving s = {0};
     calmoe_status  status = open_solving(ctx, fit->dim, rank, &s, out);
     if (status == CALMOE_OK) status = solve(ctx, fit, ridge, &s, out);

@@ -9,7 +9,7 @@
 
 /* ---- memory ---- */
 
-static void close_translator(struct learned_exit *exit)
+void cm_learned_translator_drop(struct learned_exit *exit)
 {
     cm_free(exit->down);
     cm_free(exit->up);
@@ -21,7 +21,7 @@ static void close_translator(struct learned_exit *exit)
 void cm_learned_exits_close(struct learned_exits *exits)
 {
     for (int i = 0; i < POLICY_MAX_EXITS; i++) {
-        close_translator(&exits->exits[i]);
+        cm_learned_translator_drop(&exits->exits[i]);
         cm_free(exits->exits[i].classifier);
     }
     *exits = (struct learned_exits){.n = 0};
@@ -32,7 +32,7 @@ calmoe_status cm_learned_translator_reserve(struct calmoe_context *ctx, struct l
     size_t n;
     if (!cm_multiply((size_t)dim, (size_t)rank, &n))
         return cm_fail(ctx, CALMOE_NO_MEMORY, "a translator of rank %d for states of %d numbers", rank, dim);
-    close_translator(exit);
+    cm_learned_translator_drop(exit);
     exit->down = cm_alloc(ctx, n, sizeof(float), "a translator");
     exit->up = cm_alloc(ctx, n, sizeof(float), "a translator");
     exit->bias = cm_alloc(ctx, (size_t)dim, sizeof(float), "a translator");

@@ -29,6 +29,7 @@ void cm_learned_exits_close(struct learned_exits *exits); /* zeroes it; a zeroed
 
 /* Memory for the parts of one exit, zeroed, in place of what it had. */
 calmoe_status cm_learned_translator_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int dim, int rank);
+void          cm_learned_translator_drop(struct learned_exit *exit);
 calmoe_status cm_learned_classifier_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int dim);
 
 /* Sets the fingerprint: policies that were calibrated with these exits carry it. */

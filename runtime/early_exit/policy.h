@@ -56,6 +56,7 @@ struct policy_rung {
 
 struct policy {
     char               fingerprint[17]; /* of the model it was made for: 16 hex digits */
+    char               prompts[17];     /* hash of those that it was proven on; "" = not known    */
     char               exits[17];       /* of the learned exits that it was made with; "" = none */
     int                n_layers;        /* of that model                               */
     int                n_rungs;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 
 #include "base/memory.h"
-#include "base/random.h"
 #include "kernels/elementary.h"
 
 void cm_risk_sentence(const struct risk_finding *finding, char *text, size_t n_bytes)
@@ -25,9 +24,12 @@ void cm_risk_sentence(const struct risk_finding *finding, char *text, size_t n_b
                      sure);
         break;
     default:
-        snprintf(text, n_bytes, "nothing saves time at a risk of at most %g %%, %g %% sure: the first of %d had "
-                 "p = %.3g from %zu prompts with a mean loss of %.3g %%", percent, sure, finding->n_tried, finding->p,
-                 finding->n, 100.0 * finding->mean_loss);
+        if (finding->n_tried == 0)
+            snprintf(text, n_bytes, "nothing that saves time comes near a risk of at most %g %%", percent);
+        else
+            snprintf(text, n_bytes, "nothing saves time at a risk of at most %g %%, %g %% sure: the first of %d had "
+                     "p = %.3g from %zu prompts with a mean loss of %.3g %%", percent, sure, finding->n_tried,
+                     finding->p, finding->n, 100.0 * finding->mean_loss);
         break;
     }
 }
@@ -166,18 +168,6 @@ static void close_parts(struct parts *parts)
     cm_free(parts->prompts);
 }
 
-/* A shuffle that knows nothing of the losses (Fisher-Yates). */
-static void shuffle(int *prompts, int n, uint64_t seed)
-{
-    struct random random = cm_random(seed);
-    for (int i = 0; i < n; i++) prompts[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        const int j = (int)cm_random_below(&random, (uint64_t)i + 1), other = prompts[j];
-        prompts[j] = prompts[i];
-        prompts[i] = other;
-    }
-}
-
 static calmoe_status open_parts(struct calmoe_context *ctx, const struct loss_table *table,
                                 const struct pareto_options *options, struct parts *parts)
 {
@@ -193,7 +183,7 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct loss_ta
     parts->order = cm_alloc(ctx, n, sizeof(int), "the order of tests");
     parts->prompts = cm_alloc(ctx, n_prompts, sizeof(int), "the order of prompts");
     if (!parts->scratch || !parts->order || !parts->prompts) return CALMOE_NO_MEMORY;
-    shuffle(parts->prompts, table->n_prompts, options->seed);
+    cm_deal(parts->prompts, table->n_prompts, options->seed);
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n_prompts; j++) {
             const int    part = j >= n_of[0];

@@ -110,8 +110,7 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
     cm_linear_shared(d, &layer->q, &d->normed, NULL, d->n_rows, layer->q_bias, d->q, me);
     cm_linear_shared(d, &layer->k, &d->normed, NULL, d->n_rows, layer->k_bias, d->k, me);
     cm_linear_shared(d, &layer->v, &d->normed, NULL, d->n_rows, layer->v_bias, d->v, me);
-    cm_barrier(me);
-    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
     if (has_vector_norm(spec, layer)) {
         norm_vectors(d, layer->q_norm, layer->q_norm_size, spec->n_heads * spec->head_size, d->q, me);
         norm_vectors(d, layer->k_norm, layer->k_norm_size, spec->n_kv_heads * spec->head_size, d->k, me);
@@ -151,15 +150,13 @@ void cm_attention(struct decoder *d, int index, const struct worker *me)
 
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, me);
-    cm_barrier(me);
+    cm_barrier_into(d, me, CALMOE_PHASE_PROJECT);
     if (has_own_heads(d, layer))
         for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(d, index, i, me);
     else project_own_rows(d, index, me);
-    cm_barrier(me);
-    cm_enter_phase(d, me, CALMOE_PHASE_ATTEND);
+    cm_barrier_into(d, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(d, index, me);
-    cm_barrier(me);
-    cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
+    cm_barrier_into(d, me, CALMOE_PHASE_PROJECT);
     project_back(d, layer, me);
-    cm_barrier(me);
+    cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
 }

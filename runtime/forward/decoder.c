@@ -48,14 +48,26 @@ static void embed_rows(struct decoder *d, const struct worker *me)
     }
 }
 
+static void show_states(struct decoder *d, int layer, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(d, me, &begin, &end);
+    d->on_state(d->on_state_user, d, layer, begin, end);
+}
+
 static void run_step(void *arg, const struct worker *me)
 {
     struct decoder *d = arg;
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
-    for (int layer = 0; layer < d->spec->n_layers && d->n_rows > 0; layer++) {
-        cm_attention(d, layer, me);
-        cm_moe_layer(d, layer, me);
+    if (d->exits) cm_exits_catch_up(d, 0, me);
+    for (int layer = 0; layer < d->spec->n_layers && (d->n_rows > 0 || cm_exits_more_come(d)); layer++) {
+        if (d->n_rows > 0) {
+            if (d->exits && me->index == 0) cm_exits_note(d, layer);
+            cm_attention(d, layer, me);
+            cm_moe_layer(d, layer, me);
+            if (d->on_state) show_states(d, layer, me);
+        }
         if (d->exits) cm_exit_point(d, layer, me);
     }
     cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
@@ -68,22 +80,19 @@ static void begin_rows(struct decoder *d)
     for (int r = 0; r < d->n_rows; r++) {
         struct row *row = &d->rows[r];
         row->index = r;
-        row->is_leaving = row->is_in_tail = false;
-        row->layers = d->spec->n_layers;
-        row->n_experts = 0;
+        row->is_leaving = row->is_in_tail = row->is_following = false;
+        row->layers = d->layers_used[r] = d->spec->n_layers;
+        row->n_experts = row->n_refused = 0;
         row->confidence = 0.0f;
     }
     d->routing.n_kept = NULL;
     if (d->exits) cm_exits_begin(d);
 }
 
-static void report_depths(struct decoder *d, int n_rows)
+/* Of rows that are still here; those that left told theirs then. */
+static void report_depths(struct decoder *d)
 {
-    for (int r = 0; r < n_rows; r++) {
-        const struct row *row = &d->rows[r];
-        if (row->logits_row >= 0)
-            d->depths[row->logits_row] = (struct row_depth){row->layers, row->n_experts, row->confidence};
-    }
+    for (int r = 0; r < d->n_rows; r++) cm_report_depth(d, &d->rows[r]);
 }
 
 void cm_decoder_step(struct decoder *d)
@@ -93,7 +102,7 @@ void cm_decoder_step(struct decoder *d)
     begin_rows(d);
     cm_attention_plan(d);
     cm_team_run(d->team, run_step, d);
-    report_depths(d, n_rows);
+    report_depths(d);
     cm_count_step(&d->counters, n_rows, cm_now_ns() - start);
     d->counters.n_weight_bytes += d->weights->n_dense_bytes;
     if (d->exits) cm_exits_count(d);
@@ -125,6 +134,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
     d->rows = piece(layout, n, sizeof *d->rows);
     d->depths = piece(layout, n, sizeof *d->depths);
+    d->layers_used = piece(layout, n, sizeof *d->layers_used);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
     d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));

@@ -5,10 +5,12 @@
  *   own rows   confidence against threshold
  *   shared     the whole head for those that would leave and have no logits yet
  *   own rows   a shortlist's winner that is not the vocabulary's stays
- *   one        rows that leave go behind the others; all: their keys and values
+ *   one        rows that leave go behind the others, or wait; rows that waited and are wanted now join (catch_up.c)
+ *   all        keys and values of those that did not run the layers
  * No barrier where nobody is asked; three at most where nobody leaves, three more with a translator. */
 #include <string.h>
 
+#include "kernels/argmax.h"
 #include "runtime/forward/exits.h"
 #include "runtime/forward/exits_parts.h"
 
@@ -21,7 +23,7 @@ struct exit_point {
 
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run)
 {
-    if (!row->rung || row->logits_row < 0 || row->is_in_tail) return NULL;
+    if (!row->rung || row->logits_row < 0 || row->is_in_tail || row->is_following) return NULL;
     for (int i = 0; i < row->rung->n_exits; i++)
         if (row->rung->exits[i].layer == n_layers_run) return &row->rung->exits[i];
     return NULL;
@@ -45,6 +47,7 @@ struct questions { /* that any row has after so many layers */
 static struct questions look(const struct decoder *d, int n_layers_run)
 {
     struct questions found = {false, false, false};
+    if (!d->exits->is_deciding) return found;
     for (int r = 0; r < d->n_rows; r++) {
         const struct policy_exit *exit = cm_exit_of(&d->rows[r], n_layers_run);
         if (!exit) continue;
@@ -91,14 +94,6 @@ static void list_asked(void *arg)
 
 /* ---- decisions ---- */
 
-static int32_t winner(const float *logits, int n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
 static void decide_row(struct decoder *d, struct row *row, int r, const struct policy_exit *exit,
                        const struct worker *me)
 {
@@ -119,7 +114,8 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     };
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
-    if (row->is_leaving && measure->reads_shortlist) row->pick = winner(view.logits, view.n_logits);
+    if (d->on_exit) d->on_exit(d->on_exit_user, row, exit->layer, measure->reads_logits ? view.logits : NULL);
+    if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
 }
 
 static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
@@ -141,13 +137,14 @@ static void confirm(struct decoder *d, int n_layers_run, const struct worker *me
         struct row *row = &d->rows[r];
         if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
         const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
-        row->is_leaving = winner(logits, d->spec->n_vocab) == row->pick;
+        row->is_leaving = cm_argmax(logits, d->spec->n_vocab) == row->pick;
+        row->n_refused += !row->is_leaving;
     }
 }
 
 /* ---- leaving ---- */
 
-static void move_row(struct decoder *d, int from, int to)
+void cm_move_row(struct decoder *d, int from, int to)
 {
     const size_t dim = (size_t)d->spec->dim, n_pairs = (size_t)d->rope.n_pairs;
     if (from == to) return;
@@ -178,38 +175,74 @@ static void bring_back(struct decoder *d, int i, int r)
     memcpy(cm_row(d->sines, r, n_pairs), angles + n_pairs, (size_t)n_pairs * sizeof *angles);
 }
 
-/* One worker: rows that leave, in their order, behind those that stay, in theirs. */
-static void part(struct decoder *d, int n_layers_run)
+/* A row that leaves has its logits, and what is told of them; a thin tail's experts are still to be counted. */
+static void leave(struct decoder *d, struct row *row, int n_layers_run)
 {
-    struct exits *exits = d->exits;
+    row->is_leaving = false;
+    row->layers = d->layers_used[row->index] = n_layers_run;
+    row->is_in_tail = true;
+    d->counters.exits[n_layers_run]++;
+    if (row->rung->k_tail != TAIL_NONE) return;
+    cm_report_depth(d, row);
+    row->logits_row = -1;
+}
+
+enum fate { STAYS, GOES, WAITS };
+
+/* Of rows before the limit the layers to come are wanted, by a row behind them or because the sequence is driven. */
+static enum fate fate_of(const struct row *row)
+{
+    if (!row->is_following && (!row->is_in_tail || row->rung->k_tail != TAIL_NONE)) return STAYS;
+    switch (row->rung->kv_fill) {
+    case KV_CATCH_UP: return row->position < row->waiting->limit ? STAYS : WAITS;
+    case KV_LAZY: return row->waiting->driven_below > 0 ? GOES : WAITS;
+    default: return GOES;
+    }
+}
+
+static void wait_here(struct decoder *d, int r, int n_layers_run)
+{
+    const struct row *row = &d->rows[r];
+    const struct waiting_row waiting = {.position = row->position, .token = row->token, .layers = n_layers_run,
+                                        .n_experts = row->n_experts, .rung = row->rung};
+    cm_waiting_add(row->waiting, waiting, cm_row(d->x, r, d->spec->dim));
+}
+
+/* One worker: rows that leave are taken out, the others keep their order. Those whose keys and values are made at once
+ * stand behind the batch afterwards; how many. */
+static int part(struct decoder *d, int n_layers_run)
+{
     const int n_before = d->n_rows;
-    int n = 0;
-    exits->n_gone = exits->n_staying = 0;
+    int n = 0, n_gone = 0;
+    for (int r = 0; r < n_before; r++)
+        if (d->rows[r].is_leaving) leave(d, &d->rows[r], n_layers_run);
+    cm_exits_want(d, n_layers_run);
     for (int r = 0; r < n_before; r++) {
-        struct row *row = &d->rows[r];
-        if (row->is_leaving) {
-            row->is_leaving = false;
-            row->layers = n_layers_run;
-            row->is_in_tail = true;
-            d->counters.exits[n_layers_run]++;
-        }
-        if (row->logits_row >= 0 && !row->is_in_tail) exits->staying[exits->n_staying++] = row->logits_row;
-        if (row->is_in_tail && row->rung->k_tail == TAIL_NONE) set_aside(d, r, exits->n_gone++);
-        else move_row(d, r, n++);
+        const enum fate fate = fate_of(&d->rows[r]);
+        if (fate == GOES) set_aside(d, r, n_gone++);
+        else if (fate == WAITS) wait_here(d, r, n_layers_run);
+        else cm_move_row(d, r, n++);
     }
     d->n_rows = n;
-    for (int i = 0; i < exits->n_gone; i++) bring_back(d, i, n + i);
-    if (n == 0) exits->first_empty = n_layers_run;
-    else if (exits->n_gone > 0) cm_attention_plan(d);
+    cm_exits_list_staying(d);
+    return n_gone;
 }
 
 static void let_go(void *arg)
 {
     const struct exit_point *point = arg;
+    struct decoder *d = point->decoder;
+    const int n_before = d->n_rows;
+    int n_gone = 0;
     bool any = false;
-    for (int r = 0; r < point->decoder->n_rows; r++) any |= point->decoder->rows[r].is_leaving;
-    point->decoder->exits->n_gone = 0;
-    if (any) part(point->decoder, point->n_layers_run);
+    for (int r = 0; r < n_before; r++) any |= d->rows[r].is_leaving;
+    if (any) n_gone = part(d, point->n_layers_run);
+    else cm_exits_want(d, point->n_layers_run);
+    const int n_parted = d->n_rows;
+    cm_exits_join(d, point->n_layers_run);
+    for (int i = 0; i < n_gone; i++) bring_back(d, i, d->n_rows + i);
+    cm_exits_fill(d, point->n_layers_run, n_gone);
+    if (d->n_rows > 0 && (n_parted < n_before || d->n_rows > n_parted)) cm_attention_plan(d);
 }
 
 /* One worker: who would leave and has no logits yet; if all have them, they leave now. */
@@ -255,16 +288,16 @@ static void ask(struct decoder *d, int n_layers_run, bool of_logits, const struc
         confirm(d, n_layers_run, me);
         cm_barrier_with(me, let_go, &point);
     }
-    if (exits->n_gone > 0) cm_kv_propagate(d, n_layers_run, d->n_rows, exits->n_gone, me);
+    cm_exits_run_fills(d, me);
 }
 
 void cm_exit_point(struct decoder *d, int layer, const struct worker *me)
 {
     const int n_layers_run = layer + 1, dim = d->spec->dim;
     int begin, end;
-    if (!d->exits->is_deciding) return;
     const struct questions now = look(d, n_layers_run);
     if (now.any) ask(d, n_layers_run, now.of_logits, me);
+    else cm_exits_catch_up(d, n_layers_run, me);
     if (!look(d, n_layers_run + 1).of_previous) return;
     cm_enter_phase(d, me, CALMOE_PHASE_CHECKS);
     cm_own_rows(d, me, &begin, &end);

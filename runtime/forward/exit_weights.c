@@ -16,11 +16,11 @@ static calmoe_status add(struct calmoe_context *ctx, struct pack_list *list, con
 static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, const struct plan *plan,
                           struct exit_weights *out)
 {
-    const int dim = out->learned.dim;
-    out->layers = cm_alloc(ctx, (size_t)out->learned.n_layers, sizeof *out->layers, "exits");
+    const int dim = out->learned->dim;
+    out->layers = cm_alloc(ctx, (size_t)out->learned->n_layers, sizeof *out->layers, "exits");
     if (!out->layers) return CALMOE_NO_MEMORY;
-    for (int i = 0; i < out->learned.n; i++) {
-        const struct learned_exit *exit = &out->learned.exits[i];
+    for (int i = 0; i < out->learned->n; i++) {
+        const struct learned_exit *exit = &out->learned->exits[i];
         struct exit_weight *weight = &out->layers[exit->layer];
         weight->classifier = exit->classifier;
         weight->classifier_bias = exit->classifier_bias;
@@ -33,47 +33,32 @@ static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, co
     return CALMOE_OK;
 }
 
-static void drop_matrices(struct learned_exits *learned)
-{
-    for (int i = 0; i < learned->n; i++) {
-        cm_free(learned->exits[i].down);
-        cm_free(learned->exits[i].up);
-        learned->exits[i].down = learned->exits[i].up = NULL;
-    }
-}
-
 calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, const struct plan *plan, struct learned_exits *learned,
+                                   struct team *team, const struct plan *plan, const struct learned_exits *learned,
                                    struct exit_weights **out)
 {
     struct pack_list *list = NULL;
     struct exit_weights *weights = *out = cm_alloc(ctx, 1, sizeof *weights, "exits");
-    if (!weights) {
-        cm_learned_exits_close(learned);
-        return CALMOE_NO_MEMORY;
-    }
-    weights->learned = *learned;
-    *learned = (struct learned_exits){.n = 0};
+    if (!weights) return CALMOE_NO_MEMORY;
+    weights->learned = learned;
     calmoe_status status = cm_pack_list_open(ctx, isa, &list);
     if (status == CALMOE_OK) status = fill(ctx, list, plan, weights);
     if (status == CALMOE_OK && weights->max_rank > 0)
         status = cm_pack_list_run(ctx, list, topology, team, NULL, NULL, &weights->packed);
     cm_pack_list_close(&list);
-    if (status == CALMOE_OK) drop_matrices(&weights->learned);
-    else cm_exit_weights_close(out);
+    if (status != CALMOE_OK) cm_exit_weights_close(out);
     return status;
 }
 
 void cm_exit_weights_close(struct exit_weights **weights)
 {
     if (!*weights) return;
-    for (int i = 0; (*weights)->layers && i < (*weights)->learned.n_layers; i++) {
+    for (int i = 0; (*weights)->layers && i < (*weights)->learned->n_layers; i++) {
         cm_placed_close(&(*weights)->layers[i].down);
         cm_placed_close(&(*weights)->layers[i].up);
     }
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->layers);
-    cm_learned_exits_close(&(*weights)->learned);
     cm_free(*weights);
     *weights = NULL;
 }

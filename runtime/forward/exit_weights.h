@@ -16,22 +16,22 @@ struct exit_weight {
 };
 
 struct exit_weights {
-    struct learned_exits  learned;  /* its matrices are packed now, and gone here        */
+    const struct learned_exits *learned; /* borrowed                                     */
     struct exit_weight   *layers;   /* (n_layers), by layers that have run               */
     int                   max_rank; /* 0: no translator                                  */
     struct packed_weights packed;
 };
 
-/* Takes *learned over, which fits the model, and zeroes it; on failure it is closed. */
+/* learned fits the model, and outlives *out. */
 calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, const struct plan *plan, struct learned_exits *learned,
+                                   struct team *team, const struct plan *plan, const struct learned_exits *learned,
                                    struct exit_weights **out);
 void          cm_exit_weights_close(struct exit_weights **weights); /* NULL inside is fine */
 
 /* What there is after so many layers; NULL = nothing. weights may be NULL. */
 static inline const struct exit_weight *cm_exit_weight(const struct exit_weights *weights, int n_layers_run)
 {
-    if (!weights || n_layers_run >= weights->learned.n_layers) return NULL;
+    if (!weights || n_layers_run >= weights->learned->n_layers) return NULL;
     return &weights->layers[n_layers_run];
 }
 static inline bool cm_exit_is_translated(const struct exit_weights *weights, int n_layers_run)

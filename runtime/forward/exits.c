@@ -1,6 +1,9 @@
 /* runtime/forward/exits.c - the memory and the books of early exits, and widths. Exits themselves: exit_point.c. */
 #include "runtime/forward/exits.h"
 
+#include <limits.h>
+#include <string.h>
+
 #include "base/memory.h"
 #include "runtime/forward/exits_parts.h"
 
@@ -28,11 +31,15 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->scratch = cm_alloc(ctx, n_workers * n_vocab, sizeof *exits->scratch, "early exits");
     exits->rows = cm_alloc(ctx, n, sizeof *exits->rows, "early exits");
     exits->n_kept = cm_alloc(ctx, n, sizeof *exits->n_kept, "early exits");
+    exits->had_rows = cm_alloc(ctx, (size_t)d->spec->n_layers, sizeof *exits->had_rows, "early exits");
+    exits->sequences = cm_alloc(ctx, n + 1, sizeof *exits->sequences, "early exits");
+    exits->fills = cm_alloc(ctx, n, sizeof *exits->fills, "early exits");
     exits->asked = cm_alloc(ctx, n, sizeof *exits->asked, "early exits");
     if (rank > 0) exits->low = cm_alloc(ctx, n * rank, sizeof *exits->low, "early exits");
     if (rank > 0) exits->translated = cm_alloc(ctx, n * dim, sizeof *exits->translated, "early exits");
-    if (!exits->staying || !exits->full || !exits->few || !exits->previous || !exits->scratch || !exits->rows ||
-        !exits->n_kept || !exits->asked || (rank > 0 && (!exits->low || !exits->translated)))
+    if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few ||
+        !exits->previous || !exits->scratch || !exits->rows || !exits->n_kept || !exits->asked ||
+        (rank > 0 && (!exits->low || !exits->translated)))
         cm_exits_close(&exits);
     d->exits = exits;
     return exits ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -48,6 +55,9 @@ void cm_exits_close(struct exits **exits)
     cm_free((*exits)->scratch);
     cm_free((*exits)->rows);
     cm_free((*exits)->n_kept);
+    cm_free((*exits)->had_rows);
+    cm_free((*exits)->sequences);
+    cm_free((*exits)->fills);
     cm_free((*exits)->asked);
     cm_free((*exits)->low);
     cm_free((*exits)->translated);
@@ -67,32 +77,73 @@ calmoe_status cm_exits_check(struct calmoe_context *ctx, const struct policy_run
                            exit->layer, cm_exit_measures[exit->measure].name,
                            weights ? "exits without one" : "no exits file with one");
     }
-    if (rung->n_exits > 0 && rung->k_tail == TAIL_NONE && rung->kv_fill != KV_PROPAGATE)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED,
-                       "the policy fills keys and values by '%s'; this version knows '%s' only",
-                       cm_kv_fill_names[rung->kv_fill], cm_kv_fill_names[KV_PROPAGATE]);
     return CALMOE_OK;
 }
 
+static bool may_wait(const struct policy_rung *rung)
+{
+    return rung && rung->n_exits > 0 && rung->k_tail == TAIL_NONE && rung->kv_fill != KV_PROPAGATE;
+}
+
+int cm_exits_max_waiting(const struct policy_rung *rungs, int n_rungs)
+{
+    int most = 0;
+    for (int i = 0; i < n_rungs; i++)
+        if (may_wait(&rungs[i]) && rungs[i].max_pending > most) most = rungs[i].max_pending;
+    return most;
+}
+
 /* ---- a step ---- */
+
+void cm_exits_list_staying(struct decoder *d)
+{
+    struct exits *exits = d->exits;
+    exits->n_staying = 0;
+    for (int r = 0; r < d->n_rows; r++)
+        if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail)
+            exits->staying[exits->n_staying++] = d->rows[r].logits_row;
+}
+
+/* The sequences that wait; rows of one stand together. A sequence is driven where its rows that may leave find no
+ * room: counted in limit, which is free before the first layer. */
+static void list_sequences(struct decoder *d)
+{
+    struct exits *exits = d->exits;
+    exits->n_sequences = 0;
+    for (int r = 0; r < d->n_rows; r++) {
+        struct waiting *waiting = d->rows[r].waiting;
+        if (!waiting) continue;
+        if (r == 0 || d->rows[r - 1].waiting != waiting) {
+            exits->sequences[exits->n_sequences++] = waiting;
+            waiting->limit = waiting->n;
+        }
+        if (may_wait(d->rows[r].rung) && d->rows[r].logits_row >= 0 && ++waiting->limit > waiting->capacity)
+            waiting->driven_below = INT_MAX;
+    }
+    if (d->driven) exits->sequences[exits->n_sequences++] = d->driven;
+}
 
 void cm_exits_begin(struct decoder *d)
 {
     struct exits *exits = d->exits;
     bool has_rungs = false;
     exits->is_deciding = exits->had_head = exits->had_shortlist = false;
-    exits->n_staying = exits->n_gone = exits->n_asked = 0;
+    exits->n_fills = exits->n_asked = 0;
     exits->translator_bytes = 0;
-    exits->first_empty = d->spec->n_layers;
+    memset(exits->had_rows, 0, (size_t)d->spec->n_layers);
     for (int r = 0; r < d->n_rows; r++) {
         const struct row *row = &d->rows[r];
-        if (row->logits_row >= 0) exits->staying[exits->n_staying++] = row->logits_row;
         if (!row->rung) continue;
         has_rungs = true;
         if (row->rung->n_exits > 0 && row->logits_row >= 0) exits->is_deciding = true;
     }
+    cm_exits_list_staying(d);
+    list_sequences(d);
+    for (int i = 0; i < exits->n_sequences; i++) has_rungs |= exits->sequences[i]->n > 0;
     d->routing.n_kept = has_rungs ? exits->n_kept : NULL;
 }
+
+void cm_exits_note(struct decoder *d, int layer) { d->exits->had_rows[layer] = 1; }
 
 /* What a layer has but for experts: n_dense_bytes is the sum of these. */
 static size_t dense_bytes(const struct layer *layer)
@@ -105,10 +156,10 @@ void cm_exits_count(struct decoder *d)
 {
     const struct exits *exits = d->exits;
     const size_t head = d->weights->output.n_bytes;
-    for (int i = exits->first_empty; i < d->spec->n_layers; i++) {
-        const struct layer *layer = &d->weights->layers[i];
-        d->counters.n_weight_bytes -= dense_bytes(layer) - layer->k.n_bytes - layer->v.n_bytes;
-    }
+    for (int i = 0; i < d->spec->n_layers; i++)
+        if (!exits->had_rows[i]) d->counters.n_weight_bytes -= dense_bytes(&d->weights->layers[i]);
+    for (int i = 0; i < exits->n_sequences; i++) exits->sequences[i]->driven_below = 0;
+    d->driven = NULL;
     d->counters.n_weight_bytes += exits->translator_bytes;
     if (exits->had_head || exits->n_staying > 0) cm_count_head(&d->counters, head);
     else if (exits->had_shortlist)
@@ -129,7 +180,7 @@ int cm_exits_width(struct decoder *d, int layer, int r, float *weights)
     const struct row *row = &d->rows[r];
     int n_kept = router->n_used;
     if (row->rung && row->rung->widths) n_kept = cm_width(&row->rung->widths[layer], weights, n_kept);
-    if (row->is_in_tail && row->rung->k_tail < n_kept) {
+    if (row->is_in_tail && row->rung->k_tail != TAIL_NONE && row->rung->k_tail < n_kept) {
         const struct width_rule tail = {
             .kind = WIDTH_FIXED, .k = row->rung->k_tail,
             .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED};

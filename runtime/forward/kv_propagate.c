@@ -52,13 +52,13 @@ static void remember_pairs(struct decoder *d, const struct fill *fill, const str
     }
 }
 
-void cm_kv_propagate(struct decoder *d, int first_layer, int begin, int n, const struct worker *me)
+void cm_kv_propagate(struct decoder *d, const struct kv_fill_rows *rows, const struct worker *me)
 {
-    const int n_layers = d->spec->n_layers, most = d->max_rows / n;
+    const int to_layer = rows->to_layer, most = d->max_rows / rows->n;
     cm_enter_phase(d, me, CALMOE_PHASE_FILL);
-    for (int layer = first_layer; layer < n_layers; layer += most) {
-        const struct fill fill = {layer, n_layers - layer < most ? n_layers - layer : most, begin, n};
-        if (layer > first_layer) cm_barrier(me);
+    for (int layer = rows->from_layer; layer < to_layer; layer += most) {
+        const struct fill fill = {layer, to_layer - layer < most ? to_layer - layer : most, rows->begin, rows->n};
+        if (layer > rows->from_layer) cm_barrier(me);
         norm_pairs(d, &fill, me);
         cm_barrier(me);
         project_pairs(d, &fill, me);

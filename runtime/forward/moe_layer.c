@@ -91,8 +91,7 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
     cm_barrier(me);
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
-    cm_barrier(me);
-    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)
         cm_expert_run_add(d->experts, r, d->spec->residual_scale, cm_row(d->x, r, d->spec->dim));
 }

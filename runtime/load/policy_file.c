@@ -76,10 +76,10 @@ static const char *rule_name(int i) { return cm_width_rules[i].name; }
 
 static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy)
 {
-    static const char *const known[] = {"schema", "version", "model", "exits", "rungs"};
+    static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
     static const char *const schemas[] = {schema};
-    struct json_value        model, exits;
+    struct json_value        model, exits, prompts;
     int                      which;
     CM_TRY(cm_json_schema(ctx, root, schemas, 1, &which)); /* first: of another schema, other members may be right */
     CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
@@ -89,6 +89,8 @@ static calmoe_status read_head(struct calmoe_context *ctx, const struct json_val
     CM_TRY(cm_json_fingerprint(ctx, &model, policy->fingerprint));
     CM_TRY(cm_json_find(ctx, root, "exits", &exits));
     if (exits.json) CM_TRY(cm_json_digits(ctx, &exits, policy->exits));
+    CM_TRY(cm_json_find(ctx, root, "prompts", &prompts));
+    if (prompts.json) CM_TRY(cm_json_digits(ctx, &prompts, policy->prompts));
     return read_int(ctx, &model, "layers", 1, POLICY_MAX_LAYERS, &policy->n_layers);
 }
 
@@ -341,6 +343,7 @@ calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path,
     fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n", policy->fingerprint, policy->n_layers);
     if (policy->exits[0]) fprintf(file, " \"exits\": \"%s\",\n", policy->exits);
+    if (policy->prompts[0]) fprintf(file, " \"prompts\": \"%s\",\n", policy->prompts);
     fputs(" \"rungs\": [", file);
     for (int i = 0; i < policy->n_rungs; i++) {
         if (i > 0) fputs(",", file);

@@ -1,7 +1,7 @@
 /* runtime/load/policy_file.h - a policy as a file: which layers and experts may be left out under which bound.
  *
  *     {"schema": "calmoe.policy.1", "version": "0.1.0", "model": {"fingerprint": "0123456789abcdef", "layers": 16},
- *      "exits": "fedcba9876543210",
+ *      "exits": "fedcba9876543210", "prompts": "00112233445566ff",
  *      "rungs": [
  *       {"delta": 0.01, "epsilon": 0.05, "loss": "token_disagreement", "p_value": "wsr", "n": 1500, "p": 0.013,
  *        "exits": [{"layer": 8, "measure": "shortlist", "threshold": 0.97, "schedule": "constant"},
@@ -11,9 +11,9 @@
  *        "width": [{"rule": "off"}, {"rule": "ratio", "bound": 0.25, "k": 2, "renormalise": true}, …]}]}
  *
  * Meanings and limits: runtime/early_exit/policy.h. "exits" is there where learned exits (exits_file.h) are used;
- * "layer" counts layers that have run; "k_tail" is "none" or a number; "max_pending" is there unless "kv" is
- * "propagate"; "width" is [] (all experts) or has a rule for each layer; "tau" and "length" are there unless the
- * schedule is "constant". Rungs are sorted by delta. */
+ * "prompts", a hash of those that it was proven on, may be there; "layer" counts layers that have run; "k_tail" is
+ * "none" or a number; "max_pending" is there unless "kv" is "propagate"; "width" is [] (all experts) or has a rule
+ * for each layer; "tau" and "length" are there unless the schedule is "constant". Rungs are sorted by delta. */
 #ifndef RUNTIME_LOAD_POLICY_FILE_H
 #define RUNTIME_LOAD_POLICY_FILE_H
 

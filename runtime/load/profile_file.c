@@ -178,12 +178,11 @@ static calmoe_status read_nodes(struct calmoe_context *ctx, const struct json_va
     for (size_t i = 0; i < n_nodes; i++) {
         const struct json_value value = cm_json_element(list, i);
         struct profile_node    *node = &work->nodes[i];
-        int64_t                 n_bytes, n_remote;
+        int64_t                 n_remote;
         CM_TRY(cm_json_check_object(ctx, &value, known, COUNT_OF(known)));
         CM_TRY(read_times(ctx, &value, node->seconds, &node->waited));
-        CM_TRY(read_count(ctx, &value, "bytes", 0, most, &n_bytes));
+        CM_TRY(read_counts(ctx, &value, "bytes", PROFILE_PHASES, most, node->bytes));
         CM_TRY(read_count(ctx, &value, "remote", 0, most, &n_remote));
-        node->expert_bytes = (uint64_t)n_bytes;
         node->remote_bytes = (uint64_t)n_remote;
     }
     work->n_nodes = (int)n_nodes;
@@ -369,7 +368,8 @@ static void write_work(FILE *file, const struct profile_work *work)
         const struct profile_node *node = &work->nodes[i];
         fputs(i == 0 ? ",\n    \"nodes\": [{" : ",\n     {", file);
         write_times(file, node->seconds, node->waited);
-        fprintf(file, ", \"bytes\": %" PRIu64 ", \"remote\": %" PRIu64 "}", node->expert_bytes, node->remote_bytes);
+        write_counts(file, ", \"bytes\": ", node->bytes, PROFILE_PHASES);
+        fprintf(file, ", \"remote\": %" PRIu64 "}", node->remote_bytes);
     }
     fputs(work->n_nodes > 0 ? "]}" : "}", file);
 }
@@ -445,8 +445,8 @@ void cm_profile_add_work(struct profile_work *into, const struct profile_work *m
         struct profile_node       *node = &into->nodes[i];
         const struct profile_node *other = &more->nodes[i];
         for (int phase = 0; phase < PROFILE_PHASES; phase++) node->seconds[phase] += other->seconds[phase];
+        for (int phase = 0; phase < PROFILE_PHASES; phase++) node->bytes[phase] += other->bytes[phase];
         node->waited += other->waited;
-        node->expert_bytes += other->expert_bytes;
         node->remote_bytes += other->remote_bytes;
     }
 }

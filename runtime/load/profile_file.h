@@ -28,7 +28,7 @@ enum {
 
 struct profile_node { /* a memory node and its threads */
     double   seconds[PROFILE_PHASES], waited; /* mean over its threads                                        */
-    uint64_t expert_bytes;                    /* packed weights of experts that steps read from its memory    */
+    uint64_t bytes[PROFILE_PHASES];           /* packed weights that steps read from its memory in each phase */
     uint64_t remote_bytes;                    /* that its threads read from other nodes' memory               */
 };
 

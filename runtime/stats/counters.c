@@ -38,7 +38,8 @@ void cm_counters_reset(struct counters *counters)
         counters->clocks[i] = (struct phase_clock){.phase = CALMOE_N_PHASES};
         counters->experts_ns[i] = 0;
     }
-    *counters = (struct counters){.n_layers = counters->n_layers, .n_experts = counters->n_experts,
+    *counters = (struct counters){.is_paused = counters->is_paused,
+                                  .n_layers = counters->n_layers, .n_experts = counters->n_experts,
                                   .n_workers = counters->n_workers, .expert_tokens = counters->expert_tokens,
                                   .exits = counters->exits, .clocks = counters->clocks,
                                   .experts_ns = counters->experts_ns};

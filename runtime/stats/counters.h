@@ -3,6 +3,8 @@
 #ifndef RUNTIME_STATS_COUNTERS_H
 #define RUNTIME_STATS_COUNTERS_H
 
+#include <stdbool.h>
+
 #include "calmoe/stats.h"
 #include "base/memory.h"
 #include "base/team.h"
@@ -31,6 +33,7 @@ static inline void cm_phase_clock_enter(struct phase_clock *clock, int phase, ui
 }
 
 struct counters {
+    bool      is_paused; /* no clock runs */
     uint64_t  n_steps, n_rows, n_layers_run, n_experts_run;
     uint64_t  n_experts_touched;
     uint64_t  n_weight_bytes; /* all, of which: */

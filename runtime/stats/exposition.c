@@ -49,35 +49,48 @@ static void put_label(struct exposition *out, const char *value)
         else put(out, "%c", *value);
 }
 
+static void begin_labels(struct exposition *out, const char *name, const char *domain)
+{
+    put(out, "%s{", name);
+    if (!domain) return;
+    put(out, "domain=\"");
+    put_label(out, domain);
+    put(out, "\",");
+}
+
 /* Nodes of an engine (domain NULL), or of a domain; the head of each metric was written. */
 static void expose_node_times(struct exposition *out, const char *name, const char *domain,
                               const struct profile_node *nodes, int n)
 {
     for (int i = 0; i < n; i++)
         for (int phase = 0; phase <= CALMOE_N_PHASES; phase++) { /* the last: waiting */
-            put(out, "%s{", name);
-            if (domain) {
-                put(out, "domain=\"");
-                put_label(out, domain);
-                put(out, "\",");
-            }
+            begin_labels(out, name, domain);
             put(out, "node=\"%d\",phase=\"%s\"} %.17g\n", i,
                 phase < CALMOE_N_PHASES ? cm_phase_name(phase) : "waiting",
                 phase < CALMOE_N_PHASES ? nodes[i].seconds[phase] : nodes[i].waited);
         }
 }
 
+static void expose_node_bytes(struct exposition *out, const char *name, const char *domain,
+                              const struct profile_node *nodes, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) {
+            begin_labels(out, name, domain);
+            put(out, "node=\"%d\",phase=\"%s\"} %" PRIu64 "\n", i, cm_phase_name(phase), nodes[i].bytes[phase]);
+        }
+}
+
 static const char node_seconds_help[] = "Time in each phase and waiting, mean over the threads of a memory node.";
-static const char node_read_help[] = "Experts' packed weights that steps read from a memory node.";
-static const char node_remote_help[] = "Experts' packed weights that a node's threads read from other nodes.";
+static const char node_read_help[] = "Packed weights that steps read from a memory node, by phase.";
+static const char node_remote_help[] = "Packed weights that a node's threads read from other nodes.";
 
 static void expose_engine_nodes(struct exposition *out, const struct profile_node *nodes, int n)
 {
     head(out, "calmoe_stats_node_seconds_total", "counter", node_seconds_help);
     expose_node_times(out, "calmoe_stats_node_seconds_total", NULL, nodes, n);
-    head(out, "calmoe_stats_node_expert_bytes_total", "counter", node_read_help);
-    for (int i = 0; i < n; i++)
-        put(out, "calmoe_stats_node_expert_bytes_total{node=\"%d\"} %" PRIu64 "\n", i, nodes[i].expert_bytes);
+    head(out, "calmoe_stats_node_read_bytes_total", "counter", node_read_help);
+    expose_node_bytes(out, "calmoe_stats_node_read_bytes_total", NULL, nodes, n);
     head(out, "calmoe_stats_node_remote_bytes_total", "counter", node_remote_help);
     for (int i = 0; i < n; i++)
         put(out, "calmoe_stats_node_remote_bytes_total{node=\"%d\"} %" PRIu64 "\n", i, nodes[i].remote_bytes);
@@ -180,16 +193,16 @@ static void expose_work(struct exposition *out, const struct profile *profile)
     for (int d = 0; d < profile->n_domains; d++)
         expose_node_times(out, "calmoe_profile_node_seconds_total", profile->domains[d].name,
                           profile->domains[d].work.nodes, profile->domains[d].work.n_nodes);
-    for (int is_remote = 0; is_remote < 2; is_remote++) {
-        const char *name = is_remote ? "calmoe_profile_node_remote_bytes_total"
-                                     : "calmoe_profile_node_expert_bytes_total";
-        head(out, name, "counter", is_remote ? node_remote_help : node_read_help);
-        for (int d = 0; d < profile->n_domains; d++) {
-            const struct profile_work *work = &profile->domains[d].work;
-            for (int i = 0; i < work->n_nodes; i++)
-                bytes[i] = is_remote ? work->nodes[i].remote_bytes : work->nodes[i].expert_bytes;
-            expose_list(out, name, profile->domains[d].name, "node", 0, bytes, work->n_nodes);
-        }
+    head(out, "calmoe_profile_node_read_bytes_total", "counter", node_read_help);
+    for (int d = 0; d < profile->n_domains; d++)
+        expose_node_bytes(out, "calmoe_profile_node_read_bytes_total", profile->domains[d].name,
+                          profile->domains[d].work.nodes, profile->domains[d].work.n_nodes);
+    head(out, "calmoe_profile_node_remote_bytes_total", "counter", node_remote_help);
+    for (int d = 0; d < profile->n_domains; d++) {
+        const struct profile_work *work = &profile->domains[d].work;
+        for (int i = 0; i < work->n_nodes; i++) bytes[i] = work->nodes[i].remote_bytes;
+        expose_list(out, "calmoe_profile_node_remote_bytes_total", profile->domains[d].name, "node", 0, bytes,
+                    work->n_nodes);
     }
 }
 

@@ -31,13 +31,10 @@ static calmoe_status reserve(struct profiler *p)
         p->sets = cm_alloc(p->ctx, n_layers * n_scratch, sizeof *p->sets, what);
     }
     p->scratch = cm_alloc(p->ctx, n_scratch, sizeof *p->scratch, what);
-    const size_t n_rows = n_layers * PROFILER_WAITING, n_used = (size_t)p->now.n_used;
     p->n_waiting = cm_alloc(p->ctx, n_layers, sizeof *p->n_waiting, what);
-    p->rows = cm_alloc(p->ctx, n_rows, sizeof *p->rows, what);
-    p->experts = cm_alloc(p->ctx, n_rows * n_used, sizeof *p->experts, what);
-    p->weights = cm_alloc(p->ctx, n_rows * n_used, sizeof *p->weights, what);
-    if (!p->scratch || (!p->all_pairs && !p->sets) || !p->n_waiting || !p->rows || !p->experts || !p->weights)
-        return CALMOE_NO_MEMORY;
+    p->row_bytes = sizeof(struct profiler_row) + (size_t)p->now.n_used * (sizeof(int32_t) + sizeof(float));
+    p->rows = cm_alloc(p->ctx, n_layers * PROFILER_WAITING, p->row_bytes, what);
+    if (!p->scratch || (!p->all_pairs && !p->sets) || !p->n_waiting || !p->rows) return CALMOE_NO_MEMORY;
     return cm_profile_add_domain(p->ctx, &p->now, "", &domain);
 }
 
@@ -67,8 +64,6 @@ void cm_profiler_close(struct profiler **profiler)
     cm_free(p->scratch);
     cm_free(p->n_waiting);
     cm_free(p->rows);
-    cm_free(p->experts);
-    cm_free(p->weights);
     cm_free(p);
     *profiler = NULL;
 }
@@ -110,32 +105,41 @@ static int reuse_bin(int position, int32_t last_use)
     return bin < PROFILE_REUSE_BINS - 1 ? bin : PROFILE_REUSE_BINS - 1;
 }
 
-static void count_row(struct profiler *p, int layer, const struct profiler_row *row, const int32_t *experts,
-                      const float *weights)
+static struct profiler_row *row_of(const struct profiler *p, int layer, int i)
+{
+    const size_t at = (size_t)layer * PROFILER_WAITING + (size_t)i;
+    return (struct profiler_row *)(void *)(p->rows + at * p->row_bytes); /* row_bytes: a multiple of 8 */
+}
+
+static float *weights_of(const struct profiler *p, struct profiler_row *row)
+{
+    return (float *)(void *)(row->experts + p->now.n_used);
+}
+
+static void count_row(struct profiler *p, int layer, struct profiler_row *row)
 {
     struct profile_domain *domain = p->now.domains;
     const size_t           at = (size_t)layer * (size_t)p->now.n_experts;
+    const float           *weights = weights_of(p, row);
     uint64_t              *reuse = domain->reuse + (size_t)layer * PROFILE_REUSE_BINS;
     if (layer == 0) domain->n_tokens++;
     domain->used[row->n]++;
     for (int i = 0; i < row->n; i++) {
-        const int32_t expert = experts[i];
+        const int32_t expert = row->experts[i];
         const size_t  cell = at + (size_t)expert;
         domain->tokens[cell]++;
         domain->weights[cell] += (double)fabsf(weights[i]);
         reuse[reuse_bin(row->position, row->last_used[cell])]++;
         row->last_used[cell] = row->position + 1;
         for (int j = 0; j < i; j++)
-            if (experts[j] < expert) count_pair(p, layer, experts[j], expert);
-            else count_pair(p, layer, expert, experts[j]);
+            if (row->experts[j] < expert) count_pair(p, layer, row->experts[j], expert);
+            else count_pair(p, layer, expert, row->experts[j]);
     }
 }
 
 static void flush_layer(struct profiler *p, int layer)
 {
-    const size_t n_used = (size_t)p->now.n_used, first = (size_t)layer * PROFILER_WAITING;
-    for (size_t i = first; i < first + (size_t)p->n_waiting[layer]; i++)
-        count_row(p, layer, &p->rows[i], p->experts + i * n_used, p->weights + i * n_used);
+    for (int i = 0; i < p->n_waiting[layer]; i++) count_row(p, layer, row_of(p, layer, i));
     p->n_waiting[layer] = 0;
 }
 
@@ -147,10 +151,12 @@ void cm_profiler_flush(struct profiler *p)
 void cm_profiler_count(struct profiler *p, int layer, int position, const int32_t *experts, const float *weights,
                        int n, int32_t *last_used)
 {
-    const size_t at = (size_t)layer * PROFILER_WAITING + (size_t)p->n_waiting[layer], n_used = (size_t)p->now.n_used;
-    p->rows[at] = (struct profiler_row){last_used, position, n};
-    memcpy(p->experts + at * n_used, experts, (size_t)n * sizeof *experts);
-    memcpy(p->weights + at * n_used, weights, (size_t)n * sizeof *weights);
+    struct profiler_row *row = row_of(p, layer, p->n_waiting[layer]);
+    row->last_used = last_used;
+    row->position = position;
+    row->n = n;
+    memcpy(row->experts, experts, (size_t)n * sizeof *experts);
+    memcpy(weights_of(p, row), weights, (size_t)n * sizeof *weights);
     if (++p->n_waiting[layer] == PROFILER_WAITING) flush_layer(p, layer);
 }
 

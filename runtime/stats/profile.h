@@ -13,11 +13,12 @@
 
 #include "runtime/load/profile_file.h"
 
-enum { PROFILER_FULL_PAIRS = 256, PROFILER_SETS = 1024, PROFILER_SET = 8, PROFILER_WAITING = 32 };
+enum { PROFILER_FULL_PAIRS = 256, PROFILER_SETS = 1024, PROFILER_SET = 8, PROFILER_WAITING = 128 };
 
-struct profiler_row { /* a token in a layer, yet to be counted */
+struct profiler_row { /* a token in a layer, yet to be counted; its experts follow, and their weights */
     int32_t *last_used;
     int32_t  position, n;
+    int32_t  experts[];
 };
 
 struct profiler {
@@ -29,9 +30,8 @@ struct profiler {
     struct profile_pair   *scratch;   /* a layer's pairs, while they are folded                                    */
     /* Tokens wait, until a layer has so many that its counters are worth fetching into the cache. */
     int                   *n_waiting; /* (n_layers)                                                                */
-    struct profiler_row   *rows;      /* (n_layers, PROFILER_WAITING)                                              */
-    int32_t               *experts;   /* (n_layers, PROFILER_WAITING, n_used)                                      */
-    float                 *weights;   /* (n_layers, PROFILER_WAITING, n_used)                                      */
+    size_t                 row_bytes;
+    uint8_t               *rows;      /* (n_layers, PROFILER_WAITING) of row_bytes                                 */
 };
 
 calmoe_status cm_profiler_open(struct calmoe_context *ctx, const char *fingerprint, int n_layers, int n_experts,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/argmax.h"
 #include "base/random.h"
 #include "runtime/text/tokenizer.h"
 
@@ -230,6 +231,10 @@ int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const stru
 {
     const struct sampler_options *options = &sampler->options;
     struct choice                *choices = sampler->choices;
+    if (!(options->temperature > 0) && options->repeat_penalty == 1) { /* nearly always the whole answer */
+        const int32_t id = cm_argmax(logits, sampler->n_vocab);
+        if (logits[id] > -INFINITY && (!tokenizer || cm_token_is_usable(tokenizer, id))) return id;
+    }
     const int32_t                 n = gather(sampler, logits, tokenizer);
     if (n == 0) return first_usable(sampler, tokenizer);
     const struct choice best = *best_of(choices, n);

@@ -8,7 +8,8 @@
 #   NAME.stdout.glob    or, line by line, patterns of bash; a line "..." is any number of lines
 #   NAME.stderr.glob    the same for standard error
 # A stream without a file must be empty. A case with the line "# needs: model" is skipped where there is no
-# embedded model, one with "# needs: chromium" where that is not installed. Exit status: 0 all good, 1 a case failed, 77 the only case that was asked for is skipped.
+# embedded model, one with "# needs: chromium" or "# needs: python3" where that is not installed. Exit status: 0 all
+# good, 1 a case failed, 77 the only case that was asked for is skipped.
 set -u
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "$0")" && pwd)
@@ -75,10 +76,13 @@ run_case()
         echo "skip $name: there is no '$MODEL'"
         return 77
     fi
-    if grep -q '^# needs: chromium' "$script" && ! command -v chromium > /dev/null; then
-        echo "skip $name: there is no chromium"
-        return 77
-    fi
+    local program
+    for program in chromium python3; do
+        if grep -q "^# needs: $program" "$script" && ! command -v $program > /dev/null; then
+            echo "skip $name: there is no $program"
+            return 77
+        fi
+    done
     [ ! -f "$here/cases/$name.status" ] || wanted=$(< "$here/cases/$name.status")
     rm -rf "$work/here"
     mkdir "$work/here"

@@ -19,7 +19,7 @@ check()
     door 'omp\.h'                 'omp_[a-z_]+ *\(|# *pragma +omp'  'base/team[.]c'
     door 'pcre2(posix)?\.h'       'pcre2_[a-z_]+ *\('               'runtime/text/pretokenize[.]c'
     door 'jansson\.h'             'json_(load|dump|decref|pack|unpack|object_|array_)[a-z_]* *\(' \
-                                  'runtime/load/json[.]c|tools/json_output[.]c|bench/[a-z_]+[.]c'
+                                  'runtime/load/json[.]c|tools/json_(output|lines)[.]c|bench/[a-z_]+[.]c'
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'

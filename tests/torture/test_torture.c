@@ -23,7 +23,7 @@
 enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
 
 static struct temp_folder *folder;
-static char model_path[600], plan_path[600], out_path[600];
+static char model_path[600], plan_path[600], out_path[600], profile_path[600], trace_path[600], other_plan_path[600];
 
 struct handles {
     calmoe_context *context;
@@ -31,6 +31,10 @@ struct handles {
     calmoe_engine  *engine;
     calmoe_session *sessions[10];
     calmoe_policy  *policy;
+    calmoe_profile *profiles[2];
+    calmoe_placement    *placement;
+    calmoe_trace_writer *writer;
+    calmoe_trace_reader *reader;
 };
 
 enum { N_SESSIONS = 10 }; /* more than the engine's table has room for at first */
@@ -117,6 +121,55 @@ static calmoe_status run_with_policy(struct handles *h)
     return CALMOE_OK;
 }
 
+/* Counted, written, read, merged, told. */
+static calmoe_status run_profile(struct handles *h)
+{
+    static const int32_t tokens[20] = {1, 2, 3};
+    char                 text[16];
+    size_t               n_text;
+    calmoe_trace_info    info = {.size = sizeof info, .n_layers = 2, .n_experts = 4, .n_used = 2,
+                                 .fingerprint = "0123456789abcdef"};
+    calmoe_trace_token   token;
+    calmoe_engine_options options;
+    calmoe_engine_options_init(&options);
+    options.n_threads = 2;
+    options.pin_threads = 0;
+    options.profile = 1;
+    TRY(calmoe_context_open(NULL, &h->context));
+    TRY(calmoe_model_open(h->context, model_path, NULL, &h->model));
+    TRY(calmoe_engine_open(h->model, &options, &h->engine));
+    TRY(calmoe_session_open(h->engine, NULL, &h->sessions[0]));
+    const calmoe_chunk chunk = {h->sessions[0], tokens, 20, CALMOE_LOGITS_LAST};
+    TRY(calmoe_engine_step(h->engine, &chunk, 1));
+    TRY(calmoe_engine_profile_domain(h->engine, "again"));
+    TRY(calmoe_engine_step(h->engine, &chunk, 1));
+    TRY(calmoe_engine_get_profile(h->engine, &h->profiles[0]));
+    TRY(calmoe_profile_write(h->profiles[0], profile_path));
+    TRY(calmoe_profile_open(h->context, profile_path, &h->profiles[1]));
+    TRY(calmoe_profile_merge(h->profiles[0], h->profiles[1]));
+    assert_int_equal(calmoe_profile_get_text(h->profiles[0], text, sizeof text, &n_text), CALMOE_FULL);
+    TRY(calmoe_trace_writer_open(h->context, trace_path, &info, &h->writer));
+    TRY(calmoe_trace_writer_close(&h->writer));
+    TRY(calmoe_trace_reader_open(h->context, trace_path, &h->reader));
+    assert_int_equal(calmoe_trace_reader_next(h->reader, &token), CALMOE_END);
+    return CALMOE_OK;
+}
+
+static calmoe_status run_placement(struct handles *h)
+{
+    calmoe_prediction        prediction = {.size = sizeof prediction};
+    calmoe_placement_options options;
+    calmoe_placement_options_init(&options);
+    options.policy = "by_usage";
+    options.profile = profile_path;
+    options.topology = "numa:2 core:2 pu:1";
+    TRY(calmoe_context_open(NULL, &h->context));
+    TRY(calmoe_model_open(h->context, model_path, NULL, &h->model));
+    TRY(calmoe_placement_open(h->model, &options, &h->placement));
+    TRY(calmoe_placement_predict(h->placement, 8, &prediction));
+    return calmoe_placement_write(h->placement, other_plan_path);
+}
+
 static calmoe_status run_tokenizer(struct handles *h)
 {
     calmoe_model_options options;
@@ -141,6 +194,10 @@ static void close_all(struct handles *h)
 {
     for (int i = 0; i < N_SESSIONS; i++) calmoe_session_close(&h->sessions[i]);
     calmoe_policy_close(&h->policy);
+    for (int i = 0; i < 2; i++) calmoe_profile_close(&h->profiles[i]);
+    calmoe_placement_close(&h->placement);
+    (void)calmoe_trace_writer_close(&h->writer);
+    calmoe_trace_reader_close(&h->reader);
     calmoe_engine_close(&h->engine);
     calmoe_model_close(&h->model);
     calmoe_context_close(&h->context);
@@ -206,6 +263,9 @@ static void session_with_policy(void **state)
     torture(run_with_policy, "a session with a policy", MAX_HELPED);
 }
 
+/* In this order: placement reads the profile that the last run of profiling, which nothing failed, has written. */
+static void profiling(void **state) { (void)state; torture(run_profile, "profiling", MAX_HELPED); }
+static void placing(void **state) { (void)state; torture(run_placement, "placing", MAX_HELPED); }
 static void vocabulary(void **state) { (void)state; torture(run_tokenizer, "vocabulary", MAX_HELPED); }
 static void quantizing(void **state) { (void)state; torture(run_quantize, "quantizing", 0); }
 
@@ -251,6 +311,9 @@ static int write_files(void **state)
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "tiny.gguf"));
     snprintf(plan_path, sizeof plan_path, "%s", temp_file(folder, "plan.json"));
     snprintf(out_path, sizeof out_path, "%s", temp_file(folder, "out.gguf"));
+    snprintf(profile_path, sizeof profile_path, "%s", temp_file(folder, "profile.json"));
+    snprintf(trace_path, sizeof trace_path, "%s", temp_file(folder, "trace"));
+    snprintf(other_plan_path, sizeof other_plan_path, "%s", temp_file(folder, "other_plan.json"));
     tiny_model_write(&tiny, model_path);
     if (calmoe_context_open(NULL, &context) || calmoe_model_open(context, model_path, NULL, &model) ||
         calmoe_model_get_info(model, &info))
@@ -280,6 +343,8 @@ static int remove_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(profiling),
+        cmocka_unit_test(placing),
         cmocka_unit_test(vocabulary),
         cmocka_unit_test(engine_and_sessions),
         cmocka_unit_test(scheduled_sessions),

@@ -14,3 +14,13 @@ try calmoe place --profile cut.json
 printf '{"schema": "calmoe.plan.1", "version": "0", "model": {"fingerprint": "0123456789abcdef"}, "nodes": 1, "layers": [[0]]}' > other.json
 try calmoe place --plan other.json
 try calmoe place -o no/such/folder/plan.json
+printf 'A day.' > day
+calmoe profile -f day -o own.json --trace own.trace > tables
+fingerprint=$(grep -o '[0-9a-f]\{16\}' own.json | head -n 1)
+sed "s/$fingerprint/0123456789abcdef/" own.json > others.json
+sed "s/$fingerprint/0123456789abcdef/" own.trace > others.trace
+head -c 100 own.trace > cut.trace
+try calmoe place --profile others.json
+try calmoe place --simulate others.trace
+try calmoe place --simulate cut.trace
+try calmoe profile --merge own.json others.json

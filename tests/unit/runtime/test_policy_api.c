@@ -66,6 +66,12 @@ static void options_that_make_no_policy(void **state)
          "schedule is 'x'"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.5f, .exit_layers = one, .n_exits = 1, .schedule = "paper"},
          "do not suit schedule 'paper'"},
+        {{.k_tail = -1, .measure = "always", .threshold = 1.0f, .exit_layers = one, .n_exits = 1, .kv_fill = "later"},
+         "kv_fill is 'later'"},
+        {{.k_tail = -1, .measure = "always", .threshold = 1.0f, .exit_layers = one, .n_exits = 1, .kv_fill = "lazy",
+          .max_pending = 1025}, "1025 rows may wait"},
+        {{.k_tail = -1, .measure = "always", .threshold = 1.0f, .exit_layers = one, .n_exits = 1, .max_pending = 1},
+         "'propagate' wants 0"},
         {{.k_tail = -1, .width = "some"}, "width is 'some'"},
         {{.k_tail = -1, .width = "off"}, "width is 'off'"},
         {{.k_tail = -1, .width = "ratio", .width_k = 1}, "bound 0"},
@@ -188,8 +194,8 @@ static void policies_of_other_models(void **state)
     running_close(&r);
 }
 
-/* Parts that are in files but that this version does not run. */
-static void parts_that_are_not_run(void **state)
+/* What fills keys and values comes with the rung; and parts that are in files but that this version does not run. */
+static void parts_of_rungs(void **state)
 {
     (void)state;
     struct running r = open_running();
@@ -200,8 +206,11 @@ static void parts_that_are_not_run(void **state)
         file.rungs[1].kv_fill = (enum kv_fill)fill;
         file.rungs[1].max_pending = 8;
         running_must(r.context, calmoe_policy_open(r.model, write_policy(&file), &policy));
-        assert_refused(&r, open_session(&r, policy, 0.05, &session), CALMOE_UNSUPPORTED, cm_kv_fill_names[fill]);
-        running_must(r.context, open_session(&r, policy, 0.01, &session)); /* another rung has none of it */
+        running_must(r.context, open_session(&r, policy, 0.01, &session)); /* a rung that has none of it */
+        assert_null(session->waiting);
+        calmoe_session_close(&session);
+        running_must(r.context, open_session(&r, policy, 0.05, &session));
+        assert_int_equal(session->waiting->capacity, 8);
         calmoe_session_close(&session);
         calmoe_policy_close(&policy);
     }
@@ -280,7 +289,7 @@ int main(void)
         cmocka_unit_test(options_that_make_no_policy),
         cmocka_unit_test(rungs_by_quality),
         cmocka_unit_test(policies_of_other_models),
-        cmocka_unit_test(parts_that_are_not_run),
+        cmocka_unit_test(parts_of_rungs),
         cmocka_unit_test(answers_begin_and_end),
     };
     return cmocka_run_group_tests_name("policies", tests, set_up, tear_down);

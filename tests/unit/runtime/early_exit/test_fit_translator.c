@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <math.h>
 
@@ -63,7 +64,7 @@ static struct translator_fit *fit_of(const struct world *world)
     assert_int_equal(cm_translator_fit_open(NULL, DIM, &fit), CALMOE_OK);
     for (int row = 0; row < ROWS;) { /* in uneven pieces, over the ends of blocks */
         const int n = 1 + row % 97 < ROWS - row ? 1 + row % 97 : ROWS - row;
-        cm_translator_fit_add(fit, world->from[row], world->to[row], n);
+        cm_translator_fit_add(fit, world->from[row], world->to[row], NULL, n);
         row += n;
     }
     assert_int_equal(cm_translator_fit_rows(fit), ROWS);
@@ -123,6 +124,51 @@ static void best_of_its_rank(void **state)
     free(world);
 }
 
+/* A weight of 3 is the row three times; and sums that were copied go on as the others. */
+static void weights_and_copies(void **state)
+{
+    (void)state;
+    struct world *world = malloc(sizeof *world);
+    assert_non_null(world);
+    make(world, 0.5, 0.0);
+    struct translator_fit *weighted, *repeated, *copied;
+    struct translator      maps[3];
+    assert_int_equal(cm_translator_fit_open(NULL, DIM, &weighted), CALMOE_OK);
+    assert_int_equal(cm_translator_fit_open(NULL, DIM, &repeated), CALMOE_OK);
+    assert_int_equal(cm_translator_fit_open(NULL, DIM, &copied), CALMOE_OK);
+    for (int row = 0; row < 300; row++) {
+        const float weight = row % 2 ? 3.0f : 1.0f;
+        cm_translator_fit_add(weighted, world->from[row], world->to[row], &weight, 1);
+        for (int i = 0; i < (row % 2 ? 3 : 1); i++)
+            cm_translator_fit_add(repeated, world->from[row], world->to[row], NULL, 1);
+    }
+    assert_int_equal(cm_translator_fit_rows(weighted), 300);
+    assert_int_equal(cm_translator_fit_rows(repeated), 600);
+    size_t n, n_copied;
+    const double *sums = cm_translator_fit_sums(weighted, &n);
+    double *into = cm_translator_fit_sums(copied, &n_copied);
+    assert_int_equal(n, n_copied);
+    memcpy(into, sums, n * sizeof *into);
+    struct translator_fit *const fits[3] = {weighted, repeated, copied};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(cm_translator_fit_solve(NULL, fits[i], RANK, 1e-6, &maps[i]), CALMOE_OK);
+    for (int row = 0; row < 300; row++) {
+        float a[DIM], b[DIM];
+        cm_translate(&maps[0], world->from[row], a);
+        cm_translate(&maps[1], world->from[row], b);
+        for (int i = 0; i < DIM; i++) assert_true(fabsf(a[i] - b[i]) < 1e-3f * (1.0f + fabsf(a[i])));
+    }
+    assert_memory_equal(maps[0].down, maps[2].down, (size_t)RANK * DIM * sizeof(float));
+    assert_memory_equal(maps[0].bias, maps[2].bias, DIM * sizeof(float));
+    for (int i = 0; i < 3; i++) {
+        struct translator_fit *fit = fits[i];
+        cm_translator_close(&maps[i]);
+        cm_translator_fit_close(&fit);
+    }
+    free(world);
+    assert_int_equal(cm_live_blocks(), 0);
+}
+
 static void faults(void **state)
 {
     (void)state;
@@ -132,12 +178,13 @@ static void faults(void **state)
     assert_int_equal(cm_translator_fit_open(&ctx, 0, &fit), CALMOE_INVALID_ARGUMENT);
     assert_int_equal(cm_translator_fit_open(&ctx, 2, &fit), CALMOE_OK);
     const float rows[][2] = {{1.0f, 2.0f}, {NAN, 0.0f}, {0.0f, INFINITY}, {3.0f, -1.0f}};
-    cm_translator_fit_add(fit, rows[0], rows[0], 1);
+    cm_translator_fit_add(fit, rows[0], rows[0], NULL, 1);
     assert_int_equal(cm_translator_fit_solve(&ctx, fit, 1, 1e-3, &translator), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, "1 hidden states; at least 2 are wanted for a fit");
-    cm_translator_fit_add(fit, rows[0], rows[1], 3); /* one of each pair is no number, or the other's turn comes */
+    /* one of each pair is no number, or the other's turn comes */
+    cm_translator_fit_add(fit, rows[0], rows[1], NULL, 3);
     assert_int_equal(cm_translator_fit_rows(fit), 1);
-    cm_translator_fit_add(fit, rows[3], rows[3], 1);
+    cm_translator_fit_add(fit, rows[3], rows[3], NULL, 1);
     assert_int_equal(cm_translator_fit_solve(&ctx, fit, 1, 1e-3, &translator), CALMOE_OK);
     assert_true(translator.explained == 0.0); /* nothing to do: the map is the identity */
     float out[2];
@@ -164,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_map),
         cmocka_unit_test(best_of_its_rank),
+        cmocka_unit_test(weights_and_copies),
         cmocka_unit_test(faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,7 @@ static const struct {
     {HEAD MODEL "\"exits\": \"0123456789abcdeg\", \"rungs\": []}",
      "exits: found \"0123456789abcdeg\", wanted 16 digits 0-9a-f"},
     {HEAD MODEL "\"exits\": null, \"rungs\": []}", NULL},
+    {HEAD MODEL "\"prompts\": 7, \"rungs\": []}", "prompts: found 7, wanted a text"},
     {HEAD "\"model\": {\"fingerprint\": \"0123456789abcdef\", \"layers\": 0}, \"rungs\": []}",
      "model.layers: found 0, wanted an integer from 1 to 4096"},
     {HEAD MODEL "\"rungs\": {}}", "rungs: found an object, wanted an array of 0 to 32"},
@@ -283,12 +284,14 @@ static void round_trip(void **state)
         struct policy policy, back;
         const char   *path = temp_file(folder, "policy.json");
         make_random(&random, &policy);
+        if (trial % 3) snprintf(policy.prompts, sizeof policy.prompts, "0011223344%06d", trial);
         if (trial % 2) snprintf(policy.exits, sizeof policy.exits, "fedcba98765432%02d", trial);
         if (cm_policy_check(&ctx, &policy) != CALMOE_OK) fail_msg("%s", ctx.message);
         assert_int_equal(cm_policy_file_write(&ctx, path, &policy), CALMOE_OK);
         if (cm_policy_file_read(&ctx, path, &back) != CALMOE_OK) fail_msg("%s", ctx.message);
         assert_string_equal(back.fingerprint, policy.fingerprint);
         assert_string_equal(back.exits, policy.exits);
+        assert_string_equal(back.prompts, policy.prompts);
         assert_int_equal(back.n_layers, policy.n_layers);
         assert_int_equal(back.n_rungs, policy.n_rungs);
         for (int i = 0; i < policy.n_rungs; i++) same_rung(&policy.rungs[i], &back.rungs[i]);

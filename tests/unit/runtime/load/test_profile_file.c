@@ -28,7 +28,8 @@
 #define NODES(list) "[0, 0, 0, 0, 0, 0, 0, 0], \"waited\": 0.5, " \
     "\"bytes\": {\"experts\": 5, \"head\": 0, \"dense\": 0}, " \
     "\"nodes\": [" list "]"
-#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, \"bytes\": " #bytes ", \"remote\": 2}"
+#define NODE(bytes) "{\"seconds\": [0, 0, 0, 1.5, 0, 0, 0, 0], \"waited\": 0.25, " \
+    "\"bytes\": [0, 0, 0, " #bytes ", 0, 0, 0, 1], \"remote\": 2}"
 #define WHOLE HEAD MODEL DOMAIN LAYER END
 
 static const struct {
@@ -74,7 +75,7 @@ static const struct {
     {"node_short", HEAD MODEL WORKED(1, NODES("{\"seconds\": [1]}")),
      "'p.json': domains[0].work.nodes[0].seconds: found an array of 1, wanted an array of 8"},
     {"node_negative", HEAD MODEL WORKED(1, NODES(NODE(-1))),
-     "'p.json': domains[0].work.nodes[0].bytes: found -1, wanted an integer from 0 to 9007199254740991"},
+     "'p.json': domains[0].work.nodes[0].bytes[3]: found -1, wanted an integer from 0 to 9007199254740991"},
     {"used_short", HEAD MODEL "\"domains\": [{\"name\": \"c\", \"tokens\": 10, \"used\": [0, 10], \"layers\":"
         " [" LAYER END,
      "'p.json': domains[0].used: found an array of 2, wanted an array of 3"},
@@ -269,7 +270,7 @@ static void nodes_add_up(void **state)
     if (cm_profile_read(&ctx, temp_file(folder, "nodes.json"), &read) != CALMOE_OK) fail_msg("%s", ctx.message);
     const struct profile_work *work = &read.domains[0].work;
     assert_int_equal(work->n_nodes, 2);
-    assert_true(work->nodes[0].expert_bytes == 12 && work->nodes[1].expert_bytes == 9);
+    assert_true(work->nodes[0].bytes[3] == 12 && work->nodes[1].bytes[3] == 9 && work->nodes[0].bytes[7] == 2);
     assert_true(work->nodes[0].remote_bytes == 4 && work->nodes[1].remote_bytes == 2);
     assert_true(work->nodes[0].seconds[3] == 3 && work->nodes[1].seconds[3] == 1.5 && work->nodes[1].seconds[0] == 0);
     assert_true(work->nodes[0].waited == 0.5 && work->nodes[1].waited == 0.25 && work->n_steps == 2);

@@ -1,0 +1,19 @@
+/* runtime/forward/exit_probe.h - what the head says of given states, between steps: for fitting exits and for judging
+ * them. No part of a step; it uses the decoder's rows, logits and scratch. */
+#ifndef RUNTIME_FORWARD_EXIT_PROBE_H
+#define RUNTIME_FORWARD_EXIT_PROBE_H
+
+#include "runtime/forward/decoder.h"
+
+struct exit_guess {
+    int32_t token;  /* the likeliest                             */
+    float   margin; /* p1 - p2; 0 where the logits are no numbers */
+};
+
+/* states (n, dim), after n_layers_run; translated by the exit's translator where is_translated (d->exits must then be
+ * open). n is at most max_rows, and there is room for so many rows of logits. guesses (n). The same arithmetic as at an
+ * exit and at the end, to the bit. */
+void cm_exit_probe(struct decoder *decoder, int n_layers_run, bool is_translated, const float *states, int n,
+                   struct exit_guess *guesses);
+
+#endif

@@ -1,0 +1,55 @@
+/* runtime/forward/waiting.h - rows of one sequence that left early and whose keys and values of the layers behind the
+ * exit are yet to come: where each stands, and its state there. Memory is reserved once.
+ *
+ * With KV_CATCH_UP such a row joins the batch after the layers that it ran, as soon as a row of a later position goes
+ * on from there, and runs the real layers; where that row leaves, it waits again. With KV_LAZY the state at the exit
+ * gives keys and values of the layers up to where the later row may leave. So a row always finds keys and values of all
+ * positions before its own, and what they are does not depend on how a sequence was cut into steps. */
+#ifndef RUNTIME_FORWARD_WAITING_H
+#define RUNTIME_FORWARD_WAITING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct kv_cache;
+struct policy_rung;
+
+struct waiting_row {
+    int     position;
+    int32_t token;
+    int     layers;     /* that have its keys and values; with KV_CATCH_UP its state is the one after them */
+    int     n_experts;  /* that it ran                                                                    */
+    int     logits_row; /* of the step at hand, made where it reaches the head; -1 = none                  */
+    const struct policy_rung *rung;
+    int     slot;       /* of its state                                                                   */
+};
+
+struct waiting {
+    const struct kv_cache *cache; /* the sequence's                     */
+    void                  *owner; /* likewise                           */
+    int                    dim, capacity, n;
+    struct waiting_row    *rows;   /* (capacity): the first n, positions ascending; the others keep the free slots */
+    float                 *states; /* (capacity, dim), by slot           */
+    /* a step's: */
+    int driven_below; /* rows before this position go through all layers, whether or not a later one does; 0 = none */
+    int limit;        /* rows before this position are wanted deeper     */
+    int to_layer;     /* keys and values below this one are wanted       */
+};
+
+calmoe_status cm_waiting_open(struct calmoe_context *ctx, int capacity, int dim, struct waiting **out);
+void          cm_waiting_close(struct waiting **waiting); /* NULL inside is fine */
+
+/* There is room. The row's slot and its logits_row are set here; state (dim) is copied. */
+void cm_waiting_add(struct waiting *waiting, struct waiting_row row, const float *state);
+void cm_waiting_remove(struct waiting *waiting, int i);
+/* Forgets rows from this position on. */
+void cm_waiting_rewind(struct waiting *waiting, int position);
+
+static inline const float *cm_waiting_state(const struct waiting *waiting, int i)
+{
+    return waiting->states + (size_t)waiting->rows[i].slot * (size_t)waiting->dim;
+}
+
+#endif

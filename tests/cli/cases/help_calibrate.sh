@@ -1,0 +1,1 @@
+calmoe calibrate --help

@@ -1,0 +1,1 @@
+calmoe fit-exits --help
