@@ -11,7 +11,7 @@
 #include "runtime/early_exit/exit_search.h"
 #include "runtime/early_exit/width_search.h"
 
-enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 3072, N_PRICES = 9, MAX_RULES = 16,
+enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 4096, N_PRICES = 12, MAX_RULES = 16,
        MAX_DEPTHS = MEASURE_COUNT * N_PRICES, MAX_WIDTHS = N_PRICES };
 
 struct paths {
@@ -37,8 +37,9 @@ struct paths {
     struct width_rule   *widths;    /* (MAX_WIDTHS + MAX_RULES, n_layers) */
 };
 
-/* Microseconds for a risk of 1: from "a token that differs is worth one token's time" to 160. */
-static double price_of(const struct calmoe_calibration *c, int i) { return c->off_cost * pow(1.9, i); }
+/* Microseconds for a risk of 1: from "a token that differs is worth one token's time" to 90. What pays on models of a
+ * few layers lies below 10, so steps are small. */
+static double price_of(const struct calmoe_calibration *c, int i) { return c->off_cost * pow(1.5, i); }
 
 /* ---- depth ---- */
 

@@ -1,9 +1,10 @@
 /* runtime/forward/exit_point.c - after a layer: who may leave?
  *
- *   own rows   the last norm of rows that have an exit here (translate.c where there is a translator)
- *   shared     the head for measures that read logits: the whole vocabulary, or the shortlist
+ *   own rows   the last norm of rows whose measure reads logits here (translate.c where there is a translator)
+ *   shared     the head for them: the whole vocabulary, or the shortlist
  *   own rows   confidence against threshold
- *   shared     the whole head for those that would leave and have no logits yet
+ *   shared     the whole head for those on the shortlist that would leave; for those of measures without logits it
+ *              runs at the end of the step, once for all rows
  *   own rows   a shortlist's winner that is not the vocabulary's stays
  *   one        rows that leave go behind the others, or wait; rows that waited and are wanted now join (catch_up.c)
  *   all        keys and values of those that did not run the layers
@@ -39,6 +40,11 @@ static bool reads_head(const struct policy_exit *exit)
     return measure_of(exit)->reads_logits || measure_of(exit)->reads_shortlist;
 }
 
+bool cm_exit_is_late(const struct decoder *d, const struct policy_exit *exit)
+{
+    return !reads_head(exit) && !cm_exit_is_translated(d->exit_weights, exit->layer);
+}
+
 struct questions { /* that any row has after so many layers */
     bool any, of_logits, of_previous;
 };
@@ -63,7 +69,8 @@ static void norm_asked(struct decoder *d, int n_layers_run, const struct worker 
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++)
-        if (cm_exit_of(&d->rows[r], n_layers_run)) cm_head_norm(d, r);
+        if (cm_exit_of(&d->rows[r], n_layers_run) && reads_head(cm_exit_of(&d->rows[r], n_layers_run)))
+            cm_head_norm(d, r);
 }
 
 /* One worker: the list of rows to be translated is made. */
@@ -115,6 +122,8 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     row->confidence = measure->confidence(d->ops, &view);
     row->is_leaving = cm_leaves(&exit->threshold, row->confidence, row->t);
     if (d->on_exit) d->on_exit(d->on_exit_user, row, exit->layer, measure->reads_logits ? view.logits : NULL);
+    if (row->is_leaving && cm_exit_is_late(d, exit))
+        memcpy(cm_row(d->exits->late_states, row->logits_row, dim), view.hidden, (size_t)dim * sizeof *view.hidden);
     if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
 }
 
@@ -245,7 +254,7 @@ static void let_go(void *arg)
     if (d->n_rows > 0 && (n_parted < n_before || d->n_rows > n_parted)) cm_attention_plan(d);
 }
 
-/* One worker: who would leave and has no logits yet; if all have them, they leave now. */
+/* One worker: who would leave and wants logits that are not there yet; if nobody does, they leave now. */
 static void settle(void *arg)
 {
     const struct exit_point *point = arg;
@@ -256,6 +265,10 @@ static void settle(void *arg)
         const struct row *row = &d->rows[r];
         if (!row->is_leaving) continue;
         const struct policy_exit *exit = cm_exit_of(row, point->n_layers_run);
+        if (cm_exit_is_late(d, exit)) {
+            exits->late[exits->n_late++] = row->logits_row;
+            continue;
+        }
         if (!measure_of(exit)->reads_logits) exits->full[exits->n_full++] = row->logits_row;
         if (!reads_head(exit)) exits->asked[exits->n_asked++] = r;
     }

@@ -27,6 +27,8 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->staying = cm_alloc(ctx, n, sizeof *exits->staying, "early exits");
     exits->full = cm_alloc(ctx, n, sizeof *exits->full, "early exits");
     exits->few = cm_alloc(ctx, n, sizeof *exits->few, "early exits");
+    exits->late = cm_alloc(ctx, n, sizeof *exits->late, "early exits");
+    exits->late_states = cm_alloc(ctx, n * dim, sizeof *exits->late_states, "early exits");
     exits->previous = cm_alloc(ctx, n * dim, sizeof *exits->previous, "early exits");
     exits->scratch = cm_alloc(ctx, n_workers * n_vocab, sizeof *exits->scratch, "early exits");
     exits->rows = cm_alloc(ctx, n, sizeof *exits->rows, "early exits");
@@ -38,8 +40,8 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     if (rank > 0) exits->low = cm_alloc(ctx, n * rank, sizeof *exits->low, "early exits");
     if (rank > 0) exits->translated = cm_alloc(ctx, n * dim, sizeof *exits->translated, "early exits");
     if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few ||
-        !exits->previous || !exits->scratch || !exits->rows || !exits->n_kept || !exits->asked ||
-        (rank > 0 && (!exits->low || !exits->translated)))
+        !exits->late || !exits->late_states || !exits->previous || !exits->scratch || !exits->rows || !exits->n_kept
+        || !exits->asked || (rank > 0 && (!exits->low || !exits->translated)))
         cm_exits_close(&exits);
     d->exits = exits;
     return exits ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -51,6 +53,8 @@ void cm_exits_close(struct exits **exits)
     cm_free((*exits)->staying);
     cm_free((*exits)->full);
     cm_free((*exits)->few);
+    cm_free((*exits)->late);
+    cm_free((*exits)->late_states);
     cm_free((*exits)->previous);
     cm_free((*exits)->scratch);
     cm_free((*exits)->rows);
@@ -95,13 +99,31 @@ int cm_exits_max_waiting(const struct policy_rung *rungs, int n_rungs)
 
 /* ---- a step ---- */
 
+/* Adds a row to the ascending list. */
+static void add_staying(struct exits *exits, int32_t logits_row)
+{
+    int at = exits->n_staying++;
+    for (; at > 0 && exits->staying[at - 1] > logits_row; at--) exits->staying[at] = exits->staying[at - 1];
+    exits->staying[at] = logits_row;
+}
+
 void cm_exits_list_staying(struct decoder *d)
 {
     struct exits *exits = d->exits;
     exits->n_staying = 0;
     for (int r = 0; r < d->n_rows; r++)
-        if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail)
-            exits->staying[exits->n_staying++] = d->rows[r].logits_row;
+        if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail) add_staying(exits, d->rows[r].logits_row);
+    for (int i = 0; i < exits->n_late; i++) add_staying(exits, exits->late[i]);
+}
+
+void cm_exits_norm_late(struct decoder *d, const struct worker *me)
+{
+    int begin, end;
+    cm_share(d->exits->n_late, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        const int32_t row = d->exits->late[i];
+        cm_head_norm_state(d, cm_row(d->exits->late_states, row, d->spec->dim), row);
+    }
 }
 
 /* The sequences that wait; rows of one stand together. A sequence is driven where its rows that may leave find no
@@ -128,7 +150,7 @@ void cm_exits_begin(struct decoder *d)
     struct exits *exits = d->exits;
     bool has_rungs = false;
     exits->is_deciding = exits->had_head = exits->had_shortlist = false;
-    exits->n_fills = exits->n_asked = 0;
+    exits->n_fills = exits->n_asked = exits->n_late = 0;
     exits->translator_bytes = 0;
     memset(exits->had_rows, 0, (size_t)d->spec->n_layers);
     for (int r = 0; r < d->n_rows; r++) {

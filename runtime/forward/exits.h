@@ -36,6 +36,8 @@ void cm_exits_count(struct decoder *decoder);
 int cm_exits_width(struct decoder *decoder, int layer, int r, float *weights);
 /* *rows: the rows of logits that are still to be made, ascending; how many. */
 int cm_exits_staying(const struct decoder *decoder, const int32_t **rows);
+/* All workers: the head's norm of those of them whose rows left. */
+void cm_exits_norm_late(struct decoder *decoder, const struct worker *me);
 
 /* By one worker: a layer is about to run. */
 void cm_exits_note(struct decoder *decoder, int layer);

@@ -10,6 +10,8 @@ struct exits {
     bool        is_deciding;  /* some row may leave                                        */
     int         n_staying;
     int32_t    *staying;      /* (n_staying) rows of logits that are still to be made      */
+    int         n_late;
+    int32_t    *late;         /* (n_late) of them those whose rows left: made with the others, of their state then */
     bool        had_head, had_shortlist; /* some row read the whole output matrix, or its beginning */
     uint8_t    *had_rows;     /* (n_layers) 1: a row ran it                                */
     int              n_sequences;
@@ -24,6 +26,7 @@ struct exits {
     struct kv_fill_rows *fills; /* (max_rows): of rows that stand behind n_rows             */
     /* scratch */
     float      *previous;     /* (max_rows, dim): the state after the layer before         */
+    float      *late_states;  /* (max_rows, dim): by rows of logits                        */
     float      *scratch;      /* (n_workers, n_vocab)                                      */
     float      *low;          /* (max_rows, max_rank): down h                              */
     float      *translated;   /* (max_rows, dim)                                           */
@@ -31,6 +34,9 @@ struct exits {
     uint8_t    *n_kept;       /* (max_rows)                                                */
 };
 
+/* Does a row that leaves by this exit get its logits with all others at the end? Nobody reads them before. With a
+ * translator they are made at once, of the estimate. */
+bool cm_exit_is_late(const struct decoder *decoder, const struct policy_exit *exit);
 /* The exit that asks row after so many layers, NULL = none. */
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run);
 

@@ -53,6 +53,7 @@ void cm_lm_head(struct decoder *d, const struct worker *me)
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++)
         if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail) cm_head_norm(d, r);
+    if (d->exits) cm_exits_norm_late(d, me);
     cm_barrier(me);
     cm_head_multiply(d, rows, n, d->spec->n_vocab, me);
 }

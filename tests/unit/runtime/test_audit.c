@@ -24,6 +24,8 @@ static char path[600];
 
 /* ---- policies and sessions ---- */
 
+static enum kv_fill kv_fill; /* of the ladders that are opened */
+
 static calmoe_policy *open_ladder(struct running *r, enum exit_measure measure, float threshold, int n_rungs,
                                   enum loss_kind loss)
 {
@@ -35,7 +37,7 @@ static calmoe_policy *open_ladder(struct running *r, enum exit_measure measure, 
         policy.rungs[i] = (struct policy_rung){
             .delta = deltas[i], .epsilon = 0.05, .n_prompts = 1000, .p = 0.01, .loss = loss, .n_exits = 1,
             .exits = {{.layer = 1, .measure = measure, .threshold = {SCHEDULE_CONSTANT, threshold, 0.0f, 0}}},
-            .kv_fill = KV_PROPAGATE, .k_tail = TAIL_NONE};
+            .kv_fill = kv_fill, .max_pending = kv_fill == KV_PROPAGATE ? 0 : 2, .k_tail = TAIL_NONE};
     const char *file = temp_file(folder, "policy.json");
     assert_int_equal(cm_policy_file_write(NULL, file, &policy), CALMOE_OK);
     running_must(r->context, calmoe_policy_open(r->model, file, &opened));
@@ -126,9 +128,8 @@ static void keep_remark(void *user, const char *sentence)
 }
 
 /* Every token leaves after the first layer, and the file claims that this changes at most 1 to 10 of 100. */
-static void a_false_claim_ends_at_off(void **state)
+static void check_false_claim(void)
 {
-    (void)state;
     const calmoe_engine_options options = running_options(2, NULL);
     struct running r = running_open(path, &options, NULL);
     calmoe_policy *policy = open_ladder(&r, MEASURE_ALWAYS, 1.0f, 3, LOSS_TOKEN_DISAGREEMENT);
@@ -153,6 +154,16 @@ static void a_false_claim_ends_at_off(void **state)
     running_close(&r);
 }
 
+static void a_false_claim_ends_at_off(void **state)
+{
+    (void)state;
+    for (int fill = 0; fill < KV_FILL_COUNT; fill++) {
+        kv_fill = (enum kv_fill)fill;
+        check_false_claim();
+    }
+    kv_fill = KV_PROPAGATE;
+}
+
 static void a_true_claim_stays(void **state)
 {
     (void)state;
@@ -173,9 +184,8 @@ static void a_true_claim_stays(void **state)
 
 /* ---- picks ---- */
 
-static void picks_are_of_the_seed_alone(void **state)
+static void check_picks(void)
 {
-    (void)state;
     struct outcome wanted[N_SESSIONS];
     uint64_t n_picked = 0;
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
@@ -217,6 +227,16 @@ static void picks_are_of_the_seed_alone(void **state)
     assert_string_not_equal(wanted[0].hash, wanted[1].hash);
     /* While nobody is OFF yet a quarter of the tokens is picked; afterwards none. */
     assert_true(n_picked > 0 && n_picked < N_SESSIONS * N_TOKENS / 2);
+}
+
+static void picks_are_of_the_seed_alone(void **state)
+{
+    (void)state;
+    for (int fill = 0; fill < KV_FILL_COUNT; fill++) {
+        kv_fill = (enum kv_fill)fill;
+        check_picks();
+    }
+    kv_fill = KV_PROPAGATE;
 }
 
 static void the_share_is_as_asked(void **state)
