@@ -172,8 +172,7 @@ static void choose_replicas(struct expert_run *run)
 static void cut_part(struct work_list *list, const struct expert_part *part, int group, int first_row, int n_rows,
                      int step)
 {
-    for (int row = 0, end; row < n_rows; row = end) {
-        end = ((first_row + row) / step + 1) * step - first_row;
+    for (int row = 0, end = step - first_row % step; row < n_rows; row = end, end += step) {
         if (end > n_rows) end = n_rows;
         list->tasks[list->n_tasks++] = (struct expert_task){part, group, row, end};
     }
@@ -265,9 +264,12 @@ struct block_rows {
     int begin, whole_begin, whole_end, end;
 };
 
-static struct block_rows blocks_of(const struct expert_bank *bank, int begin, int end)
+static struct block_rows blocks_of(const struct expert_bank *bank, const struct expert_task *task)
 {
-    struct block_rows rows = {begin, round_up(begin, bank->quantum), end, end};
+    const int begin = task->part->row + task->row_begin, end = task->part->row + task->row_end;
+    struct block_rows rows = {begin, begin, end, end};
+    if (task->part->gate.n_rows == bank->width) return rows; /* tasks of a whole expert cut no block */
+    rows.whole_begin = round_up(begin, bank->quantum);
     if (rows.whole_begin > end) rows.whole_begin = end;
     if (end < bank->width) rows.whole_end = end / bank->quantum * bank->quantum;
     if (rows.whole_end < rows.whole_begin) rows.whole_end = rows.whole_begin;
@@ -281,7 +283,7 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     const struct expert_part *part = task->part;
     struct activations *hidden = &run->hidden[group->bank];
     const int n_rows = task->row_end - task->row_begin;
-    const struct block_rows rows = blocks_of(bank, part->row + task->row_begin, part->row + task->row_end);
+    const struct block_rows rows = blocks_of(bank, task);
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
@@ -328,8 +330,8 @@ void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint
     while ((task = take(&run->gate_up[me->node])) != NULL) {
         const struct expert_part *part = task->part;
         gate_up_task(run, task, gate, gate + (size_t)TOKENS_AT_ONCE * TASK_ROWS);
-        bytes_of[part->node] += cm_rows_bytes(&part->gate, task->row_begin, task->row_end) +
-                                cm_rows_bytes(&part->up, task->row_begin, task->row_end);
+        const int n_rows = task->row_end - task->row_begin;
+        bytes_of[part->node] += cm_rows_bytes(&part->gate, n_rows) + cm_rows_bytes(&part->up, n_rows);
     }
 }
 
@@ -339,7 +341,7 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
     const struct expert_task *task;
     while ((task = take(&run->down[me->node])) != NULL) {
         down_task(run, task, rows);
-        bytes_of[task->part->node] += cm_rows_bytes(&task->part->down, task->row_begin, task->row_end);
+        bytes_of[task->part->node] += cm_rows_bytes(&task->part->down, task->row_end - task->row_begin);
     }
 }
 

@@ -19,16 +19,14 @@ struct weight_source { /* a matrix as it stands in a file */
     const struct file_map *map;  /* that rows lie in; NULL = rows lie in plain memory  */
 };
 
-/* Packed bytes of rows begin … end of a matrix; begin is a multiple of its tile. */
-static inline size_t cm_rows_bytes(const struct matrix *matrix, int begin, int end)
+/* Packed bytes of n rows of a matrix, from the first of a tile on. */
+static inline size_t cm_rows_bytes(const struct matrix *matrix, int n)
 {
-    const struct linear_kernel *kernel = matrix->kernel;
-    const size_t n_columns = (size_t)matrix->n_columns;
-    return kernel->packed_bytes((size_t)end, n_columns) - kernel->packed_bytes((size_t)begin, n_columns);
+    return matrix->kernel->packed_bytes((size_t)n, (size_t)matrix->n_columns);
 }
 
 /* Of all of them, without what aligns the next matrix. */
-static inline size_t cm_matrix_bytes(const struct matrix *matrix) { return cm_rows_bytes(matrix, 0, matrix->n_rows); }
+static inline size_t cm_matrix_bytes(const struct matrix *matrix) { return cm_rows_bytes(matrix, matrix->n_rows); }
 
 struct packed_weights { /* where the packed bytes live */
     struct node_block blocks[CM_MAX_NODES];

@@ -31,7 +31,7 @@ static const struct cli_option options[] = {
     {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
      "windows of N tokens; default and at most: what the model was trained for, up to 4096 where not given"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA", "as of calmoe run"},

@@ -50,7 +50,8 @@ typedef struct calmoe_engine_options {
     int                n_threads;     /* 0 = every core that the process may use (default)          */
     int                pin_threads;   /* bind each thread to its core (default 1)                   */
     const char        *isa;           /* "ref", "avx2", … "amx"; NULL = the best here (default)     */
-    const char        *plan;          /* path of a placement plan; NULL = all on one node (default) */
+    const char        *plan;          /* path of a placement plan; NULL = sliced over the memory nodes, of which most
+                                         machines have one (default)                                */
     int                max_rows;      /* tokens in one step, 0 = 512 (default)                      */
     int                kv_float32;    /* keep keys and values in float32 instead of float16 (default 0) */
     calmoe_progress_fn progress;      /* while weights are packed; NULL = none (default)            */

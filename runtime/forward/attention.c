@@ -51,12 +51,11 @@ void cm_remember_kv(struct decoder *d, int index, int r, int kv_head, float *k, 
     const struct layer *layer = &d->weights->layers[index];
     const struct kv_cache *cache = d->rows[r].cache;
     const int position = d->rows[r].position;
-    const size_t span = cm_kv_span_of(cache, kv_head, position);
+    uint8_t *keys = (uint8_t *)cm_kv_keys(cache, index, kv_head) + cm_kv_span_of(cache, kv_head, position);
     prepare_head(d, layer->k_norm_size != spec->head_size ? NULL : layer->k_norm, r, k);
     clamp(v, spec->value_size, spec->clamp_qkv);
-    d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
-                     (uint8_t *)cm_kv_values(cache, index, kv_head) + span, cache->type, spec->head_size,
-                     spec->value_size, position % CM_ATTEND_SPAN);
+    d->ops->store_kv(k, v, keys, keys + cache->keys_bytes, cache->type, spec->head_size, spec->value_size,
+                     position % CM_ATTEND_SPAN);
 }
 
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */

@@ -1,7 +1,7 @@
 /* driver.c - what runs on the little machines: tables of plans and of failures, one process for each row.
  *
  *     driver here MODEL               writes the tiny model, runs it on the machine at hand, prints its logits' hash
- *     driver ROWS HASH MACHINE        as the only program of a machine: "all" rows, or those of "plans" that run;
+ *     driver ROWS HASH MACHINE        as the only program of a machine: "all" rows, or only those of "plans";
  *                                     MACHINE is what it must see, MEGABYTES:CORES:NEAR for each node, with commas
  *
  * A line for each row, PASS or FAIL; exit status 0 when no row failed. */
