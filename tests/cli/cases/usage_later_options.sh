@@ -1,3 +1,3 @@
 try() { "$@"; echo "$?"; }
 # Options of a later version are not silently accepted by this one.
-for option in --lossless --catch-up; do try calmoe run -p x $option y; done
+for option in --draft --catch-up; do try calmoe run -p x $option y; done
