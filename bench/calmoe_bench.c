@@ -41,7 +41,7 @@ static const struct cli_option options[] = {
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
-     "text that a policy's prompts are cut of; more may follow (default: of the model's own writing)"},
+     "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"counting", 0, CLI_INT, AT(n_slices), 0, BENCH_MAX_SLICES, "N",
      "count the use of experts, and measure what counting costs in N repetitions with and without"},

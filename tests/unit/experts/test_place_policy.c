@@ -62,6 +62,10 @@ static const struct machine {
     {DESCRIBED("eight_nodes.xml"), "45", {0}},
     {DESCRIBED("near_and_far.xml"), NULL, {0}},
     {DESCRIBED("expander.xml"), NULL, {0}},
+    {DESCRIBED("real_xeon_e5_2.xml"), "51", {0}},
+    {DESCRIBED("real_xeon_e7_4.xml"), "34", {0}},
+    {DESCRIBED("real_intel_16.xml"), NULL, {0}},
+    {DESCRIBED("real_opteron_4x2.xml"), NULL, {0}},
 };
 enum { N_MACHINES = sizeof machines / sizeof machines[0] };
 
