@@ -173,7 +173,7 @@ static int check_policy(const struct bench *bench)
     for (int i = 0; i < bench->plan.answers.n; i++)
         if (bench->plan.answers.values[i] == 0)
             return cm_usage_error(name, "option '-n' wants lengths above 0 with a policy, found '%s'", s->answers);
-    return cm_policy_request_check(name, &s->policy);
+    return cm_policy_request_check(name, &s->policy, NULL);
 }
 
 /* CLI_GO_ON, or the exit status. */

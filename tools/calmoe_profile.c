@@ -110,19 +110,14 @@ static int check(const struct settings *settings, int n_operands)
 {
     const bool has_texts = settings->files.n > 0 || settings->domains.n > 0;
     const struct policy_request *policy = &settings->policy;
-    const bool has_policy = policy->file != NULL || policy->quality != NULL || policy->exit != NULL ||
-                            policy->width != NULL;
-    if (settings->merge && (has_texts || has_policy || settings->trace != NULL || settings->plan != NULL))
+    if (settings->merge && (has_texts || cm_policy_request_any(policy) || settings->trace || settings->plan))
         return cm_usage_error(description.name, "option '--merge' does not go with -f, --domain, --trace, --plan and "
                                                 "policies");
-    if (has_policy && settings->trace != NULL)
-        return cm_usage_error(description.name, "option '--trace' does not go with policies: a trace has as many "
-                                                "experts of every layer for each token");
     if (settings->merge && n_operands == 0)
         return cm_usage_error(description.name, "option '--merge' wants profiles, found none");
     if (!has_texts && n_operands == 0)
         return cm_usage_error(description.name, "wanted texts, -f FILE or --domain NAME=FILE; found none");
-    return cm_policy_request_check(description.name, policy);
+    return cm_policy_request_check(description.name, policy, settings->trace);
 }
 
 /* ---- counting ---- */

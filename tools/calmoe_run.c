@@ -122,9 +122,7 @@ static int check(const struct settings *settings)
                                   not_in_chat[i].name);
     if (settings->chat && settings->tokens == 0)
         return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
-    if (settings->policy.lossless && settings->trace != NULL)
-        return cm_usage_error(description.name, "option '--lossless' does not go with --trace");
-    return cm_policy_request_check(description.name, &settings->policy);
+    return cm_policy_request_check(description.name, &settings->policy, settings->trace);
 }
 
 static bool open_trace(const struct front *front, const char *path, calmoe_trace_writer **trace)

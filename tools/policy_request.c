@@ -69,8 +69,16 @@ static bool is_fill(const char *text)
     return strcmp(text, "propagate") == 0 || strcmp(text, "lazy") == 0 || strcmp(text, "catch_up") == 0;
 }
 
-int cm_policy_request_check(const char *command, const struct policy_request *request)
+bool cm_policy_request_any(const struct policy_request *request)
 {
+    return request->file || request->quality || request->exit || request->width || request->lossless;
+}
+
+int cm_policy_request_check(const char *command, const struct policy_request *request, const char *trace)
+{
+    if (trace && cm_policy_request_any(request))
+        return cm_usage_error(command, "option '--trace' does not go with policies and drafts: a trace has as many "
+                                       "experts of every layer for each token");
     struct parsed exit = {.n_layers = 0}, width = {.n_layers = 0};
     double        quality;
     const bool    is_made = request->exit != NULL || request->width != NULL;

@@ -18,8 +18,10 @@ struct policy_request { /* as typed; NULL = not given */
     const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
 };
 
-/* CLI_GO_ON, or the exit status after a sentence. */
-int cm_policy_request_check(const char *command, const struct policy_request *request);
+/* Whether answers may leave anything out. */
+bool cm_policy_request_any(const struct policy_request *request);
+/* CLI_GO_ON, or the exit status after a sentence. trace: --trace FILE, NULL = not given. */
+int cm_policy_request_check(const char *command, const struct policy_request *request, const char *trace);
 /* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model,
  * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
 bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,

@@ -13,3 +13,4 @@ try calmoe run -p x --width fixed:2 --quality 1%
 try calmoe run -p x --kv-fill lazy
 try calmoe run -p x --lossless --width fixed:2
 try calmoe run -p x --exit always:1@4 --kv-fill never
+try calmoe run -p x --exit always:1@4 --trace t
