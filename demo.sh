@@ -48,9 +48,11 @@ That was calmoe-nano, a small model whose training took hours, not months: it kn
 documentation and code, not facts. In all: $SECONDS s. What to try next:
 
     $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '   another text for each seed
-    $calmoe run --chat                                    converse: ask it "What does ls do?"
-    $calmoe run -m MODEL.gguf -p 'Hello'                  another model, as a GGUF file
-    build/release/bin/calmoe-bench                                        how fast this machine is
-    $calmoe --help                                        all that it can do
-    ./test.sh                                                             the test suite
+    $calmoe run --chat                                 converse: ask it "What does ls do?"
+    $calmoe run --exit softmax:0.3@3,6 --show-exits -p 'The file'
+                                                                       tokens that are sure leave early, coloured by depth
+    $calmoe run -m MODEL.gguf -p 'Hello'               another model, as a GGUF file
+    build/release/bin/calmoe-bench                                     how fast this machine is
+    $calmoe --help                                     all that it can do
+    ./test.sh                                                          the test suite
 END

@@ -1,4 +1,4 @@
-/* options.c - reads an option struct of any version. */
+/* options.c - reads and hands out structs of any version. */
 #include "base/options.h"
 
 #include <string.h>
@@ -28,4 +28,13 @@ calmoe_status cm_options_copy(struct calmoe_context *ctx, const char *what,
     memcpy(known_with_defaults, given, size < known_size ? size : known_size);
     memcpy(known_with_defaults, &known_size, sizeof known_size);
     return CALMOE_OK;
+}
+
+void cm_options_give(void *out, const void *filled, size_t n_filled)
+{
+    size_t size;
+    memcpy(&size, out, sizeof size);
+    if (size > n_filled) size = n_filled;
+    memcpy(out, filled, size);
+    memcpy(out, &size, sizeof size);
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/options.h"
 #include "kernels/argmax.h"
 #include "kernels/elementary.h"
 #include "runtime/api/handles.h"
@@ -123,7 +124,6 @@ calmoe_status calmoe_session_audit(const calmoe_session *session, calmoe_audit *
         .rung = calmoe_session_rung(session),
         .n_alarms = audit->n_alarms,
     };
-    now.size = out->size < sizeof now ? out->size : sizeof now;
-    memcpy(out, &now, now.size);
+    cm_options_give(out, &now, sizeof now);
     return CALMOE_OK;
 }

@@ -317,21 +317,14 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
 
 /* ---- told ---- */
 
+/* out begins with its size. */
 static calmoe_status check_call(const calmoe_calibration *c, const void *out, int delta, const char *call)
 {
-    if (!c || !out || delta < 0 || delta >= c->n_deltas)
+    size_t size = 0;
+    if (out) memcpy(&size, out, sizeof size);
+    if (!c || size < sizeof size || delta < 0 || delta >= c->n_deltas)
         return cm_fail(c ? c->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "%s: a calibration, one of its deltas and where to write are needed", call);
-    return CALMOE_OK;
-}
-
-static calmoe_status hand_out(const calmoe_calibration *c, void *out, size_t given, void *from, size_t size)
-{
-    if (given < sizeof given || given > size)
-        return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "size is %zu; the caller sets it to the struct's, %zu", given,
-                       size);
-    *(size_t *)from = given; /* every such struct begins with its size */
-    memcpy(out, from, given);
+                       "%s: a calibration, one of its deltas and a struct with its size set are needed", call);
     return CALMOE_OK;
 }
 
@@ -350,7 +343,8 @@ static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delt
         finding.mean_layers = c->layers[found->configuration];
         finding.mean_experts = c->experts[found->configuration];
     }
-    return hand_out(c, out, out->size, &finding, sizeof finding);
+    cm_options_give(out, &finding, sizeof finding);
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *c, int delta, calmoe_finding *out)
@@ -374,7 +368,8 @@ calmoe_status calmoe_calibration_get_splits(const calmoe_calibration *c, int del
     if (c->options.n_splits == 0)
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "no divisions were asked for: n_splits was 0");
     calmoe_split_finding finding = c->splits[delta];
-    return hand_out(c, out, out->size, &finding, sizeof finding);
+    cm_options_give(out, &finding, sizeof finding);
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_calibration_info *out)
@@ -388,7 +383,8 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
                                     .fill = c->costs.fill[KV_PROPAGATE][0], .head = c->costs.head,
                                     .oracle_layers = c->oracle_layers};
     memcpy(info.prompts, c->prompts_hash, sizeof info.prompts);
-    return hand_out(c, out, out->size, &info, sizeof info);
+    cm_options_give(out, &info, sizeof info);
+    return CALMOE_OK;
 }
 
 static void fill_policy(const calmoe_calibration *c, struct policy *policy)

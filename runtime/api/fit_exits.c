@@ -223,9 +223,9 @@ static void close_fitting(struct fitting *f)
 
 static void put_report(const struct fitting *f, calmoe_fit_report *out)
 {
-    calmoe_fit_report report = {.size = out->size < sizeof report ? out->size : sizeof report};
+    calmoe_fit_report report = {.size = sizeof report};
     cm_fit_report(f, &report);
-    memcpy(out, &report, report.size);
+    cm_options_give(out, &report, sizeof report);
 }
 
 calmoe_status calmoe_fit_exits(calmoe_engine *engine, const int32_t *tokens, size_t n_tokens,

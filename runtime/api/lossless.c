@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "runtime/api/handles.h"
 #include "runtime/early_exit/speculation.h"
 
@@ -278,13 +279,13 @@ calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_s
     if (!session || !out || out->size < sizeof out->size)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_speculation: a session and speculation with its size set are needed");
-    calmoe_speculation told = {.size = out->size < sizeof told ? out->size : sizeof told};
+    calmoe_speculation told = {.rounds = 0};
     if (session->drafts) {
         told.rounds = session->drafts->n_rounds;
         told.drafted = session->drafts->n_drafted;
         told.accepted = session->drafts->n_accepted;
     }
-    memcpy(out, &told, told.size);
+    cm_options_give(out, &told, sizeof told);
     return CALMOE_OK;
 }
 

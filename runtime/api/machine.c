@@ -219,8 +219,7 @@ calmoe_status calmoe_machine_measure(calmoe_context *ctx, const calmoe_machine_o
     const calmoe_status status = measure(&m, &options, &machine);
     close_meter(&m);
     if (status != CALMOE_OK) return status;
-    machine.size = out->size < sizeof machine ? out->size : sizeof machine;
-    memcpy(out, &machine, machine.size);
+    cm_options_give(out, &machine, sizeof machine);
     return CALMOE_OK;
 }
 

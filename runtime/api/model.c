@@ -183,8 +183,7 @@ calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info
     info.chat_format = model->chat ? cm_chat_format_name(model->chat) : "";
     info.n_file_bytes = model->gguf->n_file_bytes;
     memcpy(info.fingerprint, model->fingerprint, sizeof info.fingerprint);
-    info.size = out->size < sizeof info ? out->size : sizeof info;
-    memcpy(out, &info, info.size);
+    cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
 }
 

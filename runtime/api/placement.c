@@ -169,16 +169,6 @@ calmoe_status calmoe_placement_write(const calmoe_placement *p, const char *path
 
 /* ---- telling ---- */
 
-/* Copies what the caller's struct has room for. */
-static void hand_out(void *out, void *filled, size_t n_filled)
-{
-    size_t n;
-    memcpy(&n, out, sizeof n);
-    if (n > n_filled) n = n_filled;
-    memcpy(filled, &n, sizeof n);
-    memcpy(out, filled, n);
-}
-
 calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placement_info *out)
 {
     if (!p || !out || out->size < sizeof out->size)
@@ -192,7 +182,7 @@ calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placem
         .n_pinned = p->result.n_pinned, .n_sliced = p->result.n_sliced, .n_replicated = p->result.n_replicated,
         .n_weight_bytes = cm_place_model_bytes(&p->shape), .n_placed_bytes = (uint64_t)llround(placed),
         .is_memory_known = p->topology.is_memory_known, .is_bandwidth_known = p->topology.is_bandwidth_known};
-    hand_out(out, &info, sizeof info);
+    cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
 }
 
@@ -227,7 +217,7 @@ calmoe_status calmoe_placement_get_node(const calmoe_placement *p, int i, calmoe
             node.n_sliced += place->kind == PLACE_SLICED;
             node.n_replicas += place->kind == PLACE_REPLICATED;
         }
-    hand_out(out, &node, sizeof node);
+    cm_options_give(out, &node, sizeof node);
     return CALMOE_OK;
 }
 
@@ -265,7 +255,7 @@ static calmoe_status predict(const calmoe_placement *p, const struct place_routi
         told.node_remote_activations[node] = found.nodes[node].remote_activations;
         told.node_replica_uses[node] = found.nodes[node].n_replica_uses;
     }
-    hand_out(out, &told, sizeof told);
+    cm_options_give(out, &told, sizeof told);
     return CALMOE_OK;
 }
 

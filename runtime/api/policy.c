@@ -165,8 +165,7 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
         info.n_prompts = rung->n_prompts;
     }
     for (int i = 0; i < rung->n_exits; i++) info.exit_layers[i] = rung->exits[i].layer;
-    info.size = out->size < sizeof info ? out->size : sizeof info;
-    memcpy(out, &info, info.size);
+    cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/options.h"
 #include "runtime/api/handles.h"
 #include "runtime/stats/exposition.h"
 #include "runtime/stats/use_measures.h"
@@ -143,16 +144,6 @@ calmoe_status calmoe_profile_write(const calmoe_profile *profile, const char *pa
 
 /* ---- asking ---- */
 
-/* Copies what the caller's struct, whose first member is its size, has room for. */
-static void hand_out(void *out, void *filled, size_t n_filled)
-{
-    size_t n;
-    memcpy(&n, out, sizeof n);
-    if (n > n_filled) n = n_filled;
-    memcpy(filled, &n, sizeof n);
-    memcpy(out, filled, n);
-}
-
 /* first: the lowest domain or layer that the call takes, 0 or -1. */
 static calmoe_status check_place(const calmoe_profile *profile, const void *out, int domain, int first_domain,
                                  int layer, int first_layer, const char *call)
@@ -181,7 +172,7 @@ calmoe_status calmoe_profile_get_info(const calmoe_profile *profile, calmoe_prof
     calmoe_profile_info   info = {.n_layers = data->n_layers, .n_experts = data->n_experts, .n_used = data->n_used,
                                   .n_domains = data->n_domains};
     memcpy(info.fingerprint, data->fingerprint, sizeof info.fingerprint);
-    hand_out(out, &info, sizeof info);
+    cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
 }
 
@@ -197,7 +188,7 @@ calmoe_status calmoe_profile_get_domain(const calmoe_profile *profile, int i, ca
                                            .waited_seconds = it->work.waited, .n_expert_bytes = it->work.expert_bytes,
                                            .n_head_bytes = it->work.head_bytes, .n_dense_bytes = it->work.dense_bytes};
     memcpy(domain.phase_seconds, it->work.seconds, sizeof domain.phase_seconds);
-    hand_out(out, &domain, sizeof domain);
+    cm_options_give(out, &domain, sizeof domain);
     return CALMOE_OK;
 }
 
@@ -243,7 +234,7 @@ calmoe_status calmoe_profile_get_load(const calmoe_profile *profile, int domain,
     for (int e = 1; e < n; e++)
         if (counts[e] > counts[load.busiest]) load.busiest = e;
     load.gini = cm_use_gini(counts, n);
-    hand_out(out, &load, sizeof load);
+    cm_options_give(out, &load, sizeof load);
     return CALMOE_OK;
 }
 

@@ -1,6 +1,7 @@
 /* runtime/api/stats.c - calmoe_stats: the engine's counters as the public API shows them. */
 #include <string.h>
 
+#include "base/options.h"
 #include "runtime/api/handles.h"
 #include "runtime/stats/exposition.h"
 
@@ -43,8 +44,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     const struct packed_weights *packed = &engine->weights->packed;
     for (int node = 0; node < packed->n_blocks && node < CALMOE_MAX_NODES; node++)
         stats.node_bytes[node] = packed->blocks[node].n_bytes;
-    stats.size = out->size < sizeof stats ? out->size : sizeof stats;
-    memcpy(out, &stats, stats.size);
+    cm_options_give(out, &stats, sizeof stats);
     return CALMOE_OK;
 }
 
@@ -69,11 +69,10 @@ struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out)
 {
-    calmoe_node_stats stats = {.size = out->size < sizeof stats ? out->size : sizeof stats,
-                               .waited_seconds = node->waited, .n_remote_bytes = node->remote_bytes};
+    calmoe_node_stats stats = {.waited_seconds = node->waited, .n_remote_bytes = node->remote_bytes};
     memcpy(stats.phase_seconds, node->seconds, sizeof stats.phase_seconds);
     memcpy(stats.n_bytes, node->bytes, sizeof stats.n_bytes);
-    memcpy(out, &stats, stats.size);
+    cm_options_give(out, &stats, sizeof stats);
 }
 
 calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *out)

@@ -254,8 +254,7 @@ calmoe_status calmoe_trace_reader_get_info(const calmoe_trace_reader *reader, ca
         return cm_fail(reader ? reader->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_trace_reader_get_info: reader and info with its size set are needed");
     calmoe_trace_info info = reader->info;
-    info.size = out->size < sizeof info ? out->size : sizeof info;
-    memcpy(out, &info, info.size);
+    cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
 }
 

@@ -93,9 +93,28 @@ static void a_size_that_was_never_set_is_refused(void **state)
     assert_memory_equal(&known, &defaults, sizeof known);
 }
 
+/* The caller's struct may be shorter or longer than the library's; what lies behind is not touched. */
+static void what_there_is_room_for_is_handed_out(void **state)
+{
+    (void)state;
+    unsigned char       out[2 * sizeof(struct known)], before[sizeof out];
+    const struct known *filled = &defaults;
+    for (size_t size = sizeof size; size <= sizeof out; size++) {
+        const size_t n = size < sizeof *filled ? size : sizeof *filled;
+        memset(out, 0xa5, sizeof out);
+        memcpy(out, &size, sizeof size);
+        memcpy(before, out, sizeof out);
+        cm_options_give(out, filled, sizeof *filled);
+        assert_memory_equal(out, &n, sizeof n);
+        if (n > sizeof n) assert_memory_equal(out + sizeof n, (const char *)filled + sizeof n, n - sizeof n);
+        if (n < sizeof out) assert_memory_equal(out + n, before + n, sizeof out - n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_there_is_room_for_is_handed_out),
         cmocka_unit_test(null_keeps_the_defaults),
         cmocka_unit_test(the_same_version_is_copied_whole),
         cmocka_unit_test(an_older_struct_leaves_later_defaults),
