@@ -186,25 +186,24 @@ class Experts(torch.autograd.Function):
 
 
 class HeadLoss(torch.autograd.Function):
-    """Sum of the tokens' cross entropies at one exit, in chunks, with its gradients computed on the way.
+    """Sum of the tokens' losses at one exit, in chunks, with its gradients computed on the way.
 
-    teacher: the last layer's (detached) normed states for the same tokens, or None; with one, the target is
-    (1 - mix) * the text's token + mix * the last layer's distribution."""
+    A token's target is text * (the text's token) + taught * (the teacher's distribution), with text and taught of [tokens];
+    teacher: detached normed states for the same tokens, or None. Returned is the loss against the text alone, of all tokens with text > 0."""
     @staticmethod
-    def forward(ctx, h, w, target, teacher, mix):
+    def forward(ctx, h, w, target, text, teacher, taught):
         dh = torch.empty_like(h)
         dw = torch.zeros(w.shape)
         loss = 0.0
         for a in range(0, h.shape[0], 1024):
-            hc, tc = h[a:a + 1024], target[a:a + 1024].unsqueeze(1)
-            p, nll = FN["ce"](hc @ w.T, tc)
+            hc, tc, share = h[a:a + 1024], target[a:a + 1024].unsqueeze(1), text[a:a + 1024].unsqueeze(1)
+            p, nll = FN["ce"](hc @ w.T, tc, share)
             loss += nll
-            if teacher is not None:
-                q = torch.softmax((teacher[a:a + 1024] @ w.T).float(), -1)
-                p = p - mix * q
-                p.scatter_add_(1, tc, torch.full_like(tc, -(1.0 - mix), dtype=p.dtype))
+            if teacher is None:
+                p *= share
             else:
-                p.scatter_add_(1, tc, torch.full_like(tc, -1, dtype=p.dtype))
+                p = FN["lean"](p, teacher[a:a + 1024] @ w.T, share, taught[a:a + 1024].unsqueeze(1))
+            p.scatter_add_(1, tc, -share)
             p = p.to(h.dtype)
             torch.mm(p, w, out=dh[a:a + 1024])
             dw += p.T @ hc
@@ -214,16 +213,20 @@ class HeadLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         dh, dw = ctx.saved_tensors
-        return dh * g.to(dh.dtype), (dw * g).to(dh.dtype), None, None, None
+        return dh * g.to(dh.dtype), (dw * g).to(dh.dtype), None, None, None, None
 
 
-def ce(logits, target):
+def ce(logits, target, share):
     l = logits.float()
     lse = l.logsumexp(-1, keepdim=True)
-    return (l - lse).exp(), (lse - l.gather(1, target)).sum()
+    return (l - lse).exp(), ((lse - l.gather(1, target)) * (share > 0)).sum()
 
 
-FN = {"qkv": qkv, "scores": scores, "scores_back": scores_back, "attend": attend, "route": route, "act": act, "act_back": act_back, "ce": ce, "rms": rms}
+def lean(p, logits, share, taught):                # gradient of both parts, but for the text's token
+    return p * (share + taught) - taught * torch.softmax(logits.float(), -1)
+
+
+FN = {"qkv": qkv, "scores": scores, "scores_back": scores_back, "attend": attend, "route": route, "act": act, "act_back": act_back, "ce": ce, "lean": lean, "rms": rms}
 
 def compile_parts():
     """The bandwidth-bound parts, fused; the products stay with the library."""

@@ -1,23 +1,27 @@
 #!/usr/bin/env python3
 """Train calmoe-nano on the token streams of prepare.py.
 
-Loss: CALM's weighted sum over all exits, sum_i i/(1+…+L) * NLL_i. The last layer is always computed; of the others, two are
-drawn each step with probability proportional to i, each on a random half of the rows, weighted so that the expectation is that sum.
+Loss: a weighted sum over all exits, sum_i w_i * NLL_i, by default CALM's, w_i = i/(1+…+L). The last layer is always computed; of the
+others, two are drawn each step with probability proportional to w_i, each on a random half of the rows, weighted so that the expectation is that sum.
 Plus a load-balancing loss (Switch: experts * sum f*P) over the whole batch, which mixes every domain in every step.
+
+Exits are to say what the last layer says, so part of their target can be its distribution (--distill), and part of its target
+theirs (--mutual; deep mutual learning, Zhang et al. 2018). On the model's own greedy answers (--own, made by own_answers.py) there
+is no text to learn: exits learn the last layer's distribution alone, where they will be asked.
+
 The learning rate follows the clock, not a step count: warm-up, then linear to zero at the end of --minutes.
 """
-import argparse, json, math, os, signal, time
+import argparse, json, math, multiprocessing, os, signal, time
 
 import env
 import numpy as np
 import torch
 import model as M
-
-DOMAINS = ["en", "de", "fr", "ru", "ja", "c", "python"]
+from own_answers import DOMAINS, OWN
 
 
 class Stream:
-    """Windows of one domain in a new random order and at a new offset every epoch."""
+    """Windows of one domain in a new random order and at a new offset every epoch: n + 1 tokens, and which of the last n are text."""
     def __init__(self, path, length, seed):
         self.t, self.n, self.rng, self.todo, self.seen = np.load(path), length, np.random.default_rng(seed), [], 0
     def next(self):
@@ -25,7 +29,7 @@ class Stream:
             o = int(self.rng.integers(self.n))
             self.todo = list(self.rng.permutation(np.arange(o, len(self.t) - self.n - 1, self.n)))
         a = self.todo.pop(); self.seen += self.n
-        return self.t[a:a + self.n + 1].astype(np.int64)
+        return self.t[a:a + self.n + 1].astype(np.int64) & (OWN - 1), self.t[a + 1:a + self.n + 1] < OWN
 
 
 # Orthogonalised momentum (Muon): five quintic Newton-Schulz steps in bfloat16 over a stack of matrices.
@@ -50,11 +54,12 @@ class Optimizer:
         self.m = {n: torch.zeros_like(p) for n, p in w.items()}
         self.v = {n: torch.zeros_like(w[n]) for n in self.adam}
     @torch.no_grad()
-    def update(self, grads, scale, clip=1.0):
+    def update(self, grads, scale, rank=0, workers=1, clip=1.0):
+        """One step; of several workers on the same shared tensors each takes a share of the matrices, the first all else."""
         self.step += 1
         momentum = min(0.95, 0.85 + 0.1 * self.step / 300)
         groups = {}
-        for n in self.muon:
+        for n in self.muon[rank::workers]:
             m = self.m[n].lerp_(grads[n].float(), 1 - momentum)
             u = torch.lerp(grads[n].float(), m, momentum)                     # Nesterov
             groups.setdefault(u.shape[-2:], []).append((n, u if u.dim() == 3 else u.unsqueeze(0)))
@@ -69,6 +74,7 @@ class Optimizer:
                     p.mul_(1 - self.lr_muon * scale * self.decay)
                     p.add_(o[at:at + k].float().view_as(p), alpha=-self.lr_muon * scale * max(1, rows / cols) ** 0.5)
                     at += k
+        if rank: return
         b1, b2 = 0.9, 0.97
         norm = math.sqrt(sum(grads[n].float().square().sum().item() for n in self.adam))
         k = min(1.0, clip / (norm + 1e-6))
@@ -81,22 +87,24 @@ class Optimizer:
     def state(self): return {"m": self.m, "v": self.v, "step": self.step}
 
 
-class Threads:
-    """One thread while other programs want the cores (two would mostly wait for each other), all of them otherwise."""
-    def __init__(self, most):
-        self.most, self.now = most, most
-        self.mark()
-    def mark(self):
-        f = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
-        self.total, self.idle, self.wall, self.cpu = sum(f), f[3] + f[4], time.time(), time.process_time()
-    def adapt(self):
-        total, idle, wall, cpu = self.total, self.idle, self.wall, self.cpu
-        self.mark()
-        if self.total == total: return
-        free = (self.idle - idle) / (self.total - total) * os.cpu_count()          # cores that nobody used
-        if self.now > 1 and (self.cpu - cpu) / (self.wall - wall) < 0.75 * self.now: self.now = 1
-        elif self.now == 1 and free > 0.6: self.now = self.most
-        torch.set_num_threads(self.now)
+class Workers:
+    """Processes with a thread each, which share weights and optimizer; each reads rows of its own."""
+    def __init__(self, n, w, opt):
+        self.n, self.rank, self.barrier = n, 0, multiprocessing.Barrier(n)
+        for t in [*w.values(), *opt.m.values(), *opt.v.values()]: t.share_memory_()
+        self.grads = [{x: torch.zeros(p.shape).share_memory_() for x, p in w.items()} for _ in range(n)]
+        self.told = torch.zeros(1).share_memory_()
+        for r in range(1, n):
+            if os.fork() == 0: self.rank = r; break
+    def agree(self, value):
+        """The first worker's value, once all have come here."""
+        if self.rank == 0: self.told.fill_(value)
+        self.barrier.wait()
+        return self.told.item()
+    def mean(self, grads):
+        for x, g in grads.items(): self.grads[self.rank][x].copy_(g)
+        self.barrier.wait()
+        return {x: sum(g[x] for g in self.grads).div_(self.n) for x in grads}
 
 
 @torch.no_grad()
@@ -124,15 +132,20 @@ def main():
     ap.add_argument("--lr-adam", type=float, default=0.003)
     ap.add_argument("--decay", type=float, default=0.01, help="decoupled weight decay, times the learning rate")
     ap.add_argument("--balance", type=float, default=0.01, help="weight of the load-balancing loss")
+    ap.add_argument("--exits", help="weights of the exits after layers 1 to L - 1, by commas (default: CALM's, 1, 2, …)")
+    ap.add_argument("--last", type=float, help="the last layer's share of the sum of weights (default: CALM's)")
     ap.add_argument("--distill", type=float, default=0.0, help="share of the last layer's distribution in the targets of the other exits")
-    ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--mutual", type=float, default=0.0, help="share of an exit's distribution in the target of the last layer")
+    ap.add_argument("--own", type=float, default=0.0, help="share of the windows that are taken from tokens/own.npy")
+    ap.add_argument("--again", type=float, help="continue DIR/nano.pt with a clock of its own, from this share of the learning rate")
+    ap.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, a thread and rows / workers windows each (default: a core each)")
     ap.add_argument("--save-every", type=float, default=600, help="seconds between checkpoints")
     ap.add_argument("--resume", action="store_true", help="continue DIR/nano.pt, with its clock")
     ap.add_argument("--no-compile", action="store_true")
-    ap.add_argument("--steps", type=int, default=10**9, help="stop early (trial runs)")
+    ap.add_argument("--steps", type=int, default=10**9, help="stop at this one (trial runs)")
     ap.add_argument("--seed", type=int, default=1)
     a = ap.parse_args()
-    torch.set_num_threads(a.threads)
+    torch.set_num_threads(1)                            # before anything starts a pool of threads, which would not survive a fork
     torch.manual_seed(a.seed)
     from tokenizers import Tokenizer
     tok = Tokenizer.from_file(f"{a.dir}/tokenizer.json")
@@ -140,15 +153,15 @@ def main():
     if not a.no_compile: M.compile_parts()
     w = M.init(cfg)
     opt = Optimizer(w, a.lr_muon, a.lr_adam, a.decay)
-    start, used, tokens = time.time(), 0.0, 0
-    if a.resume:
+    start, tokens, first, peak = time.time(), 0, 0, 1.0
+    if a.resume or a.again:
         _, w0, c = M.load(f"{a.dir}/nano.pt")
         for n in w: w[n].copy_(w0[n])
         o = c["optimizer"]; opt.m, opt.v, opt.step = o["m"], o["v"], o["step"]
-        used, tokens = c["used"], c["tokens"]
-    start -= used
+        tokens = c["tokens"]
+        if a.again: first, peak = opt.step, a.again
+        else: start -= c["used"]; first, peak = c.get("first", 0), c.get("peak", 1.0)
     cos, sin = M.rope_table(cfg, a.length)
-    streams = {d: Stream(f"{a.dir}/tokens/{d}.npy", a.length, a.seed + i + 100 * opt.step) for i, d in enumerate([*DOMAINS, "chat"])}
     held = {}
     for d in DOMAINS:
         text = "".join(json.loads(l)["text"] + "<|endoftext|>" for l in open(f"{a.dir}/text/{d}.heldout.jsonl"))
@@ -159,58 +172,67 @@ def main():
         held[d] = (rows, size)
     print(json.dumps({"parameters": sum(p.numel() for p in w.values()), **vars(a)}), flush=True)
 
-    L, rng = cfg.layers, np.random.default_rng(a.seed + opt.step)
-    wsum = L * (L + 1) / 2
+    team = Workers(a.workers, w, opt)
+    a.rows //= a.workers
+    rng = np.random.default_rng(a.seed + opt.step + 7919 * team.rank)
+    streams = {d: Stream(f"{a.dir}/tokens/{d}.npy", a.length, int(rng.integers(1 << 30))) for d in [*DOMAINS, "chat", *(["own"] if a.own else [])]}
+    L = cfg.layers
+    weights = np.array([float(x) for x in a.exits.split(",")]) if a.exits else np.arange(1.0, L)
+    last_share, prob = a.last or 2 / (L + 1), weights / weights.sum()
     nll_sum, nll_n, t0, tok0, saved = np.zeros(L), np.zeros(L) + 1e-9, time.time(), tokens, time.time()
     def save(tag):
-        M.save(f"{a.dir}/{tag}.tmp", cfg, w, optimizer=opt.state(), used=time.time() - start, tokens=tokens)
+        M.save(f"{a.dir}/{tag}.tmp", cfg, w, optimizer=opt.state(), used=time.time() - start, tokens=tokens, first=first, peak=peak)
         os.replace(f"{a.dir}/{tag}.tmp", f"{a.dir}/{tag}.pt")
         bits, agree = check(cfg, w, held, cos, sin)
         print(json.dumps({"step": opt.step, "bits_per_byte": bits, "agree": agree}), flush=True)
     stop = []
     signal.signal(signal.SIGTERM, lambda *_: stop.append(1))            # save and end
-    threads = Threads(a.threads)
     while opt.step < a.steps:
-        threads.adapt()
-        frac = (time.time() - start) / (60 * a.minutes)
-        if frac >= 1 or stop: break
-        scale = min(1.0, (opt.step + 1) / 60) * (1 - frac)
+        frac = team.agree(1.0 if stop else (time.time() - start) / (60 * a.minutes))
+        if team.rank == 0 and time.time() - saved > a.save_every:
+            save("nano"); saved = time.time()
+        if frac >= 1: break
+        scale = peak * min(1.0, (opt.step - first + 1) / 60) * (1 - frac)
         # Every domain the same number of rows, the rest at random, about 3 % chat.
-        pick = DOMAINS * (a.rows // len(DOMAINS))
-        pick += list(rng.choice(DOMAINS, a.rows - len(pick)))
+        own = int(a.own * a.rows + rng.random())
+        pick = DOMAINS * ((a.rows - own) // len(DOMAINS))
+        pick += list(rng.choice(DOMAINS, a.rows - own - len(pick)))
         if rng.random() < 0.03 * a.rows: pick[-1] = "chat"
-        ids = torch.from_numpy(np.stack([streams[d].next() for d in pick]))
+        windows, is_text = zip(*[streams[d].next() for d in pick + ["own"] * own])
+        ids, text = torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(is_text)).float()
         wb = {n: (p.detach().clone() if M.is_float(n) and "gate_inp" in n else p.detach().bfloat16()).requires_grad_() for n, p in w.items()}
         states, routing = M.forward(cfg, wb, ids[:, :-1], cos, sin)
-        target = ids[:, 1:].reshape(-1)
+        target, text = ids[:, 1:].reshape(-1), text.reshape(-1)
         N = target.numel()
         emb = wb["token_embd.weight"]
         last = M.exit_norm(cfg, wb, states[-1])
-        nll = M.HeadLoss.apply(last, emb, target, None, 0.0) / N
-        loss = L / wsum * nll
-        nll_sum[L - 1] += nll.item(); nll_n[L - 1] += 1
-        prob = np.arange(1, L) / (L * (L - 1) / 2)
-        for i in rng.choice(L - 1, 2, p=prob):         # with replacement: the two halves of the rows need not be disjoint either
+        drawn = rng.choice(L - 1, 2, p=prob)           # with replacement: the two halves of the rows need not be disjoint either
+        peer = M.exit_norm(cfg, wb, states[drawn[0]]).detach() if a.mutual else None
+        nll = M.HeadLoss.apply(last, emb, target, (1 - a.mutual) * text, peer, torch.full_like(text, a.mutual)) / N
+        loss = last_share * nll
+        nll_sum[L - 1] += nll.item() * N / text.sum().item(); nll_n[L - 1] += 1
+        for i in drawn:
             half = torch.from_numpy(rng.permutation(a.rows)[:a.rows // 2].copy())
             sel = lambda z: z.view(a.rows, a.length, -1)[half].reshape(N // 2, -1)
-            nll = M.HeadLoss.apply(M.exit_norm(cfg, wb, sel(states[i])), emb, sel(target).squeeze(1), sel(last.detach()) if a.distill else None, a.distill) / (N // 2)
-            loss = loss + (1 - L / wsum) / 2 * nll
-            nll_sum[i] += nll.item(); nll_n[i] += 1
+            own_text = (1 - a.distill) * sel(text).squeeze(1)
+            nll = M.HeadLoss.apply(M.exit_norm(cfg, wb, sel(states[i])), emb, sel(target).squeeze(1), own_text,
+                                   sel(last.detach()) if a.distill or a.own else None, 1 - own_text) / (N // 2)
+            loss = loss + (1 - last_share) / 2 * nll
+            nll_sum[i] += nll.item() * N / text.sum().item(); nll_n[i] += 1
         balance, worst = 0.0, 1.0
         for e, p in routing:
             f = e.reshape(-1).bincount(minlength=cfg.experts).float() / e.numel()
             worst = min(worst, f.min().item() * cfg.experts)
             balance = balance + cfg.experts * (f * p.mean(0)).sum() / L
         (loss + a.balance * balance).backward()
-        opt.update({n: p.grad for n, p in wb.items()}, scale)
-        tokens += N
-        if opt.step % 20 == 0:
+        opt.update(team.mean({n: p.grad for n, p in wb.items()}), scale, team.rank, team.n)
+        tokens += N * team.n
+        if opt.step % 20 == 0 and team.rank == 0:
             now = time.time()
             print(json.dumps({"step": opt.step, "tokens": tokens, "elapsed": round(now - start), "frac": round(frac, 3), "tok_s": round((tokens - tok0) / (now - t0)),
-                              "nll": [round(x, 3) for x in (nll_sum / nll_n).tolist()], "balance": round(float(balance.detach()), 3), "least_used": round(worst, 3), "threads": threads.now}), flush=True)
+                              "nll": [round(x, 3) for x in (nll_sum / nll_n).tolist()], "balance": round(float(balance.detach()), 3), "least_used": round(worst, 3)}), flush=True)
             nll_sum[:], nll_n[:], t0, tok0 = 0, 1e-9, now, tokens
-        if time.time() - saved > a.save_every:
-            save("nano"); saved = time.time()
+    if team.rank: return
     save("nano")
     print(json.dumps({"done": opt.step, "tokens": tokens, "minutes": round((time.time() - start) / 60, 1), "epochs": {d: round(s.seen / len(s.t), 2) for d, s in streams.items()}}), flush=True)
 
