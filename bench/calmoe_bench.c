@@ -37,6 +37,8 @@ static const struct cli_option options[] = {
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
+    {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
+     "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},

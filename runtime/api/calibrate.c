@@ -380,7 +380,7 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
     calmoe_calibration_info info = {.n_deltas = c->n_deltas, .n_prompts = {c->n_first, c->n_prompts - c->n_first},
                                     .n_policies = c->configurations.n, .mean_answer = n_answer / c->n_prompts,
                                     .step = c->off_step, .layer = c->costs.layer[0], .expert = c->costs.expert[0],
-                                    .fill = c->costs.fill[KV_PROPAGATE][0], .head = c->costs.head,
+                                    .fill = c->costs.fill[c->kv_fill][0], .head = c->costs.head,
                                     .oracle_layers = c->oracle_layers};
     memcpy(info.prompts, c->prompts_hash, sizeof info.prompts);
     cm_options_give(out, &info, sizeof info);
@@ -410,7 +410,9 @@ static void fill_policy(const calmoe_calibration *c, struct policy *policy)
 calmoe_status calmoe_calibration_get_policy(const calmoe_calibration *c, calmoe_policy **out)
 {
     if (out) *out = NULL;
-    CM_TRY(check_call(c, out, 0, "calmoe_calibration_get_policy"));
+    if (!c || !out)
+        return cm_fail(c ? c->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_calibration_get_policy: a calibration and out are needed");
     *out = cm_alloc(c->ctx, 1, sizeof **out, "the policy");
     if (!*out) return CALMOE_NO_MEMORY;
     (*out)->ctx = c->ctx;

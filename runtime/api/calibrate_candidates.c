@@ -77,6 +77,7 @@ static calmoe_status open_trace(struct paths *paths)
         return CALMOE_NO_MEMORY;
     search->trace = (struct exit_trace){n, paths->n_asked, paths->asked, paths->confidences, paths->agrees, NULL};
     search->costs = c->costs;
+    search->kv_fill = c->kv_fill;
     search->k_tail = TAIL_NONE;
     search->n_used = c->engine->model->spec.router.n_used;
     search->max_exits = c->options.max_exits;
@@ -255,6 +256,7 @@ static void add_static(struct paths *paths)
     for (int i = 0; i < paths->n_asked; i++) {
         struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
         rung.exits[0] = (struct policy_exit){paths->asked[i], MEASURE_ALWAYS, {SCHEDULE_CONSTANT, 1.0f, 0.0f, 0}};
+        cm_rung_set_fill(&rung, paths->calibration->kv_fill);
         add(paths, &rung, -1);
     }
 }
@@ -271,6 +273,7 @@ static void combine(struct paths *paths)
         struct policy_rung rung = paths->depths[i].rung;
         if (is_beaten(paths, &paths->depths[i])) continue;
         rung.k_tail = i % 2; /* attention alone, and one expert more */
+        cm_rung_set_fill(&rung, KV_PROPAGATE); /* there is nothing to fill */
         add(paths, &rung, -1);
     }
     for (int width = n_path - 1; width >= 0; width--)

@@ -6,6 +6,7 @@
  *   narrow          one routed expert in each layer        → expert, layer
  *   asked, by m     whole + check m [+ head]               → check m
  *   left            half of the layers, checks "always"    → fill (with what leaving itself costs)
+ *   left, lazy      the same, but the last token runs all  → fill of lazy, seven rows in one product
  *
  * Layers count as alike. */
 #include <math.h>
@@ -13,7 +14,7 @@
 #include "base/memory.h"
 #include "runtime/api/calibrate_parts.h"
 
-enum { MIN_ROUNDS = 4, MAX_ROUNDS = 24, WHOLE = 0, HEADLESS, NARROW, LEFT, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
+enum { MIN_ROUNDS = 4, MAX_ROUNDS = 24, WHOLE = 0, HEADLESS, NARROW, LEFT, LAZY, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
 
 static const uint64_t most_ns = 10000000000ULL;
 
@@ -38,6 +39,7 @@ static calmoe_status run_once(struct timing *timing, int which)
             const int    n = c->n_forced[lane->prompt];
             lane->tokens = c->forced + (size_t)lane->prompt * (size_t)c->options.answer_tokens + t % n;
             lane->n_tokens = 1;
+            if (which == LAZY && t == TIMED_TOKENS - 1) lane->session->rung = NULL;
         }
         CM_TRY(cm_lanes_read(lanes, which == HEADLESS ? CALMOE_LOGITS_NONE : CALMOE_LOGITS_LAST, NULL, NULL));
     }
@@ -65,6 +67,9 @@ static void list_runs(struct timing *timing, struct width_rule *widths)
     const int middle = cm_calibrate_layer_of(c, MEASURE_ALWAYS);
     timing->is_run[LEFT] = middle > 0;
     timing->rungs[LEFT] = one_exit(middle, MEASURE_ALWAYS, SCHEDULE_CONSTANT);
+    timing->is_run[LAZY] = timing->is_run[LEFT];
+    timing->rungs[LAZY] = timing->rungs[LEFT];
+    cm_rung_set_fill(&timing->rungs[LAZY], KV_LAZY);
     for (int m = 0; m < MEASURE_COUNT; m++) {
         const int layer = cm_calibrate_layer_of(c, (enum exit_measure)m);
         timing->rungs[ASKED + m] = one_exit(layer, (enum exit_measure)m, SCHEDULE_OFF);
@@ -81,7 +86,7 @@ static void solve(const struct timing *timing)
     const double *us = timing->us;
     const int     n_layers = spec->n_layers, n_used = spec->router.n_used;
     const double  head = above_zero(us[WHOLE] - us[HEADLESS]), whole_layer = us[HEADLESS] / n_layers;
-    double        expert = 0.0, fill = 0.0;
+    double        expert = 0.0, fill = 0.0, fill_lazily = 0.0;
     if (timing->is_run[NARROW]) expert = above_zero(us[WHOLE] - us[NARROW]) / (n_used - 1) / n_layers;
     if (expert * n_used > whole_layer) expert = whole_layer / n_used;
     for (int m = 0; m < MEASURE_COUNT; m++)
@@ -90,18 +95,24 @@ static void solve(const struct timing *timing)
                 above_zero(us[ASKED + m] - us[WHOLE] - (cm_exit_measures[m].reads_logits ? head : 0.0));
     if (timing->is_run[LEFT]) {
         const int n_run = cm_calibrate_layer_of(c, MEASURE_ALWAYS);
-        fill = above_zero(us[LEFT] - n_run * whole_layer - head - c->costs.check[MEASURE_ALWAYS]) / (n_layers - n_run);
+        const double left = n_run * whole_layer + head + c->costs.check[MEASURE_ALWAYS];
+        const double n_filled = n_layers - n_run;
+        fill = above_zero(us[LEFT] - left) / n_filled;
+        fill_lazily = above_zero((TIMED_TOKENS * us[LAZY] - us[WHOLE]) / (TIMED_TOKENS - 1) - left) / n_filled;
     }
     double *layers = c->cost_memory, *experts = layers + n_layers, *fills = experts + n_layers;
+    double *lazy_fills = fills + n_layers;
     for (int layer = 0; layer < n_layers; layer++) {
         layers[layer] = whole_layer - n_used * expert;
         experts[layer] = expert;
         fills[layer] = fill;
+        lazy_fills[layer] = fill_lazily;
     }
     c->costs.n_layers = n_layers;
     c->costs.layer = layers;
     c->costs.expert = experts;
-    for (int i = 0; i < KV_FILL_COUNT; i++) c->costs.fill[i] = fills;
+    for (int i = 0; i < KV_FILL_COUNT; i++) c->costs.fill[i] = i == KV_LAZY ? lazy_fills : fills;
+    c->kv_fill = fill_lazily < fill ? KV_LAZY : KV_PROPAGATE;
     c->costs.head = head;
     c->off_step = us[WHOLE];
     c->off_cost = n_layers * whole_layer + head;
@@ -112,7 +123,7 @@ calmoe_status cm_calibrate_costs(struct calmoe_calibration *c)
     const size_t       n_layers = (size_t)c->engine->model->spec.n_layers;
     struct timing      timing = {.calibration = c};
     struct width_rule *widths = cm_alloc(c->ctx, n_layers, sizeof *widths, "calibration");
-    c->cost_memory = cm_alloc(c->ctx, 3 * n_layers, sizeof *c->cost_memory, "calibration");
+    c->cost_memory = cm_alloc(c->ctx, 4 * n_layers, sizeof *c->cost_memory, "calibration");
     if (!widths || !c->cost_memory) {
         cm_free(widths);
         return CALMOE_NO_MEMORY;

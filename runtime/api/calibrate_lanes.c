@@ -10,7 +10,9 @@ calmoe_status cm_lanes_open(calmoe_engine *engine, int n, int context, struct la
     calmoe_status status = CALMOE_OK;
     for (int i = 0; i < n && status == CALMOE_OK; i++) {
         status = calmoe_session_open(engine, &options, &out->at[i].session);
-        if (status == CALMOE_OK) out->n_open++;
+        if (status != CALMOE_OK) break;
+        out->n_open++;
+        status = cm_session_let_wait(out->at[i].session, POLICY_PENDING);
     }
     if (status != CALMOE_OK) cm_lanes_close(out);
     return status;

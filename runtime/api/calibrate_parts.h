@@ -82,6 +82,7 @@ struct calmoe_calibration {
     /* costs */
     struct cost_table costs;
     double           *cost_memory;   /* of costs                                            */
+    enum kv_fill      kv_fill;       /* of all policies with exits: the cheaper one          */
     double            off_cost;      /* of a whole token by them                            */
     double            off_step;      /* as measured                                         */
     double            oracle_layers;

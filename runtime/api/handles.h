@@ -126,6 +126,8 @@ void cm_engine_profile_work(calmoe_engine *engine);
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
 const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
+/* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
+calmoe_status cm_session_let_wait(calmoe_session *session, int n);
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
 /* The session's rung is chosen. INVALID_ARGUMENT, UNSUPPORTED. */
 calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_session_options *options);

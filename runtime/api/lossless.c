@@ -93,10 +93,7 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
     else ways_by_default(drafts, spec->n_layers, most);
     cm_speculation_begin(&drafts->control, drafts->n_ways);
     if (drafts->n_ways == 0) return CALMOE_OK;
-    cm_waiting_close(&session->waiting); /* a policy's own */
-    CM_TRY(cm_waiting_open(engine->ctx, MAX_DRAFTS, spec->dim, &session->waiting));
-    session->waiting->cache = &session->cache;
-    session->waiting->owner = session;
+    CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
     CM_TRY(cm_engine_reserve_logits(engine, most + 1));
     return engine->decoder->exits ? CALMOE_OK : cm_exits_open(engine->ctx, engine->decoder);
 }

@@ -6,8 +6,6 @@
 #include "runtime/api/handles.h"
 #include "runtime/load/policy_file.h"
 
-enum { DEFAULT_PENDING = 32 };
-
 static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
 {
     return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.router.n_used);
@@ -83,12 +81,12 @@ static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options
         exit.threshold.tau = options->tau;
         exit.threshold.length = options->length;
     }
-    rung->kv_fill = options->kv_fill ? cm_kv_fill_named(options->kv_fill) : KV_PROPAGATE;
-    if (rung->kv_fill == KV_FILL_COUNT)
+    const enum kv_fill fill = options->kv_fill ? cm_kv_fill_named(options->kv_fill) : KV_PROPAGATE;
+    if (fill == KV_FILL_COUNT)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kv_fill is '%s'; propagate, lazy or catch_up is wanted",
                        options->kv_fill);
-    rung->max_pending = options->max_pending;
-    if (rung->kv_fill != KV_PROPAGATE && rung->max_pending == 0) rung->max_pending = DEFAULT_PENDING;
+    cm_rung_set_fill(rung, fill);
+    if (options->max_pending != 0) rung->max_pending = options->max_pending;
     rung->n_exits = options->n_exits;
     for (int i = 0; i < options->n_exits; i++) {
         exit.layer = options->exit_layers[i];
@@ -205,11 +203,7 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
     const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
-    if (max_waiting > 0) {
-        CM_TRY(cm_waiting_open(ctx, max_waiting, session->engine->model->spec.dim, &session->waiting));
-        session->waiting->cache = &session->cache;
-        session->waiting->owner = session;
-    }
+    if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
     return session->engine->decoder->exits ? CALMOE_OK : cm_exits_open(ctx, session->engine->decoder);
 }
 

@@ -89,6 +89,15 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     return reserve_session(engine);
 }
 
+calmoe_status cm_session_let_wait(calmoe_session *session, int n)
+{
+    cm_waiting_close(&session->waiting);
+    CM_TRY(cm_waiting_open(session->engine->ctx, n, session->engine->model->spec.dim, &session->waiting));
+    session->waiting->cache = &session->cache;
+    session->waiting->owner = session;
+    return CALMOE_OK;
+}
+
 static void free_session(calmoe_session *session)
 {
     if (session->last_used) cm_profiler_flush(session->engine->profiler);

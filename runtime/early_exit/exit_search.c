@@ -43,8 +43,8 @@ struct set { /* exits in use, ascending; a token leaves at index i from level[i]
 
 static void make_rung(const struct exit_search *search, const struct set *set, struct policy_rung *rung)
 {
-    *rung = (struct policy_rung){.n_exits = set->n, .kv_fill = search->kv_fill, .k_tail = search->k_tail,
-                                 .max_pending = search->kv_fill == KV_PROPAGATE ? 0 : 32};
+    *rung = (struct policy_rung){.n_exits = set->n, .k_tail = search->k_tail};
+    cm_rung_set_fill(rung, search->kv_fill);
     for (int i = 0; i < set->n; i++) {
         const float lambda =
             search->thresholds[(size_t)set->exits[i] * EXIT_SEARCH_LEVELS + (size_t)set->levels[i] - 1];

@@ -20,6 +20,12 @@ enum kv_fill cm_kv_fill_named(const char *name)
     return (enum kv_fill)fill;
 }
 
+void cm_rung_set_fill(struct policy_rung *rung, enum kv_fill fill)
+{
+    rung->kv_fill = fill;
+    rung->max_pending = fill == KV_PROPAGATE ? 0 : POLICY_PENDING;
+}
+
 /* ---- memory ---- */
 
 calmoe_status cm_policy_reserve(struct calmoe_context *ctx, struct policy *policy)

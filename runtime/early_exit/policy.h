@@ -16,6 +16,7 @@ enum {
     POLICY_MAX_LAYERS = 4096,
     POLICY_MAX_WIDTH = 64,     /* experts of a token, as router.h says */
     POLICY_MAX_PENDING = 1024,
+    POLICY_PENDING = 32,       /* unless something else is said */
     POLICY_MAX_TOKENS = 1 << 24 /* of an answer, in a schedule          */
 };
 
@@ -53,6 +54,9 @@ struct policy_rung {
     /* width: NULL = all experts everywhere; borrowed from the policy */
     struct width_rule *widths;     /* (n_layers)                                     */
 };
+
+/* How the layers behind its exits get keys and values, with POLICY_PENDING rows that may wait where any may. */
+void cm_rung_set_fill(struct policy_rung *rung, enum kv_fill fill);
 
 struct policy {
     char               fingerprint[17]; /* of the model it was made for: 16 hex digits */
