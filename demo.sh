@@ -42,6 +42,10 @@ write 'Python' 'class Reader:
     def __init__(self'
 write 'German' 'Das Programm wird mit'
 
+echo
+echo "== leaving out layers and experts where at most 5 % of the tokens differ, 95 % sure:  calmoe run --quality 5% --show-exits -n 60 -p 'The file'"
+"$calmoe" run --quality 5% --show-exits -n 60 -p 'The file' || exit 1
+
 cat << END
 
 That was calmoe-nano, a small model whose training took hours, not months: it knows the sound of
@@ -49,8 +53,7 @@ documentation and code, not facts. In all: $SECONDS s. What to try next:
 
     $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '   another text for each seed
     $calmoe run --chat                                 converse: ask it "What does ls do?"
-    $calmoe run --exit softmax:0.3@3,6 --show-exits -p 'The file'
-                                                                       tokens that are sure leave early, coloured by depth
+    $calmoe run --quality 5% --html page.html -p 'The' the same as a page: depth, confidence, experts
     $calmoe run -m MODEL.gguf -p 'Hello'               another model, as a GGUF file
     build/release/bin/calmoe-bench                                     how fast this machine is
     $calmoe --help                                     all that it can do

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/gguf_touch.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 /* Every value type, every kind of array, tensors of plain and of block types. */
 static struct gguf_builder *rich_file(void)
@@ -105,7 +105,7 @@ static void changed_anywhere(void **state)
 }
 
 /* A model of three shards, so that what joins them is tried too. */
-static const char *write_shards(struct temp_folder *folder)
+static const char *write_shards(void)
 {
     for (int shard = 2; shard >= 0; shard--) {
         struct gguf_builder *builder = shard == 0 ? rich_file() : builder_open();
@@ -124,7 +124,8 @@ static const char *write_shards(struct temp_folder *folder)
 
 static void memory_runs_out(void **state)
 {
-    const char           *path = write_shards(*state);
+    (void)state;
+    const char           *path = write_shards();
     struct calmoe_context ctx = {0};
     const long            n_live = cm_live_blocks();
     long                  nth = 1;
@@ -149,8 +150,7 @@ static void memory_runs_out(void **state)
 }
 
 /* The file, made longer without writing, is refused before memory of its size is asked for. */
-static void refused_at_size(struct temp_folder *folder, struct gguf_builder *builder, off_t n_bytes,
-                            const char *message)
+static void refused_at_size(struct gguf_builder *builder, off_t n_bytes, const char *message)
 {
     struct calmoe_context ctx = {0};
     struct gguf          *gguf = NULL;
@@ -166,16 +166,17 @@ static void refused_at_size(struct temp_folder *folder, struct gguf_builder *bui
 
 static void much_too_large(void **state)
 {
+    (void)state;
     struct gguf_builder *builder = builder_open();
     builder->n_tensors_told = (1 << 20) + 1;
-    refused_at_size(*state, builder, 64 << 20,
+    refused_at_size(builder, 64 << 20,
                     "'large.gguf' has 1048577 tensors; at most 1048576 are read");
 
     builder = builder_open();
     builder_add_raw_entry(builder, "k", 1, GGUF_ARRAY, NULL, 0);
     builder_put(&builder->entries, GGUF_U8, 4);
     builder_put(&builder->entries, 600 << 20, 8);
-    refused_at_size(*state, builder, 700 << 20,
+    refused_at_size(builder, 700 << 20,
                     "'large.gguf': key 0 'k' ends at byte 629145649; "
                     "metadata is read up to byte 536870912");
 }
@@ -201,18 +202,6 @@ static void many_names(void **state)
     gguf_touch(gguf);
     cm_gguf_close(&gguf);
     builder_close(&builder);
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
 }
 
 int main(void)

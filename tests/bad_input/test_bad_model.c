@@ -17,7 +17,7 @@
 #include "base/status.h"
 #include "kernels/half.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 struct fault {
@@ -81,7 +81,6 @@ enum { N_FAULTS = sizeof faults / sizeof *faults };
 
 /* ---- faults ---- */
 
-static struct temp_folder *folder;
 
 static struct tiny_model bent_model(const char *without)
 {
@@ -276,20 +275,6 @@ static void numbers_that_no_model_has(void **state)
 }
 
 /* ---- */
-
-static int open_folder(void **state)
-{
-    (void)state;
-    folder = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return 0;
-}
 
 int main(void)
 {

@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "tests/support/gguf_builder.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 enum { N_SHARDS = 3 };
 
@@ -94,7 +94,7 @@ static const struct {
     SPLITS(ROW)
 };
 
-static void write_split(struct temp_folder *folder, const struct split *split)
+static void write_split(const struct split *split)
 {
     for (int shard = 0; shard < N_SHARDS; shard++) {
         if (split->name[shard] == NULL) continue;
@@ -114,14 +114,14 @@ static void write_split(struct temp_folder *folder, const struct split *split)
     }
 }
 
-static void remove_split(struct temp_folder *folder, const struct split *split)
+static void remove_split(const struct split *split)
 {
     for (int shard = 0; shard < N_SHARDS; shard++)
         if (split->name[shard] != NULL) unlink(temp_file(folder, split->name[shard]));
 }
 
 /* The sentence with the folder's path put in for FOLDER. */
-static void expected(char *text, size_t n_bytes, const char *message, const struct temp_folder *folder)
+static void expected(char *text, size_t n_bytes, const char *message)
 {
     const char *place = strstr(message, "FOLDER");
     if (place == NULL) snprintf(text, n_bytes, "%s", message);
@@ -130,7 +130,7 @@ static void expected(char *text, size_t n_bytes, const char *message, const stru
 
 static void each_fault_is_told(void **state)
 {
-    struct temp_folder *folder = *state;
+    (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         struct split          split = good_split();
         struct calmoe_context ctx = {0};
@@ -138,25 +138,25 @@ static void each_fault_is_told(void **state)
         char                  wanted[CM_MESSAGE_BYTES];
         const long            n_live = cm_live_blocks();
         faults[i].bend(&split);
-        write_split(folder, &split);
-        expected(wanted, sizeof wanted, faults[i].message, folder);
+        write_split(&split);
+        expected(wanted, sizeof wanted, faults[i].message);
         print_message("%s\n", faults[i].name);
         assert_int_equal(cm_gguf_open(&ctx, temp_file(folder, split.open), &gguf), faults[i].status);
         assert_string_equal(ctx.message, wanted);
         assert_null(gguf);
         assert_int_equal(cm_live_blocks(), n_live);
-        remove_split(folder, &split);
+        remove_split(&split);
     }
 }
 
 static void good_split_is_one_model(void **state)
 {
-    struct temp_folder   *folder = *state;
+    (void)state;
     struct split          split = good_split();
     struct calmoe_context ctx = {0};
     struct gguf          *gguf = NULL;
     const long            n_live = cm_live_blocks();
-    write_split(folder, &split);
+    write_split(&split);
     assert_int_equal(cm_gguf_open(&ctx, temp_file(folder, split.open), &gguf), CALMOE_OK);
     assert_int_equal(gguf->n_shards, 3);
     assert_int_equal(gguf->n_tensors, 3);
@@ -175,19 +175,7 @@ static void good_split_is_one_model(void **state)
     assert_int_equal(gguf->n_file_bytes, n_file_bytes);
     cm_gguf_close(&gguf);
     assert_int_equal(cm_live_blocks(), n_live);
-    remove_split(folder, &split);
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
+    remove_split(&split);
 }
 
 int main(void)

@@ -17,7 +17,7 @@
 
 #include "base/random.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_SEQUENCES = 5, MAX_LENGTH = 230, N_WAYS_MAX = 16 };
@@ -35,7 +35,6 @@ struct subject { /* one model, and what it must answer */
 };
 
 static struct subject subject;
-static struct temp_folder *folder;
 
 static const float *logits_at(int sequence, int position)
 {
@@ -309,20 +308,6 @@ static enum weight_type mixture_1[TINY_PART_COUNT] = {
 static enum weight_type mixture_2[TINY_PART_COUNT] = {
     WEIGHT_Q4_1, WEIGHT_IQ4_NL, WEIGHT_Q2_K, WEIGHT_Q5_1,   WEIGHT_Q4_1, WEIGHT_F16, WEIGHT_BF16,
     WEIGHT_Q2_K, WEIGHT_Q5_1,   WEIGHT_IQ4_NL, WEIGHT_Q4_K, WEIGHT_Q8_0, WEIGHT_Q4_0};
-
-static int open_folder(void **state)
-{
-    (void)state;
-    folder = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return 0;
-}
 
 #define QUANTIZED(test, type) {#test " " type, test, NULL, NULL, (char[]){type}}
 

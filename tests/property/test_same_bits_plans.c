@@ -18,7 +18,7 @@
 #include "runtime/load/plan_file.h"
 #include "tests/support/random_plan.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_PROMPT = 37, N_SINGLE = 3, N_TOKENS = N_PROMPT + N_SINGLE };
@@ -41,7 +41,6 @@ static const struct machine {
 };
 enum { N_MACHINES = sizeof machines / sizeof machines[0] };
 
-static struct temp_folder *folder;
 static char                model_path[600];
 static int32_t             tokens[N_TOKENS];
 static float              *wanted; /* (N_TOKENS, n_vocab) */
@@ -217,20 +216,6 @@ static void wide_models(void **state)
         tiny_model_write(&tiny, model_path);
         check_plans(2, 20 + i);
     }
-}
-
-static int open_folder(void **state)
-{
-    (void)state;
-    folder = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
 }
 
 int main(void)

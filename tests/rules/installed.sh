@@ -12,7 +12,8 @@ say() { echo "${3-installed}:0: $1: $2"; }
 whole()
 {
     local prefix=$1 build=$2 root=$3 name file
-    for name in bin/calmoe bin/calmoe-bench share/calmoe/calmoe-nano.gguf include/calmoe/calmoe.h \
+    for name in bin/calmoe bin/calmoe-bench share/calmoe/calmoe-nano.gguf \
+                share/calmoe/calmoe-nano.policy.json include/calmoe/calmoe.h \
                 'lib*/libcalmoe.so' 'lib*/libcalmoe.a' 'lib*/pkgconfig/calmoe.pc' \
                 'lib*/cmake/calmoe/calmoe-config.cmake' 'lib*/cmake/calmoe/calmoe-config-version.cmake'; do
         [ -n "$(find "$prefix" -path "$prefix/$name")" ] ||

@@ -17,12 +17,11 @@
 #include "base/memory.h"
 #include "base/topology.h"
 #include "runtime/load/plan_file.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
 
-static struct temp_folder *folder;
 static char model_path[600], plan_path[600], out_path[600], profile_path[600], trace_path[600], other_plan_path[600];
 
 struct handles {
@@ -333,13 +332,6 @@ static int write_files(void **state)
     return status == CALMOE_OK ? 0 : -1;
 }
 
-static int remove_files(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,5 +344,5 @@ int main(void)
         cmocka_unit_test(quantizing),
         cmocka_unit_test(a_failed_call_changes_nothing),
     };
-    return cmocka_run_group_tests_name("torture", tests, write_files, remove_files);
+    return cmocka_run_group_tests_name("torture", tests, write_files, close_folder);
 }

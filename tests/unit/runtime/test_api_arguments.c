@@ -14,10 +14,9 @@
 #include "base/memory.h"
 #include "base/status.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
-static struct temp_folder *folder;
 static char path[600];
 static struct running r; /* one of each kind */
 

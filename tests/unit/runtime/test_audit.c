@@ -14,12 +14,11 @@
 #include "runtime/api/handles.h"
 #include "runtime/load/policy_file.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 4, N_NEW = 8, N_ANSWERS = 12, N_TOKENS = N_NEW * N_ANSWERS, N_SESSIONS = 4 };
 
-static struct temp_folder *folder;
 static char path[600];
 
 /* ---- policies and sessions ---- */
@@ -353,13 +352,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,5 +359,5 @@ int main(void)
         cmocka_unit_test(picks_are_of_the_seed_alone),    cmocka_unit_test(the_share_is_as_asked),
         cmocka_unit_test(a_rewind_between_the_two_steps), cmocka_unit_test(options_that_are_refused),
     };
-    return cmocka_run_group_tests_name("audits", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("audits", tests, set_up, close_folder);
 }

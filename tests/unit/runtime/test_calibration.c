@@ -15,12 +15,11 @@
 #include "runtime/api/handles.h"
 #include "runtime/early_exit/risk_tests.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 4, N_PROMPTS = 60, N_FIRST = 30, N_TOKENS = 5, N_ANSWER = 6 };
 
-static struct temp_folder *folder;
 static char path[600];
 static int32_t       tokens[N_PROMPTS][N_TOKENS], references[N_PROMPTS][N_ANSWER];
 static calmoe_prompt prompts[N_PROMPTS];
@@ -323,13 +322,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,5 +329,5 @@ int main(void)
         cmocka_unit_test(options_that_are_wrong),        cmocka_unit_test(prompts_that_are_wrong),
         cmocka_unit_test(cancelled_anywhere),            cmocka_unit_test(without_memory),
     };
-    return cmocka_run_group_tests_name("calibration", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("calibration", tests, set_up, close_folder);
 }

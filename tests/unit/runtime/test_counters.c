@@ -10,7 +10,7 @@
 
 #include "runtime/stats/counters.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 2, N_EXPERTS = 4, N_USED = 2, DIM = 32, WIDTH = 32, N_TOKENS = 5 };
@@ -58,7 +58,6 @@ static void imbalance_is_busiest_by_mean_over_steps(void **state)
 
 /* ---- through the API ---- */
 
-static struct temp_folder *folder;
 static char path[600];
 
 static calmoe_stats stats_of(const struct running *r)
@@ -151,13 +150,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,5 +158,5 @@ int main(void)
         cmocka_unit_test(phases_add_up_to_the_step),
         cmocka_unit_test(bytes_are_those_of_the_matrices_read),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, close_folder);
 }

@@ -14,12 +14,11 @@
 #include "base/memory.h"
 #include "runtime/api/handles.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_EXPERTS = 8, N_USED = 3, N_PROMPT = 7, N_NEW = 12, MAX_SESSIONS = 6 };
 
-static struct temp_folder *folder;
 static char path[600], norms_path[600], dense_path[600], many_path[600];
 
 static const int32_t prompt[N_PROMPT] = {40, 41, 42, 43, 44, 45, 46};
@@ -525,13 +524,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,5 +537,5 @@ int main(void)
         cmocka_unit_test(propagated_keys_and_values),
         cmocka_unit_test(what_is_skipped_costs_nothing),
     };
-    return cmocka_run_group_tests_name("early exits and widths", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("early exits and widths", tests, set_up, close_folder);
 }

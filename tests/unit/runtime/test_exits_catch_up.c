@@ -15,12 +15,11 @@
 #include "base/memory.h"
 #include "runtime/api/handles.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_USED = 3, N_PROMPT = 5, N_TOKENS = 14, CONTEXT = 64, MAX_SESSIONS = 6 };
 
-static struct temp_folder *folder;
 static char path[600];
 static int32_t tokens[N_PROMPT + N_TOKENS + 1];
 
@@ -551,13 +550,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,5 +564,5 @@ int main(void)
         cmocka_unit_test(as_many_wait_as_may),
         cmocka_unit_test(what_waits_is_read_once),
     };
-    return cmocka_run_group_tests_name("keys and values that come later", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("keys and values that come later", tests, set_up, close_folder);
 }

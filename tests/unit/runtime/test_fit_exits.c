@@ -18,12 +18,11 @@
 #include "runtime/api/handles.h"
 #include "runtime/load/exits_file.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 4, N_TOKENS = 700, N_MANY = 3000, N_HELD_OUT = 100, WINDOW = 32, MAX_FILE = 1 << 20 };
 
-static struct temp_folder *folder;
 static char path[600], out[600], sums[620];
 static int32_t tokens[N_MANY], held_out[N_HELD_OUT];
 static const int layers[] = {1, 3};
@@ -434,13 +433,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,5 +444,5 @@ int main(void)
         cmocka_unit_test(no_memory),
         cmocka_unit_test(it_does_little_harm),
     };
-    return cmocka_run_group_tests_name("fitting exits", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("fitting exits", tests, set_up, close_folder);
 }

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "tests/support/gguf_builder.h"
 #include "tests/support/gguf_touch.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 static struct calmoe_context ctx;
 
@@ -327,7 +327,7 @@ static void no_tensors_no_padding(void **state)
 
 static void files(void **state)
 {
-    struct temp_folder  *folder = *state;
+    (void)state;
     const long           n_live = cm_live_blocks();
     struct gguf_builder *builder = scalars();
     builder_add_tensor_random(builder, "w", 2, (uint64_t[]){16, 4}, 1, 0.02F);
@@ -368,18 +368,6 @@ static void published_writer(void **state)
         assert_int_equal(cm_gguf_tensor(gguf, "blk.0.ffn_gate_exps.weight")->n_dims, 3);
         cm_gguf_close(&gguf);
     }
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
 }
 
 int main(void)

@@ -14,9 +14,8 @@
 #include "base/memory.h"
 #include "runtime/load/gguf_writer.h"
 #include "tests/support/gguf_builder.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
-static struct temp_folder *folder;
 static struct gguf_builder *builder;
 static struct gguf *source;
 static char path[600], part_path[700];

@@ -18,12 +18,11 @@
 #include "runtime/load/policy_file.h"
 #include "tests/support/learned.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_PROMPT = 7, N_NEW = 10, N_SESSIONS = 4, DIM = 256, RANK = 19 };
 
-static struct temp_folder *folder;
 static char path[600], exits_path[600], plain_path[600];
 static const int32_t prompt[N_PROMPT] = {40, 41, 42, 43, 44, 45, 46};
 
@@ -439,13 +438,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,5 +450,5 @@ int main(void)
         cmocka_unit_test(exits_that_do_not_fit),
         cmocka_unit_test(no_memory),
     };
-    return cmocka_run_group_tests_name("learned exits", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("learned exits", tests, set_up, close_folder);
 }

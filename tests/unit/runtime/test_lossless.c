@@ -13,12 +13,11 @@
 #include "base/memory.h"
 #include "runtime/api/handles.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_PROMPT = 6, N_NEW = 30, CONTEXT = 64 };
 
-static struct temp_folder *folder;
 static char path[600];
 static const int32_t prompt[N_PROMPT] = {40, 41, 42, 43, 44, 45};
 
@@ -300,13 +299,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,5 +309,5 @@ int main(void)
         cmocka_unit_test(rounds_allocate_nothing),
         cmocka_unit_test(refused),
     };
-    return cmocka_run_group_tests_name("lossless", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("lossless", tests, set_up, close_folder);
 }

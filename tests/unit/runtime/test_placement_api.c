@@ -15,10 +15,9 @@
 #include <calmoe/calmoe.h>
 
 #include "base/memory.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
-static struct temp_folder *folder;
 static calmoe_context     *context;
 static calmoe_model       *model;
 static calmoe_model_info   model_info = {.size = sizeof model_info};

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "runtime/load/json.h"
 #include "runtime/load/plan_file.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 #define HEAD "{\"schema\": \"calmoe.plan.1\", \"version\": \"0.1.0\", "
 #define MODEL "\"model\": {\"fingerprint\": \"0123456789abcdef\"}, "
@@ -290,7 +290,7 @@ static struct plan_file make_plan(struct place places[15], struct slice slices[2
 
 static void written_is_read(void **state)
 {
-    struct temp_folder    *folder = *state;
+    (void)state;
     struct place           places[15];
     struct slice           slices[2] = {{{0}, {0}}, {{0}, {0}}};
     const struct plan_file file = make_plan(places, slices);
@@ -362,7 +362,7 @@ static void places_that_fail(void **state)
 
 static void memory_runs_out(void **state)
 {
-    struct temp_folder   *folder = *state;
+    (void)state;
     static const char     text[] = UP_TO_LAYERS LAYERS2;
     struct calmoe_context ctx = {0};
     const char           *path = temp_file_with(folder, "p.json", text, sizeof text - 1);
@@ -413,18 +413,6 @@ static void other_values(void **state)
     assert_string_equal(ctx.message, "'v.json': a: found an array of 5, wanted an object");
     cm_json_close(&document);
     cm_json_close(&document);
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
 }
 
 int main(void)

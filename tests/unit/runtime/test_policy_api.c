@@ -14,12 +14,11 @@
 #include "runtime/api/handles.h"
 #include "runtime/load/policy_file.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 4 };
 
-static struct temp_folder *folder;
 static char path[600], other_path[600];
 
 static struct running open_running(void)
@@ -276,13 +275,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,5 +284,5 @@ int main(void)
         cmocka_unit_test(parts_of_rungs),
         cmocka_unit_test(answers_begin_and_end),
     };
-    return cmocka_run_group_tests_name("policies", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("policies", tests, set_up, close_folder);
 }

@@ -16,12 +16,11 @@
 #include "runtime/stats/profile.h"
 #include "runtime/stats/use_measures.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 2, N_EXPERTS = 8, N_USED = 3, N_SESSIONS = 2, MAX_EVENTS = 4096, N_CELLS = N_LAYERS * N_EXPERTS };
 
-static struct temp_folder *folder;
 static char                model_path[600], path[600];
 
 /* ---- brute force ---- */
@@ -572,13 +571,6 @@ static int open_all(void **state)
     return 0;
 }
 
-static int close_all(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -596,5 +588,5 @@ int main(void)
         cmocka_unit_test(many_experts_keep_the_frequent_pairs),
         cmocka_unit_test(measures_of_known_counts),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_all, close_folder);
 }

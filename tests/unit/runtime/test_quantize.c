@@ -17,10 +17,9 @@
 #include "base/memory.h"
 #include "runtime/load/gguf.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
-static struct temp_folder *folder;
 static calmoe_context     *context;
 static char in_path[600], out_path[600], part_path[700];
 

@@ -14,12 +14,11 @@
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { CONTEXT = 64 };
 
-static struct temp_folder *folder;
 static char path[600];
 
 static const int32_t prompt[5] = {40, 41, 42, 43, 44};
@@ -399,13 +398,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,5 +416,5 @@ int main(void)
         cmocka_unit_test(turns_of_chat),
         cmocka_unit_test(seeds),
     };
-    return cmocka_run_group_tests_name("session", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("session", tests, set_up, close_folder);
 }

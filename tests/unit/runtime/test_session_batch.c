@@ -13,12 +13,11 @@
 
 #include "base/memory.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { CONTEXT = 64, N_LAYERS = 2, N_EXPERTS = 4, N_USED = 2, MAX_SESSIONS = 20 };
 
-static struct temp_folder *folder;
 static char path[600];
 
 static const int32_t prompt[12] = {40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51};
@@ -394,13 +393,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,5 +405,5 @@ int main(void)
         cmocka_unit_test(routing_and_counters),
         cmocka_unit_test(a_step_allocates_nothing),
     };
-    return cmocka_run_group_tests_name("sessions of an engine", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("sessions of an engine", tests, set_up, close_folder);
 }

@@ -17,11 +17,10 @@
 #include "base/memory.h"
 #include "runtime/load/gguf.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 enum { N_TOKENS = 12, N_VOCAB = 300 };
 
-static struct temp_folder *folder;
 static calmoe_context     *context;
 static char                path[600], other_path[600];
 

@@ -16,13 +16,12 @@
 #include "base/memory.h"
 #include "runtime/stats/trace.h"
 #include "tests/support/running.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 3, N_EXPERTS = 5, N_USED = 2, N_TOKENS = 4, N_CHOICE = N_LAYERS * N_USED };
 enum { RECORD = 8 + N_CHOICE * 4, FILE_BYTES = TRACE_HEADER_BYTES + N_TOKENS * RECORD };
 
-static struct temp_folder *folder;
 static calmoe_context     *context;
 static char                path[600], model_path[600];
 

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "runtime/load/json.h"
 #include "runtime/load/profile_file.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/folder_fixture.h"
 
 #define HEAD "{\"schema\": \"calmoe.profile.1\", \"version\": \"0.1.0\", "
 #define MODEL "\"model\": {\"fingerprint\": \"0123456789abcdef\", \"layers\": 1, \"experts\": 3, \"used\": 2}, "
@@ -194,7 +194,7 @@ static void assert_same(const struct profile *a, const struct profile *b)
 
 static void written_is_read(void **state)
 {
-    struct temp_folder    *folder = *state;
+    (void)state;
     struct calmoe_context  ctx = {0};
     const long             n_live = cm_live_blocks();
     struct profile         profile = parse_ok(WHOLE), read;
@@ -261,7 +261,7 @@ static void merging_adds_up(void **state)
 /* Nodes of the same number are added up, written and read; a machine may have more of them than the other. */
 static void nodes_add_up(void **state)
 {
-    struct temp_folder   *folder = *state;
+    (void)state;
     struct calmoe_context ctx = {0};
     struct profile        into = parse_ok(HEAD MODEL WORKED(1, NODES(NODE(5))));
     struct profile        more = parse_ok(HEAD MODEL WORKED(1, NODES(NODE(7) ", " NODE(9)))), read;
@@ -351,18 +351,6 @@ static void memory_runs_out(void **state)
         if (status == CALMOE_OK) break;
         assert_int_equal(status, CALMOE_NO_MEMORY);
     }
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
 }
 
 int main(void)

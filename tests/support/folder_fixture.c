@@ -1,0 +1,19 @@
+/* tests/support/folder_fixture.c - see folder_fixture.h. */
+#include "tests/support/folder_fixture.h"
+
+#include "base/memory.h"
+
+struct temp_folder *folder;
+
+int open_folder(void **state)
+{
+    *state = folder = temp_folder_open();
+    return 0;
+}
+
+int close_folder(void **state)
+{
+    (void)state;
+    temp_folder_close(&folder);
+    return cm_live_blocks() == 0 ? 0 : -1;
+}
