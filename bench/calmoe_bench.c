@@ -41,6 +41,8 @@ static const struct cli_option options[] = {
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
+    {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
+     "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
@@ -71,7 +73,7 @@ static const struct cli_command description = {
         "step that a thread waits for others. imbalance: the busiest thread's time in the experts' phases by the\n"
         "mean. touched: experts of a layer that a step reads. ~: the repetitions differ by more than 10 % of the\n"
         "median.\n\n"
-        "With --policy, --quality, --exit or --width (as of calmoe run) answers to the same -p tokens are\n"
+        "With --policy, --quality, --exit, --width or --lossless (as of calmoe run) answers to the same -p tokens are\n"
         "generated in full (OFF) and by the policy in turns, each repetition to other prompts. layers, experts\n"
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
         "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
@@ -111,8 +113,7 @@ struct bench {
 
 static bool wants_policy(const struct bench *bench)
 {
-    const struct policy_request *p = &bench->settings.policy;
-    return p->file != NULL || p->quality != NULL || p->exit != NULL || p->width != NULL;
+    return cm_policy_request_any(&bench->settings.policy);
 }
 
 /* ---- the command line ---- */
@@ -165,8 +166,8 @@ static int check_policy(const struct bench *bench)
     const struct settings *s = &bench->settings;
     const char            *name = description.name;
     if (!wants_policy(bench))
-        return s->texts.n == 0 ? CLI_GO_ON : cm_usage_error(name, "option '-f' wants --policy, --quality, --exit or "
-                                                                  "--width, found none");
+        return s->texts.n == 0 ? CLI_GO_ON : cm_usage_error(name, "option '-f' wants --policy, --quality, --exit, "
+                                                                  "--width or --lossless, found none");
     if (bench->trace != NULL) return cm_usage_error(name, "'--routing trace' does not go with a policy");
     if (bench->plan.depths.n != 1 || bench->plan.depths.values[0] != 0)
         return cm_usage_error(name, "option '-d' does not go with a policy; -p is the context");
@@ -175,6 +176,8 @@ static int check_policy(const struct bench *bench)
     for (int i = 0; i < bench->plan.answers.n; i++)
         if (bench->plan.answers.values[i] == 0)
             return cm_usage_error(name, "option '-n' wants lengths above 0 with a policy, found '%s'", s->answers);
+    if (s->policy.lossless && (bench->plan.batches.n != 1 || bench->plan.batches.values[0] != 1))
+        return cm_usage_error(name, "option '-b' wants 1 with --lossless, which is of one sequence");
     return cm_policy_request_check(name, &s->policy, NULL);
 }
 

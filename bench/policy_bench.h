@@ -51,6 +51,7 @@ struct policy_row {
     double                    agreement; /* share of tokens that are OFF's where OFF's were read before them */
     double                    same_tokens; /* mean number of tokens up to the first that differs */
     double                    same_answers; /* share that do not differ at all             */
+    uint64_t                  n_rounds, n_drafted, n_accepted; /* of --lossless, the warm-up's too    */
     uint64_t                  exits[1024]; /* (n_layers) tokens that left after so many    */
 };
 

@@ -8,9 +8,12 @@
 
 #include "bench/policy_bench.h"
 
+enum { DRAFTED_BEHIND = 16 }; /* positions for what is drafted after an answer's last token */
+
 struct side {
     calmoe_session **sessions; /* (batch)               */
     int32_t         *tokens;   /* (batch, n_tokens + 1): the first is the prompt's, the same for both sides */
+    bool             drafts;   /* one session, which reads ahead of what it tells                           */
     double           rate;
     struct policy_side *sums;
 };
@@ -37,11 +40,14 @@ static int32_t *answer_of(const struct comparison *c, const struct side *side, i
 /* ---- reading and answering ---- */
 
 /* Prompt `index` into a session, in pieces; *token: what follows. */
-static bool read_prompt(const struct comparison *c, calmoe_session *session, int index, int32_t *token)
+static bool read_prompt(const struct comparison *c, calmoe_session *session, bool drafts, int index, int32_t *token)
 {
     const struct prompts *prompts = c->test->prompts;
     const int32_t        *tokens = prompts->tokens + (size_t)(index % prompts->n) * (size_t)prompts->n_tokens;
     if (!succeeded(c, calmoe_session_rewind(session, 0))) return false;
+    if (drafts)
+        return succeeded(c, calmoe_session_feed_tokens(session, tokens, (size_t)prompts->n_tokens)) &&
+               succeeded(c, calmoe_session_next(session, token));
     for (int at = 0, n; at < prompts->n_tokens; at += n) {
         const int left = prompts->n_tokens - at;
         n = left < BENCH_MAX_ROWS_IN_STEP ? left : BENCH_MAX_ROWS_IN_STEP;
@@ -55,12 +61,17 @@ static bool read_prompt(const struct comparison *c, calmoe_session *session, int
 static bool read_prompts(const struct comparison *c, const struct side *side, int repetition)
 {
     for (int i = 0; i < c->test->batch; i++)
-        if (!read_prompt(c, side->sessions[i], repetition * c->test->batch + i, answer_of(c, side, i))) return false;
+        if (!read_prompt(c, side->sessions[i], side->drafts, repetition * c->test->batch + i, answer_of(c, side, i)))
+            return false;
     return true;
 }
 
 static bool answer(const struct comparison *c, const struct side *side)
 {
+    int32_t *next = side->tokens + 1;
+    for (int t = 0; side->drafts && t < c->test->n_tokens; t++)
+        if (cm_interrupted() || !succeeded(c, calmoe_session_next(side->sessions[0], next++))) return false;
+    if (side->drafts) return true;
     for (int t = 0; t < c->test->n_tokens; t++) {
         for (int i = 0; i < c->test->batch; i++)
             c->chunks[i] = (calmoe_chunk){side->sessions[i], answer_of(c, side, i) + t, 1, CALMOE_LOGITS_LAST};
@@ -127,8 +138,8 @@ static bool compare(struct comparison *c, int n_vocab)
         while (n_same < n_tokens && off[n_same + 1] == on[n_same + 1]) n_same++;
         c->n_same_tokens += n_same;
         c->n_same_answers += n_same == n_tokens;
-        if (!force(c, c->on.sessions[i], off, n_vocab)) return false;
-        for (int t = 0; t < n_tokens; t++) c->n_agreeing += c->forced[t] == off[t + 1];
+        if (!c->on.drafts && !force(c, c->on.sessions[i], off, n_vocab)) return false;
+        for (int t = 0; t < n_tokens; t++) c->n_agreeing += (c->on.drafts ? on[t + 1] : c->forced[t]) == off[t + 1];
         c->n_compared += n_tokens;
     }
     return true;
@@ -136,15 +147,17 @@ static bool compare(struct comparison *c, int n_vocab)
 
 /* ---- the whole ---- */
 
-static bool open_side(const struct comparison *c, const calmoe_policy *policy, struct policy_side *sums,
-                      struct side *side)
+static bool open_side(const struct comparison *c, bool is_off, struct policy_side *sums, struct side *side)
 {
     const struct policy_test *test = c->test;
     calmoe_session_options    options;
     calmoe_session_options_init(&options);
-    options.context = test->prompts->n_tokens + test->n_tokens;
-    options.policy  = policy;
-    options.quality = policy != NULL ? test->quality : 0.0;
+    side->drafts       = !is_off && test->request->lossless;
+    options.context    = test->prompts->n_tokens + test->n_tokens + (side->drafts ? DRAFTED_BEHIND : 0);
+    options.policy     = is_off ? NULL : test->policy;
+    options.quality    = options.policy != NULL ? test->quality : 0.0;
+    options.lossless   = side->drafts;
+    options.ignore_end = side->drafts;
     side->sums      = sums;
     side->sessions  = calloc((size_t)test->batch, sizeof(calmoe_session *));
     side->tokens    = calloc((size_t)test->batch * (size_t)(test->n_tokens + 1), sizeof *side->tokens);
@@ -200,6 +213,7 @@ static void fill_row(const struct comparison *c, double rates[3][BENCH_MAX_REPEA
 {
     const struct policy_test *test = c->test;
     calmoe_rung_info          info = {.size = sizeof info};
+    calmoe_speculation        drafts = {.size = sizeof drafts};
     const double              n_answers = (double)test->n_repeats * test->batch;
     row->off          = summary(rates[0], test->n_repeats);
     row->on           = summary(rates[1], test->n_repeats);
@@ -211,13 +225,19 @@ static void fill_row(const struct comparison *c, double rates[3][BENCH_MAX_REPEA
     row->agreement    = c->n_agreeing / c->n_compared;
     row->same_tokens  = c->n_same_tokens / n_answers;
     row->same_answers = c->n_same_answers / n_answers;
+    if (c->on.drafts && calmoe_session_speculation(c->on.sessions[0], &drafts) == CALMOE_OK) {
+        row->n_rounds   = drafts.rounds;
+        row->n_drafted  = drafts.drafted;
+        row->n_accepted = drafts.accepted;
+    }
     if (row->rung >= 0 && calmoe_policy_get_rung(test->policy, row->rung, &info) == CALMOE_OK && info.is_proven)
         row->delta = info.delta;
 }
 
 static void put_name(const struct policy_request *request, struct policy_row *row)
 {
-    const char *const parts[] = {request->file, request->quality, request->exit, request->width, request->exits};
+    const char *const parts[] = {request->lossless ? "lossless" : NULL, request->file, request->quality,
+                                 request->exit, request->width, request->exits};
     size_t            n = 0;
     row->name[0] = '\0';
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
@@ -242,8 +262,8 @@ bool cm_policy_measure(const struct front *front, const struct policy_test *test
     put_name(test->request, row);
     c.chunks = calloc((size_t)test->batch, sizeof *c.chunks);
     c.forced = calloc((size_t)test->n_tokens, sizeof *c.forced);
-    bool fine = c.chunks != NULL && c.forced != NULL && open_side(&c, NULL, &row->off_side, &c.off) &&
-                open_side(&c, test->policy, &row->on_side, &c.on);
+    bool fine = c.chunks != NULL && c.forced != NULL && open_side(&c, true, &row->off_side, &c.off) &&
+                open_side(&c, false, &row->on_side, &c.on);
     cm_bar_begin(&bar, row->name);
     fine = fine && repeat(&c, -1, row);
     row->off_side = row->on_side = (struct policy_side){0};

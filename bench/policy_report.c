@@ -59,6 +59,11 @@ static bool end_md(const struct policy_row *rows, int n_rows)
         is_noisy = is_noisy || rows[i].is_noisy;
         fine = side_md(&rows[i], "OFF", &rows[i].off_side) && side_md(&rows[i], "policy", &rows[i].on_side);
     }
+    for (int i = 0; fine && i < n_rows; i++)
+        if (rows[i].n_drafted > 0)
+            fine = cm_bench_print("\n%s: %.1f %% of %llu drafts accepted, in %llu rounds\n", rows[i].name,
+                                  100.0 * (double)rows[i].n_accepted / (double)rows[i].n_drafted,
+                                  (unsigned long long)rows[i].n_drafted, (unsigned long long)rows[i].n_rounds);
     return fine && (!is_noisy || cm_bench_print("\n~: the least and the greatest speed-up differ by more than %.0f %% "
                                                 "of the median\n", 100 * BENCH_NOISE));
 }
@@ -78,7 +83,7 @@ static bool begin_csv(void)
     return cm_bench_print("model,fingerprint,type,version,isa,threads,batch,prompt,tokens,repeats,policy,rung,delta,"
                           "off_tokens_per_s_median,off_tokens_per_s_min,off_tokens_per_s_max,tokens_per_s_median,"
                           "tokens_per_s_min,tokens_per_s_max,speed_up_median,speed_up_min,speed_up_max,noisy,answers,"
-                          "agreement,same_tokens,same_answers,") &&
+                          "agreement,same_tokens,same_answers,rounds,drafted,accepted,") &&
            side_header_csv("off") && cm_bench_print(",") && side_header_csv("policy") && cm_bench_print("\n");
 }
 
@@ -104,8 +109,9 @@ static bool row_csv(const struct policy_row *row)
                           row->model->info.fingerprint, row->model->type, calmoe_version(), row->isa, row->n_threads,
                           row->batch, row->n_prompt, row->n_tokens, row->n_repeats, row->name, row->rung, delta) &&
            rates_csv(&row->off) && rates_csv(&row->on) && rates_csv(&row->ratio) &&
-           cm_bench_print("%d,%d,%.9g,%.9g,%.9g,", row->is_noisy ? 1 : 0, row->n_answers, row->agreement,
-                          row->same_tokens, row->same_answers) &&
+           cm_bench_print("%d,%d,%.9g,%.9g,%.9g,%llu,%llu,%llu,", row->is_noisy ? 1 : 0, row->n_answers,
+                          row->agreement, row->same_tokens, row->same_answers, (unsigned long long)row->n_rounds,
+                          (unsigned long long)row->n_drafted, (unsigned long long)row->n_accepted) &&
            side_csv(&row->off_side) && cm_bench_print(",") && side_csv(&row->on_side) && cm_bench_print("\n");
 }
 
@@ -157,6 +163,9 @@ static void add_row(struct json_output *json, struct json_node *in, const struct
     cm_json_real(json, in, "agreement", row->agreement);
     cm_json_real(json, in, "same_tokens", row->same_tokens);
     cm_json_real(json, in, "same_answers", row->same_answers);
+    cm_json_integer(json, in, "rounds", row->n_rounds);
+    cm_json_integer(json, in, "drafted", row->n_drafted);
+    cm_json_integer(json, in, "accepted", row->n_accepted);
     add_side(json, in, "off", &row->off_side);
     add_side(json, in, "on", &row->on_side);
     struct json_node *exits = cm_json_array(json, in, "exits");
