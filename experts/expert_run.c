@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/task_ranges.h"
 #include "experts/place_load.h"
-#include "experts/task_ranges.h"
 
 enum {
     TASK_ROWS = 256,      /* rows of a task at most                                          */

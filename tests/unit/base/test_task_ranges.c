@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/task_ranges.h"
 #include "base/team.h"
-#include "experts/task_ranges.h"
 
 enum { MAX_RANGES = 5, MAX_TASKS = 200, N_WORKERS = 4, N_ROUNDS = 200 };
 
@@ -36,6 +36,31 @@ static void takes_where_most_is_left(void **state)
     assert_int_equal(cm_take_task(ranges, 3, 0), 5); /* of 4 5 and 7 */
 }
 
+static void assert_takes(struct task_range *ranges, int own, int at_least, int begin, int end)
+{
+    int first, last;
+    assert_true(cm_take_tasks(ranges, 2, own, at_least, &first, &last));
+    assert_int_equal(first, begin);
+    assert_int_equal(last, end);
+}
+
+static void half_of_its_own_one_of_anothers(void **state)
+{
+    (void)state;
+    struct task_range ranges[2];
+    int               begin, end;
+    cm_deal_tasks(ranges, 2, 16);
+    assert_takes(ranges, 0, 1, 0, 4);
+    assert_takes(ranges, 0, 1, 4, 6);
+    assert_takes(ranges, 0, 1, 6, 7);
+    assert_takes(ranges, 0, 1, 7, 8);
+    assert_takes(ranges, 0, 1, 15, 16);
+    assert_takes(ranges, 0, 5, 14, 15); /* at least five, of its own */
+    assert_takes(ranges, 1, 5, 8, 13);
+    assert_takes(ranges, 1, 5, 13, 14); /* that is all there is */
+    for (int i = 0; i < 2; i++) assert_false(cm_take_tasks(ranges, 2, i, 1, &begin, &end));
+}
+
 static void every_number_of_tasks_and_ranges(void **state)
 {
     (void)state;
@@ -58,11 +83,15 @@ struct contest {
     atomic_int        n_taken[MAX_TASKS];
 };
 
-static void take_all(void *arg, const struct worker *me)
+static void take_all(void *arg, const struct worker *me) /* some one by one, some by halves */
 {
     struct contest *contest = arg;
-    for (int i; (i = cm_take_task(contest->ranges, N_WORKERS, me->index)) >= 0;)
+    int begin, end;
+    for (int i; me->index % 2 == 0 && (i = cm_take_task(contest->ranges, N_WORKERS, me->index)) >= 0;)
         atomic_fetch_add_explicit(&contest->n_taken[i], 1, memory_order_relaxed);
+    while (cm_take_tasks(contest->ranges, N_WORKERS, me->index, 1, &begin, &end))
+        for (int i = begin; i < end; i++)
+            atomic_fetch_add_explicit(&contest->n_taken[i], 1, memory_order_relaxed);
 }
 
 static void workers_at_once(void **state)
@@ -88,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_from_the_front_others_from_the_back),
         cmocka_unit_test(takes_where_most_is_left),
+        cmocka_unit_test(half_of_its_own_one_of_anothers),
         cmocka_unit_test(every_number_of_tasks_and_ranges),
         cmocka_unit_test(workers_at_once),
     };
