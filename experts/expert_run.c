@@ -5,11 +5,15 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/task_ranges.h"
 #include "experts/place_load.h"
 
 enum {
     TASK_ROWS = 256,      /* rows of a task at most                                          */
+    STREAM_ROWS = 512,    /* the same for few tokens: time goes to reading, in long streams  */
+    FEW_TOKENS = 8,       /* of a group: for so many, kernels read each weight once          */
     TOKENS_AT_ONCE = 32,  /* tokens whose gate and up outputs wait in a worker's scratch     */
+    SCRATCH = TOKENS_AT_ONCE * TASK_ROWS, /* floats of a worker for gate, as many for up     */
     TASKS_PER_WORKER = 4  /* wanted, so that a slow worker does not hold up the rest         */
 };
 
@@ -22,7 +26,7 @@ struct expert_task {
 struct work_list { /* of one node */
     struct expert_task *tasks;
     int                 n_tasks;
-    atomic_int          next;
+    struct task_range  *ranges; /* one for each worker there */
 };
 
 struct expert_run {
@@ -31,12 +35,13 @@ struct expert_run {
     const struct team        *team;
     int                       n_nodes;
     int                       n_workers;
+    int                       n_on_node[CM_MAX_NODES]; /* workers */
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
     struct dispatch           dispatch;
     struct activations        hidden[N_BANKS]; /* (entries of the bank, width)              */
     void                     *hidden_memory[N_BANKS];
     float                    *outputs;         /* (n_entries, dim)                          */
-    float                    *scratch;         /* (n_workers, 2, TOKENS_AT_ONCE, TASK_ROWS) */
+    float                    *scratch;         /* (n_workers, 2, SCRATCH)                  */
     float                    *sums;            /* (max_tokens, dim): slots added up         */
     atomic_int               *n_seam_rows;     /* (n_groups, n_nodes), see count_seam()     */
     /* where some experts are replicated */
@@ -54,11 +59,11 @@ struct expert_run {
 static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 /* Rows of a task: enough tasks for all workers, but never less than a quantum. */
-static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, int n_groups)
+static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, int n_groups, int n_tokens)
 {
-    const int wanted = TASKS_PER_WORKER * run->n_workers;
+    const int wanted = TASKS_PER_WORKER * run->n_workers, most = n_tokens > FEW_TOKENS ? TASK_ROWS : STREAM_ROWS;
     const int64_t rows = ((int64_t)n_rows * n_groups + wanted - 1) / wanted;
-    const int bounded = rows < TASK_ROWS ? (int)rows : TASK_ROWS;
+    const int bounded = rows < most ? (int)rows : most;
     return round_up(bounded < 1 ? 1 : bounded, quantum);
 }
 
@@ -79,8 +84,10 @@ static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *r
         const int n_rows[2] = {width, run->limits.dim};
         for (int phase = 0; phase < 2; phase++) {
             const size_t n = most_tasks(n_rows[phase], n_groups, run->n_nodes, run->n_workers);
+            const size_t n_ranges = (size_t)run->n_on_node[node];
             lists[phase]->tasks = cm_alloc(ctx, n, sizeof *lists[phase]->tasks, "expert tasks");
-            if (!lists[phase]->tasks) return CALMOE_NO_MEMORY;
+            lists[phase]->ranges = cm_alloc(ctx, n_ranges, sizeof *lists[phase]->ranges, "expert tasks");
+            if (!lists[phase]->tasks || !lists[phase]->ranges) return CALMOE_NO_MEMORY;
         }
     }
     return CALMOE_OK;
@@ -101,8 +108,7 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     const size_t tokens = (size_t)limits->max_tokens, dim = (size_t)limits->dim;
     run->outputs = cm_alloc(ctx, tokens * n_slots * dim, sizeof(float), "outputs of experts");
     run->sums = cm_alloc(ctx, tokens * dim, sizeof(float), "outputs of experts");
-    run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * TOKENS_AT_ONCE * TASK_ROWS, sizeof(float),
-                            "expert scratch");
+    run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * SCRATCH, sizeof(float), "expert scratch");
     const size_t n_experts = (size_t)limits->max_experts;
     run->n_seam_rows = cm_alloc(ctx, (n_experts + 1) * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
     run->uses = cm_alloc(ctx, n_experts, sizeof *run->uses, "expert tasks");
@@ -124,6 +130,7 @@ calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert
     run->team = team;
     run->n_nodes = topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
+    for (int i = 0; i < run->n_workers; i++) run->n_on_node[cm_team_worker(team, i)->node]++;
     run->costs = cm_place_costs(topology, &(struct place_layer){0});
     for (int node = 0; node < run->n_nodes; node++) run->costs.server[node] = cm_team_server(team, node);
     calmoe_status status = open_lists(ctx, run);
@@ -142,7 +149,9 @@ void cm_expert_run_close(struct expert_run **run_pointer)
     if (!run) return;
     for (int node = 0; node < run->n_nodes; node++) {
         cm_free(run->gate_up[node].tasks);
+        cm_free(run->gate_up[node].ranges);
         cm_free(run->down[node].tasks);
+        cm_free(run->down[node].ranges);
     }
     for (int bank = 0; bank < N_BANKS; bank++) cm_free(run->hidden_memory[bank]);
     cm_dispatch_close(&run->dispatch);
@@ -181,18 +190,14 @@ static void cut_part(struct work_list *list, const struct expert_part *part, int
 /* Cuts every group into tasks of both phases, on the lists of the nodes that its expert's parts lie on. */
 static void cut_tasks(struct expert_run *run)
 {
-    for (int node = 0; node < run->n_nodes; node++) {
-        run->gate_up[node].n_tasks = run->down[node].n_tasks = 0;
-        atomic_store_explicit(&run->gate_up[node].next, 0, memory_order_relaxed);
-        atomic_store_explicit(&run->down[node].next, 0, memory_order_relaxed);
-    }
+    for (int node = 0; node < run->n_nodes; node++) run->gate_up[node].n_tasks = run->down[node].n_tasks = 0;
     const int n_groups = run->dispatch.n_groups;
     for (int g = 0; g < n_groups; g++) {
         const struct expert_group *group = &run->dispatch.groups[g];
         const struct expert_bank *bank = &run->layer->banks[group->bank];
         const struct expert *expert = &bank->experts[group->expert];
-        const int step = rows_of_task(run, bank->width, bank->quantum, n_groups);
-        const int down_step = rows_of_task(run, run->layer->dim, 16, n_groups);
+        const int step = rows_of_task(run, bank->width, bank->quantum, n_groups, group->n);
+        const int down_step = rows_of_task(run, run->layer->dim, 16, n_groups, group->n);
         for (int i = 0; i < expert->n_parts; i++) {
             const struct expert_part *part = &expert->parts[i];
             if (expert->is_replicated && part->node != run->serving[g]) continue;
@@ -200,6 +205,10 @@ static void cut_tasks(struct expert_run *run)
             cut_part(&run->gate_up[node], part, g, part->row, part->gate.n_rows, step);
             cut_part(&run->down[node], part, g, part->down_row, part->down.n_rows, down_step);
         }
+    }
+    for (int node = 0; node < run->n_nodes; node++) {
+        cm_deal_tasks(run->gate_up[node].ranges, run->n_on_node[node], run->gate_up[node].n_tasks);
+        cm_deal_tasks(run->down[node].ranges, run->n_on_node[node], run->down[node].n_tasks);
     }
 }
 
@@ -284,16 +293,16 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     struct activations *hidden = &run->hidden[group->bank];
     const int n_rows = task->row_end - task->row_begin;
     const struct block_rows rows = blocks_of(bank, task);
+    const size_t stride = (size_t)n_rows;
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate,
-                                    TASK_ROWS);
-        part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, TASK_ROWS);
+        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate, stride);
+        part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, stride);
         for (int i = 0; i < n; i++) {
             const int row = hidden_row(run, group, group->first + done + i);
             float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
-            run->ops->silu_multiply(gate + (size_t)i * TASK_ROWS, up + (size_t)i * TASK_ROWS, n_rows, h);
+            run->ops->silu_multiply(gate + (size_t)i * stride, up + (size_t)i * stride, n_rows, h);
             if (rows.whole_begin < rows.whole_end)
                 run->ops->quantize(hidden, row, rows.whole_begin, rows.whole_end, bank->hidden_kinds);
         }
@@ -316,20 +325,20 @@ static void down_task(struct expert_run *run, const struct expert_task *task, in
     }
 }
 
-/* The next task of the list, NULL when it is empty. */
-static const struct expert_task *take(struct work_list *list)
+/* The worker's next task of its node's list, NULL when all are taken. */
+static const struct expert_task *take(const struct work_list *list, const struct worker *me)
 {
-    const int i = atomic_fetch_add_explicit(&list->next, 1, memory_order_relaxed);
-    return i < list->n_tasks ? &list->tasks[i] : NULL;
+    const int i = cm_take_task(list->ranges, me->n_on_node, me->rank_on_node);
+    return i >= 0 ? &list->tasks[i] : NULL;
 }
 
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of)
 {
-    float *gate = run->scratch + (size_t)me->index * 2 * TOKENS_AT_ONCE * TASK_ROWS;
+    float *gate = run->scratch + (size_t)me->index * 2 * SCRATCH;
     const struct expert_task *task;
-    while ((task = take(&run->gate_up[me->node])) != NULL) {
+    while ((task = take(&run->gate_up[me->node], me)) != NULL) {
         const struct expert_part *part = task->part;
-        gate_up_task(run, task, gate, gate + (size_t)TOKENS_AT_ONCE * TASK_ROWS);
+        gate_up_task(run, task, gate, gate + SCRATCH);
         const int n_rows = task->row_end - task->row_begin;
         bytes_of[part->node] += cm_rows_bytes(&part->gate, n_rows) + cm_rows_bytes(&part->up, n_rows);
     }
@@ -339,7 +348,7 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
 {
     int32_t rows[TOKENS_AT_ONCE];
     const struct expert_task *task;
-    while ((task = take(&run->down[me->node])) != NULL) {
+    while ((task = take(&run->down[me->node], me)) != NULL) {
         down_task(run, task, rows);
         bytes_of[task->part->node] += cm_rows_bytes(&task->part->down, task->row_end - task->row_begin);
     }

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/memory.h"
+#include "base/task_ranges.h"
 #include "runtime/forward/attend_plan.h"
 #include "runtime/forward/attention.h"
 #include "runtime/forward/decoder.h"
@@ -38,6 +39,7 @@ struct attention {
     atomic_int        *n_jobs_done; /* (max_rows) of each group                      */
     struct node_crew  *crews;       /* (n_crews), in the order of heads              */
     struct slot       *slots;       /* one for each worker of each crew              */
+    struct task_range *heads;       /* as many: kv heads whose q, k, v it multiplies */
     struct seat       *seats;
     void              *memory;      /* of the seats' arrays                          */
     struct node_block  parts;       /* of the slots: the system gives pages when they are written */
@@ -63,7 +65,8 @@ static calmoe_status open_slots(struct calmoe_context *ctx, const struct topolog
 {
     const size_t floats = SLOT_PARTS * a->part_floats;
     a->slots = cm_alloc(ctx, (size_t)n_slots, sizeof *a->slots, "attention's slots");
-    if (!a->slots) return CALMOE_NO_MEMORY;
+    a->heads = cm_alloc(ctx, (size_t)n_slots, sizeof *a->heads, "attention's heads");
+    if (!a->slots || !a->heads) return CALMOE_NO_MEMORY;
     CM_TRY(cm_node_block_open_sparse(ctx, topology, 0, (size_t)n_slots * floats * sizeof(float), &a->parts));
     for (int i = 0; i < n_slots; i++) a->slots[i].parts = (float *)a->parts.bytes + (size_t)i * floats;
     return CALMOE_OK;
@@ -110,6 +113,7 @@ void cm_attention_close(struct attention **attention)
     cm_free(a->memory);
     cm_free(a->seats);
     cm_free(a->slots);
+    cm_free(a->heads);
     cm_free(a->crews);
     cm_free(a->n_jobs_done);
     cm_free(a->plan.groups);
@@ -219,6 +223,18 @@ void cm_attend_rows(struct decoder *d, int layer, const struct worker *me)
     const struct attention *a = d->attention;
     for (int i = 0; i < a->n_crews; i++)
         if (a->crews[i].node == me->node) run_crew(d, layer, me, &a->crews[i]);
+}
+
+void cm_attend_deal_heads(struct attention *a)
+{
+    for (int i = 0; i < a->n_crews; i++)
+        cm_deal_tasks(a->heads + a->crews[i].first_slot, a->crews[i].of.n_workers, a->crews[i].of.n_heads);
+}
+
+bool cm_attend_take_heads(struct attention *a, int part, const struct worker *me, int at_least, int *begin, int *end)
+{
+    const struct node_crew *crew = &a->crews[part];
+    return cm_take_tasks(a->heads + crew->first_slot, crew->of.n_workers, me->rank_on_node, at_least, begin, end);
 }
 
 bool cm_attend_is_even(const struct attention *a)

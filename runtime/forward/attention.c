@@ -5,6 +5,8 @@
 
 #include "runtime/forward/decoder.h"
 
+enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
+
 static void norm_rows(struct decoder *d, const struct layer *layer, const struct worker *me)
 {
     const int dim = d->spec->dim;
@@ -78,8 +80,9 @@ static bool has_vector_norm(const struct model_spec *spec, const struct layer *l
            (layer->k_norm && layer->k_norm_size != spec->head_size);
 }
 
-/* Part i of q, k and v, which a node has for the kv heads that it keeps: one of its workers computes them for its heads
- * from end to end. */
+/* Part i of q, k and v, which a node has for the kv heads that it keeps: one of its workers computes a head from end to
+ * end. Reading takes different workers different times, so that heads are taken bit by bit; with many rows, in fixed
+ * shares: they would lay out their inputs for each bit anew. */
 static void project_own_heads(struct decoder *d, int index, int i, const struct worker *me)
 {
     const struct model_spec *spec = d->spec;
@@ -87,17 +90,19 @@ static void project_own_heads(struct decoder *d, int index, int i, const struct 
     const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
     const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
     const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = d->n_rows;
+    const int at_least = n > FEW_ROWS ? n_heads : 1;
     int begin, end;
     if (cm_team_server(me->team, k->node) != me->node) return;
-    cm_share(n_heads, 1, me->rank_on_node, me->n_on_node, &begin, &end);
-    cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
-    cm_linear_part(d, &layer->q, q, begin * q_size, end * q_size, &d->normed, NULL, n, layer->q_bias, d->q, me);
-    cm_linear_part(d, &layer->k, k, begin * size, end * size, &d->normed, NULL, n, layer->k_bias, d->k, me);
-    cm_linear_part(d, &layer->v, v, begin * spec->value_size, end * spec->value_size, &d->normed, NULL, n,
-                   layer->v_bias, d->v, me);
-    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
-    for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
-        for (int r = 0; r < n; r++) remember(d, index, r, kv_head);
+    while (cm_attend_take_heads(d->attention, i, me, at_least, &begin, &end)) {
+        cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
+        cm_linear_part(d, &layer->q, q, begin * q_size, end * q_size, &d->normed, NULL, n, layer->q_bias, d->q, me);
+        cm_linear_part(d, &layer->k, k, begin * size, end * size, &d->normed, NULL, n, layer->k_bias, d->k, me);
+        cm_linear_part(d, &layer->v, v, begin * spec->value_size, end * spec->value_size, &d->normed, NULL, n,
+                       layer->v_bias, d->v, me);
+        cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+        for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
+            for (int r = 0; r < n; r++) remember(d, index, r, kv_head);
+    }
 }
 
 /* Else each has its range of rows of each matrix, and heads are dealt out behind a barrier. */
@@ -150,6 +155,7 @@ void cm_attention(struct decoder *d, int index, const struct worker *me)
 
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, me);
+    if (me->index == 0) cm_attend_deal_heads(d->attention);
     cm_barrier_into(d, me, CALMOE_PHASE_PROJECT);
     if (has_own_heads(d, layer))
         for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(d, index, i, me);

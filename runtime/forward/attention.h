@@ -29,6 +29,11 @@ void cm_remember_kv(struct decoder *decoder, int layer, int r, int kv_head, floa
 /* The part of it that reads the cache: d->q -> d->attended, values and the forms that o reads. By all workers;
  * barriers around. */
 void cm_attend_rows(struct decoder *decoder, int layer, const struct worker *me);
+/* Before that, the kv heads of part i of k, counted from its first, as the workers of its node come for them. Dealt by
+ * one worker, others waiting; taken *begin … *end, half of what is left of one's own but at_least so many. */
+void cm_attend_deal_heads(struct attention *attention);
+bool cm_attend_take_heads(struct attention *attention, int part, const struct worker *me, int at_least, int *begin,
+                          int *end);
 /* Whether on each node that keeps kv heads its workers share them evenly. */
 bool cm_attend_is_even(const struct attention *attention);
 

@@ -116,11 +116,14 @@ def attend(o, wo, x, heads: int):
     return x + o.view(r, heads, t, -1).transpose(1, 2).reshape(r, t, -1) @ wo.T
 
 
-def route(x, norm, wg, eps, used: int):
-    """Normed input, expert ids and weights [tokens, used], all probabilities; float32 router."""
+def route(x, norm, wg, ratio, eps, used: int):
+    """Normed input, expert ids and weights [tokens, used], all probabilities; float32 router.
+
+    Weights below ratio [tokens, 1] times a token's largest are 0: the runtime's width rule of that name."""
     h = rms(x, norm, eps)
     p = (h.float() @ wg.float().T).softmax(-1)
     w, ids = p.topk(used, -1)
+    w = w * (w >= ratio * w[:, :1])
     return h, ids, w / w.sum(-1, keepdim=True), p
 
 
@@ -235,9 +238,12 @@ def compile_parts():
     for n in FN: FN[n] = torch.compile(FN[n], dynamic=n in ("act", "act_back"))
 
 
-def forward(cfg, w, ids, cos, sin):
-    """Residual stream after every layer [layers] of [tokens, embd], and per layer (expert ids, probabilities)."""
+def forward(cfg, w, ids, cos, sin, ratio=None):
+    """Residual stream after every layer [layers] of [tokens, embd], and per layer (expert ids, probabilities).
+
+    ratio [rows]: of each row's width rule, 0 (and None) = all experts."""
     r, t = ids.shape
+    ratio = torch.zeros(r * t, 1) if ratio is None else ratio.repeat_interleave(t).unsqueeze(1)
     x = F.embedding(ids, w["token_embd.weight"])
     mask = torch.ones(t, t).tril()
     states, routing = [], []
@@ -246,7 +252,7 @@ def forward(cfg, w, ids, cos, sin):
         q, k, v = FN["qkv"](x, g("attn_norm"), g("attn_q"), g("attn_k"), g("attn_v"), g("attn_q_norm"), g("attn_k_norm"),
                             cos[:t], sin[:t], cfg.heads, cfg.kv_heads, cfg.eps)
         x = FN["attend"](Causal.apply(q, k, v, mask), g("attn_output"), x, cfg.heads)
-        h, e, wt, p = FN["route"](x.view(r * t, -1), g("ffn_norm"), g("ffn_gate_inp"), cfg.eps, cfg.used)
+        h, e, wt, p = FN["route"](x.view(r * t, -1), g("ffn_norm"), g("ffn_gate_inp"), ratio, cfg.eps, cfg.used)
         w13 = torch.cat([g("ffn_gate_exps"), g("ffn_up_exps")], 1)
         x = x + Experts.apply(h, e, wt, w13, g("ffn_down_exps")).view(r, t, -1)
         states.append(x.view(r * t, -1)); routing.append((e, p))

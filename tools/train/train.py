@@ -7,7 +7,8 @@ Plus a load-balancing loss (Switch: experts * sum f*P) over the whole batch, whi
 
 Exits are to say what the last layer says, so part of their target can be its distribution (--distill), and part of its target
 theirs (--mutual; deep mutual learning, Zhang et al. 2018). On the model's own greedy answers (--own, made by own_answers.py) there
-is no text to learn: exits learn the last layer's distribution alone, where they will be asked.
+is no text to learn: exits learn the last layer's distribution alone, where they will be asked. Narrow rows (--narrow) leave out
+experts of small weight, by a ratio rule drawn for each; of the answers they read some a second time, to learn what the full width says.
 
 The learning rate follows the clock, not a step count: warm-up, then linear to zero at the end of --minutes.
 """
@@ -107,18 +108,74 @@ class Workers:
         return {x: sum(g[x] for g in self.grads).div_(self.n) for x in grads}
 
 
+class Batch:
+    """The windows of a step: texts, then own answers, of which the last ones stand there again, narrow.
+
+    ids [rows, length + 1]; text [rows, length]: 1 where there is a text's token to learn; ratio [rows]: width rules;
+    teacher [rows]: whose last layer is right, each row's own or, of an answer read again, that of the full width."""
+    def __init__(self, a, streams, rng):
+        own = int(a.own * a.rows + rng.random())
+        again = own // 2 if a.narrow else 0
+        # Every domain the same number of rows, the rest at random, about 3 % chat.
+        pick = DOMAINS * ((a.rows - own) // len(DOMAINS))
+        pick += list(rng.choice(DOMAINS, a.rows - own - len(pick)))
+        if rng.random() < 0.03 * a.rows: pick[-1] = "chat"
+        rows = [streams[d].next() for d in pick + ["own"] * (own - again)]
+        windows, is_text = zip(*rows, *rows[len(rows) - again:])
+        self.n_texts, self.n_once = len(pick), len(rows)
+        self.ids, self.text = torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(is_text)).float()
+        self.text[self.n_once:] = 0
+        self.teacher = torch.tensor([*range(len(rows)), *range(len(rows) - again, len(rows))])
+        narrow = rng.random(a.rows) < a.narrow * self.n_texts / a.rows
+        narrow[self.n_texts:self.n_once], narrow[self.n_once:] = False, True
+        self.ratio = torch.from_numpy(narrow * rng.uniform(0, 0.8, a.rows)).float()
+
+
+def exit_losses(cfg, w, batch, states, a, weights, last_share, rng):
+    """The weighted loss, and [(layer, nats a token of text)] of the exits that were computed."""
+    rows, length = batch.text.shape
+    by_row = lambda z: z.view(rows, length, -1)
+    flat = lambda z: z.reshape(-1, *z.shape[2:])
+    emb, target = w["token_embd.weight"], flat(batch.ids[:, 1:])
+    last = M.exit_norm(cfg, w, states[-1])
+    teacher = by_row(last.detach())[batch.teacher]
+    drawn = rng.choice(cfg.layers - 1, 2, p=weights / weights.sum())     # with replacement; their rows need not be disjoint either
+
+    mutual = torch.full((rows, length), a.mutual)
+    mutual[batch.n_once:] = 1                                            # what is read again learns from its teacher alone
+    peer = None
+    if mutual.any():
+        peer = by_row(M.exit_norm(cfg, w, states[drawn[0]]).detach()).clone()
+        peer[batch.n_once:] = teacher[batch.n_once:]
+        peer = flat(peer)
+    nll = M.HeadLoss.apply(last, emb, target, flat((1 - mutual) * batch.text), peer, flat(mutual))
+    loss = last_share / len(target) * nll
+    told = [(cfg.layers - 1, nll.item() / batch.text.sum().item())]
+
+    for i in drawn:
+        half = torch.from_numpy(rng.permutation(rows)[:rows // 2].copy())
+        text = (1 - a.distill) * flat(batch.text[half])
+        nll = M.HeadLoss.apply(M.exit_norm(cfg, w, flat(by_row(states[i])[half])), emb, flat(batch.ids[half, 1:]), text,
+                               flat(teacher[half]) if a.distill or a.own else None, 1 - text)
+        loss = loss + (1 - last_share) / 2 / len(text) * nll
+        told.append((i, nll.item() / max(1.0, batch.text[half].sum().item())))
+    return loss, told
+
+
 @torch.no_grad()
 def check(cfg, w, held, cos, sin):
-    """Quick look at held-out windows: bits a byte of the last layer per domain, and each exit's agreement with it."""
+    """Quick look at held-out windows: bits a byte of the last layer per domain, each exit's agreement with it, and that of ratio 0.5."""
     wb = {n: p.bfloat16() for n, p in w.items()}
-    bits, agree, total = {}, torch.zeros(cfg.layers), 0
+    bits, agree, total = {}, torch.zeros(cfg.layers + 1), 0
     for dom, (ids, size) in held.items():
         states, _ = M.forward(cfg, wb, ids[:, :-1], cos, sin)
         logits = [M.exit_norm(cfg, wb, s) @ wb["token_embd.weight"].T for s in states]
+        thin, _ = M.forward(cfg, wb, ids[:, :-1], cos, sin, torch.full((len(ids),), 0.5))
+        logits.append(M.exit_norm(cfg, wb, thin[-1]) @ wb["token_embd.weight"].T)
         top = [l.argmax(-1) for l in logits]
-        nll = torch.nn.functional.cross_entropy(logits[-1].float(), ids[:, 1:].reshape(-1), reduction="sum")
+        nll = torch.nn.functional.cross_entropy(logits[-2].float(), ids[:, 1:].reshape(-1), reduction="sum")
         bits[dom] = round(nll.item() / math.log(2) / size, 3)
-        agree += torch.stack([(t == top[-1]).sum() for t in top]); total += top[-1].numel()
+        agree += torch.stack([(t == top[-2]).sum() for t in top]); total += top[-1].numel()
     return bits, [round(a, 3) for a in (agree / total).tolist()]
 
 
@@ -137,6 +194,7 @@ def main():
     ap.add_argument("--distill", type=float, default=0.0, help="share of the last layer's distribution in the targets of the other exits")
     ap.add_argument("--mutual", type=float, default=0.0, help="share of an exit's distribution in the target of the last layer")
     ap.add_argument("--own", type=float, default=0.0, help="share of the windows that are taken from tokens/own.npy")
+    ap.add_argument("--narrow", type=float, default=0.0, help="share of the windows that are read with fewer experts")
     ap.add_argument("--again", type=float, help="continue DIR/nano.pt with a clock of its own, from this share of the learning rate")
     ap.add_argument("--workers", type=int, default=os.cpu_count(), help="processes, a thread and rows / workers windows each (default: a core each)")
     ap.add_argument("--save-every", type=float, default=600, help="seconds between checkpoints")
@@ -178,7 +236,7 @@ def main():
     streams = {d: Stream(f"{a.dir}/tokens/{d}.npy", a.length, int(rng.integers(1 << 30))) for d in [*DOMAINS, "chat", *(["own"] if a.own else [])]}
     L = cfg.layers
     weights = np.array([float(x) for x in a.exits.split(",")]) if a.exits else np.arange(1.0, L)
-    last_share, prob = a.last or 2 / (L + 1), weights / weights.sum()
+    last_share = a.last or 2 / (L + 1)
     nll_sum, nll_n, t0, tok0, saved = np.zeros(L), np.zeros(L) + 1e-9, time.time(), tokens, time.time()
     def save(tag):
         M.save(f"{a.dir}/{tag}.tmp", cfg, w, optimizer=opt.state(), used=time.time() - start, tokens=tokens, first=first, peak=peak)
@@ -193,32 +251,11 @@ def main():
             save("nano"); saved = time.time()
         if frac >= 1: break
         scale = peak * min(1.0, (opt.step - first + 1) / 60) * (1 - frac)
-        # Every domain the same number of rows, the rest at random, about 3 % chat.
-        own = int(a.own * a.rows + rng.random())
-        pick = DOMAINS * ((a.rows - own) // len(DOMAINS))
-        pick += list(rng.choice(DOMAINS, a.rows - own - len(pick)))
-        if rng.random() < 0.03 * a.rows: pick[-1] = "chat"
-        windows, is_text = zip(*[streams[d].next() for d in pick + ["own"] * own])
-        ids, text = torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(is_text)).float()
+        batch = Batch(a, streams, rng)
         wb = {n: (p.detach().clone() if M.is_float(n) and "gate_inp" in n else p.detach().bfloat16()).requires_grad_() for n, p in w.items()}
-        states, routing = M.forward(cfg, wb, ids[:, :-1], cos, sin)
-        target, text = ids[:, 1:].reshape(-1), text.reshape(-1)
-        N = target.numel()
-        emb = wb["token_embd.weight"]
-        last = M.exit_norm(cfg, wb, states[-1])
-        drawn = rng.choice(L - 1, 2, p=prob)           # with replacement: the two halves of the rows need not be disjoint either
-        peer = M.exit_norm(cfg, wb, states[drawn[0]]).detach() if a.mutual else None
-        nll = M.HeadLoss.apply(last, emb, target, (1 - a.mutual) * text, peer, torch.full_like(text, a.mutual)) / N
-        loss = last_share * nll
-        nll_sum[L - 1] += nll.item() * N / text.sum().item(); nll_n[L - 1] += 1
-        for i in drawn:
-            half = torch.from_numpy(rng.permutation(a.rows)[:a.rows // 2].copy())
-            sel = lambda z: z.view(a.rows, a.length, -1)[half].reshape(N // 2, -1)
-            own_text = (1 - a.distill) * sel(text).squeeze(1)
-            nll = M.HeadLoss.apply(M.exit_norm(cfg, wb, sel(states[i])), emb, sel(target).squeeze(1), own_text,
-                                   sel(last.detach()) if a.distill or a.own else None, 1 - own_text) / (N // 2)
-            loss = loss + (1 - last_share) / 2 * nll
-            nll_sum[i] += nll.item() * N / text.sum().item(); nll_n[i] += 1
+        states, routing = M.forward(cfg, wb, batch.ids[:, :-1], cos, sin, batch.ratio)
+        loss, told = exit_losses(cfg, wb, batch, states, a, weights, last_share, rng)
+        for layer, nll in told: nll_sum[layer] += nll; nll_n[layer] += 1
         balance, worst = 0.0, 1.0
         for e, p in routing:
             f = e.reshape(-1).bincount(minlength=cfg.experts).float() / e.numel()
@@ -226,7 +263,7 @@ def main():
             balance = balance + cfg.experts * (f * p.mean(0)).sum() / L
         (loss + a.balance * balance).backward()
         opt.update(team.mean({n: p.grad for n, p in wb.items()}), scale, team.rank, team.n)
-        tokens += N * team.n
+        tokens += batch.text.numel() * team.n
         if opt.step % 20 == 0 and team.rank == 0:
             now = time.time()
             print(json.dumps({"step": opt.step, "tokens": tokens, "elapsed": round(now - start), "frac": round(frac, 3), "tok_s": round((tokens - tok0) / (now - t0)),

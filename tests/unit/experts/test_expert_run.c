@@ -360,6 +360,9 @@ static void quantized_weights(void **state)
          .gate = WEIGHT_Q6_K, .up = WEIGHT_F16, .down = WEIGHT_Q8_0, .scale = 0.5f},
         {.dim = 32, .width = 256, .n_experts = 3, .n_slots = 3, .n_tokens = 3, .gate = WEIGHT_BF16,
          .up = WEIGHT_Q8_0, .down = WEIGHT_Q6_K, .scale = 1.0f},
+        /* tasks as long as they get; experts have few tokens or more */
+        {.dim = 608, .width = 1568, .n_experts = 9, .n_slots = 4, .n_tokens = 18, .gate = WEIGHT_Q4_0,
+         .up = WEIGHT_Q8_0, .down = WEIGHT_Q4_0, .scale = 1.0f},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], 100 + i, false);
 }
