@@ -131,6 +131,37 @@ static void softmax(float *x, int n)
     }
 }
 
+/* The exponential of `score` over the sum. */
+static float share_of(float score, lanes top, lanes sum)
+{
+    float share[16];
+    lanes_store(share, lanes_div(lanes_exp(lanes_sub(lanes_set(score), top)), sum));
+    return share[0];
+}
+
+static void softmax_top_two(const float *x, int n, float *first, float *second)
+{
+    lanes largest = lanes_set(-INFINITY), next = largest, total = lanes_set(0.0f);
+    for (int i = 0; i < n; i += 16) {
+        const lanes now = load_up_to(x + i, n - i, -INFINITY);
+        next = lanes_max(lanes_min(largest, now), next); /* where now is no number, next stays */
+        largest = lanes_max(now, largest);
+    }
+    float best[2][16], top = -INFINITY, runner_up = -INFINITY;
+    lanes_store(best[0], largest);
+    lanes_store(best[1], next);
+    for (int i = 0; i < 32; i++) {
+        const float now = best[i / 16][i % 16];
+        runner_up = now > top ? top : now > runner_up ? now : runner_up;
+        top = now > top ? now : top;
+    }
+    for (int i = 0; i < n; i += 16)
+        total = lanes_add(total, lanes_exp(lanes_sub(load_up_to(x + i, n - i, -INFINITY), lanes_set(top))));
+    const lanes sum = lanes_set(lanes_sum(total));
+    *first = share_of(top, lanes_set(top), sum);
+    *second = share_of(runner_up, lanes_set(top), sum);
+}
+
 static void sigmoid(float *x, int n)
 {
     for (int i = 0; i < n; i += 16) {
@@ -172,7 +203,8 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
 #define VECTOR_OPS(level)                                                                           \
     {                                                                                               \
         .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .silu_multiply = silu_multiply, \
-        .softmax = softmax, .sigmoid = sigmoid, .add_scaled = add_scaled, .rope = rope,             \
+        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                    \
+        .add_scaled = add_scaled, .rope = rope,                                                     \
         .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,             \
         .attend_finish = attend_finish                                                              \
     }

@@ -54,6 +54,8 @@ struct vector_ops {
     void (*silu_multiply)(const float *gate, const float *up, int n, float *h);
     /* x = exp(x - max) / sum; n >= 1 */
     void (*softmax)(float *x, int n);
+    /* The largest and the second largest of what softmax would make of x, to the bit; *second = 0 where n is 1. */
+    void (*softmax_top_two)(const float *x, int n, float *first, float *second);
     /* x = sigmoid(x) */
     void (*sigmoid)(float *x, int n);
     /* x = fmaf(scale, y, x) */

@@ -49,33 +49,11 @@ static bool are_logits(const float *logits, int n)
     return tokens[0] && !faults[0];
 }
 
-/* The largest and the second largest of numbers from 0 on; 0 where there are not so many. */
-static void find_top_two(const float *x, int n, float *first, float *second)
-{
-    float top[LANES] = {0.0f}, next[LANES] = {0.0f};
-    int   i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int lane = 0; lane < LANES; lane++) {
-            const float now = x[i + lane], loser = now < top[lane] ? now : top[lane];
-            top[lane] = now > top[lane] ? now : top[lane];
-            next[lane] = loser > next[lane] ? loser : next[lane];
-        }
-    *first = *second = 0.0f;
-    for (int at = i; at < n + 2 * LANES; at++) { /* what is left, and the winners */
-        const float now = at < n ? x[at] : at < n + LANES ? top[at - n] : next[at - n - LANES];
-        if (now > *first) *second = *first, *first = now;
-        else if (now > *second) *second = now;
-    }
-}
-
 static float margin(const struct vector_ops *ops, const struct exit_view *view)
 {
-    const size_t n_bytes = (size_t)view->n_logits * sizeof(float);
-    float        first, second;
+    float first, second;
     if (!are_logits(view->logits, view->n_logits)) return 0.0f;
-    if (view->scratch != view->logits) memcpy(view->scratch, view->logits, n_bytes);
-    ops->softmax(view->scratch, view->n_logits);
-    find_top_two(view->scratch, view->n_logits, &first, &second);
+    ops->softmax_top_two(view->logits, view->n_logits, &first, &second);
     return confidence_of((double)first - (double)second);
 }
 

@@ -19,7 +19,6 @@ enum exit_measure {
 /* What a measure may look at. Unused parts may be NULL. */
 struct exit_view {
     const float *logits;        /* (n_logits): of all tokens, or of the candidates               */
-    float       *scratch;       /* (n_logits); may be the logits themselves, if they may go      */
     int          n_logits;
     const float *hidden;        /* (dim): the residual stream after the layer, before any norm   */
     const float *previous;      /* (dim): after the layer before                                 */

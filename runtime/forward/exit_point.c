@@ -101,15 +101,13 @@ static void list_asked(void *arg)
 
 /* ---- decisions ---- */
 
-static void decide_row(struct decoder *d, struct row *row, int r, const struct policy_exit *exit,
-                       const struct worker *me)
+static void decide_row(struct decoder *d, struct row *row, int r, const struct policy_exit *exit)
 {
     const struct exit_measure_row *measure = measure_of(exit);
     const struct exit_weight *weight = cm_exit_weight(d->exit_weights, exit->layer);
     const int dim = d->spec->dim, n_vocab = d->spec->n_vocab;
     const struct exit_view view = {
         .logits = cm_row(d->logits, row->logits_row, n_vocab),
-        .scratch = cm_row(d->exits->scratch, me->index, n_vocab),
         .n_logits = measure->reads_shortlist ? d->exits->n_short : n_vocab,
         .hidden = cm_row(d->x, r, dim),
         .previous = cm_row(d->exits->previous, r, dim),
@@ -133,7 +131,7 @@ static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++) {
         const struct policy_exit *exit = cm_exit_of(&d->rows[r], n_layers_run);
-        if (exit) decide_row(d, &d->rows[r], r, exit, me);
+        if (exit) decide_row(d, &d->rows[r], r, exit);
     }
 }
 

@@ -21,7 +21,7 @@ static void guess_rows(struct decoder *d, struct exit_guess *guesses, const stru
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++) {
         float *logits = cm_row(d->logits, r, n_vocab);
-        const struct exit_view view = {.logits = logits, .scratch = logits, .n_logits = n_vocab};
+        const struct exit_view view = {.logits = logits, .n_logits = n_vocab};
         guesses[r].token = cm_argmax(logits, n_vocab);
         guesses[r].margin = cm_exit_measures[MEASURE_SOFTMAX].confidence(d->ops, &view);
     }

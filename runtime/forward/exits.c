@@ -18,8 +18,7 @@ int cm_shortlist_length(int n_vocab)
 
 calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
 {
-    const size_t n = (size_t)d->max_rows, dim = (size_t)d->spec->dim, n_vocab = (size_t)d->spec->n_vocab;
-    const size_t n_workers = (size_t)cm_team_n_workers(d->team);
+    const size_t n = (size_t)d->max_rows, dim = (size_t)d->spec->dim;
     const size_t rank = d->exit_weights ? (size_t)d->exit_weights->max_rank : 0;
     struct exits *exits = cm_alloc(ctx, 1, sizeof *exits, "early exits");
     if (!exits) return CALMOE_NO_MEMORY;
@@ -30,7 +29,6 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->late = cm_alloc(ctx, n, sizeof *exits->late, "early exits");
     exits->late_states = cm_alloc(ctx, n * dim, sizeof *exits->late_states, "early exits");
     exits->previous = cm_alloc(ctx, n * dim, sizeof *exits->previous, "early exits");
-    exits->scratch = cm_alloc(ctx, n_workers * n_vocab, sizeof *exits->scratch, "early exits");
     exits->rows = cm_alloc(ctx, n, sizeof *exits->rows, "early exits");
     exits->n_kept = cm_alloc(ctx, n, sizeof *exits->n_kept, "early exits");
     exits->had_rows = cm_alloc(ctx, (size_t)d->spec->n_layers, sizeof *exits->had_rows, "early exits");
@@ -40,7 +38,7 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     if (rank > 0) exits->low = cm_alloc(ctx, n * rank, sizeof *exits->low, "early exits");
     if (rank > 0) exits->translated = cm_alloc(ctx, n * dim, sizeof *exits->translated, "early exits");
     if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few ||
-        !exits->late || !exits->late_states || !exits->previous || !exits->scratch || !exits->rows || !exits->n_kept
+        !exits->late || !exits->late_states || !exits->previous || !exits->rows || !exits->n_kept
         || !exits->asked || (rank > 0 && (!exits->low || !exits->translated)))
         cm_exits_close(&exits);
     d->exits = exits;
@@ -56,7 +54,6 @@ void cm_exits_close(struct exits **exits)
     cm_free((*exits)->late);
     cm_free((*exits)->late_states);
     cm_free((*exits)->previous);
-    cm_free((*exits)->scratch);
     cm_free((*exits)->rows);
     cm_free((*exits)->n_kept);
     cm_free((*exits)->had_rows);

@@ -27,7 +27,6 @@ struct exits {
     /* scratch */
     float      *previous;     /* (max_rows, dim): the state after the layer before         */
     float      *late_states;  /* (max_rows, dim): by rows of logits                        */
-    float      *scratch;      /* (n_workers, n_vocab)                                      */
     float      *low;          /* (max_rows, max_rank): down h                              */
     float      *translated;   /* (max_rows, dim)                                           */
     struct row *rows;         /* (max_rows)                                                */

@@ -113,6 +113,24 @@ static void run_softmax(const struct vector_ops *ops, const struct inputs *in, i
     ops->softmax(out, n);
 }
 
+/* The same bits as softmax's own two largest, too. */
+static void run_softmax_top_two(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
+{
+    float first = 0.0f, second = 0.0f;
+    memcpy(out, in->x, (size_t)n * sizeof *out);
+    ops->softmax(out, n);
+    for (int i = 0; i < n; i++) {
+        if (out[i] > first) second = first, first = out[i];
+        else if (out[i] > second) second = out[i];
+    }
+    float top, next;
+    ops->softmax_top_two(in->x, n, &top, &next);
+    if (first > 0.0f) assert_true(top == first && next == second); /* else there were no numbers */
+    memset(out, 0, (size_t)n * sizeof *out);
+    out[0] = top;
+    if (n > 1) out[1] = next;
+}
+
 static void run_sigmoid(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
 {
     memcpy(out, in->x, (size_t)n * sizeof *out);
@@ -142,8 +160,8 @@ static const struct op {
     void (*run)(const struct vector_ops *ops, const struct inputs *in, int n, float *out);
 } vector_rows[] = {
     {"rms_norm", run_rms_norm},     {"rms_norm in place", run_rms_norm_in_place}, {"silu_multiply", run_silu_multiply},
-    {"softmax", run_softmax},       {"sigmoid", run_sigmoid},                     {"add_scaled", run_add_scaled},
-    {"rope, norm", run_rope_norm},  {"rope, neox", run_rope_neox},
+    {"softmax", run_softmax},       {"softmax_top_two", run_softmax_top_two},     {"sigmoid", run_sigmoid},
+    {"add_scaled", run_add_scaled}, {"rope, norm", run_rope_norm},                {"rope, neox", run_rope_neox},
 };
 
 static void check_op(const struct op *op, const struct inputs *in, int n, int fill)

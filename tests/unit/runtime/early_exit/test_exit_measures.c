@@ -16,12 +16,12 @@
 enum { N = 37 };
 
 struct inputs { /* what the view of a test points into */
-    float logits[N], scratch[N], hidden[N], previous[N], classifier[N];
+    float logits[N], hidden[N], previous[N], classifier[N];
 };
 
 static struct exit_view view_of(struct inputs *in)
 {
-    return (struct exit_view){.logits = in->logits, .scratch = in->scratch, .n_logits = N, .hidden = in->hidden,
+    return (struct exit_view){.logits = in->logits, .n_logits = N, .hidden = in->hidden,
                               .previous = in->previous, .dim = N, .features = in->hidden,
                               .classifier = in->classifier, .n_features = N};
 }
