@@ -3,7 +3,7 @@
 
     own_answers.py DIR MODEL.gguf --library build/shared/libcalmoe.so --answers 8000
 
-Writes DIR/tokens/own.npy: passage, answer, <|endoftext|>, and so on; the answers' tokens are marked (train.py: OWN)."""
+Writes DIR/tokens/own.npy: passage, answer, <|endoftext|>, and so on; what is not the text's is marked (train.py: OWN)."""
 import argparse
 import ctypes as c
 import multiprocessing
@@ -68,7 +68,7 @@ def main():
         answers = pool.map(answer, [(a.library, a.model, prompts[i::parts], a.length) for i in range(parts)], chunksize=1)
     stream = []
     for i, prompt in enumerate(prompts):
-        stream += [*prompt, *(t | OWN for t in answers[i % parts][i // parts] if t != end), end]
+        stream += [*prompt, *(t | OWN for t in answers[i % parts][i // parts] if t != end), end | OWN]
     np.save(f"{a.dir}/tokens/own.npy", np.array(stream, np.uint16))
     print(f"{len(prompts)} answers of {np.mean([len(s) for part in answers for s in part]):.1f} tokens, {len(stream)} tokens in all")
 
