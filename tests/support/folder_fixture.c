@@ -7,7 +7,8 @@ struct temp_folder *folder;
 
 int open_folder(void **state)
 {
-    *state = folder = temp_folder_open();
+    (void)state; /* a test's own, where it has one */
+    folder = temp_folder_open();
     return 0;
 }
 

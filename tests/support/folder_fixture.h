@@ -4,7 +4,7 @@
 
 #include "tests/support/temp_folder.h"
 
-extern struct temp_folder *folder; /* between the two; *state is the same */
+extern struct temp_folder *folder; /* between the two */
 
 int open_folder(void **state);
 /* Fails where the library still holds memory. */
