@@ -14,7 +14,8 @@
 #include "base/memory.h"
 #include "runtime/api/calibrate_parts.h"
 
-enum { MIN_ROUNDS = 4, MAX_ROUNDS = 24, WHOLE = 0, HEADLESS, NARROW, LEFT, LAZY, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
+enum { MIN_ROUNDS = 4, MAX_ROUNDS = 24 };
+enum { WHOLE, HEADLESS, NARROW, LEFT, LAZY, ASKED, N_RUNS = ASKED + MEASURE_COUNT };
 
 static const uint64_t most_ns = 10000000000ULL;
 
