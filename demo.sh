@@ -43,8 +43,8 @@ write 'Python' 'class Reader:
 write 'German' 'Das Programm wird mit'
 
 echo
-echo "== leaving out layers and experts where at most 5 % of the tokens differ, 95 % sure:  calmoe run --quality 5% --show-exits -n 60 -p 'The file'"
-"$calmoe" run --quality 5% --show-exits -n 60 -p 'The file' || exit 1
+echo "== at most 5 % of the tokens differ, 95 % sure:  calmoe run --quality 5% --show-exits -p 'If you want to' …"
+"$calmoe" run -n 60 --temp 0.6 --repeat-penalty 1.1 --seed 3 --quality 5% --show-exits -p 'If you want to' || exit 1
 
 cat << END
 
