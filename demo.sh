@@ -55,7 +55,7 @@ documentation and code, not facts. In all: $SECONDS s. What to try next:
     $calmoe run --chat                                 converse: ask it "What does ls do?"
     $calmoe run --quality 5% --html page.html -p 'The' the same as a page: depth, confidence, experts
     $calmoe run -m MODEL.gguf -p 'Hello'               another model, as a GGUF file
-    build/release/bin/calmoe-bench                                     how fast this machine is
+    build/release/bin/calmoe-bench                                      how fast this machine is
     $calmoe --help                                     all that it can do
-    ./test.sh                                                          the test suite
+    ./test.sh                                                           the test suite
 END
