@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Greedy answers of a model to passages of its training text, as one more token stream for train.py --own.
 
-    own_answers.py DIR MODEL.gguf --library build/shared/libcalmoe.so --answers 8000
+    own_answers.py DIR MODEL.gguf --runtime build/shared/libcalmoe.so --answers 8000
 
 Writes DIR/tokens/own.npy: passage, answer, <|endoftext|>, and so on; what is not the text's is marked (train.py: OWN)."""
 import argparse
@@ -50,7 +50,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dir", help="the folder that prepare.py filled")
     ap.add_argument("model", help="GGUF file of export_gguf.py")
-    ap.add_argument("--library", required=True, help="libcalmoe.so (cmake -DBUILD_SHARED_LIBS=ON)")
+    ap.add_argument("--runtime", required=True, help="libcalmoe.so (cmake -DBUILD_SHARED_LIBS=ON)")
     ap.add_argument("--answers", type=int, default=8000, help="in all (default 8000)")
     ap.add_argument("--length", type=int, default=64, help="of an answer at most, in tokens (default 64)")
     ap.add_argument("--seed", type=int, default=1)
@@ -65,7 +65,7 @@ def main():
         prompts.append(s[at:at + n].tolist())
     parts = os.cpu_count()
     with multiprocessing.Pool(parts) as pool:
-        answers = pool.map(answer, [(a.library, a.model, prompts[i::parts], a.length) for i in range(parts)], chunksize=1)
+        answers = pool.map(answer, [(a.runtime, a.model, prompts[i::parts], a.length) for i in range(parts)], chunksize=1)
     stream = []
     for i, prompt in enumerate(prompts):
         stream += [*prompt, *(t | OWN for t in answers[i % parts][i // parts] if t != end), end | OWN]
