@@ -8,8 +8,6 @@
 
 #include "bench/policy_bench.h"
 
-enum { DRAFTED_BEHIND = 16 }; /* positions for what is drafted after an answer's last token */
-
 struct side {
     calmoe_session **sessions; /* (batch)               */
     int32_t         *tokens;   /* (batch, n_tokens + 1): the first is the prompt's, the same for both sides */
@@ -66,12 +64,16 @@ static bool read_prompts(const struct comparison *c, const struct side *side, in
     return true;
 }
 
-static bool answer(const struct comparison *c, const struct side *side)
+static bool answer_by_drafts(const struct comparison *c, const struct side *side)
 {
-    int32_t *next = side->tokens + 1;
-    for (int t = 0; side->drafts && t < c->test->n_tokens; t++)
-        if (cm_interrupted() || !succeeded(c, calmoe_session_next(side->sessions[0], next++))) return false;
-    if (side->drafts) return true;
+    for (int t = 0; t < c->test->n_tokens; t++)
+        if (cm_interrupted() || !succeeded(c, calmoe_session_next(side->sessions[0], side->tokens + t + 1)))
+            return false;
+    return true;
+}
+
+static bool answer_by_steps(const struct comparison *c, const struct side *side)
+{
     for (int t = 0; t < c->test->n_tokens; t++) {
         for (int i = 0; i < c->test->batch; i++)
             c->chunks[i] = (calmoe_chunk){side->sessions[i], answer_of(c, side, i) + t, 1, CALMOE_LOGITS_LAST};
@@ -90,7 +92,7 @@ static bool time_answers(const struct comparison *c, struct side *side)
     struct policy_side *sums = side->sums;
     calmoe_engine_reset_stats(c->front->engine);
     const double start = cm_seconds();
-    if (!answer(c, side)) return false;
+    if (side->drafts ? !answer_by_drafts(c, side) : !answer_by_steps(c, side)) return false;
     const double seconds = cm_seconds() - start;
     if (!succeeded(c, calmoe_engine_get_stats(c->front->engine, &stats))) return false;
     side->rate = (double)c->test->n_tokens * c->test->batch / (seconds > 0 ? seconds : 1e-9);
@@ -153,7 +155,7 @@ static bool open_side(const struct comparison *c, bool is_off, struct policy_sid
     calmoe_session_options    options;
     calmoe_session_options_init(&options);
     side->drafts       = !is_off && test->request->lossless;
-    options.context    = test->prompts->n_tokens + test->n_tokens + (side->drafts ? DRAFTED_BEHIND : 0);
+    options.context    = test->prompts->n_tokens + test->n_tokens;
     options.policy     = is_off ? NULL : test->policy;
     options.quality    = options.policy != NULL ? test->quality : 0.0;
     options.lossless   = side->drafts;

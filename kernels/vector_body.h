@@ -203,7 +203,7 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
 #define VECTOR_OPS(level)                                                                           \
     {                                                                                               \
         .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .silu_multiply = silu_multiply, \
-        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                    \
+        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                 \
         .add_scaled = add_scaled, .rope = rope,                                                     \
         .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,             \
         .attend_finish = attend_finish                                                              \

@@ -86,7 +86,8 @@ def print_tables(path):
           f"that agrees with the last: {found['oracle_layers']:.2f}.\n")
     print_ladder(found["findings"])
     print()
-    print_rivals(found["findings"])
+    if "depth" in found["findings"][0]:                # of --rivals
+        print_rivals(found["findings"])
     print()
     print_splits(found["findings"])
 
