@@ -1,4 +1,4 @@
-/* runtime/api/calibrate_tests.c - first part: what all candidates do there, and their order; second part: the proof.
+/* runtime/api/calibrate_tests.c - first part: what all candidates do there, aims, orders; second part: the proof.
  *
  * The order for a delta knows the first part only. On the second part policies are run when their turn comes, some at a
  * time for all deltas together, since reading the prompts is half of the work. */
@@ -19,10 +19,10 @@ struct sequence {
 struct proof {
     struct calmoe_calibration *calibration;
     /* those of a kind, while they are ordered */
-    double         *first;      /* (…, n_first) */
+    double         *first;   /* (…, n_first)                                            */
     double         *costs;
     int            *kind_kept;
-    double         *means;      /* (n_configurations) of the first part                    */
+    double         *means;   /* (n_configurations) of the first part                    */
     double         *scratch; /* (2, n_configurations)                                   */
     int            *kept;    /* (n_kept): configurations that ran on the whole first part */
     int             n_kept;
@@ -98,8 +98,8 @@ static bool is_hopeless(const struct proof *proof, int i, int n)
     const double risk = cm_calibrate_first_mean(c, proof->kept[i], n), cost = proof->trials[i].cost;
     if (risk > 2.0 * c->deltas[c->n_deltas - 1]) return true;
     for (int j = 0; j < proof->n_kept; j++)
-        if (proof->trials[j].cost < 0.98 * cost && cm_calibrate_first_mean(c, proof->kept[j], n) < 0.7 * risk - 0.0005 &&
-            is_rival_of(c, proof->kept[j], proof->kept[i]))
+        if (proof->trials[j].cost < 0.98 * cost && is_rival_of(c, proof->kept[j], proof->kept[i]) &&
+            cm_calibrate_first_mean(c, proof->kept[j], n) < 0.7 * risk - 0.0005)
             return true;
     return false;
 }

@@ -101,6 +101,10 @@ static void in_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_once), cmocka_unit_test(grown), cmocka_unit_test(in_words)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_once),
+        cmocka_unit_test(grown),
+        cmocka_unit_test(in_words),
+    };
     return cmocka_run_group_tests_name("configurations", tests, NULL, NULL);
 }
