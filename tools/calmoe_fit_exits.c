@@ -194,6 +194,11 @@ static void print_report(const calmoe_fit_report *report, const char *path)
                i == 0 ? "\n" : "", i == 0 ? "as is " : "fitted", ways[i]->oracle_layers, ways[i]->sure_layers,
                percent(ways[i]->sure_agreement));
     for (int i = 0; i < report->n_exits; i++)
+        if (report->exits[i].skipped_before > 0.0)
+            printf("%slayers skipped behind %d make keys and values of states that are off by %.1f %% (squared), as is "
+                   "%.1f %%\n", i == 0 ? "\n" : "", report->exits[i].layer, percent(report->exits[i].skipped_after),
+                   percent(report->exits[i].skipped_before));
+    for (int i = 0; i < report->n_exits; i++)
         if (report->exits[i].is_dropped)
             printf("%slayer %d: no translator: it agrees on %.1f %% of tokens that were not fitted, as it is the head "
                    "on %.1f %%\n", i == 0 ? "\n" : "", report->exits[i].layer,
@@ -241,6 +246,8 @@ static bool print_json(const calmoe_fit_report *report)
         cm_json_real(&json, node, "tried_before", exit->tried_before);
         cm_json_real(&json, node, "tried_after", exit->tried_after);
         cm_json_real(&json, node, "explained", exit->explained);
+        cm_json_real(&json, node, "skipped_before", exit->skipped_before);
+        cm_json_real(&json, node, "skipped_after", exit->skipped_after);
         json_quality(&json, node, "before", &exit->before);
         json_quality(&json, node, "after", &exit->after);
         if (!exit->has_classifier) {

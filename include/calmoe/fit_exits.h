@@ -1,6 +1,7 @@
 /* calmoe/fit_exits.h - exits for a model that was not trained for them: fits, on text that the model reads, for some of
- * its layers a translator (what the last layer would make of the state, as a low-rank affine map) and a classifier (is
- * the exit's token the full model's?), and says how good they are on text that was not fitted.
+ * its layers a translator (what the last layer would make of the state, as a low-rank affine map; a part of the way
+ * there for keys and values of each skipped layer) and a classifier (is the exit's token the full model's?), and says
+ * how good they are on text that was not fitted.
  *
  * The file is for calmoe_engine_options.exits. */
 #ifndef CALMOE_FIT_EXITS_H
@@ -48,6 +49,9 @@ typedef struct calmoe_fitted_exit {
     double tried_before;        /* tokens of windows that were not fitted on which the head as it is agrees … */
     double tried_after;         /* … and the translator                                         */
     int    is_dropped;          /* 1: there it did not clearly help, and was left out           */
+    double skipped_before;      /* states that skipped layers read for keys and values, the exit's own, against the
+                                   full model's: squared error, relative, mean of these layers …     */
+    double skipped_after;       /* … and moved along the translator's way; both 0 without one        */
     int    has_classifier;      /* 0 too where the exit's token was always or never the full model's */
     double chosen;              /* tokens with a classifier's confidence of at least 0.5        */
     double chosen_agreement;    /* of these, the share that agrees                              */

@@ -125,10 +125,16 @@ calmoe_status cm_fit_advance(struct fitting *f)
     return cm_fail(f->ctx, CALMOE_CANCELLED, "fitting exits was cancelled");
 }
 
-calmoe_status cm_fit_open_reader(struct fitting *f, int max_rows)
+calmoe_status cm_fit_open_reader(struct fitting *f, int max_rows, bool for_paths)
 {
+    int n = f->n_exits;
     cm_state_reader_close(&f->reader);
-    return cm_state_reader_open(f->engine, f->layers, f->n_exits, f->text.window, max_rows, &f->reader);
+    memcpy(f->read_layers, f->layers, (size_t)n * sizeof *f->layers);
+    for (int layer = f->layers[0] + 1, i = 1; for_paths && layer < f->learned.n_layers; layer++) {
+        if (i < f->n_exits && f->layers[i] == layer) i++;
+        else f->read_layers[n++] = layer;
+    }
+    return cm_state_reader_open(f->engine, f->read_layers, n, f->text.window, max_rows, &f->reader);
 }
 
 static void count_work(struct fitting *f)
@@ -148,7 +154,7 @@ static calmoe_status begin_probing(struct fitting *f)
     struct decoder *d = f->engine->decoder;
     const int    n_rows = d->max_rows < PROBE_ROWS ? d->max_rows : PROBE_ROWS;
     const size_t n = (size_t)n_rows, n_answers = n * (size_t)f->n_exits;
-    CM_TRY(cm_fit_open_reader(f, n_rows));
+    CM_TRY(cm_fit_open_reader(f, n_rows, f->options.rank > 0));
     CM_TRY(cm_engine_reserve_logits(f->engine, n_rows));
     f->full = cm_alloc(f->ctx, n, sizeof *f->full, "answers");
     f->guesses = cm_alloc(f->ctx, n, sizeof *f->guesses, "answers");
@@ -156,6 +162,7 @@ static calmoe_status begin_probing(struct fitting *f)
     f->after = cm_alloc(f->ctx, n_answers, sizeof *f->after, "answers");
     if (!f->full || !f->guesses || !f->before || !f->after) return CALMOE_NO_MEMORY;
     if (f->options.rank == 0) return CALMOE_OK;
+    CM_TRY(cm_fit_paths_open(f));
     CM_TRY(cm_exit_weights_open(f->ctx, f->engine->isa, &f->engine->topology, f->engine->team, &f->engine->plan,
                                 &f->learned, &f->weights));
     d->exit_weights = f->weights;
@@ -184,7 +191,8 @@ static calmoe_status run(struct fitting *f)
     const struct model_spec *spec = &f->engine->model->spec;
     const size_t n_path = strlen(f->path) + 6;
     f->sums_path = cm_alloc(f->ctx, n_path, 1, "a path");
-    if (!f->sums_path) return CALMOE_NO_MEMORY;
+    f->read_layers = cm_alloc(f->ctx, (size_t)spec->n_layers, sizeof *f->read_layers, "layers");
+    if (!f->sums_path || !f->read_layers) return CALMOE_NO_MEMORY;
     snprintf(f->sums_path, n_path, "%s.sums", f->path);
     f->learned = (struct learned_exits){.n_layers = spec->n_layers, .dim = spec->dim, .n = f->n_exits};
     memcpy(f->learned.model, f->engine->model->fingerprint, sizeof f->learned.model);
@@ -219,6 +227,8 @@ static void close_fitting(struct fitting *f)
     cm_free(f->before);
     cm_free(f->after);
     cm_free(f->sums_path);
+    cm_free(f->read_layers);
+    cm_free(f->path_sums);
 }
 
 static void put_report(const struct fitting *f, calmoe_fit_report *out)

@@ -26,7 +26,7 @@ static void probe(struct fitting *f, int i, bool is_translated, int n, struct ex
 static void judge_rows(void *user, int n)
 {
     struct fitting *f = user;
-    cm_exit_probe(f->engine->decoder, f->learned.n_layers, false, cm_states(&f->reader, f->n_exits), n, f->full);
+    cm_exit_probe(f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->full);
     for (int i = 0; i < f->n_exits; i++) {
         probe(f, i, false, n, f->before);
         probe(f, i, f->learned.exits[i].rank > 0, n, f->after);
@@ -85,6 +85,8 @@ void cm_fit_report(const struct fitting *f, calmoe_fit_report *report)
         exit->layer = f->layers[i];
         exit->rank = f->learned.exits[i].rank;
         exit->explained = f->explained[i];
+        exit->skipped_before = f->skipped_before[i];
+        exit->skipped_after = f->skipped_after[i];
         exit->tried_before = f->tried_before[i];
         exit->tried_after = f->tried_after[i];
         exit->is_dropped = f->is_dropped[i];

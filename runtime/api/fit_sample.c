@@ -1,6 +1,6 @@
 /* fit_sample.c - a sample of the text once more, with "is the exit's token the full model's?": translators that do not
- * make it so more often are dropped, and classifiers are fitted. Their states are kept in memory as float16, since
- * Newton's method reads them some times over. */
+ * make it so more often are dropped, the others' paths (fit_paths.c) and classifiers are fitted. For these, states are
+ * kept in memory as float16, since Newton's method reads them some times over. */
 #include "runtime/api/fit_parts.h"
 
 #include <math.h>
@@ -75,6 +75,7 @@ static void label_rows(struct fitting *f, int i, bool is_translated, int n, uint
     size_t at = (size_t)i * kept->capacity + kept->n;
     const size_t end = (size_t)(i + 1) * kept->capacity;
     cm_exit_probe(f->engine->decoder, f->layers[i], is_translated, cm_states(&f->reader, i), n, f->guesses);
+    if (is_translated) cm_fit_paths_add(f, i, n);
     for (int r = 0; r < n && at < end; r++)
         if (fits(f, r)) labels[at++] = f->guesses[r].token == f->full[r].token;
 }
@@ -85,7 +86,7 @@ static void keep_rows(void *user, int n)
     struct kept_states *kept = &f->kept;
     const int    dim = f->engine->model->spec.dim;
     const size_t first = kept->n;
-    cm_exit_probe(f->engine->decoder, f->learned.n_layers, false, cm_states(&f->reader, f->n_exits), n, f->full);
+    cm_exit_probe(f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->full);
     for (int i = 0; i < f->n_exits; i++) {
         kept->n = first;
         label_rows(f, i, false, n, kept->plain);
@@ -201,6 +202,7 @@ calmoe_status cm_fit_sample(struct fitting *f)
     CM_TRY(gather(f));
     for (int i = 0; i < f->n_exits; i++) {
         drop_useless(f, i);
+        CM_TRY(cm_fit_path_solve(f, i));
         if (f->options.classifiers) CM_TRY(fit(f, i));
     }
     if (f->n_fitted == 0) f->n_fitted = f->kept.n;

@@ -10,20 +10,20 @@ static void keep_states(void *user, const struct decoder *d, int layer, int begi
     const struct state_reader *reader = user;
     const size_t dim = (size_t)d->spec->dim;
     int i = 0;
-    while (i < reader->n_exits && reader->layers[i] != layer + 1) i++;
-    if (i == reader->n_exits && layer != d->spec->n_layers - 1) return;
+    while (i < reader->n_kept && reader->layers[i] != layer + 1) i++;
+    if (i == reader->n_kept && layer != d->spec->n_layers - 1) return;
     memcpy(cm_states(reader, i) + (size_t)begin * dim, d->x + (size_t)begin * dim,
            (size_t)(end - begin) * dim * sizeof *d->x);
 }
 
-calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_exits, int window, int max_rows,
+calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_kept, int window, int max_rows,
                                    struct state_reader *out)
 {
     calmoe_session_options options;
-    *out = (struct state_reader){.engine = engine, .n_exits = n_exits, .layers = layers, .max_rows = max_rows};
+    *out = (struct state_reader){.engine = engine, .n_kept = n_kept, .layers = layers, .max_rows = max_rows};
     calmoe_session_options_init(&options);
     options.context = window;
-    out->states = cm_alloc(engine->ctx, (size_t)(n_exits + 1) * (size_t)max_rows,
+    out->states = cm_alloc(engine->ctx, (size_t)(n_kept + 1) * (size_t)max_rows,
                            (size_t)engine->model->spec.dim * sizeof *out->states, "hidden states");
     if (!out->states) return CALMOE_NO_MEMORY;
     const calmoe_status status = calmoe_session_open(engine, &options, &out->session);
@@ -41,7 +41,7 @@ void cm_state_reader_close(struct state_reader *reader)
     if (reader->session) reader->engine->decoder->on_state = NULL;
     calmoe_session_close(&reader->session);
     cm_free(reader->states);
-    *reader = (struct state_reader){.n_exits = 0};
+    *reader = (struct state_reader){.n_kept = 0};
 }
 
 calmoe_status cm_state_reader_read(struct state_reader *reader, const struct fit_text *window,

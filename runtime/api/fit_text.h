@@ -25,14 +25,14 @@ static inline struct fit_text cm_fit_window(const struct fit_text *text, size_t 
 struct state_reader {
     calmoe_engine  *engine;
     calmoe_session *session;
-    int             n_exits;
-    const int      *layers;   /* (n_exits) that have run, borrowed             */
+    int             n_kept;
+    const int      *layers;   /* (n_kept) that have run, borrowed              */
     int             max_rows; /* of a step                                     */
-    float          *states;   /* (n_exits + 1, max_rows, dim), the last layer's last */
+    float          *states;   /* (n_kept + 1, max_rows, dim), the last layer's last */
 };
 
 /* The engine's decoder is the reader's until it is closed. */
-calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_exits, int window, int max_rows,
+calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_kept, int window, int max_rows,
                                    struct state_reader *out);
 void          cm_state_reader_close(struct state_reader *reader); /* zeroes it; a zeroed one is fine */
 
@@ -40,10 +40,11 @@ void          cm_state_reader_close(struct state_reader *reader); /* zeroes it; 
 calmoe_status cm_state_reader_read(struct state_reader *reader, const struct fit_text *window,
                                    void (*see)(void *user, int n), void *user);
 
-/* (max_rows, dim) after exit i; i = n_exits: after the last layer. */
+/* (max_rows, dim) after layers[i]; i = n_kept: after the last layer. */
 static inline float *cm_states(const struct state_reader *reader, int i)
 {
     return reader->states + (size_t)i * (size_t)reader->max_rows * (size_t)reader->engine->model->spec.dim;
 }
+static inline float *cm_last_states(const struct state_reader *reader) { return cm_states(reader, reader->n_kept); }
 
 #endif

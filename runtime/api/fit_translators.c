@@ -24,7 +24,7 @@ static void add_states(void *user, int n)
 {
     struct fitting *f = user;
     const int    dim = f->learned.dim;
-    const float *to = cm_states(&f->reader, f->n_exits);
+    const float *to = cm_last_states(&f->reader);
     for (int i = 0; i < f->n_exits; i++) {
         const float *from = cm_states(&f->reader, i);
         for (int r = 0; r < n; r++, from += dim) {
@@ -136,7 +136,7 @@ calmoe_status cm_fit_translators(struct fitting *f)
     f->scaled = cm_alloc(f->ctx, (size_t)dim, sizeof *f->scaled, "a state");
     if (!f->scaled) return CALMOE_NO_MEMORY;
     for (int i = 0; i < f->n_exits; i++) CM_TRY(cm_translator_fit_open(f->ctx, dim, &f->fits[i]));
-    CM_TRY(cm_fit_open_reader(f, f->engine->options.max_rows));
+    CM_TRY(cm_fit_open_reader(f, f->engine->options.max_rows, false));
     CM_TRY(gather(f));
     for (int i = 0; i < f->n_exits; i++) CM_TRY(solve(f, i));
     return CALMOE_OK;

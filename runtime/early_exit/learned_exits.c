@@ -14,7 +14,8 @@ void cm_learned_translator_drop(struct learned_exit *exit)
     cm_free(exit->down);
     cm_free(exit->up);
     cm_free(exit->bias);
-    exit->down = exit->up = exit->bias = NULL;
+    cm_free(exit->path);
+    exit->down = exit->up = exit->bias = exit->path = NULL;
     exit->rank = 0;
 }
 
@@ -38,6 +39,13 @@ calmoe_status cm_learned_translator_reserve(struct calmoe_context *ctx, struct l
     exit->bias = cm_alloc(ctx, (size_t)dim, sizeof(float), "a translator");
     exit->rank = rank;
     return exit->down && exit->up && exit->bias ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+calmoe_status cm_learned_path_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int n_layers)
+{
+    cm_free(exit->path);
+    exit->path = cm_alloc(ctx, (size_t)n_layers, sizeof(float), "a translator");
+    return exit->path ? CALMOE_OK : CALMOE_NO_MEMORY;
 }
 
 calmoe_status cm_learned_classifier_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int dim)
@@ -75,10 +83,11 @@ void cm_learned_exits_seal(struct learned_exits *exits)
         const size_t n = (size_t)exit->rank * dim;
         add_number(&sha, exit->layer);
         add_number(&sha, exit->rank);
-        add_number(&sha, exit->classifier != NULL);
+        add_number(&sha, (exit->classifier != NULL) + 2 * (exit->path != NULL));
         add_floats(&sha, exit->down, n);
         add_floats(&sha, exit->up, n);
         add_floats(&sha, exit->bias, dim);
+        add_floats(&sha, exit->path, (size_t)exits->n_layers);
         add_floats(&sha, exit->classifier, dim);
         if (exit->classifier) add_floats(&sha, &exit->classifier_bias, 1);
     }
@@ -96,11 +105,13 @@ static bool are_finite(const float *values, size_t n)
     return true;
 }
 
-static calmoe_status check_numbers(struct calmoe_context *ctx, const struct learned_exit *exit, size_t dim)
+static calmoe_status check_numbers(struct calmoe_context *ctx, const struct learned_exit *exit, size_t n_layers,
+                                   size_t dim)
 {
     const size_t n = (size_t)exit->rank * dim;
     if (exit->rank > 0 &&
-        !(are_finite(exit->down, n) && are_finite(exit->up, n) && are_finite(exit->bias, dim)))
+        !(are_finite(exit->down, n) && are_finite(exit->up, n) && are_finite(exit->bias, dim) &&
+          (!exit->path || are_finite(exit->path, n_layers))))
         return cm_fail(ctx, CALMOE_BAD_FILE, "the translator after layer %d has a number that is not finite",
                        exit->layer);
     if (exit->classifier && !(are_finite(exit->classifier, dim) && isfinite(exit->classifier_bias)))
@@ -128,7 +139,9 @@ calmoe_status cm_learned_exits_check(struct calmoe_context *ctx, const struct le
         if (exit->rank == 0 && !exit->classifier)
             return cm_fail(ctx, CALMOE_BAD_FILE, "the exit after layer %d has neither a translator nor a classifier",
                            exit->layer);
-        CM_TRY(check_numbers(ctx, exit, (size_t)exits->dim));
+        if (exit->rank == 0 && exit->path)
+            return cm_fail(ctx, CALMOE_BAD_FILE, "the exit after layer %d has a path, but no translator", exit->layer);
+        CM_TRY(check_numbers(ctx, exit, (size_t)exits->n_layers, (size_t)exits->dim));
     }
     return CALMOE_OK;
 }

@@ -2,7 +2,8 @@
  * layers a translator and a classifier. Plain data; runtime/api/fit_exits.c makes it, runtime/load/exits_file.h stores
  * it, the decoder runs it (runtime/forward/exit_weights.h).
  *
- *     the head reads  h + up (down h) + bias        instead of the state h
+ *     the head reads  t = h + up (down h) + bias    instead of the state h
+ *     keys and values of the layers behind are made of  h + path_l (t - h), l layers having run,    instead of h
  *     confidence      sigmoid(classifier · h + classifier_bias) */
 #ifndef RUNTIME_EARLY_EXIT_LEARNED_EXITS_H
 #define RUNTIME_EARLY_EXIT_LEARNED_EXITS_H
@@ -13,6 +14,8 @@ struct learned_exit {
     int    layer;           /* layers that have run, 1 … n_layers - 1                             */
     int    rank;            /* of the translator, 1 … dim; 0 = none, the head reads h as it is     */
     float *down, *up, *bias; /* (rank, dim), (dim, rank), (dim); NULL where rank is 0              */
+    float *path;            /* (n_layers): how far the state is on its way to t when l layers have run, from l = layer
+                               on (there 0, as it is fitted); NULL = keys and values are made of h itself */
     float *classifier;      /* (dim); NULL = none                                                 */
     float  classifier_bias;
 };
@@ -29,7 +32,8 @@ void cm_learned_exits_close(struct learned_exits *exits); /* zeroes it; a zeroed
 
 /* Memory for the parts of one exit, zeroed, in place of what it had. */
 calmoe_status cm_learned_translator_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int dim, int rank);
-void          cm_learned_translator_drop(struct learned_exit *exit);
+calmoe_status cm_learned_path_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int n_layers);
+void          cm_learned_translator_drop(struct learned_exit *exit); /* with its path */
 calmoe_status cm_learned_classifier_reserve(struct calmoe_context *ctx, struct learned_exit *exit, int dim);
 
 /* Sets the fingerprint: policies that were calibrated with these exits carry it. */

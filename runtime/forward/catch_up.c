@@ -100,13 +100,14 @@ void cm_exits_join(struct decoder *d, int n_layers_run)
     if (d->n_rows > n_before) cm_exits_list_staying(d);
 }
 
-/* Row at the place `at` behind the batch: to the last fill, where that is for the same layers. */
-static void add_fill(struct decoder *d, int at, int from_layer, int to_layer)
+/* Row at the place `at` behind the batch: to the last fill, where that is for the same layers of the same exit. */
+static void add_fill(struct decoder *d, int at, int exit_layer, int from_layer, int to_layer)
 {
     struct exits *exits = d->exits;
     struct kv_fill_rows *last = exits->n_fills > 0 ? &exits->fills[exits->n_fills - 1] : NULL;
-    if (last && last->from_layer == from_layer && last->to_layer == to_layer) last->n++;
-    else exits->fills[exits->n_fills++] = (struct kv_fill_rows){at, 1, from_layer, to_layer};
+    if (last && last->exit_layer == exit_layer && last->from_layer == from_layer && last->to_layer == to_layer)
+        last->n++;
+    else exits->fills[exits->n_fills++] = (struct kv_fill_rows){at, 1, exit_layer, from_layer, to_layer};
 }
 
 void cm_exits_fill(struct decoder *d, int n_layers_run, int n_gone)
@@ -114,7 +115,7 @@ void cm_exits_fill(struct decoder *d, int n_layers_run, int n_gone)
     struct exits *exits = d->exits;
     int at = d->n_rows;
     exits->n_fills = 0;
-    for (; at < d->n_rows + n_gone; at++) add_fill(d, at, n_layers_run, d->spec->n_layers);
+    for (; at < d->n_rows + n_gone; at++) add_fill(d, at, n_layers_run, n_layers_run, d->spec->n_layers);
     for (int s = 0; s < exits->n_sequences; s++) {
         struct waiting *waiting = exits->sequences[s];
         for (int i = 0; i < waiting->n && waiting->rows[i].position < waiting->limit;) {
@@ -124,7 +125,10 @@ void cm_exits_fill(struct decoder *d, int n_layers_run, int n_gone)
                 continue;
             }
             place(d, waiting, i, at);
-            add_fill(d, at++, row->layers, waiting->to_layer);
+            if (cm_exit_has_path(d, row->exit_layer))
+                memcpy(cm_row(exits->drifts, at, waiting->dim), cm_waiting_drift(waiting, i),
+                       (size_t)waiting->dim * sizeof(float));
+            add_fill(d, at++, row->exit_layer, row->layers, waiting->to_layer);
             row->layers = waiting->to_layer;
             if (row->layers == d->spec->n_layers) cm_waiting_remove(waiting, i);
             else i++;

@@ -161,13 +161,16 @@ void cm_move_row(struct decoder *d, int from, int to)
     memcpy(d->sines + (size_t)to * n_pairs, d->sines + (size_t)from * n_pairs, n_pairs * sizeof *d->sines);
 }
 
-/* Row r waits in the i-th place of d->projected and d->q, which are free between layers. */
+/* Row r waits in the i-th place of d->projected and d->q, which are free between layers; its drift goes to the i-th
+ * place of its own, i <= r. */
 static void set_aside(struct decoder *d, int r, int i)
 {
     const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = d->spec->n_heads * d->spec->head_size;
     float *angles = cm_row(d->q, i, n_q);
     d->exits->rows[i] = d->rows[r];
     memcpy(cm_row(d->projected, i, dim), cm_row(d->x, r, dim), (size_t)dim * sizeof *d->x);
+    if (i != r && cm_exit_has_path(d, d->rows[r].layers))
+        memcpy(cm_row(d->exits->drifts, i, dim), cm_row(d->exits->drifts, r, dim), (size_t)dim * sizeof *d->x);
     memcpy(angles, cm_row(d->cosines, r, n_pairs), (size_t)n_pairs * sizeof *angles);
     memcpy(angles + n_pairs, cm_row(d->sines, r, n_pairs), (size_t)n_pairs * sizeof *angles);
 }
@@ -178,6 +181,8 @@ static void bring_back(struct decoder *d, int i, int r)
     const float *angles = cm_row(d->q, i, n_q);
     d->rows[r] = d->exits->rows[i];
     memcpy(cm_row(d->x, r, dim), cm_row(d->projected, i, dim), (size_t)dim * sizeof *d->x);
+    if (i != r && cm_exit_has_path(d, d->rows[r].layers))
+        memcpy(cm_row(d->exits->drifts, r, dim), cm_row(d->exits->drifts, i, dim), (size_t)dim * sizeof *d->x);
     memcpy(cm_row(d->cosines, r, n_pairs), angles, (size_t)n_pairs * sizeof *angles);
     memcpy(cm_row(d->sines, r, n_pairs), angles + n_pairs, (size_t)n_pairs * sizeof *angles);
 }
@@ -211,8 +216,9 @@ static void wait_here(struct decoder *d, int r, int n_layers_run)
 {
     const struct row *row = &d->rows[r];
     const struct waiting_row waiting = {.position = row->position, .token = row->token, .layers = n_layers_run,
-                                        .n_experts = row->n_experts, .rung = row->rung};
-    cm_waiting_add(row->waiting, waiting, cm_row(d->x, r, d->spec->dim));
+                                        .exit_layer = n_layers_run, .n_experts = row->n_experts, .rung = row->rung};
+    cm_waiting_add(row->waiting, waiting, cm_row(d->x, r, d->spec->dim),
+                   cm_exit_has_path(d, n_layers_run) ? cm_row(d->exits->drifts, r, d->spec->dim) : NULL);
 }
 
 /* One worker: rows that leave are taken out, the others keep their order. Those whose keys and values are made at once
@@ -247,7 +253,7 @@ static void let_go(void *arg)
     else cm_exits_want(d, point->n_layers_run);
     const int n_parted = d->n_rows;
     cm_exits_join(d, point->n_layers_run);
-    for (int i = 0; i < n_gone; i++) bring_back(d, i, d->n_rows + i);
+    for (int i = n_gone - 1; i >= 0; i--) bring_back(d, i, d->n_rows + i); /* drifts move up, so the last goes first */
     cm_exits_fill(d, point->n_layers_run, n_gone);
     if (d->n_rows > 0 && (n_parted < n_before || d->n_rows > n_parted)) cm_attention_plan(d);
 }

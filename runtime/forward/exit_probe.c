@@ -57,3 +57,5 @@ void cm_exit_probe(struct decoder *d, int n_layers_run, bool is_translated, cons
     if (is_translated) d->exits->n_asked = n;
     cm_team_run(d->team, run_probe, &probe);
 }
+
+const float *cm_exit_probe_drifts(const struct decoder *d) { return d->exits->drifts; }

@@ -15,5 +15,7 @@ struct exit_guess {
  * exit and at the end, to the bit. */
 void cm_exit_probe(struct decoder *decoder, int n_layers_run, bool is_translated, const float *states, int n,
                    struct exit_guess *guesses);
+/* (n, dim): what the translator added to the states of the last probe that was translated. */
+const float *cm_exit_probe_drifts(const struct decoder *decoder);
 
 #endif

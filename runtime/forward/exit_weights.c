@@ -25,6 +25,7 @@ static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, co
         weight->classifier = exit->classifier;
         weight->classifier_bias = exit->classifier_bias;
         weight->bias = exit->bias;
+        weight->path = exit->path;
         if (exit->rank == 0) continue;
         CM_TRY(add(ctx, list, exit->down, exit->rank, dim, plan, &weight->down));
         CM_TRY(add(ctx, list, exit->up, dim, exit->rank, plan, &weight->up));

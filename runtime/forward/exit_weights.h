@@ -11,6 +11,7 @@ struct exit_weight {
     struct placed_matrix down, up; /* (rank, dim), (dim, rank), cut by the plan's shares; no parts: the head reads the
                                       state as it is                                                       */
     const float  *bias;            /* (dim)                                                                */
+    const float  *path;            /* (n_layers): learned_exits.h; NULL = none                             */
     const float  *classifier;      /* (dim); NULL = none                                                   */
     float         classifier_bias;
 };

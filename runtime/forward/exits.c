@@ -37,9 +37,10 @@ calmoe_status cm_exits_open(struct calmoe_context *ctx, struct decoder *d)
     exits->asked = cm_alloc(ctx, n, sizeof *exits->asked, "early exits");
     if (rank > 0) exits->low = cm_alloc(ctx, n * rank, sizeof *exits->low, "early exits");
     if (rank > 0) exits->translated = cm_alloc(ctx, n * dim, sizeof *exits->translated, "early exits");
+    if (rank > 0) exits->drifts = cm_alloc(ctx, n * dim, sizeof *exits->drifts, "early exits");
     if (!exits->had_rows || !exits->sequences || !exits->fills || !exits->staying || !exits->full || !exits->few ||
         !exits->late || !exits->late_states || !exits->previous || !exits->rows || !exits->n_kept
-        || !exits->asked || (rank > 0 && (!exits->low || !exits->translated)))
+        || !exits->asked || (rank > 0 && (!exits->low || !exits->translated || !exits->drifts)))
         cm_exits_close(&exits);
     d->exits = exits;
     return exits ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -62,6 +63,7 @@ void cm_exits_close(struct exits **exits)
     cm_free((*exits)->asked);
     cm_free((*exits)->low);
     cm_free((*exits)->translated);
+    cm_free((*exits)->drifts);
     cm_free(*exits);
     *exits = NULL;
 }

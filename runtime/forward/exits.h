@@ -49,10 +49,11 @@ void cm_exits_catch_up(struct decoder *decoder, int n_layers_run, const struct w
 /* Will rows join, though there may be none now? */
 bool cm_exits_more_come(const struct decoder *decoder);
 
-/* Keys and values of some layers, for rows begin … begin + n: their state through each layer's norm, W_K and W_V, with
- * each row's own position. By all workers; a barrier before. Uses d->normed, d->k, d->v. */
+/* Keys and values of some layers, for rows begin … begin + n that left after exit_layer: their state, moved along the
+ * exit's path where it has one, through each layer's norm, W_K and W_V, with each row's own position. By all workers; a
+ * barrier before. Uses d->normed, d->k, d->v. */
 struct kv_fill_rows {
-    int begin, n, from_layer, to_layer;
+    int begin, n, exit_layer, from_layer, to_layer;
 };
 void cm_kv_propagate(struct decoder *decoder, const struct kv_fill_rows *rows, const struct worker *me);
 

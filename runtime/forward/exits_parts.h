@@ -28,7 +28,8 @@ struct exits {
     float      *previous;     /* (max_rows, dim): the state after the layer before         */
     float      *late_states;  /* (max_rows, dim): by rows of logits                        */
     float      *low;          /* (max_rows, max_rank): down h                              */
-    float      *translated;   /* (max_rows, dim)                                           */
+    float      *translated;   /* (max_rows, dim), by places of `asked`                     */
+    float      *drifts;       /* (max_rows, dim), by rows: translated - state, until the exit point is over */
     struct row *rows;         /* (max_rows)                                                */
     uint8_t    *n_kept;       /* (max_rows)                                                */
 };
@@ -38,6 +39,13 @@ struct exits {
 bool cm_exit_is_late(const struct decoder *decoder, const struct policy_exit *exit);
 /* The exit that asks row after so many layers, NULL = none. */
 const struct policy_exit *cm_exit_of(const struct row *row, int n_layers_run);
+
+/* Are keys and values of rows that leave there made along a path, so that their drifts are needed? */
+static inline bool cm_exit_has_path(const struct decoder *decoder, int n_layers_run)
+{
+    const struct exit_weight *weight = cm_exit_weight(decoder->exit_weights, n_layers_run);
+    return weight && weight->path;
+}
 
 /* translate.c: the head's norm of the rows of `asked`, translated. By all workers; a barrier before, one at its end. */
 void   cm_translate_asked(struct decoder *decoder, int n_layers_run, const struct worker *me);

@@ -1,12 +1,15 @@
 /* runtime/forward/kv_propagate.c - keys and values of layers that were skipped (CALM, section 3.3).
  *
- * The state is the same for all skipped layers, so their products do not wait for each other: (layer, row) pairs
- * stand as rows of d->normed, as many layers at once as there is room for, and two barriers do for all of them. */
-#include "runtime/forward/exits.h"
+ * The state h is the same for all skipped layers; where the exit has a translator with a path, layer l reads
+ * h + path_l drift, the drift being what the translator adds to h: a state of about its own depth. Either way no
+ * product waits for another: (layer, row) pairs stand as rows of d->normed, as many layers at once as there is room
+ * for, and two barriers do for all of them. */
+#include "runtime/forward/exits_parts.h"
 
 struct fill {
-    int first_layer, n_layers; /* done at once */
-    int begin, n;              /* rows         */
+    int first_layer, n_layers; /* done at once                  */
+    int begin, n;              /* rows                          */
+    const float *path;         /* (n_layers of the model), or NULL */
 };
 
 /* Pair i: layer first_layer + i / n, row begin + i % n. */
@@ -16,9 +19,16 @@ static void norm_pairs(struct decoder *d, const struct fill *fill, const struct 
     int begin, end;
     cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++) {
-        const struct layer *layer = &d->weights->layers[fill->first_layer + i / fill->n];
-        d->ops->rms_norm(cm_row(d->x, fill->begin + i % fill->n, dim), layer->attention_norm, d->spec->norm_eps, dim,
-                         cm_row(d->normed.values, i, dim));
+        const int index = fill->first_layer + i / fill->n, r = fill->begin + i % fill->n;
+        const struct layer *layer = &d->weights->layers[index];
+        const float *state = cm_row(d->x, r, dim);
+        float *normed = cm_row(d->normed.values, i, dim);
+        if (fill->path) {
+            const float *drift = cm_row(d->exits->drifts, r, dim);
+            for (int j = 0; j < dim; j++) normed[j] = state[j] + fill->path[index] * drift[j];
+            state = normed;
+        }
+        d->ops->rms_norm(state, layer->attention_norm, d->spec->norm_eps, dim, normed);
         d->ops->quantize(&d->normed, i, 0, dim, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
     }
 }
@@ -54,10 +64,12 @@ static void remember_pairs(struct decoder *d, const struct fill *fill, const str
 
 void cm_kv_propagate(struct decoder *d, const struct kv_fill_rows *rows, const struct worker *me)
 {
+    const struct exit_weight *exit = cm_exit_weight(d->exit_weights, rows->exit_layer);
     const int to_layer = rows->to_layer, most = d->max_rows / rows->n;
     cm_enter_phase(d, me, CALMOE_PHASE_FILL);
     for (int layer = rows->from_layer; layer < to_layer; layer += most) {
-        const struct fill fill = {layer, to_layer - layer < most ? to_layer - layer : most, rows->begin, rows->n};
+        const struct fill fill = {layer, to_layer - layer < most ? to_layer - layer : most, rows->begin, rows->n,
+                                  exit ? exit->path : NULL};
         if (layer > rows->from_layer) cm_barrier(me);
         norm_pairs(d, &fill, me);
         cm_barrier(me);

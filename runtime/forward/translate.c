@@ -1,8 +1,8 @@
 /* runtime/forward/translate.c - what the head reads at an exit with a translator: h + up (down h) + bias, an estimate
  * of the last layer's state.
  *
- * Only the head reads it. Keys and values of skipped layers are made of h itself (kv_propagate.c): the next layers'
- * W_K and W_V were trained on states of about this depth, not on the last one. */
+ * Keys and values of skipped layers are made of states between the two (kv_propagate.c): a layer's W_K and W_V were
+ * trained on states of its own depth. So what lies between is kept, the drift: up (down h) + bias. */
 #include "runtime/forward/exits_parts.h"
 
 /* Own places of the list: the sum, its norm. The order of the sum is fixed: (h + bias) + product. */
@@ -14,8 +14,11 @@ static void norm_translated(struct decoder *d, const struct exit_weight *weight,
     for (int i = begin; i < end; i++) {
         const int r = d->exits->asked[i];
         const float *state = cm_row(d->x, r, dim);
-        float *translated = cm_row(d->exits->translated, i, dim);
-        for (int j = 0; j < dim; j++) translated[j] = (state[j] + weight->bias[j]) + translated[j];
+        float *translated = cm_row(d->exits->translated, i, dim), *drift = cm_row(d->exits->drifts, r, dim);
+        for (int j = 0; j < dim; j++) {
+            drift[j] = weight->bias[j] + translated[j];
+            translated[j] = (state[j] + weight->bias[j]) + translated[j];
+        }
         cm_head_norm_state(d, translated, d->rows[r].logits_row);
     }
 }

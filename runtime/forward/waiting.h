@@ -20,6 +20,7 @@ struct waiting_row {
     int     position;
     int32_t token;
     int     layers;     /* that have its keys and values; with KV_CATCH_UP its state is the one after them */
+    int     exit_layer; /* after which it left                                                            */
     int     n_experts;  /* that it ran                                                                    */
     int     logits_row; /* of the step at hand, made where it reaches the head; -1 = none                  */
     const struct policy_rung *rung;
@@ -32,6 +33,7 @@ struct waiting {
     int                    dim, capacity, n;
     struct waiting_row    *rows;   /* (capacity): the first n, positions ascending; the others keep the free slots */
     float                 *states; /* (capacity, dim), by slot           */
+    float                 *drifts; /* (capacity, dim), by slot: of rows whose exit has a path (kv_propagate.c) */
     /* a step's: */
     int driven_below; /* rows before this position go through all layers, whether or not a later one does; 0 = none */
     int limit;        /* rows before this position are wanted deeper     */
@@ -41,8 +43,9 @@ struct waiting {
 calmoe_status cm_waiting_open(struct calmoe_context *ctx, int capacity, int dim, struct waiting **out);
 void          cm_waiting_close(struct waiting **waiting); /* NULL inside is fine */
 
-/* There is room. The row's slot and its logits_row are set here; state (dim) is copied. */
-void cm_waiting_add(struct waiting *waiting, struct waiting_row row, const float *state);
+/* There is room. The row's slot and its logits_row are set here; state and drift (dim) are copied; drift may be
+ * NULL. */
+void cm_waiting_add(struct waiting *waiting, struct waiting_row row, const float *state, const float *drift);
 void cm_waiting_remove(struct waiting *waiting, int i);
 /* Forgets rows from this position on. */
 void cm_waiting_rewind(struct waiting *waiting, int position);
@@ -50,6 +53,10 @@ void cm_waiting_rewind(struct waiting *waiting, int position);
 static inline const float *cm_waiting_state(const struct waiting *waiting, int i)
 {
     return waiting->states + (size_t)waiting->rows[i].slot * (size_t)waiting->dim;
+}
+static inline const float *cm_waiting_drift(const struct waiting *waiting, int i)
+{
+    return waiting->drifts + (size_t)waiting->rows[i].slot * (size_t)waiting->dim;
 }
 
 #endif

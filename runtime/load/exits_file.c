@@ -8,27 +8,28 @@
 #include "runtime/load/gguf_draft.h"
 #include "runtime/load/gguf_writer.h"
 
-enum { SCHEMA = 1, FINGERPRINT_DIGITS = 16, MAX_WIDTH = 1 << 20, N_PARTS = 5 };
+enum { SCHEMA = 1, FINGERPRINT_DIGITS = 16, MAX_WIDTH = 1 << 20, N_PARTS = 6 };
 
 static const char architecture[] = "calmoe-exits";
 
-enum part { DOWN, UP, BIAS, CLASSIFIER, CLASSIFIER_BIAS };
-static const char *const part_names[N_PARTS] = {"down", "up", "bias", "classifier", "classifier_bias"};
+enum part { DOWN, UP, BIAS, PATH, CLASSIFIER, CLASSIFIER_BIAS };
+static const char *const part_names[N_PARTS] = {"down", "up", "bias", "path", "classifier", "classifier_bias"};
 
 static void name_of(int layer, enum part part, char *name)
 {
     snprintf(name, GGUF_MAX_NAME_BYTES, "exit.%d.%s", layer, part_names[part]);
 }
 
-static void shape_of(enum part part, int dim, int rank, uint64_t shape[2])
+static void shape_of(enum part part, const struct learned_exits *exits, int rank, uint64_t shape[2])
 {
-    shape[0] = (uint64_t)(part == UP ? rank : part == CLASSIFIER_BIAS ? 1 : dim);
-    shape[1] = (uint64_t)(part == DOWN ? rank : part == UP ? dim : 1);
+    shape[0] = (uint64_t)(part == UP ? rank : part == PATH ? exits->n_layers : part == CLASSIFIER_BIAS ? 1
+                                                                                                       : exits->dim);
+    shape[1] = (uint64_t)(part == DOWN ? rank : part == UP ? exits->dim : 1);
 }
 
 static float *values_of(struct learned_exit *exit, enum part part)
 {
-    float *const values[N_PARTS] = {exit->down, exit->up, exit->bias, exit->classifier,
+    float *const values[N_PARTS] = {exit->down, exit->up, exit->bias, exit->path, exit->classifier,
                                     exit->classifier ? &exit->classifier_bias : NULL};
     return values[part];
 }
@@ -98,7 +99,7 @@ static calmoe_status find_part(const struct reader *r, const struct learned_exit
     char     name[GGUF_MAX_NAME_BYTES];
     uint64_t shape[2];
     name_of(exit->layer, part, name);
-    shape_of(part, r->out->dim, rank, shape);
+    shape_of(part, r->out, rank, shape);
     const struct gguf_tensor *tensor = *out = cm_gguf_tensor(r->gguf, name);
     if (!tensor) return CALMOE_OK;
     if (!tensor->is_weight || tensor->type != WEIGHT_F32)
@@ -140,10 +141,11 @@ static calmoe_status read_parts(const struct reader *r, struct learned_exit *exi
 static calmoe_status read_exit(const struct reader *r, struct learned_exit *exit, uint64_t *n_known)
 {
     const struct gguf_tensor *down;
-    int n_translator, n_classifier;
+    int n_translator, n_path, n_classifier;
     CM_TRY(check_all_or_none(r, exit, DOWN, BIAS, &n_translator));
+    CM_TRY(check_all_or_none(r, exit, PATH, PATH, &n_path));
     CM_TRY(check_all_or_none(r, exit, CLASSIFIER, CLASSIFIER_BIAS, &n_classifier));
-    *n_known += (uint64_t)n_translator + (uint64_t)n_classifier;
+    *n_known += (uint64_t)n_translator + (uint64_t)n_path + (uint64_t)n_classifier;
     if (n_translator > 0) {
         CM_TRY(find_part(r, exit, DOWN, 0, &down));
         if (down->shape[1] > (uint64_t)r->out->dim)
@@ -151,6 +153,10 @@ static calmoe_status read_exit(const struct reader *r, struct learned_exit *exit
                            r->gguf->name, down->name, (unsigned long long)down->shape[1], r->out->dim);
         CM_TRY(cm_learned_translator_reserve(r->ctx, exit, r->out->dim, (int)down->shape[1]));
         CM_TRY(read_parts(r, exit, DOWN, BIAS));
+    }
+    if (n_path > 0) {
+        CM_TRY(cm_learned_path_reserve(r->ctx, exit, r->out->n_layers));
+        CM_TRY(read_parts(r, exit, PATH, PATH));
     }
     if (n_classifier > 0) {
         CM_TRY(cm_learned_classifier_reserve(r->ctx, exit, r->out->dim));
@@ -242,7 +248,7 @@ static void list_tensors(struct writing *w, const struct learned_exits *exits)
                 is_bias && exit.classifier ? &exits->exits[i].classifier_bias : values_of(&exit, (enum part)part);
             if (!w->values[w->n_tensors]) continue;
             name_of(exit.layer, (enum part)part, tensor->name);
-            shape_of((enum part)part, exits->dim, exit.rank, tensor->shape);
+            shape_of((enum part)part, exits, exit.rank, tensor->shape);
             tensor->n_dims = part == DOWN || part == UP ? 2 : 1;
             tensor->n_bytes = tensor->shape[0] * tensor->shape[1] * sizeof(float);
             w->new_tensors[w->n_tensors++] =

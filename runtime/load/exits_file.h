@@ -6,6 +6,7 @@
  *     calmoe.exits.layers      array of i32: after which layers there is something, ascending
  *
  *     exit.5.down [width, rank]   exit.5.up [rank, width]   exit.5.bias [width]     a translator: all three or none
+ *     exit.5.path [n_layers]                                                        beside a translator, or none
  *     exit.5.classifier [width]   exit.5.classifier_bias [1]                        a classifier: both or neither */
 #ifndef RUNTIME_LOAD_EXITS_FILE_H
 #define RUNTIME_LOAD_EXITS_FILE_H

@@ -34,6 +34,10 @@ struct learned_exits learned_random(const char *model, int n_layers, int dim, co
         fill(&random, exit->down, n_factor, 0.1f);
         fill(&random, exit->up, n_factor, 0.1f);
         fill(&random, exit->bias, (size_t)dim, 0.1f);
+        if (exit->layer + 1 >= n_layers) continue;
+        assert_int_equal(cm_learned_path_reserve(NULL, exit, n_layers), CALMOE_OK);
+        for (int l = exit->layer + 1; l < n_layers; l++)
+            exit->path[l] = (float)(l - exit->layer) / (float)(n_layers - exit->layer);
     }
     cm_learned_exits_seal(&exits);
     return exits;

@@ -4,8 +4,8 @@
 
 #include "runtime/early_exit/learned_exits.h"
 
-/* After each of n layers a translator of that rank (0: none), as large as the states that it is for, and a classifier;
- * sealed. The same for the same seed. */
+/* After each of n layers a translator of that rank (0: none), as large as the states that it is for, its path (where
+ * two layers or more follow) and a classifier; sealed. The same for the same seed. */
 struct learned_exits learned_random(const char *model, int n_layers, int dim, const int *layers, int n, int rank,
                                     uint64_t seed);
 

@@ -231,6 +231,10 @@ static void the_engine_finds_what_is_told(void **state)
         assert_true(exit->tried_after > exit->tried_before);
         assert_true(exit->after.agreement > exit->before.agreement + 0.02); /* it was not trained for exits */
         assert_true(exit->explained > 0.0 && exit->explained <= 1.0);
+        if (layers[i] + 1 < N_LAYERS) { /* along the way is nearer to the full model than staying */
+            assert_true(exit->skipped_before > 0.0);
+            assert_true(exit->skipped_after < exit->skipped_before);
+        }
         check_exit(&r, &with, exit);
         n_classifiers += exit->has_classifier;
     }

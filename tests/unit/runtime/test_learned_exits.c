@@ -31,12 +31,15 @@ struct leaving {
     float       threshold;
     int         layers[2], n_layers;
     int         k_tail;
+    const char *kv_fill; /* NULL: at once */
 };
 
 static const struct leaving leavings[] = {
-    {"softmax", 0.0005f, {1, 3}, 2, -1}, {"shortlist", 0.0005f, {2, 3}, 2, -1}, {"classifier", 0.5f, {1, 3}, 2, -1},
-    {"state", 0.6f, {3, 4}, 2, -1},      {"always", 1.0f, {3}, 1, -1},           {"always", 1.0f, {3}, 1, 1},
-    {"classifier", 0.55f, {3}, 1, 0},
+    {"softmax", 0.0005f, {1, 3}, 2, -1, NULL},   {"shortlist", 0.0005f, {2, 3}, 2, -1, NULL},
+    {"classifier", 0.5f, {1, 3}, 2, -1, NULL},   {"state", 0.6f, {3, 4}, 2, -1, NULL},
+    {"always", 1.0f, {3}, 1, -1, NULL},          {"always", 1.0f, {3}, 1, 1, NULL},
+    {"classifier", 0.55f, {3}, 1, 0, NULL},      {"softmax", 0.005f, {1, 3}, 2, -1, "lazy"},
+    {"classifier", 0.75f, {1, 3}, 2, -1, "lazy"}, /* some leave here, some there, some not */
 };
 enum { N_LEAVINGS = sizeof leavings / sizeof *leavings };
 
@@ -57,6 +60,7 @@ static calmoe_status make_policy(struct running *r, const struct leaving *leavin
     options.exit_layers = leaving->layers;
     options.n_exits = leaving->n_layers;
     options.k_tail = leaving->k_tail;
+    options.kv_fill = leaving->kv_fill;
     return calmoe_policy_make(r->model, &options, out);
 }
 
@@ -107,14 +111,14 @@ static void assert_same(const struct answer *a, const struct answer *b)
 static void off_is_exact(void **state)
 {
     (void)state;
-    static const struct leaving never = {"softmax", 1.0f, {1, 3}, 2, -1};
+    static const struct leaving never = {"softmax", 1.0f, {1, 3}, 2, -1, NULL};
     struct running plain = open_with(NULL, 2, NULL), r = open_with(exits_path, 2, NULL);
     const struct answer wanted = run_alone(&plain, NULL, N_PROMPT), off = run_alone(&r, NULL, N_PROMPT);
     assert_same(&off, &wanted);
     const struct answer asked = run_alone(&r, &never, N_PROMPT);
     assert_string_equal(asked.hash, wanted.hash);
     /* where there is no translator, the head reads what it read before */
-    static const struct leaving elsewhere = {"always", 1.0f, {4}, 1, -1};
+    static const struct leaving elsewhere = {"always", 1.0f, {4}, 1, -1, NULL};
     const struct answer a = run_alone(&plain, &elsewhere, N_PROMPT), b = run_alone(&r, &elsewhere, N_PROMPT);
     assert_same(&a, &b);
     running_close(&r);
@@ -135,19 +139,26 @@ static void multiply_row(const struct matrix *matrix, const struct vector_ops *o
     cm_free(memory);
 }
 
-static void head_of_translated(const struct decoder *d, const struct learned_exit *exit, const float *state,
-                               float *logits)
+/* up (down state) */
+static void translate(const struct learned_exit *exit, const float *state, float *product)
 {
-    float low[RANK], translated[DIM], normed[DIM];
+    float low[RANK];
     for (int r = 0; r < exit->rank; r++) {
         low[r] = 0.0f;
         for (int i = 0; i < DIM; i++) low[r] = fmaf(exit->down[r * DIM + i], state[i], low[r]);
     }
     for (int i = 0; i < DIM; i++) {
-        float product = 0.0f;
-        for (int r = 0; r < exit->rank; r++) product = fmaf(exit->up[i * exit->rank + r], low[r], product);
-        translated[i] = (state[i] + exit->bias[i]) + product;
+        product[i] = 0.0f;
+        for (int r = 0; r < exit->rank; r++) product[i] = fmaf(exit->up[i * exit->rank + r], low[r], product[i]);
     }
+}
+
+static void head_of_translated(const struct decoder *d, const struct learned_exit *exit, const float *state,
+                               float *logits)
+{
+    float translated[DIM], normed[DIM];
+    translate(exit, state, translated);
+    for (int i = 0; i < DIM; i++) translated[i] = (state[i] + exit->bias[i]) + translated[i];
     d->ops->rms_norm(translated, d->weights->output_norm, d->spec->norm_eps, DIM, normed);
     multiply_row(&d->weights->output.parts[0].matrix, d->ops, normed, logits);
 }
@@ -158,8 +169,8 @@ static void the_head_reads_what_is_translated(void **state)
     struct learned_exits exits;
     running_must(NULL, cm_exits_file_read(NULL, exits_path, &exits));
     static const struct leaving all[] = {
-        {"always", 1.0f, {3}, 1, -1}, {"softmax", 1e-9f, {3}, 1, -1}, {"classifier", 1e-9f, {3}, 1, -1},
-        {"shortlist", 1e-9f, {3}, 1, -1}};
+        {"always", 1.0f, {3}, 1, -1, NULL}, {"softmax", 1e-9f, {3}, 1, -1, NULL},
+        {"classifier", 1e-9f, {3}, 1, -1, NULL}, {"shortlist", 1e-9f, {3}, 1, -1, NULL}};
     for (int i = 0; i < 4; i++)
         for (int threads = 1; threads <= 3; threads++) {
             struct running r = open_with(exits_path, threads, NULL);
@@ -192,6 +203,59 @@ static void the_head_reads_what_is_translated(void **state)
     cm_learned_exits_close(&exits);
 }
 
+/* ---- the layers that were skipped: keys and values of h + path_l (up (down h) + bias) ---- */
+
+/* Of the last position, all heads. */
+static void read_values(const calmoe_session *session, int layer, float *values)
+{
+    const struct model_spec *spec = &session->engine->model->spec;
+    const size_t n = (size_t)spec->value_size, at = (size_t)(session->n_positions - 1) * n;
+    for (int head = 0; head < spec->n_kv_heads; head++)
+        memcpy(values + (size_t)head * n, (const float *)cm_kv_values(&session->cache, layer, head) + at,
+               n * sizeof *values);
+}
+
+static void skipped_layers_follow_the_path(void **state)
+{
+    (void)state;
+    static const struct leaving always[] = {{"always", 1.0f, {1}, 1, -1, NULL}, {"always", 1.0f, {3}, 1, -1, NULL}};
+    struct learned_exits exits;
+    running_must(NULL, cm_exits_file_read(NULL, exits_path, &exits));
+    calmoe_engine_options options = running_options(2, NULL);
+    options.exits = exits_path;
+    options.kv_float32 = 1;
+    struct running r = running_open(path, &options, NULL);
+    const struct decoder *d = r.engine->decoder; /* the row that left stands at 0, with its state */
+    for (int i = 0; i < 2; i++) {
+        const struct learned_exit *exit = &exits.exits[i];
+        calmoe_policy *policy = NULL;
+        calmoe_session *session = NULL;
+        float product[DIM], moved[DIM], normed[DIM], wanted[DIM], values[DIM];
+        int32_t token;
+        running_must(r.context, make_policy(&r, &always[i], &policy));
+        running_must(r.context, open_session(&r, policy, &session));
+        running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
+        for (int t = 0; t < 2; t++) running_must(r.context, calmoe_session_next(session, &token));
+        assert_int_equal(d->n_rows, 0);
+        translate(exit, d->x, product);
+        for (int layer = exit->layer; layer < N_LAYERS; layer++) {
+            const struct layer *weights = &d->weights->layers[layer];
+            const size_t n = (size_t)weights->v.n_rows;
+            for (int j = 0; j < DIM; j++) moved[j] = d->x[j] + exit->path[layer] * (exit->bias[j] + product[j]);
+            assert_true(layer == exit->layer || memcmp(moved, d->x, sizeof moved) != 0);
+            d->ops->rms_norm(moved, weights->attention_norm, d->spec->norm_eps, DIM, normed);
+            multiply_row(&weights->v.parts[0].matrix, d->ops, normed, wanted);
+            for (size_t j = 0; weights->v_bias && j < n; j++) wanted[j] += weights->v_bias[j];
+            read_values(session, layer, values);
+            assert_memory_equal(values, wanted, n * sizeof *values);
+        }
+        calmoe_session_close(&session);
+        calmoe_policy_close(&policy);
+    }
+    running_close(&r);
+    cm_learned_exits_close(&exits);
+}
+
 /* ---- the same bits ---- */
 
 static void the_same_for_threads_and_levels(void **state)
@@ -207,6 +271,12 @@ static void the_same_for_threads_and_levels(void **state)
         if (strcmp(leavings[i].measure, "classifier") == 0) continue;
         const struct answer untranslated = run_alone(&plain, &leavings[i], N_PROMPT);
         assert_string_not_equal(untranslated.hash, wanted[i].hash);
+    }
+    for (int i = N_LEAVINGS - 2; i < N_LEAVINGS; i++) { /* late or at once */
+        struct leaving at_once = leavings[i];
+        at_once.kv_fill = NULL;
+        const struct answer answer = run_alone(&first, &at_once, N_PROMPT);
+        assert_same(&answer, &wanted[i]);
     }
     running_close(&plain);
     running_close(&first);
@@ -258,7 +328,7 @@ static void check_company(struct running *r, const int *plans)
 static void the_same_in_company(void **state)
 {
     (void)state;
-    static const int batches[][N_SESSIONS] = {{0, 1, -1, 2}, {4, 4, 4, 4}, {3, 5, 6, 0}, {2, -1, 2, 1}};
+    static const int batches[][N_SESSIONS] = {{0, 1, -1, 2}, {4, 4, 4, 4}, {3, 5, 6, 0}, {2, -1, 2, 1}, {7, 0, 8, 2}};
     for (int threads = 1; threads <= 3; threads++) {
         struct running r = open_with(exits_path, threads, NULL);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) check_company(&r, batches[b]);
@@ -291,7 +361,7 @@ static uint64_t bytes_of_step(struct running *r, const struct leaving *leaving)
 static void translators_are_counted(void **state)
 {
     (void)state;
-    static const struct leaving always = {"always", 1.0f, {3}, 1, -1}, asks = {"softmax", 1.0f, {3}, 1, -1};
+    static const struct leaving always = {"always", 1.0f, {3}, 1, -1, NULL}, asks = {"softmax", 1.0f, {3}, 1, -1, NULL};
     struct running plain = open_with(NULL, 2, NULL), r = open_with(exits_path, 2, NULL);
     const struct exit_weight *weight = &r.engine->exit_weights->layers[3];
     const uint64_t n_bytes = weight->down.n_bytes + weight->up.n_bytes;
@@ -362,7 +432,7 @@ static void exits_that_do_not_fit(void **state)
 {
     (void)state;
     static const int layers[] = {1, 3};
-    static const struct leaving by_classifier = {"classifier", 0.5f, {2}, 1, -1};
+    static const struct leaving by_classifier = {"classifier", 0.5f, {2}, 1, -1, NULL};
     struct running r = open_with(exits_path, 1, NULL), plain = open_with(NULL, 1, NULL);
     calmoe_policy *policy = NULL;
     calmoe_session *session = NULL;
@@ -443,6 +513,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(off_is_exact),
         cmocka_unit_test(the_head_reads_what_is_translated),
+        cmocka_unit_test(skipped_layers_follow_the_path),
         cmocka_unit_test(the_same_for_threads_and_levels),
         cmocka_unit_test(the_same_in_company),
         cmocka_unit_test(translators_are_counted),

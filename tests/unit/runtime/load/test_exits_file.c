@@ -43,6 +43,7 @@ static void assert_same(const struct learned_exits *a, const struct learned_exit
         assert_same_floats(x->down, y->down, (size_t)x->rank * dim);
         assert_same_floats(x->up, y->up, (size_t)x->rank * dim);
         assert_same_floats(x->bias, y->bias, dim);
+        assert_same_floats(x->path, y->path, (size_t)a->n_layers);
         assert_same_floats(x->classifier, y->classifier, dim);
         assert_memory_equal(&x->classifier_bias, &y->classifier_bias, sizeof(float));
     }
@@ -83,7 +84,7 @@ static void fingerprints(void **state)
     static const int layers[] = {2, 3};
     struct learned_exits exits = learned_random(MODEL, 5, 16, layers, 2, 3, 7);
     struct learned_exit *exit = &exits.exits[1];
-    float *const values[] = {&exit->down[5], &exit->up[47], &exit->bias[0], &exit->classifier[15],
+    float *const values[] = {&exit->down[5], &exit->up[47], &exit->bias[0], &exit->path[4], &exit->classifier[15],
                              &exit->classifier_bias};
     int *const numbers[] = {&exits.n_layers, &exit->layer};
     char before[17];
@@ -101,6 +102,11 @@ static void fingerprints(void **state)
         assert_string_not_equal(exits.fingerprint, before);
         --*numbers[i];
     }
+    float *const one_path = exit->path;
+    exit->path = NULL;
+    cm_learned_exits_seal(&exits);
+    assert_string_not_equal(exits.fingerprint, before);
+    exit->path = one_path;
     exits.model[3] = 'f';
     cm_learned_exits_seal(&exits);
     assert_string_not_equal(exits.fingerprint, before);
@@ -119,8 +125,8 @@ struct plan { /* of a file; what is 0 or NULL is as it should be */
     const char *without;       /* a tensor or a key to leave out         */
     const char *extra;         /* a tensor that nobody knows             */
     uint32_t    type;          /* of up                                  */
-    uint64_t    rank_of_up, rank, bias;
-    float       bad;           /* an element of down                     */
+    uint64_t    rank_of_up, rank, bias, path;
+    float       bad, bad_path; /* an element of down, of path            */
 };
 
 static void add_tensor(struct gguf_builder *builder, const struct plan *plan, const char *name, uint64_t columns,
@@ -131,6 +137,7 @@ static void add_tensor(struct gguf_builder *builder, const struct plan *plan, co
     if (plan->without && strcmp(plan->without, name) == 0) return;
     for (int i = 0; i < 4096; i++) values[i] = 0.25f;
     if (strcmp(name, "exit.3.down") == 0 && plan->bad != 0.0f) values[5] = plan->bad;
+    if (strcmp(name, "exit.3.path") == 0 && plan->bad_path != 0.0f) values[5] = plan->bad_path;
     builder_add_tensor(builder, name, type, rows > 1 ? 2 : 1, shape, values,
                        (size_t)(columns * rows) * (type == 1 ? 2 : 4));
 }
@@ -153,6 +160,7 @@ static struct gguf_builder *build(const struct plan *plan)
     add_tensor(b, plan, "exit.3.down", DIM, rank, 0);
     add_tensor(b, plan, "exit.3.up", plan->rank_of_up ? plan->rank_of_up : rank, DIM, plan->type);
     add_tensor(b, plan, "exit.3.bias", plan->bias ? plan->bias : DIM, 1, 0);
+    add_tensor(b, plan, "exit.3.path", plan->path ? plan->path : 6, 1, 0);
     add_tensor(b, plan, "exit.3.classifier", DIM, 1, 0);
     add_tensor(b, plan, "exit.3.classifier_bias", 1, 1, 0);
     if (plan->extra) add_tensor(b, plan, plan->extra, DIM, 1, 0);
@@ -182,10 +190,12 @@ static const struct {
     {{.without = "exit.3.bias"}, "tensor 'exit.3.bias' is missing beside its others", 0},
     {{.without = "exit.3.down"}, "tensor 'exit.3.down' is missing beside its others", 0},
     {{.without = "exit.3.classifier"}, "tensor 'exit.3.classifier' is missing beside its others", 0},
-    {{.extra = "exit.4.bias"}, "6 tensors, of which 5 belong to its exits", 0},
+    {{.extra = "exit.4.bias"}, "7 tensors, of which 6 belong to its exits", 0},
     {{.type = 1}, "tensor 'exit.3.up' is not F32", 0},
     {{.rank_of_up = 3}, "tensor 'exit.3.up' is 3 × 8, wanted 2 × 8", 0},
     {{.bias = 16}, "tensor 'exit.3.bias' is 16 × 1, wanted 8 × 1", 0},
+    {{.path = 5}, "tensor 'exit.3.path' is 5 × 1, wanted 6 × 1", 0},
+    {{.bad_path = NAN}, "the translator after layer 3 has a number that is not finite", 0},
     {{.rank = 9}, "tensor 'exit.3.down' has rank 9; at most 8 is possible", 0},
     {{.bad = NAN}, "the translator after layer 3 has a number that is not finite", 0},
     {{.bad = -INFINITY}, "the translator after layer 3 has a number that is not finite", 0},
@@ -255,6 +265,11 @@ static void files_that_cannot_be(void **state)
     assert_int_equal(cm_exits_file_write(&ctx, "/nowhere/e.gguf", &exits), CALMOE_IO);
     exits.exits[0].up[3] = NAN;
     assert_int_equal(cm_exits_file_write(&ctx, "/nowhere/e.gguf", &exits), CALMOE_BAD_FILE);
+    exits.exits[0].up[3] = 0.0f;
+    exits.exits[0].rank = 0;
+    assert_int_equal(cm_exits_file_write(&ctx, "/nowhere/e.gguf", &exits), CALMOE_BAD_FILE);
+    assert_string_equal(ctx.message, "the exit after layer 2 has a path, but no translator");
+    exits.exits[0].rank = 3;
     assert_int_equal(cm_learned_exits_fit(&ctx, &exits, MODEL, 5, 16), CALMOE_OK);
     assert_int_equal(cm_learned_exits_fit(&ctx, &exits, "fedcba9876543210", 5, 16), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, "the exits are for a model with fingerprint 0123456789abcdef; this one's is "
