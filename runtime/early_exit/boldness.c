@@ -44,10 +44,28 @@ bool cm_rung_at_boldness(const struct policy_rung *rung, int n_layers, double b,
     return any;
 }
 
+/* ---- paths ---- */
+
+static double within(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
+
+/* From an end on; slope: of log mean over log b, 0.6 being usual. */
+static double beyond(const struct boldness_point *end, double slope, double mean)
+{
+    const double times = end->mean > 0.0 ? within(mean / end->mean, 1.0 / 64, 64.0) : 1.0;
+    return end->b * cm_exp(cm_ln(times) / within(slope, 0.3, 2.0));
+}
+
+static double slope_of(const struct boldness_point *a, const struct boldness_point *b)
+{
+    return a->mean > 0.0 && b->mean > 0.0 && b->b > a->b ? cm_ln(b->mean / a->mean) / cm_ln(b->b / a->b) : 0.6;
+}
+
 double cm_boldness_of(const struct boldness_point *points, int n, double mean)
 {
+    const struct boldness_point *last = &points[n - 1];
     double low = points[0].mean;
-    if (mean <= low) return points[0].b;
+    if (n == 1) return beyond(last, 0.6, mean);
+    if (mean <= low) return beyond(&points[0], slope_of(&points[0], &points[1]), mean);
     for (int i = 1; i < n; i++) {
         const double high = points[i].mean;
         if (mean <= high) {
@@ -57,5 +75,5 @@ double cm_boldness_of(const struct boldness_point *points, int n, double mean)
         }
         if (high > low) low = high;
     }
-    return points[n - 1].b;
+    return beyond(last, slope_of(last - 1, last), mean);
 }

@@ -22,8 +22,8 @@ struct boldness_point {
     double b, mean;
 };
 /* The boldness at which the path comes to that mean loss, log over log between points; where means fall along b, the
- * largest so far counts, and a step up by more than 16 times counts as 16. A mean out of reach gives the end that is
- * nearer. n > 0. */
+ * largest so far counts, and a step up by more than 16 times counts as 16. Beyond its ends a path goes on as it did
+ * between the last two points, within reason. n > 0. */
 double cm_boldness_of(const struct boldness_point *points, int n, double mean);
 
 #endif

@@ -111,15 +111,19 @@ static void where_a_path_comes_to(void **state)
     static const struct boldness_point line[] = {{0.25, 0.01}, {1.0, 0.04}, {4.0, 0.16}}; /* mean = 0.04 b */
     assert_true(fabs(cm_boldness_of(line, 3, 0.02) - 0.5) < 1e-12);
     assert_true(fabs(cm_boldness_of(line, 3, 0.08) - 2.0) < 1e-12);
-    assert_true(cm_boldness_of(line, 3, 0.001) == 0.25 && cm_boldness_of(line, 3, 0.9) == 4.0);
-    assert_true(cm_boldness_of(line, 1, 0.02) == 0.25);
-    /* no losses at first, a plateau, a dip: ascending in the mean, within the path */
+    /* beyond the ends it goes on, but not without limit; one point alone has the usual slope of 0.6 */
+    assert_true(fabs(cm_boldness_of(line, 3, 0.001) - 0.025) < 1e-12);
+    assert_true(fabs(cm_boldness_of(line, 3, 0.8) - 20.0) < 1e-9);
+    assert_true(fabs(cm_boldness_of(line, 3, 0.0) - 0.25 / 64) < 1e-12);
+    assert_true(fabs(cm_boldness_of(line, 1, 0.02) - 0.25 * pow(2.0, 1 / 0.6)) < 1e-9);
+    assert_true(cm_boldness_of(line, 1, 0.01) == 0.25);
+    /* no losses at first, a plateau, a dip: ascending in the mean, near the path */
     static const struct boldness_point odd[] = {{0.1, 0.0},  {0.2, 0.0},  {0.4, 0.02},
                                                 {0.8, 0.01}, {1.6, 0.02}, {3.2, 0.3}};
     double before = 0.0;
     for (double mean = 0.0; mean < 0.5; mean += 0.001) {
         const double b = cm_boldness_of(odd, 6, mean);
-        assert_true(b >= before && b >= 0.1 && b <= 3.2);
+        assert_true(b >= before && b >= 0.1 && b <= 4.2);
         before = b;
     }
     assert_true(cm_boldness_of(odd, 6, 0.0) == 0.1 && cm_boldness_of(odd, 6, 0.02) == 0.4);
