@@ -40,7 +40,7 @@ static const struct cli_option options[] = {
     {"max-exits", 0, CLI_INT, AT(max_exits), 1, 3, "N", "exits of a policy at most; default: 2"},
     {"no-width", 0, CLI_FLAG, AT(no_width), 0, 0, NULL, "all experts: early exits only"},
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},
-    {"most", 0, CLI_INT, AT(most), 1, 1000, "N", "try at most N policies; default: 240"},
+    {"most", 0, CLI_INT, AT(most), 1, 1000, "N", "search among at most N policies; default: 240"},
     {"batch", 'b', CLI_INT, AT(batch), 1, 32, "N", "measure costs for steps of N sessions; default: 1"},
     {"rivals", 0, CLI_FLAG, AT(rivals), 0, 0, NULL,
      "prove also the best early exits alone, fewer experts alone, and static ones, for comparison"},

@@ -44,7 +44,7 @@ typedef struct calmoe_calibrate_options {
     int           max_exits;     /* of a policy, 1 to 3 (default 2)                                         */
     int           width;         /* 1: try fewer experts, too (default 1)                                   */
     int           tails;         /* 1: try thin tails after an exit, too (default 1)                        */
-    int           most;          /* policies to try at most (default 240)                                   */
+    int           most;          /* policies of the search at most (default 240); some near each bound come on top */
     int           rivals;        /* 1: test poorer kinds, too: calmoe_calibration_get_rival() (default 0) */
     int           n_splits;      /* at least so many random divisions of the second part are to be evaluated:
                                     calmoe_calibration_get_splits(); 0 = none (default)                     */
