@@ -5,6 +5,7 @@
  *   calibrate_runs.c        the full model's answers; a policy on many prompts: losses and costs
  *   calibrate_costs.c       what parts of a step cost on this machine
  *   calibrate_candidates.c  which policies to try
+ *   calibrate_aim.c         policies on purpose near each bound
  *   calibrate_tests.c       first part: order; second part: proof; divisions of it */
 #ifndef RUNTIME_API_CALIBRATE_PARTS_H
 #define RUNTIME_API_CALIBRATE_PARTS_H
@@ -54,6 +55,11 @@ struct told_finding {
     char                policy[512];
 };
 
+struct aim { /* of a kind and a delta: a path of policies, from careful to bold */
+    int        n;     /* 0: there is none */
+    const int *order; /* (n) configurations */
+};
+
 struct calmoe_calibration {
     calmoe_context          *ctx;
     calmoe_engine           *engine;
@@ -94,6 +100,8 @@ struct calmoe_calibration {
     double               *experts;   /* (capacity) mean of a layer that runs                */
     double               *losses;    /* (capacity, n_prompts); NaN = not run                */
 
+    struct aim           aims[N_KINDS][CALMOE_MAX_DELTAS];
+    int                 *aim_memory; /* of their orders */
     struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
     calmoe_split_finding splits[CALMOE_MAX_DELTAS];
 };
@@ -114,11 +122,19 @@ int cm_calibrate_layer_of(const struct calmoe_calibration *calibration, enum exi
 /* What a greedy sampler takes: the first of the largest among tokens that may be sampled. */
 int32_t cm_calibrate_winner(const struct calmoe_calibration *calibration, const float *logits);
 
-/* The stages, in their order. */
+int  cm_calibrate_n_kinds(const struct calmoe_calibration *calibration);
+bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind);
+/* Has it run on the first n_prompts, and what did it lose there? */
+bool   cm_calibrate_has_run(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
+double cm_calibrate_first_mean(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
+
+/* The stages, in their order; the tests' second half is cm_calibrate_aim, which adds at most so many policies. */
 calmoe_status cm_calibrate_answers(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_costs(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_candidates(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_tests(struct calmoe_calibration *calibration);
+int           cm_calibrate_most_steps(const struct calmoe_calibration *calibration);
+calmoe_status cm_calibrate_aim(struct calmoe_calibration *calibration);
 
 /* What a policy does on prompts. */
 struct trial {
@@ -132,6 +148,8 @@ struct trial {
 /* Runs all trials on prompts first … first + n; each prompt is read once for all of them. */
 calmoe_status cm_calibrate_run(struct calmoe_calibration *calibration, int first, int n, struct trial *trials,
                                int n_trials);
+/* Costs of a policy are what it did on the first part. */
+void cm_calibrate_note(struct calmoe_calibration *calibration, int configuration, const struct trial *trial);
 /* Teacher-forced, the full model asked for its confidence at each of rung's exits (which are off). The callback is the
  * decoder's on_exit. Lanes are in user's hands: cm_calibrate_load. */
 calmoe_status cm_calibrate_load(struct calmoe_calibration *calibration, int first, int n);

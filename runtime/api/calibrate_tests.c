@@ -1,4 +1,4 @@
-/* runtime/api/calibrate_tests.c - first part: what all candidates do there, and their order; second part: the proof.
+/* runtime/api/calibrate_tests.c - first part: what all candidates do there, aims, orders; second part: the proof.
  *
  * The order for a delta knows the first part only. On the second part policies are run when their turn comes, some at a
  * time for all deltas together, since reading the prompts is half of the work. */
@@ -19,9 +19,10 @@ struct sequence {
 struct proof {
     struct calmoe_calibration *calibration;
     /* those of a kind, while they are ordered */
-    double         *first;      /* (…, n_first) */
-    double         *costs, *kind_means;
+    double         *first;   /* (…, n_first)                                            */
+    double         *costs;
     int            *kind_kept;
+    double         *means;   /* (n_configurations) of the first part                    */
     double         *scratch; /* (2, n_configurations)                                   */
     int            *kept;    /* (n_kept): configurations that ran on the whole first part */
     int             n_kept;
@@ -32,7 +33,7 @@ struct proof {
 
 /* ---- kinds ---- */
 
-static bool is_of_kind(const struct policy_rung *rung, int kind)
+bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind)
 {
     switch (kind) {
     case KIND_DEPTH: return !rung->widths && rung->exits[0].measure != MEASURE_ALWAYS;
@@ -44,18 +45,32 @@ static bool is_of_kind(const struct policy_rung *rung, int kind)
     }
 }
 
-static int n_kinds(const struct calmoe_calibration *c) { return c->options.rivals ? N_KINDS : 1; }
+int cm_calibrate_n_kinds(const struct calmoe_calibration *c) { return c->options.rivals ? N_KINDS : 1; }
 
 /* Does a stand in for b in every kind that b is of? */
 static bool is_rival_of(const struct calmoe_calibration *c, int a, int b)
 {
-    for (int kind = 0; kind < n_kinds(c); kind++)
-        if (is_of_kind(&c->configurations.rungs[b], kind) && !is_of_kind(&c->configurations.rungs[a], kind))
+    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
+        if (cm_calibrate_is_of_kind(&c->configurations.rungs[b], kind) &&
+            !cm_calibrate_is_of_kind(&c->configurations.rungs[a], kind))
             return false;
     return true;
 }
 
 /* ---- the first part ---- */
+
+bool cm_calibrate_has_run(const struct calmoe_calibration *c, int configuration, int n_prompts)
+{
+    return !isnan(cm_losses_of(c, configuration)[n_prompts - 1]);
+}
+
+void cm_calibrate_note(struct calmoe_calibration *c, int which, const struct trial *trial)
+{
+    const double n = trial->n_tokens > 0 ? (double)trial->n_tokens : 1.0;
+    c->cost[which] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
+    c->layers[which] = trial->layers / n;
+    c->experts[which] = trial->n_layer_runs > 0.0 ? trial->experts / trial->n_layer_runs : 0.0;
+}
 
 static calmoe_status run_first(struct proof *proof, int begin, int n)
 {
@@ -69,7 +84,7 @@ static calmoe_status run_first(struct proof *proof, int begin, int n)
     return cm_calibrate_run(c, begin, n, trials, proof->n_kept);
 }
 
-static double mean_of_first(const struct calmoe_calibration *c, int configuration, int n)
+double cm_calibrate_first_mean(const struct calmoe_calibration *c, int configuration, int n)
 {
     double sum = 0.0;
     for (int p = 0; p < n; p++) sum += cm_losses_of(c, configuration)[p];
@@ -80,11 +95,11 @@ static double mean_of_first(const struct calmoe_calibration *c, int configuratio
 static bool is_hopeless(const struct proof *proof, int i, int n)
 {
     const struct calmoe_calibration *c = proof->calibration;
-    const double risk = mean_of_first(c, proof->kept[i], n), cost = proof->trials[i].cost;
+    const double risk = cm_calibrate_first_mean(c, proof->kept[i], n), cost = proof->trials[i].cost;
     if (risk > 2.0 * c->deltas[c->n_deltas - 1]) return true;
     for (int j = 0; j < proof->n_kept; j++)
-        if (proof->trials[j].cost < 0.98 * cost && mean_of_first(c, proof->kept[j], n) < 0.7 * risk - 0.0005 &&
-            is_rival_of(c, proof->kept[j], proof->kept[i]))
+        if (proof->trials[j].cost < 0.98 * cost && is_rival_of(c, proof->kept[j], proof->kept[i]) &&
+            cm_calibrate_first_mean(c, proof->kept[j], n) < 0.7 * risk - 0.0005)
             return true;
     return false;
 }
@@ -114,35 +129,35 @@ static calmoe_status run_candidates(struct proof *proof)
         CM_TRY(run_first(proof, begin, end - begin));
         if (end < c->n_first) drop_hopeless(proof, end);
     }
-    for (int i = 0; i < proof->n_kept; i++) {
-        const struct trial *trial = &proof->trials[i];
-        const int           which = proof->kept[i];
-        const double        n = trial->n_tokens > 0 ? (double)trial->n_tokens : 1.0;
-        c->cost[which] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
-        c->layers[which] = trial->layers / n;
-        c->experts[which] = trial->n_layer_runs > 0.0 ? trial->experts / trial->n_layer_runs : 0.0;
-    }
+    for (int i = 0; i < proof->n_kept; i++) cm_calibrate_note(c, proof->kept[i], &proof->trials[i]);
     return CALMOE_OK;
 }
 
 /* ---- orders ---- */
 
-/* table: policies of one kind, on the first part. */
+/* Where there is a path: of the front what is safer than all of the path, then the path; else the front. table: the
+ * kind's policies on the first part. */
 static calmoe_status order_sequence(struct proof *proof, double delta, const struct loss_table *table,
-                                    struct sequence *sequence)
+                                    const struct aim *aim, struct sequence *sequence)
 {
     struct calmoe_calibration *c = proof->calibration;
-    sequence->order = cm_alloc(c->ctx, (size_t)c->configurations.n + 1, sizeof *sequence->order, "calibration");
-    if (!sequence->order) return CALMOE_NO_MEMORY;
+    const size_t n_most = (size_t)c->configurations.n + (size_t)aim->n;
+    int *order = sequence->order = cm_alloc(c->ctx, n_most, sizeof *sequence->order, "calibration");
+    if (!order) return CALMOE_NO_MEMORY;
     cm_sequence_begin(&sequence->test, c->p_value, delta, c->options.epsilon, (size_t)(c->n_prompts - c->n_first));
-    int n = table->n_configurations > 0 ? cm_pareto_order(table, c->p_value, delta, c->options.epsilon, proof->scratch,
-                                                          sequence->order)
-                                        : 0;
-    n = cm_thin_order(proof->kind_means, delta, sequence->order, n);
-    for (int i = 0; i < n; i++) {
-        const int row = sequence->order[i];
-        if (table->costs[row] < c->off_cost) sequence->order[sequence->n++] = proof->kind_kept[row];
+    const int n_front = table->n_configurations > 0 ? cm_pareto_order(table, c->p_value, delta, c->options.epsilon,
+                                                                      proof->scratch, order)
+                                                    : 0;
+    int first = 0, n = 0;
+    while (first < aim->n && c->cost[aim->order[first]] >= c->off_cost) first++;
+    for (int i = 0; i < n_front; i++) {
+        const int which = proof->kind_kept[order[i]];
+        if (c->cost[which] < c->off_cost &&
+            (first == aim->n || proof->means[which] < proof->means[aim->order[first]]))
+            order[n++] = which;
     }
+    for (int i = first; i < aim->n; i++) order[n++] = aim->order[i];
+    sequence->n = cm_thin_order(proof->means, delta, order, n);
     return CALMOE_OK;
 }
 
@@ -150,20 +165,22 @@ static calmoe_status order_sequences(struct proof *proof)
 {
     struct calmoe_calibration *c = proof->calibration;
     const size_t row_bytes = (size_t)c->n_first * sizeof *proof->first;
-    for (int kind = 0; kind < n_kinds(c); kind++) {
+    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++) {
         struct loss_table table = {0, c->n_first, proof->first, proof->costs};
-        for (int i = 0; i < proof->n_kept; i++) {
-            const int which = proof->kept[i], row = table.n_configurations;
-            if (!is_of_kind(&c->configurations.rungs[which], kind)) continue;
+        for (int which = 0; which < c->configurations.n; which++) {
+            const int row = table.n_configurations;
+            if (!cm_calibrate_has_run(c, which, c->n_first) ||
+                !cm_calibrate_is_of_kind(&c->configurations.rungs[which], kind))
+                continue;
             memcpy(proof->first + (size_t)row * (size_t)c->n_first, cm_losses_of(c, which), row_bytes);
             proof->costs[row] = c->cost[which];
-            proof->kind_means[row] = mean_of_first(c, which, c->n_first);
+            proof->means[which] = cm_calibrate_first_mean(c, which, c->n_first);
             proof->kind_kept[row] = which;
             table.n_configurations++;
         }
         if (table.n_configurations > 0) CM_TRY(cm_check_loss_table(c->ctx, c->p_value, &table));
         for (int i = 0; i < c->n_deltas; i++)
-            CM_TRY(order_sequence(proof, c->deltas[i], &table, &proof->sequences[kind][i]));
+            CM_TRY(order_sequence(proof, c->deltas[i], &table, &c->aims[kind][i], &proof->sequences[kind][i]));
     }
     return CALMOE_OK;
 }
@@ -172,7 +189,7 @@ static calmoe_status order_sequences(struct proof *proof)
 
 static bool has_run(const struct calmoe_calibration *c, int configuration)
 {
-    return !isnan(cm_losses_of(c, configuration)[c->n_prompts - 1]);
+    return cm_calibrate_has_run(c, configuration, c->n_prompts);
 }
 
 /* The next policies of a sequence that have not run, up to `ahead` steps. */
@@ -211,16 +228,16 @@ static calmoe_status prove(struct proof *proof)
     struct calmoe_calibration *c = proof->calibration;
     for (bool any = true; any;) {
         int n_waiting = 0;
-        for (int kind = 0; kind < n_kinds(c); kind++)
+        for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
             for (int i = 0; i < c->n_deltas; i++)
                 if (!proof->sequences[kind][i].test.is_over)
                     n_waiting = add_waiting(proof, &proof->sequences[kind][i], AHEAD, n_waiting);
         any = n_waiting > 0;
         CM_TRY(run_waiting(proof, n_waiting));
-        for (int kind = 0; kind < n_kinds(c); kind++)
+        for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
             for (int i = 0; i < c->n_deltas; i++) test_next(proof, &proof->sequences[kind][i]);
     }
-    for (int kind = 0; kind < n_kinds(c); kind++)
+    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
         for (int i = 0; i < c->n_deltas; i++) c->found[kind][i].finding = proof->sequences[kind][i].test.finding;
     return CALMOE_OK;
 }
@@ -264,20 +281,22 @@ static calmoe_status divide(struct proof *proof)
 static calmoe_status open_proof(struct proof *proof)
 {
     struct calmoe_calibration *c = proof->calibration;
-    const size_t n = (size_t)c->configurations.n, n_first = (size_t)c->n_first, n_cells = n * (size_t)c->n_prompts;
+    CM_TRY(cm_configurations_grow(c->ctx, cm_calibrate_most_steps(c), &c->configurations));
+    const size_t n = (size_t)c->configurations.capacity, n_first = (size_t)c->n_first;
+    const size_t n_cells = n * (size_t)c->n_prompts;
     c->cost = cm_alloc(c->ctx, n, sizeof *c->cost, "calibration");
     c->layers = cm_alloc(c->ctx, n, sizeof *c->layers, "calibration");
     c->experts = cm_alloc(c->ctx, n, sizeof *c->experts, "calibration");
     c->losses = cm_alloc(c->ctx, n_cells, sizeof *c->losses, "losses");
     proof->first = cm_alloc(c->ctx, n * n_first, sizeof *proof->first, "losses");
     proof->costs = cm_alloc(c->ctx, n, sizeof *proof->costs, "calibration");
-    proof->kind_means = cm_alloc(c->ctx, n, sizeof *proof->kind_means, "calibration");
+    proof->means = cm_alloc(c->ctx, n, sizeof *proof->means, "calibration");
     proof->kind_kept = cm_alloc(c->ctx, n, sizeof *proof->kind_kept, "calibration");
     proof->scratch = cm_alloc(c->ctx, 2 * n, sizeof *proof->scratch, "calibration");
     proof->kept = cm_alloc(c->ctx, n, sizeof *proof->kept, "calibration");
     proof->trials = cm_alloc(c->ctx, n, sizeof *proof->trials, "calibration");
     proof->waiting = cm_alloc(c->ctx, n, sizeof *proof->waiting, "calibration");
-    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->kind_means ||
+    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->means ||
         !proof->kind_kept || !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
         return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n_cells; i++) c->losses[i] = (double)NAN;
@@ -290,7 +309,7 @@ static void close_proof(struct proof *proof)
         for (int i = 0; i < proof->calibration->n_deltas; i++) cm_free(proof->sequences[kind][i].order);
     cm_free(proof->first);
     cm_free(proof->costs);
-    cm_free(proof->kind_means);
+    cm_free(proof->means);
     cm_free(proof->kind_kept);
     cm_free(proof->scratch);
     cm_free(proof->kept);
@@ -303,6 +322,7 @@ calmoe_status cm_calibrate_tests(struct calmoe_calibration *c)
     struct proof  proof = {.calibration = c};
     calmoe_status status = open_proof(&proof);
     if (status == CALMOE_OK) status = run_candidates(&proof);
+    if (status == CALMOE_OK) status = cm_calibrate_aim(c);
     if (status == CALMOE_OK) status = order_sequences(&proof);
     if (status == CALMOE_OK) status = prove(&proof);
     if (status == CALMOE_OK) status = divide(&proof);

@@ -26,6 +26,21 @@ void cm_configurations_close(struct configurations *list)
     *list = (struct configurations){0};
 }
 
+calmoe_status cm_configurations_grow(struct calmoe_context *ctx, int n, struct configurations *list)
+{
+    struct configurations larger;
+    const size_t n_layers = (size_t)list->n_layers;
+    CM_TRY(cm_configurations_open(ctx, list->capacity + n, list->n_layers, &larger));
+    larger.n = list->n;
+    memcpy(larger.rungs, list->rungs, (size_t)list->n * sizeof *list->rungs);
+    memcpy(larger.widths, list->widths, (size_t)list->n * n_layers * sizeof *list->widths);
+    for (size_t i = 0; i < (size_t)list->n; i++)
+        if (larger.rungs[i].widths) larger.rungs[i].widths = larger.widths + i * n_layers;
+    cm_configurations_close(list);
+    *list = larger;
+    return CALMOE_OK;
+}
+
 /* ---- the same? ---- */
 
 static bool same_rule(const struct width_rule *a, const struct width_rule *b)
@@ -48,15 +63,28 @@ static bool same_widths(const struct width_rule *a, const struct width_rule *b, 
     return true;
 }
 
+/* NULL where they are off everywhere. */
+static const struct width_rule *that_count(const struct width_rule *widths, int n_layers)
+{
+    for (int layer = 0; widths && layer < n_layers; layer++)
+        if (widths[layer].kind != WIDTH_OFF) return widths;
+    return NULL;
+}
+
+int cm_configurations_find(const struct configurations *list, const struct policy_rung *rung,
+                           const struct width_rule *widths)
+{
+    widths = that_count(widths, list->n_layers);
+    for (int i = 0; i < list->n; i++)
+        if (same_depth(&list->rungs[i], rung) && same_widths(list->rungs[i].widths, widths, list->n_layers)) return i;
+    return -1;
+}
+
 bool cm_configurations_add(struct configurations *list, const struct policy_rung *rung, const struct width_rule *widths)
 {
-    bool any = false;
-    for (int layer = 0; widths && layer < list->n_layers; layer++) any |= widths[layer].kind != WIDTH_OFF;
-    if (!any) widths = NULL;
+    widths = that_count(widths, list->n_layers);
     if (list->n == list->capacity || (rung->n_exits == 0 && !widths)) return false;
-    for (int i = 0; i < list->n; i++)
-        if (same_depth(&list->rungs[i], rung) && same_widths(list->rungs[i].widths, widths, list->n_layers))
-            return false;
+    if (cm_configurations_find(list, rung, widths) >= 0) return false;
     struct policy_rung *added = &list->rungs[list->n];
     *added = *rung;
     added->widths = NULL;

@@ -12,7 +12,8 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "runtime/api/handles.h"
+#include "runtime/api/calibrate_parts.h"
+#include "runtime/early_exit/boldness.h"
 #include "runtime/early_exit/risk_tests.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
@@ -138,6 +139,65 @@ static void findings_are_what_sessions_do(void **state)
     assert_int_equal(calmoe_policy_n_rungs(policy), n_proven);
     calmoe_policy_close(&policy);
     calmoe_calibration_close(&calibration);
+    running_close(&r);
+}
+
+/* A path is one policy made bolder step by step: the same exits and rules, thresholds that fall, bounds that rise. */
+static void is_bolder(const struct policy_rung *a, const struct policy_rung *b)
+{
+    assert_true(a->n_exits == b->n_exits && a->k_tail == b->k_tail && !a->widths == !b->widths);
+    for (int i = 0; i < a->n_exits; i++) {
+        assert_true(a->exits[i].layer == b->exits[i].layer && a->exits[i].measure == b->exits[i].measure);
+        assert_true(a->exits[i].threshold.lambda >= b->exits[i].threshold.lambda);
+    }
+    for (int i = 0; i < N_LAYERS && a->widths; i++) {
+        assert_true(a->widths[i].kind == b->widths[i].kind && a->widths[i].k == b->widths[i].k);
+        if (a->widths[i].kind == WIDTH_RATIO) assert_true(a->widths[i].bound <= b->widths[i].bound);
+        if (a->widths[i].kind == WIDTH_TOP_P) assert_true(a->widths[i].bound >= b->widths[i].bound);
+    }
+}
+
+static bool has_one_to_scale(const struct calmoe_calibration *c, int kind)
+{
+    struct width_rule  widths[N_LAYERS];
+    struct policy_rung rung;
+    for (int i = 0; i < c->configurations.n; i++)
+        if (cm_calibrate_has_run(c, i, N_FIRST) && cm_calibrate_is_of_kind(&c->configurations.rungs[i], kind) &&
+            cm_rung_at_boldness(&c->configurations.rungs[i], N_LAYERS, 2.0, widths, &rung))
+            return true;
+    return false;
+}
+
+static void check_path(const struct calmoe_calibration *c, int kind, const struct aim *aim)
+{
+    double nearest = 1.0, boldest = 0.0;
+    for (int i = 0; i < aim->n; i++) {
+        const struct policy_rung *rung = &c->configurations.rungs[aim->order[i]];
+        assert_true(cm_calibrate_has_run(c, aim->order[i], N_FIRST) && cm_calibrate_is_of_kind(rung, kind));
+        if (i > 0) is_bolder(&c->configurations.rungs[aim->order[i - 1]], rung);
+        const double mean = cm_calibrate_first_mean(c, aim->order[i], N_FIRST);
+        boldest = fmax(boldest, mean);
+        nearest = fmin(nearest, fabs(mean - 0.4)); /* of 50 % 30 prompts prove at best 40 */
+    }
+    if (boldest > 0.5) assert_true(nearest < 0.15);
+}
+
+static void paths_lead_to_the_bound(void **state)
+{
+    (void)state;
+    struct running r = open_running(0);
+    calmoe_calibrate_options options = small();
+    calmoe_calibration *c = NULL;
+    options.rivals = 1;
+    running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &c));
+    assert_true(c->aims[KIND_ANY][1].n > 1 && c->aims[KIND_WIDTH][1].n > 1);
+    assert_int_equal(c->aims[KIND_STATIC][1].n, 0); /* nothing of it has odds */
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        assert_int_equal(c->aims[kind][0].n, 0); /* 30 prompts cannot prove 1 % */
+        assert_true((c->aims[kind][1].n > 1) == has_one_to_scale(c, kind));
+        check_path(c, kind, &c->aims[kind][1]);
+    }
+    calmoe_calibration_close(&c);
     running_close(&r);
 }
 
@@ -325,9 +385,13 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(findings_are_what_sessions_do), cmocka_unit_test(every_loss),
-        cmocka_unit_test(options_that_are_wrong),        cmocka_unit_test(prompts_that_are_wrong),
-        cmocka_unit_test(cancelled_anywhere),            cmocka_unit_test(without_memory),
+        cmocka_unit_test(findings_are_what_sessions_do),
+        cmocka_unit_test(paths_lead_to_the_bound),
+        cmocka_unit_test(every_loss),
+        cmocka_unit_test(options_that_are_wrong),
+        cmocka_unit_test(prompts_that_are_wrong),
+        cmocka_unit_test(cancelled_anywhere),
+        cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests_name("calibration", tests, set_up, close_folder);
 }

@@ -49,6 +49,32 @@ static void each_once(void **state)
     assert_int_equal(cm_live_blocks(), 0);
 }
 
+static void grown(void **state)
+{
+    (void)state;
+    struct configurations list;
+    struct width_rule     widths[N_LAYERS] = {{WIDTH_RATIO, 0.5f, 1, true}, {0}, {0}}, off[N_LAYERS] = {{0}};
+    assert_int_equal(cm_configurations_open(NULL, 2, N_LAYERS, &list), CALMOE_OK);
+    assert_int_equal(cm_configurations_find(&list, &exits, NULL), -1);
+    assert_true(cm_configurations_add(&list, &exits, NULL) && cm_configurations_add(&list, &exits, widths));
+    cm_fail_request(1);
+    assert_int_equal(cm_configurations_grow(NULL, 3, &list), CALMOE_NO_MEMORY); /* and it is as it was */
+    cm_fail_request(0);
+    assert_int_equal(list.capacity, 2);
+    assert_int_equal(cm_configurations_grow(NULL, 3, &list), CALMOE_OK);
+    assert_int_equal(list.capacity, 5);
+    assert_int_equal(list.n, 2);
+    assert_null(list.rungs[0].widths);
+    assert_ptr_equal(list.rungs[1].widths, list.widths + N_LAYERS); /* not those that were freed */
+    assert_int_equal(cm_configurations_find(&list, &exits, off), 0);
+    assert_int_equal(cm_configurations_find(&list, &exits, widths), 1);
+    assert_int_equal(cm_configurations_find(&list, &none, widths), -1);
+    assert_true(cm_configurations_add(&list, &none, widths));
+    assert_int_equal(cm_configurations_find(&list, &none, widths), 2);
+    cm_configurations_close(&list);
+    assert_int_equal(cm_live_blocks(), 0);
+}
+
 static void in_words(void **state)
 {
     (void)state;
@@ -75,6 +101,10 @@ static void in_words(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_once), cmocka_unit_test(in_words)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_once),
+        cmocka_unit_test(grown),
+        cmocka_unit_test(in_words),
+    };
     return cmocka_run_group_tests_name("configurations", tests, NULL, NULL);
 }
