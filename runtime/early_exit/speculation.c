@@ -7,8 +7,8 @@ enum {
     SETTLE_PLAIN = 6, SETTLE_ROUNDS = 1, /* after a change                   */
     FIRST_PLAIN = SETTLE_PLAIN + 4,      /* tokens before anything is tried  */
     TRIAL = SETTLE_ROUNDS + 3,           /* rounds                           */
-    PHASE = 16,                          /* plain tokens, or rounds of an arm that is hardly known, before choosing anew */
-    LONG_PHASE = 40,                     /* rounds of one that is known      */
+    PHASE = 16,       /* plain tokens, or rounds of an arm that is hardly known, before choosing anew */
+    LONG_PHASE = 40,  /* rounds of one that is known */
     CHECK_PLAIN = SETTLE_PLAIN + 6,      /* plain tokens between two phases of an arm       */
     TRY_AGAIN = 12                       /* phases from trial to trial, once all were tried */
 };
