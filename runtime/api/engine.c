@@ -226,6 +226,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_free(engine->chunks);
     cm_free(engine->waited_at_reset);
     cm_profiler_close(&engine->profiler);
+    cm_known_drafts_close(&engine->known_drafts);
     cm_free(engine);
     *engine_pointer = NULL;
 }

@@ -54,6 +54,7 @@ struct calmoe_engine {
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
+    struct known_drafts   *known_drafts;    /* NULL: no session was lossless yet           */
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;

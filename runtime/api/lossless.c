@@ -44,6 +44,13 @@ struct drafts {
     uint64_t *drafted, *accepted;    /* (n_layers) by the layers that were run */
 };
 
+/* What a round costs is the machine's and the model's, and so an answer need not find out what the one before knew. */
+struct known_drafts {
+    struct speculation control;
+    int                n_ways;
+    struct way         ways[SPECULATION_MAX_ARMS];
+};
+
 /* ---- opening ---- */
 
 static void draft_rung(struct policy_rung *rung)
@@ -80,6 +87,26 @@ static void ways_by_default(struct drafts *drafts, int n_layers, int max_drafts)
     }
 }
 
+static bool is_known(const struct known_drafts *known, const struct drafts *drafts)
+{
+    if (known->n_ways != drafts->n_ways) return false;
+    for (int i = 0; i < known->n_ways; i++)
+        if (known->ways[i].n_drafts != drafts->ways[i].n_drafts ||
+            !cm_same_exits(&known->ways[i].rung, &drafts->ways[i].rung))
+            return false;
+    return true;
+}
+
+static calmoe_status begin_control(calmoe_engine *engine, struct drafts *drafts)
+{
+    if (!engine->known_drafts)
+        engine->known_drafts = cm_alloc(engine->ctx, 1, sizeof *engine->known_drafts, "drafts");
+    if (!engine->known_drafts) return CALMOE_NO_MEMORY;
+    cm_speculation_begin(&drafts->control, drafts->n_ways);
+    if (is_known(engine->known_drafts, drafts)) drafts->control = engine->known_drafts->control;
+    return CALMOE_OK;
+}
+
 static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
 {
     calmoe_engine *engine = session->engine;
@@ -91,7 +118,7 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
     if (!drafts->drafted || !drafts->accepted) return CALMOE_NO_MEMORY;
     if (session->rung) ways_of_policy(drafts, session->rung, most);
     else ways_by_default(drafts, spec->n_layers, most);
-    cm_speculation_begin(&drafts->control, drafts->n_ways);
+    CM_TRY(begin_control(engine, drafts));
     if (drafts->n_ways == 0) return CALMOE_OK;
     CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
     CM_TRY(cm_engine_reserve_logits(engine, most + 1));
@@ -114,13 +141,33 @@ calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_optio
     return CALMOE_OK;
 }
 
-void cm_drafts_close(struct drafts **drafts)
+static void leave_known(struct known_drafts *known, const struct drafts *drafts)
 {
-    if (!*drafts) return;
-    cm_free((*drafts)->drafted);
-    cm_free((*drafts)->accepted);
-    cm_free(*drafts);
-    *drafts = NULL;
+    known->control = drafts->control;
+    known->n_ways = drafts->n_ways;
+    memcpy(known->ways, drafts->ways, sizeof known->ways);
+}
+
+void cm_drafts_close(calmoe_session *session)
+{
+    struct drafts *drafts = session->drafts;
+    if (!drafts) return;
+    if (session->engine->known_drafts) leave_known(session->engine->known_drafts, drafts);
+    cm_free(drafts->drafted);
+    cm_free(drafts->accepted);
+    cm_free(drafts);
+    session->drafts = NULL;
+}
+
+void cm_known_drafts_close(struct known_drafts **known)
+{
+    cm_free(*known);
+    *known = NULL;
+}
+
+double cm_drafts_cost(const calmoe_session *session, int arm)
+{
+    return cm_speculation_cost(&session->drafts->control, arm);
 }
 
 void cm_drafts_forget(calmoe_session *session)

@@ -103,7 +103,7 @@ static void free_session(calmoe_session *session)
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_waiting_close(&session->waiting);
-    cm_drafts_close(&session->drafts);
+    cm_drafts_close(session);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
     cm_free(session->last_used);

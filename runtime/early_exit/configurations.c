@@ -49,20 +49,10 @@ static bool same_rule(const struct width_rule *a, const struct width_rule *b)
     return a->kind == WIDTH_OFF || (a->bound == b->bound && a->k == b->k && a->renormalise == b->renormalise);
 }
 
-static bool same_exit(const struct policy_exit *a, const struct policy_exit *b)
-{
-    return a->layer == b->layer && a->measure == b->measure && a->threshold.schedule == b->threshold.schedule &&
-           a->threshold.lambda == b->threshold.lambda && a->threshold.tau == b->threshold.tau &&
-           a->threshold.length == b->threshold.length;
-}
-
 static bool same_depth(const struct policy_rung *a, const struct policy_rung *b)
 {
-    if (a->n_exits != b->n_exits) return false;
-    for (int i = 0; i < a->n_exits; i++)
-        if (!same_exit(&a->exits[i], &b->exits[i])) return false;
-    return a->n_exits == 0 ||
-           (a->k_tail == b->k_tail && a->kv_fill == b->kv_fill && a->max_pending == b->max_pending);
+    return cm_same_exits(a, b) && (a->n_exits == 0 || (a->k_tail == b->k_tail && a->kv_fill == b->kv_fill &&
+                                                       a->max_pending == b->max_pending));
 }
 
 static bool same_widths(const struct width_rule *a, const struct width_rule *b, int n_layers)

@@ -20,6 +20,21 @@ enum kv_fill cm_kv_fill_named(const char *name)
     return (enum kv_fill)fill;
 }
 
+static bool same_exit(const struct policy_exit *a, const struct policy_exit *b)
+{
+    return a->layer == b->layer && a->measure == b->measure && a->threshold.schedule == b->threshold.schedule &&
+           a->threshold.lambda == b->threshold.lambda && a->threshold.tau == b->threshold.tau &&
+           a->threshold.length == b->threshold.length;
+}
+
+bool cm_same_exits(const struct policy_rung *a, const struct policy_rung *b)
+{
+    if (a->n_exits != b->n_exits) return false;
+    for (int i = 0; i < a->n_exits; i++)
+        if (!same_exit(&a->exits[i], &b->exits[i])) return false;
+    return true;
+}
+
 void cm_rung_set_fill(struct policy_rung *rung, enum kv_fill fill)
 {
     rung->kv_fill = fill;

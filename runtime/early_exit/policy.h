@@ -55,6 +55,9 @@ struct policy_rung {
     struct width_rule *widths;     /* (n_layers)                                     */
 };
 
+/* Do tokens leave by the same rules? */
+bool cm_same_exits(const struct policy_rung *a, const struct policy_rung *b);
+
 /* How the layers behind its exits get keys and values, with POLICY_PENDING rows that may wait where any may. */
 void cm_rung_set_fill(struct policy_rung *rung, enum kv_fill fill);
 

@@ -6,17 +6,22 @@
  * depends on the machine, the model and the text, so nothing is assumed of it: time is measured, in short phases, and
  * the arm with the most tokens per second goes on, if it beats plain steps (Cascade, arXiv 2506.20675).
  *
- * Trials cost. The excess is the time of all rounds less what their tokens would have cost plainly; a trial begins only
- * while it is below a share of all the time. So a stream for which nothing pays loses that share and no more, and one
- * for which something pays has credit to try the others. */
+ * Rounds leave other things in the caches than plain steps do: after a change the first plain steps were seen to take a
+ * third longer than those behind them, and counted, they would make rounds look better than they are. So what comes
+ * right after a change says nothing of the arm. And a step that was held up (other programs run, too) counts as a few
+ * usual ones at most.
+ *
+ * Trials cost. The excess is the time of all rounds, and of plain steps right behind them, less what their tokens would
+ * have cost plainly; a trial begins only while it is below a share of all the time. So a stream for which nothing pays
+ * loses that share and no more, and one for which something pays has credit to try the others. */
 #ifndef RUNTIME_EARLY_EXIT_SPECULATION_H
 #define RUNTIME_EARLY_EXIT_SPECULATION_H
 
 enum { SPECULATION_MAX_ARMS = 16, SPECULATION_PLAIN = -1 };
 
 struct speculation_arm {
-    double tokens, ns; /* of its rounds, older ones counting less */
-    int    n_rounds;   /* in all                                  */
+    double rounds, tokens, ns; /* that count, older ones less */
+    int    n_rounds;           /* that counted, in all        */
 };
 
 struct speculation {
@@ -25,6 +30,7 @@ struct speculation {
     struct speculation_arm plain;
     double total_ns, excess_ns;
     int    arm, n_left; /* of the phase: this arm so many times more */
+    int    n_settling;  /* so many of which do not count yet         */
     int    next_trial;  /* the arm that is tried next                */
     int    n_phases;
 };

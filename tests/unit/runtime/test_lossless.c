@@ -12,6 +12,7 @@
 
 #include "base/memory.h"
 #include "runtime/api/handles.h"
+#include "runtime/early_exit/speculation.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
@@ -287,6 +288,27 @@ static void refused(void **state)
     running_close(&r);
 }
 
+/* What ways to draft cost here is found out once for an engine, not once for each answer. */
+static void the_next_session_knows(void **state)
+{
+    (void)state;
+    struct running r = open_engine(1);
+    calmoe_policy *policies[] = {make_policy(&r, &rules[1]), make_policy(&r, &rules[3])};
+    static const struct { int policy, is_known; } opened[] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, 0}};
+    for (size_t i = 0; i < sizeof opened / sizeof *opened; i++) {
+        calmoe_session *session = open_session(&r, policies[opened[i].policy], 1, 0);
+        int32_t token;
+        assert_int_equal(cm_drafts_cost(session, SPECULATION_PLAIN) > 0.0, opened[i].is_known);
+        running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
+        for (int t = 0; t < N_NEW; t++) running_must(r.context, calmoe_session_next(session, &token));
+        assert_true(cm_drafts_cost(session, SPECULATION_PLAIN) > 0.0);
+        calmoe_session_close(&session);
+    }
+    calmoe_policy_close(&policies[0]);
+    calmoe_policy_close(&policies[1]);
+    running_close(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -308,6 +330,7 @@ int main(void)
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(rounds_allocate_nothing),
         cmocka_unit_test(refused),
+        cmocka_unit_test(the_next_session_knows),
     };
     return cmocka_run_group_tests_name("lossless", tests, set_up, close_folder);
 }
