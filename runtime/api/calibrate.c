@@ -311,6 +311,7 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
     cm_free(c->layers);
     cm_free(c->experts);
     cm_free(c->losses);
+    cm_free(c->aim_memory);
     cm_free(c);
     *calibration = NULL;
 }

@@ -3,9 +3,9 @@
  * What the search found stands where its prices and quantiles happened to fall, and a policy's keys and values make its
  * risk higher than on paper; so few candidates are near a given delta. Here, for each delta, some candidates around it
  * are made so bold or so careful (boldness.h) that their risk should be what can be proven at best; the cheapest there
- * leads a path, with steps at given shares of that risk. Sequences of tests go through the front of all that ran: with a
- * path in it, it has small steps up to each bound. (Tests along the path alone proved the same risks at a higher cost.)
- */
+ * leads a path, with steps at given shares of that risk. Risk rises along a path, so a sequence of tests along it goes
+ * up to what can be proven, where a front of strangers ends at the first one that was lucky on the first part. (The front
+ * with the path's steps in it did worse than the path alone, by up to a hundredth of a token's time.) */
 #include <math.h>
 
 #include "base/memory.h"
@@ -14,7 +14,7 @@
 #include "runtime/early_exit/boldness.h"
 
 /* of what can be proven at best */
-static const double shares[] = {0.15, 0.3, 0.45, 0.6, 0.72, 0.82, 0.9, 0.97, 1.04, 1.12};
+static const double shares[] = {0.15, 0.3, 0.42, 0.53, 0.63, 0.72, 0.81, 0.89, 0.96, 1.03, 1.12};
 enum { N_SHARES = sizeof shares / sizeof shares[0], N_NEAR = 3 /* candidates on each side */ };
 
 struct step { /* of a path */
@@ -34,8 +34,7 @@ struct aiming {
     double                    *means;   /* (n_candidates) on the first part; NaN: it is out */
     int                       *anchors; /* (n_paths) candidates          */
     struct step               *steps;   /* (n_steps)                     */
-    struct boldness_point     *points;  /* scratch: of one path,         */
-    int                       *order;   /* and its configurations        */
+    struct boldness_point     *points;  /* scratch: of one path          */
     struct trial              *trials;
     struct width_rule         *widths;  /* scratch (n_layers)            */
     struct target              targets[N_KINDS][CALMOE_MAX_DELTAS];
@@ -147,11 +146,10 @@ static calmoe_status run_steps(struct aiming *aiming, int begin)
     return CALMOE_OK;
 }
 
-/* A path's steps that have run, ascending in b, into points and order. */
-static int sort_path(const struct aiming *aiming, int path)
+/* A path's steps that have run, ascending in b: configurations into order, and what was seen into points. */
+static int sort_path(const struct aiming *aiming, int path, int *order)
 {
     const struct calmoe_calibration *c = aiming->calibration;
-    int *order = aiming->order;
     int n = 0;
     for (int i = 0; i < aiming->n_steps; i++) {
         const struct step *step = &aiming->steps[i];
@@ -185,29 +183,31 @@ static void add_contenders(struct aiming *aiming, int kind, struct target *targe
 }
 
 /* A path's cost where its mean loss is the wanted one: linear in the logarithm, between steps or a bit beyond. */
-static double cost_of_path(const struct aiming *aiming, int path, double wanted)
+static double cost_of_path(const struct aiming *aiming, int path, double wanted, int *order)
 {
     const double *cost = aiming->calibration->cost, least = wanted / 16;
-    const int     n = sort_path(aiming, path);
+    const int     n = sort_path(aiming, path, order);
     int           i = 1;
-    if (n < 2) return n == 1 ? cost[aiming->order[0]] : (double)INFINITY;
+    if (n < 2) return n == 1 ? cost[order[0]] : (double)INFINITY;
     while (i < n - 1 && aiming->points[i].mean < wanted) i++;
     const double from = fmax(aiming->points[i - 1].mean, least), to = fmax(aiming->points[i].mean, least);
-    if (to < 1.02 * from) return cost[aiming->order[i - 1]];
+    if (to < 1.02 * from) return cost[order[i - 1]];
     const double share = fmin(fmax(cm_ln(wanted / from) / cm_ln(to / from), -1.0), 2.0);
-    return cost[aiming->order[i - 1]] + share * (cost[aiming->order[i]] - cost[aiming->order[i - 1]]);
+    return cost[order[i - 1]] + share * (cost[order[i]] - cost[order[i - 1]]);
 }
 
-/* The cheapest path gets its steps. */
-static void add_shares(struct aiming *aiming, struct target *target)
+/* The cheapest path becomes the target's only one, and gets its steps. */
+static void add_shares(struct aiming *aiming, struct target *target, int *order)
 {
     double least = (double)INFINITY;
     int    best = target->paths[0];
     for (int i = 0; i < target->n_paths; i++) {
-        const double cost = cost_of_path(aiming, target->paths[i], target->wanted);
+        const double cost = cost_of_path(aiming, target->paths[i], target->wanted, order);
         if (cost < least) least = cost, best = target->paths[i];
     }
-    const int n = sort_path(aiming, best);
+    target->n_paths = 1;
+    target->paths[0] = best;
+    const int n = sort_path(aiming, best, order);
     for (int i = 0; i < N_SHARES && n > 0; i++)
         add_step(aiming, best, cm_boldness_of(aiming->points, n, shares[i] * target->wanted));
 }
@@ -216,14 +216,14 @@ static calmoe_status open_aiming(struct aiming *aiming)
 {
     struct calmoe_calibration *c = aiming->calibration;
     const size_t n_steps = (size_t)cm_calibrate_most_steps(c), n_candidates = (size_t)aiming->n_candidates;
+    c->aim_memory = cm_alloc(c->ctx, n_steps, sizeof *c->aim_memory, "calibration");
     aiming->means = cm_alloc(c->ctx, n_candidates, sizeof *aiming->means, "calibration");
     aiming->anchors = cm_alloc(c->ctx, n_candidates, sizeof *aiming->anchors, "calibration");
     aiming->steps = cm_alloc(c->ctx, n_steps, sizeof *aiming->steps, "calibration");
-    aiming->order = cm_alloc(c->ctx, n_steps, sizeof *aiming->order, "calibration");
     aiming->points = cm_alloc(c->ctx, n_steps, sizeof *aiming->points, "calibration");
     aiming->trials = cm_alloc(c->ctx, n_steps, sizeof *aiming->trials, "calibration");
     aiming->widths = cm_alloc(c->ctx, (size_t)c->costs.n_layers, sizeof *aiming->widths, "calibration");
-    return aiming->means && aiming->anchors && aiming->steps && aiming->order && aiming->points && aiming->trials &&
+    return c->aim_memory && aiming->means && aiming->anchors && aiming->steps && aiming->points && aiming->trials &&
                    aiming->widths
                ? CALMOE_OK
                : CALMOE_NO_MEMORY;
@@ -234,10 +234,21 @@ static void close_aiming(struct aiming *aiming)
     cm_free(aiming->means);
     cm_free(aiming->anchors);
     cm_free(aiming->steps);
-    cm_free(aiming->order);
     cm_free(aiming->points);
     cm_free(aiming->trials);
     cm_free(aiming->widths);
+}
+
+static void tell_aims(const struct aiming *aiming)
+{
+    struct calmoe_calibration *c = aiming->calibration;
+    for (int path = 0, at = 0, n; path < aiming->n_paths; path++, at += n) {
+        n = sort_path(aiming, path, c->aim_memory + at);
+        for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
+            for (int i = 0; i < c->n_deltas; i++)
+                if (aiming->targets[kind][i].n_paths == 1 && aiming->targets[kind][i].paths[0] == path)
+                    c->aims[kind][i] = (struct aim){n, c->aim_memory + at};
+    }
 }
 
 static calmoe_status aim(struct aiming *aiming)
@@ -254,8 +265,10 @@ static calmoe_status aim(struct aiming *aiming)
     const int n_before = c->configurations.n;
     for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
         for (int i = 0; i < c->n_deltas; i++)
-            if (aiming->targets[kind][i].n_paths > 0) add_shares(aiming, &aiming->targets[kind][i]);
-    return run_steps(aiming, n_before);
+            if (aiming->targets[kind][i].n_paths > 0) add_shares(aiming, &aiming->targets[kind][i], c->aim_memory);
+    CM_TRY(run_steps(aiming, n_before));
+    tell_aims(aiming);
+    return CALMOE_OK;
 }
 
 calmoe_status cm_calibrate_aim(struct calmoe_calibration *c)

@@ -55,6 +55,11 @@ struct told_finding {
     char                policy[512];
 };
 
+struct aim { /* of a kind and a delta: a path of policies, from careful to bold */
+    int        n;     /* 0: there is none */
+    const int *order; /* (n) configurations */
+};
+
 struct calmoe_calibration {
     calmoe_context          *ctx;
     calmoe_engine           *engine;
@@ -95,6 +100,8 @@ struct calmoe_calibration {
     double               *experts;   /* (capacity) mean of a layer that runs                */
     double               *losses;    /* (capacity, n_prompts); NaN = not run                */
 
+    struct aim           aims[N_KINDS][CALMOE_MAX_DELTAS];
+    int                 *aim_memory; /* of their orders */
     struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
     calmoe_split_finding splits[CALMOE_MAX_DELTAS];
 };
@@ -121,12 +128,11 @@ bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind);
 bool   cm_calibrate_has_run(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
 double cm_calibrate_first_mean(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
 
-/* The stages, in their order. */
+/* The stages, in their order; the tests' second half is cm_calibrate_aim, which adds at most so many policies. */
 calmoe_status cm_calibrate_answers(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_costs(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_candidates(struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_tests(struct calmoe_calibration *calibration);
-/* Within the tests, after candidates have run on the first part: runs at most so many policies more there. */
 int           cm_calibrate_most_steps(const struct calmoe_calibration *calibration);
 calmoe_status cm_calibrate_aim(struct calmoe_calibration *calibration);
 

@@ -20,8 +20,9 @@ struct proof {
     struct calmoe_calibration *calibration;
     /* those of a kind, while they are ordered */
     double         *first;   /* (…, n_first)                                            */
-    double         *costs, *kind_means;
+    double         *costs;
     int            *kind_kept;
+    double         *means;   /* (n_configurations) of the first part                    */
     double         *scratch; /* (2, n_configurations)                                   */
     int            *kept;    /* (n_kept): configurations that ran on the whole first part */
     int             n_kept;
@@ -134,22 +135,30 @@ static calmoe_status run_candidates(struct proof *proof)
 
 /* ---- orders ---- */
 
-/* table: policies of one kind, on the first part. */
+/* Where there is a path: of the front what is safer than all of the path, then the path; else the front. table: the
+ * kind's policies on the first part. */
 static calmoe_status order_sequence(struct proof *proof, double delta, const struct loss_table *table,
-                                    struct sequence *sequence)
+                                    const struct aim *aim, struct sequence *sequence)
 {
     struct calmoe_calibration *c = proof->calibration;
-    int *order = sequence->order =
-        cm_alloc(c->ctx, (size_t)c->configurations.n + 1, sizeof *sequence->order, "calibration");
+    const size_t n_most = (size_t)c->configurations.n + (size_t)aim->n;
+    int *order = sequence->order = cm_alloc(c->ctx, n_most, sizeof *sequence->order, "calibration");
     if (!order) return CALMOE_NO_MEMORY;
     cm_sequence_begin(&sequence->test, c->p_value, delta, c->options.epsilon, (size_t)(c->n_prompts - c->n_first));
-    if (sequence->test.is_over || table->n_configurations == 0) return CALMOE_OK;
-    const int n = cm_pareto_order(table, c->p_value, delta, c->options.epsilon, proof->scratch, order);
-    int n_saving = 0;
-    for (int i = 0; i < n; i++)
-        if (table->costs[order[i]] < c->off_cost) order[n_saving++] = order[i];
-    sequence->n = cm_thin_order(proof->kind_means, delta, order, n_saving);
-    for (int i = 0; i < sequence->n; i++) order[i] = proof->kind_kept[order[i]];
+    if (sequence->test.is_over) return CALMOE_OK; /* too few prompts */
+    const int n_front = table->n_configurations > 0 ? cm_pareto_order(table, c->p_value, delta, c->options.epsilon,
+                                                                      proof->scratch, order)
+                                                    : 0;
+    int first = 0, n = 0;
+    while (first < aim->n && c->cost[aim->order[first]] >= c->off_cost) first++;
+    for (int i = 0; i < n_front; i++) {
+        const int which = proof->kind_kept[order[i]];
+        if (c->cost[which] < c->off_cost &&
+            (first == aim->n || proof->means[which] < proof->means[aim->order[first]]))
+            order[n++] = which;
+    }
+    for (int i = first; i < aim->n; i++) order[n++] = aim->order[i];
+    sequence->n = cm_thin_order(proof->means, delta, order, n);
     return CALMOE_OK;
 }
 
@@ -166,13 +175,13 @@ static calmoe_status order_sequences(struct proof *proof)
                 continue;
             memcpy(proof->first + (size_t)row * (size_t)c->n_first, cm_losses_of(c, which), row_bytes);
             proof->costs[row] = c->cost[which];
-            proof->kind_means[row] = cm_calibrate_first_mean(c, which, c->n_first);
+            proof->means[which] = cm_calibrate_first_mean(c, which, c->n_first);
             proof->kind_kept[row] = which;
             table.n_configurations++;
         }
         if (table.n_configurations > 0) CM_TRY(cm_check_loss_table(c->ctx, c->p_value, &table));
         for (int i = 0; i < c->n_deltas; i++)
-            CM_TRY(order_sequence(proof, c->deltas[i], &table, &proof->sequences[kind][i]));
+            CM_TRY(order_sequence(proof, c->deltas[i], &table, &c->aims[kind][i], &proof->sequences[kind][i]));
     }
     return CALMOE_OK;
 }
@@ -283,13 +292,13 @@ static calmoe_status open_proof(struct proof *proof)
     c->losses = cm_alloc(c->ctx, n_cells, sizeof *c->losses, "losses");
     proof->first = cm_alloc(c->ctx, n * n_first, sizeof *proof->first, "losses");
     proof->costs = cm_alloc(c->ctx, n, sizeof *proof->costs, "calibration");
-    proof->kind_means = cm_alloc(c->ctx, n, sizeof *proof->kind_means, "calibration");
+    proof->means = cm_alloc(c->ctx, n, sizeof *proof->means, "calibration");
     proof->kind_kept = cm_alloc(c->ctx, n, sizeof *proof->kind_kept, "calibration");
     proof->scratch = cm_alloc(c->ctx, 2 * n, sizeof *proof->scratch, "calibration");
     proof->kept = cm_alloc(c->ctx, n, sizeof *proof->kept, "calibration");
     proof->trials = cm_alloc(c->ctx, n, sizeof *proof->trials, "calibration");
     proof->waiting = cm_alloc(c->ctx, n, sizeof *proof->waiting, "calibration");
-    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->kind_means ||
+    if (!c->cost || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->means ||
         !proof->kind_kept || !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
         return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n_cells; i++) c->losses[i] = (double)NAN;
@@ -302,7 +311,7 @@ static void close_proof(struct proof *proof)
         for (int i = 0; i < proof->calibration->n_deltas; i++) cm_free(proof->sequences[kind][i].order);
     cm_free(proof->first);
     cm_free(proof->costs);
-    cm_free(proof->kind_means);
+    cm_free(proof->means);
     cm_free(proof->kind_kept);
     cm_free(proof->scratch);
     cm_free(proof->kept);

@@ -71,8 +71,8 @@ int cm_pareto_order(const struct loss_table *table, enum p_value_kind kind, doub
                     double *scratch, int *order);
 
 /* Leaves out of an order what is hardly worth a test: of configurations whose mean loss is below 0.4 delta all but
- * some, spread evenly; of the others what is less than 0.03 delta above the one before; and all after the second one
- * above delta. means (n_configurations) are from the data of the order. Returns how many are left. */
+ * some, spread evenly, and all after the second one above delta. means (n_configurations) are from the data of the
+ * order. Returns how many are left. */
 int cm_thin_order(const double *means, double delta, int *order, int n_order);
 
 /* ---- divisions ----

@@ -20,8 +20,7 @@ void cm_deal(int *prompts, int n, uint64_t seed)
 int cm_thin_order(const double *means, double delta, int *order, int n_order)
 {
     enum { MANY_SAFE = 4 };
-    int    n_safe = 0, n_above = 0, n = 0, safe = 0;
-    double last = -1.0;
+    int n_safe = 0, n_above = 0, n = 0, safe = 0;
     for (int i = 0; i < n_order; i++) n_safe += means[order[i]] < 0.4 * delta;
     for (int i = 0; i < n_order && n_above < 2; i++) {
         const double mean = means[order[i]];
@@ -30,8 +29,6 @@ int cm_thin_order(const double *means, double delta, int *order, int n_order)
             const int rank = safe++; /* the first of each quarter */
             if (rank > 0 && rank * MANY_SAFE / n_safe == (rank - 1) * MANY_SAFE / n_safe) continue;
         }
-        if (mean >= 0.4 * delta && mean >= last && mean < last + 0.03 * delta) continue;
-        last = mean;
         order[n++] = order[i];
     }
     return n;

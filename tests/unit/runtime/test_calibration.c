@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "runtime/api/calibrate_parts.h"
+#include "runtime/early_exit/boldness.h"
 #include "runtime/early_exit/risk_tests.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
@@ -141,41 +142,61 @@ static void findings_are_what_sessions_do(void **state)
     running_close(&r);
 }
 
-/* The search takes bounds of a table only; what else there is was aimed. */
-static bool is_aimed(const struct policy_rung *rung)
+/* A path is one policy made bolder step by step: the same exits and rules, thresholds that fall, bounds that rise. */
+static void is_bolder(const struct policy_rung *a, const struct policy_rung *b)
 {
-    static const float ratios[] = {0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.65f, 0.8f};
-    for (int layer = 0; rung->widths && layer < N_LAYERS; layer++) {
-        bool is_listed = rung->widths[layer].kind != WIDTH_RATIO;
-        for (size_t i = 0; i < sizeof ratios / sizeof ratios[0]; i++)
-            is_listed |= rung->widths[layer].bound == ratios[i];
-        if (!is_listed) return true;
+    assert_true(a->n_exits == b->n_exits && a->k_tail == b->k_tail && !a->widths == !b->widths);
+    for (int i = 0; i < a->n_exits; i++) {
+        assert_true(a->exits[i].layer == b->exits[i].layer && a->exits[i].measure == b->exits[i].measure);
+        assert_true(a->exits[i].threshold.lambda >= b->exits[i].threshold.lambda);
     }
+    for (int i = 0; i < N_LAYERS && a->widths; i++) {
+        assert_true(a->widths[i].kind == b->widths[i].kind && a->widths[i].k == b->widths[i].k);
+        if (a->widths[i].kind == WIDTH_RATIO) assert_true(a->widths[i].bound <= b->widths[i].bound);
+        if (a->widths[i].kind == WIDTH_TOP_P) assert_true(a->widths[i].bound >= b->widths[i].bound);
+    }
+}
+
+static bool has_one_to_scale(const struct calmoe_calibration *c, int kind)
+{
+    struct width_rule  widths[N_LAYERS];
+    struct policy_rung rung;
+    for (int i = 0; i < c->configurations.n; i++)
+        if (cm_calibrate_has_run(c, i, N_FIRST) && cm_calibrate_is_of_kind(&c->configurations.rungs[i], kind) &&
+            cm_rung_at_boldness(&c->configurations.rungs[i], N_LAYERS, 2.0, widths, &rung))
+            return true;
     return false;
 }
 
-/* Of 50 % 30 prompts prove 40 at best, and of 90 % 80: if policies of a kind lose less and more, some lose about that
- * much. */
-static void aimed_at_each_bound(void **state)
+static void check_path(const struct calmoe_calibration *c, int kind, const struct aim *aim)
+{
+    double nearest = 1.0, boldest = 0.0;
+    for (int i = 0; i < aim->n; i++) {
+        const struct policy_rung *rung = &c->configurations.rungs[aim->order[i]];
+        assert_true(cm_calibrate_has_run(c, aim->order[i], N_FIRST) && cm_calibrate_is_of_kind(rung, kind));
+        if (i > 0) is_bolder(&c->configurations.rungs[aim->order[i - 1]], rung);
+        const double mean = cm_calibrate_first_mean(c, aim->order[i], N_FIRST);
+        boldest = fmax(boldest, mean);
+        nearest = fmin(nearest, fabs(mean - 0.4)); /* of 50 % 30 prompts prove at best 40 */
+    }
+    if (boldest > 0.5) assert_true(nearest < 0.15);
+}
+
+static void paths_lead_to_the_bound(void **state)
 {
     (void)state;
     struct running r = open_running(0);
     calmoe_calibrate_options options = small();
     calmoe_calibration *c = NULL;
-    options.measures = "";
+    options.rivals = 1;
     running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &c));
-    int    n_aimed = 0;
-    double nearest = 1.0, boldest = 0.0;
-    for (int i = 0; i < c->configurations.n; i++) {
-        if (!is_aimed(&c->configurations.rungs[i])) continue;
-        assert_true(cm_calibrate_has_run(c, i, N_FIRST)); /* on the whole first part */
-        const double mean = cm_calibrate_first_mean(c, i, N_FIRST);
-        boldest = fmax(boldest, mean);
-        nearest = fmin(nearest, fabs(mean - 0.4));
-        n_aimed++;
+    assert_true(c->aims[KIND_ANY][1].n > 1 && c->aims[KIND_WIDTH][1].n > 1);
+    assert_int_equal(c->aims[KIND_STATIC][1].n, 0); /* nothing of it has odds */
+    for (int kind = 0; kind < N_KINDS; kind++) {
+        assert_int_equal(c->aims[kind][0].n, 0); /* 30 prompts cannot prove 1 % */
+        assert_true((c->aims[kind][1].n > 1) == has_one_to_scale(c, kind));
+        check_path(c, kind, &c->aims[kind][1]);
     }
-    assert_true(n_aimed > 5);
-    if (boldest > 0.5) assert_true(nearest < 0.15);
     calmoe_calibration_close(&c);
     running_close(&r);
 }
@@ -365,7 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(findings_are_what_sessions_do),
-        cmocka_unit_test(aimed_at_each_bound),
+        cmocka_unit_test(paths_lead_to_the_bound),
         cmocka_unit_test(every_loss),
         cmocka_unit_test(options_that_are_wrong),
         cmocka_unit_test(prompts_that_are_wrong),
