@@ -4,8 +4,8 @@
  * risk higher than on paper; so few candidates are near a given delta. Here, for each delta, some candidates around it
  * are made so bold or so careful (boldness.h) that their risk should be what can be proven at best; the cheapest there
  * leads a path, with steps at given shares of that risk. Risk rises along a path, so a sequence of tests along it goes
- * up to what can be proven, where a front of strangers ends at the first one that was lucky on the first part. (The front
- * with the path's steps in it did worse than the path alone, by up to a hundredth of a token's time.) */
+ * up to what can be proven, where a front of strangers ends at the first one that was lucky on the first part. (With
+ * these steps in it the front still proved policies that took up to a hundredth more of a token's time.) */
 #include <math.h>
 
 #include "base/memory.h"

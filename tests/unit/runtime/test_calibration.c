@@ -170,16 +170,11 @@ static bool has_one_to_scale(const struct calmoe_calibration *c, int kind)
 
 static void check_path(const struct calmoe_calibration *c, int kind, const struct aim *aim)
 {
-    double nearest = 1.0, boldest = 0.0;
     for (int i = 0; i < aim->n; i++) {
         const struct policy_rung *rung = &c->configurations.rungs[aim->order[i]];
         assert_true(cm_calibrate_has_run(c, aim->order[i], N_FIRST) && cm_calibrate_is_of_kind(rung, kind));
         if (i > 0) is_bolder(&c->configurations.rungs[aim->order[i - 1]], rung);
-        const double mean = cm_calibrate_first_mean(c, aim->order[i], N_FIRST);
-        boldest = fmax(boldest, mean);
-        nearest = fmin(nearest, fabs(mean - 0.4)); /* of 50 % 30 prompts prove at best 40 */
     }
-    if (boldest > 0.5) assert_true(nearest < 0.15);
 }
 
 static void paths_lead_to_the_bound(void **state)
