@@ -16,7 +16,7 @@ static const double held_up = 4.0;    /* usual rounds that one counts as at most
 static const double share = 0.015;    /* of all the time that trials may cost                          */
 static const double head_start = 1.5; /* and so many tokens' time, so that the first need not wait     */
 static const double memory = 0.97;    /* what a round counts when the next one has come                */
-static const double margin = 1.01;    /* an arm must be so much better than plain steps                */
+static const double margin = 1.03;    /* an arm must be so much better than plain steps                */
 
 void cm_speculation_begin(struct speculation *s, int n_arms)
 {
