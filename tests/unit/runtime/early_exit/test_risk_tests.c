@@ -91,6 +91,18 @@ static void off_and_why(void **state)
     assert_string_equal(text, "too few prompts: a risk of at most 1e-10 %, 95 % sure, is out of reach");
 }
 
+/* Every member; there is padding between them. */
+static void assert_same_finding(const struct risk_finding *a, const struct risk_finding *b)
+{
+    assert_int_equal(a->answer, b->answer);
+    assert_int_equal(a->configuration, b->configuration);
+    assert_int_equal(a->kind, b->kind);
+    assert_true(a->delta == b->delta && a->epsilon == b->epsilon && a->p == b->p);
+    assert_true(a->mean_loss == b->mean_loss && a->cost == b->cost);
+    assert_true(a->n == b->n && a->n_needed == b->n_needed);
+    assert_int_equal(a->n_tried, b->n_tried);
+}
+
 static void one_by_one_is_the_same(void **state)
 {
     (void)state;
@@ -104,7 +116,7 @@ static void one_by_one_is_the_same(void **state)
     assert_false(cm_sequence_add(&test, 3, losses + 3 * PROMPTS, costs[3]));
     assert_false(cm_sequence_add(&test, 0, losses, -1.0)); /* over is over */
     const struct risk_finding whole = cm_fixed_sequence(&table, forward, 4, P_WSR, 0.05, 0.05);
-    assert_memory_equal(&whole, &test.finding, sizeof whole);
+    assert_same_finding(&whole, &test.finding);
 }
 
 static void front_and_order(void **state)

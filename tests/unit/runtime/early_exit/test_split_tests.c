@@ -49,7 +49,10 @@ static void valid_and_tight(void **state)
     assert_true(found.mean_cost >= 4.0 && found.mean_cost <= 5.0); /* the stub of 0.7 % or the one of 0.85 % */
     struct split_finding again;
     assert_int_equal(cm_split_test(NULL, &table, order, N_STUBS, &options, &again), CALMOE_OK);
-    assert_memory_equal(&found, &again, sizeof found);
+    assert_int_equal(found.n_splits, again.n_splits);
+    assert_int_equal(found.n_proven, again.n_proven);
+    assert_int_equal(found.n_violated, again.n_violated);
+    assert_true(found.mean_risk == again.mean_risk && found.mean_cost == again.mean_cost);
 }
 
 static void stops_where_theory_says(void **state)
