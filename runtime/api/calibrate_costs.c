@@ -113,7 +113,8 @@ static void solve(const struct timing *timing)
     c->costs.layer = layers;
     c->costs.expert = experts;
     for (int i = 0; i < KV_FILL_COUNT; i++) c->costs.fill[i] = i == KV_LAZY ? lazy_fills : fills;
-    c->kv_fill = fill_lazily < fill ? KV_LAZY : KV_PROPAGATE;
+    /* rows at an answer's end are never filled lazily, which runs as short as these hardly show */
+    c->kv_fill = fill_lazily < 1.5 * fill ? KV_LAZY : KV_PROPAGATE;
     c->costs.head = head;
     c->off_step = us[WHOLE];
     c->off_cost = n_layers * whole_layer + head;
