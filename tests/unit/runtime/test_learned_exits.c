@@ -452,9 +452,9 @@ static void exits_that_do_not_fit(void **state)
     running_must(NULL, cm_exits_file_write(NULL, at, &exits));
     assert_engine_refuses(r.model, r.context, at, CALMOE_INVALID_ARGUMENT, "for a model with fingerprint 0123456789ab");
     memcpy(exits.model, r.model->fingerprint, sizeof exits.model);
-    exits.n_layers++;
+    exits.n_layers--;
     running_must(NULL, cm_exits_file_write(NULL, at, &exits));
-    assert_engine_refuses(r.model, r.context, at, CALMOE_INVALID_ARGUMENT, "for 6 layers of width 256");
+    assert_engine_refuses(r.model, r.context, at, CALMOE_INVALID_ARGUMENT, "for 4 layers of width 256");
     assert_engine_refuses(r.model, r.context, "/nowhere", CALMOE_IO, "/nowhere");
     assert_engine_refuses(r.model, r.context, path, CALMOE_BAD_FILE, "a file of exits");
     cm_learned_exits_close(&exits);
