@@ -227,13 +227,14 @@ static void test_next(struct proof *proof, struct sequence *sequence)
 static calmoe_status prove(struct proof *proof)
 {
     struct calmoe_calibration *c = proof->calibration;
-    const int ahead = c->options.n_splits > 0 ? c->configurations.n : AHEAD; /* divisions want all of them anyway */
+    const int all = c->options.n_splits > 0 ? c->configurations.n : AHEAD; /* which divisions want anyway */
     for (bool any = true; any;) {
         int n_waiting = 0;
         for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
             for (int i = 0; i < c->n_deltas; i++)
                 if (!proof->sequences[kind][i].test.is_over)
-                    n_waiting = add_waiting(proof, &proof->sequences[kind][i], ahead, n_waiting);
+                    n_waiting = add_waiting(proof, &proof->sequences[kind][i], kind == KIND_ANY ? all : AHEAD,
+                                            n_waiting);
         any = n_waiting > 0;
         CM_TRY(run_waiting(proof, n_waiting));
         for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)

@@ -218,7 +218,9 @@ static void wait_here(struct decoder *d, int r, int n_layers_run)
     const struct waiting_row waiting = {.position = row->position, .token = row->token, .layers = n_layers_run,
                                         .exit_layer = n_layers_run, .n_experts = row->n_experts, .rung = row->rung};
     cm_waiting_add(row->waiting, waiting, cm_row(d->x, r, d->spec->dim),
-                   cm_exit_has_path(d, n_layers_run) ? cm_row(d->exits->drifts, r, d->spec->dim) : NULL);
+                   row->rung->kv_fill == KV_LAZY && cm_exit_has_path(d, n_layers_run)
+                       ? cm_row(d->exits->drifts, r, d->spec->dim)
+                       : NULL);
 }
 
 /* One worker: rows that leave are taken out, the others keep their order. Those whose keys and values are made at once
