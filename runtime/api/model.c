@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/api/handles.h"
+#include "runtime/engine/handles.h"
 
 #ifndef CALMOE_MODEL_DIRS
 #define CALMOE_MODEL_DIRS "models" /* colon-separated; the build names the installed folder */
@@ -53,11 +53,11 @@ enum {
 };
 
 /* What is read through the map, here and there in the file, is asked for at once and not fault by fault. */
-static void fetch_samples(const struct gguf *gguf)
+static void fetch_samples(const struct model_file *file)
 {
-    for (uint64_t i = 0; i < gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &gguf->tensors[i];
-        const struct file_map *map = &gguf->maps[tensor->shard];
+    for (uint64_t i = 0; i < file->n_tensors; i++) {
+        const struct file_tensor *tensor = &file->tensors[i];
+        const struct file_map *map = &file->maps[tensor->shard];
         const size_t n = tensor->n_bytes <= SMALL_TENSOR_BYTES ? (size_t)tensor->n_bytes : SAMPLE_BYTES;
         cm_file_map_will_need(map, (size_t)(tensor->bytes - map->bytes), n);
     }
@@ -65,23 +65,23 @@ static void fetch_samples(const struct gguf *gguf)
 
 /* SHA-256 over metadata, tensor list and the first bytes of each tensor: enough to tell models apart
  * without reading them whole. */
-static void make_fingerprint(const struct gguf *gguf, char out[17])
+static void make_fingerprint(const struct model_file *file, char out[17])
 {
     struct sha256 sha = cm_sha256();
-    for (uint64_t i = 0; i < gguf->n_entries; i++) {
-        const struct gguf_entry *entry = &gguf->entries[i];
+    for (uint64_t i = 0; i < file->n_entries; i++) {
+        const struct meta_entry *entry = &file->entries[i];
         const uint64_t head[3] = {(uint64_t)entry->type, (uint64_t)entry->element_type, entry->count};
         cm_sha256_add(&sha, entry->key, strlen(entry->key) + 1);
         cm_sha256_add(&sha, head, sizeof head);
         for (uint64_t j = 0; entry->strings && j < entry->count; j++)
             cm_sha256_add(&sha, entry->strings[j].bytes, (size_t)entry->strings[j].n_bytes);
         for (uint64_t j = 0; !entry->strings && j < entry->count; j++) {
-            const double value = cm_gguf_element_float(entry, j);
+            const double value = cm_meta_element_float(entry, j);
             cm_sha256_add(&sha, &value, sizeof value);
         }
     }
-    for (uint64_t i = 0; i < gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &gguf->tensors[i];
+    for (uint64_t i = 0; i < file->n_tensors; i++) {
+        const struct file_tensor *tensor = &file->tensors[i];
         const size_t n = tensor->n_bytes < SAMPLE_BYTES ? (size_t)tensor->n_bytes : SAMPLE_BYTES;
         cm_sha256_add(&sha, tensor->name, strlen(tensor->name) + 1);
         cm_sha256_add(&sha, &tensor->file_id, sizeof tensor->file_id);
@@ -96,8 +96,8 @@ static void make_fingerprint(const struct gguf *gguf, char out[17])
 
 static calmoe_status read_weights(calmoe_model *model)
 {
-    CM_TRY(cm_read_model_spec(model->ctx, model->gguf, &model->spec));
-    CM_TRY(cm_model_tensors_open(model->ctx, model->gguf, &model->spec, &model->tensors));
+    CM_TRY(cm_read_model_spec(model->ctx, model->file, &model->spec));
+    CM_TRY(cm_model_tensors_open(model->ctx, model->file, &model->spec, &model->tensors));
     model->has_weights = true;
     if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
         return cm_fail(model->ctx, CALMOE_BAD_FILE,
@@ -108,16 +108,16 @@ static calmoe_status read_weights(calmoe_model *model)
 
 static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
 {
-    struct gguf_string name = {"", 0};
+    struct meta_string name = {"", 0};
     CM_TRY(resolve_path(model->ctx, path, &model->path));
-    CM_TRY(cm_gguf_open(model->ctx, model->path, &model->gguf));
-    CM_TRY(cm_gguf_get_string(model->ctx, model->gguf, "general.name", &name));
+    CM_TRY(cm_model_file_open(model->ctx, model->path, &model->file));
+    CM_TRY(cm_meta_get_string(model->ctx, model->file, "general.name", &name));
     model->name = cm_copy_text(model->ctx, name.bytes, (size_t)name.n_bytes);
     if (!model->name) return CALMOE_NO_MEMORY;
-    CM_TRY(cm_tokenizer_open(model->ctx, model->gguf, &model->tokenizer));
-    model->chat = cm_chat_format_of_file(model->gguf);
-    fetch_samples(model->gguf);
-    make_fingerprint(model->gguf, model->fingerprint);
+    CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
+    model->chat = cm_chat_format_of_file(model->file);
+    fetch_samples(model->file);
+    make_fingerprint(model->file, model->fingerprint);
     return options->vocabulary_only ? CALMOE_OK : read_weights(model);
 }
 
@@ -143,7 +143,7 @@ void calmoe_model_close(calmoe_model **model)
     if (!model || !*model) return;
     cm_model_tensors_close(&(*model)->tensors);
     cm_tokenizer_close(&(*model)->tokenizer);
-    cm_gguf_close(&(*model)->gguf);
+    cm_model_file_close(&(*model)->file);
     cm_free((*model)->name);
     cm_free((*model)->path);
     cm_free(*model);
@@ -181,7 +181,7 @@ calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info
     info.name = model->name;
     info.tokenizer = cm_tokenizer_name(model->tokenizer);
     info.chat_format = model->chat ? cm_chat_format_name(model->chat) : "";
-    info.n_file_bytes = model->gguf->n_file_bytes;
+    info.n_file_bytes = model->file->n_file_bytes;
     memcpy(info.fingerprint, model->fingerprint, sizeof info.fingerprint);
     cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
@@ -192,8 +192,8 @@ calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i, cal
     if (!model || !info)
         return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_model_get_tensor: model and info are needed");
-    if (i >= model->gguf->n_tensors) return CALMOE_END;
-    const struct gguf_tensor *tensor = &model->gguf->tensors[i];
+    if (i >= model->file->n_tensors) return CALMOE_END;
+    const struct file_tensor *tensor = &model->file->tensors[i];
     *info = (calmoe_tensor_info){.name = tensor->name,
                                  .type = tensor->is_weight ? cm_weight_types[tensor->type].name : "other",
                                  .n_dims = tensor->n_dims, .n_bytes = tensor->n_bytes, .shard = tensor->shard};
@@ -202,16 +202,16 @@ calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i, cal
 }
 
 /* One element as text; at most n_text bytes with the NUL. Returns what snprintf would. */
-static int print_element(const struct gguf_entry *entry, uint64_t i, char *text, size_t n_text)
+static int print_element(const struct meta_entry *entry, uint64_t i, char *text, size_t n_text)
 {
-    const enum gguf_type type = entry->type == GGUF_ARRAY ? entry->element_type : entry->type;
+    const enum meta_type type = entry->type == META_ARRAY ? entry->element_type : entry->type;
     if (entry->strings) {
-        const struct gguf_string *string = &entry->strings[i];
+        const struct meta_string *string = &entry->strings[i];
         return snprintf(text, n_text, "%.*s", (int)(string->n_bytes < 4096 ? string->n_bytes : 4096), string->bytes);
     }
-    if (type == GGUF_BOOL) return snprintf(text, n_text, "%s", cm_gguf_element_int(entry, i) ? "true" : "false");
-    if (cm_gguf_is_integer(type)) return snprintf(text, n_text, "%" PRId64, cm_gguf_element_int(entry, i));
-    return snprintf(text, n_text, "%g", cm_gguf_element_float(entry, i));
+    if (type == META_BOOL) return snprintf(text, n_text, "%s", cm_meta_element_int(entry, i) ? "true" : "false");
+    if (cm_meta_is_integer(type)) return snprintf(text, n_text, "%" PRId64, cm_meta_element_int(entry, i));
+    return snprintf(text, n_text, "%g", cm_meta_element_float(entry, i));
 }
 
 calmoe_status calmoe_model_get_metadata(const calmoe_model *model, uint64_t i, const char **key, char *text,
@@ -220,12 +220,12 @@ calmoe_status calmoe_model_get_metadata(const calmoe_model *model, uint64_t i, c
     if (!model || !key || !text || n_text < 8)
         return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_model_get_metadata: model, key and a text of 8 bytes or more are needed");
-    if (i >= model->gguf->n_entries) return CALMOE_END;
-    const struct gguf_entry *entry = &model->gguf->entries[i];
+    if (i >= model->file->n_entries) return CALMOE_END;
+    const struct meta_entry *entry = &model->file->entries[i];
     *key = entry->key;
     text[0] = '\0';
     size_t at = 0;
-    if (entry->type == GGUF_ARRAY) at = (size_t)snprintf(text, n_text, "[%" PRIu64 "] ", entry->count);
+    if (entry->type == META_ARRAY) at = (size_t)snprintf(text, n_text, "[%" PRIu64 "] ", entry->count);
     for (uint64_t j = 0; j < entry->count && at < n_text; j++) {
         if (j > 0) at += (size_t)snprintf(text + at, n_text - at, ", ");
         if (at < n_text) at += (size_t)print_element(entry, j, text + at, n_text - at);

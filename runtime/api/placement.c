@@ -5,9 +5,9 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "experts/place_policy.h"
-#include "runtime/api/handles.h"
-#include "runtime/load/plan_file.h"
-#include "runtime/load/profile_file.h"
+#include "runtime/engine/handles.h"
+#include "runtime/documents/plan_file.h"
+#include "runtime/documents/profile_file.h"
 
 enum { SAMPLED_TOKENS = 1024 }; /* steps that stand for a profile's counts */
 

@@ -3,8 +3,8 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/api/handles.h"
-#include "runtime/load/policy_file.h"
+#include "runtime/engine/handles.h"
+#include "runtime/documents/policy_file.h"
 
 static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
 {

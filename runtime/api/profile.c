@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/api/handles.h"
+#include "runtime/engine/handles.h"
 #include "runtime/stats/exposition.h"
 #include "runtime/stats/use_measures.h"
 

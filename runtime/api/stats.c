@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/options.h"
-#include "runtime/api/handles.h"
+#include "runtime/engine/handles.h"
 #include "runtime/stats/exposition.h"
 
 const char *calmoe_phase_name(int phase) { return phase >= 0 && phase < CALMOE_N_PHASES ? cm_phase_name(phase) : ""; }

@@ -1,7 +1,7 @@
 /* runtime/api/text.c - the tokenizer's part of the public API. */
 #include <string.h>
 
-#include "runtime/api/handles.h"
+#include "runtime/engine/handles.h"
 
 calmoe_status calmoe_tokenize(calmoe_context *ctx, const calmoe_model *model, const char *text, size_t n_bytes,
                               unsigned flags, int32_t *tokens, size_t capacity, size_t *n_tokens)

@@ -5,7 +5,7 @@
 #define RUNTIME_FAMILIES_FAMILY_H
 
 #include "runtime/families/model_spec.h"
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -15,14 +15,14 @@ struct family {
     enum score_kind   score;        /* where the file has no expert_gating_func      */
     bool              renormalise;  /* where the file has no expert_weights_norm     */
     /* What is special; reads keys that no other family has. NULL = nothing. */
-    calmoe_status (*adjust)(struct calmoe_context *ctx, const struct gguf *gguf, struct model_spec *spec);
+    calmoe_status (*adjust)(struct calmoe_context *ctx, const struct model_file *file, struct model_spec *spec);
 };
 
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);
 
 /* Finds the family by architecture, reads the metadata, checks every number. */
-calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,
                                  struct model_spec *out);
 
 #endif

@@ -4,9 +4,9 @@
 #include "runtime/families/family.h"
 
 /* Files use this key as the switch for rotary positions: false = none at all. */
-static calmoe_status adjust(struct calmoe_context *ctx, const struct gguf *gguf, struct model_spec *spec)
+static calmoe_status adjust(struct calmoe_context *ctx, const struct model_file *file, struct model_spec *spec)
 {
-    return cm_gguf_get_bool(ctx, gguf, "granitemoe.rope.scaling.finetuned", &spec->rope.is_on);
+    return cm_meta_get_bool(ctx, file, "granitemoe.rope.scaling.finetuned", &spec->rope.is_on);
 }
 
 extern const struct family cm_family_granite_moe;

@@ -9,24 +9,24 @@
 
 struct finder {
     struct calmoe_context   *ctx;
-    const struct gguf       *gguf;
+    const struct model_file       *file;
     const struct model_spec *spec;
     int                      layer;   /* -1: names have no "blk.N." in front     */
     bool                    *is_used; /* (n_tensors)                             */
-    char                     name[GGUF_MAX_NAME_BYTES + 32];
+    char                     name[FILE_MAX_NAME_BYTES + 32];
 };
 
 /* The tensor of that role, or NULL; marks it used. */
-static const struct gguf_tensor *find(struct finder *finder, const char *role)
+static const struct file_tensor *find(struct finder *finder, const char *role)
 {
     if (finder->layer < 0) snprintf(finder->name, sizeof finder->name, "%s", role);
     else snprintf(finder->name, sizeof finder->name, "blk.%d.%s", finder->layer, role);
-    const struct gguf_tensor *tensor = cm_gguf_tensor(finder->gguf, finder->name);
-    if (tensor) finder->is_used[tensor - finder->gguf->tensors] = true;
+    const struct file_tensor *tensor = cm_file_tensor(finder->file, finder->name);
+    if (tensor) finder->is_used[tensor - finder->file->tensors] = true;
     return tensor;
 }
 
-static calmoe_status check_shape(struct finder *finder, const struct gguf_tensor *tensor, int n_columns,
+static calmoe_status check_shape(struct finder *finder, const struct file_tensor *tensor, int n_columns,
                                  int n_rows, int n_stacked)
 {
     const uint64_t *shape = tensor->shape;
@@ -42,7 +42,7 @@ static calmoe_status check_shape(struct finder *finder, const struct gguf_tensor
     return CALMOE_OK;
 }
 
-static calmoe_status need(struct finder *finder, const char *role, const struct gguf_tensor **out)
+static calmoe_status need(struct finder *finder, const char *role, const struct file_tensor **out)
 {
     *out = find(finder, role);
     if (*out) return CALMOE_OK;
@@ -51,20 +51,20 @@ static calmoe_status need(struct finder *finder, const char *role, const struct 
 
 /* A vector that the model may lack. */
 static calmoe_status may_vector(struct finder *finder, const char *role, int n,
-                                const struct gguf_tensor **out)
+                                const struct file_tensor **out)
 {
     *out = find(finder, role);
     return *out ? check_shape(finder, *out, n, 1, 1) : CALMOE_OK;
 }
 
 static calmoe_status need_vector(struct finder *finder, const char *role, int n,
-                                 const struct gguf_tensor **out)
+                                 const struct file_tensor **out)
 {
     CM_TRY(need(finder, role, out));
     return check_shape(finder, *out, n, 1, 1);
 }
 
-static struct weight_source source_of(const struct finder *finder, const struct gguf_tensor *tensor,
+static struct weight_source source_of(const struct finder *finder, const struct file_tensor *tensor,
                                       int first_row, int n_rows)
 {
     const size_t row_bytes = cm_row_bytes(tensor->type, (size_t)tensor->shape[0]);
@@ -72,13 +72,13 @@ static struct weight_source source_of(const struct finder *finder, const struct 
                                   .rows = tensor->bytes + (size_t)first_row * row_bytes,
                                   .n_rows = n_rows,
                                   .n_columns = (int)tensor->shape[0],
-                                  .map = &finder->gguf->maps[tensor->shard]};
+                                  .map = &finder->file->maps[tensor->shard]};
 }
 
 static calmoe_status need_matrix(struct finder *finder, const char *role, int n_rows, int n_columns,
                                  struct weight_source *out)
 {
-    const struct gguf_tensor *tensor;
+    const struct file_tensor *tensor;
     CM_TRY(need(finder, role, &tensor));
     CM_TRY(check_shape(finder, tensor, n_columns, n_rows, 1));
     *out = source_of(finder, tensor, 0, n_rows);
@@ -91,7 +91,7 @@ static calmoe_status find_qkv(struct finder *finder, struct layer_tensors *layer
     const struct model_spec *spec = finder->spec;
     const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
-    const struct gguf_tensor *fused = find(finder, "attn_qkv.weight");
+    const struct file_tensor *fused = find(finder, "attn_qkv.weight");
     if (fused) {
         CM_TRY(check_shape(finder, fused, spec->dim, q + k + v, 1));
         layer->q = source_of(finder, fused, 0, q);
@@ -109,7 +109,7 @@ static calmoe_status find_qkv(struct finder *finder, struct layer_tensors *layer
 
 /* A norm of q or k: one weight for each element of a head, or of the whole vector. */
 static calmoe_status find_head_norm(struct finder *finder, const char *role, int n_heads,
-                                    const struct gguf_tensor **out)
+                                    const struct file_tensor **out)
 {
     *out = find(finder, role);
     if (!*out) return CALMOE_OK;
@@ -133,7 +133,7 @@ static calmoe_status find_attention(struct finder *finder, struct layer_tensors 
 static calmoe_status need_stack(struct finder *finder, const char *role, int n, int n_rows, int n_columns,
                                 struct stacked_source *out)
 {
-    const struct gguf_tensor *tensor;
+    const struct file_tensor *tensor;
     CM_TRY(need(finder, role, &tensor));
     CM_TRY(check_shape(finder, tensor, n_columns, n_rows, n));
     *out = (struct stacked_source){source_of(finder, tensor, 0, n_rows), n_rows};
@@ -148,7 +148,7 @@ static calmoe_status find_bank(struct finder *finder, const struct bank_roles *r
                                struct layer_tensors *layer)
 {
     const int dim = finder->spec->dim;
-    const struct gguf_tensor *fused = find(finder, roles->fused);
+    const struct file_tensor *fused = find(finder, roles->fused);
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
         layer->gate[bank] = (struct stacked_source){source_of(finder, fused, 0, width), 2 * width};
@@ -207,8 +207,8 @@ static bool is_of_later_block(const struct model_spec *spec, const char *name)
 
 static calmoe_status check_all_used(const struct finder *finder)
 {
-    for (uint64_t i = 0; i < finder->gguf->n_tensors; i++) {
-        const char *name = finder->gguf->tensors[i].name;
+    for (uint64_t i = 0; i < finder->file->n_tensors; i++) {
+        const char *name = finder->file->tensors[i].name;
         if (!finder->is_used[i] && !is_of_later_block(finder->spec, name))
             return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
                            "tensor '%s' has no place in the family %s; running without it would give wrong results",
@@ -224,8 +224,8 @@ static void count_parameters(const struct finder *finder, struct model_tensors *
     const struct model_spec *spec = finder->spec;
     const uint64_t expert = 3u * (uint64_t)spec->dim * (uint64_t)spec->expert_width;
     const uint64_t idle = (uint64_t)(spec->router.n_experts - spec->router.n_used) * expert;
-    for (uint64_t i = 0; i < finder->gguf->n_tensors; i++) {
-        const struct gguf_tensor *tensor = &finder->gguf->tensors[i];
+    for (uint64_t i = 0; i < finder->file->n_tensors; i++) {
+        const struct file_tensor *tensor = &finder->file->tensors[i];
         if (finder->is_used[i])
             out->n_parameters += tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
     }
@@ -249,13 +249,13 @@ static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
     return CALMOE_OK;
 }
 
-calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct model_file *file,
                                     const struct model_spec *spec, struct model_tensors *out)
 {
-    struct finder finder = {.ctx = ctx, .gguf = gguf, .spec = spec};
+    struct finder finder = {.ctx = ctx, .file = file, .spec = spec};
     *out = (struct model_tensors){.n_layers = spec->n_layers};
     out->layers = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *out->layers, "the tensor table");
-    finder.is_used = cm_alloc(ctx, (size_t)gguf->n_tensors, sizeof *finder.is_used, "the tensor table");
+    finder.is_used = cm_alloc(ctx, (size_t)file->n_tensors, sizeof *finder.is_used, "the tensor table");
     const calmoe_status status =
         out->layers && finder.is_used ? find_all(&finder, out) : CALMOE_NO_MEMORY;
     cm_free(finder.is_used);

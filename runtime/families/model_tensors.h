@@ -5,7 +5,7 @@
 
 #include "experts/expert_store.h"
 #include "runtime/families/model_spec.h"
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 /* A matrix for each expert of a bank, stacked: expert e's rows begin at first + e * stride. */
 struct stacked_source {
@@ -15,11 +15,11 @@ struct stacked_source {
 
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
-    const struct gguf_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
-    const struct gguf_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or whole vectors     */
-    const struct gguf_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
-    const struct gguf_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
-    const struct gguf_tensor *shared_gate;                     /* NULL or (dim)                           */
+    const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
+    const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or whole vectors     */
+    const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
+    const struct file_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
+    const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense model                         */
@@ -30,8 +30,8 @@ struct model_tensors {
     struct weight_source      embedding;    /* (n_vocab, dim), map NULL: rows are read from the file   */
     struct weight_source      output;       /* (n_vocab, dim)                                          */
     bool                      is_tied;      /* output is the embedding                                 */
-    const struct gguf_tensor *output_norm;  /* (dim)                                                   */
-    const struct gguf_tensor *rope_factors; /* NULL or (n_rot / 2): frequencies are divided by these   */
+    const struct file_tensor *output_norm;  /* (dim)                                                   */
+    const struct file_tensor *rope_factors; /* NULL or (n_rot / 2): frequencies are divided by these   */
     int                       n_layers;
     struct layer_tensors     *layers;
     uint64_t                  n_parameters, n_active_parameters;
@@ -39,7 +39,7 @@ struct model_tensors {
 
 /* BAD_FILE for a tensor that is missing, misshapen or of a wrong type; UNSUPPORTED for one that is not known: leaving
  * it out would change the model in silence. */
-calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct model_file *file,
                                     const struct model_spec *spec, struct model_tensors *out);
 void          cm_model_tensors_close(struct model_tensors *tensors); /* zeroed is fine */
 

@@ -19,7 +19,7 @@ enum {
 
 struct keys { /* reads "<architecture>.<key>" */
     struct calmoe_context *ctx;
-    const struct gguf     *gguf;
+    const struct model_file     *file;
     char                   architecture[32];
     char                   key[MAX_KEY];
 };
@@ -35,22 +35,22 @@ static const char *full(struct keys *keys, const char *name)
 static calmoe_status read_int(struct keys *keys, const char *name, bool need, int max, int *out)
 {
     const char *key = full(keys, name);
-    const struct gguf_entry *entry = cm_gguf_entry(keys->gguf, key);
+    const struct meta_entry *entry = cm_meta_entry(keys->file, key);
     int64_t value = *out;
-    if (entry && entry->type == GGUF_ARRAY && cm_gguf_is_integer(entry->element_type) && entry->count > 0) {
-        value = cm_gguf_element_int(entry, 0);
+    if (entry && entry->type == META_ARRAY && cm_meta_is_integer(entry->element_type) && entry->count > 0) {
+        value = cm_meta_element_int(entry, 0);
         for (uint64_t i = 1; i < entry->count; i++)
-            if (cm_gguf_element_int(entry, i) != value)
+            if (cm_meta_element_int(entry, i) != value)
                 return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
                                "%s differs between layers (%lld, then %lld); only equal layers run", key,
-                               (long long)value, (long long)cm_gguf_element_int(entry, i));
+                               (long long)value, (long long)cm_meta_element_int(entry, i));
         if (value < 1 || value > max)
             return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %lld; 1 to %d is wanted", key,
                            (long long)value, max);
     } else if (need) {
-        CM_TRY(cm_gguf_need_int(keys->ctx, keys->gguf, key, 1, max, &value));
+        CM_TRY(cm_meta_need_int(keys->ctx, keys->file, key, 1, max, &value));
     } else {
-        CM_TRY(cm_gguf_get_int(keys->ctx, keys->gguf, key, 0, max, &value));
+        CM_TRY(cm_meta_get_int(keys->ctx, keys->file, key, 0, max, &value));
     }
     *out = (int)value;
     return CALMOE_OK;
@@ -58,13 +58,13 @@ static calmoe_status read_int(struct keys *keys, const char *name, bool need, in
 
 static calmoe_status read_float(struct keys *keys, const char *name, double min, double max, float *out)
 {
-    return cm_gguf_get_float(keys->ctx, keys->gguf, full(keys, name), min, max, out);
+    return cm_meta_get_float(keys->ctx, keys->file, full(keys, name), min, max, out);
 }
 
 /* First dimension `dim` of a tensor of layer 0, or 0 where it is absent. */
-static int size_of(const struct gguf *gguf, const char *name, int dimension)
+static int size_of(const struct model_file *file, const char *name, int dimension)
 {
-    const struct gguf_tensor *tensor = cm_gguf_tensor(gguf, name);
+    const struct file_tensor *tensor = cm_file_tensor(file, name);
     return tensor && tensor->shape[dimension] <= MAX_DIM * 64u ? (int)tensor->shape[dimension] : 0;
 }
 
@@ -94,7 +94,7 @@ static calmoe_status read_sizes(struct keys *keys, struct model_spec *spec)
     spec->context_length = 2048;
     CM_TRY(read_int(keys, "context_length", false, MAX_CONTEXT, &spec->context_length));
     if (spec->context_length < 1) spec->context_length = 2048;
-    spec->n_vocab = size_of(keys->gguf, "token_embd.weight", 1);
+    spec->n_vocab = size_of(keys->file, "token_embd.weight", 1);
     if (spec->n_vocab < 1 || spec->n_vocab > MAX_VOCAB)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE,
                        "tensor 'token_embd.weight' is missing or has no rows of tokens (1 to %d are wanted)",
@@ -123,13 +123,13 @@ static calmoe_status read_scales(struct keys *keys, struct model_spec *spec)
 static calmoe_status read_rope_scaling(struct keys *keys, struct model_spec *spec)
 {
     struct rope_spec *rope = &spec->rope;
-    struct gguf_string type = {"none", 4};
+    struct meta_string type = {"none", 4};
     rope->factor = 1.0f;
     rope->magnitude = 1.0f;
     rope->beta_fast = 32.0f;
     rope->beta_slow = 1.0f;
     rope->original_context = spec->context_length;
-    CM_TRY(cm_gguf_get_string(keys->ctx, keys->gguf, full(keys, "rope.scaling.type"), &type));
+    CM_TRY(cm_meta_get_string(keys->ctx, keys->file, full(keys, "rope.scaling.type"), &type));
     CM_TRY(read_float(keys, "rope.scale_linear", 0.0, 1e6, &rope->factor)); /* of old files */
     if (rope->factor != 0.0f && rope->factor != 1.0f) rope->scaling = ROPE_SCALING_LINEAR;
     CM_TRY(read_float(keys, "rope.scaling.factor", 0.0, 1e6, &rope->factor));
@@ -183,12 +183,12 @@ static calmoe_status read_experts(struct keys *keys, const struct family *family
     *router = (struct router_spec){.n_experts = 1, .n_used = 1, .score = family->score, .n_groups = 1,
                                    .n_groups_used = 1, .renormalise = family->renormalise, .scale = 1.0f};
     spec->is_dense = !family->has_experts;
-    spec->expert_width = size_of(keys->gguf, "blk.0.ffn_gate.weight", 1);
+    spec->expert_width = size_of(keys->file, "blk.0.ffn_gate.weight", 1);
     if (spec->is_dense) return CALMOE_OK;
     CM_TRY(read_int(keys, "expert_count", true, ROUTER_MAX_EXPERTS, &router->n_experts));
     CM_TRY(read_int(keys, "expert_used_count", true, ROUTER_MAX_EXPERTS, &router->n_used));
     CM_TRY(read_score(keys, router));
-    CM_TRY(cm_gguf_get_bool(keys->ctx, keys->gguf, full(keys, "expert_weights_norm"), &router->renormalise));
+    CM_TRY(cm_meta_get_bool(keys->ctx, keys->file, full(keys, "expert_weights_norm"), &router->renormalise));
     CM_TRY(read_float(keys, "expert_weights_scale", 0.0, 1e6, &router->scale));
     if (router->scale == 0.0f) router->scale = 1.0f;
     CM_TRY(read_int(keys, "expert_group_count", false, ROUTER_MAX_EXPERTS, &router->n_groups));
@@ -196,7 +196,7 @@ static calmoe_status read_experts(struct keys *keys, const struct family *family
     router->n_groups_used = router->n_groups;
     CM_TRY(read_int(keys, "expert_group_used_count", false, ROUTER_MAX_EXPERTS, &router->n_groups_used));
     if (router->n_groups_used < 1) router->n_groups_used = router->n_groups;
-    router->has_bias = cm_gguf_tensor(keys->gguf, "blk.0.exp_probs_b.bias") != NULL;
+    router->has_bias = cm_file_tensor(keys->file, "blk.0.exp_probs_b.bias") != NULL;
     int n_dense = 0;
     CM_TRY(read_int(keys, "leading_dense_block_count", false, MAX_LAYERS, &n_dense));
     if (n_dense > 0)
@@ -204,22 +204,22 @@ static calmoe_status read_experts(struct keys *keys, const struct family *family
                        keys->key, n_dense);
     /* Trust shapes: old files lack the key, some writers get it wrong. The down matrix gives the width even
      * where gate and up are fused. */
-    spec->expert_width = size_of(keys->gguf, "blk.0.ffn_down_exps.weight", 0);
-    spec->shared_width = size_of(keys->gguf, "blk.0.ffn_down_shexp.weight", 0);
+    spec->expert_width = size_of(keys->file, "blk.0.ffn_down_exps.weight", 0);
+    spec->shared_width = size_of(keys->file, "blk.0.ffn_down_shexp.weight", 0);
     return cm_router_check(keys->ctx, router);
 }
 
 static calmoe_status find_family(struct keys *keys, const struct family **out)
 {
-    struct gguf_string name = {0};
-    CM_TRY(cm_gguf_need_string(keys->ctx, keys->gguf, "general.architecture", &name));
+    struct meta_string name = {0};
+    CM_TRY(cm_meta_need_string(keys->ctx, keys->file, "general.architecture", &name));
     const bool fits = name.n_bytes < sizeof keys->architecture;
     if (fits) {
         memcpy(keys->architecture, name.bytes, name.n_bytes);
         keys->architecture[name.n_bytes] = '\0';
     }
     int64_t n_experts = 0;
-    if (fits) CM_TRY(cm_gguf_get_int(keys->ctx, keys->gguf, full(keys, "expert_count"), 0, 1 << 20, &n_experts));
+    if (fits) CM_TRY(cm_meta_get_int(keys->ctx, keys->file, full(keys, "expert_count"), 0, 1 << 20, &n_experts));
     const struct family *family;
     for (int i = 0; fits && (family = cm_family_at(i)) != NULL; i++)
         if (strcmp(family->architecture, keys->architecture) == 0 && family->has_experts == (n_experts > 0)) {
@@ -236,10 +236,10 @@ static calmoe_status find_family(struct keys *keys, const struct family **out)
                    (int)(name.n_bytes < 40 ? name.n_bytes : 40), name.bytes, (long long)n_experts, known);
 }
 
-calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,
                                  struct model_spec *out)
 {
-    struct keys keys = {.ctx = ctx, .gguf = gguf};
+    struct keys keys = {.ctx = ctx, .file = file};
     const struct family *family = NULL;
     *out = (struct model_spec){0};
     CM_TRY(find_family(&keys, &family));
@@ -248,5 +248,5 @@ calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct gguf *
     CM_TRY(read_scales(&keys, out));
     CM_TRY(read_rope(&keys, family, out));
     CM_TRY(read_experts(&keys, family, out));
-    return family->adjust ? family->adjust(ctx, gguf, out) : CALMOE_OK;
+    return family->adjust ? family->adjust(ctx, file, out) : CALMOE_OK;
 }

@@ -16,7 +16,7 @@
 #include "base/team.h"
 #include "experts/expert_run.h"
 #include "router/routing.h"
-#include "runtime/early_exit/policy.h"
+#include "runtime/policy/policy.h"
 #include "runtime/forward/attention.h"
 #include "runtime/forward/exit_weights.h"
 #include "runtime/forward/kv_cache.h"

@@ -5,7 +5,7 @@
 
 #include "experts/placed_matrix.h"
 #include "experts/placement.h"
-#include "runtime/early_exit/learned_exits.h"
+#include "runtime/policy/learned_exits.h"
 
 struct exit_weight {
     struct placed_matrix down, up; /* (rank, dim), (dim, rank), cut by the plan's shares; no parts: the head reads the

@@ -1,4 +1,4 @@
-/* runtime/forward/exits.h - what the rungs of rows (runtime/early_exit/policy.h) mean for a step: experts that are left
+/* runtime/forward/exits.h - what the rungs of rows (runtime/policy/policy.h) mean for a step: experts that are left
  * out, exits, and the keys and values of layers that were skipped.
  *
  * A row that leaves has its logits then and there. With k_tail "none" it is taken out of the batch, and when no row is

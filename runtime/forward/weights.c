@@ -11,13 +11,13 @@ struct builder {
     struct weights               *out;
 };
 
-static size_t elements_of(const struct gguf_tensor *tensor)
+static size_t elements_of(const struct file_tensor *tensor)
 {
     return tensor ? (size_t)tensor->shape[0] * (size_t)tensor->shape[1] : 0;
 }
 
 /* A tensor as float32 vector in out->vectors; NULL for NULL. */
-static float *vector(struct builder *b, const struct gguf_tensor *tensor)
+static float *vector(struct builder *b, const struct file_tensor *tensor)
 {
     if (!tensor) return NULL;
     const struct weight_type_row *type = &cm_weight_types[tensor->type];
@@ -34,7 +34,7 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
     size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors);
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
-        const struct gguf_tensor *all[] = {t->attention_norm, t->ffn_norm, t->q_norm, t->k_norm, t->q_bias,
+        const struct file_tensor *all[] = {t->attention_norm, t->ffn_norm, t->q_norm, t->k_norm, t->q_bias,
                                            t->k_bias, t->v_bias, t->o_bias, t->choice_bias};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) n += elements_of(all[j]);
     }

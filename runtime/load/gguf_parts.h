@@ -6,7 +6,7 @@
 #define RUNTIME_LOAD_GGUF_PARTS_H
 
 #include "base/byte_reader.h"
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 /* Positions of entries and tensors, sorted by name: a search is a bisection, and no choice of names
  * makes it slow, as colliding names would make a hash table. */
@@ -17,14 +17,14 @@ struct gguf_index {
 
 struct gguf_parse { /* one file being read */
     struct calmoe_context *ctx;
-    struct gguf           *gguf;
+    struct model_file           *file;
     struct byte_reader     reader; /* over the whole file */
 };
 
-/* An open, empty gguf that cm_gguf_close() accepts. */
-calmoe_status cm_gguf_create(struct calmoe_context *ctx, const char *path, struct gguf **out);
-/* Fills the entries and tensors of a created gguf from the bytes of one file. */
-calmoe_status cm_gguf_read(struct calmoe_context *ctx, struct gguf *gguf, const uint8_t *bytes,
+/* An open, empty file that cm_model_file_close() accepts. */
+calmoe_status cm_gguf_create(struct calmoe_context *ctx, const char *path, struct model_file **out);
+/* Fills the entries and tensors of a created file from the bytes of one file. */
+calmoe_status cm_gguf_read(struct calmoe_context *ctx, struct model_file *file, const uint8_t *bytes,
                            size_t n_bytes);
 
 /* The next string, which is the name of the i-th key or tensor (kind says which): UTF-8 without NUL,
@@ -37,15 +37,15 @@ calmoe_status cm_gguf_ends_inside(const struct gguf_parse *parse, const char *ki
 calmoe_status cm_gguf_read_tensors(struct gguf_parse *parse);
 
 /* Order positions 0 … n - 1 by compare, in place, in n log n steps whatever the order was. */
-typedef int (*gguf_compare)(const struct gguf *gguf, uint64_t a, uint64_t b);
-void cm_gguf_sort(const struct gguf *gguf, uint64_t *order, uint64_t n, gguf_compare compare);
+typedef int (*gguf_compare)(const struct model_file *file, uint64_t a, uint64_t b);
+void cm_gguf_sort(const struct model_file *file, uint64_t *order, uint64_t n, gguf_compare compare);
 
 /* Build (again) the index of one kind; a name that occurs twice fails. */
-calmoe_status cm_gguf_index_entries(struct calmoe_context *ctx, struct gguf *gguf);
-calmoe_status cm_gguf_index_tensors(struct calmoe_context *ctx, struct gguf *gguf);
-void          cm_gguf_index_close(struct gguf *gguf);
+calmoe_status cm_gguf_index_entries(struct calmoe_context *ctx, struct model_file *file);
+calmoe_status cm_gguf_index_tensors(struct calmoe_context *ctx, struct model_file *file);
+void          cm_gguf_index_close(struct model_file *file);
 
 /* Bytes of one value of a type with values of fixed size, else 0. */
-uint64_t cm_gguf_type_bytes(enum gguf_type type);
+uint64_t cm_gguf_type_bytes(enum meta_type type);
 
 #endif

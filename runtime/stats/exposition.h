@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "runtime/load/profile_file.h"
+#include "runtime/documents/profile_file.h"
 #include "runtime/stats/counters.h"
 
 struct exposition {

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#include "runtime/load/profile_file.h"
+#include "runtime/documents/profile_file.h"
 
 enum { PROFILER_FULL_PAIRS = 256, PROFILER_SETS = 1024, PROFILER_SET = 8, PROFILER_WAITING = 128 };
 

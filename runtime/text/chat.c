@@ -74,12 +74,12 @@ enum { N_FORMATS = sizeof formats / sizeof formats[0] };
 
 /* ---- choosing a row ---- */
 
-static bool contains(struct gguf_string text, const char *word)
+static bool contains(struct meta_string text, const char *word)
 {
     return memmem(text.bytes, (size_t)text.n_bytes, word, strlen(word)) != NULL;
 }
 
-static bool fits(const struct chat_format *format, struct gguf_string text)
+static bool fits(const struct chat_format *format, struct meta_string text)
 {
     for (size_t i = 0; i < 4 && format->with[i]; i++)
         if (!contains(text, format->with[i])) return false;
@@ -88,10 +88,10 @@ static bool fits(const struct chat_format *format, struct gguf_string text)
     return true;
 }
 
-const struct chat_format *cm_chat_format_of_file(const struct gguf *gguf)
+const struct chat_format *cm_chat_format_of_file(const struct model_file *file)
 {
-    struct gguf_string text = { "", 0 };
-    if (cm_gguf_get_string(NULL, gguf, "tokenizer.chat_template", &text) != CALMOE_OK) return NULL;
+    struct meta_string text = { "", 0 };
+    if (cm_meta_get_string(NULL, file, "tokenizer.chat_template", &text) != CALMOE_OK) return NULL;
     for (int i = 0; i < N_FORMATS; i++)
         if (fits(&formats[i], text)) return &formats[i];
     return NULL;

@@ -18,7 +18,7 @@ struct chat_format; /* a row of the table */
 
 /* The row whose marker stands in the file's `tokenizer.chat_template`, or NULL where there is no
  * template or none that is known. */
-const struct chat_format *cm_chat_format_of_file(const struct gguf *gguf);
+const struct chat_format *cm_chat_format_of_file(const struct model_file *file);
 const struct chat_format *cm_chat_format_of_name(const char *name);
 /* Row i of the table, NULL behind the last. */
 const struct chat_format *cm_chat_format_at(int i);

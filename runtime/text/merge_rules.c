@@ -11,20 +11,20 @@
 
 /* ---- scores ---- */
 
-static calmoe_status read_scores(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status read_scores(struct calmoe_context *ctx, const struct model_file *file,
                                  struct tokenizer *tokenizer)
 {
-    const struct gguf_entry *entry;
-    CM_TRY(cm_token_array(ctx, gguf, SCORES_KEY, "numbers", false, &entry));
+    const struct meta_entry *entry;
+    CM_TRY(cm_token_array(ctx, file, SCORES_KEY, "numbers", false, &entry));
     if (entry->count != (uint64_t)tokenizer->n_tokens)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" SCORES_KEY "' has %llu entries for %d tokens",
-                       gguf->name, (unsigned long long)entry->count, tokenizer->n_tokens);
+                       file->name, (unsigned long long)entry->count, tokenizer->n_tokens);
     tokenizer->orders = cm_alloc(ctx, (size_t)entry->count, sizeof *tokenizer->orders, "token scores");
     if (!tokenizer->orders) return CALMOE_NO_MEMORY;
     for (int32_t id = 0; id < tokenizer->n_tokens; id++) {
-        const float score = (float)cm_gguf_element_float(entry, (uint64_t)id) + 0.0f; /* no -0 */
+        const float score = (float)cm_meta_element_float(entry, (uint64_t)id) + 0.0f; /* no -0 */
         if (isnan(score))
-            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': the score of token %d is not a number", gguf->name,
+            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': the score of token %d is not a number", file->name,
                            id);
         uint32_t bits;
         memcpy(&bits, &score, sizeof bits);
@@ -74,38 +74,38 @@ static bool read_rule(struct tokenizer *tokenizer, const char *text, size_t at_s
     return true;
 }
 
-static calmoe_status read_merges(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status read_merges(struct calmoe_context *ctx, const struct model_file *file,
                                  struct tokenizer *tokenizer)
 {
-    const struct gguf_entry *entry;
-    CM_TRY(cm_token_array(ctx, gguf, MERGES_KEY, "strings", tokenizer->row->merges_may_lack, &entry));
+    const struct meta_entry *entry;
+    CM_TRY(cm_token_array(ctx, file, MERGES_KEY, "strings", tokenizer->row->merges_may_lack, &entry));
     if (!entry) return CALMOE_OK;
     if (entry->count > MAX_TOKENS)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" MERGES_KEY "' has %llu entries; at most %d are "
-                       "allowed", gguf->name, (unsigned long long)entry->count, MAX_TOKENS);
+                       "allowed", file->name, (unsigned long long)entry->count, MAX_TOKENS);
     tokenizer->n_rules = 2;
     while (tokenizer->n_rules < 2 * entry->count) tokenizer->n_rules *= 2;
     tokenizer->rules = cm_alloc(ctx, tokenizer->n_rules, sizeof *tokenizer->rules, "merges");
     if (!tokenizer->rules) return CALMOE_NO_MEMORY;
     uint32_t n_ignored = 0;
     for (uint32_t rank = 0; rank < entry->count; rank++) {
-        const struct gguf_string text = entry->strings[rank];
+        const struct meta_string text = entry->strings[rank];
         const char *space = text.n_bytes > 1 ? memchr(text.bytes + 1, ' ', (size_t)text.n_bytes - 1) : NULL;
         if (!space)
             return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': merge %u is '%.*s'; wanted two texts with a space "
-                           "between", gguf->name, rank, (int)(text.n_bytes < 80 ? text.n_bytes : 80),
+                           "between", file->name, rank, (int)(text.n_bytes < 80 ? text.n_bytes : 80),
                            text.n_bytes ? text.bytes : "");
         n_ignored += !read_rule(tokenizer, text.bytes, (size_t)(space - text.bytes), (size_t)text.n_bytes,
                                 rank);
     }
     if (n_ignored)
         cm_log(ctx, "'%s': %u of %u merges name or make a text that is no token; they are ignored",
-               gguf->name, n_ignored, (unsigned)entry->count);
+               file->name, n_ignored, (unsigned)entry->count);
     return CALMOE_OK;
 }
 
-calmoe_status cm_merge_rules_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_merge_rules_read(struct calmoe_context *ctx, const struct model_file *file,
                                   struct tokenizer *tokenizer)
 {
-    return tokenizer->is_spm ? read_scores(ctx, gguf, tokenizer) : read_merges(ctx, gguf, tokenizer);
+    return tokenizer->is_spm ? read_scores(ctx, file, tokenizer) : read_merges(ctx, file, tokenizer);
 }

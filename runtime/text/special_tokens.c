@@ -54,41 +54,41 @@ static bool is_one_of(const struct token *token, const char *const *texts)
 /* ---- ids ---- */
 
 /* What the file says, else `usual` where that token can be it. */
-static calmoe_status read_id(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status read_id(struct calmoe_context *ctx, const struct model_file *file,
                              const struct tokenizer *tokenizer, const char *key, int32_t usual, int32_t *id)
 {
     int64_t value = usual < tokenizer->n_tokens ? usual : -1;
     /* Byte-level BPE's usual id is an accident of history and a comma elsewhere. */
     if (value >= 0 && !tokenizer->is_spm && tokenizer->tokens[value].type != TOKEN_CONTROL) value = -1;
-    CM_TRY(cm_gguf_get_int(ctx, gguf, key, 0, tokenizer->n_tokens - 1, &value));
+    CM_TRY(cm_meta_get_int(ctx, file, key, 0, tokenizer->n_tokens - 1, &value));
     *id = (int32_t)value;
     return CALMOE_OK;
 }
 
-static calmoe_status read_ids(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_file *file,
                               struct tokenizer *tokenizer)
 {
     const bool is_spm = tokenizer->is_spm;
     const bool no_bos = tokenizer->row && tokenizer->row->no_bos;
-    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11,
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11,
                    &tokenizer->bos));
-    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos));
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos));
     const bool has_unknown = is_spm && tokenizer->tokens[0].type == TOKEN_UNKNOWN;
-    CM_TRY(read_id(ctx, gguf, tokenizer, KEY("unknown_token_id"), has_unknown ? 0 : -1,
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("unknown_token_id"), has_unknown ? 0 : -1,
                    &tokenizer->unknown));
-    tokenizer->names_bos = cm_gguf_entry(gguf, KEY("bos_token_id")) != NULL;
+    tokenizer->names_bos = cm_meta_entry(file, KEY("bos_token_id")) != NULL;
     tokenizer->adds_bos = is_spm || tokenizer->row->add_bos;
     tokenizer->adds_space = is_spm;
-    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_bos_token"), &tokenizer->adds_bos));
-    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_eos_token"), &tokenizer->adds_eos));
-    CM_TRY(cm_gguf_get_bool(ctx, gguf, KEY("add_space_prefix"), &tokenizer->adds_space));
+    CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_bos_token"), &tokenizer->adds_bos));
+    CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_eos_token"), &tokenizer->adds_eos));
+    CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_space_prefix"), &tokenizer->adds_space));
     tokenizer->adds_space = tokenizer->adds_space && is_spm;
     if (tokenizer->adds_bos && tokenizer->bos < 0) {
-        cm_log(ctx, "'%s' asks for a BOS token before texts and names none; none is added", gguf->name);
+        cm_log(ctx, "'%s' asks for a BOS token before texts and names none; none is added", file->name);
         tokenizer->adds_bos = false;
     }
     if (tokenizer->adds_eos && tokenizer->eos < 0) {
-        cm_log(ctx, "'%s' asks for an EOS token behind texts and names none; none is added", gguf->name);
+        cm_log(ctx, "'%s' asks for an EOS token behind texts and names none; none is added", file->name);
         tokenizer->adds_eos = false;
     }
     return CALMOE_OK;
@@ -121,23 +121,23 @@ static void mark_by_text(struct tokenizer *tokenizer)
     }
 }
 
-static calmoe_status mark_endings(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status mark_endings(struct calmoe_context *ctx, const struct model_file *file,
                                   struct tokenizer *tokenizer)
 {
     mark_by_text(tokenizer);
     if (tokenizer->eos >= 0) tokenizer->tokens[tokenizer->eos].ends_generation = true;
     for (const char *const *key = ending_keys; *key; key++) {
         int64_t id = -1;
-        CM_TRY(cm_gguf_get_int(ctx, gguf, *key, 0, tokenizer->n_tokens - 1, &id));
+        CM_TRY(cm_meta_get_int(ctx, file, *key, 0, tokenizer->n_tokens - 1, &id));
         if (id >= 0) tokenizer->tokens[id].ends_generation = true;
     }
-    const struct gguf_entry *more;
-    CM_TRY(cm_token_array(ctx, gguf, KEY("eos_token_ids"), "integers", true, &more));
+    const struct meta_entry *more;
+    CM_TRY(cm_token_array(ctx, file, KEY("eos_token_ids"), "integers", true, &more));
     for (uint64_t i = 0; more && i < more->count; i++) {
-        const int64_t id = cm_gguf_element_int(more, i);
+        const int64_t id = cm_meta_element_int(more, i);
         if (id < 0 || id >= tokenizer->n_tokens)
             return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" KEY("eos_token_ids") "' has %lld; wanted 0 to "
-                           "%d", gguf->name, (long long)id, tokenizer->n_tokens - 1);
+                           "%d", file->name, (long long)id, tokenizer->n_tokens - 1);
         tokenizer->tokens[id].ends_generation = true;
     }
     return CALMOE_OK;
@@ -202,7 +202,7 @@ int32_t cm_special_at(const struct tokenizer *tokenizer, const struct special_in
     return -1;
 }
 
-static bool contains_any_case(struct gguf_string text, const char *word)
+static bool contains_any_case(struct meta_string text, const char *word)
 {
     const size_t n = strlen(word);
     for (size_t at = 0; at + n <= text.n_bytes; at++) {
@@ -213,13 +213,13 @@ static bool contains_any_case(struct gguf_string text, const char *word)
     return false;
 }
 
-static calmoe_status mark_strippers(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status mark_strippers(struct calmoe_context *ctx, const struct model_file *file,
                                     struct tokenizer *tokenizer)
 {
     bool strips = false;
     for (size_t i = 0; i < sizeof right_strippers / sizeof right_strippers[0]; i++) {
-        struct gguf_string text = { "", 0 };
-        CM_TRY(cm_gguf_get_string(ctx, gguf, right_strippers[i].key, &text));
+        struct meta_string text = { "", 0 };
+        CM_TRY(cm_meta_get_string(ctx, file, right_strippers[i].key, &text));
         strips = strips || contains_any_case(text, right_strippers[i].contains);
     }
     for (int32_t id = 0; strips && id < tokenizer->n_tokens; id++) {
@@ -231,27 +231,27 @@ static calmoe_status mark_strippers(struct calmoe_context *ctx, const struct ggu
 
 /* Without byte tokens some text would be lost; the unknown token at least says so. In byte-level BPE
  * what lacks are bytes that no UTF-8 has. */
-static calmoe_status check_bytes(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status check_bytes(struct calmoe_context *ctx, const struct model_file *file,
                                  const struct tokenizer *tokenizer)
 {
     int n_missing = 0;
     for (int byte = 0; byte < 256; byte++) n_missing += tokenizer->byte_ids[byte] < 0;
     if (n_missing && tokenizer->unknown < 0 && tokenizer->is_spm)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': %d of 256 bytes have no token, and there is no unknown "
-                       "token to stand for them", gguf->name, n_missing);
+                       "token to stand for them", file->name, n_missing);
     if (n_missing)
-        cm_log(ctx, "'%s': %d of 256 bytes have no token; %s", gguf->name, n_missing,
+        cm_log(ctx, "'%s': %d of 256 bytes have no token; %s", file->name, n_missing,
                tokenizer->unknown < 0 ? "they are left out" : "the unknown token stands for them");
     return CALMOE_OK;
 }
 
-calmoe_status cm_special_tokens_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_special_tokens_read(struct calmoe_context *ctx, const struct model_file *file,
                                      struct tokenizer *tokenizer)
 {
-    CM_TRY(read_ids(ctx, gguf, tokenizer));
-    CM_TRY(check_bytes(ctx, gguf, tokenizer));
-    CM_TRY(mark_endings(ctx, gguf, tokenizer));
-    CM_TRY(mark_strippers(ctx, gguf, tokenizer));
+    CM_TRY(read_ids(ctx, file, tokenizer));
+    CM_TRY(check_bytes(ctx, file, tokenizer));
+    CM_TRY(mark_endings(ctx, file, tokenizer));
+    CM_TRY(mark_strippers(ctx, file, tokenizer));
     CM_TRY(build_special_index(ctx, tokenizer, false, &tokenizer->always));
     return build_special_index(ctx, tokenizer, true, &tokenizer->with_special);
 }

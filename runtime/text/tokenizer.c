@@ -7,57 +7,57 @@
 #include "base/memory.h"
 #include "runtime/text/tokenizer_parts.h"
 
-static bool equals(struct gguf_string text, const char *word)
+static bool equals(struct meta_string text, const char *word)
 {
     return text.n_bytes == strlen(word) && !memcmp(text.bytes, word, (size_t)text.n_bytes);
 }
 
 /* For "%.*s": untrusted text, shortened. */
-static int shown_bytes(struct gguf_string text)
+static int shown_bytes(struct meta_string text)
 {
     return text.n_bytes < 80 ? (int)text.n_bytes : 80;
 }
 
-static calmoe_status choose_row(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status choose_row(struct calmoe_context *ctx, const struct model_file *file,
                                 struct tokenizer *tokenizer)
 {
-    struct gguf_string pre = { "default", 7 };
-    CM_TRY(cm_gguf_get_string(ctx, gguf, "tokenizer.ggml.pre", &pre));
+    struct meta_string pre = { "default", 7 };
+    CM_TRY(cm_meta_get_string(ctx, file, "tokenizer.ggml.pre", &pre));
     tokenizer->row = cm_pretokenizer_row(pre.bytes, (size_t)pre.n_bytes);
     if (!tokenizer->row)
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s': pre-tokenizer '%.*s' is not known to this version",
-                       gguf->name, shown_bytes(pre), pre.bytes);
+                       file->name, shown_bytes(pre), pre.bytes);
     if (equals(pre, "default"))
         cm_log(ctx, "'%s' does not say which pre-tokenizer it wants; texts may be cut in other places than "
-               "the model is used to", gguf->name);
+               "the model is used to", file->name);
     snprintf(tokenizer->name, sizeof tokenizer->name, "bpe/%.*s", (int)pre.n_bytes, pre.bytes);
     return cm_pretokenizer_open(ctx, tokenizer->row, &tokenizer->pretokenizer);
 }
 
-static calmoe_status read(struct calmoe_context *ctx, const struct gguf *gguf, struct tokenizer *tokenizer)
+static calmoe_status read(struct calmoe_context *ctx, const struct model_file *file, struct tokenizer *tokenizer)
 {
-    struct gguf_string model;
-    CM_TRY(cm_gguf_need_string(ctx, gguf, "tokenizer.ggml.model", &model));
+    struct meta_string model;
+    CM_TRY(cm_meta_need_string(ctx, file, "tokenizer.ggml.model", &model));
     tokenizer->is_spm = equals(model, "llama");
     if (!tokenizer->is_spm && !equals(model, "gpt2"))
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s': tokenizer model '%.*s' is not known to this version; "
-                       "'gpt2' and 'llama' are", gguf->name, shown_bytes(model), model.bytes);
+                       "'gpt2' and 'llama' are", file->name, shown_bytes(model), model.bytes);
     if (tokenizer->is_spm)
         snprintf(tokenizer->name, sizeof tokenizer->name, "spm");
     else
-        CM_TRY(choose_row(ctx, gguf, tokenizer));
-    CM_TRY(cm_vocabulary_read(ctx, gguf, tokenizer));
-    CM_TRY(cm_merge_rules_read(ctx, gguf, tokenizer));
-    return cm_special_tokens_read(ctx, gguf, tokenizer);
+        CM_TRY(choose_row(ctx, file, tokenizer));
+    CM_TRY(cm_vocabulary_read(ctx, file, tokenizer));
+    CM_TRY(cm_merge_rules_read(ctx, file, tokenizer));
+    return cm_special_tokens_read(ctx, file, tokenizer);
 }
 
-calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct model_file *file,
                                 struct tokenizer **out)
 {
     *out = NULL;
     struct tokenizer *tokenizer = cm_alloc(ctx, 1, sizeof *tokenizer, "a tokenizer");
     if (!tokenizer) return CALMOE_NO_MEMORY;
-    const calmoe_status status = read(ctx, gguf, tokenizer);
+    const calmoe_status status = read(ctx, file, tokenizer);
     if (status != CALMOE_OK) cm_tokenizer_close(&tokenizer);
     *out = tokenizer;
     return status;

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 enum { CM_TOKEN_BYTES = 1024 }; /* the longest text of a token; files with longer ones are refused */
 
@@ -18,8 +18,8 @@ struct tokenizer;
 /* UNSUPPORTED for a tokenizer model or pre-tokenizer that is not known, by name. BAD_FILE for holes:
  * missing lists, wrong types, counts that differ, ids out of range … What published files are known to
  * have is a remark in the log: equal texts (the last one counts), merges of texts that are no tokens
- * (ignored), bytes without a token. Copies what it needs: gguf may be closed afterwards. */
-calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct gguf *gguf,
+ * (ignored), bytes without a token. Copies what it needs: file may be closed afterwards. */
+calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct model_file *file,
                                 struct tokenizer **out);
 void          cm_tokenizer_close(struct tokenizer **tokenizer);
 

@@ -65,7 +65,7 @@ struct tokenizer {
 /* ---- vocabulary.c: the token list ---- */
 
 /* Fills tokens, arena, slots, byte_ids from the file's lists. */
-calmoe_status cm_vocabulary_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_vocabulary_read(struct calmoe_context *ctx, const struct model_file *file,
                                  struct tokenizer *tokenizer);
 /* What merging compares: the text for SPM, the bytes for byte-level BPE. -1: no token that text can make. */
 int32_t cm_vocabulary_find(const struct tokenizer *tokenizer, const char *key, size_t n_bytes);
@@ -75,17 +75,17 @@ bool cm_bytes_of_text(const char *text, size_t n_bytes, char *out, size_t *n_out
 /* Whether a word begins at byte at: a space that follows something else. SPM only. */
 bool cm_word_begins(const char *text, size_t n_bytes, size_t at);
 /* The array of a key, or BAD_FILE; wanted says of what: "strings". NULL out for an absent key if optional. */
-calmoe_status cm_token_array(struct calmoe_context *ctx, const struct gguf *gguf, const char *key,
-                             const char *wanted, bool is_optional, const struct gguf_entry **out);
+calmoe_status cm_token_array(struct calmoe_context *ctx, const struct model_file *file, const char *key,
+                             const char *wanted, bool is_optional, const struct meta_entry **out);
 
 /* ---- merge_rules.c ---- */
-calmoe_status cm_merge_rules_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_merge_rules_read(struct calmoe_context *ctx, const struct model_file *file,
                                   struct tokenizer *tokenizer);
 /* The rule of two neighbours; its made is 0 where there is none. */
 const struct merge_rule *cm_merge_rule(const struct tokenizer *tokenizer, int32_t left, int32_t right);
 
 /* ---- special_tokens.c: ids with a meaning, and what is cut out of texts ---- */
-calmoe_status cm_special_tokens_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_special_tokens_read(struct calmoe_context *ctx, const struct model_file *file,
                                      struct tokenizer *tokenizer);
 /* The longest token of index that text[0 .. n_bytes) begins with, -1: none. */
 int32_t cm_special_at(const struct tokenizer *tokenizer, const struct special_index *index,

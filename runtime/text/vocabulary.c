@@ -55,38 +55,38 @@ static int byte_of_name(const char *text, size_t n_bytes)
 
 /* ---- the file's arrays ---- */
 
-calmoe_status cm_token_array(struct calmoe_context *ctx, const struct gguf *gguf, const char *key,
-                             const char *wanted, bool is_optional, const struct gguf_entry **out)
+calmoe_status cm_token_array(struct calmoe_context *ctx, const struct model_file *file, const char *key,
+                             const char *wanted, bool is_optional, const struct meta_entry **out)
 {
-    const struct gguf_entry *entry = *out = cm_gguf_entry(gguf, key);
+    const struct meta_entry *entry = *out = cm_meta_entry(file, key);
     if (!entry && is_optional) return CALMOE_OK;
     if (!entry)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '%s' is missing; wanted an array of %s",
-                       gguf->name, key, wanted);
+                       file->name, key, wanted);
     const bool wants_strings = !strcmp(wanted, "strings"), wants_integers = !strcmp(wanted, "integers");
-    if (entry->type != GGUF_ARRAY)
+    if (entry->type != META_ARRAY)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '%s' has type %s; wanted an array of %s",
-                       gguf->name, key, cm_gguf_type_name(entry->type), wanted);
-    const enum gguf_type type = entry->element_type;
-    const bool is_number = cm_gguf_is_integer(type) || type == GGUF_F32 || type == GGUF_F64;
-    if (wants_strings ? type != GGUF_STRING : wants_integers ? !cm_gguf_is_integer(type) : !is_number)
+                       file->name, key, cm_meta_type_name(entry->type), wanted);
+    const enum meta_type type = entry->element_type;
+    const bool is_number = cm_meta_is_integer(type) || type == META_F32 || type == META_F64;
+    if (wants_strings ? type != META_STRING : wants_integers ? !cm_meta_is_integer(type) : !is_number)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '%s' is an array of %s; wanted one of %s",
-                       gguf->name, key, cm_gguf_type_name(type), wanted);
+                       file->name, key, cm_meta_type_name(type), wanted);
     return CALMOE_OK;
 }
 
-static calmoe_status read_types(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status read_types(struct calmoe_context *ctx, const struct model_file *file,
                                 struct tokenizer *tokenizer)
 {
-    const struct gguf_entry *entry;
-    CM_TRY(cm_token_array(ctx, gguf, TYPES_KEY, "integers", true, &entry));
+    const struct meta_entry *entry;
+    CM_TRY(cm_token_array(ctx, file, TYPES_KEY, "integers", true, &entry));
     if (entry && entry->count != (uint64_t)tokenizer->n_tokens)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" TYPES_KEY "' has %llu entries for %d tokens",
-                       gguf->name, (unsigned long long)entry->count, tokenizer->n_tokens);
+                       file->name, (unsigned long long)entry->count, tokenizer->n_tokens);
     for (int32_t id = 0; id < tokenizer->n_tokens; id++) {
-        int64_t type = entry ? cm_gguf_element_int(entry, (uint64_t)id) : TOKEN_NORMAL;
+        int64_t type = entry ? cm_meta_element_int(entry, (uint64_t)id) : TOKEN_NORMAL;
         if (type < 0 || type > TOKEN_BYTE)
-            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': token %d has type %lld; wanted 1 to 6", gguf->name,
+            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': token %d has type %lld; wanted 1 to 6", file->name,
                            id, (long long)type);
         tokenizer->tokens[id].type = (uint8_t)(type ? type : TOKEN_NORMAL); /* 0: "undefined" */
     }
@@ -107,7 +107,7 @@ static bool is_padding(const struct token *token, int32_t id)
 /* Writes what the token stands for to out (n_text bytes of room at least), and says whether plain text
  * may turn into it. Control tokens never do, so that nobody can type them; nor do user-defined tokens
  * of byte-level BPE, which are cut out before, and whose texts are no byte alphabet. */
-static calmoe_status write_bytes(struct calmoe_context *ctx, const struct gguf *gguf,
+static calmoe_status write_bytes(struct calmoe_context *ctx, const struct model_file *file,
                                  const struct tokenizer *tokenizer, int32_t id, char *out)
 {
     struct token *token = &tokenizer->tokens[id];
@@ -118,7 +118,7 @@ static calmoe_status write_bytes(struct calmoe_context *ctx, const struct gguf *
         const int byte = byte_of_name(token->text, token->n_text);
         if (byte < 0)
             return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': token %d has type byte, but its text is '%.*s'; "
-                           "wanted '<0x00>' to '<0xFF>'", gguf->name, id,
+                           "wanted '<0x00>' to '<0xFF>'", file->name, id,
                            token->n_text < 80 ? token->n_text : 80, token->text);
         out[n++] = (char)byte;
     } else if (token->type == TOKEN_NORMAL && tokenizer->is_spm) {
@@ -139,15 +139,15 @@ static calmoe_status write_bytes(struct calmoe_context *ctx, const struct gguf *
     return CALMOE_OK;
 }
 
-static calmoe_status read_texts(struct calmoe_context *ctx, const struct gguf *gguf,
-                                struct tokenizer *tokenizer, const struct gguf_entry *entry)
+static calmoe_status read_texts(struct calmoe_context *ctx, const struct model_file *file,
+                                struct tokenizer *tokenizer, const struct meta_entry *entry)
 {
     size_t n_bytes = 0;
     for (int32_t id = 0; id < tokenizer->n_tokens; id++) {
-        const struct gguf_string text = entry->strings[id];
+        const struct meta_string text = entry->strings[id];
         if (text.n_bytes > CM_TOKEN_BYTES)
             return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': token %d has %llu bytes; at most %d are allowed",
-                           gguf->name, id, (unsigned long long)text.n_bytes, CM_TOKEN_BYTES);
+                           file->name, id, (unsigned long long)text.n_bytes, CM_TOKEN_BYTES);
         n_bytes += 2 * (size_t)text.n_bytes; /* at most MAX_TOKENS * 2 * CM_TOKEN_BYTES */
     }
     char *end = tokenizer->arena = cm_alloc(ctx, n_bytes, 1, "token texts");
@@ -159,7 +159,7 @@ static calmoe_status read_texts(struct calmoe_context *ctx, const struct gguf *g
         if (token->n_text) memcpy(end, entry->strings[id].bytes, token->n_text);
         if (token->n_text == 0 || is_padding(token, id)) token->type = TOKEN_UNUSED;
         end += token->n_text;
-        CM_TRY(write_bytes(ctx, gguf, tokenizer, id, end));
+        CM_TRY(write_bytes(ctx, file, tokenizer, id, end));
         end += token->n_text;
     }
     return CALMOE_OK;
@@ -248,19 +248,19 @@ static void find_bytes(struct tokenizer *tokenizer)
     }
 }
 
-calmoe_status cm_vocabulary_read(struct calmoe_context *ctx, const struct gguf *gguf,
+calmoe_status cm_vocabulary_read(struct calmoe_context *ctx, const struct model_file *file,
                                  struct tokenizer *tokenizer)
 {
-    const struct gguf_entry *entry;
-    CM_TRY(cm_token_array(ctx, gguf, TOKENS_KEY, "strings", false, &entry));
+    const struct meta_entry *entry;
+    CM_TRY(cm_token_array(ctx, file, TOKENS_KEY, "strings", false, &entry));
     if (entry->count == 0 || entry->count > MAX_TOKENS)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" TOKENS_KEY "' has %llu entries; wanted 1 to %d",
-                       gguf->name, (unsigned long long)entry->count, MAX_TOKENS);
+                       file->name, (unsigned long long)entry->count, MAX_TOKENS);
     tokenizer->n_tokens = (int32_t)entry->count;
     tokenizer->tokens = cm_alloc(ctx, (size_t)entry->count, sizeof *tokenizer->tokens, "tokens");
     if (!tokenizer->tokens) return CALMOE_NO_MEMORY;
-    CM_TRY(read_types(ctx, gguf, tokenizer));
-    CM_TRY(read_texts(ctx, gguf, tokenizer, entry));
+    CM_TRY(read_types(ctx, file, tokenizer));
+    CM_TRY(read_texts(ctx, file, tokenizer, entry));
     CM_TRY(build_index(ctx, tokenizer));
     tokenizer->words_apart = tokenizer->is_spm && words_are_apart(tokenizer);
     find_bytes(tokenizer);

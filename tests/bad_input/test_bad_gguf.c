@@ -44,7 +44,7 @@ static struct gguf_builder *good_file(void)
 
 static void add_key(struct gguf_builder *builder, const char *key, size_t n_bytes)
 {
-    builder_add_raw_entry(builder, key, n_bytes, GGUF_U8, "\1", 1);
+    builder_add_raw_entry(builder, key, n_bytes, META_U8, "\1", 1);
 }
 
 static void add_long_key(struct gguf_builder *builder, size_t n_bytes)
@@ -70,7 +70,7 @@ static void add_value(struct gguf_builder *builder, uint32_t type, const void *v
 /* An array of which 18 bytes are there, whatever it announces. */
 static void add_array(struct gguf_builder *builder, uint32_t element_type, uint64_t count)
 {
-    add_value(builder, GGUF_ARRAY, NULL, 0);
+    add_value(builder, META_ARRAY, NULL, 0);
     builder_put(&builder->entries, element_type, 4);
     builder_put(&builder->entries, count, 8);
     builder_put_string(&builder->entries, "0123456789", 10);
@@ -78,8 +78,8 @@ static void add_array(struct gguf_builder *builder, uint32_t element_type, uint6
 
 static void add_two_strings(struct gguf_builder *builder, uint64_t length_of_second)
 {
-    add_value(builder, GGUF_ARRAY, NULL, 0);
-    builder_put(&builder->entries, GGUF_STRING, 4);
+    add_value(builder, META_ARRAY, NULL, 0);
+    builder_put(&builder->entries, META_STRING, 4);
     builder_put(&builder->entries, 2, 8);
     builder_put_string(&builder->entries, "good", 4);
     builder_put(&builder->entries, length_of_second, 8);
@@ -88,7 +88,7 @@ static void add_two_strings(struct gguf_builder *builder, uint64_t length_of_sec
 static void add_filler(struct gguf_builder *builder)
 {
     static const uint8_t zeros[14 * 65537];
-    builder_add_array(builder, "filler", GGUF_U8, zeros, sizeof zeros);
+    builder_add_array(builder, "filler", META_U8, zeros, sizeof zeros);
 }
 
 static void remove_tensors(struct gguf_builder *builder)
@@ -162,17 +162,17 @@ static void each_fault_is_told(struct temp_folder *folder)
     for (size_t i = 0; i < N_FAULTS; i++) {
         struct gguf_builder  *builder = good_file();
         struct calmoe_context ctx = {0};
-        struct gguf          *gguf = NULL;
+        struct model_file          *file = NULL;
         const long            n_live = cm_live_blocks();
         size_t                n_bytes;
         const uint8_t        *bytes = bytes_of(&faults[i], builder, &n_bytes);
         calmoe_status         status;
         if (folder != NULL)
-            status = cm_gguf_open(&ctx, temp_file_with(folder, "f.gguf", bytes, n_bytes), &gguf);
+            status = cm_model_file_open(&ctx, temp_file_with(folder, "f.gguf", bytes, n_bytes), &file);
         else
-            status = cm_gguf_parse(&ctx, "a/folder/f.gguf", bytes, n_bytes, &gguf);
+            status = cm_model_file_parse(&ctx, "a/folder/f.gguf", bytes, n_bytes, &file);
         n_wrong += !is_told(&faults[i], folder != NULL ? "in a file" : "in memory", status, &ctx);
-        assert_null(gguf);
+        assert_null(file);
         assert_int_equal(cm_live_blocks(), n_live);
         builder_close(&builder);
     }
@@ -198,10 +198,10 @@ static void good_file_is_good(void **state)
     size_t                n_bytes;
     const uint8_t        *bytes = builder_bytes(builder, &n_bytes);
     struct calmoe_context ctx = {0};
-    struct gguf          *gguf = NULL;
-    assert_int_equal(cm_gguf_parse(&ctx, "f.gguf", bytes, n_bytes, &gguf), CALMOE_OK);
-    cm_gguf_close(&gguf);
-    assert_null(gguf);
+    struct model_file          *file = NULL;
+    assert_int_equal(cm_model_file_parse(&ctx, "f.gguf", bytes, n_bytes, &file), CALMOE_OK);
+    cm_model_file_close(&file);
+    assert_null(file);
     builder_close(&builder);
 }
 

@@ -33,7 +33,7 @@ static struct gguf_builder *rich_file(void)
     builder_add_bool(builder, "bool", true);
     builder_add_string(builder, "string", "a text");
     builder_add_strings(builder, "strings", (const char *const[]){"one", "", "three"}, 3);
-    builder_add_array(builder, "bools", GGUF_BOOL, (bool[]){true, false}, 2);
+    builder_add_array(builder, "bools", META_BOOL, (bool[]){true, false}, 2);
     builder_add_i32s(builder, "i32s", (int32_t[]){1, -2, 3}, 3);
     builder_add_f32s(builder, "none", NULL, 0);
     builder_set_alignment(builder, 16);
@@ -51,13 +51,13 @@ static calmoe_status read_copy(const uint8_t *bytes, size_t n_bytes, struct calm
     assert_non_null(copy);
     if (n_bytes > 0) memcpy(copy, bytes, n_bytes);
     const long   n_live = cm_live_blocks();
-    struct gguf *gguf = NULL;
+    struct model_file *file = NULL;
     ctx->message[0] = '\0';
-    const calmoe_status status = cm_gguf_parse(ctx, "f.gguf", copy, n_bytes, &gguf);
-    assert_int_equal(gguf != NULL, status == CALMOE_OK);
-    if (gguf != NULL) gguf_touch(gguf);
+    const calmoe_status status = cm_model_file_parse(ctx, "f.gguf", copy, n_bytes, &file);
+    assert_int_equal(file != NULL, status == CALMOE_OK);
+    if (file != NULL) gguf_touch(file);
     else assert_memory_equal(ctx->message, "'f.gguf'", 8);
-    cm_gguf_close(&gguf);
+    cm_model_file_close(&file);
     assert_int_equal(cm_live_blocks(), n_live);
     free(copy);
     return status;
@@ -130,20 +130,20 @@ static void memory_runs_out(void **state)
     const long            n_live = cm_live_blocks();
     long                  nth = 1;
     for (calmoe_status status = CALMOE_NO_MEMORY; status != CALMOE_OK; nth++) {
-        struct gguf *gguf = NULL;
+        struct model_file *file = NULL;
         ctx.message[0] = '\0';
         cm_fail_request(nth);
-        status = cm_gguf_open(&ctx, path, &gguf);
+        status = cm_model_file_open(&ctx, path, &file);
         cm_fail_request(0);
         if (status == CALMOE_OK) {
-            assert_int_equal(gguf->n_shards, 3);
-            assert_int_equal(gguf->n_tensors, 6);
+            assert_int_equal(file->n_shards, 3);
+            assert_int_equal(file->n_tensors, 6);
         } else {
             assert_int_equal(status, CALMOE_NO_MEMORY);
             assert_memory_equal(ctx.message, "no memory ", 10);
-            assert_null(gguf);
+            assert_null(file);
         }
-        cm_gguf_close(&gguf);
+        cm_model_file_close(&file);
         assert_int_equal(cm_live_blocks(), n_live);
     }
     assert_true(nth > 50); /* it did fail at many places */
@@ -153,13 +153,13 @@ static void memory_runs_out(void **state)
 static void refused_at_size(struct gguf_builder *builder, off_t n_bytes, const char *message)
 {
     struct calmoe_context ctx = {0};
-    struct gguf          *gguf = NULL;
+    struct model_file          *file = NULL;
     const char           *path = temp_file(folder, "large.gguf");
     builder_write(builder, path);
     assert_int_equal(truncate(path, n_bytes), 0);
-    assert_int_equal(cm_gguf_open(&ctx, path, &gguf), CALMOE_UNSUPPORTED);
+    assert_int_equal(cm_model_file_open(&ctx, path, &file), CALMOE_UNSUPPORTED);
     assert_string_equal(ctx.message, message);
-    assert_null(gguf);
+    assert_null(file);
     unlink(path);
     builder_close(&builder);
 }
@@ -173,8 +173,8 @@ static void much_too_large(void **state)
                     "'large.gguf' has 1048577 tensors; at most 1048576 are read");
 
     builder = builder_open();
-    builder_add_raw_entry(builder, "k", 1, GGUF_ARRAY, NULL, 0);
-    builder_put(&builder->entries, GGUF_U8, 4);
+    builder_add_raw_entry(builder, "k", 1, META_ARRAY, NULL, 0);
+    builder_put(&builder->entries, META_U8, 4);
     builder_put(&builder->entries, 600 << 20, 8);
     refused_at_size(builder, 700 << 20,
                     "'large.gguf': key 0 'k' ends at byte 629145649; "
@@ -197,10 +197,10 @@ static void many_names(void **state)
     size_t                n_bytes;
     const uint8_t        *bytes = builder_bytes(builder, &n_bytes);
     struct calmoe_context ctx = {0};
-    struct gguf          *gguf = NULL;
-    assert_int_equal(cm_gguf_parse(&ctx, "f.gguf", bytes, n_bytes, &gguf), CALMOE_OK);
-    gguf_touch(gguf);
-    cm_gguf_close(&gguf);
+    struct model_file          *file = NULL;
+    assert_int_equal(cm_model_file_parse(&ctx, "f.gguf", bytes, n_bytes, &file), CALMOE_OK);
+    gguf_touch(file);
+    cm_model_file_close(&file);
     builder_close(&builder);
 }
 

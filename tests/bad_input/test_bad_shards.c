@@ -134,16 +134,16 @@ static void each_fault_is_told(void **state)
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
         struct split          split = good_split();
         struct calmoe_context ctx = {0};
-        struct gguf          *gguf = NULL;
+        struct model_file          *file = NULL;
         char                  wanted[CM_MESSAGE_BYTES];
         const long            n_live = cm_live_blocks();
         faults[i].bend(&split);
         write_split(&split);
         expected(wanted, sizeof wanted, faults[i].message);
         print_message("%s\n", faults[i].name);
-        assert_int_equal(cm_gguf_open(&ctx, temp_file(folder, split.open), &gguf), faults[i].status);
+        assert_int_equal(cm_model_file_open(&ctx, temp_file(folder, split.open), &file), faults[i].status);
         assert_string_equal(ctx.message, wanted);
-        assert_null(gguf);
+        assert_null(file);
         assert_int_equal(cm_live_blocks(), n_live);
         remove_split(&split);
     }
@@ -154,26 +154,26 @@ static void good_split_is_one_model(void **state)
     (void)state;
     struct split          split = good_split();
     struct calmoe_context ctx = {0};
-    struct gguf          *gguf = NULL;
+    struct model_file          *file = NULL;
     const long            n_live = cm_live_blocks();
     write_split(&split);
-    assert_int_equal(cm_gguf_open(&ctx, temp_file(folder, split.open), &gguf), CALMOE_OK);
-    assert_int_equal(gguf->n_shards, 3);
-    assert_int_equal(gguf->n_tensors, 3);
-    assert_int_equal(gguf->n_entries, 3); /* of shard 0 */
+    assert_int_equal(cm_model_file_open(&ctx, temp_file(folder, split.open), &file), CALMOE_OK);
+    assert_int_equal(file->n_shards, 3);
+    assert_int_equal(file->n_tensors, 3);
+    assert_int_equal(file->n_entries, 3); /* of shard 0 */
     uint64_t n_file_bytes = 0;
     for (int shard = 0; shard < N_SHARDS; shard++) {
-        const struct gguf_tensor *tensor = cm_gguf_tensor(gguf, split.tensor[shard]);
+        const struct file_tensor *tensor = cm_file_tensor(file, split.tensor[shard]);
         assert_non_null(tensor);
         assert_int_equal(tensor->shard, shard);
         float first;
         memcpy(&first, tensor->bytes, sizeof first);
         assert_true(first == (float)shard);
-        assert_true(tensor->bytes > gguf->maps[shard].bytes);
-        n_file_bytes += gguf->maps[shard].n_bytes;
+        assert_true(tensor->bytes > file->maps[shard].bytes);
+        n_file_bytes += file->maps[shard].n_bytes;
     }
-    assert_int_equal(gguf->n_file_bytes, n_file_bytes);
-    cm_gguf_close(&gguf);
+    assert_int_equal(file->n_file_bytes, n_file_bytes);
+    cm_model_file_close(&file);
     assert_int_equal(cm_live_blocks(), n_live);
     remove_split(&split);
 }

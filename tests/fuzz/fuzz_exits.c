@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "runtime/load/exits_file.h"
+#include "runtime/documents/exits_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

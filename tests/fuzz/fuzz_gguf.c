@@ -12,12 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const long            n_live = cm_live_blocks();
     struct calmoe_context ctx = {0};
-    struct gguf          *gguf = NULL;
-    const calmoe_status   status = cm_gguf_parse(&ctx, "fuzz.gguf", data, size, &gguf);
-    if ((status == CALMOE_OK) != (gguf != NULL)) abort();
+    struct model_file          *file = NULL;
+    const calmoe_status   status = cm_model_file_parse(&ctx, "fuzz.gguf", data, size, &file);
+    if ((status == CALMOE_OK) != (file != NULL)) abort();
     if ((status == CALMOE_OK) != (ctx.message[0] == '\0')) abort();
-    if (gguf != NULL) gguf_touch(gguf);
-    cm_gguf_close(&gguf);
+    if (file != NULL) gguf_touch(file);
+    cm_model_file_close(&file);
     if (cm_live_blocks() != n_live) abort();
     return 0;
 }

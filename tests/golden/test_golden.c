@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 #include "tests/support/running.h"
 
 #define FOLDER CALMOE_SOURCE_DIR "/tests/golden"
@@ -29,7 +29,7 @@ enum { MAX_MODELS = 64, N_GREEDY = 16, MAX_TOKENS = 4096 };
 struct golden {
     char              path[512];
     char              name[64];
-    struct gguf      *expect;
+    struct model_file      *expect;
     int               n_tokens, n_vocab;
     const int32_t    *tokens;
     const float      *logits;
@@ -45,9 +45,9 @@ static int           n_models;
 
 /* ---- the files ---- */
 
-static const struct gguf_tensor *expected(const struct golden *golden, const char *name)
+static const struct file_tensor *expected(const struct golden *golden, const char *name)
 {
-    const struct gguf_tensor *tensor = cm_gguf_tensor(golden->expect, name);
+    const struct file_tensor *tensor = cm_file_tensor(golden->expect, name);
     if (!tensor) fail_msg("%s: no tensor '%s' in the expectations", golden->name, name);
     return tensor;
 }
@@ -74,9 +74,9 @@ static int open_expectations(void **state)
     snprintf(path, sizeof path, FOLDER "/%s.expect.gguf", golden->name);
     calmoe_context *context = NULL;
     running_must(NULL, calmoe_context_open(NULL, &context));
-    running_must(context, cm_gguf_open(context, path, &golden->expect));
+    running_must(context, cm_model_file_open(context, path, &golden->expect));
     calmoe_context_close(&context);
-    const struct gguf_tensor *logits = expected(golden, "logits");
+    const struct file_tensor *logits = expected(golden, "logits");
     golden->n_vocab = (int)logits->shape[0];
     golden->n_tokens = (int)expected(golden, "tokens")->shape[0];
     golden->tokens = expected_bytes(golden, "tokens");
@@ -89,7 +89,7 @@ static int open_expectations(void **state)
 
 static int close_expectations(void **state)
 {
-    cm_gguf_close(&((struct golden *)*state)->expect);
+    cm_model_file_close(&((struct golden *)*state)->expect);
     return 0;
 }
 
@@ -117,13 +117,13 @@ static void check_routing(void *user, const calmoe_routing_event *event)
     if (event->position >= golden->n_tokens) return; /* of the continuation */
     char name[64];
     snprintf(name, sizeof name, "route.%d.experts", event->layer);
-    if (!cm_gguf_tensor(golden->expect, name)) { /* dense */
+    if (!cm_file_tensor(golden->expect, name)) { /* dense */
         assert_int_equal(event->n, 1);
         assert_int_equal(event->experts[0], 0);
         assert_true(event->weights[0] == 1.0f);
         return;
     }
-    const struct gguf_tensor *experts = expected(golden, name);
+    const struct file_tensor *experts = expected(golden, name);
     snprintf(name, sizeof name, "route.%d.weights", event->layer);
     const float *weights = expected_bytes(golden, name);
     const size_t first = (size_t)event->position * (size_t)experts->shape[0];
@@ -217,11 +217,11 @@ static void text_to_text(void **state)
 {
     struct golden *golden = *state;
     const int32_t *wanted = expected_bytes(golden, "greedy");
-    struct gguf_string text = {0};
+    struct meta_string text = {0};
     static int32_t tokens[MAX_TOKENS];
     size_t n_tokens = 0;
     struct running r = running_open(golden->path, NULL, NULL);
-    running_must(r.context, cm_gguf_need_string(r.context, golden->expect, "calmoe.golden.text", &text));
+    running_must(r.context, cm_meta_need_string(r.context, golden->expect, "calmoe.golden.text", &text));
     running_must(r.context, calmoe_tokenize(r.context, r.model, text.bytes, (size_t)text.n_bytes,
                                             CALMOE_TOKENIZE_BOS, tokens, MAX_TOKENS, &n_tokens));
     assert_int_equal(n_tokens, golden->n_tokens);

@@ -2,7 +2,7 @@
 #ifndef TESTS_NUMA_CHECKS_H
 #define TESTS_NUMA_CHECKS_H
 
-#include "runtime/api/handles.h"
+#include "runtime/engine/handles.h"
 
 enum { PAGE = 4096, MAX_WORKERS = 64 };
 

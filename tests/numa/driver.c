@@ -19,7 +19,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "runtime/load/plan_file.h"
+#include "runtime/documents/plan_file.h"
 #include "tests/numa/checks.h"
 #include "tests/numa/deprive.h"
 #include "tests/support/random_plan.h"

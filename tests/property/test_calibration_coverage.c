@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "runtime/early_exit/risk_tests.h"
+#include "runtime/proof/risk_tests.h"
 
 enum { RUNS = 10000, PROMPTS = 300 };
 

@@ -14,8 +14,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "runtime/api/handles.h"
-#include "runtime/load/plan_file.h"
+#include "runtime/engine/handles.h"
+#include "runtime/documents/plan_file.h"
 #include "tests/support/random_plan.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"

@@ -19,7 +19,7 @@ check()
     door 'omp\.h'                 'omp_[a-z_]+ *\(|# *pragma +omp'  'base/team[.]c'
     door 'pcre2(posix)?\.h'       'pcre2_[a-z_]+ *\('               'runtime/text/pretokenize[.]c'
     door 'jansson\.h'             'json_(load|dump|decref|pack|unpack|object_|array_)[a-z_]* *\(' \
-                                  'runtime/load/json[.]c|tools/json_(output|lines)[.]c|bench/[a-z_]+[.]c'
+                                  'runtime/documents/json[.]c|tools/json_(output|lines)[.]c|bench/[a-z_]+[.]c'
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
@@ -39,10 +39,10 @@ samples()
     sample runtime/text/bpe.c <<< '#include <pcre2.h>'
     finds 'door: only runtime/text/pretokenize[.]c'
     sample tools/calmoe_run.c <<< 'int a = f(json_object_get(b, "c"));'
-    finds 'door: only runtime/load/json[.]c'
+    finds 'door: only runtime/documents/json[.]c'
     sample kernels/linear.c <<< '#include <cblas.h>'
     finds 'door: only kernels/blas[.]c'
-    sample runtime/early_exit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
+    sample runtime/fit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'
@@ -50,7 +50,7 @@ samples()
     sample base/team.c <<< '#include <omp.h>
 #pragma omp parallel'
     sample base/topology.h <<< 'struct topology { void *hwloc; }; /* for hwloc_topology_load() */'
-    sample runtime/load/json.c <<< '#include <jansson.h>'
+    sample runtime/documents/json.c <<< '#include <jansson.h>'
     sample runtime/api/a.c <<< 'cm_json_loads(); json_text(x); reconnect(x);'
     accepts
 }

@@ -20,9 +20,10 @@ stays()
 
 check()
 {
-    stays family "$families" $(c_files base kernels router experts runtime/load runtime/stats \
-        runtime/forward runtime/batching runtime/api tools bench | grep -v '^tools/train/')
-    stays weight_type "$weight_types" $(c_files router experts runtime/forward runtime/batching)
+    stays family "$families" $(c_files base kernels router experts runtime/proof runtime/policy runtime/load \
+        runtime/documents runtime/sample runtime/stats runtime/forward runtime/engine runtime/calibrate runtime/fit \
+        runtime/api tools bench | grep -v '^tools/train/')
+    stays weight_type "$weight_types" $(c_files router experts runtime/forward runtime/engine)
     stays isa_level "$isa_levels" $(c_files router experts runtime | grep -v '^runtime/api/')
     stays expert 'expert|experts' $(c_files base kernels)
 }

@@ -11,9 +11,9 @@
 #include <calmoe/calmoe.h>
 
 #include "base/memory.h"
-#include "runtime/load/plan_file.h"
-#include "runtime/load/policy_file.h"
-#include "runtime/load/profile_file.h"
+#include "runtime/documents/plan_file.h"
+#include "runtime/documents/policy_file.h"
+#include "runtime/documents/profile_file.h"
 
 #define CHECK(condition) ((condition) ? (void)0 : abort())
 

@@ -107,7 +107,7 @@ void builder_add_raw_entry(struct gguf_builder *builder, const void *key, size_t
     builder->n_entries++;
 }
 
-static void add_number(struct gguf_builder *builder, const char *key, enum gguf_type type,
+static void add_number(struct gguf_builder *builder, const char *key, enum meta_type type,
                        uint64_t value, size_t n_bytes)
 {
     builder_add_raw_entry(builder, key, strlen(key), (uint32_t)type, NULL, 0);
@@ -116,82 +116,82 @@ static void add_number(struct gguf_builder *builder, const char *key, enum gguf_
 
 void builder_add_u8(struct gguf_builder *builder, const char *key, uint8_t value)
 {
-    add_number(builder, key, GGUF_U8, value, 1);
+    add_number(builder, key, META_U8, value, 1);
 }
 
 void builder_add_i8(struct gguf_builder *builder, const char *key, int8_t value)
 {
-    add_number(builder, key, GGUF_I8, (uint64_t)value, 1);
+    add_number(builder, key, META_I8, (uint64_t)value, 1);
 }
 
 void builder_add_u16(struct gguf_builder *builder, const char *key, uint16_t value)
 {
-    add_number(builder, key, GGUF_U16, value, 2);
+    add_number(builder, key, META_U16, value, 2);
 }
 
 void builder_add_i16(struct gguf_builder *builder, const char *key, int16_t value)
 {
-    add_number(builder, key, GGUF_I16, (uint64_t)value, 2);
+    add_number(builder, key, META_I16, (uint64_t)value, 2);
 }
 
 void builder_add_u32(struct gguf_builder *builder, const char *key, uint32_t value)
 {
-    add_number(builder, key, GGUF_U32, value, 4);
+    add_number(builder, key, META_U32, value, 4);
 }
 
 void builder_add_i32(struct gguf_builder *builder, const char *key, int32_t value)
 {
-    add_number(builder, key, GGUF_I32, (uint64_t)value, 4);
+    add_number(builder, key, META_I32, (uint64_t)value, 4);
 }
 
 void builder_add_u64(struct gguf_builder *builder, const char *key, uint64_t value)
 {
-    add_number(builder, key, GGUF_U64, value, 8);
+    add_number(builder, key, META_U64, value, 8);
 }
 
 void builder_add_i64(struct gguf_builder *builder, const char *key, int64_t value)
 {
-    add_number(builder, key, GGUF_I64, (uint64_t)value, 8);
+    add_number(builder, key, META_I64, (uint64_t)value, 8);
 }
 
 void builder_add_f32(struct gguf_builder *builder, const char *key, float value)
 {
-    builder_add_raw_entry(builder, key, strlen(key), GGUF_F32, NULL, 0);
+    builder_add_raw_entry(builder, key, strlen(key), META_F32, NULL, 0);
     put_f32(&builder->entries, value);
 }
 
 void builder_add_f64(struct gguf_builder *builder, const char *key, double value)
 {
-    builder_add_raw_entry(builder, key, strlen(key), GGUF_F64, NULL, 0);
+    builder_add_raw_entry(builder, key, strlen(key), META_F64, NULL, 0);
     put_f64(&builder->entries, value);
 }
 
 void builder_add_bool(struct gguf_builder *builder, const char *key, bool value)
 {
-    add_number(builder, key, GGUF_BOOL, value, 1);
+    add_number(builder, key, META_BOOL, value, 1);
 }
 
 void builder_add_string(struct gguf_builder *builder, const char *key, const char *value)
 {
-    builder_add_raw_entry(builder, key, strlen(key), GGUF_STRING, NULL, 0);
+    builder_add_raw_entry(builder, key, strlen(key), META_STRING, NULL, 0);
     builder_put_string(&builder->entries, value, strlen(value));
 }
 
-static void begin_array(struct gguf_builder *builder, const char *key, enum gguf_type element_type,
+static void begin_array(struct gguf_builder *builder, const char *key, enum meta_type element_type,
                         size_t n_values)
 {
-    builder_add_raw_entry(builder, key, strlen(key), GGUF_ARRAY, NULL, 0);
+    builder_add_raw_entry(builder, key, strlen(key), META_ARRAY, NULL, 0);
     builder_put(&builder->entries, (uint64_t)element_type, 4);
     builder_put(&builder->entries, n_values, 8);
 }
 
-void builder_add_array(struct gguf_builder *builder, const char *key, enum gguf_type element_type,
+void builder_add_array(struct gguf_builder *builder, const char *key, enum meta_type element_type,
                        const void *values, size_t n_values)
 {
-    static const size_t n_bytes[GGUF_TYPE_COUNT] = {
-        [GGUF_U8] = 1,  [GGUF_I8] = 1,  [GGUF_U16] = 2,  [GGUF_I16] = 2,
-        [GGUF_U32] = 4, [GGUF_I32] = 4, [GGUF_F32] = 4,  [GGUF_U64] = 8,
-        [GGUF_I64] = 8, [GGUF_F64] = 8, [GGUF_BOOL] = 1,
+    static const size_t n_bytes[META_TYPE_COUNT] = {
+        [META_U8] = 1,  [META_I8] = 1,  [META_U16] = 2,  [META_I16] = 2,
+        [META_U32] = 4, [META_I32] = 4, [META_F32] = 4,  [META_U64] = 8,
+        [META_I64] = 8, [META_F64] = 8, [META_BOOL] = 1,
     };
     begin_array(builder, key, element_type, n_values);
     for (size_t i = 0; i < n_values; i++) {
@@ -213,7 +213,7 @@ void builder_add_array(struct gguf_builder *builder, const char *key, enum gguf_
 void builder_add_strings(struct gguf_builder *builder, const char *key, const char *const *values,
                          size_t n_values)
 {
-    begin_array(builder, key, GGUF_STRING, n_values);
+    begin_array(builder, key, META_STRING, n_values);
     for (size_t i = 0; i < n_values; i++)
         builder_put_string(&builder->entries, values[i], strlen(values[i]));
 }
@@ -221,12 +221,12 @@ void builder_add_strings(struct gguf_builder *builder, const char *key, const ch
 void builder_add_i32s(struct gguf_builder *builder, const char *key, const int32_t *values,
                       size_t n)
 {
-    builder_add_array(builder, key, GGUF_I32, values, n);
+    builder_add_array(builder, key, META_I32, values, n);
 }
 
 void builder_add_f32s(struct gguf_builder *builder, const char *key, const float *values, size_t n)
 {
-    builder_add_array(builder, key, GGUF_F32, values, n);
+    builder_add_array(builder, key, META_F32, values, n);
 }
 
 void builder_set_alignment(struct gguf_builder *builder, uint32_t alignment)

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "kernels/weight_type.h"
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 enum { BUILDER_MAX_DIMS = 8 }; /* more than the format has, to try it */
 
@@ -73,7 +73,7 @@ void builder_add_bool(struct gguf_builder *builder, const char *key, bool value)
 void builder_add_string(struct gguf_builder *builder, const char *key, const char *value);
 
 /* An array of numbers or bools: values is a C array of the type's size. */
-void builder_add_array(struct gguf_builder *builder, const char *key, enum gguf_type element_type,
+void builder_add_array(struct gguf_builder *builder, const char *key, enum meta_type element_type,
                        const void *values, size_t n_values);
 void builder_add_strings(struct gguf_builder *builder, const char *key, const char *const *values,
                          size_t n_values);

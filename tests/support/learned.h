@@ -2,7 +2,7 @@
 #ifndef TESTS_SUPPORT_LEARNED_H
 #define TESTS_SUPPORT_LEARNED_H
 
-#include "runtime/early_exit/learned_exits.h"
+#include "runtime/policy/learned_exits.h"
 
 /* After each of n layers a translator of that rank (0: none), as large as the states that it is for, its path (where
  * two layers or more follow) and a classifier; sealed. The same for the same seed. */

@@ -158,11 +158,11 @@ calmoe_status toy_open_builder(struct calmoe_context *ctx, struct gguf_builder *
 {
     size_t         n_bytes;
     const uint8_t *bytes = builder_bytes(builder, &n_bytes);
-    struct gguf   *gguf = NULL;
-    calmoe_status  status = cm_gguf_parse(ctx, "toy.gguf", bytes, n_bytes, &gguf);
+    struct model_file   *file = NULL;
+    calmoe_status  status = cm_model_file_parse(ctx, "toy.gguf", bytes, n_bytes, &file);
     *out = NULL;
-    if (status == CALMOE_OK) status = cm_tokenizer_open(ctx, gguf, out);
-    cm_gguf_close(&gguf);
+    if (status == CALMOE_OK) status = cm_tokenizer_open(ctx, file, out);
+    cm_model_file_close(&file);
     return status;
 }
 

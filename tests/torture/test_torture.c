@@ -16,7 +16,7 @@
 
 #include "base/memory.h"
 #include "base/topology.h"
-#include "runtime/load/plan_file.h"
+#include "runtime/documents/plan_file.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
 

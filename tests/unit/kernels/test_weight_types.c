@@ -15,7 +15,7 @@
 #include "base/random.h"
 #include "kernels/half.h"
 #include "kernels/weight_type.h"
-#include "runtime/load/gguf.h"
+#include "runtime/load/model_file.h"
 
 enum { N = 8192 }; /* values of a round trip */
 
@@ -66,17 +66,17 @@ static void values_are_those_of_the_golden_file(void **state)
 {
     (void)state;
     struct calmoe_context ctx = { 0 };
-    struct gguf          *gguf = NULL;
+    struct model_file          *file = NULL;
     const char           *path = CALMOE_SOURCE_DIR "/tests/golden/dequant.gguf";
-    const calmoe_status   status = cm_gguf_open(&ctx, path, &gguf);
+    const calmoe_status   status = cm_model_file_open(&ctx, path, &file);
     if (status != CALMOE_OK) fail_msg("%s", ctx.message);
     for (int i = 0; i < WEIGHT_TYPE_COUNT; i++) {
         const struct weight_type_row *row = &cm_weight_types[i];
         char                          name[2][40];
         snprintf(name[0], sizeof name[0], "%s.raw", row->name);
         snprintf(name[1], sizeof name[1], "%s.f32", row->name);
-        const struct gguf_tensor *raw = cm_gguf_tensor(gguf, name[0]);
-        const struct gguf_tensor *values = cm_gguf_tensor(gguf, name[1]);
+        const struct file_tensor *raw = cm_file_tensor(file, name[0]);
+        const struct file_tensor *values = cm_file_tensor(file, name[1]);
         assert_non_null(raw);
         assert_non_null(values);
         assert_int_equal(raw->type, i);
@@ -88,7 +88,7 @@ static void values_are_those_of_the_golden_file(void **state)
                 fail_msg("%s: weight %zu is %a", row->name, k, (double)got[k]);
         cm_free(got);
     }
-    cm_gguf_close(&gguf);
+    cm_model_file_close(&file);
 }
 
 struct buffers {

@@ -208,14 +208,14 @@ static void no_space_is_added_to_a_literal_format(void **state)
 static const char *format_of(const char *template)
 {
     struct gguf_builder *builder = builder_open();
-    struct gguf         *gguf;
+    struct model_file         *file;
     size_t               n_bytes;
     if (template) builder_add_string(builder, "tokenizer.chat_template", template);
     builder_add_u32(builder, "general.alignment", 32);
     const uint8_t *bytes = builder_bytes(builder, &n_bytes);
-    assert_int_equal(cm_gguf_parse(NULL, "chat.gguf", bytes, n_bytes, &gguf), CALMOE_OK);
-    const struct chat_format *format = cm_chat_format_of_file(gguf);
-    cm_gguf_close(&gguf);
+    assert_int_equal(cm_model_file_parse(NULL, "chat.gguf", bytes, n_bytes, &file), CALMOE_OK);
+    const struct chat_format *format = cm_chat_format_of_file(file);
+    cm_model_file_close(&file);
     builder_close(&builder);
     return format ? cm_chat_format_name(format) : "none";
 }

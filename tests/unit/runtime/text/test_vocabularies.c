@@ -86,12 +86,12 @@ static int check_texts(const struct tokenizer *tokenizer, char *text, char *line
 static void check_vocabulary(const char *name, const char *kind)
 {
     char              path[1024];
-    struct gguf      *gguf;
+    struct model_file      *file;
     struct tokenizer *tokenizer;
     snprintf(path, sizeof path, FOLDER "%s.gguf", name);
-    assert_int_equal(cm_gguf_open(NULL, path, &gguf), CALMOE_OK);
-    assert_int_equal(cm_tokenizer_open(NULL, gguf, &tokenizer), CALMOE_OK);
-    cm_gguf_close(&gguf); /* nothing of it is needed any more */
+    assert_int_equal(cm_model_file_open(NULL, path, &file), CALMOE_OK);
+    assert_int_equal(cm_tokenizer_open(NULL, file, &tokenizer), CALMOE_OK);
+    cm_model_file_close(&file); /* nothing of it is needed any more */
     assert_string_equal(cm_tokenizer_name(tokenizer), kind);
     snprintf(path, sizeof path, FOLDER "%s.gguf.inp", name);
     char *texts = read_file(path);

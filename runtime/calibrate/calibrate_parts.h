@@ -1,0 +1,159 @@
+/* runtime/calibrate/calibrate_parts.h - what the files behind calmoe/calibration.h share.
+ *
+ *   calibrate.c             the call: options, stages, what is told
+ *   calibrate_lanes.c       many sessions that read or write side by side
+ *   calibrate_runs.c        the full model's answers; a policy on many prompts: losses and costs
+ *   calibrate_costs.c       what parts of a step cost on this machine
+ *   calibrate_candidates.c  which policies to try
+ *   calibrate_aim.c         policies on purpose near each bound
+ *   calibrate_tests.c       first part: order; second part: proof; divisions of it */
+#ifndef RUNTIME_CALIBRATE_CALIBRATE_PARTS_H
+#define RUNTIME_CALIBRATE_CALIBRATE_PARTS_H
+
+#include "runtime/engine/handles.h"
+#include "runtime/calibrate/configurations.h"
+#include "runtime/calibrate/cost_model.h"
+#include "runtime/proof/risk_tests.h"
+
+/* ---- lanes ---- */
+
+enum { MAX_LANES = 32, TIMED_TOKENS = 8 /* of a run that is timed */ };
+
+struct lane {
+    calmoe_session *session;
+    int             prompt;   /* which it holds, in dealt order           */
+    int             n_prompt; /* positions                                */
+    const int32_t  *tokens;   /* to be read: (n_tokens)                   */
+    int             n_tokens, n_read;
+};
+
+struct lanes {
+    calmoe_engine *engine;
+    int            n_open;    /* sessions                                 */
+    int            n;         /* in use                                   */
+    struct lane    at[MAX_LANES];
+};
+
+calmoe_status cm_lanes_open(calmoe_engine *engine, int n, int context, struct lanes *out);
+void          cm_lanes_close(struct lanes *lanes);
+/* Goes back to the end of each prompt; what comes is an answer under the rung. NULL: OFF. */
+void          cm_lanes_begin(struct lanes *lanes, const struct policy_rung *rung);
+
+/* After a step: rows first … first + n of what the lane reads; their logits are its session's rows 0 … n - 1. */
+typedef void (*lane_rows_fn)(void *user, const struct lane *lane, int first, int n);
+/* Reads all tokens of all lanes, in as few steps as max_rows allows. rows may be NULL. */
+calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, void *user);
+
+
+/* ---- the whole ---- */
+
+enum { KIND_ANY, KIND_DEPTH, KIND_WIDTH, KIND_STATIC, N_KINDS }; /* of policies; from 1 on CALMOE_RIVAL_* + 1 */
+
+struct told_finding {
+    struct risk_finding finding;
+    char                sentence[256];
+    char                policy[512];
+};
+
+struct aim { /* of a kind and a delta: a path of policies, from careful to bold */
+    int        n;     /* 0: there is none */
+    const int *order; /* (n) configurations */
+};
+
+struct calmoe_calibration {
+    calmoe_context          *ctx;
+    calmoe_engine           *engine;
+    calmoe_calibrate_options options;
+    enum loss_kind           loss;
+    enum p_value_kind        p_value;
+    int                      n_deltas;
+    double                   deltas[CALMOE_MAX_DELTAS];
+    double                   stage_begin, stage_end; /* of the whole, for progress */
+    char                     prompts_hash[17];
+
+    /* prompts, in dealt order: the first n_first are the first part */
+    int                   n_prompts, n_first;
+    const calmoe_prompt **prompts;   /* (n_prompts)                                         */
+    bool                  has_references;
+    int                   longest;   /* tokens of a prompt                                  */
+    struct lanes          lanes;
+    uint8_t              *usable;    /* (n_vocab): the token may be sampled                 */
+    int32_t              *answers;   /* (n_prompts, answer_tokens): the full model's        */
+    int                  *n_answers;
+    int32_t              *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read */
+    int                  *n_forced;
+    int32_t              *winners;   /* (n_prompts, answer_tokens): the full model's, after each of these */
+    double               *full_loss; /* (n_prompts): against the reference; 0 where there is none */
+
+    /* costs */
+    struct cost_table costs;
+    double           *cost_memory;   /* of costs                                            */
+    enum kv_fill      kv_fill;       /* of all policies with exits: the cheaper one          */
+    double            off_cost;      /* of a whole token by them                            */
+    double            off_step;      /* as measured                                         */
+    double            oracle_layers;
+
+    /* policies */
+    struct configurations configurations;
+    double               *cost;      /* (capacity) microseconds a token, on the first part  */
+    double               *layers;    /* (capacity) mean                                     */
+    double               *experts;   /* (capacity) mean of a layer that runs                */
+    double               *losses;    /* (capacity, n_prompts); NaN = not run                */
+
+    struct aim           aims[N_KINDS][CALMOE_MAX_DELTAS];
+    int                 *aim_memory; /* of their orders */
+    struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
+    calmoe_split_finding splits[CALMOE_MAX_DELTAS];
+};
+
+/* Progress within the stage. CANCELLED. */
+calmoe_status cm_calibrate_progress(struct calmoe_calibration *calibration, double fraction);
+
+static inline double *cm_losses_of(const struct calmoe_calibration *calibration, int configuration)
+{
+    return calibration->losses + (size_t)configuration * (size_t)calibration->n_prompts;
+}
+
+/* Can the engine ask by that measure after so many layers? */
+bool cm_calibrate_can_ask(const struct calmoe_calibration *calibration, enum exit_measure measure, int layer);
+/* The layer nearest to the middle where it can; 0: nowhere. */
+int cm_calibrate_layer_of(const struct calmoe_calibration *calibration, enum exit_measure measure);
+
+/* What a greedy sampler takes: the first of the largest among tokens that may be sampled. */
+int32_t cm_calibrate_winner(const struct calmoe_calibration *calibration, const float *logits);
+
+int  cm_calibrate_n_kinds(const struct calmoe_calibration *calibration);
+bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind);
+/* Has it run on the first n_prompts, and what did it lose there? */
+bool   cm_calibrate_has_run(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
+double cm_calibrate_first_mean(const struct calmoe_calibration *calibration, int configuration, int n_prompts);
+
+/* The stages, in their order; the tests' second half is cm_calibrate_aim, which adds at most so many policies. */
+calmoe_status cm_calibrate_answers(struct calmoe_calibration *calibration);
+calmoe_status cm_calibrate_costs(struct calmoe_calibration *calibration);
+calmoe_status cm_calibrate_candidates(struct calmoe_calibration *calibration);
+calmoe_status cm_calibrate_tests(struct calmoe_calibration *calibration);
+int           cm_calibrate_most_steps(const struct calmoe_calibration *calibration);
+calmoe_status cm_calibrate_aim(struct calmoe_calibration *calibration);
+
+/* What a policy does on prompts. */
+struct trial {
+    const struct policy_rung *rung;
+    double                   *losses;   /* (n_prompts of the whole): of those that are run; may be NULL */
+    double                    cost, layers, experts; /* sums over n_tokens               */
+    double                    n_layer_runs;
+    double                    n_differ; /* tokens that are not the full model's          */
+    uint64_t                  n_tokens;
+};
+/* Runs all trials on prompts first … first + n; each prompt is read once for all of them. */
+calmoe_status cm_calibrate_run(struct calmoe_calibration *calibration, int first, int n, struct trial *trials,
+                               int n_trials);
+/* Costs of a policy are what it did on the first part. */
+void cm_calibrate_note(struct calmoe_calibration *calibration, int configuration, const struct trial *trial);
+/* Teacher-forced, the full model asked for its confidence at each of rung's exits (which are off). The callback is the
+ * decoder's on_exit. Lanes are in user's hands: cm_calibrate_load. */
+calmoe_status cm_calibrate_load(struct calmoe_calibration *calibration, int first, int n);
+calmoe_status cm_calibrate_force(struct calmoe_calibration *calibration, const struct policy_rung *rung,
+                                 lane_rows_fn rows, void *user);
+
+#endif

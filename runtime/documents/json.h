@@ -1,0 +1,88 @@
+/* runtime/documents/json.h - JSON files, read with a path to each value. The only jansson door.
+ *
+ * A value knows its parent, so that a message can say where it stands:
+ *     'plan.json': layers[3][17]: found 9, wanted an integer from 0 to 3
+ * Values are plain structs on the caller's stack; each borrows its document and its parent, which must
+ * stay where they are as long as it is used. */
+#ifndef RUNTIME_DOCUMENTS_JSON_H
+#define RUNTIME_DOCUMENTS_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+enum { JSON_MAX_BYTES = 16 << 20, JSON_FINGERPRINT_DIGITS = 16 };
+
+struct json_document {
+    char *name; /* the last component of the path, for messages */
+    void *root; /* jansson's                                    */
+};
+
+struct json_value {
+    const void                 *json; /* jansson's; NULL = absent (cm_json_find) */
+    const struct json_document *document;
+    const struct json_value    *parent; /* NULL for the root               */
+    const char                 *key;    /* in the parent, where it is an object */
+    size_t                      index;  /* in the parent, where it is an array  */
+};
+
+/* Reads a file or a text of at most JSON_MAX_BYTES bytes. BAD_FILE: what is wrong with line and column;
+ * a member that occurs twice, a NUL character and anything after the value are wrong too. */
+calmoe_status cm_json_open(struct calmoe_context *ctx, const char *path, struct json_document *out);
+calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *name, const void *text,
+                            size_t n_bytes, struct json_document *out);
+void          cm_json_close(struct json_document *document); /* zeroes it; a zeroed one is fine */
+
+/* The same, handed to read(), and closed: what read() says is the answer. */
+typedef calmoe_status (*json_read_fn)(struct calmoe_context *ctx, const struct json_document *document, void *out);
+calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, json_read_fn read, void *out);
+calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
+                                json_read_fn read, void *out);
+
+struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
+bool              cm_json_is_object(const struct json_value *value);
+
+/* Each of the following fails with BAD_FILE: where, found, wanted. */
+
+/* value is an object whose members are all among known[0 .. n_known). */
+calmoe_status cm_json_check_object(struct calmoe_context *ctx, const struct json_value *value,
+                                   const char *const *known, size_t n_known);
+/* The member of an object: it must be there / out->json is NULL where it is not. */
+calmoe_status cm_json_member(struct calmoe_context *ctx, const struct json_value *object,
+                             const char *key, struct json_value *out);
+calmoe_status cm_json_find(struct calmoe_context *ctx, const struct json_value *object,
+                           const char *key, struct json_value *out);
+/* value is an array of min to max elements. */
+calmoe_status     cm_json_array(struct calmoe_context *ctx, const struct json_value *value, size_t min,
+                                size_t max, size_t *n_elements);
+struct json_value cm_json_element(const struct json_value *array, size_t i); /* i < n_elements */
+
+calmoe_status cm_json_int(struct calmoe_context *ctx, const struct json_value *value, int64_t min,
+                          int64_t max, int64_t *out);
+/* Integers are numbers too. */
+calmoe_status cm_json_number(struct calmoe_context *ctx, const struct json_value *value, double min,
+                             double max, double *out);
+calmoe_status cm_json_bool(struct calmoe_context *ctx, const struct json_value *value, bool *out);
+/* UTF-8, NUL-terminated, the document's. */
+calmoe_status cm_json_text(struct calmoe_context *ctx, const struct json_value *value,
+                           const char **out);
+
+/* What our own files begin with: the member "schema", schemas[*which] of n_schemas; and "version", that of the library
+ * which wrote it: for people, so any text will do. */
+calmoe_status cm_json_schema(struct calmoe_context *ctx, const struct json_value *root, const char *const *schemas,
+                           int n_schemas, int *which);
+calmoe_status cm_json_version(struct calmoe_context *ctx, const struct json_value *root);
+/* A text of JSON_FINGERPRINT_DIGITS of 0-9a-f. */
+calmoe_status cm_json_digits(struct calmoe_context *ctx, const struct json_value *value,
+                             char out[JSON_FINGERPRINT_DIGITS + 1]);
+/* The member "fingerprint" of a model's object: JSON_FINGERPRINT_DIGITS of 0-9a-f. */
+calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_value *model,
+                                  char out[JSON_FINGERPRINT_DIGITS + 1]);
+
+/* For checks of the caller's own: fails with "where: found <the value>, wanted <wanted>". */
+calmoe_status cm_json_wrong(struct calmoe_context *ctx, const struct json_value *value,
+                            const char *wanted);
+
+#endif

@@ -1,0 +1,357 @@
+/* policy_file.c - a policy as a file. */
+#include "runtime/documents/policy_file.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/documents/json.h"
+
+enum { NUMBER_BYTES = 40 };
+
+static const char schema[] = "calmoe.policy.1";
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- members ---- */
+
+static calmoe_status read_int(struct calmoe_context *ctx, const struct json_value *object, const char *key, int min,
+                              int max, int *out)
+{
+    struct json_value value;
+    int64_t           found;
+    CM_TRY(cm_json_member(ctx, object, key, &value));
+    CM_TRY(cm_json_int(ctx, &value, min, max, &found));
+    *out = (int)found;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_number(struct calmoe_context *ctx, const struct json_value *object, const char *key,
+                                 double min, double max, double *out)
+{
+    struct json_value value;
+    CM_TRY(cm_json_member(ctx, object, key, &value));
+    return cm_json_number(ctx, &value, min, max, out);
+}
+
+/* A float above 0 and at most 1. */
+static calmoe_status read_share(struct calmoe_context *ctx, const struct json_value *object, const char *key,
+                                float *out)
+{
+    struct json_value value;
+    double            found;
+    CM_TRY(cm_json_member(ctx, object, key, &value));
+    CM_TRY(cm_json_number(ctx, &value, 0.0, 1.0, &found));
+    *out = (float)found;
+    return *out > 0.0f ? CALMOE_OK : cm_json_wrong(ctx, &value, "a number above 0");
+}
+
+/* A text that is one of n names; the names of a table are told one by one. */
+static calmoe_status read_name(struct calmoe_context *ctx, const struct json_value *object, const char *key,
+                               const char *(*name_of)(int), int n, int *out)
+{
+    struct json_value value;
+    const char       *text;
+    char              wanted[256] = "";
+    CM_TRY(cm_json_member(ctx, object, key, &value));
+    CM_TRY(cm_json_text(ctx, &value, &text));
+    for (*out = 0; *out < n; ++*out)
+        if (strcmp(text, name_of(*out)) == 0) return CALMOE_OK;
+    for (int i = 0; i < n; i++) {
+        const size_t length = strlen(wanted);
+        snprintf(wanted + length, sizeof wanted - length, "%s%s", i > 0 ? ", " : "one of ", name_of(i));
+    }
+    return cm_json_wrong(ctx, &value, wanted);
+}
+
+static const char *loss_name(int i) { return cm_loss_kinds[i].name; }
+static const char *p_value_name(int i) { return cm_p_values[i].name; }
+static const char *measure_name(int i) { return cm_exit_measures[i].name; }
+static const char *schedule_name(int i) { return cm_schedule_names[i + 1]; } /* an exit is never off */
+static const char *fill_name(int i) { return cm_kv_fill_names[i]; }
+static const char *rule_name(int i) { return cm_width_rules[i].name; }
+
+/* ---- reading ---- */
+
+static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy)
+{
+    static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs"};
+    static const char *const known_of_model[] = {"fingerprint", "layers"};
+    static const char *const schemas[] = {schema};
+    struct json_value        model, exits, prompts;
+    int                      which;
+    CM_TRY(cm_json_schema(ctx, root, schemas, 1, &which)); /* first: of another schema, other members may be right */
+    CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
+    CM_TRY(cm_json_version(ctx, root));
+    CM_TRY(cm_json_member(ctx, root, "model", &model));
+    CM_TRY(cm_json_check_object(ctx, &model, known_of_model, COUNT_OF(known_of_model)));
+    CM_TRY(cm_json_fingerprint(ctx, &model, policy->fingerprint));
+    CM_TRY(cm_json_find(ctx, root, "exits", &exits));
+    if (exits.json) CM_TRY(cm_json_digits(ctx, &exits, policy->exits));
+    CM_TRY(cm_json_find(ctx, root, "prompts", &prompts));
+    if (prompts.json) CM_TRY(cm_json_digits(ctx, &prompts, policy->prompts));
+    return read_int(ctx, &model, "layers", 1, POLICY_MAX_LAYERS, &policy->n_layers);
+}
+
+static calmoe_status read_exit(struct calmoe_context *ctx, const struct json_value *object, int n_layers,
+                               struct policy_exit *exit)
+{
+    static const char *const known[] = {"layer", "measure", "threshold", "schedule", "tau", "length"};
+    int                      measure, schedule;
+    double                   tau;
+    struct json_value        value;
+    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
+    CM_TRY(read_int(ctx, object, "layer", 1, n_layers - 1, &exit->layer));
+    CM_TRY(read_name(ctx, object, "measure", measure_name, MEASURE_COUNT, &measure));
+    CM_TRY(read_share(ctx, object, "threshold", &exit->threshold.lambda));
+    CM_TRY(read_name(ctx, object, "schedule", schedule_name, SCHEDULE_COUNT - 1, &schedule));
+    exit->measure = (enum exit_measure)measure;
+    exit->threshold.schedule = (enum threshold_schedule)(schedule + 1);
+    if (exit->threshold.schedule != SCHEDULE_CONSTANT) {
+        CM_TRY(read_number(ctx, object, "tau", 0.0, 1e6, &tau));
+        exit->threshold.tau = (float)tau;
+        return read_int(ctx, object, "length", 1, POLICY_MAX_TOKENS, &exit->threshold.length);
+    }
+    for (int i = 4; i < 6; i++) {
+        CM_TRY(cm_json_find(ctx, object, known[i], &value));
+        if (value.json) return cm_json_wrong(ctx, &value, "nothing, since the schedule is constant");
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status read_exits(struct calmoe_context *ctx, const struct json_value *object, int n_layers,
+                                struct policy_rung *rung)
+{
+    struct json_value exits;
+    size_t            n;
+    CM_TRY(cm_json_member(ctx, object, "exits", &exits));
+    CM_TRY(cm_json_array(ctx, &exits, 0, POLICY_MAX_EXITS, &n));
+    for (size_t i = 0; i < n; i++) {
+        const struct json_value element = cm_json_element(&exits, i);
+        CM_TRY(read_exit(ctx, &element, n_layers, &rung->exits[i]));
+    }
+    rung->n_exits = (int)n;
+    return CALMOE_OK;
+}
+
+static calmoe_status read_rule(struct calmoe_context *ctx, const struct json_value *object, struct width_rule *rule)
+{
+    static const char *const known[] = {"rule", "bound", "k", "renormalise"};
+    struct json_value        value;
+    int                      kind;
+    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
+    CM_TRY(read_name(ctx, object, "rule", rule_name, WIDTH_KIND_COUNT, &kind));
+    rule->kind = (enum width_kind)kind;
+    const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P;
+    for (int i = 1; i < 4; i++) {
+        if (i == 1 ? has_bound : rule->kind != WIDTH_OFF) continue;
+        CM_TRY(cm_json_find(ctx, object, known[i], &value));
+        if (value.json) return cm_json_wrong(ctx, &value, "nothing, for this rule has none");
+    }
+    if (has_bound) CM_TRY(read_share(ctx, object, "bound", &rule->bound));
+    if (rule->kind == WIDTH_OFF) return CALMOE_OK;
+    CM_TRY(read_int(ctx, object, "k", 1, POLICY_MAX_WIDTH, &rule->k));
+    CM_TRY(cm_json_member(ctx, object, "renormalise", &value));
+    return cm_json_bool(ctx, &value, &rule->renormalise);
+}
+
+static calmoe_status read_widths(struct calmoe_context *ctx, const struct json_value *object, struct policy *policy,
+                                 int index)
+{
+    struct policy_rung *rung = &policy->rungs[index];
+    struct json_value   widths;
+    const size_t        n_layers = (size_t)policy->n_layers;
+    size_t              n;
+    CM_TRY(cm_json_member(ctx, object, "width", &widths));
+    CM_TRY(cm_json_array(ctx, &widths, 0, n_layers, &n));
+    if (n == 0) return CALMOE_OK;
+    if (n != n_layers) return cm_json_array(ctx, &widths, n_layers, n_layers, &n);
+    rung->widths = cm_policy_widths(policy, index);
+    for (size_t layer = 0; layer < n; layer++) {
+        const struct json_value element = cm_json_element(&widths, layer);
+        CM_TRY(read_rule(ctx, &element, &rung->widths[layer]));
+    }
+    return CALMOE_OK;
+}
+
+/* What waits for keys and values, and what runs after an exit. */
+static calmoe_status read_tail(struct calmoe_context *ctx, const struct json_value *object, struct policy_rung *rung)
+{
+    struct json_value value;
+    const char       *text;
+    int               fill;
+    CM_TRY(read_name(ctx, object, "kv", fill_name, KV_FILL_COUNT, &fill));
+    rung->kv_fill = (enum kv_fill)fill;
+    if (rung->kv_fill == KV_PROPAGATE) {
+        CM_TRY(cm_json_find(ctx, object, "max_pending", &value));
+        if (value.json) return cm_json_wrong(ctx, &value, "nothing, since nothing waits where kv is \"propagate\"");
+    } else {
+        CM_TRY(read_int(ctx, object, "max_pending", 1, POLICY_MAX_PENDING, &rung->max_pending));
+    }
+    CM_TRY(cm_json_member(ctx, object, "k_tail", &value));
+    rung->k_tail = TAIL_NONE;
+    if (cm_json_text(NULL, &value, &text) != CALMOE_OK)
+        return read_int(ctx, object, "k_tail", 0, POLICY_MAX_WIDTH, &rung->k_tail);
+    return strcmp(text, "none") == 0 ? CALMOE_OK : cm_json_wrong(ctx, &value, "\"none\" or a number");
+}
+
+static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_value *object, struct policy *policy,
+                               int index)
+{
+    static const char *const known[] = {"delta", "epsilon", "loss",        "p_value", "n",    "p",
+                                        "exits", "kv",      "max_pending", "k_tail",  "width"};
+    struct policy_rung *rung = &policy->rungs[index];
+    int                 loss, p_value;
+    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
+    CM_TRY(read_number(ctx, object, "delta", 0.0, 1.0, &rung->delta));
+    CM_TRY(read_number(ctx, object, "epsilon", 0.0, 1.0, &rung->epsilon));
+    CM_TRY(read_name(ctx, object, "loss", loss_name, LOSS_KIND_COUNT, &loss));
+    CM_TRY(read_name(ctx, object, "p_value", p_value_name, P_VALUE_KIND_COUNT, &p_value));
+    CM_TRY(read_int(ctx, object, "n", 1, INT32_MAX, &rung->n_prompts));
+    CM_TRY(read_number(ctx, object, "p", 0.0, 1.0, &rung->p));
+    rung->loss = (enum loss_kind)loss;
+    rung->p_value = (enum p_value_kind)p_value;
+    CM_TRY(read_exits(ctx, object, policy->n_layers, rung));
+    CM_TRY(read_tail(ctx, object, rung));
+    return read_widths(ctx, object, policy, index);
+}
+
+/* The document's name before a sentence about what it says. */
+static calmoe_status check(struct calmoe_context *ctx, const char *name, const struct policy *policy)
+{
+    struct calmoe_context inner = {{0}, NULL, NULL};
+    const calmoe_status   status = cm_policy_check(&inner, policy);
+    return status == CALMOE_OK ? CALMOE_OK : cm_fail(ctx, status, "'%s': %s", name, inner.message);
+}
+
+static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_document *document,
+                                 struct policy *policy)
+{
+    const struct json_value root = cm_json_root(document);
+    struct json_value       rungs;
+    size_t                  n;
+    CM_TRY(read_head(ctx, &root, policy));
+    CM_TRY(cm_json_member(ctx, &root, "rungs", &rungs));
+    CM_TRY(cm_json_array(ctx, &rungs, 0, POLICY_MAX_RUNGS, &n));
+    CM_TRY(cm_policy_reserve(ctx, policy));
+    for (size_t i = 0; i < n; i++) {
+        const struct json_value rung = cm_json_element(&rungs, i);
+        CM_TRY(read_rung(ctx, &rung, policy, (int)i));
+    }
+    policy->n_rungs = (int)n;
+    return check(ctx, document->name, policy);
+}
+
+static calmoe_status policy_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
+{
+    struct policy *const policy = out;
+    const calmoe_status  status = read_policy(ctx, document, policy);
+    if (status != CALMOE_OK) cm_policy_close(policy);
+    return status;
+}
+
+calmoe_status cm_policy_file_read(struct calmoe_context *ctx, const char *path, struct policy *out)
+{
+    *out = (struct policy){0};
+    return cm_json_read_file(ctx, path, policy_of, out);
+}
+
+calmoe_status cm_policy_file_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
+                                   struct policy *out)
+{
+    *out = (struct policy){0};
+    return cm_json_read_text(ctx, name, text, n_bytes, policy_of, out);
+}
+
+/* ---- writing ---- */
+
+/* "KEY": NUMBER in the fewest of `digits` digits or less that read back as the same number; a point whatever the
+ * process's locale writes. */
+static void write_number(FILE *file, const char *key, double number, int digits)
+{
+    char   text[NUMBER_BYTES];
+    double back = (double)NAN;
+    for (int n = 1; n <= digits && back != number; n++) {
+        snprintf(text, sizeof text, "%.*g", n, number);
+        sscanf(text, "%lf", &back);
+        if (digits < 17 && (float)back == (float)number) break; /* a float's */
+    }
+    for (char *at = text; *at; at++)
+        if (!strchr("0123456789+-e.", *at)) *at = '.';
+    fprintf(file, "\"%s\": %s", key, text);
+}
+
+static void write_double(FILE *file, const char *key, double number) { write_number(file, key, number, 17); }
+static void write_float(FILE *file, const char *key, float number) { write_number(file, key, (double)number, 9); }
+
+static void write_exit(FILE *file, const struct policy_exit *exit)
+{
+    const struct exit_threshold *threshold = &exit->threshold;
+    fprintf(file, "{\"layer\": %d, \"measure\": \"%s\", ", exit->layer, cm_exit_measures[exit->measure].name);
+    write_float(file, "threshold", threshold->lambda);
+    fprintf(file, ", \"schedule\": \"%s\"", cm_schedule_names[threshold->schedule]);
+    if (threshold->schedule != SCHEDULE_CONSTANT) {
+        fputs(", ", file);
+        write_float(file, "tau", threshold->tau);
+        fprintf(file, ", \"length\": %d", threshold->length);
+    }
+    fputs("}", file);
+}
+
+static void write_rule(FILE *file, const struct width_rule *rule)
+{
+    fprintf(file, "{\"rule\": \"%s\"", cm_width_rules[rule->kind].name);
+    if (rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P) {
+        fputs(", ", file);
+        write_float(file, "bound", rule->bound);
+    }
+    if (rule->kind != WIDTH_OFF)
+        fprintf(file, ", \"k\": %d, \"renormalise\": %s", rule->k, rule->renormalise ? "true" : "false");
+    fputs("}", file);
+}
+
+static void write_rung(FILE *file, const struct policy_rung *rung, int n_layers)
+{
+    fputs("\n  {", file);
+    write_double(file, "delta", rung->delta);
+    fputs(", ", file);
+    write_double(file, "epsilon", rung->epsilon);
+    fprintf(file, ", \"loss\": \"%s\", \"p_value\": \"%s\", \"n\": %d, ", cm_loss_kinds[rung->loss].name,
+            cm_p_values[rung->p_value].name, rung->n_prompts);
+    write_double(file, "p", rung->p);
+    fputs(",\n   \"exits\": [", file);
+    for (int i = 0; i < rung->n_exits; i++) {
+        if (i > 0) fputs(",\n             ", file);
+        write_exit(file, &rung->exits[i]);
+    }
+    fprintf(file, "],\n   \"kv\": \"%s\", ", cm_kv_fill_names[rung->kv_fill]);
+    if (rung->kv_fill != KV_PROPAGATE) fprintf(file, "\"max_pending\": %d, ", rung->max_pending);
+    if (rung->k_tail == TAIL_NONE) fputs("\"k_tail\": \"none\",\n   \"width\": [", file);
+    else fprintf(file, "\"k_tail\": %d,\n   \"width\": [", rung->k_tail);
+    for (int layer = 0; rung->widths && layer < n_layers; layer++) {
+        if (layer > 0) fputs(",\n             ", file);
+        write_rule(file, &rung->widths[layer]);
+    }
+    fputs("]}", file);
+}
+
+calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path, const struct policy *policy)
+{
+    FILE *file = fopen(path, "we");
+    if (file == NULL) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
+    fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n", policy->fingerprint, policy->n_layers);
+    if (policy->exits[0]) fprintf(file, " \"exits\": \"%s\",\n", policy->exits);
+    if (policy->prompts[0]) fprintf(file, " \"prompts\": \"%s\",\n", policy->prompts);
+    fputs(" \"rungs\": [", file);
+    for (int i = 0; i < policy->n_rungs; i++) {
+        if (i > 0) fputs(",", file);
+        write_rung(file, &policy->rungs[i], policy->n_layers);
+    }
+    fputs("\n ]}\n", file);
+
+    const int failed = ferror(file); /* stays set from the first write that failed */
+    if (fclose(file) != 0 || failed) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    return CALMOE_OK;
+}

@@ -1,0 +1,102 @@
+/* runtime/engine/engine_plan.c - the placement plan that an engine executes: a file's, or the
+ * default for its machine. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "experts/place_policy.h"
+#include "runtime/engine/handles.h"
+#include "runtime/documents/plan_file.h"
+
+/* ---- the model as bytes ---- */
+
+static uint64_t bytes_of(const struct weight_source *source)
+{
+    if (!source->rows) return 0;
+    return (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
+}
+
+calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out)
+{
+    const struct model_spec    *spec = &model->spec;
+    const struct model_tensors *tensors = &model->tensors;
+    *layers = cm_alloc(model->ctx, (size_t)tensors->n_layers, sizeof **layers, "a placement");
+    if (!*layers) return CALMOE_NO_MEMORY;
+    for (int i = 0; i < tensors->n_layers; i++) {
+        const struct layer_tensors *t = &tensors->layers[i];
+        (*layers)[i] = (struct place_layer){
+            .gate_up_bytes = bytes_of(&t->gate[BANK_ROUTED].first) + bytes_of(&t->up[BANK_ROUTED].first),
+            .down_bytes = bytes_of(&t->down[BANK_ROUTED].first),
+            .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
+            .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + bytes_of(&t->gate[BANK_SHARED].first) +
+                           bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
+    }
+    *out = (struct place_model){.n_layers = tensors->n_layers, .n_experts = spec->router.n_experts,
+                                .n_used = spec->router.n_used, .width = spec->expert_width, .dim = spec->dim,
+                                .quantum = CM_SLICE_QUANTUM, .n_kv_heads = spec->n_kv_heads,
+                                .head_bytes = bytes_of(&tensors->output), .layers = *layers};
+    return CALMOE_OK;
+}
+
+/* ---- a plan from a file ---- */
+
+calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
+                           const struct plan *shape, struct plan *out)
+{
+    struct plan_file file;
+    CM_TRY(cm_plan_file_read(model->ctx, path, &file));
+    *out = file.plan; /* its memory is the caller's now */
+    if (strcmp(file.fingerprint, model->fingerprint) != 0)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                       "the plan is for the model %s; this one's fingerprint is %s", file.fingerprint,
+                       model->fingerprint);
+    CM_TRY(cm_plan_check(model->ctx, out, shape));
+    cm_plan_complete(out, shape, cm_home_node(topology));
+    return CALMOE_OK;
+}
+
+/* ---- the default ---- */
+
+/* The machine as the team uses it: the memory of a node without workers is far from those that read it. */
+static struct topology seen_by(const struct team *team, const struct topology *topology)
+{
+    struct topology seen = *topology;
+    for (int i = 0; i < seen.n_nodes; i++) {
+        struct topology_node *node = &seen.nodes[i];
+        node->served_by = cm_team_server(team, i);
+        if (node->served_by == i || node->n_cores == 0) continue;
+        node->n_cores = 0;
+        node->bandwidth *= 0.5;
+    }
+    return seen;
+}
+
+/* Sliced over the nodes that have workers and memory; on one node, everything there. */
+static calmoe_status make_default(calmoe_engine *engine, const struct place_model *shape)
+{
+    const struct topology      seen = seen_by(engine->team, &engine->topology);
+    const struct place_problem problem = {.topology = &seen, .model = shape, .memory_limit = 1};
+    const struct plan          whole = cm_place_shape(shape, 1);
+    const struct place_policy *policy;
+    struct place_result        result;
+    if (seen.n_nodes == 1) return cm_plan_open(engine->ctx, &whole, &engine->plan);
+    CM_TRY(cm_place_policy_named(engine->ctx, "sliced", &policy));
+    CM_TRY(cm_place(engine->ctx, policy, &problem, &result));
+    if (result.notes[0]) cm_log(engine->ctx, "%s", result.notes);
+    engine->plan = result.plan;
+    return CALMOE_OK;
+}
+
+calmoe_status cm_engine_open_plan(calmoe_engine *engine)
+{
+    struct place_layer *layers = NULL;
+    struct place_model  model;
+    calmoe_status       status = cm_describe_weights(engine->model, &layers, &model);
+    if (status == CALMOE_OK) {
+        const struct plan shape = cm_place_shape(&model, engine->topology.n_nodes);
+        status = engine->options.plan ? cm_read_plan(engine->model, engine->options.plan, &engine->topology, &shape,
+                                                     &engine->plan)
+                                      : make_default(engine, &model);
+    }
+    cm_free(layers);
+    return status;
+}

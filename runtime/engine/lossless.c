@@ -1,0 +1,347 @@
+/* runtime/engine/lossless.c - see lossless.h. A round:
+ *
+ *   draft      the pending token runs the layers up to an exit; if it is sure enough there, it leaves (it waits), and
+ *              the exit's logits say the next token, which is run likewise
+ *   verify     the first token that does not leave, or the last one allowed, goes through all layers; those that wait
+ *              join it where they left, and all have the logits that plain steps would give them, to the bit
+ *   read       one by one, as calmoe_session_next() is called: the sampler draws from the verified logits; while what
+ *              it draws is what was drafted, the next token is read already
+ *
+ * So the tokens, and the sampler's random numbers, are those of plain steps. Drafts are drawn with the numbers that the
+ * sampler will use, so that they are the same wherever the two distributions are close. Verified logits stay where the
+ * step left them; another step of the engine, by another session, takes them away, and their tokens are read anew. */
+#include "runtime/engine/lossless.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/engine/handles.h"
+#include "runtime/engine/speculation.h"
+
+enum { MAX_DRAFTS = 4 };
+
+struct way { /* an arm of the controller */
+    struct policy_rung rung;
+    int                n_drafts;
+};
+
+struct drafts {
+    struct speculation control;
+    bool               is_always;
+    int                n_ways;
+    struct way         ways[SPECULATION_MAX_ARMS];
+    /* the last round: row i of the step's logits is of position first + i */
+    uint64_t step;
+    int      first, n_rows, n_read;
+    int32_t  tokens[MAX_DRAFTS + 1]; /* row i's                              */
+    int      layers[MAX_DRAFTS + 1]; /* that token i was drafted from; i > 0 */
+    int      arm;                    /* of a round whose end is not noted yet */
+    bool     is_open;
+    double   ns;
+    uint64_t n_rounds, n_drafted, n_accepted;
+    uint64_t *drafted, *accepted;    /* (n_layers) by the layers that were run */
+};
+
+/* What a round costs is the machine's and the model's, and so an answer need not find out what the one before knew. */
+struct known_drafts {
+    struct speculation control;
+    int                n_ways;
+    struct way         ways[SPECULATION_MAX_ARMS];
+};
+
+/* ---- opening ---- */
+
+static void draft_rung(struct policy_rung *rung)
+{
+    rung->kv_fill = KV_CATCH_UP;
+    rung->max_pending = MAX_DRAFTS;
+    rung->k_tail = TAIL_NONE;
+    rung->widths = NULL;
+}
+
+/* One arm for each number of drafts, by the policy's exits. */
+static void ways_of_policy(struct drafts *drafts, const struct policy_rung *rung, int max_drafts)
+{
+    for (int n = 1; n <= max_drafts; n++) {
+        struct way *way = &drafts->ways[drafts->n_ways++];
+        *way = (struct way){.rung = *rung, .n_drafts = n};
+        draft_rung(&way->rung);
+    }
+}
+
+/* Where nothing is said: after a third of the layers, and after half; one draft, or three. Later exits agree more
+ * often, but leave too little to win: after four fifths of the layers, drafts that are always right save a tenth. */
+static void ways_by_default(struct drafts *drafts, int n_layers, int max_drafts)
+{
+    const int layers[] = {n_layers / 3, n_layers / 2};
+    for (int i = 0; i < 2; i++) {
+        const struct policy_exit always = {.layer = layers[i], .measure = MEASURE_ALWAYS,
+                                           .threshold = {.schedule = SCHEDULE_CONSTANT, .lambda = 1.0f}};
+        if (always.layer < 1 || (i > 0 && always.layer == layers[0])) continue;
+        for (int n = 1; n <= 3 && n <= max_drafts; n += 2) {
+            struct way *way = &drafts->ways[drafts->n_ways++];
+            *way = (struct way){.rung = {.n_exits = 1, .exits = {always}}, .n_drafts = n};
+            draft_rung(&way->rung);
+        }
+    }
+}
+
+static bool is_known(const struct known_drafts *known, const struct drafts *drafts)
+{
+    if (known->n_ways != drafts->n_ways) return false;
+    for (int i = 0; i < known->n_ways; i++)
+        if (known->ways[i].n_drafts != drafts->ways[i].n_drafts ||
+            !cm_same_exits(&known->ways[i].rung, &drafts->ways[i].rung))
+            return false;
+    return true;
+}
+
+static calmoe_status begin_control(calmoe_engine *engine, struct drafts *drafts)
+{
+    if (!engine->known_drafts)
+        engine->known_drafts = cm_alloc(engine->ctx, 1, sizeof *engine->known_drafts, "drafts");
+    if (!engine->known_drafts) return CALMOE_NO_MEMORY;
+    cm_speculation_begin(&drafts->control, drafts->n_ways);
+    if (is_known(engine->known_drafts, drafts)) drafts->control = engine->known_drafts->control;
+    return CALMOE_OK;
+}
+
+static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
+{
+    calmoe_engine *engine = session->engine;
+    const struct model_spec *spec = &engine->model->spec;
+    const size_t n_layers = (size_t)spec->n_layers;
+    const int most = engine->options.max_rows - 1 < MAX_DRAFTS ? engine->options.max_rows - 1 : MAX_DRAFTS;
+    drafts->drafted = cm_alloc(engine->ctx, n_layers, sizeof *drafts->drafted, "drafts");
+    drafts->accepted = cm_alloc(engine->ctx, n_layers, sizeof *drafts->accepted, "drafts");
+    if (!drafts->drafted || !drafts->accepted) return CALMOE_NO_MEMORY;
+    if (session->rung) ways_of_policy(drafts, session->rung, most);
+    else ways_by_default(drafts, spec->n_layers, most);
+    CM_TRY(begin_control(engine, drafts));
+    if (drafts->n_ways == 0) return CALMOE_OK;
+    CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
+    CM_TRY(cm_engine_reserve_logits(engine, most + 1));
+    return engine->decoder->exits ? CALMOE_OK : cm_exits_open(engine->ctx, engine->decoder);
+}
+
+calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_options *options)
+{
+    calmoe_context *ctx = session->engine->ctx;
+    if (options->lossless < 0 || options->lossless > 2)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "lossless is %d; 0, 1 or 2 is wanted", options->lossless);
+    if (!options->lossless) return CALMOE_OK;
+    if (session->rung && session->rung->n_exits == 0)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "lossless with a policy that has no exits: nothing would draft");
+    struct drafts *drafts = session->drafts = cm_alloc(ctx, 1, sizeof *drafts, "drafts");
+    if (!drafts) return CALMOE_NO_MEMORY;
+    CM_TRY(open_parts(session, drafts));
+    drafts->is_always = options->lossless == 2 && drafts->n_ways > 0;
+    session->rung = NULL;
+    return CALMOE_OK;
+}
+
+static void leave_known(struct known_drafts *known, const struct drafts *drafts)
+{
+    known->control = drafts->control;
+    known->n_ways = drafts->n_ways;
+    memcpy(known->ways, drafts->ways, sizeof known->ways);
+}
+
+void cm_drafts_close(calmoe_session *session)
+{
+    struct drafts *drafts = session->drafts;
+    if (!drafts) return;
+    if (session->engine->known_drafts) leave_known(session->engine->known_drafts, drafts);
+    cm_free(drafts->drafted);
+    cm_free(drafts->accepted);
+    cm_free(drafts);
+    session->drafts = NULL;
+}
+
+void cm_known_drafts_close(struct known_drafts **known)
+{
+    cm_free(*known);
+    *known = NULL;
+}
+
+double cm_drafts_cost(const calmoe_session *session, int arm)
+{
+    return cm_speculation_cost(&session->drafts->control, arm);
+}
+
+void cm_drafts_forget(calmoe_session *session)
+{
+    if (session->drafts) session->drafts->n_rows = 0;
+}
+
+/* ---- a round ---- */
+
+/* The rows that wait are of positions first … first + i - 1, one each. */
+static void give_logits_rows(calmoe_session *session)
+{
+    struct decoder *d = session->engine->decoder;
+    for (int i = 0; i < session->waiting->n; i++) session->waiting->rows[i].logits_row = i;
+    d->n_rows = 0;
+    d->n_logits = session->waiting->n;
+}
+
+/* Token i of the round: it leaves by the rule, or goes through all layers and takes those along that wait. */
+static void step(calmoe_session *session, int i, const struct policy_rung *rule)
+{
+    struct decoder *d = session->engine->decoder;
+    const struct drafts *drafts = session->drafts;
+    const int position = drafts->first + i;
+    give_logits_rows(session);
+    d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = position, .token = drafts->tokens[i],
+                                        .logits_row = d->n_logits++, .owner = session, .waiting = session->waiting,
+                                        .rung = rule, .t = position - session->answer_begin};
+    cm_decoder_step(d);
+}
+
+/* No token more is to be read: those that wait go through all layers. */
+static void drive(calmoe_session *session)
+{
+    struct decoder *d = session->engine->decoder;
+    give_logits_rows(session);
+    d->driven = session->waiting;
+    session->waiting->driven_below = session->drafts->first + MAX_DRAFTS + 1;
+    cm_decoder_step(d);
+}
+
+static void run_round(calmoe_session *session, const struct way *way, int n_drafts)
+{
+    struct drafts *drafts = session->drafts;
+    const calmoe_engine *engine = session->engine;
+    const struct decoder *d = engine->decoder;
+    const struct tokenizer *tokenizer = engine->model->tokenizer;
+    const struct random numbers = cm_sampler_random(session->sampler);
+    int i = 0;
+    drafts->first = session->n_positions;
+    drafts->tokens[0] = session->tokens[session->n_positions];
+    for (;;) {
+        step(session, i, i < n_drafts ? &way->rung : NULL);
+        const int layers = d->depths[i].layers;
+        if (layers == d->spec->n_layers) {
+            drafts->n_rows = i + 1;
+            break;
+        }
+        const float *logits = d->logits + (size_t)i * (size_t)d->spec->n_vocab;
+        drafts->tokens[++i] = cm_sampler_pick(session->sampler, logits, tokenizer);
+        drafts->layers[i] = layers;
+        drafts->drafted[layers]++;
+        drafts->n_drafted++;
+        if (!session->ignores_end && cm_token_ends_generation(tokenizer, drafts->tokens[i])) { /* is never read */
+            drive(session);
+            drafts->n_rows = i;
+            break;
+        }
+    }
+    cm_sampler_set_random(session->sampler, &numbers);
+    drafts->n_rounds++;
+    drafts->n_read = 0;
+}
+
+/* The next row of the round is what a plain step would have brought. */
+static void take(calmoe_session *session)
+{
+    struct drafts *drafts = session->drafts;
+    calmoe_engine *engine = session->engine;
+    const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
+    const int row = drafts->n_read++;
+    if (row > 0) {
+        drafts->accepted[drafts->layers[row]]++;
+        drafts->n_accepted++;
+    }
+    session->first_logits = row;
+    session->n_logits = 1;
+    session->logits_step = session->last_step = engine->n_steps;
+    session->n_positions++;
+    cm_sampler_accept(session->sampler, drafts->tokens[row]);
+    if (session->hashes)
+        cm_sha256_add(&session->logit_hash, engine->decoder->logits + (size_t)row * n_vocab, n_vocab * sizeof(float));
+    if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
+}
+
+/* ---- reading ---- */
+
+static bool is_ahead(const calmoe_session *session)
+{
+    const struct drafts *drafts = session->drafts;
+    return drafts->step == session->engine->n_steps && drafts->n_read < drafts->n_rows &&
+           drafts->first + drafts->n_read == session->n_positions &&
+           drafts->tokens[drafts->n_read] == session->tokens[session->n_positions];
+}
+
+/* Drafts that the context has room for, and that the answer may still take. */
+static int most_drafts(const calmoe_session *session, int n_wanted)
+{
+    int most = session->context - session->n_positions - 1;
+    if (session->max_new > 0 && session->max_new - session->n_new - 1 < most)
+        most = session->max_new - session->n_new - 1;
+    return n_wanted < most ? n_wanted : most;
+}
+
+static calmoe_status read_plainly(calmoe_session *session)
+{
+    const calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions, .n_tokens = 1,
+                                .logits = CALMOE_LOGITS_LAST};
+    return cm_engine_run(session->engine, &chunk, 1);
+}
+
+calmoe_status cm_drafts_read(calmoe_session *session)
+{
+    struct drafts *drafts = session->drafts;
+    if (is_ahead(session)) {
+        take(session);
+        return CALMOE_OK;
+    }
+    if (drafts->is_open) cm_speculation_note(&drafts->control, drafts->arm, drafts->n_read, drafts->ns);
+    const uint64_t start = cm_now_ns();
+    drafts->is_open = false;
+    drafts->arm = drafts->is_always ? (int)(drafts->n_rounds % (uint64_t)drafts->n_ways)
+                                    : cm_speculation_choose(&drafts->control);
+    const struct way *way = drafts->arm == SPECULATION_PLAIN ? NULL : &drafts->ways[drafts->arm];
+    const int n_drafts = way ? most_drafts(session, way->n_drafts) : 0;
+    if (n_drafts == 0) {
+        CM_TRY(read_plainly(session));
+        cm_speculation_note(&drafts->control, SPECULATION_PLAIN, 1, (double)(cm_now_ns() - start));
+        return CALMOE_OK;
+    }
+    drafts->step = ++session->engine->n_steps;
+    run_round(session, way, n_drafts);
+    take(session);
+    drafts->ns = (double)(cm_now_ns() - start);
+    drafts->is_open = true;
+    return CALMOE_OK;
+}
+
+/* ---- told ---- */
+
+calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *out)
+{
+    if (!session || !out || out->size < sizeof out->size)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_speculation: a session and speculation with its size set are needed");
+    calmoe_speculation told = {.rounds = 0};
+    if (session->drafts) {
+        told.rounds = session->drafts->n_rounds;
+        told.drafted = session->drafts->n_drafted;
+        told.accepted = session->drafts->n_accepted;
+    }
+    cm_options_give(out, &told, sizeof told);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted, uint64_t *accepted, int n)
+{
+    if (!session || !drafted || !accepted || n < session->engine->model->spec.n_layers)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_draft_counts: a session and room for counts of each layer are needed");
+    for (int layer = 0; layer < session->engine->model->spec.n_layers; layer++) {
+        drafted[layer] = session->drafts ? session->drafts->drafted[layer] : 0;
+        accepted[layer] = session->drafts ? session->drafts->accepted[layer] : 0;
+    }
+    return CALMOE_OK;
+}

@@ -1,0 +1,329 @@
+/* runtime/engine/session.c - calmoe_session: feed, next, rewind. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/engine/handles.h"
+
+enum { MAX_CONTEXT = 1 << 24 };
+
+void calmoe_sampler_options_init(calmoe_sampler_options *options)
+{
+    const struct sampler_options defaults = cm_sampler_defaults();
+    if (options)
+        *options = (calmoe_sampler_options){.size = sizeof *options, .temperature = defaults.temperature,
+                                            .top_k = defaults.top_k, .top_p = defaults.top_p,
+                                            .min_p = defaults.min_p, .repeat_penalty = defaults.repeat_penalty,
+                                            .repeat_last = defaults.repeat_last_n, .seed = defaults.seed};
+}
+
+void calmoe_session_options_init(calmoe_session_options *options)
+{
+    if (options) *options = (calmoe_session_options){.size = sizeof *options};
+}
+
+static calmoe_status open_sampler(calmoe_session *session, const calmoe_sampler_options *given)
+{
+    calmoe_context *ctx = session->engine->ctx;
+    calmoe_sampler_options options;
+    calmoe_sampler_options_init(&options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_sampler_options", &options, sizeof options, given));
+    const struct sampler_options sampler = {.temperature = options.temperature, .top_k = options.top_k,
+                                            .top_p = options.top_p, .min_p = options.min_p,
+                                            .repeat_penalty = options.repeat_penalty,
+                                            .repeat_last_n = options.repeat_last, .seed = options.seed};
+    return cm_sampler_open(ctx, &sampler, session->engine->model->spec.n_vocab, &session->sampler);
+}
+
+static calmoe_status resize(calmoe_context *ctx, void **array, size_t n_used, size_t capacity, size_t size)
+{
+    void *larger = cm_alloc(ctx, capacity, size, "sessions");
+    if (!larger) return CALMOE_NO_MEMORY;
+    if (n_used > 0) memcpy(larger, *array, n_used * size);
+    cm_free(*array);
+    *array = larger;
+    return CALMOE_OK;
+}
+
+/* Room for one session more in the engine's table and in what the scheduler works with. */
+static calmoe_status reserve_session(calmoe_engine *engine)
+{
+    if (engine->n_sessions < engine->sessions_capacity) return CALMOE_OK;
+    const size_t n = (size_t)engine->n_sessions, capacity = n ? 2 * n : 8;
+    CM_TRY(resize(engine->ctx, (void **)&engine->sessions, n, capacity, sizeof *engine->sessions));
+    CM_TRY(resize(engine->ctx, (void **)&engine->demands, 0, capacity, sizeof *engine->demands));
+    CM_TRY(resize(engine->ctx, (void **)&engine->order, 0, capacity, sizeof *engine->order));
+    CM_TRY(resize(engine->ctx, (void **)&engine->chunks, 0, capacity, sizeof *engine->chunks));
+    engine->sessions_capacity = (int)capacity;
+    return CALMOE_OK;
+}
+
+static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
+{
+    calmoe_engine *engine = session->engine;
+    const struct model_spec *spec = &engine->model->spec;
+    if (options->context < 0 || options->context > MAX_CONTEXT || options->max_new_tokens < 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "a context of %d and %d new tokens: 0 (default) to %d and 0 (no limit) or more are wanted",
+                       options->context, options->max_new_tokens, MAX_CONTEXT);
+    session->context = options->context ? options->context : spec->context_length;
+    session->max_new = options->max_new_tokens;
+    session->ignores_end = options->ignore_end != 0;
+    session->hashes = options->hash_logits != 0;
+    session->logit_hash = cm_sha256();
+    session->answer_begin = -1;
+    CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
+    CM_TRY(cm_drafts_open(session, options));
+    CM_TRY(cm_session_open_audit(session, options));
+    CM_TRY(open_sampler(session, options->sampler));
+    session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
+    if (!session->tokens) return CALMOE_NO_MEMORY;
+    if (engine->profiler) {
+        const size_t n = (size_t)spec->n_layers * (size_t)spec->router.n_experts;
+        session->last_used = cm_alloc(engine->ctx, n, sizeof *session->last_used, "a profile");
+        if (!session->last_used) return CALMOE_NO_MEMORY;
+    }
+    const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
+    CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
+                            engine->plan.kv_heads, &session->cache));
+    return reserve_session(engine);
+}
+
+calmoe_status cm_session_let_wait(calmoe_session *session, int n)
+{
+    cm_waiting_close(&session->waiting);
+    CM_TRY(cm_waiting_open(session->engine->ctx, n, session->engine->model->spec.dim, &session->waiting));
+    session->waiting->cache = &session->cache;
+    session->waiting->owner = session;
+    return CALMOE_OK;
+}
+
+static void free_session(calmoe_session *session)
+{
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
+    cm_sampler_close(&session->sampler);
+    cm_waiting_close(&session->waiting);
+    cm_drafts_close(session);
+    cm_kv_cache_close(&session->cache);
+    cm_free(session->tokens);
+    cm_free(session->last_used);
+    cm_free(session);
+}
+
+calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_options *given, calmoe_session **out)
+{
+    calmoe_session_options options;
+    if (out) *out = NULL;
+    if (!engine || !out)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_open: engine and out are needed");
+    calmoe_session_options_init(&options);
+    CM_TRY(cm_options_copy(engine->ctx, "calmoe_session_options", &options, sizeof options, given));
+    calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
+    if (!session) return CALMOE_NO_MEMORY;
+    session->engine = engine;
+    const calmoe_status status = open_parts(session, &options);
+    if (status != CALMOE_OK) {
+        free_session(session);
+        return status;
+    }
+    engine->sessions[engine->n_sessions++] = session;
+    *out = session;
+    return CALMOE_OK;
+}
+
+void calmoe_session_close(calmoe_session **session)
+{
+    if (!session || !*session) return;
+    calmoe_engine *engine = (*session)->engine;
+    int kept = 0;
+    for (int i = 0; i < engine->n_sessions; i++)
+        if (engine->sessions[i] != *session) engine->sessions[kept++] = engine->sessions[i];
+    engine->n_sessions = kept;
+    free_session(*session);
+    *session = NULL;
+}
+
+calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t *tokens, size_t n_tokens)
+{
+    calmoe_context *ctx = session ? session->engine->ctx : NULL;
+    if (!session || (!tokens && n_tokens > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_tokens: session and tokens are needed");
+    for (size_t i = 0; i < n_tokens; i++)
+        if (tokens[i] < 0 || tokens[i] >= session->engine->model->spec.n_vocab)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "token %zu is %d; 0 to %d is wanted", i, (int)tokens[i],
+                           session->engine->model->spec.n_vocab - 1);
+    if (n_tokens > (size_t)(session->context - session->n_known))
+        return cm_fail(ctx, CALMOE_FULL, "%zu tokens do not fit: the context is %d tokens and %d are taken", n_tokens,
+                       session->context, session->n_known);
+    if (n_tokens > 0) memcpy(session->tokens + session->n_known, tokens, n_tokens * sizeof *tokens);
+    session->n_known += (int)n_tokens;
+    session->n_new = 0;
+    session->has_ended = false;
+    if (n_tokens > 0) cm_session_end_answer(session);
+    if (n_tokens > 0) session->answer_begin = -1;
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text, size_t n_bytes, unsigned flags)
+{
+    calmoe_context *ctx = session ? session->engine->ctx : NULL;
+    if (!session || (!text && n_bytes > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_text: session and text are needed");
+    struct token_list list = {0};
+    calmoe_status status =
+        cm_tokenize(ctx, session->engine->model->tokenizer, text ? text : "", n_bytes, flags, &list);
+    if (status == CALMOE_OK) status = calmoe_session_feed_tokens(session, list.ids, (size_t)list.n);
+    cm_token_list_close(&list);
+    return status;
+}
+
+calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *system, const char *user)
+{
+    calmoe_context *ctx = session ? session->engine->ctx : NULL;
+    if (!session || !user)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_chat: session and user are needed");
+    const calmoe_model *model = session->engine->model;
+    if (!model->chat)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' names no chat format that is known", model->path);
+    struct token_list list = {0};
+    calmoe_status status =
+        cm_chat_turn(ctx, model->chat, model->tokenizer, system, user, !session->has_turns, false, &list);
+    if (status == CALMOE_OK) status = calmoe_session_feed_tokens(session, list.ids, (size_t)list.n);
+    if (status == CALMOE_OK) session->has_turns = true;
+    cm_token_list_close(&list);
+    return status;
+}
+
+int cm_session_wants_logits(const calmoe_session *session, bool is_last)
+{
+    if (session->hashes) return CALMOE_LOGITS_ALL;
+    return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
+}
+
+calmoe_event cm_session_advance(calmoe_session *session)
+{
+    calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
+    int32_t token;
+    if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
+    if (session->answer_begin < 0) calmoe_session_begin_answer(session);
+    session->n_new++;
+    event.token = token;
+    /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
+    if (!session->ignores_end && cm_token_ends_generation(session->engine->model->tokenizer, token)) {
+        session->has_ended = true;
+        cm_session_end_answer(session);
+        return event;
+    }
+    event.status = CALMOE_OK;
+    if (session->n_known < session->context) session->tokens[session->n_known++] = token;
+    else session->is_full = true; /* the next call answers FULL */
+    return event;
+}
+
+calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
+{
+    if (!session || !token)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_next: session and token are needed");
+    *token = -1;
+    calmoe_engine *engine = session->engine;
+    if (session->max_new > 0 && session->n_new >= session->max_new) {
+        cm_session_end_answer(session);
+        return CALMOE_END;
+    }
+    if (session->is_full)
+        return cm_fail(engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context);
+    if (session->has_ended || session->n_known == session->n_positions) return CALMOE_END;
+    while (session->n_positions < session->n_known) {
+        if (session->drafts && session->answer_begin >= 0 && session->n_known - session->n_positions == 1) {
+            CM_TRY(cm_drafts_read(session));
+            break;
+        }
+        const int n_pending = session->n_known - session->n_positions, most = engine->options.max_rows;
+        calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions,
+                              .n_tokens = n_pending < most ? n_pending : most};
+        chunk.logits = cm_session_wants_logits(session, chunk.n_tokens == n_pending);
+        cm_session_pick_audit(session, n_pending);
+        CM_TRY(cm_engine_run(engine, &chunk, 1));
+    }
+    const calmoe_event event = cm_session_advance(session);
+    *token = event.token;
+    return event.status;
+}
+
+int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
+int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
+calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
+
+calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
+{
+    if (!session || n < 0 || n > session->n_positions)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
+    session->n_positions = session->n_known = n;
+    const struct model_spec *spec = &session->engine->model->spec;
+    if (session->last_used) cm_profiler_flush(session->engine->profiler);
+    const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
+    for (size_t i = 0; i < n_cells; i++)
+        if (session->last_used[i] > n) session->last_used[i] = 0;
+    if (n < session->answer_begin) cm_session_end_answer(session);
+    if (n < session->answer_begin) session->answer_begin = -1;
+    if (session->waiting) cm_waiting_rewind(session->waiting, n);
+    cm_drafts_forget(session);
+    session->audit.state = AUDIT_NO_TOKEN;
+    session->n_new = 0;
+    session->has_ended = false;
+    session->is_full = false;
+    session->n_logits = 0;
+    if (n == 0) session->has_turns = false;
+    return CALMOE_OK;
+}
+
+const float *calmoe_session_logits(const calmoe_session *session, int row)
+{
+    if (!session || row < 0 || row >= session->n_logits || session->logits_step != session->engine->n_steps)
+        return NULL;
+    const size_t at = (size_t)(session->first_logits + row) * (size_t)session->engine->model->spec.n_vocab;
+    return session->engine->decoder->logits + at;
+}
+
+void calmoe_session_begin_answer(calmoe_session *session)
+{
+    if (!session) return;
+    cm_session_end_answer(session);
+    session->answer_begin = session->n_known;
+}
+
+calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)
+{
+    if (session && row == -1) row = session->n_logits - 1;
+    if (!depth || !calmoe_session_logits(session, row))
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_depth: row %d of the last step has no logits of this session", row);
+    const struct row_depth *from = &session->engine->decoder->depths[session->first_logits + row];
+    *depth = (calmoe_depth){from->layers, from->n_experts, from->confidence};
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
+{
+    if (!session || !token)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_sample: session and token are needed");
+    const float *logits = calmoe_session_logits(session, session->n_logits - 1);
+    if (!logits)
+        return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_sample: the last step computed no logits of this session");
+    *token = cm_sampler_pick(session->sampler, logits, session->engine->model->tokenizer);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_logit_hash(const calmoe_session *session, char hex[65])
+{
+    if (!session || !hex || !session->hashes)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_logit_hash: a session opened with hash_logits is needed");
+    cm_sha256_hex(&session->logit_hash, hex);
+    return CALMOE_OK;
+}

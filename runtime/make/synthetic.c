@@ -1,0 +1,170 @@
+/* runtime/make/synthetic.c - calmoe_synthesize: writes a model file of random weights, tensor by tensor in pieces. */
+#include "runtime/make/synthetic_plan.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/team.h"
+#include "kernels/random_weights.h"
+#include "runtime/load/file_type.h"
+#include "runtime/make/filler_vocabulary.h"
+
+enum {
+    PIECE_BYTES = 1 << 18, /* about; each has a seed of its own, so any worker may make it */
+    PIECES_AT_ONCE = 128
+};
+
+void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
+{
+    if (options)
+        *options = (calmoe_synthetic_options){.size = sizeof *options, .type = "q8_0", .seed = 1,
+                                              .context_length = 4096, .rope_base = 10000.0f, .norm_eps = 1e-6f};
+}
+
+calmoe_status calmoe_synthetic_bytes(calmoe_context *ctx, const calmoe_synthetic_options *options, uint64_t *n_bytes)
+{
+    struct synthetic_plan plan;
+    if (!ctx || !options || !n_bytes)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_synthetic_bytes: context, options and n_bytes are needed");
+    const calmoe_status status = cm_synthetic_plan_open(ctx, options, &plan);
+    *n_bytes = plan.n_bytes;
+    cm_synthetic_plan_close(&plan);
+    return status;
+}
+
+struct synthesis {
+    struct calmoe_context   *ctx;
+    struct synthetic_plan    plan;
+    struct filler_vocabulary vocabulary;
+    struct meta_draft       *draft;
+    struct new_tensor  *tensors;
+    struct model_writer      *writer;
+    struct topology          topology;
+    struct team             *team;
+    uint8_t                 *pieces;  /* (PIECES_AT_ONCE, PIECE_BYTES) */
+    uint64_t                 n_written;
+    calmoe_progress_fn       progress;
+    void                    *user;
+    /* the pieces that the team makes now */
+    const struct synthetic_tensor *tensor;
+    uint64_t                 first_piece, first_block, n_blocks, piece_blocks;
+};
+
+static void make_pieces(void *arg, const struct worker *me)
+{
+    const struct synthesis *s = arg;
+    const enum weight_type  type = s->tensor->tensor.type;
+    const uint64_t index = (uint64_t)(s->tensor - s->plan.tensors);
+    for (uint64_t i = (uint64_t)me->index; i * s->piece_blocks < s->n_blocks; i += (uint64_t)me->n_workers) {
+        const uint64_t begin = i * s->piece_blocks, left = s->n_blocks - begin;
+        /* distinct for every piece of a file */
+        const uint64_t seed = s->plan.options.seed * 0xd1342543de82ef95u + (index << 40) + s->first_piece + i;
+        cm_random_weights(type, s->tensor->mean, s->tensor->deviation, seed,
+                          s->pieces + begin * (uint64_t)cm_weight_types[type].n_bytes,
+                          (size_t)(left < s->piece_blocks ? left : s->piece_blocks));
+    }
+}
+
+static calmoe_status write_tensor(struct synthesis *s, const struct synthetic_tensor *tensor)
+{
+    const uint64_t block_bytes = (uint64_t)cm_weight_types[tensor->tensor.type].n_bytes;
+    const uint64_t n_blocks = tensor->tensor.n_bytes / block_bytes;
+    s->tensor = tensor;
+    s->piece_blocks = PIECE_BYTES / block_bytes;
+    s->first_piece = 0;
+    for (uint64_t at = 0; at < n_blocks; at += s->n_blocks, s->first_piece += PIECES_AT_ONCE) {
+        const uint64_t most = s->piece_blocks * PIECES_AT_ONCE;
+        if (s->progress && s->progress(s->user, (double)s->n_written / (double)s->plan.n_bytes))
+            return cm_fail(s->ctx, CALMOE_CANCELLED, "writing the synthetic model was cancelled");
+        s->n_blocks = n_blocks - at < most ? n_blocks - at : most;
+        cm_team_run(s->team, make_pieces, s);
+        CM_TRY(cm_model_writer_put_part(s->writer, s->pieces, s->n_blocks * block_bytes));
+        s->n_written += s->n_blocks * block_bytes;
+    }
+    return cm_model_writer_end_tensor(s->writer);
+}
+
+static void describe_scales(const calmoe_synthetic_options *o, struct meta_draft *draft)
+{
+    if (o->embedding_scale > 0.0f) cm_meta_draft_f32(draft, "%.embedding_scale", o->embedding_scale);
+    if (o->residual_scale > 0.0f) cm_meta_draft_f32(draft, "%.residual_scale", o->residual_scale);
+    if (o->attention_scale > 0.0f) cm_meta_draft_f32(draft, "%.attention.scale", o->attention_scale);
+    if (o->logit_scale > 0.0f) cm_meta_draft_f32(draft, "%.logit_scale", o->logit_scale);
+}
+
+static void describe(const struct synthesis *s, struct meta_draft *draft)
+{
+    const calmoe_synthetic_options *o = &s->plan.options;
+    cm_meta_draft_begin(draft, o->family);
+    cm_meta_draft_text(draft, "general.architecture", o->family);
+    cm_meta_draft_text(draft, "general.name", o->name ? o->name : "synthetic");
+    cm_meta_draft_u32(draft, "%.block_count", (uint32_t)o->n_layers);
+    cm_meta_draft_u32(draft, "%.context_length", (uint32_t)o->context_length);
+    cm_meta_draft_u32(draft, "%.embedding_length", (uint32_t)o->width);
+    cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)o->expert_width);
+    cm_meta_draft_u32(draft, "%.attention.head_count", (uint32_t)o->n_heads);
+    cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)o->n_kv_heads);
+    cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)o->head_size);
+    cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)o->head_size);
+    cm_meta_draft_f32(draft, "%.attention.layer_norm_rms_epsilon", o->norm_eps);
+    cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)o->head_size);
+    cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
+    cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);
+    if (o->n_experts > 0) {
+        cm_meta_draft_u32(draft, "%.expert_count", (uint32_t)o->n_experts);
+        cm_meta_draft_u32(draft, "%.expert_used_count", (uint32_t)o->n_experts_used);
+        cm_meta_draft_u32(draft, "%.expert_feed_forward_length", (uint32_t)o->expert_width);
+    }
+    if (o->n_experts > 0 && o->shared_width > 0)
+        cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
+    describe_scales(o, draft);
+    cm_filler_vocabulary_describe(&s->vocabulary, draft);
+}
+
+static calmoe_status open_writer(struct synthesis *s, const char *path)
+{
+    const struct new_meta_u32 added[] = {{"general.file_type", cm_file_type_of(s->plan.type)},
+                                         {"general.quantization_version", 2}};
+    CM_TRY(cm_filler_vocabulary_open(s->ctx, s->plan.options.n_vocab, &s->vocabulary));
+    s->draft = cm_alloc(s->ctx, 1, sizeof *s->draft, "metadata");
+    s->tensors = cm_alloc(s->ctx, (size_t)s->plan.n_tensors, sizeof *s->tensors, "the tensor table");
+    s->pieces = cm_alloc(s->ctx, PIECES_AT_ONCE, PIECE_BYTES, "pieces of weights");
+    if (!s->draft || !s->tensors || !s->pieces) return CALMOE_NO_MEMORY;
+    for (uint64_t i = 0; i < s->plan.n_tensors; i++) {
+        const struct file_tensor *tensor = &s->plan.tensors[i].tensor;
+        s->tensors[i] = (struct new_tensor){tensor, tensor->file_id, tensor->n_bytes};
+    }
+    describe(s, s->draft);
+    CM_TRY(cm_topology_open(s->ctx, NULL, &s->topology));
+    CM_TRY(cm_team_open(s->ctx, &s->topology, s->plan.options.n_threads, false, &s->team));
+    return cm_model_writer_open(s->ctx, path, &s->draft->file, NULL, 0, added, 2, s->tensors, s->plan.n_tensors,
+                               &s->writer);
+}
+
+static calmoe_status write_file(struct synthesis *s, const char *path)
+{
+    CM_TRY(open_writer(s, path));
+    for (uint64_t i = 0; i < s->plan.n_tensors; i++) CM_TRY(write_tensor(s, &s->plan.tensors[i]));
+    if (s->progress && s->progress(s->user, 1.0))
+        return cm_fail(s->ctx, CALMOE_CANCELLED, "writing the synthetic model was cancelled");
+    return cm_model_writer_finish(s->writer);
+}
+
+calmoe_status calmoe_synthesize(calmoe_context *ctx, const calmoe_synthetic_options *options, const char *path,
+                                calmoe_progress_fn progress, void *user)
+{
+    struct synthesis s = {.ctx = ctx, .progress = progress, .user = user};
+    if (!ctx || !options || !path)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_synthesize: context, options and path are needed");
+    calmoe_status status = cm_synthetic_plan_open(ctx, options, &s.plan);
+    if (status == CALMOE_OK) status = write_file(&s, path);
+    cm_model_writer_close(&s.writer);
+    cm_team_close(&s.team);
+    cm_topology_close(&s.topology);
+    cm_free(s.pieces);
+    cm_free(s.tensors);
+    cm_free(s.draft);
+    cm_filler_vocabulary_close(&s.vocabulary);
+    cm_synthetic_plan_close(&s.plan);
+    return status;
+}

@@ -1,0 +1,217 @@
+/* synthetic_plan.c - see synthetic_plan.h. */
+#include "runtime/make/synthetic_plan.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "router/router.h"
+#include "runtime/make/filler_vocabulary.h"
+
+enum { TENSORS_OF_LAYER = 24, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
+
+/* The same limits as the reader has: what is written can be read. */
+static const struct limit {
+    const char *name;
+    size_t      offset;
+    int         min, max;
+} limits[] = {
+#define LIMIT(member, min, max) {#member, offsetof(calmoe_synthetic_options, member), min, max}
+    LIMIT(n_layers, 1, 1024),      LIMIT(width, 1, 1 << 17),
+    LIMIT(n_heads, 1, 1024),       LIMIT(n_kv_heads, 1, 1024),
+    LIMIT(head_size, 2, 1024),     LIMIT(n_experts, 0, ROUTER_MAX_EXPERTS),
+    LIMIT(expert_width, 1, 1 << 17), LIMIT(shared_width, 0, 1 << 17),
+    LIMIT(shared_gate, 0, 1),      LIMIT(n_vocab, FILLER_MIN_TOKENS, FILLER_MAX_TOKENS),
+    LIMIT(context_length, 1, 1 << 24), LIMIT(head_norms, CALMOE_NORM_NONE, CALMOE_NORM_WHOLE),
+    LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
+    LIMIT(n_threads, 0, 4096),
+#undef LIMIT
+};
+
+static calmoe_status check_int(struct calmoe_context *ctx, const char *name, int value, int min, int max)
+{
+    if (value >= min && value <= max) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %d; %d to %d is wanted", name, value, min, max);
+}
+
+static calmoe_status check_real(struct calmoe_context *ctx, const char *name, float value, double min, double max)
+{
+    if ((double)value >= min && (double)value <= max) return CALMOE_OK; /* so no NaN */
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %g; %g to %g is wanted", name, (double)value, min, max);
+}
+
+static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_plan *plan)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    if (!o->family || o->family[0] == '\0' || strlen(o->family) >= 32)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "family is '%.40s'; an architecture's name is wanted",
+                       o->family ? o->family : "");
+    if (o->name && strlen(o->name) >= NAME_BYTES)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "name has %zu bytes; fewer than %d are wanted", strlen(o->name),
+                       NAME_BYTES);
+    if (!o->type || !cm_weight_type_of_name(o->type, &plan->type))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "type is '%.40s'; a weight type such as q4_0 is wanted",
+                       o->type ? o->type : "");
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        CM_TRY(check_int(ctx, limits[i].name, *(const int *)((const char *)o + limits[i].offset), limits[i].min,
+                         limits[i].max));
+    if (o->n_experts > 0)
+        CM_TRY(check_int(ctx, "n_experts_used", o->n_experts_used, 1,
+                         o->n_experts < ROUTER_MAX_USED ? o->n_experts : ROUTER_MAX_USED));
+    if (o->n_heads % o->n_kv_heads != 0 || o->head_size % 2 != 0)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "%d heads of size %d for %d kv heads; a divisor of the heads and an even size are wanted",
+                       o->n_heads, o->head_size, o->n_kv_heads);
+    CM_TRY(check_real(ctx, "rope_base", o->rope_base, 1.0, 1e12));
+    CM_TRY(check_real(ctx, "norm_eps", o->norm_eps, 0.0, 1.0));
+    CM_TRY(check_real(ctx, "embedding_scale", o->embedding_scale, 0.0, 1e3));
+    CM_TRY(check_real(ctx, "residual_scale", o->residual_scale, 0.0, 1e3));
+    CM_TRY(check_real(ctx, "attention_scale", o->attention_scale, 0.0, 1e3));
+    return check_real(ctx, "logit_scale", o->logit_scale, 0.0, 1e3);
+}
+
+/* What quantizers take where a type's block does not divide the row. */
+static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
+{
+    static const uint8_t narrower[WEIGHT_TYPE_COUNT] = {
+        [WEIGHT_Q2_K] = WEIGHT_IQ4_NL, [WEIGHT_Q3_K] = WEIGHT_IQ4_NL, [WEIGHT_IQ4_XS] = WEIGHT_IQ4_NL,
+        [WEIGHT_Q4_K] = WEIGHT_Q5_0,   [WEIGHT_Q5_K] = WEIGHT_Q5_1,   [WEIGHT_Q6_K] = WEIGHT_Q8_0};
+    enum weight_type type = wanted;
+    if (n_columns % cm_weight_types[type].n_elements != 0 && narrower[type] != 0)
+        type = (enum weight_type)narrower[type];
+    return n_columns % cm_weight_types[type].n_elements == 0 ? type : WEIGHT_F16;
+}
+
+struct lister {
+    struct synthetic_plan *plan;
+    int                    layer; /* -1: names have no "blk.N." in front */
+};
+
+static void add_tensor(struct lister *lister, const char *role, enum weight_type type, const int shape[3],
+                       float mean, float deviation)
+{
+    struct synthetic_tensor *added = &lister->plan->tensors[lister->plan->n_tensors++];
+    struct file_tensor      *tensor = &added->tensor;
+    *added = (struct synthetic_tensor){.mean = mean, .deviation = deviation};
+    if (lister->layer < 0) snprintf(tensor->name, sizeof tensor->name, "%s", role);
+    else snprintf(tensor->name, sizeof tensor->name, "blk.%d.%s", lister->layer, role);
+    tensor->type = type;
+    tensor->file_id = cm_weight_types[type].file_id;
+    tensor->is_weight = true;
+    tensor->n_dims = shape[2] > 0 ? 3 : shape[1] > 0 ? 2 : 1;
+    for (int dim = 0; dim < FILE_MAX_DIMS; dim++)
+        tensor->shape[dim] = dim < tensor->n_dims ? (uint64_t)shape[dim] : 1;
+    tensor->n_bytes = cm_row_bytes(type, (size_t)shape[0]) * tensor->shape[1] * tensor->shape[2];
+    lister->plan->n_bytes += tensor->n_bytes;
+}
+
+/* Inputs of mean square 1 give outputs of mean square 1. */
+static float deviation_of(int n_columns)
+{
+    return 1.0f / sqrtf((float)n_columns);
+}
+
+static void add_matrix(struct lister *lister, const char *role, int n_columns, int n_rows)
+{
+    add_tensor(lister, role, fitting_type(lister->plan->type, n_columns), (int[]){n_columns, n_rows, 0}, 0.0f,
+               deviation_of(n_columns));
+}
+
+static void add_stack(struct lister *lister, const char *role, int n_columns, int n_rows, int n)
+{
+    add_tensor(lister, role, fitting_type(lister->plan->type, n_columns), (int[]){n_columns, n_rows, n}, 0.0f,
+               deviation_of(n_columns));
+}
+
+static void add_vector(struct lister *lister, const char *role, int n, float mean, float deviation)
+{
+    add_tensor(lister, role, WEIGHT_F32, (int[]){n, 0, 0}, mean, deviation);
+}
+
+static void add_norm(struct lister *lister, const char *role, int n)
+{
+    add_vector(lister, role, n, 1.0f, 0.1f);
+}
+
+static void add_attention(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
+    const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
+    add_norm(lister, "attn_norm.weight", o->width);
+    if (o->head_norms != CALMOE_NORM_NONE) {
+        add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
+        add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
+    }
+    add_matrix(lister, "attn_q.weight", o->width, q);
+    add_matrix(lister, "attn_k.weight", o->width, kv);
+    add_matrix(lister, "attn_v.weight", o->width, kv);
+    if (o->qkv_biases) {
+        add_vector(lister, "attn_q.bias", q, 0.0f, 0.1f);
+        add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
+        add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
+    }
+    add_matrix(lister, "attn_output.weight", q, o->width);
+}
+
+static void add_feed_forward(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int n = o->n_experts;
+    add_norm(lister, "ffn_norm.weight", o->width);
+    if (n == 0) {
+        add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
+        add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);
+        add_matrix(lister, "ffn_down.weight", o->expert_width, o->width);
+        return;
+    }
+    add_tensor(lister, "ffn_gate_inp.weight", WEIGHT_F32, (int[]){o->width, n, 0}, 0.0f, deviation_of(o->width));
+    add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
+    add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
+    add_stack(lister, "ffn_down_exps.weight", o->expert_width, o->width, n);
+    if (o->shared_width == 0) return;
+    add_matrix(lister, "ffn_gate_shexp.weight", o->width, o->shared_width);
+    add_matrix(lister, "ffn_up_shexp.weight", o->width, o->shared_width);
+    add_matrix(lister, "ffn_down_shexp.weight", o->shared_width, o->width);
+    if (o->shared_gate) add_vector(lister, "ffn_gate_inp_shexp.weight", o->width, 0.0f, deviation_of(o->width));
+}
+
+/* Embeddings of mean square 1 after the model's own scale. */
+static void list_tensors(struct synthetic_plan *plan)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    struct lister lister = {plan, -1};
+    add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
+    /* a tied one must serve as the output as well */
+    if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
+    add_norm(&lister, "output_norm.weight", o->width);
+    if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
+    for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
+        add_attention(&lister);
+        add_feed_forward(&lister);
+    }
+}
+
+calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
+                                     struct synthetic_plan *out)
+{
+    *out = (struct synthetic_plan){0};
+    calmoe_synthetic_options_init(&out->options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_synthetic_options", &out->options, sizeof out->options, given));
+    CM_TRY(check_options(ctx, out));
+    const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
+    out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
+    if (!out->tensors) return CALMOE_NO_MEMORY;
+    list_tensors(out);
+    return CALMOE_OK;
+}
+
+void cm_synthetic_plan_close(struct synthetic_plan *plan)
+{
+    cm_free(plan->tensors);
+    *plan = (struct synthetic_plan){0};
+}

@@ -1,0 +1,26 @@
+/* runtime/make/synthetic_plan.h - what a synthetic model's file will hold: a pure list of tensors. */
+#ifndef RUNTIME_MAKE_SYNTHETIC_PLAN_H
+#define RUNTIME_MAKE_SYNTHETIC_PLAN_H
+
+#include <calmoe/synthetic.h>
+
+#include "runtime/load/model_writer.h"
+
+struct synthetic_tensor {
+    struct file_tensor tensor; /* name, shape, type, n_bytes; the bytes come later */
+    float              mean, deviation;
+};
+
+struct synthetic_plan {
+    calmoe_synthetic_options options;
+    enum weight_type         type;
+    uint64_t                 n_tensors, n_bytes; /* of all tensors */
+    struct synthetic_tensor *tensors;            /* (n_tensors)    */
+};
+
+/* Checks the options and lists the tensors. INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
+                                     struct synthetic_plan *out);
+void          cm_synthetic_plan_close(struct synthetic_plan *plan);
+
+#endif

@@ -1,0 +1,96 @@
+/* runtime/policy/policy.h - what may be left out, and what is proven about it: a ladder of rungs, one for each
+ * bound. Plain data; calibration makes it, runtime/documents/policy_file.h stores it, the decoder obeys it. OFF is
+ * no rung: it is the absence of one. */
+#ifndef RUNTIME_POLICY_POLICY_H
+#define RUNTIME_POLICY_POLICY_H
+
+#include "base/status.h"
+#include "router/width.h"
+#include "runtime/policy/exit_measures.h"
+#include "runtime/proof/losses.h"
+#include "runtime/proof/risk_bounds.h"
+
+enum {
+    POLICY_MAX_RUNGS = 32,
+    POLICY_MAX_EXITS = 16,
+    POLICY_MAX_LAYERS = 4096,
+    POLICY_MAX_WIDTH = 64,     /* experts of a token, as router.h says */
+    POLICY_MAX_PENDING = 1024,
+    POLICY_PENDING = 32,       /* unless something else is said */
+    POLICY_MAX_TOKENS = 1 << 24 /* of an answer, in a schedule          */
+};
+
+/* Keys and values of the layers that a token did not run. */
+enum kv_fill {
+    KV_PROPAGATE, /* at once: the state at the exit through each layer's norm, W_K and W_V               */
+    KV_LAZY,      /* the same, when a later token first reads them; all that wait in one product         */
+    KV_CATCH_UP,  /* exact: the rows that wait run the real layers together with the next token that goes there */
+    KV_FILL_COUNT
+};
+extern const char *const cm_kv_fill_names[KV_FILL_COUNT]; /* "propagate", "lazy", "catch_up" */
+enum kv_fill cm_kv_fill_named(const char *name);
+
+struct policy_exit {
+    int                   layer; /* layers that have run, 1 … n_layers - 1 */
+    enum exit_measure     measure;
+    struct exit_threshold threshold; /* never OFF: such an exit is left out */
+};
+
+enum { TAIL_NONE = -1 }; /* k_tail: the layers after an exit are skipped */
+
+struct policy_rung {
+    /* what is proven: P(risk <= delta) >= 1 - epsilon */
+    double             delta, epsilon;
+    enum loss_kind     loss;
+    enum p_value_kind  p_value;
+    int                n_prompts;
+    double             p;          /* <= epsilon                                     */
+    /* depth */
+    int                n_exits;
+    struct policy_exit exits[POLICY_MAX_EXITS]; /* layers ascending, each once       */
+    enum kv_fill       kv_fill;
+    int                max_pending; /* rows that may wait before a full pass is forced; 0 for KV_PROPAGATE */
+    int                k_tail;     /* TAIL_NONE, or routed experts in each layer after an exit: 0, 1, …    */
+    /* width: NULL = all experts everywhere; borrowed from the policy */
+    struct width_rule *widths;     /* (n_layers)                                     */
+};
+
+/* Do tokens leave by the same rules? */
+bool cm_same_exits(const struct policy_rung *a, const struct policy_rung *b);
+
+/* How the layers behind its exits get keys and values, with POLICY_PENDING rows that may wait where any may. */
+void cm_rung_set_fill(struct policy_rung *rung, enum kv_fill fill);
+
+struct policy {
+    char               fingerprint[17]; /* of the model it was made for: 16 hex digits */
+    char               prompts[17];     /* hash of those that it was proven on; "" = not known    */
+    char               exits[17];       /* of the learned exits that it was made with; "" = none */
+    int                n_layers;        /* of that model                               */
+    int                n_rungs;
+    struct policy_rung rungs[POLICY_MAX_RUNGS]; /* deltas ascending, each once         */
+    struct width_rule *widths;          /* (n_rungs, n_layers): memory of the rungs' */
+};
+
+/* n_layers is set; asks for the memory of widths. Rungs borrow theirs by cm_policy_widths. */
+calmoe_status cm_policy_reserve(struct calmoe_context *ctx, struct policy *policy);
+/* Row `rung` of widths: (n_layers). */
+struct width_rule *cm_policy_widths(const struct policy *policy, int rung);
+void               cm_policy_close(struct policy *policy); /* zeroes it; a zeroed one is fine */
+
+/* Everything that a policy file may not say either: ranges, order, exits and rules that make no sense. BAD_FILE:
+ * "rung 2: exits: layer 9 after layer 12; …". */
+calmoe_status cm_policy_check(struct calmoe_context *ctx, const struct policy *policy);
+
+/* The same of rungs of which nothing is proven, and without the order of their deltas. */
+calmoe_status cm_policy_check_unproven(struct calmoe_context *ctx, const struct policy *policy);
+
+/* Does it fit the model at hand? INVALID_ARGUMENT: what differs. n_used: routed experts of a token. */
+calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *policy, const char *fingerprint,
+                             int n_layers, int n_used);
+
+/* The rung with the largest delta that is at most wish ("--quality 1%": 0.01); NULL = OFF. */
+const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish);
+/* The rung below, where the audit says so; NULL = OFF. rung is the policy's. */
+const struct policy_rung *cm_policy_step_down(const struct policy *policy, const struct policy_rung *rung);
+
+#endif

@@ -1,0 +1,90 @@
+/* split_tests.c - divisions of prompts at random: see risk_tests.h. */
+#include <math.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "runtime/proof/risk_tests.h"
+
+/* Fisher-Yates. */
+void cm_deal(int *prompts, int n, uint64_t seed)
+{
+    struct random random = cm_random(seed);
+    for (int i = 0; i < n; i++) prompts[i] = i;
+    for (int i = n - 1; i > 0; i--) {
+        const int j = (int)cm_random_below(&random, (uint64_t)i + 1), other = prompts[j];
+        prompts[j] = prompts[i];
+        prompts[i] = other;
+    }
+}
+
+int cm_thin_order(const double *means, double delta, int *order, int n_order)
+{
+    enum { MANY_SAFE = 4 };
+    int n_safe = 0, n_above = 0, n = 0, safe = 0;
+    for (int i = 0; i < n_order; i++) n_safe += means[order[i]] < 0.4 * delta;
+    for (int i = 0; i < n_order && n_above < 2; i++) {
+        const double mean = means[order[i]];
+        n_above += mean > delta;
+        if (mean < 0.4 * delta && n_safe > MANY_SAFE) {
+            const int rank = safe++; /* the first of each quarter */
+            if (rank > 0 && rank * MANY_SAFE / n_safe == (rank - 1) * MANY_SAFE / n_safe) continue;
+        }
+        order[n++] = order[i];
+    }
+    return n;
+}
+
+struct halves {
+    int    *prompts; /* (n_prompts), dealt                     */
+    double *losses;  /* (n_proof) of one configuration         */
+    int     n_proof;
+};
+
+static struct risk_finding prove(const struct loss_table *table, const int *order, int n_order,
+                                 const struct split_options *options, const struct halves *halves)
+{
+    struct sequence_test test;
+    cm_sequence_begin(&test, options->kind, options->delta, options->epsilon, (size_t)halves->n_proof);
+    for (int i = 0; i < n_order && !test.is_over; i++) {
+        const double *losses = table->losses + (size_t)order[i] * (size_t)table->n_prompts;
+        for (int j = 0; j < halves->n_proof; j++) halves->losses[j] = losses[halves->prompts[j]];
+        if (!cm_sequence_add(&test, order[i], halves->losses, table->costs[order[i]])) break;
+    }
+    return test.finding;
+}
+
+static double mean_of_rest(const struct loss_table *table, int configuration, const struct halves *halves)
+{
+    const double *losses = table->losses + (size_t)configuration * (size_t)table->n_prompts;
+    double        sum = 0.0;
+    for (int j = halves->n_proof; j < table->n_prompts; j++) sum += losses[halves->prompts[j]];
+    return sum / (table->n_prompts - halves->n_proof);
+}
+
+calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table, const int *order, int n_order,
+                            const struct split_options *options, struct split_finding *out)
+{
+    const int     n = table->n_prompts;
+    struct halves halves = {.n_proof = n / 2};
+    *out = (struct split_finding){.n_splits = options->n_splits, .mean_cost = options->off_cost};
+    if (n < 2) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d prompts cannot be divided; 2 are needed", n);
+    halves.prompts = cm_alloc(ctx, (size_t)n, sizeof *halves.prompts, "divisions");
+    halves.losses = cm_alloc(ctx, (size_t)n, sizeof *halves.losses, "divisions");
+    double risks = 0.0, costs = 0.0;
+    for (int split = 0; halves.prompts && halves.losses && split < options->n_splits; split++) {
+        cm_deal(halves.prompts, n, options->seed + (uint64_t)split);
+        const struct risk_finding finding = prove(table, order, n_order, options, &halves);
+        costs += finding.answer == RISK_PROVEN ? finding.cost : options->off_cost;
+        if (finding.answer != RISK_PROVEN) continue;
+        const double risk = mean_of_rest(table, finding.configuration, &halves);
+        out->n_proven++;
+        out->n_violated += risk > options->delta;
+        risks += risk;
+    }
+    const calmoe_status status = halves.prompts && halves.losses ? CALMOE_OK : CALMOE_NO_MEMORY;
+    if (options->n_splits > 0) out->mean_cost = costs / options->n_splits;
+    out->mean_risk = out->n_proven > 0 ? risks / out->n_proven : (double)NAN;
+    cm_free(halves.prompts);
+    cm_free(halves.losses);
+    return status;
+}

@@ -1,0 +1,252 @@
+/* sampler.c - the next token from logits: deterministic, and without allocation once open. */
+#include "runtime/sample/sampler.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "kernels/argmax.h"
+#include "base/random.h"
+#include "runtime/text/tokenizer.h"
+
+enum { MAX_REPEAT_LAST_N = 1 << 20 };
+
+struct choice {
+    double  weight; /* proportional to the probability */
+    float   logit;
+    int32_t id;
+};
+
+struct sampler {
+    struct sampler_options options;
+    struct random  random;
+    int32_t        n_vocab;
+    int32_t       *recent;   /* (repeat_last_n) a ring of the last tokens          */
+    int            n_recent;
+    int            next;     /* where the next one goes                            */
+    int32_t       *n_times;  /* (n_vocab) how often each token stands in the ring  */
+    struct choice *choices;  /* (n_vocab) scratch                                  */
+};
+
+/* ---- open, close ---- */
+
+struct sampler_options cm_sampler_defaults(void)
+{
+    return (struct sampler_options){ .top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64 };
+}
+
+static calmoe_status check(struct calmoe_context *ctx, const struct sampler_options *options)
+{
+    const calmoe_status status = CALMOE_INVALID_ARGUMENT;
+    if (!(options->temperature >= 0) || isinf(options->temperature))
+        return cm_fail(ctx, status, "temperature is %g; wanted 0 or a positive number",
+                       (double)options->temperature);
+    if (options->top_k < 0)
+        return cm_fail(ctx, status, "top-k is %d; wanted 0 (all) or a positive number", options->top_k);
+    if (!(options->top_p > 0 && options->top_p <= 1))
+        return cm_fail(ctx, status, "top-p is %g; wanted more than 0 and at most 1", (double)options->top_p);
+    if (!(options->min_p >= 0 && options->min_p <= 1))
+        return cm_fail(ctx, status, "min-p is %g; wanted 0 to 1", (double)options->min_p);
+    if (!(options->repeat_penalty > 0) || isinf(options->repeat_penalty))
+        return cm_fail(ctx, status, "repeat penalty is %g; wanted a positive number",
+                       (double)options->repeat_penalty);
+    if (options->repeat_last_n < 0 || options->repeat_last_n > MAX_REPEAT_LAST_N)
+        return cm_fail(ctx, status, "repeat penalty looks back %d tokens; wanted 0 to %d",
+                       options->repeat_last_n, MAX_REPEAT_LAST_N);
+    return CALMOE_OK;
+}
+
+calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_options *options,
+                              int32_t n_vocab, struct sampler **out)
+{
+    *out = NULL;
+    CM_TRY(check(ctx, options));
+    if (n_vocab < 1)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the vocabulary has %d tokens; wanted 1 or more", n_vocab);
+    struct sampler *sampler = cm_alloc(ctx, 1, sizeof *sampler, "a sampler");
+    if (!sampler) return CALMOE_NO_MEMORY;
+    sampler->options = *options;
+    sampler->n_vocab = n_vocab;
+    sampler->random = cm_random(options->seed);
+    sampler->recent = cm_alloc(ctx, (size_t)options->repeat_last_n, sizeof *sampler->recent, "recent tokens");
+    if (sampler->recent)
+        sampler->n_times = cm_alloc(ctx, (size_t)n_vocab, sizeof *sampler->n_times, "recent tokens");
+    if (sampler->n_times)
+        sampler->choices = cm_alloc(ctx, (size_t)n_vocab, sizeof *sampler->choices, "sampling");
+    if (!sampler->choices) {
+        cm_sampler_close(&sampler);
+        return CALMOE_NO_MEMORY;
+    }
+    *out = sampler;
+    return CALMOE_OK;
+}
+
+void cm_sampler_close(struct sampler **sampler)
+{
+    if (!*sampler) return;
+    cm_free((*sampler)->recent);
+    cm_free((*sampler)->n_times);
+    cm_free((*sampler)->choices);
+    cm_free(*sampler);
+    *sampler = NULL;
+}
+
+struct random cm_sampler_random(const struct sampler *sampler) { return sampler->random; }
+
+void cm_sampler_set_random(struct sampler *sampler, const struct random *random) { sampler->random = *random; }
+
+void cm_sampler_accept(struct sampler *sampler, int32_t token)
+{
+    const int size = sampler->options.repeat_last_n;
+    if (token < 0 || token >= sampler->n_vocab || size == 0) return;
+    if (sampler->n_recent == size)
+        sampler->n_times[sampler->recent[sampler->next]]--;
+    else
+        sampler->n_recent++;
+    sampler->recent[sampler->next] = token;
+    sampler->n_times[token]++;
+    sampler->next = sampler->next + 1 < size ? sampler->next + 1 : 0;
+}
+
+/* ---- choosing ---- */
+
+/* e^x for x <= 0: x = n ln 2 + r with |r| <= ln 2 / 2, the Taylor series of e^r to r^13 / 13! (the rest is
+ * below the last bit), and n added to the exponent. */
+static double exponential(double x)
+{
+    if (!(x > -700)) return 0;
+    const double n = floor(x * 1.4426950408889634 + 0.5);
+    const double r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+    double       sum = 1;
+    for (int power = 13; power >= 1; power--) sum = 1 + sum * r / power;
+    const uint64_t bits = (uint64_t)((int64_t)n + 1023) << 52;
+    double         scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return sum * scale;
+}
+
+static bool comes_before(const struct choice *a, const struct choice *b)
+{
+    return a->logit > b->logit || (!(a->logit < b->logit) && a->id < b->id);
+}
+
+/* Fills choices in the order of ids; returns how many there are. */
+static int32_t gather(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer)
+{
+    const float penalty = sampler->options.repeat_penalty;
+    int32_t     n = 0;
+    for (int32_t id = 0; id < sampler->n_vocab; id++) {
+        float logit = logits[id];
+        if (isnan(logit) || (tokenizer && !cm_token_is_usable(tokenizer, id))) continue;
+        if (sampler->n_times[id]) logit = logit > 0 ? logit / penalty : logit * penalty;
+        sampler->choices[n++] = (struct choice){ .logit = logit, .id = id };
+    }
+    return n;
+}
+
+static int32_t first_usable(const struct sampler *sampler, const struct tokenizer *tokenizer)
+{
+    for (int32_t id = 0; tokenizer && id < sampler->n_vocab; id++)
+        if (cm_token_is_usable(tokenizer, id)) return id;
+    return 0;
+}
+
+static const struct choice *best_of(const struct choice *choices, int32_t n)
+{
+    const struct choice *best = choices;
+    for (int32_t i = 1; i < n; i++)
+        if (comes_before(&choices[i], best)) best = &choices[i];
+    return best;
+}
+
+/* The heap's order: the choice that comes first is at the top. */
+static void sift_down(struct choice *heap, int32_t n, int32_t at)
+{
+    const struct choice moved = heap[at];
+    for (;;) {
+        int32_t child = 2 * at + 1;
+        if (child >= n) break;
+        if (child + 1 < n && comes_before(&heap[child + 1], &heap[child])) child++;
+        if (!comes_before(&heap[child], &moved)) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+static void weigh(struct choice *choice, float best, double temperature)
+{
+    /* Equal infinities have no difference. */
+    const bool is_best = !(choice->logit < best);
+    choice->weight = is_best ? 1 : exponential(((double)choice->logit - (double)best) / temperature);
+}
+
+static double sum_of_weights(const struct choice *choices, int32_t n)
+{
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++) sum += choices[i].weight;
+    return sum;
+}
+
+/* Moves the most likely choices, best last, to the end of the array; returns how many: top_k at most,
+ * and no more than have the share top_p of the weight of those top_k. */
+static int32_t take_best(struct choice *choices, int32_t n, int32_t top_k, double top_p)
+{
+    for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(choices, n, at);
+    double  wanted = top_k < n ? INFINITY : top_p * sum_of_weights(choices, n);
+    double  sum = 0;
+    int32_t n_taken = 0;
+    if (top_p >= 1) wanted = INFINITY;
+    while (n_taken < top_k && n_taken < n && sum < wanted) {
+        const struct choice best = choices[0];
+        const int32_t       last = n - 1 - n_taken++;
+        choices[0] = choices[last];
+        choices[last] = best;
+        if (last > 0) sift_down(choices, last, 0);
+        sum += best.weight;
+    }
+    if (top_k >= n || top_p >= 1) return n_taken;
+    /* The share is of the top k, whose sum is known only now. */
+    double  share = 0;
+    int32_t n_kept = 0;
+    while (n_kept < n_taken && share < top_p * sum) share += choices[n - 1 - n_kept++].weight;
+    return n_kept;
+}
+
+static int32_t draw(struct sampler *sampler, const struct choice *choices, int32_t n)
+{
+    const double least = (double)sampler->options.min_p; /* the best weight is 1 */
+    double       sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (choices[i].weight >= least) sum += choices[i].weight;
+    double  left = cm_random_unit(&sampler->random) * sum;
+    int32_t id = choices[n - 1].id;
+    for (int32_t i = n - 1; i >= 0; i--) {
+        if (choices[i].weight < least || choices[i].weight <= 0) continue;
+        id = choices[i].id;
+        left -= choices[i].weight;
+        if (left < 0) break;
+    }
+    return id;
+}
+
+int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer)
+{
+    const struct sampler_options *options = &sampler->options;
+    struct choice                *choices = sampler->choices;
+    if (!(options->temperature > 0) && options->repeat_penalty == 1) { /* nearly always the whole answer */
+        const int32_t id = cm_argmax(logits, sampler->n_vocab);
+        if (logits[id] > -INFINITY && (!tokenizer || cm_token_is_usable(tokenizer, id))) return id;
+    }
+    const int32_t                 n = gather(sampler, logits, tokenizer);
+    if (n == 0) return first_usable(sampler, tokenizer);
+    const struct choice best = *best_of(choices, n);
+    if (!(options->temperature > 0)) return best.id;
+
+    for (int32_t i = 0; i < n; i++) weigh(&choices[i], best.logit, (double)options->temperature);
+    const int32_t top_k = options->top_k && options->top_k < n ? options->top_k : n;
+    const bool    takes_all = top_k == n && options->top_p >= 1;
+    const int32_t n_taken = takes_all ? n : take_best(choices, n, top_k, (double)options->top_p);
+    return draw(sampler, choices + (n - n_taken), n_taken);
+}

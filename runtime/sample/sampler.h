@@ -1,0 +1,49 @@
+/* runtime/sample/sampler.h - picks the next token from logits.
+ *
+ * In this order: repeat penalty; tokens out that must not be used or whose logit is not a number;
+ * top-k; softmax at a temperature; top-p; min-p; draw. The same seed and the same logits give the same
+ * tokens on every machine: only double arithmetic that IEEE 754 fixes, in a fixed order. */
+#ifndef RUNTIME_SAMPLE_SAMPLER_H
+#define RUNTIME_SAMPLE_SAMPLER_H
+
+#include <stdint.h>
+
+#include "base/random.h"
+#include "base/status.h"
+
+struct tokenizer;
+struct sampler; /* one sequence's; serves one thread at a time */
+
+struct sampler_options {
+    float    temperature;    /* 0 = the most likely token, always (default)             */
+    int      top_k;          /* only the k most likely tokens; 0 = all (default)        */
+    float    top_p;          /* only the most likely ones that together have this probability;
+                                1 = all (default)                                       */
+    float    min_p;          /* only those at least this times as likely as the most likely one;
+                                0 = all (default)                                       */
+    float    repeat_penalty; /* divides positive logits of recent tokens, multiplies negative
+                                ones; 1 = off (default)                                 */
+    int      repeat_last_n;  /* how many tokens are recent (default 64)                 */
+    uint64_t seed;           /* default 0                                               */
+};
+
+struct sampler_options cm_sampler_defaults(void);
+
+/* INVALID_ARGUMENT where an option is out of range. Nothing is allocated afterwards. */
+calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_options *options,
+                              int32_t n_vocab, struct sampler **out);
+void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NULL; NULL is fine */
+
+/* logits (n_vocab). tokenizer, where given, says which tokens are usable. Among equal logits the lower
+ * id comes first. If no logit is a number: the first usable id, or 0. */
+int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer);
+
+/* The random numbers to come: to be taken before picks that are not to count, and put back. */
+struct random cm_sampler_random(const struct sampler *sampler);
+void          cm_sampler_set_random(struct sampler *sampler, const struct random *random);
+
+/* Notes a token of the sequence, from the prompt or picked, for the repeat penalty. Ids that are none
+ * are ignored. */
+void cm_sampler_accept(struct sampler *sampler, int32_t token);
+
+#endif

@@ -1,0 +1,319 @@
+/* test_quantize.c - calmoe_quantize(): what it writes loads, keeps its shapes and metadata, and is as near to the
+ * original as the type allows; and what it refuses leaves nothing behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "runtime/load/model_file.h"
+#include "tests/support/running.h"
+#include "tests/support/folder_fixture.h"
+#include "tests/support/tiny_model.h"
+
+static calmoe_context     *context;
+static char in_path[600], out_path[600], part_path[700];
+
+/* How far the values may be from the original: root of the mean square, as a part of the original's. */
+static const struct {
+    const char *name;
+    uint32_t    file_type;
+    double      limit;
+} types[] = {{"q8_0", 7, 0.006},  {"q4_0", 2, 0.10}, {"q4_k", 14, 0.085},
+             {"q6_k", 18, 0.025}, {"f16", 1, 3e-4},  {"bf16", 32, 2.5e-3}};
+
+enum { N_TYPES = sizeof types / sizeof *types };
+
+static void write_wide(int expert_width, bool is_tied)
+{
+    struct tiny_model tiny = tiny_model_wide();
+    tiny.expert_width = expert_width;
+    tiny.is_tied = is_tied;
+    tiny.n_layers = 1;
+    tiny_model_write(&tiny, in_path);
+}
+
+static void quantize(const char *type)
+{
+    unlink(out_path);
+    running_must(context, calmoe_quantize(context, in_path, out_path, type, NULL, NULL));
+    assert_int_not_equal(access(part_path, F_OK), 0);
+}
+
+static struct model_file *open_gguf(const char *path)
+{
+    struct model_file *file = NULL;
+    running_must(context, cm_model_file_open(context, path, &file));
+    return file;
+}
+
+/* Root of the mean square of the difference, as a part of the original's. */
+static double error_of(const struct file_tensor *a, const struct file_tensor *b)
+{
+    size_t n = 1;
+    double squares = 0.0, differences = 0.0;
+    for (int d = 0; d < a->n_dims; d++) n *= (size_t)a->shape[d];
+    float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y);
+    assert_true(x && y);
+    cm_weight_types[a->type].dequantize(a->bytes, x, n / (size_t)cm_weight_types[a->type].n_elements);
+    cm_weight_types[b->type].dequantize(b->bytes, y, n / (size_t)cm_weight_types[b->type].n_elements);
+    for (size_t i = 0; i < n; i++) {
+        squares += (double)x[i] * (double)x[i];
+        differences += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    }
+    free(x);
+    free(y);
+    return sqrt(differences / squares);
+}
+
+static const char *type_name(const struct model_file *file, const char *tensor)
+{
+    const struct file_tensor *found = cm_file_tensor(file, tensor);
+    assert_non_null(found);
+    return cm_weight_types[found->type].name;
+}
+
+static void check_metadata(const struct model_file *from, const struct model_file *to, uint32_t file_type)
+{
+    int64_t value = -1;
+    for (uint64_t i = 0; i < from->n_entries; i++) {
+        const struct meta_entry *a = &from->entries[i], *b = cm_meta_entry(to, a->key);
+        if (strcmp(a->key, "general.file_type") == 0) continue;
+        assert_non_null(b);
+        assert_int_equal(b->type, a->type);
+        assert_int_equal(b->count, a->count);
+        for (uint64_t j = 0; j < a->count; j++) {
+            if (!a->strings) {
+                assert_true(cm_meta_element_float(a, j) == cm_meta_element_float(b, j));
+                continue;
+            }
+            assert_int_equal(a->strings[j].n_bytes, b->strings[j].n_bytes);
+            assert_memory_equal(a->strings[j].bytes, b->strings[j].bytes, (size_t)a->strings[j].n_bytes);
+        }
+    }
+    running_must(context, cm_meta_need_int(context, to, "general.file_type", 0, 1000, &value));
+    assert_int_equal(value, file_type);
+    running_must(context, cm_meta_need_int(context, to, "general.quantization_version", 0, 1000, &value));
+    assert_int_equal(value, 2);
+}
+
+static void each_type(void **state)
+{
+    (void)state;
+    write_wide(256, false);
+    struct model_file *from = open_gguf(in_path);
+    for (int t = 0; t < N_TYPES; t++) {
+        double worst = 0.0;
+        quantize(types[t].name);
+        struct model_file *to = open_gguf(out_path);
+        check_metadata(from, to, types[t].file_type);
+        assert_int_equal(to->n_tensors, from->n_tensors);
+        for (uint64_t i = 0; i < from->n_tensors; i++) {
+            const struct file_tensor *a = &from->tensors[i], *b = &to->tensors[i];
+            assert_string_equal(a->name, b->name);
+            assert_memory_equal(a->shape, b->shape, sizeof a->shape);
+            const bool stays = a->n_dims == 1 || strstr(a->name, "_norm") || strstr(a->name, "ffn_gate_inp");
+            const bool is_finer = strcmp(types[t].name, "q4_k") == 0 && strcmp(a->name, "output.weight") == 0;
+            assert_string_equal(cm_weight_types[b->type].name, stays ? "f32" : is_finer ? "q6_k" : types[t].name);
+            const double error = error_of(a, b);
+            if (stays) assert_true(error == 0.0);
+            if (error > worst) worst = error;
+        }
+        printf("%s: relative error %.2g\n", types[t].name, worst);
+        if (!(worst <= types[t].limit && worst > 0.0)) fail_msg("%s: relative error %.3g", types[t].name, worst);
+        cm_model_file_close(&to);
+    }
+    cm_model_file_close(&from);
+}
+
+/* Rows that the type's blocks do not divide: blocks of 32, else as they are. */
+static void rows_that_blocks_do_not_divide(void **state)
+{
+    (void)state;
+    write_wide(96, false);
+    quantize("q4_k");
+    struct model_file *to = open_gguf(out_path);
+    assert_string_equal(type_name(to, "blk.0.ffn_gate_exps.weight"), "q4_k");
+    assert_string_equal(type_name(to, "blk.0.ffn_down_exps.weight"), "q8_0");
+    cm_model_file_close(&to);
+    write_wide(20, false);
+    quantize("q4_0");
+    to = open_gguf(out_path);
+    assert_string_equal(type_name(to, "blk.0.ffn_gate_exps.weight"), "q4_0");
+    assert_string_equal(type_name(to, "blk.0.ffn_down_exps.weight"), "f32");
+    cm_model_file_close(&to);
+    const calmoe_engine_options options = running_options(1, NULL);
+    struct running r = running_open(out_path, &options, NULL); /* and it runs */
+    running_close(&r);
+}
+
+static void a_tied_embedding_is_the_head(void **state)
+{
+    (void)state;
+    write_wide(256, true);
+    quantize("q4_k");
+    struct model_file *to = open_gguf(out_path);
+    assert_string_equal(type_name(to, "token_embd.weight"), "q6_k");
+    assert_string_equal(type_name(to, "blk.0.attn_q.weight"), "q4_k");
+    cm_model_file_close(&to);
+}
+
+/* Quantized already: those tensors stay as they are, byte for byte. */
+static void quantized_twice(void **state)
+{
+    (void)state;
+    char first[700];
+    write_wide(256, false);
+    quantize("q4_0");
+    snprintf(first, sizeof first, "%s", temp_file(folder, "first.gguf"));
+    assert_int_equal(rename(out_path, first), 0);
+    running_must(context, calmoe_quantize(context, first, out_path, "q8_0", NULL, NULL));
+    struct model_file *from = open_gguf(first), *to = open_gguf(out_path);
+    for (uint64_t i = 0; i < from->n_tensors; i++) {
+        assert_int_equal(from->tensors[i].file_id, to->tensors[i].file_id);
+        assert_memory_equal(from->tensors[i].bytes, to->tensors[i].bytes, (size_t)from->tensors[i].n_bytes);
+    }
+    cm_model_file_close(&to);
+    cm_model_file_close(&from);
+}
+
+/* The alignment that the original names is not that of the copy. */
+static void another_alignment(void **state)
+{
+    (void)state;
+    for (uint32_t alignment = 8; alignment <= 4096; alignment *= 8) {
+        struct gguf_builder *builder = builder_open();
+        float values[40];
+        for (int i = 0; i < 40; i++) values[i] = (float)(i + 1);
+        builder_add_string(builder, "general.architecture", "toy");
+        builder_set_alignment(builder, alignment);
+        builder_add_tensor_f32(builder, "a.bias", 1, (uint64_t[]){5}, values);
+        builder_add_tensor_f32(builder, "b.weight", 2, (uint64_t[]){5, 3}, values);
+        builder_add_tensor_f32(builder, "c.weight", 2, (uint64_t[]){4, 10}, values);
+        builder_write(builder, in_path);
+        builder_close(&builder);
+        quantize("f16");
+        struct model_file *from = open_gguf(in_path), *to = open_gguf(out_path);
+        for (uint64_t i = 0; i < 3; i++) assert_true(error_of(&from->tensors[i], &to->tensors[i]) == 0.0);
+        cm_model_file_close(&to);
+        cm_model_file_close(&from);
+    }
+}
+
+/* ---- refusals ---- */
+
+static void check_refused(const char *in, const char *out, calmoe_status status, const char *part_of_sentence)
+{
+    const long live = cm_live_blocks();
+    assert_int_equal(calmoe_quantize(context, in, out, "q8_0", NULL, NULL), status);
+    if (!strstr(calmoe_context_message(context), part_of_sentence))
+        fail_msg("'%s' is not in '%s'", part_of_sentence, calmoe_context_message(context));
+    assert_int_equal(cm_live_blocks(), live);
+}
+
+static void what_is_refused(void **state)
+{
+    (void)state;
+    char link_path[700], text_path[700];
+    struct stat before, after;
+    write_wide(256, false);
+    unlink(out_path);
+    assert_int_equal(stat(in_path, &before), 0);
+    check_refused(in_path, in_path, CALMOE_INVALID_ARGUMENT, "are the same file");
+    snprintf(link_path, sizeof link_path, "%s", temp_file(folder, "link.gguf"));
+    assert_int_equal(symlink(in_path, link_path), 0);
+    check_refused(in_path, link_path, CALMOE_INVALID_ARGUMENT, "are the same file");
+    check_refused("/nowhere/in.gguf", out_path, CALMOE_IO, "/nowhere/in.gguf");
+    check_refused(in_path, "/nowhere/out.gguf", CALMOE_IO, "cannot write '/nowhere/out.gguf");
+    check_refused(in_path, folder->path, CALMOE_IO, "cannot write '");
+    snprintf(text_path, sizeof text_path, "%s", temp_file_with(folder, "text.gguf", "hello", 5));
+    check_refused(text_path, out_path, CALMOE_BAD_FILE, "'text.gguf' is no GGUF file");
+    assert_int_equal(stat(in_path, &after), 0);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_int_not_equal(access(out_path, F_OK), 0);
+    assert_int_not_equal(access(part_path, F_OK), 0);
+    char folder_part[700];
+    snprintf(folder_part, sizeof folder_part, "%s.part", folder->path);
+    assert_int_not_equal(access(folder_part, F_OK), 0);
+}
+
+struct progress {
+    double last;
+    int    n_calls, stop_at;
+};
+
+static int on_progress(void *user, double fraction)
+{
+    struct progress *progress = user;
+    assert_true(fraction >= progress->last && fraction >= 0.0 && fraction <= 1.0);
+    progress->last = fraction;
+    return ++progress->n_calls == progress->stop_at;
+}
+
+/* At the first call, at the last, and between: no file is left, and one that was there stays as it was. */
+static void stopped_at_any_point(void **state)
+{
+    (void)state;
+    struct progress whole = {0};
+    struct stat before, after;
+    write_wide(256, false);
+    unlink(out_path);
+    running_must(context, calmoe_quantize(context, in_path, out_path, "f16", on_progress, &whole));
+    assert_true(whole.n_calls > 10 && whole.last == 1.0);
+    assert_int_equal(stat(out_path, &before), 0);
+    for (int stop_at = 1; stop_at <= whole.n_calls; stop_at++) {
+        struct progress progress = {.stop_at = stop_at};
+        const long live = cm_live_blocks();
+        if (stop_at % 2) unlink(out_path);
+        else running_must(context, calmoe_quantize(context, in_path, out_path, "f16", NULL, NULL));
+        assert_int_equal(calmoe_quantize(context, in_path, out_path, "q8_0", on_progress, &progress), CALMOE_CANCELLED);
+        assert_int_equal(progress.n_calls, stop_at);
+        assert_int_equal(cm_live_blocks(), live);
+        assert_int_not_equal(access(part_path, F_OK), 0);
+        assert_int_equal(stat(out_path, &after) == 0, stop_at % 2 == 0);
+        if (stop_at % 2 == 0) assert_int_equal(before.st_size, after.st_size);
+    }
+}
+
+/* ---- */
+
+static int set_up(void **state)
+{
+    (void)state;
+    folder = temp_folder_open();
+    snprintf(in_path, sizeof in_path, "%s", temp_file(folder, "in.gguf"));
+    snprintf(out_path, sizeof out_path, "%s", temp_file(folder, "out.gguf"));
+    snprintf(part_path, sizeof part_path, "%s.part", out_path);
+    return calmoe_context_open(NULL, &context) == CALMOE_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    calmoe_context_close(&context);
+    temp_folder_close(&folder);
+    return cm_live_blocks() == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_type),
+        cmocka_unit_test(rows_that_blocks_do_not_divide),
+        cmocka_unit_test(a_tied_embedding_is_the_head),
+        cmocka_unit_test(quantized_twice),
+        cmocka_unit_test(another_alignment),
+        cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(stopped_at_any_point),
+    };
+    return cmocka_run_group_tests_name("quantize", tests, set_up, tear_down);
+}

@@ -1,0 +1,362 @@
+/* Sampling: which tokens may come, how often they do (fixed seeds), and the edges. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "runtime/sample/sampler.h"
+#include "tests/support/toy_tokenizer.h"
+
+enum { N = 8, N_DRAWS = 20000 };
+
+static struct sampler *open_sampler(struct sampler_options options, int32_t n_vocab)
+{
+    struct calmoe_context ctx = { .message = "" };
+    struct sampler       *sampler;
+    const calmoe_status   status = cm_sampler_open(&ctx, &options, n_vocab, &sampler);
+    assert_string_equal(ctx.message, "");
+    assert_int_equal(status, CALMOE_OK);
+    return sampler;
+}
+
+/* How often each of N tokens comes in N_DRAWS draws, as shares. */
+static void draw_shares(struct sampler_options options, const float *logits, double *shares)
+{
+    struct sampler *sampler = open_sampler(options, N);
+    memset(shares, 0, N * sizeof *shares);
+    for (int i = 0; i < N_DRAWS; i++) {
+        const int32_t id = cm_sampler_pick(sampler, logits, NULL);
+        assert_in_range(id, 0, N - 1);
+        shares[id] += 1.0 / N_DRAWS;
+    }
+    cm_sampler_close(&sampler);
+    assert_null(sampler);
+}
+
+/* Five standard deviations of a share of p. */
+static void assert_share(double share, double p)
+{
+    if (p <= 0) assert_true(share <= 0);
+    else assert_true(fabs(share - p) < 5 * sqrt(p * (1 - p) / N_DRAWS) + 1e-12);
+}
+
+static const float logits_of_thirds[N] = { 0, 1, 2, -1, 3, 0.5f, -2, 1.5f };
+
+/* The exact probabilities by libm, of those tokens whose bit is set. */
+static void expect(const float *logits, double temperature, unsigned kept, double *p)
+{
+    double sum = 0;
+    for (int id = 0; id < N; id++) sum += p[id] = kept >> id & 1 ? exp((double)logits[id] / temperature) : 0;
+    for (int id = 0; id < N; id++) p[id] /= sum;
+}
+
+static void check_shares(struct sampler_options options, const float *logits, unsigned kept)
+{
+    double shares[N], p[N];
+    draw_shares(options, logits, shares);
+    expect(logits, (double)options.temperature, kept, p);
+    for (int id = 0; id < N; id++) assert_share(shares[id], p[id]);
+}
+
+static void draws_follow_the_softmax(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        options.seed = seed;
+        options.temperature = 1;
+        check_shares(options, logits_of_thirds, 0xff);
+        options.temperature = 0.5f;
+        check_shares(options, logits_of_thirds, 0xff);
+        options.temperature = 2.5f;
+        check_shares(options, logits_of_thirds, 0xff);
+    }
+}
+
+/* In order of probability the ids are 4 2 7 1 5 0 3 6. */
+static void top_k_keeps_the_most_likely(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    options.temperature = 1;
+    options.top_k = 1;
+    check_shares(options, logits_of_thirds, 1u << 4);
+    options.top_k = 3;
+    check_shares(options, logits_of_thirds, 1u << 4 | 1u << 2 | 1u << 7);
+    options.top_k = 8;
+    check_shares(options, logits_of_thirds, 0xff);
+    options.top_k = 1000;
+    check_shares(options, logits_of_thirds, 0xff);
+    const float equal[N] = { 1, 1, 1, 1, 1, 1, 1, 1 }; /* the lower ids stay */
+    options.top_k = 2;
+    check_shares(options, equal, 3);
+}
+
+static void top_p_keeps_what_is_needed_for_its_share(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    const float            logits[N] = { logf(0.4f), logf(0.3f), logf(0.2f), logf(0.1f),
+                                         -INFINITY, -INFINITY, -INFINITY, -INFINITY };
+    options.temperature = 1;
+    options.top_p = 0.39f;
+    check_shares(options, logits, 1);
+    options.top_p = 0.41f;
+    check_shares(options, logits, 3);
+    options.top_p = 0.89f;
+    check_shares(options, logits, 7);
+    options.top_p = 0.95f;
+    check_shares(options, logits, 15);
+    options.top_p = 1e-9f;
+    check_shares(options, logits, 1);
+    options.top_k = 2; /* shares of the two that are left: 4/7 and 3/7 */
+    options.top_p = 0.56f;
+    check_shares(options, logits, 1);
+    options.top_p = 0.58f;
+    check_shares(options, logits, 3);
+}
+
+static void min_p_keeps_what_is_near_the_best(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    const float            logits[N] = { logf(0.4f), logf(0.3f), logf(0.2f), logf(0.1f),
+                                         -INFINITY, -INFINITY, -INFINITY, -INFINITY };
+    options.temperature = 1;
+    options.min_p = 0.2f;
+    check_shares(options, logits, 15);
+    options.min_p = 0.3f;
+    check_shares(options, logits, 7);
+    options.min_p = 0.6f;
+    check_shares(options, logits, 3);
+    options.min_p = 1;
+    check_shares(options, logits, 1);
+    options.top_k = 3;
+    options.min_p = 0.3f;
+    check_shares(options, logits, 7);
+}
+
+static int32_t pick_once(struct sampler_options options, const float *logits, int32_t n_vocab)
+{
+    struct sampler *sampler = open_sampler(options, n_vocab);
+    const int32_t   id = cm_sampler_pick(sampler, logits, NULL);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), id);
+    cm_sampler_close(&sampler);
+    return id;
+}
+
+static void greedy_takes_the_best_and_lower_ids_on_ties(void **state)
+{
+    (void)state;
+    const struct sampler_options greedy = cm_sampler_defaults();
+    assert_int_equal(pick_once(greedy, logits_of_thirds, N), 4);
+    assert_int_equal(pick_once(greedy, (float[]){ 1, 3, 3, 2 }, 4), 1);
+    assert_int_equal(pick_once(greedy, (float[]){ 0.0f, -0.0f }, 2), 0);
+    assert_int_equal(pick_once(greedy, (float[]){ -0.0f, 0.0f }, 2), 0);
+    assert_int_equal(pick_once(greedy, (float[]){ -INFINITY, -INFINITY }, 2), 0);
+    assert_int_equal(pick_once(greedy, (float[]){ 5, INFINITY, INFINITY }, 3), 1);
+    assert_int_equal(pick_once(greedy, (float[]){ -7 }, 1), 0);
+}
+
+static void what_is_no_number_is_never_picked(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    assert_int_equal(pick_once(options, (float[]){ NAN, 1, NAN }, 3), 1);
+    assert_int_equal(pick_once(options, (float[]){ NAN, NAN, -INFINITY }, 3), 2);
+    assert_int_equal(pick_once(options, (float[]){ NAN, NAN, NAN }, 3), 0);
+    options.temperature = 1;
+    assert_int_equal(pick_once(options, (float[]){ NAN, NAN, NAN }, 3), 0);
+    check_shares(options, (float[N]){ NAN, 1, NAN, 2, NAN, NAN, 0, NAN }, 1u << 1 | 1u << 3 | 1u << 6);
+    options.top_k = 2;
+    check_shares(options, (float[N]){ NAN, 1, NAN, 2, NAN, NAN, 0, NAN }, 1u << 1 | 1u << 3);
+    options.top_p = 0.5f;
+    check_shares(options, (float[N]){ NAN, 1, NAN, 2, NAN, NAN, 0, NAN }, 1u << 3);
+}
+
+static void extreme_logits_are_drawn_from(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    options.temperature = 1e-30f;
+    assert_int_equal(pick_once(options, logits_of_thirds, N), 4);
+    options.temperature = 1;
+    assert_int_equal(pick_once(options, (float[]){ 3e38f, -3e38f }, 2), 0);
+    assert_int_equal(pick_once(options, (float[]){ 1, INFINITY, 2 }, 3), 1);
+    double shares[N];
+    options.temperature = 3e38f; /* nearly even */
+    draw_shares(options, logits_of_thirds, shares);
+    for (int id = 0; id < N; id++) assert_share(shares[id], 1.0 / N);
+    options.temperature = 1;
+    draw_shares(options, (float[N]){ INFINITY, 0, INFINITY, 0, 0, 0, 0, 0 }, shares);
+    assert_share(shares[0], 0.5);
+    assert_share(shares[2], 0.5);
+}
+
+static void recent_tokens_are_penalised(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    options.repeat_penalty = 2;
+    options.repeat_last_n = 2;
+    struct sampler *sampler = open_sampler(options, 4);
+    const float     logits[4] = { 4, 3, 2.5f, -1 };
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_accept(sampler, 0);
+    cm_sampler_accept(sampler, 0); /* counted once: 4 / 2, not 4 / 4 */
+    assert_int_equal(cm_sampler_pick(sampler, (float[]){ 4, 1.5f, 1, 1 }, NULL), 0);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 1);
+    cm_sampler_accept(sampler, 1);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 2);
+    cm_sampler_accept(sampler, 1); /* 0 is forgotten */
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_accept(sampler, -1);
+    cm_sampler_accept(sampler, 4);
+    cm_sampler_accept(sampler, INT32_MAX);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_accept(sampler, 3); /* negative logits are multiplied */
+    assert_int_equal(cm_sampler_pick(sampler, (float[]){ -2.5f, -9, -1.5f, -1 }, NULL), 2);
+    cm_sampler_close(&sampler);
+
+    options.repeat_last_n = 0;
+    sampler = open_sampler(options, 4);
+    cm_sampler_accept(sampler, 0);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_close(&sampler);
+}
+
+static void unusable_tokens_are_never_picked(void **state)
+{
+    (void)state;
+    static struct toy_tokenizer toy;
+    static float                logits[TOY_MAX + 8];
+    struct tokenizer           *tokenizer;
+    struct sampler_options      options = cm_sampler_defaults();
+    toy_bpe(&toy, "gpt-2");
+    assert_int_equal(toy_open(NULL, &toy, &tokenizer), CALMOE_OK);
+    const int32_t   n_vocab = toy.n_tokens + 8; /* rows behind the last token */
+    const int32_t   padding = toy.n_tokens - 1;
+    struct sampler *sampler = open_sampler(options, n_vocab);
+    for (int32_t id = 0; id < n_vocab; id++) logits[id] = id < padding ? (float)id * 0.01f : 100;
+    assert_int_equal(cm_sampler_pick(sampler, logits, tokenizer), padding - 1);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), padding);
+    for (int32_t id = 0; id < n_vocab; id++) logits[id] = NAN;
+    assert_int_equal(cm_sampler_pick(sampler, logits, tokenizer), 0);
+    cm_sampler_close(&sampler);
+    options.temperature = 5;
+    sampler = open_sampler(options, n_vocab);
+    for (int32_t id = 0; id < n_vocab; id++) logits[id] = 0;
+    for (int i = 0; i < 5000; i++) assert_in_range(cm_sampler_pick(sampler, logits, tokenizer), 0, padding - 1);
+    cm_sampler_close(&sampler);
+    cm_tokenizer_close(&tokenizer);
+}
+
+/* The numbers were taken once; they must be these on every machine and with every compiler. */
+static void the_same_seed_gives_the_same_tokens(void **state)
+{
+    (void)state;
+    static const int32_t wanted[] = {
+        60, 35, 70, 12, 88, 99, 96, 71, 8, 57, 43, 73, 45, 26, 12, 44, 74, 60, 16, 13,
+        95, 51, 56, 1, 50, 99, 63, 46, 54, 84, 40, 75, 69, 96, 22, 63, 27, 19, 95, 45,
+    };
+    struct sampler_options options = cm_sampler_defaults();
+    float                  logits[100];
+    options.temperature = 0.8f;
+    options.top_k = 40;
+    options.top_p = 0.95f;
+    options.min_p = 0.02f;
+    options.repeat_penalty = 1.1f;
+    options.seed = 42;
+    for (int run = 0; run < 2; run++) {
+        struct sampler *sampler = open_sampler(options, 100);
+        for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+            for (int id = 0; id < 100; id++) logits[id] = (float)((id * 37 + (int)i * 11) % 101) * 0.05f;
+            const int32_t id = cm_sampler_pick(sampler, logits, NULL);
+            assert_int_equal(id, wanted[i]);
+            cm_sampler_accept(sampler, id);
+        }
+        cm_sampler_close(&sampler);
+    }
+}
+
+static void options_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        struct sampler_options options;
+        const char            *message;
+    } rows[] = {
+        { { -1, 0, 1, 0, 1, 0, 0 }, "temperature is -1; wanted 0 or a positive number" },
+        { { NAN, 0, 1, 0, 1, 0, 0 }, "temperature is nan; wanted 0 or a positive number" },
+        { { INFINITY, 0, 1, 0, 1, 0, 0 }, "temperature is inf; wanted 0 or a positive number" },
+        { { 1, -2, 1, 0, 1, 0, 0 }, "top-k is -2; wanted 0 (all) or a positive number" },
+        { { 1, 0, 0, 0, 1, 0, 0 }, "top-p is 0; wanted more than 0 and at most 1" },
+        { { 1, 0, 1.5f, 0, 1, 0, 0 }, "top-p is 1.5; wanted more than 0 and at most 1" },
+        { { 1, 0, NAN, 0, 1, 0, 0 }, "top-p is nan; wanted more than 0 and at most 1" },
+        { { 1, 0, 1, -0.5f, 1, 0, 0 }, "min-p is -0.5; wanted 0 to 1" },
+        { { 1, 0, 1, 2, 1, 0, 0 }, "min-p is 2; wanted 0 to 1" },
+        { { 1, 0, 1, 0, 0, 0, 0 }, "repeat penalty is 0; wanted a positive number" },
+        { { 1, 0, 1, 0, INFINITY, 0, 0 }, "repeat penalty is inf; wanted a positive number" },
+        { { 1, 0, 1, 0, 1, -1, 0 }, "repeat penalty looks back -1 tokens; wanted 0 to 1048576" },
+        { { 1, 0, 1, 0, 1, 1 << 21, 0 }, "repeat penalty looks back 2097152 tokens; wanted 0 to 1048576" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct calmoe_context ctx = { .message = "" };
+        struct sampler       *sampler = (void *)&ctx;
+        assert_int_equal(cm_sampler_open(&ctx, &rows[i].options, 5, &sampler), CALMOE_INVALID_ARGUMENT);
+        assert_string_equal(ctx.message, rows[i].message);
+        assert_null(sampler);
+    }
+    struct calmoe_context        ctx = { .message = "" };
+    struct sampler              *sampler;
+    const struct sampler_options options = cm_sampler_defaults();
+    assert_int_equal(cm_sampler_open(&ctx, &options, 0, &sampler), CALMOE_INVALID_ARGUMENT);
+    assert_string_equal(ctx.message, "the vocabulary has 0 tokens; wanted 1 or more");
+}
+
+static void picking_allocates_nothing_and_failing_leaves_nothing(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    options.temperature = 1;
+    options.top_k = 3;
+    options.top_p = 0.9f;
+    const long      n_live = cm_live_blocks();
+    struct sampler *sampler = open_sampler(options, N);
+    const long      n_requests = cm_requests();
+    for (int i = 0; i < 100; i++) cm_sampler_accept(sampler, cm_sampler_pick(sampler, logits_of_thirds, NULL));
+    assert_int_equal(cm_requests(), n_requests);
+    cm_sampler_close(&sampler);
+    cm_sampler_close(&sampler);
+    for (long nth = 1; nth <= 4; nth++) {
+        cm_fail_request(nth);
+        assert_int_equal(cm_sampler_open(NULL, &options, N, &sampler), CALMOE_NO_MEMORY);
+        assert_null(sampler);
+        assert_int_equal(cm_live_blocks(), n_live);
+    }
+    cm_fail_request(0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(draws_follow_the_softmax),
+        cmocka_unit_test(top_k_keeps_the_most_likely),
+        cmocka_unit_test(top_p_keeps_what_is_needed_for_its_share),
+        cmocka_unit_test(min_p_keeps_what_is_near_the_best),
+        cmocka_unit_test(greedy_takes_the_best_and_lower_ids_on_ties),
+        cmocka_unit_test(what_is_no_number_is_never_picked),
+        cmocka_unit_test(extreme_logits_are_drawn_from),
+        cmocka_unit_test(recent_tokens_are_penalised),
+        cmocka_unit_test(unusable_tokens_are_never_picked),
+        cmocka_unit_test(the_same_seed_gives_the_same_tokens),
+        cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(picking_allocates_nothing_and_failing_leaves_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
