@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "runtime/engine/engine_work.h"
 #include "runtime/engine/handles.h"
 #include "runtime/stats/exposition.h"
 
@@ -46,25 +47,6 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         stats.node_bytes[node] = packed->blocks[node].n_bytes;
     cm_options_give(out, &stats, sizeof stats);
     return CALMOE_OK;
-}
-
-struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
-{
-    const struct counters *counters = &engine->decoder->counters;
-    struct profile_node    work = {.waited = 0};
-    int                    n_threads = 0;
-    for (int i = 0; i < cm_team_n_workers(engine->team); i++) {
-        const struct phase_clock *clock = &counters->clocks[i];
-        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.bytes[phase] += clock->bytes_of[phase][node];
-        if (cm_team_worker(engine->team, i)->node != node) continue;
-        n_threads++;
-        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) work.seconds[phase] += (double)clock->ns[phase] * 1e-9;
-        work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9;
-        work.remote_bytes += cm_remote_bytes_of(clock, node);
-    }
-    for (int phase = 0; phase < CALMOE_N_PHASES && n_threads > 0; phase++) work.seconds[phase] /= n_threads;
-    if (n_threads > 0) work.waited /= n_threads;
-    return work;
 }
 
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out)

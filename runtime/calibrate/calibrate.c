@@ -6,6 +6,7 @@
 #include "base/options.h"
 #include "base/sha256.h"
 #include "runtime/calibrate/calibrate_parts.h"
+#include "runtime/proof/deal.h"
 
 enum { MAX_PROMPTS = 1 << 20, MAX_ANSWER = 4096, MAX_POLICIES = 1000, MAX_SPLITS = 1000000, LOGIT_BYTES = 64 << 20 };
 
@@ -18,14 +19,6 @@ void calmoe_calibrate_options_init(calmoe_calibrate_options *options)
         *options = (calmoe_calibrate_options){.size = sizeof *options, .loss = "token_disagreement", .epsilon = 0.05,
                                               .first_share = 0.3, .seed = 1, .answer_tokens = 64, .batch = 1,
                                               .max_exits = 2, .width = 1, .tails = 1, .most = 240};
-}
-
-calmoe_status cm_calibrate_progress(struct calmoe_calibration *c, double fraction)
-{
-    const double all = c->stage_begin + (c->stage_end - c->stage_begin) * fraction;
-    if (c->options.progress && c->options.progress(c->options.progress_user, all) != 0)
-        return cm_fail(c->ctx, CALMOE_CANCELLED, "calibration was cancelled");
-    return CALMOE_OK;
 }
 
 /* ---- options ---- */
@@ -66,24 +59,6 @@ static calmoe_status check_names(struct calmoe_calibration *c)
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "the p-value '%s' is for losses of 0 and 1; '%s' is another",
                        cm_p_values[c->p_value].name, cm_loss_kinds[c->loss].name);
     return CALMOE_OK;
-}
-
-bool cm_calibrate_can_ask(const struct calmoe_calibration *c, enum exit_measure measure, int layer)
-{
-    struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
-    rung.exits[0] = (struct policy_exit){.layer = layer, .measure = measure};
-    return layer >= (cm_exit_measures[measure].reads_previous ? 2 : 1) &&
-           cm_exits_check(NULL, &rung, c->engine->exit_weights) == CALMOE_OK;
-}
-
-int cm_calibrate_layer_of(const struct calmoe_calibration *c, enum exit_measure measure)
-{
-    const int n_layers = c->engine->model->spec.n_layers, middle = n_layers / 2 > 0 ? n_layers / 2 : 1;
-    for (int away = 0; away < n_layers; away++) {
-        if (middle + away < n_layers && cm_calibrate_can_ask(c, measure, middle + away)) return middle + away;
-        if (middle - away > 0 && cm_calibrate_can_ask(c, measure, middle - away)) return middle - away;
-    }
-    return 0;
 }
 
 /* Every word of measures must be one that this engine can run. */

@@ -1,6 +1,7 @@
 /* runtime/calibrate/calibrate_parts.h - what the files behind calmoe/calibration.h share.
  *
  *   calibrate.c             the call: options, stages, what is told
+ *   calibrate_common.c      what several stages ask
  *   calibrate_lanes.c       many sessions that read or write side by side
  *   calibrate_runs.c        the full model's answers; a policy on many prompts: losses and costs
  *   calibrate_costs.c       what parts of a step cost on this machine
@@ -105,6 +106,8 @@ struct calmoe_calibration {
     struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
     calmoe_split_finding splits[CALMOE_MAX_DELTAS];
 };
+
+/* ---- calibrate_common.c ---- */
 
 /* Progress within the stage. CANCELLED. */
 calmoe_status cm_calibrate_progress(struct calmoe_calibration *calibration, double fraction);

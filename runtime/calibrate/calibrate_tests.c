@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "runtime/calibrate/calibrate_parts.h"
+#include "runtime/proof/split_tests.h"
 
 enum { AHEAD = 3 }; /* policies of a sequence that are run before the first of them is tested */
 
@@ -33,20 +34,6 @@ struct proof {
 
 /* ---- kinds ---- */
 
-bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind)
-{
-    switch (kind) {
-    case KIND_DEPTH: return !rung->widths && rung->exits[0].measure != MEASURE_ALWAYS;
-    case KIND_WIDTH: return rung->n_exits == 0;
-    case KIND_STATIC:
-        return rung->n_exits > 0 ? !rung->widths && rung->exits[0].measure == MEASURE_ALWAYS
-                                 : rung->widths[0].kind == WIDTH_FIXED;
-    default: return true;
-    }
-}
-
-int cm_calibrate_n_kinds(const struct calmoe_calibration *c) { return c->options.rivals ? N_KINDS : 1; }
-
 /* Does a stand in for b in every kind that b is of? */
 static bool is_rival_of(const struct calmoe_calibration *c, int a, int b)
 {
@@ -59,19 +46,6 @@ static bool is_rival_of(const struct calmoe_calibration *c, int a, int b)
 
 /* ---- the first part ---- */
 
-bool cm_calibrate_has_run(const struct calmoe_calibration *c, int configuration, int n_prompts)
-{
-    return !isnan(cm_losses_of(c, configuration)[n_prompts - 1]);
-}
-
-void cm_calibrate_note(struct calmoe_calibration *c, int which, const struct trial *trial)
-{
-    const double n = trial->n_tokens > 0 ? (double)trial->n_tokens : 1.0;
-    c->cost[which] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
-    c->layers[which] = trial->layers / n;
-    c->experts[which] = trial->n_layer_runs > 0.0 ? trial->experts / trial->n_layer_runs : 0.0;
-}
-
 static calmoe_status run_first(struct proof *proof, int begin, int n)
 {
     struct calmoe_calibration *c = proof->calibration;
@@ -82,13 +56,6 @@ static calmoe_status run_first(struct proof *proof, int begin, int n)
         trials[i].losses = cm_losses_of(c, which);
     }
     return cm_calibrate_run(c, begin, n, trials, proof->n_kept);
-}
-
-double cm_calibrate_first_mean(const struct calmoe_calibration *c, int configuration, int n)
-{
-    double sum = 0.0;
-    for (int p = 0; p < n; p++) sum += cm_losses_of(c, configuration)[p];
-    return sum / n;
 }
 
 /* After some of the prompts: is trial i so far off that the rest will not save it? */

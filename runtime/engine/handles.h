@@ -116,14 +116,10 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
                            const struct plan *shape, struct plan *out);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
-/* What the engine's steps cost on a node since statistics were reset. */
-struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
 /* Lets the decoder tell of its routing, where someone wants to know. */
 void cm_engine_watch_routing(calmoe_engine *engine);
-/* Adds to the profile what the engine's steps cost since the last call; before statistics are reset, too. */
-void cm_engine_profile_work(calmoe_engine *engine);
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
 const char *cm_engine_exits(const calmoe_engine *engine);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */

@@ -43,6 +43,8 @@ struct fitting {
     uint64_t             n_work, n_worked;    /* windows of all passes, for progress                 */
 };
 
+/* ---- fit_common.c ---- */
+
 /* What a window of the text is for. */
 enum fit_use { FIT_SUMS, FIT_TRIAL /* does the translator help? */, FIT_JUDGEMENT };
 enum fit_use cm_fit_use(const struct fitting *f, size_t window);

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 #include "kernels/elementary.h"
+#include "runtime/proof/deal.h"
 
 void cm_risk_sentence(const struct risk_finding *finding, char *text, size_t n_bytes)
 {
@@ -145,6 +146,23 @@ int cm_pareto_order(const struct loss_table *table, enum p_value_kind kind, doub
         int at = n++; /* insertion: fronts are some dozens long */
         for (; at > 0 && goes_before(table, ln_p, means, i, order[at - 1]); at--) order[at] = order[at - 1];
         order[at] = i;
+    }
+    return n;
+}
+
+int cm_thin_order(const double *means, double delta, int *order, int n_order)
+{
+    enum { MANY_SAFE = 4 };
+    int n_safe = 0, n_above = 0, n = 0, safe = 0;
+    for (int i = 0; i < n_order; i++) n_safe += means[order[i]] < 0.4 * delta;
+    for (int i = 0; i < n_order && n_above < 2; i++) {
+        const double mean = means[order[i]];
+        n_above += mean > delta;
+        if (mean < 0.4 * delta && n_safe > MANY_SAFE) {
+            const int rank = safe++; /* the first of each quarter */
+            if (rank > 0 && rank * MANY_SAFE / n_safe == (rank - 1) * MANY_SAFE / n_safe) continue;
+        }
+        order[n++] = order[i];
     }
     return n;
 }

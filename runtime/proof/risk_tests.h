@@ -75,29 +75,6 @@ int cm_pareto_order(const struct loss_table *table, enum p_value_kind kind, doub
  * order. Returns how many are left. */
 int cm_thin_order(const double *means, double delta, int *order, int n_order);
 
-/* ---- divisions ----
- *
- * Is it true on prompts that took no part? Prompts of a table are dealt at random to a half that proves and a half that
- * checks; the fixed sequence runs on the one, the mean loss of what it finds is taken on the other; n_splits times. */
-struct split_finding {
-    int    n_splits, n_proven, n_violated; /* violated: proven, and the half that checks has a mean above delta */
-    double mean_risk;                      /* of those proven, on the half that checks                          */
-    double mean_cost;                      /* of all; off_cost where nothing is proven                          */
-};
-
-struct split_options {
-    enum p_value_kind kind;
-    double            delta, epsilon, off_cost;
-    int               n_splits;
-    uint64_t          seed;
-};
-
-calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table, const int *order, int n_order,
-                            const struct split_options *options, struct split_finding *out);
-
-/* A shuffle of 0 … n - 1 that knows nothing of losses. */
-void cm_deal(int *prompts, int n, uint64_t seed);
-
 /* ---- Pareto testing (Laufer-Goldshtein et al., ICLR 2023): the order from a first part of the prompts, the proof
  * from the others. ---- */
 

@@ -1,38 +1,10 @@
-/* split_tests.c - divisions of prompts at random: see risk_tests.h. */
+/* split_tests.c - see split_tests.h. */
+#include "runtime/proof/split_tests.h"
+
 #include <math.h>
 
 #include "base/memory.h"
-#include "base/random.h"
-#include "runtime/proof/risk_tests.h"
-
-/* Fisher-Yates. */
-void cm_deal(int *prompts, int n, uint64_t seed)
-{
-    struct random random = cm_random(seed);
-    for (int i = 0; i < n; i++) prompts[i] = i;
-    for (int i = n - 1; i > 0; i--) {
-        const int j = (int)cm_random_below(&random, (uint64_t)i + 1), other = prompts[j];
-        prompts[j] = prompts[i];
-        prompts[i] = other;
-    }
-}
-
-int cm_thin_order(const double *means, double delta, int *order, int n_order)
-{
-    enum { MANY_SAFE = 4 };
-    int n_safe = 0, n_above = 0, n = 0, safe = 0;
-    for (int i = 0; i < n_order; i++) n_safe += means[order[i]] < 0.4 * delta;
-    for (int i = 0; i < n_order && n_above < 2; i++) {
-        const double mean = means[order[i]];
-        n_above += mean > delta;
-        if (mean < 0.4 * delta && n_safe > MANY_SAFE) {
-            const int rank = safe++; /* the first of each quarter */
-            if (rank > 0 && rank * MANY_SAFE / n_safe == (rank - 1) * MANY_SAFE / n_safe) continue;
-        }
-        order[n++] = order[i];
-    }
-    return n;
-}
+#include "runtime/proof/deal.h"
 
 struct halves {
     int    *prompts; /* (n_prompts), dealt                     */

@@ -133,11 +133,3 @@ const char *cm_tokenizer_name(const struct tokenizer *tokenizer)
 {
     return tokenizer->name;
 }
-
-int32_t cm_tokenizer_find(const struct tokenizer *tokenizer, const char *text)
-{
-    const size_t n = strlen(text);
-    for (int32_t id = tokenizer->n_tokens - 1; id >= 0; id--)
-        if (tokenizer->tokens[id].n_text == n && !memcmp(tokenizer->tokens[id].text, text, n)) return id;
-    return -1;
-}

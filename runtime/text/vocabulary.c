@@ -200,6 +200,14 @@ int32_t cm_vocabulary_find(const struct tokenizer *tokenizer, const char *key, s
     return tokenizer->slots[slot_of(tokenizer, key, n_bytes)] - 1;
 }
 
+int32_t cm_tokenizer_find(const struct tokenizer *tokenizer, const char *text)
+{
+    const size_t n = strlen(text);
+    for (int32_t id = tokenizer->n_tokens - 1; id >= 0; id--)
+        if (tokenizer->tokens[id].n_text == n && !memcmp(tokenizer->tokens[id].text, text, n)) return id;
+    return -1;
+}
+
 bool cm_word_begins(const char *text, size_t n_bytes, size_t at)
 {
     if (at == 0 || n_bytes - at < 3 || memcmp(text + at, SPM_SPACE, 3)) return false;

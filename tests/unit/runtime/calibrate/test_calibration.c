@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/calibrate/boldness.h"
-#include "runtime/proof/risk_tests.h"
+#include "runtime/proof/deal.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"

@@ -193,12 +193,30 @@ static void faults(void **state)
     assert_int_equal(cm_pareto_test(&ctx, &table, &options, deltas, 1, &finding), CALMOE_OK);
 }
 
+static void thinned(void **state)
+{
+    (void)state;
+    double means[40];
+    int    wanted[40];
+    for (int i = 0; i < 40; i++) means[i] = 0.0005 * i, wanted[i] = i;
+    /* below 0.4 %: 0 … 7, four of them stay; 0.4 to 1 %: 8 … 20; and two above */
+    assert_int_equal(cm_thin_order(means, 0.01, wanted, 40), 4 + 13 + 2);
+    assert_int_equal(wanted[0], 0);
+    assert_true(wanted[3] <= 7);
+    assert_int_equal(wanted[4], 8);
+    assert_int_equal(wanted[18], 22);
+    assert_int_equal(cm_thin_order(means, 0.01, wanted, 0), 0);
+    wanted[0] = 30;
+    assert_int_equal(cm_thin_order(means, 0.01, wanted, 1), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_at_the_first_failure), cmocka_unit_test(off_and_why),
         cmocka_unit_test(one_by_one_is_the_same),     cmocka_unit_test(front_and_order),
         cmocka_unit_test(ladder),                     cmocka_unit_test(faults),
+        cmocka_unit_test(thinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "runtime/proof/risk_tests.h"
+#include "runtime/proof/split_tests.h"
 
 enum { N_STUBS = 8, N_PROMPTS = 4000, N_TOKENS = 64 };
 
@@ -84,43 +84,11 @@ static void stops_where_theory_says(void **state)
     assert_int_equal(cm_live_blocks(), 0);
 }
 
-static void thinned(void **state)
-{
-    (void)state;
-    double means[40];
-    int    wanted[40];
-    for (int i = 0; i < 40; i++) means[i] = 0.0005 * i, wanted[i] = i;
-    /* below 0.4 %: 0 … 7, four of them stay; 0.4 to 1 %: 8 … 20; and two above */
-    assert_int_equal(cm_thin_order(means, 0.01, wanted, 40), 4 + 13 + 2);
-    assert_int_equal(wanted[0], 0);
-    assert_true(wanted[3] <= 7);
-    assert_int_equal(wanted[4], 8);
-    assert_int_equal(wanted[18], 22);
-    assert_int_equal(cm_thin_order(means, 0.01, wanted, 0), 0);
-    wanted[0] = 30;
-    assert_int_equal(cm_thin_order(means, 0.01, wanted, 1), 1);
-}
-
-static void dealt(void **state)
-{
-    (void)state;
-    int a[100], b[100], seen[100] = {0};
-    cm_deal(a, 100, 1);
-    cm_deal(b, 100, 1);
-    assert_memory_equal(a, b, sizeof a);
-    for (int i = 0; i < 100; i++) seen[a[i]]++;
-    for (int i = 0; i < 100; i++) assert_int_equal(seen[i], 1);
-    cm_deal(b, 100, 2);
-    assert_memory_not_equal(a, b, sizeof a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_and_tight),
         cmocka_unit_test(stops_where_theory_says),
-        cmocka_unit_test(thinned),
-        cmocka_unit_test(dealt),
     };
     return cmocka_run_group_tests_name("divisions", tests, NULL, NULL);
 }

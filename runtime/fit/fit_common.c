@@ -1,0 +1,37 @@
+/* runtime/fit/fit_common.c - what the passes of a fit share. */
+#include <string.h>
+
+#include "runtime/fit/fit_parts.h"
+
+enum { A_ROUND = 10 }; /* windows, one of which is tried, another judged */
+
+/* Of a short text the last window is judged, and the middle one tried. */
+enum fit_use cm_fit_use(const struct fitting *f, size_t window)
+{
+    const size_t n = cm_fit_windows(&f->text);
+    const bool is_short = n < A_ROUND;
+    if (!f->held_out.tokens && (is_short ? window + 1 == n : window % A_ROUND == A_ROUND - 1)) return FIT_JUDGEMENT;
+    if (is_short ? n >= 4 && window == n / 2 : window % A_ROUND == A_ROUND / 2) return FIT_TRIAL;
+    return FIT_SUMS;
+}
+
+calmoe_status cm_fit_advance(struct fitting *f)
+{
+    f->n_worked++;
+    if (!f->options.progress ||
+        f->options.progress(f->options.progress_user, (double)f->n_worked / (double)f->n_work) == 0)
+        return CALMOE_OK;
+    return cm_fail(f->ctx, CALMOE_CANCELLED, "fitting exits was cancelled");
+}
+
+calmoe_status cm_fit_open_reader(struct fitting *f, int max_rows, bool for_paths)
+{
+    int n = f->n_exits;
+    cm_state_reader_close(&f->reader);
+    memcpy(f->read_layers, f->layers, (size_t)n * sizeof *f->layers);
+    for (int layer = f->layers[0] + 1, i = 1; for_paths && layer < f->learned.n_layers; layer++) {
+        if (i < f->n_exits && f->layers[i] == layer) i++;
+        else f->read_layers[n++] = layer;
+    }
+    return cm_state_reader_open(f->engine, f->read_layers, n, f->text.window, max_rows, &f->reader);
+}
