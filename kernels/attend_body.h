@@ -156,14 +156,26 @@ CM_INLINE void value_block(const struct attention_input *in, enum kv_type type, 
 #undef VALUE_CASE
 }
 
-/* scores (n) -> exp(score - largest), and 0 up to the next multiple of 16; part: largest and total */
-static void exponentials(float *scores, int n, float *part)
+/* The same of one query. */
+static __attribute__((noinline)) void value_alone(const struct attention_input *in, enum kv_type type, int begin,
+                                                  int end, const float (*weights)[CM_ATTEND_SPAN], float *const *sums)
 {
+    if (type == KV_F32) value_row(in, KV_F32, 1, VALUE_LANES(1), begin, end, weights, sums);
+    else value_row(in, KV_F16, 1, VALUE_LANES(1), begin, end, weights, sums);
+}
+
+/* Scores of positions [begin, end) of the span -> exp(score - largest), and 0 on both sides up to multiples of 16;
+ * part: largest and total. */
+static void exponentials(float *scores, int begin, int end, float cap, float *part)
+{
+    const int first = begin / 16 * 16;
+    if (cap > 0.0f) soft_cap(scores + begin, cap, end - begin);
+    for (int p = first; p < begin; p++) scores[p] = -INFINITY;
     lanes top = lanes_set(-INFINITY), total = lanes_set(0.0f);
-    for (int p = 0; p < n; p += 16) top = lanes_max(load_up_to(scores + p, n - p, -INFINITY), top);
+    for (int p = first; p < end; p += 16) top = lanes_max(load_up_to(scores + p, end - p, -INFINITY), top);
     const float largest = lanes_largest(top);
-    for (int p = 0; p < n; p += 16) {
-        const lanes e = lanes_exp(lanes_sub(load_up_to(scores + p, n - p, -INFINITY), lanes_set(largest)));
+    for (int p = first; p < end; p += 16) {
+        const lanes e = lanes_exp(lanes_sub(load_up_to(scores + p, end - p, -INFINITY), lanes_set(largest)));
         total = lanes_add(total, e);
         lanes_store(scores + p, e);
     }
@@ -171,30 +183,38 @@ static void exponentials(float *scores, int n, float *part)
     part[1] = lanes_sum(total);
 }
 
-/* How many positions of the span the query attends. */
-static inline int n_in_span(const struct attention_input *in, int query, int span)
+struct positions { int begin, end; }; /* of the span; none where begin >= end */
+
+/* Those of [begin, end) that the query attends. */
+static inline struct positions attended(const struct attention_input *in, int query, int span, int begin, int end)
 {
-    const int n = in->n_positions[query] - span * CM_ATTEND_SPAN;
-    return n < 0 ? 0 : least(n, CM_ATTEND_SPAN);
+    const int span_begin = span * CM_ATTEND_SPAN;
+    const int first = cm_first_position(in, query) - span_begin, last = in->n_positions[query] - span_begin;
+    return (struct positions){first > begin ? first : begin, least(last, end)};
 }
 
-/* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends. */
+/* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends: positions
+ * that all of them attend together, those before and behind one query at a time. */
 CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, int span, int query,
                                  int n_queries, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
                                  float *parts, size_t stride)
 {
     float *sums[TILE_QUERIES];
-    int common = end;
+    struct positions own[TILE_QUERIES], common = {begin, end};
     for (int i = 0; i < n_queries; i++) {
         sums[i] = parts + (size_t)(query + i) * stride + CM_PART_SUMS;
-        common = least(common, n_in_span(in, query + i, span));
+        own[i] = attended(in, query + i, span, begin, end);
+        if (own[i].begin > common.begin) common.begin = own[i].begin;
+        if (own[i].end < common.end) common.end = own[i].end;
     }
-    if (common > begin) value_block(in, type, n_queries, begin, common, weights, sums);
-    else common = begin;
+    if (common.begin >= common.end) common.begin = common.end = end;
     for (int i = 0; i < n_queries; i++) {
-        const int last = least(end, n_in_span(in, query + i, span));
-        if (last > common) value_row(in, type, 1, VALUE_LANES(1), common, last, weights + i, sums + i);
+        const int before = least(own[i].end, common.begin);
+        if (own[i].begin < before) value_alone(in, type, own[i].begin, before, weights + i, sums + i);
     }
+    if (common.begin < common.end) value_block(in, type, n_queries, common.begin, common.end, weights, sums);
+    for (int i = 0; i < n_queries; i++)
+        if (common.end < own[i].end) value_alone(in, type, common.end, own[i].end, weights + i, sums + i);
 }
 
 /* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
@@ -202,24 +222,27 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
                                      float *parts, size_t stride)
 {
     _Alignas(64) float scores[SCORED_QUERIES][CM_ATTEND_SPAN];
-    int longest = 0;
+    int first = CM_ATTEND_SPAN, end = 0; /* of the positions that any query attends */
     for (int i = 0; i < n; i++) {
-        const int own = n_in_span(in, query + i, span);
-        longest = own > longest ? own : longest;
+        const struct positions own = attended(in, query + i, span, 0, CM_ATTEND_SPAN);
+        if (own.begin >= own.end) continue;
+        first = least(first, own.begin);
+        if (own.end > end) end = own.end;
     }
-    for (int at = 0; at < longest; at += CM_KV_BLOCK)
+    first = first / CM_KV_BLOCK * CM_KV_BLOCK;
+    for (int at = first; at < end; at += CM_KV_BLOCK)
         for (int i = 0; i < n; i += TILE_QUERIES)
             score_block(in, type, query + i, least(TILE_QUERIES, n - i), at / CM_KV_BLOCK,
                         scores + i);
     for (int i = 0; i < n; i++) {
         float *part = parts + (size_t)(query + i) * stride;
-        const int own = n_in_span(in, query + i, span);
-        if (own > 0) exponentials(scores[i], own, part);
+        const struct positions own = attended(in, query + i, span, 0, CM_ATTEND_SPAN);
+        if (own.begin < own.end) exponentials(scores[i], own.begin, own.end, in->soft_cap, part);
         for (int d = 0; d < in->value_size; d += 16) lanes_store(part + CM_PART_SUMS + d, lanes_set(0.0f));
     }
-    for (int at = 0; at < longest; at += CM_KV_BLOCK)
+    for (int at = first; at < end; at += CM_KV_BLOCK)
         for (int i = 0; i < n; i += TILE_QUERIES)
-            add_values(in, type, span, query + i, least(TILE_QUERIES, n - i), at, least(at + CM_KV_BLOCK, longest),
+            add_values(in, type, span, query + i, least(TILE_QUERIES, n - i), at, least(at + CM_KV_BLOCK, end),
                        (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
 }
 
@@ -257,6 +280,18 @@ static void attend_merge(float *whole, const float *part, int value_size)
     whole[1] = total[0];
     for (int d = CM_PART_SUMS; d < CM_PART_SUMS + value_size; d += 16)
         lanes_store(whole + d, lanes_fma(lanes_load(whole + d), keep, lanes_mul(lanes_load(part + d), add)));
+}
+
+static void attend_sink(float *whole, float sink, int value_size)
+{
+    const float larger = sink > whole[0] ? sink : whole[0];
+    const lanes keep = exp_difference(whole[0], larger);
+    float total[16];
+    lanes_store(total, lanes_fma(lanes_set(whole[1]), keep, exp_difference(sink, larger)));
+    whole[0] = larger;
+    whole[1] = total[0];
+    for (int d = CM_PART_SUMS; d < CM_PART_SUMS + value_size; d += 16)
+        lanes_store(whole + d, lanes_mul(lanes_load(whole + d), keep));
 }
 
 static void attend_finish(const float *whole, int value_size, float *out)

@@ -43,6 +43,33 @@ static inline lanes lanes_exp(lanes x)
     return lanes_keep_above(x, lowest, lanes_scale_by_power(sum, n));
 }
 
+/* e^x - 1 for |x| <= 80, with the digits of small x kept: 2^n (e^r - 1) + (2^n - 1), n and r as above. */
+static inline lanes lanes_exp_minus_1(lanes x)
+{
+    const lanes n = lanes_round(lanes_mul(x, lanes_set(1.44269504f)));
+    lanes r = lanes_fma(n, lanes_set(-0.693359375f), x);
+    r = lanes_fma(n, lanes_set(2.12194440e-4f), r);
+    lanes sum = lanes_set(1.0f / 5040.0f);
+    sum = lanes_fma(sum, r, lanes_set(1.0f / 720.0f));
+    sum = lanes_fma(sum, r, lanes_set(1.0f / 120.0f));
+    sum = lanes_fma(sum, r, lanes_set(1.0f / 24.0f));
+    sum = lanes_fma(sum, r, lanes_set(1.0f / 6.0f));
+    sum = lanes_fma(sum, r, lanes_set(0.5f));
+    sum = lanes_fma(sum, r, lanes_set(1.0f));
+    const lanes power = lanes_scale_by_power(lanes_set(1.0f), n);
+    return lanes_fma(power, lanes_mul(sum, r), lanes_sub(power, lanes_set(1.0f)));
+}
+
+/* tanh x = E / (E + 2), E = e^2x - 1. From |x| = 10 on it is ±1. NaN stays NaN. */
+static inline lanes lanes_tanh(lanes x)
+{
+    const lanes lowest = lanes_set(-10.0f), highest = lanes_set(10.0f);
+    const lanes number = lanes_min(lanes_max(x, lowest), highest);  /* NaN becomes -10 */
+    const lanes or_nan = lanes_min(highest, lanes_max(lowest, x));  /* NaN stays       */
+    const lanes e = lanes_exp_minus_1(lanes_add(number, number));
+    return lanes_add(lanes_div(e, lanes_add(e, lanes_set(2.0f))), lanes_sub(or_nan, number));
+}
+
 static inline lanes lanes_sigmoid(lanes x)
 {
     const lanes one = lanes_set(1.0f);
@@ -170,6 +197,15 @@ static void sigmoid(float *x, int n)
     }
 }
 
+static void soft_cap(float *x, float cap, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes shrunk = lanes_div(load_up_to(x + i, m, 0.0f), lanes_set(cap));
+        store_up_to(x + i, lanes_mul(lanes_set(cap), lanes_tanh(shrunk)), m);
+    }
+}
+
 static void add_scaled(float *x, const float *y, float scale, int n)
 {
     for (int i = 0; i < n; i += 16) {
@@ -204,9 +240,9 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
     {                                                                                               \
         .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .silu_multiply = silu_multiply, \
         .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                 \
-        .add_scaled = add_scaled, .rope = rope,                                                     \
+        .soft_cap = soft_cap, .add_scaled = add_scaled, .rope = rope,                               \
         .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,             \
-        .attend_finish = attend_finish                                                              \
+        .attend_sink = attend_sink, .attend_finish = attend_finish                                  \
     }
 
 #endif

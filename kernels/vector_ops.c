@@ -2,6 +2,7 @@
 #include "kernels/vector_ops.h"
 
 #include <stddef.h>
+#include <string.h>
 
 extern const struct vector_ops cm_vector_ops_ref;
 #if defined(__x86_64__)
@@ -19,3 +20,27 @@ static const struct vector_ops *const rows[ISA_COUNT] = {
 };
 
 const struct vector_ops *cm_vector_ops(enum isa isa) { return rows[isa]; }
+
+void cm_attended_spans(const struct attention_input *in, int *begin, int *end)
+{
+    int first = cm_first_position(in, 0), last = in->n_positions[0] - 1;
+    for (int i = 1; i < in->n_queries; i++) {
+        if (cm_first_position(in, i) < first) first = cm_first_position(in, i);
+        if (in->n_positions[i] - 1 > last) last = in->n_positions[i] - 1;
+    }
+    *begin = first / CM_ATTEND_SPAN;
+    *end = last / CM_ATTEND_SPAN + 1;
+}
+
+void cm_attend_take(const struct vector_ops *ops, const struct attention_input *in, int span, const float *parts,
+                    float *wholes, size_t stride)
+{
+    for (int i = 0; i < in->n_queries; i++) {
+        const int first_span = cm_first_position(in, i) / CM_ATTEND_SPAN;
+        const float *part = parts + (size_t)i * stride;
+        float *whole = wholes + (size_t)i * stride;
+        if (first_span > span || in->n_positions[i] <= span * CM_ATTEND_SPAN) continue;
+        if (first_span < span) ops->attend_merge(whole, part, in->value_size);
+        else if (whole != part) memcpy(whole, part, cm_part_floats(in->value_size) * sizeof *whole);
+    }
+}

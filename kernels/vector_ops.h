@@ -32,10 +32,21 @@ struct attention_input {
     int          head_size;          /* of q and k                                      */
     int          value_size;         /* of v                                            */
     float        scale;              /* of the scores                                   */
+    float        soft_cap;           /* scores are then capped as by the op soft_cap; 0 = not   */
     int          n_queries;
     const float *const *queries;     /* (n_queries) vectors of head_size                */
-    const int   *n_positions;        /* (n_queries) query i attends 0 … n_positions - 1 */
+    const int   *n_positions;        /* (n_queries) query i attends first[i] … n_positions[i] - 1 */
+    const int   *first;              /* (n_queries), of a window; NULL = all from 0             */
 };
+
+static inline int cm_first_position(const struct attention_input *in, int query)
+{
+    return in->first ? in->first[query] : 0;
+}
+
+/* Spans *begin … *end - 1 hold all positions that any query attends: the others are not computed, and their keys and
+ * values need not be there. n_queries >= 1; each attends a position at least. */
+void cm_attended_spans(const struct attention_input *in, int *begin, int *end);
 
 /* Floats of one query's part: largest score, total, 14 unused, then the sums (value_size, rounded up to 16). */
 static inline size_t cm_part_floats(int value_size)
@@ -58,6 +69,8 @@ struct vector_ops {
     void (*softmax_top_two)(const float *x, int n, float *first, float *second);
     /* x = sigmoid(x) */
     void (*sigmoid)(float *x, int n);
+    /* x = cap tanh(x / cap); cap > 0. NaN stays NaN. */
+    void (*soft_cap)(float *x, float cap, int n);
     /* x = fmaf(scale, y, x) */
     void (*add_scaled)(float *x, const float *y, float scale, int n);
     /* Rotates pairs of head[0 .. n_rot); cosines and sines: (n_rot / 2). */
@@ -66,18 +79,30 @@ struct vector_ops {
     /* Puts one position's k (head_size) and v (value_size) into a span of its kv head's cache, position 0 … 511. */
     void (*store_kv)(const float *k, const float *v, void *keys, void *values, enum kv_type type,
                      int head_size, int value_size, int position);
-    /* Attention is computed in spans of 512 positions, counted from the sequence's start. For each query of the input
-     * that reaches into span: parts + i * stride = its part, that is, over its positions p of the span,
-     *   s_p = scale * q·k_p (one fmaf chain over the head), largest = max s_p, w_p = exp(s_p - largest),
-     *   total = sum w_p (16 partial sums), sums = sum w_p v_p (one fmaf chain over p).
-     * stride >= cm_part_floats(value_size); parts are 64-byte aligned. */
+    /* Attention is computed in spans of 512 positions, counted from the sequence's start, whatever a window begins with.
+     * For each query of the input that attends a position of the span: parts + i * stride = its part, that is, over its
+     * positions p of the span,
+     *   s_p = scale * q·k_p (one fmaf chain over the head), capped where soft_cap is not 0,
+     *   largest = max s_p, w_p = exp(s_p - largest),
+     *   total = sum w_p (16 partial sums: w_p goes to sum p % 16), sums = sum w_p v_p (one fmaf chain over p).
+     * What stands at other positions does not matter, even if it is NaN, but whole blocks of 64 keys are read.
+     * stride >= cm_part_floats(value_size); parts are 64-byte aligned. Parts are put together by cm_attend_take(). */
     void (*attend_span)(const struct attention_input *input, int span, float *parts, size_t stride);
     /* whole, the merged parts of earlier spans, takes in the next: both are scaled to the larger maximum. */
     void (*attend_merge)(float *whole, const float *part, int value_size);
+    /* whole takes in a sink, after all parts: a position with the score `sink` whose value is 0. It has a share of the
+     * softmax and adds nothing. */
+    void (*attend_sink)(float *whole, float sink, int value_size);
     /* out (value_size) = sums / total */
     void (*attend_finish)(const float *whole, int value_size, float *out);
 };
 
 const struct vector_ops *cm_vector_ops(enum isa isa);
+
+/* wholes (query i's at i * stride, as parts) take in the parts of `span`, of those queries that attend any of it: a
+ * query's first part is copied, later ones are merged. To be called for spans in ascending order, parts may be
+ * wholes where span is the first that is computed. */
+void cm_attend_take(const struct vector_ops *ops, const struct attention_input *in, int span, const float *parts,
+                    float *wholes, size_t stride);
 
 #endif

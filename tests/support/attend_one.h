@@ -8,11 +8,13 @@ enum { MAX_VALUE_SIZE = 256 };
 
 static inline void attend_one(const struct vector_ops *ops, const struct attention_input *in, float *out)
 {
-    _Alignas(64) float whole[CM_PART_SUMS + MAX_VALUE_SIZE], part[CM_PART_SUMS + MAX_VALUE_SIZE];
-    ops->attend_span(in, 0, whole, CM_PART_SUMS + MAX_VALUE_SIZE);
-    for (int span = 1; span * CM_ATTEND_SPAN < in->n_positions[0]; span++) {
-        ops->attend_span(in, span, part, CM_PART_SUMS + MAX_VALUE_SIZE);
-        ops->attend_merge(whole, part, in->value_size);
+    enum { STRIDE = CM_PART_SUMS + MAX_VALUE_SIZE };
+    _Alignas(64) float whole[STRIDE], part[STRIDE];
+    int begin, end;
+    cm_attended_spans(in, &begin, &end);
+    for (int span = begin; span < end; span++) {
+        ops->attend_span(in, span, part, STRIDE);
+        cm_attend_take(ops, in, span, part, whole, STRIDE);
     }
     ops->attend_finish(whole, in->value_size, out);
 }

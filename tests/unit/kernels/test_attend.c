@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,11 @@ enum { MAX_HEAD = 192, MAX_QUERIES = 21, MAX_SPANS = 3, MAX_POSITIONS = MAX_SPAN
 struct sequence {
     enum kv_type type;
     int          head_size, value_size, n_positions, n_queries;
-    int          seen[MAX_QUERIES]; /* positions that each query attends */
+    int          seen[MAX_QUERIES];  /* each query attends first … seen - 1             */
+    int          first[MAX_QUERIES];
+    float        soft_cap;
+    bool         has_sinks;
+    float        sinks[MAX_QUERIES];
     float        queries[MAX_QUERIES][MAX_HEAD];
     float        k[MAX_POSITIONS][MAX_HEAD], v[MAX_POSITIONS][MAX_HEAD];
     _Alignas(64) float keys[MAX_POSITIONS * MAX_HEAD], values[MAX_POSITIONS * MAX_HEAD];
@@ -61,23 +66,26 @@ static float tree(float *v)
     return v[0];
 }
 
-/* One query's part of one span. */
-static void part_plainly(const struct sequence *s, int query, int span, float *part)
+/* One query's part of one span; false: it attends none of it. */
+static bool part_plainly(const struct sequence *s, int query, int span, float *part)
 {
     static float w[CM_ATTEND_SPAN];
     const int first = span * CM_ATTEND_SPAN, left = s->seen[query] - first;
+    const int begin = s->first[query] > first ? s->first[query] - first : 0;
     const int n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
     const float scale = 1.0f / sqrtf((float)s->head_size);
     float sums[16] = {0};
+    if (begin >= n) return false;
     part[0] = -INFINITY;
-    for (int p = 0; p < n; p++) {
+    for (int p = begin; p < n; p++) {
         w[p] = 0.0f;
         for (int d = 0; d < s->head_size; d++)
             w[p] = fmaf(s->queries[query][d], stored(s->k[first + p][d], s->type), w[p]);
         w[p] *= scale;
+        if (s->soft_cap > 0.0f) cm_vector_ops(ISA_REF)->soft_cap(&w[p], s->soft_cap, 1);
         if (w[p] > part[0]) part[0] = w[p];
     }
-    for (int p = 0; p < n; p++) {
+    for (int p = begin; p < n; p++) {
         w[p] = exp_of(cm_vector_ops(ISA_REF), w[p] - part[0]);
         sums[p % 16] += w[p];
     }
@@ -85,8 +93,9 @@ static void part_plainly(const struct sequence *s, int query, int span, float *p
     for (int d = 0; d < s->value_size; d++) {
         float *sum = &part[CM_PART_SUMS + d];
         *sum = 0.0f;
-        for (int p = 0; p < n; p++) *sum = fmaf(w[p], stored(s->v[first + p][d], s->type), *sum);
+        for (int p = begin; p < n; p++) *sum = fmaf(w[p], stored(s->v[first + p][d], s->type), *sum);
     }
+    return true;
 }
 
 static void merge_plainly(float *a, const float *b, int value_size)
@@ -102,10 +111,16 @@ static void merge_plainly(float *a, const float *b, int value_size)
 static void attend_plainly(const struct sequence *s, int query, float *out)
 {
     float sum[CM_PART_SUMS + MAX_HEAD], part[CM_PART_SUMS + MAX_HEAD];
-    part_plainly(s, query, 0, sum);
-    for (int span = 1; span * CM_ATTEND_SPAN < s->seen[query]; span++) {
-        part_plainly(s, query, span, part);
-        merge_plainly(sum, part, s->value_size);
+    bool is_first = true;
+    for (int span = 0; span < MAX_SPANS; span++) {
+        if (!part_plainly(s, query, span, part)) continue;
+        if (is_first) memcpy(sum, part, sizeof sum);
+        else merge_plainly(sum, part, s->value_size);
+        is_first = false;
+    }
+    if (s->has_sinks) {
+        const float sink[CM_PART_SUMS + MAX_HEAD] = {s->sinks[query], 1.0f};
+        merge_plainly(sum, sink, s->value_size);
     }
     for (int d = 0; d < s->value_size; d++) out[d] = sum[CM_PART_SUMS + d] / sum[1];
 }
@@ -115,28 +130,48 @@ static void attend_some(const struct vector_ops *ops, const struct sequence *s, 
 {
     const float *queries[MAX_QUERIES];
     const size_t stride = cm_part_floats(s->value_size);
-    int longest = 0;
+    bool is_windowed = false;
+    int begin, end;
     for (int i = 0; i < n; i++) {
         queries[i] = s->queries[first + i];
-        if (s->seen[first + i] > longest) longest = s->seen[first + i];
+        is_windowed |= s->first[first + i] > 0;
     }
     const struct attention_input in = {.keys = s->keys, .values = s->values, .span_bytes = s->span_bytes,
                                        .type = s->type, .head_size = s->head_size, .value_size = s->value_size,
                                        .scale = 1.0f / sqrtf((float)s->head_size), .n_queries = n,
-                                       .queries = queries, .n_positions = s->seen + first};
-    ops->attend_span(&in, 0, whole, stride);
-    for (int span = 1; span * CM_ATTEND_SPAN < longest; span++) {
-        ops->attend_span(&in, span, parts, stride);
-        for (int i = 0; i < n; i++)
-            if (s->seen[first + i] > span * CM_ATTEND_SPAN)
-                ops->attend_merge(whole + (size_t)i * stride, parts + (size_t)i * stride, s->value_size);
+                                       .queries = queries, .n_positions = s->seen + first, .soft_cap = s->soft_cap,
+                                       .first = is_windowed ? s->first + first : NULL};
+    cm_attended_spans(&in, &begin, &end);
+    for (int span = begin; span < end; span++) {
+        float *to = span == begin ? whole : parts;
+        ops->attend_span(&in, span, to, stride);
+        cm_attend_take(ops, &in, span, to, whole, stride);
     }
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (s->has_sinks) ops->attend_sink(whole + (size_t)i * stride, s->sinks[first + i], s->value_size);
         ops->attend_finish(whole + (size_t)i * stride, s->value_size, out + i * s->value_size);
+    }
 }
 
+/* Puts all positions into the cache, from first_stored on. */
+static void store(struct sequence *s, int first_stored)
+{
+    memset(s->keys, 0xff, sizeof s->keys); /* what nobody stored is NaN, and must not matter */
+    memset(s->values, 0xff, sizeof s->values);
+    s->span_bytes = CM_ATTEND_SPAN * MAX_HEAD * sizeof(float);
+    for (int p = first_stored; p < s->n_positions; p++) {
+        const size_t at = (size_t)(p / CM_ATTEND_SPAN) * s->span_bytes;
+        cm_vector_ops(ISA_REF)->store_kv(s->k[p], s->v[p], (uint8_t *)s->keys + at, (uint8_t *)s->values + at, s->type,
+                                         s->head_size, s->value_size, p % CM_ATTEND_SPAN);
+    }
+}
+
+/* Queries see all from position 0; no cap, no sinks. */
 static void fill(struct random *random, struct sequence *s)
 {
+    memset(s->first, 0, sizeof s->first);
+    s->soft_cap = 0.0f;
+    s->has_sinks = false;
     for (int p = 0; p < s->n_positions; p++)
         for (int d = 0; d < MAX_HEAD; d++) {
             s->k[p][d] = cm_random_normal(random);
@@ -144,14 +179,7 @@ static void fill(struct random *random, struct sequence *s)
         }
     for (int i = 0; i < s->n_queries; i++)
         for (int d = 0; d < MAX_HEAD; d++) s->queries[i][d] = cm_random_normal(random) * (i % 3 == 2 ? 5.0f : 1.0f);
-    memset(s->keys, 0xff, sizeof s->keys); /* what nobody stored is NaN, and must not matter */
-    memset(s->values, 0xff, sizeof s->values);
-    s->span_bytes = CM_ATTEND_SPAN * MAX_HEAD * sizeof(float);
-    for (int p = 0; p < s->n_positions; p++) {
-        const size_t at = (size_t)(p / CM_ATTEND_SPAN) * s->span_bytes;
-        cm_vector_ops(ISA_REF)->store_kv(s->k[p], s->v[p], (uint8_t *)s->keys + at, (uint8_t *)s->values + at, s->type,
-                                         s->head_size, s->value_size, p % CM_ATTEND_SPAN);
-    }
+    store(s, 0);
 }
 
 /* All levels, and queries one by one, all at once, and in groups of every size between. */
@@ -230,9 +258,109 @@ static void far_apart(void **state)
     check(s);
 }
 
+/* Queries attend their last `window` positions; what lies before all windows was never stored. */
+static void slide(struct sequence *s, int window)
+{
+    int earliest = s->n_positions;
+    for (int i = 0; i < s->n_queries; i++) {
+        s->first[i] = s->seen[i] > window ? s->seen[i] - window : 0;
+        if (s->first[i] < earliest) earliest = s->first[i];
+    }
+    store(s, earliest);
+}
+
+/* Windows that begin and end anywhere in blocks and spans, of a chunk's queries and of heads that share keys; with
+ * and without sinks and caps. */
+static void windows(void **state)
+{
+    (void)state;
+    static const int lasts[] = {21, 100, 511, 512, 513, 640, 700, 1030, 1536}, wide[] = {1, 2, 15, 64, 100, 128, 600};
+    struct random random = cm_random(14);
+    struct sequence *s = &sequence;
+    int run = 0;
+    for (size_t i = 0; i < sizeof lasts / sizeof *lasts; i++)
+        for (size_t w = 0; w < sizeof wide / sizeof *wide; w++, run++) {
+            s->type = run % 2 ? KV_F16 : KV_F32;
+            s->head_size = sizes[run % 7][0];
+            s->value_size = sizes[run % 7][1];
+            s->n_positions = lasts[i];
+            s->n_queries = 9;
+            fill(&random, s);
+            for (int query = 0; query < 9; query++) s->seen[query] = lasts[i] - (run % 3 ? 8 - query : 0);
+            s->soft_cap = run % 4 == 1 ? 2.0f : 0.0f;
+            s->has_sinks = run % 5 < 2;
+            for (int query = 0; query < 9; query++) s->sinks[query] = 4.0f * cm_random_normal(&random);
+            slide(s, wide[w]);
+            check(s);
+        }
+}
+
+/* Windows of their own for each query: some begin where others end, some lie in other spans. */
+static void unlike_windows(void **state)
+{
+    (void)state;
+    struct random random = cm_random(15);
+    struct sequence *s = &sequence;
+    s->type = KV_F16;
+    s->head_size = s->value_size = 64;
+    s->n_positions = MAX_POSITIONS;
+    s->n_queries = 8;
+    for (int run = 0; run < 20; run++) {
+        fill(&random, s);
+        for (int i = 0; i < s->n_queries; i++) {
+            s->seen[i] = 1 + (int)cm_random_below(&random, MAX_POSITIONS);
+            s->first[i] = (int)cm_random_below(&random, (uint64_t)s->seen[i]);
+        }
+        if (run % 2) s->first[3] = 0;
+        check(s);
+    }
+}
+
+/* A large sink takes all, a small one nothing. */
+static void sinks(void **state)
+{
+    (void)state;
+    const float part[CM_PART_SUMS + 16] = {3.0f, 2.0f, [CM_PART_SUMS] = 8.0f, [CM_PART_SUMS + 1] = -6.0f};
+    _Alignas(64) float merged[CM_PART_SUMS + 16];
+    static const struct { float sink, out[2]; } cases[] = {
+        {-INFINITY, {4.0f, -3.0f}}, {-200.0f, {4.0f, -3.0f}}, {3.0f, {8.0f / 3.0f, -2.0f}}, {200.0f, {0.0f, 0.0f}}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported((enum isa)isa); isa++) {
+            float out[2];
+            memcpy(merged, part, sizeof merged);
+            cm_vector_ops((enum isa)isa)->attend_sink(merged, cases[i].sink, 2);
+            cm_vector_ops((enum isa)isa)->attend_finish(merged, 2, out);
+            assert_true(out[0] == cases[i].out[0] && out[1] == cases[i].out[1]);
+        }
+}
+
+/* Spans in front of every window are not asked for, nor those behind all queries. */
+static void spans(void **state)
+{
+    (void)state;
+    static const int first[] = {600, 1023, 512}, n_positions[] = {900, 1024, 513};
+    struct attention_input in = {.n_queries = 1, .first = first, .n_positions = n_positions};
+    int begin, end;
+    cm_attended_spans(&in, &begin, &end);
+    assert_int_equal(begin, 1);
+    assert_int_equal(end, 2);
+    in.n_queries = 3;
+    cm_attended_spans(&in, &begin, &end);
+    assert_int_equal(begin, 1);
+    assert_int_equal(end, 2);
+    in.n_positions = (const int[]){900, 1025, 513};
+    cm_attended_spans(&in, &begin, &end);
+    assert_int_equal(end, 3);
+    in.first = NULL;
+    cm_attended_spans(&in, &begin, &end);
+    assert_int_equal(begin, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(chunks), cmocka_unit_test(shared_heads),
-                                       cmocka_unit_test(far_apart)};
+                                       cmocka_unit_test(far_apart), cmocka_unit_test(windows),
+                                       cmocka_unit_test(unlike_windows), cmocka_unit_test(sinks),
+                                       cmocka_unit_test(spans)};
     return cmocka_run_group_tests_name("attend", tests, NULL, NULL);
 }

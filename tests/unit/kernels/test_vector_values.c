@@ -154,6 +154,23 @@ static void sigmoid_and_silu(void **state)
     assert_true(ends[1] >= 0.0f && ends[1] < 1e-37f && ends[3] >= 0.0f && ends[3] < 1e-37f);
 }
 
+/* Small scores are hardly changed, large ones end at the cap. */
+static void soft_cap(void **state)
+{
+    (void)state;
+    static const float caps[] = {30.0f, 50.0f, 1.0f, 0.01f};
+    for (size_t c = 0; c < sizeof caps / sizeof *caps; c++)
+        for (int power = -30; power <= 12; power++) {
+            float x[100], y[100];
+            for (int i = 0; i < 100; i++) y[i] = x[i] = ldexpf(i % 2 ? -1.0f : 1.0f, power) * (1.0f + (float)i / 100.0f);
+            ops->soft_cap(y, caps[c], 100);
+            for (int i = 0; i < 100; i++) near(y[i], (double)caps[c] * tanh((double)x[i] / (double)caps[c]), 0.0, 5e-7);
+        }
+    float ends[] = {INFINITY, -INFINITY, 0.0f, NAN};
+    ops->soft_cap(ends, 30.0f, 4);
+    assert_true(ends[0] == 30.0f && ends[1] == -30.0f && ends[2] == 0.0f && isnan(ends[3]));
+}
+
 static void softmax(void **state)
 {
     (void)state;
@@ -354,6 +371,7 @@ int main(void)
         TEST(codes_are_clamped),
         TEST(quantize_is_as_defined),
         TEST(sigmoid_and_silu),
+        TEST(soft_cap),
         TEST(softmax),
         TEST(rms_norm),
         TEST(rope_turns_pairs),
