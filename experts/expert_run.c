@@ -202,7 +202,7 @@ static void cut_tasks(struct expert_run *run)
             const struct expert_part *part = &expert->parts[i];
             if (expert->is_replicated && part->node != run->serving[g]) continue;
             const int node = cm_team_server(run->team, part->node);
-            cut_part(&run->gate_up[node], part, g, part->row, part->gate.n_rows, step);
+            cut_part(&run->gate_up[node], part, g, part->row, part->up.n_rows, step);
             cut_part(&run->down[node], part, g, part->down_row, part->down.n_rows, down_step);
         }
     }
@@ -259,7 +259,7 @@ static void count_seam(struct expert_run *run, int group_index, int begin, int e
     const int block = begin / bank->quantum * bank->quantum;
     const int block_end = block + bank->quantum < bank->width ? block + bank->quantum : bank->width;
     int i = 0;
-    while (expert->parts[i].row + expert->parts[i].gate.n_rows <= block) i++;
+    while (expert->parts[i].row + expert->parts[i].up.n_rows <= block) i++;
     atomic_int *n_rows = &run->n_seam_rows[group_index * run->n_nodes + i];
     if (atomic_fetch_add_explicit(n_rows, end - begin, memory_order_acq_rel) + end - begin < block_end - block) return;
     atomic_store_explicit(n_rows, 0, memory_order_relaxed);
@@ -277,7 +277,7 @@ static struct block_rows blocks_of(const struct expert_bank *bank, const struct 
 {
     const int begin = task->part->row + task->row_begin, end = task->part->row + task->row_end;
     struct block_rows rows = {begin, begin, end, end};
-    if (task->part->gate.n_rows == bank->width) return rows; /* tasks of a whole expert cut no block */
+    if (task->part->up.n_rows == bank->width) return rows; /* tasks of a whole expert cut no block */
     rows.whole_begin = round_up(begin, bank->quantum);
     if (rows.whole_begin > end) rows.whole_begin = end;
     if (end < bank->width) rows.whole_end = end / bank->quantum * bank->quantum;
@@ -297,12 +297,14 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate, stride);
+        if (part->gate.n_rows > 0)
+            part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate,
+                                        stride);
         part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, stride);
         for (int i = 0; i < n; i++) {
             const int row = hidden_row(run, group, group->first + done + i);
             float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
-            run->ops->silu_multiply(gate + (size_t)i * stride, up + (size_t)i * stride, n_rows, h);
+            run->ops->nonlinear[bank->nonlinearity](gate + (size_t)i * stride, up + (size_t)i * stride, n_rows, h);
             if (rows.whole_begin < rows.whole_end)
                 run->ops->quantize(hidden, row, rows.whole_begin, rows.whole_end, bank->hidden_kinds);
         }
@@ -340,7 +342,8 @@ void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint
         const struct expert_part *part = task->part;
         gate_up_task(run, task, gate, gate + SCRATCH);
         const int n_rows = task->row_end - task->row_begin;
-        bytes_of[part->node] += cm_rows_bytes(&part->gate, n_rows) + cm_rows_bytes(&part->up, n_rows);
+        bytes_of[part->node] += cm_rows_bytes(&part->up, n_rows);
+        if (part->gate.n_rows > 0) bytes_of[part->node] += cm_rows_bytes(&part->gate, n_rows);
     }
 }
 

@@ -1,7 +1,7 @@
 /* experts/expert_run.h - a layer's experts at work: two phases with a barrier after each, no reduction.
  *
  *   plan      one worker: group tokens by expert, choose replicas, cut tasks, one list for each node
- *   gate_up   tasks (part of an expert, rows of gate and up): h = silu(gate x) * (up x), quantized for down
+ *   gate_up   tasks (part of an expert, rows of gate and up): h = nonlinear(gate x, up x), quantized for down
  *   down      tasks (part of an expert, rows of down): a piece of one output row for each entry
  *   add       for each token, slots in order: x += scale * weight * output
  *

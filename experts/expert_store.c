@@ -19,18 +19,33 @@ static int rows_of(const struct expert_layer *layer, int bank, int expert, struc
     return cm_parts_of_place(plan, cm_place_of(plan, layer->index, expert), rows);
 }
 
-static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_sources *sources,
-                              const struct expert_rows *rows, struct expert_part *out)
+static bool has_gate(const struct expert_bank *bank) { return cm_nonlinearities[bank->nonlinearity].has_gate; }
+
+static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_bank *bank,
+                              const struct expert_sources *sources, const struct expert_rows *rows,
+                              struct expert_part *out)
 {
-    const struct weight_source gate = cm_source_rows(&sources->gate, rows->row, rows->n_rows);
     const struct weight_source up = cm_source_rows(&sources->up, rows->row, rows->n_rows);
     const struct weight_source down = cm_source_rows(&sources->down, rows->down_row, rows->n_down_rows);
     out->node = rows->node;
     out->row = rows->row;
     out->down_row = rows->down_row;
-    CM_TRY(cm_pack_list_add(ctx, list, &gate, rows->node, &out->gate));
+    if (has_gate(bank)) {
+        const struct weight_source gate = cm_source_rows(&sources->gate, rows->row, rows->n_rows);
+        CM_TRY(cm_pack_list_add(ctx, list, &gate, rows->node, &out->gate));
+    }
     CM_TRY(cm_pack_list_add(ctx, list, &up, rows->node, &out->up));
     return cm_pack_list_add(ctx, list, &down, rows->node, &out->down);
+}
+
+/* Packed bytes of a part, as a step reads them. */
+static size_t bytes_of_part(const struct expert_part *part)
+{
+    const struct matrix *all[] = {&part->gate, &part->up, &part->down};
+    size_t n_bytes = 0;
+    for (int i = 0; i < 3; i++)
+        if (all[i]->n_rows > 0) n_bytes += cm_matrix_bytes(all[i]);
+    return n_bytes;
 }
 
 static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer *layer, int bank_index, int index,
@@ -45,13 +60,13 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
     layer->has_replicas |= expert->is_replicated;
     for (int i = 0; i < expert->n_parts; i++) {
         struct expert_part *part = &expert->parts[i];
-        CM_TRY(add_part(ctx, list, sources, &rows[i], part));
-        if (i == 0 || !expert->is_replicated)
-            expert->n_bytes += cm_matrix_bytes(&part->gate) + cm_matrix_bytes(&part->up) + cm_matrix_bytes(&part->down);
+        CM_TRY(add_part(ctx, list, bank, sources, &rows[i], part));
+        if (i == 0 || !expert->is_replicated) expert->n_bytes += bytes_of_part(part);
     }
     const struct expert_part *first = &expert->parts[0];
     const int quantum = quantum_of(&first->down);
-    layer->input_kinds |= cm_matrix_kind(&first->gate) | cm_matrix_kind(&first->up);
+    layer->input_kinds |= cm_matrix_kind(&first->up);
+    if (has_gate(bank)) layer->input_kinds |= cm_matrix_kind(&first->gate);
     bank->hidden_kinds |= cm_matrix_kind(&first->down);
     if (quantum > bank->quantum) bank->quantum = quantum;
     return CALMOE_OK;
@@ -69,7 +84,7 @@ calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_laye
     struct expert_rows  rows[CM_MAX_NODES];
     size_t              n_parts = 0;
     bank->n_experts = n_experts;
-    bank->width = sources[0].gate.n_rows;
+    bank->width = sources[0].up.n_rows;
     for (int i = 0; i < n_experts; i++) n_parts += (size_t)rows_of(layer, bank_index, i, rows);
     bank->experts = cm_alloc(ctx, (size_t)n_experts, sizeof *bank->experts, "experts");
     bank->parts = cm_alloc(ctx, n_parts, sizeof *bank->parts, "experts");
@@ -81,7 +96,8 @@ calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_laye
         next += bank->experts[i].n_parts;
     }
     if (bank_index != BANK_ROUTED) return CALMOE_OK;
-    layer->gate_up_bytes = bytes_of(&sources[0].gate) + bytes_of(&sources[0].up);
+    layer->gate_up_bytes = bytes_of(&sources[0].up);
+    if (has_gate(bank)) layer->gate_up_bytes += bytes_of(&sources[0].gate);
     layer->down_bytes = bytes_of(&sources[0].down);
     return CALMOE_OK;
 }

@@ -5,12 +5,13 @@
 
 #include "experts/packing.h"
 #include "experts/placement.h"
+#include "kernels/nonlinearity.h"
 
 struct expert_part { /* what of an expert lies on one node */
     int           node;
     int           row;      /* gate's and up's first row is this one of the expert's */
     int           down_row; /* the same of down                                      */
-    struct matrix gate, up; /* (its rows of width, dim)                              */
+    struct matrix gate, up; /* (its rows of width, dim); gate: no rows where the bank has none */
     struct matrix down;     /* (its rows of dim, width)                              */
 };
 
@@ -23,6 +24,7 @@ struct expert {
 };
 
 struct expert_bank {
+    enum nonlinearity   nonlinearity; /* h of gate and up; says whether there is a gate matrix */
     int                 n_experts;
     int                 width;
     int                 quantum;      /* rows of gate and up of a quantization block of down's input, 16 at least */
@@ -45,11 +47,11 @@ struct expert_layer {
 };
 
 struct expert_sources { /* one expert in the file */
-    struct weight_source gate, up, down;
+    struct weight_source gate, up, down; /* gate is not read where the bank's nonlinearity has none */
 };
 
 /* Lists the experts of a bank for packing, where the plan puts them. sources: (n_experts). layer->dim, plan and index
- * are set before; the plan must outlive the layer. */
+ * and the bank's nonlinearity are set before; the plan must outlive the layer. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,
                                   const struct expert_sources *sources, int n_experts, struct pack_list *list);
 void cm_expert_layer_close(struct expert_layer *layer); /* zeroed is fine */

@@ -129,15 +129,7 @@ static void rms_norm(const float *x, const float *weight, float eps, int n, floa
     }
 }
 
-static void silu_multiply(const float *gate, const float *up, int n, float *h)
-{
-    for (int i = 0; i < n; i += 16) {
-        const int m = least(16, n - i);
-        const lanes g = load_up_to(gate + i, m, 0.0f);
-        const lanes silu = lanes_mul(g, lanes_sigmoid(g));
-        store_up_to(h + i, lanes_mul(silu, load_up_to(up + i, m, 0.0f)), m);
-    }
-}
+#include "kernels/nonlinear_body.h"
 
 static void softmax(float *x, int n)
 {
@@ -236,13 +228,16 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
 
 #include "kernels/attend_body.h"
 
-#define VECTOR_OPS(level)                                                                           \
-    {                                                                                               \
-        .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .silu_multiply = silu_multiply, \
-        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                 \
-        .soft_cap = soft_cap, .add_scaled = add_scaled, .rope = rope,                               \
-        .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,             \
-        .attend_sink = attend_sink, .attend_finish = attend_finish                                  \
+#define VECTOR_OPS(level)                                                                                  \
+    {                                                                                                      \
+        .isa = (level), .quantize = quantize, .rms_norm = rms_norm,                                        \
+        .nonlinear = {[NONLINEARITY_SILU_UP] = silu_up, [NONLINEARITY_GELU_UP] = gelu_up,                  \
+                      [NONLINEARITY_CLAMPED_UP] = clamped_up, [NONLINEARITY_RELU_SQUARED] = relu_squared,  \
+                      [NONLINEARITY_SILU] = silu_alone},                                                   \
+        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid, .soft_cap = soft_cap,  \
+        .add_scaled = add_scaled, .rope = rope,                                                            \
+        .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,                    \
+        .attend_sink = attend_sink, .attend_finish = attend_finish                                         \
     }
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "kernels/activations.h"
 #include "kernels/cpu.h"
+#include "kernels/nonlinearity.h"
 
 enum {
     CM_KV_BLOCK = 64,     /* positions in a block of the KV cache                            */
@@ -61,8 +62,8 @@ struct vector_ops {
     void (*quantize)(struct activations *x, int token, int begin, int end, unsigned kinds);
     /* y = x * weight / sqrt(mean(x^2) + eps); x == y is fine. */
     void (*rms_norm)(const float *x, const float *weight, float eps, int n, float *y);
-    /* h = gate * sigmoid(gate) * up */
-    void (*silu_multiply)(const float *gate, const float *up, int n, float *h);
+    /* h of gate and up, as nonlinearity.h says. h may be gate or up. Functions without a gate do not look at it. */
+    void (*nonlinear[NONLINEARITY_COUNT])(const float *gate, const float *up, int n, float *h);
     /* x = exp(x - max) / sum; n >= 1 */
     void (*softmax)(float *x, int n);
     /* The largest and the second largest of what softmax would make of x, to the bit; *second = 0 where n is 1. */
@@ -79,9 +80,9 @@ struct vector_ops {
     /* Puts one position's k (head_size) and v (value_size) into a span of its kv head's cache, position 0 … 511. */
     void (*store_kv)(const float *k, const float *v, void *keys, void *values, enum kv_type type,
                      int head_size, int value_size, int position);
-    /* Attention is computed in spans of 512 positions, counted from the sequence's start, whatever a window begins with.
-     * For each query of the input that attends a position of the span: parts + i * stride = its part, that is, over its
-     * positions p of the span,
+    /* Attention is computed in spans of 512 positions, counted from the sequence's start, whatever a window begins
+     * with. For each query of the input that attends a position of the span: parts + i * stride = its part, that is,
+     * over its positions p of the span,
      *   s_p = scale * q·k_p (one fmaf chain over the head), capped where soft_cap is not 0,
      *   largest = max s_p, w_p = exp(s_p - largest),
      *   total = sum w_p (16 partial sums: w_p goes to sum p % 16), sums = sum w_p v_p (one fmaf chain over p).

@@ -26,6 +26,7 @@ struct shape {
     float            scale;
     bool             has_shared_weights;
     bool             drops;        /* some slots are not run */
+    enum nonlinearity nonlinearity; /* of the routed experts; the shared one has the next */
 };
 
 struct problem { /* what is computed, apart from the machine */
@@ -76,6 +77,11 @@ static int n_of_bank(const struct problem *p, int bank)
     return bank == BANK_ROUTED ? p->shape.n_experts : p->shape.shared_width > 0 ? 1 : 0;
 }
 
+static enum nonlinearity nonlinearity_of(const struct shape *shape, int bank)
+{
+    return (enum nonlinearity)(((int)shape->nonlinearity + bank) % NONLINEARITY_COUNT);
+}
+
 static void random_routing(struct random *random, struct problem *p)
 {
     p->routing = (struct routing){.n_tokens = p->shape.n_tokens, .n_slots = p->shape.n_slots, .experts = p->experts,
@@ -102,9 +108,11 @@ static struct problem *problem_open(const struct shape *shape, uint64_t seed)
     for (int bank = 0; bank < N_BANKS; bank++)
         for (int i = 0; i < n_of_bank(p, bank); i++) {
             const int width = bank == BANK_ROUTED ? shape->width : shape->shared_width;
-            p->sources[bank][i] = (struct expert_sources){random_source(&random, shape->gate, width, shape->dim),
-                                                          random_source(&random, shape->up, width, shape->dim),
-                                                          random_source(&random, shape->down, shape->dim, width)};
+            struct expert_sources *sources = &p->sources[bank][i];
+            if (cm_nonlinearities[nonlinearity_of(shape, bank)].has_gate)
+                sources->gate = random_source(&random, shape->gate, width, shape->dim);
+            sources->up = random_source(&random, shape->up, width, shape->dim);
+            sources->down = random_source(&random, shape->down, shape->dim, width);
         }
     const size_t n = (size_t)shape->n_tokens * (size_t)shape->dim;
     p->x = random_floats(&random, n, 1.0f);
@@ -142,15 +150,16 @@ static float dot(const struct weight_source *source, int row, const float *x)
     return sum;
 }
 
-static void add_expert(const struct expert_sources *expert, const float *x, float weight, float *sum)
+static void add_expert(const struct problem *p, int bank, int index, const float *x, float weight, float *sum)
 {
     float gate[600], up[600], hidden[600];
-    const int width = expert->gate.n_rows;
+    const struct expert_sources *expert = &p->sources[bank][index];
+    const int width = expert->up.n_rows;
     for (int j = 0; j < width; j++) {
-        gate[j] = dot(&expert->gate, j, x);
+        gate[j] = expert->gate.rows ? dot(&expert->gate, j, x) : NAN;
         up[j] = dot(&expert->up, j, x);
     }
-    cm_vector_ops(ISA_REF)->silu_multiply(gate, up, width, hidden);
+    cm_vector_ops(ISA_REF)->nonlinear[nonlinearity_of(&p->shape, bank)](gate, up, width, hidden);
     for (int i = 0; i < expert->down.n_rows; i++) sum[i] = fmaf(weight, dot(&expert->down, i, hidden), sum[i]);
 }
 
@@ -163,11 +172,10 @@ static void run_plainly(const struct problem *p, float *out)
         assert_non_null(sum);
         for (int slot = 0; slot < cm_n_kept(&p->routing, token); slot++) {
             const int at = token * n_slots + slot;
-            add_expert(&p->sources[BANK_ROUTED][p->experts[at]], x, p->weights[at], sum);
+            add_expert(p, BANK_ROUTED, p->experts[at], x, p->weights[at], sum);
         }
         if (p->shape.shared_width > 0)
-            add_expert(&p->sources[BANK_SHARED][0], x, p->shape.has_shared_weights ? p->shared_weights[token] : 1.0f,
-                       sum);
+            add_expert(p, BANK_SHARED, 0, x, p->shape.has_shared_weights ? p->shared_weights[token] : 1.0f, sum);
         for (int i = 0; i < dim; i++) {
             const size_t at = (size_t)token * (size_t)dim + (size_t)i;
             out[at] = fmaf(p->shape.scale, sum[i], p->residual[at]);
@@ -223,6 +231,7 @@ static void pack(struct at_work *w, const struct machine *machine, const struct 
     w->layer.dim = shape->dim;
     w->layer.plan = &w->where;
     assert_int_equal(cm_pack_list_open(&ctx, machine->isa, &list), CALMOE_OK);
+    for (int bank = 0; bank < N_BANKS; bank++) w->layer.banks[bank].nonlinearity = nonlinearity_of(shape, bank);
     for (int bank = 0; bank < N_BANKS; bank++)
         if (n_of_bank(w->problem, bank) > 0)
             assert_int_equal(cm_expert_bank_open(&ctx, &w->layer, bank, w->problem->sources[bank],
@@ -344,6 +353,7 @@ static void plain_loops(void **state)
     for (size_t i = 1; i < sizeof shapes / sizeof *shapes; i++) {
         struct shape shape = shapes[i];
         shape.drops = true;
+        shape.nonlinearity = (enum nonlinearity)(i % NONLINEARITY_COUNT);
         check(&shape, i + 1, true);
     }
 }
@@ -363,6 +373,9 @@ static void quantized_weights(void **state)
         /* tasks as long as they get; experts have few tokens or more */
         {.dim = 608, .width = 1568, .n_experts = 9, .n_slots = 4, .n_tokens = 18, .gate = WEIGHT_Q4_0,
          .up = WEIGHT_Q8_0, .down = WEIGHT_Q4_0, .scale = 1.0f},
+        /* no gate */
+        {.dim = 64, .width = 544, .n_experts = 5, .n_slots = 2, .n_tokens = 35, .up = WEIGHT_Q4_0, .down = WEIGHT_Q8_0,
+         .scale = 1.0f, .nonlinearity = NONLINEARITY_RELU_SQUARED},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check(&shapes[i], 100 + i, false);
 }

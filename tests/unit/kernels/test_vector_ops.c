@@ -102,9 +102,17 @@ static void run_rms_norm_in_place(const struct vector_ops *ops, const struct inp
     ops->rms_norm(out, in->y, 0.0f, n, out);
 }
 
-static void run_silu_multiply(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
+static void run_nonlinear(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
 {
-    ops->silu_multiply(in->x, in->y, n, out);
+    static float found[NONLINEARITY_COUNT][MAX_SIZE];
+    for (int kind = 0; kind < NONLINEARITY_COUNT; kind++) {
+        const float *gate = cm_nonlinearities[kind].has_gate ? in->x : NULL;
+        ops->nonlinear[kind](gate, in->y, n, found[kind]);
+        memcpy(out, in->y, (size_t)n * sizeof *out);
+        ops->nonlinear[kind](gate, out, n, out); /* in place it is the same */
+        assert_true(same_floats(out, found[kind], (size_t)n));
+    }
+    for (int i = 0; i < n; i++) out[i] = found[(i + n) % NONLINEARITY_COUNT][i]; /* over all sizes, all of each */
 }
 
 static void run_softmax(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
@@ -165,7 +173,7 @@ static const struct op {
     const char *name;
     void (*run)(const struct vector_ops *ops, const struct inputs *in, int n, float *out);
 } vector_rows[] = {
-    {"rms_norm", run_rms_norm},     {"rms_norm in place", run_rms_norm_in_place}, {"silu_multiply", run_silu_multiply},
+    {"rms_norm", run_rms_norm},     {"rms_norm in place", run_rms_norm_in_place}, {"nonlinear", run_nonlinear},
     {"softmax", run_softmax},       {"softmax_top_two", run_softmax_top_two},     {"sigmoid", run_sigmoid},
     {"soft_cap", run_soft_cap},     {"add_scaled", run_add_scaled},               {"rope, norm", run_rope_norm},
     {"rope, neox", run_rope_neox},

@@ -130,6 +130,49 @@ static void quantize_is_as_defined(void **state)
 
 /* ---- elementwise ---- */
 
+static double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
+
+/* As nonlinearity.h says, in double. */
+static double plain_nonlinear(enum nonlinearity kind, double gate, double up)
+{
+    const double g = fmin(gate, 7.0), u = fmax(-7.0, fmin(up, 7.0));
+    switch (kind) {
+    case NONLINEARITY_SILU_UP: return gate * logistic(gate) * up;
+    case NONLINEARITY_GELU_UP:
+        return 0.5 * gate * (1.0 + tanh(sqrt(2.0 / 3.14159265358979) * (gate + 0.044715 * gate * gate * gate))) * up;
+    case NONLINEARITY_CLAMPED_UP: return g * logistic(1.702 * g) * (u + 1.0);
+    case NONLINEARITY_RELU_SQUARED: return up > 0.0 ? up * up : 0.0;
+    case NONLINEARITY_SILU: return up * logistic(up);
+    case NONLINEARITY_COUNT: break;
+    }
+    return NAN;
+}
+
+static void nonlinearities(void **state)
+{
+    (void)state;
+    struct random random = cm_random(6);
+    float gate[500], up[500], h[500];
+    for (int kind = 0; kind < NONLINEARITY_COUNT; kind++) {
+        for (int run = 0; run < 40; run++) {
+            for (int i = 0; i < 500; i++) {
+                gate[i] = (run % 2 ? 1.0f : 8.0f) * cm_random_normal(&random);
+                up[i] = (run % 3 ? 1.0f : 8.0f) * cm_random_normal(&random);
+            }
+            ops->nonlinear[kind](cm_nonlinearities[kind].has_gate ? gate : NULL, up, 500, h);
+            for (int i = 0; i < 500; i++)
+                near(h[i], plain_nonlinear((enum nonlinearity)kind, (double)gate[i], (double)up[i]), 1e-2, 4e-6);
+        }
+        const float x[] = {NAN, 1.0f, NAN}, y[] = {1.0f, NAN, NAN};
+        ops->nonlinear[kind](x, y, 3, h);
+        assert_true(isnan(h[1]) && isnan(h[2]));
+        assert_true(isnan(h[0]) == cm_nonlinearities[kind].has_gate);
+    }
+    const float large[] = {100.0f, 7.0f, -100.0f, 7.5f}, ups[] = {100.0f, 7.0f, -100.0f, -9.0f};
+    ops->nonlinear[NONLINEARITY_CLAMPED_UP](large, ups, 4, h); /* both stop at 7, the gate has no lower end */
+    assert_true(h[0] == h[1] && h[0] > 55.9f && h[0] < 56.0f && fabsf(h[2]) < 1e-20f && h[3] < -41.9f);
+}
+
 static void sigmoid_and_silu(void **state)
 {
     (void)state;
@@ -141,7 +184,7 @@ static void sigmoid_and_silu(void **state)
         }
         memcpy(y, x, sizeof y);
         ops->sigmoid(y, 1000);
-        ops->silu_multiply(x, up, 1000, h);
+        ops->nonlinear[NONLINEARITY_SILU_UP](x, up, 1000, h);
         for (int i = 0; i < 1000; i++) {
             const double s = 1.0 / (1.0 + exp(-(double)x[i]));
             near(y[i], s, 1e-30, 4e-7); /* far below, it ends at 4e-39 */
@@ -162,7 +205,7 @@ static void soft_cap(void **state)
     for (size_t c = 0; c < sizeof caps / sizeof *caps; c++)
         for (int power = -30; power <= 12; power++) {
             float x[100], y[100];
-            for (int i = 0; i < 100; i++) y[i] = x[i] = ldexpf(i % 2 ? -1.0f : 1.0f, power) * (1.0f + (float)i / 100.0f);
+            for (int i = 0; i < 100; i++) y[i] = x[i] = ldexpf(i % 2 ? -1.0f : 1.0f, power) * (1.0f + 0.01f * (float)i);
             ops->soft_cap(y, caps[c], 100);
             for (int i = 0; i < 100; i++) near(y[i], (double)caps[c] * tanh((double)x[i] / (double)caps[c]), 0.0, 5e-7);
         }
@@ -370,6 +413,7 @@ int main(void)
         TEST(blocks_of_zeros),
         TEST(codes_are_clamped),
         TEST(quantize_is_as_defined),
+        TEST(nonlinearities),
         TEST(sigmoid_and_silu),
         TEST(soft_cap),
         TEST(softmax),
