@@ -94,6 +94,15 @@ static void make_fingerprint(const struct model_file *file, char out[17])
     out[16] = '\0';
 }
 
+static calmoe_status list_usable_tokens(calmoe_model *model)
+{
+    const int n_vocab = model->spec.n_vocab;
+    model->usable = cm_alloc(model->ctx, (size_t)n_vocab, sizeof *model->usable, "the vocabulary");
+    if (!model->usable) return CALMOE_NO_MEMORY;
+    for (int id = 0; id < n_vocab; id++) model->usable[id] = cm_token_is_usable(model->tokenizer, id);
+    return CALMOE_OK;
+}
+
 static calmoe_status read_weights(calmoe_model *model)
 {
     CM_TRY(cm_read_model_spec(model->ctx, model->file, &model->spec));
@@ -103,7 +112,7 @@ static calmoe_status read_weights(calmoe_model *model)
         return cm_fail(model->ctx, CALMOE_BAD_FILE,
                        "the vocabulary has %d tokens but tensor 'token_embd.weight' only %d rows",
                        (int)cm_tokenizer_n_tokens(model->tokenizer), model->spec.n_vocab);
-    return CALMOE_OK;
+    return list_usable_tokens(model);
 }
 
 static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
@@ -143,6 +152,7 @@ void calmoe_model_close(calmoe_model **model)
     if (!model || !*model) return;
     cm_model_tensors_close(&(*model)->tensors);
     cm_tokenizer_close(&(*model)->tokenizer);
+    cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);
     cm_free((*model)->name);
     cm_free((*model)->path);

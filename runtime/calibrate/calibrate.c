@@ -191,11 +191,6 @@ static calmoe_status open_lanes(struct calmoe_calibration *c)
     int n = c->n_prompts < MAX_LANES ? c->n_prompts : MAX_LANES;
     while (c->loss == LOSS_TOTAL_VARIATION && n > 1 && n > c->options.batch && (size_t)n * a_lane > LOGIT_BYTES) n--;
     const int n_answer = c->options.answer_tokens > TIMED_TOKENS ? c->options.answer_tokens : TIMED_TOKENS;
-    const size_t n_vocab = (size_t)c->engine->model->spec.n_vocab;
-    c->usable = cm_alloc(c->ctx, n_vocab, sizeof *c->usable, "calibration");
-    if (!c->usable) return CALMOE_NO_MEMORY;
-    for (size_t i = 0; i < n_vocab; i++)
-        c->usable[i] = cm_token_is_usable(c->engine->model->tokenizer, (int32_t)i);
     CM_TRY(cm_lanes_open(c->engine, n, c->longest + n_answer, &c->lanes));
     return c->engine->decoder->exits ? CALMOE_OK : cm_exits_open(c->ctx, c->engine->decoder);
 }
@@ -274,7 +269,6 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
     if (!calibration || !*calibration) return;
     struct calmoe_calibration *c = *calibration;
     cm_configurations_close(&c->configurations);
-    cm_free(c->usable);
     cm_free(c->answers);
     cm_free(c->n_answers);
     cm_free(c->forced);

@@ -10,6 +10,7 @@
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/calibrate/exit_search.h"
 #include "runtime/calibrate/width_search.h"
+#include "runtime/sample/likeliest.h"
 
 enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 4096, N_PRICES = 12, MAX_RULES = 16,
        MAX_DEPTHS = MEASURE_COUNT * N_PRICES, MAX_WIDTHS = N_PRICES };
@@ -98,7 +99,7 @@ static void note_exit(void *user, const struct row *row, int n_layers_run, const
                       (size_t)(paths->first_token[lane->prompt] + row->t);
     paths->confidences[at] = row->confidence;
     if (!logits || paths->has_agrees) return;
-    const int32_t winner = cm_calibrate_winner(c, logits);
+    const int32_t winner = cm_likeliest_token(logits, d->spec->n_vocab, d->usable);
     paths->agrees[at] = winner == c->winners[(size_t)lane->prompt * (size_t)c->options.answer_tokens + (size_t)row->t];
     paths->is_short[at] = winner < cm_shortlist_length(d->spec->n_vocab);
 }

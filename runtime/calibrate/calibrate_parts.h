@@ -78,7 +78,6 @@ struct calmoe_calibration {
     bool                  has_references;
     int                   longest;   /* tokens of a prompt                                  */
     struct lanes          lanes;
-    uint8_t              *usable;    /* (n_vocab): the token may be sampled                 */
     int32_t              *answers;   /* (n_prompts, answer_tokens): the full model's        */
     int                  *n_answers;
     int32_t              *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read */
@@ -121,9 +120,6 @@ static inline double *cm_losses_of(const struct calmoe_calibration *calibration,
 bool cm_calibrate_can_ask(const struct calmoe_calibration *calibration, enum exit_measure measure, int layer);
 /* The layer nearest to the middle where it can; 0: nowhere. */
 int cm_calibrate_layer_of(const struct calmoe_calibration *calibration, enum exit_measure measure);
-
-/* What a greedy sampler takes: the first of the largest among tokens that may be sampled. */
-int32_t cm_calibrate_winner(const struct calmoe_calibration *calibration, const float *logits);
 
 int  cm_calibrate_n_kinds(const struct calmoe_calibration *calibration);
 bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "kernels/argmax.h"
 #include "runtime/calibrate/calibrate_parts.h"
+#include "runtime/sample/likeliest.h"
 
 static int32_t *answer_of(const struct calmoe_calibration *c, int32_t *of, int prompt)
 {
@@ -16,16 +16,9 @@ static int32_t *answer_of(const struct calmoe_calibration *c, int32_t *of, int p
 
 static int n_vocab_of(const struct calmoe_calibration *c) { return c->engine->model->spec.n_vocab; }
 
-int32_t cm_calibrate_winner(const struct calmoe_calibration *c, const float *logits)
+static int32_t winner_of(const struct calmoe_calibration *c, const float *logits)
 {
-    const int n_vocab = n_vocab_of(c);
-    int32_t   best = cm_argmax(logits, n_vocab);
-    if (c->usable[best] && logits[best] == logits[best]) return best;
-    best = -1;
-    /* The largest is a token that may not be sampled, or there are no numbers. */
-    for (int32_t i = 0; i < n_vocab; i++)
-        if ((best < 0 ? logits[i] == logits[i] : logits[i] > logits[best]) && c->usable[i]) best = i;
-    return best < 0 ? 0 : best;
+    return cm_likeliest_token(logits, n_vocab_of(c), c->engine->model->usable);
 }
 
 /* ---- prompts into lanes ---- */
@@ -74,7 +67,7 @@ static void write_token(void *user, const struct lane *lane, int first, int n)
     const struct calmoe_calibration *c = writing->calibration;
     const int                        which = (int)(lane - c->lanes.at);
     if (first + n < lane->n_tokens) return; /* a prompt in parts */
-    const int32_t token = cm_calibrate_winner(c, calmoe_session_logits(lane->session, 0));
+    const int32_t token = winner_of(c, calmoe_session_logits(lane->session, 0));
     int          *n_answer = &writing->n_answers[lane->prompt];
     answer_of(c, writing->answers, lane->prompt)[(*n_answer)++] = token;
     writing->is_over[which] = *n_answer == c->options.answer_tokens ||
@@ -120,7 +113,7 @@ static void note_winners(void *user, const struct lane *lane, int first, int n)
     struct calmoe_calibration *c = user;
     int32_t *winners = answer_of(c, c->winners, lane->prompt);
     for (int i = 0; i < n; i++)
-        winners[first + i] = cm_calibrate_winner(c, calmoe_session_logits(lane->session, i));
+        winners[first + i] = winner_of(c, calmoe_session_logits(lane->session, i));
 }
 
 static int n_different(const int32_t *a, const int32_t *b, int n)
@@ -233,7 +226,7 @@ static void compare_rows(void *user, const struct lane *lane, int first, int n)
     const int32_t *wanted = c->has_references ? answer_of(c, c->forced, lane->prompt) + first + 1 : winners;
     for (int i = 0; i < n; i++) {
         const float  *logits = calmoe_session_logits(lane->session, i);
-        const int32_t winner = cm_calibrate_winner(c, logits);
+        const int32_t winner = winner_of(c, logits);
         run->trial->n_differ += winner != winners[i];
         if (!run->full) {
             run->sums[which] += winner != wanted[i];

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "base/options.h"
-#include "kernels/argmax.h"
 #include "kernels/elementary.h"
 #include "runtime/engine/handles.h"
+#include "runtime/sample/likeliest.h"
 
 static const double default_share = 0.01, default_alpha = 0.05;
 
@@ -72,7 +72,8 @@ bool cm_session_note_audit(calmoe_session *session)
     struct session_audit *audit = &session->audit;
     if (audit->state == AUDIT_NO_TOKEN) return false;
     const float *logits = calmoe_session_logits(session, session->n_logits - 1);
-    const int32_t token = cm_argmax(logits, session->engine->model->spec.n_vocab);
+    const calmoe_model *model = session->engine->model;
+    const int32_t token = cm_likeliest_token(logits, model->spec.n_vocab, model->usable);
     if (audit->state == AUDIT_TRIAL) {
         audit->state = AUDIT_IN_FULL;
         audit->token = token;

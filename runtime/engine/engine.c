@@ -180,6 +180,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
+    engine->decoder->usable = engine->model->usable;
     CM_TRY(open_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,

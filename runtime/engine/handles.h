@@ -29,6 +29,7 @@ struct calmoe_model {
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
+    uint8_t                  *usable;      /* (spec.n_vocab): 1 for a token that may be sampled */
     char                      fingerprint[17];
 };
 

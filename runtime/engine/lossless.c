@@ -228,7 +228,7 @@ static void run_round(calmoe_session *session, const struct way *way, int n_draf
             break;
         }
         const float *logits = d->logits + (size_t)i * (size_t)d->spec->n_vocab;
-        drafts->tokens[++i] = cm_sampler_pick(session->sampler, logits, tokenizer);
+        drafts->tokens[++i] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
         drafts->layers[i] = layers;
         drafts->drafted[layers]++;
         drafts->n_drafted++;

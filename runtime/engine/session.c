@@ -315,7 +315,7 @@ calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
     if (!logits)
         return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_sample: the last step computed no logits of this session");
-    *token = cm_sampler_pick(session->sampler, logits, session->engine->model->tokenizer);
+    *token = cm_sampler_pick(session->sampler, logits, session->engine->model->usable);
     return CALMOE_OK;
 }
 

@@ -57,6 +57,7 @@ struct waiting;
 struct decoder {
     const struct model_spec *spec;
     const struct weights    *weights;
+    const uint8_t           *usable; /* (n_vocab), for cm_likeliest_token(); NULL: all tokens may be sampled */
     const struct vector_ops *ops;
     struct team             *team;
     struct rope              rope;

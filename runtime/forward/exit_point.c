@@ -11,9 +11,9 @@
  * No barrier where nobody is asked; three at most where nobody leaves, three more with a translator. */
 #include <string.h>
 
-#include "kernels/argmax.h"
 #include "runtime/forward/exits.h"
 #include "runtime/forward/exits_parts.h"
+#include "runtime/sample/likeliest.h"
 
 struct exit_point {
     struct decoder *decoder;
@@ -122,7 +122,8 @@ static void decide_row(struct decoder *d, struct row *row, int r, const struct p
     if (d->on_exit) d->on_exit(d->on_exit_user, row, exit->layer, measure->reads_logits ? view.logits : NULL);
     if (row->is_leaving && cm_exit_is_late(d, exit))
         memcpy(cm_row(d->exits->late_states, row->logits_row, dim), view.hidden, (size_t)dim * sizeof *view.hidden);
-    if (row->is_leaving && measure->reads_shortlist) row->pick = cm_argmax(view.logits, view.n_logits);
+    if (row->is_leaving && measure->reads_shortlist)
+        row->pick = cm_likeliest_token(view.logits, view.n_logits, d->usable);
 }
 
 static void decide(struct decoder *d, int n_layers_run, const struct worker *me)
@@ -144,7 +145,7 @@ static void confirm(struct decoder *d, int n_layers_run, const struct worker *me
         struct row *row = &d->rows[r];
         if (!row->is_leaving || !measure_of(cm_exit_of(row, n_layers_run))->reads_shortlist) continue;
         const float *logits = cm_row(d->logits, row->logits_row, d->spec->n_vocab);
-        row->is_leaving = cm_argmax(logits, d->spec->n_vocab) == row->pick;
+        row->is_leaving = cm_likeliest_token(logits, d->spec->n_vocab, d->usable) == row->pick;
         row->n_refused += !row->is_leaving;
     }
 }

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "kernels/argmax.h"
 #include "runtime/forward/exits_parts.h"
+#include "runtime/sample/likeliest.h"
 
 struct probe {
     struct decoder    *decoder;
@@ -22,7 +22,7 @@ static void guess_rows(struct decoder *d, struct exit_guess *guesses, const stru
     for (int r = begin; r < end; r++) {
         float *logits = cm_row(d->logits, r, n_vocab);
         const struct exit_view view = {.logits = logits, .n_logits = n_vocab};
-        guesses[r].token = cm_argmax(logits, n_vocab);
+        guesses[r].token = cm_likeliest_token(logits, n_vocab, d->usable);
         guesses[r].margin = cm_exit_measures[MEASURE_SOFTMAX].confidence(d->ops, &view);
     }
 }

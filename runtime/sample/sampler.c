@@ -6,9 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "kernels/argmax.h"
 #include "base/random.h"
-#include "runtime/text/tokenizer.h"
+#include "runtime/sample/likeliest.h"
 
 enum { MAX_REPEAT_LAST_N = 1 << 20 };
 
@@ -26,7 +25,8 @@ struct sampler {
     int            n_recent;
     int            next;     /* where the next one goes                            */
     int32_t       *n_times;  /* (n_vocab) how often each token stands in the ring  */
-    struct choice *choices;  /* (n_vocab) scratch                                  */
+    struct choice *choices;  /* (n_vocab) scratch; NULL where none is drawn        */
+    float         *adjusted; /* (n_vocab) scratch; NULL where tokens are drawn, or none is penalised */
 };
 
 /* ---- open, close ---- */
@@ -57,6 +57,23 @@ static calmoe_status check(struct calmoe_context *ctx, const struct sampler_opti
     return CALMOE_OK;
 }
 
+static calmoe_status reserve(struct calmoe_context *ctx, struct sampler *sampler)
+{
+    const struct sampler_options *options = &sampler->options;
+    const size_t n_vocab = (size_t)sampler->n_vocab;
+    sampler->recent = cm_alloc(ctx, (size_t)options->repeat_last_n, sizeof *sampler->recent, "recent tokens");
+    sampler->n_times = cm_alloc(ctx, n_vocab, sizeof *sampler->n_times, "recent tokens");
+    if (!sampler->recent || !sampler->n_times) return CALMOE_NO_MEMORY;
+    if (options->temperature > 0) {
+        sampler->choices = cm_alloc(ctx, n_vocab, sizeof *sampler->choices, "sampling");
+        if (!sampler->choices) return CALMOE_NO_MEMORY;
+    } else if (options->repeat_penalty != 1) {
+        sampler->adjusted = cm_alloc(ctx, n_vocab, sizeof *sampler->adjusted, "sampling");
+        if (!sampler->adjusted) return CALMOE_NO_MEMORY;
+    }
+    return CALMOE_OK;
+}
+
 calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_options *options,
                               int32_t n_vocab, struct sampler **out)
 {
@@ -69,17 +86,10 @@ calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_o
     sampler->options = *options;
     sampler->n_vocab = n_vocab;
     sampler->random = cm_random(options->seed);
-    sampler->recent = cm_alloc(ctx, (size_t)options->repeat_last_n, sizeof *sampler->recent, "recent tokens");
-    if (sampler->recent)
-        sampler->n_times = cm_alloc(ctx, (size_t)n_vocab, sizeof *sampler->n_times, "recent tokens");
-    if (sampler->n_times)
-        sampler->choices = cm_alloc(ctx, (size_t)n_vocab, sizeof *sampler->choices, "sampling");
-    if (!sampler->choices) {
-        cm_sampler_close(&sampler);
-        return CALMOE_NO_MEMORY;
-    }
+    const calmoe_status status = reserve(ctx, sampler);
+    if (status != CALMOE_OK) cm_sampler_close(&sampler);
     *out = sampler;
-    return CALMOE_OK;
+    return status;
 }
 
 void cm_sampler_close(struct sampler **sampler)
@@ -88,6 +98,7 @@ void cm_sampler_close(struct sampler **sampler)
     cm_free((*sampler)->recent);
     cm_free((*sampler)->n_times);
     cm_free((*sampler)->choices);
+    cm_free((*sampler)->adjusted);
     cm_free(*sampler);
     *sampler = NULL;
 }
@@ -131,32 +142,40 @@ static bool comes_before(const struct choice *a, const struct choice *b)
     return a->logit > b->logit || (!(a->logit < b->logit) && a->id < b->id);
 }
 
-/* Fills choices in the order of ids; returns how many there are. */
-static int32_t gather(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer)
+static float penalise(const struct sampler *sampler, float logit)
 {
     const float penalty = sampler->options.repeat_penalty;
-    int32_t     n = 0;
+    return logit > 0 ? logit / penalty : logit * penalty;
+}
+
+/* Fills choices in the order of ids; returns how many there are. */
+static int32_t gather(struct sampler *sampler, const float *logits, const uint8_t *usable)
+{
+    int32_t n = 0;
     for (int32_t id = 0; id < sampler->n_vocab; id++) {
-        float logit = logits[id];
-        if (isnan(logit) || (tokenizer && !cm_token_is_usable(tokenizer, id))) continue;
-        if (sampler->n_times[id]) logit = logit > 0 ? logit / penalty : logit * penalty;
+        if (isnan(logits[id]) || (usable && !usable[id])) continue;
+        const float logit = sampler->n_times[id] ? penalise(sampler, logits[id]) : logits[id];
         sampler->choices[n++] = (struct choice){ .logit = logit, .id = id };
     }
     return n;
 }
 
-static int32_t first_usable(const struct sampler *sampler, const struct tokenizer *tokenizer)
+/* Logits (n_vocab) with the penalty on recent tokens; where there is none, the logits themselves. */
+static const float *adjust(struct sampler *sampler, const float *logits)
 {
-    for (int32_t id = 0; tokenizer && id < sampler->n_vocab; id++)
-        if (cm_token_is_usable(tokenizer, id)) return id;
-    return 0;
+    if (!sampler->adjusted) return logits;
+    memcpy(sampler->adjusted, logits, (size_t)sampler->n_vocab * sizeof *logits);
+    for (int i = 0; i < sampler->n_recent; i++) {
+        const int32_t id = sampler->recent[i];
+        sampler->adjusted[id] = penalise(sampler, logits[id]);
+    }
+    return sampler->adjusted;
 }
 
-static const struct choice *best_of(const struct choice *choices, int32_t n)
+static float largest_logit(const struct choice *choices, int32_t n)
 {
-    const struct choice *best = choices;
-    for (int32_t i = 1; i < n; i++)
-        if (comes_before(&choices[i], best)) best = &choices[i];
+    float best = -INFINITY;
+    for (int32_t i = 0; i < n; i++) best = choices[i].logit > best ? choices[i].logit : best;
     return best;
 }
 
@@ -231,20 +250,15 @@ static int32_t draw(struct sampler *sampler, const struct choice *choices, int32
     return id;
 }
 
-int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer)
+int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable)
 {
     const struct sampler_options *options = &sampler->options;
     struct choice                *choices = sampler->choices;
-    if (!(options->temperature > 0) && options->repeat_penalty == 1) { /* nearly always the whole answer */
-        const int32_t id = cm_argmax(logits, sampler->n_vocab);
-        if (logits[id] > -INFINITY && (!tokenizer || cm_token_is_usable(tokenizer, id))) return id;
-    }
-    const int32_t                 n = gather(sampler, logits, tokenizer);
-    if (n == 0) return first_usable(sampler, tokenizer);
-    const struct choice best = *best_of(choices, n);
-    if (!(options->temperature > 0)) return best.id;
-
-    for (int32_t i = 0; i < n; i++) weigh(&choices[i], best.logit, (double)options->temperature);
+    if (!(options->temperature > 0)) return cm_likeliest_token(adjust(sampler, logits), sampler->n_vocab, usable);
+    const int32_t n = gather(sampler, logits, usable);
+    if (n == 0) return cm_likeliest_token(logits, sampler->n_vocab, usable);
+    const float best = largest_logit(choices, n);
+    for (int32_t i = 0; i < n; i++) weigh(&choices[i], best, (double)options->temperature);
     const int32_t top_k = options->top_k && options->top_k < n ? options->top_k : n;
     const bool    takes_all = top_k == n && options->top_p >= 1;
     const int32_t n_taken = takes_all ? n : take_best(choices, n, top_k, (double)options->top_p);

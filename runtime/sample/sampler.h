@@ -11,7 +11,6 @@
 #include "base/random.h"
 #include "base/status.h"
 
-struct tokenizer;
 struct sampler; /* one sequence's; serves one thread at a time */
 
 struct sampler_options {
@@ -34,9 +33,9 @@ calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_o
                               int32_t n_vocab, struct sampler **out);
 void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NULL; NULL is fine */
 
-/* logits (n_vocab). tokenizer, where given, says which tokens are usable. Among equal logits the lower
- * id comes first. If no logit is a number: the first usable id, or 0. */
-int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const struct tokenizer *tokenizer);
+/* logits (n_vocab); usable (n_vocab): 1 for a token that may be picked, NULL: all may. Among equal logits the lower id
+ * comes first. At temperature 0, and where no usable token has a number, it is what likeliest.h says. */
+int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable);
 
 /* The random numbers to come: to be taken before picks that are not to count, and put back. */
 struct random cm_sampler_random(const struct sampler *sampler);

@@ -181,6 +181,24 @@ static void a_true_claim_stays(void **state)
     running_close(&r);
 }
 
+/* Where but one token may be sampled, no policy changes what is sampled, whatever unusable tokens lead the logits. */
+static void tokens_that_are_not_sampled_do_not_count(void **state)
+{
+    (void)state;
+    enum { ONLY = 42 };
+    const calmoe_engine_options options = running_options(2, NULL);
+    struct running r = running_open(path, &options, NULL);
+    calmoe_policy *policy = open_ladder(&r, MEASURE_ALWAYS, 1.0f, 3, LOSS_TOKEN_DISAGREEMENT);
+    for (int id = 0; id < r.model->spec.n_vocab; id++) r.model->usable[id] = id == ONLY;
+    const struct outcome on = run_alone(&r, policy, 1.0, 0);
+    for (int i = 0; i < N_TOKENS; i++) assert_int_equal(on.tokens[i], ONLY);
+    assert_int_equal(on.audit.n_tokens, N_ANSWERS * (N_NEW - 1));
+    assert_int_equal(on.audit.n_different, 0);
+    assert_int_equal(on.audit.n_alarms, 0);
+    calmoe_policy_close(&policy);
+    running_close(&r);
+}
+
 /* ---- picks ---- */
 
 static void check_picks(void)
@@ -356,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_false_claim_ends_at_off),      cmocka_unit_test(a_true_claim_stays),
+        cmocka_unit_test(tokens_that_are_not_sampled_do_not_count),
         cmocka_unit_test(picks_are_of_the_seed_alone),    cmocka_unit_test(the_share_is_as_asked),
         cmocka_unit_test(a_rewind_between_the_two_steps), cmocka_unit_test(options_that_are_refused),
     };

@@ -149,22 +149,16 @@ static void other_sums_are_not_used(void **state)
 
 /* ---- what is told, against an engine that has the exits ---- */
 
-static int likeliest(const float *logits, int n)
-{
-    int best = 0;
-    for (int i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
-/* Each token a sequence of its own: the likeliest token after it, left at a layer or, for 0, in full. */
-static int answer_to(struct running *r, int32_t token, const char *measure, float threshold, int layer, int *n_layers)
+/* Each token a sequence of its own: what is sampled after it, left at a layer or, for 0, in full. */
+static int32_t answer_to(struct running *r, int32_t token, const char *measure, float threshold, int layer,
+                         int *n_layers)
 {
     calmoe_policy_options wish;
     calmoe_policy *policy = NULL;
     calmoe_session_options options;
     calmoe_session *session = NULL;
     calmoe_depth depth;
+    int32_t answer;
     calmoe_policy_options_init(&wish);
     calmoe_session_options_init(&options);
     wish.measure = measure;
@@ -177,7 +171,7 @@ static int answer_to(struct running *r, int32_t token, const char *measure, floa
     calmoe_session_begin_answer(session);
     const calmoe_chunk chunk = {session, &token, 1, CALMOE_LOGITS_LAST};
     running_must(r->context, calmoe_engine_step(r->engine, &chunk, 1));
-    const int answer = likeliest(calmoe_session_logits(session, 0), r->n_vocab);
+    running_must(r->context, calmoe_session_sample(session, &answer));
     running_must(r->context, calmoe_session_depth(session, 0, &depth));
     *n_layers = depth.layers;
     calmoe_session_close(&session);
@@ -189,7 +183,7 @@ static void check_exit(struct running *plain, struct running *with, const calmoe
 {
     int n_before = 0, n_after = 0, n_sure = 0, n_chosen = 0, n_layers;
     for (int i = 0; i < N_HELD_OUT; i++) {
-        const int full = answer_to(plain, held_out[i], NULL, 0.0f, 0, &n_layers);
+        const int32_t full = answer_to(plain, held_out[i], NULL, 0.0f, 0, &n_layers);
         n_before += answer_to(plain, held_out[i], "always", 1.0f, exit->layer, &n_layers) == full;
         n_after += answer_to(with, held_out[i], "always", 1.0f, exit->layer, &n_layers) == full;
         (void)answer_to(with, held_out[i], "softmax", 0.5f, exit->layer, &n_layers);
