@@ -1,6 +1,8 @@
 /* special_tokens.c - the tokens that mean more than their text: beginning, end, unknown, those that
  * end generation, and those that are cut out of raw text before it is tokenized. */
 #include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,16 +55,50 @@ static bool is_one_of(const struct token *token, const char *const *texts)
 
 /* ---- ids ---- */
 
+/* Published files have ids such as the vocabulary's size, or -1 for "none": a remark, and the default. */
+static void remark_bad_id(struct calmoe_context *ctx, const struct model_file *file,
+                          const struct tokenizer *tokenizer, const struct meta_entry *entry, int64_t value,
+                          int32_t used)
+{
+    const bool is_huge = value < 0 && (entry->type == META_U64 || entry->element_type == META_U64);
+    char       found[32], instead[32] = "none";
+    if (is_huge)
+        snprintf(found, sizeof found, "%" PRIu64, (uint64_t)value);
+    else
+        snprintf(found, sizeof found, "%" PRId64, value);
+    if (used >= 0) snprintf(instead, sizeof instead, "%d", used);
+    cm_log(ctx, "'%s': key '%s' says token %s, and there are %d; %s is used in its place", file->name, entry->key,
+           found, tokenizer->n_tokens, instead);
+}
+
+/* Reads an id; *id keeps what it was where the key is absent or names no token. */
+static calmoe_status get_id(struct calmoe_context *ctx, const struct model_file *file,
+                            const struct tokenizer *tokenizer, const char *key, int32_t *id, bool *is_named)
+{
+    const struct meta_entry *entry = cm_meta_entry(file, key);
+    int64_t                  value = -1;
+    *is_named = false;
+    if (!entry) return CALMOE_OK;
+    if (!cm_meta_is_integer(entry->type))
+        return cm_meta_get_int(ctx, file, key, 0, tokenizer->n_tokens - 1, &value); /* says what is wrong */
+    value = cm_meta_element_int(entry, 0);
+    *is_named = value >= 0 && value < tokenizer->n_tokens;
+    if (*is_named)
+        *id = (int32_t)value;
+    else
+        remark_bad_id(ctx, file, tokenizer, entry, value, *id);
+    return CALMOE_OK;
+}
+
 /* What the file says, else `usual` where that token can be it. */
 static calmoe_status read_id(struct calmoe_context *ctx, const struct model_file *file,
-                             const struct tokenizer *tokenizer, const char *key, int32_t usual, int32_t *id)
+                             const struct tokenizer *tokenizer, const char *key, int32_t usual, int32_t *id,
+                             bool *is_named)
 {
-    int64_t value = usual < tokenizer->n_tokens ? usual : -1;
+    *id = usual < tokenizer->n_tokens ? usual : -1;
     /* Byte-level BPE's usual id is an accident of history and a comma elsewhere. */
-    if (value >= 0 && !tokenizer->is_spm && tokenizer->tokens[value].type != TOKEN_CONTROL) value = -1;
-    CM_TRY(cm_meta_get_int(ctx, file, key, 0, tokenizer->n_tokens - 1, &value));
-    *id = (int32_t)value;
-    return CALMOE_OK;
+    if (*id >= 0 && !tokenizer->is_spm && tokenizer->tokens[*id].type != TOKEN_CONTROL) *id = -1;
+    return get_id(ctx, file, tokenizer, key, id, is_named);
 }
 
 static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_file *file,
@@ -70,13 +106,13 @@ static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_fil
 {
     const bool is_spm = tokenizer->is_spm;
     const bool no_bos = tokenizer->row && tokenizer->row->no_bos;
-    CM_TRY(read_id(ctx, file, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11,
-                   &tokenizer->bos));
-    CM_TRY(read_id(ctx, file, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos));
+    bool       is_named;
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("bos_token_id"), is_spm ? 1 : no_bos ? -1 : 11, &tokenizer->bos,
+                   &tokenizer->names_bos));
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("eos_token_id"), is_spm ? 2 : 11, &tokenizer->eos, &is_named));
     const bool has_unknown = is_spm && tokenizer->tokens[0].type == TOKEN_UNKNOWN;
-    CM_TRY(read_id(ctx, file, tokenizer, KEY("unknown_token_id"), has_unknown ? 0 : -1,
-                   &tokenizer->unknown));
-    tokenizer->names_bos = cm_meta_entry(file, KEY("bos_token_id")) != NULL;
+    CM_TRY(read_id(ctx, file, tokenizer, KEY("unknown_token_id"), has_unknown ? 0 : -1, &tokenizer->unknown,
+                   &is_named));
     tokenizer->adds_bos = is_spm || tokenizer->row->add_bos;
     tokenizer->adds_space = is_spm;
     CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_bos_token"), &tokenizer->adds_bos));
@@ -127,18 +163,20 @@ static calmoe_status mark_endings(struct calmoe_context *ctx, const struct model
     mark_by_text(tokenizer);
     if (tokenizer->eos >= 0) tokenizer->tokens[tokenizer->eos].ends_generation = true;
     for (const char *const *key = ending_keys; *key; key++) {
-        int64_t id = -1;
-        CM_TRY(cm_meta_get_int(ctx, file, *key, 0, tokenizer->n_tokens - 1, &id));
-        if (id >= 0) tokenizer->tokens[id].ends_generation = true;
+        int32_t id = -1;
+        bool    is_named;
+        CM_TRY(get_id(ctx, file, tokenizer, *key, &id, &is_named));
+        if (is_named) tokenizer->tokens[id].ends_generation = true;
     }
     const struct meta_entry *more;
     CM_TRY(cm_token_array(ctx, file, KEY("eos_token_ids"), "integers", true, &more));
+    bool has_remarked = false;
     for (uint64_t i = 0; more && i < more->count; i++) {
         const int64_t id = cm_meta_element_int(more, i);
-        if (id < 0 || id >= tokenizer->n_tokens)
-            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '" KEY("eos_token_ids") "' has %lld; wanted 0 to "
-                           "%d", file->name, (long long)id, tokenizer->n_tokens - 1);
-        tokenizer->tokens[id].ends_generation = true;
+        const bool    is_token = id >= 0 && id < tokenizer->n_tokens;
+        if (is_token) tokenizer->tokens[id].ends_generation = true;
+        if (!is_token && !has_remarked) remark_bad_id(ctx, file, tokenizer, more, id, -1);
+        has_remarked = has_remarked || !is_token;
     }
     return CALMOE_OK;
 }

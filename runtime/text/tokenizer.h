@@ -16,9 +16,10 @@ enum { CM_TOKEN_BYTES = 1024 }; /* the longest text of a token; files with longe
 struct tokenizer;
 
 /* UNSUPPORTED for a tokenizer model or pre-tokenizer that is not known, by name. BAD_FILE for holes:
- * missing lists, wrong types, counts that differ, ids out of range … What published files are known to
- * have is a remark in the log: equal texts (the last one counts), merges of texts that are no tokens
- * (ignored), bytes without a token. Copies what it needs: file may be closed afterwards. */
+ * missing lists, wrong types, counts that differ … What published files are known to have is a remark in
+ * the log: equal texts (the last one counts), merges of texts that are no tokens (ignored), bytes without
+ * a token, ids of special tokens that are out of range (the usual token is used instead, or none).
+ * Copies what it needs: file may be closed afterwards. */
 calmoe_status cm_tokenizer_open(struct calmoe_context *ctx, const struct model_file *file,
                                 struct tokenizer **out);
 void          cm_tokenizer_close(struct tokenizer **tokenizer);

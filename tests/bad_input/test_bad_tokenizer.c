@@ -119,6 +119,7 @@ BEND(bos_out_of_range) { (void)builder; toy->bos = 100000; }
 BEND(eos_out_of_range) { (void)builder; toy->eos = toy->n_tokens; }
 BEND(eos_is_string) { toy->eos = -1; builder_add_string(builder, KEY "eos_token_id", "</s>"); }
 BEND(eot_out_of_range) { (void)toy; builder_add_i64(builder, KEY "eot_token_id", -2); }
+BEND(bpe_ids_of_minus_one) { (void)builder; toy->bos = toy->eos = UINT32_MAX; }
 BEND(huge_id) { toy->bos = -1; builder_add_u64(builder, KEY "bos_token_id", UINT64_MAX); }
 BEND(further_eos_out_of_range)
 {
@@ -201,24 +202,26 @@ static const struct fault faults[] = {
     BAD(short_byte_name, true, "token 4 has type byte, but its text is '<0x1>'; wanted '<0x00>' to '<0xFF>'"),
     BAD(no_bytes_no_unknown, true, "237 of 256 bytes have no token, and there is no unknown token to stand for "
                                    "them"),
-    BAD(unknown_out_of_range, true, ONE_KEY("unknown_token_id") "is -1; wanted 0 to 299"),
     BAD(no_merges, false, ONE_KEY("merges") "is missing; wanted an array of strings"),
     BAD(merges_is_number, false, ONE_KEY("merges") "has type u32; wanted an array of strings"),
     BAD(merges_are_numbers, false, ONE_KEY("merges") "is an array of i32; wanted one of strings"),
     BAD(merge_without_space, false, "merge 2 is 'hell'; wanted two texts with a space between"),
     BAD(merge_with_leading_space_only, false, "merge 2 is ' hell'; wanted two texts with a space between"),
     BAD(empty_merge, false, "merge 1 is ''; wanted two texts with a space between"),
-    BAD(bos_out_of_range, true, ONE_KEY("bos_token_id") "is 100000; wanted 0 to 299"),
-    BAD(eos_out_of_range, true, ONE_KEY("eos_token_id") "is 300; wanted 0 to 299"),
     BAD(eos_is_string, true, ONE_KEY("eos_token_id") "has type string; wanted an integer"),
-    BAD(eot_out_of_range, true, ONE_KEY("eot_token_id") "is -2; wanted 0 to 299"),
-    BAD(huge_id, true, ONE_KEY("bos_token_id") "is 18446744073709551615; wanted 0 to 299"),
-    BAD(further_eos_out_of_range, true, ONE_KEY("eos_token_ids") "has 300; wanted 0 to 299"),
     BAD(further_eos_are_floats, true, ONE_KEY("eos_token_ids") "is an array of f32; wanted one of integers"),
     BAD(add_bos_is_number, true, ONE_KEY("add_bos_token") "has type u32; wanted a bool"),
 
     GOOD(nothing, false, NULL),
     GOOD(nothing, true, NULL),
+    GOOD(unknown_out_of_range, true, "'toy.gguf': " ONE_KEY("unknown_token_id") "says token -1, and there are 300; 0 is used in its place"),
+    GOOD(bos_out_of_range, true, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 100000, and there are 300; 1 is used in its place"),
+    GOOD(eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_id") "says token 300, and there are 300; 2 is used in its place"),
+    GOOD(eot_out_of_range, true, "'toy.gguf': " ONE_KEY("eot_token_id") "says token -2, and there are 300; none is used in its place"),
+    GOOD(huge_id, true, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 18446744073709551615, and there are 300; 1 is used in its place"),
+    GOOD(further_eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_ids") "says token 300, and there are 300; none is used in its place"),
+    GOOD(bpe_ids_of_minus_one, false, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 4294967295, and there are 317; "
+                                      "none is used in its place"),
     GOOD(twice, false, "2 tokens have the text of another; the last of each is used"),
     GOOD(merges_of_unknown, false, "'toy.gguf': 6 of 40 merges name or make a text that is no token; they are "
                                    "ignored"),

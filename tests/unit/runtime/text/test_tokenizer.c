@@ -302,6 +302,33 @@ static void further_endings_are_named_by_keys(void **state)
     builder_close(&builder);
 }
 
+static void ids_out_of_range_leave_the_usual_tokens(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer;
+    toy_spm(&toy);
+    toy.bos = toy.eos = UINT32_MAX;
+    assert_int_equal(toy_open(NULL, &toy, &tokenizer), CALMOE_OK);
+    assert_int_equal(cm_tokenizer_bos(tokenizer), 1);
+    assert_int_equal(cm_tokenizer_eos(tokenizer), 2);
+    assert_true(cm_token_ends_generation(tokenizer, 2));
+    check(tokenizer, "he", TOKENIZE_ADD_BOS, "<s> ▁ he");
+    cm_tokenizer_close(&tokenizer);
+
+    toy_bpe(&toy, "gpt-2");
+    toy.eos = toy.n_tokens;
+    struct gguf_builder *builder = builder_open();
+    toy_write(&toy, builder);
+    builder_add_u32(builder, "tokenizer.ggml.eot_token_id", UINT32_MAX);
+    builder_add_i32s(builder, "tokenizer.ggml.eos_token_ids", (int32_t[]){ -1, toy_id(&toy, "<sop>"), 9999 }, 3);
+    assert_int_equal(toy_open_builder(NULL, builder, &tokenizer), CALMOE_OK);
+    assert_int_equal(cm_tokenizer_eos(tokenizer), -1);
+    assert_true(ends(tokenizer, "<sop>"));
+    assert_true(ends(tokenizer, "<|endoftext|>")); /* by its text */
+    cm_tokenizer_close(&tokenizer);
+    builder_close(&builder);
+}
+
 static void unused_tokens_are_not_usable(void **state)
 {
     (void)state;
@@ -432,6 +459,7 @@ int main(void)
         cmocka_unit_test(beginning_and_end_are_added),
         cmocka_unit_test(generation_ends_where_it_should),
         cmocka_unit_test(further_endings_are_named_by_keys),
+        cmocka_unit_test(ids_out_of_range_leave_the_usual_tokens),
         cmocka_unit_test(unused_tokens_are_not_usable),
         cmocka_unit_test(some_models_swallow_space_behind_special_tokens),
         cmocka_unit_test(tokens_say_what_they_stand_for),
