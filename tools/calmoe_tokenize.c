@@ -38,7 +38,8 @@ static const struct cli_command description = {
     .options      = options,
     .n_options    = sizeof options / sizeof options[0],
     .notes        = "--decode writes the tokens' bytes as they are, with a newline only on a terminal, so\n"
-                    "that what was tokenized comes back byte for byte.\n\n"
+                    "that what was tokenized comes back byte for byte; in Unicode's form C (letters with their\n"
+                    "accents as one character) where the model's own tokenizer works on that.\n\n"
                     "Example:\n  calmoe tokenize \"Once upon a time\" | calmoe tokenize --decode -f -\n",
 };
 

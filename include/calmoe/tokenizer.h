@@ -17,7 +17,9 @@ enum {
                                     they are plain text                                               */
 };
 
-/* Encodes text[0 .. n_bytes); any bytes are accepted. *n_tokens gets the number of tokens; at most
+/* Encodes text[0 .. n_bytes); any bytes are accepted. Where the model's own tokenizer does so (Qwen, OLMoE), the
+ * text is first brought into Unicode's normalisation form C: a letter and an accent apart give the tokens of the
+ * letter with the accent, and tokens decode to that. *n_tokens gets the number of tokens; at most
  * capacity of them are written to tokens. FULL when they did not fit (call again with more room).
  * context: where the sentence of a failure goes; may be NULL. */
 CALMOE_API calmoe_status calmoe_tokenize(calmoe_context *context, const calmoe_model *model,

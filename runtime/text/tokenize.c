@@ -3,10 +3,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/text/nfc.h"
 #include "runtime/text/tokenizer_parts.h"
 
 struct cutter { /* one cm_tokenize_parts() */
     struct encoder encoder;
+    struct nfc     nfc;
     char  *pending;       /* (capacity) plain text since the last special token */
     size_t n_pending;
     bool   after_special; /* or at the beginning */
@@ -76,8 +78,12 @@ static calmoe_status flush(struct cutter *cutter)
     const size_t n = cutter->n_pending;
     cutter->n_pending = 0;
     cutter->after_special = false;
-    return cutter->encoder.tokenizer->is_spm ? cm_encode_score_pairs(&cutter->encoder, cutter->pending, n)
-                                             : cm_encode_byte_pairs(&cutter->encoder, cutter->pending, n);
+    if (cutter->encoder.tokenizer->is_spm) return cm_encode_score_pairs(&cutter->encoder, cutter->pending, n);
+    const char *text = cutter->pending;
+    size_t      n_bytes = n;
+    if (cutter->encoder.tokenizer->row->nfc)
+        CM_TRY(cm_nfc(cutter->encoder.ctx, &cutter->nfc, text, n, &text, &n_bytes));
+    return cm_encode_byte_pairs(&cutter->encoder, text, n_bytes);
 }
 
 /* ---- special tokens ---- */
@@ -157,6 +163,7 @@ calmoe_status cm_tokenize_parts(struct calmoe_context *ctx, const struct tokeniz
     if (status != CALMOE_OK) list->n = n_before;
     cm_splitter_close(&cutter.encoder.splitter);
     cm_pair_work_close(&cutter.encoder.work);
+    cm_nfc_close(&cutter.nfc);
     cm_free(cutter.pending);
     return status;
 }

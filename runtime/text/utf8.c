@@ -25,3 +25,18 @@ uint32_t cm_utf8_point(const char *character, int n_bytes)
     for (int at = 1; at < n_bytes; at++) point = point << 6 | (byte[at] & 0x3fu);
     return point;
 }
+
+int cm_utf8_write(uint32_t point, char *out)
+{
+    if (point < 0x80) {
+        out[0] = (char)point;
+        return 1;
+    }
+    const int n_bytes = point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    for (int at = n_bytes - 1; at > 0; at--) {
+        out[at] = (char)(0x80 | (point & 0x3f));
+        point >>= 6;
+    }
+    out[0] = (char)((0xf00u >> n_bytes & 0xf0u) | point);
+    return n_bytes;
+}

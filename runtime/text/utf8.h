@@ -13,4 +13,7 @@ int cm_utf8_length(const char *text, size_t n_bytes);
 /* The code point of a character of n_bytes bytes that cm_utf8_length() has measured. */
 uint32_t cm_utf8_point(const char *character, int n_bytes);
 
+/* Writes a code point (no surrogate, at most U+10FFFF) into out, 4 bytes at most; returns their number. */
+int cm_utf8_write(uint32_t point, char *out);
+
 #endif

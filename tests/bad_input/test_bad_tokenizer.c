@@ -214,13 +214,20 @@ static const struct fault faults[] = {
 
     GOOD(nothing, false, NULL),
     GOOD(nothing, true, NULL),
-    GOOD(unknown_out_of_range, true, "'toy.gguf': " ONE_KEY("unknown_token_id") "says token -1, and there are 300; 0 is used in its place"),
-    GOOD(bos_out_of_range, true, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 100000, and there are 300; 1 is used in its place"),
-    GOOD(eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_id") "says token 300, and there are 300; 2 is used in its place"),
-    GOOD(eot_out_of_range, true, "'toy.gguf': " ONE_KEY("eot_token_id") "says token -2, and there are 300; none is used in its place"),
-    GOOD(huge_id, true, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 18446744073709551615, and there are 300; 1 is used in its place"),
-    GOOD(further_eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_ids") "says token 300, and there are 300; none is used in its place"),
-    GOOD(bpe_ids_of_minus_one, false, "'toy.gguf': " ONE_KEY("bos_token_id") "says token 4294967295, and there are 317; "
+    GOOD(unknown_out_of_range, true, "'toy.gguf': " ONE_KEY("unknown_token_id")
+                                     "says token -1, and there are 300; 0 is used in its place"),
+    GOOD(bos_out_of_range, true, "'toy.gguf': " ONE_KEY("bos_token_id")
+                                 "says token 100000, and there are 300; 1 is used in its place"),
+    GOOD(eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_id")
+                                 "says token 300, and there are 300; 2 is used in its place"),
+    GOOD(eot_out_of_range, true, "'toy.gguf': " ONE_KEY("eot_token_id")
+                                 "says token -2, and there are 300; none is used in its place"),
+    GOOD(huge_id, true, "'toy.gguf': " ONE_KEY("bos_token_id")
+                        "says token 18446744073709551615, and there are 300; 1 is used in its place"),
+    GOOD(further_eos_out_of_range, true, "'toy.gguf': " ONE_KEY("eos_token_ids")
+                                         "says token 300, and there are 300; none is used in its place"),
+    GOOD(bpe_ids_of_minus_one, false, "'toy.gguf': " ONE_KEY("bos_token_id")
+                                      "says token 4294967295, and there are 317; "
                                       "none is used in its place"),
     GOOD(twice, false, "2 tokens have the text of another; the last of each is used"),
     GOOD(merges_of_unknown, false, "'toy.gguf': 6 of 40 merges name or make a text that is no token; they are "

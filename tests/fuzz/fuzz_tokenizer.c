@@ -1,11 +1,13 @@
 /* fuzz_tokenizer.c - any bytes as text, through small tokenizers of each kind.
  *
  * Byte 0 chooses the tokenizer and the flags, the rest is the text. Byte-level ids must decode to the very
- * bytes; streamed output must be valid UTF-8; ids must be in range. */
+ * bytes, or where the tokenizer normalises, to a text with the same form C; streamed output must be valid
+ * UTF-8; ids must be in range. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/text/nfc.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/text/utf8.h"
 #include "tests/support/toy_tokenizer.h"
@@ -34,16 +36,26 @@ static const struct tokenizer *tokenizer_of_kind(int kind)
 
 /* The tokens' bytes one after another are the text. */
 static void check_bytes(const struct tokenizer *tokenizer, const struct token_list *list, const char *text,
-                        size_t size)
+                        size_t size, bool normalises)
 {
-    size_t at = 0;
+    static char back[3 * MAX_TEXT_BYTES]; /* form C is at most three times as long */
+    size_t      n_back = 0;
     for (int i = 0; i < list->n; i++) {
         int         n;
         const char *bytes = cm_token_bytes(tokenizer, list->ids[i], true, &n);
-        CHECK((size_t)n <= size - at && memcmp(bytes, text + at, (size_t)n) == 0);
-        at += (size_t)n;
+        CHECK((size_t)n <= sizeof back - n_back);
+        memcpy(back + n_back, bytes, (size_t)n);
+        n_back += (size_t)n;
     }
-    CHECK(at == size);
+    struct nfc  one = { .n = 0 }, other = { .n = 0 };
+    const char *got = back;
+    if (normalises) {
+        CHECK(cm_nfc(NULL, &one, back, n_back, &got, &n_back) == CALMOE_OK);
+        CHECK(cm_nfc(NULL, &other, text, size, &text, &size) == CALMOE_OK);
+    }
+    CHECK(n_back == size && memcmp(got, text, size) == 0);
+    cm_nfc_close(&one);
+    cm_nfc_close(&other);
 }
 
 static void check_utf8(const char *text, int n)
@@ -75,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(cm_tokenize(NULL, tokenizer, text, size - 1, flags, &list) == CALMOE_OK);
     for (int i = 0; i < list.n; i++)
         CHECK(list.ids[i] >= 0 && list.ids[i] < cm_tokenizer_n_tokens(tokenizer));
-    if (kind < N_KINDS - 1 && !(flags & TOKENIZE_ADD_BOS)) check_bytes(tokenizer, &list, text, size - 1);
+    if (kind < N_KINDS - 1 && !(flags & TOKENIZE_ADD_BOS)) check_bytes(tokenizer, &list, text, size - 1, kind == 0);
     check_stream(tokenizer, &list, data[0] / N_KINDS / 4 % 2);
     cm_token_list_close(&list);
     return 0;

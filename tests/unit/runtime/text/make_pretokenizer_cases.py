@@ -49,11 +49,14 @@ EXAONE = (C + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\
 
 ROWS = {
     "gpt-2": [GPT2],
+    "olmo": [GPT2],
     "refact": [r"\p{N}", GPT2],
+    "command-r": [r"\p{N}", GPT2],
     "llama-bpe": [LLAMA3],
     "dbrx": [LLAMA3],
     "glm4": [LLAMA3],
     "qwen2": [QWEN2],
+    "megrez": [QWEN2],
     "qwen35": [QWEN35],
     "gpt-4o": [O200K],
     "tekken": [TEKKEN],

@@ -302,6 +302,23 @@ static void further_endings_are_named_by_keys(void **state)
     builder_close(&builder);
 }
 
+/* Letters and their accents apart are the tokens of the letters with accents where the model's own tokenizer
+ * normalises; special tokens are cut out before. */
+static void some_models_compose_characters(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        toy_bpe(&toy, i ? "gpt-2" : "qwen2");
+        toy_add_token(&toy, "<e\314\201>", 4);
+        struct tokenizer *tokenizer = open_toy();
+        check(tokenizer, "\303\251", 0, "\303\203\302\251");
+        check(tokenizer, "e\314\201", 0, i ? "e \303\214 \304\243" : "\303\203\302\251");
+        check(tokenizer, "<e\314\201>", 0, "<e\314\201>");
+        check(tokenizer, "e<s>\314\201", TOKENIZE_PARSE_SPECIAL, "e <s> \303\214 \304\243");
+        cm_tokenizer_close(&tokenizer);
+    }
+}
+
 static void ids_out_of_range_leave_the_usual_tokens(void **state)
 {
     (void)state;
@@ -459,6 +476,7 @@ int main(void)
         cmocka_unit_test(beginning_and_end_are_added),
         cmocka_unit_test(generation_ends_where_it_should),
         cmocka_unit_test(further_endings_are_named_by_keys),
+        cmocka_unit_test(some_models_compose_characters),
         cmocka_unit_test(ids_out_of_range_leave_the_usual_tokens),
         cmocka_unit_test(unused_tokens_are_not_usable),
         cmocka_unit_test(some_models_swallow_space_behind_special_tokens),
