@@ -394,6 +394,11 @@ static calmoe_status search_layer(struct calmoe_context *ctx, struct search *s)
 
 /* ---- the whole ---- */
 
+static int n_to_place(const struct place_model *model, int layer)
+{
+    return cm_layer_has_experts(&model->layers[layer]) ? model->n_experts : 0;
+}
+
 /* All layers, each with its part of what dense parts leave. */
 static calmoe_status search_all(struct calmoe_context *ctx, struct search *s, const struct place_room *room)
 {
@@ -406,6 +411,7 @@ static calmoe_status search_all(struct calmoe_context *ctx, struct search *s, co
         all += (double)(model->layers[layer].gate_up_bytes + model->layers[layer].down_bytes);
     const double extra = (s->problem->memory_limit - 1) * (double)cm_place_model_bytes(model);
     for (s->layer = 0; s->layer < model->n_layers; s->layer++) {
+        if (n_to_place(model, s->layer) == 0) continue;
         s->bytes = (double)(model->layers[s->layer].gate_up_bytes + model->layers[s->layer].down_bytes);
         const double part = s->bytes / all;
         for (int node = 0; node < s->plan->n_nodes; node++)
@@ -467,8 +473,9 @@ calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_p
     cm_plan_drop_unused(&out->plan);
     CM_TRY(keep_the_best(ctx, problem, out, &name, &seconds, &sliced, &pinned));
     bool is_all_sliced = name == NULL;
-    for (size_t i = 0; i < (size_t)out->plan.n_layers * (size_t)out->plan.n_experts; i++)
-        is_all_sliced = is_all_sliced && out->plan.places[i].kind == PLACE_SLICED;
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
+            is_all_sliced = is_all_sliced && cm_place_of(&out->plan, layer, expert)->kind == PLACE_SLICED;
     if (name || is_all_sliced)
         snprintf(out->why, sizeof out->why,
                  "Over the profile's steps no mixture of whole, cut and copied experts is worth more than the policy"

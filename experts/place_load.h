@@ -22,9 +22,15 @@ struct place_layer {        /* bytes, as in the file                            
     uint64_t dense_bytes;   /* o, router, shared experts: cut by plan.shares    */
 };
 
+/* A dense layer has no routed experts: its feed-forward part is among the dense bytes, and no plan moves it. */
+static inline bool cm_layer_has_experts(const struct place_layer *layer)
+{
+    return layer->gate_up_bytes + layer->down_bytes > 0;
+}
+
 struct place_model {
     int                       n_layers;
-    int                       n_experts;  /* routed experts of a layer; 1 in a dense model    */
+    int                       n_experts;  /* routed experts of a layer that has any; 1 in a dense model */
     int                       n_used;     /* of a token                                       */
     int                       width, dim; /* of an expert                                     */
     int                       quantum;    /* rows of slices are multiples of it               */

@@ -156,6 +156,19 @@ static void pin(const struct place_model *model, struct plan *plan, int layer, i
     *cm_place_of(plan, layer, expert) = (struct place){.kind = PLACE_PINNED, .node = node};
 }
 
+static int n_to_place(const struct place_model *model, int layer)
+{
+    return cm_layer_has_experts(&model->layers[layer]) ? model->n_experts : 0;
+}
+
+static calmoe_status slice_all(struct calmoe_context *ctx, const struct place_model *model, struct plan *plan,
+                               const double *shares)
+{
+    for (int layer = 0; layer < plan->n_layers; layer++)
+        if (n_to_place(model, layer) > 0) CM_TRY(cm_place_slice_layer(ctx, plan, layer, shares));
+    return CALMOE_OK;
+}
+
 /* ---- the policies ---- */
 
 static calmoe_status make_one_node(struct calmoe_context *ctx, const struct place_problem *problem,
@@ -175,7 +188,7 @@ static calmoe_status make_one_node(struct calmoe_context *ctx, const struct plac
         take_dense(&out->plan, problem->model, room.capacity);
     }
     for (int layer = 0; layer < out->plan.n_layers; layer++)
-        for (int expert = 0; expert < out->plan.n_experts; expert++)
+        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
             pin(problem->model, &out->plan, layer, expert, home, room.capacity);
     snprintf(out->why, sizeof out->why, "Everything is on node %d, as asked: the other nodes' cores and memory rest.",
              home);
@@ -188,8 +201,7 @@ static calmoe_status make_sliced(struct calmoe_context *ctx, const struct place_
     struct place_room room;
     CM_TRY(cm_place_room(ctx, problem, &room));
     CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
-    for (int layer = 0; layer < out->plan.n_layers; layer++)
-        CM_TRY(cm_place_slice_layer(ctx, &out->plan, layer, room.shares));
+    CM_TRY(slice_all(ctx, problem->model, &out->plan, room.shares));
     snprintf(out->why, sizeof out->why,
              "Every expert is cut over the nodes in proportion to what they read per second, so whichever experts a"
              " token takes, all nodes are done at the same time.");
@@ -209,8 +221,7 @@ static calmoe_status make_interleave(struct calmoe_context *ctx, const struct pl
     }
     fill(&equal, room.capacity, (double)cm_place_model_bytes(problem->model), shares);
     CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
-    for (int layer = 0; layer < out->plan.n_layers; layer++)
-        CM_TRY(cm_place_slice_layer(ctx, &out->plan, layer, shares));
+    CM_TRY(slice_all(ctx, problem->model, &out->plan, shares));
     snprintf(out->why, sizeof out->why,
              "Every expert is cut into equal parts over all nodes that have memory, as asked, whatever they read per"
              " second.");
@@ -228,7 +239,7 @@ static calmoe_status make_round_robin(struct calmoe_context *ctx, const struct p
     for (int node = 0; node < problem->topology->n_nodes; node++)
         if (room.shares[node] > 0) nodes[n_nodes++] = node;
     for (int layer = 0; layer < out->plan.n_layers; layer++)
-        for (int expert = 0; expert < out->plan.n_experts; expert++)
+        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
             pin(problem->model, &out->plan, layer, expert, nodes[next++ % n_nodes], room.capacity);
     snprintf(out->why, sizeof out->why,
              "Whole experts are dealt to the nodes in turn, as asked; a token's few experts fall unevenly on them.");
@@ -264,13 +275,14 @@ calmoe_status cm_place_policy_named(struct calmoe_context *ctx, const char *name
 
 void cm_place_describe(const struct place_model *model, struct place_result *out)
 {
-    const size_t n = (size_t)out->plan.n_layers * (size_t)out->plan.n_experts;
     out->n_pinned = out->n_sliced = out->n_replicated = 0;
-    for (size_t i = 0; i < n; i++) {
-        out->n_pinned += out->plan.places[i].kind == PLACE_PINNED;
-        out->n_sliced += out->plan.places[i].kind == PLACE_SLICED;
-        out->n_replicated += out->plan.places[i].kind == PLACE_REPLICATED;
-    }
+    for (int layer = 0; layer < model->n_layers; layer++)
+        for (int expert = 0; expert < n_to_place(model, layer); expert++) {
+            const enum place_kind kind = cm_place_of(&out->plan, layer, expert)->kind;
+            out->n_pinned += kind == PLACE_PINNED;
+            out->n_sliced += kind == PLACE_SLICED;
+            out->n_replicated += kind == PLACE_REPLICATED;
+        }
     cm_plan_bytes(&out->plan, model, out->bytes);
     double sum = 0;
     for (int node = 0; node < out->plan.n_nodes; node++) sum += out->bytes[node];

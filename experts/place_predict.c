@@ -249,6 +249,12 @@ calmoe_status cm_place_sample(struct calmoe_context *ctx, const struct place_mod
     if (shares && order && cm_multiply((size_t)n_tokens * (size_t)n_used, n_layers, &n))
         *out = cm_alloc(ctx, n, sizeof **out, "sampled steps");
     for (size_t layer = 0; *out && layer < n_layers; layer++) {
+        if (!cm_layer_has_experts(&model->layers[layer])) {
+            for (size_t token = 0; token < (size_t)n_tokens; token++)
+                for (int slot = 0; slot < n_used; slot++)
+                    (*out)[(token * n_layers + layer) * (size_t)n_used + (size_t)slot] = -1;
+            continue;
+        }
         inclusion(counts + layer * (size_t)n_experts, n_experts, n_used, shares);
         for (int i = 0; i < n_experts; i++) order[i] = i;
         for (size_t token = 0; token < (size_t)n_tokens; token++)

@@ -222,6 +222,18 @@ int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct exper
     return parts_of_slice(&slice, plan->n_nodes, parts);
 }
 
+void cm_cut_heads(const int32_t *kv_heads, int n_nodes, int n_heads, int32_t *out)
+{
+    double shares[CM_MAX_NODES];
+    int    n_all = 0;
+    for (int node = 0; node < n_nodes; node++) {
+        shares[node] = kv_heads[node];
+        n_all += kv_heads[node];
+    }
+    if (n_heads == n_all) memcpy(out, kv_heads, (size_t)n_nodes * sizeof *out);
+    else cm_cut(n_heads, 1, shares, n_nodes, NULL, out);
+}
+
 int cm_home_node(const struct topology *topology)
 {
     for (int node = 0; node < topology->n_nodes; node++)

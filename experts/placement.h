@@ -41,7 +41,7 @@ struct plan {
     int           n_experts;  /* routed experts of a layer                               */
     int           width, dim; /* of an expert: gate and up are (width, dim), down (dim, width) */
     int           quantum;    /* rows of slices come in multiples of this                */
-    struct place *places;     /* (n_layers, n_experts)                                   */
+    struct place *places;     /* (n_layers, n_experts); of dense layers not looked at    */
     int           n_slices, slices_capacity;
     struct slice *slices;     /* (n_slices), each different                              */
     int32_t       shares[CM_MAX_NODES]; /* rows of dense matrices are cut in these proportions
@@ -96,6 +96,10 @@ int cm_parts_of_place(const struct plan *plan, const struct place *place, struct
 int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts);
 /* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. */
 void cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows);
+
+/* How n_heads heads of keys and values lie on the nodes where the plan tells it for the layers with most of them
+ * (kv_heads, (n_nodes)): as it says where these are as many, else in the same proportions. */
+void cm_cut_heads(const int32_t *kv_heads, int n_nodes, int n_heads, int32_t *out);
 
 /* The first node that has memory and cores: for everything that is not cut. */
 int cm_home_node(const struct topology *topology);

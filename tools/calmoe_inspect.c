@@ -110,6 +110,8 @@ static void print_shape_of_model(const calmoe_model_info *info)
             printf("%-12s none: one feed-forward block, %d wide\n", "experts", info->expert_width);
         if (info->shared_width > 0)
             printf("%-12s %d wide, for every token\n", "shared", info->shared_width);
+        if (info->n_dense_layers > 0 && info->n_dense_layers < info->n_layers)
+            printf("%-12s %d of the layers, %d wide\n", "dense", info->n_dense_layers, info->dense_width);
     }
     printf("%-12s %d tokens\n", "vocabulary", info->n_vocab);
     if (info->context_length > 0) printf("%-12s %d tokens\n", "context", info->context_length);
@@ -188,6 +190,8 @@ static void add_summary(struct json_output *json, const struct summary *summary)
         {"n_experts_used", (uint64_t)info->n_experts_used},
         {"expert_width", (uint64_t)info->expert_width},
         {"shared_width", (uint64_t)info->shared_width},
+        {"n_dense_layers", (uint64_t)info->n_dense_layers},
+        {"dense_width", (uint64_t)info->dense_width},
         {"n_vocab", (uint64_t)info->n_vocab},
         {"context_length", (uint64_t)info->context_length},
         {"n_parameters", info->n_parameters},

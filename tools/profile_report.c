@@ -96,7 +96,7 @@ static void print_nodes(const struct view *view)
 static void print_depths(const struct view *view)
 {
     printf("\nDepth and width: layers and experts of a token, of %d and %d; tokens by their layers\n",
-           view->info.n_layers, view->info.n_layers * view->info.n_used);
+           view->info.n_layers, (view->info.n_layers - cm_view_dense_layers(view)) * view->info.n_used);
     printf("  %-*s  layers  experts\n", NAME_WIDTH, "");
     for (int i = 0; i < view->info.n_domains; i++) {
         const calmoe_profile_domain domain = cm_view_domain(view, i);
@@ -117,6 +117,10 @@ static void print_loads(const struct view *view)
     printf("  layer  max/mean   Gini  entropy  dead  busiest\n");
     for (int layer = 0; layer < view->info.n_layers; layer++) {
         const calmoe_expert_load load = cm_view_load(view, -1, layer);
+        if (load.n_dead == view->info.n_experts) {
+            printf("  %5d  no token took an expert\n", layer);
+            continue;
+        }
         printf("  %5d  %8.2f  %5.3f  %7.2f  %4d  %7d\n", layer, load.peak, load.gini, load.entropy, load.n_dead,
                load.busiest);
     }

@@ -109,6 +109,14 @@ calmoe_expert_load cm_view_load(const struct view *view, int domain, int layer)
     return load;
 }
 
+int cm_view_dense_layers(const struct view *view)
+{
+    int n = 0;
+    for (int layer = 0; layer < view->info.n_layers; layer++)
+        n += cm_view_load(view, -1, layer).n_dead == view->info.n_experts;
+    return n;
+}
+
 double cm_view_similarity(const struct view *view, int i, int j)
 {
     double cosine = 0;

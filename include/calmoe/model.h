@@ -40,13 +40,13 @@ typedef struct calmoe_model_info {
     const char *chat_format;      /* "chatml"; "" = none that is known                            */
     int         n_layers;
     int         width;            /* of the residual stream                                       */
-    int         n_heads;
+    int         n_heads;          /* of the layers with most, as the two that follow              */
     int         n_kv_heads;
     int         head_size;
-    int         n_experts;        /* 1 for a dense model                                          */
-    int         n_experts_used;   /* a token's experts in a layer                                 */
-    int         expert_width;
-    int         shared_width;     /* of the shared expert; 0 = none                               */
+    int         n_experts;        /* of a layer that has any; 1 for a dense model                 */
+    int         n_experts_used;   /* a token's experts in such a layer                            */
+    int         expert_width;     /* of such an expert; of a dense model the feed-forward block's */
+    int         shared_width;     /* of the shared expert beside them; 0 = none                   */
     int         n_vocab;
     int         context_length;   /* that the model was trained for                               */
     uint64_t    n_parameters;
@@ -55,6 +55,9 @@ typedef struct calmoe_model_info {
     uint64_t    n_file_bytes;     /* all shards                                                   */
     char        fingerprint[17];  /* 16 hex digits over metadata and tensor list; plans, profiles and
                                      policies carry it                                            */
+    int         n_dense_layers;   /* layers whose feed-forward block every token runs whole; all of a
+                                     dense model                                                  */
+    int         dense_width;      /* of that block; 0 where no layer is dense                     */
 } calmoe_model_info;
 
 /* Texts are borrowed until the model is closed. */

@@ -63,7 +63,7 @@ typedef struct calmoe_placement_info {
     const char *use;            /* what predictions take for the experts' use: "profile" or "even"           */
     int         n_nodes;
     int         n_layers;
-    int         n_experts;      /* of a layer                                                                */
+    int         n_experts;      /* of a layer that has any                                                   */
     int         n_pinned, n_sliced, n_replicated; /* experts of all layers                                   */
     uint64_t    n_weight_bytes; /* of the model, as in the file                                              */
     uint64_t    n_placed_bytes; /* with replicas                                                             */
@@ -92,7 +92,8 @@ CALMOE_API calmoe_status calmoe_placement_get_node(const calmoe_placement *place
 
 enum { CALMOE_PLACE_PINNED, CALMOE_PLACE_SLICED, CALMOE_PLACE_REPLICATED };
 
-/* *kind: CALMOE_PLACE_*; parts[node]: the part of the expert that is there, 0 to 1 (n >= the number of nodes).
+/* *kind: CALMOE_PLACE_*; parts[node]: the part of the expert that is there, 0 to 1 (n >= the number of nodes). In a
+ * dense layer, which has no experts to place, all parts are 0.
  * INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_placement_get_expert(const calmoe_placement *placement, int layer, int expert,
                                                      int *kind, double *parts, int n);

@@ -47,8 +47,8 @@ typedef struct calmoe_profile_info {
     size_t size;            /* set by the caller to sizeof(calmoe_profile_info)     */
     char   fingerprint[17]; /* of the model (calmoe_model_info)                     */
     int    n_layers;
-    int    n_experts;       /* of a layer                                           */
-    int    n_used;          /* a token's experts in a layer                         */
+    int    n_experts;       /* of a layer that has any; 1 of a dense model          */
+    int    n_used;          /* a token's experts in such a layer                    */
     int    n_domains;
 } calmoe_profile_info;
 
@@ -60,14 +60,14 @@ typedef struct calmoe_profile_domain {
     size_t          size;     /* set by the caller to sizeof(calmoe_profile_domain)                       */
     const char     *name;
     uint64_t        n_tokens;
-    const uint64_t *tokens;   /* (n_layers, n_experts): tokens that took the expert                       */
+    const uint64_t *tokens;   /* (n_layers, n_experts): tokens that took the expert; 0 in dense layers    */
     const double   *weights;  /* (n_layers, n_experts): sum of the magnitudes of the weights that they gave it */
     const uint64_t *reuse;    /* (n_layers, CALMOE_REUSE_BINS): uses of an expert that was last used 1, 2, up
                                  to 4, up to 8 … up to 2^14 tokens before in the same sequence; the last bin:
                                  longer ago, or never                                                     */
     const uint64_t *exits;    /* (n_layers): tokens that left after the layer; at full depth, the last    */
-    const uint64_t *used;     /* (n_used + 1): (token, layer) pairs that took 0, 1, 2 … experts; layers that
-                                 a token skipped are not in it                                            */
+    const uint64_t *used;     /* (n_used + 1): (token, layer) pairs that took 0, 1, 2 … experts; dense layers
+                                 count as 0, layers that a token skipped are not in it                    */
     uint64_t        n_steps;  /* 0: nobody measured what follows                                          */
     double          phase_seconds[CALMOE_N_PHASES]; /* mean over threads                                  */
     double          waited_seconds;                 /* at barriers, mean over threads                     */
@@ -105,7 +105,7 @@ typedef struct calmoe_expert_load { /* how evenly the experts of a layer are use
 CALMOE_API calmoe_status calmoe_profile_get_load(const calmoe_profile *profile, int domain, int layer,
                                                  calmoe_expert_load *load);
 /* Cosine of the layer's counts of two domains: 1 = the same shares, 0 = no expert in common. layer -1: mean over the
- * layers. */
+ * layers in which either of them took any expert; dense layers have none to take. */
 CALMOE_API calmoe_status calmoe_profile_get_similarity(const calmoe_profile *profile, int domain, int other, int layer,
                                                        double *cosine);
 

@@ -13,14 +13,14 @@ typedef struct calmoe_trace_info {
     size_t size;            /* set by the caller to sizeof(calmoe_trace_info)                         */
     char   fingerprint[17]; /* of the model that it was recorded with (calmoe_model_info)             */
     int    n_layers;        /* 1 to 1024                                                              */
-    int    n_experts;       /* of a layer, 1 to 1024                                                  */
+    int    n_experts;       /* of a layer that has any, 1 to 1024                                     */
     int    n_used;          /* a token's experts in a layer, 1 to 64                                  */
 } calmoe_trace_info;
 
 typedef struct calmoe_trace_token {
     int            position; /* in its sequence */
     int32_t        token;
-    const int32_t *experts;  /* (n_layers, n_used), in a layer all distinct                           */
+    const int32_t *experts;  /* (n_layers, n_used), in a layer all distinct; in a dense layer all -1  */
     const float   *weights;  /* (n_layers, n_used); kept as float16                                   */
 } calmoe_trace_token;
 

@@ -151,6 +151,7 @@ void calmoe_model_close(calmoe_model **model)
 {
     if (!model || !*model) return;
     cm_model_tensors_close(&(*model)->tensors);
+    cm_model_spec_close(&(*model)->spec);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);
@@ -160,19 +161,31 @@ void calmoe_model_close(calmoe_model **model)
     *model = NULL;
 }
 
+/* Widths, of layers with routed experts and of dense ones. */
+static void describe_ffns(const struct model_spec *spec, calmoe_model_info *info)
+{
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct ffn_spec *ffn = &spec->layers[i].ffn;
+        const int shared = ffn->branches[BANK_SHARED].width;
+        int *width = cm_is_dense(ffn) ? &info->dense_width : &info->shared_width;
+        if (shared > *width) *width = shared;
+    }
+    info->n_dense_layers = cm_dense_layers(spec);
+    info->expert_width = cm_is_dense_model(spec) ? info->dense_width : spec->most.width[BANK_ROUTED];
+}
+
 static void describe(const calmoe_model *model, calmoe_model_info *info)
 {
     const struct model_spec *spec = &model->spec;
     info->family = spec->family;
     info->n_layers = spec->n_layers;
     info->width = spec->dim;
-    info->n_heads = spec->n_heads;
-    info->n_kv_heads = spec->n_kv_heads;
-    info->head_size = spec->head_size;
-    info->n_experts = spec->router.n_experts;
-    info->n_experts_used = spec->router.n_used;
-    info->expert_width = spec->expert_width;
-    info->shared_width = spec->shared_width;
+    info->n_heads = spec->most.n_heads;
+    info->n_kv_heads = spec->most.n_kv_heads;
+    info->head_size = spec->most.head_size;
+    info->n_experts = spec->most.n_experts;
+    info->n_experts_used = spec->most.n_used;
+    describe_ffns(spec, info);
     info->n_vocab = spec->n_vocab;
     info->context_length = spec->context_length;
     info->n_parameters = model->tensors.n_parameters;

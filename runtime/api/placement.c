@@ -186,9 +186,10 @@ calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placem
     return CALMOE_OK;
 }
 
-/* The part of an expert that is on a node. */
+/* The part of an expert that is on a node; 0 of a dense layer's, which are none. */
 static double part_on(const struct plan *plan, const struct place_layer *layer, const struct place *place, int node)
 {
+    if (!cm_layer_has_experts(layer)) return 0;
     if (place->kind == PLACE_PINNED) return place->node == node ? 1 : 0;
     if (place->kind == PLACE_REPLICATED) return place->replicas >> node & 1 ? 1 : 0;
     const struct slice *slice = &plan->slices[place->slice];

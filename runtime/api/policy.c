@@ -8,7 +8,7 @@
 
 static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
 {
-    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.router.n_used);
+    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
 }
 
 static calmoe_status begin(calmoe_model *model, const char *call, const void *needed, calmoe_policy **out)
@@ -98,7 +98,7 @@ static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options
 static calmoe_status make_widths(const calmoe_model *model, const calmoe_policy_options *options,
                                  struct policy *policy)
 {
-    const struct router_spec *router = &model->spec.router;
+    const struct router_spec *router = cm_first_router(&model->spec);
     if (!options->width) return CALMOE_OK;
     const struct width_rule rule = {
         .kind = cm_width_named(options->width),

@@ -199,10 +199,17 @@ calmoe_status calmoe_profile_get_similarity(const calmoe_profile *profile, int d
     CM_TRY(check_place(profile, cosine, other, 0, layer, -1, "calmoe_profile_get_similarity"));
     const struct profile *data = &profile->data;
     const int             begin = layer < 0 ? 0 : layer, end = layer < 0 ? data->n_layers : layer + 1;
+    int                   n = 0;
     *cosine = 0;
-    for (int l = begin; l < end; l++)
-        *cosine += cm_use_cosine(counts_of(data, domain, l), counts_of(data, other, l), data->n_experts);
-    *cosine /= end - begin;
+    for (int l = begin; l < end; l++) {
+        const uint64_t *counts = counts_of(data, domain, l), *others = counts_of(data, other, l);
+        if (cm_use_dead(counts, data->n_experts) == data->n_experts &&
+            cm_use_dead(others, data->n_experts) == data->n_experts)
+            continue;
+        *cosine += cm_use_cosine(counts, others, data->n_experts);
+        n++;
+    }
+    if (n > 0) *cosine /= n;
     return CALMOE_OK;
 }
 

@@ -154,8 +154,10 @@ static calmoe_status see(calmoe_trace_writer *writer, const calmoe_routing_event
     const size_t at = (size_t)row * n_choice + (size_t)event->layer * n_used;
     writer->positions[row] = event->position;
     writer->tokens[row] = event->token;
-    memcpy(writer->experts + at, event->experts, n_used * sizeof *event->experts);
-    memcpy(writer->weights + at, event->weights, n_used * sizeof *event->weights);
+    for (size_t slot = 0; slot < n_used; slot++) { /* those that a narrower step left out too; none in a dense layer */
+        writer->experts[at + slot] = event->n > 0 ? event->experts[slot] : -1;
+        writer->weights[at + slot] = event->n > 0 ? event->weights[slot] : 0.0f;
+    }
     if (event->layer < info->n_layers - 1) return CALMOE_OK;
     if (info->n_layers == 1) writer->n_seen = 0; /* the next event may be of another step */
     const calmoe_trace_token token = {event->position, event->token, writer->experts + (size_t)row * n_choice,

@@ -214,7 +214,7 @@ static calmoe_status check_choice(const struct calmoe_calibration *c)
 {
     const struct model_spec *spec = &c->engine->model->spec;
     const bool has_exits = spec->n_layers > 1 && !(c->options.measures && c->options.measures[0] == '\0');
-    if (has_exits || (c->options.width && spec->router.n_used > 1)) return CALMOE_OK;
+    if (has_exits || (c->options.width && spec->most.n_used > 1)) return CALMOE_OK;
     return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "there is nothing to try: no early exit is wanted or possible, and no "
                    "token has experts to spare");
 }
@@ -301,13 +301,13 @@ static calmoe_status check_call(const calmoe_calibration *c, const void *out, in
 static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delta, calmoe_finding *out)
 {
     const struct told_finding *told = &c->found[kind][delta];
+    const struct model_spec   *spec = &c->engine->model->spec;
     const struct risk_finding *found = &told->finding;
     calmoe_finding finding = {.delta = found->delta, .is_proven = found->answer == RISK_PROVEN, .p = found->p,
                               .mean_loss = found->mean_loss, .n_prompts = (int)found->n,
                               .n_needed = (int)found->n_needed, .n_tried = found->n_tried, .cost = 1.0,
-                              .mean_layers = c->costs.n_layers,
-                              .mean_experts = c->engine->model->spec.router.n_used, .policy = told->policy,
-                              .sentence = told->sentence};
+                              .mean_layers = c->costs.n_layers, .policy = told->policy, .sentence = told->sentence,
+                              .mean_experts = (double)cm_experts_of_token(spec) / spec->n_layers};
     if (finding.is_proven) {
         finding.cost = found->cost / c->off_cost;
         finding.mean_layers = c->layers[found->configuration];

@@ -80,7 +80,7 @@ static calmoe_status open_trace(struct paths *paths)
     search->costs = c->costs;
     search->kv_fill = c->kv_fill;
     search->k_tail = TAIL_NONE;
-    search->n_used = c->engine->model->spec.router.n_used;
+    search->n_used = c->engine->model->spec.most.n_used;
     search->max_exits = c->options.max_exits;
     return CALMOE_OK;
 }
@@ -198,12 +198,12 @@ static calmoe_status find_effects(struct paths *paths)
         trials[i].rung = &rungs[i];
     }
     if (status == CALMOE_OK) status = cm_calibrate_run(c, 0, n_prompts, trials, n_trials);
-    const double n_used = c->engine->model->spec.router.n_used;
+    const double n_all = cm_experts_of_token(&c->engine->model->spec);
     for (int i = 0; i < n_trials && status == CALMOE_OK; i++) {
         const double n = trials[i].n_tokens > 0 ? (double)trials[i].n_tokens : 1.0;
-        /* all other layers have n_used experts */
-        paths->effects[i] = (struct width_effect){trials[i].n_differ / n,
-                                                  trials[i].experts / n - n_used * (n_layers - 1)};
+        const int n_used = c->engine->model->spec.layers[i / paths->n_rules].ffn.router.n_used;
+        /* the other layers' experts are all n_all - n_used of them */
+        paths->effects[i] = (struct width_effect){trials[i].n_differ / n, trials[i].experts / n - (n_all - n_used)};
     }
     cm_free(trials);
     cm_free(rungs);
@@ -214,7 +214,7 @@ static calmoe_status find_effects(struct paths *paths)
 static calmoe_status find_widths(struct paths *paths)
 {
     struct calmoe_calibration *c = paths->calibration;
-    const struct router_spec  *router = &c->engine->model->spec.router;
+    const struct router_spec  *router = cm_first_router(&c->engine->model->spec);
     const size_t n_layers = (size_t)c->costs.n_layers;
     paths->widths = cm_alloc(c->ctx, (MAX_WIDTHS + MAX_RULES) * n_layers, sizeof *paths->widths, "calibration");
     paths->effects = cm_alloc(c->ctx, n_layers * MAX_RULES, sizeof *paths->effects, "calibration");

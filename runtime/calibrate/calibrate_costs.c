@@ -8,7 +8,7 @@
  *   left            half of the layers, checks "always"    → fill (with what leaving itself costs)
  *   left, lazy      the same, but the last token runs all  → fill of lazy, seven rows in one product
  *
- * Layers count as alike. */
+ * Layers count as alike, but that only those with a router have experts to save. */
 #include <math.h>
 
 #include "base/memory.h"
@@ -61,7 +61,7 @@ static void list_runs(struct timing *timing, struct width_rule *widths)
     const struct calmoe_calibration *c = timing->calibration;
     const struct model_spec         *spec = &c->engine->model->spec;
     timing->is_run[WHOLE] = timing->is_run[HEADLESS] = true;
-    timing->is_run[NARROW] = spec->router.n_used > 1;
+    timing->is_run[NARROW] = spec->most.n_used > 1;
     for (int layer = 0; layer < spec->n_layers; layer++)
         widths[layer] = (struct width_rule){.kind = WIDTH_FIXED, .k = 1};
     timing->rungs[NARROW] = (struct policy_rung){.k_tail = TAIL_NONE, .widths = widths};
@@ -85,10 +85,10 @@ static void solve(const struct timing *timing)
     struct calmoe_calibration *c = timing->calibration;
     const struct model_spec   *spec = &c->engine->model->spec;
     const double *us = timing->us;
-    const int     n_layers = spec->n_layers, n_used = spec->router.n_used;
+    const int     n_layers = spec->n_layers, n_used = spec->most.n_used, n_sparse = n_layers - cm_dense_layers(spec);
     const double  head = above_zero(us[WHOLE] - us[HEADLESS]), whole_layer = us[HEADLESS] / n_layers;
     double        expert = 0.0, fill = 0.0, fill_lazily = 0.0;
-    if (timing->is_run[NARROW]) expert = above_zero(us[WHOLE] - us[NARROW]) / (n_used - 1) / n_layers;
+    if (timing->is_run[NARROW]) expert = above_zero(us[WHOLE] - us[NARROW]) / (n_used - 1) / n_sparse;
     if (expert * n_used > whole_layer) expert = whole_layer / n_used;
     for (int m = 0; m < MEASURE_COUNT; m++)
         if (timing->is_run[ASKED + m])
@@ -104,8 +104,9 @@ static void solve(const struct timing *timing)
     double *layers = c->cost_memory, *experts = layers + n_layers, *fills = experts + n_layers;
     double *lazy_fills = fills + n_layers;
     for (int layer = 0; layer < n_layers; layer++) {
-        layers[layer] = whole_layer - n_used * expert;
-        experts[layer] = expert;
+        const bool is_dense = cm_is_dense(&spec->layers[layer].ffn);
+        layers[layer] = is_dense ? whole_layer : whole_layer - n_used * expert;
+        experts[layer] = is_dense ? 0.0 : expert;
         fills[layer] = fill;
         lazy_fills[layer] = fill_lazily;
     }

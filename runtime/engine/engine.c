@@ -70,7 +70,7 @@ static void on_routing(void *user, const struct decoder *decoder, int layer)
     if (!engine->options.routing) return;
     for (int r = 0; r < decoder->n_rows; r++) {
         const size_t at = (size_t)r * (size_t)routing->n_slots;
-        if (cm_n_kept(routing, r) == 0) continue;
+        if (routing->n_slots > 0 && cm_n_kept(routing, r) == 0) continue;
         const calmoe_routing_event event = {
             .session = decoder->rows[r].owner,
             .layer = layer,
@@ -105,7 +105,7 @@ static bool is_choice(const int32_t *experts, const float *weights, int n, int n
 static void on_choice(void *user, const struct decoder *decoder, int layer, int r, int32_t *experts, float *weights)
 {
     const calmoe_engine      *engine = user;
-    const struct router_spec *router = &decoder->spec->router;
+    const struct router_spec *router = &decoder->spec->layers[layer].ffn.router;
     const struct row         *row = &decoder->rows[r];
     const size_t n = (size_t)router->n_used;
     int32_t new_experts[ROUTER_MAX_USED];
@@ -184,7 +184,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(open_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
-                                engine->model->spec.router.n_experts, engine->model->spec.router.n_used,
+                                engine->model->spec.most.n_experts, engine->model->spec.most.n_used,
                                 &engine->profiler));
     engine->decoder->on_routing_user = engine;
     cm_engine_watch_routing(engine);

@@ -30,9 +30,10 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + bytes_of(&t->gate[BANK_SHARED].first) +
                            bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
     }
-    *out = (struct place_model){.n_layers = tensors->n_layers, .n_experts = spec->router.n_experts,
-                                .n_used = spec->router.n_used, .width = spec->expert_width, .dim = spec->dim,
-                                .quantum = CM_SLICE_QUANTUM, .n_kv_heads = spec->n_kv_heads,
+    const struct layer_maxima *most = &spec->most;
+    *out = (struct place_model){.n_layers = tensors->n_layers, .n_experts = most->n_experts, .n_used = most->n_used,
+                                .width = most->width[cm_is_dense_model(spec) ? BANK_SHARED : BANK_ROUTED],
+                                .dim = spec->dim, .quantum = CM_SLICE_QUANTUM, .n_kv_heads = most->n_kv_heads,
                                 .head_bytes = bytes_of(&tensors->output), .layers = *layers};
     return CALMOE_OK;
 }

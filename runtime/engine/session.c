@@ -79,7 +79,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
     if (engine->profiler) {
-        const size_t n = (size_t)spec->n_layers * (size_t)spec->router.n_experts;
+        const size_t n = (size_t)spec->n_layers * (size_t)spec->most.n_experts;
         session->last_used = cm_alloc(engine->ctx, n, sizeof *session->last_used, "a profile");
         if (!session->last_used) return CALMOE_NO_MEMORY;
     }
@@ -264,7 +264,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     session->n_positions = session->n_known = n;
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
-    const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->router.n_experts : 0;
+    const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;
     for (size_t i = 0; i < n_cells; i++)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);

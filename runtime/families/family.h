@@ -1,11 +1,22 @@
 /* runtime/families/family.h - a model family as a record. What the file's metadata and tensors say
- * decides; the record holds only what files leave unsaid. One file for each family, one row in
- * family_list.c; a family's name stands nowhere else. */
+ * decides; the record holds only what files leave unsaid, and what a file of the family must say. One file for each
+ * family, one row in family_list.c; a family's name stands nowhere else. */
 #ifndef RUNTIME_FAMILIES_FAMILY_H
 #define RUNTIME_FAMILIES_FAMILY_H
 
+#include "runtime/families/keys.h"
 #include "runtime/families/model_spec.h"
-#include "runtime/load/model_file.h"
+
+/* What a file of the family must have, or it is not whole: tensors of each layer and of the model, and a key. Others that
+ * the layer reader knows (layer_reader.c) may be there, in all layers or in none. */
+enum {
+    NEEDS_QK_NORMS    = 1 << 0, /* of q and k                          */
+    NEEDS_QKV_BIASES  = 1 << 1,
+    NEEDS_SHARED      = 1 << 2, /* a shared expert beside routed ones  */
+    NEEDS_SHARED_GATE = 1 << 3, /* and its gate                        */
+    NEEDS_OUTPUT      = 1 << 4, /* an output matrix; else its absence means that the embedding serves as one */
+    NEEDS_ROPE_BASE   = 1 << 5  /* the key rope.freq_base; else its absence means 10000 */
+};
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -14,14 +25,18 @@ struct family {
     enum rope_pairing pairing;      /* as the file's rows of q and k are arranged    */
     enum score_kind   score;        /* where the file has no expert_gating_func      */
     bool              renormalise;  /* where the file has no expert_weights_norm     */
+    unsigned          needs;        /* NEEDS_*                                       */
+    const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
+                                       NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */
-    calmoe_status (*adjust)(struct calmoe_context *ctx, const struct model_file *file, struct model_spec *spec);
+    calmoe_status (*adjust)(struct keys *keys, struct model_spec *spec);
 };
 
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);
 
-/* Finds the family by architecture, reads the metadata, checks every number. */
+/* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
+ * failure there is nothing to close. */
 calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,
                                  struct model_spec *out);
 

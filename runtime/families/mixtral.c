@@ -10,4 +10,5 @@ const struct family cm_family_mixtral = {
     .pairing = ROPE_NORM,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
+    .needs = NEEDS_ROPE_BASE,
 };

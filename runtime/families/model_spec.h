@@ -1,48 +1,102 @@
-/* runtime/families/model_spec.h - a model as numbers: what its metadata and its family say, checked. The
- * rest of the runtime reads only this and never asks for a family. */
+/* runtime/families/model_spec.h - a model as numbers: what its metadata, its tensors and its family say, checked. The
+ * rest of the runtime reads only this and never asks for a family.
+ *
+ * A layer has two halves, each with its record: the mixer, which moves information between positions, and the
+ * feed-forward half, which works on each position alone. Layers of one model may differ in all numbers of both. */
 #ifndef RUNTIME_FAMILIES_MODEL_SPEC_H
 #define RUNTIME_FAMILIES_MODEL_SPEC_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernels/vector_ops.h"
+#include "base/status.h"
+#include "experts/expert_store.h"
 #include "router/router_spec.h"
+#include "runtime/families/rope_spec.h"
 
-enum rope_scaling { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN };
+/* ---- the mixer ---- */
 
-struct rope_spec {
-    bool              is_on;          /* false: no position encoding at all              */
-    enum rope_pairing pairing;
-    int               n_rot;          /* first n_rot dimensions of a head are rotated    */
-    float             base;
-    enum rope_scaling scaling;
-    float             factor;         /* of linear and yarn                              */
-    int               original_context; /* of yarn                                       */
-    float             beta_fast, beta_slow;
-    float             magnitude;      /* extra factor on sines and cosines, 1 = none     */
+enum mixer_kind { MIXER_ATTENTION, MIXER_KIND_COUNT };
+
+enum norm_span { NORM_NONE, NORM_EACH_HEAD, NORM_ALL_HEADS }; /* what one norm of q or k spans */
+
+struct attention_spec {
+    int            n_heads;    /* of queries; n_kv_heads divides it                         */
+    int            n_kv_heads;
+    int            head_size;  /* of q and k                                                */
+    int            value_size; /* of v                                                      */
+    float          scale;      /* on q·k                                                    */
+    float          clamp;      /* q, k and v are clamped to ± this; 0 = they are not        */
+    enum norm_span q_norm, k_norm; /* before rotation                                       */
+    bool           has_biases; /* of q, k and v                                             */
+    bool           has_output_bias;
+    int            rope;       /* which of model_spec.ropes turns q and k                   */
+};
+
+/* ---- the feed-forward half ---- */
+
+/* A branch is a bank of experts of one shape: BANK_ROUTED, of which a router chooses some for each token, and
+ * BANK_SHARED, one expert that every token takes. A dense layer has a shared expert and no router. */
+struct branch_spec {
+    int width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
+};
+
+struct ffn_spec {
+    struct router_spec router;          /* n_experts and n_used are 0 where the layer is dense                  */
+    struct branch_spec branches[N_BANKS];
+    bool               has_shared_gate; /* the shared expert's output is weighted by the sigmoid of one more row */
+};
+
+static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.n_experts == 0; }
+
+/* ---- layers and the model ---- */
+
+struct layer_spec {
+    enum mixer_kind       mixer;
+    struct attention_spec attention;      /* of MIXER_ATTENTION                       */
+    struct ffn_spec       ffn;
+    float                 residual_scale; /* on what each half adds to the stream; 1 = none */
+};
+
+/* The largest number of all layers each: for scratch, and for documents that have one number for all layers. */
+struct layer_maxima {
+    int n_heads, n_kv_heads, head_size, value_size;
+    int q_columns, k_columns, v_columns; /* of all heads of a layer            */
+    int attended_columns;                /* n_heads * value_size               */
+    int n_experts, n_used;               /* routed ones; both 1 where every layer is dense */
+    int width[N_BANKS];
 };
 
 struct model_spec {
-    const char        *family;        /* the row's name; static                          */
-    int                n_layers;
-    int                dim;           /* width of the residual stream                    */
-    int                n_heads;
-    int                n_kv_heads;
-    int                head_size;     /* of q and k                                      */
-    int                value_size;    /* of v                                            */
-    int                n_vocab;       /* rows of the output matrix                       */
-    int                context_length;
-    float              norm_eps;
-    float              attention_scale; /* on q·k                                        */
-    float              embedding_scale, residual_scale; /* 1 = none                      */
-    float              logit_divisor; /* logits are divided by it; 1 = none              */
-    float              clamp_qkv;     /* clamps q, k, v to ± this; 0 = off               */
-    struct rope_spec   rope;
-    bool               is_dense;      /* one expert that every token takes, no router    */
-    struct router_spec router;
-    int                expert_width;
-    int                shared_width;  /* of the shared expert; 0 = none                  */
+    const char         *family;          /* the row's name; static                            */
+    int                 n_layers;        /* that run                                          */
+    int                 n_blocks;        /* in the file: blocks behind the layers predict further tokens */
+    int                 dim;             /* width of the residual stream                      */
+    int                 n_vocab;         /* rows of the output matrix                         */
+    int                 context_length;
+    float               norm_eps;
+    float               embedding_scale; /* 1 = none                                          */
+    float               logit_divisor;   /* logits are divided by it; 1 = none                */
+    int                 n_ropes;
+    struct rope_spec    ropes[MAX_ROPES];
+    struct layer_spec  *layers;          /* (n_layers)                                        */
+    struct layer_maxima most;
 };
+
+void cm_model_spec_close(struct model_spec *spec); /* zeroed is fine */
+
+/* Sets spec->most from the layers. */
+void cm_model_spec_measure(struct model_spec *spec);
+
+/* Layers without a router; routed experts that a token takes in all layers together. */
+int cm_dense_layers(const struct model_spec *spec);
+int cm_experts_of_token(const struct model_spec *spec);
+/* The router of the first layer that has one; of a dense model one of no experts. */
+const struct router_spec *cm_first_router(const struct model_spec *spec);
+
+static inline bool cm_is_dense_model(const struct model_spec *spec)
+{
+    return spec->most.width[BANK_ROUTED] == 0;
+}
 
 #endif

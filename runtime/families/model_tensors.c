@@ -9,7 +9,7 @@
 
 struct finder {
     struct calmoe_context   *ctx;
-    const struct model_file       *file;
+    const struct model_file *file;
     const struct model_spec *spec;
     int                      layer;   /* -1: names have no "blk.N." in front     */
     bool                    *is_used; /* (n_tensors)                             */
@@ -85,22 +85,24 @@ static calmoe_status need_matrix(struct finder *finder, const char *role, int n_
     return CALMOE_OK;
 }
 
+static const struct layer_spec *layer_of(const struct finder *finder) { return &finder->spec->layers[finder->layer]; }
+
 /* q, k and v: three tensors, or one with the rows of q, then k, then v. */
-static calmoe_status find_qkv(struct finder *finder, struct layer_tensors *layer)
+static calmoe_status find_qkv(struct finder *finder, const struct attention_spec *spec, struct layer_tensors *layer)
 {
-    const struct model_spec *spec = finder->spec;
+    const int dim = finder->spec->dim;
     const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
     const struct file_tensor *fused = find(finder, "attn_qkv.weight");
     if (fused) {
-        CM_TRY(check_shape(finder, fused, spec->dim, q + k + v, 1));
+        CM_TRY(check_shape(finder, fused, dim, q + k + v, 1));
         layer->q = source_of(finder, fused, 0, q);
         layer->k = source_of(finder, fused, q, k);
         layer->v = source_of(finder, fused, q + k, v);
     } else {
-        CM_TRY(need_matrix(finder, "attn_q.weight", q, spec->dim, &layer->q));
-        CM_TRY(need_matrix(finder, "attn_k.weight", k, spec->dim, &layer->k));
-        CM_TRY(need_matrix(finder, "attn_v.weight", v, spec->dim, &layer->v));
+        CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
+        CM_TRY(need_matrix(finder, "attn_k.weight", k, dim, &layer->k));
+        CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
     }
     CM_TRY(may_vector(finder, "attn_q.bias", q, &layer->q_bias));
     CM_TRY(may_vector(finder, "attn_k.bias", k, &layer->k_bias));
@@ -108,25 +110,23 @@ static calmoe_status find_qkv(struct finder *finder, struct layer_tensors *layer
 }
 
 /* A norm of q or k: one weight for each element of a head, or of the whole vector. */
-static calmoe_status find_head_norm(struct finder *finder, const char *role, int n_heads,
-                                    const struct file_tensor **out)
+static calmoe_status find_head_norm(struct finder *finder, const char *role, enum norm_span span, int n_heads,
+                                    int head_size, const struct file_tensor **out)
 {
-    *out = find(finder, role);
-    if (!*out) return CALMOE_OK;
-    const int head_size = finder->spec->head_size;
-    const bool is_whole = (*out)->shape[0] == (uint64_t)(n_heads * head_size);
-    return check_shape(finder, *out, is_whole ? n_heads * head_size : head_size, 1, 1);
+    return may_vector(finder, role, span == NORM_ALL_HEADS ? n_heads * head_size : head_size, out);
 }
 
 static calmoe_status find_attention(struct finder *finder, struct layer_tensors *layer)
 {
-    const struct model_spec *spec = finder->spec;
-    CM_TRY(need_vector(finder, "attn_norm.weight", spec->dim, &layer->attention_norm));
-    CM_TRY(find_qkv(finder, layer));
-    CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->n_heads, &layer->q_norm));
-    CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->n_kv_heads, &layer->k_norm));
-    CM_TRY(need_matrix(finder, "attn_output.weight", spec->dim, spec->n_heads * spec->value_size, &layer->o));
-    return may_vector(finder, "attn_output.bias", spec->dim, &layer->o_bias);
+    const struct attention_spec *spec = &layer_of(finder)->attention;
+    const int dim = finder->spec->dim;
+    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
+    CM_TRY(find_qkv(finder, spec, layer));
+    CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->q_norm, spec->n_heads, spec->head_size, &layer->q_norm));
+    CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
+                          &layer->k_norm));
+    CM_TRY(need_matrix(finder, "attn_output.weight", dim, spec->n_heads * spec->value_size, &layer->o));
+    return may_vector(finder, "attn_output.bias", dim, &layer->o_bias);
 }
 
 /* A stack of n matrices; every expert's slice is contiguous. */
@@ -140,14 +140,15 @@ static calmoe_status need_stack(struct finder *finder, const char *role, int n, 
     return CALMOE_OK;
 }
 
+/* The tensors of a branch: three, or two where gate and up are one. */
 struct bank_roles {
     const char *gate, *up, *down, *fused;
 };
 
-static calmoe_status find_bank(struct finder *finder, const struct bank_roles *roles, int bank, int n, int width,
+static calmoe_status find_bank(struct finder *finder, const struct bank_roles *roles, int bank, int n,
                                struct layer_tensors *layer)
 {
-    const int dim = finder->spec->dim;
+    const int dim = finder->spec->dim, width = layer_of(finder)->ffn.branches[bank].width;
     const struct file_tensor *fused = find(finder, roles->fused);
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
@@ -160,28 +161,34 @@ static calmoe_status find_bank(struct finder *finder, const struct bank_roles *r
     return need_stack(finder, roles->down, n, dim, width, &layer->down[bank]);
 }
 
-static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer)
+static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *ffn, struct layer_tensors *layer)
 {
-    static const struct bank_roles dense = {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
-                                            "ffn_gate_up.weight"};
-    static const struct bank_roles routed = {"ffn_gate_exps.weight", "ffn_up_exps.weight",
-                                             "ffn_down_exps.weight", "ffn_gate_up_exps.weight"};
-    static const struct bank_roles shared = {"ffn_gate_shexp.weight", "ffn_up_shexp.weight",
-                                             "ffn_down_shexp.weight", "ffn_gate_up_shexp.weight"};
-    const struct model_spec *spec = finder->spec;
-    const int n_experts = spec->router.n_experts;
-    CM_TRY(need_vector(finder, "ffn_norm.weight", spec->dim, &layer->ffn_norm));
-    if (spec->is_dense) return find_bank(finder, &dense, BANK_ROUTED, 1, spec->expert_width, layer);
+    static const struct bank_roles roles = {"ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight",
+                                            "ffn_gate_up_exps.weight"};
+    const int n_experts = ffn->router.n_experts, dim = finder->spec->dim;
     if (find(finder, "ffn_gate.0.weight"))
         return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
                        "tensor '%s': a file of 2023 with one tensor for each expert; convert the model again",
                        finder->name);
-    CM_TRY(need_matrix(finder, "ffn_gate_inp.weight", n_experts, spec->dim, &layer->router));
-    if (spec->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
-    CM_TRY(find_bank(finder, &routed, BANK_ROUTED, n_experts, spec->expert_width, layer));
-    if (spec->shared_width == 0) return CALMOE_OK;
-    CM_TRY(find_bank(finder, &shared, BANK_SHARED, 1, spec->shared_width, layer));
-    return may_vector(finder, "ffn_gate_inp_shexp.weight", spec->dim, &layer->shared_gate);
+    CM_TRY(need_matrix(finder, "ffn_gate_inp.weight", n_experts, dim, &layer->router));
+    if (ffn->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
+    CM_TRY(find_bank(finder, &roles, BANK_ROUTED, n_experts, layer));
+    return ffn->has_shared_gate ? need_vector(finder, "ffn_gate_inp_shexp.weight", dim, &layer->shared_gate)
+                                : CALMOE_OK;
+}
+
+static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer)
+{
+    static const struct bank_roles dense = {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
+                                            "ffn_gate_up.weight"};
+    static const struct bank_roles shared = {"ffn_gate_shexp.weight", "ffn_up_shexp.weight",
+                                             "ffn_down_shexp.weight", "ffn_gate_up_shexp.weight"};
+    const struct ffn_spec *ffn = &layer_of(finder)->ffn;
+    const bool is_dense = cm_is_dense(ffn);
+    CM_TRY(need_vector(finder, "ffn_norm.weight", finder->spec->dim, &layer->ffn_norm));
+    if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
+    if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
+    return find_bank(finder, is_dense ? &dense : &shared, BANK_SHARED, 1, layer);
 }
 
 static calmoe_status find_globals(struct finder *finder, struct model_tensors *out)
@@ -189,7 +196,7 @@ static calmoe_status find_globals(struct finder *finder, struct model_tensors *o
     const struct model_spec *spec = finder->spec;
     CM_TRY(need_matrix(finder, "token_embd.weight", spec->n_vocab, spec->dim, &out->embedding));
     CM_TRY(need_vector(finder, "output_norm.weight", spec->dim, &out->output_norm));
-    CM_TRY(may_vector(finder, "rope_freqs.weight", spec->rope.n_rot / 2, &out->rope_factors));
+    CM_TRY(may_vector(finder, "rope_freqs.weight", spec->ropes[0].n_rot / 2, &out->rope_factors));
     out->is_tied = find(finder, "output.weight") == NULL;
     if (out->is_tied) out->output = out->embedding;
     else CM_TRY(need_matrix(finder, "output.weight", spec->n_vocab, spec->dim, &out->output));
@@ -198,23 +205,53 @@ static calmoe_status find_globals(struct finder *finder, struct model_tensors *o
     return CALMOE_OK;
 }
 
-/* "blk.N." of a block that decoding does not run (N beyond the layers). */
-static bool is_of_later_block(const struct model_spec *spec, const char *name)
+/* The number in "blk.N."; -1 = of no block. */
+static int block_of(const char *name)
 {
-    int block;
-    return sscanf(name, "blk.%9d.", &block) == 1 && block >= spec->n_layers;
+    int block = -1;
+    return sscanf(name, "blk.%9d.", &block) == 1 ? block : -1;
+}
+
+/* Tensors that stand beside a model in some files and are no part of what runs: encoders of images and sound, and
+ * scales of inputs that other programs quantize by. */
+static bool is_of_other_parts(const char *name)
+{
+    static const char *const beginnings[] = {"mm.", "v.", "a.", "output_extra."};
+    static const char ending[] = ".input_scale";
+    const size_t n = strlen(name), n_ending = sizeof ending - 1;
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return true;
+    return n > n_ending && strcmp(name + n - n_ending, ending) == 0;
 }
 
 static calmoe_status check_all_used(const struct finder *finder)
 {
+    const struct model_spec *spec = finder->spec;
     for (uint64_t i = 0; i < finder->file->n_tensors; i++) {
         const char *name = finder->file->tensors[i].name;
-        if (!finder->is_used[i] && !is_of_later_block(finder->spec, name))
-            return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
-                           "tensor '%s' has no place in the family %s; running without it would give wrong results",
-                           name, finder->spec->family);
+        const int block = block_of(name);
+        if (finder->is_used[i] || is_of_other_parts(name)) continue;
+        if (block >= spec->n_layers && block < spec->n_blocks) continue; /* it predicts further tokens */
+        if (block >= spec->n_blocks)
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is of block %d; the metadata tells of %d blocks",
+                           name, block, spec->n_blocks);
+        return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
+                       "tensor '%s' has no place in the family %s; running without it would give wrong results",
+                       name, spec->family);
     }
     return CALMOE_OK;
+}
+
+/* Weights of the experts that a token does not take. */
+static uint64_t idle_parameters(const struct model_spec *spec)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct ffn_spec *ffn = &spec->layers[i].ffn;
+        n += 3u * (uint64_t)spec->dim * (uint64_t)ffn->branches[BANK_ROUTED].width *
+             (uint64_t)(ffn->router.n_experts - ffn->router.n_used);
+    }
+    return n;
 }
 
 /* What one token reads: everything but the experts that are not chosen, and one row of the embedding
@@ -222,22 +259,37 @@ static calmoe_status check_all_used(const struct finder *finder)
 static void count_parameters(const struct finder *finder, struct model_tensors *out)
 {
     const struct model_spec *spec = finder->spec;
-    const uint64_t expert = 3u * (uint64_t)spec->dim * (uint64_t)spec->expert_width;
-    const uint64_t idle = (uint64_t)(spec->router.n_experts - spec->router.n_used) * expert;
     for (uint64_t i = 0; i < finder->file->n_tensors; i++) {
         const struct file_tensor *tensor = &finder->file->tensors[i];
         if (finder->is_used[i])
             out->n_parameters += tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
     }
-    out->n_active_parameters = out->n_parameters - idle * (uint64_t)spec->n_layers;
+    out->n_active_parameters = out->n_parameters - idle_parameters(spec);
     if (!out->is_tied) out->n_active_parameters -= (uint64_t)spec->n_vocab * (uint64_t)spec->dim - (uint64_t)spec->dim;
+}
+
+/* Of a layer that has none of the tensors by which its width could be told. */
+static calmoe_status check_widths(const struct finder *finder)
+{
+    int width = 0;
+    for (int i = 0; i < finder->spec->n_layers; i++) {
+        const struct ffn_spec *ffn = &finder->spec->layers[i].ffn;
+        const int own = ffn->branches[cm_is_dense(ffn) ? BANK_SHARED : BANK_ROUTED].width;
+        if (own < 1)
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "block %d has no feed-forward tensors that fit the family %s",
+                           i, finder->spec->family);
+        if (cm_is_dense(ffn)) continue;
+        if (width > 0 && own != width)
+            return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
+                           "routed experts are %d wide in block %d, and %d before; only equal ones run", own, i, width);
+        width = own;
+    }
+    return CALMOE_OK;
 }
 
 static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
 {
-    if (finder->spec->expert_width < 1)
-        return cm_fail(finder->ctx, CALMOE_BAD_FILE, "block 0 has no feed-forward tensors that fit the family %s",
-                       finder->spec->family);
+    CM_TRY(check_widths(finder));
     finder->layer = -1;
     CM_TRY(find_globals(finder, out));
     for (finder->layer = 0; finder->layer < out->n_layers; finder->layer++) {

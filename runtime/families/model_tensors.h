@@ -16,13 +16,13 @@ struct stacked_source {
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
-    const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or whole vectors     */
+    const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
     const struct file_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
-    struct weight_source router;  /* (n_experts, dim); rows NULL in a dense model                         */
+    struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
     struct stacked_source gate[N_BANKS], up[N_BANKS], down[N_BANKS]; /* rows NULL: no such bank           */
 };
 

@@ -10,4 +10,5 @@ const struct family cm_family_olmoe = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = false,
+    .needs = NEEDS_ROPE_BASE | NEEDS_QK_NORMS | NEEDS_OUTPUT,
 };

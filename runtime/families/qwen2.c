@@ -9,4 +9,5 @@ const struct family cm_family_qwen2 = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
+    .needs = NEEDS_ROPE_BASE | NEEDS_QKV_BIASES,
 };

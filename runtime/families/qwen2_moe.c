@@ -10,4 +10,5 @@ const struct family cm_family_qwen2_moe = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = false,
+    .needs = NEEDS_ROPE_BASE | NEEDS_QKV_BIASES | NEEDS_SHARED | NEEDS_SHARED_GATE,
 };

@@ -10,4 +10,5 @@ const struct family cm_family_qwen3_moe = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
+    .needs = NEEDS_ROPE_BASE | NEEDS_QK_NORMS,
 };

@@ -11,6 +11,7 @@
 #include "runtime/forward/decoder.h"
 
 enum {
+    MAX_KINDS = 16,   /* of layers, by the numbers of their heads */
     JOB_QUERIES = 64, /* that pass over a span while it is in the cache, at most (if rows are many) */
     SLOT_PARTS = 4096 /* of a cut job: 64 queries over 32,768 positions, or 8 over 262,144          */
 };
@@ -32,32 +33,89 @@ struct node_crew { /* of a node that keeps kv heads first_head … first_head + 
     int                first_head, first_slot;
 };
 
-struct attention {
+/* Layers whose heads have the same numbers share the plan of a step. */
+struct attend_kind {
+    int                n_heads, n_kv_heads, value_size;
     struct attend_plan plan;
-    int                n_seats, max_queries, n_crews;
-    size_t             part_floats;
-    atomic_int        *n_jobs_done; /* (max_rows) of each group                      */
-    struct node_crew  *crews;       /* (n_crews), in the order of heads              */
-    struct slot       *slots;       /* one for each worker of each crew              */
-    struct task_range *heads;       /* as many: kv heads whose q, k, v it multiplies */
-    struct seat       *seats;
-    void              *memory;      /* of the seats' arrays                          */
-    struct node_block  parts;       /* of the slots: the system gives pages when they are written */
+    int                n_crews;
+    struct node_crew  *crews;    /* (n_crews), in the order of heads               */
+    struct activations attended; /* (rows, n_heads * value_size), in memory that the kinds share */
 };
 
+struct attention {
+    int                 n_kinds;
+    struct attend_kind *kinds;
+    uint8_t            *kind_of;     /* (n_layers)                                    */
+    int                 n_seats, max_queries;
+    size_t              part_floats; /* of the kind with the longest values           */
+    atomic_int         *n_jobs_done; /* (max_rows) of each group                      */
+    struct slot        *slots;       /* one for each worker of each crew              */
+    struct task_range  *heads;       /* as many: kv heads whose q, k, v it multiplies */
+    struct seat        *seats;
+    void               *memory;      /* of the seats' arrays                          */
+    void               *attended;    /* of the kinds' activations                     */
+    struct node_block   parts;       /* of the slots: the system gives pages when they are written */
+};
+
+static struct attend_kind *kind_of(const struct attention *a, int layer) { return &a->kinds[a->kind_of[layer]]; }
+
 /* A crew for each node that keeps heads; returns the number of slots. */
-static int form_crews(const struct plan *plan, const struct team *team, struct attention *a)
+static int form_crews(const struct plan *plan, const struct team *team, int n_seats, struct attend_kind *kind)
 {
-    int n_slots = 0, head = 0;
-    for (int node = 0; node < plan->n_nodes; head += plan->kv_heads[node++]) {
-        struct node_crew *crew = &a->crews[a->n_crews];
-        if (plan->kv_heads[node] == 0) continue;
-        *crew = (struct node_crew){{0, plan->kv_heads[node]}, cm_team_server(team, node), head, n_slots};
-        for (int i = 0; i < a->n_seats; i++) crew->of.n_workers += cm_team_worker(team, i)->node == crew->node;
+    int     n_slots = 0, head = 0;
+    int32_t heads[CM_MAX_NODES];
+    cm_cut_heads(plan->kv_heads, plan->n_nodes, kind->n_kv_heads, heads);
+    for (int node = 0; node < plan->n_nodes; head += heads[node++]) {
+        struct node_crew *crew = &kind->crews[kind->n_crews];
+        if (heads[node] == 0) continue;
+        *crew = (struct node_crew){{0, heads[node]}, cm_team_server(team, node), head, n_slots};
+        for (int i = 0; i < n_seats; i++) crew->of.n_workers += cm_team_worker(team, i)->node == crew->node;
         n_slots += crew->of.n_workers;
-        a->n_crews++;
+        kind->n_crews++;
     }
     return n_slots;
+}
+
+/* Sorts the layers into kinds. */
+static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_spec *spec, struct attention *a)
+{
+    a->kind_of = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *a->kind_of, "attention's kinds");
+    a->kinds = cm_alloc(ctx, MAX_KINDS, sizeof *a->kinds, "attention's kinds");
+    if (!a->kind_of || !a->kinds) return CALMOE_NO_MEMORY;
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const struct attention_spec *of = &spec->layers[layer].attention;
+        int i = 0;
+        while (i < a->n_kinds && (a->kinds[i].n_heads != of->n_heads || a->kinds[i].n_kv_heads != of->n_kv_heads ||
+                                  a->kinds[i].value_size != of->value_size))
+            i++;
+        if (i == MAX_KINDS)
+            return cm_fail(ctx, CALMOE_UNSUPPORTED, "the heads of layer %d make more than %d kinds of layers", layer,
+                           MAX_KINDS);
+        a->kind_of[layer] = (uint8_t)i;
+        if (i < a->n_kinds) continue;
+        a->kinds[a->n_kinds++] =
+            (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size};
+    }
+    return CALMOE_OK;
+}
+
+/* The kinds' plans and crews; *n_slots: of the kind that has most. */
+static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *plan, const struct team *team,
+                                int max_rows, struct attention *a, int *n_slots)
+{
+    *n_slots = 0;
+    for (int i = 0; i < a->n_kinds; i++) {
+        struct attend_kind *kind = &a->kinds[i];
+        kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
+                                          .max_parts = SLOT_PARTS, .heads_per_kv = kind->n_heads / kind->n_kv_heads};
+        kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
+        kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
+        if (!kind->plan.groups || !kind->crews) return CALMOE_NO_MEMORY;
+        cm_activations_place(&kind->attended, max_rows, kind->n_heads * kind->value_size, a->attended);
+        const int n = form_crews(plan, team, a->n_seats, kind);
+        if (n > *n_slots) *n_slots = n;
+    }
+    return CALMOE_OK;
 }
 
 static calmoe_status open_slots(struct calmoe_context *ctx, const struct topology *topology, int n_slots,
@@ -72,29 +130,16 @@ static calmoe_status open_slots(struct calmoe_context *ctx, const struct topolog
     return CALMOE_OK;
 }
 
-calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
-                                const struct topology *topology, const struct team *team, const struct plan *plan,
-                                int max_rows, struct attention **out)
+static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
 {
-    struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
-    if (!a) return CALMOE_NO_MEMORY;
-    const int heads_per_kv = spec->n_heads / spec->n_kv_heads;
-    a->n_seats = cm_team_n_workers(team);
-    a->max_queries = heads_per_kv > JOB_QUERIES ? heads_per_kv : JOB_QUERIES;
-    a->part_floats = cm_part_floats(spec->value_size);
-    a->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = spec->n_kv_heads,
-                                   .max_parts = SLOT_PARTS, .heads_per_kv = heads_per_kv};
-    const size_t n = (size_t)a->n_seats, n_queries = (size_t)a->max_queries, n_rows = (size_t)max_rows;
+    const size_t n = (size_t)a->n_seats, n_queries = (size_t)a->max_queries;
     const size_t buffer = n_queries * a->part_floats * sizeof(float); /* a multiple of 64 */
     const size_t pointers = n_queries * sizeof(float *);
     const size_t own = 2 * buffer + pointers + n_queries * sizeof(int);
     const size_t stride = (own + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
-    a->plan.groups = cm_alloc(ctx, n_rows, sizeof *a->plan.groups, "attention's plan");
-    a->n_jobs_done = cm_alloc(ctx, n_rows, sizeof *a->n_jobs_done, "attention's plan");
-    a->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *a->crews, "attention's workers");
     a->seats = cm_alloc(ctx, n, sizeof *a->seats, "attention's workers");
     a->memory = cm_alloc(ctx, n, stride, "attention's scratch");
-    if (!a->plan.groups || !a->n_jobs_done || !a->crews || !a->seats || !a->memory) return CALMOE_NO_MEMORY;
+    if (!a->seats || !a->memory) return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n; i++) {
         uint8_t *at = (uint8_t *)a->memory + i * stride;
         a->seats[i].whole = (float *)at;
@@ -102,35 +147,66 @@ calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_s
         a->seats[i].queries = (const float **)(at + 2 * buffer);
         a->seats[i].n_positions = (int *)(at + 2 * buffer + pointers);
     }
-    return open_slots(ctx, topology, form_crews(plan, team, a), a);
+    return CALMOE_OK;
+}
+
+calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                                const struct topology *topology, const struct team *team, const struct plan *plan,
+                                int max_rows, struct attention **out)
+{
+    struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
+    int               n_slots;
+    if (!a) return CALMOE_NO_MEMORY;
+    a->n_seats = cm_team_n_workers(team);
+    a->part_floats = cm_part_floats(spec->most.value_size);
+    CM_TRY(list_kinds(ctx, spec, a));
+    a->max_queries = JOB_QUERIES;
+    for (int i = 0; i < a->n_kinds; i++) {
+        const int heads_per_kv = a->kinds[i].n_heads / a->kinds[i].n_kv_heads;
+        if (heads_per_kv > a->max_queries) a->max_queries = heads_per_kv;
+    }
+    a->n_jobs_done = cm_alloc(ctx, (size_t)max_rows, sizeof *a->n_jobs_done, "attention's plan");
+    a->attended = cm_alloc(ctx, cm_activations_bytes(max_rows, spec->most.attended_columns), 1, "attention's scratch");
+    if (!a->n_jobs_done || !a->attended) return CALMOE_NO_MEMORY;
+    CM_TRY(open_seats(ctx, a));
+    CM_TRY(open_kinds(ctx, plan, team, max_rows, a, &n_slots));
+    return open_slots(ctx, topology, n_slots, a);
 }
 
 void cm_attention_close(struct attention **attention)
 {
     struct attention *a = *attention;
     if (!a) return;
+    for (int i = 0; i < a->n_kinds; i++) {
+        cm_free(a->kinds[i].crews);
+        cm_free(a->kinds[i].plan.groups);
+    }
     cm_node_block_close(&a->parts);
+    cm_free(a->attended);
     cm_free(a->memory);
     cm_free(a->seats);
     cm_free(a->slots);
     cm_free(a->heads);
-    cm_free(a->crews);
     cm_free(a->n_jobs_done);
-    cm_free(a->plan.groups);
+    cm_free(a->kinds);
+    cm_free(a->kind_of);
     cm_free(a);
     *attention = NULL;
 }
 
 void cm_attention_plan(struct decoder *d)
 {
-    cm_attend_plan(&d->attention->plan, d->rows, d->n_rows, JOB_QUERIES);
+    for (int i = 0; i < d->attention->n_kinds; i++)
+        cm_attend_plan(&d->attention->kinds[i].plan, d->rows, d->n_rows, JOB_QUERIES);
 }
+
+const struct activations *cm_attended(const struct attention *a, int layer) { return &kind_of(a, layer)->attended; }
 
 /* The queries of a group for one kv head: row by row, of each its heads. */
 static struct attention_input gather(const struct decoder *d, int layer, const struct attend_group *group,
                                      int kv_head, struct seat *seat)
 {
-    const struct model_spec *spec = d->spec;
+    const struct attention_spec *spec = &d->spec->layers[layer].attention;
     const int n_heads = spec->n_heads / spec->n_kv_heads, n_q = spec->n_heads * spec->head_size;
     const struct kv_cache *cache = d->rows[group->first_row].cache;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
@@ -141,11 +217,11 @@ static struct attention_input gather(const struct decoder *d, int layer, const s
     return (struct attention_input){
         .keys = cm_kv_keys(cache, layer, kv_head),
         .values = cm_kv_values(cache, layer, kv_head),
-        .span_bytes = cm_kv_part(cache, kv_head)->span_bytes,
+        .span_bytes = cm_kv_span_bytes(cache, layer, kv_head),
         .type = cache->type,
         .head_size = spec->head_size,
         .value_size = spec->value_size,
-        .scale = spec->attention_scale,
+        .scale = spec->scale,
         .n_queries = group->n_rows * n_heads,
         .queries = seat->queries,
         .n_positions = seat->n_positions,
@@ -166,17 +242,18 @@ static void finish_job(struct decoder *d, int layer, int group_index, int kv_hea
                        const float *whole)
 {
     struct attention *a = d->attention;
-    const struct attend_group *group = &a->plan.groups[group_index];
-    const int n_heads = a->plan.heads_per_kv, n_columns = d->attended.n_columns;
+    struct attend_kind *kind = kind_of(a, layer);
+    const struct attend_group *group = &kind->plan.groups[group_index];
+    const int n_heads = kind->plan.heads_per_kv, n_columns = kind->attended.n_columns;
     for (int i = 0; i < in->n_queries; i++)
         d->ops->attend_finish(whole + (size_t)i * a->part_floats, in->value_size,
-                              cm_row(d->attended.values, group->first_row + i / n_heads, n_columns) +
+                              cm_row(kind->attended.values, group->first_row + i / n_heads, n_columns) +
                                   (kv_head * n_heads + i % n_heads) * in->value_size);
     atomic_int *n_done = &a->n_jobs_done[group_index];
-    if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < a->plan.n_kv_heads) return;
+    if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;
     atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
     for (int i = 0; i < group->n_rows; i++)
-        d->ops->quantize(&d->attended, group->first_row + i, 0, n_columns, d->weights->layers[layer].o_kinds);
+        d->ops->quantize(&kind->attended, group->first_row + i, 0, n_columns, d->weights->layers[layer].o_kinds);
 }
 
 static void run_share(struct decoder *d, int layer, const struct worker *me, const struct node_crew *crew, int group,
@@ -185,7 +262,7 @@ static void run_share(struct decoder *d, int layer, const struct worker *me, con
     struct attention *a = d->attention;
     struct seat *seat = &a->seats[me->index];
     struct slot *slot = &a->slots[crew->first_slot + share->slot];
-    const struct attention_input in = gather(d, layer, &a->plan.groups[group], kv_head, seat);
+    const struct attention_input in = gather(d, layer, &kind_of(a, layer)->plan.groups[group], kv_head, seat);
     const size_t stride = a->part_floats, span_parts = (size_t)in.n_queries * stride;
     if (!share->is_cut) {
         d->ops->attend_span(&in, 0, seat->whole, stride);
@@ -208,7 +285,7 @@ static void run_share(struct decoder *d, int layer, const struct worker *me, con
 
 static void run_crew(struct decoder *d, int layer, const struct worker *me, const struct node_crew *crew)
 {
-    const struct attend_plan *plan = &d->attention->plan;
+    const struct attend_plan *plan = &kind_of(d->attention, layer)->plan;
     int begin, end;
     cm_attend_groups(plan, &crew->of, me->rank_on_node, &begin, &end);
     for (int group = begin; group < end; group++)
@@ -220,26 +297,30 @@ static void run_crew(struct decoder *d, int layer, const struct worker *me, cons
 
 void cm_attend_rows(struct decoder *d, int layer, const struct worker *me)
 {
-    const struct attention *a = d->attention;
-    for (int i = 0; i < a->n_crews; i++)
-        if (a->crews[i].node == me->node) run_crew(d, layer, me, &a->crews[i]);
+    const struct attend_kind *kind = kind_of(d->attention, layer);
+    for (int i = 0; i < kind->n_crews; i++)
+        if (kind->crews[i].node == me->node) run_crew(d, layer, me, &kind->crews[i]);
 }
 
-void cm_attend_deal_heads(struct attention *a)
+void cm_attend_deal_heads(struct attention *a, int layer)
 {
-    for (int i = 0; i < a->n_crews; i++)
-        cm_deal_tasks(a->heads + a->crews[i].first_slot, a->crews[i].of.n_workers, a->crews[i].of.n_heads);
+    const struct attend_kind *kind = kind_of(a, layer);
+    for (int i = 0; i < kind->n_crews; i++)
+        cm_deal_tasks(a->heads + kind->crews[i].first_slot, kind->crews[i].of.n_workers, kind->crews[i].of.n_heads);
 }
 
-bool cm_attend_take_heads(struct attention *a, int part, const struct worker *me, int at_least, int *begin, int *end)
+bool cm_attend_take_heads(struct attention *a, int layer, int part, const struct worker *me, int at_least, int *begin,
+                          int *end)
 {
-    const struct node_crew *crew = &a->crews[part];
+    const struct node_crew *crew = &kind_of(a, layer)->crews[part];
     return cm_take_tasks(a->heads + crew->first_slot, crew->of.n_workers, me->rank_on_node, at_least, begin, end);
 }
 
-bool cm_attend_is_even(const struct attention *a)
+bool cm_attend_is_even(const struct attention *a, int layer)
 {
+    const struct attend_kind *kind = kind_of(a, layer);
     bool is_even = true;
-    for (int i = 0; i < a->n_crews; i++) is_even &= a->crews[i].of.n_heads % a->crews[i].of.n_workers == 0;
+    for (int i = 0; i < kind->n_crews; i++)
+        is_even &= kind->crews[i].of.n_heads % kind->crews[i].of.n_workers == 0;
     return is_even;
 }

@@ -19,14 +19,18 @@ static void norm_rows(struct decoder *d, const struct layer *layer, const struct
     }
 }
 
-/* Norm of q or k (n wide) where it spans all heads: own rows. Over one head each: prepare_head(). */
-static void norm_vectors(struct decoder *d, const float *weight, int norm_size, int n, float *x,
+static const struct attention_spec *spec_of(const struct decoder *d, int layer)
+{
+    return &d->spec->layers[layer].attention;
+}
+
+/* A norm of q or k (n wide) that spans all heads: own rows. Those of one head each: prepare_head(). */
+static void norm_vectors(struct decoder *d, const float *weight, enum norm_span span, int n, float *x,
                          const struct worker *me)
 {
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
-    if (!weight || norm_size == d->spec->head_size) return;
-    for (int r = begin; r < end; r++)
+    for (int r = begin; r < end && span == NORM_ALL_HEADS; r++)
         d->ops->rms_norm(cm_row(x, r, n), weight, d->spec->norm_eps, n, cm_row(x, r, n));
 }
 
@@ -36,48 +40,55 @@ static void clamp(float *x, int n, float limit)
 }
 
 /* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
-static void prepare_head(const struct decoder *d, const float *norm, int r, float *head)
+static void prepare_head(const struct decoder *d, const struct attention_spec *spec, const float *norm, int r,
+                         float *head)
 {
-    const struct model_spec *spec = d->spec;
-    const int n_pairs = d->rope.n_pairs;
-    if (norm) d->ops->rms_norm(head, norm, spec->norm_eps, spec->head_size, head);
-    clamp(head, spec->head_size, spec->clamp_qkv);
-    if (n_pairs > 0)
-        d->ops->rope(head, cm_row(d->cosines, r, n_pairs), cm_row(d->sines, r, n_pairs), 2 * n_pairs,
-                     spec->rope.pairing);
+    const struct rope_kind *rope = &d->rope.kinds[spec->rope];
+    const size_t at = (size_t)r * (size_t)d->rope.n_pairs + (size_t)rope->first_pair;
+    if (norm) d->ops->rms_norm(head, norm, d->spec->norm_eps, spec->head_size, head);
+    clamp(head, spec->head_size, spec->clamp);
+    if (rope->n_pairs > 0) d->ops->rope(head, d->cosines + at, d->sines + at, 2 * rope->n_pairs, rope->pairing);
 }
 
 void cm_remember_kv(struct decoder *d, int index, int r, int kv_head, float *k, float *v)
 {
-    const struct model_spec *spec = d->spec;
+    const struct attention_spec *spec = spec_of(d, index);
     const struct layer *layer = &d->weights->layers[index];
     const struct kv_cache *cache = d->rows[r].cache;
     const int position = d->rows[r].position;
-    uint8_t *keys = (uint8_t *)cm_kv_keys(cache, index, kv_head) + cm_kv_span_of(cache, kv_head, position);
-    prepare_head(d, layer->k_norm_size != spec->head_size ? NULL : layer->k_norm, r, k);
-    clamp(v, spec->value_size, spec->clamp_qkv);
-    d->ops->store_kv(k, v, keys, keys + cache->keys_bytes, cache->type, spec->head_size, spec->value_size,
-                     position % CM_ATTEND_SPAN);
+    const size_t span = cm_kv_span_of(cache, index, kv_head, position);
+    prepare_head(d, spec, spec->k_norm == NORM_EACH_HEAD ? layer->k_norm : NULL, r, k);
+    clamp(v, spec->value_size, spec->clamp);
+    d->ops->store_kv(k, v, (uint8_t *)cm_kv_keys(cache, index, kv_head) + span,
+                     (uint8_t *)cm_kv_values(cache, index, kv_head) + span, cache->type, spec->head_size,
+                     spec->value_size, position % CM_ATTEND_SPAN);
+}
+
+void cm_norm_keys(struct decoder *d, int index, float *k)
+{
+    const struct attention_spec *spec = spec_of(d, index);
+    const int n = spec->n_kv_heads * spec->head_size;
+    if (spec->k_norm == NORM_ALL_HEADS)
+        d->ops->rms_norm(k, d->weights->layers[index].k_norm, d->spec->norm_eps, n, k);
 }
 
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
 static void remember(struct decoder *d, int index, int r, int kv_head)
 {
-    const struct model_spec *spec = d->spec;
+    const struct attention_spec *spec = spec_of(d, index);
     const struct layer *layer = &d->weights->layers[index];
     const int n_heads = spec->n_heads / spec->n_kv_heads, size = spec->head_size;
     float *q = cm_row(d->q, r, spec->n_heads * size) + kv_head * n_heads * size;
     for (int head = 0; head < n_heads; head++)
-        prepare_head(d, layer->q_norm_size != size ? NULL : layer->q_norm, r, q + head * size);
+        prepare_head(d, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * size);
     cm_remember_kv(d, index, r, kv_head, cm_row(d->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(d->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }
 
 /* Whether a norm of q or k spans several heads. */
-static bool has_vector_norm(const struct model_spec *spec, const struct layer *layer)
+static bool has_vector_norm(const struct attention_spec *spec)
 {
-    return (layer->q_norm && layer->q_norm_size != spec->head_size) ||
-           (layer->k_norm && layer->k_norm_size != spec->head_size);
+    return spec->q_norm == NORM_ALL_HEADS || spec->k_norm == NORM_ALL_HEADS;
 }
 
 /* Part i of q, k and v, which a node has for the kv heads that it keeps: one of its workers computes a head from end to
@@ -85,7 +96,7 @@ static bool has_vector_norm(const struct model_spec *spec, const struct layer *l
  * shares: they would lay out their inputs for each bit anew. */
 static void project_own_heads(struct decoder *d, int index, int i, const struct worker *me)
 {
-    const struct model_spec *spec = d->spec;
+    const struct attention_spec *spec = spec_of(d, index);
     const struct layer *layer = &d->weights->layers[index];
     const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
     const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
@@ -93,7 +104,7 @@ static void project_own_heads(struct decoder *d, int index, int i, const struct 
     const int at_least = n > FEW_ROWS ? n_heads : 1;
     int begin, end;
     if (cm_team_server(me->team, k->node) != me->node) return;
-    while (cm_attend_take_heads(d->attention, i, me, at_least, &begin, &end)) {
+    while (cm_attend_take_heads(d->attention, index, i, me, at_least, &begin, &end)) {
         cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
         cm_linear_part(d, &layer->q, q, begin * q_size, end * q_size, &d->normed, NULL, n, layer->q_bias, d->q, me);
         cm_linear_part(d, &layer->k, k, begin * size, end * size, &d->normed, NULL, n, layer->k_bias, d->k, me);
@@ -108,7 +119,7 @@ static void project_own_heads(struct decoder *d, int index, int i, const struct 
 /* Else each has its range of rows of each matrix, and heads are dealt out behind a barrier. */
 static void project_own_rows(struct decoder *d, int index, const struct worker *me)
 {
-    const struct model_spec *spec = d->spec;
+    const struct attention_spec *spec = spec_of(d, index);
     const struct layer *layer = &d->weights->layers[index];
     int begin, end;
     cm_enter_phase(d, me, CALMOE_PHASE_PROJECT);
@@ -116,9 +127,9 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
     cm_linear_shared(d, &layer->k, &d->normed, NULL, d->n_rows, layer->k_bias, d->k, me);
     cm_linear_shared(d, &layer->v, &d->normed, NULL, d->n_rows, layer->v_bias, d->v, me);
     cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
-    if (has_vector_norm(spec, layer)) {
-        norm_vectors(d, layer->q_norm, layer->q_norm_size, spec->n_heads * spec->head_size, d->q, me);
-        norm_vectors(d, layer->k_norm, layer->k_norm_size, spec->n_kv_heads * spec->head_size, d->k, me);
+    if (has_vector_norm(spec)) {
+        norm_vectors(d, layer->q_norm, spec->q_norm, spec->n_heads * spec->head_size, d->q, me);
+        norm_vectors(d, layer->k_norm, spec->k_norm, spec->n_kv_heads * spec->head_size, d->k, me);
         cm_barrier(me);
     }
     cm_share(spec->n_kv_heads * d->n_rows, 1, me->index, me->n_workers, &begin, &end);
@@ -126,26 +137,29 @@ static void project_own_rows(struct decoder *d, int index, const struct worker *
 }
 
 /* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
-static bool has_own_heads(const struct decoder *d, const struct layer *layer)
+static bool has_own_heads(const struct decoder *d, int index)
 {
-    return cm_attend_is_even(d->attention) && d->spec->head_size % 16 == 0 &&
-           d->spec->value_size % 16 == 0 && /* kernels take ranges that begin at multiples of 16 */
-           !has_vector_norm(d->spec, layer);
+    const struct attention_spec *spec = spec_of(d, index);
+    return cm_attend_is_even(d->attention, index) && spec->head_size % 16 == 0 &&
+           spec->value_size % 16 == 0 && /* kernels take ranges that begin at multiples of 16 */
+           !has_vector_norm(spec);
 }
 
 /* o, and what it gives added to x. */
-static void project_back(struct decoder *d, const struct layer *layer, const struct worker *me)
+static void project_back(struct decoder *d, int index, const struct worker *me)
 {
+    const struct layer *layer = &d->weights->layers[index];
+    const struct activations *attended = cm_attended(d->attention, index);
     const int dim = d->spec->dim;
     for (int i = 0; i < layer->o.n_parts; i++) {
         const struct matrix_part *part = &layer->o.parts[i];
         const int first = part->first_row;
         int begin, end;
         cm_part_share(part, me, &begin, &end);
-        cm_linear_part(d, &layer->o, part, begin, end, &d->attended, NULL, d->n_rows, layer->o_bias, d->projected, me);
+        cm_linear_part(d, &layer->o, part, begin, end, attended, NULL, d->n_rows, layer->o_bias, d->projected, me);
         for (int r = 0; r < d->n_rows && begin < end; r++)
             d->ops->add_scaled(cm_row(d->x, r, dim) + first + begin, cm_row(d->projected, r, dim) + first + begin,
-                               d->spec->residual_scale, end - begin);
+                               d->spec->layers[index].residual_scale, end - begin);
     }
 }
 
@@ -155,14 +169,14 @@ void cm_attention(struct decoder *d, int index, const struct worker *me)
 
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, me);
-    if (me->index == 0) cm_attend_deal_heads(d->attention);
+    if (me->index == 0) cm_attend_deal_heads(d->attention, index);
     cm_barrier_into(d, me, CALMOE_PHASE_PROJECT);
-    if (has_own_heads(d, layer))
+    if (has_own_heads(d, index))
         for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(d, index, i, me);
     else project_own_rows(d, index, me);
     cm_barrier_into(d, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(d, index, me);
     cm_barrier_into(d, me, CALMOE_PHASE_PROJECT);
-    project_back(d, layer, me);
+    project_back(d, index, me);
     cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
 }

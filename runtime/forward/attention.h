@@ -25,16 +25,21 @@ void cm_attention(struct decoder *decoder, int layer, const struct worker *me);
 /* The part of it that keeps: k (head_size) and v (value_size) of row r for one kv head are normed where the norm is one
  * head long, clamped, rotated to the row's position, and stored. */
 void cm_remember_kv(struct decoder *decoder, int layer, int r, int kv_head, float *k, float *v);
+/* Before that, the norm of a row's k (all kv heads), where the layer has one that spans all heads. */
+void cm_norm_keys(struct decoder *decoder, int layer, float *k);
 
-/* The part of it that reads the cache: d->q -> d->attended, values and the forms that o reads. By all workers;
- * barriers around. */
-void cm_attend_rows(struct decoder *decoder, int layer, const struct worker *me);
-/* Before that, the kv heads of part i of k, counted from its first, as the workers of its node come for them. Dealt by
- * one worker, others waiting; taken *begin … *end, half of what is left of one's own but at_least so many. */
-void cm_attend_deal_heads(struct attention *attention);
-bool cm_attend_take_heads(struct attention *attention, int part, const struct worker *me, int at_least, int *begin,
-                          int *end);
-/* Whether on each node that keeps kv heads its workers share them evenly. */
-bool cm_attend_is_even(const struct attention *attention);
+/* The part of it that reads the cache: d->q becomes cm_attended(): values, and the forms that the layer's o reads. By
+ * all workers; barriers around. */
+void cm_attend_rows(struct decoder *d, int layer, const struct worker *me);
+const struct activations *cm_attended(const struct attention *attention, int layer); /* (rows, n_heads * value_size) */
+
+/* Before that, the workers of each node take the kv heads of its part of the layer's k, to compute q, k and v of them.
+ * One worker deals the heads out while others wait. Then each takes some, *begin … *end counted from the first of
+ * part i of k, half of what is left of its own but at_least so many; false: none is left. */
+void cm_attend_deal_heads(struct attention *attention, int layer);
+bool cm_attend_take_heads(struct attention *attention, int layer, int part, const struct worker *me, int at_least,
+                          int *begin, int *end);
+/* Whether on each node that keeps kv heads of the layer its workers share them evenly. */
+bool cm_attend_is_even(const struct attention *attention, int layer);
 
 #endif

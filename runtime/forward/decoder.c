@@ -131,21 +131,21 @@ static void place_activations(struct layout *layout, int n_rows, int n_columns, 
 static void lay_out(struct decoder *d, struct layout *layout)
 {
     const struct model_spec *spec = d->spec;
-    const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)spec->router.n_used;
+    const struct layer_maxima *most = &spec->most;
+    const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)most->n_used;
+    const int q_columns = most->q_columns > 2 * d->rope.n_pairs ? most->q_columns : 2 * d->rope.n_pairs;
     d->rows = piece(layout, n, sizeof *d->rows);
     d->depths = piece(layout, n, sizeof *d->depths);
     d->layers_used = piece(layout, n, sizeof *d->layers_used);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
-    d->q = piece(layout, n * (size_t)(spec->n_heads * spec->head_size), sizeof(float));
-    d->k = piece(layout, n * (size_t)(spec->n_kv_heads * spec->head_size), sizeof(float));
-    d->v = piece(layout, n * (size_t)(spec->n_kv_heads * spec->value_size), sizeof(float));
+    d->q = piece(layout, n * (size_t)q_columns, sizeof(float));
+    d->k = piece(layout, n * (size_t)most->k_columns, sizeof(float));
+    d->v = piece(layout, n * (size_t)most->v_columns, sizeof(float));
     d->cosines = piece(layout, n * (size_t)d->rope.n_pairs, sizeof(float));
     d->sines = piece(layout, n * (size_t)d->rope.n_pairs, sizeof(float));
-    place_activations(layout, d->max_rows, spec->n_heads * spec->value_size, &d->attended);
     d->projected = piece(layout, n * dim, sizeof(float));
-    d->router_logits = piece(layout, n * (size_t)spec->router.n_experts, sizeof(float));
-    d->routing.n_slots = spec->router.n_used;
+    d->router_logits = piece(layout, n * (size_t)most->n_experts, sizeof(float));
     d->routing.experts = piece(layout, n * used, sizeof(int32_t));
     d->routing.weights = piece(layout, n * used, sizeof(float));
     d->shared_weights = piece(layout, n, sizeof(float));
@@ -155,15 +155,15 @@ static void lay_out(struct decoder *d, struct layout *layout)
 static calmoe_status open_parts(struct calmoe_context *ctx, const struct topology *topology, struct decoder *d)
 {
     const struct model_spec *spec = d->spec;
-    CM_TRY(cm_rope_open(ctx, &spec->rope, d->weights->rope_factors, &d->rope));
-    CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->router.n_experts,
+    CM_TRY(cm_rope_open(ctx, spec->ropes, spec->n_ropes, d->weights->rope_factors, &d->rope));
+    CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->most.n_experts,
                             cm_team_n_workers(d->team), &d->counters));
     const struct expert_run_limits limits = {
         .max_tokens = d->max_rows,
         .dim = spec->dim,
-        .n_slots = spec->router.n_used,
-        .max_experts = spec->router.n_experts,
-        .max_width = {[BANK_ROUTED] = spec->expert_width, [BANK_SHARED] = spec->shared_width},
+        .n_slots = spec->most.n_used,
+        .max_experts = spec->most.n_experts,
+        .max_width = {[BANK_ROUTED] = spec->most.width[BANK_ROUTED], [BANK_SHARED] = spec->most.width[BANK_SHARED]},
     };
     CM_TRY(cm_expert_run_open(ctx, &limits, d->ops, topology, d->team, &d->experts));
     CM_TRY(cm_attention_open(ctx, spec, topology, d->team, d->weights->plan, d->max_rows, &d->attention));

@@ -89,12 +89,11 @@ struct decoder {
     /* scratch, (n_rows, …) each */
     float              *x;                  /* dim: the residual stream        */
     struct activations  normed;             /* dim                             */
-    float              *q, *k, *v;          /* heads * size                    */
-    float              *cosines, *sines;    /* n_rot / 2                       */
-    struct activations  attended;           /* n_heads * value_size            */
+    float              *q, *k, *v;          /* heads * size, as the layer has it */
+    float              *cosines, *sines;    /* rope.n_pairs                    */
     float              *projected;          /* dim                             */
-    float              *router_logits;      /* n_experts                       */
-    struct routing      routing;            /* n_used                          */
+    float              *router_logits;      /* n_experts of the layer          */
+    struct routing      routing;            /* n_used of the layer             */
     float              *shared_weights;     /* 1                               */
     int32_t            *identity;           /* 0, 1, 2, …                      */
     struct expert_run  *experts;

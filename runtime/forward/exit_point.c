@@ -166,7 +166,7 @@ void cm_move_row(struct decoder *d, int from, int to)
  * place of its own, i <= r. */
 static void set_aside(struct decoder *d, int r, int i)
 {
-    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = d->spec->n_heads * d->spec->head_size;
+    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = 2 * d->rope.n_pairs;
     float *angles = cm_row(d->q, i, n_q);
     d->exits->rows[i] = d->rows[r];
     memcpy(cm_row(d->projected, i, dim), cm_row(d->x, r, dim), (size_t)dim * sizeof *d->x);
@@ -178,7 +178,7 @@ static void set_aside(struct decoder *d, int r, int i)
 
 static void bring_back(struct decoder *d, int i, int r)
 {
-    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = d->spec->n_heads * d->spec->head_size;
+    const int dim = d->spec->dim, n_pairs = d->rope.n_pairs, n_q = 2 * d->rope.n_pairs;
     const float *angles = cm_row(d->q, i, n_q);
     d->rows[r] = d->exits->rows[i];
     memcpy(cm_row(d->x, r, dim), cm_row(d->projected, i, dim), (size_t)dim * sizeof *d->x);

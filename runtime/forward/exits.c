@@ -197,7 +197,7 @@ int cm_exits_staying(const struct decoder *d, const int32_t **rows)
 
 int cm_exits_width(struct decoder *d, int layer, int r, float *weights)
 {
-    const struct router_spec *router = &d->spec->router;
+    const struct router_spec *router = &d->spec->layers[layer].ffn.router;
     const struct row *row = &d->rows[r];
     int n_kept = router->n_used;
     if (row->rung && row->rung->widths) n_kept = cm_width(&row->rung->widths[layer], weights, n_kept);

@@ -12,52 +12,69 @@
 #include "base/node_memory.h"
 #include "runtime/families/model_spec.h"
 
-struct kv_part { /* the kv heads first_head … first_head + n_heads */
-    struct node_block memory;
-    int               first_head, n_heads;
-    size_t            span_bytes;   /* regions of all layers and of these heads      */
+struct kv_layer {
+    size_t key_bytes;    /* of one region's keys                       */
+    size_t region_bytes; /* keys and values of one kv head in one span */
+};
+
+struct kv_regions { /* of one layer in one part: kv heads first_head … first_head + n_heads */
+    size_t offset;      /* of the first region, in a span             */
+    int    first_head, n_heads;
+};
+
+struct kv_part { /* what one node keeps */
+    struct node_block  memory;
+    size_t             span_bytes; /* regions of all layers           */
+    struct kv_regions *regions;    /* (n_layers)                      */
 };
 
 struct kv_cache {
-    enum kv_type    type;
-    int             head_size, value_size;
-    int             capacity;     /* positions, a multiple of 64                   */
-    size_t          keys_bytes;   /* of one region's keys                          */
-    size_t          region_bytes; /* keys and values of one kv head, layer, span   */
-    int             n_parts;
-    struct kv_part *parts;        /* (n_parts), in the order of heads              */
+    enum kv_type     type;
+    int              capacity; /* positions, a multiple of 64          */
+    int              n_layers;
+    struct kv_layer *layers;   /* (n_layers)                           */
+    int              n_parts;
+    struct kv_part  *parts;    /* (n_parts), in the order of nodes     */
 };
 
-/* kv_heads[node] heads on each node of the topology, in the order of the nodes. */
+/* kv_heads[node]: heads on each node of the topology, of the layers that have most; those of layers with fewer are
+ * dealt out in the same proportions (cm_cut_heads()). */
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
                                int n_positions, const struct topology *topology, const int32_t *kv_heads,
                                struct kv_cache *out);
 void          cm_kv_cache_close(struct kv_cache *cache); /* zeroed is fine */
 
-static inline const struct kv_part *cm_kv_part(const struct kv_cache *cache, int kv_head)
+/* The part that keeps a layer's kv head. */
+static inline const struct kv_part *cm_kv_part(const struct kv_cache *cache, int layer, int kv_head)
 {
     const struct kv_part *part = cache->parts;
-    while (kv_head >= part->first_head + part->n_heads) part++;
+    while (kv_head >= part->regions[layer].first_head + part->regions[layer].n_heads) part++;
     return part;
 }
 
-/* Of span 0; those of span s lie s * the part's span_bytes further. */
+/* Of span 0; those of span s lie s * cm_kv_span_bytes() further. */
 static inline void *cm_kv_keys(const struct kv_cache *cache, int layer, int kv_head)
 {
-    const struct kv_part *part = cm_kv_part(cache, kv_head);
-    const size_t region = (size_t)layer * (size_t)part->n_heads + (size_t)(kv_head - part->first_head);
-    return (uint8_t *)part->memory.bytes + region * cache->region_bytes;
+    const struct kv_part    *part = cm_kv_part(cache, layer, kv_head);
+    const struct kv_regions *regions = &part->regions[layer];
+    return (uint8_t *)part->memory.bytes + regions->offset +
+           (size_t)(kv_head - regions->first_head) * cache->layers[layer].region_bytes;
 }
 
 static inline void *cm_kv_values(const struct kv_cache *cache, int layer, int kv_head)
 {
-    return (uint8_t *)cm_kv_keys(cache, layer, kv_head) + cache->keys_bytes;
+    return (uint8_t *)cm_kv_keys(cache, layer, kv_head) + cache->layers[layer].key_bytes;
+}
+
+static inline size_t cm_kv_span_bytes(const struct kv_cache *cache, int layer, int kv_head)
+{
+    return cm_kv_part(cache, layer, kv_head)->span_bytes;
 }
 
 /* How much further than span 0 the span of position lies. */
-static inline size_t cm_kv_span_of(const struct kv_cache *cache, int kv_head, int position)
+static inline size_t cm_kv_span_of(const struct kv_cache *cache, int layer, int kv_head, int position)
 {
-    return (size_t)(position / CM_ATTEND_SPAN) * cm_kv_part(cache, kv_head)->span_bytes;
+    return (size_t)(position / CM_ATTEND_SPAN) * cm_kv_span_bytes(cache, layer, kv_head);
 }
 
 #endif

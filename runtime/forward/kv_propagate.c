@@ -33,13 +33,19 @@ static void norm_pairs(struct decoder *d, const struct fill *fill, const struct 
     }
 }
 
+/* The k or v of the l-th layer's pairs, n_columns wide: one layer's stand behind another's, whatever their widths. */
+static float *rows_of_layer(const struct fill *fill, float *all, int most_columns, int l)
+{
+    return cm_row(all, l * fill->n, most_columns);
+}
+
 static void project_pairs(struct decoder *d, const struct fill *fill, const struct worker *me)
 {
     for (int l = 0; l < fill->n_layers; l++) {
         const struct layer *layer = &d->weights->layers[fill->first_layer + l];
-        const int first = l * fill->n;
-        const int32_t *pairs = d->identity + first;
-        float *k = cm_row(d->k, first, layer->k.n_rows), *v = cm_row(d->v, first, layer->v.n_rows);
+        const int32_t *pairs = d->identity + l * fill->n;
+        float *k = rows_of_layer(fill, d->k, d->spec->most.k_columns, l);
+        float *v = rows_of_layer(fill, d->v, d->spec->most.v_columns, l);
         cm_linear_shared(d, &layer->k, &d->normed, pairs, fill->n, layer->k_bias, k, me);
         cm_linear_shared(d, &layer->v, &d->normed, pairs, fill->n, layer->v_bias, v, me);
     }
@@ -47,18 +53,19 @@ static void project_pairs(struct decoder *d, const struct fill *fill, const stru
 
 static void remember_pairs(struct decoder *d, const struct fill *fill, const struct worker *me)
 {
-    const struct model_spec *spec = d->spec;
-    const int n_k = spec->n_kv_heads * spec->head_size, n_v = spec->n_kv_heads * spec->value_size;
     int begin, end;
     cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++) {
-        const int index = fill->first_layer + i / fill->n, r = fill->begin + i % fill->n;
-        const struct layer *layer = &d->weights->layers[index];
-        float *k = cm_row(d->k, i, n_k), *v = cm_row(d->v, i, n_v);
-        if (layer->k_norm && layer->k_norm_size != spec->head_size)
-            d->ops->rms_norm(k, layer->k_norm, spec->norm_eps, n_k, k);
+        const int l = i / fill->n, index = fill->first_layer + l, r = fill->begin + i % fill->n;
+        const struct attention_spec *spec = &d->spec->layers[index].attention;
+        const int head_size = spec->head_size, value_size = spec->value_size;
+        float *k = cm_row(rows_of_layer(fill, d->k, d->spec->most.k_columns, l), i % fill->n,
+                          spec->n_kv_heads * head_size);
+        float *v = cm_row(rows_of_layer(fill, d->v, d->spec->most.v_columns, l), i % fill->n,
+                          spec->n_kv_heads * value_size);
+        cm_norm_keys(d, index, k);
         for (int kv_head = 0; kv_head < spec->n_kv_heads; kv_head++)
-            cm_remember_kv(d, index, r, kv_head, k + kv_head * spec->head_size, v + kv_head * spec->value_size);
+            cm_remember_kv(d, index, r, kv_head, k + kv_head * head_size, v + kv_head * value_size);
     }
 }
 

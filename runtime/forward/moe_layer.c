@@ -1,5 +1,5 @@
 /* runtime/forward/moe_layer.c - the feed-forward half of a block: norm; score; route; run the experts where
- * they live; add. A dense model takes the same way, with one expert that every token goes to. */
+ * they live; add. A dense layer takes the same way, without a router: it has one expert that every token goes to. */
 #include "router/router.h"
 #include "runtime/forward/decoder.h"
 #include "runtime/forward/exits.h"
@@ -16,20 +16,13 @@ static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, 
 
 static void route_row(struct decoder *d, int index, int r)
 {
-    const struct router_spec *router = &d->spec->router;
+    const struct router_spec *router = &d->spec->layers[index].ffn.router;
     const struct layer *layer = &d->weights->layers[index];
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
-    if (d->spec->is_dense) {
-        experts[0] = 0;
-        weights[0] = 1.0f;
-    } else {
-        cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), layer->choice_bias, experts,
-                 weights);
-        if (d->on_choice) d->on_choice(d->on_choice_user, d, index, r, experts, weights);
-    }
-    const int n_kept = d->routing.n_kept ? cm_exits_width(d, index, r, weights) : router->n_used;
-    d->rows[r].n_experts += n_kept;
+    cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), layer->choice_bias, experts, weights);
+    if (d->on_choice) d->on_choice(d->on_choice_user, d, index, r, experts, weights);
+    d->rows[r].n_experts += d->routing.n_kept ? cm_exits_width(d, index, r, weights) : router->n_used;
 }
 
 static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)
@@ -45,8 +38,10 @@ static void norm_rows(struct decoder *d, const struct layer *layer, int begin, i
 static void route_rows(struct decoder *d, int index, int begin, int end, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];
-    if (layer->router.n_parts > 0) multiply_own(d, &layer->router, begin, end, d->router_logits, me);
-    for (int r = begin; r < end; r++) route_row(d, index, r);
+    if (layer->router.n_parts > 0) {
+        multiply_own(d, &layer->router, begin, end, d->router_logits, me);
+        for (int r = begin; r < end; r++) route_row(d, index, r);
+    }
     if (layer->shared_gate.n_parts > 0 && end > begin) {
         multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights, me);
         d->ops->sigmoid(d->shared_weights + begin, end - begin);
@@ -65,6 +60,7 @@ static void plan_experts(void *arg)
     struct decoder *d = plan->decoder;
     const struct layer *layer = &d->weights->layers[plan->layer];
     d->routing.n_tokens = d->n_rows;
+    d->routing.n_slots = d->spec->layers[plan->layer].ffn.router.n_used;
     cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
                        layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL);
     cm_count_routing(&d->counters, plan->layer, &d->routing);
@@ -93,5 +89,5 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
     cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)
-        cm_expert_run_add(d->experts, r, d->spec->residual_scale, cm_row(d->x, r, d->spec->dim));
+        cm_expert_run_add(d->experts, r, d->spec->layers[index].residual_scale, cm_row(d->x, r, d->spec->dim));
 }

@@ -49,8 +49,6 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
     layer->ffn_norm = vector(b, t->ffn_norm);
     layer->q_norm = vector(b, t->q_norm);
     layer->k_norm = vector(b, t->k_norm);
-    layer->q_norm_size = (int)elements_of(t->q_norm);
-    layer->k_norm_size = (int)elements_of(t->k_norm);
     layer->q_bias = vector(b, t->q_bias);
     layer->k_bias = vector(b, t->k_bias);
     layer->v_bias = vector(b, t->v_bias);
@@ -58,13 +56,15 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
     layer->choice_bias = vector(b, t->choice_bias);
 }
 
-/* n_rows rows for each kv head, on the node that keeps the head. */
-static calmoe_status add_heads(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
+/* The rows that belong to each kv head of the layer, on the node that keeps the head. */
+static calmoe_status add_heads(struct builder *b, const struct weight_source *source, int n_kv_heads,
+                               struct placed_matrix *out)
 {
     const struct plan *plan = b->options->plan;
-    const int          n_rows = source->n_rows / plan->n_kv_heads;
+    const int          n_rows = source->n_rows / n_kv_heads;
     int32_t            rows[CM_MAX_NODES];
-    for (int node = 0; node < plan->n_nodes; node++) rows[node] = plan->kv_heads[node] * n_rows;
+    cm_cut_heads(plan->kv_heads, plan->n_nodes, n_kv_heads, rows);
+    for (int node = 0; node < plan->n_nodes; node++) rows[node] *= n_rows;
     CM_TRY(cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out));
     b->out->n_dense_bytes += out->n_bytes;
     return CALMOE_OK;
@@ -97,31 +97,47 @@ static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t
     return status;
 }
 
-static calmoe_status build_layer(struct builder *b, const struct layer_tensors *t, int index,
-                                 struct layer *layer)
+static calmoe_status build_attention(struct builder *b, const struct attention_spec *spec,
+                                     const struct layer_tensors *t, struct layer *layer)
 {
-    build_vectors(b, t, layer);
-    CM_TRY(add_heads(b, &t->q, &layer->q));
-    CM_TRY(add_heads(b, &t->k, &layer->k));
-    CM_TRY(add_heads(b, &t->v, &layer->v));
+    CM_TRY(add_heads(b, &t->q, spec->n_kv_heads, &layer->q));
+    CM_TRY(add_heads(b, &t->k, spec->n_kv_heads, &layer->k));
+    CM_TRY(add_heads(b, &t->v, spec->n_kv_heads, &layer->v));
     CM_TRY(add_rows(b, &t->o, &layer->o));
     b->out->n_dense_bytes += layer->o.n_bytes;
     layer->attention_kinds = cm_placed_kind(&layer->q) | cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v);
     layer->o_kinds = cm_placed_kind(&layer->o);
+    return CALMOE_OK;
+}
+
+static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, const struct layer_tensors *t, int index,
+                               struct layer *layer)
+{
     layer->experts.dim = b->spec->dim;
     layer->experts.plan = b->options->plan;
     layer->experts.index = index;
-    CM_TRY(build_bank(b, t, BANK_ROUTED, b->spec->router.n_experts, layer));
-    if (b->spec->shared_width > 0) CM_TRY(build_bank(b, t, BANK_SHARED, 1, layer));
-    layer->ffn_kinds = layer->experts.input_kinds;
-    if (!b->spec->is_dense) CM_TRY(add_copies(b, &t->router, &layer->router));
+    if (!cm_is_dense(spec)) {
+        CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
+        CM_TRY(add_copies(b, &t->router, &layer->router));
+    }
+    if (spec->branches[BANK_SHARED].width > 0) CM_TRY(build_bank(b, t, BANK_SHARED, 1, layer));
     if (t->shared_gate) {
         const struct weight_source gate = {.type = t->shared_gate->type, .rows = t->shared_gate->bytes,
                                            .n_rows = 1, .n_columns = b->spec->dim};
         CM_TRY(add_copies(b, &gate, &layer->shared_gate));
     }
-    layer->ffn_kinds |= cm_placed_kind(&layer->router) | cm_placed_kind(&layer->shared_gate);
+    layer->ffn_kinds =
+        layer->experts.input_kinds | cm_placed_kind(&layer->router) | cm_placed_kind(&layer->shared_gate);
     return CALMOE_OK;
+}
+
+static calmoe_status build_layer(struct builder *b, const struct layer_tensors *t, int index,
+                                 struct layer *layer)
+{
+    const struct layer_spec *spec = &b->spec->layers[index];
+    build_vectors(b, t, layer);
+    CM_TRY(build_attention(b, &spec->attention, t, layer));
+    return build_ffn(b, &spec->ffn, t, index, layer);
 }
 
 static calmoe_status build(struct builder *b, const struct model_tensors *tensors)

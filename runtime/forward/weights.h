@@ -8,8 +8,7 @@
 
 struct layer {
     float *attention_norm, *ffn_norm;           /* (dim)                                         */
-    float *q_norm, *k_norm;                     /* NULL, or as many as norm_size says            */
-    int    q_norm_size, k_norm_size;            /* head_size, or the whole vector                */
+    float *q_norm, *k_norm;                     /* NULL, (head_size), or all heads: layer_spec   */
     float *q_bias, *k_bias, *v_bias, *o_bias;   /* NULL, or the matrix's rows                    */
     float *choice_bias;                         /* NULL or (n_experts)                           */
     struct placed_matrix q, k, v;               /* cut by kv heads                               */

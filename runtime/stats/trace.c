@@ -101,9 +101,18 @@ calmoe_status cm_trace_read_header(struct calmoe_context *ctx, const char *name,
     return CALMOE_OK;
 }
 
+/* A dense layer has no expert in any slot. */
+static bool is_dense(const calmoe_trace_info *info, const int32_t *experts)
+{
+    int slot = 0;
+    while (slot < info->n_used && experts[slot] == -1) slot++;
+    return slot == info->n_used;
+}
+
 const char *cm_trace_fault(const calmoe_trace_info *info, const int32_t *experts, const float *weights)
 {
     uint64_t seen[ROUTER_MAX_EXPERTS / 64] = {0};
+    if (is_dense(info, experts)) return NULL;
     for (int slot = 0; slot < info->n_used; slot++) {
         const int32_t expert = experts[slot];
         if (expert < 0 || expert >= info->n_experts) return "an expert that the model does not have";
@@ -143,7 +152,8 @@ void cm_trace_read_record(const calmoe_trace_info *info, const uint8_t *bytes, i
     bytes += 8;
     for (size_t layer = 0; layer < (size_t)info->n_layers; layer++, bytes += 4 * n_used)
         for (size_t slot = 0; slot < n_used; slot++) {
-            experts[layer * n_used + slot] = cm_load_u16(bytes + 2 * slot);
+            const uint16_t expert = cm_load_u16(bytes + 2 * slot);
+            experts[layer * n_used + slot] = expert == UINT16_MAX ? -1 : expert;
             weights[layer * n_used + slot] = cm_load_half(bytes + 2 * (n_used + slot));
         }
 }

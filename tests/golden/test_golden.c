@@ -118,9 +118,7 @@ static void check_routing(void *user, const calmoe_routing_event *event)
     char name[64];
     snprintf(name, sizeof name, "route.%d.experts", event->layer);
     if (!cm_file_tensor(golden->expect, name)) { /* dense */
-        assert_int_equal(event->n, 1);
-        assert_int_equal(event->experts[0], 0);
-        assert_true(event->weights[0] == 1.0f);
+        assert_int_equal(event->n, 0);
         return;
     }
     const struct file_tensor *experts = expected(golden, name);

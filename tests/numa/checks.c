@@ -60,10 +60,11 @@ static int check_expert(const struct calmoe_engine *engine, int layer, int bank,
 {
     const struct expert *expert = &engine->weights->layers[layer].experts.banks[bank].experts[e];
     const struct plan   *plan = &engine->plan;
+    const int            width = engine->model->spec.layers[layer].ffn.branches[BANK_SHARED].width;
     struct expert_rows   rows[CM_MAX_NODES];
     const int            n = bank == BANK_ROUTED
                                  ? cm_parts_of_place(plan, cm_place_of(plan, layer, e), rows)
-                                 : cm_parts_of_shared(plan, engine->model->spec.shared_width, plan->dim, rows);
+                                 : cm_parts_of_shared(plan, width, plan->dim, rows);
     int n_pages = 0;
     if (expert->n_parts != n) fail("expert %d of layer %d has %d parts, not %d", e, layer, expert->n_parts, n);
     for (int i = 0; i < n; i++) {
@@ -124,13 +125,14 @@ static void check_kv(const struct process *p)
     int                    n_heads = 0;
     for (int i = 0; i < cache->n_parts; i++) {
         const struct kv_part *part = &cache->parts[i];
-        if (part->n_heads != p->engine->plan.kv_heads[part->memory.node]) fail("kv heads: part %d", i);
+        const int             n = part->regions[0].n_heads;
+        if (n != p->engine->plan.kv_heads[part->memory.node]) fail("kv heads: part %d", i);
         if (!cm_node_block_check(&p->engine->topology, &part->memory, &pages) || pages.n_elsewhere != 0 ||
             pages.n_touched == 0)
             fail("keys and values: %zu pages, %zu elsewhere", pages.n_touched, pages.n_elsewhere);
-        n_heads += part->n_heads;
+        n_heads += n;
     }
-    if (n_heads != p->model->spec.n_kv_heads) fail("the caches have %d kv heads", n_heads);
+    if (n_heads != p->model->spec.most.n_kv_heads) fail("the caches have %d kv heads", n_heads);
 }
 
 void check_pages(const struct process *p)

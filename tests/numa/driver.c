@@ -120,9 +120,10 @@ static void build_plan(struct process *p, char kind)
     struct topology          topology;
     struct plan_file         file = {0};
     must(p, cm_topology_open(p->context, NULL, &topology), "topology");
+    const int         width = spec->most.width[cm_is_dense_model(spec) ? BANK_SHARED : BANK_ROUTED];
     const struct plan shape = {.n_nodes = topology.n_nodes, .n_layers = spec->n_layers,
-                               .n_experts = spec->router.n_experts, .width = spec->expert_width, .dim = spec->dim,
-                               .quantum = 16, .n_kv_heads = spec->n_kv_heads};
+                               .n_experts = spec->most.n_experts, .width = width, .dim = spec->dim,
+                               .quantum = 16, .n_kv_heads = spec->most.n_kv_heads};
     must(p, kind == 'x' ? random_plan(p->context, &shape, 1, &file.plan)
                         : cm_plan_open(p->context, &shape, &file.plan), "plan");
     for (int layer = 0; layer < shape.n_layers && kind != 'x'; layer++)

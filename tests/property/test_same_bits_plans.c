@@ -124,9 +124,10 @@ static void write_random_plan(const char *path, uint64_t seed)
     running_must(context, calmoe_model_open(context, model_path, NULL, &model));
     const struct model_spec *spec = &model->spec;
     assert_int_equal(cm_topology_open(context, NULL, &topology), CALMOE_OK);
+    const int         width = spec->most.width[cm_is_dense_model(spec) ? BANK_SHARED : BANK_ROUTED];
     const struct plan shape = {.n_nodes = topology.n_nodes, .n_layers = spec->n_layers,
-                               .n_experts = spec->router.n_experts, .width = spec->expert_width, .dim = spec->dim,
-                               .quantum = CM_SLICE_QUANTUM, .n_kv_heads = spec->n_kv_heads};
+                               .n_experts = spec->most.n_experts, .width = width, .dim = spec->dim,
+                               .quantum = CM_SLICE_QUANTUM, .n_kv_heads = spec->most.n_kv_heads};
     running_must(context, random_plan(context, &shape, seed, &file.plan));
     memcpy(file.fingerprint, model->fingerprint, sizeof file.fingerprint);
     running_must(context, cm_plan_file_write(context, path, &file));

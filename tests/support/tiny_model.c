@@ -169,6 +169,13 @@ static void vector(struct writer *w, const char *role, int n, float center)
     add_vector(w->builder, name, n, center, w->seed);
 }
 
+static void zeros(struct writer *w, const char *role, int n)
+{
+    const size_t n_bytes = (size_t)n * sizeof(float);
+    builder_add_tensor(w->builder, full_name(w, role), 0, 1, (uint64_t[]){(uint64_t)n}, NULL, n_bytes);
+    w->seed--; /* other tensors are the same with and without it */
+}
+
 static void write_layer(struct writer *w)
 {
     const struct tiny_model *t = w->tiny;
@@ -182,16 +189,21 @@ static void write_layer(struct writer *w)
         vector(w, "attn_q.bias", q, 0.0f);
         vector(w, "attn_k.bias", kv, 0.0f);
         vector(w, "attn_v.bias", kv, 0.0f);
+    } else if (strncmp(t->architecture, "qwen2", 5) == 0) {
+        zeros(w, "attn_q.bias", q);
+        zeros(w, "attn_k.bias", kv);
+        zeros(w, "attn_v.bias", kv);
     }
     if (t->has_head_norms) {
         vector(w, "attn_q_norm.weight", t->head_size, 1.0f);
         vector(w, "attn_k_norm.weight", t->head_size, 1.0f);
     }
     vector(w, "ffn_norm.weight", t->dim, 1.0f);
-    if (t->n_experts == 0) {
-        matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, t->expert_width);
-        matrix(w, "ffn_up.weight", TINY_UP, t->dim, t->expert_width);
-        matrix(w, "ffn_down.weight", TINY_DOWN, t->expert_width, t->dim);
+    if (t->n_experts == 0 || w->layer < t->n_dense) {
+        const int width = t->n_experts == 0 ? t->expert_width : t->dense_width;
+        matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, width);
+        matrix(w, "ffn_up.weight", TINY_UP, t->dim, width);
+        matrix(w, "ffn_down.weight", TINY_DOWN, width, t->dim);
         return;
     }
     matrix(w, "ffn_gate_inp.weight", TINY_ROUTER, t->dim, t->n_experts);
@@ -213,9 +225,16 @@ static void add_key(struct gguf_builder *builder, const struct tiny_model *tiny,
     builder_add_u32(builder, key, (uint32_t)value);
 }
 
-static void write_metadata(struct gguf_builder *builder, const struct tiny_model *tiny)
+static void add_real(struct gguf_builder *builder, const struct tiny_model *tiny, const char *name, float value)
 {
     char key[128];
+    if (tiny->without && strcmp(tiny->without, name) == 0) return;
+    snprintf(key, sizeof key, "%s.%s", tiny->architecture, name);
+    builder_add_f32(builder, key, value);
+}
+
+static void write_metadata(struct gguf_builder *builder, const struct tiny_model *tiny)
+{
     if (!tiny->without || strcmp(tiny->without, "general.architecture") != 0)
         builder_add_string(builder, "general.architecture", tiny->architecture);
     builder_add_string(builder, "general.name", "tiny");
@@ -230,8 +249,8 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_key(builder, tiny, "expert_count", tiny->n_experts);
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
     }
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", tiny->architecture);
-    builder_add_f32(builder, key, 1e-6f);
+    add_real(builder, tiny, "attention.layer_norm_rms_epsilon", 1e-6f);
+    add_real(builder, tiny, "rope.freq_base", 10000.0f);
 }
 
 static void make_toy(const struct tiny_model *tiny, struct toy_tokenizer *toy)
@@ -285,12 +304,12 @@ struct builder_tensor *tiny_tensor(struct gguf_builder *builder, const char *nam
     abort();
 }
 
-/* It becomes a tensor of a block that is not run, so that the others' data keeps its place. */
+/* It becomes a tensor of an encoder of images, which is not run, so that the others' data keeps its place. */
 void tiny_drop_tensor(struct gguf_builder *builder, const char *name)
 {
     const int i = (int)(tiny_tensor(builder, name) - builder->tensors);
     char dropped[32];
-    const int n = snprintf(dropped, sizeof dropped, "blk.999.%d", i);
+    const int n = snprintf(dropped, sizeof dropped, "v.dropped.%d", i);
     builder_rename_tensor(builder, i, dropped, (size_t)n);
 }
 

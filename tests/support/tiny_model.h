@@ -28,7 +28,8 @@ struct tiny_model {
     int              context;
     bool             is_tied;           /* no output matrix                                       */
     bool             has_head_norms;    /* of q and k, one head long                              */
-    bool             has_biases;        /* of q, k and v                                          */
+    bool             has_biases;        /* of q, k and v; else they are zeros where the family needs them */
+    int              n_dense, dense_width; /* the first layers are dense, so wide; n_experts > 0  */
     const char      *chat_template;     /* NULL: none                                             */
     int              eos;               /* 0 = the toy's own                                      */
     const char      *without;           /* a key to leave out ("block_count"), to be added anew   */

@@ -112,7 +112,7 @@ static void compare_next(struct running *r, calmoe_session *plain, calmoe_sessio
     assert_memory_equal(calmoe_session_logits(lossless, 0), logits, (size_t)r->n_vocab * sizeof *logits);
     running_must(r->context, calmoe_session_depth(lossless, -1, &depth));
     assert_int_equal(depth.layers, spec->n_layers);
-    assert_int_equal(depth.experts, spec->n_layers * spec->router.n_used);
+    assert_int_equal(depth.experts, cm_experts_of_token(spec));
 }
 
 static void feed(struct running *r, calmoe_session *a, calmoe_session *b, const int32_t *tokens, size_t n)

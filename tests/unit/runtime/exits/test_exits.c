@@ -414,28 +414,30 @@ static void multiply_row(const struct matrix *matrix, const struct vector_ops *o
 static void check_kv(const struct decoder *d, const struct kv_cache *cache, int index, int position, const float *state)
 {
     const struct model_spec *spec = d->spec;
+    const struct attention_spec *attention = &spec->layers[index].attention;
     const struct layer *layer = &d->weights->layers[index];
-    const int size = spec->head_size, n_pairs = d->rope.n_pairs;
+    const int size = attention->head_size, value_size = attention->value_size, n_pairs = d->rope.n_pairs;
+    const size_t key_bytes = cache->layers[index].key_bytes, value_bytes = cache->layers[index].region_bytes - key_bytes;
     float normed[1024], k[1024], v[1024], cosines[128], sines[128];
     static uint8_t keys[1 << 20], values[1 << 20];
     d->ops->rms_norm(state, layer->attention_norm, spec->norm_eps, spec->dim, normed);
     multiply_row(&layer->k.parts[0].matrix, d->ops, normed, layer->k_bias, k);
     multiply_row(&layer->v.parts[0].matrix, d->ops, normed, layer->v_bias, v);
-    if (layer->k_norm && layer->k_norm_size != size)
+    if (attention->k_norm == NORM_ALL_HEADS)
         d->ops->rms_norm(k, layer->k_norm, spec->norm_eps, layer->k.n_rows, k);
     cm_rope_row(&d->rope, position, cosines, sines);
-    assert_true(cache->keys_bytes <= sizeof keys && cache->region_bytes - cache->keys_bytes <= sizeof values);
-    for (int head = 0; head < spec->n_kv_heads; head++) {
+    assert_true(key_bytes <= sizeof keys && value_bytes <= sizeof values);
+    for (int head = 0; head < attention->n_kv_heads; head++) {
         float *at = k + head * size;
-        if (layer->k_norm && layer->k_norm_size == size)
+        if (attention->k_norm == NORM_EACH_HEAD)
             d->ops->rms_norm(at, layer->k_norm, spec->norm_eps, size, at);
-        if (n_pairs > 0) d->ops->rope(at, cosines, sines, 2 * n_pairs, spec->rope.pairing);
+        if (n_pairs > 0) d->ops->rope(at, cosines, sines, 2 * n_pairs, spec->ropes[attention->rope].pairing);
         /* Stored over a copy of what is there: nothing may change. */
-        memcpy(keys, cm_kv_keys(cache, index, head), cache->keys_bytes);
-        memcpy(values, cm_kv_values(cache, index, head), cache->region_bytes - cache->keys_bytes);
-        d->ops->store_kv(at, v + head * spec->value_size, keys, values, cache->type, size, spec->value_size, position);
-        assert_memory_equal(keys, cm_kv_keys(cache, index, head), cache->keys_bytes);
-        assert_memory_equal(values, cm_kv_values(cache, index, head), cache->region_bytes - cache->keys_bytes);
+        memcpy(keys, cm_kv_keys(cache, index, head), key_bytes);
+        memcpy(values, cm_kv_values(cache, index, head), value_bytes);
+        d->ops->store_kv(at, v + head * value_size, keys, values, cache->type, size, value_size, position);
+        assert_memory_equal(keys, cm_kv_keys(cache, index, head), key_bytes);
+        assert_memory_equal(values, cm_kv_values(cache, index, head), value_bytes);
     }
 }
 

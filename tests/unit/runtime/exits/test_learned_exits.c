@@ -208,7 +208,7 @@ static void the_head_reads_what_is_translated(void **state)
 /* Of the last position, all heads. */
 static void read_values(const calmoe_session *session, int layer, float *values)
 {
-    const struct model_spec *spec = &session->engine->model->spec;
+    const struct attention_spec *spec = &session->engine->model->spec.layers[layer].attention;
     const size_t n = (size_t)spec->value_size, at = (size_t)(session->n_positions - 1) * n;
     for (int head = 0; head < spec->n_kv_heads; head++)
         memcpy(values + (size_t)head * n, (const float *)cm_kv_values(&session->cache, layer, head) + at,

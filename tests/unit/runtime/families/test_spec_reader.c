@@ -24,9 +24,12 @@ static int open_builder(void **state)
     return 0;
 }
 
+static struct model_spec spec; /* as read last */
+
 static int close_builder(void **state)
 {
     (void)state;
+    cm_model_spec_close(&spec);
     builder_close(&builder);
     return 0;
 }
@@ -37,57 +40,70 @@ static void start_with(const struct tiny_model *tiny)
     builder = tiny_model_build(tiny);
 }
 
-static struct model_spec read_spec(void)
+static const struct layer_spec *read_spec(void)
 {
     struct calmoe_context ctx = {0};
     struct model_file *file = NULL;
-    struct model_spec spec;
     size_t n_bytes;
     const uint8_t *bytes = builder_bytes(builder, &n_bytes);
+    cm_model_spec_close(&spec);
     if (cm_model_file_parse(&ctx, "m.gguf", bytes, n_bytes, &file) != CALMOE_OK) fail_msg("%s", ctx.message);
     if (cm_read_model_spec(&ctx, file, &spec) != CALMOE_OK) fail_msg("%s", ctx.message);
     cm_model_file_close(&file);
-    return spec;
+    return spec.layers;
 }
 
 static void what_the_file_says(void **state)
 {
     (void)state;
-    const struct model_spec spec = read_spec();
+    const struct layer_spec *layers = read_spec();
     assert_string_equal(spec.family, "qwen2moe");
     assert_int_equal(spec.n_layers, 2);
+    assert_int_equal(spec.n_blocks, 2);
     assert_int_equal(spec.dim, 32);
-    assert_int_equal(spec.n_heads, 4);
-    assert_int_equal(spec.n_kv_heads, 2);
-    assert_int_equal(spec.head_size, 8);
-    assert_int_equal(spec.value_size, 8);
     assert_int_equal(spec.n_vocab, 317);
     assert_int_equal(spec.context_length, 64);
-    assert_int_equal(spec.router.n_experts, 4);
-    assert_int_equal(spec.router.n_used, 2);
-    assert_int_equal(spec.expert_width, 32);
-    assert_int_equal(spec.shared_width, 32);
     assert_true(spec.norm_eps == 1e-6f);
-    assert_false(spec.is_dense);
+    for (int i = 0; i < 2; i++) {
+        const struct attention_spec *attention = &layers[i].attention;
+        const struct ffn_spec       *ffn = &layers[i].ffn;
+        assert_int_equal(layers[i].mixer, MIXER_ATTENTION);
+        assert_int_equal(attention->n_heads, 4);
+        assert_int_equal(attention->n_kv_heads, 2);
+        assert_int_equal(attention->head_size, 8);
+        assert_int_equal(attention->value_size, 8);
+        assert_int_equal(ffn->router.n_experts, 4);
+        assert_int_equal(ffn->router.n_used, 2);
+        assert_int_equal(ffn->branches[BANK_ROUTED].width, 32);
+        assert_int_equal(ffn->branches[BANK_SHARED].width, 32);
+        assert_true(ffn->has_shared_gate);
+        assert_false(cm_is_dense(ffn));
+    }
+    assert_int_equal(cm_dense_layers(&spec), 0);
+    assert_int_equal(cm_experts_of_token(&spec), 4);
+    assert_ptr_equal(cm_first_router(&spec), &layers[0].ffn.router);
 }
 
 static void defaults(void **state)
 {
     (void)state;
-    const struct model_spec spec = read_spec();
-    assert_true(spec.attention_scale == 1.0f / sqrtf(8.0f));
-    assert_true(spec.embedding_scale == 1.0f && spec.residual_scale == 1.0f && spec.logit_divisor == 1.0f);
-    assert_true(spec.clamp_qkv == 0.0f);
-    assert_true(spec.rope.is_on && spec.rope.base == 10000.0f);
-    assert_true(spec.rope.factor == 1.0f && spec.rope.magnitude == 1.0f);
-    assert_int_equal(spec.rope.n_rot, 8);
-    assert_int_equal(spec.rope.scaling, ROPE_SCALING_NONE);
-    assert_int_equal(spec.rope.pairing, ROPE_NEOX);
-    assert_int_equal(spec.router.score, SCORE_SOFTMAX);
-    assert_int_equal(spec.router.n_groups, 1);
-    assert_true(spec.router.scale == 1.0f);
-    assert_false(spec.router.renormalise);
-    assert_false(spec.router.has_bias);
+    const struct layer_spec *layer = read_spec();
+    const struct rope_spec *rope = &spec.ropes[0];
+    assert_true(layer->attention.scale == 1.0f / sqrtf(8.0f) && layer->attention.clamp == 0.0f);
+    assert_int_equal(layer->attention.q_norm, NORM_NONE);
+    assert_int_equal(layer->attention.k_norm, NORM_NONE);
+    assert_true(spec.embedding_scale == 1.0f && layer->residual_scale == 1.0f && spec.logit_divisor == 1.0f);
+    assert_int_equal(spec.n_ropes, 1);
+    assert_true(rope->is_on && rope->base == 10000.0f && rope->has_whole_bounds && rope->has_factors);
+    assert_true(rope->factor == 1.0f && rope->magnitude == 1.0f);
+    assert_int_equal(rope->n_rot, 8);
+    assert_int_equal(rope->scaling, ROPE_SCALING_NONE);
+    assert_int_equal(rope->pairing, ROPE_NEOX);
+    assert_int_equal(layer->ffn.router.score, SCORE_SOFTMAX);
+    assert_int_equal(layer->ffn.router.n_groups, 1);
+    assert_true(layer->ffn.router.scale == 1.0f);
+    assert_false(layer->ffn.router.renormalise);
+    assert_false(layer->ffn.router.has_bias);
 }
 
 static void keys_that_are_absent(void **state)
@@ -97,13 +113,20 @@ static void keys_that_are_absent(void **state)
     tiny.without = "attention.head_count_kv";
     tiny.n_kv_heads = 4;
     start_with(&tiny);
-    assert_int_equal(read_spec().n_kv_heads, 4);
+    assert_int_equal(read_spec()->attention.n_kv_heads, 4);
     tiny.without = "attention.key_length";
     start_with(&tiny);
-    assert_int_equal(read_spec().head_size, 8); /* width / heads */
+    assert_int_equal(read_spec()->attention.head_size, 8); /* width / heads */
     tiny.without = "context_length";
     start_with(&tiny);
-    assert_int_equal(read_spec().context_length, 2048);
+    read_spec();
+    assert_int_equal(spec.context_length, 2048);
+    tiny.without = "rope.freq_base"; /* of files of 2023, in the one family that had them */
+    tiny.architecture = "llama";
+    tiny.n_experts = 0;
+    start_with(&tiny);
+    read_spec();
+    assert_true(spec.ropes[0].base == 10000.0f);
 }
 
 static void scales(void **state)
@@ -114,9 +137,12 @@ static void scales(void **state)
     builder_add_f64(builder, "qwen2moe.residual_scale", 0.22);
     builder_add_f32(builder, "qwen2moe.logit_scale", 6.0f);
     builder_add_f32(builder, "qwen2moe.attention.clamp_kqv", 8.0f);
-    const struct model_spec spec = read_spec();
-    assert_true(spec.attention_scale == 0.015625f && spec.embedding_scale == 12.0f && spec.residual_scale == 0.22f);
-    assert_true(spec.logit_divisor == 6.0f && spec.clamp_qkv == 8.0f);
+    const struct layer_spec *layers = read_spec();
+    for (int i = 0; i < 2; i++) {
+        assert_true(layers[i].attention.scale == 0.015625f && layers[i].attention.clamp == 8.0f);
+        assert_true(layers[i].residual_scale == 0.22f);
+    }
+    assert_true(spec.embedding_scale == 12.0f && spec.logit_divisor == 6.0f);
 }
 
 /* Some writers put 0 for "there is none". */
@@ -148,36 +174,75 @@ static void experts(void **state)
     builder_add_u32(builder, "qwen2moe.expert_group_count", 2);
     builder_add_u32(builder, "qwen2moe.expert_group_used_count", 1);
     builder_add_tensor(builder, "blk.0.exp_probs_b.bias", 0, 1, (uint64_t[]){4}, NULL, 16);
-    const struct router_spec router = read_spec().router;
+    builder_add_tensor(builder, "blk.1.exp_probs_b.bias", 0, 1, (uint64_t[]){4}, NULL, 16);
+    const struct router_spec router = read_spec()->ffn.router;
     assert_int_equal(router.score, SCORE_SIGMOID);
     assert_true(router.renormalise && router.has_bias && router.scale == 2.5f);
     assert_int_equal(router.n_groups, 2);
     assert_int_equal(router.n_groups_used, 1);
 }
 
+/* The number of the gating function in files says how scores are made, and with it how a group's become one. */
+static void gating_functions(void **state)
+{
+    (void)state;
+    static const struct {
+        enum score_kind  score;
+        enum group_score group_score;
+    } rows[] = {{SCORE_SOFTMAX, GROUP_MAX},
+                {SCORE_SIGMOID, GROUP_TOP2_SUM},
+                {SCORE_SOFTMAX_SELECTED, GROUP_MAX},
+                {SCORE_SQRT_SOFTPLUS, GROUP_TOP2_SUM}};
+    for (uint32_t number = 1; number <= 4; number++) {
+        const struct tiny_model tiny = tiny_model();
+        start_with(&tiny);
+        builder_add_u32(builder, "qwen2moe.expert_gating_func", number);
+        const struct router_spec router = read_spec()->ffn.router;
+        assert_int_equal(router.score, rows[number - 1].score);
+        assert_int_equal(router.group_score, rows[number - 1].group_score);
+    }
+}
+
 static void linear_scaling_of_old_files(void **state)
 {
     (void)state;
     builder_add_f32(builder, "qwen2moe.rope.scale_linear", 4.0f);
-    const struct rope_spec rope = read_spec().rope;
-    assert_int_equal(rope.scaling, ROPE_SCALING_LINEAR);
-    assert_true(rope.factor == 4.0f);
+    read_spec();
+    assert_int_equal(spec.ropes[0].scaling, ROPE_SCALING_LINEAR);
+    assert_true(spec.ropes[0].factor == 4.0f);
+}
+
+/* A factor without a type means linear scaling; a type that says none is believed. */
+static void a_factor_without_a_type(void **state)
+{
+    (void)state;
+    builder_add_f32(builder, "qwen2moe.rope.scaling.factor", 2.0f);
+    read_spec();
+    assert_int_equal(spec.ropes[0].scaling, ROPE_SCALING_LINEAR);
+    assert_true(spec.ropes[0].factor == 2.0f);
+    builder_add_string(builder, "qwen2moe.rope.scaling.type", "none");
+    read_spec();
+    assert_int_equal(spec.ropes[0].scaling, ROPE_SCALING_NONE);
 }
 
 static void yarn(void **state)
 {
     (void)state;
+    struct tiny_model tiny = tiny_model();
+    tiny.without = "rope.freq_base";
+    start_with(&tiny);
     builder_add_string(builder, "qwen2moe.rope.scaling.type", "yarn");
     builder_add_f32(builder, "qwen2moe.rope.scaling.factor", 40.0f);
     builder_add_u32(builder, "qwen2moe.rope.scaling.original_context_length", 4096);
     builder_add_f32(builder, "qwen2moe.rope.scaling.yarn_beta_fast", 16.0f);
     builder_add_f32(builder, "qwen2moe.rope.freq_base", 1e6f);
     builder_add_u32(builder, "qwen2moe.rope.dimension_count", 4);
-    const struct rope_spec rope = read_spec().rope;
-    assert_int_equal(rope.scaling, ROPE_SCALING_YARN);
-    assert_true(rope.factor == 40.0f && rope.beta_fast == 16.0f && rope.beta_slow == 1.0f && rope.base == 1e6f);
-    assert_int_equal(rope.original_context, 4096);
-    assert_int_equal(rope.n_rot, 4);
+    read_spec();
+    const struct rope_spec *rope = &spec.ropes[0];
+    assert_int_equal(rope->scaling, ROPE_SCALING_YARN);
+    assert_true(rope->factor == 40.0f && rope->beta_fast == 16.0f && rope->beta_slow == 1.0f && rope->base == 1e6f);
+    assert_int_equal(rope->original_context, 4096);
+    assert_int_equal(rope->n_rot, 4);
 }
 
 static void one_value_for_each_layer(void **state)
@@ -186,8 +251,41 @@ static void one_value_for_each_layer(void **state)
     struct tiny_model tiny = tiny_model();
     tiny.without = "attention.head_count_kv";
     start_with(&tiny);
-    builder_add_i32s(builder, "qwen2moe.attention.head_count_kv", (int32_t[]){2, 2}, 2);
-    assert_int_equal(read_spec().n_kv_heads, 2);
+    builder_add_i32s(builder, "qwen2moe.attention.head_count_kv", (int32_t[]){2, 4, 7}, 3); /* the third: of no layer */
+    const struct layer_spec *layers = read_spec();
+    assert_int_equal(layers[0].attention.n_kv_heads, 2);
+    assert_int_equal(layers[1].attention.n_kv_heads, 4);
+    assert_int_equal(spec.most.n_kv_heads, 4);
+    assert_int_equal(spec.most.k_columns, 32);
+}
+
+/* Which layers are dense, their tensors say; what the metadata says of them must be the same. */
+static void dense_layers(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model();
+    tiny.n_layers = 3;
+    tiny.n_dense = 2;
+    tiny.dense_width = 48;
+    for (int told = 0; told < 3; told++) {
+        start_with(&tiny);
+        if (told == 1) builder_add_u32(builder, "qwen2moe.leading_dense_block_count", 2);
+        if (told == 2) builder_add_i32s(builder, "qwen2moe.mlp_only_layers", (int32_t[]){1, 0}, 2);
+        builder_add_i32s(builder, "qwen2moe.feed_forward_length", (int32_t[]){48, 48, 9}, 3);
+        const struct layer_spec *layers = read_spec();
+        for (int i = 0; i < 3; i++) {
+            const struct ffn_spec *ffn = &layers[i].ffn;
+            assert_int_equal(cm_is_dense(ffn), i < 2);
+            assert_int_equal(ffn->branches[BANK_ROUTED].width, i < 2 ? 0 : 32);
+            assert_int_equal(ffn->branches[BANK_SHARED].width, i < 2 ? 48 : 32);
+            assert_int_equal(ffn->router.n_used, i < 2 ? 0 : 2);
+        }
+        assert_int_equal(cm_dense_layers(&spec), 2);
+        assert_int_equal(cm_experts_of_token(&spec), 2);
+        assert_ptr_equal(cm_first_router(&spec), &layers[2].ffn.router);
+        assert_int_equal(spec.most.n_experts, 4);
+        assert_false(cm_is_dense_model(&spec));
+    }
 }
 
 /* Blocks at the end that predict further tokens are left out. */
@@ -195,7 +293,9 @@ static void extra_blocks(void **state)
 {
     (void)state;
     builder_add_u32(builder, "qwen2moe.nextn_predict_layers", 1);
-    assert_int_equal(read_spec().n_layers, 1);
+    read_spec();
+    assert_int_equal(spec.n_layers, 1);
+    assert_int_equal(spec.n_blocks, 2);
 }
 
 /* One architecture, with experts or without: two families. And each row of the list is found by what it says. */
@@ -207,15 +307,22 @@ static void every_family(void **state)
     for (int i = 0; (family = cm_family_at(i)) != NULL; i++, n++) {
         struct tiny_model tiny = tiny_model();
         tiny.architecture = family->architecture;
+        tiny.has_head_norms = (family->needs & NEEDS_QK_NORMS) != 0;
         if (!family->has_experts) tiny.n_experts = 0;
         start_with(&tiny);
-        const struct model_spec spec = read_spec();
+        for (const char *const *key = family->keys; key && *key; key++) {
+            char name[128];
+            snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
+            builder_add_f32(builder, name, 2.0f);
+        }
+        const struct layer_spec *layer = read_spec();
         assert_string_equal(spec.family, family->name);
-        assert_int_equal(spec.rope.pairing, family->pairing);
-        assert_int_equal(spec.is_dense, !family->has_experts);
-        assert_int_equal(spec.router.score, family->score);
-        assert_int_equal(spec.expert_width, 32);
-        assert_int_equal(spec.router.n_experts, family->has_experts ? 4 : 1);
+        assert_int_equal(spec.ropes[0].pairing, family->pairing);
+        assert_int_equal(cm_is_dense_model(&spec), !family->has_experts);
+        assert_int_equal(layer->ffn.router.score, family->has_experts ? family->score : SCORE_SOFTMAX);
+        assert_int_equal(layer->ffn.branches[family->has_experts ? BANK_ROUTED : BANK_SHARED].width, 32);
+        assert_int_equal(layer->ffn.router.n_experts, family->has_experts ? 4 : 0);
+        assert_int_equal(spec.most.n_experts, family->has_experts ? 4 : 1);
     }
     assert_true(n >= 8);
     assert_null(cm_family_at(-1));
@@ -232,9 +339,12 @@ int main(void)
         TEST(scales),
         TEST(zeros_are_none),
         TEST(experts),
+        TEST(gating_functions),
         TEST(linear_scaling_of_old_files),
+        TEST(a_factor_without_a_type),
         TEST(yarn),
         TEST(one_value_for_each_layer),
+        TEST(dense_layers),
         TEST(extra_blocks),
         TEST(every_family),
     };

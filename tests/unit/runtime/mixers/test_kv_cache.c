@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,14 +17,22 @@
 
 static struct topology topology;
 
+enum { MANY_LAYERS = 1024 };
+
+/* The same numbers in every layer; its layers are there until the next call. */
 static struct model_spec spec_of(int n_layers, int n_kv_heads, int head_size, int value_size)
 {
-    return (struct model_spec){.n_layers = n_layers, .n_kv_heads = n_kv_heads, .head_size = head_size,
-                               .value_size = value_size};
+    static struct layer_spec layers[MANY_LAYERS];
+    assert_true(n_layers <= MANY_LAYERS);
+    for (int i = 0; i < n_layers; i++)
+        layers[i] = (struct layer_spec){.attention = {.n_heads = n_kv_heads, .n_kv_heads = n_kv_heads,
+                                                      .head_size = head_size, .value_size = value_size}};
+    return (struct model_spec){.n_layers = n_layers, .layers = layers};
 }
 
-/* Writes every position of every region, each with a value of its own, then looks whether all are still there. */
-static void check_apart(const struct model_spec *spec, enum kv_type type, int n_positions,
+/* Writes every position of every region, each with a value of its own, then looks whether all are still there.
+ * is_alike: all layers have as many heads as kv_heads says. */
+static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_type type, int n_positions,
                         const struct topology *machine, const int32_t *kv_heads)
 {
     struct kv_cache cache;
@@ -33,38 +42,45 @@ static void check_apart(const struct model_spec *spec, enum kv_type type, int n_
     assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, machine, kv_heads, &cache), CALMOE_OK);
     assert_true(cache.capacity >= n_positions && cache.capacity % CM_KV_BLOCK == 0);
     for (int layer = 0; layer < spec->n_layers; layer++)
-        for (int head = 0; head < spec->n_kv_heads; head++)
+        for (int head = 0; head < spec->layers[layer].attention.n_kv_heads; head++)
             for (int p = 0; p < cache.capacity; p++) {
                 for (int d = 0; d < 64; d++) k[d] = 0.0f, v[d] = (float)(layer * 100 + head * 10 + 1);
-                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + cm_kv_span_of(&cache, head, p),
-                              (uint8_t *)cm_kv_values(&cache, layer, head) + cm_kv_span_of(&cache, head, p), type,
-                              spec->head_size, spec->value_size, p % CM_ATTEND_SPAN);
+                const struct attention_spec *of = &spec->layers[layer].attention;
+                const size_t span = cm_kv_span_of(&cache, layer, head, p);
+                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + span,
+                              (uint8_t *)cm_kv_values(&cache, layer, head) + span, type, of->head_size,
+                              of->value_size, p % CM_ATTEND_SPAN);
             }
     for (int layer = 0; layer < spec->n_layers; layer++)
-        for (int head = 0; head < spec->n_kv_heads; head++) {
+        for (int head = 0; head < spec->layers[layer].attention.n_kv_heads; head++) {
+            const struct attention_spec *of = &spec->layers[layer].attention;
             const float *const queries[] = {zeros};
             const struct attention_input in = {.keys = cm_kv_keys(&cache, layer, head),
                                                .values = cm_kv_values(&cache, layer, head),
-                                               .span_bytes = cm_kv_part(&cache, head)->span_bytes, .type = type,
-                                               .head_size = spec->head_size, .value_size = spec->value_size,
+                                               .span_bytes = cm_kv_span_bytes(&cache, layer, head), .type = type,
+                                               .head_size = of->head_size, .value_size = of->value_size,
                                                .scale = 1.0f, .n_queries = 1, .queries = queries,
                                                .n_positions = &n_positions};
             assert_int_equal((uintptr_t)in.keys % CM_ALIGNMENT, 0);
             assert_int_equal((uintptr_t)in.values % CM_ALIGNMENT, 0);
             attend_one(ops, &in, out); /* equal keys: the mean of the values */
-            for (int d = 0; d < spec->value_size; d++) {
+            for (int d = 0; d < of->value_size; d++) {
                 const float wanted = (float)(layer * 100 + head * 10 + 1);
                 assert_true(out[d] > wanted - 1e-3f && out[d] < wanted + 1e-3f);
             }
         }
     /* the last byte of each node's last region is inside */
-    for (int i = 0, n_heads = 0; i < cache.n_parts; i++) {
-        const struct kv_part *part = &cache.parts[i];
-        n_heads += part->n_heads;
-        assert_int_equal(kv_heads[part->memory.node], part->n_heads);
-        const uint8_t *last = cm_kv_keys(&cache, spec->n_layers - 1, n_heads - 1);
-        last += cm_kv_span_of(&cache, n_heads - 1, cache.capacity - 1);
-        assert_true(last + cache.region_bytes <= (const uint8_t *)part->memory.bytes + part->memory.n_bytes);
+    for (int i = 0; i < cache.n_parts; i++) {
+        const struct kv_part    *part = &cache.parts[i];
+        const int                layer = spec->n_layers - 1;
+        const struct kv_regions *regions = &part->regions[layer];
+        const int                head = regions->first_head + regions->n_heads - 1;
+        if (is_alike) assert_int_equal(kv_heads[part->memory.node], regions->n_heads);
+        if (regions->n_heads == 0) continue;
+        const uint8_t *last = cm_kv_keys(&cache, layer, head);
+        last += cm_kv_span_of(&cache, layer, head, cache.capacity - 1);
+        assert_true(last + cache.layers[layer].region_bytes <=
+                    (const uint8_t *)part->memory.bytes + part->memory.n_bytes);
     }
     cm_kv_cache_close(&cache);
     assert_null(cache.parts);
@@ -79,8 +95,8 @@ static void regions_are_apart(void **state)
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (size_t p = 0; p < sizeof positions / sizeof *positions; p++) {
             const struct model_spec spec = spec_of(3, 2, sizes[s][0], sizes[s][1]);
-            check_apart(&spec, KV_F32, positions[p], &topology, (int32_t[]){2});
-            check_apart(&spec, KV_F16, positions[p], &topology, (int32_t[]){2});
+            check_apart(&spec, true, KV_F32, positions[p], &topology, (int32_t[]){2});
+            check_apart(&spec, true, KV_F16, positions[p], &topology, (int32_t[]){2});
         }
 }
 
@@ -91,8 +107,25 @@ static void heads_are_on_their_nodes(void **state)
     struct topology machine;
     const struct model_spec spec = spec_of(3, 5, 16, 7);
     assert_int_equal(cm_topology_open(NULL, "numa:4 core:1 pu:1", &machine), CALMOE_OK);
-    check_apart(&spec, KV_F16, 700, &machine, (int32_t[]){2, 0, 1, 2});
-    check_apart(&spec, KV_F32, 600, &machine, (int32_t[]){0, 0, 0, 5});
+    check_apart(&spec, true, KV_F16, 700, &machine, (int32_t[]){2, 0, 1, 2});
+    check_apart(&spec, true, KV_F32, 600, &machine, (int32_t[]){0, 0, 0, 5});
+    cm_topology_close(&machine);
+}
+
+/* Layers with other heads and sizes than their neighbours: 4 heads of 16 and 7, then 2 of 64 and 64, then 1 of 3 and 5. */
+static void layers_may_differ(void **state)
+{
+    (void)state;
+    static const int heads[3][3] = {{4, 16, 7}, {2, 64, 64}, {1, 3, 5}};
+    struct topology machine;
+    struct model_spec spec = spec_of(3, 4, 16, 7);
+    for (int i = 0; i < 3; i++)
+        spec.layers[i].attention = (struct attention_spec){.n_heads = heads[i][0], .n_kv_heads = heads[i][0],
+                                                           .head_size = heads[i][1], .value_size = heads[i][2]};
+    assert_int_equal(cm_topology_open(NULL, "numa:4 core:1 pu:1", &machine), CALMOE_OK);
+    check_apart(&spec, false, KV_F16, 600, &machine, (int32_t[]){2, 0, 1, 1});
+    check_apart(&spec, false, KV_F32, 70, &machine, (int32_t[]){0, 4, 0, 0});
+    check_apart(&spec, false, KV_F16, 130, &topology, (int32_t[]){4});
     cm_topology_close(&machine);
 }
 
@@ -113,7 +146,7 @@ static void what_no_machine_has(void **state)
     (void)state;
     struct calmoe_context ctx = {0};
     struct kv_cache cache;
-    const struct model_spec spec = spec_of(1 << 20, 1 << 20, 1024, 1024);
+    const struct model_spec spec = spec_of(MANY_LAYERS, 1 << 20, 1024, 1024);
     assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, &topology, (int32_t[]){1 << 20}, &cache),
                      CALMOE_NO_MEMORY);
     assert_string_equal(ctx.message, "a context of 16777216 tokens is larger than any memory");
@@ -138,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regions_are_apart),
         cmocka_unit_test(heads_are_on_their_nodes),
+        cmocka_unit_test(layers_may_differ),
         cmocka_unit_test(a_long_context_is_reserved_only),
         cmocka_unit_test(what_no_machine_has),
     };

@@ -1,0 +1,292 @@
+/* runtime/families/layer_reader.c - the records of layers. What a layer is, its tensors say; the metadata has the
+ * numbers, and where both say the same thing they must agree. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "router/router.h"
+#include "runtime/families/spec_parts.h"
+
+struct reader {
+    struct keys         *keys;
+    const struct family *family;
+    struct model_spec   *spec;
+    char                 name[FILE_MAX_NAME_BYTES + 32]; /* of the last tensor that was asked for */
+};
+
+static const char *full(struct reader *reader, int layer, const char *role)
+{
+    snprintf(reader->name, sizeof reader->name, "blk.%d.%s", layer, role);
+    return reader->name;
+}
+
+static bool has(struct reader *reader, int layer, const char *role)
+{
+    return cm_file_tensor(reader->keys->file, full(reader, layer, role)) != NULL;
+}
+
+static int size_of(struct reader *reader, int layer, const char *role, int dimension)
+{
+    return cm_size_of_tensor(reader->keys->file, full(reader, layer, role), dimension);
+}
+
+/* ---- attention ---- */
+
+static calmoe_status read_heads(struct reader *reader)
+{
+    struct keys *keys = reader->keys;
+    const int n = reader->spec->n_layers;
+    int n_heads[MAX_LAYERS] = {0}, n_kv_heads[MAX_LAYERS];
+    CM_TRY(cm_key_need(keys, "attention.head_count"));
+    CM_TRY(cm_key_layer_ints(keys, "attention.head_count", 1, MAX_HEADS, n, n_heads));
+    memcpy(n_kv_heads, n_heads, sizeof n_heads);
+    CM_TRY(cm_key_layer_ints(keys, "attention.head_count_kv", 0, MAX_HEADS, n, n_kv_heads));
+    for (int layer = 0; layer < n; layer++) {
+        if (n_kv_heads[layer] < 1 || n_heads[layer] % n_kv_heads[layer] != 0)
+            return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; it must divide the %d heads of layer %d", keys->key,
+                           n_kv_heads[layer], n_heads[layer], layer);
+        reader->spec->layers[layer].attention.n_heads = n_heads[layer];
+        reader->spec->layers[layer].attention.n_kv_heads = n_kv_heads[layer];
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status read_head_sizes(struct reader *reader, struct attention_spec *out)
+{
+    struct keys *keys = reader->keys;
+    out->head_size = reader->spec->dim / out->n_heads;
+    CM_TRY(cm_key_int(keys, "attention.key_length", 0, MAX_HEAD_SIZE, &out->head_size));
+    out->value_size = out->head_size;
+    CM_TRY(cm_key_int(keys, "attention.value_length", 0, MAX_HEAD_SIZE, &out->value_size));
+    if (out->head_size < 1 || out->head_size > MAX_HEAD_SIZE || out->value_size < 1)
+        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "heads of %d and values of %d elements; 1 to %d is wanted",
+                       out->head_size, out->value_size, MAX_HEAD_SIZE);
+    return CALMOE_OK;
+}
+
+static enum norm_span span_of(struct reader *reader, int layer, const char *role, int head_size)
+{
+    if (!has(reader, layer, role)) return NORM_NONE;
+    return size_of(reader, layer, role, 0) == head_size ? NORM_EACH_HEAD : NORM_ALL_HEADS;
+}
+
+static calmoe_status read_attention(struct reader *reader, int layer)
+{
+    struct attention_spec *out = &reader->spec->layers[layer].attention;
+    CM_TRY(read_head_sizes(reader, out));
+    CM_TRY(cm_key_float(reader->keys, "attention.scale", 0.0, 1e6, &out->scale));
+    if (out->scale == 0.0f) out->scale = 1.0f / sqrtf((float)out->head_size);
+    CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
+    out->q_norm = span_of(reader, layer, "attn_q_norm.weight", out->head_size);
+    out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
+    return CALMOE_OK;
+}
+
+/* ---- which layers are dense ---- */
+
+/* Of a family with experts: what the metadata says, where it says anything. */
+struct dense_rule {
+    const char *key;      /* the last that was found; NULL: the metadata does not say which layers are dense */
+    int         n_leading; /* the first ones                                                                */
+    int         step;      /* all but every step-th: l with (l + 1) % step != 0                             */
+    const struct meta_entry *listed; /* their numbers; NULL = none                                          */
+};
+
+static calmoe_status read_dense_rule(struct keys *keys, struct dense_rule *out)
+{
+    static const char *const steps[] = {"decoder_sparse_step", "interleave_moe_layer_step"};
+    *out = (struct dense_rule){.step = 1};
+    if (cm_key_exists(keys, "leading_dense_block_count")) out->key = "leading_dense_block_count";
+    CM_TRY(cm_key_int(keys, "leading_dense_block_count", 0, MAX_LAYERS, &out->n_leading));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        if (cm_key_exists(keys, steps[i])) out->key = steps[i];
+        CM_TRY(cm_key_int(keys, steps[i], 0, MAX_LAYERS, &out->step));
+    }
+    if (out->step < 1) out->step = 1;
+    out->listed = cm_key_entry(keys, "mlp_only_layers");
+    if (!out->listed) return CALMOE_OK;
+    out->key = "mlp_only_layers";
+    if (out->listed->type == META_ARRAY && cm_meta_is_integer(out->listed->element_type)) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s' has type %s; wanted an array of integers",
+                   keys->file->name, keys->key, cm_meta_type_name(out->listed->type));
+}
+
+static bool says_dense(const struct dense_rule *rule, int layer)
+{
+    bool is_listed = false;
+    for (uint64_t i = 0; rule->listed && i < rule->listed->count; i++)
+        is_listed |= cm_meta_element_int(rule->listed, i) == layer;
+    return layer < rule->n_leading || (layer + 1) % rule->step != 0 || is_listed;
+}
+
+static bool has_dense_tensors(struct reader *reader, int layer)
+{
+    return !has(reader, layer, "ffn_gate_inp.weight") && !has(reader, layer, "ffn_down_exps.weight") &&
+           has(reader, layer, "ffn_down.weight");
+}
+
+/* ---- the feed-forward half ---- */
+
+/* The gating functions by their numbers in files. */
+static const struct gating_function {
+    int              number;
+    enum score_kind  score;
+    enum group_score group_score; /* of models that limit groups: sigmoids came with sums, softmax with maxima */
+} gating_functions[] = {
+    {1, SCORE_SOFTMAX, GROUP_MAX},
+    {2, SCORE_SIGMOID, GROUP_TOP2_SUM},
+    {3, SCORE_SOFTMAX_SELECTED, GROUP_MAX},
+    {4, SCORE_SQRT_SOFTPLUS, GROUP_TOP2_SUM},
+};
+enum { N_GATING_FUNCTIONS = sizeof gating_functions / sizeof gating_functions[0] };
+
+static calmoe_status read_score(struct keys *keys, struct router_spec *router)
+{
+    int number = 0; /* not said */
+    CM_TRY(cm_key_int(keys, "expert_gating_func", 0, 1000, &number));
+    for (int i = 0; i < N_GATING_FUNCTIONS; i++)
+        if (number == 0 ? gating_functions[i].score == router->score : gating_functions[i].number == number) {
+            router->score = gating_functions[i].score;
+            router->group_score = gating_functions[i].group_score;
+            return CALMOE_OK;
+        }
+    return cm_fail(keys->ctx, CALMOE_UNSUPPORTED, "%s is %d; 1 to %d are supported", keys->key, number,
+                   gating_functions[N_GATING_FUNCTIONS - 1].number);
+}
+
+static calmoe_status read_router(struct keys *keys, const struct family *family, struct router_spec *router)
+{
+    *router = (struct router_spec){.n_groups = 1, .score = family->score, .renormalise = family->renormalise,
+                                   .scale = 1.0f};
+    CM_TRY(cm_key_need_int(keys, "expert_count", 1, ROUTER_MAX_EXPERTS, &router->n_experts));
+    CM_TRY(cm_key_need_int(keys, "expert_used_count", 1, ROUTER_MAX_EXPERTS, &router->n_used));
+    CM_TRY(read_score(keys, router));
+    CM_TRY(cm_key_bool(keys, "expert_weights_norm", &router->renormalise));
+    CM_TRY(cm_key_float(keys, "expert_weights_scale", 0.0, 1e6, &router->scale));
+    if (router->scale == 0.0f) router->scale = 1.0f;
+    CM_TRY(cm_key_int(keys, "expert_group_count", 0, ROUTER_MAX_EXPERTS, &router->n_groups));
+    if (router->n_groups < 1) router->n_groups = 1;
+    router->n_groups_used = router->n_groups;
+    CM_TRY(cm_key_int(keys, "expert_group_used_count", 0, ROUTER_MAX_EXPERTS, &router->n_groups_used));
+    if (router->n_groups_used < 1) router->n_groups_used = router->n_groups;
+    return cm_router_check(keys->ctx, router);
+}
+
+/* Widths are what the tensors say: old files lack the keys, some writers get them wrong. The down matrix tells even
+ * where gate and up are fused. */
+static void read_routed(struct reader *reader, int layer, const struct router_spec *router)
+{
+    struct ffn_spec *out = &reader->spec->layers[layer].ffn;
+    out->router = *router;
+    out->router.has_bias = has(reader, layer, "exp_probs_b.bias");
+    out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down_exps.weight", 0);
+    out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
+    out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");
+}
+
+static calmoe_status read_dense(struct reader *reader, int layer, int told_width)
+{
+    struct branch_spec *out = &reader->spec->layers[layer].ffn.branches[BANK_SHARED];
+    out->width = size_of(reader, layer, "ffn_down.weight", 0);
+    if (out->width == 0 || told_width == 0 || told_width == out->width) return CALMOE_OK;
+    return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                   "%s.feed_forward_length is %d; the tensor '%s' has rows of %d",
+                   reader->keys->architecture, told_width, reader->name, out->width);
+}
+
+static calmoe_status check_rule(const struct reader *reader, const struct dense_rule *rule, int layer, bool is_dense)
+{
+    static const char *const names[2] = {"routed experts", "a dense layer"};
+    if (!rule->key || says_dense(rule, layer) == is_dense) return CALMOE_OK;
+    return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.%s says that it has %s",
+                   layer, names[is_dense], reader->keys->architecture, rule->key, names[!is_dense]);
+}
+
+static calmoe_status read_ffns(struct reader *reader)
+{
+    struct keys *keys = reader->keys;
+    const struct model_spec *spec = reader->spec;
+    struct router_spec router = {0};
+    struct dense_rule rule = {0};
+    int told_widths[MAX_LAYERS] = {0}, n_dense = 0;
+    const bool has_experts = reader->family->has_experts;
+    CM_TRY(cm_key_layer_ints(keys, "feed_forward_length", 0, MAX_DIM * 64, spec->n_layers, told_widths));
+    if (has_experts) CM_TRY(read_router(keys, reader->family, &router));
+    if (has_experts) CM_TRY(read_dense_rule(keys, &rule));
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const bool is_dense = !has_experts || has_dense_tensors(reader, layer);
+        CM_TRY(check_rule(reader, &rule, layer, is_dense));
+        if (is_dense) CM_TRY(read_dense(reader, layer, told_widths[layer]));
+        else read_routed(reader, layer, &router);
+        n_dense += is_dense;
+    }
+    if (has_experts && n_dense == spec->n_layers)
+        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s.expert_count is %d; no layer has a router", keys->architecture,
+                       router.n_experts);
+    return CALMOE_OK;
+}
+
+/* ---- what all layers have or none ---- */
+
+enum { OF_ALL = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
+
+static const struct optional_role {
+    const char *role;
+    const char *other; /* which may stand in its place; NULL = nothing */
+    unsigned    layers;
+    unsigned    needs; /* the family's bit that makes it a must */
+} optional_roles[] = {
+    {"attn_q_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
+    {"attn_k_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
+    {"attn_q.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
+    {"attn_k.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
+    {"attn_v.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
+    {"attn_output.bias", NULL, OF_ALL, 0},
+    {"exp_probs_b.bias", NULL, OF_ROUTED, 0},
+    {"ffn_down_shexp.weight", NULL, OF_ROUTED, NEEDS_SHARED},
+    {"ffn_gate_inp_shexp.weight", NULL, OF_ROUTED, NEEDS_SHARED_GATE},
+};
+
+static bool is_of(const struct layer_spec *layer, const struct optional_role *role)
+{
+    return (role->layers & (OF_ALL | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
+}
+
+static calmoe_status check_role(struct reader *reader, const struct optional_role *role)
+{
+    struct calmoe_context *ctx = reader->keys->ctx;
+    int first = -1; /* layer of the kind */
+    bool first_has = false;
+    for (int layer = 0; layer < reader->spec->n_layers; layer++) {
+        if (!is_of(&reader->spec->layers[layer], role)) continue;
+        const bool has_it = (role->other && has(reader, layer, role->other)) || has(reader, layer, role->role);
+        full(reader, layer, role->role);
+        if (!has_it && (role->needs & reader->family->needs))
+            return cm_fail(ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", reader->name,
+                           reader->family->name);
+        if (first >= 0 && has_it != first_has)
+            return cm_fail(ctx, CALMOE_BAD_FILE,
+                           "tensor '%s' is %s, that of layer %d is %s; all layers must have it, or none", reader->name,
+                           has_it ? "there" : "missing", first, has_it ? "missing" : "there");
+        if (first >= 0) continue;
+        first = layer;
+        first_has = has_it;
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec)
+{
+    struct reader reader = {.keys = keys, .family = family, .spec = spec};
+    float residual_scale = 1.0f;
+    CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
+    CM_TRY(read_heads(&reader));
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        spec->layers[layer].residual_scale = residual_scale != 0.0f ? residual_scale : 1.0f;
+        CM_TRY(read_attention(&reader, layer));
+    }
+    CM_TRY(read_ffns(&reader));
+    for (size_t i = 0; i < sizeof optional_roles / sizeof *optional_roles; i++)
+        CM_TRY(check_role(&reader, &optional_roles[i]));
+    return CALMOE_OK;
+}

@@ -1,0 +1,58 @@
+/* runtime/families/rope_reader.c - metadata to rope_spec. */
+#include <string.h>
+
+#include "runtime/families/spec_parts.h"
+
+static const char *const scaling_names[ROPE_SCALING_COUNT] = {
+    [ROPE_SCALING_NONE] = "none", [ROPE_SCALING_LINEAR] = "linear", [ROPE_SCALING_YARN] = "yarn"};
+
+/* Leaves *out where the file does not say it. */
+static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
+{
+    struct meta_string type = {0};
+    CM_TRY(cm_key_string(keys, "rope.scaling.type", &type));
+    if (!type.bytes) return CALMOE_OK;
+    for (int i = 0; i < ROPE_SCALING_COUNT; i++)
+        if (type.n_bytes == strlen(scaling_names[i]) && memcmp(type.bytes, scaling_names[i], type.n_bytes) == 0) {
+            *out = (enum rope_scaling)i;
+            return CALMOE_OK;
+        }
+    return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
+                   "rope.scaling.type is '%.*s'; none, linear and yarn are supported",
+                   (int)(type.n_bytes < 40 ? type.n_bytes : 40), type.bytes);
+}
+
+static calmoe_status read_scaling(struct keys *keys, int context_length, struct rope_spec *rope)
+{
+    rope->factor = rope->magnitude = 1.0f;
+    rope->beta_fast = 32.0f;
+    rope->beta_slow = 1.0f;
+    rope->has_whole_bounds = true;
+    rope->original_context = context_length;
+    CM_TRY(cm_key_float(keys, "rope.scale_linear", 0.0, 1e6, &rope->factor)); /* of old files */
+    CM_TRY(cm_key_float(keys, "rope.scaling.factor", 0.0, 1e6, &rope->factor));
+    CM_TRY(cm_key_float(keys, "rope.scaling.attn_factor", 0.0, 1e3, &rope->magnitude));
+    CM_TRY(cm_key_float(keys, "rope.scaling.yarn_beta_fast", 0.0, 1e6, &rope->beta_fast));
+    CM_TRY(cm_key_float(keys, "rope.scaling.yarn_beta_slow", 0.0, 1e6, &rope->beta_slow));
+    CM_TRY(cm_key_int(keys, "rope.scaling.original_context_length", 0, MAX_CONTEXT, &rope->original_context));
+    if (rope->factor == 0.0f) rope->factor = 1.0f;
+    if (rope->magnitude == 0.0f) rope->magnitude = 1.0f;
+    if (rope->original_context < 1) rope->original_context = context_length;
+    /* A factor alone means linear scaling, as it did before files named the type. */
+    rope->scaling = rope->factor != 1.0f ? ROPE_SCALING_LINEAR : ROPE_SCALING_NONE;
+    return read_type(keys, &rope->scaling);
+}
+
+calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec)
+{
+    struct rope_spec *rope = &spec->ropes[0];
+    spec->n_ropes = 1;
+    *rope = (struct rope_spec){.is_on = true, .pairing = family->pairing, .n_rot = head_size, .base = 10000.0f,
+                               .has_factors = true};
+    CM_TRY(cm_key_float(keys, "rope.freq_base", 1.0, 1e12, &rope->base));
+    CM_TRY(cm_key_int(keys, "rope.dimension_count", 0, MAX_HEAD_SIZE, &rope->n_rot));
+    if (rope->n_rot < 2 || rope->n_rot > head_size || rope->n_rot % 2 != 0)
+        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; an even number from 2 to the head size %d is wanted",
+                       keys->key, rope->n_rot, head_size);
+    return read_scaling(keys, spec->context_length, rope);
+}

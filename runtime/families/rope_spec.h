@@ -1,0 +1,42 @@
+/* runtime/families/rope_spec.h - rotary positions as numbers: what a file says of them, and what a caller may say in
+ * its place. The angles themselves: runtime/forward/rope.h. */
+#ifndef RUNTIME_FAMILIES_ROPE_SPEC_H
+#define RUNTIME_FAMILIES_ROPE_SPEC_H
+
+#include <stdbool.h>
+
+#include "kernels/vector_ops.h"
+
+enum rope_scaling { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN, ROPE_SCALING_COUNT };
+
+enum { MAX_ROPES = 4 }; /* kinds of rotation in one model: layers that see a window may turn by another base */
+
+struct rope_spec {
+    bool              is_on;          /* false: no position encoding at all                              */
+    enum rope_pairing pairing;
+    int               n_rot;          /* first n_rot dimensions of a head are rotated                    */
+    float             base;
+    enum rope_scaling scaling;
+    float             factor;         /* of linear and yarn                                              */
+    int               original_context; /* of yarn                                                       */
+    float             beta_fast, beta_slow; /* of yarn                                                   */
+    bool              has_whole_bounds; /* of yarn: its ramp begins and ends at whole pairs              */
+    float             magnitude;      /* extra factor on sines and cosines, 1 = none                     */
+    bool              has_factors;    /* frequencies are divided by rope_freqs.weight, where the file has it */
+};
+
+/* What a caller wants in place of the file's numbers. A zeroed one changes nothing. */
+struct rope_override {
+    float             base;             /* 0 = the file's */
+    bool              has_scaling;
+    enum rope_scaling scaling;          /* where has_scaling */
+    float             factor;           /* 0 = the file's */
+    int               original_context; /* 0 = the file's */
+    float             beta_fast, beta_slow; /* 0 = the file's */
+    float             magnitude;        /* 0 = the file's */
+};
+
+/* After the metadata was read and before angles are made (cm_rope_open()). */
+void cm_rope_override(struct rope_spec *spec, const struct rope_override *override);
+
+#endif

@@ -1,0 +1,26 @@
+/* runtime/families/spec_parts.h - what the files behind cm_read_model_spec() share. */
+#ifndef RUNTIME_FAMILIES_SPEC_PARTS_H
+#define RUNTIME_FAMILIES_SPEC_PARTS_H
+
+#include "runtime/families/family.h"
+
+/* Limits of what files may claim, so that no later product of sizes can overflow. */
+enum {
+    MAX_LAYERS = 1024,
+    MAX_DIM = 1 << 17,
+    MAX_HEADS = 1024,
+    MAX_HEAD_SIZE = 1024,
+    MAX_VOCAB = 1 << 22,
+    MAX_CONTEXT = 1 << 24
+};
+
+/* Size of a dimension of a tensor; 0 where it is absent, or larger than any that is wanted. */
+int cm_size_of_tensor(const struct model_file *file, const char *name, int dimension);
+
+/* rope_reader.c: spec->ropes[0], of heads of head_size. */
+calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec);
+
+/* layer_reader.c: spec->layers, whose memory is there; all else of spec but ropes and maxima is read. */
+calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
+
+#endif
