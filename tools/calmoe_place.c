@@ -171,8 +171,9 @@ static void print_predictions(const calmoe_prediction *predictions)
             weights += (double)prediction->node_remote_weights[node];
             activations += (double)prediction->node_remote_activations[node];
         }
+        const double n_uses = prediction->n_uses > 0 ? (double)prediction->n_uses : 1;
         printf("  %5d  %9.3f  %16.0f  %20.0f  %9.1f %%", prediction->batch, prediction->imbalance, weights / n_tokens,
-               activations / n_tokens, prediction->n_uses > 0 ? 100 * (double)prediction->n_replica_uses / (double)prediction->n_uses : 0);
+               activations / n_tokens, 100 * (double)prediction->n_replica_uses / n_uses);
         if (prediction->tokens_per_s > 0) printf("  %11.1f\n", prediction->tokens_per_s);
         else printf("  %11s\n", "unknown");
     }

@@ -111,9 +111,12 @@ calmoe_expert_load cm_view_load(const struct view *view, int domain, int layer)
 
 int cm_view_dense_layers(const struct view *view)
 {
-    int n = 0;
-    for (int layer = 0; layer < view->info.n_layers; layer++)
-        n += cm_view_load(view, -1, layer).n_dead == view->info.n_experts;
+    uint64_t n_tokens = 0; /* that ran the layer: those that left after it or later */
+    int      n = 0;
+    for (int layer = view->info.n_layers - 1; layer >= 0; layer--) {
+        for (int i = 0; i < view->info.n_domains; i++) n_tokens += cm_view_domain(view, i).exits[layer];
+        n += n_tokens > 0 && cm_view_load(view, -1, layer).n_dead == view->info.n_experts;
+    }
     return n;
 }
 

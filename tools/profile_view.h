@@ -50,7 +50,7 @@ bool cm_view_gather(struct view *view, const struct machine_request *machine);
 calmoe_profile_domain cm_view_domain(const struct view *view, int i);
 calmoe_expert_load    cm_view_load(const struct view *view, int domain, int layer); /* domain -1 = all */
 double                cm_view_similarity(const struct view *view, int i, int j);
-/* Layers in which no token of any domain took an expert: dense ones. */
+/* Layers that tokens ran without taking an expert: dense ones. */
 int                   cm_view_dense_layers(const struct view *view);
 /* Node i of the domain, or of all domains together (-1); false past the last. */
 bool   cm_view_node(const struct view *view, int domain, int i, calmoe_node_stats *out);

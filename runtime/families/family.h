@@ -7,8 +7,8 @@
 #include "runtime/families/keys.h"
 #include "runtime/families/model_spec.h"
 
-/* What a file of the family must have, or it is not whole: tensors of each layer and of the model, and a key. Others that
- * the layer reader knows (layer_reader.c) may be there, in all layers or in none. */
+/* What a file of the family must have, or it is not whole: tensors of each layer and of the model, and a key. Others
+ * that the layer reader knows (layer_reader.c) may be there, in all layers or in none. */
 enum {
     NEEDS_QK_NORMS    = 1 << 0, /* of q and k                          */
     NEEDS_QKV_BIASES  = 1 << 1,

@@ -417,7 +417,8 @@ static void check_kv(const struct decoder *d, const struct kv_cache *cache, int 
     const struct attention_spec *attention = &spec->layers[index].attention;
     const struct layer *layer = &d->weights->layers[index];
     const int size = attention->head_size, value_size = attention->value_size, n_pairs = d->rope.n_pairs;
-    const size_t key_bytes = cache->layers[index].key_bytes, value_bytes = cache->layers[index].region_bytes - key_bytes;
+    const size_t key_bytes = cache->layers[index].key_bytes;
+    const size_t value_bytes = cache->layers[index].region_bytes - key_bytes;
     float normed[1024], k[1024], v[1024], cosines[128], sines[128];
     static uint8_t keys[1 << 20], values[1 << 20];
     d->ops->rms_norm(state, layer->attention_norm, spec->norm_eps, spec->dim, normed);

@@ -102,9 +102,6 @@ static void every_kind_of_block_runs(void **state)
     options.shared_width = 96;
     synthesize(&options);
     run_model();
-    options.shared_gate = 0;
-    synthesize(&options);
-    run_model();
     options = tiny("q8_0");
     options.family = "olmoe";
     options.head_norms = CALMOE_NORM_WHOLE;
@@ -119,12 +116,17 @@ static void every_kind_of_block_runs(void **state)
     options.logit_scale = 6.0f;
     synthesize(&options);
     run_model();
+    options.shared_width = 96; /* without a gate */
+    synthesize(&options);
+    run_model();
     options = tiny("f16");
     options.family = "llama";
     options.head_norms = CALMOE_NORM_NONE;
+    options.qkv_biases = 1;
+    options.shared_width = 96;
     synthesize(&options);
     run_model();
-    options.n_experts = 0; /* dense */
+    options.n_experts = options.shared_width = 0; /* dense */
     synthesize(&options);
     run_model();
 }

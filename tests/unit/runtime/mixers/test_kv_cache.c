@@ -112,7 +112,7 @@ static void heads_are_on_their_nodes(void **state)
     cm_topology_close(&machine);
 }
 
-/* Layers with other heads and sizes than their neighbours: 4 heads of 16 and 7, then 2 of 64 and 64, then 1 of 3 and 5. */
+/* Layers with other heads and sizes than their neighbours. */
 static void layers_may_differ(void **state)
 {
     (void)state;
