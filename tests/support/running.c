@@ -67,5 +67,7 @@ void running_read(struct running *running, calmoe_session *session, const int32_
 
 const char *running_isa(int i)
 {
-    return i < ISA_COUNT && cm_isa_is_supported((enum isa)i) ? cm_isa_name((enum isa)i) : NULL;
+    for (int isa = 0; isa < ISA_COUNT; isa++) /* some between may be missing */
+        if (cm_isa_is_supported((enum isa)isa) && i-- == 0) return cm_isa_name((enum isa)isa);
+    return NULL;
 }

@@ -28,7 +28,7 @@ calmoe_engine_options running_options(int n_threads, const char *isa);
 void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,
                   float *logits);
 
-/* Every level that this machine supports: name i, NULL past the last. */
+/* Every level of instructions that this machine supports, plain C first: name i, NULL past the last. */
 const char *running_isa(int i);
 
 #endif

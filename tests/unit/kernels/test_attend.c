@@ -188,8 +188,8 @@ static void check(const struct sequence *s)
     static float wanted[MAX_QUERIES * MAX_HEAD], found[MAX_QUERIES * MAX_HEAD];
     const size_t n_bytes = (size_t)(s->n_queries * s->value_size) * sizeof(float);
     for (int i = 0; i < s->n_queries; i++) attend_plainly(s, i, wanted + i * s->value_size);
-    for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported((enum isa)isa); isa++)
-        for (int n = 1; n <= s->n_queries; n += n < 6 ? 1 : 5) {
+    for (int isa = 0; isa < ISA_COUNT; isa++)
+        for (int n = 1; n <= s->n_queries && cm_isa_is_supported((enum isa)isa); n += n < 6 ? 1 : 5) {
             memset(found, 0xff, sizeof found);
             for (int first = 0; first < s->n_queries; first += n)
                 attend_some(cm_vector_ops((enum isa)isa), s, first,

@@ -196,7 +196,8 @@ static void compare(const struct router_spec *spec, const float *logits, const f
     int32_t experts[MAX_EXPERTS];
     float weights[MAX_EXPERTS];
     route_plainly(spec, logits, bias, wanted, wanted_weights);
-    for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported((enum isa)isa); isa++) {
+    for (int isa = 0; isa < ISA_COUNT; isa++) {
+        if (!cm_isa_is_supported((enum isa)isa)) continue;
         float scratch[MAX_EXPERTS];
         memcpy(scratch, logits, (size_t)spec->n_experts * sizeof *scratch);
         cm_route(spec, cm_vector_ops((enum isa)isa), scratch, bias, experts, weights);
