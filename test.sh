@@ -3,8 +3,8 @@
 #
 #   ./test.sh --quick            the release build only
 #   ./test.sh                    the release build, then the same suite under ASan and UBSan (leaks too)
-#   ./test.sh --full [MINUTES]   also: Clang, TSan, every instruction set with 1 and 2 threads, and each
-#                                fuzz target for MINUTES (default 5)
+#   ./test.sh --full [MINUTES]   also: Clang, TSan, every instruction set with 1 and 2 threads, other
+#                                processors by emulation, and each fuzz target for MINUTES (default 5)
 # Exit status 0: everything passed. docs/TESTING.md tells more.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -16,8 +16,8 @@ case ${1-} in
 '')      ;;
 --quick) tier=quick ;;
 --full)  tier=full fuzz_minutes=${2-5} ;;
---help|-h) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*)       sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+--help|-h) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*)       sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 cores=$(nproc)
@@ -52,6 +52,29 @@ on_cores()
     taskset -cp "$list" $$ > /dev/null
     "$@"
     taskset -cp "$all_cores" $$ > /dev/null
+}
+
+# levels: the instruction sets that this machine has, in one line
+levels()
+{
+    local isa
+    for isa in ref avx2 avxvnni avx512vnni amx; do
+        if CALMOE_MODELS=models build/release/bin/calmoe run --isa $isa -p x -n 1 > /dev/null 2>&1; then
+            printf '%s ' $isa
+        fi
+    done
+}
+
+# emulated: tests/emulated.sh, which is skipped where there is no emulator
+emulated()
+{
+    local started=$SECONDS log=build/emulated.log told=ok status
+    echo "== testing on emulated processors"
+    tests/emulated.sh build/release 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    [ "$status" != 77 ] || told='skipped, there is no qemu-x86_64'
+    [ "$status" = 0 ] || [ "$status" = 77 ] || { told="FAILED: $log" failed=1; }
+    summary+="$(printf '%-28s %4d s   %s' 'emulated processors' $((SECONDS - started)) "$told")"$'\n'
 }
 
 skipped() # LOG: ", 2 skipped"
@@ -102,6 +125,8 @@ packages="$calmoe_build_packages"$'\n'"$calmoe_test_packages"
 need_packages "$packages" || exit 1
 need_packages "$calmoe_machine_packages" || echo "== going on without; tests/numa will be skipped" >&2
 need_kernel build/kernel
+[ $tier != full ] || need_packages "$calmoe_emulator_packages" ||
+    echo "== going on without; tests/emulated.sh will be skipped" >&2
 
 if [ $tier = full ]; then
     build clang
@@ -112,11 +137,12 @@ if [ $tier = full ]; then
 fi
 build release
 if [ $tier = full ]; then
-    for isa in ref avx2 avx512vnni; do # a level that the machine lacks is the best it has
+    for isa in $(levels); do
         for threads in 1 2; do
             CALMOE_ISA=$isa on_cores $threads suite "$isa, $threads threads" build/release -E '^rule_'
         done
     done
+    emulated
 fi
 suite release build/release
 if [ $tier != quick ]; then

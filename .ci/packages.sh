@@ -16,6 +16,8 @@ libcmocka-dev|'
 # for tests/numa, which is skipped without them
 calmoe_machine_packages='qemu-system-x86|qemu-system-x86_64
 cpio|cpio'
+# for tests/emulated.sh, which is skipped without it
+calmoe_emulator_packages='qemu-user|qemu-x86_64'
 calmoe_full_packages='clang-14|clang-14
 libomp-14-dev|
 libclang-rt-14-dev|
