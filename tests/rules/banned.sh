@@ -1,5 +1,5 @@
 #!/bin/bash
-# Some calls have a better one beside them; heap memory has one door; lines are clean and at most 120 wide.
+# Some calls have a better one beside them; heap memory has one door; loops see all levels; lines are clean and at most 120 wide.
 . "$(dirname "$0")/common.sh"
 
 # call WHAT WORDS REASON FILE...: those words before a parenthesis, in code
@@ -34,6 +34,7 @@ check()
     call output   'printf|puts|putchar|perror|exit|abort|system|popen|setlocale|signal' \
                   'a library is silent, and leaves the process alone' $library
     line if_0     '^[ \t]*#[ \t]*if[ \t]+0\b' 'dead code' $all
+    line levels   'ISA_COUNT *&& *cm_isa_is_supported' 'levels may have a hole between; go on behind a missing one' $all
     line tab      $'\t' 'a tab' $all
     line blank    $'[ \t\r]$' 'a blank at the end of the line' $all
     line width    '^.{121}' 'longer than 120' $all
@@ -55,6 +56,8 @@ samples()
     finds 'output:'
     sample base/a.c <<< '#if 0'
     finds 'if_0:'
+    sample tests/a.c <<< 'for (int isa = 0; isa < ISA_COUNT && cm_isa_is_supported(isa); isa++)'
+    finds 'levels:'
     sample base/a.c <<< $'\tint a;'
     finds 'tab:'
     sample base/a.c <<< 'int a; '
