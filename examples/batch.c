@@ -17,10 +17,10 @@ static const char *prompts[N_SESSIONS] = {
 };
 
 struct answer {
-    calmoe_session *session;
-    calmoe_decoder  decoder;
-    size_t          n_bytes;
-    char            text[ANSWER_BYTES]; /* NUL-terminated */
+    calmoe_session    *session;
+    calmoe_text_stream stream;
+    size_t             n_bytes;
+    char               text[ANSWER_BYTES]; /* NUL-terminated */
 };
 
 static calmoe_status open_sessions(calmoe_engine *engine, struct answer *answers)
@@ -50,7 +50,7 @@ static calmoe_status take(const calmoe_model *model, struct answer *answers, con
     while (answer->session != event->session) answer++;
     if (event->status == CALMOE_FULL) fprintf(stderr, "batch: a session's context is full\n");
     if (event->status != CALMOE_OK) return CALMOE_OK; /* this session is done, the others go on */
-    status = calmoe_decode(model, &answer->decoder, event->token, text, sizeof text);
+    status = calmoe_text_stream_put(model, &answer->stream, event->token, text, sizeof text);
     if (status != CALMOE_OK) return status;
 
     const size_t n_bytes = strlen(text);

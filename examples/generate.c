@@ -9,13 +9,13 @@
 /* Prints tokens as they come, until the answer ends. */
 static calmoe_status print_answer(const calmoe_model *model, calmoe_session *session)
 {
-    calmoe_decoder decoder = { { 0 } };
+    calmoe_text_stream stream = { { 0 } };
     calmoe_status  status;
     char           text[1024];
     int32_t        token;
 
     while ((status = calmoe_session_next(session, &token)) == CALMOE_OK) {
-        if ((status = calmoe_decode(model, &decoder, token, text, sizeof text)) != CALMOE_OK) return status;
+        if ((status = calmoe_text_stream_put(model, &stream, token, text, sizeof text)) != CALMOE_OK) return status;
         fputs(text, stdout);
         fflush(stdout);
     }

@@ -67,16 +67,16 @@ static int print_ids(struct front *front, const struct settings *settings, const
 }
 
 /* Writes a token's bytes. A SentencePiece vocabulary puts a blank before the first word; only the
- * decoder knows, so the first bytes are compared with what it says. */
+ * text stream knows, so the first bytes are compared with what it says. */
 static void print_token(const struct front *front, int32_t token, int show_special, bool *is_first)
 {
     size_t      n_bytes;
     const char *bytes = calmoe_token_bytes(front->model, token, show_special, &n_bytes);
     if (n_bytes == 0) return;
     if (*is_first && bytes[0] == ' ') {
-        calmoe_decoder decoder = {{0}};
-        char           text[1024];
-        if (calmoe_decode(front->model, &decoder, token, text, sizeof text) == CALMOE_OK &&
+        calmoe_text_stream stream = {{0}};
+        char               text[1024];
+        if (calmoe_text_stream_put(front->model, &stream, token, text, sizeof text) == CALMOE_OK &&
             text[0] != ' ' && n_bytes == strlen(text) + 1)
             bytes++, n_bytes--;
     }

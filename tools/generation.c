@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for the text of one token, pending bytes included; see calmoe_decode(). */
+/* Makes room for the text of one token, pending bytes included; see calmoe_text_stream_put(). */
 static bool reserve_piece(struct generation *generation, int32_t token)
 {
     size_t n_bytes = 0;
@@ -31,10 +31,10 @@ static bool put_colored(const struct generation *generation, size_t n_bytes, int
 }
 
 /* Shows and keeps one token; -1: what is still pending at the end. */
-static bool show(struct generation *generation, calmoe_decoder *decoder, int32_t token)
+static bool show(struct generation *generation, calmoe_text_stream *stream, int32_t token)
 {
     if (!reserve_piece(generation, token)) return false;
-    const calmoe_status status = calmoe_decode(generation->front->model, decoder, token,
+    const calmoe_status status = calmoe_text_stream_put(generation->front->model, stream, token,
                                                generation->piece, generation->n_piece);
     if (!cm_front_succeeded(generation->front, status)) return false;
     const size_t n_bytes = strlen(generation->piece);
@@ -71,15 +71,15 @@ static calmoe_status next_token(struct generation *generation, bool is_prompt, i
 
 enum answer_end cm_generate(struct generation *generation, int *n_tokens)
 {
-    calmoe_decoder  decoder = {{0}};
-    enum answer_end end     = ANSWER_LIMIT;
-    int32_t         token   = -1;
-    calmoe_status   status  = next_token(generation, true, &token);
-    *n_tokens               = 0;
-    generation->of_prompt   = (calmoe_stats){.size = sizeof generation->of_prompt};
+    calmoe_text_stream stream = {{0}};
+    enum answer_end    end    = ANSWER_LIMIT;
+    int32_t            token  = -1;
+    calmoe_status      status = next_token(generation, true, &token);
+    *n_tokens                 = 0;
+    generation->of_prompt     = (calmoe_stats){.size = sizeof generation->of_prompt};
     (void)calmoe_engine_get_stats(generation->front->engine, &generation->of_prompt);
     while (status == CALMOE_OK && *n_tokens < generation->max_tokens) {
-        if (!show(generation, &decoder, token)) return ANSWER_FAILED;
+        if (!show(generation, &stream, token)) return ANSWER_FAILED;
         generation->times.n_generated++;
         ++*n_tokens;
         if (cm_interrupted()) end = ANSWER_INTERRUPTED;
@@ -89,7 +89,7 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
     if (status == CALMOE_END) end = ANSWER_ENDED;
     else if (status == CALMOE_FULL) end = ANSWER_FULL;
     else if (!cm_front_succeeded(generation->front, status)) return ANSWER_FAILED;
-    return show(generation, &decoder, -1) ? end : ANSWER_FAILED;
+    return show(generation, &stream, -1) ? end : ANSWER_FAILED;
 }
 
 void cm_generation_close(struct generation *generation)

@@ -42,13 +42,13 @@ static void add_text(struct json_output *json, struct json_node *in, const struc
     const struct kept *const kept = cm_reading_domain(view->reading, domain);
     const int                n_choice = view->info.n_layers * view->info.n_used;
     int                      n_tokens = SAMPLE_NUMBERS / n_choice;
-    calmoe_decoder           decoder = {{0}};
+    calmoe_text_stream       stream = {{0}};
     if (kept == NULL) return;
     if (n_tokens < SAMPLE_LEAST) n_tokens = SAMPLE_LEAST;
     if (n_tokens > SAMPLE_TOKENS) n_tokens = SAMPLE_TOKENS;
     for (int i = 0; i < kept->n && i < n_tokens; i++) {
         char text[1024];
-        if (calmoe_decode(view->front->model, &decoder, kept->tokens[i], text, sizeof text) != CALMOE_OK ||
+        if (calmoe_text_stream_put(view->front->model, &stream, kept->tokens[i], text, sizeof text) != CALMOE_OK ||
             text[0] == '\0')
             continue; /* half a character, or a control token */
         struct json_node *const token = cm_json_array(json, list, NULL);

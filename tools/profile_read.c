@@ -184,11 +184,11 @@ bool cm_reading_file(struct reading *reading, const char *domain, const char *pa
 
 void cm_token_text(const struct front *front, int32_t token, char *text, size_t n_text)
 {
-    calmoe_decoder decoder = {{0}};
+    calmoe_text_stream stream = {{0}};
     text[0] = '\0';
-    if (calmoe_decode(front->model, &decoder, token, text, n_text) == CALMOE_OK) {
+    if (calmoe_text_stream_put(front->model, &stream, token, text, n_text) == CALMOE_OK) {
         const size_t n = strlen(text);
-        if (calmoe_decode(front->model, &decoder, -1, text + n, n_text - n) != CALMOE_OK) text[n] = '\0';
+        if (calmoe_text_stream_put(front->model, &stream, -1, text + n, n_text - n) != CALMOE_OK) text[n] = '\0';
     }
     cm_clean_text(text);
 }

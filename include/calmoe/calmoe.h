@@ -1,12 +1,12 @@
 /* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in all others.
  *
- *     calmoe_context *context = NULL;
- *     calmoe_model   *model   = NULL;
- *     calmoe_engine  *engine  = NULL;
- *     calmoe_session *session = NULL;
- *     calmoe_decoder  decoder = {{0}};
- *     char            text[1024];
- *     int32_t         token;
+ *     calmoe_context    *context = NULL;
+ *     calmoe_model      *model   = NULL;
+ *     calmoe_engine     *engine  = NULL;
+ *     calmoe_session    *session = NULL;
+ *     calmoe_text_stream stream  = {{0}};
+ *     char               text[1024];
+ *     int32_t            token;
  *
  *     if (calmoe_context_open(NULL, &context) ||
  *         calmoe_model_open(context, "model.gguf", NULL, &model) ||
@@ -15,7 +15,7 @@
  *         calmoe_session_feed_text(session, "Once upon a time", 16, CALMOE_TOKENIZE_BOS))
  *         die(calmoe_context_message(context));
  *     while (calmoe_session_next(session, &token) == CALMOE_OK)
- *         if (calmoe_decode(model, &decoder, token, text, sizeof text) == CALMOE_OK)
+ *         if (calmoe_text_stream_put(model, &stream, token, text, sizeof text) == CALMOE_OK)
  *             fputs(text, stdout);
  *     calmoe_session_close(&session);
  *     calmoe_engine_close(&engine);

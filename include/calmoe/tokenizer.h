@@ -33,16 +33,16 @@ CALMOE_API const char *calmoe_token_bytes(const calmoe_model *model, int32_t tok
 /* 1 when the token ends an answer (end of sequence, end of turn). */
 CALMOE_API int calmoe_token_ends(const calmoe_model *model, int32_t token);
 
-/* Decodes a stream: token in, whole UTF-8 characters out, never half of one. */
-typedef struct calmoe_decoder {
+/* Tokens in, text out: whole UTF-8 characters, never half of one. */
+typedef struct calmoe_text_stream {
     unsigned char state[32]; /* zero it to begin */
-} calmoe_decoder;
+} calmoe_text_stream;
 
 /* Writes a NUL-terminated text (often "") into text. n_text: 4 * the token's bytes + 64 is always enough,
  * and 1024 is for any token of up to 240 bytes; FULL otherwise, and nothing changes.
  * token -1: the end; gives what was still pending as U+FFFD. */
-CALMOE_API calmoe_status calmoe_decode(const calmoe_model *model, calmoe_decoder *decoder, int32_t token,
-                                       char *text, size_t n_text);
+CALMOE_API calmoe_status calmoe_text_stream_put(const calmoe_model *model, calmoe_text_stream *stream, int32_t token,
+                                                char *text, size_t n_text);
 
 #ifdef __cplusplus
 }

@@ -35,27 +35,28 @@ int calmoe_token_ends(const calmoe_model *model, int32_t token)
     return model && cm_token_ends_generation(model->tokenizer, token);
 }
 
-_Static_assert(sizeof(struct text_stream) <= sizeof(calmoe_decoder), "the public decoder holds the stream");
+_Static_assert(sizeof(struct text_stream) <= sizeof(calmoe_text_stream), "the public stream holds the one inside");
 
-calmoe_status calmoe_decode(const calmoe_model *model, calmoe_decoder *decoder, int32_t token, char *text,
-                            size_t n_text)
+calmoe_status calmoe_text_stream_put(const calmoe_model *model, calmoe_text_stream *stream, int32_t token, char *text,
+                                     size_t n_text)
 {
-    if (!model || !decoder || !text || n_text == 0)
+    if (!model || !stream || !text || n_text == 0)
         return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_decode: model, decoder and text are needed");
-    struct text_stream stream;
-    memcpy(&stream, decoder, sizeof stream);
+                       "calmoe_text_stream_put: model, stream and text are needed");
+    struct text_stream inside;
+    memcpy(&inside, stream, sizeof inside);
     int n_bytes = 0;
     if (token >= 0) cm_token_bytes(model->tokenizer, token, false, &n_bytes);
     text[0] = '\0';
     const size_t needed = 4 * (size_t)n_bytes + 64;
     if (needed > n_text)
-        return cm_fail(model->ctx, CALMOE_FULL, "calmoe_decode: token %d needs a text of %zu bytes; it has %zu",
-                       (int)token, needed, n_text);
+        return cm_fail(model->ctx, CALMOE_FULL,
+                       "calmoe_text_stream_put: token %d needs a text of %zu bytes; it has %zu", (int)token, needed,
+                       n_text);
     const int n = token >= 0
-                      ? cm_text_stream_put(model->tokenizer, &stream, token, false, text, (int)needed - 1)
-                      : cm_text_stream_end(&stream, text, (int)needed - 1);
+                      ? cm_text_stream_put(model->tokenizer, &inside, token, false, text, (int)needed - 1)
+                      : cm_text_stream_end(&inside, text, (int)needed - 1);
     text[n] = '\0';
-    memcpy(decoder, &stream, sizeof stream);
+    memcpy(stream, &inside, sizeof inside);
     return CALMOE_OK;
 }

@@ -128,17 +128,17 @@ static void tokenizing(void **state)
 static void decoding(void **state)
 {
     (void)state;
-    calmoe_decoder decoder = {{0}};
+    calmoe_text_stream stream = {{0}};
     char text[1024] = "x";
     size_t n = 99;
-    WRONG_WITHOUT_CONTEXT(calmoe_decode(NULL, &decoder, 0, text, sizeof text));
-    WRONG(calmoe_decode(r.model, NULL, 0, text, sizeof text));
-    WRONG(calmoe_decode(r.model, &decoder, 0, NULL, sizeof text));
-    WRONG(calmoe_decode(r.model, &decoder, 0, text, 0));
-    GIVES(calmoe_decode(r.model, &decoder, 0, text, 10), FULL);
-    GIVES_SILENTLY(calmoe_decode(r.model, &decoder, 1 << 30, text, sizeof text), OK);
+    WRONG_WITHOUT_CONTEXT(calmoe_text_stream_put(NULL, &stream, 0, text, sizeof text));
+    WRONG(calmoe_text_stream_put(r.model, NULL, 0, text, sizeof text));
+    WRONG(calmoe_text_stream_put(r.model, &stream, 0, NULL, sizeof text));
+    WRONG(calmoe_text_stream_put(r.model, &stream, 0, text, 0));
+    GIVES(calmoe_text_stream_put(r.model, &stream, 0, text, 10), FULL);
+    GIVES_SILENTLY(calmoe_text_stream_put(r.model, &stream, 1 << 30, text, sizeof text), OK);
     assert_string_equal(text, "");
-    GIVES_SILENTLY(calmoe_decode(r.model, &decoder, INT32_MIN, text, sizeof text), OK);
+    GIVES_SILENTLY(calmoe_text_stream_put(r.model, &stream, INT32_MIN, text, sizeof text), OK);
     assert_non_null(calmoe_token_bytes(NULL, 0, 0, &n));
     assert_int_equal(n, 0);
     assert_non_null(calmoe_token_bytes(r.model, -1, 1, &n));
