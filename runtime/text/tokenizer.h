@@ -39,7 +39,8 @@ enum { /* flags of cm_tokenize */
 /* Appends the ids of text[0 .. n_bytes) to *list. Any bytes are accepted: invalid UTF-8 goes through
  * byte by byte and comes back as it was (bytes that the vocabulary lacks become the unknown token, or
  * nothing). Where the model's own tokenizer normalises (pretokenizer_list.h), text between special tokens
- * is brought into Unicode's form C first, and comes back in it. A BOS that stands in the text itself is not doubled. On failure the list is as it was. */
+ * is brought into Unicode's form C first, and comes back in it. A BOS that stands in the text itself is not
+ * doubled. On failure the list is as it was. */
 calmoe_status cm_tokenize(struct calmoe_context *ctx, const struct tokenizer *tokenizer,
                           const char *text, size_t n_bytes, unsigned flags, struct token_list *list);
 
