@@ -6,11 +6,6 @@
 #include "runtime/engine/handles.h"
 #include "runtime/documents/policy_file.h"
 
-static calmoe_status fits(const calmoe_model *model, const struct policy *policy)
-{
-    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
-}
-
 static calmoe_status begin(calmoe_model *model, const char *call, const void *needed, calmoe_policy **out)
 {
     if (out) *out = NULL;
@@ -30,7 +25,7 @@ calmoe_status calmoe_policy_open(calmoe_model *model, const char *path, calmoe_p
     CM_TRY(begin(model, "calmoe_policy_open", path, out));
     (*out)->is_proven = true;
     calmoe_status status = cm_policy_file_read(model->ctx, path, &(*out)->policy);
-    if (status == CALMOE_OK) status = fits(model, &(*out)->policy);
+    if (status == CALMOE_OK) status = cm_policy_fits_model(model, &(*out)->policy);
     if (status != CALMOE_OK) calmoe_policy_close(out);
     return status;
 }
@@ -126,7 +121,7 @@ static calmoe_status make(const calmoe_model *model, const calmoe_policy_options
     CM_TRY(make_widths(model, options, policy));
     const calmoe_status status = cm_policy_check_unproven(ctx, policy);
     if (status != CALMOE_OK) return status == CALMOE_BAD_FILE ? CALMOE_INVALID_ARGUMENT : status;
-    return fits(model, policy);
+    return cm_policy_fits_model(model, policy);
 }
 
 calmoe_status calmoe_policy_make(calmoe_model *model, const calmoe_policy_options *given, calmoe_policy **out)
@@ -165,49 +160,4 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
     for (int i = 0; i < rung->n_exits; i++) info.exit_layers[i] = rung->exits[i].layer;
     cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
-}
-
-const char *cm_engine_exits(const calmoe_engine *engine)
-{
-    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
-}
-
-/* What was proven with learned exits is not true without them, or with others. */
-static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_policy *policy)
-{
-    const char *wanted = policy->policy.exits, *found = cm_engine_exits(engine);
-    if (strcmp(wanted, found) == 0) return CALMOE_OK;
-    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                   "the policy was calibrated %s%s; the engine was opened %s%s", wanted[0] ? "with the exits " :
-                   "without an exits file", wanted, found[0] ? "with the exits " : "without an exits file", found);
-}
-
-calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
-{
-    calmoe_context *ctx = session->engine->ctx;
-    if (!(quality >= 0.0 && quality < 1.0))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality is %g; 0 (the safest rung) to below 1 is wanted",
-                       quality);
-    if (!policy) {
-        if (quality > 0.0) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g without a policy", quality);
-        return CALMOE_OK;
-    }
-    if (quality > 0.0 && !policy->is_proven)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g is wanted of a policy of which nothing is proven",
-                       quality);
-    CM_TRY(fits(session->engine->model, &policy->policy));
-    if (quality > 0.0) session->rung = cm_policy_rung(&policy->policy, quality);
-    else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
-    session->policy = policy;
-    if (!session->rung) return CALMOE_OK;
-    if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
-    CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
-    const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
-    if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
-    return session->engine->decoder->exits ? CALMOE_OK : cm_exits_open(ctx, session->engine->decoder);
-}
-
-int calmoe_session_rung(const calmoe_session *session)
-{
-    return session && session->rung ? (int)(session->rung - session->policy->policy.rungs) : -1;
 }

@@ -13,7 +13,7 @@ static double wait_share(const calmoe_engine *engine)
     const int n = cm_team_n_workers(engine->team);
     double waited = 0.0;
     for (int i = 0; i < n; i++) waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]);
-    const double run = (double)engine->decoder->counters.step_ns * n;
+    const double run = (double)cm_decoder_counters(engine->decoder)->step_ns * n;
     return run > 0.0 ? waited / run : 0.0;
 }
 
@@ -22,7 +22,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     if (!engine || !out || out->size < sizeof out->size)
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_get_stats: engine and stats with its size set are needed");
-    const struct counters *counters = &engine->decoder->counters;
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
     calmoe_stats stats = {
         .n_steps = counters->n_steps,
         .n_rows = counters->n_rows,
@@ -73,7 +73,7 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     if (!engine) return;
     cm_engine_profile_work(engine);
     engine->profiled = (struct profile_work){0};
-    cm_counters_reset(&engine->decoder->counters);
+    cm_counters_reset(cm_decoder_counters(engine->decoder));
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
 }
@@ -81,17 +81,16 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
 void calmoe_engine_set_counting(calmoe_engine *engine, int is_on)
 {
     if (!engine) return;
-    engine->decoder->counters.is_paused = !is_on;
+    cm_decoder_counters(engine->decoder)->is_paused = !is_on;
     cm_team_time_waits(engine->team, is_on != 0);
-    cm_engine_watch_routing(engine);
 }
 
 calmoe_status calmoe_engine_get_exit_counts(const calmoe_engine *engine, uint64_t *counts, int n)
 {
-    if (!engine || !counts || n < engine->decoder->counters.n_layers)
+    if (!engine || !counts || n < cm_decoder_counters(engine->decoder)->n_layers)
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_get_exit_counts: engine and room for a count of each layer are needed");
-    const struct counters *counters = &engine->decoder->counters;
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
     memcpy(counts, counters->exits, (size_t)counters->n_layers * sizeof *counts);
     return CALMOE_OK;
 }
@@ -101,7 +100,7 @@ calmoe_status calmoe_engine_get_expert_counts(const calmoe_engine *engine, int l
     calmoe_context *ctx = engine ? engine->ctx : NULL;
     if (!engine || !counts)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_engine_get_expert_counts: engine and counts are needed");
-    const struct counters *counters = &engine->decoder->counters;
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
     if (layer < 0 || layer >= counters->n_layers || n < counters->n_experts)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "layer %d and room for %d counts; the model has %d layers of %d experts",
@@ -122,6 +121,6 @@ calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *te
     struct exposition   out = {.text = text, .capacity = capacity};
     struct profile_node nodes[CM_MAX_NODES];
     for (int i = 0; i < stats.n_nodes; i++) nodes[i] = cm_engine_node_work(engine, i);
-    cm_expose_stats(&out, &stats, &engine->decoder->counters, nodes);
+    cm_expose_stats(&out, &stats, cm_decoder_counters(engine->decoder), nodes);
     return cm_exposition_end(&out, ctx, n_text);
 }

@@ -192,7 +192,7 @@ static calmoe_status open_lanes(struct calmoe_calibration *c)
     while (c->loss == LOSS_TOTAL_VARIATION && n > 1 && n > c->options.batch && (size_t)n * a_lane > LOGIT_BYTES) n--;
     const int n_answer = c->options.answer_tokens > TIMED_TOKENS ? c->options.answer_tokens : TIMED_TOKENS;
     CM_TRY(cm_lanes_open(c->engine, n, c->longest + n_answer, &c->lanes));
-    return c->engine->decoder->exits ? CALMOE_OK : cm_exits_open(c->ctx, c->engine->decoder);
+    return cm_engine_need_exits(c->engine);
 }
 
 /* ---- the stages ---- */

@@ -17,7 +17,7 @@
 static const double shares[] = {0.15, 0.3, 0.42, 0.53, 0.63, 0.72, 0.81, 0.89, 0.96, 1.03, 1.12};
 enum { N_SHARES = sizeof shares / sizeof shares[0], N_NEAR = 3 /* candidates on each side */ };
 
-struct step { /* of a path */
+struct aim_step { /* of a path */
     int    path, configuration;
     double b;
 };
@@ -33,7 +33,7 @@ struct aiming {
     int                        n_candidates, n_paths, n_steps;
     double                    *means;   /* (n_candidates) on the first part; NaN: it is out */
     int                       *anchors; /* (n_paths) candidates          */
-    struct step               *steps;   /* (n_steps)                     */
+    struct aim_step               *steps;   /* (n_steps)                     */
     struct boldness_point     *points;  /* scratch: of one path          */
     struct trial              *trials;
     struct width_rule         *widths;  /* scratch (n_layers)            */
@@ -131,7 +131,7 @@ static void add_step(struct aiming *aiming, int path, double b)
     (void)cm_rung_at_boldness(&list->rungs[aiming->anchors[path]], list->n_layers, b, aiming->widths, &rung);
     (void)cm_configurations_add(list, &rung, rung.widths);
     const int which = cm_configurations_find(list, &rung, rung.widths);
-    if (which >= 0) aiming->steps[aiming->n_steps++] = (struct step){path, which, b};
+    if (which >= 0) aiming->steps[aiming->n_steps++] = (struct aim_step){path, which, b};
 }
 
 /* Those of which nothing is known yet, on the whole first part. */
@@ -152,7 +152,7 @@ static int sort_path(const struct aiming *aiming, int path, int *order)
     const struct calmoe_calibration *c = aiming->calibration;
     int n = 0;
     for (int i = 0; i < aiming->n_steps; i++) {
-        const struct step *step = &aiming->steps[i];
+        const struct aim_step *step = &aiming->steps[i];
         if (step->path != path || !cm_calibrate_has_run(c, step->configuration, c->n_first)) continue;
         int at = n++;
         for (; at > 0 && aiming->points[at - 1].b > step->b; at--) {

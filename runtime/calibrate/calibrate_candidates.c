@@ -85,45 +85,44 @@ static calmoe_status open_trace(struct paths *paths)
     return CALMOE_OK;
 }
 
-/* The decoder's on_exit: rows of one lane, by any worker. */
+/* The lanes' observer: rows of one lane, by any worker. */
 static void note_exit(void *user, const struct row *row, int n_layers_run, const float *logits)
 {
     struct paths                    *paths = user;
     const struct calmoe_calibration *c = paths->calibration;
-    const struct decoder            *d = c->engine->decoder;
     int exit = 0, i = 0;
     while (paths->asked[exit] != n_layers_run) exit++;
-    while (c->lanes.at[i].session != row->owner) i++;
+    while (c->lanes.at[i].session != row->asked.sequence->owner) i++;
     const struct lane *lane = &c->lanes.at[i];
     const size_t at = (size_t)exit * (size_t)paths->search.trace.n_tokens +
-                      (size_t)(paths->first_token[lane->prompt] + row->t);
-    paths->confidences[at] = row->confidence;
+                      (size_t)(paths->first_token[lane->prompt] + row->may.t);
+    paths->confidences[at] = row->came.confidence;
     if (!logits || paths->has_agrees) return;
-    const int32_t winner = cm_likeliest_token(logits, d->spec->n_vocab, d->usable);
-    paths->agrees[at] = winner == c->winners[(size_t)lane->prompt * (size_t)c->options.answer_tokens + (size_t)row->t];
-    paths->is_short[at] = winner < cm_shortlist_length(d->spec->n_vocab);
+    const calmoe_model *model = c->engine->model;
+    const int32_t winner = cm_likeliest_token(logits, model->spec.n_vocab, model->usable);
+    const size_t token = (size_t)lane->prompt * (size_t)c->options.answer_tokens + (size_t)row->may.t;
+    paths->agrees[at] = winner == c->winners[token];
+    paths->is_short[at] = winner < cm_shortlist_length(model->spec.n_vocab);
 }
 
 static calmoe_status ask(struct paths *paths, enum exit_measure measure)
 {
     struct calmoe_calibration *c = paths->calibration;
-    struct decoder            *d = c->engine->decoder;
+    const struct step_observer observer = {paths, .asked = note_exit};
     struct policy_rung         rung = {.k_tail = TAIL_NONE};
     for (int i = 0; i < paths->n_asked; i++)
         if (cm_calibrate_can_ask(c, measure, paths->asked[i]))
             rung.exits[rung.n_exits++] = (struct policy_exit){paths->asked[i], measure, {.schedule = SCHEDULE_OFF}};
     calmoe_status status = CALMOE_OK;
     memset(paths->confidences, 0, (size_t)paths->n_asked * (size_t)paths->search.trace.n_tokens * sizeof(float));
-    d->on_exit = note_exit;
-    d->on_exit_user = paths;
+    c->lanes.observer = &observer;
     for (int p = 0, n; p < paths->n_trace_prompts && status == CALMOE_OK; p += n) {
         n = paths->n_trace_prompts - p < c->lanes.n_open ? paths->n_trace_prompts - p : c->lanes.n_open;
         status = cm_calibrate_progress(c, 0.5 * p / paths->n_trace_prompts);
         if (status == CALMOE_OK) status = cm_calibrate_load(c, p, n);
         if (status == CALMOE_OK) status = cm_calibrate_force(c, &rung, NULL, NULL);
     }
-    d->on_exit = NULL;
-    d->on_exit_user = NULL;
+    c->lanes.observer = NULL;
     return status;
 }
 

@@ -11,6 +11,7 @@
  * Layers count as alike, but that only those with a router have experts to save. */
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "runtime/calibrate/calibrate_parts.h"
 

@@ -32,6 +32,7 @@ struct lanes {
     calmoe_engine *engine;
     int            n_open;    /* sessions                                 */
     int            n;         /* in use                                   */
+    const struct step_observer *observer; /* of what is read; NULL = nobody      */
     struct lane    at[MAX_LANES];
 };
 
@@ -150,7 +151,7 @@ calmoe_status cm_calibrate_run(struct calmoe_calibration *calibration, int first
 /* Costs of a policy are what it did on the first part. */
 void cm_calibrate_note(struct calmoe_calibration *calibration, int configuration, const struct trial *trial);
 /* Teacher-forced, the full model asked for its confidence at each of rung's exits (which are off). The callback is the
- * decoder's on_exit. Lanes are in user's hands: cm_calibrate_load. */
+ * lanes' observer's. Lanes are in user's hands: cm_calibrate_load. */
 calmoe_status cm_calibrate_load(struct calmoe_calibration *calibration, int first, int n);
 calmoe_status cm_calibrate_force(struct calmoe_calibration *calibration, const struct policy_rung *rung,
                                  lane_rows_fn rows, void *user);

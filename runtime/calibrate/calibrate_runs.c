@@ -189,23 +189,22 @@ struct run { /* of one trial on the prompts in the lanes */
     double                     sums[MAX_LANES];
 };
 
-static void note_kept(void *user, const struct decoder *d, int layer)
+static void note_kept(void *user, int layer, const struct row *rows, int n_rows, const struct routing *routing)
 {
     const struct run *run = user;
-    const int n_layers = d->spec->n_layers;
-    for (int r = 0; r < d->n_rows; r++)
-        run->kept[(size_t)d->rows[r].index * (size_t)n_layers + (size_t)layer] = (uint8_t)cm_n_kept(&d->routing, r);
+    const int n_layers = run->calibration->engine->model->spec.n_layers;
+    for (int r = 0; r < n_rows; r++)
+        run->kept[(size_t)rows[r].index * (size_t)n_layers + (size_t)layer] = (uint8_t)cm_n_kept(routing, r);
 }
 
 /* Every row has logits, so rows of logits are the step's rows. */
 static void add_costs(const struct run *run, const struct lane *lane, int n)
 {
     const struct calmoe_calibration *c = run->calibration;
-    const struct decoder *d = c->engine->decoder;
-    const int             begin = lane->session->first_logits, n_layers = d->spec->n_layers;
+    const int             begin = lane->session->first_logits, n_layers = c->engine->model->spec.n_layers;
     struct trial         *trial = run->trial;
     for (int i = 0; i < n; i++) {
-        const struct row_depth *depth = &d->depths[begin + i];
+        const struct row_outcome *depth = &c->engine->step.outcomes[begin + i];
         run->depths[i] = depth->layers;
         run->refused[i] = (uint8_t)depth->n_refused;
         trial->layers += depth->layers;
@@ -236,7 +235,8 @@ static void compare_rows(void *user, const struct lane *lane, int first, int n)
         memcpy(run->scratch, logits, bytes);
         memcpy(run->scratch + n_vocab, run->full + (run->full_row[which] + (size_t)(first + i)) * (size_t)n_vocab,
                bytes);
-        run->sums[which] += cm_total_variation(c->engine->decoder->ops, run->scratch, run->scratch + n_vocab, n_vocab);
+        run->sums[which] += cm_total_variation(cm_decoder_ops(c->engine->decoder), run->scratch,
+                                               run->scratch + n_vocab, n_vocab);
     }
     add_costs(run, lane, n);
 }
@@ -335,16 +335,12 @@ static calmoe_status run_all(struct run *run, int first, int n, struct trial *tr
 
 calmoe_status cm_calibrate_run(struct calmoe_calibration *c, int first, int n, struct trial *trials, int n_trials)
 {
-    struct decoder *d = c->engine->decoder;
-    void (*const before)(void *, const struct decoder *, int) = d->on_routing;
-    void *const   user = d->on_routing_user;
     struct run    run = {0};
     calmoe_status status = open_run(c, &run);
-    d->on_routing = note_kept;
-    d->on_routing_user = &run;
+    const struct step_observer observer = {&run, .routing = note_kept};
+    c->lanes.observer = &observer;
     if (status == CALMOE_OK) status = run_all(&run, first, n, trials, n_trials);
-    d->on_routing = before;
-    d->on_routing_user = user;
+    c->lanes.observer = NULL;
     close_run(&run);
     return status;
 }

@@ -11,7 +11,7 @@
 
 enum { AHEAD = 3 }; /* policies of a sequence that are run before the first of them is tested */
 
-struct sequence {
+struct test_sequence {
     int                 *order; /* (n) configurations */
     int                  n, at; /* at: of the next test */
     struct sequence_test test;
@@ -29,7 +29,7 @@ struct proof {
     int             n_kept;
     struct trial   *trials;  /* (n_configurations)                                      */
     int            *waiting; /* (n_configurations) of each trial                        */
-    struct sequence sequences[N_KINDS][CALMOE_MAX_DELTAS];
+    struct test_sequence sequences[N_KINDS][CALMOE_MAX_DELTAS];
 };
 
 /* ---- kinds ---- */
@@ -105,7 +105,7 @@ static calmoe_status run_candidates(struct proof *proof)
 /* Where there is a path: of the front what is safer than all of the path, then the path; else the front. table: the
  * kind's policies on the first part. */
 static calmoe_status order_sequence(struct proof *proof, double delta, const struct loss_table *table,
-                                    const struct aim *aim, struct sequence *sequence)
+                                    const struct aim *aim, struct test_sequence *sequence)
 {
     struct calmoe_calibration *c = proof->calibration;
     const size_t n_most = (size_t)c->configurations.n + (size_t)aim->n;
@@ -161,7 +161,7 @@ static bool has_run(const struct calmoe_calibration *c, int configuration)
 }
 
 /* The next policies of a sequence that have not run, up to `ahead` steps. */
-static int add_waiting(struct proof *proof, const struct sequence *sequence, int ahead, int n_waiting)
+static int add_waiting(struct proof *proof, const struct test_sequence *sequence, int ahead, int n_waiting)
 {
     const struct calmoe_calibration *c = proof->calibration;
     for (int i = sequence->at; i < sequence->n && i < sequence->at + ahead; i++) {
@@ -182,7 +182,7 @@ static calmoe_status run_waiting(struct proof *proof, int n_waiting)
     return cm_calibrate_run(c, c->n_first, c->n_prompts - c->n_first, proof->trials, n_waiting);
 }
 
-static void test_next(struct proof *proof, struct sequence *sequence)
+static void test_next(struct proof *proof, struct test_sequence *sequence)
 {
     const struct calmoe_calibration *c = proof->calibration;
     while (!sequence->test.is_over && sequence->at < sequence->n && has_run(c, sequence->order[sequence->at])) {
@@ -221,7 +221,7 @@ static calmoe_status divide(struct proof *proof)
     int       n = 0;
     if (c->options.n_splits == 0) return CALMOE_OK;
     for (int i = 0; i < c->n_deltas; i++) {
-        struct sequence *sequence = &proof->sequences[KIND_ANY][i];
+        struct test_sequence *sequence = &proof->sequences[KIND_ANY][i];
         sequence->at = 0;
         n = add_waiting(proof, sequence, sequence->n, n);
     }

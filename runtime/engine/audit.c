@@ -71,7 +71,7 @@ bool cm_session_note_audit(calmoe_session *session)
 {
     struct session_audit *audit = &session->audit;
     if (audit->state == AUDIT_NO_TOKEN) return false;
-    const float *logits = calmoe_session_logits(session, session->n_logits - 1);
+    const float *logits = cm_session_logits(session, session->n_logits - 1);
     const calmoe_model *model = session->engine->model;
     const int32_t token = cm_likeliest_token(logits, model->spec.n_vocab, model->usable);
     if (audit->state == AUDIT_TRIAL) {

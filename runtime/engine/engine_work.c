@@ -5,7 +5,7 @@
 
 struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 {
-    const struct counters *counters = &engine->decoder->counters;
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
     struct profile_node    work = {.waited = 0};
     int                    n_threads = 0;
     for (int i = 0; i < cm_team_n_workers(engine->team); i++) {
@@ -25,7 +25,7 @@ struct profile_node cm_engine_node_work(const calmoe_engine *engine, int node)
 /* All that the engine's counters tell since they were reset. */
 static struct profile_work work_of(const calmoe_engine *engine)
 {
-    const struct counters *counters = &engine->decoder->counters;
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
     const int              n_workers = cm_team_n_workers(engine->team);
     struct profile_work    work = {.n_steps = counters->n_steps, .expert_bytes = counters->n_expert_bytes,
                                    .head_bytes = counters->n_head_bytes, .n_nodes = engine->topology.n_nodes};

@@ -12,9 +12,10 @@
 #include "runtime/proof/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
+#include "runtime/exits/exits.h"
 #include "runtime/forward/decoder.h"
+#include "runtime/forward/kv_cache.h"
 #include "runtime/stats/profile.h"
-#include "runtime/forward/exits.h"
 #include "runtime/text/chat.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
@@ -51,7 +52,9 @@ struct calmoe_engine {
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
     struct exit_weights   *exit_weights;    /* NULL: opened without one                    */
-    int                    logits_capacity; /* rows of decoder->logits                     */
+    struct exits          *exits;           /* NULL: no session ever had a rung            */
+    struct row            *rows;            /* (max_rows) of the step that is built        */
+    struct step            step;            /* that is built, or the last one              */
     uint64_t               n_steps;
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
@@ -79,6 +82,7 @@ struct session_audit { /* audit.c */
 struct calmoe_session {
     calmoe_engine  *engine;
     struct kv_cache cache;
+    struct sequence sequence;    /* of the cache and of what waits: what steps know of the session */
     struct sampler *sampler;
     int             context;
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
@@ -99,7 +103,6 @@ struct calmoe_session {
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
-    struct waiting           *waiting;      /* rows that left early; NULL: none of this session ever waits */
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
     struct drafts            *drafts;       /* NULL: not lossless                        */
@@ -119,14 +122,47 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 /* As the API hands it out; out has its size set. */
 void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
-/* Lets the decoder tell of its routing, where someone wants to know. */
-void cm_engine_watch_routing(calmoe_engine *engine);
+
+/* ---- rows.c: the step that is built, and what came of it ---- */
+
+void cm_step_begin(calmoe_engine *engine);
+/* A row more; it wants logits or not. rung: what it may leave out, NULL = nothing. */
+void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, int32_t token, bool wants_logits,
+                 const struct policy_rung *rung);
+/* The session's rows that wait get logits, the first ones of the step, in the order of their positions. */
+void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
+/* Runs it. observers: who watches besides the engine's own; may be NULL. */
+calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers);
+/* Does a step count for the engine's profile? */
+bool          cm_engine_profiles(const calmoe_engine *engine);
+/* Adds the session's rows of logits to its hash, where it has one. */
+void          cm_session_hash(calmoe_session *session);
+/* Row `row` of the session's logits in the engine's last step, (n_vocab); NULL: there is none. */
+const float *cm_session_logits(const calmoe_session *session, int row);
+
+/* ---- session.c ---- */
+
+/* Tokens from the next one on are an answer, which may leave early. */
+void cm_session_begin_answer(calmoe_session *session);
+
+/* ---- engine.c ---- */
+
+/* What steps with rungs need. NO_MEMORY. */
+calmoe_status cm_engine_need_exits(calmoe_engine *engine);
+
+/* ---- session_policy.c ---- */
+
 /* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
 const char *cm_engine_exits(const calmoe_engine *engine);
-/* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 /* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
 calmoe_status cm_session_let_wait(calmoe_session *session, int n);
+/* Does the policy fit the model? */
+calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy);
+/* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality);
+
+/* ---- audit.c ---- */
+
 /* The session's rung is chosen. INVALID_ARGUMENT, UNSUPPORTED. */
 calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_session_options *options);
 /* Before a step that reads all that is pending, n_tokens of them: is it audited? */
@@ -134,16 +170,19 @@ void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
 /* After it: true for a trial, of which nothing is kept. */
 bool          cm_session_note_audit(calmoe_session *session);
 void          cm_session_end_answer(calmoe_session *session);
-/* Room for the logits of n rows, before a step runs. */
-calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
-/* calmoe_engine_step() without its checks of a session's own pending tokens. */
-calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
-/* Room for the logits of n rows, before a step runs. */
-calmoe_status cm_engine_reserve_logits(calmoe_engine *engine, int n);
-/* After a step that read all that the session knew: samples, stores the token as pending, and says
- * what came of it (calmoe_event). */
-calmoe_event cm_session_advance(calmoe_session *session);
-/* What logits a chunk of this session wants when it holds (or not) all that is pending. */
-int cm_session_wants_logits(const calmoe_session *session, bool is_last);
+
+/* ---- chunks.c ---- */
+
+/* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
+calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                            const struct step_observer *observers);
+
+/* ---- generate.c ---- */
+
+/* One step for n sessions of the engine: the scheduler says which of them have how many of their pending tokens read.
+ * Where none is left, the next token is sampled and is pending then. events (n): tokens, and answers that are over.
+ * END: nothing was pending and nothing was over. */
+calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
+                          int *n_events);
 
 #endif

@@ -122,8 +122,8 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
     CM_TRY(begin_control(engine, drafts));
     if (drafts->n_ways == 0) return CALMOE_OK;
     CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
-    CM_TRY(cm_engine_reserve_logits(engine, most + 1));
-    return engine->decoder->exits ? CALMOE_OK : cm_exits_open(engine->ctx, engine->decoder);
+    CM_TRY(cm_decoder_reserve_logits(engine->decoder, most + 1));
+    return cm_engine_need_exits(engine);
 }
 
 calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_options *options)
@@ -178,69 +178,72 @@ void cm_drafts_forget(calmoe_session *session)
 
 /* ---- a round ---- */
 
-/* The rows that wait are of positions first … first + i - 1, one each. */
-static void give_logits_rows(calmoe_session *session)
+/* Token i of the round: it leaves by the rule, or goes through all layers and takes those along that wait. Those are of
+ * positions first … first + i - 1, one each, so that row i of the logits is position first + i's. */
+static calmoe_status step(calmoe_session *session, int i, const struct policy_rung *rule)
 {
-    struct decoder *d = session->engine->decoder;
-    for (int i = 0; i < session->waiting->n; i++) session->waiting->rows[i].logits_row = i;
-    d->n_rows = 0;
-    d->n_logits = session->waiting->n;
-}
-
-/* Token i of the round: it leaves by the rule, or goes through all layers and takes those along that wait. */
-static void step(calmoe_session *session, int i, const struct policy_rung *rule)
-{
-    struct decoder *d = session->engine->decoder;
+    calmoe_engine *engine = session->engine;
     const struct drafts *drafts = session->drafts;
-    const int position = drafts->first + i;
-    give_logits_rows(session);
-    d->rows[d->n_rows++] = (struct row){.cache = &session->cache, .position = position, .token = drafts->tokens[i],
-                                        .logits_row = d->n_logits++, .owner = session, .waiting = session->waiting,
-                                        .rung = rule, .t = position - session->answer_begin};
-    cm_decoder_step(d);
+    cm_step_begin(engine);
+    cm_step_add_waiting(engine, session);
+    cm_step_add(engine, session, drafts->first + i, drafts->tokens[i], true, rule);
+    return cm_step_run(engine, NULL);
 }
 
 /* No token more is to be read: those that wait go through all layers. */
-static void drive(calmoe_session *session)
+static calmoe_status drive(calmoe_session *session)
 {
-    struct decoder *d = session->engine->decoder;
-    give_logits_rows(session);
-    d->driven = session->waiting;
-    session->waiting->driven_below = session->drafts->first + MAX_DRAFTS + 1;
-    cm_decoder_step(d);
+    calmoe_engine *engine = session->engine;
+    cm_step_begin(engine);
+    cm_step_add_waiting(engine, session);
+    cm_exits_drive(engine->exits, session->sequence.waiting, session->drafts->first + MAX_DRAFTS + 1);
+    return cm_step_run(engine, NULL);
 }
 
-static void run_round(calmoe_session *session, const struct way *way, int n_drafts)
+/* Draws the token that follows row i, as a draft from so many layers. */
+static void draft(calmoe_session *session, int i, int layers)
 {
     struct drafts *drafts = session->drafts;
     const calmoe_engine *engine = session->engine;
-    const struct decoder *d = engine->decoder;
-    const struct tokenizer *tokenizer = engine->model->tokenizer;
+    const float *logits = engine->step.logits + (size_t)i * (size_t)engine->model->spec.n_vocab;
+    drafts->tokens[i + 1] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
+    drafts->layers[i + 1] = layers;
+    drafts->drafted[layers]++;
+    drafts->n_drafted++;
+}
+
+static calmoe_status run_rows(calmoe_session *session, const struct way *way, int n_drafts)
+{
+    struct drafts *drafts = session->drafts;
+    const calmoe_engine *engine = session->engine;
+    for (int i = 0;;) {
+        CM_TRY(step(session, i, i < n_drafts ? &way->rung : NULL));
+        const int layers = engine->step.outcomes[i].layers;
+        if (layers == engine->model->spec.n_layers) {
+            drafts->n_rows = i + 1;
+            return CALMOE_OK;
+        }
+        draft(session, i++, layers);
+        if (session->ignores_end || !cm_token_ends_generation(engine->model->tokenizer, drafts->tokens[i])) continue;
+        drafts->n_rows = i; /* the token that ends an answer is never read */
+        return drive(session);
+    }
+}
+
+static calmoe_status run_round(calmoe_session *session, const struct way *way, int n_drafts)
+{
+    struct drafts *drafts = session->drafts;
     const struct random numbers = cm_sampler_random(session->sampler);
-    int i = 0;
     drafts->first = session->n_positions;
     drafts->tokens[0] = session->tokens[session->n_positions];
-    for (;;) {
-        step(session, i, i < n_drafts ? &way->rung : NULL);
-        const int layers = d->depths[i].layers;
-        if (layers == d->spec->n_layers) {
-            drafts->n_rows = i + 1;
-            break;
-        }
-        const float *logits = d->logits + (size_t)i * (size_t)d->spec->n_vocab;
-        drafts->tokens[++i] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
-        drafts->layers[i] = layers;
-        drafts->drafted[layers]++;
-        drafts->n_drafted++;
-        if (!session->ignores_end && cm_token_ends_generation(tokenizer, drafts->tokens[i])) { /* is never read */
-            drive(session);
-            drafts->n_rows = i;
-            break;
-        }
-    }
+    drafts->n_rows = drafts->n_read = 0;
+    const calmoe_status status = run_rows(session, way, n_drafts);
     cm_sampler_set_random(session->sampler, &numbers);
-    drafts->n_rounds++;
-    drafts->n_read = 0;
+    drafts->n_rounds += status == CALMOE_OK;
+    if (status == CALMOE_OK) return CALMOE_OK;
+    drafts->n_rows = 0;
+    cm_waiting_rewind(session->sequence.waiting, session->n_positions);
+    return status;
 }
 
 /* The next row of the round is what a plain step would have brought. */
@@ -248,7 +251,6 @@ static void take(calmoe_session *session)
 {
     struct drafts *drafts = session->drafts;
     calmoe_engine *engine = session->engine;
-    const size_t n_vocab = (size_t)engine->model->spec.n_vocab;
     const int row = drafts->n_read++;
     if (row > 0) {
         drafts->accepted[drafts->layers[row]]++;
@@ -259,8 +261,7 @@ static void take(calmoe_session *session)
     session->logits_step = session->last_step = engine->n_steps;
     session->n_positions++;
     cm_sampler_accept(session->sampler, drafts->tokens[row]);
-    if (session->hashes)
-        cm_sha256_add(&session->logit_hash, engine->decoder->logits + (size_t)row * n_vocab, n_vocab * sizeof(float));
+    cm_session_hash(session);
     if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
 }
 
@@ -287,7 +288,7 @@ static calmoe_status read_plainly(calmoe_session *session)
 {
     const calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions, .n_tokens = 1,
                                 .logits = CALMOE_LOGITS_LAST};
-    return cm_engine_run(session->engine, &chunk, 1);
+    return cm_engine_run(session->engine, &chunk, 1, NULL);
 }
 
 calmoe_status cm_drafts_read(calmoe_session *session)
@@ -310,7 +311,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         return CALMOE_OK;
     }
     drafts->step = ++session->engine->n_steps;
-    run_round(session, way, n_drafts);
+    CM_TRY(run_round(session, way, n_drafts));
     take(session);
     drafts->ns = (double)(cm_now_ns() - start);
     drafts->is_open = true;

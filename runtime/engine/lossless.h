@@ -1,5 +1,5 @@
 /* runtime/engine/lossless.h - lossless self-speculation of one session: drafts by an early exit, verified by the layers
- * behind it, which they join as rows that catch up (runtime/forward/waiting.h). What calmoe_session_next() calls. */
+ * behind it, which they join as rows that catch up (runtime/exits/waiting.h). What calmoe_session_next() calls. */
 #ifndef RUNTIME_ENGINE_LOSSLESS_H
 #define RUNTIME_ENGINE_LOSSLESS_H
 

@@ -1,4 +1,4 @@
-/* runtime/engine/session.c - calmoe_session: feed, next, rewind. */
+/* runtime/engine/session.c - calmoe_session: open, feed, rewind, sample. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -89,20 +89,11 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     return reserve_session(engine);
 }
 
-calmoe_status cm_session_let_wait(calmoe_session *session, int n)
-{
-    cm_waiting_close(&session->waiting);
-    CM_TRY(cm_waiting_open(session->engine->ctx, n, session->engine->model->spec.dim, &session->waiting));
-    session->waiting->cache = &session->cache;
-    session->waiting->owner = session;
-    return CALMOE_OK;
-}
-
 static void free_session(calmoe_session *session)
 {
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
-    cm_waiting_close(&session->waiting);
+    cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
     cm_kv_cache_close(&session->cache);
     cm_free(session->tokens);
@@ -122,6 +113,7 @@ calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_op
     calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
     if (!session) return CALMOE_NO_MEMORY;
     session->engine = engine;
+    session->sequence = (struct sequence){.cache = &session->cache, .owner = session};
     const calmoe_status status = open_parts(session, &options);
     if (status != CALMOE_OK) {
         free_session(session);
@@ -195,63 +187,6 @@ calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *syst
     return status;
 }
 
-int cm_session_wants_logits(const calmoe_session *session, bool is_last)
-{
-    if (session->hashes) return CALMOE_LOGITS_ALL;
-    return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
-}
-
-calmoe_event cm_session_advance(calmoe_session *session)
-{
-    calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
-    int32_t token;
-    if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
-    if (session->answer_begin < 0) calmoe_session_begin_answer(session);
-    session->n_new++;
-    event.token = token;
-    /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
-    if (!session->ignores_end && cm_token_ends_generation(session->engine->model->tokenizer, token)) {
-        session->has_ended = true;
-        cm_session_end_answer(session);
-        return event;
-    }
-    event.status = CALMOE_OK;
-    if (session->n_known < session->context) session->tokens[session->n_known++] = token;
-    else session->is_full = true; /* the next call answers FULL */
-    return event;
-}
-
-calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
-{
-    if (!session || !token)
-        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_next: session and token are needed");
-    *token = -1;
-    calmoe_engine *engine = session->engine;
-    if (session->max_new > 0 && session->n_new >= session->max_new) {
-        cm_session_end_answer(session);
-        return CALMOE_END;
-    }
-    if (session->is_full)
-        return cm_fail(engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context);
-    if (session->has_ended || session->n_known == session->n_positions) return CALMOE_END;
-    while (session->n_positions < session->n_known) {
-        if (session->drafts && session->answer_begin >= 0 && session->n_known - session->n_positions == 1) {
-            CM_TRY(cm_drafts_read(session));
-            break;
-        }
-        const int n_pending = session->n_known - session->n_positions, most = engine->options.max_rows;
-        calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions,
-                              .n_tokens = n_pending < most ? n_pending : most};
-        chunk.logits = cm_session_wants_logits(session, chunk.n_tokens == n_pending);
-        cm_session_pick_audit(session, n_pending);
-        CM_TRY(cm_engine_run(engine, &chunk, 1));
-    }
-    const calmoe_event event = cm_session_advance(session);
-    *token = event.token;
-    return event.status;
-}
-
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
@@ -269,7 +204,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
-    if (session->waiting) cm_waiting_rewind(session->waiting, n);
+    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, n);
     cm_drafts_forget(session);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
@@ -282,17 +217,18 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
 
 const float *calmoe_session_logits(const calmoe_session *session, int row)
 {
-    if (!session || row < 0 || row >= session->n_logits || session->logits_step != session->engine->n_steps)
-        return NULL;
-    const size_t at = (size_t)(session->first_logits + row) * (size_t)session->engine->model->spec.n_vocab;
-    return session->engine->decoder->logits + at;
+    return session ? cm_session_logits(session, row) : NULL;
+}
+
+void cm_session_begin_answer(calmoe_session *session)
+{
+    cm_session_end_answer(session);
+    session->answer_begin = session->n_known;
 }
 
 void calmoe_session_begin_answer(calmoe_session *session)
 {
-    if (!session) return;
-    cm_session_end_answer(session);
-    session->answer_begin = session->n_known;
+    if (session) cm_session_begin_answer(session);
 }
 
 calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)
@@ -301,7 +237,7 @@ calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmo
     if (!depth || !calmoe_session_logits(session, row))
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_depth: row %d of the last step has no logits of this session", row);
-    const struct row_depth *from = &session->engine->decoder->depths[session->first_logits + row];
+    const struct row_outcome *from = &session->engine->step.outcomes[session->first_logits + row];
     *depth = (calmoe_depth){from->layers, from->n_experts, from->confidence};
     return CALMOE_OK;
 }

@@ -117,11 +117,11 @@ static void count_work(struct fitting *f)
 /* Heads are read a few rows at a time, with translators where there are any. */
 static calmoe_status begin_probing(struct fitting *f)
 {
-    struct decoder *d = f->engine->decoder;
-    const int    n_rows = d->max_rows < PROBE_ROWS ? d->max_rows : PROBE_ROWS;
+    const int    max_rows = cm_decoder_max_rows(f->engine->decoder);
+    const int    n_rows = max_rows < PROBE_ROWS ? max_rows : PROBE_ROWS;
     const size_t n = (size_t)n_rows, n_answers = n * (size_t)f->n_exits;
     CM_TRY(cm_fit_open_reader(f, n_rows, f->options.rank > 0));
-    CM_TRY(cm_engine_reserve_logits(f->engine, n_rows));
+    CM_TRY(cm_decoder_reserve_logits(f->engine->decoder, n_rows));
     f->full = cm_alloc(f->ctx, n, sizeof *f->full, "answers");
     f->guesses = cm_alloc(f->ctx, n, sizeof *f->guesses, "answers");
     f->before = cm_alloc(f->ctx, n_answers, sizeof *f->before, "answers");
@@ -131,9 +131,7 @@ static calmoe_status begin_probing(struct fitting *f)
     CM_TRY(cm_fit_paths_open(f));
     CM_TRY(cm_exit_weights_open(f->ctx, f->engine->isa, &f->engine->topology, f->engine->team, &f->engine->plan,
                                 &f->learned, &f->weights));
-    d->exit_weights = f->weights;
-    cm_exits_close(&d->exits); /* of sessions that are closed; its scratch suits no translator */
-    return cm_exits_open(f->ctx, d);
+    return cm_exits_open(f->ctx, f->engine->decoder, f->weights, f->engine->model->usable, &f->exits);
 }
 
 /* Without translator and classifier there is no exit. */
@@ -177,11 +175,8 @@ static calmoe_status run(struct fitting *f)
 static void close_fitting(struct fitting *f)
 {
     cm_state_reader_close(&f->reader);
-    if (f->weights) {
-        cm_exits_close(&f->engine->decoder->exits);
-        f->engine->decoder->exit_weights = NULL;
-        cm_exit_weights_close(&f->weights);
-    }
+    cm_exits_close(&f->exits);
+    cm_exit_weights_close(&f->weights);
     for (int i = 0; i < CALMOE_MAX_EXITS; i++) cm_translator_fit_close(&f->fits[i]);
     cm_learned_exits_close(&f->learned);
     cm_free(f->scaled);

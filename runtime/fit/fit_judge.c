@@ -4,7 +4,7 @@
 static void classify(struct fitting *f, int i, int n)
 {
     const struct learned_exit *exit = &f->learned.exits[i];
-    const struct vector_ops   *ops = f->engine->decoder->ops;
+    const struct vector_ops   *ops = cm_decoder_ops(f->engine->decoder);
     for (int r = 0; exit->classifier && r < n; r++) {
         const struct exit_view view = {.features = cm_row(cm_states(&f->reader, i), r, f->learned.dim),
                                        .classifier = exit->classifier, .classifier_bias = exit->classifier_bias,
@@ -17,7 +17,7 @@ static void classify(struct fitting *f, int i, int n)
 
 static void probe(struct fitting *f, int i, bool is_translated, int n, struct exit_answer *answers)
 {
-    cm_exit_probe(f->engine->decoder, f->layers[i], is_translated, cm_states(&f->reader, i), n, f->guesses);
+    cm_exit_probe(f->exits, f->engine->decoder, f->layers[i], is_translated, cm_states(&f->reader, i), n, f->engine->model->usable, f->guesses);
     for (int r = 0; r < n; r++)
         answers[r * f->n_exits + i] = (struct exit_answer){f->guesses[r].token == f->full[r].token,
                                                            f->guesses[r].margin};
@@ -26,7 +26,7 @@ static void probe(struct fitting *f, int i, bool is_translated, int n, struct ex
 static void judge_rows(void *user, int n)
 {
     struct fitting *f = user;
-    cm_exit_probe(f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->full);
+    cm_exit_probe(f->exits, f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->engine->model->usable, f->full);
     for (int i = 0; i < f->n_exits; i++) {
         probe(f, i, false, n, f->before);
         probe(f, i, f->learned.exits[i].rank > 0, n, f->after);

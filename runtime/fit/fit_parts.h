@@ -6,7 +6,7 @@
 #include "runtime/fit/exit_tally.h"
 #include "runtime/fit/fit_translator.h"
 #include "runtime/policy/learned_exits.h"
-#include "runtime/forward/exit_probe.h"
+#include "runtime/exits/exit_probe.h"
 
 struct kept_states { /* of a sample of the text */
     size_t    n, capacity, n_tried; /* the first n_tried rows were not fitted                   */
@@ -27,6 +27,7 @@ struct fitting {
     float               *scaled;              /* (dim)                                               */
     struct learned_exits learned;             /* exit i of layers[i]                                 */
     struct exit_weights *weights;
+    struct exits           *exits;       /* the scratch of probes that translate; NULL: none does */
     struct state_reader  reader;
     struct kept_states   kept;
     struct exit_guess   *full, *guesses;      /* (reader.max_rows): of the full model, of an exit    */

@@ -52,7 +52,7 @@ static void add_row(const float *state, const float *drift, const float *later, 
 void cm_fit_paths_add(struct fitting *f, int exit, int n)
 {
     const int    dim = f->learned.dim;
-    const float *drifts = cm_exit_probe_drifts(f->engine->decoder);
+    const float *drifts = cm_exit_probe_drifts(f->exits);
     for (int i = 0; i < f->reader.n_kept; i++) {
         const int layer = f->reader.layers[i];
         if (layer <= f->layers[exit]) continue;

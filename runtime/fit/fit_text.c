@@ -5,15 +5,16 @@
 
 #include "base/memory.h"
 
-static void keep_states(void *user, const struct decoder *d, int layer, int begin, int end)
+static void keep_states(void *user, int layer, int begin, int end, const float *x)
 {
     const struct state_reader *reader = user;
-    const size_t dim = (size_t)d->spec->dim;
+    const struct model_spec   *spec = &reader->engine->model->spec;
+    const size_t dim = (size_t)spec->dim;
     int i = 0;
     while (i < reader->n_kept && reader->layers[i] != layer + 1) i++;
-    if (i == reader->n_kept && layer != d->spec->n_layers - 1) return;
-    memcpy(cm_states(reader, i) + (size_t)begin * dim, d->x + (size_t)begin * dim,
-           (size_t)(end - begin) * dim * sizeof *d->x);
+    if (i == reader->n_kept && layer != spec->n_layers - 1) return;
+    memcpy(cm_states(reader, i) + (size_t)begin * dim, x + (size_t)begin * dim,
+           (size_t)(end - begin) * dim * sizeof *x);
 }
 
 calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_kept, int window, int max_rows,
@@ -27,18 +28,12 @@ calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int
                            (size_t)engine->model->spec.dim * sizeof *out->states, "hidden states");
     if (!out->states) return CALMOE_NO_MEMORY;
     const calmoe_status status = calmoe_session_open(engine, &options, &out->session);
-    if (status != CALMOE_OK) {
-        cm_state_reader_close(out);
-        return status;
-    }
-    engine->decoder->on_state = keep_states;
-    engine->decoder->on_state_user = out;
-    return CALMOE_OK;
+    if (status != CALMOE_OK) cm_state_reader_close(out);
+    return status;
 }
 
 void cm_state_reader_close(struct state_reader *reader)
 {
-    if (reader->session) reader->engine->decoder->on_state = NULL;
     calmoe_session_close(&reader->session);
     cm_free(reader->states);
     *reader = (struct state_reader){.n_kept = 0};
@@ -47,12 +42,13 @@ void cm_state_reader_close(struct state_reader *reader)
 calmoe_status cm_state_reader_read(struct state_reader *reader, const struct fit_text *window,
                                    void (*see)(void *user, int n), void *user)
 {
+    const struct step_observer observer = {reader, .states = keep_states};
     CM_TRY(calmoe_session_rewind(reader->session, 0));
     for (size_t at = 0; at < window->n_tokens;) {
         const size_t left = window->n_tokens - at;
         const int    n = left < (size_t)reader->max_rows ? (int)left : reader->max_rows;
         const calmoe_chunk chunk = {reader->session, window->tokens + at, n, CALMOE_LOGITS_NONE};
-        CM_TRY(calmoe_engine_step(reader->engine, &chunk, 1));
+        CM_TRY(cm_engine_run(reader->engine, &chunk, 1, &observer));
         see(user, n);
         at += (size_t)n;
     }

@@ -31,7 +31,6 @@ struct state_reader {
     float          *states;   /* (n_kept + 1, max_rows, dim), the last layer's last */
 };
 
-/* The engine's decoder is the reader's until it is closed. */
 calmoe_status cm_state_reader_open(calmoe_engine *engine, const int *layers, int n_kept, int window, int max_rows,
                                    struct state_reader *out);
 void          cm_state_reader_close(struct state_reader *reader); /* zeroes it; a zeroed one is fine */

@@ -1,7 +1,8 @@
 /* runtime/forward/attend_plan.c - see attend_plan.h. */
 #include "runtime/forward/attend_plan.h"
 
-#include "runtime/forward/decoder.h"
+#include "runtime/forward/kv_cache.h"
+#include "runtime/forward/row.h"
 
 enum { JOBS_PER_WORKER = 4 };
 
@@ -15,7 +16,7 @@ static int64_t job_cost(const struct attend_group *group)
 
 static bool continues(const struct row *row, const struct row *next)
 {
-    return next->cache == row->cache && next->position == row->position + 1;
+    return next->asked.sequence == row->asked.sequence && next->asked.position == row->asked.position + 1;
 }
 
 void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries)
@@ -33,7 +34,7 @@ void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows
                (group->n_rows < max_rows && r < n_rows && continues(&rows[r - 1], &rows[r]));
              r++)
             group->n_rows++;
-        group->n_positions = rows[r - 1].position + 1;
+        group->n_positions = rows[r - 1].asked.position + 1;
         plan->cost += job_cost(group);
     }
 }

@@ -8,7 +8,7 @@
 #include "base/task_ranges.h"
 #include "runtime/forward/attend_plan.h"
 #include "runtime/forward/attention.h"
-#include "runtime/forward/decoder.h"
+#include "runtime/forward/decoder_parts.h"
 
 enum {
     MAX_KINDS = 16,   /* of layers, by the numbers of their heads */
@@ -208,11 +208,11 @@ static struct attention_input gather(const struct decoder *d, int layer, const s
 {
     const struct attention_spec *spec = &d->spec->layers[layer].attention;
     const int n_heads = spec->n_heads / spec->n_kv_heads, n_q = spec->n_heads * spec->head_size;
-    const struct kv_cache *cache = d->rows[group->first_row].cache;
+    const struct kv_cache *cache = d->rows[group->first_row].asked.sequence->cache;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
         seat->queries[i] = cm_row(d->q, r, n_q) + head * spec->head_size;
-        seat->n_positions[i] = d->rows[r].position + 1;
+        seat->n_positions[i] = d->rows[r].asked.position + 1;
     }
     return (struct attention_input){
         .keys = cm_kv_keys(cache, layer, kv_head),

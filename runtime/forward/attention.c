@@ -3,7 +3,7 @@
  * all heads. */
 #include "runtime/forward/attention.h"
 
-#include "runtime/forward/decoder.h"
+#include "runtime/forward/decoder_parts.h"
 
 enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
 
@@ -54,8 +54,8 @@ void cm_remember_kv(struct decoder *d, int index, int r, int kv_head, float *k, 
 {
     const struct attention_spec *spec = spec_of(d, index);
     const struct layer *layer = &d->weights->layers[index];
-    const struct kv_cache *cache = d->rows[r].cache;
-    const int position = d->rows[r].position;
+    const struct kv_cache *cache = d->rows[r].asked.sequence->cache;
+    const int position = d->rows[r].asked.position;
     const size_t span = cm_kv_span_of(cache, index, kv_head, position);
     prepare_head(d, spec, spec->k_norm == NORM_EACH_HEAD ? layer->k_norm : NULL, r, k);
     clamp(v, spec->value_size, spec->clamp);

@@ -1,8 +1,9 @@
 /* runtime/forward/decoder.c - embed; all layers; head. And the memory that they work in. */
-#include "runtime/forward/decoder.h"
+#include "runtime/forward/decoder_parts.h"
+
+#include <string.h>
 
 #include "base/memory.h"
-#include "runtime/forward/exits.h"
 
 void cm_linear_part(struct decoder *d, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
                     int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
@@ -28,6 +29,8 @@ void cm_linear_shared(struct decoder *d, const struct placed_matrix *matrix, con
     }
 }
 
+/* ---- a step ---- */
+
 /* Own rows: the token's row of the embedding, and the angles of its position. */
 static void embed_rows(struct decoder *d, const struct worker *me)
 {
@@ -38,13 +41,12 @@ static void embed_rows(struct decoder *d, const struct worker *me)
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++) {
-        float *x = d->x + (size_t)r * (size_t)dim;
-        type->dequantize(embedding->rows + (size_t)d->rows[r].token * row_bytes, x,
-                         (size_t)(dim / type->n_elements));
+        const struct row_request *asked = &d->rows[r].asked;
+        float *x = cm_row(d->x, r, dim);
+        type->dequantize(embedding->rows + (size_t)asked->token * row_bytes, x, (size_t)(dim / type->n_elements));
         if (d->spec->embedding_scale != 1.0f)
             for (int i = 0; i < dim; i++) x[i] *= d->spec->embedding_scale;
-        cm_rope_row(&d->rope, d->rows[r].position, d->cosines + (size_t)r * (size_t)n_pairs,
-                    d->sines + (size_t)r * (size_t)n_pairs);
+        cm_rope_row(&d->rope, asked->position, cm_row(d->cosines, r, n_pairs), cm_row(d->sines, r, n_pairs));
     }
 }
 
@@ -52,62 +54,103 @@ static void show_states(struct decoder *d, int layer, const struct worker *me)
 {
     int begin, end;
     cm_own_rows(d, me, &begin, &end);
-    d->on_state(d->on_state_user, d, layer, begin, end);
+    for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
+        if (observer->states) observer->states(observer->user, layer, begin, end, d->x);
+}
+
+/* What a layer has but for experts. */
+static size_t dense_bytes(const struct layer *layer)
+{
+    return layer->q.n_bytes + layer->k.n_bytes + layer->v.n_bytes + layer->o.n_bytes + layer->router.n_bytes +
+           layer->shared_gate.n_bytes;
+}
+
+static void run_layer(struct decoder *d, int layer, const struct worker *me)
+{
+    if (me->index == 0) d->counters.n_weight_bytes += dense_bytes(&d->weights->layers[layer]);
+    cm_attention(d, layer, me);
+    cm_moe_layer(d, layer, me);
+    if (d->step->observers) show_states(d, layer, me);
 }
 
 static void run_step(void *arg, const struct worker *me)
 {
     struct decoder *d = arg;
+    const struct between_layers *between = d->step->between;
+    void *self = d->step->between_self;
     cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
-    if (d->exits) cm_exits_catch_up(d, 0, me);
-    for (int layer = 0; layer < d->spec->n_layers && (d->n_rows > 0 || cm_exits_more_come(d)); layer++) {
-        if (d->n_rows > 0) {
-            if (d->exits && me->index == 0) cm_exits_note(d, layer);
-            cm_attention(d, layer, me);
-            cm_moe_layer(d, layer, me);
-            if (d->on_state) show_states(d, layer, me);
-        }
-        if (d->exits) cm_exit_point(d, layer, me);
+    if (between) between->after(self, d, 0, me);
+    for (int layer = 0; layer < d->spec->n_layers; layer++) {
+        if (d->n_rows == 0 && !(between && between->more_come(self))) break;
+        if (d->n_rows > 0) run_layer(d, layer, me);
+        if (d->is_stopped) break;
+        if (between) between->after(self, d, layer + 1, me);
     }
-    cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
-    cm_lm_head(d, me);
+    if (!d->is_stopped) {
+        cm_enter_phase(d, me, CALMOE_PHASE_HEAD);
+        cm_lm_head(d, me);
+    }
     cm_enter_phase(d, me, CALMOE_N_PHASES);
 }
 
-static void begin_rows(struct decoder *d)
+static void begin_step(struct decoder *d, struct step *step)
 {
-    for (int r = 0; r < d->n_rows; r++) {
-        struct row *row = &d->rows[r];
-        row->index = r;
-        row->is_leaving = row->is_in_tail = row->is_following = false;
-        row->layers = d->layers_used[r] = d->spec->n_layers;
-        row->n_experts = row->n_refused = 0;
-        row->confidence = 0.0f;
+    d->step = step;
+    d->n_rows = step->n_rows;
+    d->is_stopped = false;
+    atomic_store(&d->failure, CALMOE_OK);
+    step->logits = d->logits;
+    step->outcomes = d->outcomes;
+    for (int r = 0; r < step->n_rows; r++) {
+        step->rows[r].came = (struct row_outcome){.layers = d->spec->n_layers};
+        d->rows[r] = (struct row){.asked = step->rows[r].asked, .may = step->rows[r].may, .came = step->rows[r].came,
+                                  .index = r};
     }
-    d->routing.n_kept = NULL;
-    if (d->exits) cm_exits_begin(d);
+    if (step->between) step->between->begin(step->between_self, d);
+    d->routing.n_kept = step->between ? step->between->widths(step->between_self) : NULL;
+    if (d->n_rows > 0) cm_attention_plan(d);
 }
 
-/* Of rows that are still here; those that left told theirs then. */
-static void report_depths(struct decoder *d)
+static calmoe_status status_of(const struct decoder *d)
 {
-    for (int r = 0; r < d->n_rows; r++) cm_report_depth(d, &d->rows[r]);
+    const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
+    if (failure != CALMOE_OK) return failure; /* whose part failed said why */
+    return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted") : CALMOE_OK;
 }
 
-void cm_decoder_step(struct decoder *d)
+calmoe_status cm_decoder_run(struct decoder *d, struct step *step)
 {
     const uint64_t start = cm_now_ns();
-    const int n_rows = d->n_rows;
-    begin_rows(d);
-    cm_attention_plan(d);
+    begin_step(d, step);
     cm_team_run(d->team, run_step, d);
-    report_depths(d);
-    cm_count_step(&d->counters, n_rows, cm_now_ns() - start);
-    d->counters.n_weight_bytes += d->weights->n_dense_bytes;
-    if (d->exits) cm_exits_count(d);
-    else if (d->n_logits > 0) cm_count_head(&d->counters, d->weights->output.n_bytes);
+    for (int r = 0; r < d->n_rows; r++) cm_report_row(d, &d->rows[r]); /* those that left told theirs then */
+    cm_count_step(&d->counters, step->n_rows, cm_now_ns() - start);
+    const calmoe_status status = status_of(d);
+    if (step->between) step->between->end(step->between_self, d, status != CALMOE_OK);
+    else if (step->n_logits > 0) cm_count_head(&d->counters, d->weights->output.n_bytes);
+    return status;
 }
+
+calmoe_status cm_decoder_reserve_logits(struct decoder *d, int n)
+{
+    if (n <= d->logits_capacity) return CALMOE_OK;
+    float *logits = cm_alloc(d->ctx, (size_t)n * (size_t)d->spec->n_vocab, sizeof *logits, "logits");
+    struct row_outcome *outcomes = cm_alloc(d->ctx, (size_t)n, sizeof *outcomes, "logits");
+    if (!logits || !outcomes) {
+        cm_free(logits);
+        cm_free(outcomes);
+        return CALMOE_NO_MEMORY;
+    }
+    cm_free(d->logits);
+    cm_free(d->outcomes);
+    d->logits = logits;
+    d->outcomes = outcomes;
+    d->logits_capacity = n;
+    return CALMOE_OK;
+}
+
+/* ---- memory ---- */
 
 /* Pieces of one block of memory, each aligned; first to add up (base NULL), then to lay out. */
 struct layout {
@@ -133,13 +176,10 @@ static void lay_out(struct decoder *d, struct layout *layout)
     const struct model_spec *spec = d->spec;
     const struct layer_maxima *most = &spec->most;
     const size_t n = (size_t)d->max_rows, dim = (size_t)spec->dim, used = (size_t)most->n_used;
-    const int q_columns = most->q_columns > 2 * d->rope.n_pairs ? most->q_columns : 2 * d->rope.n_pairs;
     d->rows = piece(layout, n, sizeof *d->rows);
-    d->depths = piece(layout, n, sizeof *d->depths);
-    d->layers_used = piece(layout, n, sizeof *d->layers_used);
     d->x = piece(layout, n * dim, sizeof(float));
     place_activations(layout, d->max_rows, spec->dim, &d->normed);
-    d->q = piece(layout, n * (size_t)q_columns, sizeof(float));
+    d->q = piece(layout, n * (size_t)most->q_columns, sizeof(float));
     d->k = piece(layout, n * (size_t)most->k_columns, sizeof(float));
     d->v = piece(layout, n * (size_t)most->v_columns, sizeof(float));
     d->cosines = piece(layout, n * (size_t)d->rope.n_pairs, sizeof(float));
@@ -183,6 +223,7 @@ calmoe_status cm_decoder_open(struct calmoe_context *ctx, const struct model_spe
 {
     *out = cm_alloc(ctx, 1, sizeof **out, "the decoder");
     if (!*out) return CALMOE_NO_MEMORY;
+    (*out)->ctx = ctx;
     (*out)->spec = spec;
     (*out)->weights = weights;
     (*out)->ops = cm_vector_ops(isa);
@@ -200,8 +241,14 @@ void cm_decoder_close(struct decoder **decoder)
     cm_counters_close(&(*decoder)->counters);
     cm_expert_run_close(&(*decoder)->experts);
     cm_attention_close(&(*decoder)->attention);
-    cm_exits_close(&(*decoder)->exits);
+    cm_free((*decoder)->logits);
+    cm_free((*decoder)->outcomes);
     cm_free((*decoder)->memory);
     cm_free(*decoder);
     *decoder = NULL;
 }
+
+int                      cm_decoder_max_rows(const struct decoder *d) { return d->max_rows; }
+const struct model_spec *cm_decoder_spec(const struct decoder *d) { return d->spec; }
+const struct vector_ops *cm_decoder_ops(const struct decoder *d) { return d->ops; }
+struct counters         *cm_decoder_counters(struct decoder *d) { return &d->counters; }

@@ -1,18 +1,14 @@
 /* runtime/forward/lm_head.c - the last norm and the vocabulary product, for the rows whose logits are wanted. */
-#include "runtime/forward/decoder.h"
-#include "runtime/forward/exits.h"
+#include "runtime/forward/decoder_parts.h"
 
-void cm_head_norm_state(struct decoder *d, const float *state, int to)
+void cm_head_norm(struct decoder *d, const float *state, int to)
 {
     const int dim = d->spec->dim;
     d->ops->rms_norm(state, d->weights->output_norm, d->spec->norm_eps, dim, cm_row(d->normed.values, to, dim));
     d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
 }
 
-void cm_head_norm(struct decoder *d, int r)
-{
-    cm_head_norm_state(d, cm_row(d->x, r, d->spec->dim), d->rows[r].logits_row);
-}
+size_t cm_head_bytes(const struct decoder *d) { return d->weights->output.n_bytes; }
 
 /* Rows first … first + n of the logits, tokens below n_tokens. */
 static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
@@ -46,14 +42,17 @@ void cm_head_multiply(struct decoder *d, const int32_t *rows, int n_rows, int n_
 
 void cm_lm_head(struct decoder *d, const struct worker *me)
 {
+    const struct between_layers *between = d->step->between;
+    void *self = d->step->between_self;
     const int32_t *rows = d->identity;
-    int n = d->n_logits, begin, end;
-    if (d->exits) n = cm_exits_staying(d, &rows);
+    int n = d->step->n_logits, begin, end;
+    if (between) n = between->head_rows(self, &rows);
     if (n == 0) return;
     cm_own_rows(d, me, &begin, &end);
     for (int r = begin; r < end; r++)
-        if (d->rows[r].logits_row >= 0 && !d->rows[r].is_in_tail) cm_head_norm(d, r);
-    if (d->exits) cm_exits_norm_late(d, me);
+        if (d->rows[r].asked.logits_row >= 0 && !d->rows[r].is_in_tail)
+            cm_head_norm(d, cm_row(d->x, r, d->spec->dim), d->rows[r].asked.logits_row);
+    if (between) between->norm_gone(self, d, me);
     cm_barrier(me);
     cm_head_multiply(d, rows, n, d->spec->n_vocab, me);
 }

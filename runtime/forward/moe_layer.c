@@ -1,8 +1,7 @@
 /* runtime/forward/moe_layer.c - the feed-forward half of a block: norm; score; route; run the experts where
  * they live; add. A dense layer takes the same way, without a router: it has one expert that every token goes to. */
 #include "router/router.h"
-#include "runtime/forward/decoder.h"
-#include "runtime/forward/exits.h"
+#include "runtime/forward/decoder_parts.h"
 
 /* y (end - begin, n rows) = the node's copy of matrix times own rows of the normed input */
 static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, int begin, int end, float *y,
@@ -21,8 +20,12 @@ static void route_row(struct decoder *d, int index, int r)
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
     cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), layer->choice_bias, experts, weights);
-    if (d->on_choice) d->on_choice(d->on_choice_user, d, index, r, experts, weights);
-    d->rows[r].n_experts += d->routing.n_kept ? cm_exits_width(d, index, r, weights) : router->n_used;
+    for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
+        if (observer->choice) observer->choice(observer->user, index, &d->rows[r], experts, weights);
+    const struct step *step = d->step;
+    const int n_kept = d->routing.n_kept ? step->between->width(step->between_self, &d->rows[r], index, r, weights)
+                                         : router->n_used;
+    d->rows[r].came.n_experts += n_kept;
 }
 
 static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)
@@ -59,6 +62,7 @@ static void plan_experts(void *arg)
     const struct layer_plan *plan = arg;
     struct decoder *d = plan->decoder;
     const struct layer *layer = &d->weights->layers[plan->layer];
+    cm_look_whether_to_stop(d);
     d->routing.n_tokens = d->n_rows;
     d->routing.n_slots = d->spec->layers[plan->layer].ffn.router.n_used;
     cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
@@ -68,6 +72,12 @@ static void plan_experts(void *arg)
     d->counters.n_experts_touched += (uint64_t)reads.n_routed;
     d->counters.n_weight_bytes += reads.n_bytes;
     d->counters.n_expert_bytes += reads.n_bytes;
+}
+
+static void show_routing(struct decoder *d, int index)
+{
+    for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
+        if (observer->routing) observer->routing(observer->user, index, d->rows, d->n_rows, &d->routing);
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
@@ -82,7 +92,7 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_enter_phase(d, me, CALMOE_PHASE_ROUTE);
     route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);
-    if (me->index == 0 && d->on_routing) d->on_routing(d->on_routing_user, d, index);
+    if (me->index == 0 && d->step->observers) show_routing(d, index);
     cm_enter_phase(d, me, CALMOE_PHASE_EXPERTS);
     cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
     cm_barrier(me);

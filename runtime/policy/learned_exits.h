@@ -1,6 +1,6 @@
 /* runtime/policy/learned_exits.h - what is fitted to a model that was not trained for early exits: for some of its
  * layers a translator and a classifier. Plain data; runtime/fit/fit_exits.c makes it,
- * runtime/documents/exits_file.h stores it, the decoder runs it (runtime/forward/exit_weights.h).
+ * runtime/documents/exits_file.h stores it, the decoder runs it (runtime/exits/exit_weights.h).
  *
  *     the head reads  t = h + up (down h) + bias    instead of the state h
  *     keys and values of the layers behind are made of  h + path_l (t - h), l layers having run,    instead of h

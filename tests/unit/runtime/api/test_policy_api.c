@@ -206,10 +206,10 @@ static void parts_of_rungs(void **state)
         file.rungs[1].max_pending = 8;
         running_must(r.context, calmoe_policy_open(r.model, write_policy(&file), &policy));
         running_must(r.context, open_session(&r, policy, 0.01, &session)); /* a rung that has none of it */
-        assert_null(session->waiting);
+        assert_null(session->sequence.waiting);
         calmoe_session_close(&session);
         running_must(r.context, open_session(&r, policy, 0.05, &session));
-        assert_int_equal(session->waiting->capacity, 8);
+        assert_int_equal(session->sequence.waiting->capacity, 8);
         calmoe_session_close(&session);
         calmoe_policy_close(&policy);
     }

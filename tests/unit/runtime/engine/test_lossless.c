@@ -257,7 +257,7 @@ static void rounds_allocate_nothing(void **state)
     const long n_requests = cm_requests();
     for (int t = 0; t < 20; t++) running_must(r.context, calmoe_session_next(session, &token));
     assert_int_equal(cm_requests(), n_requests);
-    assert_int_equal(session->waiting->n, 0);
+    assert_int_equal(session->sequence.waiting->n, 0);
     calmoe_session_close(&session);
     running_close(&r);
 }

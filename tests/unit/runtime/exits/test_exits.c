@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/handles.h"
+#include "runtime/forward/decoder_parts.h" /* looks inside: the states that a step left */
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"

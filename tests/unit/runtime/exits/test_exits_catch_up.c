@@ -161,7 +161,7 @@ static const float *settle(struct running *r, calmoe_session *session)
     session->answer_begin = -1;
     const calmoe_chunk chunk = {session, tokens + N_PROMPT + N_TOKENS, 1, CALMOE_LOGITS_LAST};
     running_must(r->context, calmoe_engine_step(r->engine, &chunk, 1));
-    if (session->waiting) assert_int_equal(session->waiting->n, 0);
+    if (session->sequence.waiting) assert_int_equal(session->sequence.waiting->n, 0);
     return memcpy(logits, calmoe_session_logits(session, 0), (size_t)r->n_vocab * sizeof *logits);
 }
 
@@ -415,8 +415,8 @@ static void rewound(void **state)
             const calmoe_chunk astray = {session, others, 3, CALMOE_LOGITS_ALL};
             running_must(r.context, calmoe_engine_step(r.engine, &astray, 1));
             running_must(r.context, calmoe_session_rewind(session, N_PROMPT + t));
-            if (session->waiting && session->waiting->n > 0)
-                assert_true(session->waiting->rows[session->waiting->n - 1].position < N_PROMPT + t);
+            if (session->sequence.waiting && session->sequence.waiting->n > 0)
+                assert_true(session->sequence.waiting->rows[session->sequence.waiting->n - 1].position < N_PROMPT + t);
         }
         read_answer(&r, session, N_TOKENS, 1, &found);
         assert_same(&r, &found, &wanted);
@@ -447,10 +447,11 @@ static void audited(void **state)
         int32_t answer[N_TOKENS];
         for (int t = 0; t < N_TOKENS; t++) {
             running_must(r.context, calmoe_session_next(session, &answer[t]));
-            const int n = session->waiting->n;
-            if (n > 0) assert_true(session->waiting->rows[n - 1].position < session->n_positions);
+            const int n = session->sequence.waiting->n;
+            if (n > 0) assert_true(session->sequence.waiting->rows[n - 1].position < session->n_positions);
             for (int w = 1; w < n; w++)
-                assert_true(session->waiting->rows[w - 1].position < session->waiting->rows[w].position);
+                assert_true(session->sequence.waiting->rows[w - 1].position <
+                            session->sequence.waiting->rows[w].position);
         }
         assert_in_range(session->audit.n_tokens, 1, N_TOKENS - 2);
         running_must(r.context, calmoe_session_rewind(session, N_PROMPT + N_TOKENS - 1));
@@ -486,7 +487,7 @@ static void as_many_wait_as_may(void **state)
             for (int t = 0; t < N_TOKENS; t++) {
                 read_answer(&r, session, t + 1, 1, &reading);
                 n_wait = n_wait == cap ? 0 : n_wait + 1; /* no room for one more: all go on */
-                assert_int_equal(session->waiting->n, n_wait);
+                assert_int_equal(session->sequence.waiting->n, n_wait);
                 assert_int_equal(reading.depths[t].layers, 2);
                 assert_int_equal(reading.depths[t].experts, 2 * N_USED);
             }

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/handles.h"
+#include "runtime/forward/decoder_parts.h" /* looks inside: the states that a step left */
 #include "runtime/documents/exits_file.h"
 #include "runtime/documents/policy_file.h"
 #include "tests/support/learned.h"

@@ -9,13 +9,14 @@
 
 #include "base/random.h"
 #include "runtime/forward/attend_plan.h"
-#include "runtime/forward/decoder.h"
+#include "kernels/vector_ops.h"
+#include "runtime/forward/row.h"
 
 enum { MAX_ROWS = 600, MAX_WORKERS = 64 };
 
 static struct attend_group groups[MAX_ROWS];
 static struct row          rows[MAX_ROWS];
-static struct kv_cache     caches[MAX_ROWS];
+static struct sequence sequences[MAX_ROWS];
 
 static int ratio_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -38,10 +39,10 @@ static void check_groups(const struct attend_plan *plan, int n_rows)
         assert_true(group->n_rows == 1 || group->n_rows * plan->heads_per_kv <= 64);
         next += group->n_rows;
         for (int r = group->first_row + 1; r < next; r++) {
-            assert_ptr_equal(rows[r].cache, rows[r - 1].cache);
-            assert_int_equal(rows[r].position, rows[r - 1].position + 1);
+            assert_ptr_equal(rows[r].asked.sequence, rows[r - 1].asked.sequence);
+            assert_int_equal(rows[r].asked.position, rows[r - 1].asked.position + 1);
         }
-        assert_int_equal(group->n_positions, rows[next - 1].position + 1);
+        assert_int_equal(group->n_positions, rows[next - 1].asked.position + 1);
     }
     assert_int_equal(next, n_rows);
 }
@@ -95,7 +96,8 @@ static int64_t check_shares(const struct attend_plan *plan)
 
 static int sequence_rows(int first, int n, int position)
 {
-    for (int i = 0; i < n; i++) rows[first + i] = (struct row){.cache = &caches[first], .position = position + i};
+    for (int i = 0; i < n; i++)
+        rows[first + i] = (struct row){.asked = {.sequence = &sequences[first], .position = position + i}};
     return first + n;
 }
 

@@ -1,7 +1,7 @@
-/* runtime/forward/exit_weights.h - learned exits as an engine runs them: translators packed like the
+/* runtime/exits/exit_weights.h - learned exits as an engine runs them: translators packed like the
  * model's matrices. */
-#ifndef RUNTIME_FORWARD_EXIT_WEIGHTS_H
-#define RUNTIME_FORWARD_EXIT_WEIGHTS_H
+#ifndef RUNTIME_EXITS_EXIT_WEIGHTS_H
+#define RUNTIME_EXITS_EXIT_WEIGHTS_H
 
 #include "experts/placed_matrix.h"
 #include "experts/placement.h"

@@ -1,5 +1,5 @@
 /* exit_weights.c - see exit_weights.h. */
-#include "runtime/forward/exit_weights.h"
+#include "runtime/exits/exit_weights.h"
 
 #include "base/memory.h"
 

@@ -1,0 +1,144 @@
+/* runtime/engine/chunks.c - chunks of sessions' tokens are read in one step: checked, made rows, run, and kept. */
+#include "runtime/engine/handles.h"
+
+static int logits_of(const calmoe_chunk *chunk)
+{
+    return chunk->logits == CALMOE_LOGITS_ALL ? chunk->n_tokens : chunk->logits == CALMOE_LOGITS_LAST ? 1 : 0;
+}
+
+static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk *chunks, int i)
+{
+    const calmoe_chunk *chunk = &chunks[i];
+    const calmoe_session *session = chunk->session;
+    calmoe_context *ctx = engine->ctx;
+    if (!session || session->engine != engine)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has no session of this engine", i);
+    for (int j = 0; j < i; j++)
+        if (chunks[j].session == session)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
+    if (!chunk->tokens || chunk->n_tokens < 1)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i,
+                       chunk->n_tokens);
+    if (chunk->logits < CALMOE_LOGITS_NONE || chunk->logits > CALMOE_LOGITS_ALL)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d wants logits %d; 0 to 2 is wanted", i, chunk->logits);
+    for (int j = 0; j < chunk->n_tokens; j++)
+        if (chunk->tokens[j] < 0 || chunk->tokens[j] >= engine->model->spec.n_vocab)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "token %d of chunk %d is %d; 0 to %d is wanted", j, i,
+                           (int)chunk->tokens[j], engine->model->spec.n_vocab - 1);
+    if (chunk->n_tokens > session->context - session->n_positions)
+        return cm_fail(ctx, CALMOE_FULL, "the context of %d tokens is full: %d are in it, %d more do not fit",
+                       session->context, session->n_positions, chunk->n_tokens);
+    return CALMOE_OK;
+}
+
+static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    int64_t n_rows = 0, n_logits = 0;
+    for (int i = 0; i < n_chunks; i++) {
+        CM_TRY(check_chunk(engine, chunks, i));
+        n_rows += chunks[i].n_tokens;
+        n_logits += logits_of(&chunks[i]);
+    }
+    if (n_rows > engine->options.max_rows)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "%lld tokens in one step; the engine was opened for %d",
+                       (long long)n_rows, engine->options.max_rows);
+    return cm_decoder_reserve_logits(engine->decoder, (int)n_logits);
+}
+
+/* A token of an answer may leave early, but not the second reading of an audited one. */
+static const struct policy_rung *rung_of(const calmoe_session *session, int position)
+{
+    const bool is_answer = session->answer_begin >= 0 && position >= session->answer_begin;
+    return is_answer && session->audit.state != AUDIT_IN_FULL ? session->rung : NULL;
+}
+
+static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
+{
+    calmoe_session *session = chunk->session;
+    session->first_logits = engine->step.n_logits;
+    session->n_logits = logits_of(chunk);
+    session->logits_step = session->last_step = engine->n_steps;
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        const int position = session->n_positions + i;
+        cm_step_add(engine, session, position, chunk->tokens[i], i >= chunk->n_tokens - session->n_logits,
+                    rung_of(session, position));
+    }
+}
+
+/* The chunk's tokens are now part of the sequence. */
+static void keep_chunk(const calmoe_chunk *chunk)
+{
+    calmoe_session *session = chunk->session;
+    if (cm_session_note_audit(session)) {
+        if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
+        return;
+    }
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        session->tokens[session->n_positions + i] = chunk->tokens[i];
+        cm_sampler_accept(session->sampler, chunk->tokens[i]);
+    }
+    session->n_positions += chunk->n_tokens;
+    if (session->n_known < session->n_positions) session->n_known = session->n_positions;
+    cm_session_hash(session);
+}
+
+/* Lets all rows that wait in this session run, as many at once as a step may have. */
+static calmoe_status catch_up(calmoe_engine *engine, struct waiting *waiting)
+{
+    while (waiting->n > 0) {
+        const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
+        cm_step_begin(engine);
+        cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
+        CM_TRY(cm_step_run(engine, NULL));
+    }
+    return CALMOE_OK;
+}
+
+/* Rows that wait may join any step of their session: together they must not be more than a step may have. */
+static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    int n_rows = 0;
+    for (int i = 0; i < n_chunks; i++) {
+        const struct waiting *waiting = chunks[i].session->sequence.waiting;
+        n_rows += chunks[i].n_tokens + (waiting ? waiting->n : 0);
+    }
+    for (int i = 0; i < n_chunks && n_rows > engine->options.max_rows; i++) {
+        struct waiting *waiting = chunks[i].session->sequence.waiting;
+        if (!waiting) continue;
+        n_rows -= waiting->n;
+        CM_TRY(catch_up(engine, waiting));
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                            const struct step_observer *observers)
+{
+    CM_TRY(check_chunks(engine, chunks, n_chunks));
+    engine->n_steps++;
+    CM_TRY(make_room(engine, chunks, n_chunks));
+    cm_step_begin(engine);
+    for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
+    const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
+    for (int i = 0; i < n_chunks; i++) {
+        if (status == CALMOE_OK) keep_chunk(&chunks[i]);
+        else chunks[i].session->n_logits = 0; /* nothing of the step is kept */
+    }
+    for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)
+        cm_profiler_exit(engine->profiler, engine->step.rows[r].came.layers - 1);
+    return status;
+}
+
+calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    if (!engine || n_chunks < 0 || (!chunks && n_chunks > 0))
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_step: engine and chunks are needed");
+    for (int i = 0; i < n_chunks; i++)
+        if (chunks[i].session && chunks[i].session->n_known > chunks[i].session->n_positions)
+            return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                           "chunk %d: its session was fed %d tokens that are not read yet; "
+                           "calmoe_session_next() reads them",
+                           i, chunks[i].session->n_known - chunks[i].session->n_positions);
+    return cm_engine_run(engine, chunks, n_chunks, NULL);
+}

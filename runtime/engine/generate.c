@@ -1,0 +1,122 @@
+/* runtime/engine/generate.c - the one loop that generates: what is pending is read, and where nothing is left pending
+ * the next token is sampled. For one session alone and for many in one batch. */
+#include "runtime/engine/handles.h"
+
+/* ---- when an answer is over ---- */
+
+static bool is_at_limit(const calmoe_session *session)
+{
+    return session->max_new > 0 && session->n_new >= session->max_new;
+}
+
+/* Answers that are over without another step: each is told once. */
+static void tell_ends(calmoe_session *const *sessions, int n, calmoe_event *events, int *n_events)
+{
+    for (int i = 0; i < n; i++) {
+        calmoe_session *session = sessions[i];
+        if (session->has_ended || (!is_at_limit(session) && !session->is_full)) continue;
+        session->has_ended = true;
+        cm_session_end_answer(session);
+        events[(*n_events)++] = (calmoe_event){session, is_at_limit(session) ? CALMOE_END : CALMOE_FULL, -1};
+    }
+}
+
+/* All that the session knew is read: its next token. */
+static calmoe_event advance(calmoe_session *session)
+{
+    calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
+    int32_t token;
+    if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
+    if (session->answer_begin < 0) cm_session_begin_answer(session);
+    session->n_new++;
+    event.token = token;
+    /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
+    if (!session->ignores_end && cm_token_ends_generation(session->engine->model->tokenizer, token)) {
+        session->has_ended = true;
+        cm_session_end_answer(session);
+        return event;
+    }
+    event.status = CALMOE_OK;
+    if (session->n_known < session->context) session->tokens[session->n_known++] = token;
+    else session->is_full = true; /* the next call answers FULL */
+    return event;
+}
+
+/* ---- reading ---- */
+
+static int n_pending(const calmoe_session *session)
+{
+    return session->has_ended ? 0 : session->n_known - session->n_positions;
+}
+
+static int wanted_logits(const calmoe_session *session, bool is_last)
+{
+    if (session->hashes) return CALMOE_LOGITS_ALL;
+    return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
+}
+
+/* One chunk for each session that the scheduler grants rows. */
+static int make_chunks(calmoe_engine *engine, calmoe_session *const *sessions, int n)
+{
+    int n_chunks = 0;
+    for (int i = 0; i < n; i++)
+        engine->demands[i] = (struct demand){.n_pending = n_pending(sessions[i]), .last_step = sessions[i]->last_step};
+    cm_schedule(engine->demands, n, engine->options.max_rows, engine->order);
+    for (int i = 0; i < n; i++) {
+        const struct demand *demand = &engine->demands[i];
+        calmoe_session *session = sessions[i];
+        if (demand->n_granted == demand->n_pending) cm_session_pick_audit(session, demand->n_granted);
+        if (demand->n_granted > 0)
+            engine->chunks[n_chunks++] = (calmoe_chunk){
+                .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
+                .logits = wanted_logits(session, demand->n_granted == demand->n_pending)};
+    }
+    return n_chunks;
+}
+
+/* A session that is alone in the step, and has the one token pending that it sampled, may draft. */
+static bool may_draft(const calmoe_chunk *chunks, int n_chunks)
+{
+    const calmoe_session *session = chunks[0].session;
+    return n_chunks == 1 && session->drafts && session->answer_begin >= 0 && n_pending(session) == 1;
+}
+
+calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
+                          int *n_events)
+{
+    *n_events = 0;
+    tell_ends(sessions, n, events, n_events);
+    const int n_chunks = make_chunks(engine, sessions, n);
+    if (n_chunks == 0) return *n_events > 0 ? CALMOE_OK : CALMOE_END;
+    if (may_draft(engine->chunks, n_chunks)) CM_TRY(cm_drafts_read(engine->chunks[0].session));
+    else CM_TRY(cm_engine_run(engine, engine->chunks, n_chunks, NULL));
+    for (int i = 0; i < n_chunks; i++) {
+        calmoe_session *session = engine->chunks[i].session;
+        if (session->n_positions == session->n_known) events[(*n_events)++] = advance(session);
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, int capacity, int *n_events)
+{
+    if (!engine || !events || !n_events || capacity < engine->n_sessions)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
+    return cm_generate(engine, engine->sessions, engine->n_sessions, events, n_events);
+}
+
+calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
+{
+    if (!session || !token)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_next: session and token are needed");
+    calmoe_event event = {.status = CALMOE_OK};
+    *token = -1;
+    for (int n_events = 0; n_events == 0;) {
+        CM_TRY(session->is_full && !is_at_limit(session)
+                   ? cm_fail(session->engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context)
+                   : cm_generate(session->engine, &session, 1, &event, &n_events));
+    }
+    *token = event.token;
+    return event.status;
+}

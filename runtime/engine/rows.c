@@ -1,0 +1,129 @@
+/* runtime/engine/rows.c - a step from its first row to its logits: the one way in which sessions' tokens become rows,
+ * and steps run. Who runs steps: chunks.c and lossless.c. */
+#include <math.h>
+#include <string.h>
+
+#include "router/router.h"
+#include "runtime/engine/handles.h"
+
+/* ---- building ---- */
+
+void cm_step_begin(calmoe_engine *engine)
+{
+    engine->step = (struct step){.rows = engine->rows};
+}
+
+void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, int32_t token, bool wants_logits,
+                 const struct policy_rung *rung)
+{
+    struct step *step = &engine->step;
+    step->rows[step->n_rows++] = (struct row){
+        .asked = {&session->sequence, position, token, wants_logits ? step->n_logits++ : -1},
+        .may = {rung, rung ? position - session->answer_begin : 0},
+    };
+}
+
+void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session)
+{
+    struct waiting *waiting = session->sequence.waiting;
+    for (int i = 0; i < waiting->n; i++) waiting->rows[i].logits_row = engine->step.n_logits++;
+}
+
+/* ---- the engine's own observers ---- */
+
+static void profile_routing(void *user, int layer, const struct row *rows, int n_rows, const struct routing *routing)
+{
+    const calmoe_engine *engine = user;
+    for (int r = 0; r < n_rows; r++) {
+        const calmoe_session *session = rows[r].asked.sequence->owner;
+        const size_t          at = (size_t)r * (size_t)routing->n_slots;
+        cm_profiler_count(engine->profiler, layer, rows[r].asked.position, routing->experts + at,
+                          routing->weights + at, cm_n_kept(routing, r), session->last_used);
+    }
+}
+
+static void tell_routing(void *user, int layer, const struct row *rows, int n_rows, const struct routing *routing)
+{
+    const calmoe_engine *engine = user;
+    for (int r = 0; r < n_rows; r++) {
+        const size_t at = (size_t)r * (size_t)routing->n_slots;
+        if (routing->n_slots > 0 && cm_n_kept(routing, r) == 0) continue;
+        const calmoe_routing_event event = {
+            .session = rows[r].asked.sequence->owner,
+            .layer = layer,
+            .position = rows[r].asked.position,
+            .token = rows[r].asked.token,
+            .n = cm_n_kept(routing, r),
+            .experts = routing->experts + at,
+            .weights = routing->weights + at,
+        };
+        engine->options.routing(engine->options.routing_user, &event);
+    }
+}
+
+static bool is_choice(const int32_t *experts, const float *weights, int n, int n_experts)
+{
+    uint64_t seen[ROUTER_MAX_EXPERTS / 64] = {0};
+    for (int slot = 0; slot < n; slot++) {
+        const int32_t expert = experts[slot];
+        if (expert < 0 || expert >= n_experts || !isfinite(weights[slot])) return false;
+        if (seen[expert / 64] >> expert % 64 & 1) return false;
+        seen[expert / 64] |= (uint64_t)1 << expert % 64;
+    }
+    return true;
+}
+
+static void take_choice(void *user, int layer, const struct row *row, int32_t *experts, float *weights)
+{
+    const calmoe_engine      *engine = user;
+    const struct router_spec *router = &engine->model->spec.layers[layer].ffn.router;
+    const size_t n = (size_t)router->n_used;
+    int32_t new_experts[ROUTER_MAX_USED];
+    float   new_weights[ROUTER_MAX_USED];
+    memcpy(new_experts, experts, n * sizeof *experts);
+    memcpy(new_weights, weights, n * sizeof *weights);
+    const calmoe_routing_choice choice = {row->asked.sequence->owner, layer, row->index, row->asked.position,
+                                          row->asked.token, router->n_used, new_experts, new_weights};
+    engine->options.routing_source(engine->options.routing_source_user, &choice);
+    if (!is_choice(new_experts, new_weights, router->n_used, router->n_experts)) return;
+    memcpy(experts, new_experts, n * sizeof *experts);
+    memcpy(weights, new_weights, n * sizeof *weights);
+}
+
+bool cm_engine_profiles(const calmoe_engine *engine)
+{
+    return engine->profiler && !cm_decoder_counters(engine->decoder)->is_paused;
+}
+
+/* ---- running ---- */
+
+calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
+{
+    const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
+    if (cm_engine_profiles(engine)) observers = &profile;
+    const struct step_observer host = {
+        engine, .routing = engine->options.routing ? tell_routing : NULL,
+        .choice = engine->options.routing_source ? take_choice : NULL, .next = observers};
+    if (host.routing || host.choice) observers = &host;
+    engine->step.observers = observers;
+    engine->step.between = engine->exits ? &cm_exits_between : NULL;
+    engine->step.between_self = engine->exits;
+    const calmoe_status status = cm_decoder_run(engine->decoder, &engine->step);
+    engine->step.observers = NULL;
+    return status;
+}
+
+void cm_session_hash(calmoe_session *session)
+{
+    const size_t n_vocab = (size_t)session->engine->model->spec.n_vocab;
+    if (!session->hashes || session->n_logits == 0) return;
+    cm_sha256_add(&session->logit_hash, cm_session_logits(session, 0),
+                  (size_t)session->n_logits * n_vocab * sizeof(float));
+}
+
+const float *cm_session_logits(const calmoe_session *session, int row)
+{
+    if (row < 0 || row >= session->n_logits || session->logits_step != session->engine->n_steps) return NULL;
+    const size_t at = (size_t)(session->first_logits + row) * (size_t)session->engine->model->spec.n_vocab;
+    return session->engine->step.logits + at;
+}

@@ -1,0 +1,60 @@
+/* runtime/engine/session_policy.c - the rung of a policy that a session goes by, and what its rows need for it. */
+#include <string.h>
+
+#include "runtime/engine/handles.h"
+
+calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy)
+{
+    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
+}
+
+calmoe_status cm_session_let_wait(calmoe_session *session, int n)
+{
+    cm_waiting_close(&session->sequence.waiting);
+    return cm_waiting_open(session->engine->ctx, n, session->engine->model->spec.dim, &session->sequence.waiting);
+}
+
+const char *cm_engine_exits(const calmoe_engine *engine)
+{
+    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
+}
+
+/* What was proven with learned exits is not true without them, or with others. */
+static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_policy *policy)
+{
+    const char *wanted = policy->policy.exits, *found = cm_engine_exits(engine);
+    if (strcmp(wanted, found) == 0) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                   "the policy was calibrated %s%s; the engine was opened %s%s", wanted[0] ? "with the exits " :
+                   "without an exits file", wanted, found[0] ? "with the exits " : "without an exits file", found);
+}
+
+calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
+{
+    calmoe_context *ctx = session->engine->ctx;
+    if (!(quality >= 0.0 && quality < 1.0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality is %g; 0 (the safest rung) to below 1 is wanted",
+                       quality);
+    if (!policy) {
+        if (quality > 0.0) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g without a policy", quality);
+        return CALMOE_OK;
+    }
+    if (quality > 0.0 && !policy->is_proven)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g is wanted of a policy of which nothing is proven",
+                       quality);
+    CM_TRY(cm_policy_fits_model(session->engine->model, &policy->policy));
+    if (quality > 0.0) session->rung = cm_policy_rung(&policy->policy, quality);
+    else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
+    session->policy = policy;
+    if (!session->rung) return CALMOE_OK;
+    if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
+    CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
+    const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
+    if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
+    return cm_engine_need_exits(session->engine);
+}
+
+int calmoe_session_rung(const calmoe_session *session)
+{
+    return session && session->rung ? (int)(session->rung - session->policy->policy.rungs) : -1;
+}

@@ -1,0 +1,187 @@
+/* runtime/exits/catch_up.c - between two layers: which of the rows that wait (waiting.h) are wanted deeper now? They
+ * join the batch, before the rows that want them, or have keys and values of the next layers made of their states.
+ * One worker moves them, while the others wait; where nobody waits for a layer, this is one look and no barrier. */
+#include <string.h>
+
+#include "runtime/exits/exits_parts.h"
+
+/* ---- who is wanted ---- */
+
+/* How deep row will surely go, having run so many layers. */
+static int next_stop(const struct exits *e, const struct row *row, int n_layers_run)
+{
+    const struct policy_rung *rung = row->may.rung;
+    for (int i = 0; rung && row->asked.logits_row >= 0 && i < rung->n_exits; i++)
+        if (rung->exits[i].layer > n_layers_run) return rung->exits[i].layer;
+    return e->n_layers;
+}
+
+void cm_exits_want(struct exits *e, const struct decoder *d, int n_layers_run)
+{
+    for (int i = 0; i < e->n_sequences; i++) {
+        struct waiting *waiting = e->sequences[i];
+        waiting->limit = waiting->driven_below;
+        waiting->to_layer = waiting->driven_below > 0 ? e->n_layers : 0;
+    }
+    for (int r = 0; r < cm_batch_n(d); r++) {
+        const struct row *row = cm_batch_row(d, r);
+        struct waiting *waiting = row->asked.sequence->waiting;
+        if (!waiting || row->is_in_tail || row->is_following) continue;
+        const int to_layer = next_stop(e, row, n_layers_run);
+        if (row->asked.position > waiting->limit) waiting->limit = row->asked.position;
+        if (to_layer > waiting->to_layer) waiting->to_layer = to_layer;
+    }
+}
+
+static bool is_lazy(const struct waiting_row *row) { return row->rung->kv_fill == KV_LAZY; }
+
+/* Before the first layer a driven sequence has what it can have then: states need no layer to run. */
+static bool is_here(const struct waiting *waiting, const struct waiting_row *row, int n_layers_run)
+{
+    return n_layers_run > 0 ? row->layers == n_layers_run : waiting->driven_below > 0 && is_lazy(row);
+}
+
+/* The same answer for all workers. */
+static bool has_any_here(const struct exits *e, int n_layers_run)
+{
+    for (int i = 0; i < e->n_sequences; i++) {
+        const struct waiting *waiting = e->sequences[i];
+        for (int at = 0; at < waiting->n; at++)
+            if (is_here(waiting, &waiting->rows[at], n_layers_run)) return true;
+    }
+    return false;
+}
+
+bool cm_exits_more_come(const struct exits *e)
+{
+    for (int i = 0; i < e->n_sequences; i++) {
+        const struct waiting *waiting = e->sequences[i];
+        if (waiting->n > 0 && waiting->rows[0].position < waiting->driven_below) return true;
+    }
+    return false;
+}
+
+/* ---- into the batch, or behind it ---- */
+
+static void place(const struct exits *e, struct decoder *d, const struct waiting *waiting, int i, int r)
+{
+    const struct waiting_row *from = &waiting->rows[i];
+    const struct row row = {
+        .asked = {from->sequence, from->position, from->token, from->logits_row},
+        .may = {.rung = from->rung},
+        .came = {.layers = e->n_layers, .n_experts = from->n_experts},
+        .index = -1,
+        .is_following = true,
+    };
+    cm_batch_place(d, r, &row, cm_waiting_state(waiting, i));
+}
+
+static void join(const struct exits *e, struct decoder *d, struct waiting *waiting, int i)
+{
+    const int position = waiting->rows[i].position, n = cm_batch_n(d);
+    int at = 0;
+    for (; at < n; at++) {
+        const struct row_request *asked = &cm_batch_row(d, at)->asked;
+        if (asked->sequence->waiting == waiting && asked->position > position) break;
+    }
+    cm_batch_set_n(d, n + 1);
+    for (int r = n; r > at; r--) cm_batch_move(d, r - 1, r);
+    place(e, d, waiting, i, at);
+    cm_waiting_remove(waiting, i);
+}
+
+void cm_exits_join(struct exits *e, struct decoder *d, int n_layers_run)
+{
+    const int n_before = cm_batch_n(d);
+    for (int s = 0; s < e->n_sequences; s++) {
+        struct waiting *waiting = e->sequences[s];
+        for (int i = 0; i < waiting->n && waiting->rows[i].position < waiting->limit;) {
+            if (!is_lazy(&waiting->rows[i]) && is_here(waiting, &waiting->rows[i], n_layers_run))
+                join(e, d, waiting, i);
+            else i++;
+        }
+    }
+    if (cm_batch_n(d) > n_before) cm_exits_list_staying(e, d);
+}
+
+/* Row at the place `at` behind the batch: to the last fill, where that is for the same layers of the same exit. */
+static void add_fill(struct exits *e, int at, int exit_layer, int from_layer, int to_layer)
+{
+    struct exit_fill *last = e->n_fills > 0 ? &e->fills[e->n_fills - 1] : NULL;
+    if (last && last->exit_layer == exit_layer && last->layers.from_layer == from_layer &&
+        last->layers.to_layer == to_layer) {
+        last->layers.n++;
+        return;
+    }
+    const struct exit_weight *weight = cm_exit_weight(e->weights, exit_layer);
+    e->fills[e->n_fills++] = (struct exit_fill){
+        exit_layer, {at, 1, from_layer, to_layer, weight ? weight->path : NULL, e->drifts}};
+}
+
+/* Rows of one sequence that wait and are filled rather than run. */
+static void fill_waiting(struct exits *e, struct decoder *d, struct waiting *waiting, int n_layers_run, int *at)
+{
+    for (int i = 0; i < waiting->n && waiting->rows[i].position < waiting->limit;) {
+        struct waiting_row *row = &waiting->rows[i];
+        if (!is_lazy(row) || !is_here(waiting, row, n_layers_run)) {
+            i++;
+            continue;
+        }
+        place(e, d, waiting, i, *at);
+        if (cm_exit_has_path(e, row->exit_layer))
+            memcpy(cm_row(e->drifts, *at, e->dim), cm_waiting_drift(waiting, i),
+                   (size_t)e->dim * sizeof(float));
+        add_fill(e, (*at)++, row->exit_layer, row->layers, waiting->to_layer);
+        row->layers = waiting->to_layer;
+        if (row->layers == e->n_layers) cm_waiting_remove(waiting, i);
+        else i++;
+    }
+}
+
+void cm_exits_fill(struct exits *e, struct decoder *d, int n_layers_run, int n_gone)
+{
+    const int n = cm_batch_n(d);
+    int at = n;
+    e->n_fills = 0;
+    for (; at < n + n_gone; at++) add_fill(e, at, n_layers_run, n_layers_run, e->n_layers);
+    for (int s = 0; s < e->n_sequences; s++) fill_waiting(e, d, e->sequences[s], n_layers_run, &at);
+    for (int i = 0; i < e->n_fills; i++)
+        cm_decoder_counters(d)->n_weight_bytes +=
+            cm_fill_bytes(d, e->fills[i].layers.from_layer, e->fills[i].layers.to_layer);
+}
+
+/* ---- by all workers ---- */
+
+void cm_exits_run_fills(struct exits *e, struct decoder *d, const struct worker *me)
+{
+    for (int i = 0; i < e->n_fills; i++) {
+        if (i > 0) cm_barrier(me);
+        cm_fill_layers(d, &e->fills[i].layers, me);
+    }
+}
+
+struct between {
+    struct exits   *exits;
+    struct decoder *decoder;
+    int             n_layers_run;
+};
+
+static void bring_in(void *arg)
+{
+    const struct between *between = arg;
+    struct decoder *d = between->decoder;
+    const int n_before = cm_batch_n(d);
+    cm_exits_want(between->exits, d, between->n_layers_run);
+    cm_exits_join(between->exits, d, between->n_layers_run);
+    cm_exits_fill(between->exits, d, between->n_layers_run, 0);
+    if (cm_batch_n(d) > n_before) cm_batch_changed(d);
+}
+
+void cm_exits_catch_up(struct exits *e, struct decoder *d, int n_layers_run, const struct worker *me)
+{
+    struct between between = {e, d, n_layers_run};
+    if (!has_any_here(e, n_layers_run)) return;
+    cm_between_phase(d, me, CALMOE_PHASE_FILL);
+    cm_barrier_with(me, bring_in, &between);
+    cm_exits_run_fills(e, d, me);
+}
