@@ -55,8 +55,8 @@ void   cm_head_multiply(struct decoder *decoder, const int32_t *rows, int n_rows
 size_t cm_head_bytes(const struct decoder *decoder); /* of the output matrix */
 
 /* Keys and values of layers from_layer … to_layer - 1, for rows begin … begin + n, which may stand behind the batch:
- * made of their state, moved along the path where there is one, through each layer's own norm, W_K and W_V, with each row's
- * own position. By all workers; a barrier before. Uses the layers' scratch. */
+ * made of their state, moved along the path where there is one, through each layer's own norm, W_K and W_V, with each
+ * row's own position. By all workers; a barrier before. Uses the layers' scratch. */
 struct layer_fill {
     int          begin, n, from_layer, to_layer;
     const float *path;   /* (layers of the model): layer l reads h + path_l drift instead of h; NULL = none */
