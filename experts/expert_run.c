@@ -38,7 +38,7 @@ struct expert_run {
     int                       n_on_node[CM_MAX_NODES]; /* workers */
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
     struct dispatch           dispatch;
-    struct activations        hidden[N_BANKS]; /* (entries of the bank, width)              */
+    struct activations        hidden[N_BANKS]; /* (entries of the bank, width)             */
     void                     *hidden_memory[N_BANKS];
     float                    *outputs;         /* (n_entries, dim)                          */
     float                    *scratch;         /* (n_workers, 2, SCRATCH)                  */
@@ -51,9 +51,7 @@ struct expert_run {
     struct place_load         load;
     /* the layer at work */
     const struct expert_layer *layer;
-    const struct activations  *input;
-    const struct routing      *routing;
-    const float               *shared_weights;
+    struct expert_step         step;
 };
 
 static int round_up(int n, int to) { return (n + to - 1) / to * to; }
@@ -76,9 +74,10 @@ static size_t most_tasks(int n_rows, int n_groups, int n_nodes, int n_workers)
 
 static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *run)
 {
-    const int n_groups = run->limits.max_experts + 1;
-    int width = run->limits.max_width[BANK_ROUTED];
-    if (run->limits.max_width[BANK_SHARED] > width) width = run->limits.max_width[BANK_SHARED];
+    const int n_groups = run->limits.max_experts + N_BANKS - 1;
+    int width = 0;
+    for (int bank = 0; bank < N_BANKS; bank++)
+        if (run->limits.max_width[bank] > width) width = run->limits.max_width[bank];
     for (int node = 0; node < run->n_nodes; node++) {
         struct work_list *lists[2] = {&run->gate_up[node], &run->down[node]};
         const int n_rows[2] = {width, run->limits.dim};
@@ -96,21 +95,21 @@ static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *r
 static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *run)
 {
     const struct expert_run_limits *limits = &run->limits;
-    const int has_shared = limits->max_width[BANK_SHARED] > 0;
-    const int n_of_bank[N_BANKS] = {limits->max_tokens * limits->n_slots, limits->max_tokens};
+    size_t n_slots = (size_t)limits->n_slots;
     for (int bank = 0; bank < N_BANKS; bank++) {
         if (limits->max_width[bank] == 0) continue;
-        const size_t n_bytes = cm_activations_bytes(n_of_bank[bank], limits->max_width[bank]);
+        const int slots_of_bank = bank == BANK_ROUTED ? limits->n_slots : 1;
+        const size_t n_bytes = cm_activations_bytes(limits->max_tokens * slots_of_bank, limits->max_width[bank]);
         run->hidden_memory[bank] = cm_alloc(ctx, n_bytes, 1, "hidden states of experts");
         if (!run->hidden_memory[bank]) return CALMOE_NO_MEMORY;
+        n_slots += bank != BANK_ROUTED;
     }
-    const size_t n_slots = (size_t)limits->n_slots + (size_t)has_shared;
     const size_t tokens = (size_t)limits->max_tokens, dim = (size_t)limits->dim;
     run->outputs = cm_alloc(ctx, tokens * n_slots * dim, sizeof(float), "outputs of experts");
     run->sums = cm_alloc(ctx, tokens * dim, sizeof(float), "outputs of experts");
     run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * SCRATCH, sizeof(float), "expert scratch");
-    const size_t n_experts = (size_t)limits->max_experts;
-    run->n_seam_rows = cm_alloc(ctx, (n_experts + 1) * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
+    const size_t n_experts = (size_t)limits->max_experts, n_groups = n_experts + N_BANKS - 1;
+    run->n_seam_rows = cm_alloc(ctx, n_groups * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
     run->uses = cm_alloc(ctx, n_experts, sizeof *run->uses, "expert tasks");
     run->serving = cm_alloc(ctx, n_experts, sizeof *run->serving, "expert tasks");
     if (!run->outputs || !run->sums || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving)
@@ -202,8 +201,8 @@ static void cut_tasks(struct expert_run *run)
             const struct expert_part *part = &expert->parts[i];
             if (expert->is_replicated && part->node != run->serving[g]) continue;
             const int node = cm_team_server(run->team, part->node);
-            cut_part(&run->gate_up[node], part, g, part->row, part->up.n_rows, step);
-            cut_part(&run->down[node], part, g, part->down_row, part->down.n_rows, down_step);
+            cut_part(&run->gate_up[node], part, g, part->row, part->up.weights.n_rows, step);
+            cut_part(&run->down[node], part, g, part->down_row, part->down.weights.n_rows, down_step);
         }
     }
     for (int node = 0; node < run->n_nodes; node++) {
@@ -212,20 +211,18 @@ static void cut_tasks(struct expert_run *run)
     }
 }
 
-void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
-                        const struct activations *input, const struct routing *routing,
-                        const float *shared_weights)
+void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer, const struct expert_step *step)
 {
-    const struct expert_bank *shared = &layer->banks[BANK_SHARED];
+    const struct routing *routing = layer->banks[BANK_ROUTED].n_experts > 0 ? step->routing : NULL;
+    unsigned always = 0;
+    for (int bank = BANK_ROUTED + 1; bank < N_BANKS; bank++)
+        if (layer->banks[bank].n_experts > 0) always |= 1u << bank;
     run->layer = layer;
-    run->input = input;
-    run->routing = routing;
-    run->shared_weights = shared_weights;
-    cm_dispatch(routing, layer->banks[BANK_ROUTED].n_experts, shared->n_experts > 0, &run->dispatch);
-    const int n_of_bank[N_BANKS] = {run->dispatch.n_routed, routing->n_tokens};
+    run->step = *step;
+    cm_dispatch(routing, step->n_tokens, layer->banks[BANK_ROUTED].n_experts, always, &run->dispatch);
     for (int bank = 0; bank < N_BANKS; bank++)
         if (layer->banks[bank].n_experts > 0)
-            cm_activations_place(&run->hidden[bank], n_of_bank[bank], layer->banks[bank].width,
+            cm_activations_place(&run->hidden[bank], run->dispatch.n_of_bank[bank], layer->banks[bank].width,
                                  run->hidden_memory[bank]);
     if (layer->has_replicas) choose_replicas(run);
     cut_tasks(run);
@@ -245,7 +242,7 @@ struct expert_reads cm_expert_run_reads(const struct expert_run *run)
 /* The row of hidden[group->bank] that entry has. */
 static int hidden_row(const struct expert_run *run, const struct expert_group *group, int entry)
 {
-    return group->bank == BANK_SHARED ? entry - run->dispatch.n_routed : entry;
+    return entry - run->dispatch.first[group->bank];
 }
 
 /* A slice's border may cut a block of down's input. Rows begin … end of such a block, of all the group's tokens, are
@@ -259,7 +256,7 @@ static void count_seam(struct expert_run *run, int group_index, int begin, int e
     const int block = begin / bank->quantum * bank->quantum;
     const int block_end = block + bank->quantum < bank->width ? block + bank->quantum : bank->width;
     int i = 0;
-    while (expert->parts[i].row + expert->parts[i].up.n_rows <= block) i++;
+    while (expert->parts[i].row + expert->parts[i].up.weights.n_rows <= block) i++;
     atomic_int *n_rows = &run->n_seam_rows[group_index * run->n_nodes + i];
     if (atomic_fetch_add_explicit(n_rows, end - begin, memory_order_acq_rel) + end - begin < block_end - block) return;
     atomic_store_explicit(n_rows, 0, memory_order_relaxed);
@@ -277,12 +274,51 @@ static struct block_rows blocks_of(const struct expert_bank *bank, const struct 
 {
     const int begin = task->part->row + task->row_begin, end = task->part->row + task->row_end;
     struct block_rows rows = {begin, begin, end, end};
-    if (task->part->up.n_rows == bank->width) return rows; /* tasks of a whole expert cut no block */
+    if (task->part->up.weights.n_rows == bank->width) return rows; /* tasks of a whole expert cut no block */
     rows.whole_begin = round_up(begin, bank->quantum);
     if (rows.whole_begin > end) rows.whole_begin = end;
     if (end < bank->width) rows.whole_end = end / bank->quantum * bank->quantum;
     if (rows.whole_end < rows.whole_begin) rows.whole_end = rows.whole_begin;
     return rows;
+}
+
+struct rows_in { /* some rows of a matrix input */
+    const struct activations *x;
+    const int32_t            *which; /* (n) */
+    int                       n;
+    const float              *scales; /* (n) factors on the rows; NULL = 1 */
+};
+
+/* The door to the kernels for gate, up and down: y (n, stride) = the task's rows of a part's matrix times each row of
+ * the input, plus the bias. */
+static void multiply_part(const struct expert_run *run, const struct expert_matrix *matrix,
+                          const struct expert_task *task, const struct rows_in *in, float *y, size_t stride)
+{
+    const struct matrix *weights = &matrix->weights;
+    const int n_rows = task->row_end - task->row_begin;
+    if (weights->n_rows == 0) return;
+    weights->kernel->multiply(weights, task->row_begin, task->row_end, in->x, in->which, in->n, y, stride);
+    for (int i = 0; in->scales && i < in->n; i++)
+        for (int row = 0; row < n_rows; row++) y[(size_t)i * stride + (size_t)row] *= in->scales[i];
+    for (int i = 0; matrix->bias && i < in->n; i++)
+        run->ops->add_scaled(y + (size_t)i * stride, matrix->bias + task->row_begin, 1.0f, n_rows);
+}
+
+/* The weights that tokens (n) give to a group's expert. */
+static void weights_of(const struct expert_run *run, const struct expert_group *group, const int32_t *tokens, int n,
+                       float *weights)
+{
+    const struct routing *routing = run->step.routing;
+    const float *given = run->step.weights[group->bank];
+    for (int i = 0; i < n; i++) {
+        if (group->bank != BANK_ROUTED) {
+            weights[i] = given ? given[tokens[i]] : 1.0f;
+            continue;
+        }
+        size_t at = (size_t)tokens[i] * (size_t)routing->n_slots;
+        while (routing->experts[at] != group->expert) at++;
+        weights[i] = routing->weights[at];
+    }
 }
 
 static void gate_up_task(struct expert_run *run, const struct expert_task *task, float *gate, float *up)
@@ -294,13 +330,14 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     const int n_rows = task->row_end - task->row_begin;
     const struct block_rows rows = blocks_of(bank, task);
     const size_t stride = (size_t)n_rows;
+    float weights[TOKENS_AT_ONCE];
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        if (part->gate.n_rows > 0)
-            part->gate.kernel->multiply(&part->gate, task->row_begin, task->row_end, run->input, tokens, n, gate,
-                                        stride);
-        part->up.kernel->multiply(&part->up, task->row_begin, task->row_end, run->input, tokens, n, up, stride);
+        const struct rows_in in = {run->step.inputs[group->bank], tokens, n, bank->weighs_input ? weights : NULL};
+        if (bank->weighs_input) weights_of(run, group, tokens, n, weights);
+        multiply_part(run, &part->gate, task, &in, gate, stride);
+        multiply_part(run, &part->up, task, &in, up, stride);
         for (int i = 0; i < n; i++) {
             const int row = hidden_row(run, group, group->first + done + i);
             float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
@@ -322,8 +359,8 @@ static void down_task(struct expert_run *run, const struct expert_task *task, in
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int first = group->first + done;
         for (int i = 0; i < n; i++) rows[i] = hidden_row(run, group, first + i);
-        part->down.kernel->multiply(&part->down, task->row_begin, task->row_end, &run->hidden[group->bank], rows, n,
-                                    run->outputs + (size_t)first * dim + first_row, dim);
+        const struct rows_in in = {&run->hidden[group->bank], rows, n, NULL};
+        multiply_part(run, &part->down, task, &in, run->outputs + (size_t)first * dim + first_row, dim);
     }
 }
 
@@ -342,8 +379,7 @@ void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint
         const struct expert_part *part = task->part;
         gate_up_task(run, task, gate, gate + SCRATCH);
         const int n_rows = task->row_end - task->row_begin;
-        bytes_of[part->node] += cm_rows_bytes(&part->up, n_rows);
-        if (part->gate.n_rows > 0) bytes_of[part->node] += cm_rows_bytes(&part->gate, n_rows);
+        bytes_of[part->node] += cm_expert_matrix_bytes(&part->gate, n_rows) + cm_expert_matrix_bytes(&part->up, n_rows);
     }
 }
 
@@ -352,8 +388,9 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
     int32_t rows[TOKENS_AT_ONCE];
     const struct expert_task *task;
     while ((task = take(&run->down[me->node], me)) != NULL) {
+        const struct expert_part *part = task->part;
         down_task(run, task, rows);
-        bytes_of[task->part->node] += cm_rows_bytes(&task->part->down, task->row_end - task->row_begin);
+        bytes_of[part->node] += cm_expert_matrix_bytes(&part->down, task->row_end - task->row_begin);
     }
 }
 
@@ -366,14 +403,30 @@ static void add_output(const struct expert_run *run, int token, int slot, float 
     run->ops->add_scaled(sum, run->outputs + (size_t)entry * (size_t)dim, weight, dim);
 }
 
+void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, float *sum)
+{
+    const struct expert_bank *bank = run->layer->banks;
+    const struct expert_step *step = &run->step;
+    memset(sum, 0, (size_t)run->layer->dim * sizeof *sum);
+    if (banks & 1u << BANK_ROUTED && bank[BANK_ROUTED].n_experts > 0) {
+        const float *weights = step->routing->weights + (size_t)token * (size_t)step->routing->n_slots;
+        const int n_kept = cm_n_kept(step->routing, token);
+        for (int slot = 0; slot < n_kept; slot++)
+            add_output(run, token, slot, bank[BANK_ROUTED].weighs_input ? 1.0f : weights[slot], sum);
+    }
+    int slot = run->dispatch.n_routed_slots;
+    for (int b = BANK_ROUTED + 1; b < N_BANKS; b++) {
+        if (bank[b].n_experts == 0) continue;
+        const bool has_weight = step->weights[b] && !bank[b].weighs_input;
+        if (banks >> b & 1) add_output(run, token, slot, has_weight ? step->weights[b][token] : 1.0f, sum);
+        slot++;
+    }
+}
+
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)
 {
-    const int dim = run->layer->dim, n_routed = run->routing->n_slots, n_kept = cm_n_kept(run->routing, token);
-    const float *weights = run->routing->weights + (size_t)token * (size_t)n_routed;
+    const int dim = run->layer->dim;
     float *sum = run->sums + (size_t)token * (size_t)dim;
-    memset(sum, 0, (size_t)dim * sizeof *sum);
-    for (int slot = 0; slot < n_kept; slot++) add_output(run, token, slot, weights[slot], sum);
-    if (run->dispatch.n_slots > n_routed)
-        add_output(run, token, n_routed, run->shared_weights ? run->shared_weights[token] : 1.0f, sum);
+    cm_expert_run_sum(run, token, ~0u, sum);
     run->ops->add_scaled(x, sum, scale, dim);
 }

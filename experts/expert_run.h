@@ -1,9 +1,10 @@
 /* experts/expert_run.h - a layer's experts at work: two phases with a barrier after each, no reduction.
  *
  *   plan      one worker: group tokens by expert, choose replicas, cut tasks, one list for each node
- *   gate_up   tasks (part of an expert, rows of gate and up): h = nonlinear(gate x, up x), quantized for down
- *   down      tasks (part of an expert, rows of down): a piece of one output row for each entry
- *   add       for each token, slots in order: x += scale * weight * output
+ *   gate_up   tasks (part of an expert, rows of gate and up): h = nonlinear(gate x + bias, up x + bias), quantized for
+ *             down; where the bank's weights are on the input: of weight * x
+ *   down      tasks (part of an expert, rows of down): a piece of one output row, down h + bias, for each entry
+ *   add       for each token, banks and slots in order: x += scale * sum of weight * output
  *
  * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are
  * cut, changes no bit. Workers take tasks of their own node only. */
@@ -22,7 +23,16 @@ struct expert_run_limits {
     int dim;
     int n_slots;               /* routed experts of a token, at most */
     int max_experts;           /* of a layer                          */
-    int max_width[N_BANKS];    /* 0 where no layer has such a bank    */
+    int max_width[N_BANKS];    /* of any layer; 0 where no layer has such a bank */
+};
+
+/* What a layer's experts are given; all stays borrowed until the last add. */
+struct expert_step {
+    int                       n_tokens;
+    const struct routing     *routing;          /* of n_tokens; NULL where the layer has no routed experts          */
+    const struct activations *inputs[N_BANKS];  /* (n_tokens, dim) of each bank that the layer has, in the forms
+                                                   bank->input_kinds; banks may share one                          */
+    const float              *weights[N_BANKS]; /* (n_tokens) of a bank that every token takes; NULL = 1            */
 };
 
 calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
@@ -30,11 +40,8 @@ calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert
                                  const struct team *team, struct expert_run **out);
 void          cm_expert_run_close(struct expert_run **run);
 
-/* By one worker, others waiting. input: the layer's normed input, in the forms layer->input_kinds;
- * shared_weights (n_tokens): of the shared expert's output, NULL = 1. All stay borrowed until the last add. */
-void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer,
-                        const struct activations *input, const struct routing *routing,
-                        const float *shared_weights);
+/* By one worker, others waiting. */
+void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer, const struct expert_step *step);
 /* What the plan reads of the weights: routed experts with any token, packed bytes of all experts. */
 struct expert_reads {
     int    n_routed;
@@ -46,7 +53,9 @@ struct expert_reads cm_expert_run_reads(const struct expert_run *run);
  * node's memory; only of its own node, but for nodes that have no workers. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
-/* x (dim) += scale * sum over kept slots of weight * output, in slot order; any worker, any token. */
+/* x (dim) += scale * sum over all banks and their kept slots of weight * output, in order; any worker, any token. */
 void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
+/* sum (dim) = the same sum over some banks, of bits 1 << bank, for layers that do more to it before they add it. */
+void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, float *sum);
 
 #endif

@@ -15,37 +15,41 @@ static int quantum_of(const struct matrix *down)
 static int rows_of(const struct expert_layer *layer, int bank, int expert, struct expert_rows *rows)
 {
     const struct plan *plan = layer->plan;
-    if (bank == BANK_SHARED) return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
+    if (bank != BANK_ROUTED) return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
     return cm_parts_of_place(plan, cm_place_of(plan, layer->index, expert), rows);
 }
 
 static bool has_gate(const struct expert_bank *bank) { return cm_nonlinearities[bank->nonlinearity].has_gate; }
 
-static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_bank *bank,
-                              const struct expert_sources *sources, const struct expert_rows *rows,
-                              struct expert_part *out)
+/* Rows row … row + n_rows of a matrix and of its bias (NULL = none). */
+static calmoe_status add_matrix(struct calmoe_context *ctx, struct pack_list *list, const struct weight_source *source,
+                                const float *bias, int row, int n_rows, int node, struct expert_matrix *out)
 {
-    const struct weight_source up = cm_source_rows(&sources->up, rows->row, rows->n_rows);
-    const struct weight_source down = cm_source_rows(&sources->down, rows->down_row, rows->n_down_rows);
-    out->node = rows->node;
-    out->row = rows->row;
-    out->down_row = rows->down_row;
-    if (has_gate(bank)) {
-        const struct weight_source gate = cm_source_rows(&sources->gate, rows->row, rows->n_rows);
-        CM_TRY(cm_pack_list_add(ctx, list, &gate, rows->node, &out->gate));
-    }
-    CM_TRY(cm_pack_list_add(ctx, list, &up, rows->node, &out->up));
-    return cm_pack_list_add(ctx, list, &down, rows->node, &out->down);
+    const struct weight_source rows = cm_source_rows(source, row, n_rows);
+    CM_TRY(cm_pack_list_add(ctx, list, &rows, node, &out->weights));
+    if (!bias || n_rows == 0) return CALMOE_OK;
+    return cm_pack_list_add_floats(ctx, list, bias + row, n_rows, node, &out->bias);
 }
 
-/* Packed bytes of a part, as a step reads them. */
+static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_bank *bank,
+                              const struct expert_sources *from, const struct expert_rows *rows,
+                              struct expert_part *out)
+{
+    const int node = out->node = rows->node;
+    out->row = rows->row;
+    out->down_row = rows->down_row;
+    if (has_gate(bank))
+        CM_TRY(add_matrix(ctx, list, &from->gate, from->gate_bias, rows->row, rows->n_rows, node, &out->gate));
+    CM_TRY(add_matrix(ctx, list, &from->up, from->up_bias, rows->row, rows->n_rows, node, &out->up));
+    return add_matrix(ctx, list, &from->down, from->down_bias, rows->down_row, rows->n_down_rows, node, &out->down);
+}
+
+/* Of a part, as a step reads it. */
 static size_t bytes_of_part(const struct expert_part *part)
 {
-    const struct matrix *all[] = {&part->gate, &part->up, &part->down};
-    size_t n_bytes = 0;
-    for (int i = 0; i < 3; i++)
-        if (all[i]->n_rows > 0) n_bytes += cm_matrix_bytes(all[i]);
-    return n_bytes;
+    return cm_expert_matrix_bytes(&part->gate, part->gate.weights.n_rows) +
+           cm_expert_matrix_bytes(&part->up, part->up.weights.n_rows) +
+           cm_expert_matrix_bytes(&part->down, part->down.weights.n_rows);
 }
 
 static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer *layer, int bank_index, int index,
@@ -64,10 +68,11 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
         if (i == 0 || !expert->is_replicated) expert->n_bytes += bytes_of_part(part);
     }
     const struct expert_part *first = &expert->parts[0];
-    const int quantum = quantum_of(&first->down);
-    layer->input_kinds |= cm_matrix_kind(&first->up);
-    if (has_gate(bank)) layer->input_kinds |= cm_matrix_kind(&first->gate);
-    bank->hidden_kinds |= cm_matrix_kind(&first->down);
+    const int quantum = quantum_of(&first->down.weights);
+    bank->input_kinds |= cm_matrix_kind(&first->up.weights);
+    if (has_gate(bank)) bank->input_kinds |= cm_matrix_kind(&first->gate.weights);
+    layer->input_kinds |= bank->input_kinds;
+    bank->hidden_kinds |= cm_matrix_kind(&first->down.weights);
     if (quantum > bank->quantum) bank->quantum = quantum;
     return CALMOE_OK;
 }

@@ -12,10 +12,12 @@
 enum { CHUNK_BYTES = 256 * 1024 }; /* of file */
 
 struct pack_job {
-    struct weight_source source;
-    struct matrix       *out;
-    int                  node;
-    size_t               offset; /* in the node's block */
+    struct weight_source        source;
+    const struct linear_kernel *kernel;
+    struct matrix              *matrix; /* either gets the address of what was packed */
+    const float               **floats;
+    int                         node;
+    size_t                      offset; /* in the node's block */
 };
 
 struct pack_chunk {
@@ -59,25 +61,43 @@ static calmoe_status grow(struct calmoe_context *ctx, struct pack_list *list)
     return CALMOE_OK;
 }
 
+/* Gives the job its place in the node's block. */
+static calmoe_status add_job(struct calmoe_context *ctx, struct pack_list *list, struct pack_job *job)
+{
+    size_t *end = &list->bytes_on[job->node];
+    CM_TRY(grow(ctx, list));
+    const size_t n_bytes = job->kernel->packed_bytes((size_t)job->source.n_rows, (size_t)job->source.n_columns);
+    const size_t rounded = (n_bytes + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    job->offset = *end;
+    list->jobs[list->n_jobs++] = *job;
+    if (!cm_add(*end, rounded, end))
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "the weights are larger than any memory");
+    return CALMOE_OK;
+}
+
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out)
 {
     const struct linear_kernel *kernel = cm_linear_kernel(source->type, list->isa);
     *out = (struct matrix){.kernel = kernel, .n_rows = source->n_rows, .n_columns = source->n_columns};
     if (source->n_rows == 0) return CALMOE_OK;
-    CM_TRY(grow(ctx, list));
-    const size_t n_bytes = kernel->packed_bytes((size_t)source->n_rows, (size_t)source->n_columns);
-    const size_t rounded = (n_bytes + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
-    list->jobs[list->n_jobs++] = (struct pack_job){*source, out, node, list->bytes_on[node]};
-    if (!cm_add(list->bytes_on[node], rounded, &list->bytes_on[node]))
-        return cm_fail(ctx, CALMOE_NO_MEMORY, "the weights are larger than any memory");
-    return CALMOE_OK;
+    return add_job(ctx, list, &(struct pack_job){.source = *source, .kernel = kernel, .matrix = out, .node = node});
+}
+
+calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
+                                      int node, const float **out)
+{
+    /* Plain C packs a row as it stands. */
+    const struct weight_source row = {.type = WEIGHT_F32, .rows = (const uint8_t *)values, .n_rows = 1, .n_columns = n};
+    const struct linear_kernel *kernel = cm_linear_kernel(WEIGHT_F32, ISA_REF);
+    *out = values;
+    return add_job(ctx, list, &(struct pack_job){.source = row, .kernel = kernel, .floats = out, .node = node});
 }
 
 /* Rows of a chunk: whole tiles, about CHUNK_BYTES of file. */
 static int rows_of_chunk(const struct pack_job *job)
 {
-    const int tile = job->out->kernel->tile_rows;
+    const int tile = job->kernel->tile_rows;
     const size_t tile_bytes = cm_row_bytes(job->source.type, (size_t)job->source.n_columns) * (size_t)tile;
     const size_t n_tiles = tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1;
     const size_t rows = n_tiles * (size_t)tile;
@@ -138,7 +158,7 @@ static const uint8_t *rows_of(const struct pack_run *run, const struct pack_chun
 static int pack_chunk(const struct pack_run *run, const struct pack_chunk *chunk, uint8_t *buffer)
 {
     const struct pack_job *job = &run->list->jobs[chunk->job];
-    const struct linear_kernel *kernel = job->out->kernel;
+    const struct linear_kernel *kernel = job->kernel;
     const size_t columns = (size_t)job->source.n_columns, n_rows = (size_t)(chunk->row_end - chunk->row_begin);
     const struct file_map *map = job->source.map;
     const uint8_t *rows = rows_of(run, chunk);
@@ -187,8 +207,12 @@ static calmoe_status open_blocks(struct calmoe_context *ctx, const struct pack_l
         CM_TRY(cm_node_block_open(ctx, topology, node, list->bytes_on[node], &out->blocks[node]));
         out->n_bytes += list->bytes_on[node];
     }
-    for (size_t i = 0; i < list->n_jobs; i++)
-        list->jobs[i].out->packed = (uint8_t *)out->blocks[list->jobs[i].node].bytes + list->jobs[i].offset;
+    for (size_t i = 0; i < list->n_jobs; i++) {
+        const struct pack_job *job = &list->jobs[i];
+        uint8_t *packed = (uint8_t *)out->blocks[job->node].bytes + job->offset;
+        if (job->matrix) job->matrix->packed = packed;
+        else *job->floats = (const float *)(const void *)packed;
+    }
     return CALMOE_OK;
 }
 

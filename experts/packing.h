@@ -44,6 +44,11 @@ void          cm_pack_list_close(struct pack_list **list);
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out);
 
+/* Copies n float32 values into the node's memory, for what is read beside a matrix there. *out is the values themselves
+ * until the list runs, then the copy. */
+calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
+                                      int node, const float **out);
+
 /* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. IO: a file cannot be read any more.
  * On failure nothing is kept. */
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,

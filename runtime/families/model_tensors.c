@@ -331,6 +331,6 @@ static struct weight_source slice(const struct stacked_source *stack, int expert
 
 struct expert_sources cm_expert_sources(const struct layer_tensors *layer, int bank, int expert)
 {
-    return (struct expert_sources){slice(&layer->gate[bank], expert), slice(&layer->up[bank], expert),
-                                   slice(&layer->down[bank], expert)};
+    return (struct expert_sources){.gate = slice(&layer->gate[bank], expert), .up = slice(&layer->up[bank], expert),
+                                   .down = slice(&layer->down[bank], expert)};
 }

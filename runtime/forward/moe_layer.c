@@ -65,8 +65,13 @@ static void plan_experts(void *arg)
     cm_look_whether_to_stop(d);
     d->routing.n_tokens = d->n_rows;
     d->routing.n_slots = d->spec->layers[plan->layer].ffn.router.n_used;
-    cm_expert_run_plan(d->experts, &layer->experts, &d->normed, &d->routing,
-                       layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL);
+    const struct expert_step step = {
+        .n_tokens = d->n_rows,
+        .routing = &d->routing,
+        .inputs = {[BANK_ROUTED] = &d->normed, [BANK_SHARED] = &d->normed},
+        .weights = {[BANK_SHARED] = layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL},
+    };
+    cm_expert_run_plan(d->experts, &layer->experts, &step);
     cm_count_routing(&d->counters, plan->layer, &d->routing);
     const struct expert_reads reads = cm_expert_run_reads(d->experts);
     d->counters.n_experts_touched += (uint64_t)reads.n_routed;

@@ -70,13 +70,13 @@ static int check_expert(const struct calmoe_engine *engine, int layer, int bank,
     for (int i = 0; i < n; i++) {
         const struct expert_part *part = &expert->parts[i];
         const unsigned            wanted = engine->topology.nodes[rows[i].node].os_index;
-        if (part->gate.n_rows != rows[i].n_rows || part->up.n_rows != rows[i].n_rows ||
-            part->down.n_rows != rows[i].n_down_rows)
-            fail("expert %d of layer %d: part %d has %d and %d rows", e, layer, i, part->gate.n_rows,
-                 part->down.n_rows);
-        n_pages += check_matrix(&part->gate, wanted, "expert", layer, e);
-        n_pages += check_matrix(&part->up, wanted, "expert", layer, e);
-        n_pages += check_matrix(&part->down, wanted, "expert", layer, e);
+        if (part->gate.weights.n_rows != rows[i].n_rows || part->up.weights.n_rows != rows[i].n_rows ||
+            part->down.weights.n_rows != rows[i].n_down_rows)
+            fail("expert %d of layer %d: part %d has %d and %d rows", e, layer, i, part->gate.weights.n_rows,
+                 part->down.weights.n_rows);
+        n_pages += check_matrix(&part->gate.weights, wanted, "expert", layer, e);
+        n_pages += check_matrix(&part->up.weights, wanted, "expert", layer, e);
+        n_pages += check_matrix(&part->down.weights, wanted, "expert", layer, e);
     }
     return n_pages;
 }

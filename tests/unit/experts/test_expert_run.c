@@ -20,19 +20,22 @@
 enum { MAX_TOKENS = 70, MAX_EXPERTS = 9, MAX_SLOTS = 4 };
 
 struct shape {
-    int              dim, width, shared_width; /* shared_width 0: none */
-    int              n_experts, n_slots, n_tokens;
-    enum weight_type gate, up, down;
-    float            scale;
-    bool             has_shared_weights;
-    bool             drops;        /* some slots are not run */
-    enum nonlinearity nonlinearity; /* of the routed experts; the shared one has the next */
+    int               dim, width, shared_width, dense_width; /* a width of 0: no such bank    */
+    int               n_experts, n_slots, n_tokens;
+    enum weight_type  gate, up, down;
+    float             scale;
+    bool              has_shared_weights;
+    bool              drops;         /* some slots are not run                                    */
+    bool              has_biases;
+    bool              weighs_input;  /* the routed experts                                        */
+    bool              adds_apart;    /* each bank's sum is added by itself; inputs differ, too    */
+    enum nonlinearity nonlinearity;  /* of the routed experts; the shared one has the next, and so on */
 };
 
 struct problem { /* what is computed, apart from the machine */
     struct shape           shape;
     struct expert_sources  sources[N_BANKS][MAX_EXPERTS];
-    float                 *x;        /* (n_tokens, dim) the layer's normed input  */
+    float                 *x[N_BANKS]; /* (n_tokens, dim) the layer's normed input */
     float                 *residual; /* (n_tokens, dim) what is added to          */
     struct routing         routing;
     int32_t                experts[MAX_TOKENS * MAX_SLOTS];
@@ -72,9 +75,15 @@ static struct weight_source random_source(struct random *random, enum weight_typ
     return (struct weight_source){.type = type, .rows = rows, .n_rows = n_rows, .n_columns = n_columns};
 }
 
+static int width_of(const struct shape *shape, int bank)
+{
+    const int widths[N_BANKS] = {shape->width, shape->shared_width, shape->dense_width};
+    return widths[bank];
+}
+
 static int n_of_bank(const struct problem *p, int bank)
 {
-    return bank == BANK_ROUTED ? p->shape.n_experts : p->shape.shared_width > 0 ? 1 : 0;
+    return width_of(&p->shape, bank) == 0 ? 0 : bank == BANK_ROUTED ? p->shape.n_experts : 1;
 }
 
 static enum nonlinearity nonlinearity_of(const struct shape *shape, int bank)
@@ -107,17 +116,22 @@ static struct problem *problem_open(const struct shape *shape, uint64_t seed)
     p->shape = *shape;
     for (int bank = 0; bank < N_BANKS; bank++)
         for (int i = 0; i < n_of_bank(p, bank); i++) {
-            const int width = bank == BANK_ROUTED ? shape->width : shape->shared_width;
+            const int width = width_of(shape, bank);
             struct expert_sources *sources = &p->sources[bank][i];
             if (cm_nonlinearities[nonlinearity_of(shape, bank)].has_gate)
                 sources->gate = random_source(&random, shape->gate, width, shape->dim);
             sources->up = random_source(&random, shape->up, width, shape->dim);
             sources->down = random_source(&random, shape->down, shape->dim, width);
+            if (!shape->has_biases) continue;
+            if (sources->gate.rows) sources->gate_bias = random_floats(&random, (size_t)width, 1.0f);
+            if (i != 1) sources->up_bias = random_floats(&random, (size_t)width, 1.0f); /* one expert has none */
+            if (i != 2) sources->down_bias = random_floats(&random, (size_t)shape->dim, 1.0f);
         }
     const size_t n = (size_t)shape->n_tokens * (size_t)shape->dim;
-    p->x = random_floats(&random, n, 1.0f);
+    for (int bank = 0; bank < N_BANKS; bank++)
+        p->x[bank] = bank > 0 && !shape->adds_apart ? p->x[0] : random_floats(&random, n, 1.0f);
     p->residual = random_floats(&random, n, 1.0f);
-    random_routing(&random, p);
+    if (n_of_bank(p, BANK_ROUTED) > 0) random_routing(&random, p);
     return p;
 }
 
@@ -128,8 +142,12 @@ static void problem_close(struct problem *p)
             free((void *)(uintptr_t)p->sources[bank][i].gate.rows);
             free((void *)(uintptr_t)p->sources[bank][i].up.rows);
             free((void *)(uintptr_t)p->sources[bank][i].down.rows);
+            free((void *)(uintptr_t)p->sources[bank][i].gate_bias);
+            free((void *)(uintptr_t)p->sources[bank][i].up_bias);
+            free((void *)(uintptr_t)p->sources[bank][i].down_bias);
         }
-    free(p->x);
+    for (int bank = 0; bank < N_BANKS; bank++)
+        if (bank == 0 || p->x[bank] != p->x[0]) free(p->x[bank]);
     free(p->residual);
     free(p);
 }
@@ -150,37 +168,58 @@ static float dot(const struct weight_source *source, int row, const float *x)
     return sum;
 }
 
-static void add_expert(const struct problem *p, int bank, int index, const float *x, float weight, float *sum)
+static bool weighs_input(const struct shape *shape, int bank) { return bank == BANK_ROUTED && shape->weighs_input; }
+
+static void add_expert(const struct problem *p, int bank, int index, int token, float weight, float *sum)
 {
     float gate[600], up[600], hidden[600];
+    const float *x = p->x[bank] + (size_t)token * (size_t)p->shape.dim;
     const struct expert_sources *expert = &p->sources[bank][index];
     const int width = expert->up.n_rows;
+    const float before = weighs_input(&p->shape, bank) ? weight : 1.0f, behind = before == weight ? 1.0f : weight;
     for (int j = 0; j < width; j++) {
-        gate[j] = expert->gate.rows ? dot(&expert->gate, j, x) : NAN;
-        up[j] = dot(&expert->up, j, x);
+        gate[j] = expert->gate.rows ? before * dot(&expert->gate, j, x) : NAN;
+        up[j] = before * dot(&expert->up, j, x);
+        if (expert->gate_bias) gate[j] += expert->gate_bias[j];
+        if (expert->up_bias) up[j] += expert->up_bias[j];
     }
     cm_vector_ops(ISA_REF)->nonlinear[nonlinearity_of(&p->shape, bank)](gate, up, width, hidden);
-    for (int i = 0; i < expert->down.n_rows; i++) sum[i] = fmaf(weight, dot(&expert->down, i, hidden), sum[i]);
+    for (int i = 0; i < expert->down.n_rows; i++) {
+        const float output = dot(&expert->down, i, hidden) + (expert->down_bias ? expert->down_bias[i] : 0.0f);
+        sum[i] = fmaf(behind, output, sum[i]);
+    }
+}
+
+/* sum (dim) += what a bank gives a token */
+static void add_bank(const struct problem *p, int bank, int token, float *sum)
+{
+    const int n_slots = p->shape.n_slots;
+    if (n_of_bank(p, bank) == 0) return;
+    if (bank != BANK_ROUTED) {
+        const bool has_weight = bank == BANK_SHARED && p->shape.has_shared_weights;
+        add_expert(p, bank, 0, token, has_weight ? p->shared_weights[token] : 1.0f, sum);
+        return;
+    }
+    for (int slot = 0; slot < cm_n_kept(&p->routing, token); slot++) {
+        const int at = token * n_slots + slot;
+        add_expert(p, bank, p->experts[at], token, p->weights[at], sum);
+    }
 }
 
 static void run_plainly(const struct problem *p, float *out)
 {
-    const int dim = p->shape.dim, n_slots = p->shape.n_slots;
+    const int dim = p->shape.dim;
+    float sum[608];
     for (int token = 0; token < p->shape.n_tokens; token++) {
-        const float *x = p->x + (size_t)token * (size_t)dim;
-        float *sum = calloc((size_t)dim, sizeof *sum);
-        assert_non_null(sum);
-        for (int slot = 0; slot < cm_n_kept(&p->routing, token); slot++) {
-            const int at = token * n_slots + slot;
-            add_expert(p, BANK_ROUTED, p->experts[at], x, p->weights[at], sum);
+        float *to = out + (size_t)token * (size_t)dim;
+        memcpy(to, p->residual + (size_t)token * (size_t)dim, (size_t)dim * sizeof *to);
+        memset(sum, 0, sizeof sum);
+        for (int bank = 0; bank < N_BANKS; bank++) {
+            add_bank(p, bank, token, sum);
+            if (bank < N_BANKS - 1 && !p->shape.adds_apart) continue;
+            for (int i = 0; i < dim; i++) to[i] = fmaf(p->shape.scale, sum[i], to[i]);
+            memset(sum, 0, sizeof sum);
         }
-        if (p->shape.shared_width > 0)
-            add_expert(p, BANK_SHARED, 0, x, p->shape.has_shared_weights ? p->shared_weights[token] : 1.0f, sum);
-        for (int i = 0; i < dim; i++) {
-            const size_t at = (size_t)token * (size_t)dim + (size_t)i;
-            out[at] = fmaf(p->shape.scale, sum[i], p->residual[at]);
-        }
-        free(sum);
     }
 }
 
@@ -190,7 +229,7 @@ struct at_work {
     const struct problem    *problem;
     struct expert_layer      layer;
     struct expert_run       *run;
-    struct activations       input;
+    struct activations       inputs[N_BANKS];
     const struct vector_ops *ops;
     float                   *out;
     struct plan              where;
@@ -200,21 +239,39 @@ struct at_work {
 static void plan(void *arg)
 {
     struct at_work *w = arg;
-    cm_expert_run_plan(w->run, &w->layer, &w->input, &w->problem->routing,
-                       w->problem->shape.has_shared_weights ? w->problem->shared_weights : NULL);
+    const struct shape *shape = &w->problem->shape;
+    const struct expert_step step = {
+        .n_tokens = shape->n_tokens,
+        .routing = n_of_bank(w->problem, BANK_ROUTED) > 0 ? &w->problem->routing : NULL,
+        .inputs = {&w->inputs[0], &w->inputs[1], &w->inputs[2]},
+        .weights = {[BANK_SHARED] = shape->has_shared_weights ? w->problem->shared_weights : NULL},
+    };
+    cm_expert_run_plan(w->run, &w->layer, &step);
+}
+
+static void add(struct at_work *w, int token)
+{
+    const struct shape *shape = &w->problem->shape;
+    float *to = w->out + (size_t)token * (size_t)shape->dim, sum[608];
+    if (!shape->adds_apart) {
+        cm_expert_run_add(w->run, token, shape->scale, to);
+        return;
+    }
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        cm_expert_run_sum(w->run, token, 1u << bank, sum);
+        w->ops->add_scaled(to, sum, shape->scale, shape->dim);
+    }
 }
 
 static void phase(void *arg, const struct worker *me)
 {
     struct at_work *w = arg;
-    const int dim = w->problem->shape.dim;
     cm_barrier_with(me, plan, w);
     cm_expert_run_gate_up(w->run, me, w->bytes_of[me->index]);
     cm_barrier(me);
     cm_expert_run_down(w->run, me, w->bytes_of[me->index]);
     cm_barrier(me);
-    for (int token = me->index; token < w->problem->shape.n_tokens; token += me->n_workers)
-        cm_expert_run_add(w->run, token, w->problem->shape.scale, w->out + (size_t)token * (size_t)dim);
+    for (int token = me->index; token < w->problem->shape.n_tokens; token += me->n_workers) add(w, token);
 }
 
 static void pack(struct at_work *w, const struct machine *machine, const struct topology *topology,
@@ -231,7 +288,10 @@ static void pack(struct at_work *w, const struct machine *machine, const struct 
     w->layer.dim = shape->dim;
     w->layer.plan = &w->where;
     assert_int_equal(cm_pack_list_open(&ctx, machine->isa, &list), CALMOE_OK);
-    for (int bank = 0; bank < N_BANKS; bank++) w->layer.banks[bank].nonlinearity = nonlinearity_of(shape, bank);
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        w->layer.banks[bank].nonlinearity = nonlinearity_of(shape, bank);
+        w->layer.banks[bank].weighs_input = weighs_input(shape, bank);
+    }
     for (int bank = 0; bank < N_BANKS; bank++)
         if (n_of_bank(w->problem, bank) > 0)
             assert_int_equal(cm_expert_bank_open(&ctx, &w->layer, bank, w->problem->sources[bank],
@@ -253,6 +313,21 @@ static void check_bytes(const struct at_work *w, const struct topology *topology
     assert_int_equal(n_bytes, cm_expert_run_reads(w->run).n_bytes);
 }
 
+/* The inputs of all banks, in the forms that they read; the memory is the caller's. */
+static void fill_inputs(struct at_work *w, void **memory)
+{
+    const struct shape *shape = &w->problem->shape;
+    const size_t n_bytes = (size_t)shape->n_tokens * (size_t)shape->dim * sizeof(float);
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        memory[bank] = cm_alloc(NULL, cm_activations_bytes(shape->n_tokens, shape->dim), 1, "the test's input");
+        assert_non_null(memory[bank]);
+        cm_activations_place(&w->inputs[bank], shape->n_tokens, shape->dim, memory[bank]);
+        memcpy(w->inputs[bank].values, w->problem->x[bank], n_bytes);
+        for (int token = 0; token < shape->n_tokens; token++)
+            w->ops->quantize(&w->inputs[bank], token, 0, shape->dim, w->layer.banks[bank].input_kinds);
+    }
+}
+
 /* out (n_tokens, dim): the residual with the layer added, computed twice by the same runner. */
 static void run_on(const struct problem *p, const struct machine *machine, float *out)
 {
@@ -267,13 +342,10 @@ static void run_on(const struct problem *p, const struct machine *machine, float
     pack(&w, machine, &topology, team, &weights);
     const struct expert_run_limits limits = {.max_tokens = shape->n_tokens, .dim = shape->dim,
                                              .n_slots = shape->n_slots, .max_experts = shape->n_experts,
-                                             .max_width = {shape->width, shape->shared_width}};
+                                             .max_width = {shape->width, shape->shared_width, shape->dense_width}};
     assert_int_equal(cm_expert_run_open(NULL, &limits, w.ops, &topology, team, &w.run), CALMOE_OK);
-    void *memory = cm_alloc(NULL, cm_activations_bytes(shape->n_tokens, shape->dim), 1, "the test's input");
-    cm_activations_place(&w.input, shape->n_tokens, shape->dim, memory);
-    memcpy(w.input.values, p->x, (size_t)shape->n_tokens * (size_t)shape->dim * sizeof *p->x);
-    for (int token = 0; token < shape->n_tokens; token++)
-        w.ops->quantize(&w.input, token, 0, shape->dim, w.layer.input_kinds);
+    void *memory[N_BANKS];
+    fill_inputs(&w, memory);
     for (int time = 0; time < 2; time++) { /* nothing of the first run may show in the second */
         memcpy(out, p->residual, (size_t)shape->n_tokens * (size_t)shape->dim * sizeof *out);
         w.bytes_of = calloc((size_t)machine->n_workers, sizeof *w.bytes_of);
@@ -282,7 +354,7 @@ static void run_on(const struct problem *p, const struct machine *machine, float
         check_bytes(&w, &topology, team);
         free(w.bytes_of);
     }
-    cm_free(memory);
+    for (int bank = 0; bank < N_BANKS; bank++) cm_free(memory[bank]);
     cm_plan_close(&w.where);
     cm_expert_run_close(&w.run);
     cm_expert_layer_close(&w.layer);
@@ -360,6 +432,31 @@ static void plain_loops(void **state)
     }
 }
 
+/* Banks of every kind, with and without biases, weights on the input or the output, sums together or apart. */
+static void branches(void **state)
+{
+    (void)state;
+    static const struct shape shapes[] = {
+        {.dim = 40, .width = 21, .shared_width = 9, .dense_width = 33, .n_experts = 4, .n_slots = 2, .n_tokens = 7,
+         .has_shared_weights = true, F32_SHAPE},
+        {.dim = 24, .width = 16, .dense_width = 70, .n_experts = 5, .n_slots = 3, .n_tokens = 35, .adds_apart = true,
+         F32_SHAPE},
+        {.dim = 33, .dense_width = 150, .n_experts = 1, .n_tokens = 6, F32_SHAPE}, /* dense alone   */
+        {.dim = 33, .shared_width = 17, .dense_width = 50, .n_experts = 1, .n_tokens = 40, .adds_apart = true,
+         F32_SHAPE},
+        {.dim = 20, .width = 300, .n_experts = 6, .n_slots = 1, .n_tokens = 37, .weighs_input = true,
+         .shared_width = 30, F32_SHAPE},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int has_biases = 0; has_biases < 2; has_biases++) {
+            struct shape shape = shapes[i];
+            shape.has_biases = has_biases;
+            shape.drops = has_biases && shape.n_slots > 1;
+            shape.nonlinearity = (enum nonlinearity)((2 * i + (size_t)has_biases) % NONLINEARITY_COUNT);
+            check(&shape, 200 + i, true);
+        }
+}
+
 static void quantized_weights(void **state)
 {
     (void)state;
@@ -375,6 +472,9 @@ static void quantized_weights(void **state)
         /* tasks as long as they get; experts have few tokens or more */
         {.dim = 608, .width = 1568, .n_experts = 9, .n_slots = 4, .n_tokens = 18, .gate = WEIGHT_Q4_0,
          .up = WEIGHT_Q8_0, .down = WEIGHT_Q4_0, .scale = 1.0f},
+        {.dim = 256, .width = 544, .shared_width = 96, .dense_width = 320, .n_experts = 4, .n_slots = 3, .n_tokens = 9,
+         .gate = WEIGHT_Q4_0, .up = WEIGHT_Q4_0, .down = WEIGHT_Q8_0, .scale = 1.0f, .has_biases = true,
+         .nonlinearity = NONLINEARITY_CLAMPED_UP},
         /* no gate */
         {.dim = 64, .width = 544, .n_experts = 5, .n_slots = 2, .n_tokens = 35, .up = WEIGHT_Q4_0, .down = WEIGHT_Q8_0,
          .scale = 1.0f, .nonlinearity = NONLINEARITY_RELU_SQUARED},
@@ -386,6 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_loops),
+        cmocka_unit_test(branches),
         cmocka_unit_test(quantized_weights),
     };
     return cmocka_run_group_tests_name("expert run", tests, NULL, NULL);

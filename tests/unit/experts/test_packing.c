@@ -116,11 +116,41 @@ static void a_file_cut_short_leaves_nothing(void **state)
     cm_file_map_close(&map);
 }
 
+/* Floats are copied next to the matrices; before the list runs, their own place is what is known of them. */
+static void floats_are_copied(void **state)
+{
+    (void)state;
+    struct calmoe_context ctx = {0};
+    struct pack_list *list = NULL;
+    struct packed_weights weights;
+    struct matrix matrix;
+    float values[2][37], wanted[2][37];
+    const float *packed[2];
+    const struct weight_source source = {WEIGHT_Q8_0, bytes, MATRIX_ROWS, N_COLUMNS, NULL};
+    for (int i = 0; i < 2 * 37; i++) values[i / 37][i % 37] = wanted[i / 37][i % 37] = (float)i - 20.5f;
+    assert_int_equal(cm_pack_list_open(&ctx, ISA_REF, &list), CALMOE_OK);
+    assert_int_equal(cm_pack_list_add_floats(&ctx, list, values[0], 37, 1, &packed[0]), CALMOE_OK);
+    assert_int_equal(cm_pack_list_add(&ctx, list, &source, 1, &matrix), CALMOE_OK);
+    assert_int_equal(cm_pack_list_add_floats(&ctx, list, values[1], 37, 1, &packed[1]), CALMOE_OK);
+    assert_ptr_equal(packed[0], values[0]);
+    assert_int_equal(cm_pack_list_run(&ctx, list, &topology, team, NULL, NULL, &weights), CALMOE_OK);
+    cm_pack_list_close(&list);
+    memset(values, 0xff, sizeof values);
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *begin = weights.blocks[1].bytes;
+        assert_memory_equal(packed[i], wanted[i], sizeof wanted[i]);
+        assert_in_range((uintptr_t)packed[i], (uintptr_t)begin, (uintptr_t)(begin + weights.n_bytes));
+    }
+    assert_memory_equal(matrix.packed, bytes, cm_row_bytes(WEIGHT_Q8_0, N_COLUMNS));
+    cm_packed_weights_close(&weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_packs_like_memory),
         cmocka_unit_test(a_file_cut_short_leaves_nothing),
+        cmocka_unit_test(floats_are_copied),
     };
     return cmocka_run_group_tests(tests, open_machine, close_machine);
 }
