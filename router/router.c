@@ -1,5 +1,5 @@
-/* router/router.c - the six steps of a gate, one after the other: score, bias, limit groups, choose,
- * weigh, renormalise and scale. Which of them act is data (router_spec.h). */
+/* router/router.c - the six steps of a gate, one after the other: score (with the logits' own bias), bias, limit
+ * groups, choose, weigh, renormalise and scale. Which of them act is data (router_spec.h). */
 #include "router/router.h"
 
 #include <math.h>
@@ -57,18 +57,22 @@ static void limit_groups(const struct router_spec *spec, float *scores)
     memcpy(scores, limited, (size_t)spec->n_experts * sizeof *scores);
 }
 
-static void renormalise(float *weights, int n)
+static void renormalise(const struct router_spec *spec, float *weights)
 {
     float sum = 0.0f;
-    for (int i = 0; i < n; i++) sum += weights[i];
+    for (int i = 0; i < spec->n_used; i++) sum += weights[i];
+    sum += spec->sum_epsilon;
+    if (sum < spec->least_sum) sum = spec->least_sum;
     if (sum > 0.0f)
-        for (int i = 0; i < n; i++) weights[i] /= sum;
+        for (int i = 0; i < spec->n_used; i++) weights[i] /= sum;
 }
 
 void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
-              const float *bias, int32_t *experts, float *weights)
+              const struct router_vectors *vectors, int32_t *experts, float *weights)
 {
     const struct score_row *row = &cm_scores[spec->score];
+    const float *bias = vectors->choice_bias;
+    for (int i = 0; vectors->logit_bias && i < spec->n_experts; i++) logits[i] += vectors->logit_bias[i];
     row->score(ops, logits, spec->n_experts);
 
     float choice[ROUTER_MAX_EXPERTS]; /* scores for the choice: with bias, without rejected groups */
@@ -78,7 +82,9 @@ void cm_route(const struct router_spec *spec, const struct vector_ops *ops, floa
 
     for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = logits[experts[slot]];
     if (row->weigh) row->weigh(ops, weights, spec->n_used);
-    if (spec->renormalise) renormalise(weights, spec->n_used);
+    if (spec->renormalise) renormalise(spec, weights);
     if (spec->scale != 1.0f)
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] *= spec->scale;
+    for (int slot = 0; vectors->output_scale && slot < spec->n_used; slot++)
+        weights[slot] *= vectors->output_scale[experts[slot]];
 }

@@ -12,10 +12,10 @@ enum { ROUTER_MAX_EXPERTS = 1024, ROUTER_MAX_USED = 64 };
  * experts in the groups that are kept. UNSUPPORTED or BAD_FILE with a sentence. */
 calmoe_status cm_router_check(struct calmoe_context *ctx, const struct router_spec *spec);
 
-/* Routes one token. logits (n_experts) are overwritten. bias (n_experts) or NULL.
+/* Routes one token. logits (n_experts) are overwritten.
  * experts, weights: (n_used), by descending selection score; ties go to the lower index. NaN never
  * wins against a number; the chosen experts are always distinct. */
 void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
-              const float *bias, int32_t *experts, float *weights);
+              const struct router_vectors *vectors, int32_t *experts, float *weights);
 
 #endif

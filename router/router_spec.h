@@ -9,10 +9,11 @@ enum score_kind {           /* logits z → scores p                            
     SCORE_SIGMOID,          /* each alone                                                            */
     SCORE_SOFTMAX_SELECTED, /* p = z for the choice; weights = softmax over the chosen logits        */
     SCORE_SQRT_SOFTPLUS,    /* sqrt(ln(1 + e^z))                                                     */
+    SCORE_SIGMOID_SELECTED, /* p = z for the choice; weights = sigmoid of each chosen logit alone    */
     SCORE_KIND_COUNT
 };
 
-enum group_score { GROUP_TOP2_SUM, GROUP_MAX }; /* how a group's scores become one */
+enum group_score { GROUP_TOP2_SUM, GROUP_MAX }; /* how a group's scores become one: its best two added, or its best */
 
 struct router_spec {
     int              n_experts;
@@ -22,8 +23,16 @@ struct router_spec {
     int              n_groups;      /* 1 = no groups                                                */
     int              n_groups_used;
     enum group_score group_score;
-    bool             renormalise;   /* weights / their sum                                          */
+    bool             renormalise;   /* weights / max(their sum + sum_epsilon, least_sum)            */
+    float            sum_epsilon, least_sum; /* 0 = none                                            */
     float            scale;         /* then times this; 1 = none                                    */
+};
+
+/* What a layer's gate adds of its own, each (n_experts) or NULL. */
+struct router_vectors {
+    const float *logit_bias;    /* added to the logits, before all else            */
+    const float *choice_bias;   /* added to the scores for the choice only         */
+    const float *output_scale;  /* of the chosen: their weights times this, at last */
 };
 
 #endif

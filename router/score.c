@@ -39,4 +39,5 @@ const struct score_row cm_scores[SCORE_KIND_COUNT] = {
     [SCORE_SIGMOID] = {"sigmoid", sigmoid_each, NULL},
     [SCORE_SOFTMAX_SELECTED] = {"softmax_selected", keep_logits, softmax_all},
     [SCORE_SQRT_SOFTPLUS] = {"sqrt_softplus", sqrt_softplus, NULL},
+    [SCORE_SIGMOID_SELECTED] = {"sigmoid_selected", keep_logits, sigmoid_each},
 };

@@ -64,13 +64,15 @@ static void limit_groups(const struct router_spec *spec, double *choice)
         if (!is_kept[i / size]) choice[i] = -INFINITY;
 }
 
-static void route_plainly(const struct router_spec *spec, const float *logits, const float *bias, int *experts,
-                          double *weights)
+static void route_plainly(const struct router_spec *spec, const float *logits, const struct router_vectors *vectors,
+                          int *experts, double *weights)
 {
+    const float *bias = vectors->choice_bias;
     const int n = spec->n_experts;
     double z[MAX_EXPERTS], score[MAX_EXPERTS], choice[MAX_EXPERTS], sum = 0.0;
     bool is_taken[MAX_EXPERTS] = {false};
-    for (int i = 0; i < n; i++) z[i] = (double)logits[i];
+    for (int i = 0; i < n; i++)
+        z[i] = (double)(vectors->logit_bias ? logits[i] + vectors->logit_bias[i] : logits[i]);
     for (int i = 0; i < n; i++) score[i] = score_of(spec->score, z, n, i);
     for (int i = 0; i < n; i++) choice[i] = score[i] + (bias ? (double)bias[i] : 0.0);
     if (spec->n_groups > 1) limit_groups(spec, choice);
@@ -84,9 +86,14 @@ static void route_plainly(const struct router_spec *spec, const float *logits, c
         for (int slot = 0; slot < spec->n_used; slot++)
             weights[slot] = score_of(SCORE_SOFTMAX, chosen, spec->n_used, slot);
     }
+    if (spec->score == SCORE_SIGMOID_SELECTED)
+        for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = score_of(SCORE_SIGMOID, weights, n, slot);
     for (int slot = 0; slot < spec->n_used; slot++) sum += weights[slot];
-    for (int slot = 0; slot < spec->n_used; slot++)
+    sum = fmax(sum + (double)spec->sum_epsilon, (double)spec->least_sum);
+    for (int slot = 0; slot < spec->n_used; slot++) {
         weights[slot] *= (spec->renormalise ? 1.0 / sum : 1.0) * (double)spec->scale;
+        if (vectors->output_scale) weights[slot] *= (double)vectors->output_scale[experts[slot]];
+    }
 }
 
 /* ---- by hand ---- */
@@ -96,7 +103,7 @@ static void route(const struct router_spec *spec, const float *logits, const flo
 {
     float scratch[MAX_EXPERTS];
     memcpy(scratch, logits, (size_t)spec->n_experts * sizeof *scratch);
-    cm_route(spec, cm_vector_ops(ISA_REF), scratch, bias, experts, weights);
+    cm_route(spec, cm_vector_ops(ISA_REF), scratch, &(struct router_vectors){.choice_bias = bias}, experts, weights);
 }
 
 static void near(float found, double wanted)
@@ -149,6 +156,63 @@ static void bias_chooses_but_does_not_weigh(void **state)
     near(weights[1], 1.0 / (1.0 + exp(-2.0)));
 }
 
+/* Where large logits all have the sigmoid 1, the largest still wins when the choice is by logits. */
+static void selected_sigmoids(void **state)
+{
+    (void)state;
+    const float logits[] = {30.0f, 40.0f, 35.0f, 0.0f}, scales[] = {7.0f, 0.5f, -3.0f, 1.0f};
+    int32_t experts[2];
+    float weights[2], scratch[4];
+    struct router_spec spec = plain(4, 2, SCORE_SIGMOID_SELECTED);
+    route(&spec, logits, NULL, experts, weights);
+    assert_int_equal(experts[0], 1);
+    assert_int_equal(experts[1], 2);
+    near(weights[0], 1.0);
+    memcpy(scratch, logits, sizeof scratch);
+    const struct router_vectors vectors = {.output_scale = scales};
+    cm_route(&spec, cm_vector_ops(ISA_REF), scratch, &vectors, experts, weights);
+    assert_int_equal(experts[0], 1);
+    near(weights[0], 0.5);
+    near(weights[1], -3.0);
+}
+
+/* A bias on the logits chooses and weighs. */
+static void logit_bias(void **state)
+{
+    (void)state;
+    const float logits[] = {0.0f, 1.0f, 2.0f}, bias[] = {1.6931472f, 0.0f, -9.0f};
+    float scratch[3], weights[2];
+    int32_t experts[2];
+    const struct router_spec spec = plain(3, 2, SCORE_SOFTMAX_SELECTED);
+    memcpy(scratch, logits, sizeof scratch);
+    cm_route(&spec, cm_vector_ops(ISA_REF), scratch, &(struct router_vectors){.logit_bias = bias}, experts, weights);
+    assert_int_equal(experts[0], 0);
+    assert_int_equal(experts[1], 1);
+    near(weights[0], 2.0 / 3.0); /* e^1.693 : e^1 = 2 : 1 */
+    near(weights[1], 1.0 / 3.0);
+}
+
+/* Weights whose sum is tiny are divided by what the model says instead. */
+static void sums_of_weights(void **state)
+{
+    (void)state;
+    const float logits[] = {-9.0f, -9.0f};
+    const double one = 1.0 / (1.0 + exp(9.0));
+    int32_t experts[2];
+    float weights[2];
+    struct router_spec spec = plain(2, 2, SCORE_SIGMOID);
+    spec.renormalise = true;
+    route(&spec, logits, NULL, experts, weights);
+    near(weights[0], 0.5);
+    spec.sum_epsilon = 1e-3f;
+    route(&spec, logits, NULL, experts, weights);
+    near(weights[0], one / (2.0 * one + 1e-3));
+    spec.sum_epsilon = 0.0f;
+    spec.least_sum = 1e-2f;
+    route(&spec, logits, NULL, experts, weights);
+    near(weights[0], one / 1e-2);
+}
+
 /* Groups {0,1}, {2,3}, {4,5}: one has the best expert, another the best two. */
 static void groups(void **state)
 {
@@ -181,26 +245,28 @@ static void groups(void **state)
 
 /* ---- against the reference ---- */
 
-static bool divides_clearly(const struct router_spec *spec, const float *logits, const float *bias)
+static bool divides_clearly(const struct router_spec *spec, const float *logits, const struct router_vectors *vectors)
 {
+    const float *bias = vectors->logit_bias;
     for (int i = 0; i < spec->n_experts; i++) /* no two scores so close that rounding decides */
         for (int j = 0; j < i; j++)
-            if (fabsf(logits[i] - logits[j]) < 1e-3f) return false;
-    return bias == NULL || spec->score == SCORE_SOFTMAX_SELECTED || spec->n_groups == 1;
+            if (fabsf((bias ? logits[i] + bias[i] : logits[i]) - (bias ? logits[j] + bias[j] : logits[j])) < 1e-3f)
+                return false;
+    return vectors->choice_bias == NULL || spec->score == SCORE_SOFTMAX_SELECTED || spec->n_groups == 1;
 }
 
-static void compare(const struct router_spec *spec, const float *logits, const float *bias)
+static void compare(const struct router_spec *spec, const float *logits, const struct router_vectors *vectors)
 {
     int wanted[MAX_EXPERTS];
     double wanted_weights[MAX_EXPERTS];
     int32_t experts[MAX_EXPERTS];
     float weights[MAX_EXPERTS];
-    route_plainly(spec, logits, bias, wanted, wanted_weights);
+    route_plainly(spec, logits, vectors, wanted, wanted_weights);
     for (int isa = 0; isa < ISA_COUNT; isa++) {
         if (!cm_isa_is_supported((enum isa)isa)) continue;
         float scratch[MAX_EXPERTS];
         memcpy(scratch, logits, (size_t)spec->n_experts * sizeof *scratch);
-        cm_route(spec, cm_vector_ops((enum isa)isa), scratch, bias, experts, weights);
+        cm_route(spec, cm_vector_ops((enum isa)isa), scratch, vectors, experts, weights);
         for (int slot = 0; slot < spec->n_used; slot++) {
             assert_int_equal(experts[slot], wanted[slot]);
             near(weights[slot], wanted_weights[slot]);
@@ -212,7 +278,7 @@ static void every_score_against_the_reference(void **state)
 {
     (void)state;
     struct random random = cm_random(9);
-    float logits[MAX_EXPERTS], bias[MAX_EXPERTS];
+    float logits[MAX_EXPERTS], bias[MAX_EXPERTS], logit_bias[MAX_EXPERTS], output_scale[MAX_EXPERTS];
     int n_compared = 0;
     for (int run = 0; run < 4000; run++) {
         const int n_groups = (int[]){1, 1, 2, 4}[cm_random_below(&random, 4)];
@@ -222,15 +288,22 @@ static void every_score_against_the_reference(void **state)
         spec.n_groups_used = 1 + (int)cm_random_below(&random, (uint64_t)n_groups);
         spec.n_used = 1 + (int)cm_random_below(&random, (uint64_t)(spec.n_experts / n_groups * spec.n_groups_used));
         spec.group_score = run % 8 < 4 ? GROUP_TOP2_SUM : GROUP_MAX;
-        spec.renormalise = cm_random_below(&random, 2) && spec.score != SCORE_SOFTMAX_SELECTED;
+        spec.renormalise = cm_random_below(&random, 2) && spec.score != SCORE_SOFTMAX_SELECTED &&
+                           spec.score != SCORE_SIGMOID_SELECTED;
+        spec.sum_epsilon = run % 7 == 0 ? 0.5f : 0.0f;
+        spec.least_sum = run % 9 == 0 ? 0.75f : 0.0f;
         spec.scale = cm_random_below(&random, 2) ? 1.0f : 2.5f;
         for (int i = 0; i < spec.n_experts; i++) {
             logits[i] = 3.0f * cm_random_normal(&random);
             bias[i] = 0.5f * (float)i; /* far apart */
+            logit_bias[i] = run % 5 == 0 ? cm_random_normal(&random) : 0.0f;
+            output_scale[i] = cm_random_normal(&random);
         }
-        const float *used = n_groups == 1 && run % 3 == 0 ? bias : NULL;
-        if (!divides_clearly(&spec, logits, used)) continue;
-        compare(&spec, logits, used);
+        const struct router_vectors vectors = {.choice_bias = n_groups == 1 && run % 3 == 0 ? bias : NULL,
+                                               .logit_bias = run % 5 == 0 ? logit_bias : NULL,
+                                               .output_scale = run % 11 < 4 ? output_scale : NULL};
+        if (!divides_clearly(&spec, logits, &vectors)) continue;
+        compare(&spec, logits, &vectors);
         n_compared++;
     }
     assert_true(n_compared > 1000);
@@ -319,6 +392,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(bias_chooses_but_does_not_weigh),
+        cmocka_unit_test(selected_sigmoids),
+        cmocka_unit_test(logit_bias),
+        cmocka_unit_test(sums_of_weights),
         cmocka_unit_test(groups),
         cmocka_unit_test(every_score_against_the_reference),
         cmocka_unit_test(any_logits_give_distinct_experts),
