@@ -127,10 +127,11 @@ struct bench_synthetic { /* one item of --synthetic */
 bool cm_bench_read_shape(const char *shape, struct bench_synthetic *out);
 /* "SHAPE:TYPE", of n_spec bytes. False with a sentence. */
 bool cm_bench_read_synthetic(const char *spec, size_t n_spec, struct bench_synthetic *out);
-/* Writes the model to `save`, or (save NULL) to a temporary file that is gone once the model is open, and opens it
- * in *front. *start: the time at which opening began. False with a sentence; then no temporary file is left. */
+/* Writes the model to `save`, or (save NULL) to a temporary file that is gone once the model is open, and opens it in
+ * *front with the numbers wanted. *start: the time at which opening began. False with a sentence; then no temporary
+ * file is left. */
 bool cm_bench_open_synthetic(struct front *front, const struct bench_synthetic *synthetic, const char *save,
-                             double *start);
+                             const struct model_request *numbers, double *start);
 
 /* A recorded trace, replayed from its beginning again and again. */
 bool cm_bench_replay_open(const struct front *front, const char *path, struct bench_replay **out);

@@ -14,9 +14,11 @@ struct settings {
     int         n_repeats, kv, limits, n_slices;
     struct cli_list       texts;
     struct policy_request policy;
+    struct model_request  numbers;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
@@ -44,6 +46,7 @@ static const struct cli_option options[] = {
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
+    MODEL_REQUEST_ROWS(AT_NUMBER),
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
@@ -352,9 +355,10 @@ static bool measure_model(struct bench *bench, struct front *front, int i)
     double start = cm_seconds();
     bool   fine;
     if (bench->n_synthetics > 0)
-        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &start);
+        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &bench->settings.numbers,
+                                       &start);
     else
-        fine = cm_front_open_model(front, bench->settings.model, false);
+        fine = cm_model_request_open(front, bench->settings.model, &bench->settings.numbers, 0);
     const double seconds = cm_seconds() - start;
     fine = fine && cm_bench_describe(front, bench->settings.kv != 0, model) &&
            (bench->replay == NULL || cm_bench_replay_fits(bench->replay, &model->info)) &&

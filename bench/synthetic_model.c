@@ -88,7 +88,7 @@ static bool write_model(struct front *front, const struct bench_synthetic *synth
 }
 
 bool cm_bench_open_synthetic(struct front *front, const struct bench_synthetic *synthetic, const char *save,
-                             double *start)
+                             const struct model_request *numbers, double *start)
 {
     char     path[PATH_MAX];
     uint64_t n_bytes = 0;
@@ -99,7 +99,7 @@ bool cm_bench_open_synthetic(struct front *front, const struct bench_synthetic *
     else if (!begin_temporary(path)) return false;
     const bool is_written = write_model(front, synthetic, path, n_bytes, save == NULL);
     *start = cm_seconds();
-    const bool fine = is_written && cm_front_open_model(front, path, false);
+    const bool fine = is_written && cm_model_request_open(front, path, numbers, 0);
     if (save == NULL) (void)unlink(path); /* an open model keeps its map */
     return fine;
 }

@@ -18,9 +18,11 @@ struct settings {
     uint64_t    seed;
     int         chat, ignore_eos, logit_hash, json, show_exits, color;
     struct policy_request policy;
+    struct model_request  numbers;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -63,7 +65,7 @@ static const struct cli_option options[] = {
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
-     "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8"},
+     "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8; more than the file's as --experts"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     {"audit", 0, CLI_REAL, AT(audit), 0, 1, "SHARE",
@@ -73,6 +75,7 @@ static const struct cli_option options[] = {
     {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    MODEL_REQUEST_ROWS(AT_NUMBER),
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
     {"logit-hash", 0, CLI_FLAG, AT(logit_hash), 0, 0, NULL,
@@ -94,8 +97,12 @@ static const struct cli_command description = {
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), rounds, drafted and\n"
         "accepted (with --lossless), logit_hash (null without --logit-hash).\n\n"
-        "--exit MEASURE:THRESHOLD@LAYER[,LAYER]: measures are softmax, state, shortlist, always, and\n"
-        "with --exits classifier. --quality without --policy reads MODEL.policy.json beside MODEL.gguf.\n\n"
+        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, state, shortlist, always, and\n"
+        "with --exits classifier; without @LAYER every layer is an exit. --quality without --policy reads\n"
+        "MODEL.policy.json beside MODEL.gguf.\n\n"
+        "Where a model's authors advise YaRN with a factor of 4 for contexts beyond 32768 tokens, that is\n"
+        "--rope-scaling yarn --rope-scale 4 --yarn-orig 32768. Policies and fitted exits hold for a model with the\n"
+        "numbers that its file says.\n\n"
         "Example:\n  calmoe run -p \"Once upon a time\" -n 64 --temp 0.8 --top-k 40 --seed 7\n"
         "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
 };
@@ -147,7 +154,9 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.max_rows   = settings->batch;
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
-    if (!cm_front_open_model(front, settings->model, false)) return false;
+    if (!cm_model_request_open(front, settings->model, &settings->numbers,
+                               cm_policy_request_fixed_width(&settings->policy)))
+        return false;
     if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;

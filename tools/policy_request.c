@@ -32,7 +32,7 @@ static bool read_pair(const char *text, struct parsed *out, const char **rest)
 static bool read_exit(const char *text, struct parsed *out)
 {
     const char *at;
-    if (!read_pair(text, out, &at) || out->number > 1.0f || *at != '@') return false;
+    if (!read_pair(text, out, &at) || out->number > 1.0f || (*at != '@' && *at != '\0')) return false;
     while (*at == '@' || *at == ',') {
         char      *end    = NULL;
         const long number = strtol(at + 1, &end, 10);
@@ -97,12 +97,19 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
         return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, found '%s'",
                               request->quality);
     if (request->exit != NULL && !read_exit(request->exit, &exit))
-        return cm_usage_error(command, "option '--exit' wants MEASURE:THRESHOLD@LAYER[,LAYER] with a threshold above 0 "
-                                       "and at most 1, found '%s'", request->exit);
+        return cm_usage_error(command, "option '--exit' wants MEASURE:THRESHOLD[@LAYER[,LAYER]] with a threshold above "
+                                       "0 and at most 1, found '%s'", request->exit);
     if (request->width != NULL && !read_width(request->width, &width))
         return cm_usage_error(command, "option '--width' wants fixed:K, ratio:BOUND or top_p:BOUND with a bound above "
                                        "0 and at most 1, found '%s'", request->width);
     return CLI_GO_ON;
+}
+
+int cm_policy_request_fixed_width(const struct policy_request *request)
+{
+    struct parsed width = {.n_layers = 0};
+    if (request->width == NULL || !read_width(request->width, &width) || strcmp(width.name, "fixed") != 0) return 0;
+    return (int)width.number;
 }
 
 static bool make(const struct front *front, const struct policy_request *request, calmoe_policy **policy)
@@ -113,7 +120,7 @@ static bool make(const struct front *front, const struct policy_request *request
     if (request->exit != NULL && read_exit(request->exit, &exit)) {
         options.measure     = exit.name;
         options.threshold   = exit.number;
-        options.exit_layers = exit.layers;
+        options.exit_layers = exit.n_layers > 0 ? exit.layers : NULL;
         options.n_exits     = exit.n_layers;
         options.kv_fill     = request->kv_fill;
     }

@@ -11,7 +11,7 @@ struct front; /* tools/front.h */
 struct policy_request { /* as typed; NULL = not given */
     const char *file;    /* --policy FILE                                 */
     const char *quality; /* --quality DELTA: "1%" or "0.01"               */
-    const char *exit;    /* --exit MEASURE:THRESHOLD@LAYER[,LAYER]        */
+    const char *exit;    /* --exit MEASURE:THRESHOLD[@LAYER[,LAYER]]      */
     const char *width;   /* --width RULE:VALUE                            */
     const char *kv_fill; /* --kv-fill HOW                                 */
     int         lossless; /* --lossless: exits only draft, and need no proof */
@@ -22,6 +22,8 @@ struct policy_request { /* as typed; NULL = not given */
 bool cm_policy_request_any(const struct policy_request *request);
 /* CLI_GO_ON, or the exit status after a sentence. trace: --trace FILE, NULL = not given. */
 int cm_policy_request_check(const char *command, const struct policy_request *request, const char *trace);
+/* Experts of a token that "--width fixed:K" keeps; 0 where no fixed width is given. */
+int cm_policy_request_fixed_width(const struct policy_request *request);
 /* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model,
  * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
 bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,

@@ -18,6 +18,18 @@ typedef struct calmoe_model calmoe_model;
 typedef struct calmoe_model_options {
     size_t size;            /* set by calmoe_model_options_init()                                 */
     int    vocabulary_only; /* 1: a file without weights will do; no engine can be opened (default 0) */
+
+    /* Numbers that are wanted otherwise than the file says; 0 or NULL = as it says (default). A model that was opened
+     * with one has a fingerprint of its own: policies, exits, profiles and traces of the plain file do not fit it,
+     * placement plans do. */
+    int         n_experts_used;  /* experts of a token in each layer, more or fewer than the model was trained with */
+    const char *rope_scaling;    /* how positions are stretched over a longer context: "none", "linear", "yarn"  */
+    float       rope_scale;      /* how many times longer it becomes: calmoe_model_info.context_length grows with it;
+                                    alone, where the file has no scaling, it is linear                           */
+    float       rope_base;       /* of the rotary frequencies                                                    */
+    int         yarn_original_context; /* that rope_scale stretches; 0 = the file's, else what it was trained for */
+    float       yarn_attn_factor, yarn_beta_fast, yarn_beta_slow; /* YaRN's other numbers: 1, 32, 1 unless the file
+                                    says otherwise                                                               */
 } calmoe_model_options;
 
 CALMOE_API void calmoe_model_options_init(calmoe_model_options *options);
@@ -25,7 +37,7 @@ CALMOE_API void calmoe_model_options_init(calmoe_model_options *options);
 /* path: a GGUF file, or the first of its shards; NULL = the embedded model, calmoe-nano, looked for in
  * the folder of the environment variable CALMOE_MODELS, then where the library was installed.
  * options may be NULL. On success *out is the caller's until calmoe_model_close(); else NULL.
- * IO, BAD_FILE, UNSUPPORTED, NO_MEMORY. */
+ * IO, BAD_FILE, UNSUPPORTED, NO_MEMORY; INVALID_ARGUMENT: options that make no sense for this model. */
 CALMOE_API calmoe_status calmoe_model_open(calmoe_context *context, const char *path,
                                            const calmoe_model_options *options, calmoe_model **out);
 /* Engines first. Sets *model to NULL; NULL is fine. */
@@ -48,13 +60,13 @@ typedef struct calmoe_model_info {
     int         expert_width;     /* of such an expert; of a dense model the feed-forward block's */
     int         shared_width;     /* of the shared expert beside them; 0 = none                   */
     int         n_vocab;
-    int         context_length;   /* that the model was trained for                               */
+    int         context_length;   /* that the model was trained for, or its scaling is made for    */
     uint64_t    n_parameters;
     uint64_t    n_active_parameters; /* that one token reads: all but the experts not chosen, and of
                                         the embedding one row                                     */
     uint64_t    n_file_bytes;     /* all shards                                                   */
-    char        fingerprint[17];  /* 16 hex digits over metadata and tensor list; plans, profiles and
-                                     policies carry it                                            */
+    char        fingerprint[17];  /* 16 hex digits over metadata (with calmoe_model_options' numbers) and
+                                     tensor list; plans, profiles and policies carry it           */
     int         n_dense_layers;   /* layers whose feed-forward block every token runs whole; all of a
                                      dense model                                                  */
     int         dense_width;      /* of that block; 0 where no layer is dense                     */

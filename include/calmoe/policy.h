@@ -28,8 +28,10 @@ typedef struct calmoe_policy_options {
     const char *measure;      /* "softmax", "state", "classifier" (of the engine's exits file), "shortlist", "always";
                                  NULL = no exits (default)                                                    */
     float       threshold;    /* above 0, at most 1: a token that is at least so sure leaves                   */
-    const int  *exit_layers;  /* (n_exits) layers that have run, ascending, below the model's                  */
-    int         n_exits;
+    const int  *exit_layers;  /* (n_exits) layers that have run, ascending, below the model's; NULL = every layer at
+                                 which an exit is possible; of more than CALMOE_MAX_EXITS so many, evenly spread,
+                                 which the log tells (default)                                                */
+    int         n_exits;      /* 0 where exit_layers is NULL                                                  */
     const char *schedule;     /* of the threshold along an answer: "paper" or "code"; NULL = constant (default) */
     float       tau;          /* of the schedule                                                               */
     int         length;       /* of the schedule: the longest answer                                           */

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "runtime/engine/handles.h"
+#include "runtime/families/override.h"
 
 #ifndef CALMOE_MODEL_DIRS
 #define CALMOE_MODEL_DIRS "models" /* colon-separated; the build names the installed folder */
@@ -103,9 +104,39 @@ static calmoe_status list_usable_tokens(calmoe_model *model)
     return CALMOE_OK;
 }
 
-static calmoe_status read_weights(calmoe_model *model)
+static struct model_override override_of(const calmoe_model_options *options)
 {
+    return (struct model_override){.n_experts_used = options->n_experts_used,
+                                   .rope_scaling = options->rope_scaling,
+                                   .rope_scale = options->rope_scale,
+                                   .rope_base = options->rope_base,
+                                   .yarn_original_context = options->yarn_original_context,
+                                   .yarn_attn_factor = options->yarn_attn_factor,
+                                   .yarn_beta_fast = options->yarn_beta_fast,
+                                   .yarn_beta_slow = options->yarn_beta_slow};
+}
+
+/* Writes what the caller wants otherwise over the metadata, of which model->spec is read next. */
+static calmoe_status apply_override(calmoe_model *model, const calmoe_model_options *options)
+{
+    const struct model_override override = override_of(options);
+    if (!cm_override_any(&override)) return CALMOE_OK;
+    if (options->vocabulary_only)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                       "numbers of experts and positions are wanted of '%s', opened for its vocabulary only",
+                       model->path);
+    CM_TRY(cm_override_metadata(model->ctx, &override, model->file));
+    make_fingerprint(model->file, model->fingerprint);
+    return CALMOE_OK;
+}
+
+static calmoe_status read_weights(calmoe_model *model, const calmoe_model_options *options)
+{
+    const struct model_override override = override_of(options);
     CM_TRY(cm_read_model_spec(model->ctx, model->file, &model->spec));
+    if (cm_override_has_rope(&override) && !model->spec.ropes[0].is_on)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                       "rope options are given, but '%s' does not rotate positions", model->path);
     CM_TRY(cm_model_tensors_open(model->ctx, model->file, &model->spec, &model->tensors));
     model->has_weights = true;
     if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
@@ -120,14 +151,16 @@ static calmoe_status read_model(calmoe_model *model, const char *path, const cal
     struct meta_string name = {"", 0};
     CM_TRY(resolve_path(model->ctx, path, &model->path));
     CM_TRY(cm_model_file_open(model->ctx, model->path, &model->file));
+    fetch_samples(model->file);
+    make_fingerprint(model->file, model->file_fingerprint);
+    memcpy(model->fingerprint, model->file_fingerprint, sizeof model->fingerprint);
+    CM_TRY(apply_override(model, options));
     CM_TRY(cm_meta_get_string(model->ctx, model->file, "general.name", &name));
     model->name = cm_copy_text(model->ctx, name.bytes, (size_t)name.n_bytes);
     if (!model->name) return CALMOE_NO_MEMORY;
     CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
     model->chat = cm_chat_format_of_file(model->file);
-    fetch_samples(model->file);
-    make_fingerprint(model->file, model->fingerprint);
-    return options->vocabulary_only ? CALMOE_OK : read_weights(model);
+    return options->vocabulary_only ? CALMOE_OK : read_weights(model, options);
 }
 
 calmoe_status calmoe_model_open(calmoe_context *ctx, const char *path, const calmoe_model_options *given,

@@ -163,7 +163,7 @@ calmoe_status calmoe_placement_write(const calmoe_placement *p, const char *path
         return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
             "calmoe_placement_write: placement and path are needed");
     struct plan_file file = {.plan = p->result.plan};
-    memcpy(file.fingerprint, p->model->fingerprint, sizeof file.fingerprint);
+    memcpy(file.fingerprint, p->model->file_fingerprint, sizeof file.fingerprint);
     return cm_plan_file_write(p->ctx, path, &file);
 }
 

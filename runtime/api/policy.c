@@ -1,4 +1,5 @@
 /* runtime/api/policy.c - calmoe_policy: read from a file or made of options, and told. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -55,17 +56,46 @@ void calmoe_policy_options_init(calmoe_policy_options *options)
     if (options) *options = (calmoe_policy_options){.size = sizeof *options, .k_tail = TAIL_NONE, .width_k = 1};
 }
 
-static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options *options, struct policy_rung *rung)
+/* Every layer at which an exit is possible; where those are more than a policy may have, as many of them, evenly
+ * spread, which the log tells. */
+static calmoe_status choose_exits(calmoe_context *ctx, enum exit_measure measure, int n_layers, int *layers, int *n)
 {
+    const int first = measure == MEASURE_STATE ? 2 : 1, n_possible = n_layers - first;
+    if (cm_exit_measures[measure].reads_features)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "measure '%s' without exit layers: it is possible only after "
+                       "those that the exits file has it for, which must be named", cm_exit_measures[measure].name);
+    if (n_possible < 1)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "no exit by '%s' is possible in a model of %d layers",
+                       cm_exit_measures[measure].name, n_layers);
+    *n = n_possible < POLICY_MAX_EXITS ? n_possible : POLICY_MAX_EXITS;
+    char told[8 * POLICY_MAX_EXITS] = "";
+    for (int i = 0; i < *n; i++) {
+        layers[i] = first + (2 * i + 1) * n_possible / (2 * *n);
+        const size_t at = strlen(told);
+        snprintf(told + at, sizeof told - at, "%s%d", i > 0 ? ", " : "", layers[i]);
+    }
+    if (*n < n_possible)
+        cm_log(ctx, "exits are possible after %d layers, and a policy may have %d: after layers %s", n_possible, *n,
+               told);
+    return CALMOE_OK;
+}
+
+static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options *options, int n_layers,
+                                struct policy_rung *rung)
+{
+    int chosen[POLICY_MAX_EXITS];
     struct policy_exit exit = {.threshold = {.schedule = SCHEDULE_CONSTANT, .lambda = options->threshold}};
     if (!options->measure) return CALMOE_OK;
     exit.measure = cm_exit_measure_named(options->measure);
     if (exit.measure == MEASURE_COUNT)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "measure is '%s'; softmax, state, classifier, shortlist or always "
                        "is wanted", options->measure);
-    if (!options->exit_layers || options->n_exits < 1 || options->n_exits > POLICY_MAX_EXITS)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d exit layers; 1 to %d are wanted", options->n_exits,
-                       POLICY_MAX_EXITS);
+    const bool is_every_layer = !options->exit_layers && options->n_exits == 0;
+    if (!is_every_layer && (!options->exit_layers || options->n_exits < 1 || options->n_exits > POLICY_MAX_EXITS))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d exit layers; 1 to %d are wanted, or none for every layer",
+                       options->n_exits, POLICY_MAX_EXITS);
+    rung->n_exits = options->n_exits;
+    if (is_every_layer) CM_TRY(choose_exits(ctx, exit.measure, n_layers, chosen, &rung->n_exits));
     if (options->schedule) {
         exit.threshold.schedule = strcmp(options->schedule, cm_schedule_names[SCHEDULE_PAPER]) == 0  ? SCHEDULE_PAPER
                                   : strcmp(options->schedule, cm_schedule_names[SCHEDULE_CODE]) == 0 ? SCHEDULE_CODE
@@ -82,9 +112,8 @@ static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options
                        options->kv_fill);
     cm_rung_set_fill(rung, fill);
     if (options->max_pending != 0) rung->max_pending = options->max_pending;
-    rung->n_exits = options->n_exits;
-    for (int i = 0; i < options->n_exits; i++) {
-        exit.layer = options->exit_layers[i];
+    for (int i = 0; i < rung->n_exits; i++) {
+        exit.layer = is_every_layer ? chosen[i] : options->exit_layers[i];
         rung->exits[i] = exit;
     }
     return CALMOE_OK;
@@ -117,7 +146,7 @@ static calmoe_status make(const calmoe_model *model, const calmoe_policy_options
     policy->n_rungs = 1;
     policy->rungs[0].k_tail = options->k_tail;
     CM_TRY(cm_policy_reserve(ctx, policy));
-    CM_TRY(make_exits(ctx, options, &policy->rungs[0]));
+    CM_TRY(make_exits(ctx, options, policy->n_layers, &policy->rungs[0]));
     CM_TRY(make_widths(model, options, policy));
     const calmoe_status status = cm_policy_check_unproven(ctx, policy);
     if (status != CALMOE_OK) return status == CALMOE_BAD_FILE ? CALMOE_INVALID_ARGUMENT : status;

@@ -46,10 +46,10 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
     struct plan_file file;
     CM_TRY(cm_plan_file_read(model->ctx, path, &file));
     *out = file.plan; /* its memory is the caller's now */
-    if (strcmp(file.fingerprint, model->fingerprint) != 0)
+    if (strcmp(file.fingerprint, model->file_fingerprint) != 0)
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
                        "the plan is for the model %s; this one's fingerprint is %s", file.fingerprint,
-                       model->fingerprint);
+                       model->file_fingerprint);
     CM_TRY(cm_plan_check(model->ctx, out, shape));
     cm_plan_complete(out, shape, cm_home_node(topology));
     return CALMOE_OK;

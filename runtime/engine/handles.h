@@ -31,7 +31,8 @@ struct calmoe_model {
     struct model_spec         spec;
     struct model_tensors      tensors;
     uint8_t                  *usable;      /* (spec.n_vocab): 1 for a token that may be sampled */
-    char                      fingerprint[17];
+    char                      fingerprint[17];      /* with the numbers that it was opened with            */
+    char                      file_fingerprint[17]; /* as the file says; plans, which only move weights, carry it */
 };
 
 struct calmoe_policy {

@@ -1,4 +1,5 @@
 /* runtime/engine/session.c - calmoe_session: open, feed, rewind, sample. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -58,6 +59,22 @@ static calmoe_status reserve_session(calmoe_engine *engine)
     return CALMOE_OK;
 }
 
+/* Positions beyond the context that the model was trained for are new to it: said once, with what is made for it. */
+static void remark_on_context(const calmoe_session *session)
+{
+    const struct model_spec *spec = &session->engine->model->spec;
+    const struct rope_spec  *rope = &spec->ropes[0];
+    if (session->context <= spec->context_length) return;
+    const int original = rope->original_context > 0 ? rope->original_context : spec->context_length;
+    char      help[80] = "";
+    if (rope->is_on)
+        snprintf(help, sizeof help, "; rope_scaling yarn with a rope_scale of %d stretches it so far",
+                 (session->context + original - 1) / original);
+    cm_log(session->engine->ctx,
+           "the context of %d tokens is longer than the %d that the model was trained for, beyond which it may write "
+           "nonsense%s", session->context, spec->context_length, help);
+}
+
 static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_engine *engine = session->engine;
@@ -86,6 +103,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
                             engine->plan.kv_heads, &session->cache));
+    remark_on_context(session);
     return reserve_session(engine);
 }
 

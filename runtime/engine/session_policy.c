@@ -5,6 +5,11 @@
 
 calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy)
 {
+    if (strcmp(policy->fingerprint, model->file_fingerprint) == 0 &&
+        strcmp(model->fingerprint, model->file_fingerprint) != 0)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                       "the policy is for '%s' as the file says; it was opened with other numbers (n_experts_used, "
+                       "rope_…), and nothing is known of those", model->path);
     return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
 }
 

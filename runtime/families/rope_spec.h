@@ -1,5 +1,5 @@
-/* runtime/families/rope_spec.h - rotary positions as numbers: what a file says of them, and what a caller may say in
- * its place. The angles themselves: runtime/forward/rope.h. */
+/* runtime/families/rope_spec.h - rotary positions as numbers. The angles themselves: runtime/forward/rope.h; what a
+ * caller may say in place of the file: override.h. */
 #ifndef RUNTIME_FAMILIES_ROPE_SPEC_H
 #define RUNTIME_FAMILIES_ROPE_SPEC_H
 
@@ -24,19 +24,5 @@ struct rope_spec {
     float             magnitude;      /* extra factor on sines and cosines, 1 = none                     */
     bool              has_factors;    /* frequencies are divided by rope_freqs.weight, where the file has it */
 };
-
-/* What a caller wants in place of the file's numbers. A zeroed one changes nothing. */
-struct rope_override {
-    float             base;             /* 0 = the file's */
-    bool              has_scaling;
-    enum rope_scaling scaling;          /* where has_scaling */
-    float             factor;           /* 0 = the file's */
-    int               original_context; /* 0 = the file's */
-    float             beta_fast, beta_slow; /* 0 = the file's */
-    float             magnitude;        /* 0 = the file's */
-};
-
-/* After the metadata was read and before angles are made (cm_rope_open()). */
-void cm_rope_override(struct rope_spec *spec, const struct rope_override *override);
 
 #endif

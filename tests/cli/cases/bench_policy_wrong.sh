@@ -2,7 +2,7 @@
 bench() { calmoe-bench "$@"; echo $?; }
 printf 'short' > short.txt
 bench -f short.txt
-bench --exit often:1
+bench --exit often
 bench --exit always:1@5 --quality 1%
 bench --exit always:1@5 -d 8
 bench --exit always:1@5 -p 8,16

@@ -1,6 +1,6 @@
 try() { "$@"; echo "$?"; }
 try calmoe run -p x --exit softmax
-try calmoe run -p x --exit softmax:0.9
+try calmoe run -p x --exit softmax:0.9@
 try calmoe run -p x --exit softmax:0@5
 try calmoe run -p x --exit softmax:1.5@5
 try calmoe run -p x --exit softmax:0.9@5,

@@ -35,6 +35,11 @@ static void assert_refused(const struct running *r, calmoe_status status, calmoe
                  words);
 }
 
+static void keep_remark(void *user, const char *sentence)
+{
+    snprintf(user, 256, "%s", sentence);
+}
+
 /* ---- options ---- */
 
 static void options_that_make_no_policy(void **state)
@@ -50,6 +55,7 @@ static void options_that_make_no_policy(void **state)
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.5f, .exit_layers = one}, "0 exit layers"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.5f, .n_exits = 1}, "exit layers"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.5f, .exit_layers = one, .n_exits = 17}, "17 exit layers"},
+        {{.k_tail = -1, .measure = "classifier", .threshold = 0.5f}, "must be named"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.0f, .exit_layers = one, .n_exits = 1}, "threshold 0"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 1.5f, .exit_layers = one, .n_exits = 1}, "threshold 1.5"},
         {{.k_tail = -1, .measure = "softmax", .threshold = 0.5f, .exit_layers = back, .n_exits = 2}, "ascend"},
@@ -93,6 +99,59 @@ static void options_that_make_no_policy(void **state)
     calmoe_policy_close(NULL);
     calmoe_policy_close(&policy);
     running_close(&r);
+}
+
+static calmoe_rung_info rung_without_layers(const char *measure, int n_layers, char remark[256])
+{
+    struct tiny_model      tiny = tiny_model();
+    calmoe_context_options logging;
+    calmoe_policy_options  options;
+    calmoe_context        *context = NULL;
+    calmoe_model          *model = NULL;
+    calmoe_policy         *policy = NULL;
+    calmoe_rung_info       info = {.size = sizeof info};
+    const char            *deep_path = temp_file(folder, "deep.gguf");
+    tiny.n_layers = n_layers;
+    tiny_model_write(&tiny, deep_path);
+    calmoe_context_options_init(&logging);
+    logging.log = keep_remark;
+    logging.log_user = remark;
+    remark[0] = '\0';
+    assert_int_equal(calmoe_context_open(&logging, &context), CALMOE_OK);
+    running_must(context, calmoe_model_open(context, deep_path, NULL, &model));
+    calmoe_policy_options_init(&options);
+    options.measure = measure;
+    options.threshold = 0.9f;
+    running_must(context, calmoe_policy_make(model, &options, &policy));
+    running_must(context, calmoe_policy_get_rung(policy, 0, &info));
+    calmoe_policy_close(&policy);
+    calmoe_model_close(&model);
+    calmoe_context_close(&context);
+    return info;
+}
+
+/* A measure without layers means every layer; where there are more than a policy may have, some of them. */
+static void exits_after_every_layer(void **state)
+{
+    (void)state;
+    char             remark[256];
+    calmoe_rung_info info = rung_without_layers("softmax", 5, remark);
+    assert_int_equal(info.n_exits, 4);
+    for (int i = 0; i < 4; i++) assert_int_equal(info.exit_layers[i], i + 1);
+    assert_string_equal(remark, "");
+    info = rung_without_layers("state", 18, remark);
+    assert_int_equal(info.n_exits, 16);
+    for (int i = 0; i < 16; i++) assert_int_equal(info.exit_layers[i], i + 2);
+    assert_string_equal(remark, "");
+    info = rung_without_layers("softmax", 41, remark);
+    assert_int_equal(info.n_exits, 16);
+    assert_true(info.exit_layers[0] >= 1 && info.exit_layers[0] <= 3 && info.exit_layers[15] >= 38);
+    for (int i = 1; i < 16; i++) {
+        const int step = info.exit_layers[i] - info.exit_layers[i - 1];
+        assert_true(step == 2 || step == 3);
+    }
+    assert_true(info.exit_layers[15] < 41);
+    assert_non_null(strstr(remark, "after 40 layers, and a policy may have 16"));
 }
 
 /* ---- files ---- */
@@ -279,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_that_make_no_policy),
+        cmocka_unit_test(exits_after_every_layer),
         cmocka_unit_test(rungs_by_quality),
         cmocka_unit_test(policies_of_other_models),
         cmocka_unit_test(parts_of_rungs),

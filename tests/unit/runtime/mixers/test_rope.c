@@ -150,27 +150,6 @@ static void several_kinds(void **state)
     cm_rope_close(&rope);
 }
 
-/* What a caller says goes before what the file said; what it does not say stays. */
-static void overrides(void **state)
-{
-    (void)state;
-    struct rope_spec spec = plain(64, 10000.0f);
-    const struct rope_spec before = spec;
-    const struct rope_override nothing = {0};
-    cm_rope_override(&spec, &nothing);
-    assert_true(spec.base == before.base && spec.scaling == before.scaling && spec.factor == before.factor &&
-                spec.original_context == before.original_context && spec.magnitude == before.magnitude);
-    const struct rope_override yarn = {.base = 5e5f, .has_scaling = true, .scaling = ROPE_SCALING_YARN, .factor = 4.0f,
-                                       .original_context = 8192, .beta_slow = 2.0f};
-    cm_rope_override(&spec, &yarn);
-    assert_true(spec.base == 5e5f && spec.scaling == ROPE_SCALING_YARN && spec.factor == 4.0f);
-    assert_true(spec.original_context == 8192 && spec.beta_fast == 32.0f && spec.beta_slow == 2.0f);
-    const struct rope_override none = {.has_scaling = true, .scaling = ROPE_SCALING_NONE};
-    cm_rope_override(&spec, &none);
-    assert_int_equal(spec.scaling, ROPE_SCALING_NONE);
-    assert_int_equal(spec.n_rot, 64);
-}
-
 static void yarn_of_factor_one_is_plain(void **state)
 {
     (void)state;
@@ -250,7 +229,6 @@ int main(void)
         cmocka_unit_test(yarn_with_another_base),
         cmocka_unit_test(yarn_with_a_ramp_between_pairs),
         cmocka_unit_test(several_kinds),
-        cmocka_unit_test(overrides),
         cmocka_unit_test(yarn_of_factor_one_is_plain),
         cmocka_unit_test(a_tensor_of_factors),
         cmocka_unit_test(angles),
