@@ -114,19 +114,42 @@ static void quantize(struct activations *x, int token, int begin, int end, unsig
     if (kinds & cm_kind_bit(ACTIVATION_Q256)) quantize_form(row, &x->q256, x->n_columns, token, 256, begin, end);
 }
 
-static void rms_norm(const float *x, const float *weight, float eps, int n, float *y)
+static float sum_of_squares(const float *x, int n)
 {
     lanes squares = lanes_set(0.0f);
     for (int i = 0; i < n; i += 16) {
         const lanes v = load_up_to(x + i, n - i, 0.0f);
         squares = lanes_fma(v, v, squares);
     }
-    const lanes inverse = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + eps));
+    return lanes_sum(squares);
+}
+
+/* y = factor x */
+static void multiply_by(const float *x, float factor, int n, float *y)
+{
     for (int i = 0; i < n; i += 16) {
         const int m = least(16, n - i);
-        const lanes scaled = lanes_mul(load_up_to(x + i, m, 0.0f), inverse);
+        store_up_to(y + i, lanes_mul(load_up_to(x + i, m, 0.0f), lanes_set(factor)), m);
+    }
+}
+
+static void rms_norm(const float *x, const float *weight, float eps, int n, float *y)
+{
+    const float inverse = 1.0f / sqrtf(sum_of_squares(x, n) / (float)n + eps);
+    if (!weight) {
+        multiply_by(x, inverse, n, y);
+        return;
+    }
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes scaled = lanes_mul(load_up_to(x + i, m, 0.0f), lanes_set(inverse));
         store_up_to(y + i, lanes_mul(scaled, load_up_to(weight + i, m, 0.0f)), m);
     }
+}
+
+static void l2_norm(const float *x, float scale, float eps, int n, float *y)
+{
+    multiply_by(x, scale / sqrtf(sum_of_squares(x, n) + eps), n, y);
 }
 
 #include "kernels/nonlinear_body.h"
@@ -189,6 +212,50 @@ static void sigmoid(float *x, int n)
     }
 }
 
+static void sigmoid_multiply(float *x, const float *gate, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes share = lanes_sigmoid(load_up_to(gate + i, m, 0.0f));
+        store_up_to(x + i, lanes_mul(load_up_to(x + i, m, 0.0f), share), m);
+    }
+}
+
+/* ln(1 + t) for t in [0, 1]: 2 artanh(s) = 2 (s + s^3 / 3 + ... + s^15 / 15), s = t / (2 + t) <= 1/3 */
+static inline lanes lanes_ln_1_plus(lanes t)
+{
+    const lanes s = lanes_div(t, lanes_add(t, lanes_set(2.0f))), s2 = lanes_mul(s, s);
+    lanes sum = lanes_set(1.0f / 15.0f);
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 13.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 11.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 9.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 7.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 5.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f / 3.0f));
+    sum = lanes_fma(sum, s2, lanes_set(1.0f));
+    return lanes_mul(lanes_add(s, s), sum);
+}
+
+/* max(x, 0) + ln(1 + e^-|x|): from x = 17 on it is x. */
+static void softplus(float *x, int n)
+{
+    const lanes zero = lanes_set(0.0f);
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes a = load_up_to(x + i, m, 0.0f);
+        const lanes rest = lanes_ln_1_plus(lanes_exp(lanes_sub(zero, lanes_abs(a))));
+        store_up_to(x + i, lanes_add(lanes_max(zero, a), rest), m);
+    }
+}
+
+static void multiply(float *x, const float *y, int n)
+{
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        store_up_to(x + i, lanes_mul(load_up_to(x + i, m, 0.0f), load_up_to(y + i, m, 0.0f)), m);
+    }
+}
+
 static void soft_cap(float *x, float cap, int n)
 {
     for (int i = 0; i < n; i += 16) {
@@ -227,17 +294,20 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
 }
 
 #include "kernels/attend_body.h"
+#include "kernels/recurrent_body.h"
 
-#define VECTOR_OPS(level)                                                                                  \
-    {                                                                                                      \
-        .isa = (level), .quantize = quantize, .rms_norm = rms_norm,                                        \
-        .nonlinear = {[NONLINEARITY_SILU_UP] = silu_up, [NONLINEARITY_GELU_UP] = gelu_up,                  \
-                      [NONLINEARITY_CLAMPED_UP] = clamped_up, [NONLINEARITY_RELU_SQUARED] = relu_squared,  \
-                      [NONLINEARITY_SILU] = silu_alone},                                                   \
-        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid, .soft_cap = soft_cap,  \
-        .add_scaled = add_scaled, .rope = rope,                                                            \
-        .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,                    \
-        .attend_sink = attend_sink, .attend_finish = attend_finish                                         \
+#define VECTOR_OPS(level)                                                                                       \
+    {                                                                                                           \
+        .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .l2_norm = l2_norm,                         \
+        .nonlinear = {[NONLINEARITY_SILU_UP] = silu_up, [NONLINEARITY_GELU_UP] = gelu_up,                       \
+                      [NONLINEARITY_CLAMPED_UP] = clamped_up, [NONLINEARITY_RELU_SQUARED] = relu_squared,       \
+                      [NONLINEARITY_SILU] = silu_alone},                                                        \
+        .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                             \
+        .sigmoid_multiply = sigmoid_multiply, .softplus = softplus, .multiply = multiply, .soft_cap = soft_cap, \
+        .add_scaled = add_scaled, .rope = rope, .convolve = convolve,                                           \
+        .delta_net = delta_net, .state_space = state_space,                                                     \
+        .store_kv = store_kv, .attend_span = attend_span, .attend_merge = attend_merge,                         \
+        .attend_sink = attend_sink, .attend_finish = attend_finish                                              \
     }
 
 #endif

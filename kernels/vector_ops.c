@@ -21,6 +21,15 @@ static const struct vector_ops *const rows[ISA_COUNT] = {
 
 const struct vector_ops *cm_vector_ops(enum isa isa) { return rows[isa]; }
 
+void cm_rms_norm_groups(const struct vector_ops *ops, const float *x, const float *weight, float eps, int n,
+                        int n_groups, float *y)
+{
+    for (int group = 0; group < n_groups; group++) {
+        const size_t at = (size_t)group * (size_t)n;
+        ops->rms_norm(x + at, weight ? weight + at : NULL, eps, n, y + at);
+    }
+}
+
 void cm_attended_spans(const struct attention_input *in, int *begin, int *end)
 {
     int first = cm_first_position(in, 0), last = in->n_positions[0] - 1;

@@ -55,13 +55,35 @@ static inline size_t cm_part_floats(int value_size)
     return (size_t)CM_PART_SUMS + (size_t)((value_size + 15) / 16 * 16);
 }
 
+/* One head of a recurrent mixer over a run of tokens, in the order of their positions. Vectors of token t begin at
+ * base + t * stride. The state S (key_size, value_size) is kept from run to run, zero before the first token. */
+struct recurrent_input {
+    int          n_tokens, key_size, value_size;
+    const float *q, *k, *v;     /* (key_size), (key_size), (value_size) of each token          */
+    size_t       q_stride, k_stride, v_stride;
+    const float *decay, *beta;  /* of each token one number: S decays by e^decay, decay <= 0    */
+    size_t       number_stride;
+    float        skip;          /* of state_space                                              */
+    float       *out;           /* (value_size) of each token                                  */
+    size_t       out_stride;
+};
+
+/* Floats of a head's state, 64-byte aligned. It lies in blocks of 16 columns of S: (value_size / 16 rounded up,
+ * key_size, 16). */
+static inline size_t cm_recurrent_floats(int key_size, int value_size)
+{
+    return (size_t)key_size * (size_t)((value_size + 15) / 16 * 16);
+}
+
 struct vector_ops {
     enum isa isa;
     /* Columns [begin, end) of row `token` of x->values into x->q32 / x->q256, as the bits of kinds
      * (cm_kind_bit) ask. begin is a multiple of the kind's block; end too, or n_columns. */
     void (*quantize)(struct activations *x, int token, int begin, int end, unsigned kinds);
-    /* y = x * weight / sqrt(mean(x^2) + eps); x == y is fine. */
+    /* y = x * weight / sqrt(mean(x^2) + eps); weight NULL: 1; x == y is fine. */
     void (*rms_norm)(const float *x, const float *weight, float eps, int n, float *y);
+    /* y = x * scale / sqrt(sum(x^2) + eps); x == y is fine. */
+    void (*l2_norm)(const float *x, float scale, float eps, int n, float *y);
     /* h of gate and up, as nonlinearity.h says. h may be gate or up. Functions without a gate do not look at it. */
     void (*nonlinear[NONLINEARITY_COUNT])(const float *gate, const float *up, int n, float *h);
     /* x = exp(x - max) / sum; n >= 1 */
@@ -70,10 +92,30 @@ struct vector_ops {
     void (*softmax_top_two)(const float *x, int n, float *first, float *second);
     /* x = sigmoid(x) */
     void (*sigmoid)(float *x, int n);
+    /* x = x * sigmoid(gate) */
+    void (*sigmoid_multiply)(float *x, const float *gate, int n);
+    /* x = ln(1 + e^x). NaN stays NaN. */
+    void (*softplus)(float *x, int n);
+    /* x = x * y */
+    void (*multiply)(float *x, const float *y, int n);
     /* x = cap tanh(x / cap); cap > 0. NaN stays NaN. */
     void (*soft_cap)(float *x, float cap, int n);
     /* x = fmaf(scale, y, x) */
     void (*add_scaled)(float *x, const float *y, float scale, int n);
+    /* One step of a causal convolution over time, each of n channels by itself: y = the sum over i < n_taps of
+     * taps[i] * the input n_taps - 1 - i steps ago (one fmaf chain, oldest first), plus bias (NULL = none). columns:
+     * the n_taps - 1 inputs before x, oldest first, zero before the first step; x is put behind them, the oldest goes.
+     * taps (n_taps, stride), columns (n_taps - 1, stride), the others (n); x == y is fine. */
+    void (*convolve)(const float *x, const float *taps, const float *bias, int n_taps, int n, size_t stride,
+                     float *columns, float *y);
+    /* Columns [begin, end) of a gated delta net's head; begin is a multiple of 16; end too, or value_size.
+     * For each token:  S = e^decay S;  u = v - S'k;  S = S + k (beta u)';  out = S'q
+     * where S'x sums over the keys in one fmaf chain, and S takes in fmaf(k, beta u, e^decay S). Columns do not touch
+     * each other, and any cut of a sequence into runs gives the same bits. */
+    void (*delta_net)(const struct recurrent_input *in, int begin, int end, float *state);
+    /* The same for a head of a state space model (Mamba-2's B, C, x, dt being k, q, v, beta):
+     *                  S = e^decay S + k (beta v)';  out = S'q + skip v */
+    void (*state_space)(const struct recurrent_input *in, int begin, int end, float *state);
     /* Rotates pairs of head[0 .. n_rot); cosines and sines: (n_rot / 2). */
     void (*rope)(float *head, const float *cosines, const float *sines, int n_rot,
                  enum rope_pairing pairing);
@@ -99,6 +141,10 @@ struct vector_ops {
 };
 
 const struct vector_ops *cm_vector_ops(enum isa isa);
+
+/* rms_norm of each of n_groups groups of n values; weight: (n_groups, n) or NULL. */
+void cm_rms_norm_groups(const struct vector_ops *ops, const float *x, const float *weight, float eps, int n,
+                        int n_groups, float *y);
 
 /* wholes (query i's at i * stride, as parts) take in the parts of `span`, of those queries that attend any of it: a
  * query's first part is copied, later ones are merged. To be called for spans in ascending order, parts may be

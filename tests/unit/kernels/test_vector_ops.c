@@ -145,6 +145,25 @@ static void run_sigmoid(const struct vector_ops *ops, const struct inputs *in, i
     ops->sigmoid(out, n);
 }
 
+static void run_norms(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
+{
+    static float ones[MAX_SIZE], plain[MAX_SIZE];
+    const int size = n % 3 == 0 ? n / 3 : n;
+    for (int i = 0; i < n; i++) ones[i] = 1.0f;
+    cm_rms_norm_groups(ops, in->x, NULL, 1e-5f, size, n / size, plain);
+    cm_rms_norm_groups(ops, in->x, ones, 1e-5f, size, n / size, out);
+    assert_true(same_floats(plain, out, (size_t)n));
+    ops->l2_norm(plain, in->scalar, 1e-6f, n, out);
+}
+
+static void run_products(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
+{
+    memcpy(out, in->x, (size_t)n * sizeof *out);
+    ops->softplus(out, n);
+    ops->multiply(out, in->x, n);
+    ops->sigmoid_multiply(out, in->y, n);
+}
+
 static void run_soft_cap(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
 {
     memcpy(out, in->x, (size_t)n * sizeof *out);
@@ -176,7 +195,7 @@ static const struct op {
     {"rms_norm", run_rms_norm},     {"rms_norm in place", run_rms_norm_in_place}, {"nonlinear", run_nonlinear},
     {"softmax", run_softmax},       {"softmax_top_two", run_softmax_top_two},     {"sigmoid", run_sigmoid},
     {"soft_cap", run_soft_cap},     {"add_scaled", run_add_scaled},               {"rope, norm", run_rope_norm},
-    {"rope, neox", run_rope_neox},
+    {"rope, neox", run_rope_neox},  {"norms", run_norms},                         {"products", run_products},
 };
 
 static void check_op(const struct op *op, const struct inputs *in, int n, int fill)

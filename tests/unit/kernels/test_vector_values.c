@@ -262,6 +262,65 @@ static void rms_norm(void **state)
     for (int i = 0; i < 20; i++) assert_true(y[i] == 0.0f);
 }
 
+static void norms_without_weights(void **state)
+{
+    (void)state;
+    struct random random = cm_random(7);
+    float x[300], weight[300], y[300];
+    for (int size = 1; size <= 100; size += 9) {
+        double squares[3] = {0.0, 0.0, 0.0}, all = 0.0;
+        for (int i = 0; i < 3 * size; i++) {
+            x[i] = cm_random_normal(&random);
+            weight[i] = cm_random_normal(&random);
+            squares[i / size] += (double)x[i] * (double)x[i];
+            all += (double)x[i] * (double)x[i];
+        }
+        cm_rms_norm_groups(ops, x, weight, 1e-6f, size, 3, y);
+        for (int i = 0; i < 3 * size; i++)
+            near(y[i], (double)x[i] * (double)weight[i] / sqrt(squares[i / size] / size + 1e-6), 1e-20, 1e-6);
+        ops->rms_norm(x, NULL, 1e-6f, size, y);
+        for (int i = 0; i < size; i++) near(y[i], (double)x[i] / sqrt(squares[0] / size + 1e-6), 1e-20, 1e-6);
+        ops->l2_norm(x, 0.25f, 1e-6f, 3 * size, y);
+        for (int i = 0; i < 3 * size; i++) near(y[i], 0.25 * (double)x[i] / sqrt(all + 1e-6), 1e-20, 1e-6);
+    }
+    const float zeros[20] = {0};
+    ops->l2_norm(zeros, 1.0f, 1e-6f, 20, y);
+    for (int i = 0; i < 20; i++) assert_true(y[i] == 0.0f);
+}
+
+static void softplus(void **state)
+{
+    (void)state;
+    float x[1000], y[1000];
+    for (int run = 0; run < 30; run++) {
+        for (int i = 0; i < 1000; i++) y[i] = x[i] = -85.0f + 150.0f * (float)(run * 1000 + i) / 30000.0f;
+        ops->softplus(y, 1000);
+        for (int i = 0; i < 1000; i++)
+            near(y[i], fmax(0.0, (double)x[i]) + log1p(exp(-fabs((double)x[i]))), 0.0, 6e-7);
+    }
+    float ends[] = {INFINITY, -INFINITY, 1e30f, -1e30f, NAN, 20.0f};
+    ops->softplus(ends, 6);
+    assert_true(ends[0] == INFINITY && ends[1] == 0.0f && ends[2] == 1e30f && ends[3] == 0.0f && isnan(ends[4]));
+    assert_true(ends[5] == 20.0f);
+}
+
+static void products(void **state)
+{
+    (void)state;
+    struct random random = cm_random(8);
+    float x[77], y[77], by[77], gated[77];
+    for (int i = 0; i < 77; i++) {
+        x[i] = by[i] = gated[i] = cm_random_normal(&random);
+        y[i] = 4.0f * cm_random_normal(&random);
+    }
+    ops->multiply(by, y, 77);
+    ops->sigmoid_multiply(gated, y, 77);
+    for (int i = 0; i < 77; i++) {
+        assert_true(by[i] == x[i] * y[i]);
+        near(gated[i], (double)x[i] * logistic((double)y[i]), 1e-20, 4e-7);
+    }
+}
+
 static void rope_turns_pairs(void **state)
 {
     (void)state;
@@ -418,6 +477,9 @@ int main(void)
         TEST(soft_cap),
         TEST(softmax),
         TEST(rms_norm),
+        TEST(norms_without_weights),
+        TEST(softplus),
+        TEST(products),
         TEST(rope_turns_pairs),
         TEST(attention),
         TEST(later_positions_do_not_count),
