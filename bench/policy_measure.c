@@ -158,7 +158,7 @@ static bool open_side(const struct comparison *c, bool is_off, struct policy_sid
     options.context    = test->prompts->n_tokens + test->n_tokens;
     options.policy     = is_off ? NULL : test->policy;
     options.quality    = options.policy != NULL ? test->quality : 0.0;
-    options.lossless   = side->drafts;
+    options.lossless   = side->drafts ? CALMOE_LOSSLESS_WHERE_FASTER : CALMOE_LOSSLESS_OFF;
     options.ignore_end = side->drafts;
     side->sums      = sums;
     side->sessions  = calloc((size_t)test->batch, sizeof(calmoe_session *));

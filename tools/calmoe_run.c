@@ -184,8 +184,9 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.sampler        = &sampler;
     session.policy         = *policy;
     session.quality        = quality;
-    session.lossless       = settings->policy.lossless;
-    session.audit          = settings->audit < 0 ? 0 : settings->audit > 0 ? (double)settings->audit : -1;
+    session.lossless       = settings->policy.lossless ? CALMOE_LOSSLESS_WHERE_FASTER : CALMOE_LOSSLESS_OFF;
+    if (settings->audit >= 0) session.audit = settings->audit > 0 ? CALMOE_AUDIT_REQUIRED : CALMOE_AUDIT_NEVER;
+    if (settings->audit > 0) session.audit_share = (double)settings->audit;
     if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
                                                                    &generation->session)))
         return false;

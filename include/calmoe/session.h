@@ -13,6 +13,22 @@
 extern "C" {
 #endif
 
+/* Which sessions audit their policy: calmoe_session_audit(). */
+enum {
+    CALMOE_AUDIT_WHERE_PROVEN, /* those whose policy is proven, with a bound on token_disagreement         */
+    CALMOE_AUDIT_REQUIRED,     /* this one: calmoe_session_open() fails where the policy has no such bound */
+    CALMOE_AUDIT_NEVER
+};
+
+/* How calmoe_session_next() uses an early exit to draft tokens, which one step then verifies. The tokens are OFF's, at
+ * any temperature, in every case. */
+enum {
+    CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
+    CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
+    CALMOE_LOSSLESS_ALWAYS        /* drafts wherever there is room, in all ways that there are by turns: to measure
+                                     the ways, not to be fast                                              */
+};
+
 typedef struct calmoe_session_options {
     size_t size;                    /* set by calmoe_session_options_init()                            */
     int    context;                 /* positions at most; 0 = the model's context length (default).
@@ -27,15 +43,13 @@ typedef struct calmoe_session_options {
                                        the session                                                    */
     double quality;                 /* the risk that may be, 0.01: the policy's rung with the largest delta up to it,
                                        OFF where there is none; 0 = its safest rung (default)         */
-    double audit;                   /* share of an answer's tokens that are run again in full, to see whether the
-                                       policy's bound holds here: calmoe_session_audit(). 0 (default): 0.01 where
-                                       the bound is proven and on token_disagreement; -1 = none       */
-    double audit_alpha;             /* chance of an alarm although the bound holds; 0 = 0.05 (default) */
+    int    audit;                   /* CALMOE_AUDIT_*: are tokens of answers run again in full, to see whether the
+                                       policy's bound holds here? (default CALMOE_AUDIT_WHERE_PROVEN) */
+    double audit_share;             /* of an answer's tokens that are audited, above 0, at most 1 (default 0.01) */
+    double audit_alpha;             /* chance of an alarm although the bound holds, above 0, below 1 (default 0.05) */
     uint64_t audit_seed;            /* which tokens are picked (default 0)                            */
-    int    lossless;                /* 1: calmoe_session_next() drafts tokens with an early exit and verifies them in
-                                       one step, where that is faster: tokens are OFF's, at any temperature.
-                                       A policy with exits then only says how drafts leave. 2: drafts always, by
-                                       turns in all ways that there are, to measure them (default 0)  */
+    int    lossless;                /* CALMOE_LOSSLESS_*; if not OFF, a policy with exits only says how drafts leave
+                                       (default CALMOE_LOSSLESS_OFF)                                  */
 } calmoe_session_options;
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);

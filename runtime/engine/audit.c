@@ -15,8 +15,6 @@
 #include "runtime/engine/handles.h"
 #include "runtime/sample/likeliest.h"
 
-static const double default_share = 0.01, default_alpha = 0.05;
-
 static void begin_test(calmoe_session *session)
 {
     if (session->rung)
@@ -26,17 +24,21 @@ static void begin_test(calmoe_session *session)
 static calmoe_status check_options(const calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_context *ctx = session->engine->ctx;
-    const bool is_share = options->audit == -1.0 || (options->audit >= 0.0 && options->audit <= 1.0);
-    if (!is_share || !(options->audit_alpha >= 0.0 && options->audit_alpha < 1.0))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit %g and audit_alpha %g; -1 (none) or 0 (default) to 1, and "
-                       "0 (default) to below 1 are wanted", options->audit, options->audit_alpha);
-    if (options->audit > 0.0 && !(session->policy && session->policy->is_proven))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit %g without a policy of which a bound is proven",
-                       options->audit);
-    if (options->audit > 0.0 && session->rung && session->rung->loss != LOSS_TOKEN_DISAGREEMENT)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED, "audit %g of a bound on '%s'; this version audits '%s' only",
-                       options->audit, cm_loss_kinds[session->rung->loss].name,
-                       cm_loss_kinds[LOSS_TOKEN_DISAGREEMENT].name);
+    if (options->audit < CALMOE_AUDIT_WHERE_PROVEN || options->audit > CALMOE_AUDIT_NEVER)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit is %d; one of CALMOE_AUDIT_*, %d to %d, is wanted",
+                       options->audit, CALMOE_AUDIT_WHERE_PROVEN, CALMOE_AUDIT_NEVER);
+    if (!(options->audit_share > 0.0 && options->audit_share <= 1.0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit_share is %g; above 0 and at most 1 is wanted",
+                       options->audit_share);
+    if (!(options->audit_alpha > 0.0 && options->audit_alpha < 1.0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "audit_alpha is %g; above 0 and below 1 is wanted",
+                       options->audit_alpha);
+    if (options->audit != CALMOE_AUDIT_REQUIRED) return CALMOE_OK;
+    if (!session->policy || !session->policy->is_proven)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "an audit is wanted without a policy of which a bound is proven");
+    if (session->rung && session->rung->loss != LOSS_TOKEN_DISAGREEMENT)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "an audit is wanted of a bound on '%s'; this version audits '%s' only",
+                       cm_loss_kinds[session->rung->loss].name, cm_loss_kinds[LOSS_TOKEN_DISAGREEMENT].name);
     return CALMOE_OK;
 }
 
@@ -44,10 +46,10 @@ calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_sessio
 {
     struct session_audit *audit = &session->audit;
     CM_TRY(check_options(session, options));
-    const bool is_wanted = session->rung && session->policy->is_proven &&
+    const bool is_wanted = options->audit != CALMOE_AUDIT_NEVER && session->rung && session->policy->is_proven &&
                            session->rung->loss == LOSS_TOKEN_DISAGREEMENT;
-    audit->share = !is_wanted || options->audit < 0.0 ? 0.0 : options->audit > 0.0 ? options->audit : default_share;
-    audit->alpha = options->audit_alpha > 0.0 ? options->audit_alpha : default_alpha;
+    audit->share = is_wanted ? options->audit_share : 0.0;
+    audit->alpha = options->audit_alpha;
     audit->picks = cm_random(options->audit_seed);
     begin_test(session);
     if (audit->share == 0.0) return CALMOE_OK;

@@ -129,15 +129,16 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
 calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_context *ctx = session->engine->ctx;
-    if (options->lossless < 0 || options->lossless > 2)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "lossless is %d; 0, 1 or 2 is wanted", options->lossless);
-    if (!options->lossless) return CALMOE_OK;
+    if (options->lossless < CALMOE_LOSSLESS_OFF || options->lossless > CALMOE_LOSSLESS_ALWAYS)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "lossless is %d; one of CALMOE_LOSSLESS_*, %d to %d, is wanted",
+                       options->lossless, CALMOE_LOSSLESS_OFF, CALMOE_LOSSLESS_ALWAYS);
+    if (options->lossless == CALMOE_LOSSLESS_OFF) return CALMOE_OK;
     if (session->rung && session->rung->n_exits == 0)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "lossless with a policy that has no exits: nothing would draft");
     struct drafts *drafts = session->drafts = cm_alloc(ctx, 1, sizeof *drafts, "drafts");
     if (!drafts) return CALMOE_NO_MEMORY;
     CM_TRY(open_parts(session, drafts));
-    drafts->is_always = options->lossless == 2 && drafts->n_ways > 0;
+    drafts->is_always = options->lossless == CALMOE_LOSSLESS_ALWAYS && drafts->n_ways > 0;
     session->rung = NULL;
     return CALMOE_OK;
 }

@@ -20,7 +20,10 @@ void calmoe_sampler_options_init(calmoe_sampler_options *options)
 
 void calmoe_session_options_init(calmoe_session_options *options)
 {
-    if (options) *options = (calmoe_session_options){.size = sizeof *options};
+    if (options)
+        *options = (calmoe_session_options){.size = sizeof *options, .audit = CALMOE_AUDIT_WHERE_PROVEN,
+                                            .audit_share = 0.01, .audit_alpha = 0.05,
+                                            .lossless = CALMOE_LOSSLESS_OFF};
 }
 
 static calmoe_status open_sampler(calmoe_session *session, const calmoe_sampler_options *given)

@@ -58,7 +58,7 @@ struct asked {
     struct leaving       leaving;
     const calmoe_policy *policy;  /* instead of it */
     double               quality;
-    double               audit;
+    double               audit;   /* share; 0: the default, below 0: none */
     int                  lossless;
     bool                 is_sampled;
 };
@@ -119,7 +119,8 @@ static void check(struct running *r, const char *name, const char *way, const st
     options.ignore_end = 1;
     options.policy = policy ? policy : asked->policy;
     options.quality = asked->quality;
-    options.audit = asked->audit;
+    if (asked->audit < 0.0) options.audit = CALMOE_AUDIT_NEVER;
+    if (asked->audit > 0.0) options.audit_share = asked->audit;
     options.lossless = asked->lossless;
     if (asked->is_sampled) options.sampler = &sampler;
     running_must(r->context, calmoe_session_open(r->engine, &options, &session));
@@ -496,7 +497,7 @@ static void check_drafts(struct running *r, const char *model)
         struct asked asked = {.is_sampled = is_sampled};
         snprintf(name, sizeof name, "%s%s", model, is_sampled ? ", sampled" : "");
         check(r, name, "plain", &asked);
-        asked.lossless = 2;
+        asked.lossless = CALMOE_LOSSLESS_ALWAYS;
         for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
             asked.leaving = by_rules[i];
             check(r, name, "lossless", &asked);

@@ -412,6 +412,7 @@ static void newer_options(void **state)
     } session_options;
     calmoe_session *session = NULL;
     memset(&session_options, 0, sizeof session_options);
+    calmoe_session_options_init(&session_options.known);
     session_options.known.size = sizeof session_options;
     running_must(r.context, calmoe_session_open(r.engine, &session_options.known, &session));
     calmoe_session_close(&session);

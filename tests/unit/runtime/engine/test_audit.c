@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,13 +44,15 @@ static calmoe_policy *open_ladder(struct running *r, enum exit_measure measure, 
     return opened;
 }
 
+/* audit: the share that is required, 0 for the default, below 0 for none. */
 static calmoe_session_options options_of(const calmoe_policy *policy, double audit, uint64_t seed)
 {
     calmoe_session_options options;
     calmoe_session_options_init(&options);
     options.policy = policy;
     options.quality = policy ? 0.5 : 0.0;
-    options.audit = audit;
+    options.audit = audit < 0.0 ? CALMOE_AUDIT_NEVER : audit > 0.0 ? CALMOE_AUDIT_REQUIRED : CALMOE_AUDIT_WHERE_PROVEN;
+    if (audit > 0.0) options.audit_share = audit;
     options.audit_seed = seed;
     options.hash_logits = 1;
     options.ignore_end = 1;
@@ -330,12 +333,19 @@ static void options_that_are_refused(void **state)
     plan.width = "fixed";
     running_must(r.context, calmoe_policy_make(r.model, &plan, &made));
     calmoe_session_options options = options_of(policy, 1.5, 0);
-    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit 1.5");
-    options.audit = -0.5;
-    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit -0.5");
-    options.audit = 0.5;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_share is 1.5");
+    options.audit_share = 0.0;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_share is 0");
+    options.audit_share = NAN;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_share is");
+    options.audit_share = 0.5;
     options.audit_alpha = 1.0;
-    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_alpha 1");
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_alpha is 1");
+    options.audit_alpha = 0.0;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit_alpha is 0");
+    options.audit_alpha = 0.05;
+    options.audit = 3;
+    assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "audit is 3");
     options = options_of(NULL, 0.5, 0);
     assert_refused(&r, &options, CALMOE_INVALID_ARGUMENT, "without a policy");
     options = options_of(made, 0.5, 0);

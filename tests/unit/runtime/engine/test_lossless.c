@@ -134,9 +134,9 @@ static void the_same_tokens(void **state)
         assert_in_range(n_layers, 5, MOST_LAYERS);
         for (int i = 0; i < N_RULES; i++)
             for (int kind = 0; kind < 3; kind++)
-                for (int mode = 1; mode <= 2; mode++) {
+                for (int mode = CALMOE_LOSSLESS_WHERE_FASTER; mode <= CALMOE_LOSSLESS_ALWAYS; mode++) {
                     calmoe_policy *policy = make_policy(&r, &rules[i]);
-                    calmoe_session *plain = open_session(&of_plain, NULL, 0, kind);
+                    calmoe_session *plain = open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, kind);
                     calmoe_session *lossless = open_session(&r, policy, mode, kind);
                     calmoe_speculation told = {.size = sizeof told};
                     uint64_t drafted[MOST_LAYERS], accepted[MOST_LAYERS], sums[2] = {0, 0};
@@ -174,8 +174,8 @@ static void the_same_calls(void **state)
     for (int i = 0; i < N_RULES; i++)
         for (int kind = 0; kind < 3; kind++) {
             calmoe_policy *policy = make_policy(&r, &rules[i]);
-            calmoe_session *plain = open_session(&of_plain, NULL, 0, kind);
-            calmoe_session *lossless = open_session(&r, policy, 2, kind);
+            calmoe_session *plain = open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, kind);
+            calmoe_session *lossless = open_session(&r, policy, CALMOE_LOSSLESS_ALWAYS, kind);
             feed(&r, plain, lossless, prompt, N_PROMPT);
             for (int t = 0; t < 9; t++) compare_next(&r, plain, lossless);
             feed(&r, plain, lossless, prompt, 1);
@@ -198,8 +198,9 @@ static void in_company(void **state)
 {
     (void)state;
     struct running r = open_engine(2);
-    calmoe_session *plain = open_session(&r, NULL, 0, 0), *other = open_session(&r, NULL, 2, 1);
-    calmoe_session *lossless = open_session(&r, NULL, 2, 0);
+    calmoe_session *plain = open_session(&r, NULL, CALMOE_LOSSLESS_OFF, 0);
+    calmoe_session *other = open_session(&r, NULL, CALMOE_LOSSLESS_ALWAYS, 1);
+    calmoe_session *lossless = open_session(&r, NULL, CALMOE_LOSSLESS_ALWAYS, 0);
     int32_t token;
     feed(&r, plain, lossless, prompt, N_PROMPT);
     running_must(r.context, calmoe_session_feed_tokens(other, prompt, N_PROMPT));
@@ -229,7 +230,8 @@ static void limits_are_kept(void **state)
     for (int limit = 1; limit <= 8; limit++) {
         calmoe_session *sessions[2];
         for (int s = 0; s < 2; s++) {
-            sessions[s] = open_session(s ? &r : &of_plain, NULL, 2 * s, 1);
+            sessions[s] = s ? open_session(&r, NULL, CALMOE_LOSSLESS_ALWAYS, 1)
+                            : open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, 1);
             sessions[s]->max_new = limit;
         }
         feed(&r, sessions[0], sessions[1], prompt, N_PROMPT);
@@ -250,7 +252,7 @@ static void rounds_allocate_nothing(void **state)
 {
     (void)state;
     struct running r = open_engine(2);
-    calmoe_session *session = open_session(&r, NULL, 2, 0);
+    calmoe_session *session = open_session(&r, NULL, CALMOE_LOSSLESS_ALWAYS, 0);
     int32_t token;
     running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
     running_must(r.context, calmoe_session_next(session, &token));
@@ -275,7 +277,7 @@ static void refused(void **state)
     narrow.width = "fixed";
     running_must(r.context, calmoe_policy_make(r.model, &narrow, &policy));
     calmoe_session_options_init(&options);
-    options.lossless = 1;
+    options.lossless = CALMOE_LOSSLESS_WHERE_FASTER;
     options.policy = policy;
     assert_int_equal(calmoe_session_open(r.engine, &options, &session), CALMOE_INVALID_ARGUMENT);
     assert_non_null(strstr(calmoe_context_message(r.context), "no exits"));
@@ -296,7 +298,7 @@ static void the_next_session_knows(void **state)
     calmoe_policy *policies[] = {make_policy(&r, &rules[1]), make_policy(&r, &rules[3])};
     static const struct { int policy, is_known; } opened[] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {0, 0}};
     for (size_t i = 0; i < sizeof opened / sizeof *opened; i++) {
-        calmoe_session *session = open_session(&r, policies[opened[i].policy], 1, 0);
+        calmoe_session *session = open_session(&r, policies[opened[i].policy], CALMOE_LOSSLESS_WHERE_FASTER, 0);
         int32_t token;
         assert_int_equal(cm_drafts_cost(session, SPECULATION_PLAIN) > 0.0, opened[i].is_known);
         running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
