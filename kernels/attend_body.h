@@ -166,10 +166,9 @@ static __attribute__((noinline)) void value_alone(const struct attention_input *
 
 /* Scores of positions [begin, end) of the span -> exp(score - largest), and 0 on both sides up to multiples of 16;
  * part: largest and total. */
-static void exponentials(float *scores, int begin, int end, float cap, float *part)
+static void exponentials(float *scores, int begin, int end, float *part)
 {
     const int first = begin / 16 * 16;
-    if (cap > 0.0f) soft_cap(scores + begin, cap, end - begin);
     for (int p = first; p < begin; p++) scores[p] = -INFINITY;
     lanes top = lanes_set(-INFINITY), total = lanes_set(0.0f);
     for (int p = first; p < end; p += 16) top = lanes_max(load_up_to(scores + p, end - p, -INFINITY), top);
@@ -185,17 +184,21 @@ static void exponentials(float *scores, int begin, int end, float cap, float *pa
 
 struct positions { int begin, end; }; /* of the span; none where begin >= end */
 
-/* Those of [begin, end) that the query attends. */
-static inline struct positions attended(const struct attention_input *in, int query, int span, int begin, int end)
+/* Those of [begin, end) that the query attends. has_first: in->first is not NULL; known to the compiler, so that
+ * attention without windows is code of its own. */
+CM_INLINE struct positions attended(const struct attention_input *in, bool has_first, int query, int span, int begin,
+                                    int end)
 {
     const int span_begin = span * CM_ATTEND_SPAN;
-    const int first = cm_first_position(in, query) - span_begin, last = in->n_positions[query] - span_begin;
-    return (struct positions){first > begin ? first : begin, least(last, end)};
+    const int last = in->n_positions[query] - span_begin;
+    struct positions own = {begin, least(last, end)};
+    if (has_first && in->first[query] - span_begin > begin) own.begin = in->first[query] - span_begin;
+    return own;
 }
 
 /* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends: positions
  * that all of them attend together, those before and behind one query at a time. */
-CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, int span, int query,
+CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, bool has_first, int span, int query,
                                  int n_queries, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
                                  float *parts, size_t stride)
 {
@@ -203,28 +206,29 @@ CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, i
     struct positions own[TILE_QUERIES], common = {begin, end};
     for (int i = 0; i < n_queries; i++) {
         sums[i] = parts + (size_t)(query + i) * stride + CM_PART_SUMS;
-        own[i] = attended(in, query + i, span, begin, end);
+        own[i] = attended(in, has_first, query + i, span, begin, end);
         if (own[i].begin > common.begin) common.begin = own[i].begin;
         if (own[i].end < common.end) common.end = own[i].end;
     }
-    if (common.begin >= common.end) common.begin = common.end = end;
-    for (int i = 0; i < n_queries; i++) {
+    if (common.begin >= common.end) common.begin = common.end = has_first ? end : begin;
+    for (int i = 0; has_first && i < n_queries; i++) {
         const int before = least(own[i].end, common.begin);
         if (own[i].begin < before) value_alone(in, type, own[i].begin, before, weights + i, sums + i);
     }
     if (common.begin < common.end) value_block(in, type, n_queries, common.begin, common.end, weights, sums);
     for (int i = 0; i < n_queries; i++)
-        if (common.end < own[i].end) value_alone(in, type, common.end, own[i].end, weights + i, sums + i);
+        if (common.end < own[i].end)
+            value_row(in, type, 1, VALUE_LANES(1), common.end, own[i].end, weights + i, sums + i);
 }
 
 /* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
-CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, int span, int query, int n,
-                                     float *parts, size_t stride)
+CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, bool has_first, int span,
+                                     int query, int n, float *parts, size_t stride)
 {
     _Alignas(64) float scores[SCORED_QUERIES][CM_ATTEND_SPAN];
     int first = CM_ATTEND_SPAN, end = 0; /* of the positions that any query attends */
     for (int i = 0; i < n; i++) {
-        const struct positions own = attended(in, query + i, span, 0, CM_ATTEND_SPAN);
+        const struct positions own = attended(in, has_first, query + i, span, 0, CM_ATTEND_SPAN);
         if (own.begin >= own.end) continue;
         first = least(first, own.begin);
         if (own.end > end) end = own.end;
@@ -236,26 +240,35 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
                         scores + i);
     for (int i = 0; i < n; i++) {
         float *part = parts + (size_t)(query + i) * stride;
-        const struct positions own = attended(in, query + i, span, 0, CM_ATTEND_SPAN);
-        if (own.begin < own.end) exponentials(scores[i], own.begin, own.end, in->soft_cap, part);
+        const struct positions own = attended(in, has_first, query + i, span, 0, CM_ATTEND_SPAN);
+        if (own.begin < own.end && in->soft_cap > 0.0f)
+            soft_cap(scores[i] + own.begin, in->soft_cap, own.end - own.begin);
+        if (own.begin < own.end) exponentials(scores[i], own.begin, own.end, part);
         for (int d = 0; d < in->value_size; d += 16) lanes_store(part + CM_PART_SUMS + d, lanes_set(0.0f));
     }
     for (int at = first; at < end; at += CM_KV_BLOCK)
         for (int i = 0; i < n; i += TILE_QUERIES)
-            add_values(in, type, span, query + i, least(TILE_QUERIES, n - i), at, least(at + CM_KV_BLOCK, end),
-                       (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
+            add_values(in, type, has_first, span, query + i, least(TILE_QUERIES, n - i), at,
+                       least(at + CM_KV_BLOCK, end), (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
+}
+
+CM_INLINE void attend_all(const struct attention_input *in, enum kv_type type, bool has_first, int span, float *parts,
+                          size_t stride)
+{
+    for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
+        attend_queries(in, type, has_first, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
 }
 
 static void attend_half(const struct attention_input *in, int span, float *parts, size_t stride)
 {
-    for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
-        attend_queries(in, KV_F16, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
+    if (in->first) attend_all(in, KV_F16, true, span, parts, stride);
+    else attend_all(in, KV_F16, false, span, parts, stride);
 }
 
 static void attend_float(const struct attention_input *in, int span, float *parts, size_t stride)
 {
-    for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
-        attend_queries(in, KV_F32, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
+    if (in->first) attend_all(in, KV_F32, true, span, parts, stride);
+    else attend_all(in, KV_F32, false, span, parts, stride);
 }
 
 static void attend_span(const struct attention_input *in, int span, float *parts, size_t stride)
