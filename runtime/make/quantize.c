@@ -1,12 +1,13 @@
 /* runtime/make/quantize.c - calmoe_quantize: a copy of a model file with its float matrices in fewer bits. */
+#include <calmoe/model.h>
+
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/memory.h"
 #include "base/team.h"
-#include "runtime/engine/handles.h"
-#include "runtime/load/file_type.h"
 #include "runtime/load/model_writer.h"
+#include "runtime/make/file_type.h"
 
 struct conversion { /* of one tensor, by all workers */
     const struct file_tensor *source;

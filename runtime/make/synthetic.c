@@ -6,20 +6,13 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "kernels/random_weights.h"
-#include "runtime/load/file_type.h"
+#include "runtime/make/file_type.h"
 #include "runtime/make/filler_vocabulary.h"
 
 enum {
     PIECE_BYTES = 1 << 18, /* about; each has a seed of its own, so any worker may make it */
     PIECES_AT_ONCE = 128
 };
-
-void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
-{
-    if (options)
-        *options = (calmoe_synthetic_options){.size = sizeof *options, .type = "q8_0", .seed = 1,
-                                              .context_length = 4096, .rope_base = 10000.0f, .norm_eps = 1e-6f};
-}
 
 calmoe_status calmoe_synthetic_bytes(calmoe_context *ctx, const calmoe_synthetic_options *options, uint64_t *n_bytes)
 {

@@ -14,6 +14,13 @@
 
 enum { TENSORS_OF_LAYER = 24, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
 
+void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
+{
+    if (options)
+        *options = (calmoe_synthetic_options){.size = sizeof *options, .type = "q8_0", .seed = 1,
+                                              .context_length = 4096, .rope_base = 10000.0f, .norm_eps = 1e-6f};
+}
+
 /* The same limits as the reader has: what is written can be read. */
 static const struct limit {
     const char *name;

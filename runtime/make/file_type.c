@@ -1,5 +1,5 @@
 /* file_type.c - see file_type.h. Of types that come in mixtures, the number is that of the plainest one. */
-#include "runtime/load/file_type.h"
+#include "runtime/make/file_type.h"
 
 static const uint8_t numbers[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_F32] = 0,   [WEIGHT_F16] = 1,   [WEIGHT_BF16] = 32,   [WEIGHT_Q4_0] = 2,    [WEIGHT_Q4_1] = 3,
