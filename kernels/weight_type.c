@@ -120,29 +120,15 @@ const struct block_form cm_block_forms[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_MXFP4]  = { cm_unpack_mxfp4,  false },
 };
 
-/* Ids that ggml gives to types which are not weight types here. */
-static const struct {
-    uint32_t    file_id;
-    const char *name;
-} other_types[] = {
-    { 9, "q8_1" },     { 15, "q8_k" },  { 16, "iq2_xxs" }, { 17, "iq2_xs" }, { 18, "iq3_xxs" },
-    { 19, "iq1_s" },   { 21, "iq3_s" }, { 22, "iq2_s" },   { 24, "i8" },     { 25, "i16" },
-    { 26, "i32" },     { 27, "i64" },   { 28, "f64" },     { 29, "iq1_m" },  { 34, "tq1_0" },
-    { 35, "tq2_0" },   { 40, "nvfp4" }, { 41, "q1_0" },    { 42, "q2_0" },
-};
 /* clang-format on */
 
-bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out, const char **known_name)
+bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out)
 {
-    *known_name = NULL;
     for (int type = 0; type < WEIGHT_TYPE_COUNT; type++) {
         if (cm_weight_types[type].file_id != file_id) continue;
         *out = (enum weight_type)type;
-        *known_name = cm_weight_types[type].name;
         return true;
     }
-    for (size_t i = 0; i < sizeof other_types / sizeof other_types[0]; i++)
-        if (other_types[i].file_id == file_id) *known_name = other_types[i].name;
     return false;
 }
 

@@ -38,9 +38,8 @@ struct weight_type_row {
 
 extern const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT];
 
-/* The type with that id in files. False: not a weight type of ours; then *known_name is the name of
- * a type that exists but is not read here ("iq2_xxs"), or NULL where the id means nothing. */
-bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out, const char **known_name);
+/* The type with that id in files, and with that name. False: there is none. */
+bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out);
 bool cm_weight_type_of_name(const char *name, enum weight_type *out);
 
 /* Bytes of one row of n_columns weights; n_columns is a multiple of n_elements (the caller checks). */

@@ -113,7 +113,7 @@ static void print_shape_of_model(const calmoe_model_info *info)
         if (info->n_dense_layers > 0 && info->n_dense_layers < info->n_layers)
             printf("%-12s %d of the layers, %d wide\n", "dense", info->n_dense_layers, info->dense_width);
     }
-    printf("%-12s %d tokens\n", "vocabulary", info->n_vocab);
+    if (info->n_vocab > 0) printf("%-12s %d tokens\n", "vocabulary", info->n_vocab);
     if (info->context_length > 0) printf("%-12s %d tokens\n", "context", info->context_length);
     print_label_text("tokenizer", info->tokenizer, "none");
     print_label_text("chat", info->chat_format, "no format that is known");
@@ -128,7 +128,8 @@ static void print_summary(const struct summary *summary)
     const calmoe_model_info *const info = &summary->info;
     print_label_text("file", info->path, "");
     print_label_text("name", info->name, "none");
-    print_label_text("family", info->family, "none: a vocabulary only");
+    print_label_text("family", info->family,
+                     summary->n_tensor_bytes > 0 ? "none that runs" : "none: a vocabulary only");
     print_shape_of_model(info);
     printf("%-12s %" PRIu64 " bytes\n", "size", info->n_file_bytes);
     printf("%-12s %s\n", "fingerprint", info->fingerprint);
@@ -252,27 +253,33 @@ static bool print_json(const calmoe_model *model, const struct settings *setting
     return written;
 }
 
-/* Opens the file as a model; where it is none that can be run, as a vocabulary with whatever else it
- * holds. *is_runnable says which; a file that is a vocabulary only counts as what it is. */
+static bool open_as(struct front *front, const char *path, bool vocabulary_only, bool contents_only)
+{
+    calmoe_model_options parts;
+    calmoe_model_options_init(&parts);
+    parts.vocabulary_only = vocabulary_only;
+    parts.contents_only   = contents_only;
+    return calmoe_model_open(front->context, path, &parts, &front->model) == CALMOE_OK;
+}
+
+/* Opens the file as a model; where it is none that can be run, says why and opens it as a vocabulary, or
+ * for whatever it holds. *is_runnable says which; a file that is a vocabulary only counts as what it is. */
 static bool open_any(struct front *front, const char *path, bool *is_runnable)
 {
     if (!cm_front_open(front)) return false;
-    calmoe_status status = calmoe_model_open(front->context, path, NULL, &front->model);
-    *is_runnable         = status == CALMOE_OK;
+    const calmoe_status status = calmoe_model_open(front->context, path, NULL, &front->model);
+    *is_runnable               = status == CALMOE_OK;
     if (status == CALMOE_IO) return cm_front_succeeded(front, status);
     if (*is_runnable) return true;
 
     char reason[1024];
     snprintf(reason, sizeof reason, "%s", calmoe_context_message(front->context));
-    calmoe_model_options only_words;
-    calmoe_model_options_init(&only_words);
-    only_words.vocabulary_only = 1;
-    calmoe_tensor_info      tensor;
-    const bool opened = calmoe_model_open(front->context, path, &only_words, &front->model) == CALMOE_OK;
-    const bool has_tensors = opened && calmoe_model_get_tensor(front->model, 0, &tensor) == CALMOE_OK;
-    if (opened && !has_tensors) *is_runnable = true;
-    else cm_say("%s", reason);
-    return opened && (status == CALMOE_UNSUPPORTED || !has_tensors);
+    calmoe_tensor_info tensor;
+    const bool is_vocabulary = open_as(front, path, true, false);
+    const bool opened        = is_vocabulary || open_as(front, path, false, true);
+    *is_runnable = is_vocabulary && calmoe_model_get_tensor(front->model, 0, &tensor) != CALMOE_OK;
+    if (!*is_runnable) cm_say("%s", reason);
+    return opened;
 }
 
 static int run(int argc, char **argv)

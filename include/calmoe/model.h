@@ -18,6 +18,9 @@ typedef struct calmoe_model calmoe_model;
 typedef struct calmoe_model_options {
     size_t size;            /* set by calmoe_model_options_init()                                 */
     int    vocabulary_only; /* 1: a file without weights will do; no engine can be opened (default 0) */
+    int    contents_only;   /* 1: any GGUF file will do, such as an adapter or a model of a kind that does not
+                               run: its metadata and tensors can be listed and its numbers checked, and no
+                               more (default 0)                                                       */
 
     /* Numbers that are wanted otherwise than the file says; 0 or NULL = as it says (default). A model that was opened
      * with one has a fingerprint of its own: policies, exits, profiles and traces of the plain file do not fit it,
@@ -37,6 +40,8 @@ CALMOE_API void calmoe_model_options_init(calmoe_model_options *options);
 /* path: a GGUF file, or the first of its shards; NULL = the embedded model, calmoe-nano, looked for in
  * the folder of the environment variable CALMOE_MODELS, then where the library was installed.
  * options may be NULL. On success *out is the caller's until calmoe_model_close(); else NULL.
+ * What a file is comes first: one that is no GGUF file, or that holds an adapter, a projector or another thing that
+ * is no model, is called what it is; then the family is judged, then the vocabulary, then the tensors.
  * IO, BAD_FILE, UNSUPPORTED, NO_MEMORY; INVALID_ARGUMENT: options that make no sense for this model. */
 CALMOE_API calmoe_status calmoe_model_open(calmoe_context *context, const char *path,
                                            const calmoe_model_options *options, calmoe_model **out);
@@ -48,7 +53,7 @@ typedef struct calmoe_model_info {
     const char *path;
     const char *name;             /* general.name, or ""                                          */
     const char *family;           /* "qwen3moe"; "" for a file that holds a vocabulary only      */
-    const char *tokenizer;        /* "bpe/qwen2"                                                  */
+    const char *tokenizer;        /* "bpe/qwen2"; "" where the contents only were opened          */
     const char *chat_format;      /* "chatml"; "" = none that is known                            */
     int         n_layers;
     int         width;            /* of the residual stream                                       */
@@ -77,10 +82,10 @@ CALMOE_API calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe
 
 typedef struct calmoe_tensor_info {
     const char *name;
-    const char *type;     /* "q8_0"                                          */
+    const char *type;     /* "q8_0"; "iq2_xxs" or "i32" where the type is not read */
     int         n_dims;
     uint64_t    shape[4]; /* shape[0] is contiguous; missing dimensions are 1 */
-    uint64_t    n_bytes;
+    uint64_t    n_bytes;  /* 0 where it is not known how the type lies in files */
     int         shard;
 } calmoe_tensor_info;
 

@@ -9,6 +9,8 @@
 #include "base/options.h"
 #include "runtime/engine/handles.h"
 #include "runtime/families/override.h"
+#include "runtime/load/file_kind.h"
+#include "runtime/load/tensor_types.h"
 
 #ifndef CALMOE_MODEL_DIRS
 #define CALMOE_MODEL_DIRS "models" /* colon-separated; the build names the installed folder */
@@ -121,22 +123,28 @@ static calmoe_status apply_override(calmoe_model *model, const calmoe_model_opti
 {
     const struct model_override override = override_of(options);
     if (!cm_override_any(&override)) return CALMOE_OK;
-    if (options->vocabulary_only)
+    if (options->vocabulary_only || options->contents_only)
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
-                       "numbers of experts and positions are wanted of '%s', opened for its vocabulary only",
+                       "numbers of experts and positions are wanted of '%s', opened without its weights",
                        model->path);
     CM_TRY(cm_override_metadata(model->ctx, &override, model->file));
     make_fingerprint(model->file, model->fingerprint);
     return CALMOE_OK;
 }
 
-static calmoe_status read_weights(calmoe_model *model, const calmoe_model_options *options)
+/* The family and its sizes. */
+static calmoe_status read_spec(calmoe_model *model, const calmoe_model_options *options)
 {
     const struct model_override override = override_of(options);
     CM_TRY(cm_read_model_spec(model->ctx, model->file, &model->spec));
     if (cm_override_has_rope(&override) && !model->spec.ropes[0].is_on)
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
                        "rope options are given, but '%s' does not rotate positions", model->path);
+    return CALMOE_OK;
+}
+
+static calmoe_status read_weights(calmoe_model *model)
+{
     CM_TRY(cm_model_tensors_open(model->ctx, model->file, &model->spec, &model->tensors));
     model->has_weights = true;
     if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
@@ -146,21 +154,32 @@ static calmoe_status read_weights(calmoe_model *model, const calmoe_model_option
     return list_usable_tokens(model);
 }
 
-static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
+/* First things first: what the file is, whether its family runs, and only then the rest of it. */
+static calmoe_status read_contents(calmoe_model *model, const calmoe_model_options *options)
 {
     struct meta_string name = {"", 0};
-    CM_TRY(resolve_path(model->ctx, path, &model->path));
-    CM_TRY(cm_model_file_open(model->ctx, model->path, &model->file));
+    const bool has_weights = !options->vocabulary_only && !options->contents_only;
+    if (!options->contents_only)
+        CM_TRY(cm_check_holds_model(model->ctx, model->file, options->vocabulary_only != 0));
     fetch_samples(model->file);
     make_fingerprint(model->file, model->file_fingerprint);
     memcpy(model->fingerprint, model->file_fingerprint, sizeof model->fingerprint);
     CM_TRY(apply_override(model, options));
+    if (has_weights) CM_TRY(read_spec(model, options));
     CM_TRY(cm_meta_get_string(model->ctx, model->file, "general.name", &name));
     model->name = cm_copy_text(model->ctx, name.bytes, (size_t)name.n_bytes);
     if (!model->name) return CALMOE_NO_MEMORY;
+    if (options->contents_only) return CALMOE_OK;
     CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
     model->chat = cm_chat_format_of_file(model->file);
-    return options->vocabulary_only ? CALMOE_OK : read_weights(model, options);
+    return has_weights ? read_weights(model) : CALMOE_OK;
+}
+
+static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
+{
+    CM_TRY(resolve_path(model->ctx, path, &model->path));
+    CM_TRY(cm_model_file_open(model->ctx, model->path, &model->file));
+    return read_contents(model, options);
 }
 
 calmoe_status calmoe_model_open(calmoe_context *ctx, const char *path, const calmoe_model_options *given,
@@ -232,10 +251,10 @@ calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info
                        "calmoe_model_get_info: a model and an info with its size set are needed");
     calmoe_model_info info = {.family = ""};
     if (model->has_weights) describe(model, &info);
-    else info.n_vocab = cm_tokenizer_n_tokens(model->tokenizer);
+    else if (model->tokenizer) info.n_vocab = cm_tokenizer_n_tokens(model->tokenizer);
     info.path = model->path;
     info.name = model->name;
-    info.tokenizer = cm_tokenizer_name(model->tokenizer);
+    info.tokenizer = model->tokenizer ? cm_tokenizer_name(model->tokenizer) : "";
     info.chat_format = model->chat ? cm_chat_format_name(model->chat) : "";
     info.n_file_bytes = model->file->n_file_bytes;
     memcpy(info.fingerprint, model->fingerprint, sizeof info.fingerprint);
@@ -251,7 +270,7 @@ calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i, cal
     if (i >= model->file->n_tensors) return CALMOE_END;
     const struct file_tensor *tensor = &model->file->tensors[i];
     *info = (calmoe_tensor_info){.name = tensor->name,
-                                 .type = tensor->is_weight ? cm_weight_types[tensor->type].name : "other",
+                                 .type = cm_tensor_type_name(tensor->file_id),
                                  .n_dims = tensor->n_dims, .n_bytes = tensor->n_bytes, .shard = tensor->shard};
     memcpy(info->shape, tensor->shape, sizeof info->shape);
     return CALMOE_OK;

@@ -8,6 +8,8 @@ calmoe_status calmoe_tokenize(calmoe_context *ctx, const calmoe_model *model, co
 {
     if (!model || (!text && n_bytes > 0) || !n_tokens || (!tokens && capacity > 0))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_tokenize: model, text and n_tokens are needed");
+    if (!model->tokenizer)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' was opened without its vocabulary", model->path);
     struct token_list list = {0};
     *n_tokens = 0;
     const calmoe_status status = cm_tokenize(ctx, model->tokenizer, text ? text : "", n_bytes, flags, &list);
@@ -25,14 +27,14 @@ calmoe_status calmoe_tokenize(calmoe_context *ctx, const calmoe_model *model, co
 const char *calmoe_token_bytes(const calmoe_model *model, int32_t token, int show_special, size_t *n_bytes)
 {
     int n = 0;
-    const char *bytes = model ? cm_token_bytes(model->tokenizer, token, show_special != 0, &n) : "";
+    const char *bytes = model && model->tokenizer ? cm_token_bytes(model->tokenizer, token, show_special != 0, &n) : "";
     if (n_bytes) *n_bytes = (size_t)n;
     return bytes ? bytes : "";
 }
 
 int calmoe_token_ends(const calmoe_model *model, int32_t token)
 {
-    return model && cm_token_ends_generation(model->tokenizer, token);
+    return model && model->tokenizer && cm_token_ends_generation(model->tokenizer, token);
 }
 
 _Static_assert(sizeof(struct text_stream) <= sizeof(calmoe_text_stream), "the public stream holds the one inside");
@@ -40,9 +42,9 @@ _Static_assert(sizeof(struct text_stream) <= sizeof(calmoe_text_stream), "the pu
 calmoe_status calmoe_text_stream_put(const calmoe_model *model, calmoe_text_stream *stream, int32_t token, char *text,
                                      size_t n_text)
 {
-    if (!model || !stream || !text || n_text == 0)
+    if (!model || !model->tokenizer || !stream || !text || n_text == 0)
         return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_text_stream_put: model, stream and text are needed");
+                       "calmoe_text_stream_put: a model with its vocabulary, stream and text are needed");
     struct text_stream inside;
     memcpy(&inside, stream, sizeof inside);
     int n_bytes = 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/load/tensor_types.h"
 
 struct finder {
     struct calmoe_context   *ctx;
@@ -37,8 +38,9 @@ static calmoe_status check_shape(struct finder *finder, const struct file_tensor
                        "; the metadata wants %d x %d x %d x 1",
                        tensor->name, shape[0], shape[1], shape[2], shape[3], n_columns, n_rows, n_stacked);
     if (!tensor->is_weight)
-        return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' has type id %u, which cannot hold weights",
-                       tensor->name, tensor->file_id);
+        return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
+                       "tensor '%s' has type %s; weights of that type are not read by this version", tensor->name,
+                       cm_tensor_type_name(tensor->file_id));
     return CALMOE_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/load/file_kind.h"
 #include "runtime/load/gguf_parts.h"
 
 enum {
@@ -215,20 +216,6 @@ static calmoe_status read_entry(struct gguf_parse *parse, uint64_t i)
 
 /* ---- the file ---- */
 
-static calmoe_status check_magic(struct calmoe_context *ctx, const struct model_file *file,
-                                 const uint8_t *bytes, size_t n_bytes)
-{
-    if (n_bytes < MAGIC_BYTES)
-        return cm_fail(ctx, CALMOE_BAD_FILE, "'%s' is no GGUF file: it has %zu bytes", file->name,
-                       n_bytes);
-    if (memcmp(bytes, "GGUF", MAGIC_BYTES) != 0)
-        return cm_fail(
-            ctx, CALMOE_BAD_FILE,
-            "'%s' is no GGUF file: it begins with the bytes %02x %02x %02x %02x, wanted 'GGUF'",
-            file->name, bytes[0], bytes[1], bytes[2], bytes[3]);
-    return CALMOE_OK;
-}
-
 static calmoe_status check_count(const struct gguf_parse *parse, uint64_t count, const char *what,
                                  uint64_t min_bytes, uint64_t limit)
 {
@@ -280,7 +267,8 @@ static calmoe_status read_header(struct gguf_parse *parse)
 calmoe_status cm_gguf_read(struct calmoe_context *ctx, struct model_file *file, const uint8_t *bytes,
                            size_t n_bytes)
 {
-    CM_TRY(check_magic(ctx, file, bytes, n_bytes));
+    if (n_bytes < MAGIC_BYTES || memcmp(bytes, "GGUF", MAGIC_BYTES) != 0)
+        return cm_fail_not_gguf(ctx, file->name, bytes, n_bytes);
     struct gguf_parse parse = {.ctx = ctx, .file = file, .reader = cm_reader(bytes, n_bytes)};
     file->n_file_bytes = n_bytes;
     CM_TRY(read_header(&parse));

@@ -5,48 +5,11 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/load/file_kind.h"
 #include "runtime/load/gguf_parts.h"
+#include "runtime/load/tensor_types.h"
 
 enum { DEFAULT_ALIGNMENT = 32, MIN_ALIGNMENT = 8 };
-
-struct storage { /* how the elements of a tensor are stored */
-    const char *name;
-    uint64_t    n_elements; /* in a block */
-    uint64_t    n_bytes;    /* of a block */
-};
-
-/* Types that files carry beside weights, stored element by element. */
-static const struct {
-    uint32_t       file_id;
-    struct storage storage;
-} plain_types[] = {
-    {24, {"i8", 1, 1}},  {25, {"i16", 1, 2}}, {26, {"i32", 1, 4}},
-    {27, {"i64", 1, 8}}, {28, {"f64", 1, 8}},
-};
-
-static calmoe_status find_storage(const struct gguf_parse *parse, struct file_tensor *tensor,
-                                  uint64_t i, struct storage *out)
-{
-    for (size_t row = 0; row < sizeof plain_types / sizeof plain_types[0]; row++) {
-        if (plain_types[row].file_id != tensor->file_id) continue;
-        *out = plain_types[row].storage;
-        return CALMOE_OK;
-    }
-    const char *known_name = NULL;
-    if (cm_weight_type_of_file(tensor->file_id, &tensor->type, &known_name)) {
-        const struct weight_type_row *row = &cm_weight_types[tensor->type];
-        tensor->is_weight = true;
-        *out = (struct storage){row->name, (uint64_t)row->n_elements, (uint64_t)row->n_bytes};
-        return CALMOE_OK;
-    }
-    if (known_name != NULL)
-        return cm_fail(parse->ctx, CALMOE_UNSUPPORTED,
-                       "'%s': tensor %llu '%s' has type %s, which this version does not read",
-                       parse->file->name, (unsigned long long)i, tensor->name, known_name);
-    return cm_fail(parse->ctx, CALMOE_BAD_FILE,
-                   "'%s': tensor %llu '%s' has type id %lu, which means nothing", parse->file->name,
-                   (unsigned long long)i, tensor->name, (unsigned long)tensor->file_id);
-}
 
 static calmoe_status read_shape(struct gguf_parse *parse, struct file_tensor *tensor, uint64_t i)
 {
@@ -78,20 +41,23 @@ static bool multiply(uint64_t *product, uint64_t factor)
     return true;
 }
 
-/* Sets n_bytes from the type and the shape. */
+/* Sets type and n_bytes from the type's id and the shape. A tensor of a type that has a name, but of which it is not
+ * known how it lies in files, counts as 0 bytes long. */
 static calmoe_status measure(struct gguf_parse *parse, struct file_tensor *tensor, uint64_t i)
 {
-    struct storage storage = {0};
-    CM_TRY(find_storage(parse, tensor, i, &storage));
-    if (tensor->shape[0] % storage.n_elements != 0)
+    struct tensor_type type;
+    tensor->is_weight = cm_weight_type_of_file(tensor->file_id, &tensor->type);
+    if (!cm_tensor_type_of(tensor->file_id, &type))
+        return cm_fail(parse->ctx, CALMOE_BAD_FILE, "'%s': tensor %llu '%s' has type id %lu, which means nothing",
+                       parse->file->name, (unsigned long long)i, tensor->name, (unsigned long)tensor->file_id);
+    if (tensor->shape[0] % type.n_elements != 0)
         return cm_fail(
             parse->ctx, CALMOE_BAD_FILE,
             "'%s': tensor %llu '%s' has rows of %llu elements; %s wants a multiple of %llu",
             parse->file->name, (unsigned long long)i, tensor->name,
-            (unsigned long long)tensor->shape[0], storage.name,
-            (unsigned long long)storage.n_elements);
-    uint64_t n_elements = 1, n_bytes = storage.n_bytes;
-    bool     fits = multiply(&n_bytes, tensor->shape[0] / storage.n_elements) &&
+            (unsigned long long)tensor->shape[0], type.name, (unsigned long long)type.n_elements);
+    uint64_t n_elements = 1, n_bytes = type.n_bytes;
+    bool     fits = multiply(&n_bytes, tensor->shape[0] / type.n_elements) &&
                 multiply(&n_elements, tensor->shape[0]);
     for (int d = 1; d < FILE_MAX_DIMS && fits; d++)
         fits = multiply(&n_bytes, tensor->shape[d]) && multiply(&n_elements, tensor->shape[d]);
@@ -143,8 +109,8 @@ static calmoe_status place_tensors(struct gguf_parse *parse, const uint64_t *off
     const uint64_t data = head + (alignment - head % alignment) % alignment;
     if (file->n_tensors > 0 && data > n_file_bytes)
         return cm_fail(parse->ctx, CALMOE_BAD_FILE,
-                       "'%s' ends at byte %llu, but its tensor data should begin at byte %llu",
-                       file->name, (unsigned long long)n_file_bytes, (unsigned long long)data);
+                       "'%s' ends at byte %llu, but its tensor data should begin at byte %llu%s", file->name,
+                       (unsigned long long)n_file_bytes, (unsigned long long)data, cm_hint_of_name(file->name));
     for (uint64_t i = 0; i < file->n_tensors; i++) {
         struct file_tensor *tensor = &file->tensors[i];
         if (offsets[i] % alignment != 0)
@@ -156,10 +122,10 @@ static calmoe_status place_tensors(struct gguf_parse *parse, const uint64_t *off
         if (offsets[i] > room || tensor->n_bytes > room - offsets[i])
             return cm_fail(
                 parse->ctx, CALMOE_BAD_FILE,
-                "'%s': tensor %llu '%s' has %llu bytes at offset %llu, but the data section has %llu",
+                "'%s': tensor %llu '%s' has %llu bytes at offset %llu, but the data section has %llu%s",
                 file->name, (unsigned long long)i, tensor->name,
                 (unsigned long long)tensor->n_bytes, (unsigned long long)offsets[i],
-                (unsigned long long)room);
+                (unsigned long long)room, cm_hint_of_name(file->name));
         tensor->bytes = parse->reader.begin + data + offsets[i];
     }
     return CALMOE_OK;

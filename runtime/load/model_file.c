@@ -1,8 +1,10 @@
 /* gguf.c - opens GGUF files: one, or the shards of a split model as one. */
 #include "runtime/load/model_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/memory.h"
 #include "runtime/load/gguf_parts.h"
@@ -131,7 +133,15 @@ static calmoe_status check_sibling(struct calmoe_context *ctx, const struct mode
                    found + 1, n_found, shard + 1, n_shards);
 }
 
-static calmoe_status open_siblings(struct calmoe_context *ctx, const char *path, int n_shards,
+static calmoe_status check_is_there(struct calmoe_context *ctx, const char *name, int n_shards, int shard,
+                                    const char *sibling)
+{
+    if (access(sibling, F_OK) == 0) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_IO, "'%s' is the first of %d shards, but shard %d is missing: cannot open '%s': %s",
+                   name, n_shards, shard + 1, sibling, strerror(errno));
+}
+
+static calmoe_status open_siblings(struct calmoe_context *ctx, const char *path, const char *name, int n_shards,
                                    struct model_file **shards)
 {
     const size_t length = strlen(path);
@@ -142,7 +152,8 @@ static calmoe_status open_siblings(struct calmoe_context *ctx, const char *path,
         char suffix[SHARD_SUFFIX_BYTES + 12];
         shard_suffix(suffix, shard, n_shards);
         memcpy(sibling + length - SHARD_SUFFIX_BYTES, suffix, SHARD_SUFFIX_BYTES);
-        status = open_file(ctx, sibling, &shards[shard]);
+        status = check_is_there(ctx, name, n_shards, shard, sibling);
+        if (status == CALMOE_OK) status = open_file(ctx, sibling, &shards[shard]);
         if (status == CALMOE_OK) status = check_sibling(ctx, shards[shard], shard, n_shards);
     }
     cm_free(sibling);
@@ -215,7 +226,7 @@ static calmoe_status add_shards(struct calmoe_context *ctx, const char *path, st
     struct model_file **shards = cm_alloc(ctx, (size_t)n_shards, sizeof *shards,
                                     "the list of shards"); /* [0] unused */
     if (shards == NULL) return CALMOE_NO_MEMORY;
-    calmoe_status status = open_siblings(ctx, path, n_shards, shards);
+    calmoe_status status = open_siblings(ctx, path, first->name, n_shards, shards);
     if (status == CALMOE_OK) status = join(ctx, first, shards, n_shards);
     for (int i = 1; i < n_shards; i++) cm_model_file_close(&shards[i]);
     cm_free(shards);

@@ -47,13 +47,13 @@ struct meta_entry { /* one key of the metadata */
 
 struct file_tensor {
     char            name[FILE_MAX_NAME_BYTES];
-    uint32_t        file_id;              /* ggml type id                                     */
+    uint32_t        file_id;              /* ggml type id; its name: tensor_types.h           */
     bool            is_weight;            /* file_id is one of ours; then type says which     */
     enum weight_type type;
     int             n_dims;
     uint64_t        shape[FILE_MAX_DIMS]; /* shape[0] is contiguous; missing dimensions are 1  */
     const uint8_t  *bytes;                /* (n_bytes) in the map of shard                     */
-    uint64_t        n_bytes;
+    uint64_t        n_bytes;              /* 0: how the type lies in files is not known        */
     int             shard;
 };
 
@@ -71,8 +71,8 @@ struct model_file {
 };
 
 /* Opens path and, where its metadata says split.count > 1, the other shards beside it.
- * A tensor of a type that cannot be sized (unknown id) fails BAD_FILE; one that is known but not read
- * (the codebook types IQ1–IQ3, ternary types …) fails UNSUPPORTED with the type's name. */
+ * A tensor of a type whose id means nothing fails BAD_FILE. Types that have a name but are no weight types here
+ * (codebook types, ternary types, integers …) are listed; who needs their weights must look at is_weight. */
 calmoe_status cm_model_file_open(struct calmoe_context *ctx, const char *path, struct model_file **out);
 /* The same for one file in memory, which must outlive *out; split keys are not looked at. */
 calmoe_status cm_model_file_parse(struct calmoe_context *ctx, const char *name, const void *bytes,

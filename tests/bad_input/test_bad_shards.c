@@ -48,6 +48,7 @@ static struct split good_split(void)
       "so the others cannot be found",                                                             \
       split->name[0] = split->open = "m.gguf")                                                     \
     X(third_missing, IO,                                                                           \
+      "'m-00001-of-00003.gguf' is the first of 3 shards, but shard 3 is missing: "                 \
       "cannot open 'FOLDER/m-00003-of-00003.gguf': No such file or directory",                     \
       split->name[2] = NULL)                                                                       \
     X(third_broken, BAD_FILE, "'m-00003-of-00003.gguf' ends at byte 60, inside key 1",             \

@@ -61,7 +61,6 @@ static uint64_t touch_tensor(const struct model_file *file, const struct file_te
 {
     must(cm_file_tensor(file, tensor->name) == tensor, "a tensor is found");
     must(tensor->n_dims >= 1 && tensor->n_dims <= FILE_MAX_DIMS, "there are 1 to 4 dimensions");
-    must(tensor->n_bytes >= 1, "a tensor has bytes");
     must(tensor->shard >= 0 && tensor->shard < file->n_shards, "the shard exists");
     for (int d = 0; d < FILE_MAX_DIMS; d++)
         must(d < tensor->n_dims ? tensor->shape[d] >= 1 : tensor->shape[d] == 1, "shapes are filled");

@@ -195,7 +195,7 @@ static void what_is_refused(void **state)
         {{.yarn_original_context = 32}, "numbers of YaRN are given, but rope_scaling is none"},
         {{.rope_scaling = "linear", .rope_scale = 2, .yarn_beta_fast = 1}, "rope_scaling is linear"},
         {{.rope_scaling = "yarn", .rope_scale = 2, .yarn_original_context = -1}, "yarn_original_context is -1"},
-        {{.n_experts_used = 1, .vocabulary_only = 1}, "for its vocabulary only"},
+        {{.n_experts_used = 1, .vocabulary_only = 1}, "opened without its weights"},
     };
     const char     *path = write_tiny("plain.gguf", NULL, 2);
     calmoe_context *context = open_context();

@@ -236,7 +236,7 @@ static void what_is_refused(void **state)
     check_refused(in_path, "/nowhere/out.gguf", CALMOE_IO, "cannot write '/nowhere/out.gguf");
     check_refused(in_path, folder->path, CALMOE_IO, "cannot write '");
     snprintf(text_path, sizeof text_path, "%s", temp_file_with(folder, "text.gguf", "hello", 5));
-    check_refused(text_path, out_path, CALMOE_BAD_FILE, "'text.gguf' is no GGUF file");
+    check_refused(text_path, out_path, CALMOE_BAD_FILE, "'text.gguf' is a text, not a model");
     assert_int_equal(stat(in_path, &after), 0);
     assert_int_equal(before.st_size, after.st_size);
     assert_int_not_equal(access(out_path, F_OK), 0);
