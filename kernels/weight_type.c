@@ -85,7 +85,7 @@ DEQUANTIZE(mxfp4, MXFP4)
 /* clang-format off */
 const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT] = {
     /*                 name      id  n  bytes  activation        dequantize          quantize        */
-    [WEIGHT_F32]    = { "f32",    0,   1,   4, ACTIVATION_F32,  dequantize_f32,    NULL             },
+    [WEIGHT_F32]    = { "f32",    0,   1,   4, ACTIVATION_F32,  dequantize_f32,    cm_quantize_f32  },
     [WEIGHT_F16]    = { "f16",    1,   1,   2, ACTIVATION_F32,  dequantize_f16,    cm_quantize_f16  },
     [WEIGHT_BF16]   = { "bf16",   30,  1,   2, ACTIVATION_F32,  dequantize_bf16,   cm_quantize_bf16 },
     [WEIGHT_Q4_0]   = { "q4_0",   2,  32,  18, ACTIVATION_Q32,  dequantize_q4_0,   cm_quantize_q4_0 },

@@ -10,6 +10,7 @@
 struct settings {
     int tensors;
     int metadata;
+    int check;
     int json;
 };
 
@@ -18,6 +19,8 @@ static const struct cli_option options[] = {
      "list the tensors too: name, type, shape, bytes"},
     {"metadata", 0, CLI_FLAG, offsetof(struct settings, metadata), 0, 0, NULL,
      "list the metadata too: key = value, long values shortened"},
+    {"check", 0, CLI_FLAG, offsetof(struct settings, check), 0, 0, NULL,
+     "read all weights and name the tensors that hold NaN or infinite ones"},
     {"json", 0, CLI_FLAG, offsetof(struct settings, json), 0, 0, NULL,
      "print all that as one JSON object"},
 };
@@ -31,8 +34,9 @@ static const struct cli_command description = {
     .n_options    = sizeof options / sizeof options[0],
     .notes        = "MODEL is a GGUF file or the first of its shards, with or without weights; without it,\n"
                     "the embedded model. A file of a kind that calmoe does not run is described as far as\n"
-                    "it is understood, with exit status 1.\n\n"
-                    "Example:\n  calmoe inspect model.gguf --tensors\n",
+                    "it is understood, with exit status 1. --check reads the whole file; it ends with exit status\n"
+                    "1 where a weight is NaN or infinite, or of a type that cannot be read.\n\n"
+                    "Example:\n  calmoe inspect model.gguf --tensors\n  calmoe inspect model.gguf --check\n",
 };
 
 enum { MAX_TYPES = 64, TEXT_SHORT = 160, TEXT_LONG = 4096 };
@@ -73,6 +77,85 @@ static bool summarize(const struct front *front, struct summary *summary)
     }
     qsort(summary->types, (size_t)summary->n_types, sizeof summary->types[0], more_bytes_first);
     return true;
+}
+
+/* ---- are all weights numbers? ---- */
+
+struct bad_tensor { /* one that was found; see calmoe_bad_tensor */
+    calmoe_bad_tensor found;
+    char              name[256], type[16], place[96];
+};
+
+struct findings {
+    struct bad_tensor *tensors; /* (n) */
+    int                n;
+    bool               failed;  /* no memory for more */
+};
+
+static void note_bad(void *user, const calmoe_bad_tensor *found)
+{
+    struct findings *const   findings = user;
+    struct bad_tensor *const grown    = realloc(findings->tensors, (size_t)(findings->n + 1) * sizeof *grown);
+    if (grown == NULL) {
+        findings->failed = true;
+        return;
+    }
+    findings->tensors             = grown;
+    struct bad_tensor *const last = &grown[findings->n++];
+    last->found                   = *found;
+    snprintf(last->name, sizeof last->name, "%s", found->name);
+    snprintf(last->type, sizeof last->type, "%s", found->type);
+    snprintf(last->place, sizeof last->place, "%s", found->first_place);
+}
+
+/* True where all are; else the sentence has gone to stderr, and *findings holds what was found. */
+static bool check_numbers(const struct front *front, struct findings *findings)
+{
+    struct progress_bar  bar;
+    calmoe_check_options check;
+    calmoe_check_options_init(&check);
+    check.on_bad        = note_bad;
+    check.on_bad_user   = findings;
+    check.progress      = cm_bar_move;
+    check.progress_user = &bar;
+    cm_catch_interrupt();
+    cm_bar_begin(&bar, "checking");
+    const calmoe_status status = calmoe_model_check(front->model, &check);
+    cm_bar_end(&bar);
+    if (findings->failed) cm_say("no memory for all that was found");
+    return cm_front_succeeded(front, status) && !findings->failed;
+}
+
+static void print_findings(const struct findings *findings, bool are_finite)
+{
+    if (findings->n == 0) {
+        printf("%-12s %s\n", "numbers", are_finite ? "all weights are finite" : "not all weights could be checked");
+        return;
+    }
+    printf("%-12s %d tensor%s with weights that are NaN or infinite\n", "numbers", findings->n,
+           findings->n == 1 ? "" : "s");
+    for (int i = 0; i < findings->n; i++) {
+        struct bad_tensor *const bad = &findings->tensors[i];
+        cm_clean_text(bad->name);
+        printf("  %s (%s): %" PRIu64 " NaN, %" PRIu64 " infinite; the first, %s, at %s\n", bad->name, bad->type,
+               bad->found.n_nan, bad->found.n_infinite, bad->found.first_is_nan ? "NaN" : "infinite", bad->place);
+    }
+}
+
+static void add_findings(struct json_output *json, const struct findings *findings)
+{
+    struct json_node *const list = cm_json_array(json, json->root, "bad_tensors");
+    for (int i = 0; i < findings->n; i++) {
+        const struct bad_tensor *const bad  = &findings->tensors[i];
+        struct json_node *const        node = cm_json_object(json, list, NULL);
+        cm_json_text(json, node, "name", bad->name);
+        cm_json_text(json, node, "type", bad->type);
+        cm_json_integer(json, node, "n_nan", bad->found.n_nan);
+        cm_json_integer(json, node, "n_infinite", bad->found.n_infinite);
+        struct json_node *const first = cm_json_array(json, node, "first");
+        for (int d = 0; d < 4; d++) cm_json_integer(json, first, NULL, bad->found.first[d]);
+        cm_json_text(json, node, "first_place", bad->place);
+    }
 }
 
 /* ---- for people ---- */
@@ -241,11 +324,12 @@ static void add_metadata(struct json_output *json, const calmoe_model *model)
 }
 
 static bool print_json(const calmoe_model *model, const struct settings *settings,
-                       const struct summary *summary)
+                       const struct summary *summary, const struct findings *findings)
 {
     struct json_output json;
     cm_json_open_object(&json);
     add_summary(&json, summary);
+    if (settings->check) add_findings(&json, findings);
     if (settings->tensors) add_tensors(&json, model);
     if (settings->metadata) add_metadata(&json, model);
     const bool written = cm_json_write(&json, false);
@@ -286,22 +370,26 @@ static int run(int argc, char **argv)
 {
     struct settings settings = {0};
     struct front    front    = {0};
+    struct findings findings = {0};
     struct summary  summary;
     int             n_operands;
     bool            is_runnable = false;
     const int       parsed      = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (parsed != CLI_GO_ON) return parsed;
-    bool succeeded = open_any(&front, n_operands > 0 ? argv[1] : NULL, &is_runnable) &&
-                     summarize(&front, &summary);
+    const char *const path      = n_operands > 0 ? argv[1] : NULL;
+    bool              succeeded = open_any(&front, path, &is_runnable) && summarize(&front, &summary);
+    const bool        are_finite = !succeeded || !settings.check || check_numbers(&front, &findings);
     if (succeeded && settings.json) {
-        succeeded = print_json(front.model, &settings, &summary);
+        succeeded = print_json(front.model, &settings, &summary, &findings);
     } else if (succeeded) {
         print_summary(&summary);
+        if (settings.check) print_findings(&findings, are_finite);
         if (settings.tensors) print_tensors(front.model);
         if (settings.metadata) print_metadata(front.model);
     }
+    free(findings.tensors);
     cm_front_close(&front);
-    return succeeded && is_runnable ? 0 : 1;
+    return succeeded && is_runnable && are_finite ? 0 : 1;
 }
 
 const struct command cm_command_inspect = {

@@ -44,6 +44,7 @@
 #include "calmoe/placement.h"
 #include "calmoe/policy.h"
 #include "calmoe/profile.h"
+#include "calmoe/quantize.h"
 #include "calmoe/sampler.h"
 #include "calmoe/session.h"
 #include "calmoe/stats.h"

@@ -101,13 +101,30 @@ CALMOE_API calmoe_status calmoe_model_get_metadata(const calmoe_model *model, ui
  * else to stop: the call then answers CALMOE_CANCELLED and leaves nothing behind. */
 typedef int (*calmoe_progress_fn)(void *user, double fraction);
 
-/* Writes a copy of the GGUF file `in` to `out` in which the weight matrices that are F32, F16 or BF16
- * become `type`: "q8_0", "q4_0", "q4_k", "q6_k", "f16", "bf16". As published files do, one-dimensional
- * tensors, norms and the router stay as they are; the output head becomes q6_k with q4_k; a row length
- * that the type's block does not divide falls back to a type with blocks of 32 (q4_k → q5_0 is not
- * written here, so q8_0), else stays. out is written whole or not at all. progress may be NULL. */
-CALMOE_API calmoe_status calmoe_quantize(calmoe_context *context, const char *in, const char *out,
-                                         const char *type, calmoe_progress_fn progress, void *user);
+typedef struct calmoe_bad_tensor { /* one that holds weights which are no numbers; places are counted from 0 */
+    const char *name, *type;    /* borrowed during the call              */
+    uint64_t    n_nan, n_infinite;
+    uint64_t    first[4];       /* where the first stands: first[0] is the element in its row, first[1] the row, … */
+    int         first_is_nan;
+    const char *first_place;    /* the same in words: "expert 1, row 2, column 3" */
+} calmoe_bad_tensor;
+
+typedef struct calmoe_check_options {
+    size_t size;                 /* set by calmoe_check_options_init()                     */
+    void (*on_bad)(void *user, const calmoe_bad_tensor *tensor); /* told of each, in file order; NULL = nobody (default) */
+    void              *on_bad_user;
+    calmoe_progress_fn progress; /* NULL = none (default); may cancel                      */
+    void              *progress_user;
+    int                n_threads; /* 0 = one for each core (default)                       */
+} calmoe_check_options;
+
+CALMOE_API void calmoe_check_options_init(calmoe_check_options *options);
+
+/* Reads all weights of the file, of every type, and of quantized blocks their scales: are they finite? options may be
+ * NULL. OK: all are. BAD_FILE: some are NaN or infinite; the sentence names the first tensor of them and says how many
+ * there are. UNSUPPORTED: those that can be read are finite, but there are tensors of types that are not read. IO,
+ * NO_MEMORY, SYSTEM, CANCELLED. Works for every opened model, whether it runs or not. */
+CALMOE_API calmoe_status calmoe_model_check(const calmoe_model *model, const calmoe_check_options *options);
 
 #ifdef __cplusplus
 }

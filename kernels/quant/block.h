@@ -54,6 +54,7 @@ void cm_unpack_k_scales(const uint8_t packed[12], int16_t scales[CM_SUBBLOCKS],
 
 extern const int8_t cm_iq4_values[16]; /* the code book of IQ4_NL and IQ4_XS */
 
+void cm_quantize_f32(const float *in, void *blocks, size_t n_blocks);
 void cm_quantize_f16(const float *in, void *blocks, size_t n_blocks);
 void cm_quantize_bf16(const float *in, void *blocks, size_t n_blocks);
 void cm_quantize_q4_0(const float *in, void *blocks, size_t n_blocks);

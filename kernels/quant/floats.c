@@ -11,6 +11,16 @@ float cm_float_weight(enum weight_type type, const uint8_t *bytes)
     }
 }
 
+void cm_quantize_f32(const float *in, void *blocks, size_t n_blocks)
+{
+    uint8_t *out = blocks;
+    for (size_t i = 0; i < n_blocks; i++) {
+        const uint32_t bits = cm_bits_of_float(in[i]);
+        cm_store_u16(out + 4 * i, (uint16_t)bits);
+        cm_store_u16(out + 4 * i + 2, (uint16_t)(bits >> 16));
+    }
+}
+
 void cm_quantize_f16(const float *in, void *blocks, size_t n_blocks)
 {
     uint8_t *out = blocks;

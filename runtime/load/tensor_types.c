@@ -46,3 +46,9 @@ const char *cm_tensor_type_name(uint32_t file_id)
     struct tensor_type type;
     return cm_tensor_type_of(file_id, &type) ? type.name : "unknown";
 }
+
+bool cm_tensor_type_is_integer(uint32_t file_id)
+{
+    enum { FIRST_INTEGER = 24, LAST_INTEGER = 27 };
+    return file_id >= FIRST_INTEGER && file_id <= LAST_INTEGER;
+}

@@ -16,5 +16,6 @@ struct tensor_type {
 bool cm_tensor_type_of(uint32_t file_id, struct tensor_type *out);
 /* Its name, "unknown" where it has none. Static storage. */
 const char *cm_tensor_type_name(uint32_t file_id);
+bool        cm_tensor_type_is_integer(uint32_t file_id); /* i8 … i64 */
 
 #endif

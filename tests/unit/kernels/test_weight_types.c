@@ -86,7 +86,7 @@ static void values_are_those_of_the_golden_file(void **state)
 struct buffers {
     float   in[N];
     float   back[N];
-    uint8_t blocks[N * 2];
+    uint8_t blocks[N * 4];
 };
 
 static void round_trip(const struct weight_type_row *row, struct buffers *at)

@@ -103,7 +103,15 @@ static void quantizing(void **state)
     WRONG(calmoe_quantize(r.context, path, out, NULL, NULL, NULL));
     WRONG(calmoe_quantize(r.context, path, out, "q9_0", NULL, NULL));
     WRONG(calmoe_quantize(r.context, path, out, "", NULL, NULL));
-    WRONG(calmoe_quantize(r.context, path, out, "f32", NULL, NULL));
+    calmoe_quantize_options options;
+    calmoe_quantize_result result = {.size = 1};
+    calmoe_quantize_options_init(&options);
+    WRONG(calmoe_quantize(r.context, path, out, "q8_0", NULL, &result));
+    options.quantized = 3;
+    WRONG(calmoe_quantize(r.context, path, out, "q8_0", &options, NULL));
+    options.quantized = 0;
+    options.n_threads = -1;
+    WRONG(calmoe_quantize(r.context, path, out, "q8_0", &options, NULL));
     WRONG(calmoe_quantize(r.context, path, out, "q5_k", NULL, NULL));
 }
 

@@ -29,7 +29,7 @@ static const struct {
     uint32_t    file_type;
     double      limit;
 } types[] = {{"q8_0", 7, 0.006},  {"q4_0", 2, 0.10}, {"q4_k", 14, 0.085},
-             {"q6_k", 18, 0.025}, {"f16", 1, 3e-4},  {"bf16", 32, 2.5e-3}};
+             {"q6_k", 18, 0.025}, {"f16", 1, 3e-4},  {"bf16", 32, 2.5e-3}, {"f32", 0, 0.0}};
 
 enum { N_TYPES = sizeof types / sizeof *types };
 
@@ -129,7 +129,7 @@ static void each_type(void **state)
             if (error > worst) worst = error;
         }
         printf("%s: relative error %.2g\n", types[t].name, worst);
-        if (!(worst <= types[t].limit && worst > 0.0)) fail_msg("%s: relative error %.3g", types[t].name, worst);
+        if (!(worst <= types[t].limit && (worst > 0.0 || types[t].limit == 0.0))) fail_msg("%s: relative error %.3g", types[t].name, worst);
         cm_model_file_close(&to);
     }
     cm_model_file_close(&from);
@@ -167,23 +167,166 @@ static void a_tied_embedding_is_the_head(void **state)
     cm_model_file_close(&to);
 }
 
-/* Quantized already: those tensors stay as they are, byte for byte. */
-static void quantized_twice(void **state)
+/* ---- what is quantized already ---- */
+
+struct told {
+    int n[CALMOE_N_TENSOR_FATES];
+};
+
+static void count_fates(void *user, const calmoe_quantized_tensor *tensor)
 {
-    (void)state;
-    char first[700];
-    write_wide(256, false);
-    quantize("q4_0");
-    snprintf(first, sizeof first, "%s", temp_file(folder, "first.gguf"));
-    assert_int_equal(rename(out_path, first), 0);
-    running_must(context, calmoe_quantize(context, first, out_path, "q8_0", NULL, NULL));
-    struct model_file *from = open_gguf(first), *to = open_gguf(out_path);
+    struct told *told = user;
+    told->n[tensor->fate]++;
+    assert_true(tensor->n_columns > 0 && tensor->block > 0 && tensor->name[0] && tensor->from[0] && tensor->to[0]);
+    if (tensor->fate == CALMOE_TENSOR_KEPT || tensor->fate == CALMOE_TENSOR_QUANTIZED ||
+        tensor->fate == CALMOE_TENSOR_UNCHANGED)
+        assert_string_equal(tensor->from, tensor->to);
+}
+
+static calmoe_status quantize_as(const char *in, const char *type, int quantized, struct told *told,
+                                 calmoe_quantize_result *result)
+{
+    calmoe_quantize_options options;
+    calmoe_quantize_options_init(&options);
+    options.quantized = quantized;
+    options.on_tensor = count_fates;
+    options.on_tensor_user = told;
+    options.n_threads = 2;
+    *told = (struct told){{0}};
+    *result = (calmoe_quantize_result){.size = sizeof *result};
+    unlink(out_path);
+    return calmoe_quantize(context, in, out_path, type, &options, result);
+}
+
+static void check_same_bytes(const char *path)
+{
+    struct model_file *from = open_gguf(path), *to = open_gguf(out_path);
+    assert_int_equal(from->n_tensors, to->n_tensors);
     for (uint64_t i = 0; i < from->n_tensors; i++) {
         assert_int_equal(from->tensors[i].file_id, to->tensors[i].file_id);
         assert_memory_equal(from->tensors[i].bytes, to->tensors[i].bytes, (size_t)from->tensors[i].n_bytes);
     }
     cm_model_file_close(&to);
     cm_model_file_close(&from);
+}
+
+static int64_t file_type_of(const char *path)
+{
+    int64_t type = -1;
+    struct model_file *file = open_gguf(path);
+    running_must(context, cm_meta_need_int(context, file, "general.file_type", 0, 1000, &type));
+    cm_model_file_close(&file);
+    return type;
+}
+
+static void quantized_twice(void **state)
+{
+    (void)state;
+    char first[700];
+    struct told told;
+    calmoe_quantize_result result;
+    write_wide(256, false);
+    quantize("q4_0");
+    snprintf(first, sizeof first, "%s", temp_file(folder, "first.gguf"));
+    assert_int_equal(rename(out_path, first), 0);
+
+    assert_int_equal(quantize_as(first, "q8_0", CALMOE_QUANTIZED_REFUSE, &told, &result), CALMOE_UNSUPPORTED);
+    assert_non_null(strstr(calmoe_context_message(context), "'first.gguf' is quantized already: 12 of its tensors, such as "
+                                                            "'token_embd.weight' (q4_0)"));
+    assert_int_not_equal(access(out_path, F_OK), 0);
+
+    running_must(context, quantize_as(first, "q8_0", CALMOE_QUANTIZED_KEEP, &told, &result));
+    assert_int_equal(told.n[CALMOE_TENSOR_QUANTIZED], 12);
+    assert_int_equal(told.n[CALMOE_TENSOR_CONVERTED], 0);
+    assert_string_equal(result.type, "q4_0");
+    assert_int_equal(file_type_of(out_path), 2);
+    check_same_bytes(first);
+
+    running_must(context, quantize_as(first, "q4_0", CALMOE_QUANTIZED_REFUSE, &told, &result)); /* nothing to do */
+    assert_int_equal(told.n[CALMOE_TENSOR_UNCHANGED], 12);
+    assert_true(result.relative_error == 0.0 && result.n_requantized == 0);
+    check_same_bytes(first);
+
+    running_must(context, quantize_as(first, "q8_0", CALMOE_QUANTIZED_CONVERT, &told, &result));
+    assert_int_equal(told.n[CALMOE_TENSOR_CONVERTED], 12);
+    assert_int_equal(result.n_requantized, 12);
+    assert_true(result.relative_error > 0.0 && result.relative_error < 0.01);
+    assert_string_equal(result.type, "q8_0");
+    assert_int_equal(file_type_of(out_path), 7);
+    struct model_file *from = open_gguf(first), *to = open_gguf(out_path);
+    const double error = error_of(cm_file_tensor(from, "blk.0.attn_q.weight"), cm_file_tensor(to, "blk.0.attn_q.weight"));
+    assert_true(error > 0.0 && error < 0.01);
+    cm_model_file_close(&to);
+    cm_model_file_close(&from);
+}
+
+/* general.file_type is what most weights are, not what was wanted. */
+static void fallbacks_are_told(void **state)
+{
+    (void)state;
+    struct told told;
+    calmoe_quantize_result result;
+    struct tiny_model tiny = tiny_model_wide();
+    tiny.dim = 96;
+    tiny.expert_width = tiny.shared_width = 96;
+    tiny_model_write(&tiny, in_path);
+    running_must(context, quantize_as(in_path, "q4_k", CALMOE_QUANTIZED_REFUSE, &told, &result));
+    assert_int_equal(told.n[CALMOE_TENSOR_CONVERTED], 2); /* attn_output, whose rows are 256 wide */
+    assert_int_equal(told.n[CALMOE_TENSOR_FALLBACK], 2 + 2 * 9);
+    assert_string_equal(result.type, "q8_0");
+    assert_int_equal(file_type_of(out_path), 7);
+    struct stat file;
+    assert_int_equal(stat(out_path, &file), 0);
+    assert_true(result.n_bytes > 0 && result.n_bytes < (uint64_t)file.st_size);
+}
+
+/* ---- numbers that are none ---- */
+
+static void check_bad_number(const char *tensor, size_t at, float value, const char *type, const char *sentence)
+{
+    struct told told;
+    calmoe_quantize_result result;
+    struct tiny_model tiny = tiny_model_wide();
+    struct gguf_builder *builder = tiny_model_build(&tiny);
+    const long live = cm_live_blocks();
+    memcpy(tiny_tensor(builder, tensor)->bytes + 4 * at, &value, 4);
+    builder_write(builder, in_path);
+    builder_close(&builder);
+    assert_int_equal(quantize_as(in_path, type, CALMOE_QUANTIZED_REFUSE, &told, &result), CALMOE_BAD_FILE);
+    assert_string_equal(calmoe_context_message(context), sentence);
+    assert_int_equal(cm_live_blocks(), live);
+    assert_int_not_equal(access(out_path, F_OK), 0);
+    assert_int_not_equal(access(part_path, F_OK), 0);
+}
+
+static void numbers_that_are_none(void **state)
+{
+    (void)state;
+    check_bad_number("blk.1.attn_norm.weight", 2, NAN, "q8_0",
+                     "'in.gguf': tensor 'blk.1.attn_norm.weight' holds 1 NaN and 0 infinite weights, the first a NaN at "
+                     "element 2");
+    check_bad_number("blk.1.ffn_up_exps.weight", (256 * 3 + 4) * 256 + 5, -INFINITY, "q4_k",
+                     "'in.gguf': tensor 'blk.1.ffn_up_exps.weight' holds 0 NaN and 1 infinite weights, the first infinite "
+                     "at expert 3, row 4, column 5");
+}
+
+static void numbers_that_do_not_fit(void **state)
+{
+    (void)state;
+    check_bad_number("blk.0.attn_k.weight", 256 * 6 + 7, 65520.0f, "f16",
+                     "'in.gguf': tensor 'blk.0.attn_k.weight' has a weight that is too large for f16: 65520 at row 6, "
+                     "column 7");
+    static const char *const others[] = {"q8_0", "q4_0", "q4_k", "q6_k"};
+    for (int i = 0; i < 4; i++) {
+        char sentence[256];
+        snprintf(sentence, sizeof sentence,
+                 "'in.gguf': tensor 'blk.0.attn_k.weight' has a weight that is too large for %s: -3e+38 at row 6, column 7",
+                 others[i]);
+        check_bad_number("blk.0.attn_k.weight", 256 * 6 + 7, -3e38f, others[i], sentence);
+    }
+    struct told told;
+    calmoe_quantize_result result;
+    running_must(context, quantize_as(in_path, "bf16", CALMOE_QUANTIZED_REFUSE, &told, &result));
 }
 
 /* The alignment that the original names is not that of the copy. */
@@ -228,13 +371,14 @@ static void what_is_refused(void **state)
     write_wide(256, false);
     unlink(out_path);
     assert_int_equal(stat(in_path, &before), 0);
-    check_refused(in_path, in_path, CALMOE_INVALID_ARGUMENT, "are the same file");
+    check_refused(in_path, in_path, CALMOE_INVALID_ARGUMENT, "is a file of the model that is read");
     snprintf(link_path, sizeof link_path, "%s", temp_file(folder, "link.gguf"));
     assert_int_equal(symlink(in_path, link_path), 0);
-    check_refused(in_path, link_path, CALMOE_INVALID_ARGUMENT, "are the same file");
+    check_refused(in_path, link_path, CALMOE_INVALID_ARGUMENT, "is a file of the model that is read");
     check_refused("/nowhere/in.gguf", out_path, CALMOE_IO, "/nowhere/in.gguf");
     check_refused(in_path, "/nowhere/out.gguf", CALMOE_IO, "cannot write '/nowhere/out.gguf");
-    check_refused(in_path, folder->path, CALMOE_IO, "cannot write '");
+    check_refused(in_path, folder->path, CALMOE_INVALID_ARGUMENT, "it is no regular file");
+    check_refused(in_path, "/dev/null", CALMOE_INVALID_ARGUMENT, "cannot write '/dev/null': it is no regular file");
     snprintf(text_path, sizeof text_path, "%s", temp_file_with(folder, "text.gguf", "hello", 5));
     check_refused(text_path, out_path, CALMOE_BAD_FILE, "'text.gguf' is a text, not a model");
     assert_int_equal(stat(in_path, &after), 0);
@@ -259,6 +403,15 @@ static int on_progress(void *user, double fraction)
     return ++progress->n_calls == progress->stop_at;
 }
 
+static calmoe_status quantize_watched(const char *type, struct progress *progress)
+{
+    calmoe_quantize_options options;
+    calmoe_quantize_options_init(&options);
+    options.progress = on_progress;
+    options.progress_user = progress;
+    return calmoe_quantize(context, in_path, out_path, type, &options, NULL);
+}
+
 /* At the first call, at the last, and between: no file is left, and one that was there stays as it was. */
 static void stopped_at_any_point(void **state)
 {
@@ -267,7 +420,7 @@ static void stopped_at_any_point(void **state)
     struct stat before, after;
     write_wide(256, false);
     unlink(out_path);
-    running_must(context, calmoe_quantize(context, in_path, out_path, "f16", on_progress, &whole));
+    running_must(context, quantize_watched("f16", &whole));
     assert_true(whole.n_calls > 10 && whole.last == 1.0);
     assert_int_equal(stat(out_path, &before), 0);
     for (int stop_at = 1; stop_at <= whole.n_calls; stop_at++) {
@@ -275,7 +428,7 @@ static void stopped_at_any_point(void **state)
         const long live = cm_live_blocks();
         if (stop_at % 2) unlink(out_path);
         else running_must(context, calmoe_quantize(context, in_path, out_path, "f16", NULL, NULL));
-        assert_int_equal(calmoe_quantize(context, in_path, out_path, "q8_0", on_progress, &progress), CALMOE_CANCELLED);
+        assert_int_equal(quantize_watched("q8_0", &progress), CALMOE_CANCELLED);
         assert_int_equal(progress.n_calls, stop_at);
         assert_int_equal(cm_live_blocks(), live);
         assert_int_not_equal(access(part_path, F_OK), 0);
@@ -311,6 +464,9 @@ int main(void)
         cmocka_unit_test(rows_that_blocks_do_not_divide),
         cmocka_unit_test(a_tied_embedding_is_the_head),
         cmocka_unit_test(quantized_twice),
+        cmocka_unit_test(fallbacks_are_told),
+        cmocka_unit_test(numbers_that_are_none),
+        cmocka_unit_test(numbers_that_do_not_fit),
         cmocka_unit_test(another_alignment),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(stopped_at_any_point),
