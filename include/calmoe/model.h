@@ -111,7 +111,8 @@ typedef struct calmoe_bad_tensor { /* one that holds weights which are no number
 
 typedef struct calmoe_check_options {
     size_t size;                 /* set by calmoe_check_options_init()                     */
-    void (*on_bad)(void *user, const calmoe_bad_tensor *tensor); /* told of each, in file order; NULL = nobody (default) */
+    void (*on_bad)(void *user, const calmoe_bad_tensor *tensor); /* told of each, in file order; NULL = nobody
+                                    (default)                                              */
     void              *on_bad_user;
     calmoe_progress_fn progress; /* NULL = none (default); may cancel                      */
     void              *progress_user;

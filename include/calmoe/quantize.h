@@ -31,7 +31,7 @@ typedef struct calmoe_quantized_tensor {
 enum {
     CALMOE_QUANTIZED_REFUSE, /* UNSUPPORTED; nothing is written (default)                     */
     CALMOE_QUANTIZED_KEEP,   /* leave them as they are; the others are converted              */
-    CALMOE_QUANTIZED_CONVERT /* convert them too: they keep the losses of the first time and take on those of the second */
+    CALMOE_QUANTIZED_CONVERT /* convert them too: they keep the losses of the first time                 */
 };
 
 typedef struct calmoe_quantize_options {
@@ -49,7 +49,7 @@ CALMOE_API void calmoe_quantize_options_init(calmoe_quantize_options *options);
 
 typedef struct calmoe_quantize_result {
     size_t      size;           /* set by the caller to sizeof(calmoe_quantize_result)               */
-    const char *type;           /* that most weights of the file have now: what general.file_type says; static storage */
+    const char *type;           /* that most weights have now, as general.file_type says; static storage     */
     uint64_t    n_bytes;        /* of all tensors                                                    */
     uint64_t    n_requantized;  /* tensors that were quantized before and were converted             */
     double      relative_error; /* of all that was converted: root of the mean square of the differences over that
@@ -59,8 +59,8 @@ typedef struct calmoe_quantize_result {
 /* The types that can be wanted, "f16", "q4_k", …; NULL past the last. Static storage. */
 CALMOE_API const char *calmoe_quantize_type(int i);
 
-/* Writes a copy of the GGUF file `in`, or of all its shards, to `out`, in which the weight matrices are of `type`. As in
- * published files, one-dimensional tensors, norms and the router stay as they are, and with q4_k the output head
+/* Writes a copy of the GGUF file `in`, or of all its shards, to `out`, in which the weight matrices are of `type`. As
+ * in published files, one-dimensional tensors, norms and the router stay as they are, and with q4_k the output head
  * becomes q6_k. A row length that the type's block does not divide falls back to q8_0, or where 32 does not divide it
  * either, to what the tensor was. general.file_type says what most weights are.
  *

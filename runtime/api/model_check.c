@@ -84,7 +84,8 @@ calmoe_status calmoe_model_check(const calmoe_model *model, const calmoe_check_o
     calmoe_check_options_init(&c.options);
     CM_TRY(cm_options_copy(model->ctx, "calmoe_check_options", &c.options, sizeof c.options, given));
     if (c.options.n_threads < 0)
-        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT, "n_threads is %d; 0 or more is wanted", c.options.n_threads);
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT, "n_threads is %d; 0 or more is wanted",
+                       c.options.n_threads);
     for (uint64_t i = 0; i < c.file->n_tensors; i++)
         if (c.file->tensors[i].is_weight) c.n_bytes += c.file->tensors[i].n_bytes;
     CM_TRY(check_all(model->ctx, &c));

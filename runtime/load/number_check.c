@@ -121,7 +121,8 @@ void cm_number_place(const struct file_tensor *tensor, uint64_t place, char text
     else if (tensor->n_dims == 2)
         snprintf(text, NUMBER_PLACE_BYTES, "row %" PRIu64 ", column %" PRIu64, row, column);
     else
-        snprintf(text, NUMBER_PLACE_BYTES, "%s %" PRIu64 ", row %" PRIu64 ", column %" PRIu64, kind, matrix, row, column);
+        snprintf(text, NUMBER_PLACE_BYTES, "%s %" PRIu64 ", row %" PRIu64 ", column %" PRIu64, kind, matrix, row,
+                 column);
 }
 
 calmoe_status cm_fail_bad_numbers(struct calmoe_context *ctx, const struct model_file *file,

@@ -155,7 +155,8 @@ static calmoe_status copy_tensor(struct quantizer *q, const struct file_tensor *
 static size_t rows_at_once(const struct planned_tensor *planned)
 {
     const size_t columns = (size_t)planned->source->shape[0];
-    const size_t in_bytes = cm_row_bytes(planned->source->type, columns), out_bytes = cm_row_bytes(planned->type, columns);
+    const size_t in_bytes = cm_row_bytes(planned->source->type, columns);
+    const size_t out_bytes = cm_row_bytes(planned->type, columns);
     const size_t n = PIECE_BYTES / (in_bytes > out_bytes ? in_bytes : out_bytes);
     return n > 0 ? n : 1;
 }
@@ -317,7 +318,8 @@ calmoe_status calmoe_quantize(calmoe_context *ctx, const char *in, const char *o
     CM_TRY(cm_options_copy(ctx, "calmoe_quantize_options", &q.options, sizeof q.options, given));
     if (q.options.quantized < CALMOE_QUANTIZED_REFUSE || q.options.quantized > CALMOE_QUANTIZED_CONVERT ||
         q.options.n_threads < 0)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quantized is %d and n_threads %d; 0 to %d and 0 or more are wanted",
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "quantized is %d and n_threads %d; 0 to %d and 0 or more are wanted",
                        q.options.quantized, q.options.n_threads, CALMOE_QUANTIZED_CONVERT);
     CM_TRY(check_type(ctx, type, &wanted));
     const calmoe_status status = quantize(&q, in, out, wanted);

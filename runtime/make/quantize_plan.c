@@ -16,7 +16,8 @@ static bool ends_with(const char *text, const char *end)
 static bool is_matrix(const struct file_tensor *tensor)
 {
     return !cm_tensor_type_is_integer(tensor->file_id) && tensor->n_dims >= 2 && tensor->shape[1] > 1 &&
-           ends_with(tensor->name, ".weight") && !strstr(tensor->name, "_norm") && !strstr(tensor->name, "ffn_gate_inp");
+           ends_with(tensor->name, ".weight") && !strstr(tensor->name, "_norm") &&
+           !strstr(tensor->name, "ffn_gate_inp");
 }
 
 static bool is_quantized(const struct file_tensor *tensor)

@@ -83,8 +83,8 @@ static void every_type(void **state)
         assert_int_equal(none.n_nan + none.n_infinite, 0);
         memset(blocks + 1500 * n_bytes, 0xff, n_bytes); /* scales are NaN */
         check_same((enum weight_type)type, blocks, N_BLOCKS);
-        assert_true(plainly((enum weight_type)type, blocks, N_BLOCKS).first / (uint64_t)cm_weight_types[type].n_elements ==
-                    1500);
+        const struct bad_numbers found = plainly((enum weight_type)type, blocks, N_BLOCKS);
+        assert_int_equal(found.first / (uint64_t)cm_weight_types[type].n_elements, 1500);
         for (size_t i = 0; i < N_BLOCKS * n_bytes; i++) blocks[i] = (uint8_t)cm_random_u64(&random);
         check_same((enum weight_type)type, blocks, N_BLOCKS); /* any bytes at all */
     }

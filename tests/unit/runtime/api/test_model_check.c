@@ -112,8 +112,8 @@ static void bad_floats_are_named(void **state)
         struct notes notes = {.stop_at = 0};
         assert_int_equal(check(builder, n_threads, &notes), CALMOE_BAD_FILE);
         assert_string_equal(calmoe_context_message(context),
-                            "'m.gguf': tensor 'blk.0.ffn_norm.weight' holds 1 NaN and 0 infinite weights, the first a NaN "
-                            "at element 3");
+                            "'m.gguf': tensor 'blk.0.ffn_norm.weight' holds 1 NaN and 0 infinite weights, the first a "
+                            "NaN at element 3");
         assert_int_equal(notes.n, 3);
         for (int i = 0; i < 3; i++) {
             const struct noted *found = &notes.found[i];
@@ -163,8 +163,8 @@ static void what_cannot_be_read_is_said(void **state)
     builder_add_tensor(builder, "small.weight", 16, 1, (uint64_t[]){256}, NULL, 66);
     assert_int_equal(check(builder, 1, &notes), CALMOE_UNSUPPORTED);
     assert_string_equal(calmoe_context_message(context),
-                        "tensor 'small.weight' has type iq2_xxs; weights of that type are not read by this version, nor "
-                        "checked");
+                        "tensor 'small.weight' has type iq2_xxs; weights of that type are not read by this version, "
+                        "nor checked");
     set_float(builder, "blk.0.ffn_norm.weight", 3, NAN);
     assert_int_equal(check(builder, 1, &notes), CALMOE_BAD_FILE);
     builder_close(&builder);

@@ -129,7 +129,8 @@ static void each_type(void **state)
             if (error > worst) worst = error;
         }
         printf("%s: relative error %.2g\n", types[t].name, worst);
-        if (!(worst <= types[t].limit && (worst > 0.0 || types[t].limit == 0.0))) fail_msg("%s: relative error %.3g", types[t].name, worst);
+        if (!(worst <= types[t].limit && (worst > 0.0 || types[t].limit == 0.0)))
+            fail_msg("%s: relative error %.3g", types[t].name, worst);
         cm_model_file_close(&to);
     }
     cm_model_file_close(&from);
@@ -231,8 +232,8 @@ static void quantized_twice(void **state)
     assert_int_equal(rename(out_path, first), 0);
 
     assert_int_equal(quantize_as(first, "q8_0", CALMOE_QUANTIZED_REFUSE, &told, &result), CALMOE_UNSUPPORTED);
-    assert_non_null(strstr(calmoe_context_message(context), "'first.gguf' is quantized already: 12 of its tensors, such as "
-                                                            "'token_embd.weight' (q4_0)"));
+    assert_non_null(strstr(calmoe_context_message(context),
+                           "'first.gguf' is quantized already: 12 of its tensors, such as 'token_embd.weight' (q4_0)"));
     assert_int_not_equal(access(out_path, F_OK), 0);
 
     running_must(context, quantize_as(first, "q8_0", CALMOE_QUANTIZED_KEEP, &told, &result));
@@ -254,7 +255,8 @@ static void quantized_twice(void **state)
     assert_string_equal(result.type, "q8_0");
     assert_int_equal(file_type_of(out_path), 7);
     struct model_file *from = open_gguf(first), *to = open_gguf(out_path);
-    const double error = error_of(cm_file_tensor(from, "blk.0.attn_q.weight"), cm_file_tensor(to, "blk.0.attn_q.weight"));
+    const char *const name = "blk.0.attn_q.weight";
+    const double error = error_of(cm_file_tensor(from, name), cm_file_tensor(to, name));
     assert_true(error > 0.0 && error < 0.01);
     cm_model_file_close(&to);
     cm_model_file_close(&from);
@@ -303,11 +305,11 @@ static void numbers_that_are_none(void **state)
 {
     (void)state;
     check_bad_number("blk.1.attn_norm.weight", 2, NAN, "q8_0",
-                     "'in.gguf': tensor 'blk.1.attn_norm.weight' holds 1 NaN and 0 infinite weights, the first a NaN at "
-                     "element 2");
+                     "'in.gguf': tensor 'blk.1.attn_norm.weight' holds 1 NaN and 0 infinite weights, the first a NaN "
+                     "at element 2");
     check_bad_number("blk.1.ffn_up_exps.weight", (256 * 3 + 4) * 256 + 5, -INFINITY, "q4_k",
-                     "'in.gguf': tensor 'blk.1.ffn_up_exps.weight' holds 0 NaN and 1 infinite weights, the first infinite "
-                     "at expert 3, row 4, column 5");
+                     "'in.gguf': tensor 'blk.1.ffn_up_exps.weight' holds 0 NaN and 1 infinite weights, the first "
+                     "infinite at expert 3, row 4, column 5");
 }
 
 static void numbers_that_do_not_fit(void **state)
@@ -320,7 +322,8 @@ static void numbers_that_do_not_fit(void **state)
     for (int i = 0; i < 4; i++) {
         char sentence[256];
         snprintf(sentence, sizeof sentence,
-                 "'in.gguf': tensor 'blk.0.attn_k.weight' has a weight that is too large for %s: -3e+38 at row 6, column 7",
+                 "'in.gguf': tensor 'blk.0.attn_k.weight' has a weight that is too large for %s: -3e+38 at row 6, "
+                 "column 7",
                  others[i]);
         check_bad_number("blk.0.attn_k.weight", 256 * 6 + 7, -3e38f, others[i], sentence);
     }
