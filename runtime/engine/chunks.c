@@ -65,11 +65,21 @@ static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
     }
 }
 
+/* Of a step nothing is kept: a state that is not kept by position goes back to a snapshot, from which the rest is read
+ * again with what is pending. */
+static void stand_again(calmoe_session *session)
+{
+    if (session->state.fixed_bytes > 0)
+        session->n_positions = cm_sequence_state_rewind(&session->state, session->n_positions);
+}
+
 /* The chunk's tokens are now part of the sequence. */
 static void keep_chunk(const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
+    cm_sequence_state_note(&session->state, session->n_positions + chunk->n_tokens);
     if (cm_session_note_audit(session)) {
+        stand_again(session);
         if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
         return;
     }
@@ -80,6 +90,13 @@ static void keep_chunk(const calmoe_chunk *chunk)
     session->n_positions += chunk->n_tokens;
     if (session->n_known < session->n_positions) session->n_known = session->n_positions;
     cm_session_hash(session);
+}
+
+/* The step failed. */
+static void drop_chunk(calmoe_session *session)
+{
+    session->n_logits = 0;
+    stand_again(session);
 }
 
 /* Lets all rows that wait in this session run, as many at once as a step may have. */
@@ -117,12 +134,15 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     CM_TRY(check_chunks(engine, chunks, n_chunks));
     engine->n_steps++;
     CM_TRY(make_room(engine, chunks, n_chunks));
+    for (int i = 0; i < n_chunks; i++)
+        if (chunks[i].session->audit.state == AUDIT_TRIAL)
+            CM_TRY(cm_sequence_state_snapshot(&chunks[i].session->state, chunks[i].session->n_positions));
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
     for (int i = 0; i < n_chunks; i++) {
         if (status == CALMOE_OK) keep_chunk(&chunks[i]);
-        else chunks[i].session->n_logits = 0; /* nothing of the step is kept */
+        else drop_chunk(chunks[i].session);
     }
     for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)
         cm_profiler_exit(engine->profiler, engine->step.rows[r].came.layers - 1);

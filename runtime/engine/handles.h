@@ -14,7 +14,7 @@
 #include "runtime/families/model_tensors.h"
 #include "runtime/exits/exits.h"
 #include "runtime/forward/decoder.h"
-#include "runtime/forward/kv_cache.h"
+#include "runtime/mixers/sequence_state.h"
 #include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
 #include "runtime/sample/sampler.h"
@@ -82,8 +82,8 @@ struct session_audit { /* audit.c */
 
 struct calmoe_session {
     calmoe_engine  *engine;
-    struct kv_cache cache;
-    struct sequence sequence;    /* of the cache and of what waits: what steps know of the session */
+    struct sequence_state state; /* what its layers keep                                         */
+    struct sequence sequence;    /* of that and of what waits: what steps know of the session    */
     struct sampler *sampler;
     int             context;
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to

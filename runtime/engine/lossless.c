@@ -261,6 +261,7 @@ static void take(calmoe_session *session)
     session->n_logits = 1;
     session->logits_step = session->last_step = engine->n_steps;
     session->n_positions++;
+    cm_sequence_state_note(&session->state, session->n_positions + drafts->n_rows - drafts->n_read);
     cm_sampler_accept(session->sampler, drafts->tokens[row]);
     cm_session_hash(session);
     if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);

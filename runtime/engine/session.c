@@ -8,6 +8,8 @@
 
 enum { MAX_CONTEXT = 1 << 24 };
 
+static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
+
 void calmoe_sampler_options_init(calmoe_sampler_options *options)
 {
     const struct sampler_options defaults = cm_sampler_defaults();
@@ -104,8 +106,10 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
         if (!session->last_used) return CALMOE_NO_MEMORY;
     }
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
-    CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
-                            engine->plan.kv_heads, &session->cache));
+    const struct state_place place = {.type = type, .n_positions = session->context,
+                                      .max_rows = engine->options.max_rows, .topology = &engine->topology,
+                                      .kv_heads = engine->plan.kv_heads, .snapshot_bytes = SNAPSHOT_BYTES};
+    CM_TRY(cm_sequence_state_open(engine->ctx, spec, &place, &session->state));
     remark_on_context(session);
     return reserve_session(engine);
 }
@@ -116,7 +120,7 @@ static void free_session(calmoe_session *session)
     cm_sampler_close(&session->sampler);
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
-    cm_kv_cache_close(&session->cache);
+    cm_sequence_state_close(&session->state);
     cm_free(session->tokens);
     cm_free(session->last_used);
     cm_free(session);
@@ -134,7 +138,7 @@ calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_op
     calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
     if (!session) return CALMOE_NO_MEMORY;
     session->engine = engine;
-    session->sequence = (struct sequence){.cache = &session->cache, .owner = session};
+    session->sequence = (struct sequence){.state = &session->state, .owner = session};
     const calmoe_status status = open_parts(session, &options);
     if (status != CALMOE_OK) {
         free_session(session);
@@ -217,7 +221,8 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     if (!session || n < 0 || n > session->n_positions)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
-    session->n_positions = session->n_known = n;
+    session->n_known = n;
+    session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;

@@ -18,6 +18,7 @@ struct layer_tensors {
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
     const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
+    const struct file_tensor *sinks;                           /* NULL or (n_heads)                       */
     const struct file_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */

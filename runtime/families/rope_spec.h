@@ -1,4 +1,4 @@
-/* runtime/families/rope_spec.h - rotary positions as numbers. The angles themselves: runtime/forward/rope.h; what a
+/* runtime/families/rope_spec.h - rotary positions as numbers. The angles themselves: runtime/mixers/rope.h; what a
  * caller may say in place of the file: override.h. */
 #ifndef RUNTIME_FAMILIES_ROPE_SPEC_H
 #define RUNTIME_FAMILIES_ROPE_SPEC_H

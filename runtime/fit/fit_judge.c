@@ -17,8 +17,7 @@ static void classify(struct fitting *f, int i, int n)
 
 static void probe(struct fitting *f, int i, bool is_translated, int n, struct exit_answer *answers)
 {
-    cm_exit_probe(f->exits, f->engine->decoder, f->layers[i], is_translated, cm_states(&f->reader, i), n,
-                  f->engine->model->usable, f->guesses);
+    cm_fit_probe(f, f->layers[i], is_translated, cm_states(&f->reader, i), n, f->guesses);
     for (int r = 0; r < n; r++)
         answers[r * f->n_exits + i] = (struct exit_answer){f->guesses[r].token == f->full[r].token,
                                                            f->guesses[r].margin};
@@ -27,8 +26,7 @@ static void probe(struct fitting *f, int i, bool is_translated, int n, struct ex
 static void judge_rows(void *user, int n)
 {
     struct fitting *f = user;
-    cm_exit_probe(f->exits, f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n,
-                  f->engine->model->usable, f->full);
+    cm_fit_probe(f, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->full);
     for (int i = 0; i < f->n_exits; i++) {
         probe(f, i, false, n, f->before);
         probe(f, i, f->learned.exits[i].rank > 0, n, f->after);

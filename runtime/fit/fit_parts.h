@@ -69,4 +69,12 @@ calmoe_status cm_fit_path_solve(struct fitting *f, int exit);
 calmoe_status cm_fit_judge(struct fitting *f);
 void          cm_fit_report(const struct fitting *f, calmoe_fit_report *report);
 
+/* What the head says of states (n, dim) after so many layers. */
+static inline void cm_fit_probe(struct fitting *f, int n_layers_run, bool is_translated, const float *states, int n,
+                                struct exit_guess *guesses)
+{
+    cm_exit_probe(f->exits, f->engine->decoder, n_layers_run, is_translated, states, n, f->engine->model->usable,
+                  guesses);
+}
+
 #endif

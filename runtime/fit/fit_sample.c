@@ -74,8 +74,7 @@ static void label_rows(struct fitting *f, int i, bool is_translated, int n, uint
     const struct kept_states *kept = &f->kept;
     size_t at = (size_t)i * kept->capacity + kept->n;
     const size_t end = (size_t)(i + 1) * kept->capacity;
-    cm_exit_probe(f->exits, f->engine->decoder, f->layers[i], is_translated, cm_states(&f->reader, i), n,
-                  f->engine->model->usable, f->guesses);
+    cm_fit_probe(f, f->layers[i], is_translated, cm_states(&f->reader, i), n, f->guesses);
     if (is_translated) cm_fit_paths_add(f, i, n);
     for (int r = 0; r < n && at < end; r++)
         if (fits(f, r)) labels[at++] = f->guesses[r].token == f->full[r].token;
@@ -87,8 +86,7 @@ static void keep_rows(void *user, int n)
     struct kept_states *kept = &f->kept;
     const int    dim = f->engine->model->spec.dim;
     const size_t first = kept->n;
-    cm_exit_probe(f->exits, f->engine->decoder, f->learned.n_layers, false, cm_last_states(&f->reader), n,
-                  f->engine->model->usable, f->full);
+    cm_fit_probe(f, f->learned.n_layers, false, cm_last_states(&f->reader), n, f->full);
     for (int i = 0; i < f->n_exits; i++) {
         kept->n = first;
         label_rows(f, i, false, n, kept->plain);

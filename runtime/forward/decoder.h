@@ -11,7 +11,7 @@
 
 #include "kernels/cpu.h"
 #include "router/routing.h"
-#include "runtime/forward/row.h"
+#include "runtime/mixers/row.h"
 #include "runtime/forward/weights.h"
 #include "runtime/stats/counters.h"
 
@@ -85,8 +85,5 @@ int                      cm_decoder_max_rows(const struct decoder *decoder); /* 
 const struct model_spec *cm_decoder_spec(const struct decoder *decoder);
 const struct vector_ops *cm_decoder_ops(const struct decoder *decoder);
 struct counters         *cm_decoder_counters(struct decoder *decoder);
-
-/* Row r of a matrix with rows of n floats. */
-static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }
 
 #endif

@@ -3,9 +3,10 @@
 
 void cm_head_norm(struct decoder *d, const float *state, int to)
 {
-    const int dim = d->spec->dim;
-    d->ops->rms_norm(state, d->weights->output_norm, d->spec->norm_eps, dim, cm_row(d->normed.values, to, dim));
-    d->ops->quantize(&d->normed, to, 0, dim, d->weights->output_kinds);
+    const int dim = d->batch.spec->dim;
+    d->batch.ops->rms_norm(state, d->weights->output_norm, d->batch.spec->norm_eps, dim,
+                           cm_row(d->batch.normed.values, to, dim));
+    d->batch.ops->quantize(&d->batch.normed, to, 0, dim, d->weights->output_kinds);
 }
 
 size_t cm_head_bytes(const struct decoder *d) { return d->weights->output.n_bytes; }
@@ -14,8 +15,8 @@ size_t cm_head_bytes(const struct decoder *d) { return d->weights->output.n_byte
 static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
 {
     const struct placed_matrix *output = &d->weights->output;
-    const int32_t *rows = first > 0 ? d->identity + first : NULL;
-    const int n_vocab = d->spec->n_vocab;
+    const int32_t *rows = first > 0 ? d->batch.identity + first : NULL;
+    const int n_vocab = d->batch.spec->n_vocab;
     float *logits = cm_row(d->logits, first, n_vocab);
     for (int i = 0; i < output->n_parts; i++) {
         const struct matrix_part *part = &output->parts[i];
@@ -24,11 +25,11 @@ static void multiply(struct decoder *d, int first, int n, int n_tokens, const st
         if (n_left <= 0 || cm_team_server(me->team, part->node) != me->node) continue;
         cm_share(n_left < part->matrix.n_rows ? n_left : part->matrix.n_rows, 16, me->rank_on_node, me->n_on_node,
                  &begin, &end);
-        cm_linear_part(d, output, part, begin, end, &d->normed, rows, n, NULL, logits, me);
-        if (d->spec->logit_divisor == 1.0f) continue;
+        cm_linear_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, NULL, logits, me);
+        if (d->batch.spec->logit_divisor == 1.0f) continue;
         for (int row = 0; row < n; row++)
             for (int token = part->first_row + begin; token < part->first_row + end; token++)
-                cm_row(logits, row, n_vocab)[token] /= d->spec->logit_divisor;
+                cm_row(logits, row, n_vocab)[token] /= d->batch.spec->logit_divisor;
     }
 }
 
@@ -44,15 +45,15 @@ void cm_lm_head(struct decoder *d, const struct worker *me)
 {
     const struct between_layers *between = d->step->between;
     void *self = d->step->between_self;
-    const int32_t *rows = d->identity;
+    const int32_t *rows = d->batch.identity;
     int n = d->step->n_logits, begin, end;
     if (between) n = between->head_rows(self, &rows);
     if (n == 0) return;
-    cm_own_rows(d, me, &begin, &end);
+    cm_own_rows(&d->batch, me, &begin, &end);
     for (int r = begin; r < end; r++)
-        if (d->rows[r].asked.logits_row >= 0 && !d->rows[r].is_in_tail)
-            cm_head_norm(d, cm_row(d->x, r, d->spec->dim), d->rows[r].asked.logits_row);
+        if (d->batch.rows[r].asked.logits_row >= 0 && !d->batch.rows[r].is_in_tail)
+            cm_head_norm(d, cm_row(d->batch.x, r, d->batch.spec->dim), d->batch.rows[r].asked.logits_row);
     if (between) between->norm_gone(self, d, me);
     cm_barrier(me);
-    cm_head_multiply(d, rows, n, d->spec->n_vocab, me);
+    cm_head_multiply(d, rows, n, d->batch.spec->n_vocab, me);
 }

@@ -9,33 +9,33 @@ static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, 
 {
     const int n = matrix->n_rows;
     if (end > begin)
-        cm_linear_part(d, matrix, cm_copy_for(matrix, me), 0, n, &d->normed, d->identity + begin, end - begin, NULL,
-                       cm_row(y, begin, n), me);
+        cm_linear_part(&d->batch, matrix, cm_copy_for(matrix, me), 0, n, &d->batch.normed, d->batch.identity + begin,
+                       end - begin, NULL, cm_row(y, begin, n), me);
 }
 
 static void route_row(struct decoder *d, int index, int r)
 {
-    const struct router_spec *router = &d->spec->layers[index].ffn.router;
+    const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
     const struct layer *layer = &d->weights->layers[index];
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
     const struct router_vectors vectors = {.choice_bias = layer->choice_bias};
-    cm_route(router, d->ops, cm_row(d->router_logits, r, router->n_experts), &vectors, experts, weights);
+    cm_route(router, d->batch.ops, cm_row(d->router_logits, r, router->n_experts), &vectors, experts, weights);
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
-        if (observer->choice) observer->choice(observer->user, index, &d->rows[r], experts, weights);
+        if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);
     const struct step *step = d->step;
-    const int n_kept = d->routing.n_kept ? step->between->width(step->between_self, &d->rows[r], index, r, weights)
-                                         : router->n_used;
-    d->rows[r].came.n_experts += n_kept;
+    struct row *row = &d->batch.rows[r];
+    row->came.n_experts += d->routing.n_kept ? step->between->width(step->between_self, row, index, r, weights)
+                                             : router->n_used;
 }
 
 static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)
 {
-    const int dim = d->spec->dim;
+    const int dim = d->batch.spec->dim;
     for (int r = begin; r < end; r++) {
-        d->ops->rms_norm(cm_row(d->x, r, dim), layer->ffn_norm, d->spec->norm_eps, dim,
-                         cm_row(d->normed.values, r, dim));
-        d->ops->quantize(&d->normed, r, 0, dim, layer->ffn_kinds);
+        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), layer->ffn_norm, d->batch.spec->norm_eps, dim,
+                         cm_row(d->batch.normed.values, r, dim));
+        d->batch.ops->quantize(&d->batch.normed, r, 0, dim, layer->ffn_kinds);
     }
 }
 
@@ -48,7 +48,7 @@ static void route_rows(struct decoder *d, int index, int begin, int end, const s
     }
     if (layer->shared_gate.n_parts > 0 && end > begin) {
         multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights, me);
-        d->ops->sigmoid(d->shared_weights + begin, end - begin);
+        d->batch.ops->sigmoid(d->shared_weights + begin, end - begin);
     }
 }
 
@@ -64,26 +64,26 @@ static void plan_experts(void *arg)
     struct decoder *d = plan->decoder;
     const struct layer *layer = &d->weights->layers[plan->layer];
     cm_look_whether_to_stop(d);
-    d->routing.n_tokens = d->n_rows;
-    d->routing.n_slots = d->spec->layers[plan->layer].ffn.router.n_used;
+    d->routing.n_tokens = d->batch.n_rows;
+    d->routing.n_slots = d->batch.spec->layers[plan->layer].ffn.router.n_used;
     const struct expert_step step = {
-        .n_tokens = d->n_rows,
+        .n_tokens = d->batch.n_rows,
         .routing = &d->routing,
-        .inputs = {[BANK_ROUTED] = &d->normed, [BANK_SHARED] = &d->normed},
+        .inputs = {[BANK_ROUTED] = &d->batch.normed, [BANK_SHARED] = &d->batch.normed},
         .weights = {[BANK_SHARED] = layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL},
     };
     cm_expert_run_plan(d->experts, &layer->experts, &step);
-    cm_count_routing(&d->counters, plan->layer, &d->routing);
+    cm_count_routing(&d->batch.counters, plan->layer, &d->routing);
     const struct expert_reads reads = cm_expert_run_reads(d->experts);
-    d->counters.n_experts_touched += (uint64_t)reads.n_routed;
-    d->counters.n_weight_bytes += reads.n_bytes;
-    d->counters.n_expert_bytes += reads.n_bytes;
+    d->batch.counters.n_experts_touched += (uint64_t)reads.n_routed;
+    d->batch.counters.n_weight_bytes += reads.n_bytes;
+    d->batch.counters.n_expert_bytes += reads.n_bytes;
 }
 
 static void show_routing(struct decoder *d, int index)
 {
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
-        if (observer->routing) observer->routing(observer->user, index, d->rows, d->n_rows, &d->routing);
+        if (observer->routing) observer->routing(observer->user, index, d->batch.rows, d->batch.n_rows, &d->routing);
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
@@ -91,19 +91,20 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     const struct layer *layer = &d->weights->layers[index];
     struct layer_plan plan = {d, index};
     int begin, end;
-    cm_own_rows(d, me, &begin, &end);
+    cm_own_rows(&d->batch, me, &begin, &end);
 
-    cm_enter_phase(d, me, CALMOE_PHASE_OTHER);
+    cm_enter_phase(&d->batch, me, CALMOE_PHASE_OTHER);
     norm_rows(d, layer, begin, end);
-    cm_enter_phase(d, me, CALMOE_PHASE_ROUTE);
+    cm_enter_phase(&d->batch, me, CALMOE_PHASE_ROUTE);
     route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);
     if (me->index == 0 && d->step->observers) show_routing(d, index);
-    cm_enter_phase(d, me, CALMOE_PHASE_EXPERTS);
-    cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
+    cm_enter_phase(&d->batch, me, CALMOE_PHASE_EXPERTS);
+    cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->index]));
     cm_barrier(me);
-    cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->counters.clocks[me->index]));
-    cm_barrier_into(d, me, CALMOE_PHASE_OTHER);
+    cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->index]));
+    cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)
-        cm_expert_run_add(d->experts, r, d->spec->layers[index].residual_scale, cm_row(d->x, r, d->spec->dim));
+        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale,
+                          cm_row(d->batch.x, r, d->batch.spec->dim));
 }

@@ -34,8 +34,7 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
     size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors);
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
-        const struct file_tensor *all[] = {t->attention_norm, t->ffn_norm, t->q_norm, t->k_norm, t->q_bias,
-                                           t->k_bias, t->v_bias, t->o_bias, t->choice_bias};
+        const struct file_tensor *all[] = {t->ffn_norm, t->choice_bias};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) n += elements_of(all[j]);
     }
     b->out->vectors_capacity = n;
@@ -45,29 +44,8 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
 
 static void build_vectors(struct builder *b, const struct layer_tensors *t, struct layer *layer)
 {
-    layer->attention_norm = vector(b, t->attention_norm);
     layer->ffn_norm = vector(b, t->ffn_norm);
-    layer->q_norm = vector(b, t->q_norm);
-    layer->k_norm = vector(b, t->k_norm);
-    layer->q_bias = vector(b, t->q_bias);
-    layer->k_bias = vector(b, t->k_bias);
-    layer->v_bias = vector(b, t->v_bias);
-    layer->o_bias = vector(b, t->o_bias);
     layer->choice_bias = vector(b, t->choice_bias);
-}
-
-/* The rows that belong to each kv head of the layer, on the node that keeps the head. */
-static calmoe_status add_heads(struct builder *b, const struct weight_source *source, int n_kv_heads,
-                               struct placed_matrix *out)
-{
-    const struct plan *plan = b->options->plan;
-    const int          n_rows = source->n_rows / n_kv_heads;
-    int32_t            rows[CM_MAX_NODES];
-    cm_cut_heads(plan->kv_heads, plan->n_nodes, n_kv_heads, rows);
-    for (int node = 0; node < plan->n_nodes; node++) rows[node] *= n_rows;
-    CM_TRY(cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out));
-    b->out->n_dense_bytes += out->n_bytes;
-    return CALMOE_OK;
 }
 
 static calmoe_status add_rows(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
@@ -97,16 +75,13 @@ static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t
     return status;
 }
 
-static calmoe_status build_attention(struct builder *b, const struct attention_spec *spec,
-                                     const struct layer_tensors *t, struct layer *layer)
+static calmoe_status build_mixer(struct builder *b, const struct layer_tensors *t, int index, struct mixer_layer *out)
 {
-    CM_TRY(add_heads(b, &t->q, spec->n_kv_heads, &layer->q));
-    CM_TRY(add_heads(b, &t->k, spec->n_kv_heads, &layer->k));
-    CM_TRY(add_heads(b, &t->v, spec->n_kv_heads, &layer->v));
-    CM_TRY(add_rows(b, &t->o, &layer->o));
-    b->out->n_dense_bytes += layer->o.n_bytes;
-    layer->attention_kinds = cm_placed_kind(&layer->q) | cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v);
-    layer->o_kinds = cm_placed_kind(&layer->o);
+    const struct mixer_place place = {.ctx = b->ctx, .spec = b->spec, .plan = b->options->plan,
+                                      .topology = b->options->topology, .team = b->options->team};
+    out->mixer = cm_mixers[b->spec->layers[index].mixer];
+    CM_TRY(out->mixer->pack(&place, b->list, index, t, &out->weights));
+    b->out->n_dense_bytes += out->mixer->step_bytes(out->weights);
     return CALMOE_OK;
 }
 
@@ -136,7 +111,7 @@ static calmoe_status build_layer(struct builder *b, const struct layer_tensors *
 {
     const struct layer_spec *spec = &b->spec->layers[index];
     build_vectors(b, t, layer);
-    CM_TRY(build_attention(b, &spec->attention, t, layer));
+    CM_TRY(build_mixer(b, t, index, &layer->mixer));
     return build_ffn(b, &spec->ffn, t, index, layer);
 }
 
@@ -176,9 +151,10 @@ calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spe
 
 static void close_layer(struct layer *layer)
 {
-    struct placed_matrix *all[] = {&layer->q, &layer->k, &layer->v, &layer->o, &layer->router, &layer->shared_gate};
+    struct placed_matrix *all[] = {&layer->router, &layer->shared_gate};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) cm_placed_close(all[i]);
     cm_expert_layer_close(&layer->experts);
+    if (layer->mixer.mixer) layer->mixer.mixer->drop(&layer->mixer.weights);
 }
 
 void cm_weights_close(struct weights **weights)

@@ -3,20 +3,14 @@
 #ifndef RUNTIME_FORWARD_WEIGHTS_H
 #define RUNTIME_FORWARD_WEIGHTS_H
 
-#include "experts/placed_matrix.h"
-#include "runtime/families/model_tensors.h"
+#include "runtime/mixers/mixer.h"
 
 struct layer {
-    float *attention_norm, *ffn_norm;           /* (dim)                                         */
-    float *q_norm, *k_norm;                     /* NULL, (head_size), or all heads: layer_spec   */
-    float *q_bias, *k_bias, *v_bias, *o_bias;   /* NULL, or the matrix's rows                    */
+    struct mixer_layer mixer;                   /* the first half                                */
+    float *ffn_norm;                            /* (dim)                                         */
     float *choice_bias;                         /* NULL or (n_experts)                           */
-    struct placed_matrix q, k, v;               /* cut by kv heads                               */
-    struct placed_matrix o;                     /* cut by the plan's shares                      */
     struct placed_matrix router;                /* (n_experts, dim), copies; no parts: dense     */
     struct placed_matrix shared_gate;           /* (1, dim), copies; no parts: the weight is 1   */
-    unsigned attention_kinds;                   /* forms of the input that q, k, v read          */
-    unsigned o_kinds;                           /* that o reads                                  */
     unsigned ffn_kinds;                         /* that router, gates and experts read           */
     struct expert_layer experts;
 };

@@ -100,18 +100,19 @@ static int check_dense(const struct calmoe_engine *engine, const struct placed_m
 static int check_layer(const struct calmoe_engine *engine, int index)
 {
     const struct layer *layer = &engine->weights->layers[index];
+    const struct attention_weights *mixer = layer->mixer.weights;
     const struct plan  *plan = &engine->plan;
     int32_t q[CM_MAX_NODES], k[CM_MAX_NODES], v[CM_MAX_NODES], o[CM_MAX_NODES], copies[CM_MAX_NODES];
     int     n_pages = 0;
     for (int node = 0; node < plan->n_nodes; node++) {
-        q[node] = layer->q.n_rows / plan->n_kv_heads * plan->kv_heads[node];
-        k[node] = layer->k.n_rows / plan->n_kv_heads * plan->kv_heads[node];
-        v[node] = layer->v.n_rows / plan->n_kv_heads * plan->kv_heads[node];
+        q[node] = mixer->q.n_rows / plan->n_kv_heads * plan->kv_heads[node];
+        k[node] = mixer->k.n_rows / plan->n_kv_heads * plan->kv_heads[node];
+        v[node] = mixer->v.n_rows / plan->n_kv_heads * plan->kv_heads[node];
         copies[node] = engine->topology.nodes[node].n_cores > 0 ? layer->router.n_rows : 0;
     }
-    cm_dense_rows(plan, layer->o.n_rows, o);
-    n_pages += check_dense(engine, &layer->q, q, "q", index) + check_dense(engine, &layer->k, k, "k", index);
-    n_pages += check_dense(engine, &layer->v, v, "v", index) + check_dense(engine, &layer->o, o, "o", index);
+    cm_dense_rows(plan, mixer->o.n_rows, o);
+    n_pages += check_dense(engine, &mixer->q, q, "q", index) + check_dense(engine, &mixer->k, k, "k", index);
+    n_pages += check_dense(engine, &mixer->v, v, "v", index) + check_dense(engine, &mixer->o, o, "o", index);
     n_pages += check_dense(engine, &layer->router, copies, "the router", index);
     for (int bank = 0; bank < N_BANKS; bank++)
         for (int e = 0; e < layer->experts.banks[bank].n_experts; e++) n_pages += check_expert(engine, index, bank, e);
@@ -120,14 +121,14 @@ static int check_layer(const struct calmoe_engine *engine, int index)
 
 static void check_kv(const struct process *p)
 {
-    const struct kv_cache *cache = &p->session->cache;
+    const struct kv_cache *cache = &p->session->state.kv;
     struct node_pages      pages;
     int                    n_heads = 0;
     for (int i = 0; i < cache->n_parts; i++) {
         const struct kv_part *part = &cache->parts[i];
         const int             n = part->regions[0].n_heads;
-        if (n != p->engine->plan.kv_heads[part->memory.node]) fail("kv heads: part %d", i);
-        if (!cm_node_block_check(&p->engine->topology, &part->memory, &pages) || pages.n_elsewhere != 0 ||
+        if (n != p->engine->plan.kv_heads[part->all.memory.node]) fail("kv heads: part %d", i);
+        if (!cm_node_block_check(&p->engine->topology, &part->all.memory, &pages) || pages.n_elsewhere != 0 ||
             pages.n_touched == 0)
             fail("keys and values: %zu pages, %zu elsewhere", pages.n_touched, pages.n_elsewhere);
         n_heads += n;

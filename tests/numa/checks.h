@@ -3,6 +3,7 @@
 #define TESTS_NUMA_CHECKS_H
 
 #include "runtime/engine/handles.h"
+#include "runtime/mixers/attention.h"
 
 enum { PAGE = 4096, MAX_WORKERS = 64 };
 

@@ -13,6 +13,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/handles.h"
+#include "runtime/mixers/attention.h"
 #include "runtime/forward/decoder_parts.h" /* looks inside: the states that a step left */
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
@@ -414,32 +415,33 @@ static void multiply_row(const struct matrix *matrix, const struct vector_ops *o
 /* What the caches hold of a position in a layer, and what a plain computation says of the state there. */
 static void check_kv(const struct decoder *d, const struct kv_cache *cache, int index, int position, const float *state)
 {
-    const struct model_spec *spec = d->spec;
+    const struct model_spec *spec = d->batch.spec;
     const struct attention_spec *attention = &spec->layers[index].attention;
-    const struct layer *layer = &d->weights->layers[index];
-    const int size = attention->head_size, value_size = attention->value_size, n_pairs = d->rope.n_pairs;
+    const struct attention_weights *layer = cm_attention_weights(&d->batch, index);
+    const int size = attention->head_size, value_size = attention->value_size, n_pairs = d->batch.rope.n_pairs;
     const size_t key_bytes = cache->layers[index].key_bytes;
     const size_t value_bytes = cache->layers[index].region_bytes - key_bytes;
     float normed[1024], k[1024], v[1024], cosines[128], sines[128];
     static uint8_t keys[1 << 20], values[1 << 20];
-    d->ops->rms_norm(state, layer->attention_norm, spec->norm_eps, spec->dim, normed);
-    multiply_row(&layer->k.parts[0].matrix, d->ops, normed, layer->k_bias, k);
-    multiply_row(&layer->v.parts[0].matrix, d->ops, normed, layer->v_bias, v);
+    d->batch.ops->rms_norm(state, layer->norm, spec->norm_eps, spec->dim, normed);
+    multiply_row(&layer->k.parts[0].matrix, d->batch.ops, normed, layer->k_bias, k);
+    multiply_row(&layer->v.parts[0].matrix, d->batch.ops, normed, layer->v_bias, v);
     if (attention->k_norm == NORM_ALL_HEADS)
-        d->ops->rms_norm(k, layer->k_norm, spec->norm_eps, layer->k.n_rows, k);
-    cm_rope_row(&d->rope, position, cosines, sines);
+        d->batch.ops->rms_norm(k, layer->k_norm, spec->norm_eps, layer->k.n_rows, k);
+    cm_rope_row(&d->batch.rope, position, cosines, sines);
     assert_true(key_bytes <= sizeof keys && value_bytes <= sizeof values);
     for (int head = 0; head < attention->n_kv_heads; head++) {
         float *at = k + head * size;
         if (attention->k_norm == NORM_EACH_HEAD)
-            d->ops->rms_norm(at, layer->k_norm, spec->norm_eps, size, at);
-        if (n_pairs > 0) d->ops->rope(at, cosines, sines, 2 * n_pairs, spec->ropes[attention->rope].pairing);
+            d->batch.ops->rms_norm(at, layer->k_norm, spec->norm_eps, size, at);
+        if (n_pairs > 0) d->batch.ops->rope(at, cosines, sines, 2 * n_pairs, spec->ropes[attention->rope].pairing);
         /* Stored over a copy of what is there: nothing may change. */
-        memcpy(keys, cm_kv_keys(cache, index, head), key_bytes);
-        memcpy(values, cm_kv_values(cache, index, head), value_bytes);
-        d->ops->store_kv(at, v + head * value_size, keys, values, cache->type, size, value_size, position);
-        assert_memory_equal(keys, cm_kv_keys(cache, index, head), key_bytes);
-        assert_memory_equal(values, cm_kv_values(cache, index, head), value_bytes);
+        const struct kv_region region = cm_kv_region(cache, index, head, 0);
+        memcpy(keys, region.keys, key_bytes);
+        memcpy(values, region.values, value_bytes);
+        d->batch.ops->store_kv(at, v + head * value_size, keys, values, cache->type, size, value_size, position);
+        assert_memory_equal(keys, region.keys, key_bytes);
+        assert_memory_equal(values, region.values, value_bytes);
     }
 }
 
@@ -459,9 +461,9 @@ static void propagated_keys_and_values(void **state)
                 int32_t token;
                 for (int i = 0; i < 3; i++) running_must(r.context, calmoe_session_next(session, &token));
                 const struct decoder *d = r.engine->decoder; /* the row that left stands at 0, with its state */
-                assert_int_equal(d->n_rows, 0);
+                assert_int_equal(d->batch.n_rows, 0);
                 for (int layer = exit; layer < n_layers; layer++)
-                    check_kv(d, &session->cache, layer, N_PROMPT + 1, d->x);
+                    check_kv(d, &session->state.kv, layer, N_PROMPT + 1, d->batch.x);
                 calmoe_session_close(&session);
                 calmoe_policy_close(&policy);
                 running_close(&r);
@@ -502,7 +504,8 @@ static void what_is_skipped_costs_nothing(void **state)
     const struct layer *layer = &r.engine->weights->layers[2];
     const uint64_t shared = layer->experts.banks[BANK_SHARED].experts[0].n_bytes;
     const uint64_t routed = layer->experts.banks[BANK_ROUTED].experts[0].n_bytes;
-    const uint64_t dense = layer->q.n_bytes + layer->o.n_bytes + layer->router.n_bytes + layer->shared_gate.n_bytes;
+    const struct attention_weights *mixer = layer->mixer.weights;
+    const uint64_t dense = mixer->q.n_bytes + mixer->o.n_bytes + layer->router.n_bytes + layer->shared_gate.n_bytes;
     assert_int_equal(bytes[0] - bytes[1], 4 * N_LAYERS * (N_USED - 1) * routed);
     assert_int_equal(bytes[2] - bytes[3], 4 * 3 * (dense + shared + N_USED * routed));
     running_close(&r);

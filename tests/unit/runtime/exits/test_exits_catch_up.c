@@ -169,9 +169,10 @@ static const float *settle(struct running *r, calmoe_session *session)
 static void assert_same_kv(const calmoe_session *a, const calmoe_session *b)
 {
     assert_int_equal(a->n_positions, b->n_positions);
-    assert_int_equal(a->cache.n_parts, 1);
-    assert_int_equal(a->cache.parts[0].span_bytes, b->cache.parts[0].span_bytes);
-    assert_memory_equal(a->cache.parts[0].memory.bytes, b->cache.parts[0].memory.bytes, a->cache.parts[0].span_bytes);
+    assert_int_equal(a->state.kv.n_parts, 1);
+    const struct kv_store *stores[] = {&a->state.kv.parts[0].all, &b->state.kv.parts[0].all};
+    assert_int_equal(stores[0]->span_bytes, stores[1]->span_bytes);
+    assert_memory_equal(stores[0]->memory.bytes, stores[1]->memory.bytes, stores[0]->span_bytes);
 }
 
 /* The plans by threshold are here to let some go and others not, in changing order. */
@@ -531,7 +532,7 @@ static void what_waits_is_read_once(void **state)
     }
     uint64_t of_keys = 0;
     for (int layer = 1; layer < N_LAYERS; layer++)
-        of_keys += r.engine->weights->layers[layer].k.n_bytes + r.engine->weights->layers[layer].v.n_bytes;
+        of_keys += cm_fill_bytes(r.engine->decoder, layer, layer + 1);
     assert_int_equal(bytes[0] - bytes[1], 5 * of_keys);
     assert_true(bytes[2] > bytes[1]);
     running_close(&r);

@@ -14,6 +14,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/handles.h"
+#include "runtime/mixers/attention.h"
 #include "runtime/forward/decoder_parts.h" /* looks inside: the states that a step left */
 #include "runtime/documents/exits_file.h"
 #include "runtime/documents/policy_file.h"
@@ -160,8 +161,8 @@ static void head_of_translated(const struct decoder *d, const struct learned_exi
     float translated[DIM], normed[DIM];
     translate(exit, state, translated);
     for (int i = 0; i < DIM; i++) translated[i] = (state[i] + exit->bias[i]) + translated[i];
-    d->ops->rms_norm(translated, d->weights->output_norm, d->spec->norm_eps, DIM, normed);
-    multiply_row(&d->weights->output.parts[0].matrix, d->ops, normed, logits);
+    d->batch.ops->rms_norm(translated, d->weights->output_norm, d->batch.spec->norm_eps, DIM, normed);
+    multiply_row(&d->weights->output.parts[0].matrix, d->batch.ops, normed, logits);
 }
 
 static void the_head_reads_what_is_translated(void **state)
@@ -182,17 +183,17 @@ static void the_head_reads_what_is_translated(void **state)
             running_must(r.context, open_session(&r, policy, &session));
             running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
             const struct decoder *d = r.engine->decoder; /* the row that left stands at 0, with its state */
-            for (int t = 0; t < 3 || (d->n_rows > 0 && t < 40); t++) /* a winner off the list stays */
+            for (int t = 0; t < 3 || (d->batch.n_rows > 0 && t < 40); t++) /* a winner off the list stays */
                 running_must(r.context, calmoe_session_next(session, &token));
-            if (d->n_rows > 0) fail_msg("leaving %d: nobody leaves", i);
+            if (d->batch.n_rows > 0) fail_msg("leaving %d: nobody leaves", i);
             float *wanted = malloc((size_t)r.n_vocab * sizeof *wanted);
             assert_non_null(wanted);
-            head_of_translated(d, &exits.exits[1], d->x, wanted);
+            head_of_translated(d, &exits.exits[1], d->batch.x, wanted);
             assert_memory_equal(wanted, calmoe_session_logits(session, 0), (size_t)r.n_vocab * sizeof *wanted);
             if (i == 2) {
                 double sum = (double)exits.exits[1].classifier_bias;
                 calmoe_depth depth;
-                for (int j = 0; j < DIM; j++) sum += (double)exits.exits[1].classifier[j] * (double)d->x[j];
+                for (int j = 0; j < DIM; j++) sum += (double)exits.exits[1].classifier[j] * (double)d->batch.x[j];
                 running_must(r.context, calmoe_session_depth(session, 0, &depth));
                 assert_true(fabs((double)depth.confidence - 1.0 / (1.0 + exp(-sum))) < 1e-6);
             }
@@ -212,7 +213,7 @@ static void read_values(const calmoe_session *session, int layer, float *values)
     const struct attention_spec *spec = &session->engine->model->spec.layers[layer].attention;
     const size_t n = (size_t)spec->value_size, at = (size_t)(session->n_positions - 1) * n;
     for (int head = 0; head < spec->n_kv_heads; head++)
-        memcpy(values + (size_t)head * n, (const float *)cm_kv_values(&session->cache, layer, head) + at,
+        memcpy(values + (size_t)head * n, (const float *)cm_kv_region(&session->state.kv, layer, head, 0).values + at,
                n * sizeof *values);
 }
 
@@ -237,15 +238,15 @@ static void skipped_layers_follow_the_path(void **state)
         running_must(r.context, open_session(&r, policy, &session));
         running_must(r.context, calmoe_session_feed_tokens(session, prompt, N_PROMPT));
         for (int t = 0; t < 2; t++) running_must(r.context, calmoe_session_next(session, &token));
-        assert_int_equal(d->n_rows, 0);
-        translate(exit, d->x, product);
+        assert_int_equal(d->batch.n_rows, 0);
+        translate(exit, d->batch.x, product);
         for (int layer = exit->layer; layer < N_LAYERS; layer++) {
-            const struct layer *weights = &d->weights->layers[layer];
+            const struct attention_weights *weights = cm_attention_weights(&d->batch, layer);
             const size_t n = (size_t)weights->v.n_rows;
-            for (int j = 0; j < DIM; j++) moved[j] = d->x[j] + exit->path[layer] * (exit->bias[j] + product[j]);
-            assert_true(layer == exit->layer || memcmp(moved, d->x, sizeof moved) != 0);
-            d->ops->rms_norm(moved, weights->attention_norm, d->spec->norm_eps, DIM, normed);
-            multiply_row(&weights->v.parts[0].matrix, d->ops, normed, wanted);
+            for (int j = 0; j < DIM; j++) moved[j] = d->batch.x[j] + exit->path[layer] * (exit->bias[j] + product[j]);
+            assert_true(layer == exit->layer || memcmp(moved, d->batch.x, sizeof moved) != 0);
+            d->batch.ops->rms_norm(moved, weights->norm, d->batch.spec->norm_eps, DIM, normed);
+            multiply_row(&weights->v.parts[0].matrix, d->batch.ops, normed, wanted);
             for (size_t j = 0; weights->v_bias && j < n; j++) wanted[j] += weights->v_bias[j];
             read_values(session, layer, values);
             assert_memory_equal(values, wanted, n * sizeof *values);

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "runtime/forward/attend_plan.h"
+#include "runtime/mixers/attend_plan.h"
 #include "kernels/vector_ops.h"
-#include "runtime/forward/row.h"
+#include "runtime/mixers/row.h"
 
 enum { MAX_ROWS = 600, MAX_WORKERS = 64 };
 

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "runtime/forward/kv_cache.h"
+#include "runtime/mixers/kv_cache.h"
 #include "tests/support/attend_one.h"
 
 static struct topology topology;
@@ -39,25 +39,28 @@ static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_ty
     float k[64], v[64], out[64];
     const float zeros[64] = {0};
     const struct vector_ops *ops = cm_vector_ops(ISA_REF);
-    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, machine, kv_heads, &cache), CALMOE_OK);
+    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, 512, machine, kv_heads, &cache), CALMOE_OK);
     assert_true(cache.capacity >= n_positions && cache.capacity % CM_KV_BLOCK == 0);
     for (int layer = 0; layer < spec->n_layers; layer++)
         for (int head = 0; head < spec->layers[layer].attention.n_kv_heads; head++)
             for (int p = 0; p < cache.capacity; p++) {
                 for (int d = 0; d < 64; d++) k[d] = 0.0f, v[d] = (float)(layer * 100 + head * 10 + 1);
                 const struct attention_spec *of = &spec->layers[layer].attention;
-                const size_t span = cm_kv_span_of(&cache, layer, head, p);
-                ops->store_kv(k, v, (uint8_t *)cm_kv_keys(&cache, layer, head) + span,
-                              (uint8_t *)cm_kv_values(&cache, layer, head) + span, type, of->head_size,
-                              of->value_size, p % CM_ATTEND_SPAN);
+                const struct kv_region region = cm_kv_region(&cache, layer, head, p / CM_ATTEND_SPAN);
+                ops->store_kv(k, v, region.keys, region.values, type, of->head_size, of->value_size,
+                              p % CM_ATTEND_SPAN);
             }
     for (int layer = 0; layer < spec->n_layers; layer++)
         for (int head = 0; head < spec->layers[layer].attention.n_kv_heads; head++) {
             const struct attention_spec *of = &spec->layers[layer].attention;
             const float *const queries[] = {zeros};
-            const struct attention_input in = {.keys = cm_kv_keys(&cache, layer, head),
-                                               .values = cm_kv_values(&cache, layer, head),
-                                               .span_bytes = cm_kv_span_bytes(&cache, layer, head), .type = type,
+            const struct kv_region region = cm_kv_region(&cache, layer, head, 0);
+            const size_t span_bytes =
+                cache.capacity > CM_ATTEND_SPAN
+                    ? (size_t)((uint8_t *)cm_kv_region(&cache, layer, head, 1).keys - (uint8_t *)region.keys)
+                    : 0;
+            const struct attention_input in = {.keys = region.keys, .values = region.values,
+                                               .span_bytes = span_bytes, .type = type,
                                                .head_size = of->head_size, .value_size = of->value_size,
                                                .scale = 1.0f, .n_queries = 1, .queries = queries,
                                                .n_positions = &n_positions};
@@ -75,12 +78,11 @@ static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_ty
         const int                layer = spec->n_layers - 1;
         const struct kv_regions *regions = &part->regions[layer];
         const int                head = regions->first_head + regions->n_heads - 1;
-        if (is_alike) assert_int_equal(kv_heads[part->memory.node], regions->n_heads);
+        if (is_alike) assert_int_equal(kv_heads[part->all.memory.node], regions->n_heads);
         if (regions->n_heads == 0) continue;
-        const uint8_t *last = cm_kv_keys(&cache, layer, head);
-        last += cm_kv_span_of(&cache, layer, head, cache.capacity - 1);
+        const uint8_t *last = cm_kv_region(&cache, layer, head, (cache.capacity - 1) / CM_ATTEND_SPAN).keys;
         assert_true(last + cache.layers[layer].region_bytes <=
-                    (const uint8_t *)part->memory.bytes + part->memory.n_bytes);
+                    (const uint8_t *)part->all.memory.bytes + part->all.memory.n_bytes);
     }
     cm_kv_cache_close(&cache);
     assert_null(cache.parts);
@@ -129,15 +131,42 @@ static void layers_may_differ(void **state)
     cm_topology_close(&machine);
 }
 
+/* A window's layer keeps as many spans as a window and a step's rows may touch; each lies where the one lay that it
+ * replaces, apart from the spans of layers that keep all. */
+static void windows_keep_a_ring(void **state)
+{
+    (void)state;
+    struct model_spec spec = spec_of(3, 2, 16, 8);
+    struct kv_cache   cache;
+    spec.layers[1].attention.window = 128;
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 16, 512, &topology, (int32_t[]){2}, &cache), CALMOE_OK);
+    assert_int_equal(cache.layers[0].n_ring, 0);
+    assert_int_equal(cache.layers[1].n_ring, 3);
+    assert_int_equal(cache.parts[0].rings.memory.n_bytes, 3 * cache.parts[0].rings.span_bytes);
+    assert_ptr_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 4).keys);
+    assert_ptr_not_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 6).keys);
+    assert_ptr_not_equal(cm_kv_region(&cache, 0, 1, 7).keys, cm_kv_region(&cache, 0, 1, 4).keys);
+    /* 5000 positions are written: spans 7, 8 and 9 are there, from position 3584 on */
+    assert_true(cm_kv_may_rewind(&cache, 4999, 5000));
+    assert_true(cm_kv_may_rewind(&cache, 3584 + 127, 5000));
+    assert_false(cm_kv_may_rewind(&cache, 3584 + 126, 5000));
+    assert_true(cm_kv_may_rewind(&cache, 10, 1000)); /* nothing was replaced yet */
+    cm_kv_cache_close(&cache);
+    spec.layers[1].attention.window = 1 << 15; /* a ring would be no shorter than the context */
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 4096, 512, &topology, (int32_t[]){2}, &cache), CALMOE_OK);
+    assert_int_equal(cache.layers[1].n_ring, 0);
+    cm_kv_cache_close(&cache);
+}
+
 /* Address space for a long context costs nothing before it is used. */
 static void a_long_context_is_reserved_only(void **state)
 {
     (void)state;
     const struct model_spec spec = spec_of(48, 4, 128, 128);
     struct kv_cache cache;
-    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, &topology, (int32_t[]){4}, &cache), CALMOE_OK);
-    assert_int_equal(cache.parts[0].memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
-    ((uint8_t *)cache.parts[0].memory.bytes)[cache.parts[0].memory.n_bytes - 1] = 1;
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, 512, &topology, (int32_t[]){4}, &cache), CALMOE_OK);
+    assert_int_equal(cache.parts[0].all.memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
+    ((uint8_t *)cache.parts[0].all.memory.bytes)[cache.parts[0].all.memory.n_bytes - 1] = 1;
     cm_kv_cache_close(&cache);
 }
 
@@ -147,7 +176,7 @@ static void what_no_machine_has(void **state)
     struct calmoe_context ctx = {0};
     struct kv_cache cache;
     const struct model_spec spec = spec_of(MANY_LAYERS, 1 << 20, 1024, 1024);
-    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, &topology, (int32_t[]){1 << 20}, &cache),
+    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, 512, &topology, (int32_t[]){1 << 20}, &cache),
                      CALMOE_NO_MEMORY);
     assert_string_equal(ctx.message, "a context of 16777216 tokens is larger than any memory");
     cm_kv_cache_close(&cache);
@@ -172,6 +201,7 @@ int main(void)
         cmocka_unit_test(regions_are_apart),
         cmocka_unit_test(heads_are_on_their_nodes),
         cmocka_unit_test(layers_may_differ),
+        cmocka_unit_test(windows_keep_a_ring),
         cmocka_unit_test(a_long_context_is_reserved_only),
         cmocka_unit_test(what_no_machine_has),
     };

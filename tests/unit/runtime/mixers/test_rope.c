@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/forward/rope.h"
+#include "runtime/mixers/rope.h"
 
 static struct rope_spec plain(int n_rot, float base)
 {

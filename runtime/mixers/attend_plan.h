@@ -1,12 +1,12 @@
-/* runtime/forward/attend_plan.h - who attends to what in a step: a pure function of the rows and the number of workers.
+/* runtime/mixers/attend_plan.h - who attends to what in a step: a pure function of the rows and the number of workers.
  *
  * Rows of one sequence that follow each other form groups; a job is a group's queries of one kv head, which read
  * the same keys and values; a piece is a job's span of 512 positions. Pieces in the order (group, kv head, span)
  * are laid end to end by their cost, and each worker takes an equal length of that. So one row of a long
  * sequence with few kv heads is spread over many workers as evenly as a prompt is.
  * Where nodes keep different kv heads, groups are the same for all, and pieces are dealt out on each node. */
-#ifndef RUNTIME_FORWARD_ATTEND_PLAN_H
-#define RUNTIME_FORWARD_ATTEND_PLAN_H
+#ifndef RUNTIME_MIXERS_ATTEND_PLAN_H
+#define RUNTIME_MIXERS_ATTEND_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,12 +15,14 @@ struct row;
 
 struct attend_group {
     int     first_row, n_rows;
-    int     n_positions; /* that its last row attends                  */
+    int     n_positions; /* before which its last row attends          */
+    int     first_span;  /* the first that any of its rows attends     */
     int64_t begin;       /* where its job of one kv head begins, in cost */
 };
 
 struct attend_plan {
     int                  n_workers, n_kv_heads; /* of all crews */
+    int                  window;    /* positions that a row attends, its own among them; 0 = all */
     int                  max_parts; /* a job with more (queries x spans) is not cut */
     int                  heads_per_kv;
     int                  n_groups;
@@ -34,14 +36,14 @@ struct attend_crew {
 };
 
 struct attend_share { /* a worker's part of one job */
-    int  begin, end;  /* spans                                                             */
+    int  begin, end;  /* spans, counted from the group's first one                         */
     int  n_spans;     /* of the whole job                                                  */
     int  slot;        /* of a job that is cut: the crew's worker that has span 0; no other cut job has it */
     bool is_cut;
 };
 
 /* A group has max_queries queries at most, and fewer where groups would be too few for the workers.
- * plan: the first four are set, groups has room for n_rows. */
+ * plan: the first five are set, groups has room for n_rows. */
 void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries);
 
 /* What a crew's worker has of job (group, head), the crew's heads being 0 … n_heads - 1; begin == end is nothing. */

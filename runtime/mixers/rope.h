@@ -1,12 +1,12 @@
-/* runtime/forward/rope.h - rotary positions: which angle each pair of a head turns by at a position.
+/* runtime/mixers/rope.h - rotary positions: which angle each pair of a head turns by at a position.
  * theta_i(p) = p * base^(-2i / n_rot), changed by linear or YaRN scaling (Peng et al. 2023, 2309.00071) or by
  * a file's tensor of factors. Angles are computed in double with kernels/elementary.h: the same bits on
  * every machine.
  *
  * A model may turn some of its layers otherwise than others. Sines and cosines of a position are made once a step, for
  * all its kinds of rotation, one after the other; each layer takes those of its own. */
-#ifndef RUNTIME_FORWARD_ROPE_H
-#define RUNTIME_FORWARD_ROPE_H
+#ifndef RUNTIME_MIXERS_ROPE_H
+#define RUNTIME_MIXERS_ROPE_H
 
 #include "base/status.h"
 #include "runtime/families/rope_spec.h"

@@ -1,18 +1,18 @@
-/* runtime/forward/row.h - a row of a step: one token of one sequence, in three parts. What was asked and what it may
+/* runtime/mixers/row.h - a row of a step: one token of one sequence, in three parts. What was asked and what it may
  * leave out is the caller's; what came of it is the step's. */
-#ifndef RUNTIME_FORWARD_ROW_H
-#define RUNTIME_FORWARD_ROW_H
+#ifndef RUNTIME_MIXERS_ROW_H
+#define RUNTIME_MIXERS_ROW_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct kv_cache;
 struct policy_rung;
+struct sequence_state;
 struct waiting;
 
 /* What a step knows of the sequence that a row belongs to. It lives with the sequence, for as long as that does. */
 struct sequence {
-    struct kv_cache *cache;   /* keys and values of its positions                                           */
+    struct sequence_state *state; /* what its layers keep of its positions                                     */
     struct waiting  *waiting; /* its rows that left early (runtime/exits/waiting.h); NULL: none ever waits. Only what
                                  runs between layers looks at it                                            */
     void            *owner;   /* for observers                                                              */

@@ -1,5 +1,5 @@
-/* runtime/forward/rope.c - see rope.h. */
-#include "runtime/forward/rope.h"
+/* runtime/mixers/rope.c - see rope.h. */
+#include "runtime/mixers/rope.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-/* runtime/forward/attend_rows.c - carries out attend_plan.h: each worker its pieces. Of a job that is cut, every worker
+/* runtime/mixers/attend_rows.c - carries out attend_plan.h: each worker its pieces. Of a job that is cut, every worker
  * leaves its spans' parts in the job's slot, and the one that finishes last merges them, in the order of the
  * spans; likewise the worker that finishes the last job of a group quantizes the group's rows. Nobody waits,
  * and who does it changes no bit. */
@@ -6,9 +6,10 @@
 
 #include "base/memory.h"
 #include "base/task_ranges.h"
-#include "runtime/forward/attend_plan.h"
-#include "runtime/forward/attention.h"
-#include "runtime/forward/decoder_parts.h"
+#include "runtime/mixers/attend_plan.h"
+#include "runtime/mixers/attention.h"
+#include "runtime/mixers/kv_cache.h"
+#include "runtime/mixers/sequence_state.h"
 
 enum {
     MAX_KINDS = 16,   /* of layers, by the numbers of their heads */
@@ -25,6 +26,7 @@ struct seat { /* of one worker */
     float        *whole, *part; /* (max_queries, part_floats) */
     const float **queries;      /* (max_queries)              */
     int          *n_positions;  /* (max_queries)              */
+    int          *first;        /* (max_queries)              */
 };
 
 struct node_crew { /* of a node that keeps kv heads first_head … first_head + of.n_heads */
@@ -33,9 +35,9 @@ struct node_crew { /* of a node that keeps kv heads first_head … first_head + 
     int                first_head, first_slot;
 };
 
-/* Layers whose heads have the same numbers share the plan of a step. */
+/* Layers whose heads have the same numbers, and that see as far back, share the plan of a step. */
 struct attend_kind {
-    int                n_heads, n_kv_heads, value_size;
+    int                n_heads, n_kv_heads, value_size, window;
     struct attend_plan plan;
     int                n_crews;
     struct node_crew  *crews;    /* (n_crews), in the order of heads               */
@@ -85,8 +87,9 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
     for (int layer = 0; layer < spec->n_layers; layer++) {
         const struct attention_spec *of = &spec->layers[layer].attention;
         int i = 0;
+        if (spec->layers[layer].mixer != MIXER_ATTENTION) continue;
         while (i < a->n_kinds && (a->kinds[i].n_heads != of->n_heads || a->kinds[i].n_kv_heads != of->n_kv_heads ||
-                                  a->kinds[i].value_size != of->value_size))
+                                  a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window))
             i++;
         if (i == MAX_KINDS)
             return cm_fail(ctx, CALMOE_UNSUPPORTED, "the heads of layer %d make more than %d kinds of layers", layer,
@@ -94,7 +97,8 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         a->kind_of[layer] = (uint8_t)i;
         if (i < a->n_kinds) continue;
         a->kinds[a->n_kinds++] =
-            (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size};
+            (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size,
+                                 .window = of->window};
     }
     return CALMOE_OK;
 }
@@ -107,7 +111,8 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
     for (int i = 0; i < a->n_kinds; i++) {
         struct attend_kind *kind = &a->kinds[i];
         kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
-                                          .max_parts = SLOT_PARTS, .heads_per_kv = kind->n_heads / kind->n_kv_heads};
+                                          .window = kind->window, .max_parts = SLOT_PARTS,
+                                          .heads_per_kv = kind->n_heads / kind->n_kv_heads};
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
         if (!kind->plan.groups || !kind->crews) return CALMOE_NO_MEMORY;
@@ -135,7 +140,7 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
     const size_t n = (size_t)a->n_seats, n_queries = (size_t)a->max_queries;
     const size_t buffer = n_queries * a->part_floats * sizeof(float); /* a multiple of 64 */
     const size_t pointers = n_queries * sizeof(float *);
-    const size_t own = 2 * buffer + pointers + n_queries * sizeof(int);
+    const size_t own = 2 * buffer + pointers + 2 * n_queries * sizeof(int);
     const size_t stride = (own + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
     a->seats = cm_alloc(ctx, n, sizeof *a->seats, "attention's workers");
     a->memory = cm_alloc(ctx, n, stride, "attention's scratch");
@@ -146,18 +151,19 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
         a->seats[i].part = (float *)(at + buffer);
         a->seats[i].queries = (const float **)(at + 2 * buffer);
         a->seats[i].n_positions = (int *)(at + 2 * buffer + pointers);
+        a->seats[i].first = a->seats[i].n_positions + n_queries;
     }
     return CALMOE_OK;
 }
 
-calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_spec *spec,
-                                const struct topology *topology, const struct team *team, const struct plan *plan,
-                                int max_rows, struct attention **out)
+calmoe_status cm_attend_open(const struct mixer_place *place, struct attention **out)
 {
+    struct calmoe_context   *ctx = place->ctx;
+    const struct model_spec *spec = place->spec;
     struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
     int               n_slots;
     if (!a) return CALMOE_NO_MEMORY;
-    a->n_seats = cm_team_n_workers(team);
+    a->n_seats = cm_team_n_workers(place->team);
     a->part_floats = cm_part_floats(spec->most.value_size);
     CM_TRY(list_kinds(ctx, spec, a));
     a->max_queries = JOB_QUERIES;
@@ -165,15 +171,16 @@ calmoe_status cm_attention_open(struct calmoe_context *ctx, const struct model_s
         const int heads_per_kv = a->kinds[i].n_heads / a->kinds[i].n_kv_heads;
         if (heads_per_kv > a->max_queries) a->max_queries = heads_per_kv;
     }
-    a->n_jobs_done = cm_alloc(ctx, (size_t)max_rows, sizeof *a->n_jobs_done, "attention's plan");
-    a->attended = cm_alloc(ctx, cm_activations_bytes(max_rows, spec->most.attended_columns), 1, "attention's scratch");
+    a->n_jobs_done = cm_alloc(ctx, (size_t)place->max_rows, sizeof *a->n_jobs_done, "attention's plan");
+    a->attended = cm_alloc(ctx, cm_activations_bytes(place->max_rows, spec->most.attended_columns), 1,
+                           "attention's scratch");
     if (!a->n_jobs_done || !a->attended) return CALMOE_NO_MEMORY;
     CM_TRY(open_seats(ctx, a));
-    CM_TRY(open_kinds(ctx, plan, team, max_rows, a, &n_slots));
-    return open_slots(ctx, topology, n_slots, a);
+    CM_TRY(open_kinds(ctx, place->plan, place->team, place->max_rows, a, &n_slots));
+    return open_slots(ctx, place->topology, n_slots, a);
 }
 
-void cm_attention_close(struct attention **attention)
+void cm_attend_close(struct attention **attention)
 {
     struct attention *a = *attention;
     if (!a) return;
@@ -194,112 +201,132 @@ void cm_attention_close(struct attention **attention)
     *attention = NULL;
 }
 
-void cm_attention_plan(struct decoder *d)
+void cm_attend_plan_rows(struct attention *a, const struct row *rows, int n_rows)
 {
-    for (int i = 0; i < d->attention->n_kinds; i++)
-        cm_attend_plan(&d->attention->kinds[i].plan, d->rows, d->n_rows, JOB_QUERIES);
+    for (int i = 0; i < a->n_kinds; i++) cm_attend_plan(&a->kinds[i].plan, rows, n_rows, JOB_QUERIES);
 }
 
 const struct activations *cm_attended(const struct attention *a, int layer) { return &kind_of(a, layer)->attended; }
 
-/* The queries of a group for one kv head: row by row, of each its heads. */
-static struct attention_input gather(const struct decoder *d, int layer, const struct attend_group *group,
-                                     int kv_head, struct seat *seat)
+/* The queries of a group for one kv head: row by row, of each its heads. Keys and values are set span by span. */
+static struct attention_input gather(const struct batch *b, int layer, const struct attend_group *group, int kv_head,
+                                     struct seat *seat)
 {
-    const struct attention_spec *spec = &d->spec->layers[layer].attention;
+    const struct attention_spec *spec = cm_attention_spec(b, layer);
     const int n_heads = spec->n_heads / spec->n_kv_heads, n_q = spec->n_heads * spec->head_size;
-    const struct kv_cache *cache = d->rows[group->first_row].asked.sequence->cache;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
-        seat->queries[i] = cm_row(d->q, r, n_q) + head * spec->head_size;
-        seat->n_positions[i] = d->rows[r].asked.position + 1;
+        const int n_positions = b->rows[r].asked.position + 1;
+        seat->queries[i] = cm_row(cm_attention_work(b)->q, r, n_q) + head * spec->head_size;
+        seat->n_positions[i] = n_positions;
+        seat->first[i] = spec->window > 0 && n_positions > spec->window ? n_positions - spec->window : 0;
     }
     return (struct attention_input){
-        .keys = cm_kv_keys(cache, layer, kv_head),
-        .values = cm_kv_values(cache, layer, kv_head),
-        .span_bytes = cm_kv_span_bytes(cache, layer, kv_head),
-        .type = cache->type,
+        .type = b->rows[group->first_row].asked.sequence->state->kv.type,
         .head_size = spec->head_size,
         .value_size = spec->value_size,
         .scale = spec->scale,
+        .soft_cap = spec->soft_cap,
         .n_queries = group->n_rows * n_heads,
         .queries = seat->queries,
         .n_positions = seat->n_positions,
+        .first = spec->window > 0 ? seat->first : NULL,
     };
 }
 
-/* whole (queries) takes in the parts of span, of those queries that reach into it. */
-static void merge(const struct decoder *d, const struct attention_input *in, int span, const float *parts, float *whole)
+struct job { /* a group's queries of one kv head */
+    const struct batch        *batch;
+    int                        layer, kv_head;
+    const struct attend_group *group;
+    struct attention_input     in;
+};
+
+/* The job's part of span group->first_span + i. A window's cache keeps only some spans, each somewhere. */
+static void attend(struct job *job, int i, float *parts, size_t stride)
 {
-    const size_t stride = d->attention->part_floats;
-    for (int i = 0; i < in->n_queries; i++)
-        if (in->n_positions[i] > span * CM_ATTEND_SPAN)
-            d->ops->attend_merge(whole + (size_t)i * stride, parts + (size_t)i * stride, in->value_size);
+    const struct kv_cache *cache = &job->batch->rows[job->group->first_row].asked.sequence->state->kv;
+    const int span = job->group->first_span + i;
+    const struct kv_region region = cm_kv_region(cache, job->layer, job->kv_head, span);
+    job->in.keys = region.keys;
+    job->in.values = region.values;
+    job->in.span_bytes = 0;
+    job->batch->ops->attend_span(&job->in, span, parts, stride);
 }
 
 /* The job is done: its columns of the rows, and the last of a group's jobs quantizes the rows. */
-static void finish_job(struct decoder *d, int layer, int group_index, int kv_head, const struct attention_input *in,
-                       const float *whole)
+static void finish_job(const struct job *job, int group_index, float *whole)
 {
-    struct attention *a = d->attention;
-    struct attend_kind *kind = kind_of(a, layer);
-    const struct attend_group *group = &kind->plan.groups[group_index];
+    const struct batch *b = job->batch;
+    struct attention *a = cm_attention_work(b)->attention;
+    struct attend_kind *kind = kind_of(a, job->layer);
+    const struct attention_weights *weights = cm_attention_weights(b, job->layer);
     const int n_heads = kind->plan.heads_per_kv, n_columns = kind->attended.n_columns;
-    for (int i = 0; i < in->n_queries; i++)
-        d->ops->attend_finish(whole + (size_t)i * a->part_floats, in->value_size,
-                              cm_row(kind->attended.values, group->first_row + i / n_heads, n_columns) +
-                                  (kv_head * n_heads + i % n_heads) * in->value_size);
+    const int value_size = job->in.value_size;
+    for (int i = 0; i < job->in.n_queries; i++) {
+        const int head = job->kv_head * n_heads + i % n_heads, r = job->group->first_row + i / n_heads;
+        float *of_query = whole + (size_t)i * a->part_floats;
+        if (weights->sinks) b->ops->attend_sink(of_query, weights->sinks[head], value_size);
+        b->ops->attend_finish(of_query, value_size, cm_row(kind->attended.values, r, n_columns) + head * value_size);
+    }
     atomic_int *n_done = &a->n_jobs_done[group_index];
     if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;
     atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
-    for (int i = 0; i < group->n_rows; i++)
-        d->ops->quantize(&kind->attended, group->first_row + i, 0, n_columns, d->weights->layers[layer].o_kinds);
+    for (int i = 0; i < job->group->n_rows; i++)
+        b->ops->quantize(&kind->attended, job->group->first_row + i, 0, n_columns, weights->o_kinds);
 }
 
-static void run_share(struct decoder *d, int layer, const struct worker *me, const struct node_crew *crew, int group,
+/* All spans of a job by one worker. */
+static void run_whole(struct job *job, int group, const struct attend_share *share, struct seat *seat, size_t stride)
+{
+    const struct vector_ops *ops = job->batch->ops;
+    for (int i = 0; i < share->n_spans; i++) {
+        float *parts = i == 0 ? seat->whole : seat->part;
+        attend(job, i, parts, stride);
+        cm_attend_take(ops, &job->in, job->group->first_span + i, parts, seat->whole, stride);
+    }
+    finish_job(job, group, seat->whole);
+}
+
+static void run_share(struct batch *b, int layer, const struct worker *me, const struct node_crew *crew, int group,
                       int kv_head, const struct attend_share *share)
 {
-    struct attention *a = d->attention;
+    struct attention *a = cm_attention_work(b)->attention;
     struct seat *seat = &a->seats[me->index];
     struct slot *slot = &a->slots[crew->first_slot + share->slot];
-    const struct attention_input in = gather(d, layer, &kind_of(a, layer)->plan.groups[group], kv_head, seat);
-    const size_t stride = a->part_floats, span_parts = (size_t)in.n_queries * stride;
+    struct job job = {b, layer, kv_head, &kind_of(a, layer)->plan.groups[group], {0}};
+    job.in = gather(b, layer, job.group, kv_head, seat);
+    const size_t stride = a->part_floats, span_parts = (size_t)job.in.n_queries * stride;
     if (!share->is_cut) {
-        d->ops->attend_span(&in, 0, seat->whole, stride);
-        for (int span = 1; span < share->n_spans; span++) {
-            d->ops->attend_span(&in, span, seat->part, stride);
-            merge(d, &in, span, seat->part, seat->whole);
-        }
-        finish_job(d, layer, group, kv_head, &in, seat->whole);
+        run_whole(&job, group, share, seat, stride);
         return;
     }
-    for (int span = share->begin; span < share->end; span++)
-        d->ops->attend_span(&in, span, slot->parts + (size_t)span * span_parts, stride);
+    for (int i = share->begin; i < share->end; i++) attend(&job, i, slot->parts + (size_t)i * span_parts, stride);
     const int n = share->end - share->begin;
     if (atomic_fetch_add_explicit(&slot->n_spans_done, n, memory_order_acq_rel) + n < share->n_spans) return;
     atomic_store_explicit(&slot->n_spans_done, 0, memory_order_relaxed);
-    for (int span = 1; span < share->n_spans; span++)
-        merge(d, &in, span, slot->parts + (size_t)span * span_parts, slot->parts);
-    finish_job(d, layer, group, kv_head, &in, slot->parts);
+    for (int i = 0; i < share->n_spans; i++)
+        cm_attend_take(b->ops, &job.in, job.group->first_span + i, slot->parts + (size_t)i * span_parts, slot->parts,
+                       stride);
+    finish_job(&job, group, slot->parts);
 }
 
-static void run_crew(struct decoder *d, int layer, const struct worker *me, const struct node_crew *crew)
+static void run_crew(struct batch *b, int layer, const struct worker *me, const struct node_crew *crew)
 {
-    const struct attend_plan *plan = &kind_of(d->attention, layer)->plan;
+    const struct attend_plan *plan = &kind_of(cm_attention_work(b)->attention, layer)->plan;
     int begin, end;
     cm_attend_groups(plan, &crew->of, me->rank_on_node, &begin, &end);
     for (int group = begin; group < end; group++)
         for (int head = 0; head < crew->of.n_heads; head++) {
             const struct attend_share share = cm_attend_share(plan, &crew->of, me->rank_on_node, group, head);
-            if (share.begin < share.end) run_share(d, layer, me, crew, group, crew->first_head + head, &share);
+            if (share.begin < share.end) run_share(b, layer, me, crew, group, crew->first_head + head, &share);
         }
 }
 
-void cm_attend_rows(struct decoder *d, int layer, const struct worker *me)
+void cm_attend_rows(struct batch *b, int layer, const struct worker *me)
 {
-    const struct attend_kind *kind = kind_of(d->attention, layer);
+    const struct attend_kind *kind = kind_of(cm_attention_work(b)->attention, layer);
     for (int i = 0; i < kind->n_crews; i++)
-        if (kind->crews[i].node == me->node) run_crew(d, layer, me, &kind->crews[i]);
+        if (kind->crews[i].node == me->node) run_crew(b, layer, me, &kind->crews[i]);
 }
 
 void cm_attend_deal_heads(struct attention *a, int layer)

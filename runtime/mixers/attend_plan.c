@@ -1,8 +1,8 @@
-/* runtime/forward/attend_plan.c - see attend_plan.h. */
-#include "runtime/forward/attend_plan.h"
+/* runtime/mixers/attend_plan.c - see attend_plan.h. */
+#include "runtime/mixers/attend_plan.h"
 
-#include "runtime/forward/kv_cache.h"
-#include "runtime/forward/row.h"
+#include "runtime/mixers/kv_cache.h"
+#include "runtime/mixers/row.h"
 
 enum { JOBS_PER_WORKER = 4 };
 
@@ -11,7 +11,7 @@ static int ratio_up(int a, int b) { return (a + b - 1) / b; }
 /* Cost: a row's pass over 64 positions is 1. */
 static int64_t job_cost(const struct attend_group *group)
 {
-    return (int64_t)group->n_rows * ratio_up(group->n_positions, CM_KV_BLOCK);
+    return (int64_t)group->n_rows * ratio_up(group->n_positions - group->first_span * CM_ATTEND_SPAN, CM_KV_BLOCK);
 }
 
 static bool continues(const struct row *row, const struct row *next)
@@ -35,6 +35,8 @@ void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows
              r++)
             group->n_rows++;
         group->n_positions = rows[r - 1].asked.position + 1;
+        const int first_seen = rows[group->first_row].asked.position + 1 - plan->window;
+        if (plan->window > 0 && first_seen > 0) group->first_span = first_seen / CM_ATTEND_SPAN;
         plan->cost += job_cost(group);
     }
 }
@@ -66,7 +68,7 @@ struct attend_share cm_attend_share(const struct attend_plan *plan, const struct
                                     int index, int head)
 {
     const struct attend_group *group = &plan->groups[index];
-    const int n_spans = ratio_up(group->n_positions, CM_ATTEND_SPAN);
+    const int n_spans = ratio_up(group->n_positions, CM_ATTEND_SPAN) - group->first_span;
     const int64_t job_begin = group->begin * crew->n_heads + head * job_cost(group);
     const int64_t span_cost = (int64_t)group->n_rows * CM_SPAN_BLOCKS;
     struct attend_share share = {.n_spans = n_spans, .slot = owner(plan, crew, job_begin)};

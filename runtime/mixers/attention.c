@@ -1,0 +1,238 @@
+/* runtime/mixers/attention.c - the attention half of a block: norm; q, k, v; rotate and remember; attend;
+ * project; add. Five barriers; one less where the workers share the kv heads evenly, one more where a norm spans
+ * all heads. */
+#include "runtime/mixers/attention.h"
+
+#include "base/memory.h"
+#include "runtime/mixers/kv_cache.h"
+#include "runtime/mixers/sequence_state.h"
+
+enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
+
+static void norm_rows(struct batch *b, const struct attention_weights *layer, const struct worker *me)
+{
+    const int dim = b->spec->dim;
+    int begin, end;
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        b->ops->rms_norm(cm_row(b->x, r, dim), layer->norm, b->spec->norm_eps, dim,
+                         cm_row(b->normed.values, r, dim));
+        b->ops->quantize(&b->normed, r, 0, dim, layer->input_kinds);
+    }
+}
+
+/* A norm of q or k (n wide) that spans all heads: own rows. Those of one head each: prepare_head(). */
+static void norm_vectors(struct batch *b, const float *weight, enum norm_span span, int n, float *x,
+                         const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end && span == NORM_ALL_HEADS; r++)
+        b->ops->rms_norm(cm_row(x, r, n), weight, b->spec->norm_eps, n, cm_row(x, r, n));
+}
+
+static void clamp(float *x, int n, float limit)
+{
+    for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
+}
+
+/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
+static void prepare_head(const struct batch *b, const struct attention_spec *spec, const float *norm, int r,
+                         float *head)
+{
+    const struct rope_kind *rope = &b->rope.kinds[spec->rope];
+    const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
+    if (norm) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
+    clamp(head, spec->head_size, spec->clamp);
+    if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
+}
+
+void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
+    const int position = b->rows[r].asked.position;
+    const struct kv_region region = cm_kv_region(cache, index, kv_head, position / CM_ATTEND_SPAN);
+    prepare_head(b, spec, spec->k_norm == NORM_EACH_HEAD ? layer->k_norm : NULL, r, k);
+    clamp(v, spec->value_size, spec->clamp);
+    b->ops->store_kv(k, v, region.keys, region.values, cache->type, spec->head_size, spec->value_size,
+                     position % CM_ATTEND_SPAN);
+}
+
+void cm_norm_keys(struct batch *b, int index, float *k)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    const int n = spec->n_kv_heads * spec->head_size;
+    if (spec->k_norm == NORM_ALL_HEADS)
+        b->ops->rms_norm(k, cm_attention_weights(b, index)->k_norm, b->spec->norm_eps, n, k);
+}
+
+/* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
+static void remember(struct batch *b, int index, int r, int kv_head)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    const int n_heads = spec->n_heads / spec->n_kv_heads, size = spec->head_size;
+    const struct attention_work *work = cm_attention_work(b);
+    float *q = cm_row(work->q, r, spec->n_heads * size) + kv_head * n_heads * size;
+    for (int head = 0; head < n_heads; head++)
+        prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * size);
+    cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
+                   cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
+}
+
+/* Whether a norm of q or k spans several heads. */
+static bool has_vector_norm(const struct attention_spec *spec)
+{
+    return spec->q_norm == NORM_ALL_HEADS || spec->k_norm == NORM_ALL_HEADS;
+}
+
+/* Part i of q, k and v, which a node has for the kv heads that it keeps: one of its workers computes a head from end to
+ * end. Reading takes different workers different times, so that heads are taken bit by bit; with many rows, in fixed
+ * shares: they would lay out their inputs for each bit anew. */
+static void project_own_heads(struct batch *b, int index, int i, const struct worker *me)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
+    const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
+    const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = b->n_rows;
+    const int at_least = n > FEW_ROWS ? n_heads : 1;
+    const struct attention_work *work = cm_attention_work(b);
+    int begin, end;
+    if (cm_team_server(me->team, k->node) != me->node) return;
+    while (cm_attend_take_heads(work->attention, index, i, me, at_least, &begin, &end)) {
+        cm_enter_phase(b, me, CALMOE_PHASE_PROJECT);
+        cm_linear_part(b, &layer->q, q, begin * q_size, end * q_size, &b->normed, NULL, n, layer->q_bias, work->q, me);
+        cm_linear_part(b, &layer->k, k, begin * size, end * size, &b->normed, NULL, n, layer->k_bias, work->k, me);
+        cm_linear_part(b, &layer->v, v, begin * spec->value_size, end * spec->value_size, &b->normed, NULL, n,
+                       layer->v_bias, work->v, me);
+        cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
+        for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
+            for (int r = 0; r < n; r++) remember(b, index, r, kv_head);
+    }
+}
+
+/* Else each has its range of rows of each matrix, and heads are dealt out behind a barrier. */
+static void project_own_rows(struct batch *b, int index, const struct worker *me)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    const struct attention_work *work = cm_attention_work(b);
+    int begin, end;
+    cm_enter_phase(b, me, CALMOE_PHASE_PROJECT);
+    cm_linear_shared(b, &layer->q, &b->normed, NULL, b->n_rows, layer->q_bias, work->q, me);
+    cm_linear_shared(b, &layer->k, &b->normed, NULL, b->n_rows, layer->k_bias, work->k, me);
+    cm_linear_shared(b, &layer->v, &b->normed, NULL, b->n_rows, layer->v_bias, work->v, me);
+    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    if (has_vector_norm(spec)) {
+        norm_vectors(b, layer->q_norm, spec->q_norm, spec->n_heads * spec->head_size, work->q, me);
+        norm_vectors(b, layer->k_norm, spec->k_norm, spec->n_kv_heads * spec->head_size, work->k, me);
+        cm_barrier(me);
+    }
+    cm_share(spec->n_kv_heads * b->n_rows, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, i / b->n_rows);
+}
+
+/* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
+static bool has_own_heads(const struct batch *b, int index)
+{
+    const struct attention_spec *spec = cm_attention_spec(b, index);
+    return cm_attend_is_even(cm_attention_work(b)->attention, index) && spec->head_size % 16 == 0 &&
+           spec->value_size % 16 == 0 && /* kernels take ranges that begin at multiples of 16 */
+           !has_vector_norm(spec);
+}
+
+/* o, and what it gives added to x. */
+static void project_back(struct batch *b, int index, const struct worker *me)
+{
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    const struct activations *attended = cm_attended(cm_attention_work(b)->attention, index);
+    const int dim = b->spec->dim;
+    for (int i = 0; i < layer->o.n_parts; i++) {
+        const struct matrix_part *part = &layer->o.parts[i];
+        const int first = part->first_row;
+        int begin, end;
+        cm_part_share(part, me, &begin, &end);
+        cm_linear_part(b, &layer->o, part, begin, end, attended, NULL, b->n_rows, layer->o_bias, b->projected, me);
+        for (int r = 0; r < b->n_rows && begin < end; r++)
+            b->ops->add_scaled(cm_row(b->x, r, dim) + first + begin, cm_row(b->projected, r, dim) + first + begin,
+                               b->spec->layers[index].residual_scale, end - begin);
+    }
+}
+
+static void run(struct batch *b, int index, const struct worker *me)
+{
+    const struct attention_weights *layer = cm_attention_weights(b, index);
+    struct attention *attention = cm_attention_work(b)->attention;
+    cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
+    norm_rows(b, layer, me);
+    if (me->index == 0) cm_attend_deal_heads(attention, index);
+    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
+    if (has_own_heads(b, index))
+        for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(b, index, i, me);
+    else project_own_rows(b, index, me);
+    cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
+    cm_attend_rows(b, index, me);
+    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
+    project_back(b, index, me);
+    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+}
+
+/* ---- the record ---- */
+
+static calmoe_status open_work(const struct mixer_place *place, void **out)
+{
+    const struct layer_maxima *most = &place->spec->most;
+    const size_t n = (size_t)place->max_rows;
+    const size_t n_q = n * (size_t)most->q_columns, n_k = n * (size_t)most->k_columns;
+    struct attention_work *work = *out = cm_alloc(place->ctx, 1, sizeof *work, "attention");
+    if (!work) return CALMOE_NO_MEMORY;
+    work->memory = cm_alloc(place->ctx, n_q + n_k + n * (size_t)most->v_columns, sizeof(float), "attention");
+    if (!work->memory) return CALMOE_NO_MEMORY;
+    work->q = work->memory;
+    work->k = work->q + n_q;
+    work->v = work->k + n_k;
+    return cm_attend_open(place, &work->attention);
+}
+
+static void close_work(void **out)
+{
+    struct attention_work *work = *out;
+    if (!work) return;
+    cm_attend_close(&work->attention);
+    cm_free(work->memory);
+    cm_free(work);
+    *out = NULL;
+}
+
+static void plan(void *work, const struct batch *b)
+{
+    cm_attend_plan_rows(((struct attention_work *)work)->attention, b->rows, b->n_rows);
+}
+
+static size_t step_bytes(const void *weights)
+{
+    const struct attention_weights *w = weights;
+    return w->q.n_bytes + w->k.n_bytes + w->v.n_bytes + w->o.n_bytes;
+}
+
+static size_t fill_bytes(const void *weights)
+{
+    const struct attention_weights *w = weights;
+    return w->k.n_bytes + w->v.n_bytes;
+}
+
+static size_t fixed_bytes(const struct layer_spec *layer)
+{
+    (void)layer;
+    return 0;
+}
+
+extern const struct mixer cm_mixer_attention;
+const struct mixer cm_mixer_attention = {
+    .name = "attention", .pack = cm_attention_pack, .drop = cm_attention_drop, .step_bytes = step_bytes,
+    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
+};

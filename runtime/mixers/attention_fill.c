@@ -1,0 +1,74 @@
+/* runtime/mixers/attention_fill.c - keys and values of layers that were skipped (CALM, section 3.3).
+ *
+ * The state h is the same for all skipped layers; where the exit has a translator with a path, layer l reads
+ * h + path_l drift, the drift being what the translator adds to h: a state of about its own depth. Either way no
+ * product waits for another: (layer, row) pairs stand as rows of b->normed, as many layers at once as there is room
+ * for, and two barriers do for all of them. */
+#include "runtime/mixers/attention.h"
+
+/* Pair i: layer first_layer + i / n, row begin + i % n. */
+static void norm_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
+{
+    const int dim = b->spec->dim;
+    int begin, end;
+    cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        const int index = fill->first_layer + i / fill->n, r = fill->begin + i % fill->n;
+        const struct attention_weights *layer = cm_attention_weights(b, index);
+        const float *state = cm_row(b->x, r, dim);
+        float *normed = cm_row(b->normed.values, i, dim);
+        if (fill->path) {
+            const float *drift = fill->drifts + (size_t)r * (size_t)dim;
+            for (int j = 0; j < dim; j++) normed[j] = state[j] + fill->path[index] * drift[j];
+            state = normed;
+        }
+        b->ops->rms_norm(state, layer->norm, b->spec->norm_eps, dim, normed);
+        b->ops->quantize(&b->normed, i, 0, dim, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
+    }
+}
+
+/* The k or v of the l-th layer's pairs, n_columns wide: one layer's stand behind another's, whatever their widths. */
+static float *rows_of_layer(const struct mixer_fill *fill, float *all, int most_columns, int l)
+{
+    return cm_row(all, l * fill->n, most_columns);
+}
+
+static void project_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
+{
+    for (int l = 0; l < fill->n_layers; l++) {
+        const struct attention_weights *layer = cm_attention_weights(b, fill->first_layer + l);
+        const int32_t *pairs = b->identity + l * fill->n;
+        float *k = rows_of_layer(fill, cm_attention_work(b)->k, b->spec->most.k_columns, l);
+        float *v = rows_of_layer(fill, cm_attention_work(b)->v, b->spec->most.v_columns, l);
+        cm_linear_shared(b, &layer->k, &b->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_shared(b, &layer->v, &b->normed, pairs, fill->n, layer->v_bias, v, me);
+    }
+}
+
+static void remember_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
+{
+    const int n = fill->n;
+    int begin, end;
+    cm_share(fill->n_layers * n, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        const int l = i / n, index = fill->first_layer + l, r = fill->begin + i % n;
+        const struct attention_spec *spec = cm_attention_spec(b, index);
+        const int head_size = spec->head_size, value_size = spec->value_size;
+        float *ks = rows_of_layer(fill, cm_attention_work(b)->k, b->spec->most.k_columns, l);
+        float *vs = rows_of_layer(fill, cm_attention_work(b)->v, b->spec->most.v_columns, l);
+        float *k = cm_row(ks, i % n, spec->n_kv_heads * head_size);
+        float *v = cm_row(vs, i % n, spec->n_kv_heads * value_size);
+        cm_norm_keys(b, index, k);
+        for (int kv_head = 0; kv_head < spec->n_kv_heads; kv_head++)
+            cm_remember_kv(b, index, r, kv_head, k + kv_head * head_size, v + kv_head * value_size);
+    }
+}
+
+void cm_attention_fill(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
+{
+    norm_pairs(b, fill, me);
+    cm_barrier(me);
+    project_pairs(b, fill, me);
+    cm_barrier(me);
+    remember_pairs(b, fill, me);
+}

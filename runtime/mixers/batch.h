@@ -1,0 +1,76 @@
+/* runtime/mixers/batch.h - the rows of a step between two halves of a layer: which they are, their states, and the
+ * scratch that every half may use. What a mixer, and all that stands to its right, sees of a step.
+ *
+ * Every worker of the team walks the same code and meets the others at barriers. Two kinds of phases:
+ *   "own rows"  each worker has its share of rows, the same share in every such phase of a step, so from
+ *               one to the next no barrier is needed;
+ *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around. */
+#ifndef RUNTIME_MIXERS_BATCH_H
+#define RUNTIME_MIXERS_BATCH_H
+
+#include "base/clock.h"
+#include "base/team.h"
+#include "experts/placed_matrix.h"
+#include "kernels/vector_ops.h"
+#include "runtime/families/model_spec.h"
+#include "runtime/mixers/rope.h"
+#include "runtime/mixers/row.h"
+#include "runtime/stats/counters.h"
+
+struct mixer_layer;
+
+struct batch {
+    const struct model_spec *spec;
+    const struct vector_ops *ops;
+    struct rope              rope;
+    struct counters          counters;
+    int                      max_rows;
+    struct mixer_layer      *layers;    /* (n_layers): how each mixes positions, and with what (mixer.h) */
+    void                   **works;     /* (MIXER_KIND_COUNT): each mixer's own scratch                  */
+
+    int                 n_rows;
+    struct row         *rows;           /* (max_rows)                  */
+    /* (max_rows, …) each */
+    float              *x;              /* dim: the residual stream    */
+    struct activations  normed;         /* dim: what a half reads      */
+    float              *projected;      /* dim: what it adds           */
+    float              *cosines, *sines; /* rope.n_pairs               */
+    int32_t            *identity;       /* 0, 1, 2, …                  */
+};
+
+/* From now on this worker's time belongs to phase (CALMOE_PHASE_*); waiting at barriers belongs to none. */
+static inline void cm_enter_phase(struct batch *batch, const struct worker *me, int phase)
+{
+    struct phase_clock *clock = &batch->counters.clocks[me->index];
+    if (batch->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
+
+/* A barrier and a phase behind it, with one reading of the clock. */
+static inline void cm_barrier_into(struct batch *batch, const struct worker *me, int phase)
+{
+    const uint64_t      now_ns = cm_barrier_now(me);
+    struct phase_clock *clock = &batch->counters.clocks[me->index];
+    if (batch->counters.is_paused || clock->phase == phase) return;
+    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+}
+
+/* Row r of a matrix with rows of n floats. */
+static inline float *cm_row(float *matrix, int r, int n) { return matrix + (size_t)r * (size_t)n; }
+
+/* Own rows: *begin … *end. */
+static inline void cm_own_rows(const struct batch *batch, const struct worker *me, int *begin, int *end)
+{
+    cm_share(batch->n_rows, 1, me->index, me->n_workers, begin, end);
+}
+
+/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows on its node.
+ * tokens (n_tokens): which rows of x; NULL = the first. */
+void cm_linear_shared(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,
+                      const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me);
+/* The same of rows begin … end of one part, counted from its first; by this worker. */
+void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
+                    int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
+                    float *y, const struct worker *me);
+
+#endif

@@ -1,0 +1,8 @@
+/* runtime/mixers/mixer_list.c - all ways in which a layer mixes positions: one row each, in the order of mixer_kind. */
+#include "runtime/mixers/mixer.h"
+
+extern const struct mixer cm_mixer_attention;
+
+const struct mixer *const cm_mixers[MIXER_KIND_COUNT] = {
+    [MIXER_ATTENTION] = &cm_mixer_attention,
+};

@@ -1,0 +1,66 @@
+/* runtime/mixers/sequence_state.h - what the layers keep of one sequence, and the way back.
+ *
+ * Keys and values are kept by position: going back means that later positions are written over. Other mixers keep a
+ * state of fixed size that cannot be taken back; and a window forgets what lies before it. So the sequence takes
+ * snapshots of its fixed-size state, within a number of bytes, the least recently used going first; and going back to a position
+ * means: to the nearest place before it from which the rest can be read again. */
+#ifndef RUNTIME_MIXERS_SEQUENCE_STATE_H
+#define RUNTIME_MIXERS_SEQUENCE_STATE_H
+
+#include "runtime/mixers/kv_cache.h"
+
+struct state_snapshot {
+    int      position; /* positions that it has seen */
+    uint64_t used;     /* when it was last of use    */
+    uint8_t *bytes;    /* (fixed_bytes)              */
+};
+
+struct sequence_state {
+    struct calmoe_context *ctx;
+    struct kv_cache kv;
+    int             n_written;      /* positions that were ever written, since position 0 was last begun with */
+    /* state of fixed size, of all layers that have one; layer l's lies at fixed + fixed_at[l] */
+    size_t          fixed_bytes;    /* 0: no layer has one                       */
+    uint8_t        *fixed;
+    size_t         *fixed_at;       /* (n_layers + 1)                            */
+    int             n_snapshots, max_snapshots;
+    struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
+    uint64_t        n_uses;
+};
+
+struct state_place { /* where and how large */
+    enum kv_type           type;
+    int                    n_positions;
+    int                    max_rows;       /* of a step                          */
+    const struct topology *topology;
+    const int32_t         *kv_heads;       /* on each node                       */
+    size_t                 snapshot_bytes; /* that snapshots may take in all     */
+};
+
+calmoe_status cm_sequence_state_open(struct calmoe_context *ctx, const struct model_spec *spec,
+                                     const struct state_place *place, struct sequence_state *out);
+void          cm_sequence_state_close(struct sequence_state *state); /* zeroed is fine */
+
+/* After a step: positions before n_positions are written. */
+void cm_sequence_state_note(struct sequence_state *state, int n_positions);
+
+/* Keeps the fixed-size state as it is after `position` positions. NO_MEMORY: it is not kept. Without such state nothing
+ * happens. */
+calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int position);
+
+/* Goes back to `position`, or as far before it as is needed; answers where the sequence stands now: what lies between
+ * must be read again. */
+int cm_sequence_state_rewind(struct sequence_state *state, int position);
+
+/* to, opened for the same model and at least as many positions, becomes what from is after n_positions; it may have
+ * another number of rows in a step. */
+void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
+
+/* All bytes that the first n_positions leave, in a fixed order, handed to put() or taken by get(); for files. Both stop
+ * at the first status that is not OK. */
+calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
+                                      calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user);
+calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positions,
+                                     calmoe_status (*get)(void *user, void *bytes, size_t n), void *user);
+
+#endif

@@ -1,0 +1,245 @@
+/* test_sequence_state.c - what a sequence keeps: going back, copies, and bytes for files; by position, by window, and
+ * of fixed size. No mixer of fixed-size state runs yet, so that a stand-in of so many bytes is given to the state. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include "base/memory.h"
+#include "runtime/mixers/sequence_state.h"
+
+enum { N_LAYERS = 3, WINDOW = 100, CONTEXT = 8192, FIXED = 256 };
+
+static struct topology topology;
+
+static int open_machine(void **state)
+{
+    (void)state;
+    return cm_topology_open(NULL, "numa:1 core:1 pu:1", &topology) == CALMOE_OK ? 0 : -1;
+}
+
+static int close_machine(void **state)
+{
+    (void)state;
+    cm_topology_close(&topology);
+    return 0;
+}
+
+/* Layer 1 sees a window. */
+static void open_state(struct sequence_state *out, int n_positions, int max_rows, bool has_window)
+{
+    static struct layer_spec layers[N_LAYERS];
+    for (int i = 0; i < N_LAYERS; i++)
+        layers[i] = (struct layer_spec){.attention = {.n_heads = 2, .n_kv_heads = 2, .head_size = 16, .value_size = 8,
+                                                      .window = has_window && i == 1 ? WINDOW : 0}};
+    const struct model_spec  spec = {.n_layers = N_LAYERS, .layers = layers};
+    const int32_t            heads[] = {2};
+    const struct state_place place = {.type = KV_F32, .n_positions = n_positions, .max_rows = max_rows,
+                                      .topology = &topology, .kv_heads = heads, .snapshot_bytes = 4 * FIXED};
+    assert_int_equal(cm_sequence_state_open(NULL, &spec, &place, out), CALMOE_OK);
+}
+
+/* As if a layer had a state of FIXED bytes. */
+static void give_fixed(struct sequence_state *state, int max_snapshots)
+{
+    state->fixed_bytes = FIXED;
+    state->max_snapshots = max_snapshots;
+    state->fixed = cm_alloc(NULL, FIXED, 1, "a stand-in");
+    state->snapshots = cm_alloc(NULL, (size_t)max_snapshots, sizeof *state->snapshots, "a stand-in");
+    assert_non_null(state->fixed);
+    assert_non_null(state->snapshots);
+}
+
+/* The stand-in's state after `position` positions of one text. */
+static void read_to(struct sequence_state *state, int position)
+{
+    memset(state->fixed, position % 251 + 1, FIXED);
+    cm_sequence_state_note(state, position);
+}
+
+static void mark(struct sequence_state *state, int layer, int position)
+{
+    float *value = cm_kv_region(&state->kv, layer, 1, position / CM_ATTEND_SPAN).values;
+    value[position % CM_ATTEND_SPAN * 8] = (float)position;
+}
+
+static float marked(const struct sequence_state *state, int layer, int position)
+{
+    const float *value = cm_kv_region(&state->kv, layer, 1, position / CM_ATTEND_SPAN).values;
+    return value[position % CM_ATTEND_SPAN * 8];
+}
+
+static void write_positions(struct sequence_state *state, int n)
+{
+    for (int p = 0; p < n; p++)
+        for (int layer = 0; layer < N_LAYERS; layer++) mark(state, layer, p);
+    cm_sequence_state_note(state, n);
+}
+
+static void keys_by_position_go_back_anywhere(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    write_positions(&s, 5000);
+    assert_int_equal(cm_sequence_state_rewind(&s, 4999), 4999);
+    assert_int_equal(cm_sequence_state_rewind(&s, 17), 17);
+    assert_int_equal(cm_sequence_state_rewind(&s, 0), 0);
+    cm_sequence_state_close(&s);
+    cm_sequence_state_close(&s);
+}
+
+static void windows_go_back_as_far_as_they_remember(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, true);
+    write_positions(&s, 5000);
+    assert_int_equal(cm_sequence_state_rewind(&s, 4990), 4990);
+    assert_int_equal(cm_sequence_state_rewind(&s, 1000), 0); /* all is read again */
+    write_positions(&s, 600);
+    assert_int_equal(cm_sequence_state_rewind(&s, 5), 5); /* the long text before it is forgotten */
+    cm_sequence_state_close(&s);
+}
+
+static void a_fixed_state_goes_back_to_a_snapshot(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    give_fixed(&s, 3);
+    for (int p = 100; p <= 300; p += 100) {
+        read_to(&s, p);
+        assert_int_equal(cm_sequence_state_snapshot(&s, p), CALMOE_OK);
+    }
+    read_to(&s, 350);
+    assert_int_equal(cm_sequence_state_rewind(&s, 320), 300);
+    assert_int_equal(s.fixed[0], 300 % 251 + 1);
+    assert_int_equal(cm_sequence_state_rewind(&s, 299), 200);
+    assert_int_equal(s.fixed[FIXED - 1], 201);
+    assert_int_equal(s.n_snapshots, 2); /* what lies behind is another text from now on */
+    assert_int_equal(cm_sequence_state_rewind(&s, 50), 0);
+    assert_int_equal(s.fixed[0], 0);
+    cm_sequence_state_close(&s);
+}
+
+static void the_least_recently_used_snapshot_goes(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    give_fixed(&s, 2);
+    for (int p = 10; p <= 20; p += 10) {
+        read_to(&s, p);
+        assert_int_equal(cm_sequence_state_snapshot(&s, p), CALMOE_OK);
+    }
+    read_to(&s, 15);
+    assert_int_equal(cm_sequence_state_rewind(&s, 20), 20);
+    read_to(&s, 30);
+    assert_int_equal(cm_sequence_state_snapshot(&s, 30), CALMOE_OK); /* 10 was used longest ago */
+    assert_int_equal(s.n_snapshots, 2);
+    assert_int_equal(cm_sequence_state_rewind(&s, 19), 0);
+    cm_sequence_state_close(&s);
+}
+
+static void a_snapshot_without_memory_is_not_kept(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    give_fixed(&s, 2);
+    cm_fail_request(1);
+    assert_int_equal(cm_sequence_state_snapshot(&s, 10), CALMOE_NO_MEMORY);
+    cm_fail_request(0);
+    assert_int_equal(s.n_snapshots, 0);
+    cm_sequence_state_close(&s);
+}
+
+/* Into a cache of another length, and with another ring. */
+static void a_copy_has_what_is_left(void **state)
+{
+    (void)state;
+    struct sequence_state from, to;
+    open_state(&from, CONTEXT, 512, true);
+    open_state(&to, CONTEXT + 4096, 64, true);
+    give_fixed(&from, 1);
+    give_fixed(&to, 1);
+    write_positions(&from, 3000);
+    read_to(&from, 3000);
+    cm_sequence_state_copy(&from, 3000, &to);
+    assert_memory_equal(from.fixed, to.fixed, FIXED);
+    for (int p = 0; p < 3000; p++) {
+        assert_true(marked(&to, 0, p) == (float)p);
+        assert_true(marked(&to, 2, p) == (float)p);
+        if (p >= 3000 - WINDOW) assert_true(marked(&to, 1, p) == (float)p);
+    }
+    cm_sequence_state_close(&from);
+    cm_sequence_state_close(&to);
+}
+
+struct tape {
+    uint8_t *bytes;
+    size_t   n, at, most;
+};
+
+static calmoe_status put(void *user, const void *bytes, size_t n)
+{
+    struct tape *tape = user;
+    if (tape->n + n > tape->most) return CALMOE_FULL;
+    memcpy(tape->bytes + tape->n, bytes, n);
+    tape->n += n;
+    return CALMOE_OK;
+}
+
+static calmoe_status get(void *user, void *bytes, size_t n)
+{
+    struct tape *tape = user;
+    if (tape->at + n > tape->n) return CALMOE_IO;
+    memcpy(bytes, tape->bytes + tape->at, n);
+    tape->at += n;
+    return CALMOE_OK;
+}
+
+static void bytes_come_back(void **state)
+{
+    (void)state;
+    static uint8_t memory[1 << 22];
+    struct sequence_state from, to;
+    struct tape tape = {.bytes = memory, .most = sizeof memory};
+    open_state(&from, CONTEXT, 512, true);
+    open_state(&to, CONTEXT, 512, true);
+    give_fixed(&from, 1);
+    give_fixed(&to, 1);
+    write_positions(&from, 3000);
+    read_to(&from, 3000);
+    assert_int_equal(cm_sequence_state_write(&from, 3000, put, &tape), CALMOE_OK);
+    assert_int_equal(cm_sequence_state_read(&to, 3000, get, &tape), CALMOE_OK);
+    assert_int_equal(tape.at, tape.n);
+    assert_memory_equal(from.fixed, to.fixed, FIXED);
+    for (int p = 0; p < 3000; p++) {
+        assert_true(marked(&to, 0, p) == (float)p);
+        if (p >= 3000 - WINDOW) assert_true(marked(&to, 1, p) == (float)p);
+    }
+    tape.at = 0;
+    tape.n--;
+    assert_int_equal(cm_sequence_state_read(&to, 3000, get, &tape), CALMOE_IO);
+    tape = (struct tape){.bytes = memory, .most = 1000};
+    assert_int_equal(cm_sequence_state_write(&from, 3000, put, &tape), CALMOE_FULL);
+    cm_sequence_state_close(&from);
+    cm_sequence_state_close(&to);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_by_position_go_back_anywhere),
+        cmocka_unit_test(windows_go_back_as_far_as_they_remember),
+        cmocka_unit_test(a_fixed_state_goes_back_to_a_snapshot),
+        cmocka_unit_test(the_least_recently_used_snapshot_goes),
+        cmocka_unit_test(a_snapshot_without_memory_is_not_kept),
+        cmocka_unit_test(a_copy_has_what_is_left),
+        cmocka_unit_test(bytes_come_back),
+    };
+    return cmocka_run_group_tests_name("sequence state", tests, open_machine, close_machine);
+}
