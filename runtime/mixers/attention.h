@@ -1,6 +1,6 @@
 /* runtime/mixers/attention.h - grouped-query attention, over all positions or over a window, with or without sinks:
- * what the files behind the record share. A layer's weights, and what its kind keeps between steps: the plan of the step,
- * room for the parts of jobs that several workers share, and each worker's own scratch. */
+ * what the files behind the record share. A layer's weights, and what its kind keeps between steps: the plan of the
+ * step, room for the parts of jobs that several workers share, and each worker's own scratch. */
 #ifndef RUNTIME_MIXERS_ATTENTION_H
 #define RUNTIME_MIXERS_ATTENTION_H
 

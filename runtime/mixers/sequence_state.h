@@ -2,8 +2,8 @@
  *
  * Keys and values are kept by position: going back means that later positions are written over. Other mixers keep a
  * state of fixed size that cannot be taken back; and a window forgets what lies before it. So the sequence takes
- * snapshots of its fixed-size state, within a number of bytes, the least recently used going first; and going back to a position
- * means: to the nearest place before it from which the rest can be read again. */
+ * snapshots of its fixed-size state, within a number of bytes, the least recently used going first; and going back to
+ * a position means: to the nearest place before it from which the rest can be read again. */
 #ifndef RUNTIME_MIXERS_SEQUENCE_STATE_H
 #define RUNTIME_MIXERS_SEQUENCE_STATE_H
 
