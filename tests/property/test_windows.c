@@ -1,0 +1,190 @@
+/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. No family asks for it
+ * yet, so a golden model's layers are given a window and sinks after it was opened. Its logits are the same bits for any
+ * threads, chunks, level of instructions and size of the window's ring; inside the window they are the full model's, and
+ * behind it they are not. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "base/random.h"
+#include "runtime/engine/handles.h"
+#include "runtime/mixers/attention.h"
+#include "tests/support/running.h"
+
+enum { LENGTH = 1400, WINDOW = 70, LAYER = 1, MAX_VOCAB = 1024, MAX_HEADS = 64 };
+
+static const char path[] = CALMOE_SOURCE_DIR "/tests/golden/mixtral.gguf";
+
+static int32_t tokens[LENGTH];
+static float   sinks[MAX_HEADS];
+
+struct how {
+    int         window; /* of one layer, the others see all; 0 = none */
+    float       sink;   /* of its heads, about; NAN = no sinks        */
+    int         threads, max_rows, n_chunk;
+    const char *isa;
+};
+
+struct opened {
+    calmoe_context *context;
+    calmoe_model   *model;
+    calmoe_engine  *engine;
+    calmoe_session *session;
+};
+
+static struct opened open_how(const struct how *how)
+{
+    struct opened o = {0};
+    calmoe_engine_options  engine = running_options(how->threads, how->isa);
+    calmoe_session_options session;
+    calmoe_session_options_init(&session);
+    session.context = 8192;
+    engine.max_rows = how->max_rows;
+    running_must(NULL, calmoe_context_open(NULL, &o.context));
+    running_must(o.context, calmoe_model_open(o.context, path, NULL, &o.model));
+    struct attention_spec *spec = &o.model->spec.layers[LAYER].attention;
+    spec->window = how->window;
+    assert_true(spec->n_heads <= MAX_HEADS);
+    running_must(o.context, calmoe_engine_open(o.model, &engine, &o.engine));
+    if (!isnan(how->sink)) {
+        struct attention_weights *weights = o.engine->weights->layers[LAYER].mixer.weights;
+        for (int head = 0; head < spec->n_heads; head++) sinks[head] = how->sink + 0.25f * (float)head;
+        weights->sinks = sinks;
+    }
+    running_must(o.context, calmoe_session_open(o.engine, &session, &o.session));
+    return o;
+}
+
+static void close_all(struct opened *o)
+{
+    calmoe_session_close(&o->session);
+    calmoe_engine_close(&o->engine);
+    calmoe_model_close(&o->model);
+    calmoe_context_close(&o->context);
+}
+
+/* Reads tokens `begin` to `end` and keeps all logits, (LENGTH, n_vocab). */
+static void read_tokens(struct opened *o, int begin, int end, int n_chunk, float *logits)
+{
+    const size_t n_vocab = (size_t)o->model->spec.n_vocab;
+    for (int at = begin, n; at < end; at += n) {
+        n = end - at < n_chunk ? end - at : n_chunk;
+        const calmoe_chunk chunk = {o->session, tokens + at, n, CALMOE_LOGITS_ALL};
+        running_must(o->context, calmoe_engine_step(o->engine, &chunk, 1));
+        memcpy(logits + (size_t)at * n_vocab, calmoe_session_logits(o->session, 0),
+               (size_t)n * n_vocab * sizeof *logits);
+    }
+}
+
+/* *n_vocab: of the model. The caller frees what it gets. */
+static float *logits_of(const struct how *how, int *n_vocab)
+{
+    struct opened o = open_how(how);
+    *n_vocab = o.model->spec.n_vocab;
+    float *logits = malloc((size_t)LENGTH * (size_t)*n_vocab * sizeof *logits);
+    assert_non_null(logits);
+    read_tokens(&o, 0, LENGTH, how->n_chunk, logits);
+    close_all(&o);
+    return logits;
+}
+
+static int first_difference(const float *a, const float *b, int n_vocab)
+{
+    int position = 0;
+    while (position < LENGTH && memcmp(a + position * n_vocab, b + position * n_vocab,
+                                       (size_t)n_vocab * sizeof *a) == 0)
+        position++;
+    return position;
+}
+
+static int choose_tokens(void **state)
+{
+    (void)state;
+    struct random random = cm_random(7);
+    for (int i = 0; i < LENGTH; i++) tokens[i] = (int32_t)(cm_random_unit(&random) * 200.0);
+    return 0;
+}
+
+static void inside_the_window_nothing_is_missing(void **state)
+{
+    (void)state;
+    const struct how full = {0, NAN, 2, 128, 128, NULL}, windowed = {WINDOW, NAN, 2, 128, 128, NULL};
+    int n_vocab;
+    float *a = logits_of(&full, &n_vocab), *b = logits_of(&windowed, &n_vocab);
+    assert_int_equal(first_difference(a, b, n_vocab), WINDOW);
+    free(a);
+    free(b);
+}
+
+static void the_same_bits_however_it_is_read(void **state)
+{
+    (void)state;
+    const struct how plain = {WINDOW, 0.5f, 1, 128, 128, "ref"};
+    const struct how ways[] = {
+        {WINDOW, 0.5f, 1, 8192, LENGTH, NULL}, /* no ring: the step could hold the whole context */
+        {WINDOW, 0.5f, 2, 512, 512, NULL}, {WINDOW, 0.5f, 3, 128, 7, NULL}, {WINDOW, 0.5f, 2, 8, 1, NULL},
+    };
+    int n_vocab;
+    float *wanted = logits_of(&plain, &n_vocab);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        float *found = logits_of(&ways[i], &n_vocab);
+        if (first_difference(wanted, found, n_vocab) < LENGTH)
+            fail_msg("way %zu: other logits at position %d", i, first_difference(wanted, found, n_vocab));
+        free(found);
+    }
+    free(wanted);
+}
+
+static void a_sink_takes_its_share(void **state)
+{
+    (void)state;
+    const struct how none = {WINDOW, NAN, 1, 128, 128, NULL}, shut = {WINDOW, -INFINITY, 1, 128, 128, NULL};
+    const struct how open = {WINDOW, 1.0f, 1, 128, 128, NULL};
+    int n_vocab;
+    float *without = logits_of(&none, &n_vocab), *with = logits_of(&shut, &n_vocab);
+    assert_int_equal(first_difference(without, with, n_vocab), LENGTH);
+    free(with);
+    with = logits_of(&open, &n_vocab);
+    assert_int_equal(first_difference(without, with, n_vocab), 0);
+    free(with);
+    free(without);
+}
+
+/* Going back further than the ring remembers reads all again; what follows is the same. */
+static void going_back(void **state)
+{
+    (void)state;
+    static const int back_to[] = {LENGTH - 1, LENGTH - 20, 900, 100, 3, 0};
+    const struct how how = {WINDOW, 0.5f, 2, 64, 64, NULL};
+    int n_vocab;
+    float *wanted = logits_of(&how, &n_vocab), *found = logits_of(&how, &n_vocab);
+    struct opened o = open_how(&how);
+    read_tokens(&o, 0, LENGTH, 64, found);
+    for (size_t i = 0; i < sizeof back_to / sizeof *back_to; i++) {
+        running_must(o.context, calmoe_session_rewind(o.session, back_to[i]));
+        const int from = calmoe_session_n_positions(o.session); /* pending tokens would be read by the next call */
+        assert_true(from <= back_to[i]);
+        running_must(o.context, calmoe_session_rewind(o.session, from));
+        memset(found + (size_t)from * (size_t)n_vocab, 0, (size_t)(LENGTH - from) * (size_t)n_vocab * sizeof *found);
+        read_tokens(&o, from, LENGTH, 64, found);
+        assert_int_equal(first_difference(wanted, found, n_vocab), LENGTH);
+    }
+    close_all(&o);
+    free(wanted);
+    free(found);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inside_the_window_nothing_is_missing),
+        cmocka_unit_test(the_same_bits_however_it_is_read),
+        cmocka_unit_test(a_sink_takes_its_share),
+        cmocka_unit_test(going_back),
+    };
+    return cmocka_run_group_tests_name("windows", tests, choose_tokens, NULL);
+}
