@@ -80,8 +80,10 @@ CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* pos
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 
 /* Forgets all but the first n positions, and all that was fed but not read (the repetition penalty and the
- * sampler's random numbers go on as they are). INVALID_ARGUMENT when n is
- * negative or more than calmoe_session_n_positions(). */
+ * sampler's random numbers go on as they are). Where layers keep too little to stand at n at once (a window that has
+ * moved on, a recurrent state without a snapshot there), the session stands before n afterwards, as
+ * calmoe_session_n_positions() says, and the tokens between are pending: the next call reads them.
+ * INVALID_ARGUMENT when n is negative or more than calmoe_session_n_positions(). */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
@@ -131,8 +133,9 @@ CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, cal
 
 /* What calmoe_session_next() drafted in a lossless session. A round reads the token at hand, drafts some after it, and
  * verifies all of them: it gives one token and those that were accepted. Whether rounds or plain steps are made is
- * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next() and
- * calmoe_engine_step() make plain steps; a step of another session throws away what was verified ahead. */
+ * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next()
+ * drafts where only one session has something to read; calmoe_engine_step() makes plain steps. A step of another session
+ * throws away what was verified ahead. */
 typedef struct calmoe_speculation {
     size_t   size;     /* set by the caller to sizeof(calmoe_speculation) */
     uint64_t rounds;
