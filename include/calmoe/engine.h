@@ -85,8 +85,9 @@ typedef struct calmoe_chunk {
 
 /* Runs the tokens of all chunks through the model in one batch; a session may stand in one chunk only.
  * Logits: calmoe_session_logits(). A token's logits do not depend on what else is in the batch, bit for bit.
- * Everything is checked first, so a call that fails has changed nothing: INVALID_ARGUMENT (a token id, a
- * session of another engine, more rows than max_rows), FULL (a session's context has no room). */
+ * Everything is checked first: INVALID_ARGUMENT (a token id, a session of another engine, more rows than max_rows),
+ * FULL (a session's context has no room), NO_MEMORY (for more logits than any step had before). However a call fails,
+ * every session stands where it stood before; only the last step's logits may be gone. */
 CALMOE_API calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks,
                                             int n_chunks);
 

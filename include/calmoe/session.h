@@ -134,8 +134,8 @@ CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, cal
 /* What calmoe_session_next() drafted in a lossless session. A round reads the token at hand, drafts some after it, and
  * verifies all of them: it gives one token and those that were accepted. Whether rounds or plain steps are made is
  * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next()
- * drafts where only one session has something to read; calmoe_engine_step() makes plain steps. A step of another session
- * throws away what was verified ahead. */
+ * drafts where only one session has something to read; calmoe_engine_step() makes plain steps. A step of another
+ * session throws away what was verified ahead. */
 typedef struct calmoe_speculation {
     size_t   size;     /* set by the caller to sizeof(calmoe_speculation) */
     uint64_t rounds;
