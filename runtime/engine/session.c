@@ -107,6 +107,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     CM_TRY(cm_kv_cache_open(engine->ctx, spec, type, session->context, &engine->topology,
                             engine->plan.kv_heads, &session->cache));
     remark_on_context(session);
+    cm_session_remark_on_memory(session);
     return reserve_session(engine);
 }
 
