@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 
 static calmoe_status map_file(struct calmoe_context *ctx, const char *path, int file,
@@ -29,8 +30,11 @@ static calmoe_status map_file(struct calmoe_context *ctx, const char *path, int 
 
     errno = ENOMEM;
     void *bytes = fails ? MAP_FAILED : mmap(NULL, n_bytes, PROT_READ, MAP_PRIVATE, file, 0);
-    if (bytes == MAP_FAILED && errno == ENOMEM)
-        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory to map '%s': %zu bytes", path, n_bytes);
+    if (bytes == MAP_FAILED && errno == ENOMEM) {
+        char reason[200];
+        cm_mapping_reason(cm_limits_root(), n_bytes, reason, sizeof reason);
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory to map '%s': %zu bytes%s", path, n_bytes, reason);
+    }
     if (bytes == MAP_FAILED)
         return cm_fail(ctx, CALMOE_IO, "cannot map '%s': %s", path, strerror(errno));
 

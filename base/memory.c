@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
+
 static atomic_long n_live;
 static atomic_long n_requests;
 static atomic_long n_until_failure; /* the request that takes it from 1 to 0 fails; 0 = none will */
@@ -61,9 +63,12 @@ void *cm_alloc(struct calmoe_context *ctx, size_t count, size_t size, const char
         cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for %s: %zu times %zu bytes", what, count, size);
         return NULL;
     }
+    if (!fails && n_bytes >= CM_LARGE_BYTES && cm_memory_check(ctx, n_bytes, what) != CALMOE_OK) return NULL;
     void *memory = NULL;
     if (fails || posix_memalign(&memory, CM_ALIGNMENT, n_bytes ? n_bytes : 1) != 0) {
-        cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for %s: %zu bytes", what, n_bytes);
+        char reason[200];
+        cm_mapping_reason(cm_limits_root(), n_bytes, reason, sizeof reason);
+        cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for %s: %zu bytes%s", what, n_bytes, reason);
         return NULL;
     }
     memset(memory, 0, n_bytes);

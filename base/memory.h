@@ -9,9 +9,11 @@
 #include "base/status.h"
 
 enum { CM_ALIGNMENT = 64 }; /* bytes; a cache line, and the widest vector */
+enum { CM_LARGE_BYTES = 1 << 20 }; /* blocks from here on are taken only where the system has room: limits.h */
 
 /* count * size zeroed bytes, 64-byte aligned. On overflow or exhaustion: NULL, and ctx says
- * "no memory for <what>: N bytes". count or size 0 gives a valid pointer. Free with cm_free(). */
+ * "no memory for <what>: …", and where it is known which limit was met. count or size 0 gives a valid pointer. Free
+ * with cm_free(). */
 void *cm_alloc(struct calmoe_context *ctx, size_t count, size_t size, const char *what);
 void  cm_free(void *memory); /* NULL is fine */
 

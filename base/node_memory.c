@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 
 enum {
@@ -109,6 +110,8 @@ static calmoe_status open_block(struct calmoe_context *ctx, const struct topolog
                            topology->nodes[node].os_index, n_bytes, (unsigned long long)room,
                            (unsigned long long)topology->nodes[node].memory_bytes);
     }
+    if (topology->is_this_machine && !is_sparse && n_bytes >= CM_LARGE_BYTES)
+        CM_TRY(cm_memory_check(ctx, n_bytes, "a block of a memory node"));
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const size_t n_wanted = n_bytes ? n_bytes : 1;
     size_t       n_mapped;
@@ -119,9 +122,12 @@ static calmoe_status open_block(struct calmoe_context *ctx, const struct topolog
         bytes = n_mapped >= MIN_HUGE_BYTES && !is_sparse ? map_huge_pages(n_mapped)
                                                          : map_pages(n_mapped, is_sparse);
     }
-    if (!bytes)
-        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory on node %u: %zu bytes",
-                       topology->nodes[node].os_index, n_bytes);
+    if (!bytes) {
+        char reason[200];
+        cm_mapping_reason(cm_limits_root(), n_bytes, reason, sizeof reason);
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory on node %u: %zu bytes%s", topology->nodes[node].os_index,
+                       n_bytes, reason);
+    }
 
     *out = (struct node_block){.bytes = bytes, .n_bytes = n_bytes, .n_mapped = n_mapped, .node = node};
     cm_count_block(+1);

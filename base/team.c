@@ -7,21 +7,33 @@
 #include <assert.h>
 #include <fenv.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/barrier.h"
+#include "base/core_claims.h"
+#include "base/limits.h"
 #include "base/memory.h"
+#include "base/seats.h"
 
 enum {
     MAX_WORKERS = 4096,
     N_SPINS = 2000 /* some 50 microseconds: a phase's usual imbalance, less than a time slice */
 };
 
+enum binding {
+    BIND_NOTHING, /* threads run where the system puts them */
+    BIND_NODE,    /* on any core of their node              */
+    BIND_CORE     /* each on its own core                   */
+};
+
 struct seat { /* what one worker writes shares no cache line with another's */
     _Alignas(CM_ALIGNMENT) struct worker worker;
-    int              core; /* into topology.cores */
+    int              core;       /* into topology.cores                               */
+    bool             is_claimed; /* other processes are told that it is worked on     */
+    bool             is_shared;  /* another process told so before                    */
     _Atomic uint64_t waited_ns;
 };
 
@@ -32,7 +44,8 @@ struct team {
     int                    n_spins; /* in a barrier, before yielding */
     bool                   is_untimed;           /* waiting is not measured */
     int                    server[CM_MAX_NODES]; /* cm_team_server()        */
-    bool                   pin;
+    enum binding           binding;
+    struct thread_mask     nodes[CM_MAX_NODES];  /* of BIND_NODE: the cores of each                        */
     unsigned long          number;   /* no other team of this program has or had it       */
     struct thread_mask     home;     /* where the caller may run, which a run narrows     */
     bool                   has_home; /* home was saved                                    */
@@ -53,19 +66,24 @@ static _Thread_local struct {
     int           seat;
 } bound;
 
+static bool bind_to_seat(const struct team *team, int index)
+{
+    const struct seat *seat = &team->seats[index];
+    return team->binding == BIND_CORE ? cm_topology_bind_thread(team->topology, seat->core)
+                                      : cm_thread_mask_apply(team->topology, &team->nodes[seat->worker.node]);
+}
+
 static void place_thread(struct team *team, int index)
 {
     if (index == 0) { /* the caller's own thread: bound only if it can be given back afterwards */
-        if (team->pin && !(team->has_home &&
-                           cm_topology_bind_thread(team->topology, team->seats[0].core)))
+        if (team->binding != BIND_NOTHING && !(team->has_home && bind_to_seat(team, 0)))
             atomic_store(&team->was_refused, true);
         return;
     }
-    const unsigned long wanted = team->pin ? team->number : 0;
+    const unsigned long wanted = team->binding != BIND_NOTHING ? team->number : 0;
     if (bound.team == wanted && (!wanted || bound.seat == index)) return;
-    if (team->pin && !cm_topology_bind_thread(team->topology, team->seats[index].core))
-        atomic_store(&team->was_refused, true);
-    if (!team->pin && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
+    if (wanted && !bind_to_seat(team, index)) atomic_store(&team->was_refused, true);
+    if (!wanted && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
     bound.team = wanted;
     bound.seat = index;
 }
@@ -109,7 +127,7 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
 {
     team->phase = phase;
     team->arg = arg;
-    if (team->pin) team->has_home = cm_thread_mask_save(team->topology, &team->home);
+    if (team->binding != BIND_NOTHING) team->has_home = cm_thread_mask_save(team->topology, &team->home);
     atomic_store_explicit(&team->n_finished, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&team->n_runs, 1, memory_order_release);
 
@@ -119,7 +137,7 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
         enter_region(team);
 
     (void)atomic_load_explicit(&team->n_finished, memory_order_acquire);
-    if (team->pin && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
+    if (team->binding != BIND_NOTHING && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
     return atomic_load(&team->n_delivered);
 }
 
@@ -127,29 +145,8 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
 static void check_seat(void *arg, const struct worker *me)
 {
     struct team *team = arg;
-    if (team->pin && !cm_topology_is_on_core(team->topology, team->seats[me->index].core))
+    if (team->binding == BIND_CORE && !cm_topology_is_on_core(team->topology, team->seats[me->index].core))
         atomic_store(&team->was_refused, true);
-}
-
-/* The workers of a node: in proportion to its cores, what remains to the largest remainders, of
- * equals to the first node. A node gets no more workers than cores unless the machine does. */
-static void spread(const struct topology *topology, int n_workers, int *n_on_node)
-{
-    int64_t remainder[CM_MAX_NODES];
-    int     n_left = n_workers;
-    for (int node = 0; node < topology->n_nodes; node++) {
-        const int64_t share = (int64_t)n_workers * topology->nodes[node].n_cores;
-        n_on_node[node] = (int)(share / topology->n_cores);
-        remainder[node] = share % topology->n_cores;
-        n_left -= n_on_node[node];
-    }
-    for (; n_left > 0; n_left--) {
-        int largest = 0;
-        for (int node = 1; node < topology->n_nodes; node++)
-            if (remainder[node] > remainder[largest]) largest = node;
-        n_on_node[largest]++;
-        remainder[largest] = -1;
-    }
 }
 
 static void find_servers(const struct topology *topology, const int *n_on_node, int *server)
@@ -163,18 +160,13 @@ static void find_servers(const struct topology *topology, const int *n_on_node, 
     }
 }
 
-static void fill_seats(struct team *team)
+static void fill_seats(struct team *team, const int *n_on_node, const int32_t *cores)
 {
-    const struct topology *topology = team->topology;
-    int                    n_on_node[CM_MAX_NODES];
-    spread(topology, team->n_workers, n_on_node);
-    find_servers(topology, n_on_node, team->server);
-
     int index = 0;
-    for (int node = 0; node < topology->n_nodes; node++) {
-        const struct topology_node *facts = &topology->nodes[node];
+    find_servers(team->topology, n_on_node, team->server);
+    for (int node = 0; node < team->topology->n_nodes; node++)
         for (int rank = 0; rank < n_on_node[node]; rank++, index++) {
-            team->seats[index].core = facts->first_core + rank % facts->n_cores;
+            team->seats[index].core = cores[index];
             team->seats[index].worker = (struct worker){.team = team,
                                                         .index = index,
                                                         .n_workers = team->n_workers,
@@ -182,7 +174,106 @@ static void fill_seats(struct team *team)
                                                         .rank_on_node = rank,
                                                         .n_on_node = n_on_node[node]};
         }
+}
+
+/* ---- cores that other processes work on ---- */
+
+static int look_for_others(const struct topology *topology, bool *taken)
+{
+    int n_taken = 0;
+    for (int core = 0; topology->is_this_machine && core < topology->n_cores; core++)
+        n_taken += taken[core] = cm_core_is_taken(topology->cores[core].os_pu);
+    return n_taken;
+}
+
+static void release_claims(struct team *team)
+{
+    for (int i = 0; team->seats && i < team->n_workers; i++) {
+        struct seat *seat = &team->seats[i];
+        if (seat->is_claimed) cm_core_release(team->topology->cores[seat->core].os_pu);
+        seat->is_claimed = false;
     }
+}
+
+/* False where another process was faster with one that looked free. */
+static bool claim_cores(struct team *team, const bool *taken)
+{
+    bool has_all = true;
+    for (int i = 0; i < team->n_workers; i++) {
+        struct seat *seat = &team->seats[i];
+        seat->is_shared = taken[seat->core];
+        if (seat->is_shared) continue;
+        seat->is_claimed = cm_core_claim(team->topology->cores[seat->core].os_pu);
+        has_all = has_all && seat->is_claimed;
+        seat->is_shared = !seat->is_claimed;
+    }
+    return has_all;
+}
+
+/* Seats on cores of their own, as far as there are any, for other processes to see. A team that is larger than the
+ * machine, or that describes another machine, claims nothing. */
+static void take_seats(struct team *team, bool *taken, int32_t *cores)
+{
+    enum { TRIES = 4 };
+    const struct topology *topology = team->topology;
+    int                    n_on_node[CM_MAX_NODES];
+    for (int i = 0; i < TRIES; i++) {
+        if (i > 0) look_for_others(topology, taken);
+        cm_plan_seats(topology, team->n_workers, taken, n_on_node, cores);
+        fill_seats(team, n_on_node, cores);
+        if (!topology->is_this_machine || team->n_workers > topology->n_cores || claim_cores(team, taken)) return;
+        if (i < TRIES - 1) release_claims(team);
+    }
+}
+
+/* Says, once for a program, what the user may not expect of the number of threads. */
+static void remark(struct calmoe_context *ctx, const struct team *team, bool is_default, int n_taken)
+{
+    static atomic_bool was_said;
+    const struct topology *topology = team->topology;
+    const int n_by_quota = cm_quota_threads(topology->cpu_quota, topology->n_cores);
+    int       n_shared = 0;
+    for (int i = 0; i < team->n_workers; i++) n_shared += team->seats[i].is_shared;
+    const bool is_fewer = is_default && n_by_quota == topology->n_cores && team->n_workers < topology->n_cores;
+    const bool is_above = n_by_quota < topology->n_cores && team->n_workers > n_by_quota && team->n_workers > 1;
+    if ((!n_shared && !is_fewer && !is_above) || atomic_exchange(&was_said, true)) return;
+    if (is_above)
+        cm_log(ctx, "%d threads run under a quota of %.3g processors, which stops them now and then; %d would do",
+               team->n_workers, topology->cpu_quota, n_by_quota);
+    else if (n_shared)
+        cm_log(ctx, "other processes of calmoe work on %d of the %d cores, so %d of %d threads share theirs with them, "
+               "and both are slower", n_taken, topology->n_cores, n_shared, team->n_workers);
+    else
+        cm_log(ctx, "other processes of calmoe work on %d of the %d cores: %d threads run on the others", n_taken,
+               topology->n_cores, team->n_workers);
+}
+
+/* ---- opening ---- */
+
+/* OpenMP ends the program where a thread cannot be started; so what would keep one from that is looked for before.
+ * Threads that an earlier team started are used again. */
+static calmoe_status check_threads(struct calmoe_context *ctx, int n_workers)
+{
+    static atomic_int n_most = 1; /* the program's first thread is there */
+    const int         n_new = n_workers - atomic_load(&n_most);
+    char              reason[CM_LIMIT_NAME + 64];
+    pthread_attr_t    defaults;
+    size_t            stack_bytes = 0;
+    if (n_new <= 0) return CALMOE_OK;
+    const uint64_t room = cm_thread_room(cm_limits_root(), reason);
+    if (room < (uint64_t)n_new)
+        return cm_fail(ctx, CALMOE_SYSTEM, "the system starts only %llu of %d threads: so much is left of %s",
+                       (unsigned long long)room + 1, n_workers, reason);
+    if (pthread_attr_init(&defaults) == 0) {
+        (void)pthread_attr_getstacksize(&defaults, &stack_bytes);
+        (void)pthread_attr_destroy(&defaults);
+    }
+    cm_mapping_reason(cm_limits_root(), (uint64_t)n_new * stack_bytes, reason, sizeof reason);
+    if (reason[0] != '\0')
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for the stacks of %d threads: %d times %zu bytes%s", n_new,
+                       n_new, stack_bytes, reason);
+    atomic_store(&n_most, n_workers);
+    return CALMOE_OK;
 }
 
 /* Starts the threads by a run that only looks where they are, and finds out what the system gives and refuses. */
@@ -192,6 +283,7 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
         if (cm_request_fails())
             return cm_fail(ctx, CALMOE_SYSTEM, "the system starts only %d of %d threads", worker,
                            team->n_workers);
+    CM_TRY(check_threads(ctx, team->n_workers));
 
     const int n_delivered = run(team, check_seat, team);
     if (n_delivered < team->n_workers)
@@ -201,9 +293,47 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
                        n_delivered, team->n_workers);
     if (atomic_load(&team->was_refused)) {
         cm_log(ctx, "the system does not pin threads to cores; they run where it puts them");
-        team->pin = false;
+        team->binding = BIND_NOTHING;
     }
     return CALMOE_OK;
+}
+
+/* Single workers and teams larger than the machine are better off where the system puts them. So are those under a
+ * quota: other groups, which nobody here sees, share the cores with them, and would all choose the first ones. */
+static calmoe_status choose_binding(struct calmoe_context *ctx, struct team *team, bool pin)
+{
+    const struct topology *topology = team->topology;
+    const bool has_quota = cm_quota_threads(topology->cpu_quota, topology->n_cores) < topology->n_cores;
+    if (!pin || team->n_workers < 2 || team->n_workers > topology->n_cores || !topology->is_this_machine)
+        return CALMOE_OK;
+    team->binding = !has_quota ? BIND_CORE : topology->n_nodes > 1 ? BIND_NODE : BIND_NOTHING;
+    for (int node = 0; team->binding == BIND_NODE && node < topology->n_nodes; node++) {
+        CM_TRY(cm_thread_mask_open(ctx, &team->nodes[node]));
+        (void)cm_thread_mask_of_node(topology, node, &team->nodes[node]);
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status open_seats(struct calmoe_context *ctx, struct team *team, bool pin)
+{
+    const bool is_default = team->n_workers == 0;
+    bool      *taken = cm_alloc(ctx, (size_t)team->topology->n_cores, sizeof *taken, "a team's cores");
+    int32_t   *cores = NULL;
+    calmoe_status status = CALMOE_NO_MEMORY;
+    if (!taken) return CALMOE_NO_MEMORY;
+    const int n_taken = look_for_others(team->topology, taken);
+    if (is_default) team->n_workers = cm_default_workers(team->topology, n_taken);
+    team->n_spins = team->n_workers > omp_get_num_procs() ? 0 : N_SPINS;
+    team->seats = cm_alloc(ctx, (size_t)team->n_workers, sizeof *team->seats, "a team's workers");
+    cores = cm_alloc(ctx, (size_t)team->n_workers, sizeof *cores, "a team's cores");
+    if (team->seats && cores) {
+        take_seats(team, taken, cores);
+        remark(ctx, team, is_default, n_taken);
+        status = choose_binding(ctx, team, pin);
+    }
+    cm_free(taken);
+    cm_free(cores);
+    return status;
 }
 
 calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *topology, int n_workers,
@@ -215,36 +345,28 @@ calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *to
     if (n_workers < 0 || n_workers > MAX_WORKERS)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d threads; 0 to %d are possible", n_workers,
                        MAX_WORKERS);
-    if (n_workers == 0) n_workers = topology->n_cores;
 
     struct team *team = cm_alloc(ctx, 1, sizeof *team, "a team");
     if (!team) return CALMOE_NO_MEMORY;
     team->topology = topology;
     team->n_workers = n_workers;
-    team->n_spins = n_workers > omp_get_num_procs() ? 0 : N_SPINS;
     team->number = 1 + atomic_fetch_add(&n_opened, 1);
-    team->pin = pin && n_workers > 1 && n_workers <= topology->n_cores && topology->is_this_machine;
-
-    calmoe_status status = CALMOE_NO_MEMORY;
-    team->seats = cm_alloc(ctx, (size_t)n_workers, sizeof *team->seats, "a team's workers");
-    if (!team->seats) goto fail;
-    status = cm_thread_mask_open(ctx, &team->home);
-    if (status != CALMOE_OK) goto fail;
-    team->has_home = cm_thread_mask_save(topology, &team->home);
-    fill_seats(team);
-    status = start(ctx, team);
-    if (status != CALMOE_OK) goto fail;
+    calmoe_status status = open_seats(ctx, team, pin);
+    if (status == CALMOE_OK) status = cm_thread_mask_open(ctx, &team->home);
+    if (status == CALMOE_OK) {
+        team->has_home = cm_thread_mask_save(topology, &team->home);
+        status = start(ctx, team);
+    }
+    if (status != CALMOE_OK) cm_team_close(&team);
     *out = team;
-    return CALMOE_OK;
-
-fail:
-    cm_team_close(&team);
     return status;
 }
 
 void cm_team_close(struct team **team)
 {
     if (!team || !*team) return;
+    release_claims(*team);
+    for (int node = 0; node < CM_MAX_NODES; node++) cm_thread_mask_close(&(*team)->nodes[node]);
     cm_thread_mask_close(&(*team)->home);
     cm_free((*team)->seats);
     cm_free(*team);

@@ -21,9 +21,11 @@ struct worker {
     int          n_on_node;
 };
 
-/* n_workers 0 = one for each core. Workers are spread over the nodes in proportion to their cores.
- * More workers than cores are allowed (then none is pinned). pin=false leaves placement to the system.
- * A system that refuses pins is told in one sentence (log) and runs on unpinned. SYSTEM: the system
+/* n_workers 0 = one for each core, but for those that other processes of calmoe work on, or fewer under a quota of
+ * processor time: seats.h. Workers are spread over the nodes in proportion to their cores, and sit on cores that no
+ * other process of calmoe works on, where there are so many. More workers than cores are allowed (then none is pinned).
+ * pin=false leaves placement to the system; a quota that is smaller than the machine does so within the nodes.
+ * A system that refuses pins is told in one sentence (log) and runs on unpinned. SYSTEM, NO_MEMORY: the system
  * does not give that many threads. topology must outlive the team. */
 calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *topology, int n_workers,
                            bool pin, struct team **out);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/memory.h"
 
 static bool ends_in(const char *text, const char *ending)
@@ -236,70 +237,6 @@ static void add_caches(hwloc_topology_t machine, struct topology *out)
     }
 }
 
-/* The number in a file of one number; 0 where there is none ("max" too). */
-static uint64_t number_in(const char *path)
-{
-    char           text[32] = "";
-    FILE          *file = fopen(path, "re");
-    const uint64_t unlimited = UINT64_MAX / 4; /* version 1 writes the largest number of pages instead of "max" */
-    if (!file) return 0;
-    if (!fgets(text, sizeof text, file)) text[0] = '\0';
-    fclose(file);
-    const uint64_t number = strtoull(text, NULL, 10);
-    return number < unlimited ? number : 0;
-}
-
-/* The least limit of the group and of all groups round it. group: a path from the mount's root. */
-static uint64_t limit_of_group(const char *root, const char *controller, const char *group, size_t n_group,
-                               const char *name)
-{
-    uint64_t least = 0;
-    for (;;) {
-        char      path[4096];
-        const int n = snprintf(path, sizeof path, "%s%s%.*s/%s", root, controller, (int)n_group, group, name);
-        const uint64_t limit = n > 0 && (size_t)n < sizeof path ? number_in(path) : 0;
-        if (limit > 0 && (least == 0 || limit < least)) least = limit;
-        if (n_group == 0) return least;
-        do n_group--;
-        while (n_group > 0 && group[n_group] != '/');
-    }
-}
-
-uint64_t cm_memory_limit(const char *groups, const char *root)
-{
-    uint64_t least = 0;
-    while (*groups) { /* lines "number:controllers:path"; version 2 has number 0 and no controllers */
-        const size_t n_line = strcspn(groups, "\n");
-        const char  *controllers = memchr(groups, ':', n_line);
-        const char  *path = controllers ? memchr(controllers + 1, ':', n_line - (size_t)(controllers + 1 - groups))
-                                        : NULL;
-        if (path) {
-            const size_t   n_path = n_line - (size_t)(path + 1 - groups);
-            const bool     is_v1 = path - controllers == 7 && memcmp(controllers, ":memory", 7) == 0;
-            const bool     is_v2 = path - controllers == 1;
-            const uint64_t limit =
-                is_v1   ? limit_of_group(root, "/memory", path + 1, n_path, "memory.limit_in_bytes")
-                : is_v2 ? limit_of_group(root, "", path + 1, n_path, "memory.max")
-                        : 0;
-            if (limit > 0 && (least == 0 || limit < least)) least = limit;
-        }
-        groups += n_line + (groups[n_line] == '\n');
-    }
-    return least;
-}
-
-static uint64_t limit_of_this_process(void)
-{
-    char   groups[8192];
-    FILE  *file = fopen("/proc/self/cgroup", "re");
-    size_t n = 0;
-    if (!file) return 0;
-    n = fread(groups, 1, sizeof groups - 1, file);
-    fclose(file);
-    groups[n] = '\0';
-    return cm_memory_limit(groups, "/sys/fs/cgroup");
-}
-
 calmoe_status cm_topology_set_bandwidth(struct calmoe_context *ctx, struct topology *topology, const char *text)
 {
     double given[CM_MAX_NODES] = {0};
@@ -351,6 +288,7 @@ static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machi
     const calmoe_status status = group_by_node(ctx, machine, cores, n_cores, out);
     cm_free(cores);
     if (status != CALMOE_OK) return status;
+    char     quota_name[CM_LIMIT_NAME];
     uint64_t memory = 0;
     for (int node = 0; node < out->n_nodes; node++) {
         out->nodes[node].served_by = server_of(machine, out, node);
@@ -359,7 +297,10 @@ static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machi
     out->is_memory_known = out->is_memory_known && memory > 0; /* old recordings tell none */
     find_bandwidths(machine, out);
     add_caches(machine, out);
-    if (out->is_this_machine) out->memory_limit = limit_of_this_process();
+    if (out->is_this_machine) {
+        out->memory_limit = cm_memory_limit(cm_limits_root());
+        out->cpu_quota = cm_cpu_quota(cm_limits_root(), quota_name);
+    }
     return CALMOE_OK;
 }
 
@@ -417,6 +358,16 @@ bool cm_thread_mask_apply(const struct topology *topology, const struct thread_m
 {
     return topology->is_this_machine &&
            hwloc_set_cpubind(topology->hwloc, mask->hwloc, HWLOC_CPUBIND_THREAD) == 0;
+}
+
+bool cm_thread_mask_of_node(const struct topology *topology, int node, struct thread_mask *mask)
+{
+    const struct topology_node *facts = &topology->nodes[node];
+    bool                        is_set = facts->n_cores > 0;
+    hwloc_bitmap_zero(mask->hwloc);
+    for (int core = facts->first_core; core < facts->first_core + facts->n_cores; core++)
+        is_set = is_set && hwloc_bitmap_set(mask->hwloc, topology->cores[core].os_pu) == 0;
+    return is_set;
 }
 
 bool cm_topology_bind_thread(const struct topology *topology, int core)

@@ -34,7 +34,8 @@ struct topology {
                                               memory_bytes are then hwloc's default and mean nothing */
     bool                  is_bandwidth_known; /* false: bandwidths are only relative, one unit for each core;
                                               of a memory-only node half of what its cores' node has */
-    uint64_t              memory_limit;    /* of the process's control group, bytes; 0 = none      */
+    uint64_t              memory_limit;    /* of the process's control groups, bytes; 0 = none     */
+    double                cpu_quota;       /* processors' worth of time that they allow; 0 = any   */
     struct topology_node  nodes[CM_MAX_NODES];
     struct topology_core *cores;           /* (n_cores), grouped by node                           */
     void                 *hwloc;           /* the door's own; nobody else looks                    */
@@ -54,10 +55,6 @@ void          cm_topology_close(struct topology *topology); /* zeroes it; a zero
  * text is anything else. */
 calmoe_status cm_topology_set_bandwidth(struct calmoe_context *ctx, struct topology *topology, const char *text);
 
-/* The least memory limit, in bytes, of the control groups that a process is in; 0 where there is none.
- * groups: the text of /proc/self/cgroup; root: the folder where control groups are mounted. */
-uint64_t cm_memory_limit(const char *groups, const char *root);
-
 /* Where the calling thread may run; for team.c. They answer false where nothing can be bound: a
  * topology that is not this machine's, or a system that refuses. */
 struct thread_mask {
@@ -68,6 +65,8 @@ void          cm_thread_mask_close(struct thread_mask *mask); /* zeroes it; a ze
 bool          cm_thread_mask_save(const struct topology *topology, struct thread_mask *mask);
 bool          cm_thread_mask_apply(const struct topology *topology, const struct thread_mask *mask);
 bool          cm_topology_bind_thread(const struct topology *topology, int core);
+/* mask: the cores of a node, for cm_thread_mask_apply(); false where they cannot be told. */
+bool          cm_thread_mask_of_node(const struct topology *topology, int node, struct thread_mask *mask);
 /* The calling thread runs on that core now. */
 bool          cm_topology_is_on_core(const struct topology *topology, int core);
 

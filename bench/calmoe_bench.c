@@ -30,7 +30,7 @@ static const struct cli_option options[] = {
     {"batch", 'b', CLI_TEXT, AT(batches), 0, 0, "N", "sessions that generate together (default 1)"},
     {"depth", 'd', CLI_TEXT, AT(depths), 0, 0, "N", "positions that are in the context before (default 0)"},
     {"repeats", 'r', CLI_INT, AT(n_repeats), 1, BENCH_MAX_REPEATS, "N", "repetitions after one warm-up (default 5)"},
-    {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core (default)"},
+    {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core that can be had (default)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},

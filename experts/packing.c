@@ -94,6 +94,13 @@ calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_li
     return add_job(ctx, list, &(struct pack_job){.source = row, .kernel = kernel, .floats = out, .node = node});
 }
 
+size_t cm_pack_list_bytes(const struct pack_list *list)
+{
+    size_t n = 0;
+    for (int node = 0; node < CM_MAX_NODES; node++) n += list->bytes_on[node];
+    return n;
+}
+
 /* Rows of a chunk: whole tiles, about CHUNK_BYTES of file. */
 static int rows_of_chunk(const struct pack_job *job)
 {

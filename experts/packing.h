@@ -49,6 +49,9 @@ calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *lis
 calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
                                       int node, const float **out);
 
+/* Packed bytes of all matrices that are listed by now, on all nodes. */
+size_t cm_pack_list_bytes(const struct pack_list *list);
+
 /* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. IO: a file cannot be read any more.
  * On failure nothing is kept. */
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,

@@ -47,7 +47,7 @@ static const struct cli_option options[] = {
     {"splits", 0, CLI_INT, AT(splits), 0, 1000000, "N",
      "check the bounds on N random divisions of the prompts that prove; default: 0"},
     {"exits", 0, CLI_TEXT, AT(exits), 0, 0, "FILE", "fitted exits, for the measure 'classifier'"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
+    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},

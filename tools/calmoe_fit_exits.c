@@ -37,7 +37,7 @@ static const struct cli_option options[] = {
      "read in sequences of N tokens; default: 512, or the context"},
     {"memory", 0, CLI_INT, AT(memory), 1, MAX_MEMORY, "MB",
      "for the states of a sample, to which classifiers are fitted; default: 256"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
+    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},
 };

@@ -30,7 +30,7 @@ static const struct cli_option options[] = {
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N", "read at most N tokens of each file, 0 = all (default)"},
     {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
      "windows of N tokens; default and at most: what the model was trained for, up to 4096 where not given"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
+    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},

@@ -33,7 +33,7 @@ static const struct cli_option options[] = {
      "make at most N tokens, 0 = only read the text (default 256)"},
     {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
      "room for N tokens in all, 0 = what the model was trained for (default)"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core (default)"},
+    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},

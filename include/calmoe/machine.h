@@ -13,7 +13,7 @@ enum { CALMOE_MAX_LEVELS = 8 };
 
 typedef struct calmoe_machine_options {
     size_t size;        /* set by calmoe_machine_options_init()                    */
-    int    n_threads;   /* 0 = every core that the process may use (default)       */
+    int    n_threads;   /* 0 = as of an engine (default)                           */
     int    pin_threads; /* bind each thread to its core, as engines do (default 1) */
 } calmoe_machine_options;
 

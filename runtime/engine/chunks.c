@@ -28,7 +28,7 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
     if (chunk->n_tokens > session->context - session->n_positions)
         return cm_fail(ctx, CALMOE_FULL, "the context of %d tokens is full: %d are in it, %d more do not fit",
                        session->context, session->n_positions, chunk->n_tokens);
-    return CALMOE_OK;
+    return cm_session_need_memory(chunk->session, chunk->n_tokens);
 }
 
 static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)

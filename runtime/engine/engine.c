@@ -90,7 +90,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(cm_engine_open_plan(engine));
     const struct weights_options weights = {.isa = engine->isa, .topology = &engine->topology,
                                             .team = engine->team, .plan = &engine->plan,
-                                            .progress = options->progress, .user = options->progress_user};
+                                            .progress = options->progress, .user = options->progress_user,
+                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine)};
     CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
     report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,

@@ -89,6 +89,7 @@ struct calmoe_session {
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
                                     n_known - 1 were fed or sampled and are yet to be read */
     int             n_positions;
+    int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
     int             n_new;       /* sampled since the last feed                        */
     int             max_new;     /* 0 = no limit                                       */
@@ -114,6 +115,12 @@ struct calmoe_profile {
     struct profile  data;
 };
 
+/* What the engine takes at least behind its weights, in bytes: scratch, and the first keys and values. */
+uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
+/* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
+calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
+/* Says by the log if the whole context does not fit. */
+void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */

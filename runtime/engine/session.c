@@ -111,6 +111,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
                                       .kv_heads = engine->plan.kv_heads, .snapshot_bytes = SNAPSHOT_BYTES};
     CM_TRY(cm_sequence_state_open(engine->ctx, spec, &place, &session->state));
     remark_on_context(session);
+    cm_session_remark_on_memory(session);
     return reserve_session(engine);
 }
 

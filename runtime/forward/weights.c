@@ -1,6 +1,9 @@
 /* runtime/forward/weights.c - see weights.h. */
 #include "runtime/forward/weights.h"
 
+#include <stdio.h>
+
+#include "base/limits.h"
 #include "base/memory.h"
 
 struct builder {
@@ -115,6 +118,23 @@ static calmoe_status build_layer(struct builder *b, const struct layer_tensors *
     return build_ffn(b, &spec->ffn, t, index, layer);
 }
 
+/* Before minutes are spent on reading what cannot stay. */
+static calmoe_status check_room(const struct builder *b)
+{
+    const uint64_t packed = cm_pack_list_bytes(b->list), behind = b->options->n_bytes_behind;
+    char           what[160], first[32], second[32];
+    struct memory_room room;
+    if (!b->options->topology->is_this_machine) return CALMOE_OK;
+    cm_limits_room(&room);
+    snprintf(what, sizeof what, "packed weights (%s) and what works with them (at least %s)",
+             cm_bytes_text(packed, first), cm_bytes_text(behind, second));
+    CM_TRY(cm_room_check(b->ctx, &room, packed + behind, what));
+    if (packed + behind > room.room)
+        cm_log(b->ctx, "a part of %s goes to swap, which is slow: %s of memory can be had (%s)", what,
+               cm_bytes_text(room.room, first), room.name);
+    return CALMOE_OK;
+}
+
 static calmoe_status build(struct builder *b, const struct model_tensors *tensors)
 {
     struct weights *out = b->out;
@@ -129,6 +149,7 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
     CM_TRY(add_rows(b, &tensors->output, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
+    CM_TRY(check_room(b));
     return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
                             b->options->user, &out->packed);
 }

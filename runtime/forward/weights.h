@@ -35,6 +35,7 @@ struct weights_options {
     const struct topology  *topology;
     struct team            *team;
     const struct plan      *plan; /* must outlive the weights */
+    uint64_t                n_bytes_behind; /* that the caller takes at least besides: there must be room for both */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
 };

@@ -1,10 +1,11 @@
 /* temp_folder.c - a folder for a test's files. */
 #include "tests/support/temp_folder.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void *must(void *pointer, const char *what)
@@ -26,16 +27,18 @@ struct temp_folder *temp_folder_open(void)
     return folder;
 }
 
+static int remove_one(const char *path, const struct stat *facts, int kind, struct FTW *where)
+{
+    (void)facts, (void)kind, (void)where;
+    (void)remove(path);
+    return 0;
+}
+
 void temp_folder_close(struct temp_folder **closing)
 {
     if (closing == NULL || *closing == NULL) return;
     struct temp_folder *folder = *closing;
-    DIR                *list = opendir(folder->path);
-    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlink(temp_file(folder, entry->d_name));
-    if (list != NULL) closedir(list);
-    rmdir(folder->path);
+    (void)nftw(folder->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(folder);
     *closing = NULL;
 }
@@ -49,6 +52,11 @@ const char *temp_file(struct temp_folder *folder, const char *name)
 const char *temp_file_with(struct temp_folder *folder, const char *name, const void *bytes,
                            size_t n_bytes)
 {
+    for (size_t n = strcspn(name, "/"); name[n] != '\0'; n += 1 + strcspn(name + n + 1, "/")) {
+        char inside[512];
+        snprintf(inside, sizeof inside, "%.*s", (int)n, name);
+        (void)mkdir(temp_file(folder, inside), 0700);
+    }
     FILE        *file = must(fopen(temp_file(folder, name), "wb"), folder->file);
     const size_t n_written = n_bytes > 0 ? fwrite(bytes, 1, n_bytes, file) : 0;
     if (fclose(file) != 0 || n_written != n_bytes) must(NULL, folder->file);

@@ -15,7 +15,7 @@ void                temp_folder_close(struct temp_folder **folder); /* NULL is f
 
 /* The path of a file of that name in the folder; valid until the next call for this folder. */
 const char *temp_file(struct temp_folder *folder, const char *name);
-/* The same, after writing the bytes into it. */
+/* The same, after writing the bytes into it; folders of the name are made. */
 const char *temp_file_with(struct temp_folder *folder, const char *name, const void *bytes,
                            size_t n_bytes);
 

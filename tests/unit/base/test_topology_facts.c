@@ -1,17 +1,15 @@
 /* test_topology_facts.c - what nodes can do: bandwidths told, stated and assumed, who serves a node without cores,
- * caches, and memory limits of control groups. */
+ * and caches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <cmocka.h>
 
 #include "base/topology.h"
-#include "tests/support/temp_folder.h"
 
 #define DESCRIBED(name) CALMOE_SOURCE_DIR "/tests/data/topology/" name
 
@@ -114,50 +112,6 @@ static void nonsense_is_no_bandwidth(void **state)
     }
 }
 
-static void put(struct temp_folder *folder, const char *name, const char *text)
-{
-    temp_file_with(folder, name, text, strlen(text));
-}
-
-/* The least of a group and those round it, in either version of control groups. */
-static void memory_limits(void **state)
-{
-    struct temp_folder *folder = *state;
-    char                root[512];
-    snprintf(root, sizeof root, "%s", folder->path);
-    static const char *const folders[] = {"a", "a/b", "memory", "memory/c"};
-    for (int i = 0; i < 4; i++) assert_int_equal(mkdir(temp_file(folder, folders[i]), 0700), 0);
-    put(folder, "a/memory.max", "5000000\n");
-    put(folder, "a/b/memory.max", "max\n");
-    put(folder, "memory/memory.limit_in_bytes", "9223372036854771712\n");
-    put(folder, "memory/c/memory.limit_in_bytes", "7000\n");
-    assert_int_equal(cm_memory_limit("0::/a/b\n", root), 5000000);
-    assert_int_equal(cm_memory_limit("0::/a\n", root), 5000000);
-    assert_int_equal(cm_memory_limit("0::/\n", root), 0);
-    assert_int_equal(cm_memory_limit("0::/nowhere\n", root), 0);
-    assert_int_equal(cm_memory_limit("4:memory:/c\n", root), 7000);
-    assert_int_equal(cm_memory_limit("5:cpuset:/c\n4:memory:/c\n0::/a/b\n", root), 7000);
-    assert_int_equal(cm_memory_limit("4:memory:/\n0::/", root), 0);
-    static const char *const nonsense[] = {"", "\n\n", "a", ":", "::", "0:", "4:memory", "\n:::\n"};
-    for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++)
-        assert_int_equal(cm_memory_limit(nonsense[i], root), 0);
-}
-
-static int open_folder(void **state)
-{
-    *state = temp_folder_open();
-    return 0;
-}
-
-static int close_folder(void **state)
-{
-    static const char *const inside[] = {"a/b/memory.max", "a/b", "a/memory.max", "a", "memory/c/memory.limit_in_bytes",
-                                         "memory/c", "memory/memory.limit_in_bytes", "memory"};
-    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) remove(temp_file(*state, inside[i]));
-    temp_folder_close((struct temp_folder **)state);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,7 +121,6 @@ int main(void)
         cmocka_unit_test(caches_are_added_up),
         cmocka_unit_test(bandwidth_is_stated),
         cmocka_unit_test(nonsense_is_no_bandwidth),
-        cmocka_unit_test_setup_teardown(memory_limits, open_folder, close_folder),
     };
     return cmocka_run_group_tests_name("topology_facts", tests, NULL, NULL);
 }

@@ -1,0 +1,82 @@
+/* runtime/engine/engine_memory.c - what an engine and its sessions will take of memory, asked for before they take it:
+ * a system that has none left kills the program, which then cannot say why.
+ *
+ * Memory that is reserved at opening is checked where it is taken (base/memory.h). Keys and values are reserved as
+ * addresses only, and get pages when they are written; so sessions ask for some at a time, before a step. */
+#include "base/limits.h"
+#include "runtime/engine/handles.h"
+
+enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
+
+static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+{
+    const struct model_spec *spec = &engine->model->spec;
+    const uint64_t           element = engine->options.kv_float32 ? sizeof(float) : sizeof(uint16_t);
+    uint64_t                 n = 0;
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct attention_spec *attention = &spec->layers[i].attention;
+        n += (uint64_t)attention->n_kv_heads * (uint64_t)(attention->head_size + attention->value_size) * element;
+    }
+    return n;
+}
+
+/* That the first position takes: a page of each head's keys, and one of its values. */
+static uint64_t kv_first_bytes(const calmoe_engine *engine)
+{
+    const struct model_spec *spec = &engine->model->spec;
+    uint64_t                 pages = 0;
+    for (int i = 0; i < spec->n_layers; i++) pages += 2 * (uint64_t)spec->layers[i].attention.n_kv_heads;
+    return pages * PAGE;
+}
+
+/* Positions that n_bytes are enough for; 1 at least. */
+static int positions_of(const calmoe_engine *engine, uint64_t n_bytes)
+{
+    const uint64_t each = kv_bytes_of_position(engine), n = each > 0 ? n_bytes / each : 1;
+    return n > 1 ? (int)n : 1;
+}
+
+uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
+{
+    const struct model_spec   *spec = &engine->model->spec;
+    const struct layer_maxima *most = &spec->most;
+    const uint64_t             rows = (uint64_t)engine->options.max_rows, dim = (uint64_t)spec->dim;
+    /* The stream, what is added to it, and the sums of experts; each expert's output. */
+    uint64_t floats = rows * (3 + (uint64_t)most->n_used) * dim;
+    floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
+    return floats * sizeof(float) + kv_first_bytes(engine);
+}
+
+calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
+{
+    const calmoe_engine *engine = session->engine;
+    const int            end = session->n_positions + n_tokens;
+    const uint64_t       each = kv_bytes_of_position(engine);
+    if (end <= session->n_paid) return CALMOE_OK;
+    /* Some at a time, so that few steps ask; where so much is not there, what the step needs. A page is the least
+     * that each head's keys, and its values, take. */
+    const int left = session->context - session->n_paid, needed = end - session->n_paid;
+    const int in_page = positions_of(engine, kv_first_bytes(engine));
+    int       stretch = positions_of(engine, STRETCH_BYTES), least = needed > in_page ? needed : in_page;
+    if (least > left) least = left;
+    if (stretch > left) stretch = left;
+    if (stretch < least) stretch = least;
+    struct memory_room room;
+    cm_limits_room(&room);
+    if (each * (uint64_t)stretch > room.room) stretch = least;
+    CM_TRY(cm_room_check(engine->ctx, &room, each * (uint64_t)stretch, "keys and values of further tokens"));
+    session->n_paid += stretch;
+    return CALMOE_OK;
+}
+
+void cm_session_remark_on_memory(const calmoe_session *session)
+{
+    const uint64_t     whole = kv_bytes_of_position(session->engine) * (uint64_t)session->context;
+    struct memory_room room;
+    char               wanted[32], found[32];
+    cm_limits_room(&room);
+    if (room.room == UINT64_MAX || whole <= room.room) return;
+    cm_log(session->engine->ctx,
+           "a context of %d tokens comes to take %s of keys and values when it is full; %s of memory can be had now "
+           "(%s)", session->context, cm_bytes_text(whole, wanted), cm_bytes_text(room.room, found), room.name);
+}
