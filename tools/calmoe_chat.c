@@ -1,7 +1,8 @@
 /* tools/calmoe_chat.c - see calmoe_chat.h.
  *
  * On a terminal there is a prompt, Ctrl-C stops an answer, and at the prompt it ends the program.
- * From a pipe each line is a turn, only the answers are printed, and Ctrl-C ends the program. */
+ * From a pipe each line is a turn, only the answers are printed, and Ctrl-C ends the program. A line that is a slash
+ * and one word of letters is a command; any other is a turn, as is one that begins with two slashes, for one. */
 #include "tools/calmoe_chat.h"
 
 #include <errno.h>
@@ -110,7 +111,8 @@ static enum after_command help(struct generation *generation)
     (void)generation;
     for (int i = 0; i < N_CHAT_COMMANDS; i++)
         fprintf(stderr, "%-8s %s\n", chat_commands[i].name, chat_commands[i].help);
-    fprintf(stderr, "A line that ends with \\ goes on in the next one. Ctrl-C stops an answer.\n");
+    fprintf(stderr, "Any other line is sent; //help sends /help. A line that ends with \\ goes on in the next one.\n"
+                    "Ctrl-C stops an answer.\n");
     return GO_ON;
 }
 
@@ -118,8 +120,14 @@ static enum after_command run_chat_command(struct generation *generation, const 
 {
     for (int i = 0; i < N_CHAT_COMMANDS; i++)
         if (strcmp(typed, chat_commands[i].name) == 0) return chat_commands[i].run(generation);
-    cm_say("there is no such command; /help lists them, and a blank before the / makes it a turn");
+    cm_say("there is no command %s; /help lists them, and /%s sends it", typed, typed);
     return GO_ON;
+}
+
+static bool is_command(const char *turn)
+{
+    const size_t n = turn[0] == '/' ? strspn(turn + 1, "abcdefghijklmnopqrstuvwxyz") : 0;
+    return n > 0 && turn[1 + n] == '\0';
 }
 
 /* ---- answers ---- */
@@ -133,7 +141,8 @@ static void say_full(const struct generation *generation)
 static enum after_command answer(struct generation *generation, const struct turn_reader *reader,
                                  const char *system)
 {
-    const calmoe_status fed = calmoe_session_feed_chat(generation->session, system, reader->turn.at);
+    const char *const   turn = reader->turn.at + (strncmp(reader->turn.at, "//", 2) == 0);
+    const calmoe_status fed  = calmoe_session_feed_chat(generation->session, system, turn);
     if (fed == CALMOE_FULL) {
         say_full(generation);
         return GO_ON;
@@ -165,7 +174,7 @@ int cm_chat(struct generation *generation, const char *system)
             after = QUIT;
         } else if (turn == TURN_FAILED) {
             after = FAIL;
-        } else if (reader.turn.at[0] == '/') {
+        } else if (is_command(reader.turn.at)) {
             after = run_chat_command(generation, reader.turn.at);
         } else if (reader.turn.at[strspn(reader.turn.at, " \t\n")] != '\0') {
             after = answer(generation, &reader, system);

@@ -199,7 +199,9 @@ static void print_shape_of_model(const calmoe_model_info *info)
     if (info->n_vocab > 0) printf("%-12s %d tokens\n", "vocabulary", info->n_vocab);
     if (info->context_length > 0) printf("%-12s %d tokens\n", "context", info->context_length);
     print_label_text("tokenizer", info->tokenizer, "none");
-    print_label_text("chat", info->chat_format, "no format that is known");
+    char chat[256];
+    snprintf(chat, sizeof chat, "no format that is known: %.200s", info->chat_problem);
+    print_label_text("chat", info->chat_format, chat);
     if (info->n_parameters > 0)
         printf("%-12s %s, of which a token reads %s\n", "parameters",
                short_count(info->n_parameters, all, sizeof all),

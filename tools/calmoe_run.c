@@ -1,5 +1,6 @@
 /* tools/calmoe_run.c - `calmoe run`: continues a text, or converses. */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,12 +12,13 @@
 enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
 
 struct settings {
-    const char *model, *prompt, *file, *plan, *isa, *system, *trace, *html;
+    const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html;
     int         tokens, context, threads, batch, kv;
     float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, ignore_eos, logit_hash, json, show_exits, color;
+    int         chat, special, ignore_eos, logit_hash, json, show_exits, color;
+    struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
 };
@@ -26,9 +28,11 @@ struct settings {
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
-    {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue"},
+    {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; with --chat, the only turn"},
     {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
      "take it from FILE, byte for byte; - reads standard input"},
+    {"special", 0, CLI_FLAG, AT(special), 0, 0, NULL,
+     "control tokens such as <|im_start|> in the text are tokens, not text"},
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N",
      "make at most N tokens, 0 = only read the text (default 256)"},
     {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
@@ -47,8 +51,11 @@ static const struct cli_option options[] = {
      "how many tokens are recent (default 64)"},
     {"seed", 0, CLI_SEED, AT(seed), 0, 0, "S", "the draws' seed (default 0)"},
     {"chat", 0, CLI_FLAG, AT(chat), 0, 0, NULL,
-     "converse: each line of standard input is a turn; /help lists commands"},
+     "converse: each line of standard input is a turn, /help lists commands; or -p or -f is"},
+    {"chat-format", 0, CLI_TEXT, AT(chat_format), 0, 0, "NAME",
+     "how turns are written; a wrong NAME lists all (default: as the model's chat template does)"},
     {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
+    {"stop", 0, CLI_LIST, AT(stops), 0, 0, "TEXT", "end an answer before TEXT; may be repeated"},
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
@@ -92,7 +99,8 @@ static const struct cli_command description = {
         "The continuation goes to stdout as it is made, followed by a newline; tokens, seconds and tokens/s\n"
         "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0. In a\n"
         "conversation it stops the answer, and at the prompt it ends the program; -n limits each answer.\n\n"
-        "--json: text, tokens (ids, without an end token), prompt_tokens, generated_tokens,\n"
+        "A line of a conversation that is a slash and one word is a command; //word sends /word.\n\n"
+        "--json: text, tokens (ids; those of a stop text too, not an end token), prompt_tokens, generated_tokens,\n"
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), rounds, drafted and\n"
@@ -107,28 +115,59 @@ static const struct cli_command description = {
         "  calmoe run -m model.gguf --chat --system \"Answer briefly.\"\n",
 };
 
-static int check(const struct settings *settings)
+/* The names of all chat formats, with commas between them. */
+static const char *format_names(char *names, size_t size)
 {
+    size_t n = 0;
+    names[0] = '\0';
+    for (int i = 0; calmoe_chat_format_name(i) != NULL && n < size; i++)
+        n += (size_t)snprintf(names + n, size - n, "%s%s", i == 0 ? "" : ", ", calmoe_chat_format_name(i));
+    return names;
+}
+
+static int check_chat(const struct settings *settings)
+{
+    const bool has_turn = settings->prompt != NULL || settings->file != NULL;
     const struct { int given; const char *name; } not_in_chat[] = {
-        {settings->prompt != NULL, "-p"},
-        {settings->file != NULL, "-f"},
         {settings->json, "--json"},
         {settings->logit_hash, "--logit-hash"},
         {settings->html != NULL, "--html"},
     };
+    char names[512];
+    int  i = 0;
+    while (settings->chat_format != NULL && calmoe_chat_format_name(i) != NULL &&
+           strcmp(settings->chat_format, calmoe_chat_format_name(i)) != 0)
+        i++;
+    if (settings->chat_format != NULL && calmoe_chat_format_name(i) == NULL)
+        return cm_usage_error(description.name, "option '--chat-format' wants one of %s, found '%s'",
+                              format_names(names, sizeof names), settings->chat_format);
+    if (!settings->chat && settings->chat_format != NULL)
+        return cm_usage_error(description.name, "option '--chat-format' wants --chat, found a plain run");
     if (!settings->chat && settings->system != NULL)
         return cm_usage_error(description.name, "option '--system' wants --chat, found a plain run");
+    if (settings->chat && settings->special)
+        return cm_usage_error(description.name, "option '--special' wants a plain run, found --chat");
+    for (size_t k = 0; settings->chat && !has_turn && k < sizeof not_in_chat / sizeof not_in_chat[0]; k++)
+        if (not_in_chat[k].given)
+            return cm_usage_error(description.name, "option '%s' wants one turn with --chat, -p or -f, found none",
+                                  not_in_chat[k].name);
+    if (settings->chat && !has_turn && settings->tokens == 0)
+        return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
+    return CLI_GO_ON;
+}
+
+static int check(const struct settings *settings)
+{
+    const int status = check_chat(settings);
+    if (status != CLI_GO_ON) return status;
+    for (int i = 0; i < settings->stops.n; i++)
+        if (settings->stops.values[i][0] == '\0')
+            return cm_usage_error(description.name, "option '--stop' wants a text, found an empty one");
     if (!settings->chat && settings->prompt == NULL && settings->file == NULL)
         return cm_usage_error(description.name, "wanted a text to continue, -p TEXT or -f FILE, or --chat; "
                                                 "found none of them");
     if (settings->prompt != NULL && settings->file != NULL)
         return cm_usage_error(description.name, "wanted -p or -f, found both");
-    for (size_t i = 0; settings->chat && i < sizeof not_in_chat / sizeof not_in_chat[0]; i++)
-        if (not_in_chat[i].given)
-            return cm_usage_error(description.name, "option '--chat' does not go with %s",
-                                  not_in_chat[i].name);
-    if (settings->chat && settings->tokens == 0)
-        return cm_usage_error(description.name, "option '-n' wants at least 1 with --chat, found '0'");
     return cm_policy_request_check(description.name, &settings->policy, settings->trace);
 }
 
@@ -144,6 +183,19 @@ static bool open_trace(const struct front *front, const char *path, calmoe_trace
     return cm_front_succeeded(front, calmoe_trace_writer_open(front->context, path, &info, trace));
 }
 
+/* A conversation in another form than the model was trained for looks like a bad model: it has to be asked for. */
+static bool has_chat_format(const struct front *front, const struct settings *settings)
+{
+    calmoe_model_info info = {.size = sizeof info};
+    char              names[512];
+    if (!settings->chat || settings->chat_format != NULL) return true;
+    if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &info))) return false;
+    if (info.chat_format[0] != '\0') return true;
+    cm_say("'%s' names no chat format that is known: %s; --chat-format NAME chooses one, NAME being %s", info.path,
+           info.chat_problem, format_names(names, sizeof names));
+    return false;
+}
+
 static bool open_engine(struct front *front, const struct settings *settings, calmoe_trace_writer **trace)
 {
     calmoe_engine_options engine;
@@ -155,7 +207,8 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
-                               cm_policy_request_fixed_width(&settings->policy)))
+                               cm_policy_request_fixed_width(&settings->policy)) ||
+        !has_chat_format(front, settings))
         return false;
     if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
@@ -180,6 +233,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     sampler.seed           = settings->seed;
     session.context        = settings->context;
     session.ignore_end     = settings->ignore_eos;
+    session.chat_format    = settings->chat_format;
     session.hash_logits    = settings->logit_hash;
     session.sampler        = &sampler;
     session.policy         = *policy;
@@ -214,11 +268,30 @@ static bool read_prompt(const struct settings *settings, struct bytes *text)
                                   : cm_bytes_append(text, settings->prompt, strlen(settings->prompt));
 }
 
-static bool feed(struct generation *generation, const struct bytes *text)
+/* A whole text as a user's turn, without its last line end. */
+static bool feed_turn(struct generation *generation, const struct settings *settings, struct bytes *text)
 {
+    size_t n = text->n;
+    if (n > 0 && text->at[n - 1] == '\n') n--;
+    if (n > 0 && n < text->n && text->at[n - 1] == '\r') n--;
+    if (n > 0 && memchr(text->at, '\0', n) != NULL) {
+        cm_say("a turn holds no byte 0, and the text does");
+        return false;
+    }
+    text->n = n;
+    if (!cm_bytes_append(text, "", 1)) return false;
+    text->n = n;
+    return cm_front_succeeded(generation->front,
+                              calmoe_session_feed_chat(generation->session, settings->system, text->at));
+}
+
+static bool feed(struct generation *generation, const struct settings *settings, struct bytes *text)
+{
+    const unsigned special = settings->special ? CALMOE_TOKENIZE_SPECIAL : 0u;
+    if (settings->chat) return feed_turn(generation, settings, text);
     return cm_front_succeeded(generation->front,
                               calmoe_session_feed_text(generation->session, text->n > 0 ? text->at : "", text->n,
-                                                       CALMOE_TOKENIZE_BOS));
+                                                       CALMOE_TOKENIZE_BOS | special));
 }
 
 /* What ended the run, where the user may not expect it. */
@@ -298,10 +371,10 @@ static bool print_results(const struct generation *generation, const struct sett
 
 /* From the prompt to the end of what is printed and written. */
 static int answer(struct generation *generation, const struct settings *settings, const calmoe_policy *policy,
-                  const struct bytes *prompt)
+                  struct bytes *prompt)
 {
     int n_tokens;
-    if (!feed(generation, prompt)) return 1;
+    if (!feed(generation, settings, prompt)) return 1;
     cm_catch_interrupt();
     const enum answer_end end = cm_generate(generation, &n_tokens);
     if (end == ANSWER_ENDED && generation->times.n_prompt == 0) {
@@ -341,12 +414,14 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
+    generation.stops      = settings.stops;
     generation.prints     = true;
     if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings, &policy)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
-        status = settings.chat ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
+        const bool converses = settings.chat && settings.prompt == NULL && settings.file == NULL;
+        status = converses ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);

@@ -76,6 +76,12 @@ bool cm_bytes_append(struct bytes *bytes, const void *from, size_t n)
     return true;
 }
 
+void cm_bytes_drop(struct bytes *bytes, size_t n)
+{
+    if (n > 0) memmove(bytes->at, bytes->at + n, bytes->n - n);
+    bytes->n -= n;
+}
+
 void cm_bytes_close(struct bytes *bytes)
 {
     free(bytes->at);

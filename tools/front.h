@@ -36,6 +36,7 @@ struct bytes { /* zeroed = empty */
 };
 /* False, with a sentence on stderr, when memory is used up. */
 bool cm_bytes_append(struct bytes *bytes, const void *from, size_t n);
+void cm_bytes_drop(struct bytes *bytes, size_t n); /* the first n of them */
 void cm_bytes_close(struct bytes *bytes);
 /* All bytes of the file as they are; path "-" = standard input. False with a sentence. */
 bool cm_bytes_read_file(struct bytes *bytes, const char *path);

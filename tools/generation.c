@@ -23,15 +23,64 @@ static bool reserve_piece(struct generation *generation, int32_t token)
     return true;
 }
 
-static bool put_colored(const struct generation *generation, size_t n_bytes, int layers)
+static bool put_colored(const struct generation *generation, const char *text, size_t n_bytes, int layers)
 {
     const char *begin = cm_exit_color(&generation->exits, layers), *end = cm_exit_color_end(&generation->exits);
-    return (*begin == '\0' || cm_put(begin, strlen(begin))) && cm_put(generation->piece, n_bytes) &&
+    return (*begin == '\0' || cm_put(begin, strlen(begin))) && cm_put(text, n_bytes) &&
            (*end == '\0' || cm_put(end, strlen(end)));
 }
 
+/* Shows and keeps the first n bytes of what is held, each token's in its colour, and holds the rest. */
+static bool release(struct generation *generation, size_t n)
+{
+    struct token_use *const uses   = (struct token_use *)(void *)generation->held_uses.at;
+    const size_t            n_uses = generation->held_uses.n / sizeof *uses;
+    size_t                  done = 0, i = 0;
+    for (; i < n_uses && done + uses[i].n_bytes <= n; i++) {
+        if (generation->prints && uses[i].n_bytes > 0 &&
+            !put_colored(generation, generation->held.at + done, uses[i].n_bytes, uses[i].depth.layers))
+            return false;
+        done += uses[i].n_bytes;
+    }
+    if (done < n) {
+        if (generation->prints && !put_colored(generation, generation->held.at + done, n - done, uses[i].depth.layers))
+            return false;
+        uses[i].n_bytes -= n - done;
+    }
+    if (generation->keeps && !cm_bytes_append(&generation->text, generation->held.at, n)) return false;
+    cm_bytes_drop(&generation->held, n);
+    cm_bytes_drop(&generation->held_uses, i * sizeof *uses);
+    return true;
+}
+
+/* Throws away what is held: of the tokens' texts that are kept, it is the end. */
+static void drop_held(struct generation *generation)
+{
+    struct token_use *const uses = (struct token_use *)(void *)generation->uses.at;
+    size_t                  n    = generation->held.n;
+    for (size_t i = generation->uses.n / sizeof *uses; generation->keeps_uses && i > 0 && n > 0; i--) {
+        const size_t taken = uses[i - 1].n_bytes < n ? uses[i - 1].n_bytes : n;
+        uses[i - 1].n_bytes -= taken;
+        n -= taken;
+    }
+    cm_bytes_drop(&generation->held, generation->held.n);
+    cm_bytes_drop(&generation->held_uses, generation->held_uses.n);
+}
+
+/* Shows what is held, but for what may be the beginning of a stop text and goes on; up to one that is there. */
+static bool release_text(struct generation *generation, bool is_end, bool *is_stopped)
+{
+    const char *const text = generation->held.n > 0 ? generation->held.at : "";
+    size_t            at   = generation->held.n;
+    *is_stopped            = cm_stop_find(&generation->stops, text, generation->held.n, &at);
+    if (!*is_stopped && !is_end) at -= cm_stop_held(&generation->stops, text, generation->held.n);
+    if (!release(generation, at)) return false;
+    if (*is_stopped) drop_held(generation);
+    return true;
+}
+
 /* Shows and keeps one token; -1: what is still pending at the end. */
-static bool show(struct generation *generation, calmoe_text_stream *stream, int32_t token)
+static bool show(struct generation *generation, calmoe_text_stream *stream, int32_t token, bool *is_stopped)
 {
     if (!reserve_piece(generation, token)) return false;
     const calmoe_status status = calmoe_text_stream_put(generation->front->model, stream, token,
@@ -43,11 +92,13 @@ static bool show(struct generation *generation, calmoe_text_stream *stream, int3
         (void)calmoe_session_depth(generation->session, -1, &use.depth);
         cm_exit_colors_count(&generation->exits, use.depth.layers);
     }
-    if (generation->prints && n_bytes > 0 && !put_colored(generation, n_bytes, use.depth.layers)) return false;
-    if (!generation->keeps) return true;
-    if (generation->keeps_uses && token >= 0 && !cm_bytes_append(&generation->uses, &use, sizeof use)) return false;
-    return cm_bytes_append(&generation->text, generation->piece, n_bytes) &&
-           (token < 0 || cm_bytes_append(&generation->ids, &token, sizeof token));
+    if (generation->keeps && generation->keeps_uses && token >= 0 &&
+        !cm_bytes_append(&generation->uses, &use, sizeof use))
+        return false;
+    if (generation->keeps && token >= 0 && !cm_bytes_append(&generation->ids, &token, sizeof token)) return false;
+    return cm_bytes_append(&generation->held, generation->piece, n_bytes) &&
+           cm_bytes_append(&generation->held_uses, &use, sizeof use) &&
+           release_text(generation, token < 0, is_stopped);
 }
 
 /* One calmoe_session_next(), timed. */
@@ -74,14 +125,16 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
     calmoe_text_stream stream = {{0}};
     enum answer_end    end    = ANSWER_LIMIT;
     int32_t            token  = -1;
+    bool               is_stopped = false;
     calmoe_status      status = next_token(generation, true, &token);
     *n_tokens                 = 0;
     generation->of_prompt     = (calmoe_stats){.size = sizeof generation->of_prompt};
     (void)calmoe_engine_get_stats(generation->front->engine, &generation->of_prompt);
     while (status == CALMOE_OK && *n_tokens < generation->max_tokens) {
-        if (!show(generation, &stream, token)) return ANSWER_FAILED;
+        if (!show(generation, &stream, token, &is_stopped)) return ANSWER_FAILED;
         generation->times.n_generated++;
         ++*n_tokens;
+        if (is_stopped) return ANSWER_STOPPED;
         if (cm_interrupted()) end = ANSWER_INTERRUPTED;
         if (cm_interrupted() || *n_tokens == generation->max_tokens) break;
         status = next_token(generation, false, &token);
@@ -89,7 +142,8 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
     if (status == CALMOE_END) end = ANSWER_ENDED;
     else if (status == CALMOE_FULL) end = ANSWER_FULL;
     else if (!cm_front_succeeded(generation->front, status)) return ANSWER_FAILED;
-    return show(generation, &stream, -1) ? end : ANSWER_FAILED;
+    if (!show(generation, &stream, -1, &is_stopped)) return ANSWER_FAILED;
+    return is_stopped ? ANSWER_STOPPED : end;
 }
 
 void cm_generation_close(struct generation *generation)
@@ -97,6 +151,8 @@ void cm_generation_close(struct generation *generation)
     cm_bytes_close(&generation->text);
     cm_bytes_close(&generation->ids);
     cm_bytes_close(&generation->uses);
+    cm_bytes_close(&generation->held);
+    cm_bytes_close(&generation->held_uses);
     free(generation->piece);
     generation->piece = NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "tools/exit_colors.h"
 #include "tools/front.h"
+#include "tools/stop_texts.h"
 
 struct run_times { /* sums over all answers */
     uint64_t n_prompt;       /* tokens read before the first of an answer     */
@@ -25,6 +26,9 @@ struct generation {
     int                 max_tokens; /* of one answer; 0 = only read the prompt      */
     bool                prints;     /* stream the text to stdout                    */
     bool                keeps;      /* keep text and ids                            */
+    struct cli_list     stops;      /* texts that end an answer and are not shown   */
+    struct bytes        held;       /* text that may be the beginning of one        */
+    struct bytes        held_uses;  /* struct token_use of the tokens that it is of */
     struct bytes        text;
     struct bytes        ids;        /* int32_t each                                 */
     bool                keeps_uses;
@@ -38,6 +42,7 @@ struct generation {
 
 enum answer_end {
     ANSWER_ENDED,       /* by the model's end token, or there was nothing to go on from */
+    ANSWER_STOPPED,     /* by a stop text                                               */
     ANSWER_LIMIT,       /* max_tokens                                                   */
     ANSWER_FULL,        /* no position is left in the context                           */
     ANSWER_INTERRUPTED, /* Ctrl-C                                                       */

@@ -54,7 +54,8 @@ typedef struct calmoe_model_info {
     const char *name;             /* general.name, or ""                                          */
     const char *family;           /* "qwen3moe"; "" for a file that holds a vocabulary only      */
     const char *tokenizer;        /* "bpe/qwen2"; "" where the contents only were opened          */
-    const char *chat_format;      /* "chatml"; "" = none that is known                            */
+    const char *chat_format;      /* "chatml"; "template" for one that only the file's own template has;
+                                     "" = none that is known, see chat_problem                    */
     int         n_layers;
     int         width;            /* of the residual stream                                       */
     int         n_heads;          /* of the layers with most, as the two that follow              */
@@ -75,10 +76,14 @@ typedef struct calmoe_model_info {
     int         n_dense_layers;   /* layers whose feed-forward block every token runs whole; all of a
                                      dense model                                                  */
     int         dense_width;      /* of that block; 0 where no layer is dense                     */
+    const char *chat_problem;     /* "it has no chat template", or why its template is not used; "" = it is */
 } calmoe_model_info;
 
 /* Texts are borrowed until the model is closed. */
 CALMOE_API calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info *info);
+
+/* The chat formats that can be chosen by name (calmoe_session_options.chat_format): number i, NULL behind the last. */
+CALMOE_API const char *calmoe_chat_format_name(int i);
 
 typedef struct calmoe_tensor_info {
     const char *name;

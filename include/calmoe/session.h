@@ -50,6 +50,8 @@ typedef struct calmoe_session_options {
     uint64_t audit_seed;            /* which tokens are picked (default 0)                            */
     int    lossless;                /* CALMOE_LOSSLESS_*; if not OFF, a policy with exits only says how drafts leave
                                        (default CALMOE_LOSSLESS_OFF)                                  */
+    const char *chat_format;        /* of calmoe_session_feed_chat(), by name: calmoe_chat_format_name(). NULL = that of
+                                       the model's own chat template (default)                        */
 } calmoe_session_options;
 
 CALMOE_API void calmoe_session_options_init(calmoe_session_options *options);
@@ -66,8 +68,12 @@ CALMOE_API calmoe_status calmoe_session_feed_tokens(calmoe_session *session, con
                                                     size_t n_tokens);
 CALMOE_API calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text,
                                                   size_t n_bytes, unsigned flags);
-/* Appends a user's turn in the model's chat format, ready for the answer; system (may be NULL) counts
- * on the first turn only. UNSUPPORTED when the file names no chat format that is known. */
+/* Appends a user's turn in the chat format, ready for the answer, as the model's template writes it: with its default
+ * system text, without thoughts of earlier answers, … system (may be NULL) counts on the first turn only. What stands
+ * between two turns is the first one's answer. Where the template's history holds that otherwise than it was generated,
+ * the session goes back to where that turn began, and its tokens are fed anew. UNSUPPORTED when the file names no
+ * chat format that is known and none was chosen, or for a system text where the format has no place for one. FULL as
+ * above. */
 CALMOE_API calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *system,
                                                   const char *user);
 

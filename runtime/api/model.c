@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -171,7 +172,8 @@ static calmoe_status read_contents(calmoe_model *model, const calmoe_model_optio
     if (!model->name) return CALMOE_NO_MEMORY;
     if (options->contents_only) return CALMOE_OK;
     CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
-    model->chat = cm_chat_format_of_file(model->file);
+    CM_TRY(cm_chat_format_of_file(model->ctx, model->file, model->tokenizer, time(NULL), &model->chat,
+                                  model->chat_problem));
     return has_weights ? read_weights(model) : CALMOE_OK;
 }
 
@@ -204,6 +206,7 @@ void calmoe_model_close(calmoe_model **model)
     if (!model || !*model) return;
     cm_model_tensors_close(&(*model)->tensors);
     cm_model_spec_close(&(*model)->spec);
+    cm_chat_format_close(&(*model)->chat);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);
@@ -256,6 +259,7 @@ calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info
     info.name = model->name;
     info.tokenizer = model->tokenizer ? cm_tokenizer_name(model->tokenizer) : "";
     info.chat_format = model->chat ? cm_chat_format_name(model->chat) : "";
+    info.chat_problem = model->chat_problem;
     info.n_file_bytes = model->file->n_file_bytes;
     memcpy(info.fingerprint, model->fingerprint, sizeof info.fingerprint);
     cm_options_give(out, &info, sizeof info);

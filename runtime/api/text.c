@@ -62,3 +62,5 @@ calmoe_status calmoe_text_stream_put(const calmoe_model *model, calmoe_text_stre
     memcpy(stream, &inside, sizeof inside);
     return CALMOE_OK;
 }
+
+const char *calmoe_chat_format_name(int i) { return cm_chat_format_name_at(i); }

@@ -26,7 +26,8 @@ struct calmoe_model {
     char                     *name;
     struct model_file              *file;
     struct tokenizer         *tokenizer;
-    const struct chat_format *chat;        /* NULL: none that is known */
+    struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
+    char                      chat_problem[CM_MESSAGE_BYTES];
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
@@ -80,6 +81,15 @@ struct session_audit { /* audit.c */
     struct exit_audit test;
 };
 
+struct session_chat { /* session_chat.c: the last turn that was fed */
+    struct chat_format *chosen;     /* by name; NULL: the model's own                                  */
+    bool                has_turns;
+    bool                is_first;   /* the last turn opened the conversation                           */
+    char               *system;     /* (NUL-terminated) NULL: it had none                              */
+    char               *user;       /* NULL: that turn is not in the session any more                  */
+    int                 begin, end; /* where its tokens stand; its answer stands from end on           */
+};
+
 struct calmoe_session {
     calmoe_engine  *engine;
     struct sequence_state state; /* what its layers keep                                         */
@@ -96,7 +106,7 @@ struct calmoe_session {
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
     bool            is_full;     /* the last token found no room; until a rewind       */
-    bool            has_turns;   /* a turn of chat was fed                             */
+    struct session_chat chat;
     bool            hashes;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
     struct sha256   logit_hash;
@@ -178,6 +188,14 @@ void          cm_session_pick_audit(calmoe_session *session, int n_tokens);
 /* After it: true for a trial, of which nothing is kept. */
 bool          cm_session_note_audit(calmoe_session *session);
 void          cm_session_end_answer(calmoe_session *session);
+
+/* ---- session_chat.c ---- */
+
+/* name: of the chat format, NULL = the model's own. INVALID_ARGUMENT. */
+calmoe_status cm_session_choose_chat(calmoe_session *session, const char *name);
+void          cm_session_close_chat(calmoe_session *session);
+/* All but the first n positions are forgotten. */
+void          cm_session_rewind_chat(calmoe_session *session, int n);
 
 /* ---- chunks.c ---- */
 

@@ -98,6 +98,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
     CM_TRY(open_sampler(session, options->sampler));
+    CM_TRY(cm_session_choose_chat(session, options->chat_format));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
     if (engine->profiler) {
@@ -119,6 +120,7 @@ static void free_session(calmoe_session *session)
 {
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
+    cm_session_close_chat(session);
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
     cm_sequence_state_close(&session->state);
@@ -196,23 +198,6 @@ calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text
     return status;
 }
 
-calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *system, const char *user)
-{
-    calmoe_context *ctx = session ? session->engine->ctx : NULL;
-    if (!session || !user)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_chat: session and user are needed");
-    const calmoe_model *model = session->engine->model;
-    if (!model->chat)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' names no chat format that is known", model->path);
-    struct token_list list = {0};
-    calmoe_status status =
-        cm_chat_turn(ctx, model->chat, model->tokenizer, system, user, !session->has_turns, false, &list);
-    if (status == CALMOE_OK) status = calmoe_session_feed_tokens(session, list.ids, (size_t)list.n);
-    if (status == CALMOE_OK) session->has_turns = true;
-    cm_token_list_close(&list);
-    return status;
-}
-
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
@@ -238,7 +223,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     session->has_ended = false;
     session->is_full = false;
     session->n_logits = 0;
-    if (n == 0) session->has_turns = false;
+    cm_session_rewind_chat(session, n);
     return CALMOE_OK;
 }
 

@@ -1,172 +1,203 @@
-/* chat.c - the table of turn formats, and how a turn is put together from a row. */
-#include "runtime/text/chat.h"
-
+/* chat.c - a turn in a chat format, as tokens; and what the history keeps of an answer. */
 #include <string.h>
 
+#include "base/memory.h"
+#include "runtime/text/chat_format.h"
 #include "runtime/text/tokenizer_parts.h"
+#include "runtime/text/utf8.h"
 
-#define BAR "\xef\xbd\x9c" /* U+FF5C */
+static const char thought_end[] = "</think>";
 
-struct chat_format {
-    const char *name;
-    const char *with[4];    /* all of these stand in the template; ends with NULL         */
-    const char *without[4]; /* and none of these                                          */
-    bool        bos;        /* BOS opens the conversation, also where the file adds none  */
-    bool        trims;      /* white space around contents is dropped                     */
-    bool        literal;    /* SPM: the spaces written here are all there are             */
-    bool        system_in_user; /* the system text stands inside the first user turn      */
-    const char *opening;    /* of the conversation                                        */
-    const char *system_prefix, *system_suffix;
-    const char *user_prefix, *user_suffix;
-    const char *answer_prefix; /* what asks for the answer                                */
-    const char *answer_end;    /* what the model itself writes last; NULL: the EOS token  */
-    const char *answer_suffix; /* what stands between that and the next turn              */
-};
+/* ---- texts ---- */
 
-/* The first row that fits a template is its format. */
-static const struct chat_format formats[] = {
-    { .name = "chatml", .with = { "<|im_start|>" },
-      .system_prefix = "<|im_start|>system\n", .system_suffix = "<|im_end|>\n",
-      .user_prefix = "<|im_start|>user\n", .user_suffix = "<|im_end|>\n",
-      .answer_prefix = "<|im_start|>assistant\n",
-      .answer_end = "<|im_end|>", .answer_suffix = "\n" },
-    { .name = "mistral-v3", .with = { "[INST]", "[AVAILABLE_TOOLS]" },
-      .without = { " [INST]", "\"[INST]\"", "[SYSTEM_PROMPT]" },
-      .bos = true, .literal = true, .system_in_user = true, .system_suffix = "\n\n",
-      .user_prefix = "[INST] ", .user_suffix = "[/INST]" },
-    { .name = "mistral-v1", .with = { "[INST]" },
-      .without = { "<<SYS>>", "\"[INST]\"", "[SYSTEM_PROMPT]" },
-      .bos = true, .literal = true, .system_in_user = true, .system_suffix = "\n\n",
-      .user_prefix = " [INST] ", .user_suffix = " [/INST]" },
-    { .name = "phi3", .with = { "<|assistant|>", "<|end|>" },
-      .system_prefix = "<|system|>\n", .system_suffix = "<|end|>\n",
-      .user_prefix = "<|user|>\n", .user_suffix = "<|end|>\n",
-      .answer_prefix = "<|assistant|>\n", .answer_end = "<|end|>", .answer_suffix = "\n" },
-    { .name = "glm4", .with = { "[gMASK]<sop>" }, .opening = "[gMASK]<sop>",
-      .system_prefix = "<|system|>\n", .user_prefix = "<|user|>\n",
-      .answer_prefix = "<|assistant|>\n", .answer_end = "" },
-    { .name = "olmoe", .with = { "<|user|>", "<|assistant|>", "eos_token" }, .without = { "</s>" },
-      .bos = true, .system_prefix = "<|system|>\n", .system_suffix = "\n",
-      .user_prefix = "<|user|>\n", .user_suffix = "\n",
-      .answer_prefix = "<|assistant|>\n", .answer_suffix = "\n" },
-    { .name = "llama3", .with = { "<|start_header_id|>", "<|end_header_id|>" }, .bos = true, .trims = true,
-      .system_prefix = "<|start_header_id|>system<|end_header_id|>\n\n", .system_suffix = "<|eot_id|>",
-      .user_prefix = "<|start_header_id|>user<|end_header_id|>\n\n", .user_suffix = "<|eot_id|>",
-      .answer_prefix = "<|start_header_id|>assistant<|end_header_id|>\n\n",
-      .answer_end = "<|eot_id|>" },
-    { .name = "llama4", .with = { "<|header_start|>", "<|header_end|>" }, .bos = true, .trims = true,
-      .system_prefix = "<|header_start|>system<|header_end|>\n\n", .system_suffix = "<|eot|>",
-      .user_prefix = "<|header_start|>user<|header_end|>\n\n", .user_suffix = "<|eot|>",
-      .answer_prefix = "<|header_start|>assistant<|header_end|>\n\n", .answer_end = "<|eot|>" },
-    { .name = "deepseek-v2", .with = { "'Assistant: ' + message['content'] + eos_token" }, .bos = true,
-      .system_suffix = "\n\n", .user_prefix = "User: ", .user_suffix = "\n\n",
-      .answer_prefix = "Assistant:" },
-    { .name = "deepseek-v3", .with = { "<" BAR "Assistant" BAR ">", "<" BAR "User" BAR ">" }, .bos = true,
-      .user_prefix = "<" BAR "User" BAR ">", .answer_prefix = "<" BAR "Assistant" BAR ">" },
-    { .name = "granite", .with = { "<|start_of_role|>" },
-      .system_prefix = "<|start_of_role|>system<|end_of_role|>", .system_suffix = "<|end_of_text|>\n",
-      .user_prefix = "<|start_of_role|>user<|end_of_role|>", .user_suffix = "<|end_of_text|>\n",
-      .answer_prefix = "<|start_of_role|>assistant<|end_of_role|>",
-      .answer_end = "<|end_of_text|>", .answer_suffix = "\n" },
-};
-
-enum { N_FORMATS = sizeof formats / sizeof formats[0] };
-
-/* ---- choosing a row ---- */
-
-static bool contains(struct meta_string text, const char *word)
+static bool is_white(const char *text, size_t n)
 {
-    return memmem(text.bytes, (size_t)text.n_bytes, word, strlen(word)) != NULL;
+    const int length = cm_utf8_length(text, n);
+    return length == (int)n && cm_utf8_is_white(cm_utf8_point(text, length));
 }
 
-static bool fits(const struct chat_format *format, struct meta_string text)
+static void strip_text(unsigned strip, const char *text, size_t *begin, size_t *end)
 {
-    for (size_t i = 0; i < 4 && format->with[i]; i++)
-        if (!contains(text, format->with[i])) return false;
-    for (size_t i = 0; i < 4 && format->without[i]; i++)
-        if (contains(text, format->without[i])) return false;
-    return true;
+    while ((strip & STRIP_LINES) && *begin < *end && text[*begin] == '\n') ++*begin;
+    while ((strip & STRIP_LEFT) && *begin < *end) {
+        const int length = cm_utf8_length(text + *begin, *end - *begin);
+        if (length < 1 || !is_white(text + *begin, (size_t)length)) break;
+        *begin += (size_t)length;
+    }
+    while ((strip & STRIP_RIGHT) && *begin < *end) {
+        size_t at = *end - 1;
+        while (at > *begin && ((unsigned char)text[at] & 0xc0) == 0x80) at--;
+        if (!is_white(text + at, *end - at)) break;
+        *end = at;
+    }
 }
 
-const struct chat_format *cm_chat_format_of_file(const struct model_file *file)
+static struct chat_part participant(unsigned strip, const char *text)
 {
-    struct meta_string text = { "", 0 };
-    if (cm_meta_get_string(NULL, file, "tokenizer.chat_template", &text) != CALMOE_OK) return NULL;
-    for (int i = 0; i < N_FORMATS; i++)
-        if (fits(&formats[i], text)) return &formats[i];
-    return NULL;
+    size_t begin = 0, end = strlen(text);
+    strip_text(strip, text, &begin, &end);
+    return (struct chat_part){ text + begin, end - begin, false };
 }
 
-const struct chat_format *cm_chat_format_of_name(const char *name)
+static struct chat_part ours(const char *text)
 {
-    for (int i = 0; i < N_FORMATS; i++)
-        if (!strcmp(formats[i].name, name)) return &formats[i];
-    return NULL;
+    return (struct chat_part){ text, strlen(text), true };
 }
 
-const struct chat_format *cm_chat_format_at(int i)
+int cm_chat_turn_parts(const struct chat_format *format, const struct chat_turn *turn,
+                       struct chat_part parts[CHAT_MAX_PARTS])
 {
-    return i >= 0 && i < N_FORMATS ? &formats[i] : NULL;
+    const bool has_system = turn->is_first && turn->system;
+    int        n = 0;
+    if (has_system && !format->system_begin) return 0;
+    if (has_system) {
+        parts[n++] = ours(format->system_begin);
+        parts[n++] = participant(format->strip_system, turn->system);
+        parts[n++] = ours(format->system_end);
+    } else {
+        parts[n++] = ours(turn->is_first ? format->begin : format->between);
+    }
+    parts[n++] = participant(has_system ? format->strip_user_with_system : format->strip_user, turn->user);
+    parts[n++] = ours(turn->is_answered ? format->answer : format->ask);
+    return n;
 }
 
-const char *cm_chat_format_name(const struct chat_format *format)
+void cm_chat_answer_bounds(const struct chat_format *format, const char *text, size_t n, size_t *begin, size_t *end)
 {
-    return format->name;
+    const size_t n_mark = sizeof thought_end - 1;
+    bool         is_thoughtful = false;
+    *begin = 0;
+    *end = n;
+    for (size_t at = 0; format->drops_thoughts && at + n_mark <= n; at++)
+        if (!memcmp(text + at, thought_end, n_mark)) {
+            *begin = at + n_mark;
+            is_thoughtful = true;
+        }
+    strip_text(is_thoughtful ? format->strip_thoughtful : format->strip_answer, text, begin, end);
 }
 
-/* ---- a turn ---- */
+/* ---- turns as tokens ---- */
 
-struct turn {
-    struct text_part parts[12];
-    int              n_parts;
-    bool             trims;
-};
-
-static void add_marker(struct turn *turn, const char *text)
+/* BOS goes first where the file wants it before every text, unless the format's own text begins with it. */
+static bool lacks_bos(const struct tokenizer *tokenizer, const struct chat_part *first)
 {
-    if (text) turn->parts[turn->n_parts++] = (struct text_part){ text, strlen(text), true };
-}
-
-static void add_content(struct turn *turn, const char *text)
-{
-    static const char white[] = " \t\n\v\f\r";
-    if (turn->trims) text += strspn(text, white);
-    size_t n = strlen(text);
-    while (turn->trims && n && strchr(white, text[n - 1])) n--;
-    turn->parts[turn->n_parts++] = (struct text_part){ text, n, false };
-}
-
-static void add_system(struct turn *turn, const struct chat_format *format, const char *system)
-{
-    if (!system) return;
-    add_marker(turn, format->system_prefix);
-    add_content(turn, system);
-    add_marker(turn, format->system_suffix);
+    if (!tokenizer->adds_bos) return false;
+    const struct token *bos = &tokenizer->tokens[tokenizer->bos];
+    return first->n < bos->n_text || bos->n_text == 0 || memcmp(first->text, bos->text, bos->n_text) != 0;
 }
 
 calmoe_status cm_chat_turn(struct calmoe_context *ctx, const struct chat_format *format,
-                           const struct tokenizer *tokenizer, const char *system, const char *user,
-                           bool is_first, bool previous_ended, struct token_list *list)
+                           const struct tokenizer *tokenizer, const struct chat_turn *turn, struct token_list *list)
 {
-    struct turn turn = { .trims = format->trims };
-    int32_t     opening = -1; /* a token without text, before all others */
-    if (is_first && (tokenizer->adds_bos || (format->bos && tokenizer->names_bos))) opening = tokenizer->bos;
-    if (!is_first && !previous_ended && !format->answer_end) opening = tokenizer->eos;
-
-    if (is_first) add_marker(&turn, format->opening);
-    if (!is_first && !previous_ended) add_marker(&turn, format->answer_end);
-    if (!is_first) add_marker(&turn, format->answer_suffix);
-    if (is_first && !format->system_in_user) add_system(&turn, format, system);
-    add_marker(&turn, format->user_prefix);
-    if (is_first && format->system_in_user) add_system(&turn, format, system);
-    add_content(&turn, user);
-    add_marker(&turn, format->user_suffix);
-    add_marker(&turn, format->answer_prefix);
-
-    const int n_before = list->n;
-    if (opening >= 0) CM_TRY(cm_token_list_put(ctx, list, opening));
-    const calmoe_status status = cm_tokenize_parts(ctx, tokenizer, turn.parts, turn.n_parts,
-                                                   format->literal ? TOKENIZE_NO_ADDED_SPACE : 0, list);
+    struct chat_part parts[CHAT_MAX_PARTS];
+    struct text_part texts[CHAT_MAX_PARTS];
+    const int        n_before = list->n, n = cm_chat_turn_parts(format, turn, parts);
+    if (n == 0)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "chat format '%s' has no place for a system text", format->name);
+    for (int i = 0; i < n; i++) texts[i] = (struct text_part){ parts[i].text, parts[i].n, parts[i].is_ours };
+    calmoe_status status = CALMOE_OK;
+    if (turn->is_first && lacks_bos(tokenizer, &parts[0]))
+        status = cm_token_list_put(ctx, list, tokenizer->bos);
+    if (status == CALMOE_OK)
+        status = cm_tokenize_parts(ctx, tokenizer, texts, n, TOKENIZE_SPARE_SPACE, list);
     if (status != CALMOE_OK) list->n = n_before;
+    return status;
+}
+
+/* ---- answers ---- */
+
+struct answer {
+    char   *text;     /* (n) what ask opens of it, and its tokens                             */
+    size_t  n, n_opened;
+    size_t  n_led_by; /* bytes of white space that the format itself writes there in history */
+    size_t *ends;     /* (n_tokens) where each token's bytes end                              */
+};
+
+/* What long says beyond a beginning of short, "" where it does not begin so. */
+static const char *beyond(const char *long_text, const char *short_text)
+{
+    const size_t n = strlen(short_text);
+    return strncmp(long_text, short_text, n) ? "" : long_text + n;
+}
+
+static calmoe_status read_answer(struct calmoe_context *ctx, const struct chat_format *format,
+                                 const struct tokenizer *tokenizer, const int32_t *tokens, int n_tokens,
+                                 struct answer *answer)
+{
+    const char *opened = beyond(format->ask, format->answer), *led_by = beyond(format->answer, format->ask);
+    size_t      n = answer->n_opened = strlen(opened);
+    int         n_bytes;
+    for (int i = 0; i < n_tokens; i++) {
+        cm_token_bytes(tokenizer, tokens[i], true, &n_bytes);
+        n += (size_t)n_bytes;
+    }
+    answer->text = cm_alloc(ctx, n, 1, "an answer");
+    answer->ends = answer->text ? cm_alloc(ctx, (size_t)n_tokens, sizeof *answer->ends, "an answer") : NULL;
+    if (!answer->ends) return CALMOE_NO_MEMORY;
+    memcpy(answer->text, opened, answer->n_opened);
+    answer->n = answer->n_opened;
+    for (int i = 0; i < n_tokens; i++) {
+        const char *bytes = cm_token_bytes(tokenizer, tokens[i], true, &n_bytes);
+        memcpy(answer->text + answer->n, bytes, (size_t)n_bytes);
+        answer->n += (size_t)n_bytes;
+        answer->ends[i] = answer->n;
+    }
+    if (answer->n >= strlen(led_by) && !memcmp(answer->text, led_by, strlen(led_by)))
+        answer->n_led_by = strlen(led_by);
+    return CALMOE_OK;
+}
+
+/* Whether answer and what is kept say the same as ask and the tokens did. */
+static bool reads_the_same(const struct chat_format *format, const struct answer *answer, size_t begin, size_t end)
+{
+    const char  *pieces[4] = { format->answer, answer->text + begin, format->ask, answer->text + answer->n_opened };
+    const size_t sizes[4] = { strlen(format->answer), end - begin, strlen(format->ask), answer->n - answer->n_opened };
+    if (sizes[0] + sizes[1] != sizes[2] + sizes[3]) return false;
+    for (size_t i = 0; i < sizes[0] + sizes[1]; i++) {
+        const char kept = i < sizes[0] ? pieces[0][i] : pieces[1][i - sizes[0]];
+        const char fed = i < sizes[2] ? pieces[2][i] : pieces[3][i - sizes[2]];
+        if (kept != fed) return false;
+    }
+    return true;
+}
+
+/* Tokens that lie in [begin, end) whole stay as they are; what is left of those that are cut is tokenized as text. */
+static calmoe_status keep(struct calmoe_context *ctx, const struct tokenizer *tokenizer, const struct answer *answer,
+                          const int32_t *tokens, int n_tokens, size_t begin, size_t end, struct token_list *list)
+{
+    const size_t opened_end = answer->n_opened < end ? answer->n_opened : end;
+    size_t       token_begin = answer->n_opened;
+    if (begin < opened_end)
+        CM_TRY(cm_tokenize(ctx, tokenizer, answer->text + begin, opened_end - begin, TOKENIZE_PARSE_SPECIAL, list));
+    for (int i = 0; i < n_tokens; i++) {
+        const size_t token_end = answer->ends[i];
+        const size_t from = token_begin > begin ? token_begin : begin, to = token_end < end ? token_end : end;
+        if (from == token_begin && to == token_end)
+            CM_TRY(cm_token_list_put(ctx, list, tokens[i]));
+        else if (from < to)
+            CM_TRY(cm_tokenize(ctx, tokenizer, answer->text + from, to - from, 0, list));
+        token_begin = token_end;
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status cm_chat_answer(struct calmoe_context *ctx, const struct chat_format *format,
+                             const struct tokenizer *tokenizer, const int32_t *tokens, int n, struct token_list *list,
+                             bool *differs)
+{
+    const int     n_before = list->n;
+    struct answer answer = { NULL, 0, 0, 0, NULL };
+    size_t        begin, end;
+    calmoe_status status = read_answer(ctx, format, tokenizer, tokens, n, &answer);
+    if (status == CALMOE_OK) {
+        cm_chat_answer_bounds(format, answer.text + answer.n_led_by, answer.n - answer.n_led_by, &begin, &end);
+        begin += answer.n_led_by;
+        end += answer.n_led_by;
+        *differs = !reads_the_same(format, &answer, begin, end);
+        status = keep(ctx, tokenizer, &answer, tokens, n, begin, end, list);
+    }
+    if (status != CALMOE_OK) list->n = n_before;
+    cm_free(answer.text);
+    cm_free(answer.ends);
     return status;
 }

@@ -13,6 +13,7 @@ struct cutter { /* one cm_tokenize_parts() */
     size_t n_pending;
     bool   after_special; /* or at the beginning */
     bool   adds_space;
+    bool   spares_space;  /* not before white space */
     int    bos_at;        /* where in the list BOS was added, -1: it was not */
 };
 
@@ -48,6 +49,11 @@ calmoe_status cm_encode_byte(struct encoder *encoder, unsigned char byte)
     return id < 0 ? CALMOE_OK : cm_token_list_put(encoder->ctx, encoder->list, id);
 }
 
+static bool is_white(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static void append(struct cutter *cutter, const char *text, size_t n_bytes)
 {
     if (n_bytes == 0) return;
@@ -57,7 +63,8 @@ static void append(struct cutter *cutter, const char *text, size_t n_bytes)
         cutter->n_pending += n_bytes;
         return;
     }
-    if (cutter->n_pending == 0 && cutter->after_special && cutter->adds_space) {
+    const bool spares = cutter->spares_space && is_white(text[0]);
+    if (cutter->n_pending == 0 && cutter->after_special && cutter->adds_space && !spares) {
         memcpy(end, SPM_SPACE, 3);
         end += 3;
     }
@@ -87,11 +94,6 @@ static calmoe_status flush(struct cutter *cutter)
 }
 
 /* ---- special tokens ---- */
-
-static bool is_white(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
 
 static calmoe_status cut(struct cutter *cutter, const struct text_part *part)
 {
@@ -151,7 +153,8 @@ calmoe_status cm_tokenize_parts(struct calmoe_context *ctx, const struct tokeniz
     struct cutter cutter = {
         .encoder = { .ctx = ctx, .tokenizer = tokenizer, .list = list },
         .after_special = true,
-        .adds_space = tokenizer->adds_space && !(flags & TOKENIZE_NO_ADDED_SPACE),
+        .adds_space = tokenizer->adds_space,
+        .spares_space = (flags & TOKENIZE_SPARE_SPACE) != 0,
     };
     calmoe_status status = CALMOE_NO_MEMORY;
     /* In SPM a space takes three bytes, and one may be added. */

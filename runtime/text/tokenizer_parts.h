@@ -93,7 +93,7 @@ int32_t cm_special_at(const struct tokenizer *tokenizer, const struct special_in
 
 /* ---- tokenize.c ---- */
 
-enum { TOKENIZE_NO_ADDED_SPACE = 4 }; /* SPM: no space before text, whatever the file says */
+enum { TOKENIZE_SPARE_SPACE = 4 }; /* SPM: no space is added before text that begins with white space */
 
 struct text_part {
     const char *text;

@@ -40,3 +40,10 @@ int cm_utf8_write(uint32_t point, char *out)
     out[0] = (char)((0xf00u >> n_bytes & 0xf0u) | point);
     return n_bytes;
 }
+
+bool cm_utf8_is_white(uint32_t point)
+{
+    return point == ' ' || (point >= '\t' && point <= '\r') || (point >= 0x1c && point <= 0x1f) || point == 0x85 ||
+           point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) || point == 0x2028 ||
+           point == 0x2029 || point == 0x202f || point == 0x205f || point == 0x3000;
+}

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_TEXT_UTF8_H
 #define RUNTIME_TEXT_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,5 +16,8 @@ uint32_t cm_utf8_point(const char *character, int n_bytes);
 
 /* Writes a code point (no surrogate, at most U+10FFFF) into out, 4 bytes at most; returns their number. */
 int cm_utf8_write(uint32_t point, char *out);
+
+/* Whether Python's str.strip() takes the point for white space. */
+bool cm_utf8_is_white(uint32_t point);
 
 #endif

@@ -16,6 +16,11 @@ enum tiny_part {
     TINY_SHARED_GATE, TINY_SHARED_UP, TINY_SHARED_DOWN, TINY_PART_COUNT
 };
 
+/* A chat template: ChatML. */
+#define TINY_CHATML                                                                                          \
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}" \
+    "{{ '<|im_start|>assistant\\n' }}"
+
 struct tiny_model {
     const char      *architecture;      /* of the file, and the prefix of its keys                */
     int              n_layers;

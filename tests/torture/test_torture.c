@@ -305,7 +305,7 @@ static int write_files(void **state)
     calmoe_model *model = NULL;
     calmoe_model_info info = {.size = sizeof info};
     static struct place places[2 * 4];
-    tiny.chat_template = "<|im_start|>";
+    tiny.chat_template = TINY_CHATML;
     folder = temp_folder_open();
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "tiny.gguf"));
     snprintf(plan_path, sizeof plan_path, "%s", temp_file(folder, "plan.json"));

@@ -1,4 +1,4 @@
-/* test_session.c - what one session does: feed, next, full, ended, rewound; the hash of its logits; chat turns. Many
+/* test_session.c - what one session does: feed, next, full, ended, rewound; the hash of its logits. Many
  * sessions of one engine: test_session_batch.c. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -313,7 +313,7 @@ static void the_hash_is_that_of_all_logits(void **state)
     running_close(&r);
 }
 
-/* ---- text and chat ---- */
+/* ---- text ---- */
 
 static void text_is_tokens(void **state)
 {
@@ -332,38 +332,6 @@ static void text_is_tokens(void **state)
 }
 
 /* The first turn carries the system's words; later ones close the answer before them. */
-static void turns_of_chat(void **state)
-{
-    (void)state;
-    static const char first_text[] = "<|im_start|>system\nthe<|im_end|>\n"
-                                     "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n";
-    static const char second_text[] = "<|im_end|>\n<|im_start|>user\nworld<|im_end|>\n<|im_start|>assistant\n";
-    char chat_path[600];
-    int32_t tokens[400];
-    size_t n_first, n_second;
-    struct tiny_model tiny = tiny_model();
-    tiny.chat_template = "<|im_start|>";
-    tiny.context = 400;
-    snprintf(chat_path, sizeof chat_path, "%s", temp_file(folder, "chat.gguf"));
-    tiny_model_write(&tiny, chat_path);
-    const calmoe_session_options options = session_options();
-    struct running r = running_open(chat_path, NULL, &options);
-    running_must(r.context, calmoe_tokenize(r.context, r.model, first_text, sizeof first_text - 1,
-                                            CALMOE_TOKENIZE_SPECIAL, tokens, 400, &n_first));
-    running_must(r.context, calmoe_tokenize(r.context, r.model, second_text, sizeof second_text - 1,
-                                            CALMOE_TOKENIZE_SPECIAL, tokens, 400, &n_second));
-    running_must(r.context, calmoe_session_feed_chat(r.session, "the", "hello"));
-    next(&r);
-    assert_int_equal(calmoe_session_n_positions(r.session), n_first);
-    running_must(r.context, calmoe_session_feed_chat(r.session, "the", "world"));
-    next(&r);
-    assert_int_equal(calmoe_session_n_positions(r.session), n_first + 1 + n_second);
-    running_must(r.context, calmoe_session_rewind(r.session, 0)); /* so the next turn is the first again */
-    running_must(r.context, calmoe_session_feed_chat(r.session, "the", "hello"));
-    next(&r);
-    assert_int_equal(calmoe_session_n_positions(r.session), n_first);
-    running_close(&r);
-}
 
 /* The same seed draws the same tokens, another draws others. */
 static void seeds(void **state)
@@ -413,7 +381,6 @@ int main(void)
         cmocka_unit_test(rewinding),
         cmocka_unit_test(the_hash_is_that_of_all_logits),
         cmocka_unit_test(text_is_tokens),
-        cmocka_unit_test(turns_of_chat),
         cmocka_unit_test(seeds),
     };
     return cmocka_run_group_tests_name("session", tests, set_up, close_folder);
