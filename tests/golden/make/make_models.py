@@ -103,6 +103,15 @@ MODELS = {
         hidden_size=40, num_hidden_layers=4, num_attention_heads=3, num_key_value_heads=3, head_dim=16,
         intermediate_size=50, tie_word_embeddings=True,
         rms_norm_eps=5e-3, rope_parameters=rope(5e4), max_position_embeddings=512)),
+    "qwen2moemixed": ("Qwen2Moe", "qwen2moe", lambda: qwen_toy(36), dict(
+        hidden_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
+        num_experts=5, num_experts_per_tok=2, moe_intermediate_size=10, shared_expert_intermediate_size=14,
+        intermediate_size=22, decoder_sparse_step=2, norm_topk_prob=False,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "qwen3moemixed": ("Qwen3Moe", "qwen3moe", lambda: qwen_toy(39), dict(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        num_experts=6, num_experts_per_tok=2, moe_intermediate_size=8, intermediate_size=28, norm_topk_prob=True,
+        mlp_only_layers=[0, 2], rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
 }
 
 
@@ -137,14 +146,17 @@ def build(name, vocab, seed):
 # ---------------------------------------------------------------- the answers
 
 def routers(model):
-    return [m for n, m in model.named_modules() if type(m).__name__.endswith("TopKRouter")]
+    """(number of the layer, its router) of the layers that have one."""
+    return [(int(n.split("layers.")[1].split(".")[0]), m) for n, m in model.named_modules()
+            if type(m).__name__.endswith("TopKRouter")]
 
 
 def run(model, ids):
-    """logits [n, V], per MoE layer (router logits, weights, experts), residual stream after each block."""
-    routes, hidden, hooks = [], [], []
-    for m in routers(model):
-        hooks.append(m.register_forward_hook(lambda _m, _i, out: routes.append([t.detach().numpy().copy() for t in out])))
+    """logits [n, V], by MoE layer (router logits, weights, experts), residual stream after each block."""
+    routes, hidden, hooks = {}, [], []
+    for layer, m in routers(model):
+        hooks.append(m.register_forward_hook(
+            lambda _m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in out]})))
     for layer in model.model.layers:
         hooks.append(layer.register_forward_hook(
             lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
@@ -187,7 +199,7 @@ def fair(model, vocab, tail, steps, routes):
     if not routes:
         return {"greedy_margin": margin}
     gap, top_weight = math.inf, 0.0
-    for logits, weights, experts in routes:
+    for logits, weights, experts in routes.values():
         k = experts.shape[1]
         z = -np.sort(-logits, axis=1)[:, :k + 1]
         gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
@@ -331,7 +343,7 @@ def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail
     g.add_tensor("logits", logits)
     g.add_tensor("greedy", np.array(tail, dtype=np.int32))
     g.add_tensor("greedy_logits", steps)
-    for layer, route in enumerate(routes):
+    for layer, route in routes.items():
         experts, weights = in_slot_order(route)
         g.add_tensor(f"route.{layer}.experts", experts)
         g.add_tensor(f"route.{layer}.weights", weights)
