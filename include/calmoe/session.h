@@ -78,7 +78,8 @@ CALMOE_API calmoe_status calmoe_session_feed_chat(calmoe_session *session, const
                                                   const char *user);
 
 /* Reads what was fed, then samples one token: OK and *token. END: the answer ended (*token: the token that
- * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. Only this session moves. */
+ * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. NOT_FINITE: as of
+ * calmoe_session_sample(). Only this session moves. */
 CALMOE_API calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token);
 
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
@@ -97,7 +98,8 @@ CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
  * the next step of the engine. */
 CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int row);
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
- * next step. (The repetition penalty counts tokens as they are read.) */
+ * next step. (The repetition penalty counts tokens as they are read.) NOT_FINITE: a logit is NaN or infinite, so no
+ * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is short. */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
 
 /* Tokens that come from now on are an answer's, which the session's policy is for. Tokens that were fed never are;

@@ -22,7 +22,8 @@ extern "C" {
     X(UNSUPPORTED, "well-formed, but of a kind that this version does not run")       \
     X(FULL, "no room is left in the context window, batch or engine")                 \
     X(CANCELLED, "a callback asked to stop")                                          \
-    X(SYSTEM, "the operating system refused threads or memory binding")
+    X(SYSTEM, "the operating system refused threads or memory binding")               \
+    X(NOT_FINITE, "the model computed NaN or infinite logits; look for such weights")
 
 typedef enum calmoe_status {
 #define CALMOE_STATUS_ENUM(name, text) CALMOE_##name,

@@ -51,6 +51,7 @@ calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, 
         }
         if (n_chunks == 0) return CALMOE_OK;
         CM_TRY(cm_engine_run(lanes->engine, chunks, n_chunks, lanes->observer));
+        CM_TRY(cm_chunks_check_logits(chunks, n_chunks));
         for (int i = 0; i < n_chunks; i++) {
             struct lane *lane = &lanes->at[lane_of[i]];
             if (rows) rows(user, lane, lane->n_read, chunks[i].n_tokens);

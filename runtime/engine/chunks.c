@@ -160,5 +160,6 @@ calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chun
                            "chunk %d: its session was fed %d tokens that are not read yet; "
                            "calmoe_session_next() reads them",
                            i, chunks[i].session->n_known - chunks[i].session->n_positions);
-    return cm_engine_run(engine, chunks, n_chunks, NULL);
+    CM_TRY(cm_engine_run(engine, chunks, n_chunks, NULL));
+    return cm_chunks_check_logits(chunks, n_chunks);
 }

@@ -26,7 +26,9 @@ static calmoe_event advance(calmoe_session *session)
 {
     calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
     int32_t token;
-    if (calmoe_session_sample(session, &token) != CALMOE_OK) return event;
+    const calmoe_status status = calmoe_session_sample(session, &token);
+    if (status == CALMOE_NOT_FINITE) event.status = status;
+    if (status != CALMOE_OK) return event;
     if (session->answer_begin < 0) cm_session_begin_answer(session);
     session->n_new++;
     event.token = token;

@@ -203,6 +203,14 @@ void          cm_session_rewind_chat(calmoe_session *session, int n);
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
 
+/* ---- not_finite.c ---- */
+
+/* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
+ * the sentence says in which layer it began. */
+calmoe_status cm_session_check_logits(calmoe_session *session, int row);
+/* The same for all rows of logits of the step that just read these chunks. */
+calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+
 /* ---- generate.c ---- */
 
 /* One step for n sessions of the engine: the scheduler says which of them have how many of their pending tokens read.

@@ -263,6 +263,7 @@ calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
     if (!logits)
         return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_sample: the last step computed no logits of this session");
+    CM_TRY(cm_session_check_logits(session, session->n_logits - 1));
     *token = cm_sampler_pick(session->sampler, logits, session->engine->model->usable);
     return CALMOE_OK;
 }
