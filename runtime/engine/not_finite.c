@@ -15,7 +15,7 @@ enum { MAX_READ_AGAIN = 4096 };
 
 struct search {
     calmoe_engine  *engine;
-    struct kv_cache cache;
+    struct sequence_state state;
     struct sequence sequence;
     struct row     *rows;     /* (max_rows) */
     int            *first;    /* (max_rows) the layer after which row r's state is not finite, -1 = none */
@@ -56,9 +56,10 @@ static calmoe_status search_all(struct search *search, const int32_t *tokens, in
     const calmoe_engine *engine = search->engine;
     const enum kv_type   type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     const int            most = engine->options.max_rows;
-    CM_TRY(cm_kv_cache_open(engine->ctx, &engine->model->spec, type, n, &engine->topology, engine->plan.kv_heads,
-                            &search->cache));
-    search->sequence = (struct sequence){.cache = &search->cache};
+    const struct state_place place = {.type = type, .n_positions = n, .max_rows = most,
+                                      .topology = &engine->topology, .kv_heads = engine->plan.kv_heads};
+    CM_TRY(cm_sequence_state_open(engine->ctx, &engine->model->spec, &place, &search->state));
+    search->sequence = (struct sequence){.state = &search->state};
     for (int at = 0; at < n; at += most) {
         calmoe_status status;
         if (read_again(search, &search->sequence, tokens, at, n - at < most ? n - at : most, &status)) break;
@@ -84,7 +85,7 @@ static void find_layer(calmoe_session *session, int position, struct search *sea
         else (void)read_again(search, &session->sequence, session->tokens, position, 1, &status);
     }
     counters->is_paused = was_paused;
-    cm_kv_cache_close(&search->cache);
+    cm_sequence_state_close(&search->state);
     cm_free(search->rows);
     cm_free(search->first);
 }
