@@ -200,7 +200,8 @@ static void print_shape_of_model(const calmoe_model_info *info)
     if (info->context_length > 0) printf("%-12s %d tokens\n", "context", info->context_length);
     print_label_text("tokenizer", info->tokenizer, "none");
     char chat[256];
-    snprintf(chat, sizeof chat, "no format that is known: %.200s", info->chat_problem);
+    snprintf(chat, sizeof chat, "no format that is known%s%.200s", info->chat_problem[0] ? ": " : "",
+             info->chat_problem);
     print_label_text("chat", info->chat_format, chat);
     if (info->n_parameters > 0)
         printf("%-12s %s, of which a token reads %s\n", "parameters",

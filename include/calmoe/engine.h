@@ -47,9 +47,9 @@ typedef void (*calmoe_routing_source_fn)(void *user, const calmoe_routing_choice
 
 typedef struct calmoe_engine_options {
     size_t             size;          /* set by calmoe_engine_options_init()                        */
-    int                n_threads;     /* 0 = every core that the process may use; as many as a quota of processor time is
-                                         worth; without those that other processes of calmoe work on, if these are at
-                                         most half (default)                                          */
+    int                n_threads;     /* 0 = every core that the process may use; as many as a quota of
+                                         processor time is worth; without those that other processes of
+                                         calmoe work on, if these are at most half (default)          */
     int                pin_threads;   /* bind each thread to its core (default 1)                   */
     const char        *isa;           /* "ref", "avx2", … "amx"; NULL = the best here (default)     */
     const char        *plan;          /* path of a placement plan; NULL = sliced over the memory nodes, of which most

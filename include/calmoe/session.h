@@ -99,7 +99,8 @@ CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int row);
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
  * next step. (The repetition penalty counts tokens as they are read.) NOT_FINITE: a logit is NaN or infinite, so no
- * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is short. */
+ * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is
+ * short. */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
 
 /* Tokens that come from now on are an answer's, which the session's policy is for. Tokens that were fed never are;

@@ -149,8 +149,8 @@ static void what_surely_does_not_fit_is_refused(void **state)
     assert_int_equal(cm_room_check(&ctx, &small, 49 * MIB, "weights"), CALMOE_OK);
     assert_int_equal(cm_room_check(&ctx, &small, 50 * MIB, "weights"), CALMOE_NO_MEMORY);
     assert_string_equal(ctx.message,
-                        "no memory for weights: 50.1 MiB are needed, 40.0 MiB and 10.0 MiB of swap can be had; memory.max "
-                        "of the control group /a is 100.0 MiB, of which 60.0 MiB are used");
+                        "no memory for weights: 50.1 MiB are needed, 40.0 MiB and 10.0 MiB of swap can be had; "
+                        "memory.max of the control group /a is 100.0 MiB, of which 60.0 MiB are used");
 }
 
 static double quota(void)

@@ -20,7 +20,7 @@ static void every_code_has_name_and_text(void **state)
     CALMOE_STATUS_LIST(CHECK)
 #undef CHECK
     assert_int_equal(CALMOE_OK, 0);
-    const int numbers[] = {-1, CALMOE_SYSTEM + 1, 1000000};
+    const int numbers[] = {-1, CALMOE_NOT_FINITE + 1, 1000000};
     for (int at = 0; at < 3; at++) {
         assert_string_equal(calmoe_status_name((calmoe_status)numbers[at]), "UNKNOWN");
         assert_non_null(calmoe_status_text((calmoe_status)numbers[at]));

@@ -1,0 +1,39 @@
+/* session_feed.c - what a session is to read: tokens, or text that becomes tokens. Turns of a conversation:
+ * session_chat.c. */
+#include <string.h>
+
+#include "runtime/engine/handles.h"
+
+calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t *tokens, size_t n_tokens)
+{
+    calmoe_context *ctx = session ? session->engine->ctx : NULL;
+    if (!session || (!tokens && n_tokens > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_tokens: session and tokens are needed");
+    for (size_t i = 0; i < n_tokens; i++)
+        if (tokens[i] < 0 || tokens[i] >= session->engine->model->spec.n_vocab)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "token %zu is %d; 0 to %d is wanted", i, (int)tokens[i],
+                           session->engine->model->spec.n_vocab - 1);
+    if (n_tokens > (size_t)(session->context - session->n_known))
+        return cm_fail(ctx, CALMOE_FULL, "%zu tokens do not fit: the context is %d tokens and %d are taken", n_tokens,
+                       session->context, session->n_known);
+    if (n_tokens > 0) memcpy(session->tokens + session->n_known, tokens, n_tokens * sizeof *tokens);
+    session->n_known += (int)n_tokens;
+    session->n_new = 0;
+    session->has_ended = false;
+    if (n_tokens > 0) cm_session_end_answer(session);
+    if (n_tokens > 0) session->answer_begin = -1;
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text, size_t n_bytes, unsigned flags)
+{
+    calmoe_context *ctx = session ? session->engine->ctx : NULL;
+    if (!session || (!text && n_bytes > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_feed_text: session and text are needed");
+    struct token_list list = {0};
+    calmoe_status status =
+        cm_tokenize(ctx, session->engine->model->tokenizer, text ? text : "", n_bytes, flags, &list);
+    if (status == CALMOE_OK) status = calmoe_session_feed_tokens(session, list.ids, (size_t)list.n);
+    cm_token_list_close(&list);
+    return status;
+}
