@@ -9,13 +9,6 @@ static const struct chat_format *format_of(const calmoe_session *session)
     return session->chat.chosen ? session->chat.chosen : session->engine->model->chat;
 }
 
-calmoe_status cm_session_choose_chat(calmoe_session *session, const char *name)
-{
-    if (!name) return CALMOE_OK;
-    return cm_chat_format_of_name(session->engine->ctx, name, session->engine->model->tokenizer,
-                                  &session->chat.chosen);
-}
-
 static void forget_turn(struct session_chat *chat)
 {
     cm_free(chat->system);

@@ -1,5 +1,5 @@
-/* session_feed.c - what a session is to read: tokens, or text that becomes tokens. Turns of a conversation:
- * session_chat.c. */
+/* session_feed.c - what a session is to read: tokens, or text that becomes tokens; and which format turns have that
+ * session_chat.c makes. */
 #include <string.h>
 
 #include "runtime/engine/handles.h"
@@ -36,4 +36,11 @@ calmoe_status calmoe_session_feed_text(calmoe_session *session, const char *text
     if (status == CALMOE_OK) status = calmoe_session_feed_tokens(session, list.ids, (size_t)list.n);
     cm_token_list_close(&list);
     return status;
+}
+
+calmoe_status cm_session_choose_chat(calmoe_session *session, const char *name)
+{
+    if (!name) return CALMOE_OK;
+    return cm_chat_format_of_name(session->engine->ctx, name, session->engine->model->tokenizer,
+                                  &session->chat.chosen);
 }
