@@ -194,6 +194,7 @@ void          cm_session_end_answer(calmoe_session *session);
 /* name: of the chat format, NULL = the model's own. INVALID_ARGUMENT. */
 calmoe_status cm_session_choose_chat(calmoe_session *session, const char *name);
 void          cm_session_close_chat(calmoe_session *session);
+void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
 

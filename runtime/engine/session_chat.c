@@ -9,25 +9,6 @@ static const struct chat_format *format_of(const calmoe_session *session)
     return session->chat.chosen ? session->chat.chosen : session->engine->model->chat;
 }
 
-static void forget_turn(struct session_chat *chat)
-{
-    cm_free(chat->system);
-    cm_free(chat->user);
-    chat->system = chat->user = NULL;
-}
-
-void cm_session_close_chat(calmoe_session *session)
-{
-    forget_turn(&session->chat);
-    cm_chat_format_close(&session->chat.chosen);
-}
-
-void cm_session_rewind_chat(calmoe_session *session, int n)
-{
-    if (n < session->chat.end) forget_turn(&session->chat);
-    if (n == 0) session->chat.has_turns = false;
-}
-
 /* The tokens of the last turn and its answer as the history holds them, where they are not those of the session; *from:
  * where they go. */
 static calmoe_status list_history(calmoe_session *session, struct token_list *list, int *from)
@@ -98,11 +79,11 @@ calmoe_status calmoe_session_feed_chat(calmoe_session *session, const char *syst
     if (status == CALMOE_OK) status = feed_turn(session, &next, &list);
     cm_token_list_close(&list);
     if (status != CALMOE_OK) {
-        forget_turn(&next);
+        cm_session_forget_turn(&next);
         return status;
     }
     next.chosen = session->chat.chosen;
-    forget_turn(&session->chat);
+    cm_session_forget_turn(&session->chat);
     session->chat = next;
     return CALMOE_OK;
 }

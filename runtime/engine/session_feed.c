@@ -2,6 +2,7 @@
  * session_chat.c makes. */
 #include <string.h>
 
+#include "base/memory.h"
 #include "runtime/engine/handles.h"
 
 calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t *tokens, size_t n_tokens)
@@ -43,4 +44,23 @@ calmoe_status cm_session_choose_chat(calmoe_session *session, const char *name)
     if (!name) return CALMOE_OK;
     return cm_chat_format_of_name(session->engine->ctx, name, session->engine->model->tokenizer,
                                   &session->chat.chosen);
+}
+
+void cm_session_forget_turn(struct session_chat *chat)
+{
+    cm_free(chat->system);
+    cm_free(chat->user);
+    chat->system = chat->user = NULL;
+}
+
+void cm_session_close_chat(calmoe_session *session)
+{
+    cm_session_forget_turn(&session->chat);
+    cm_chat_format_close(&session->chat.chosen);
+}
+
+void cm_session_rewind_chat(calmoe_session *session, int n)
+{
+    if (n < session->chat.end) cm_session_forget_turn(&session->chat);
+    if (n == 0) session->chat.has_turns = false;
 }
