@@ -46,13 +46,14 @@ static void learn(const char *text, size_t size)
 {
     const struct tokenizer *tokenizer = tokenizer_for_all();
     const struct chat_turn  turn = { NULL, "hello", true, false };
-    struct token_list       list = { .n = 0 };
+    struct token_list       list = { .n = 0 }, kept = { .n = 0 };
     struct chat_format     *format;
     bool                    differs;
     if (cm_chat_learn(NULL, text, size, tokenizer, NOW, &format) != CALMOE_OK) return;
     CHECK(cm_chat_turn(NULL, format, tokenizer, &turn, &list) == CALMOE_OK && list.n > 0);
-    CHECK(cm_chat_answer(NULL, format, tokenizer, list.ids, list.n, &list, &differs) == CALMOE_OK);
+    CHECK(cm_chat_answer(NULL, format, tokenizer, list.ids, list.n, &kept, &differs) == CALMOE_OK);
     cm_token_list_close(&list);
+    cm_token_list_close(&kept);
     cm_chat_format_close(&format);
 }
 
