@@ -3,6 +3,8 @@
 #define BENCH_BENCH_H
 
 #include <calmoe/calmoe.h>
+#include <calmoe/machine.h>
+#include <calmoe/synthetic.h>
 #include <stdbool.h>
 
 #include "tools/front.h"

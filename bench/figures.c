@@ -64,7 +64,7 @@ bool cm_bench_describe(const struct front *front, bool kv_float32, struct bench_
 {
     enum { N_TYPES = 64 };
     struct type_sum    sums[N_TYPES];
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     bool               is_tied = true;
     memset(out, 0, sizeof *out);
     memset(sums, 0, sizeof sums);

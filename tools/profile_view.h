@@ -2,6 +2,9 @@
 #ifndef TOOLS_PROFILE_VIEW_H
 #define TOOLS_PROFILE_VIEW_H
 
+#include <calmoe/placement.h>
+#include <calmoe/profile.h>
+
 #include "tools/profile_read.h"
 
 enum { MAX_FORECASTS = 16, N_SPECIALISTS = 4, N_LIKED = 6, N_TOGETHER = 4, NODES_MAX = CALMOE_MAX_NODES };

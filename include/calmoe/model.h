@@ -81,6 +81,7 @@ typedef struct calmoe_model_info {
 CALMOE_API calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info *info);
 
 typedef struct calmoe_tensor_info {
+    size_t      size;     /* set by the caller to sizeof(calmoe_tensor_info) */
     const char *name;
     const char *type;     /* "q8_0"; "iq2_xxs" or "i32" where the type is not read */
     int         n_dims;

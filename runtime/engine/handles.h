@@ -3,6 +3,7 @@
 #define RUNTIME_ENGINE_HANDLES_H
 
 #include <calmoe/calmoe.h>
+#include <calmoe/profile.h>
 
 #include "base/random.h"
 #include "base/sha256.h"

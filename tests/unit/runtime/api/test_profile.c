@@ -12,6 +12,9 @@
 
 #include <cmocka.h>
 
+#include <calmoe/placement.h>
+#include <calmoe/profile.h>
+
 #include "base/memory.h"
 #include "runtime/stats/profile.h"
 #include "runtime/stats/use_measures.h"
