@@ -3,6 +3,8 @@
 #define BENCH_BENCH_H
 
 #include <calmoe/calmoe.h>
+#include <calmoe/machine.h>
+#include <calmoe/synthetic.h>
 #include <stdbool.h>
 
 #include "tools/front.h"
@@ -92,7 +94,7 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
                       struct bench_replay *replay, struct bench_row *row);
 
 /* Fills in all that follows from what the engine counted over n_repeats repetitions. Pure. */
-void cm_bench_figures(const calmoe_stats *stats, struct bench_row *row);
+void cm_bench_figures(const calmoe_stats *stats, const double *phases, struct bench_row *row);
 /* Keys and values that one repetition reads. Pure. */
 double cm_bench_kv_bytes(const struct bench_test *test, double kv_bytes_per_position);
 /* The peak of the level that serves weights of that type; 0 where the machine measured none. Pure. */

@@ -145,14 +145,17 @@ static double median_of(double *values, int n)
 static bool fill_row(const struct run *run, double *rates, double *reads, int n_rates, struct bench_row *row)
 {
     calmoe_stats stats = {.size = sizeof stats};
-    if (!succeeded(run, calmoe_engine_get_stats(run->front->engine, &stats))) return false;
+    double       phases[CALMOE_N_PHASES];
+    if (!succeeded(run, calmoe_engine_get_stats(run->front->engine, &stats)) ||
+        !succeeded(run, calmoe_engine_get_phases(run->front->engine, phases, CALMOE_N_PHASES)))
+        return false;
     row->median    = median_of(rates, n_rates);
     row->read_bytes_per_s = median_of(reads, n_rates + 1);
     row->min       = rates[0];
     row->max       = rates[n_rates - 1];
     row->isa       = stats.isa;
     row->n_threads = stats.n_threads;
-    cm_bench_figures(&stats, row);
+    cm_bench_figures(&stats, phases, row);
     return true;
 }
 
@@ -213,8 +216,11 @@ static bool fill_nodes(const struct run *run, struct bench_row *row)
     for (int i = 0; i < row->n_nodes; i++) {
         calmoe_node_stats node = {.size = sizeof node};
         double            n_bytes = 0;
-        if (!succeeded(run, calmoe_engine_get_node_stats(run->front->engine, i, &node))) return false;
-        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_bytes += (double)node.n_bytes[phase];
+        uint64_t          by_phase[CALMOE_N_PHASES];
+        if (!succeeded(run, calmoe_engine_get_node_stats(run->front->engine, i, &node)) ||
+            !succeeded(run, calmoe_engine_get_node_phases(run->front->engine, i, NULL, by_phase, CALMOE_N_PHASES)))
+            return false;
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_bytes += (double)by_phase[phase];
         row->node_reads[i] = n_bytes / n_tokens;
         row->remote_bytes += (double)node.n_remote_bytes / n_tokens;
     }

@@ -64,7 +64,7 @@ bool cm_bench_describe(const struct front *front, bool kv_float32, struct bench_
 {
     enum { N_TYPES = 64 };
     struct type_sum    sums[N_TYPES];
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     bool               is_tied = true;
     memset(out, 0, sizeof *out);
     memset(sums, 0, sizeof sums);
@@ -119,7 +119,7 @@ static double operations_of(const struct bench_row *row)
     return n_rows * row->model->body_operations + (test->is_prompt ? 1.0 : n_rows) * row->model->head_operations;
 }
 
-void cm_bench_figures(const calmoe_stats *stats, struct bench_row *row)
+void cm_bench_figures(const calmoe_stats *stats, const double *phases, struct bench_row *row)
 {
     const struct bench_model *model = row->model;
     const double seconds = stats->step_seconds;
@@ -133,9 +133,9 @@ void cm_bench_figures(const calmoe_stats *stats, struct bench_row *row)
     row->operations_per_s = share_of(row->n_repeats * operations_of(row), seconds);
     row->peak_share = share_of(row->operations_per_s, cm_bench_peak(row->machine, row->isa, model->type));
     double phase_seconds = 0.0;
-    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) phase_seconds += stats->phase_seconds[phase];
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) phase_seconds += phases[phase];
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
-        row->phase_share[phase] = phase_seconds > 0.0 ? share_of(stats->phase_seconds[phase], seconds) : NAN;
+        row->phase_share[phase] = phase_seconds > 0.0 ? share_of(phases[phase], seconds) : NAN;
     row->imbalance = stats->imbalance > 0.0 ? stats->imbalance : NAN;
     row->experts_touched = NAN;
     if (stats->n_experts_touched > 0)

@@ -90,17 +90,20 @@ static bool time_answers(const struct comparison *c, struct side *side)
 {
     calmoe_stats        stats = {.size = sizeof stats};
     struct policy_side *sums = side->sums;
+    double              phases[CALMOE_N_PHASES];
     calmoe_engine_reset_stats(c->front->engine);
     const double start = cm_seconds();
     if (side->drafts ? !answer_by_drafts(c, side) : !answer_by_steps(c, side)) return false;
     const double seconds = cm_seconds() - start;
-    if (!succeeded(c, calmoe_engine_get_stats(c->front->engine, &stats))) return false;
+    if (!succeeded(c, calmoe_engine_get_stats(c->front->engine, &stats)) ||
+        !succeeded(c, calmoe_engine_get_phases(c->front->engine, phases, CALMOE_N_PHASES)))
+        return false;
     side->rate = (double)c->test->n_tokens * c->test->batch / (seconds > 0 ? seconds : 1e-9);
     sums->n_steps += (double)stats.n_steps;
     sums->n_tokens += (double)stats.n_rows;
     sums->seconds += stats.step_seconds;
     sums->wait_seconds += stats.wait_share * stats.step_seconds;
-    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) sums->phase_seconds[phase] += stats.phase_seconds[phase];
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) sums->phase_seconds[phase] += phases[phase];
     sums->n_layers += (double)stats.n_layers_run;
     sums->n_experts += (double)stats.n_experts_run;
     sums->n_bytes += (double)stats.n_weight_bytes;

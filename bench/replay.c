@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <calmoe/trace.h>
+
 #include "bench/bench.h"
 
 enum { MAX_BYTES = 256 << 20 }; /* of the trace that is kept; what lies behind is not replayed */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <calmoe/calibration.h>
+
 #include "tools/command.h"
 #include "tools/prompt_set.h"
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <calmoe/fit_exits.h>
+
 #include "tools/command.h"
 #include "tools/front.h"
 

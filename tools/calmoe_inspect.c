@@ -62,7 +62,7 @@ static int more_bytes_first(const void *a, const void *b)
 
 static bool summarize(const struct front *front, struct summary *summary)
 {
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     memset(summary, 0, sizeof *summary);
     summary->info.size = sizeof summary->info;
     if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &summary->info))) return false;
@@ -229,7 +229,7 @@ static void print_summary(const struct summary *summary)
 
 static void print_tensors(const calmoe_model *model)
 {
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     printf("\n%-44s %-6s %-24s %14s\n", "tensor", "type", "shape", "bytes");
     for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
         char   name[256], shape[96];
@@ -300,7 +300,7 @@ static void add_summary(struct json_output *json, const struct summary *summary)
 
 static void add_tensors(struct json_output *json, const calmoe_model *model)
 {
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     struct json_node  *tensors = cm_json_array(json, json->root, "tensors");
     for (uint64_t i = 0; calmoe_model_get_tensor(model, i, &tensor) == CALMOE_OK; i++) {
         struct json_node *node = cm_json_object(json, tensors, NULL);
@@ -361,7 +361,7 @@ static bool open_any(struct front *front, const char *path, bool *is_runnable)
 
     char reason[1024];
     snprintf(reason, sizeof reason, "%s", calmoe_context_message(front->context));
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     const bool is_vocabulary = open_as(front, path, true, false);
     const bool opened        = is_vocabulary || open_as(front, path, false, true);
     *is_runnable = is_vocabulary && calmoe_model_get_tensor(front->model, 0, &tensor) != CALMOE_OK;

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <calmoe/placement.h>
+#include <calmoe/trace.h>
+
 #include "tools/command.h"
 #include "tools/front.h"
 

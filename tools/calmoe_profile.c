@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <calmoe/profile.h>
+#include <calmoe/trace.h>
+
 #include "tools/command.h"
 #include "tools/policy_request.h"
 #include "tools/profile_page.h"

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <calmoe/quantize.h>
+
 #include "tools/command.h"
 #include "tools/front.h"
 

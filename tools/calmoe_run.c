@@ -4,6 +4,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <calmoe/trace.h>
+
 #include "tools/calmoe_chat.h"
 #include "tools/command.h"
 #include "tools/depth_page.h"

@@ -87,7 +87,8 @@ static bool show(struct generation *generation, calmoe_text_stream *stream, int3
                                                generation->piece, generation->n_piece);
     if (!cm_front_succeeded(generation->front, status)) return false;
     const size_t n_bytes = strlen(generation->piece);
-    struct token_use use = {.depth = {.layers = generation->exits.n_layers}, .n_bytes = n_bytes};
+    struct token_use use = {.depth = {.size = sizeof use.depth, .layers = generation->exits.n_layers},
+                            .n_bytes = n_bytes};
     if (token >= 0) {
         (void)calmoe_session_depth(generation->session, -1, &use.depth);
         cm_exit_colors_count(&generation->exits, use.depth.layers);

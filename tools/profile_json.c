@@ -56,35 +56,36 @@ static void add_together(struct json_output *json, struct json_node *in, const s
 }
 
 /* Names of phases with their seconds; waiting apart, since it is in none of them. */
-static void add_times(struct json_output *json, struct json_node *in, const double *seconds, double waited)
+static void add_times(struct json_output *json, struct json_node *in, const struct view_times *times)
 {
     struct json_node *const phases = cm_json_object(json, in, "phase_seconds");
     for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
-        cm_json_real(json, phases, calmoe_phase_name(phase), seconds[phase]);
-    cm_json_real(json, in, "waited_seconds", waited);
+        cm_json_real(json, phases, calmoe_phase_name(phase), times->phases[phase]);
+    cm_json_real(json, in, "waited_seconds", times->waited);
 }
 
 static void add_nodes(struct json_output *json, struct json_node *in, const struct view *view, int domain)
 {
     struct json_node *const list = cm_json_array(json, in, "nodes");
-    calmoe_node_stats       node;
+    struct view_node        node;
     for (int i = 0; cm_view_node(view, domain, i, &node); i++) {
         struct json_node *const object = cm_json_object(json, list, NULL);
         struct json_node *const bytes = cm_json_object(json, object, "bytes");
         for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
             cm_json_integer(json, bytes, calmoe_phase_name(phase), node.n_bytes[phase]);
         cm_json_integer(json, object, "remote_bytes", node.n_remote_bytes);
-        add_times(json, object, node.phase_seconds, node.waited_seconds);
+        add_times(json, object, &node.times);
     }
 }
 
 void cm_view_add_domain(struct json_output *json, struct json_node *object, const struct view *view, int i)
 {
     const calmoe_profile_domain domain = cm_view_domain(view, i);
+    const struct view_times     times  = cm_view_times(view, i);
     cm_json_text(json, object, "name", domain.name);
     cm_json_integer(json, object, "tokens", domain.n_tokens);
     cm_json_integer(json, object, "steps", domain.n_steps);
-    add_times(json, object, domain.phase_seconds, domain.waited_seconds);
+    add_times(json, object, &times);
     add_nodes(json, object, view, i);
     cm_json_real(json, object, "layers_per_token", cm_view_layers_per_token(view, &domain));
     cm_json_real(json, object, "experts_per_token", cm_view_experts_per_token(view, &domain));

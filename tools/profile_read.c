@@ -109,7 +109,7 @@ static void end_step(struct reading *reading, const calmoe_session *session, int
 {
     struct kept *const kept = reading->now;
     for (int i = 0; i < n_new; i++) {
-        calmoe_depth depth = {.layers = reading->n_layers};
+        calmoe_depth depth = {.size = sizeof depth, .layers = reading->n_layers};
         if (reading->policy != NULL) (void)calmoe_session_depth(session, i, &depth);
         kept->layers[kept->n + i] = depth.layers;
     }

@@ -2,6 +2,9 @@
 #ifndef TOOLS_PROFILE_READ_H
 #define TOOLS_PROFILE_READ_H
 
+#include <calmoe/profile.h>
+#include <calmoe/trace.h>
+
 #include "tools/front.h"
 
 enum { KEPT_TOKENS = 4096 }; /* of a domain: whose experts are remembered one by one */

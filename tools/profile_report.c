@@ -31,7 +31,8 @@ static void print_domains(const struct view *view)
     for (int i = 0; i < view->info.n_domains; i++) {
         const calmoe_profile_domain domain = cm_view_domain(view, i);
         const struct kept *const    kept   = cm_reading_domain(view->reading, domain.name);
-        const double                seconds = cm_view_seconds(&domain);
+        const struct view_times     times   = cm_view_times(view, i);
+        const double                seconds = cm_view_seconds(&times);
         print_name(domain.name);
         printf("  %7" PRIu64, domain.n_tokens);
         if (kept != NULL) printf("  %7zu", kept->n_windows);
@@ -46,12 +47,12 @@ static void print_domains(const struct view *view)
 }
 
 /* Percents of all time, waiting last. */
-static void print_shares(const double *seconds, double waited)
+static void print_shares(const struct view_times *times)
 {
-    double all = waited;
-    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) all += seconds[phase];
+    const double all = cm_view_seconds(times);
     for (int phase = 0; phase <= CALMOE_N_PHASES; phase++)
-        printf("  %5.1f %%", all > 0 ? 100 * (phase < CALMOE_N_PHASES ? seconds[phase] : waited) / all : 0);
+        printf("  %5.1f %%",
+               all > 0 ? 100 * (phase < CALMOE_N_PHASES ? times->phases[phase] : times->waited) / all : 0);
     printf("  %9.3f\n", all);
 }
 
@@ -69,15 +70,16 @@ static void print_times(const struct view *view)
     for (int i = 0; i < view->info.n_domains; i++) {
         const calmoe_profile_domain domain = cm_view_domain(view, i);
         print_name(domain.name);
+        const struct view_times times = cm_view_times(view, i);
         if (domain.n_steps == 0) printf("  not measured\n");
-        else print_shares(domain.phase_seconds, domain.waited_seconds);
+        else print_shares(&times);
     }
 }
 
 /* Where there are several, or one whose threads read elsewhere. */
 static void print_nodes(const struct view *view)
 {
-    calmoe_node_stats node;
+    struct view_node node;
     if (!cm_view_node(view, -1, 1, &node)) return;
     printf("\nMemory nodes, all domains: GB of weights read there, of experts and of all else, and elsewhere by its\n"
            "threads\n  node   experts     other     remote");
@@ -88,7 +90,7 @@ static void print_nodes(const struct view *view)
         for (int phase = 0; phase < CALMOE_N_PHASES; phase++) n_all += node.n_bytes[phase];
         printf("  %4d  %8.3f  %8.3f  %9.3f  ", i, (double)n_experts * 1e-9, (double)(n_all - n_experts) * 1e-9,
                (double)node.n_remote_bytes * 1e-9);
-        print_shares(node.phase_seconds, node.waited_seconds);
+        print_shares(&node.times);
     }
 }
 

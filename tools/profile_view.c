@@ -127,21 +127,43 @@ double cm_view_similarity(const struct view *view, int i, int j)
     return cosine;
 }
 
-bool cm_view_node(const struct view *view, int domain, int i, calmoe_node_stats *out)
+struct view_times cm_view_times(const struct view *view, int domain)
+{
+    struct view_times times = {.waited = cm_view_domain(view, domain).waited_seconds};
+    (void)calmoe_profile_get_phases(view->profile, domain, times.phases, CALMOE_N_PHASES);
+    return times;
+}
+
+double cm_view_seconds(const struct view_times *times)
+{
+    double seconds = times->waited;
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) seconds += times->phases[phase];
+    return seconds;
+}
+
+static bool add_node(const struct view *view, int domain, int i, struct view_node *sum)
+{
+    calmoe_node_stats node = {.size = sizeof node};
+    double            seconds[CALMOE_N_PHASES];
+    uint64_t          n_bytes[CALMOE_N_PHASES];
+    if (calmoe_profile_get_node(view->profile, domain, i, &node) != CALMOE_OK ||
+        calmoe_profile_get_node_phases(view->profile, domain, i, seconds, n_bytes, CALMOE_N_PHASES) != CALMOE_OK)
+        return false;
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) {
+        sum->times.phases[phase] += seconds[phase];
+        sum->n_bytes[phase] += n_bytes[phase];
+    }
+    sum->times.waited += node.waited_seconds;
+    sum->n_remote_bytes += node.n_remote_bytes;
+    return true;
+}
+
+bool cm_view_node(const struct view *view, int domain, int i, struct view_node *out)
 {
     bool is_there = false;
-    *out = (calmoe_node_stats){.size = sizeof *out};
-    for (int d = domain < 0 ? 0 : domain; d < (domain < 0 ? view->info.n_domains : domain + 1); d++) {
-        calmoe_node_stats node = {.size = sizeof node};
-        if (calmoe_profile_get_node(view->profile, d, i, &node) != CALMOE_OK) continue;
-        is_there = true;
-        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) {
-            out->phase_seconds[phase] += node.phase_seconds[phase];
-            out->n_bytes[phase] += node.n_bytes[phase];
-        }
-        out->waited_seconds += node.waited_seconds;
-        out->n_remote_bytes += node.n_remote_bytes;
-    }
+    memset(out, 0, sizeof *out);
+    for (int d = domain < 0 ? 0 : domain; d < (domain < 0 ? view->info.n_domains : domain + 1); d++)
+        is_there |= add_node(view, d, i, out);
     return is_there;
 }
 
@@ -179,13 +201,6 @@ double cm_view_experts_per_token(const struct view *view, const calmoe_profile_d
 double cm_view_bytes_per_token(uint64_t n_bytes, const calmoe_profile_domain *domain)
 {
     return by_tokens((double)n_bytes, domain);
-}
-
-double cm_view_seconds(const calmoe_profile_domain *domain)
-{
-    double seconds = domain->waited_seconds;
-    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) seconds += domain->phase_seconds[phase];
-    return seconds;
 }
 
 /* Puts it where it belongs among the n best. */

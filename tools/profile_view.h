@@ -2,6 +2,9 @@
 #ifndef TOOLS_PROFILE_VIEW_H
 #define TOOLS_PROFILE_VIEW_H
 
+#include <calmoe/placement.h>
+#include <calmoe/profile.h>
+
 #include "tools/profile_read.h"
 
 enum { MAX_FORECASTS = 16, N_SPECIALISTS = 4, N_LIKED = 6, N_TOGETHER = 4, NODES_MAX = CALMOE_MAX_NODES };
@@ -52,15 +55,26 @@ calmoe_expert_load    cm_view_load(const struct view *view, int domain, int laye
 double                cm_view_similarity(const struct view *view, int i, int j);
 /* Layers that tokens ran without taking an expert: dense ones. */
 int                   cm_view_dense_layers(const struct view *view);
+/* Where a domain's steps spent their time, seconds by phase and waiting. */
+struct view_times {
+    double phases[CALMOE_N_PHASES], waited;
+};
+struct view_times cm_view_times(const struct view *view, int domain);
+double            cm_view_seconds(const struct view_times *times); /* all of them */
+
+struct view_node { /* what steps cost on a memory node */
+    struct view_times times;
+    uint64_t          n_bytes[CALMOE_N_PHASES]; /* of weights, read from its memory             */
+    uint64_t          n_remote_bytes;           /* of weights, read by its threads from others' */
+};
 /* Node i of the domain, or of all domains together (-1); false past the last. */
-bool   cm_view_node(const struct view *view, int domain, int i, calmoe_node_stats *out);
+bool   cm_view_node(const struct view *view, int domain, int i, struct view_node *out);
 /* The part of the domain's uses that lie in bins 0 … bin of reuse, over all layers. */
 double cm_view_reused_within(const struct view *view, const calmoe_profile_domain *domain, int bin);
 /* Means over the domain's tokens: layers that they used, experts in all of these. 0 without tokens. */
 double cm_view_layers_per_token(const struct view *view, const calmoe_profile_domain *domain);
 double cm_view_experts_per_token(const struct view *view, const calmoe_profile_domain *domain);
 double cm_view_bytes_per_token(uint64_t n_bytes, const calmoe_profile_domain *domain);
-double cm_view_seconds(const calmoe_profile_domain *domain); /* all phases and waiting */
 /* The domain's N_TOGETHER pairs with the most bits, best first; how many. */
 int    cm_view_together(const struct view *view, int domain, struct together best[N_TOGETHER]);
 /* Remote bytes of a prediction by its tokens: node_bytes (nodes). */

@@ -2,6 +2,8 @@
 #ifndef TOOLS_PROMPT_SET_H
 #define TOOLS_PROMPT_SET_H
 
+#include <calmoe/calibration.h>
+
 #include "tools/front.h"
 
 enum { PROMPT_SET_FILES = 64 };

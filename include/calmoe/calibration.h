@@ -121,10 +121,6 @@ typedef struct calmoe_calibration_info {
 CALMOE_API calmoe_status calmoe_calibration_get_info(const calmoe_calibration *calibration,
                                                      calmoe_calibration_info *info);
 
-/* Writes the policy file that calmoe_policy_open() reads. INVALID_ARGUMENT for a policy of which nothing is proven;
- * IO. */
-CALMOE_API calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path);
-
 #ifdef __cplusplus
 }
 #endif

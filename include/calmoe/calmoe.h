@@ -1,4 +1,11 @@
-/* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in all others.
+/* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in what running a model takes:
+ * contexts, models, tokens, engines, sessions, samplers, policies, statistics. Beside it stand, each to be included by
+ * who wants it:
+ *
+ *     calmoe/profile.h      how experts are used           calmoe/calibration.h  policies whose bounds are proven
+ *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model
+ *     calmoe/trace.h        routings in a file             calmoe/synthetic.h    models with random weights
+ *     calmoe/machine.h      what the machine can do        calmoe/quantize.h     files of smaller types
  *
  *     calmoe_context    *context = NULL;
  *     calmoe_model      *model   = NULL;
@@ -30,28 +37,24 @@
  *   NULL, and is fine with NULL. const pointers in results are borrowed; each says until when.
  * - Threads: a context and everything under it serve one thread at a time. Contexts are independent.
  * - Options: structs begin with `size`; their _init function sets it and the defaults. NULL = defaults.
+ * - Answers: a struct that a call fills in begins with `size` too, which the caller sets to its sizeof before the call.
+ *   So either side may be of a newer version, where such structs have more members. Elements of arrays, such as
+ *   calmoe_chunk, calmoe_event, calmoe_prompt or calmoe_specialist, have no size and never get members: what is new
+ *   about them comes by a call of its own. Structs that the library hands to callbacks may get members at their end.
  * - The same bits: a token's logits depend on the file and the tokens before it, not on threads, batch,
  *   prompt chunks, placement or instruction set. */
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
-#include "calmoe/calibration.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
-#include "calmoe/fit_exits.h"
-#include "calmoe/machine.h"
 #include "calmoe/model.h"
-#include "calmoe/placement.h"
 #include "calmoe/policy.h"
-#include "calmoe/profile.h"
-#include "calmoe/quantize.h"
 #include "calmoe/sampler.h"
 #include "calmoe/session.h"
 #include "calmoe/stats.h"
 #include "calmoe/status.h"
-#include "calmoe/synthetic.h"
 #include "calmoe/tokenizer.h"
-#include "calmoe/trace.h"
 #include "calmoe/version.h"
 
 #endif

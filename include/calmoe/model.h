@@ -86,6 +86,7 @@ CALMOE_API calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe
 CALMOE_API const char *calmoe_chat_format_name(int i);
 
 typedef struct calmoe_tensor_info {
+    size_t      size;     /* set by the caller to sizeof(calmoe_tensor_info) */
     const char *name;
     const char *type;     /* "q8_0"; "iq2_xxs" or "i32" where the type is not read */
     int         n_dims;

@@ -20,6 +20,10 @@ enum { CALMOE_MAX_EXITS = 16 };
 /* Reads a policy file (docs/FORMATS.md). IO, BAD_FILE; INVALID_ARGUMENT: made for another model, whose fingerprint the
  * sentence tells. */
 CALMOE_API calmoe_status calmoe_policy_open(calmoe_model *model, const char *path, calmoe_policy **out);
+/* Writes the policy file that calmoe_policy_open() reads. INVALID_ARGUMENT for a policy of which nothing is proven;
+ * IO. */
+CALMOE_API calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path);
+
 /* Sessions first. Sets *policy to NULL; NULL is fine. */
 CALMOE_API void calmoe_policy_close(calmoe_policy **policy);
 

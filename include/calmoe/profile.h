@@ -69,8 +69,7 @@ typedef struct calmoe_profile_domain {
     const uint64_t *used;     /* (n_used + 1): (token, layer) pairs that took 0, 1, 2 … experts; dense layers
                                  count as 0, layers that a token skipped are not in it                    */
     uint64_t        n_steps;  /* 0: nobody measured what follows                                          */
-    double          phase_seconds[CALMOE_N_PHASES]; /* mean over threads                                  */
-    double          waited_seconds;                 /* at barriers, mean over threads                     */
+    double          waited_seconds; /* at barriers, mean over threads                                     */
     uint64_t        n_expert_bytes, n_head_bytes, n_dense_bytes; /* packed weights that steps read, a matrix
                                  once a step: experts (shared ones too), the head, all else               */
 } calmoe_profile_domain;
@@ -78,10 +77,16 @@ typedef struct calmoe_profile_domain {
 /* Domain i; what it points to is borrowed until the profile changes or is closed. CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_profile_get_domain(const calmoe_profile *profile, int i, calmoe_profile_domain *domain);
 
+/* Seconds of a domain by phase (n), mean over threads: as of calmoe_engine_get_phases(). */
+CALMOE_API calmoe_status calmoe_profile_get_phases(const calmoe_profile *profile, int domain, double *seconds, int n);
+
 /* What the steps of a domain cost on memory node i of the machine that counted it; where profiles of several machines
  * were merged, the sum of nodes of the same number. CALMOE_END past the last, and where nobody measured nodes. */
 CALMOE_API calmoe_status calmoe_profile_get_node(const calmoe_profile *profile, int domain, int i,
                                                  calmoe_node_stats *stats);
+/* The same by phase (n): as of calmoe_engine_get_node_phases(). */
+CALMOE_API calmoe_status calmoe_profile_get_node_phases(const calmoe_profile *profile, int domain, int i,
+                                                        double *seconds, uint64_t *n_bytes, int n);
 
 typedef struct calmoe_expert_pair { /* experts a < b of a layer that n_tokens tokens took both */
     int32_t  a, b;

@@ -112,9 +112,10 @@ CALMOE_API int calmoe_session_rung(const calmoe_session *session);
 
 /* How a row of logits was computed, and so the token that is chosen by it. */
 typedef struct calmoe_depth {
-    int   layers;     /* that the logits come from                                              */
-    int   experts;    /* routed experts that were run for it, over all layers                   */
-    float confidence; /* at the exit that it took, else at the last that it was asked; 0 = none */
+    size_t size;       /* set by the caller to sizeof(calmoe_depth)                              */
+    int    layers;     /* that the logits come from                                              */
+    int    experts;    /* routed experts that were run for it, over all layers                   */
+    float  confidence; /* at the exit that it took, else at the last that it was asked; 0 = none */
 } calmoe_depth;
 /* Rows as of calmoe_session_logits(), and as long; -1 = the last. INVALID_ARGUMENT where there is none. */
 CALMOE_API calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth);

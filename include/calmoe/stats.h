@@ -8,7 +8,9 @@
 extern "C" {
 #endif
 
-/* The parts of a step, as time is counted; waiting for other threads is in none of them. */
+/* The parts of a step, as time is counted; waiting for other threads is in none of them. Later versions may count more
+ * of them. Calls that answer by phase write arrays of n, element p for phase p, and 0 for what this version does not
+ * count; n is the CALMOE_N_PHASES that the caller was compiled with, and an array may be NULL. */
 enum {
     CALMOE_PHASE_PROJECT, /* the matrices round attention: q, k, v and its output                      */
     CALMOE_PHASE_ATTEND,  /* scores and sums over keys and values, which grow with the context         */
@@ -36,7 +38,6 @@ typedef struct calmoe_stats {
     int         n_threads;
     int         n_nodes;
     const char *isa;              /* "avx512vnni"                                                     */
-    double      phase_seconds[CALMOE_N_PHASES]; /* mean over threads                                  */
     double      imbalance;        /* in the experts' phases: the busiest thread's time / the mean, summed over steps */
     uint64_t    n_weight_bytes;   /* packed weights that steps read: a matrix counts once a step, whatever
                                      number of tokens it serves, an expert only where a token takes it */
@@ -50,18 +51,23 @@ typedef struct calmoe_stats {
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);
 CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
 
+/* Seconds by phase (n), mean over threads. */
+CALMOE_API calmoe_status calmoe_engine_get_phases(const calmoe_engine *engine, double *seconds, int n);
+
 /* The same by memory node: its threads are those whose cores are next to it. */
 typedef struct calmoe_node_stats {
     size_t   size;            /* set by the caller to sizeof(calmoe_node_stats)                       */
-    double   phase_seconds[CALMOE_N_PHASES]; /* mean over the node's threads; 0 where it has none     */
     double   waited_seconds;  /* at barriers, mean over the node's threads                            */
-    uint64_t n_bytes[CALMOE_N_PHASES]; /* packed weights that steps read from this node's memory, by phase; the
-                                 router counts for each thread, since each reads all of it            */
     uint64_t n_remote_bytes;  /* packed weights of any kind that its threads read from other nodes    */
 } calmoe_node_stats;
 
 /* Node i of the machine; CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *stats);
+/* Seconds by phase (n), mean over the node's threads, 0 where it has none; bytes by phase (n): packed weights that
+ * steps read from the node's memory, where the router counts for each thread, since each reads all of it. CALMOE_END
+ * as above. */
+CALMOE_API calmoe_status calmoe_engine_get_node_phases(const calmoe_engine *engine, int i, double *seconds,
+                                                       uint64_t *n_bytes, int n);
 
 /* 0: from now on the engine counts no times, no waiting, nothing by node, and where it was opened with profile no use
  * of experts; 1: it does again. Steps, tokens and all bytes are always counted. For measuring what counting costs. */

@@ -268,15 +268,16 @@ calmoe_status calmoe_model_get_info(const calmoe_model *model, calmoe_model_info
 
 calmoe_status calmoe_model_get_tensor(const calmoe_model *model, uint64_t i, calmoe_tensor_info *info)
 {
-    if (!model || !info)
+    if (!model || !info || info->size < sizeof info->size)
         return cm_fail(model ? model->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_model_get_tensor: model and info are needed");
+                       "calmoe_model_get_tensor: a model and an info with its size set are needed");
     if (i >= model->file->n_tensors) return CALMOE_END;
     const struct file_tensor *tensor = &model->file->tensors[i];
-    *info = (calmoe_tensor_info){.name = tensor->name,
+    calmoe_tensor_info filled = {.name = tensor->name,
                                  .type = cm_tensor_type_name(tensor->file_id),
                                  .n_dims = tensor->n_dims, .n_bytes = tensor->n_bytes, .shard = tensor->shard};
-    memcpy(info->shape, tensor->shape, sizeof info->shape);
+    memcpy(filled.shape, tensor->shape, sizeof filled.shape);
+    cm_options_give(info, &filled, sizeof filled);
     return CALMOE_OK;
 }
 

@@ -2,6 +2,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <calmoe/placement.h>
+
 #include "base/memory.h"
 #include "base/options.h"
 #include "experts/place_policy.h"

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "runtime/api/hand_out.h"
 #include "runtime/engine/engine_work.h"
 #include "runtime/engine/handles.h"
 #include "runtime/stats/exposition.h"
@@ -141,8 +142,15 @@ calmoe_status calmoe_profile_get_domain(const calmoe_profile *profile, int i, ca
                                            .used = it->used, .n_steps = it->work.n_steps,
                                            .waited_seconds = it->work.waited, .n_expert_bytes = it->work.expert_bytes,
                                            .n_head_bytes = it->work.head_bytes, .n_dense_bytes = it->work.dense_bytes};
-    memcpy(domain.phase_seconds, it->work.seconds, sizeof domain.phase_seconds);
     cm_options_give(out, &domain, sizeof domain);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_profile_get_phases(const calmoe_profile *profile, int domain, double *seconds, int n)
+{
+    CM_TRY(check_place(profile, profile, domain, 0, 0, 0, "calmoe_profile_get_phases"));
+    if (n < 0) return cm_fail(profile->ctx, CALMOE_INVALID_ARGUMENT, "calmoe_profile_get_phases: %d phases", n);
+    cm_hand_out_phases(profile->data.domains[domain].work.seconds, NULL, seconds, NULL, n);
     return CALMOE_OK;
 }
 
@@ -154,6 +162,19 @@ calmoe_status calmoe_profile_get_node(const calmoe_profile *profile, int domain,
     if (i < 0) return cm_fail(profile->ctx, CALMOE_INVALID_ARGUMENT, "calmoe_profile_get_node: node %d", i);
     if (i >= work->n_nodes) return CALMOE_END;
     cm_hand_out_node(&work->nodes[i], out);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_profile_get_node_phases(const calmoe_profile *profile, int domain, int i, double *seconds,
+                                             uint64_t *n_bytes, int n)
+{
+    CM_TRY(check_place(profile, profile, domain, 0, 0, 0, "calmoe_profile_get_node_phases"));
+    if (i < 0 || n < 0)
+        return cm_fail(profile->ctx, CALMOE_INVALID_ARGUMENT, "calmoe_profile_get_node_phases: node %d, %d phases", i,
+                       n);
+    const struct profile_work *work = &profile->data.domains[domain].work;
+    if (i >= work->n_nodes) return CALMOE_END;
+    cm_hand_out_phases(work->nodes[i].seconds, work->nodes[i].bytes, seconds, n_bytes, n);
     return CALMOE_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/options.h"
+#include "runtime/api/hand_out.h"
 #include "runtime/engine/engine_work.h"
 #include "runtime/engine/handles.h"
 #include "runtime/stats/exposition.h"
@@ -39,8 +40,6 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .n_experts_touched = counters->n_experts_touched,
         .n_remote_bytes = cm_remote_bytes(counters, engine->team),
     };
-    for (int phase = 0; phase < CALMOE_N_PHASES; phase++)
-        stats.phase_seconds[phase] = cm_phase_seconds(counters, phase);
     for (int layer = 0; layer < counters->n_layers; layer++) stats.n_exits += counters->exits[layer];
     const struct packed_weights *packed = &engine->weights->packed;
     for (int node = 0; node < packed->n_blocks && node < CALMOE_MAX_NODES; node++)
@@ -49,12 +48,16 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     return CALMOE_OK;
 }
 
-void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out)
+calmoe_status calmoe_engine_get_phases(const calmoe_engine *engine, double *seconds, int n)
 {
-    calmoe_node_stats stats = {.waited_seconds = node->waited, .n_remote_bytes = node->remote_bytes};
-    memcpy(stats.phase_seconds, node->seconds, sizeof stats.phase_seconds);
-    memcpy(stats.n_bytes, node->bytes, sizeof stats.n_bytes);
-    cm_options_give(out, &stats, sizeof stats);
+    if (!engine || n < 0)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_phases: an engine and n from 0 on are needed");
+    const struct counters *counters = cm_decoder_counters(engine->decoder);
+    double all[CALMOE_N_PHASES];
+    for (int phase = 0; phase < CALMOE_N_PHASES; phase++) all[phase] = cm_phase_seconds(counters, phase);
+    cm_hand_out_phases(all, NULL, seconds, NULL, n);
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, calmoe_node_stats *out)
@@ -65,6 +68,18 @@ calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engine, int i, c
     if (i >= engine->topology.n_nodes) return CALMOE_END;
     const struct profile_node work = cm_engine_node_work(engine, i);
     cm_hand_out_node(&work, out);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_engine_get_node_phases(const calmoe_engine *engine, int i, double *seconds, uint64_t *n_bytes,
+                                            int n)
+{
+    if (!engine || i < 0 || n < 0)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_node_phases: an engine, a node and n from 0 on are needed");
+    if (i >= engine->topology.n_nodes) return CALMOE_END;
+    const struct profile_node work = cm_engine_node_work(engine, i);
+    cm_hand_out_phases(work.seconds, work.bytes, seconds, n_bytes, n);
     return CALMOE_OK;
 }
 

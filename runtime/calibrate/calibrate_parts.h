@@ -11,6 +11,8 @@
 #ifndef RUNTIME_CALIBRATE_CALIBRATE_PARTS_H
 #define RUNTIME_CALIBRATE_CALIBRATE_PARTS_H
 
+#include <calmoe/calibration.h>
+
 #include "runtime/engine/handles.h"
 #include "runtime/calibrate/configurations.h"
 #include "runtime/calibrate/cost_model.h"

@@ -3,6 +3,7 @@
 #define RUNTIME_ENGINE_HANDLES_H
 
 #include <calmoe/calmoe.h>
+#include <calmoe/profile.h>
 
 #include "base/random.h"
 #include "base/sha256.h"
@@ -138,8 +139,6 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
                            const struct plan *shape, struct plan *out);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
-/* As the API hands it out; out has its size set. */
-void cm_hand_out_node(const struct profile_node *node, calmoe_node_stats *out);
 
 /* ---- rows.c: the step that is built, and what came of it ---- */
 

@@ -212,11 +212,15 @@ void calmoe_session_begin_answer(calmoe_session *session)
 calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)
 {
     if (session && row == -1) row = session->n_logits - 1;
-    if (!depth || !calmoe_session_logits(session, row))
+    if (!depth || depth->size < sizeof depth->size)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_depth: a depth with its size set is needed");
+    if (!calmoe_session_logits(session, row))
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_depth: row %d of the last step has no logits of this session", row);
     const struct row_outcome *from = &session->engine->step.outcomes[session->first_logits + row];
-    *depth = (calmoe_depth){from->layers, from->n_experts, from->confidence};
+    const calmoe_depth filled = {.layers = from->layers, .experts = from->n_experts, .confidence = from->confidence};
+    cm_options_give(depth, &filled, sizeof filled);
     return CALMOE_OK;
 }
 

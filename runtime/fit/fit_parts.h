@@ -2,6 +2,8 @@
 #ifndef RUNTIME_FIT_FIT_PARTS_H
 #define RUNTIME_FIT_FIT_PARTS_H
 
+#include <calmoe/fit_exits.h>
+
 #include "runtime/fit/fit_text.h"
 #include "runtime/fit/exit_tally.h"
 #include "runtime/fit/fit_translator.h"

@@ -1,4 +1,6 @@
 /* runtime/make/synthetic.c - calmoe_synthesize: writes a model file of random weights, tensor by tensor in pieces. */
+#include <calmoe/synthetic.h>
+
 #include "runtime/make/synthetic_plan.h"
 
 #include <string.h>

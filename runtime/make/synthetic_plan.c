@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <calmoe/synthetic.h>
+
 #include "base/memory.h"
 #include "base/options.h"
 #include "router/router.h"

@@ -115,7 +115,8 @@ void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const st
     one(out, "calmoe_stats_threads", "gauge", "Threads of the engine.", stats->n_threads);
     head(out, "calmoe_stats_phase_seconds_total", "counter", "Time in each phase of steps, mean over threads.");
     for (int i = 0; i < CALMOE_N_PHASES; i++)
-        put(out, "calmoe_stats_phase_seconds_total{phase=\"%s\"} %.17g\n", cm_phase_name(i), stats->phase_seconds[i]);
+        put(out, "calmoe_stats_phase_seconds_total{phase=\"%s\"} %.17g\n", cm_phase_name(i),
+            cm_phase_seconds(counters, i));
     head(out, "calmoe_stats_node_weight_bytes", "gauge", "Packed weights that live on each memory node.");
     for (int i = 0; i < stats->n_nodes && i < CALMOE_MAX_NODES; i++)
         put(out, "calmoe_stats_node_weight_bytes{node=\"%d\"} %" PRIu64 "\n", i, stats->node_bytes[i]);

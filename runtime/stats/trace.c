@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <calmoe/trace.h>
+
 #include "base/byte_reader.h"
 #include "kernels/half.h"
 #include "router/router.h"

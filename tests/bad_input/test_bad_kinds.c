@@ -190,7 +190,7 @@ static void contents_of_any_file(void **state)
     calmoe_model_options contents;
     calmoe_model *model = NULL;
     calmoe_model_info info = {.size = sizeof info};
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     calmoe_text_stream stream = {{0}};
     size_t n_tokens;
     char text[512];

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/placement.h>
 
 #include "base/clock.h"
 #include "base/memory.h"

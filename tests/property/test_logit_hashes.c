@@ -24,6 +24,11 @@
 
 #include <cmocka.h>
 
+#include <calmoe/placement.h>
+#include <calmoe/profile.h>
+#include <calmoe/quantize.h>
+#include <calmoe/synthetic.h>
+
 #include "base/random.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/logit_records.h"

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/quantize.h>
+
 #include "base/random.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"

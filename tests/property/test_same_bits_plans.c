@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/placement.h>
+
 #include "base/memory.h"
 #include "base/random.h"
 #include "runtime/engine/handles.h"

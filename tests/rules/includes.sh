@@ -4,7 +4,7 @@
 # Inside runtime: proof -> policy -> load -> documents -> text -> sample -> stats -> families -> mixers -> forward -> exits -> engine ->
 # calibrate -> fit -> make -> api. Programs and examples
 # include <calmoe/...>, headers of the system, and headers of their own folder; bench also what it shares
-# with tools, tools/front.h.
+# with tools, tools/front.h. What calmoe/calmoe.h brings in is the core; headers of the core include no others.
 . "$(dirname "$0")/common.sh"
 
 check()
@@ -15,6 +15,8 @@ check()
         for (i = 1; i <= n; i++) layer[name[i]] = i
         n = split("proof policy load documents text sample stats families mixers forward exits engine calibrate fit make api", name, " ")
         for (i = 1; i <= n; i++) part[name[i]] = i
+        while ((getline line < "include/calmoe/calmoe.h") > 0)
+            if (line ~ /^#include "calmoe\//) { split(line, word, "\""); core[word[2]] = 1 }
     }
     function say(what, sentence) { print file ":" $2 ": " what ": " sentence }
     function exists(path, dummy, answer) {
@@ -54,7 +56,10 @@ check()
                 say(path, "public headers need stddef.h, stdint.h and stdbool.h only")
             next
         }
-        if (to[1] == "calmoe") next # the public headers: left of everything
+        if (to[1] == "calmoe") { # the public headers: left of everything
+            if (substr(file, 9) in core && !(path in core)) say(path, "a header of the core must not bring it in")
+            next
+        }
         if (!(to[1] in layer)) { say(path, "not in a layer"); next }
         if (layer[to[1]] > layer[from[1]]) say(path, from[1] "/ must not know " to[1] "/")
         if (from[1] == "runtime" && to[1] == "runtime" && part[to[2]] > part[from[2]])
@@ -82,6 +87,9 @@ samples()
     finds 'a bare name'
     sample include/calmoe/a.h <<< '#include <hwloc.h>'
     finds 'public headers need'
+    sample include/calmoe/calmoe.h <<< '#include "calmoe/a.h"'
+    sample include/calmoe/a.h <<< '#include "calmoe/b.h"'
+    finds 'include/calmoe/a.h:1: calmoe/b.h: a header of the core must not'
     sample runtime/api/a.c <<< '#include "runtime/load/b.h" /* #include "tools/c.h" */
 #include "calmoe/engine.h"
 #include <math.h>
@@ -92,6 +100,10 @@ samples()
 #include "tools/a.h"
 #include <calmoe/engine.h>'
     sample tools/a.h <<< 'int a;'
+    sample include/calmoe/calmoe.h <<< '#include "calmoe/a.h"
+#include "calmoe/b.h"'
+    sample include/calmoe/a.h <<< '#include "calmoe/b.h"'
+    sample include/calmoe/c.h <<< '#include "calmoe/d.h"'
     accepts
 }
 

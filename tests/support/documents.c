@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/trace.h>
 
 #include "base/memory.h"
 #include "runtime/documents/plan_file.h"

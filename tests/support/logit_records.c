@@ -139,7 +139,7 @@ void logit_answer_go_on(struct logit_answer *answer, int n)
         int32_t token;
         calmoe_depth depth;
         running_must(answer->context, calmoe_session_next(answer->session, &token));
-        running_must(answer->context, calmoe_session_depth(answer->session, -1, &depth));
+        depth = running_depth(answer->session, -1);
         running_must(answer->context, calmoe_session_logit_hash(answer->session, hash));
         const int at = answer->n++;
         append(answer->text, "%s%d/%d:%.8s", at % TOKENS_IN_LINE ? " " : at ? "\nanswer " : "answer ", (int)token,

@@ -65,6 +65,23 @@ void running_read(struct running *running, calmoe_session *session, const int32_
     }
 }
 
+calmoe_depth running_depth(const calmoe_session *session, int row)
+{
+    calmoe_depth depth = {.size = sizeof depth};
+    const calmoe_status status = calmoe_session_depth(session, row, &depth);
+    if (status != CALMOE_OK) fail_msg("row %d: %s", row, calmoe_status_name(status));
+    return depth;
+}
+
+void running_same_depths(const calmoe_depth *a, const calmoe_depth *b, int n)
+{
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(a[i].layers, b[i].layers);
+        assert_int_equal(a[i].experts, b[i].experts);
+        assert_memory_equal(&a[i].confidence, &b[i].confidence, sizeof a[i].confidence);
+    }
+}
+
 const char *running_isa(int i)
 {
     for (int isa = 0; isa < ISA_COUNT; isa++) /* some between may be missing */

@@ -28,6 +28,11 @@ calmoe_engine_options running_options(int n_threads, const char *isa);
 void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,
                   float *logits);
 
+/* How row `row` of the session's last step was computed, -1 = the last row. */
+calmoe_depth running_depth(const calmoe_session *session, int row);
+/* Fails the test unless the n depths of both are the same. */
+void         running_same_depths(const calmoe_depth *a, const calmoe_depth *b, int n);
+
 /* Every level of instructions that this machine supports, plain C first: name i, NULL past the last. */
 const char *running_isa(int i);
 

@@ -13,6 +13,10 @@
 #include <cmocka.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/placement.h>
+#include <calmoe/profile.h>
+#include <calmoe/quantize.h>
+#include <calmoe/trace.h>
 
 #include "base/memory.h"
 #include "base/topology.h"

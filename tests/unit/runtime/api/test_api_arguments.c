@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/quantize.h>
+
 #include "base/memory.h"
 #include "base/status.h"
 #include "tests/support/running.h"
@@ -75,7 +77,7 @@ static void looking_at_models(void **state)
 {
     (void)state;
     calmoe_model_info info = {0};
-    calmoe_tensor_info tensor;
+    calmoe_tensor_info tensor = {.size = sizeof tensor};
     const char *key;
     char text[64];
     WRONG(calmoe_model_get_info(r.model, &info));
@@ -84,6 +86,9 @@ static void looking_at_models(void **state)
     WRONG_WITHOUT_CONTEXT(calmoe_model_get_info(NULL, &info));
     WRONG_WITHOUT_CONTEXT(calmoe_model_get_tensor(NULL, 0, &tensor));
     WRONG(calmoe_model_get_tensor(r.model, 0, NULL));
+    tensor.size = 0;
+    WRONG(calmoe_model_get_tensor(r.model, 0, &tensor));
+    tensor.size = sizeof tensor;
     GIVES_SILENTLY(calmoe_model_get_tensor(r.model, UINT64_MAX, &tensor), END);
     WRONG_WITHOUT_CONTEXT(calmoe_model_get_metadata(NULL, 0, &key, text, sizeof text));
     WRONG(calmoe_model_get_metadata(r.model, 0, NULL, text, sizeof text));

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/machine.h>
+
 #include "base/memory.h"
 #include "kernels/cpu.h"
 #include "tests/support/running.h"

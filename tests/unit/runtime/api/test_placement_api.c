@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/placement.h>
 
 #include "base/memory.h"
 #include "tests/support/folder_fixture.h"

@@ -213,9 +213,11 @@ static void rungs_by_quality(void **state)
         assert_int_equal(calmoe_session_rung(session), cases[i].rung);
         running_must(r.context, calmoe_session_feed_tokens(session, tokens, 3));
         for (int t = 0; t < 2; t++) running_must(r.context, calmoe_session_next(session, &token));
-        running_must(r.context, calmoe_session_depth(session, -1, &depth));
+        depth = running_depth(session, -1);
         assert_int_equal(depth.layers, cases[i].rung < 0 ? N_LAYERS : cases[i].rung + 1);
         assert_int_equal(calmoe_session_depth(session, 1, &depth), CALMOE_INVALID_ARGUMENT);
+        depth.size = 0;
+        assert_int_equal(calmoe_session_depth(session, -1, &depth), CALMOE_INVALID_ARGUMENT);
         calmoe_session_close(&session);
     }
     calmoe_session *session = NULL;
@@ -297,20 +299,20 @@ static void answers_begin_and_end(void **state)
     for (int n_begun = 0; n_begun < 2; n_begun++) { /* an own loop: full depth until the answer is begun */
         running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
         for (int row = 0; row < 4; row++) {
-            running_must(r.context, calmoe_session_depth(session, row, &depth));
+            depth = running_depth(session, row);
             assert_int_equal(depth.layers, n_begun ? 1 : N_LAYERS);
         }
         calmoe_session_begin_answer(session);
     }
     running_must(r.context, calmoe_session_rewind(session, 2)); /* into the prompt: no answer */
     running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
-    running_must(r.context, calmoe_session_depth(session, -1, &depth));
+    depth = running_depth(session, -1);
     assert_int_equal(depth.layers, N_LAYERS);
     for (int turn = 0; turn < 2; turn++) { /* what is fed is read in full, what is sampled is not */
         running_must(r.context, calmoe_session_feed_tokens(session, tokens, 4));
         for (int i = 0; i < 3; i++) {
             running_must(r.context, calmoe_session_next(session, &token));
-            running_must(r.context, calmoe_session_depth(session, -1, &depth));
+            depth = running_depth(session, -1);
             assert_int_equal(depth.layers, i == 0 ? N_LAYERS : 1);
         }
     }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/trace.h>
+
 #include "base/memory.h"
 #include "runtime/stats/trace.h"
 #include "tests/support/running.h"

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/calibration.h>
+
 #include "base/memory.h"
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/calibrate/boldness.h"

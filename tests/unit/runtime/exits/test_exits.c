@@ -90,7 +90,7 @@ static struct answer run_alone(struct running *r, const struct leaving *leaving,
     calmoe_session *session = open_session(r, policy, n_prompt);
     for (; answer.n < N_NEW; answer.n++) {
         running_must(r->context, calmoe_session_next(session, &answer.tokens[answer.n]));
-        running_must(r->context, calmoe_session_depth(session, session->n_logits - 1, &answer.depths[answer.n]));
+        answer.depths[answer.n] = running_depth(session, session->n_logits - 1);
     }
     running_must(r->context, calmoe_session_logit_hash(session, answer.hash));
     calmoe_session_close(&session);
@@ -102,7 +102,7 @@ static void assert_same(const struct answer *a, const struct answer *b)
 {
     assert_int_equal(a->n, b->n);
     assert_memory_equal(a->tokens, b->tokens, sizeof a->tokens);
-    assert_memory_equal(a->depths, b->depths, sizeof a->depths);
+    running_same_depths(a->depths, b->depths, N_NEW);
     assert_string_equal(a->hash, b->hash);
 }
 
@@ -179,7 +179,7 @@ static void static_exits(void **state)
             calmoe_engine_reset_stats(r.engine);
             const struct answer on = run_alone(&r, &leaving, N_PROMPT);
             const int n_steps = N_NEW - 1, in_tail = k_tail < 0 ? 0 : (N_LAYERS - layer) * k_tail;
-            assert_memory_equal(&on.depths[0], &off.depths[0], sizeof on.depths[0]);
+            running_same_depths(&on.depths[0], &off.depths[0], 1);
             assert_int_equal(on.tokens[0], off.tokens[0]);
             assert_string_not_equal(on.hash, off.hash);
             for (int t = 1; t < N_NEW; t++) {
@@ -252,7 +252,7 @@ static void check_company(struct running *r, const int *plans, int n)
             for (int i = 0; i < n; i++) {
                 if (events[e].session != sessions[i] || got[i].n == N_NEW) continue;
                 calmoe_depth *depth = &got[i].depths[got[i].n];
-                running_must(r->context, calmoe_session_depth(sessions[i], sessions[i]->n_logits - 1, depth));
+                *depth = running_depth(sessions[i], sessions[i]->n_logits - 1);
                 got[i].tokens[got[i].n++] = events[e].token;
                 if (got[i].n == N_NEW)
                     running_must(r->context, calmoe_session_logit_hash(sessions[i], got[i].hash));
@@ -300,7 +300,7 @@ static void read_forced(struct running *r, const struct leaving *leaving, const 
         for (int row = 0; row < n; row++) {
             memcpy(logits + (size_t)(done + row) * (size_t)r->n_vocab, calmoe_session_logits(session, row),
                    (size_t)r->n_vocab * sizeof *logits);
-            running_must(r->context, calmoe_session_depth(session, row, &depths[done + row]));
+            depths[done + row] = running_depth(session, row);
         }
     }
     calmoe_session_close(&session);
@@ -324,7 +324,7 @@ static void teacher_forced_is_the_same(void **state)
         for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
             read_forced(&r, &mixed[i], tokens, chunks[c], many, again);
             assert_memory_equal(one, many, n * sizeof *one);
-            assert_memory_equal(depths, again, sizeof depths);
+            running_same_depths(depths, again, N_NEW);
         }
     }
     free(one);
@@ -347,7 +347,7 @@ static calmoe_depth read_one(struct running *r, const struct leaving *leaving, i
     calmoe_session_begin_answer(session);
     const calmoe_chunk chunk = {session, &token, 1, CALMOE_LOGITS_LAST};
     running_must(r->context, calmoe_engine_step(r->engine, &chunk, 1));
-    running_must(r->context, calmoe_session_depth(session, -1, &depth));
+    depth = running_depth(session, -1);
     memcpy(logits, calmoe_session_logits(session, 0), (size_t)r->n_vocab * sizeof *logits);
     calmoe_session_close(&session);
     calmoe_policy_close(&policy);

@@ -133,7 +133,7 @@ static void read_answer(struct running *r, calmoe_session *session, int to, int 
         for (int row = 0; row < n; row++, out->n++) {
             memcpy(out->logits + (size_t)out->n * (size_t)r->n_vocab, calmoe_session_logits(session, row),
                    (size_t)r->n_vocab * sizeof(float));
-            running_must(r->context, calmoe_session_depth(session, row, &out->depths[out->n]));
+            out->depths[out->n] = running_depth(session, row);
         }
     }
 }
@@ -149,7 +149,7 @@ static struct reading read_all(struct running *r, calmoe_session *session, int n
 static void assert_same(const struct running *r, const struct reading *a, const struct reading *b)
 {
     assert_int_equal(a->n, b->n);
-    assert_memory_equal(a->depths, b->depths, (size_t)a->n * sizeof *a->depths);
+    running_same_depths(a->depths, b->depths, a->n);
     assert_memory_equal(a->logits, b->logits, (size_t)a->n * (size_t)r->n_vocab * sizeof(float));
 }
 
@@ -249,8 +249,8 @@ static void exits_see_exact_keys(void **state)
             read_prompt(&r, session, N_PROMPT + t);
             const calmoe_chunk chunk = {session, tokens + N_PROMPT + t, 1, CALMOE_LOGITS_LAST};
             running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
-            running_must(r.context, calmoe_session_depth(session, -1, &depth));
-            assert_memory_equal(&depth, &all.depths[t], sizeof depth);
+            depth = running_depth(session, -1);
+            running_same_depths(&depth, &all.depths[t], 1);
             assert_memory_equal(calmoe_session_logits(session, 0), all.logits + (size_t)t * (size_t)r.n_vocab,
                                 (size_t)r.n_vocab * sizeof(float));
             calmoe_session_close(&session);
@@ -366,8 +366,7 @@ static void check_company(struct running *r, const int *which, int n)
                 for (int row = 0; chunks[c].session == sessions[s] && row < chunks[c].n_tokens; row++, found[s].n++) {
                     memcpy(found[s].logits + (size_t)found[s].n * (size_t)r->n_vocab,
                            calmoe_session_logits(sessions[s], row), (size_t)r->n_vocab * sizeof(float));
-                    running_must(r->context,
-                                 calmoe_session_depth(sessions[s], row, &found[s].depths[found[s].n]));
+                    found[s].depths[found[s].n] = running_depth(sessions[s], row);
                 }
     }
     for (int s = 0; s < n; s++) {

@@ -93,7 +93,7 @@ static struct answer run_alone(struct running *r, const struct leaving *leaving,
     running_must(r->context, calmoe_session_feed_tokens(session, prompt, (size_t)n_prompt));
     for (; answer.n < N_NEW; answer.n++) {
         running_must(r->context, calmoe_session_next(session, &answer.tokens[answer.n]));
-        running_must(r->context, calmoe_session_depth(session, -1, &answer.depths[answer.n]));
+        answer.depths[answer.n] = running_depth(session, -1);
     }
     running_must(r->context, calmoe_session_logit_hash(session, answer.hash));
     calmoe_session_close(&session);
@@ -105,7 +105,7 @@ static void assert_same(const struct answer *a, const struct answer *b)
 {
     assert_string_equal(a->hash, b->hash);
     assert_memory_equal(a->tokens, b->tokens, sizeof a->tokens);
-    assert_memory_equal(a->depths, b->depths, sizeof a->depths);
+    running_same_depths(a->depths, b->depths, N_NEW);
 }
 
 /* ---- who does not leave ---- */
@@ -194,7 +194,7 @@ static void the_head_reads_what_is_translated(void **state)
                 double sum = (double)exits.exits[1].classifier_bias;
                 calmoe_depth depth;
                 for (int j = 0; j < DIM; j++) sum += (double)exits.exits[1].classifier[j] * (double)d->batch.x[j];
-                running_must(r.context, calmoe_session_depth(session, 0, &depth));
+                depth = running_depth(session, 0);
                 assert_true(fabs((double)depth.confidence - 1.0 / (1.0 + exp(-sum))) < 1e-6);
             }
             free(wanted);
@@ -313,7 +313,7 @@ static void check_company(struct running *r, const int *plans)
         for (int e = 0; e < n_events; e++)
             for (int i = 0; i < N_SESSIONS; i++) {
                 if (events[e].session != sessions[i] || got[i].n == N_NEW) continue;
-                running_must(r->context, calmoe_session_depth(sessions[i], -1, &got[i].depths[got[i].n]));
+                got[i].depths[got[i].n] = running_depth(sessions[i], -1);
                 got[i].tokens[got[i].n++] = events[e].token;
                 if (got[i].n < N_NEW) continue;
                 running_must(r->context, calmoe_session_logit_hash(sessions[i], got[i].hash));

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/fit_exits.h>
+
 #include "base/memory.h"
 #include "base/random.h"
 #include "runtime/engine/handles.h"
@@ -172,7 +174,7 @@ static int32_t answer_to(struct running *r, int32_t token, const char *measure, 
     const calmoe_chunk chunk = {session, &token, 1, CALMOE_LOGITS_LAST};
     running_must(r->context, calmoe_engine_step(r->engine, &chunk, 1));
     running_must(r->context, calmoe_session_sample(session, &answer));
-    running_must(r->context, calmoe_session_depth(session, 0, &depth));
+    depth = running_depth(session, 0);
     *n_layers = depth.layers;
     calmoe_session_close(&session);
     calmoe_policy_close(&policy);

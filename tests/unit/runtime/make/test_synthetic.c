@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/synthetic.h>
+
 #include "base/memory.h"
 #include "runtime/load/model_file.h"
 #include "tests/support/running.h"
