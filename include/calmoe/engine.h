@@ -88,8 +88,9 @@ typedef struct calmoe_chunk {
 /* Runs the tokens of all chunks through the model in one batch; a session may stand in one chunk only.
  * Logits: calmoe_session_logits(). A token's logits do not depend on what else is in the batch, bit for bit.
  * Everything is checked first: INVALID_ARGUMENT (a token id, a session of another engine, more rows than max_rows),
- * FULL (a session's context has no room), NO_MEMORY (for more logits than any step had before). Where such a call
- * fails, every session stands where it stood before; only the last step's logits may be gone. But NOT_FINITE comes
+ * FULL (a session's context has no room), NO_MEMORY (for more logits than any step had before, or for their keys and
+ * values). Where such a call fails, every session stands where it stood before; only the last step's logits may be
+ * gone. But NOT_FINITE comes
  * after the step: logits of a chunk are NaN or infinite, and the sentence says in which layer it began; tokens are
  * read, all logits are there, and calmoe_session_sample() says which sessions it is about. */
 CALMOE_API calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks,

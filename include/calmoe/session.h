@@ -78,8 +78,8 @@ CALMOE_API calmoe_status calmoe_session_feed_chat(calmoe_session *session, const
                                                   const char *user);
 
 /* Reads what was fed, then samples one token: OK and *token. END: the answer ended (*token: the token that
- * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. NOT_FINITE: as of
- * calmoe_session_sample(). Only this session moves. */
+ * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. NO_MEMORY: the
+ * system has none for further keys and values. NOT_FINITE: as of calmoe_session_sample(). Only this session moves. */
 CALMOE_API calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token);
 
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
