@@ -16,6 +16,7 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
     for (int j = 0; j < i; j++)
         if (chunks[j].session == session)
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
+    if (cm_session_is_interrupted(session)) return cm_session_cancelled(session);
     if (!chunk->tokens || chunk->n_tokens < 1)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i,
                        chunk->n_tokens);

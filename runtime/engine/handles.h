@@ -2,6 +2,8 @@
 #ifndef RUNTIME_ENGINE_HANDLES_H
 #define RUNTIME_ENGINE_HANDLES_H
 
+#include <stdatomic.h>
+
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
@@ -107,6 +109,7 @@ struct calmoe_session {
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
     bool            is_full;     /* the last token found no room; until a rewind       */
+    atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
@@ -162,15 +165,25 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
-/* ---- engine.c ---- */
+/* ---- engine_exits.c ---- */
 
+/* The file of fitted exits that the options name, if any. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_engine_read_exits(calmoe_engine *engine);
 /* What steps with rungs need. NO_MEMORY. */
 calmoe_status cm_engine_need_exits(calmoe_engine *engine);
+/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
+const char *cm_engine_exits(const calmoe_engine *engine);
+
+/* ---- interrupt.c ---- */
+
+bool          cm_session_is_interrupted(const calmoe_session *session);
+/* Something was fed, or the session went back. */
+void          cm_session_go_on(calmoe_session *session);
+/* CANCELLED, with the sentence, for a session that is interrupted. */
+calmoe_status cm_session_cancelled(const calmoe_session *session);
 
 /* ---- session_policy.c ---- */
 
-/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
-const char *cm_engine_exits(const calmoe_engine *engine);
 /* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
 calmoe_status cm_session_let_wait(calmoe_session *session, int n);
 /* Does the policy fit the model? */

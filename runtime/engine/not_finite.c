@@ -21,6 +21,7 @@ struct search {
     int            *first;    /* (max_rows) the layer after which row r's state is not finite, -1 = none */
     /* found: */
     int             layer, position;
+    bool            is_over; /* false: it was interrupted, or had no memory */
 };
 
 static void look_at_states(void *user, int layer, int begin, int end, const float *x)
@@ -51,7 +52,7 @@ static bool read_again(struct search *search, const struct sequence *sequence, c
     return false;
 }
 
-static calmoe_status search_all(struct search *search, const int32_t *tokens, int n)
+static calmoe_status search_all(struct search *search, const calmoe_session *session, int n)
 {
     const calmoe_engine *engine = search->engine;
     const enum kv_type   type = engine->options.kv_float32 ? KV_F32 : KV_F16;
@@ -59,10 +60,10 @@ static calmoe_status search_all(struct search *search, const int32_t *tokens, in
     const struct state_place place = {.type = type, .n_positions = n, .max_rows = most,
                                       .topology = &engine->topology, .kv_heads = engine->plan.kv_heads};
     CM_TRY(cm_sequence_state_open(engine->ctx, &engine->model->spec, &place, &search->state));
-    search->sequence = (struct sequence){.state = &search->state};
+    search->sequence = (struct sequence){.state = &search->state, .interrupt = &session->interrupt};
     for (int at = 0; at < n; at += most) {
         calmoe_status status;
-        if (read_again(search, &search->sequence, tokens, at, n - at < most ? n - at : most, &status)) break;
+        if (read_again(search, &search->sequence, session->tokens, at, n - at < most ? n - at : most, &status)) break;
         CM_TRY(status);
     }
     return CALMOE_OK;
@@ -75,15 +76,16 @@ static void find_layer(calmoe_session *session, int position, struct search *sea
     struct counters *counters = cm_decoder_counters(engine->decoder);
     const bool       was_paused = counters->is_paused;
     const size_t     n = (size_t)engine->options.max_rows;
-    calmoe_status    status;
+    calmoe_status    status = CALMOE_NO_MEMORY;
     *search = (struct search){.engine = engine, .layer = -1, .position = position};
     search->rows = cm_alloc(engine->ctx, n, sizeof *search->rows, "a search");
     search->first = cm_alloc(engine->ctx, n, sizeof *search->first, "a search");
     counters->is_paused = true; /* what is read again is no work of the model's */
     if (search->rows && search->first) {
-        if (position < MAX_READ_AGAIN) (void)search_all(search, session->tokens, position + 1);
+        if (position < MAX_READ_AGAIN) status = search_all(search, session, position + 1);
         else (void)read_again(search, &session->sequence, session->tokens, position, 1, &status);
     }
+    search->is_over = status == CALMOE_OK;
     counters->is_paused = was_paused;
     cm_sequence_state_close(&search->state);
     cm_free(search->rows);
@@ -106,7 +108,9 @@ enum { PLACE_BYTES = 160 };
 static void say_place(const calmoe_session *session, const struct search *search, char text[PLACE_BYTES])
 {
     const char *before = search->position >= MAX_READ_AGAIN ? " or before it" : "";
-    if (search->layer < 0)
+    if (!search->is_over)
+        snprintf(text, PLACE_BYTES, "%s", "where could not be found out (an interruption, or no memory)");
+    else if (search->layer < 0)
         snprintf(text, PLACE_BYTES, "%s", session->rung ? "after the layers that the policy leaves on, or in the head"
                                                         : "in the output head");
     else if (search->layer == 0 && !is_embedding_finite(session->engine, session->tokens[search->position]))

@@ -141,7 +141,8 @@ calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_op
     calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
     if (!session) return CALMOE_NO_MEMORY;
     session->engine = engine;
-    session->sequence = (struct sequence){.state = &session->state, .owner = session};
+    session->sequence = (struct sequence){.state = &session->state, .owner = session,
+                                           .interrupt = &session->interrupt};
     const calmoe_status status = open_parts(session, &options);
     if (status != CALMOE_OK) {
         free_session(session);
@@ -170,11 +171,13 @@ calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return ses
 
 calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
 {
-    if (!session || n < 0 || n > session->n_positions)
+    if (!session || n < 0 || n > session->n_known)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
+                       "calmoe_session_rewind: to %d of %d tokens", n, session ? session->n_known : 0);
     session->n_known = n;
-    session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
+    if (n < session->n_positions || session->drafts) /* drafts ran ahead, perhaps */
+        session->n_positions = cm_sequence_state_rewind(
+            &session->state, n < session->n_positions ? n : session->n_positions); /* the rest is read again */
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;
@@ -189,6 +192,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     session->has_ended = false;
     session->is_full = false;
     session->n_logits = 0;
+    cm_session_go_on(session);
     cm_session_rewind_chat(session, n);
     return CALMOE_OK;
 }

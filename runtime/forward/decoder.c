@@ -92,7 +92,7 @@ static calmoe_status status_of(const struct decoder *d)
 {
     const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
     if (failure != CALMOE_OK) return failure; /* whose part failed said why */
-    return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted") : CALMOE_OK;
+    return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted by all whose it is") : CALMOE_OK;
 }
 
 calmoe_status cm_decoder_run(struct decoder *d, struct step *step)

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_MIXERS_ROW_H
 #define RUNTIME_MIXERS_ROW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,8 @@ struct sequence {
     struct waiting  *waiting; /* its rows that left early (runtime/exits/waiting.h); NULL: none ever waits. Only what
                                  runs between layers looks at it                                            */
     void            *owner;   /* for observers                                                              */
+    const atomic_int *interrupt; /* once it is not 0, nobody wants rows of this sequence any more; NULL: they are always
+                                    wanted                                                                  */
 };
 
 struct row_request {
