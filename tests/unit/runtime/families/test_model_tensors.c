@@ -115,8 +115,9 @@ static struct gguf_builder *build_biased(void)
     static const struct {
         const char *role;
         uint64_t    shape[2];
-    } rows[] = {{"ffn_gate_exps", {32, 4}},  {"ffn_up_exps", {32, 4}},  {"ffn_down_exps", {32, 4}}, {"ffn_gate_inp", {4, 1}},
-                {"ffn_gate_shexp", {32, 1}}, {"ffn_up_shexp", {32, 1}}, {"ffn_down_shexp", {32, 1}}};
+    } rows[] = {{"ffn_gate_exps", {32, 4}},  {"ffn_up_exps", {32, 4}},  {"ffn_down_exps", {32, 4}},
+                {"ffn_gate_shexp", {32, 1}}, {"ffn_up_shexp", {32, 1}}, {"ffn_down_shexp", {32, 1}},
+                {"ffn_gate_inp", {4, 1}}};
     const struct tiny_model tiny = tiny_model();
     struct gguf_builder *builder = tiny_model_build(&tiny);
     struct random random = cm_random(8);
@@ -150,8 +151,8 @@ static void join(struct gguf_builder *builder, int layer, const char *const *rol
             builder_put_bytes(&bytes, tensor->bytes + part * n, n);
         }
     for (int i = 0; i < n_roles; i++) tiny_drop_tensor(builder, tensor_name(layer, roles[i], kind));
-    builder_add_tensor(builder, tensor_name(layer, joined_role, kind), 0, shape[2] > 1 ? 3 : shape[1] > 1 ? 2 : 1, shape,
-                       bytes.bytes, bytes.n_bytes);
+    const uint32_t n_dims = shape[2] > 1 ? 3 : shape[1] > 1 ? 2 : 1;
+    builder_add_tensor(builder, tensor_name(layer, joined_role, kind), 0, n_dims, shape, bytes.bytes, bytes.n_bytes);
     builder_bytes_close(&bytes);
 }
 
@@ -214,8 +215,9 @@ static void the_same_logits(void **state)
 static void each_bias_counts(void **state)
 {
     (void)state;
-    static const char *const roles[] = {"attn_q",       "attn_k",        "attn_v",         "ffn_gate_exps", "ffn_up_exps",
-                                        "ffn_down_exps", "ffn_gate_inp", "ffn_gate_shexp", "ffn_up_shexp",  "ffn_down_shexp"};
+    static const char *const roles[] = {"attn_q",       "attn_k",         "attn_v",       "ffn_gate_exps",
+                                        "ffn_up_exps",  "ffn_down_exps",  "ffn_gate_inp", "ffn_gate_shexp",
+                                        "ffn_up_shexp", "ffn_down_shexp"};
     static float wanted[10 * 317], found[10 * 317];
     uint8_t kept[4 * 32 * sizeof(float)];
     struct temp_folder *folder = temp_folder_open();
