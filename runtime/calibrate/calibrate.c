@@ -94,6 +94,7 @@ static calmoe_status read_options(struct calmoe_calibration *c, const calmoe_cal
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "first_share is %g; above 0 and below 1 is wanted",
                        options->first_share);
     CM_TRY(check_int(c, "answer_tokens", options->answer_tokens, 2, MAX_ANSWER));
+    CM_TRY(check_int(c, "costs", options->costs, CALMOE_COSTS_TIME, CALMOE_COSTS_BYTES));
     CM_TRY(check_int(c, "batch", options->batch, 1, MAX_LANES));
     CM_TRY(check_int(c, "max_exits", options->max_exits, 1, 3));
     CM_TRY(check_int(c, "most", options->most, 1, MAX_POLICIES));
