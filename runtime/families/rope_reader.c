@@ -3,7 +3,7 @@
 
 #include "runtime/families/spec_parts.h"
 
-static const char *const scaling_names[ROPE_SCALING_COUNT] = {
+const char *const cm_rope_scaling_names[ROPE_SCALING_COUNT] = {
     [ROPE_SCALING_NONE] = "none", [ROPE_SCALING_LINEAR] = "linear", [ROPE_SCALING_YARN] = "yarn"};
 
 /* Leaves *out where the file does not say it. */
@@ -12,11 +12,12 @@ static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
     struct meta_string type = {0};
     CM_TRY(cm_key_string(keys, "rope.scaling.type", &type));
     if (!type.bytes) return CALMOE_OK;
-    for (int i = 0; i < ROPE_SCALING_COUNT; i++)
-        if (type.n_bytes == strlen(scaling_names[i]) && memcmp(type.bytes, scaling_names[i], type.n_bytes) == 0) {
-            *out = (enum rope_scaling)i;
-            return CALMOE_OK;
-        }
+    for (int i = 0; i < ROPE_SCALING_COUNT; i++) {
+        const size_t n = strlen(cm_rope_scaling_names[i]);
+        if (type.n_bytes != n || memcmp(type.bytes, cm_rope_scaling_names[i], n) != 0) continue;
+        *out = (enum rope_scaling)i;
+        return CALMOE_OK;
+    }
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
                    "rope.scaling.type is '%.*s'; none, linear and yarn are supported",
                    (int)(type.n_bytes < 40 ? type.n_bytes : 40), type.bytes);
