@@ -93,7 +93,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
-    session->answer_begin = -1;
+    session->answer_begin = session->broke_after = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));

@@ -201,8 +201,74 @@ static void each_tensor_of_each_golden(void **state)
     globfree(&goldens);
 }
 
+/* What the sentence says of a NaN in one tensor of the golden qwen3moe, whose token 7 is the second of four. */
+static void check_sentence(const char *tensor, bool has_policy, const char *wanted)
+{
+    static const char      path[] = CALMOE_SOURCE_DIR "/tests/golden/qwen3moe.gguf";
+    static const int32_t   prompt[] = {3, 7, 5, 9};
+    struct calmoe_context  context = {{0}, NULL, NULL};
+    struct model_file     *file = NULL;
+    struct subject         s = {0};
+    calmoe_session_options session = {0};
+    calmoe_policy         *policy = NULL;
+    const int              last = 2; /* by the policy, tokens leave before it */
+    snprintf(s.bent, sizeof s.bent, "%s", temp_file(folder, "bent.gguf"));
+    read_bytes(path, &s);
+    assert_int_equal(cm_model_file_open(&context, path, &file), CALMOE_OK);
+    const struct file_tensor *found = cm_file_tensor(file, tensor);
+    assert_non_null(found);
+    uint8_t *at = s.bytes + (found->bytes - file->maps[0].bytes);
+    if (strcmp(tensor, "token_embd.weight") == 0) at += 7 * found->shape[0] * sizeof(float);
+    memcpy(at, (uint8_t[]){0x00, 0x00, 0xc0, 0x7f}, 4);
+    write_bytes(s.bent, s.bytes, s.n_bytes);
+    cm_model_file_close(&file);
+    free(s.bytes);
+
+    calmoe_session_options_init(&session);
+    struct running r = running_open(s.bent, NULL, NULL);
+    if (has_policy) {
+        calmoe_policy_options options;
+        calmoe_policy_options_init(&options);
+        options.measure = "always";
+        options.threshold = 1.0f;
+        options.exit_layers = (const int[]){last};
+        options.n_exits = 1;
+        running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
+        session.policy = policy;
+    }
+    calmoe_session_close(&r.session);
+    running_must(r.context, calmoe_session_open(r.engine, &session, &r.session));
+    if (has_policy) calmoe_session_begin_answer(r.session);
+    running_must(r.context, calmoe_session_feed_tokens(r.session, prompt, 4));
+    int32_t token;
+    assert_int_equal(calmoe_session_next(r.session, &token), CALMOE_NOT_FINITE);
+    assert_non_null(strstr(calmoe_context_message(r.context), "logits after position 3 are NaN or infinite; it begins"));
+    if (!strstr(calmoe_context_message(r.context), wanted))
+        fail_msg("'%s' is not in '%s'", wanted, calmoe_context_message(r.context));
+    if (strcmp(tensor, "token_embd.weight") == 0) { /* before that token, and without it, all are numbers */
+        running_must(r.context, calmoe_session_rewind(r.session, 1));
+        running_must(r.context, calmoe_session_feed_tokens(r.session, prompt + 2, 2));
+        running_must(r.context, calmoe_session_next(r.session, &token));
+    }
+    calmoe_policy_close(&policy);
+    running_close(&r);
+}
+
+static void the_sentence_says_where_it_began(void **state)
+{
+    (void)state;
+    check_sentence("token_embd.weight", false, "in the embedding of token 7, at position 1");
+    check_sentence("blk.0.ffn_norm.weight", false, "in layer 0 (blk.0), at position 0");
+    check_sentence("blk.1.attn_norm.weight", false, "in layer 1 (blk.1), at position 0");
+    check_sentence("output_norm.weight", false, "in the output head");
+    check_sentence("blk.1.attn_norm.weight", true, "in layer 1 (blk.1), at position 0");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_tensor_of_each_golden)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_tensor_of_each_golden),
+        cmocka_unit_test(the_sentence_says_where_it_began),
+    };
     return cmocka_run_group_tests_name("NaN in weights", tests, open_folder, close_folder);
 }
