@@ -1,6 +1,6 @@
-/* runtime/calibrate/calibrate_costs.c - what parts of a step cost: short runs of decoding, each with something left out.
- * Either their time on this machine, the runs taken in turns: others on the machine can only make a run slower, so of
- * each the quickest counts. Or the bytes of weights that they read, which one run of each tells.
+/* runtime/calibrate/calibrate_costs.c - what parts of a step cost, by short runs of decoding, each with something left
+ * out. Either their time on this machine, the runs taken in turns: others on the machine can only make a run slower, so
+ * of each the quickest counts. Or the bytes of weights that they read, which one run of each tells.
  *
  *   whole           sum of layers + head
  *   headless        sum of layers                          → head

@@ -1,7 +1,7 @@
-/* runtime/engine/not_finite.c - logits that are no numbers. Steps say of each row after how many layers its state held NaN
- * or infinities first, and a session remembers the first of its positions of which that was said: from there they spread,
- * by keys and values, to all that follow. Whoever chooses a token looks at its logits, which costs one pass over
- * them, and where they are no numbers the sentence names that position and layer. */
+/* runtime/engine/not_finite.c - logits that are no numbers. Steps say of each row after how many layers its state held
+ * NaN or infinities first, and a session remembers the first of its positions of which that was said: from there they
+ * spread, by keys and values, to all that follow. Whoever chooses a token looks at its logits, which costs one pass
+ * over them, and where they are no numbers the sentence names that position and layer. */
 #include <inttypes.h>
 
 #include "kernels/bad_numbers.h"
