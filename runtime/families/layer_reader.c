@@ -180,7 +180,7 @@ static void read_routed(struct reader *reader, int layer, const struct router_sp
     out->router = *router;
     out->router.has_bias = has(reader, layer, "exp_probs_b.bias");
     out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down_exps.weight", 0);
-    if (out->branches[BANK_ROUTED].width == 0) /* of 2023: refused by its tensors, with the reason */
+    if (out->branches[BANK_ROUTED].width == 0) /* of 2023: a tensor for each expert */
         out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down.0.weight", 0);
     out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
     out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");
