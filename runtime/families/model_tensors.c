@@ -209,7 +209,7 @@ static calmoe_status find_bank(struct finder *finder, const struct bank_roles *r
     struct bank_tensors *out = &layer->banks[bank];
     out->experts = cm_alloc(finder->ctx, (size_t)n, sizeof *out->experts, "the tensor table");
     if (!out->experts) return CALMOE_NO_MEMORY;
-    const bool are_single = bank == BANK_ROUTED && !find(finder, roles->down) && find(finder, "ffn_down.0.weight");
+    const bool are_single = bank == BANK_ROUTED && !find(finder, roles->down);
     CM_TRY(are_single ? find_singles(finder, width, n, out->experts)
                       : find_matrices(finder, roles, width, n, out->experts));
     return find_biases(finder, roles, width, n, out);
