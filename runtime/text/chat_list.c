@@ -174,7 +174,8 @@ static bool same_format(const struct chat_format *a, const struct chat_format *b
         if (texts[i] != offsetof(struct chat_format, name) && !same_text(text_of(a, i), text_of(b, i))) return false;
     return a->strip_user == b->strip_user && a->strip_user_with_system == b->strip_user_with_system &&
            a->strip_system == b->strip_system && a->strip_answer == b->strip_answer &&
-           a->n_mark == b->n_mark && a->drops_thoughts == b->drops_thoughts && a->strip_thoughtful == b->strip_thoughtful;
+           a->n_mark == b->n_mark && a->drops_thoughts == b->drops_thoughts &&
+           a->strip_thoughtful == b->strip_thoughtful;
 }
 
 calmoe_status cm_chat_format_find_name(struct calmoe_context *ctx, const struct chat_format *format,

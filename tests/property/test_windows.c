@@ -1,7 +1,7 @@
-/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. No family asks for
- * it yet, so a golden model's layers are given a window and sinks after it was opened. Its logits are the same bits for
- * any threads, chunks, level of instructions and size of the window's ring; inside the window they are the full
- * model's, and behind it they are not. */
+/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. A golden model
+ * without them is given a window and sinks after it was opened, so that there is one to compare with. Its logits are
+ * the same bits for any threads, chunks, level of instructions and size of the window's ring; inside the window they
+ * are the full model's, and behind it they are not. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
