@@ -41,6 +41,8 @@ struct family {
 
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);
+/* The family of files with this general.architecture, with experts or without; NULL: none. */
+const struct family *cm_family_of(const char *architecture, bool has_experts);
 
 /* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
  * failure there is nothing to close. */

@@ -1,5 +1,6 @@
 /* runtime/families/family_list.c - all families: one row each. */
 #include <stddef.h>
+#include <string.h>
 
 #include "runtime/families/family.h"
 
@@ -15,4 +16,12 @@ static const struct family *const rows[] = {
 const struct family *cm_family_at(int i)
 {
     return i >= 0 && i < (int)(sizeof rows / sizeof *rows) ? rows[i] : NULL;
+}
+
+const struct family *cm_family_of(const char *architecture, bool has_experts)
+{
+    const struct family *family;
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++)
+        if (strcmp(family->architecture, architecture) == 0 && family->has_experts == has_experts) return family;
+    return NULL;
 }

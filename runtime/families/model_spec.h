@@ -53,7 +53,7 @@ static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.
 
 /* ---- layers and the model ---- */
 
-/* Where norms stand, by the tensors' names (model_tensors.c). */
+/* Where norms stand, and what files call them (model_tensors.h). */
 enum norm_names {
     NORMS_BEFORE,         /* each half has one before it, named for the half    */
     NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */

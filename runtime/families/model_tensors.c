@@ -89,10 +89,7 @@ static calmoe_status need_matrix(struct finder *finder, const char *role, int n_
 
 static const struct layer_spec *layer_of(const struct finder *finder) { return &finder->spec->layers[finder->layer]; }
 
-/* The norms of a layer's halves, by layer_spec.norms. */
-static const struct norm_roles {
-    const char *attention, *ffn;
-} norm_roles[NORM_NAMES_COUNT] = {
+const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
     [NORMS_BEFORE] = {"attn_norm.weight", "ffn_norm.weight"},
     [NORMS_POST_ATTENTION] = {"attn_norm.weight", "post_attention_norm.weight"},
 };
@@ -132,7 +129,7 @@ static calmoe_status find_attention(struct finder *finder, struct layer_tensors 
 {
     const struct attention_spec *spec = &layer_of(finder)->attention;
     const int dim = finder->spec->dim;
-    CM_TRY(need_vector(finder, norm_roles[layer_of(finder)->norms].attention, dim, &layer->attention_norm));
+    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].attention, dim, &layer->attention_norm));
     CM_TRY(find_qkv(finder, spec, layer));
     CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->q_norm, spec->n_heads, spec->head_size, &layer->q_norm));
     CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
@@ -230,7 +227,7 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
 {
     const struct ffn_spec *ffn = &layer_of(finder)->ffn;
     const bool is_dense = cm_is_dense(ffn);
-    CM_TRY(need_vector(finder, norm_roles[layer_of(finder)->norms].ffn, finder->spec->dim, &layer->ffn_norm));
+    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].ffn, finder->spec->dim, &layer->ffn_norm));
     if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);

@@ -377,6 +377,51 @@ static void measures(void **state)
     finish();
 }
 
+/* Whatever is drafted: the logits of plain sessions. */
+static void check_drafts(struct running *r, const char *model)
+{
+    static const struct leaving by_rules[] = {
+        {.measure = NULL}, /* what the session chooses */
+        {.measure = "always", .threshold = 1.0f, .layers = {1}},
+        {.measure = "softmax", .threshold = 0.006f, .layers = {1, 2, 4}},
+        {.measure = "shortlist", .threshold = 0.0005f, .layers = {2, 3}},
+    };
+    for (int is_sampled = 0; is_sampled < 2; is_sampled++) {
+        char name[200];
+        struct asked asked = {.is_sampled = is_sampled};
+        snprintf(name, sizeof name, "%s%s", model, is_sampled ? ", sampled" : "");
+        check(r, name, "plain", &asked);
+        asked.lossless = CALMOE_LOSSLESS_ALWAYS;
+        for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
+            asked.leaving = by_rules[i];
+            check(r, name, "lossless", &asked);
+        }
+    }
+}
+
+/* Windows that are shorter than what is read, sinks, and biases of everything: exits and drafts. */
+static void windows(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_wide();
+    char path[MAX_PATH];
+    tiny.architecture = "gpt-oss";
+    tiny.n_layers = 5;
+    tiny.shared_width = 0;
+    tiny.expert_width = 96;
+    for (int part = TINY_OUTPUT; part < TINY_PART_COUNT; part++)
+        if (part != TINY_ROUTER) tiny.types[part] = part < TINY_GATE ? WEIGHT_Q8_0 : WEIGHT_MXFP4;
+    tiny_model_write(&tiny, in_folder(path, "windows.gguf"));
+    struct running r = open_model(path, 2, 0, 0);
+    check_measures(&r, "windows", "at once", N_MEASURES - 1);
+    check_drafts(&r, "windows");
+    running_close(&r);
+    r = open_model(path, 1, 3, 0);
+    check_measures(&r, "windows", "3 rows in a step", N_MEASURES - 1);
+    running_close(&r);
+    finish();
+}
+
 static void fitted_exits(void **state)
 {
     (void)state;
@@ -488,28 +533,6 @@ static void plans(void **state)
 
 /* ---- drafts, audits, the embedded model ---- */
 
-/* Whatever is drafted: the logits of plain sessions. */
-static void check_drafts(struct running *r, const char *model)
-{
-    static const struct leaving by_rules[] = {
-        {.measure = NULL}, /* what the session chooses */
-        {.measure = "always", .threshold = 1.0f, .layers = {1}},
-        {.measure = "softmax", .threshold = 0.006f, .layers = {1, 2, 4}},
-        {.measure = "shortlist", .threshold = 0.0005f, .layers = {2, 3}},
-    };
-    for (int is_sampled = 0; is_sampled < 2; is_sampled++) {
-        char name[200];
-        struct asked asked = {.is_sampled = is_sampled};
-        snprintf(name, sizeof name, "%s%s", model, is_sampled ? ", sampled" : "");
-        check(r, name, "plain", &asked);
-        asked.lossless = CALMOE_LOSSLESS_ALWAYS;
-        for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
-            asked.leaving = by_rules[i];
-            check(r, name, "lossless", &asked);
-        }
-    }
-}
-
 static void drafts(void **state)
 {
     (void)state;
@@ -584,6 +607,7 @@ int main(void)
         cmocka_unit_test(quantized_files),
         cmocka_unit_test(synthetic_files),
         cmocka_unit_test(measures),
+        cmocka_unit_test(windows),
         cmocka_unit_test(fitted_exits),
         cmocka_unit_test(widths_and_schedules),
         cmocka_unit_test(plans),
