@@ -277,9 +277,10 @@ static void synthetic_files(void **state)
 /* ---- policies ---- */
 
 /* Five layers: room for exits of several depths and layers between them. */
-static const char *write_deep(char *path)
+static const char *write_deep_of(const char *architecture, char *path)
 {
     struct tiny_model tiny = tiny_model_wide();
+    tiny.architecture = architecture;
     tiny.n_layers = 5;
     tiny.n_heads = tiny.n_kv_heads = 4;
     tiny.expert_width = 96;
@@ -288,6 +289,14 @@ static const char *write_deep(char *path)
     tiny_model_write(&tiny, in_folder(path, "deep.gguf"));
     return path;
 }
+
+static const char *write_deep(char *path) { return write_deep_of("qwen2moe", path); }
+
+/* One that sees all positions, and one with windows that are shorter than what is read, sinks, biases of everything. */
+static const struct {
+    const char *name, *architecture;
+} deep_models[] = {{"deep", "qwen2moe"}, {"windows", "gpt-oss"}};
+enum { N_DEEP_MODELS = sizeof deep_models / sizeof *deep_models };
 
 static void add_exit(struct gguf_builder *builder, int layer, const char *part, uint64_t n_columns, uint64_t n_rows,
                      float scale)
@@ -365,59 +374,17 @@ static void measures(void **state)
 {
     (void)state;
     char path[MAX_PATH];
-    struct running r = open_model(write_deep(path), 2, 0, 0);
-    check_measures(&r, "deep", "at once", N_MEASURES - 1);
-    running_close(&r);
-    r = open_model(path, 1, 3, 0);
-    check_measures(&r, "deep", "3 rows in a step", N_MEASURES - 1);
-    running_close(&r);
-    r = open_model(path, 2, 0, 1);
-    check_measures(&r, "deep, keys f32", "at once", 2);
-    running_close(&r);
-    finish();
-}
-
-/* Whatever is drafted: the logits of plain sessions. */
-static void check_drafts(struct running *r, const char *model)
-{
-    static const struct leaving by_rules[] = {
-        {.measure = NULL}, /* what the session chooses */
-        {.measure = "always", .threshold = 1.0f, .layers = {1}},
-        {.measure = "softmax", .threshold = 0.006f, .layers = {1, 2, 4}},
-        {.measure = "shortlist", .threshold = 0.0005f, .layers = {2, 3}},
-    };
-    for (int is_sampled = 0; is_sampled < 2; is_sampled++) {
-        char name[200];
-        struct asked asked = {.is_sampled = is_sampled};
-        snprintf(name, sizeof name, "%s%s", model, is_sampled ? ", sampled" : "");
-        check(r, name, "plain", &asked);
-        asked.lossless = CALMOE_LOSSLESS_ALWAYS;
-        for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
-            asked.leaving = by_rules[i];
-            check(r, name, "lossless", &asked);
-        }
+    for (int i = 0; i < N_DEEP_MODELS; i++) {
+        const char *name = deep_models[i].name;
+        struct running r = open_model(write_deep_of(deep_models[i].architecture, path), 2, 0, 0);
+        check_measures(&r, name, "at once", N_MEASURES - 1);
+        running_close(&r);
+        r = open_model(path, 1, 3, 0);
+        check_measures(&r, name, "3 rows in a step", N_MEASURES - 1);
+        running_close(&r);
     }
-}
-
-/* Windows that are shorter than what is read, sinks, and biases of everything: exits and drafts. */
-static void windows(void **state)
-{
-    (void)state;
-    struct tiny_model tiny = tiny_model_wide();
-    char path[MAX_PATH];
-    tiny.architecture = "gpt-oss";
-    tiny.n_layers = 5;
-    tiny.shared_width = 0;
-    tiny.expert_width = 96;
-    for (int part = TINY_OUTPUT; part < TINY_PART_COUNT; part++)
-        if (part != TINY_ROUTER) tiny.types[part] = part < TINY_GATE ? WEIGHT_Q8_0 : WEIGHT_MXFP4;
-    tiny_model_write(&tiny, in_folder(path, "windows.gguf"));
-    struct running r = open_model(path, 2, 0, 0);
-    check_measures(&r, "windows", "at once", N_MEASURES - 1);
-    check_drafts(&r, "windows");
-    running_close(&r);
-    r = open_model(path, 1, 3, 0);
-    check_measures(&r, "windows", "3 rows in a step", N_MEASURES - 1);
+    struct running r = open_model(write_deep(path), 2, 0, 1);
+    check_measures(&r, "deep, keys f32", "at once", 2);
     running_close(&r);
     finish();
 }
@@ -533,16 +500,40 @@ static void plans(void **state)
 
 /* ---- drafts, audits, the embedded model ---- */
 
+/* Whatever is drafted: the logits of plain sessions. */
+static void check_drafts(struct running *r, const char *model)
+{
+    static const struct leaving by_rules[] = {
+        {.measure = NULL}, /* what the session chooses */
+        {.measure = "always", .threshold = 1.0f, .layers = {1}},
+        {.measure = "softmax", .threshold = 0.006f, .layers = {1, 2, 4}},
+        {.measure = "shortlist", .threshold = 0.0005f, .layers = {2, 3}},
+    };
+    for (int is_sampled = 0; is_sampled < 2; is_sampled++) {
+        char name[200];
+        struct asked asked = {.is_sampled = is_sampled};
+        snprintf(name, sizeof name, "%s%s", model, is_sampled ? ", sampled" : "");
+        check(r, name, "plain", &asked);
+        asked.lossless = CALMOE_LOSSLESS_ALWAYS;
+        for (size_t i = 0; i < sizeof by_rules / sizeof *by_rules; i++) {
+            asked.leaving = by_rules[i];
+            check(r, name, "lossless", &asked);
+        }
+    }
+}
+
 static void drafts(void **state)
 {
     (void)state;
     char path[MAX_PATH], exits[MAX_PATH];
     calmoe_engine_options options = running_options(2, NULL);
-    struct running r = open_model(write_deep(path), 2, 0, 0);
-    check_drafts(&r, "deep");
-    running_close(&r);
-    options.exits = write_exits(path, exits);
-    r = running_open(path, &options, NULL);
+    for (int i = 0; i < N_DEEP_MODELS; i++) {
+        struct running r = open_model(write_deep_of(deep_models[i].architecture, path), 2, 0, 0);
+        check_drafts(&r, deep_models[i].name);
+        running_close(&r);
+    }
+    options.exits = write_exits(write_deep(path), exits);
+    struct running r = running_open(path, &options, NULL);
     check_drafts(&r, "deep");
     running_close(&r);
     finish();
@@ -607,7 +598,6 @@ int main(void)
         cmocka_unit_test(quantized_files),
         cmocka_unit_test(synthetic_files),
         cmocka_unit_test(measures),
-        cmocka_unit_test(windows),
         cmocka_unit_test(fitted_exits),
         cmocka_unit_test(widths_and_schedules),
         cmocka_unit_test(plans),
