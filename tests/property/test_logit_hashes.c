@@ -32,6 +32,7 @@
 #include "base/random.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/logit_records.h"
+#include "tests/support/random_exits.h"
 #include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
 
@@ -298,51 +299,6 @@ static const struct {
 } deep_models[] = {{"deep", "qwen2moe"}, {"windows", "gpt-oss"}};
 enum { N_DEEP_MODELS = sizeof deep_models / sizeof *deep_models };
 
-static void add_exit(struct gguf_builder *builder, int layer, const char *part, uint64_t n_columns, uint64_t n_rows,
-                     float scale)
-{
-    const uint64_t shape[] = {n_columns, n_rows};
-    char name[64];
-    snprintf(name, sizeof name, "exit.%d.%s", layer, part);
-    builder_add_tensor_random(builder, name, n_rows > 0 ? 2 : 1, shape, (uint64_t)layer + n_columns, scale);
-}
-
-/* Translators of random numbers and classifiers after two layers of that model, as docs/FORMATS.md has them. */
-static const char *write_exits(const char *model_path, char *path)
-{
-    enum { RANK = 19, LAYERS = 5 };
-    static const int32_t layers[] = {1, 3};
-    struct running r = open_model(model_path, 1, 0, 0);
-    calmoe_model_info info = {.size = sizeof info};
-    running_must(r.context, calmoe_model_get_info(r.model, &info));
-    assert_int_equal(info.n_layers, LAYERS);
-    struct gguf_builder *builder = builder_open();
-    builder_add_string(builder, "general.architecture", "calmoe-exits");
-    builder_add_u32(builder, "calmoe.exits.schema", 1);
-    builder_add_string(builder, "calmoe.exits.version", "a test");
-    builder_add_string(builder, "calmoe.exits.model", info.fingerprint);
-    builder_add_u32(builder, "calmoe.exits.n_layers", LAYERS);
-    builder_add_u32(builder, "calmoe.exits.width", (uint32_t)info.width);
-    builder_add_i32s(builder, "calmoe.exits.layers", layers, 2);
-    for (int i = 0; i < 2; i++) {
-        const uint64_t n_path = LAYERS, width = (uint64_t)info.width;
-        float ways[LAYERS] = {0};
-        char name[64];
-        for (int l = layers[i] + 1; l < LAYERS; l++) ways[l] = (float)(l - layers[i]) / (float)(LAYERS - layers[i]);
-        add_exit(builder, layers[i], "down", width, RANK, 0.1f);
-        add_exit(builder, layers[i], "up", RANK, width, 0.1f);
-        add_exit(builder, layers[i], "bias", width, 0, 0.1f);
-        snprintf(name, sizeof name, "exit.%d.path", (int)layers[i]);
-        builder_add_tensor_f32(builder, name, 1, &n_path, ways);
-        add_exit(builder, layers[i], "classifier", width, 0, 0.05f);
-        add_exit(builder, layers[i], "classifier_bias", 1, 0, 0.1f);
-    }
-    builder_write(builder, in_folder(path, "exits.gguf"));
-    builder_close(&builder);
-    running_close(&r);
-    return path;
-}
-
 static const struct leaving by_measure[] = { /* some tokens leave at each of these, some at none */
     {.measure = "always", .threshold = 1.0f, .layers = {2}},
     {.measure = "softmax", .threshold = 0.006f, .layers = {1, 2, 3}},
@@ -394,7 +350,7 @@ static void fitted_exits(void **state)
     (void)state;
     char path[MAX_PATH], exits[MAX_PATH];
     calmoe_engine_options options = running_options(2, NULL);
-    options.exits = write_exits(write_deep(path), exits);
+    options.exits = random_exits_write(write_deep(path), in_folder(exits, "exits.gguf"));
     struct running r = running_open(path, &options, NULL);
     check(&r, "deep", "with exits that nobody takes", NULL);
     check_measures(&r, "deep, fitted exits", "at once", N_MEASURES);
@@ -532,7 +488,7 @@ static void drafts(void **state)
         check_drafts(&r, deep_models[i].name);
         running_close(&r);
     }
-    options.exits = write_exits(write_deep(path), exits);
+    options.exits = random_exits_write(write_deep(path), in_folder(exits, "exits.gguf"));
     struct running r = running_open(path, &options, NULL);
     check_drafts(&r, "deep");
     running_close(&r);
