@@ -110,6 +110,8 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_u32(draft, "%.expert_used_count", (uint32_t)o->n_experts_used);
         cm_meta_draft_u32(draft, "%.expert_feed_forward_length", (uint32_t)o->expert_width);
     }
+    if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
+        cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
     describe_scales(o, draft);
