@@ -12,7 +12,9 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
     return CALMOE_OK;
 }
 
-static const char *const keys[] = {"attention.sliding_window", NULL};
+/* All models of the family were extended by YaRN, so that a file without it has lost it. */
+static const char *const keys[] = {"attention.sliding_window", "rope.scaling.type", "rope.scaling.factor",
+                                   "rope.scaling.original_context_length", NULL};
 
 extern const struct family cm_family_gpt_oss;
 const struct family cm_family_gpt_oss = {

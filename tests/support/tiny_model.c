@@ -281,7 +281,12 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_key(builder, tiny, "expert_count", tiny->n_experts);
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
     }
-    if (is_gpt_oss(tiny)) add_key(builder, tiny, "attention.sliding_window", 24);
+    if (is_gpt_oss(tiny)) {
+        add_key(builder, tiny, "attention.sliding_window", 24);
+        add_key(builder, tiny, "rope.scaling.original_context_length", tiny->context / 2);
+        add_real(builder, tiny, "rope.scaling.factor", 2.0f);
+        builder_add_string(builder, "gpt-oss.rope.scaling.type", "yarn");
+    }
     add_real(builder, tiny, "attention.layer_norm_rms_epsilon", 1e-6f);
     add_real(builder, tiny, "rope.freq_base", 10000.0f);
 }

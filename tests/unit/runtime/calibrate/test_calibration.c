@@ -14,6 +14,7 @@
 #include <calmoe/calibration.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/calibrate/boldness.h"
 #include "runtime/proof/deal.h"
@@ -314,7 +315,8 @@ static void every_loss(void **state)
             running_must(r.context, status);
             running_must(r.context, calmoe_calibration_get_finding(calibration, 2, &finding));
             assert_true(finding.n_tried > 0);
-            if (check_findings(&r, calibration, cm_loss_named(losses[i])) == 0) fail_msg("%s: no proof", losses[i]);
+            const int loss = cm_name_find(CM_NAMES(cm_loss_kinds, name), losses[i]);
+            if (check_findings(&r, calibration, (enum loss_kind)loss) == 0) fail_msg("%s: no proof", losses[i]);
             calmoe_split_finding split = {.size = sizeof split};
             running_must(r.context, calmoe_calibration_get_splits(calibration, 2, &split));
             assert_int_equal(split.n_splits, 20);
