@@ -7,10 +7,12 @@ static const double much_waiting = 1.0 / 6.0;
 static const double clearly_quicker = 0.95;      /* of the time that what is kept takes                          */
 static const double memory_ns = 30e6;            /* what is older counts little: some slices of the scheduler    */
 static const double trial_share = 1.0 / 40.0;    /* of all time, that trials may cost                            */
-static const double least_pause_ns = 50e6;       /* between trials of a kind                                     */
-static const double trial_ns = 12e6;             /* a trial takes so long, but 2 to 64 steps                     */
-static const double given_up = 4.0;              /* times as slow as what is kept: a trial ends at once          */
-enum { LEAST_STEPS = 2, MOST_STEPS = 64 };
+static const double least_pause_ns = 50e6;       /* between trials of a kind; doubled by each that fails,        */
+static const double most_pause_ns = 3e9;         /* up to this                                                   */
+static const double trial_ns = 12e6;             /* a trial takes so long, but at least 2 steps                  */
+static const double long_trial_ns = 40e6;        /* one of more workers that does well: others may have paused   */
+static const double given_up = 2.0;              /* times as slow as what is kept: a trial ends sooner           */
+enum { LEAST_STEPS = 2 };
 
 static void add_size(struct crew_size *crew, int size)
 {
@@ -71,24 +73,26 @@ static void note_trial(struct crew_size *crew, struct crew_class *class, int n_r
     class->trial_rows += n_rows;
     class->trial_steps++;
     const double kept_ns = class->row_ns * (double)class->trial_rows, excess = class->trial_ns - kept_ns;
-    const bool   is_lost = class->trial_ns > given_up * kept_ns && excess > trial_ns / 2.0;
-    if (!is_lost && class->trial_steps < MOST_STEPS &&
-        (class->trial_steps < LEAST_STEPS || class->trial_ns < trial_ns)) return;
-    const bool is_smaller = class->tried > class->at;
-    double     pause = excess / trial_share;
-    if (class->trial_ns < clearly_quicker * kept_ns) {
+    const bool   is_lost = class->trial_ns > given_up * kept_ns && excess > trial_ns / 4.0;
+    const bool   is_smaller = class->tried > class->at, is_quicker = class->trial_ns < clearly_quicker * kept_ns;
+    const double wanted_ns = is_smaller || !is_quicker ? trial_ns : long_trial_ns;
+    if (!is_lost && (class->trial_steps < LEAST_STEPS || class->trial_ns < wanted_ns)) return;
+    double *pause = is_smaller ? &class->pause_smaller : &class->pause_larger;
+    *pause = is_quicker ? 0.0 : 2.0 * *pause;
+    if (*pause < least_pause_ns) *pause = least_pause_ns;
+    if (*pause > most_pause_ns) *pause = most_pause_ns;
+    if (*pause < excess / trial_share) *pause = excess / trial_share;
+    const uint64_t then = now_ns + (uint64_t)(ns + *pause);
+    if (is_quicker) {
         class->at = crew->at = class->tried;
         class->row_ns = class->trial_ns / (double)class->trial_rows;
         class->waiting = 0.0; /* not known yet */
         crew->n_changes++;
-        pause = 0.0;
+        if (is_smaller) class->may_try_larger = then; /* not back at once */
     }
-    class->tried = -1;
-    if (pause < least_pause_ns) pause = least_pause_ns;
-    const uint64_t then = now_ns + (uint64_t)ns + (uint64_t)pause;
     if (is_smaller) class->may_try_smaller = then;
     else class->may_try_larger = then;
-    if (pause == least_pause_ns && is_smaller) class->may_try_larger = then; /* not back at once */
+    class->tried = -1;
 }
 
 void cm_crew_note(struct crew_size *crew, int n_rows, uint64_t now_ns, uint64_t ns, double waiting)

@@ -1,13 +1,14 @@
-/* base/crew_size.h - how many of a team's workers a step should have on a machine that others use, too. Pure: it is told
- * what steps took, and answers how many the next one gets.
+/* base/crew_size.h - how many of a team's workers a step should have on a machine that others use, too. Pure: it is
+ * told what steps took, and answers how many the next one gets.
  *
  * On a quiet machine all workers are best. Where another program takes a core, the worker that lost it makes all others
  * wait at every barrier, and fewer workers are quicker. Nobody says so but the steps themselves; so now and then a
  * smaller or a larger number is tried for some steps, and kept where it is clearly quicker:
  *   smaller  once workers wait for more than a sixth of a step
  *   larger   from time to time, as long as fewer than all work
- * What trials cost beyond the steps that they replace stays below a fortieth of all time: a dear one is
- * not repeated soon. Steps are compared with steps of about as many rows, since prompts and single tokens differ. */
+ * What trials cost beyond the steps that they replace stays below a fortieth of all time, and those that fail become
+ * rarer, until one is of use. Steps are compared with steps of about as many rows, since prompts and single tokens
+ * differ. */
 #ifndef BASE_CREW_SIZE_H
 #define BASE_CREW_SIZE_H
 
@@ -25,7 +26,8 @@ struct crew_class {          /* steps of 2^i to 2^(i + 1) - 1 rows              
     double   trial_ns;       /* of the trial so far                                               */
     int64_t  trial_rows;
     int      trial_steps;
-    uint64_t may_try_smaller, may_try_larger; /* not before this time, in ns                      */
+    double   pause_smaller, pause_larger;     /* since the last trial of each kind, ns            */
+    uint64_t may_try_smaller, may_try_larger; /* not before this time, ns                         */
 };
 
 struct crew_size {

@@ -407,8 +407,9 @@ static void share_out(struct team *team, int n)
         int64_t most = INT64_MIN;
         int     neediest = 0;
         for (int node = 0; node < team->topology->n_nodes; node++) {
-            const int64_t lack = (int64_t)team->n_on_node[node] * n - (int64_t)team->n_called_on[node] * team->n_workers;
-            if (team->n_called_on[node] == team->n_on_node[node] || lack <= most) continue;
+            const int     n_all = team->n_on_node[node], n_on = team->n_called_on[node];
+            const int64_t lack = (int64_t)n_all * n - (int64_t)n_on * team->n_workers;
+            if (n_on == n_all || lack <= most) continue;
             most = lack;
             neediest = node;
         }

@@ -58,7 +58,8 @@ static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 /* Rows of a task: enough tasks for all workers, but never less than a quantum. */
 static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, int n_groups, int n_tokens)
 {
-    const int wanted = TASKS_PER_WORKER * cm_team_n_called(run->team), most = n_tokens > FEW_TOKENS ? TASK_ROWS : STREAM_ROWS;
+    const int wanted = TASKS_PER_WORKER * cm_team_n_called(run->team);
+    const int most = n_tokens > FEW_TOKENS ? TASK_ROWS : STREAM_ROWS;
     const int64_t rows = ((int64_t)n_rows * n_groups + wanted - 1) / wanted;
     const int bounded = rows < most ? (int)rows : most;
     return round_up(bounded < 1 ? 1 : bounded, quantum);

@@ -46,8 +46,8 @@ typedef struct calmoe_stats {
     uint64_t    n_remote_bytes;   /* packed weights that threads of another node read: 0, but where weights lie on a
                                      node without threads                                                      */
     uint64_t    n_exits;          /* tokens that left before the last layer                           */
-    double      mean_threads;     /* that took part in a step, mean over time: fewer than n_threads where the machine was
-                                     busy and the engine left some out                                 */
+    double      mean_threads;     /* that took part in a step, mean over time: fewer than n_threads where the machine
+                                     was busy and the engine left some out                             */
     uint64_t    n_thread_changes; /* how often the engine changed their number, since it was opened    */
 } calmoe_stats;
 
