@@ -100,10 +100,13 @@ static void drop_chunk(calmoe_session *session)
     stand_again(session);
 }
 
-/* Lets all rows that wait in this session run, as many at once as a step may have. */
-static calmoe_status catch_up(calmoe_engine *engine, struct waiting *waiting)
+/* As many at once as a step may have. */
+calmoe_status cm_session_catch_up(calmoe_session *session)
 {
-    while (waiting->n > 0) {
+    calmoe_engine  *engine = session->engine;
+    struct waiting *waiting = session->sequence.waiting;
+    if (waiting && waiting->n > 0) engine->n_steps++; /* logits of the last step are gone */
+    while (waiting && waiting->n > 0) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
         cm_step_begin(engine);
         cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
@@ -124,7 +127,7 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
         struct waiting *waiting = chunks[i].session->sequence.waiting;
         if (!waiting) continue;
         n_rows -= waiting->n;
-        CM_TRY(catch_up(engine, waiting));
+        CM_TRY(cm_session_catch_up(chunks[i].session));
     }
     return CALMOE_OK;
 }
@@ -133,8 +136,8 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
                             const struct step_observer *observers)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
-    engine->n_steps++;
     CM_TRY(make_room(engine, chunks, n_chunks));
+    engine->n_steps++;
     for (int i = 0; i < n_chunks; i++)
         if (chunks[i].session->audit.state == AUDIT_TRIAL)
             CM_TRY(cm_sequence_state_snapshot(&chunks[i].session->state, chunks[i].session->n_positions));

@@ -1,0 +1,112 @@
+/* test_saved_sessions.c - every golden model, and so every way to mix positions that there is: a session that was forked,
+ * or saved and restored by an engine with other threads, rows, context and instruction set, gives the bits of the one
+ * that read all tokens itself; and so it does after it went back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "tests/support/folder_fixture.h"
+#include "tests/support/running.h"
+
+enum { N_BEFORE = 23, N_ALL = 36, MAX_VOCAB = 2048 };
+
+static int32_t tokens[N_ALL];
+static char    saved[600];
+
+static struct running open_model(const char *path, int n_threads, int max_rows, int kv_float32, const char *isa)
+{
+    calmoe_engine_options options = running_options(n_threads, isa);
+    options.max_rows = max_rows;
+    options.kv_float32 = kv_float32;
+    return running_open(path, &options, NULL);
+}
+
+/* The rest by way of calmoe_session_next(), which reads again what had to be forgotten: the last token's logits. */
+static void read_rest(struct running *r, calmoe_session *session, int from, float *logits)
+{
+    int32_t token;
+    running_must(r->context, calmoe_session_feed_tokens(session, tokens + from, (size_t)(N_ALL - from)));
+    running_must(r->context, calmoe_session_next(session, &token));
+    memcpy(logits, calmoe_session_logits(session, 0), (size_t)r->n_vocab * sizeof *logits);
+}
+
+static void check_model(const char *path, int kv_float32)
+{
+    static float wanted[N_ALL * MAX_VOCAB], found[N_ALL * MAX_VOCAB];
+    struct running r = open_model(path, 2, 16, kv_float32, NULL);
+    struct running other = open_model(path, 1, 512, kv_float32, "ref");
+    calmoe_session *copy = NULL, *restored = NULL;
+    calmoe_session_options options;
+    assert_true(r.n_vocab <= MAX_VOCAB);
+    const size_t n_bytes = (size_t)r.n_vocab * sizeof(float), n_rest = N_ALL - N_BEFORE;
+    running_read(&r, r.session, tokens, N_BEFORE, 7, wanted);
+    running_must(r.context, calmoe_session_fork(r.session, &copy));
+    running_must(r.context, calmoe_session_save(r.session, saved));
+    running_read(&r, r.session, tokens + N_BEFORE, (int)n_rest, 4, wanted);
+    running_read(&r, copy, tokens + N_BEFORE, (int)n_rest, 16, found);
+    if (memcmp(found, wanted, n_rest * n_bytes) != 0) fail_msg("%s: a fork gives other logits", path);
+
+    calmoe_session_options_init(&options);
+    for (int context = 0; context <= N_ALL + 4; context += N_ALL + 4) {
+        options.context = context;
+        running_must(other.context, calmoe_session_restore(other.engine, saved, &options, &restored));
+        running_read(&other, restored, tokens + N_BEFORE, (int)n_rest, 5, found);
+        if (memcmp(found, wanted, n_rest * n_bytes) != 0) fail_msg("%s: what is restored gives other logits", path);
+        const float *last = wanted + (n_rest - 1) * (size_t)r.n_vocab;
+        for (int back = N_BEFORE + 3; back >= 0; back -= 13) {
+            running_must(other.context, calmoe_session_rewind(restored, back));
+            read_rest(&other, restored, back, found);
+            if (memcmp(found, last, n_bytes) != 0) fail_msg("%s: other logits after it went back to %d", path, back);
+            running_must(r.context, calmoe_session_rewind(copy, back));
+            read_rest(&r, copy, back, found);
+            if (memcmp(found, last, n_bytes) != 0) fail_msg("%s: a fork gives others after %d", path, back);
+        }
+        calmoe_session_close(&restored);
+    }
+    calmoe_session_close(&copy);
+    running_close(&r);
+    running_close(&other);
+}
+
+static void golden_models(void **state)
+{
+    (void)state;
+    static const char folder_path[] = CALMOE_SOURCE_DIR "/tests/golden";
+    char path[600];
+    DIR *directory = opendir(folder_path);
+    int n = 0;
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        const char *end = strstr(entry->d_name, ".gguf");
+        if (!end || strstr(entry->d_name, ".expect") || strcmp(entry->d_name, "dequant.gguf") == 0) continue;
+        snprintf(path, sizeof path, "%s/%s", folder_path, entry->d_name);
+        check_model(path, n % 2);
+        n++;
+    }
+    closedir(directory);
+    assert_true(n >= 10);
+}
+
+static int set_up(void **state)
+{
+    struct random random = cm_random(5);
+    const int status = open_folder(state);
+    snprintf(saved, sizeof saved, "%s", temp_file(folder, "saved.session"));
+    for (int i = 0; i < N_ALL; i++) tokens[i] = (int32_t)cm_random_below(&random, 200);
+    return status;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(golden_models)};
+    return cmocka_run_group_tests_name("saved sessions", tests, set_up, close_folder);
+}
