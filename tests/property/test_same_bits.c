@@ -254,7 +254,8 @@ static void check_model(const char *path, int kv_float32, const int *lengths)
 static void golden_models(void **state)
 {
     (void)state;
-    static const char *const names[] = {"mixtral", "qwen2moe", "granitemoeshared", "olmoe", "qwen3moe", "llama3"};
+    static const char *const names[] = {"mixtral", "qwen2moe", "granitemoeshared", "olmoe", "qwen3moe", "llama3",
+                                        "llamabias"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[600];
         snprintf(path, sizeof path, CALMOE_SOURCE_DIR "/tests/golden/%s.gguf", names[i]);
