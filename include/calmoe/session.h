@@ -109,8 +109,8 @@ CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
 
 /* A second session of the engine, opened with the same options, that stands where this one does and goes on with the
  * same bits: tokens, what layers keep, what waits, the sampler's random numbers, the audit, the last step's logits.
- * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy must
- * outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
+ * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy
+ * must outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out);
 
 /* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or
@@ -118,13 +118,14 @@ CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calm
  * steps of this session (so it may be CANCELLED, and logits of the last step may be gone); that changes no bit. The
  * session goes on as it was. IO, NO_MEMORY, INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char *path);
-/* Opens a session with what calmoe_session_save() wrote: no token is read again, and the bits from there on are those of
- * a session that read the tokens itself. Options (may be NULL) are this session's own, the saved one's are not in the
- * file: a context of 0 is the saved session's; the sampler begins with the options' seed and the tokens that were read,
- * the audit and the hash begin anew. The engine may have other threads, plans, instruction sets, rows of a step. On
- * success *out is the caller's until calmoe_session_close(). IO; BAD_FILE: no session, damaged or cut off; UNSUPPORTED: of
- * a later version; INVALID_ARGUMENT: another model, or the same with other numbers (calmoe_model_options), keys and
- * values of another type, options that are wrong; FULL: more tokens than the options' context; NO_MEMORY. */
+/* Opens a session with what calmoe_session_save() wrote: no token is read again, and the bits from there on are
+ * those of a session that read the tokens itself. Options (may be NULL) are this session's own, the saved one's are
+ * not in the file: a context of 0 is the saved session's; the sampler begins with the options' seed and the tokens
+ * that were read, the audit and the hash begin anew. The engine may have other threads, plans, instruction sets,
+ * rows of a step. On success *out is the caller's until calmoe_session_close(). IO; BAD_FILE: no session, damaged
+ * or cut off; UNSUPPORTED: of a later version; INVALID_ARGUMENT: another model, or the same with other numbers
+ * (calmoe_model_options), keys and values of another type, options that are wrong; FULL: more tokens than the
+ * options' context; NO_MEMORY. */
 CALMOE_API calmoe_status calmoe_session_restore(calmoe_engine *engine, const char *path,
                                                 const calmoe_session_options *options, calmoe_session **out);
 

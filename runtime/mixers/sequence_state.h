@@ -59,8 +59,8 @@ void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, 
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
  * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of
- * keys and those of values that are begun; then the state of fixed size, which must be that after n_positions. Both stop
- * at the first status that is not OK. */
+ * keys and those of values that are begun; then the state of fixed size, which must be that after n_positions. Both
+ * stop at the first status that is not OK. */
 uint64_t      cm_sequence_state_bytes(const struct sequence_state *state, int n_positions);
 calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
                                       calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user);

@@ -1,6 +1,6 @@
-/* test_saved_sessions.c - every golden model, and so every way to mix positions that there is: a session that was forked,
- * or saved and restored by an engine with other threads, rows, context and instruction set, gives the bits of the one
- * that read all tokens itself; and so it does after it went back. */
+/* test_saved_sessions.c - every golden model, and so every way to mix positions that there is: a session that was
+ * forked, or saved and restored by an engine with other threads, rows, context and instruction set, gives the bits of
+ * the one that read all tokens itself; and so it does after it went back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
