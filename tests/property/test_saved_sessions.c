@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "base/random.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/goldens.h"
 #include "tests/support/running.h"
 
 enum { N_BEFORE = 23, N_ALL = 36, MAX_VOCAB = 2048 };
@@ -80,20 +80,9 @@ static void check_model(const char *path, int kv_float32)
 static void golden_models(void **state)
 {
     (void)state;
-    static const char folder_path[] = CALMOE_SOURCE_DIR "/tests/golden";
+    const struct goldens all = goldens();
     char path[600];
-    DIR *directory = opendir(folder_path);
-    int n = 0;
-    assert_non_null(directory);
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
-        const char *end = strstr(entry->d_name, ".gguf");
-        if (!end || strstr(entry->d_name, ".expect") || strcmp(entry->d_name, "dequant.gguf") == 0) continue;
-        snprintf(path, sizeof path, "%s/%s", folder_path, entry->d_name);
-        check_model(path, n % 2);
-        n++;
-    }
-    closedir(directory);
-    assert_true(n >= 10);
+    for (int i = 0; i < all.n; i++) check_model(golden_path(path, all.names[i]), i % 2);
 }
 
 static int set_up(void **state)
