@@ -41,6 +41,7 @@ static const struct key {
     KEY("head_norms", KEY_NORMS, head_norms, false),
     KEY("qkv_biases", KEY_YES_NO, qkv_biases, false),
     KEY("tied", KEY_YES_NO, tied, false),
+    KEY("window", KEY_INT, window, false),
     KEY("rope_base", KEY_REAL, rope_base, false),
     KEY("norm_eps", KEY_REAL, norm_eps, false),
     KEY("embedding_scale", KEY_REAL, embedding_scale, false),

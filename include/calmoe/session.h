@@ -116,7 +116,7 @@ CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calm
 /* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or
  * not at all: it is written as PATH.part and renamed. Rows that left early and wait for later ones are run before, in
  * steps of this session (so it may be CANCELLED, and logits of the last step may be gone); that changes no bit. The
- * session goes on as it was. IO, NO_MEMORY, INVALID_ARGUMENT. */
+ * session goes on as it was. IO, NO_MEMORY, INVALID_ARGUMENT; NOT_FINITE: what it read became NaN or infinite. */
 CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char *path);
 /* Opens a session with what calmoe_session_save() wrote: no token is read again, and the bits from there on are
  * those of a session that read the tokens itself. Options (may be NULL) are this session's own, the saved one's are

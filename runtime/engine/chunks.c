@@ -74,8 +74,8 @@ static void stand_again(calmoe_session *session)
         session->n_positions = cm_sequence_state_rewind(&session->state, session->n_positions);
 }
 
-/* The chunk's tokens are now part of the sequence. */
-static void keep_chunk(const calmoe_chunk *chunk)
+/* The chunk's tokens, whose rows are given, are now part of the sequence. */
+static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
 {
     calmoe_session *session = chunk->session;
     cm_sequence_state_note(&session->state, session->n_positions + chunk->n_tokens);
@@ -86,6 +86,7 @@ static void keep_chunk(const calmoe_chunk *chunk)
     }
     for (int i = 0; i < chunk->n_tokens; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
+        cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
     }
     session->n_positions += chunk->n_tokens;
@@ -144,8 +145,9 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
-    for (int i = 0; i < n_chunks; i++) {
-        if (status == CALMOE_OK) keep_chunk(&chunks[i]);
+    const struct row *rows = engine->step.rows; /* of all chunks, one after the other */
+    for (int i = 0; i < n_chunks; rows += chunks[i++].n_tokens) {
+        if (status == CALMOE_OK) keep_chunk(&chunks[i], rows);
         else drop_chunk(chunks[i].session);
     }
     for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)

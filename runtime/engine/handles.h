@@ -112,6 +112,8 @@ struct calmoe_session {
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
     bool            is_full;     /* the last token found no room; until a rewind       */
+    int             broken;      /* where it stopped having numbers, the first position that was read so; */
+    int             broke_after; /* and after how many layers, 0 = its embedding; -1 = it has numbers     */
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
@@ -225,6 +227,8 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
 
 /* ---- not_finite.c ---- */
 
+/* The session's position was read: notes whether its state still held numbers. */
+void cm_session_note_numbers(calmoe_session *session, int position, const struct row_outcome *came);
 /* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
  * the sentence says in which layer it began. */
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);

@@ -91,7 +91,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
-    session->answer_begin = -1;
+    session->answer_begin = session->broke_after = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
@@ -183,6 +183,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_rewind: to %d of %d tokens", n, session ? session->n_known : 0);
     session->n_known = n;
+    if (n <= session->broken) session->broke_after = -1;
     if (n < session->n_positions || session->drafts) /* drafts ran ahead, perhaps */
         session->n_positions = cm_sequence_state_rewind(
             &session->state, n < session->n_positions ? n : session->n_positions); /* the rest is read again */

@@ -56,6 +56,8 @@ static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to
     to->rung = from->rung;
     to->answer_begin = from->answer_begin;
     to->audit = from->audit;
+    to->broken = from->broken;
+    to->broke_after = from->broke_after;
     return CALMOE_OK;
 }
 

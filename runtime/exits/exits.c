@@ -212,7 +212,7 @@ static int width(void *self, const struct row *row, int layer, int r, float *wei
     if (rung && rung->widths) n_kept = cm_width(&rung->widths[layer], weights, n_kept);
     if (row->is_in_tail && rung->k_tail != TAIL_NONE && rung->k_tail < n_kept) {
         const struct width_rule tail = {.kind = WIDTH_FIXED, .k = rung->k_tail,
-                                        .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED};
+                                        .renormalise = cm_renormalises(router)};
         n_kept = tail.k > 0 ? cm_width(&tail, weights, n_kept) : 0;
     }
     e->n_kept[r] = (uint8_t)n_kept;

@@ -39,7 +39,8 @@ struct attention_spec {
 /* A branch is a bank of experts of one shape: BANK_ROUTED, of which a router chooses some for each token, and
  * BANK_SHARED, one expert that every token takes. A dense layer has a shared expert and no router. */
 struct branch_spec {
-    int width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
+    int               width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
+    enum nonlinearity nonlinearity;
 };
 
 struct ffn_spec {
@@ -52,7 +53,15 @@ static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.
 
 /* ---- layers and the model ---- */
 
+/* Where norms stand, and what files call them (model_tensors.h). */
+enum norm_names {
+    NORMS_BEFORE,         /* each half has one before it, named for the half    */
+    NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */
+    NORM_NAMES_COUNT
+};
+
 struct layer_spec {
+    enum norm_names       norms;
     enum mixer_kind       mixer;
     struct attention_spec attention;      /* of MIXER_ATTENTION                       */
     struct ffn_spec       ffn;

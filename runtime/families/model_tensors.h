@@ -19,6 +19,13 @@ struct bank_tensors {
     struct bias_source down_bias;           /* (n_experts, dim)                                                 */
 };
 
+/* What files call the norms of a layer's halves. */
+struct norm_roles {
+    const char *attention, *ffn;
+};
+
+extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
+
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */

@@ -12,9 +12,10 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "router/router.h"
+#include "runtime/families/model_tensors.h"
 #include "runtime/make/filler_vocabulary.h"
 
-enum { TENSORS_OF_LAYER = 24, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
+enum { TENSORS_OF_LAYER = 32, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
 
 void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
 {
@@ -37,7 +38,7 @@ static const struct limit {
     LIMIT(shared_gate, 0, 1),      LIMIT(n_vocab, FILLER_MIN_TOKENS, FILLER_MAX_TOKENS),
     LIMIT(context_length, 1, 1 << 24), LIMIT(head_norms, CALMOE_NORM_NONE, CALMOE_NORM_WHOLE),
     LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
-    LIMIT(n_threads, 0, 4096),
+    LIMIT(n_threads, 0, 4096),     LIMIT(window, 0, 1 << 24),
 #undef LIMIT
 };
 
@@ -146,12 +147,28 @@ static void add_norm(struct lister *lister, const char *role, int n)
     add_vector(lister, role, n, 1.0f, 0.1f);
 }
 
+/* A vector for each of n_experts. */
+static void add_biases(struct lister *lister, const char *role, int n, int n_experts)
+{
+    add_tensor(lister, role, WEIGHT_F32, (int[]){n, n_experts, 0}, 0.0f, 0.1f);
+}
+
+static bool family_needs(const struct lister *lister, unsigned need)
+{
+    return lister->plan->family && (lister->plan->family->needs & need);
+}
+
+static const struct norm_roles *norm_roles(const struct lister *lister)
+{
+    return &cm_norm_roles[lister->plan->family ? lister->plan->family->norms : NORMS_BEFORE];
+}
+
 static void add_attention(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
-    add_norm(lister, "attn_norm.weight", o->width);
+    add_norm(lister, norm_roles(lister)->attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
@@ -159,19 +176,21 @@ static void add_attention(struct lister *lister)
     add_matrix(lister, "attn_q.weight", o->width, q);
     add_matrix(lister, "attn_k.weight", o->width, kv);
     add_matrix(lister, "attn_v.weight", o->width, kv);
-    if (o->qkv_biases) {
+    if (o->qkv_biases || family_needs(lister, NEEDS_QKV_BIASES)) {
         add_vector(lister, "attn_q.bias", q, 0.0f, 0.1f);
         add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
         add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
     }
     add_matrix(lister, "attn_output.weight", q, o->width);
+    if (family_needs(lister, NEEDS_OTHER_BIASES)) add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
+    if (family_needs(lister, NEEDS_SINKS)) add_vector(lister, "attn_sinks.weight", o->n_heads, 0.0f, 1.0f);
 }
 
 static void add_feed_forward(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int n = o->n_experts;
-    add_norm(lister, "ffn_norm.weight", o->width);
+    add_norm(lister, norm_roles(lister)->ffn, o->width);
     if (n == 0) {
         add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
         add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);
@@ -182,6 +201,12 @@ static void add_feed_forward(struct lister *lister)
     add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_down_exps.weight", o->expert_width, o->width, n);
+    if (family_needs(lister, NEEDS_OTHER_BIASES)) {
+        add_vector(lister, "ffn_gate_inp.bias", n, 0.0f, 0.1f);
+        add_biases(lister, "ffn_gate_exps.bias", o->expert_width, n);
+        add_biases(lister, "ffn_up_exps.bias", o->expert_width, n);
+        add_biases(lister, "ffn_down_exps.bias", o->width, n);
+    }
     if (o->shared_width == 0) return;
     add_matrix(lister, "ffn_gate_shexp.weight", o->width, o->shared_width);
     add_matrix(lister, "ffn_up_shexp.weight", o->width, o->shared_width);
@@ -212,6 +237,7 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     calmoe_synthetic_options_init(&out->options);
     CM_TRY(cm_options_copy(ctx, "calmoe_synthetic_options", &out->options, sizeof out->options, given));
     CM_TRY(check_options(ctx, out));
+    out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
     if (!out->tensors) return CALMOE_NO_MEMORY;

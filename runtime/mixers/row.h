@@ -38,6 +38,7 @@ struct row_outcome {
     int   n_experts;  /* routed experts that it ran, over all layers                                         */
     int   n_refused;  /* exits that it would have taken, had the whole vocabulary had the shortlist's winner */
     float confidence; /* at the last exit where it was asked; 0 = it was asked nowhere                       */
+    int   broke_after; /* so many layers, 0 for the embedding, its state held NaN or infinities; -1 = it never did */
 };
 
 struct row {

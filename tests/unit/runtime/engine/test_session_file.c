@@ -527,6 +527,27 @@ static void other_engines_and_options(void **state)
     running_close(&deep);
 }
 
+/* A session that stopped having numbers is no use to anybody; before that place it is. */
+static void without_numbers_nothing_is_saved(void **state)
+{
+    (void)state;
+    struct running r = open_engine(small_path, 1, 64);
+    int32_t token;
+    feed(&r, r.session, 5);
+    (void)calmoe_session_next(r.session, &token); /* it may end the answer */
+    r.session->broken = 3; /* as a step would have noted it */
+    r.session->broke_after = 1;
+    calmoe_session *copy = fork_of(&r, r.session);
+    assert_int_equal(calmoe_session_save(copy, saved_path), CALMOE_NOT_FINITE);
+    assert_non_null(strstr(calmoe_context_message(r.context), "from position 3 on the session holds NaN"));
+    calmoe_session_close(&copy);
+    running_must(r.context, calmoe_session_rewind(r.session, 3));
+    feed(&r, r.session, 5);
+    (void)calmoe_session_next(r.session, &token); /* it may end the answer */
+    save(&r, r.session);
+    running_close(&r);
+}
+
 /* A file that cannot be completed leaves what was there under its name, and nothing beside it. */
 static void files_are_whole_or_not_at_all(void **state)
 {
@@ -581,6 +602,7 @@ int main(void)
         cmocka_unit_test(sealed_lies_do_no_harm),
         cmocka_unit_test(each_fault_has_its_sentence),
         cmocka_unit_test(other_engines_and_options),
+        cmocka_unit_test(without_numbers_nothing_is_saved),
         cmocka_unit_test(files_are_whole_or_not_at_all),
     };
     return cmocka_run_group_tests_name("sessions in files", tests, set_up, close_folder);
