@@ -194,28 +194,6 @@ static void a_fork_goes_on_alike(void **state)
     running_close(&r);
 }
 
-static void drafts_are_forked(void **state)
-{
-    (void)state;
-    static struct rest wanted, of_copy;
-    const calmoe_sampler_options sampler = sampler_options(0.8f);
-    struct running r = open_engine(deep_path, 1, 16);
-    calmoe_session_options options = session_options(&sampler, NULL);
-    options.lossless = CALMOE_LOSSLESS_ALWAYS;
-    for (int n = 0; n < 4; n++) {
-        calmoe_session *session = open_answering(&r, &options);
-        for (int i = 0; i < n; i++) (void)next(&r, session); /* at different places of a round */
-        calmoe_session *copy = fork_of(&r, session);
-        go_on(&r, session, &wanted);
-        go_on(&r, copy, &of_copy);
-        assert_memory_equal(of_copy.tokens, wanted.tokens, sizeof wanted.tokens);
-        assert_memory_equal(of_copy.logits, wanted.logits, sizeof wanted.logits);
-        calmoe_session_close(&session);
-        calmoe_session_close(&copy);
-    }
-    running_close(&r);
-}
-
 /* By an engine with another number of threads and rows, another context, and rows that waited when it was saved. */
 static void what_is_restored_goes_on_alike(void **state)
 {
@@ -594,7 +572,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fork_goes_on_alike),
-        cmocka_unit_test(drafts_are_forked),
         cmocka_unit_test(what_is_restored_goes_on_alike),
         cmocka_unit_test(what_is_pending_stays_pending),
         cmocka_unit_test(conversations_go_on),
