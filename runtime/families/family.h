@@ -15,8 +15,12 @@ enum {
     NEEDS_SHARED      = 1 << 2, /* a shared expert beside routed ones  */
     NEEDS_SHARED_GATE = 1 << 3, /* and its gate                        */
     NEEDS_OUTPUT      = 1 << 4, /* an output matrix; else its absence means that the embedding serves as one */
-    NEEDS_ROPE_BASE   = 1 << 5  /* the key rope.freq_base; else its absence means 10000 */
+    NEEDS_ROPE_BASE   = 1 << 5, /* the key rope.freq_base; else its absence means 10000 */
+    NEEDS_QUERY_GATES = 1 << 6  /* rows of gates behind each query's: what attention gives is weighted */
 };
+
+/* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
+enum delta_nets { DELTA_NONE, DELTA_IN_GROUPS, DELTA_IN_TURN };
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -26,6 +30,8 @@ struct family {
     enum score_kind   score;        /* where the file has no expert_gating_func      */
     bool              renormalise;  /* where the file has no expert_weights_norm     */
     unsigned          needs;        /* NEEDS_*                                       */
+    enum delta_nets   delta_nets;
+    const char       *ffn_norm;     /* the feed-forward half's norm; NULL = ffn_norm.weight */
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
                                        NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */

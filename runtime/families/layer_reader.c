@@ -42,6 +42,7 @@ static calmoe_status read_heads(struct reader *reader)
     memcpy(n_kv_heads, n_heads, sizeof n_heads);
     CM_TRY(cm_key_layer_ints(keys, "attention.head_count_kv", 0, MAX_HEADS, n, n_kv_heads));
     for (int layer = 0; layer < n; layer++) {
+        if (reader->spec->layers[layer].mixer != MIXER_ATTENTION) continue;
         if (n_kv_heads[layer] < 1 || n_heads[layer] % n_kv_heads[layer] != 0)
             return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; it must divide the %d heads of layer %d", keys->key,
                            n_kv_heads[layer], n_heads[layer], layer);
@@ -79,6 +80,11 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
     out->q_norm = span_of(reader, layer, "attn_q_norm.weight", out->head_size);
     out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
+    out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
+    if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
+        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                       "attention with gates has heads of %d and values of %d elements in layer %d; both must be equal, "
+                       "and norms one head long", out->head_size, out->value_size, layer);
     return CALMOE_OK;
 }
 
@@ -230,7 +236,7 @@ static calmoe_status read_ffns(struct reader *reader)
 
 /* ---- what all layers have or none ---- */
 
-enum { OF_ALL = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
+enum { OF_ATTENTION = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
 
 static const struct optional_role {
     const char *role;
@@ -238,12 +244,12 @@ static const struct optional_role {
     unsigned    layers;
     unsigned    needs; /* the family's bit that makes it a must */
 } optional_roles[] = {
-    {"attn_q_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
-    {"attn_k_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
-    {"attn_q.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_k.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_v.bias", NULL, OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_output.bias", NULL, OF_ALL, 0},
+    {"attn_q_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
+    {"attn_k_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
+    {"attn_q.bias", NULL, OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_k.bias", NULL, OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_v.bias", NULL, OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_output.bias", NULL, OF_ATTENTION, 0},
     {"exp_probs_b.bias", NULL, OF_ROUTED, 0},
     {"ffn_down_shexp.weight", NULL, OF_ROUTED, NEEDS_SHARED},
     {"ffn_gate_inp_shexp.weight", NULL, OF_ROUTED, NEEDS_SHARED_GATE},
@@ -251,7 +257,8 @@ static const struct optional_role {
 
 static bool is_of(const struct layer_spec *layer, const struct optional_role *role)
 {
-    return (role->layers & (OF_ALL | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
+    const unsigned mixer = layer->mixer == MIXER_ATTENTION ? OF_ATTENTION : 0;
+    return (role->layers & (mixer | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
 }
 
 static calmoe_status check_role(struct reader *reader, const struct optional_role *role)
@@ -282,10 +289,11 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     struct reader reader = {.keys = keys, .family = family, .spec = spec};
     float residual_scale = 1.0f;
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
+    CM_TRY(cm_read_delta_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         spec->layers[layer].residual_scale = residual_scale != 0.0f ? residual_scale : 1.0f;
-        CM_TRY(read_attention(&reader, layer));
+        if (spec->layers[layer].mixer == MIXER_ATTENTION) CM_TRY(read_attention(&reader, layer));
     }
     CM_TRY(read_ffns(&reader));
     for (size_t i = 0; i < sizeof optional_roles / sizeof *optional_roles; i++)

@@ -13,6 +13,17 @@ struct stacked_source {
     int                  stride; /* rows       */
 };
 
+struct delta_tensors {
+    struct weight_source qkv;     /* (channels, dim): rows of q, k, v; by head: of all four (delta_spec.is_by_head) */
+    struct weight_source z;       /* (value columns, dim); rows NULL by head                           */
+    struct weight_source beta, alpha; /* (value heads, dim); of pairs: beta alone, twice as many rows  */
+    struct weight_source out;     /* (dim, value columns)                                              */
+    const struct file_tensor *taps;      /* (n_taps, channels)                                         */
+    const struct file_tensor *time_bias; /* (value heads): added to alpha                              */
+    const struct file_tensor *decay;     /* (value heads): negative, times softplus(alpha)             */
+    const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
+};
+
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
@@ -23,6 +34,7 @@ struct layer_tensors {
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
+    struct delta_tensors delta;   /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
     struct stacked_source gate[N_BANKS], up[N_BANKS], down[N_BANKS]; /* rows NULL: no such bank           */
 };

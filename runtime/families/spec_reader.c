@@ -92,13 +92,16 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     const struct family *family = NULL;
     CM_TRY(find_family(keys, name, &family));
     out->family = family->name;
+    out->ffn_norm = family->ffn_norm ? family->ffn_norm : "ffn_norm.weight";
     CM_TRY(check_needs(keys, family));
     CM_TRY(read_sizes(keys, out));
     CM_TRY(read_scales(keys, out));
     out->layers = cm_alloc(keys->ctx, (size_t)out->n_layers, sizeof *out->layers, "the layers' records");
     if (!out->layers) return CALMOE_NO_MEMORY;
     CM_TRY(cm_read_layers(keys, family, out));
-    CM_TRY(cm_read_rope(keys, family, out->layers[0].attention.head_size, out));
+    int first = 0;
+    while (out->layers[first].mixer != MIXER_ATTENTION) first++; /* one has it */
+    CM_TRY(cm_read_rope(keys, family, out->layers[first].attention.head_size, out));
     if (family->adjust) CM_TRY(family->adjust(keys, out));
     cm_model_spec_measure(out);
     return cm_keys_check_rest(keys, family->name);

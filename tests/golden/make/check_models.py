@@ -24,6 +24,7 @@ LIMIT = 1e-4        # largest |difference| of a logit, relative to the range of 
 ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None),
+    "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
 }
 
 
@@ -64,14 +65,20 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
 def softmax(z):
     e = np.exp(z - z.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
 
 
-def rotate(x, base, pairing, factors):
-    """x [n, heads, hd]; every dimension is rotated."""
+def rotate(x, base, pairing, factors, n_rot=None):
+    """x [n, heads, hd]; the first n_rot dimensions are rotated, None: all."""
     n, _, hd = x.shape
+    if n_rot not in (None, hd):
+        return np.concatenate([rotate(x[..., :n_rot], base, pairing, factors), x[..., n_rot:]], axis=-1)
     freq = base ** (-2 * np.arange(hd // 2) / hd)
     if factors is not None:
         freq = freq / factors
@@ -90,6 +97,9 @@ def attention(f, blk, x, eps, pairing):
     kv = f.own("attention.head_count_kv", heads)
     hd = f.own("attention.key_length", d // heads)
     q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T for p in "qkv")
+    gate = None
+    if q.shape[1] == 2 * heads * hd:                                # of each head a query, then a gate
+        q, gate = (half.reshape(n, -1) for half in np.split(q.reshape(n, heads, 2 * hd), 2, axis=2))
     if f"{blk}.attn_q.bias" in f:
         q, k, v = (y + f[f"{blk}.attn_{p}.bias"] for y, p in zip((q, k, v), "qkv"))
     norms = [f.get(f"{blk}.attn_{p}_norm.weight") for p in "qk"]
@@ -99,7 +109,8 @@ def attention(f, blk, x, eps, pairing):
     if norms[0] is not None and norms[0].size == hd:                # over each head
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     base, factors = f.own("rope.freq_base", 10000.0), f.get("rope_freqs.weight")
-    q, k = rotate(q, base, pairing, factors), rotate(k, base, pairing, factors)
+    n_rot = f.own("rope.dimension_count")
+    q, k = rotate(q, base, pairing, factors, n_rot), rotate(k, base, pairing, factors, n_rot)
     scale = f.own("attention.scale", 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
@@ -107,7 +118,50 @@ def attention(f, blk, x, eps, pairing):
         score = q[:, h] @ k[:, g].T * scale
         score[np.triu_indices(n, 1)] = -np.inf
         out[:, h] = softmax(score) @ v[:, g]
-    return out.reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T
+    out = out.reshape(n, -1)
+    if gate is not None:
+        out = out * sigmoid(gate)
+    return out @ f[f"{blk}.attn_output.weight"].T
+
+
+def delta_inputs(f, blk, x, sizes):
+    """q, k, v (one row, all heads), z, beta, alpha of the projections, value heads in the file's order."""
+    n_keys, n_values, dk, dv = sizes
+    n, r = len(x), n_values // n_keys
+    if f"{blk}.ssm_in.weight" in f:                                 # by key head: q, k, r heads of v, r of z
+        parts = (x @ f[f"{blk}.ssm_in.weight"].T).reshape(n, n_keys, -1)
+        q, k, v, z = (p.reshape(n, -1) for p in np.split(parts, [dk, 2 * dk, 2 * dk + r * dv], axis=2))
+        qkv = np.concatenate([q, k, v], axis=1)
+    else:
+        qkv, z = x @ f[f"{blk}.attn_qkv.weight"].T, x @ f[f"{blk}.attn_gate.weight"].T
+    if f"{blk}.ssm_ba.weight" in f:                                 # by key head: r of beta, r of alpha
+        pairs = (x @ f[f"{blk}.ssm_ba.weight"].T).reshape(n, n_keys, 2, r)
+        return qkv, z, pairs[:, :, 0].reshape(n, -1), pairs[:, :, 1].reshape(n, -1)
+    return qkv, z, x @ f[f"{blk}.ssm_beta.weight"].T, x @ f[f"{blk}.ssm_alpha.weight"].T
+
+
+def delta_net(f, blk, x, eps):
+    n = len(x)
+    n_keys, n_values, dk = f.own("ssm.group_count"), f.own("ssm.time_step_rank"), f.own("ssm.state_size")
+    dv = f.own("ssm.inner_size") // n_values
+    qkv, z, beta, alpha = delta_inputs(f, blk, x, (n_keys, n_values, dk, dv))
+    taps = f[f"{blk}.ssm_conv1d.weight"]                            # (channels, taps), the last is of the token itself
+    padded = np.concatenate([np.zeros((taps.shape[1] - 1, qkv.shape[1])), qkv])
+    qkv = silu(sum(padded[i:i + n] * taps[:, i] for i in range(taps.shape[1])))
+    q, k, v = np.split(qkv, [n_keys * dk, 2 * n_keys * dk], axis=1)
+    q, k = (y.reshape(n, n_keys, dk) / np.sqrt((y.reshape(n, n_keys, dk) ** 2).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
+    v, decay = v.reshape(n, n_values, dv), np.exp(f[f"{blk}.ssm_a"] * np.log1p(np.exp(alpha + f[f"{blk}.ssm_dt.bias"])))
+    heads = np.arange(n_values)
+    key_of = heads // (n_values // n_keys) if f.arch == "qwen3next" else heads % n_keys
+    state, out = np.zeros((n_values, dk, dv)), np.empty((n, n_values, dv))
+    for t in range(n):
+        keys, queries = k[t, key_of], q[t, key_of] / np.sqrt(dk)
+        state *= decay[t, :, None, None]
+        u = v[t] - np.einsum("hkv,hk->hv", state, keys)
+        state += keys[:, :, None] * (sigmoid(beta[t])[:, None] * u)[:, None, :]
+        out[t] = np.einsum("hkv,hk->hv", state, queries)
+    out = rms(out, f[f"{blk}.ssm_norm.weight"], eps) * silu(z.reshape(out.shape))
+    return out.reshape(n, -1) @ f[f"{blk}.ssm_out.weight"].T
 
 
 def swiglu(x, gate, up, down):
@@ -146,8 +200,12 @@ def forward(f, ids, pairing=None, renormalise=None):
     x = f["token_embd.weight"][ids] * f.own("embedding_scale", 1.0)
     for layer in range(f.own("block_count")):
         blk = f"blk.{layer}"
-        x = x + residual * attention(f, blk, rms(x, f[f"{blk}.attn_norm.weight"], eps), eps, pairing)
-        x = x + residual * feed_forward(f, layer, rms(x, f[f"{blk}.ffn_norm.weight"], eps), renormalise, routes)
+        normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
+        is_delta = f"{blk}.ssm_a" in f
+        x = x + residual * (delta_net(f, blk, normed, eps) if is_delta else attention(f, blk, normed, eps, pairing))
+        norm = f.get(f"{blk}.ffn_norm.weight")
+        norm = f[f"{blk}.post_attention_norm.weight"] if norm is None else norm
+        x = x + residual * feed_forward(f, layer, rms(x, norm, eps), renormalise, routes)
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
@@ -197,7 +255,7 @@ def llama_cpp_logits(path, ids):
         import llama_cpp
     except ImportError:
         return None
-    m = llama_cpp.Llama(path, n_ctx=64, n_batch=64, n_threads=1, logits_all=True, verbose=False, flash_attn=False,
+    m = llama_cpp.Llama(path, n_ctx=256, n_batch=256, n_threads=1, logits_all=True, verbose=False, flash_attn=False,
                         type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32)
     m.eval(ids)
     return np.array(m.scores[:len(ids)], dtype=np.float64), m
@@ -230,7 +288,8 @@ def check(path):
         problems.append("tokens")
     line = f"{os.path.basename(path):22s} logits {worst:.1e} of range {scale:.1f}  route weights {weight_diff:.1e}"
     is_mixed = any("ffn_gate_inp.weight" in t for t in f.tensors) and any("ffn_down.weight" in t for t in f.tensors)
-    if not is_mixed and (other := llama_cpp_logits(path, ids)) is not None:     # llama.cpp wants experts in all layers
+    is_mixed |= f.own("ssm.inner_size", 0) != f.own("ssm.state_size", 0) * f.own("ssm.time_step_rank", 0)
+    if not is_mixed and (other := llama_cpp_logits(path, ids)) is not None:     # llama.cpp wants experts in all layers, values as long as keys
         other, m = other
         llama = float(np.abs(other - want["logits"]).max()) / scale
         line += f"  llama.cpp {llama:.1e}"
