@@ -15,6 +15,11 @@ static uint64_t bytes_of(const struct weight_source *source)
     return (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
 }
 
+static uint64_t delta_bytes(const struct delta_tensors *t)
+{
+    return bytes_of(&t->qkv) + bytes_of(&t->z) + bytes_of(&t->beta) + bytes_of(&t->alpha) + bytes_of(&t->out);
+}
+
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out)
 {
     const struct model_spec    *spec = &model->spec;
@@ -27,7 +32,8 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .gate_up_bytes = bytes_of(&t->gate[BANK_ROUTED].first) + bytes_of(&t->up[BANK_ROUTED].first),
             .down_bytes = bytes_of(&t->down[BANK_ROUTED].first),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
-            .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + bytes_of(&t->gate[BANK_SHARED].first) +
+            .dense_bytes = delta_bytes(&t->delta) + bytes_of(&t->o) + bytes_of(&t->router) +
+                           bytes_of(&t->gate[BANK_SHARED].first) +
                            bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
     }
     const struct layer_maxima *most = &spec->most;

@@ -82,7 +82,8 @@ static void find_layer(calmoe_session *session, int position, struct search *sea
     counters->is_paused = true; /* what is read again is no work of the model's */
     if (search->rows && search->first) {
         if (position < MAX_READ_AGAIN) (void)search_all(search, session->tokens, position + 1);
-        else (void)read_again(search, &session->sequence, session->tokens, position, 1, &status);
+        else if (session->state.fixed_bytes == 0) /* a state would take the token in twice */
+            (void)read_again(search, &session->sequence, session->tokens, position, 1, &status);
     }
     counters->is_paused = was_paused;
     cm_sequence_state_close(&search->state);

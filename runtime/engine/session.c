@@ -170,11 +170,12 @@ calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return ses
 
 calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
 {
-    if (!session || n < 0 || n > session->n_positions)
+    if (!session || n < 0 || n > cm_session_n_read(session))
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_rewind: to %d of %d positions", n, calmoe_session_n_positions(session));
-    session->n_known = n;
-    session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
+                       "calmoe_session_rewind: to %d of %d positions", n, session ? cm_session_n_read(session) : 0);
+    session->n_known = session->n_again = n;
+    if (n <= session->n_positions)
+        session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;

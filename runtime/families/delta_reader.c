@@ -30,8 +30,9 @@ static calmoe_status read_rule(struct keys *keys, int n_layers, struct kind_rule
     if (out->listed->type == META_ARRAY && (type == META_BOOL || cm_meta_is_integer(type)) &&
         out->listed->count >= (uint64_t)n_layers)
         return CALMOE_OK;
-    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s': an array of bools, one for each of %d layers, is wanted",
-                   keys->file->name, keys->key, n_layers);
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE,
+                   "'%s': key '%.80s': an array of bools, one for each of %d layers, is wanted", keys->file->name,
+                   keys->key, n_layers);
 }
 
 static calmoe_status check_kind(const struct keys *keys, const struct kind_rule *rule, int layer, bool is_delta)
@@ -41,8 +42,8 @@ static calmoe_status check_kind(const struct keys *keys, const struct kind_rule 
     const bool says = rule->listed ? cm_meta_element_float(rule->listed, (uint64_t)layer) > 0.0
                                    : is_said && (layer + 1) % rule->interval != 0;
     if (!is_said || says == is_delta) return CALMOE_OK;
-    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.%s says that it has those of %s", layer,
-                   names[is_delta], keys->architecture,
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.%s says that it has those of %s",
+                   layer, names[is_delta], keys->architecture,
                    rule->listed ? "attention.recurrent_layers" : "full_attention_interval", names[!is_delta]);
 }
 
@@ -56,14 +57,23 @@ static calmoe_status read_numbers(struct keys *keys, struct delta_spec *out)
     CM_TRY(cm_key_need_int(keys, "ssm.group_count", 1, MAX_HEADS, &out->n_key_heads));
     CM_TRY(cm_key_need_int(keys, "ssm.time_step_rank", 1, MAX_HEADS, &out->n_value_heads));
     if (out->n_value_heads % out->n_key_heads != 0)
-        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; a multiple of the %d key heads (ssm.group_count) is wanted",
-                       keys->key, out->n_value_heads, out->n_key_heads);
+        return cm_fail(keys->ctx, CALMOE_BAD_FILE,
+                       "%s is %d; a multiple of the %d key heads (ssm.group_count) is wanted", keys->key,
+                       out->n_value_heads, out->n_key_heads);
     CM_TRY(cm_key_need_int(keys, "ssm.inner_size", 1, MAX_HEADS * MAX_HEAD_SIZE, &values));
     out->value_size = values / out->n_value_heads;
     if (values % out->n_value_heads != 0 || out->value_size > MAX_HEAD_SIZE)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; %d value heads of 1 to %d elements are wanted", keys->key,
                        values, out->n_value_heads, MAX_HEAD_SIZE);
     return CALMOE_OK;
+}
+
+static void take_numbers(const struct keys *keys, int layer, const struct delta_spec *numbers, struct delta_spec *out)
+{
+    *out = *numbers;
+    if (numbers->order != HEADS_IN_GROUPS) return;
+    out->is_by_head = has(keys, layer, "ssm_in.weight"); /* of early files */
+    out->has_pairs = has(keys, layer, "ssm_ba.weight");
 }
 
 calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *family, struct model_spec *spec)
@@ -73,20 +83,15 @@ calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *famil
     int               n_delta = 0;
     if (family->delta_nets == DELTA_NONE) return CALMOE_OK;
     CM_TRY(read_rule(keys, spec->n_layers, &rule));
-    CM_TRY(read_numbers(keys, &numbers));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         const bool is_delta = has(keys, layer, "ssm_a");
         CM_TRY(check_kind(keys, &rule, layer, is_delta));
-        n_delta += is_delta;
+        if (is_delta && n_delta++ == 0) CM_TRY(read_numbers(keys, &numbers));
         if (!is_delta) continue;
         spec->layers[layer].mixer = MIXER_DELTA_NET;
-        spec->layers[layer].delta = numbers;
-        if (numbers.order != HEADS_IN_GROUPS) continue;
-        spec->layers[layer].delta.is_by_head = has(keys, layer, "ssm_in.weight"); /* of early files */
-        spec->layers[layer].delta.has_pairs = has(keys, layer, "ssm_ba.weight");
+        take_numbers(keys, layer, &numbers, &spec->layers[layer].delta);
     }
-    if (n_delta == spec->n_layers)
-        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "no layer has the tensors of attention; the family %s has some",
-                       family->name);
-    return CALMOE_OK;
+    if (n_delta < spec->n_layers) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "no layer has the tensors of attention; the family %s has some",
+                   family->name);
 }

@@ -83,8 +83,8 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
     if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
         return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
-                       "attention with gates has heads of %d and values of %d elements in layer %d; both must be equal, "
-                       "and norms one head long", out->head_size, out->value_size, layer);
+                       "attention with gates has heads of %d and values of %d elements in layer %d; both must be equal,"
+                       " and norms one head long", out->head_size, out->value_size, layer);
     return CALMOE_OK;
 }
 

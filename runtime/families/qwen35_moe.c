@@ -1,5 +1,5 @@
-/* runtime/families/qwen35_moe.c - the mixtures of experts of Qwen3.5 and Qwen3.6: as Qwen3-Next, but in files value heads
- * take turns over the key heads, and the projections of beta and alpha are two tensors (that is told by the tensors). */
+/* runtime/families/qwen35_moe.c - the mixtures of experts of Qwen3.5 and Qwen3.6: as Qwen3-Next, but in files value
+ * heads take turns over the key heads, and the projections of beta and alpha are two tensors. */
 #include "runtime/families/family.h"
 
 extern const struct family cm_family_qwen35_moe;

@@ -1,5 +1,6 @@
-/* runtime/families/qwen3_next.c - Qwen3-Next and Qwen3-Coder-Next: gated delta nets, and in every fourth layer attention
- * with gates, of which heads are rotated in part; a shared expert behind a gate. Files hold norms as they multiply. */
+/* runtime/families/qwen3_next.c - Qwen3-Next and Qwen3-Coder-Next: gated delta nets, and in every fourth layer
+ * attention with gates, whose heads are rotated in part; a shared expert behind a gate. Norms in files are what they
+ * multiply by. */
 #include "runtime/families/family.h"
 
 extern const struct family cm_family_qwen3_next;

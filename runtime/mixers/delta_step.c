@@ -1,5 +1,5 @@
-/* runtime/mixers/delta_step.c - what changes the state of a delta net: the short convolution and the recurrence, over the
- * rows of each sequence in the order of their positions. */
+/* runtime/mixers/delta_step.c - what changes the state of a delta net: the short convolution and the recurrence, over
+ * the rows of each sequence in the order of their positions. */
 #include <math.h>
 
 #include "runtime/mixers/delta_net.h"

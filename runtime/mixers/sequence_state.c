@@ -50,6 +50,7 @@ void cm_sequence_state_close(struct sequence_state *state)
 void cm_sequence_state_note(struct sequence_state *state, int n_positions)
 {
     if (n_positions > state->n_written) state->n_written = n_positions;
+    state->n_seen = n_positions;
 }
 
 /* ---- snapshots ---- */
@@ -88,6 +89,14 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
     return CALMOE_OK;
 }
 
+void cm_sequence_state_touch(struct sequence_state *state, int position)
+{
+    for (int i = 0; i < state->n_snapshots; i++)
+        if (state->snapshots[i].position == position) state->snapshots[i].used = ++state->n_uses;
+}
+
+void cm_sequence_state_lose(struct sequence_state *state) { state->n_seen = -1; }
+
 /* The last snapshot at or before the position; NULL: only the beginning is. */
 static struct state_snapshot *snapshot_before(const struct sequence_state *state, int position)
 {
@@ -100,15 +109,15 @@ static struct state_snapshot *snapshot_before(const struct sequence_state *state
 static int rewind_fixed(struct sequence_state *state, int position)
 {
     struct state_snapshot *snapshot = snapshot_before(state, position);
+    const bool stands_there = state->n_seen == position;
     while (state->n_snapshots > 0 && state->snapshots[state->n_snapshots - 1].position > position)
         forget(state, state->n_snapshots - 1);
-    if (!snapshot) {
-        memset(state->fixed, 0, state->fixed_bytes);
-        return 0;
-    }
-    memcpy(state->fixed, snapshot->bytes, state->fixed_bytes);
-    snapshot->used = ++state->n_uses;
-    return snapshot->position;
+    if (stands_there) return position;
+    state->n_seen = snapshot ? snapshot->position : 0;
+    if (snapshot) memcpy(state->fixed, snapshot->bytes, state->fixed_bytes);
+    else memset(state->fixed, 0, state->fixed_bytes);
+    if (snapshot) snapshot->used = ++state->n_uses;
+    return state->n_seen;
 }
 
 int cm_sequence_state_rewind(struct sequence_state *state, int position)
@@ -168,6 +177,7 @@ void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, 
     (void)each_region(&from->kv, n_positions, copy_region, &copying); /* ascending: a ring's last spans stay */
     if (from->fixed_bytes > 0) memcpy(to->fixed, from->fixed, from->fixed_bytes);
     to->n_written = n_positions;
+    to->n_seen = from->n_seen;
 }
 
 struct passing {
@@ -198,6 +208,6 @@ calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positio
 {
     struct passing passing = {.kv = &state->kv, .get = get, .user = user};
     CM_TRY(each_region(&state->kv, n_positions, pass_region, &passing));
-    state->n_written = n_positions;
+    state->n_written = state->n_seen = n_positions;
     return state->fixed_bytes > 0 ? get(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }

@@ -22,8 +22,8 @@
 
 /* Both as a part of the range of the expected logits. */
 static const double F32_LIMIT = 1e-5, F16_LIMIT = 4e-3;
-/* Of a routing weight, relative. A state takes in every token before the last: what rounding leaves in it passes through
- * all layers behind, so that transformers' own float32 weights lie up to 6e-6 (absolute) from those in float64. */
+/* Of a routing weight, relative. A state takes in every token, and what rounding leaves in it passes through all layers
+ * behind: transformers' own float32 weights lie up to 6e-6 (absolute) from those in float64 then. */
 static const double WEIGHT_LIMIT = 1e-5, RECURRENT_WEIGHT_LIMIT = 1e-4;
 
 enum { MAX_MODELS = 64, N_GREEDY = 16, MAX_TOKENS = 4096 };
@@ -208,7 +208,8 @@ static void logits_routing_and_continuation(void **state)
         running_close(&r);
     }
     if (!(golden->worst_f32 <= F32_LIMIT)) fail_msg("logits differ by %.3g of their range", golden->worst_f32);
-    if (!(golden->worst_weight <= golden->weight_limit)) fail_msg("routing weights differ by %.3g", golden->worst_weight);
+    if (!(golden->worst_weight <= golden->weight_limit))
+        fail_msg("routing weights differ by %.3g", golden->worst_weight);
 }
 
 /* With keys and values in float16 rounding shows, but neither experts nor tokens change. */
