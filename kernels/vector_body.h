@@ -24,11 +24,12 @@ static inline void store_up_to(float *x, lanes a, int n)
     else lanes_store_part(x, a, n);
 }
 
-/* e^x: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor to r^7. Below -87.33 and for NaN: 0. Above 88.37: e^88.37. */
+/* e^x: x = n ln 2 + r, |r| <= ln 2 / 2, Taylor to r^7. Up to -87.33: 0. Above 88.37: e^88.37. NaN stays
+ * NaN, so that a score or a logit that is no number does not become a weight of 0 and vanish. */
 static inline lanes lanes_exp(lanes x)
 {
     const float lowest = -87.33f;
-    const lanes bounded = lanes_min(lanes_max(x, lanes_set(lowest)), lanes_set(88.37f));
+    const lanes bounded = lanes_min(lanes_set(88.37f), lanes_max(lanes_set(lowest), x));
     const lanes n = lanes_round(lanes_mul(bounded, lanes_set(1.44269504f)));
     lanes r = lanes_fma(n, lanes_set(-0.693359375f), bounded);
     r = lanes_fma(n, lanes_set(2.12194440e-4f), r); /* ln 2 = 0.693359375 - 0.000212194440 */
@@ -40,7 +41,7 @@ static inline lanes lanes_exp(lanes x)
     sum = lanes_fma(sum, r, lanes_set(0.5f));
     sum = lanes_fma(sum, r, lanes_set(1.0f));
     sum = lanes_fma(sum, r, lanes_set(1.0f));
-    return lanes_keep_above(x, lowest, lanes_scale_by_power(sum, n));
+    return lanes_zero_up_to(x, lowest, lanes_scale_by_power(sum, n));
 }
 
 /* e^x - 1 for |x| <= 80, with the digits of small x kept: 2^n (e^r - 1) + (2^n - 1), n and r as above. */
@@ -76,13 +77,18 @@ static inline lanes lanes_sigmoid(lanes x)
     return lanes_div(one, lanes_add(one, lanes_exp(lanes_sub(lanes_set(0.0f), x))));
 }
 
-/* n <= block values at x into codes, with one scale; sums of 16 codes. */
+/* n <= block values at x into codes, with one scale; sums of 16 codes. Codes cannot say NaN: the scale does, so that
+ * all that is computed of the block is NaN. */
 static void quantize_block(const float *x, int n, int8_t *codes, float *scale, int16_t *sums)
 {
     lanes largest = lanes_set(0.0f);
-    for (int i = 0; i < n; i += 16)
-        largest = lanes_max(lanes_abs(load_up_to(x + i, n - i, 0.0f)), largest);
-    const float da = lanes_largest(largest) / 127.0f;
+    bool holds_nan = false;
+    for (int i = 0; i < n; i += 16) {
+        const lanes now = load_up_to(x + i, n - i, 0.0f);
+        holds_nan |= lanes_hold_nan(now);
+        largest = lanes_max(lanes_abs(now), largest);
+    }
+    const float da = holds_nan ? NAN : lanes_largest(largest) / 127.0f;
     *scale = da;
     for (int i = 0; i < n; i += 16) {
         const int m = least(16, n - i);

@@ -3,6 +3,7 @@
 #include "router/router.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "router/score.h"
@@ -67,12 +68,20 @@ static void renormalise(const struct router_spec *spec, float *weights)
         for (int i = 0; i < spec->n_used; i++) weights[i] /= sum;
 }
 
+static bool holds_nan(const float *x, int n)
+{
+    bool found = false;
+    for (int i = 0; i < n; i++) found |= isnan(x[i]) != 0;
+    return found;
+}
+
 void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
               const struct router_vectors *vectors, int32_t *experts, float *weights)
 {
     const struct score_row *row = &cm_scores[spec->score];
     const float *bias = vectors->choice_bias;
     for (int i = 0; vectors->logit_bias && i < spec->n_experts; i++) logits[i] += vectors->logit_bias[i];
+    const bool is_number = !holds_nan(logits, spec->n_experts) && !(bias && holds_nan(bias, spec->n_experts));
     row->score(ops, logits, spec->n_experts);
 
     float choice[ROUTER_MAX_EXPERTS]; /* scores for the choice: with bias, without rejected groups */
@@ -87,4 +96,5 @@ void cm_route(const struct router_spec *spec, const struct vector_ops *ops, floa
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] *= spec->scale;
     for (int slot = 0; vectors->output_scale && slot < spec->n_used; slot++)
         weights[slot] *= vectors->output_scale[experts[slot]];
+    for (int slot = 0; !is_number && slot < spec->n_used; slot++) weights[slot] = NAN;
 }

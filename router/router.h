@@ -14,7 +14,8 @@ calmoe_status cm_router_check(struct calmoe_context *ctx, const struct router_sp
 
 /* Routes one token. logits (n_experts) are overwritten.
  * experts, weights: (n_used), by descending selection score; ties go to the lower index. NaN never
- * wins against a number; the chosen experts are always distinct. */
+ * wins against a number; the chosen experts are always distinct. Where a logit or a bias is NaN all weights are, so
+ * that it is not lost where that expert is not chosen. */
 void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
               const struct router_vectors *vectors, int32_t *experts, float *weights);
 

@@ -4,6 +4,7 @@
 #define KERNELS_AVX2_VECTOR_LANES_AVX2_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -82,11 +83,16 @@ static inline float lanes_largest(lanes a)
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-static inline lanes lanes_keep_above(lanes x, float limit, lanes value)
+static inline lanes lanes_zero_up_to(lanes x, float limit, lanes value)
 {
     const __m256 l = _mm256_set1_ps(limit);
-    LANES_PAIR(_mm256_and_ps(_mm256_cmp_ps(x.a, l, _CMP_GT_OQ), value.a),
-               _mm256_and_ps(_mm256_cmp_ps(x.b, l, _CMP_GT_OQ), value.b));
+    LANES_PAIR(_mm256_andnot_ps(_mm256_cmp_ps(x.a, l, _CMP_LE_OQ), value.a),
+               _mm256_andnot_ps(_mm256_cmp_ps(x.b, l, _CMP_LE_OQ), value.b));
+}
+
+static inline bool lanes_hold_nan(lanes x)
+{
+    return _mm256_movemask_ps(_mm256_cmp_ps(x.a, x.b, _CMP_UNORD_Q)) != 0;
 }
 static inline lanes lanes_round(lanes x)
 {

@@ -4,6 +4,7 @@
 #define KERNELS_AVX512VNNI_VECTOR_LANES_AVX512VNNI_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef __m512 lanes;
@@ -53,10 +54,12 @@ static inline float lanes_largest(lanes a)
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
-static inline lanes lanes_keep_above(lanes x, float limit, lanes value)
+static inline lanes lanes_zero_up_to(lanes x, float limit, lanes value)
 {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_GT_OQ), value);
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_NLE_UQ), value);
 }
+
+static inline bool lanes_hold_nan(lanes x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q) != 0; }
 static inline lanes lanes_round(lanes x)
 {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

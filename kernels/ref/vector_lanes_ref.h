@@ -4,6 +4,7 @@
 #define KERNELS_REF_VECTOR_LANES_REF_H
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -54,19 +55,26 @@ static inline float lanes_largest(lanes a)
         for (int i = 0; i < step; i++) a.v[i] = a.v[i] > a.v[i + step] ? a.v[i] : a.v[i + step];
     return a.v[0];
 }
-/* value where a > limit, else +0 (also for NaN) */
-static inline lanes lanes_keep_above(lanes a, float limit, lanes value)
+/* +0 where a <= limit, else value (also for NaN) */
+static inline lanes lanes_zero_up_to(lanes a, float limit, lanes value)
 {
-    LANES_EACH(a.v[i] > limit ? value.v[i] : 0.0f);
+    LANES_EACH(a.v[i] <= limit ? 0.0f : value.v[i]);
+}
+
+static inline bool lanes_hold_nan(lanes a)
+{
+    bool found = false;
+    for (int i = 0; i < 16; i++) found |= isnan(a.v[i]) != 0;
+    return found;
 }
 /* Round to nearest, ties to even; |a| < 2^22. */
 static inline lanes lanes_round(lanes a) { LANES_EACH((a.v[i] + 12582912.0f) - 12582912.0f); }
-/* a * 2^n for lanes n that hold whole numbers in [-126, 127] */
+/* a * 2^n for lanes n that hold whole numbers in [-126, 127], or NaN where a is NaN */
 static inline lanes lanes_scale_by_power(lanes a, lanes n)
 {
     lanes r;
     for (int i = 0; i < 16; i++) {
-        const uint32_t bits = (uint32_t)((int32_t)n.v[i] + 127) << 23;
+        const uint32_t bits = (uint32_t)((isnan(n.v[i]) ? 0 : (int32_t)n.v[i]) + 127) << 23;
         float power;
         memcpy(&power, &bits, sizeof power);
         r.v[i] = a.v[i] * power;

@@ -20,6 +20,24 @@ static uint64_t delta_bytes(const struct delta_tensors *t)
     return bytes_of(&t->qkv) + bytes_of(&t->z) + bytes_of(&t->beta) + bytes_of(&t->alpha) + bytes_of(&t->out);
 }
 
+/* Of a matrix of one expert, with its bias. */
+static uint64_t expert_bytes(const struct weight_source *source, const struct bias_source *bias)
+{
+    return bytes_of(source) + (bias->tensor ? (uint64_t)source->n_rows * sizeof(float) : 0);
+}
+
+/* Of one expert of a bank. */
+static uint64_t gate_up_bytes(const struct bank_tensors *bank)
+{
+    if (!bank->experts) return 0;
+    return expert_bytes(&bank->experts[0].gate, &bank->gate_bias) + expert_bytes(&bank->experts[0].up, &bank->up_bias);
+}
+
+static uint64_t down_bytes(const struct bank_tensors *bank)
+{
+    return bank->experts ? expert_bytes(&bank->experts[0].down, &bank->down_bias) : 0;
+}
+
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out)
 {
     const struct model_spec    *spec = &model->spec;
@@ -29,12 +47,11 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
         (*layers)[i] = (struct place_layer){
-            .gate_up_bytes = bytes_of(&t->gate[BANK_ROUTED].first) + bytes_of(&t->up[BANK_ROUTED].first),
-            .down_bytes = bytes_of(&t->down[BANK_ROUTED].first),
+            .gate_up_bytes = gate_up_bytes(&t->banks[BANK_ROUTED]),
+            .down_bytes = down_bytes(&t->banks[BANK_ROUTED]),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
             .dense_bytes = delta_bytes(&t->delta) + bytes_of(&t->o) + bytes_of(&t->router) +
-                           bytes_of(&t->gate[BANK_SHARED].first) +
-                           bytes_of(&t->up[BANK_SHARED].first) + bytes_of(&t->down[BANK_SHARED].first)};
+                           gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED])};
     }
     const struct layer_maxima *most = &spec->most;
     *out = (struct place_model){.n_layers = tensors->n_layers, .n_experts = most->n_experts, .n_used = most->n_used,

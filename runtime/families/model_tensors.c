@@ -67,11 +67,11 @@ static calmoe_status need_vector(struct finder *finder, const char *role, int n,
 }
 
 static struct weight_source source_of(const struct finder *finder, const struct file_tensor *tensor,
-                                      int first_row, int n_rows)
+                                      size_t first_row, int n_rows)
 {
     const size_t row_bytes = cm_row_bytes(tensor->type, (size_t)tensor->shape[0]);
     return (struct weight_source){.type = tensor->type,
-                                  .rows = tensor->bytes + (size_t)first_row * row_bytes,
+                                  .rows = tensor->bytes + first_row * row_bytes,
                                   .n_rows = n_rows,
                                   .n_columns = (int)tensor->shape[0],
                                   .map = &finder->file->maps[tensor->shard]};
@@ -99,13 +99,15 @@ static calmoe_status find_qkv(struct finder *finder, const struct attention_spec
     if (fused) {
         CM_TRY(check_shape(finder, fused, dim, q + k + v, 1));
         layer->q = source_of(finder, fused, 0, q);
-        layer->k = source_of(finder, fused, q, k);
-        layer->v = source_of(finder, fused, q + k, v);
+        layer->k = source_of(finder, fused, (size_t)q, k);
+        layer->v = source_of(finder, fused, (size_t)(q + k), v);
     } else {
         CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
         CM_TRY(need_matrix(finder, "attn_k.weight", k, dim, &layer->k));
         CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
     }
+    CM_TRY(may_vector(finder, "attn_qkv.bias", q + k + v, &layer->qkv_bias));
+    if (layer->qkv_bias) return CALMOE_OK;
     CM_TRY(may_vector(finder, "attn_q.bias", q, &layer->q_bias));
     CM_TRY(may_vector(finder, "attn_k.bias", k, &layer->k_bias));
     return may_vector(finder, "attn_v.bias", v, &layer->v_bias);
@@ -161,66 +163,98 @@ static calmoe_status find_mixer(struct finder *finder, struct layer_tensors *lay
     return spec->mixer == MIXER_DELTA_NET ? find_delta(finder, &spec->delta, layer) : find_attention(finder, layer);
 }
 
-/* A stack of n matrices; every expert's slice is contiguous. */
-static calmoe_status need_stack(struct finder *finder, const char *role, int n, int n_rows, int n_columns,
-                                struct stacked_source *out)
+/* The tensors of a branch, each with a matrix or a vector for each of its experts; gate and up may be one. */
+struct bank_roles {
+    const char *gate, *up, *down, *fused;
+    const char *gate_bias, *up_bias, *down_bias, *fused_bias;
+};
+
+static calmoe_status find_matrices(struct finder *finder, const struct bank_roles *roles, int width, int n,
+                                   struct expert_sources *out)
 {
-    const struct file_tensor *tensor;
-    CM_TRY(need(finder, role, &tensor));
-    CM_TRY(check_shape(finder, tensor, n_columns, n_rows, n));
-    *out = (struct stacked_source){source_of(finder, tensor, 0, n_rows), n_rows};
+    const int dim = finder->spec->dim;
+    const struct file_tensor *fused = find(finder, roles->fused), *gate = fused, *up = fused, *down;
+    if (fused) { /* each expert: rows of gate, then rows of up */
+        CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
+    } else {
+        CM_TRY(need(finder, roles->gate, &gate));
+        CM_TRY(check_shape(finder, gate, dim, width, n));
+        CM_TRY(need(finder, roles->up, &up));
+        CM_TRY(check_shape(finder, up, dim, width, n));
+    }
+    CM_TRY(need(finder, roles->down, &down));
+    CM_TRY(check_shape(finder, down, width, dim, n));
+    const size_t behind = fused ? (size_t)width : 0;       /* rows of gate before an expert's rows of up */
+    const size_t stride = (size_t)width + behind;          /* rows from one expert to the next           */
+    for (size_t e = 0; e < (size_t)n; e++)
+        out[e] = (struct expert_sources){.gate = source_of(finder, gate, e * stride, width),
+                                         .up = source_of(finder, up, e * stride + behind, width),
+                                         .down = source_of(finder, down, e * (size_t)dim, dim)};
     return CALMOE_OK;
 }
 
-/* The tensors of a branch: three, or two where gate and up are one. */
-struct bank_roles {
-    const char *gate, *up, *down, *fused;
-};
+static calmoe_status may_biases(struct finder *finder, const char *role, int n_elements, int n, struct bias_source *out)
+{
+    out->tensor = find(finder, role);
+    return out->tensor ? check_shape(finder, out->tensor, n_elements, n, 1) : CALMOE_OK;
+}
+
+static calmoe_status find_biases(struct finder *finder, const struct bank_roles *roles, int width, int n,
+                                 struct bank_tensors *out)
+{
+    CM_TRY(may_biases(finder, roles->down_bias, finder->spec->dim, n, &out->down_bias));
+    CM_TRY(may_biases(finder, roles->fused_bias, 2 * width, n, &out->gate_bias));
+    if (out->gate_bias.tensor) { /* each expert: elements of gate, then of up */
+        out->up_bias = (struct bias_source){out->gate_bias.tensor, width};
+        return CALMOE_OK;
+    }
+    CM_TRY(may_biases(finder, roles->gate_bias, width, n, &out->gate_bias));
+    return may_biases(finder, roles->up_bias, width, n, &out->up_bias);
+}
 
 static calmoe_status find_bank(struct finder *finder, const struct bank_roles *roles, int bank, int n,
                                struct layer_tensors *layer)
 {
-    const int dim = finder->spec->dim, width = layer_of(finder)->ffn.branches[bank].width;
-    const struct file_tensor *fused = find(finder, roles->fused);
-    if (fused) { /* each expert: rows of gate, then rows of up */
-        CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
-        layer->gate[bank] = (struct stacked_source){source_of(finder, fused, 0, width), 2 * width};
-        layer->up[bank] = (struct stacked_source){source_of(finder, fused, width, width), 2 * width};
-    } else {
-        CM_TRY(need_stack(finder, roles->gate, n, width, dim, &layer->gate[bank]));
-        CM_TRY(need_stack(finder, roles->up, n, width, dim, &layer->up[bank]));
-    }
-    return need_stack(finder, roles->down, n, dim, width, &layer->down[bank]);
+    const int width = layer_of(finder)->ffn.branches[bank].width;
+    struct bank_tensors *out = &layer->banks[bank];
+    out->experts = cm_alloc(finder->ctx, (size_t)n, sizeof *out->experts, "the tensor table");
+    if (!out->experts) return CALMOE_NO_MEMORY;
+    CM_TRY(find_matrices(finder, roles, width, n, out->experts));
+    return find_biases(finder, roles, width, n, out);
 }
+
+#define BANK_ROLES(end)                                                                                               \
+    {                                                                                                                 \
+        .gate = "ffn_gate" end ".weight", .up = "ffn_up" end ".weight", .down = "ffn_down" end ".weight",             \
+        .fused = "ffn_gate_up" end ".weight", .gate_bias = "ffn_gate" end ".bias", .up_bias = "ffn_up" end ".bias",   \
+        .down_bias = "ffn_down" end ".bias", .fused_bias = "ffn_gate_up" end ".bias",                                 \
+    }
+static const struct bank_roles routed_roles = BANK_ROLES("_exps"), shared_roles = BANK_ROLES("_shexp"),
+                               dense_roles = BANK_ROLES("");
 
 static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *ffn, struct layer_tensors *layer)
 {
-    static const struct bank_roles roles = {"ffn_gate_exps.weight", "ffn_up_exps.weight", "ffn_down_exps.weight",
-                                            "ffn_gate_up_exps.weight"};
     const int n_experts = ffn->router.n_experts, dim = finder->spec->dim;
     if (find(finder, "ffn_gate.0.weight"))
         return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
                        "tensor '%s': a file of 2023 with one tensor for each expert; convert the model again",
                        finder->name);
     CM_TRY(need_matrix(finder, "ffn_gate_inp.weight", n_experts, dim, &layer->router));
+    CM_TRY(may_vector(finder, "ffn_gate_inp.bias", n_experts, &layer->router_bias));
     if (ffn->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
-    CM_TRY(find_bank(finder, &roles, BANK_ROUTED, n_experts, layer));
+    CM_TRY(find_bank(finder, &routed_roles, BANK_ROUTED, n_experts, layer));
     return ffn->has_shared_gate ? need_vector(finder, "ffn_gate_inp_shexp.weight", dim, &layer->shared_gate)
                                 : CALMOE_OK;
 }
 
 static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer)
 {
-    static const struct bank_roles dense = {"ffn_gate.weight", "ffn_up.weight", "ffn_down.weight",
-                                            "ffn_gate_up.weight"};
-    static const struct bank_roles shared = {"ffn_gate_shexp.weight", "ffn_up_shexp.weight",
-                                             "ffn_down_shexp.weight", "ffn_gate_up_shexp.weight"};
     const struct ffn_spec *ffn = &layer_of(finder)->ffn;
     const bool is_dense = cm_is_dense(ffn);
     CM_TRY(need_vector(finder, finder->spec->ffn_norm, finder->spec->dim, &layer->ffn_norm));
     if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
-    return find_bank(finder, is_dense ? &dense : &shared, BANK_SHARED, 1, layer);
+    return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);
 }
 
 static calmoe_status find_globals(struct finder *finder, struct model_tensors *out)
@@ -275,13 +309,16 @@ static calmoe_status check_all_used(const struct finder *finder)
 }
 
 /* Weights of the experts that a token does not take. */
-static uint64_t idle_parameters(const struct model_spec *spec)
+static uint64_t idle_parameters(const struct model_spec *spec, const struct model_tensors *tensors)
 {
     uint64_t n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
-        n += 3u * (uint64_t)spec->dim * (uint64_t)ffn->branches[BANK_ROUTED].width *
-             (uint64_t)(ffn->router.n_experts - ffn->router.n_used);
+        const struct bank_tensors *bank = &tensors->layers[i].banks[BANK_ROUTED];
+        const uint64_t dim = (uint64_t)spec->dim, width = (uint64_t)ffn->branches[BANK_ROUTED].width;
+        const uint64_t of_expert = 3u * dim * width + (bank->gate_bias.tensor ? width : 0) +
+                                   (bank->up_bias.tensor ? width : 0) + (bank->down_bias.tensor ? dim : 0);
+        n += of_expert * (uint64_t)(ffn->router.n_experts - ffn->router.n_used);
     }
     return n;
 }
@@ -296,7 +333,7 @@ static void count_parameters(const struct finder *finder, struct model_tensors *
         if (finder->is_used[i])
             out->n_parameters += tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
     }
-    out->n_active_parameters = out->n_parameters - idle_parameters(spec);
+    out->n_active_parameters = out->n_parameters - idle_parameters(spec, out);
     if (!out->is_tied) out->n_active_parameters -= (uint64_t)spec->n_vocab * (uint64_t)spec->dim - (uint64_t)spec->dim;
 }
 
@@ -349,20 +386,8 @@ calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct mod
 
 void cm_model_tensors_close(struct model_tensors *tensors)
 {
+    for (int layer = 0; tensors->layers && layer < tensors->n_layers; layer++)
+        for (int bank = 0; bank < N_BANKS; bank++) cm_free(tensors->layers[layer].banks[bank].experts);
     cm_free(tensors->layers);
     *tensors = (struct model_tensors){0};
-}
-
-static struct weight_source slice(const struct stacked_source *stack, int expert)
-{
-    struct weight_source source = stack->first;
-    const size_t row_bytes = cm_row_bytes(source.type, (size_t)source.n_columns);
-    source.rows += (size_t)expert * (size_t)stack->stride * row_bytes;
-    return source;
-}
-
-struct expert_sources cm_expert_sources(const struct layer_tensors *layer, int bank, int expert)
-{
-    return (struct expert_sources){.gate = slice(&layer->gate[bank], expert), .up = slice(&layer->up[bank], expert),
-                                   .down = slice(&layer->down[bank], expert)};
 }

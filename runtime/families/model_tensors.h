@@ -7,10 +7,16 @@
 #include "runtime/families/model_spec.h"
 #include "runtime/load/model_file.h"
 
-/* A matrix for each expert of a bank, stacked: expert e's rows begin at first + e * stride. */
-struct stacked_source {
-    struct weight_source first;  /* expert 0's */
-    int                  stride; /* rows       */
+/* A vector for each expert of a bank: expert e's begins at element `first` of row e. */
+struct bias_source {
+    const struct file_tensor *tensor; /* (n_experts, first and more); NULL: the bank has none */
+    int                       first;
+};
+
+struct bank_tensors {
+    struct expert_sources *experts;    /* (n_experts), the matrices of each, without biases; NULL: no such bank */
+    struct bias_source gate_bias, up_bias;  /* (n_experts, width)                                               */
+    struct bias_source down_bias;           /* (n_experts, dim)                                                 */
 };
 
 struct delta_tensors {
@@ -29,14 +35,16 @@ struct layer_tensors {
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
     const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
+    const struct file_tensor *qkv_bias;                        /* NULL or q's, k's, v's in one, instead of these */
     const struct file_tensor *sinks;                           /* NULL or (n_heads)                       */
+    const struct file_tensor *router_bias;                     /* NULL or (n_experts), added to its logits */
     const struct file_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
     struct delta_tensors delta;   /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
-    struct stacked_source gate[N_BANKS], up[N_BANKS], down[N_BANKS]; /* rows NULL: no such bank           */
+    struct bank_tensors banks[N_BANKS];
 };
 
 struct model_tensors {
@@ -55,8 +63,5 @@ struct model_tensors {
 calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct model_file *file,
                                     const struct model_spec *spec, struct model_tensors *out);
 void          cm_model_tensors_close(struct model_tensors *tensors); /* zeroed is fine */
-
-/* The three matrices of expert `expert` of a bank. */
-struct expert_sources cm_expert_sources(const struct layer_tensors *layer, int bank, int expert);
 
 #endif

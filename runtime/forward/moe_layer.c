@@ -19,7 +19,7 @@ static void route_row(struct decoder *d, int index, int r)
     const struct layer *layer = &d->weights->layers[index];
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
-    const struct router_vectors vectors = {.choice_bias = layer->choice_bias};
+    const struct router_vectors vectors = {.logit_bias = layer->router_bias, .choice_bias = layer->choice_bias};
     cm_route(router, d->batch.ops, cm_row(d->router_logits, r, router->n_experts), &vectors, experts, weights);
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
         if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);

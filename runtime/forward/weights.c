@@ -8,6 +8,9 @@
 
 struct builder {
     struct calmoe_context        *ctx;
+    float                        *next_vector; /* in out->vectors                                        */
+    float                        *biases;      /* of all experts, until they are copied to their nodes   */
+    float                        *next_bias;   /* in biases                                              */
     const struct model_spec      *spec;
     const struct weights_options *options;
     struct pack_list             *list;
@@ -19,36 +22,39 @@ static size_t elements_of(const struct file_tensor *tensor)
     return tensor ? (size_t)tensor->shape[0] * (size_t)tensor->shape[1] : 0;
 }
 
-/* A tensor as float32 vector in out->vectors; NULL for NULL. */
-static float *vector(struct builder *b, const struct file_tensor *tensor)
+/* A tensor's elements in float32, at *next, which moves behind them; NULL for NULL. */
+static float *read_floats(const struct file_tensor *tensor, float **next)
 {
     if (!tensor) return NULL;
     const struct weight_type_row *type = &cm_weight_types[tensor->type];
     const size_t n = elements_of(tensor);
-    float *at = b->out->vectors + b->out->n_vectors;
+    float *at = *next;
     type->dequantize(tensor->bytes, at, n / (size_t)type->n_elements);
-    b->out->n_vectors += n;
+    *next += n;
     return at;
 }
 
-/* All vectors of all layers lie in one block, whose size is added up first. */
+/* All vectors of all layers lie in one block, whose size is added up first; experts' biases in another. */
 static calmoe_status reserve_vectors(struct builder *b, const struct model_tensors *tensors)
 {
-    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors);
+    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors), n_biases = 0;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
-        const struct file_tensor *all[] = {t->ffn_norm, t->choice_bias};
-        for (size_t j = 0; j < sizeof all / sizeof *all; j++) n += elements_of(all[j]);
+        n += elements_of(t->ffn_norm) + elements_of(t->router_bias) + elements_of(t->choice_bias);
+        for (int bank = 0; bank < N_BANKS; bank++)
+            n_biases += elements_of(t->banks[bank].gate_bias.tensor) + elements_of(t->banks[bank].up_bias.tensor) +
+                        elements_of(t->banks[bank].down_bias.tensor);
     }
-    b->out->vectors_capacity = n;
-    b->out->vectors = cm_alloc(b->ctx, n, sizeof(float), "norms and biases");
-    return b->out->vectors ? CALMOE_OK : CALMOE_NO_MEMORY;
+    b->next_vector = b->out->vectors = cm_alloc(b->ctx, n, sizeof(float), "norms and biases");
+    b->next_bias = b->biases = cm_alloc(b->ctx, n_biases, sizeof(float), "biases of experts");
+    return b->out->vectors && b->biases ? CALMOE_OK : CALMOE_NO_MEMORY;
 }
 
 static void build_vectors(struct builder *b, const struct layer_tensors *t, struct layer *layer)
 {
-    layer->ffn_norm = vector(b, t->ffn_norm);
-    layer->choice_bias = vector(b, t->choice_bias);
+    layer->ffn_norm = read_floats(t->ffn_norm, &b->next_vector);
+    layer->router_bias = read_floats(t->router_bias, &b->next_vector);
+    layer->choice_bias = read_floats(t->choice_bias, &b->next_vector);
 }
 
 static calmoe_status add_rows(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
@@ -67,12 +73,27 @@ static calmoe_status add_copies(struct builder *b, const struct weight_source *s
     return CALMOE_OK;
 }
 
+/* Expert e's bias of all that the source has at values; NULL where it has none. */
+static const float *bias_of(const struct bias_source *source, const float *values, int expert)
+{
+    return values ? values + (size_t)expert * (size_t)source->tensor->shape[0] + source->first : NULL;
+}
+
 static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t, int bank, int n_experts,
                                 struct layer *layer)
 {
+    const struct bank_tensors *from = &t->banks[bank];
     struct expert_sources *sources = cm_alloc(b->ctx, (size_t)n_experts, sizeof *sources, "experts");
     if (!sources) return CALMOE_NO_MEMORY;
-    for (int expert = 0; expert < n_experts; expert++) sources[expert] = cm_expert_sources(t, bank, expert);
+    const float *gate = read_floats(from->gate_bias.tensor, &b->next_bias);
+    const float *up = read_floats(from->up_bias.tensor, &b->next_bias);
+    const float *down = read_floats(from->down_bias.tensor, &b->next_bias);
+    for (int expert = 0; expert < n_experts; expert++) {
+        sources[expert] = from->experts[expert];
+        sources[expert].gate_bias = bias_of(&from->gate_bias, gate, expert);
+        sources[expert].up_bias = bias_of(&from->up_bias, up, expert);
+        sources[expert].down_bias = bias_of(&from->down_bias, down, expert);
+    }
     const calmoe_status status = cm_expert_bank_open(b->ctx, &layer->experts, bank, sources, n_experts, b->list);
     cm_free(sources);
     return status;
@@ -144,8 +165,8 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->plan = b->options->plan;
     CM_TRY(reserve_vectors(b, tensors));
     out->embedding = tensors->embedding;
-    out->output_norm = vector(b, tensors->output_norm);
-    out->rope_factors = vector(b, tensors->rope_factors);
+    out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
+    out->rope_factors = read_floats(tensors->rope_factors, &b->next_vector);
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
     CM_TRY(add_rows(b, &tensors->output, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
@@ -165,6 +186,7 @@ calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spe
     calmoe_status status = cm_pack_list_open(ctx, options->isa, &b.list);
     if (status == CALMOE_OK) status = build(&b, tensors);
     cm_pack_list_close(&b.list);
+    cm_free(b.biases);
     if (status != CALMOE_OK) cm_weights_close(&b.out);
     *out = b.out;
     return status;

@@ -8,7 +8,7 @@
 struct layer {
     struct mixer_layer mixer;                   /* the first half                                */
     float *ffn_norm;                            /* (dim)                                         */
-    float *choice_bias;                         /* NULL or (n_experts)                           */
+    float *router_bias, *choice_bias;           /* NULL or (n_experts)                           */
     struct placed_matrix router;                /* (n_experts, dim), copies; no parts: dense     */
     struct placed_matrix shared_gate;           /* (1, dim), copies; no parts: the weight is 1   */
     unsigned ffn_kinds;                         /* that router, gates and experts read           */
@@ -26,8 +26,7 @@ struct weights {
     struct layer         *layers;
     struct packed_weights packed;
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
-    float                *vectors;    /* memory of all float vectors                             */
-    size_t                n_vectors, vectors_capacity;
+    float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */
 };
 
 struct weights_options {

@@ -20,7 +20,7 @@ static calmoe_status read_vectors(struct calmoe_context *ctx, const struct layer
     const struct vector all[] = {
         {&out->norm, t->attention_norm}, {&out->q_norm, t->q_norm}, {&out->k_norm, t->k_norm},
         {&out->q_bias, t->q_bias},       {&out->k_bias, t->k_bias}, {&out->v_bias, t->v_bias},
-        {&out->o_bias, t->o_bias},       {&out->sinks, t->sinks},
+        {&out->o_bias, t->o_bias},       {&out->sinks, t->sinks},   {&out->q_bias, t->qkv_bias},
     };
     const size_t n_vectors = sizeof all / sizeof *all;
     size_t n = 0;
@@ -34,6 +34,10 @@ static calmoe_status read_vectors(struct calmoe_context *ctx, const struct layer
         type->dequantize(all[i].from->bytes, at, n_elements / (size_t)type->n_elements);
         *all[i].to = at;
         at += n_elements;
+    }
+    if (t->qkv_bias) {
+        out->k_bias = out->q_bias + t->q.n_rows;
+        out->v_bias = out->k_bias + t->k.n_rows;
     }
     return CALMOE_OK;
 }

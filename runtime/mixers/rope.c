@@ -37,7 +37,12 @@ static calmoe_status open_kind(struct calmoe_context *ctx, const struct rope_spe
     if (!out->frequencies) return CALMOE_NO_MEMORY;
     for (int i = 0; i < out->n_pairs; i++) {
         double frequency = cm_exp(-2.0 * i / spec->n_rot * cm_ln(spec->base));
-        if (factors && spec->has_factors) frequency /= factors[i];
+        if (factors && spec->has_factors) {
+            if (!(factors[i] > 0.0f && factors[i] < INFINITY))
+                return cm_fail(ctx, CALMOE_BAD_FILE, "element %d of 'rope_freqs.weight' is %g; wanted a number above 0",
+                               i, (double)factors[i]);
+            frequency /= factors[i];
+        }
         if (spec->scaling == ROPE_SCALING_LINEAR) frequency /= spec->factor;
         if (spec->scaling == ROPE_SCALING_YARN) frequency = yarn(spec, i, frequency);
         out->frequencies[i] = frequency;

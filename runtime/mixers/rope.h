@@ -25,7 +25,8 @@ struct rope {
     struct rope_kind kinds[MAX_ROPES];
 };
 
-/* specs: (n). factors: (n_rot / 2) or NULL; frequencies are divided by them, in the kinds that have factors. */
+/* specs: (n). factors: (n_rot / 2) or NULL; frequencies are divided by them, in the kinds that have factors.
+ * BAD_FILE for a factor that is no number above 0. */
 calmoe_status cm_rope_open(struct calmoe_context *ctx, const struct rope_spec *specs, int n, const float *factors,
                            struct rope *out);
 void          cm_rope_close(struct rope *rope);

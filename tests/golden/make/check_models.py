@@ -53,8 +53,8 @@ class File:
         t = self.tensors[self.swapped.get(name, name)]
         return t.data.astype(np.float64) if t.data.dtype == np.float32 else t.data
 
-    def get(self, name):
-        return self[name] if name in self else None
+    def get(self, name, default=None):
+        return self[name] if name in self else default
 
 
 def rms(x, w, eps):
@@ -121,7 +121,7 @@ def attention(f, blk, x, eps, pairing):
     out = out.reshape(n, -1)
     if gate is not None:
         out = out * sigmoid(gate)
-    return out @ f[f"{blk}.attn_output.weight"].T
+    return out @ f[f"{blk}.attn_output.weight"].T + f.get(f"{blk}.attn_output.bias", 0.0)
 
 
 def delta_inputs(f, blk, x, sizes):
@@ -164,14 +164,15 @@ def delta_net(f, blk, x, eps):
     return out.reshape(n, -1) @ f[f"{blk}.ssm_out.weight"].T
 
 
-def swiglu(x, gate, up, down):
-    return (silu(x @ gate.T) * (x @ up.T)) @ down.T
+def swiglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
+    return (silu(x @ gate.T + gate_bias) * (x @ up.T + up_bias)) @ down.T + down_bias
 
 
 def feed_forward(f, layer, x, renormalise, routes):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
-        return swiglu(x, *(f[f"{blk}.ffn_{p}.weight"] for p in ("gate", "up", "down")))
+        parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
+        return swiglu(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T)
     used = f.own("expert_used_count")
     experts = np.argsort(-p, axis=1, kind="stable")[:, :used]
@@ -316,12 +317,13 @@ def mistakes(path):
     for key in ("attention.scale", "residual_scale", "embedding_scale", "logit_scale"):
         if f.own(key):
             cases["no " + key] = File(path, {key: None}), {}
-    for part in ("attn_q.bias", "rope_freqs", "_shexp", "gate_inp_shexp"):
+    for part in ("attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
+                 "gate_inp_shexp"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
-    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t]
+    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
     moved = {}

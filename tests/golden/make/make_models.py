@@ -120,6 +120,10 @@ MODELS = {
         hidden_size=32, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
         num_experts=6, num_experts_per_tok=2, moe_intermediate_size=8, intermediate_size=28, norm_topk_prob=True,
         mlp_only_layers=[0, 2], rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "llamabias": ("Llama", "llama", lambda: toy.spm_toy(31), dict(
+        hidden_size=42, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=3, head_dim=10,
+        intermediate_size=29, attention_bias=True, mlp_bias=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(2e4), max_position_embeddings=512)),
     # Gated delta nets, and attention in every third or second layer.
     "qwen3next": ("Qwen3Next", "qwen3next", lambda: qwen_toy(35), dict(
         hidden_size=36, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
@@ -261,12 +265,12 @@ def permute(w, n_head):
 BLOCK_NAMES = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
-    "self_attn.o_proj.weight": "attn_output.weight",
+    "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
     "block_sparse_moe.gate.weight": "ffn_gate_inp.weight", "mlp.gate.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.router.layer.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.output_linear.weight": "ffn_down_exps.weight", "shared_mlp.output_linear.weight": "ffn_down_shexp.weight",
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
-    **{f"mlp.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
+    **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}

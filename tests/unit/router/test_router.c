@@ -336,18 +336,23 @@ static void any_logits_give_distinct_experts(void **state)
     }
 }
 
-static void a_nan_does_not_win(void **state)
+/* A logit that is no number chooses no expert, and does not vanish either: the weights tell. */
+static void a_nan_does_not_win_and_is_not_lost(void **state)
 {
     (void)state;
-    const float logits[] = {NAN, 1.0f, NAN, 0.5f, -70.0f};
+    const float logits[] = {NAN, 1.0f, NAN, 0.5f, -70.0f}, bias[] = {0.0f, 0.0f, NAN, 0.0f, 0.0f}, zeros[5] = {0.0f};
     for (int score = 0; score < SCORE_KIND_COUNT; score++) {
         const struct router_spec spec = plain(5, 2, (enum score_kind)score);
         int32_t experts[2];
         float weights[2];
         route(&spec, logits, NULL, experts, weights);
-        assert_int_equal(experts[0], 1);
-        assert_int_equal(experts[1], 3);
-        assert_true(weights[0] > 0.0f && weights[1] > 0.0f);
+        assert_true(isnan(weights[0]) && isnan(weights[1]));
+        if (spec.score != SCORE_SOFTMAX) { /* whose sum is NaN, and so are all scores */
+            assert_int_equal(experts[0], 1);
+            assert_int_equal(experts[1], 3);
+        }
+        route(&spec, zeros, bias, experts, weights);
+        assert_true(experts[0] != 2 && experts[1] != 2 && isnan(weights[0]) && isnan(weights[1]));
     }
 }
 
@@ -398,7 +403,7 @@ int main(void)
         cmocka_unit_test(groups),
         cmocka_unit_test(every_score_against_the_reference),
         cmocka_unit_test(any_logits_give_distinct_experts),
-        cmocka_unit_test(a_nan_does_not_win),
+        cmocka_unit_test(a_nan_does_not_win_and_is_not_lost),
         cmocka_unit_test(faults_have_their_sentences),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);

@@ -1,17 +1,16 @@
-/* test_model_tensors.c - tensors by role: views of the right bytes for each expert, fused tensors cut where they are
- * joined, and the counts. Faults: tests/bad_input/test_bad_model.c. */
+/* test_model_tensors.c - tensors by role: views of the right bytes for each expert, biases of the right expert, fused
+ * tensors cut where they are joined, and the counts. Faults: tests/bad_input/test_bad_model.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "base/memory.h"
+#include "base/random.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
 #include "tests/support/running.h"
@@ -70,12 +69,12 @@ static void each_expert_has_its_rows(void **state)
     struct gguf_builder *builder = tiny_model_build(&tiny);
     struct opened o = open_tensors(builder);
     for (int e = 0; e < 4; e++) {
-        const struct expert_sources expert = cm_expert_sources(&o.tensors.layers[1], BANK_ROUTED, e);
+        const struct expert_sources expert = o.tensors.layers[1].banks[BANK_ROUTED].experts[e];
         check_view(&expert.gate, &o, "blk.1.ffn_gate_exps.weight", (size_t)e * 64, 64, 32);
         check_view(&expert.up, &o, "blk.1.ffn_up_exps.weight", (size_t)e * 64, 64, 32);
         check_view(&expert.down, &o, "blk.1.ffn_down_exps.weight", (size_t)e * 32, 32, 64);
     }
-    const struct expert_sources shared = cm_expert_sources(&o.tensors.layers[0], BANK_SHARED, 0);
+    const struct expert_sources shared = o.tensors.layers[0].banks[BANK_SHARED].experts[0];
     check_view(&shared.gate, &o, "blk.0.ffn_gate_shexp.weight", 0, 32, 32);
     check_view(&shared.down, &o, "blk.0.ffn_down_shexp.weight", 0, 32, 32);
     check_view(&o.tensors.layers[1].k, &o, "blk.1.attn_k.weight", 0, 16, 32);
@@ -108,39 +107,81 @@ static void parameters(void **state)
     }
 }
 
-/* ---- fused tensors: the same model, its matrices joined, gives the same logits ---- */
+/* ---- the same model written otherwise gives the same logits ---- */
 
-static struct builder_bytes joined;
-
-static void join(struct gguf_builder *builder, const char *name, size_t first, size_t n_bytes)
+/* The model with random biases of experts, routed and shared, and of the router. */
+static struct gguf_builder *build_biased(void)
 {
-    builder_put_bytes(&joined, tiny_tensor(builder, name)->bytes + first, n_bytes);
+    static const struct {
+        const char *role;
+        uint64_t    shape[2];
+    } rows[] = {{"ffn_gate_exps", {32, 4}},  {"ffn_up_exps", {32, 4}},  {"ffn_down_exps", {32, 4}},
+                {"ffn_gate_shexp", {32, 1}}, {"ffn_up_shexp", {32, 1}}, {"ffn_down_shexp", {32, 1}},
+                {"ffn_gate_inp", {4, 1}}};
+    const struct tiny_model tiny = tiny_model();
+    struct gguf_builder *builder = tiny_model_build(&tiny);
+    struct random random = cm_random(8);
+    float values[4 * 32];
+    char name[64];
+    for (int i = 0; i < 2 * 7; i++) {
+        const uint64_t *shape = rows[i / 2].shape;
+        for (size_t j = 0; j < 4 * 32; j++) values[j] = cm_random_normal(&random);
+        snprintf(name, sizeof name, "blk.%d.%s.bias", i % 2, rows[i / 2].role);
+        builder_add_tensor(builder, name, 0, shape[1] > 1 ? 2 : 1, shape, values, shape[0] * shape[1] * sizeof *values);
+    }
+    return builder;
 }
 
-static void add_joined(struct gguf_builder *builder, const char *name, uint32_t n_dims, const uint64_t *shape)
+static const char *tensor_name(int layer, const char *role, const char *kind)
 {
-    builder_add_tensor(builder, name, 0, n_dims, shape, joined.bytes, joined.n_bytes);
-    builder_bytes_close(&joined);
+    static char name[64];
+    snprintf(name, sizeof name, "blk.%d.%s.%s", layer, role, kind);
+    return name;
+}
+
+/* Puts a tensor in the place of others: of each of n_parts parts of all of them, first that of the first, and so on. */
+static void join(struct gguf_builder *builder, int layer, const char *const *roles, int n_roles, size_t n_parts,
+                 const char *kind, const char *joined_role, const uint64_t *shape)
+{
+    struct builder_bytes bytes = {0};
+    for (size_t part = 0; part < n_parts; part++)
+        for (int i = 0; i < n_roles; i++) {
+            const struct builder_tensor *tensor = tiny_tensor(builder, tensor_name(layer, roles[i], kind));
+            const size_t n = tensor->n_bytes / n_parts;
+            builder_put_bytes(&bytes, tensor->bytes + part * n, n);
+        }
+    for (int i = 0; i < n_roles; i++) tiny_drop_tensor(builder, tensor_name(layer, roles[i], kind));
+    const uint32_t n_dims = shape[2] > 1 ? 3 : shape[1] > 1 ? 2 : 1;
+    builder_add_tensor(builder, tensor_name(layer, joined_role, kind), 0, n_dims, shape, bytes.bytes, bytes.n_bytes);
+    builder_bytes_close(&bytes);
 }
 
 static void fuse(struct gguf_builder *builder)
 {
-    char names[6][64];
-    static const char *const roles[6] = {"attn_q", "attn_k", "attn_v", "ffn_gate_exps", "ffn_up_exps", "attn_qkv"};
+    static const char *const qkv[] = {"attn_q", "attn_k", "attn_v"}, *const routed[] = {"ffn_gate_exps", "ffn_up_exps"},
+                      *const shared[] = {"ffn_gate_shexp", "ffn_up_shexp"};
     for (int layer = 0; layer < 2; layer++) {
-        for (int i = 0; i < 6; i++) snprintf(names[i], sizeof names[i], "blk.%d.%s.weight", layer, roles[i]);
-        for (int i = 0; i < 3; i++) {
-            join(builder, names[i], 0, tiny_tensor(builder, names[i])->n_bytes);
-            tiny_drop_tensor(builder, names[i]);
-        }
-        add_joined(builder, names[5], 2, (uint64_t[]){32, 64});
-        const size_t n = 4 * 32 * 32;
-        for (size_t expert = 0; expert < 4; expert++)
-            for (int i = 3; i < 5; i++) join(builder, names[i], expert * n, n);
-        tiny_drop_tensor(builder, names[3]);
-        tiny_drop_tensor(builder, names[4]);
-        snprintf(names[3], sizeof names[3], "blk.%d.ffn_gate_up_exps.weight", layer);
-        add_joined(builder, names[3], 3, (uint64_t[]){32, 64, 4});
+        join(builder, layer, qkv, 3, 1, "weight", "attn_qkv", (uint64_t[]){32, 64, 1});
+        join(builder, layer, qkv, 3, 1, "bias", "attn_qkv", (uint64_t[]){64, 1, 1});
+        join(builder, layer, routed, 2, 4, "weight", "ffn_gate_up_exps", (uint64_t[]){32, 64, 4});
+        join(builder, layer, routed, 2, 4, "bias", "ffn_gate_up_exps", (uint64_t[]){64, 4, 1});
+        join(builder, layer, shared, 2, 1, "weight", "ffn_gate_up_shexp", (uint64_t[]){32, 64, 1});
+        join(builder, layer, shared, 2, 1, "bias", "ffn_gate_up_shexp", (uint64_t[]){64, 1, 1});
+    }
+}
+
+/* Expert 3 becomes 0, expert 0 becomes 1, and so on. */
+static void turn_experts(struct gguf_builder *builder)
+{
+    static const char *const roles[] = {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps", "ffn_gate_inp"};
+    static uint8_t turned[4 * 32 * 32 * sizeof(float)];
+    for (int i = 0; i < 2 * 4 * 2; i++) {
+        struct builder_tensor *tensor =
+            tiny_tensor(builder, tensor_name(i % 2, roles[i / 4], i / 2 % 2 ? "bias" : "weight"));
+        const size_t n = tensor->n_bytes / 4;
+        memcpy(turned, tensor->bytes + 3 * n, n);
+        memcpy(turned + n, tensor->bytes, 3 * n);
+        memcpy(tensor->bytes, turned, 4 * n);
     }
 }
 
@@ -156,27 +197,53 @@ static void read_logits(struct temp_folder *folder, struct gguf_builder *builder
     running_close(&r);
 }
 
-static void fused_tensors_give_the_same_logits(void **state)
+static void the_same_logits(void **state)
 {
-    (void)state;
+    void (*const rewrite)(struct gguf_builder *) = *(void (*const *)(struct gguf_builder *))*state;
     static float wanted[10 * 317], found[10 * 317];
-    const struct tiny_model tiny = tiny_model();
     struct temp_folder *folder = temp_folder_open();
-    struct gguf_builder *builder = tiny_model_build(&tiny);
+    struct gguf_builder *builder = build_biased();
     read_logits(folder, builder, wanted);
-    fuse(builder);
+    rewrite(builder);
     read_logits(folder, builder, found);
     assert_memory_equal(found, wanted, sizeof wanted);
     builder_close(&builder);
     temp_folder_close(&folder);
 }
 
+/* A bias whose values are others gives other logits. */
+static void each_bias_counts(void **state)
+{
+    (void)state;
+    static const char *const roles[] = {"attn_q",       "attn_k",         "attn_v",       "ffn_gate_exps",
+                                        "ffn_up_exps",  "ffn_down_exps",  "ffn_gate_inp", "ffn_gate_shexp",
+                                        "ffn_up_shexp", "ffn_down_shexp"};
+    static float wanted[10 * 317], found[10 * 317];
+    uint8_t kept[4 * 32 * sizeof(float)];
+    struct temp_folder *folder = temp_folder_open();
+    struct gguf_builder *builder = build_biased();
+    read_logits(folder, builder, wanted);
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+        const struct builder_tensor *tensor = tiny_tensor(builder, tensor_name(0, roles[i], "bias"));
+        memcpy(kept, tensor->bytes, tensor->n_bytes);
+        memset(tensor->bytes, 0, tensor->n_bytes);
+        read_logits(folder, builder, found);
+        if (memcmp(found, wanted, sizeof wanted) == 0) fail_msg("%s: the same logits without its bias", roles[i]);
+        memcpy(tensor->bytes, kept, tensor->n_bytes);
+    }
+    builder_close(&builder);
+    temp_folder_close(&folder);
+}
+
 int main(void)
 {
+    void (*fused)(struct gguf_builder *) = fuse, (*turned)(struct gguf_builder *) = turn_experts;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_expert_has_its_rows),
         cmocka_unit_test(parameters),
-        cmocka_unit_test(fused_tensors_give_the_same_logits),
+        {"fused tensors give the same logits", the_same_logits, NULL, NULL, &fused},
+        {"experts in another order give the same logits", the_same_logits, NULL, NULL, &turned},
+        cmocka_unit_test(each_bias_counts),
     };
     return cmocka_run_group_tests_name("model tensors", tests, NULL, NULL);
 }

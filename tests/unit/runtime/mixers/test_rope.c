@@ -7,6 +7,8 @@
 
 #include <math.h>
 
+#include <stdio.h>
+
 #include <cmocka.h>
 
 #include "runtime/mixers/rope.h"
@@ -190,6 +192,25 @@ static void a_tensor_of_factors(void **state)
     cm_rope_close(&rope);
 }
 
+static void factors_that_are_none(void **state)
+{
+    (void)state;
+    const float bad[] = {0.0f, -1.0f, NAN, INFINITY};
+    const struct rope_spec spec = plain(128, 500000.0f);
+    float factors[64];
+    for (int i = 0; i < 64; i++) factors[i] = 1.0f;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct calmoe_context ctx = {{0}, NULL, NULL};
+        struct rope rope;
+        char wanted[120];
+        factors[7] = bad[i];
+        snprintf(wanted, sizeof wanted, "element 7 of 'rope_freqs.weight' is %g; wanted a number above 0",
+                 (double)bad[i]);
+        assert_int_equal(cm_rope_open(&ctx, &spec, 1, factors, &rope), CALMOE_BAD_FILE);
+        assert_string_equal(ctx.message, wanted);
+    }
+}
+
 static void angles(void **state)
 {
     (void)state;
@@ -231,6 +252,7 @@ int main(void)
         cmocka_unit_test(several_kinds),
         cmocka_unit_test(yarn_of_factor_one_is_plain),
         cmocka_unit_test(a_tensor_of_factors),
+        cmocka_unit_test(factors_that_are_none),
         cmocka_unit_test(angles),
         cmocka_unit_test(off),
     };

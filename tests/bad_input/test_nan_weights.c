@@ -1,0 +1,208 @@
+/* test_nan_weights.c - a weight that is NaN never gives other numbers: each position's logits are those of the model
+ * without it, where it was not used, or some of them are NaN, which the library tells (CALMOE_NOT_FINITE). What must
+ * not happen is that a NaN is lost on the way, in a maximum, a clamp, a code of int8, a choice of experts, and numbers
+ * come out that are no model's. So in each tensor of each golden model, as it is and quantized, one weight is NaN at
+ * a time. All levels of instructions agree on which logits are numbers, and on these numbers' bits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <glob.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <calmoe/quantize.h>
+
+#include "runtime/load/model_file.h"
+#include "tests/support/folder_fixture.h"
+#include "tests/support/running.h"
+
+enum { N_TOKENS = 12, CHUNK = 4, MAX_PATH = 600 };
+
+static const int32_t tokens[N_TOKENS] = {5, 17, 3, 40, 8, 21, 33, 2, 11, 29, 7, 13};
+
+struct subject {
+    char     path[MAX_PATH], bent[MAX_PATH]; /* the good file, and where the one with a NaN is written */
+    uint8_t *bytes;                          /* (n_bytes) of the good file                             */
+    size_t   n_bytes;
+    int      n_vocab;
+    float   *clean;                          /* (N_TOKENS, n_vocab) of the good file                   */
+    float   *first, *found;                  /* likewise, of the bent file by the first level and by another */
+    int      n_tensors, n_told;              /* tensors with a NaN in them; those of which a logit tells     */
+};
+
+static void read_bytes(const char *path, struct subject *s)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    s->n_bytes = (size_t)ftell(file);
+    rewind(file);
+    s->bytes = malloc(s->n_bytes);
+    assert_non_null(s->bytes);
+    assert_int_equal(fread(s->bytes, 1, s->n_bytes, file), s->n_bytes);
+    fclose(file);
+}
+
+static bool are_finite(const float *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!isfinite(x[i])) return false;
+    return true;
+}
+
+/* The logits of all positions; false where the file is refused. */
+static bool read_logits(const char *path, const char *isa, int n_vocab, float *logits)
+{
+    const calmoe_engine_options options = running_options(1, isa);
+    struct running r = {.n_vocab = n_vocab};
+    running_must(NULL, calmoe_context_open(NULL, &r.context));
+    calmoe_status status = calmoe_model_open(r.context, path, NULL, &r.model);
+    if (status == CALMOE_OK) status = calmoe_engine_open(r.model, &options, &r.engine);
+    if (status == CALMOE_BAD_FILE) {
+        running_close(&r);
+        return false;
+    }
+    running_must(r.context, status);
+    running_must(r.context, calmoe_session_open(r.engine, NULL, &r.session));
+    for (int done = 0; done < N_TOKENS; done += CHUNK) {
+        const calmoe_chunk  chunk = {r.session, tokens + done, CHUNK, CALMOE_LOGITS_ALL};
+        const calmoe_status told = calmoe_engine_step(r.engine, &chunk, 1);
+        bool                is_finite = true;
+        for (int row = 0; row < CHUNK; row++) {
+            float *to = logits + (size_t)(done + row) * (size_t)n_vocab;
+            memcpy(to, calmoe_session_logits(r.session, row), (size_t)n_vocab * sizeof *to);
+            is_finite &= are_finite(to, n_vocab);
+        }
+        assert_int_equal(told, is_finite ? CALMOE_OK : CALMOE_NOT_FINITE);
+    }
+    running_close(&r);
+    return true;
+}
+
+/* Writes a NaN into the middle of the tensor, of the embedding into the row of a token that is read. False where the
+ * type's bytes are not known here. */
+static bool put_nan(const struct file_tensor *tensor, uint8_t *bytes)
+{
+    static const uint8_t nan[4] = {0x00, 0x00, 0xc0, 0x7f}, nan_half[2] = {0x00, 0x7e};
+    const bool     is_float = tensor->type == WEIGHT_F32;
+    const uint64_t block_bytes = is_float ? 4 : 34, n_blocks = tensor->n_bytes / block_bytes; /* of q8_0: scale first */
+    uint64_t       block = n_blocks / 2;
+    if (!tensor->is_weight || (!is_float && tensor->type != WEIGHT_Q8_0)) return false;
+    if (strcmp(tensor->name, "token_embd.weight") == 0)
+        block = n_blocks / tensor->shape[1] * (uint64_t)tokens[N_TOKENS / 2];
+    memcpy(bytes + block * block_bytes, is_float ? nan : nan_half, is_float ? sizeof nan : sizeof nan_half);
+    return true;
+}
+
+static void write_bytes(const char *path, const uint8_t *bytes, size_t n_bytes)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n_bytes, file), n_bytes);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Equal bits, or both no numbers: which NaN it is, is the machine's affair. */
+static bool are_same(const float *a, const float *b, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a) != 0 && !(isnan(a[i]) && isnan(b[i]))) return false;
+    return true;
+}
+
+static void check_rows(struct subject *s, const char *tensor)
+{
+    bool is_told = false;
+    for (int row = 0; row < N_TOKENS; row++) {
+        const size_t at = (size_t)row * (size_t)s->n_vocab;
+        const bool   is_finite = are_finite(s->first + at, s->n_vocab);
+        is_told |= !is_finite;
+        if (is_finite && !are_same(s->first + at, s->clean + at, s->n_vocab))
+            fail_msg("%s: NaN in %s gives other numbers at position %d (%g instead of %g …)", s->path, tensor, row,
+                     (double)s->first[at], (double)s->clean[at]);
+    }
+    s->n_tensors++;
+    s->n_told += is_told;
+}
+
+static void check_tensor(struct subject *s, const struct file_tensor *tensor, size_t offset)
+{
+    uint8_t *bytes = malloc(s->n_bytes);
+    assert_non_null(bytes);
+    memcpy(bytes, s->bytes, s->n_bytes);
+    const bool is_bent = put_nan(tensor, bytes + offset);
+    if (is_bent) write_bytes(s->bent, bytes, s->n_bytes);
+    free(bytes);
+    if (!is_bent || !read_logits(s->bent, running_isa(0), s->n_vocab, s->first)) return;
+    check_rows(s, tensor->name);
+    for (int i = 1; running_isa(i); i++) {
+        assert_true(read_logits(s->bent, running_isa(i), s->n_vocab, s->found));
+        if (!are_same(s->first, s->found, N_TOKENS * s->n_vocab))
+            fail_msg("%s: NaN in %s gives other logits by %s than by %s", s->path, tensor->name, running_isa(i),
+                     running_isa(0));
+    }
+}
+
+static void check_file(const char *path)
+{
+    struct calmoe_context context = {{0}, NULL, NULL};
+    struct model_file *file = NULL;
+    struct subject     s = {0};
+    snprintf(s.path, sizeof s.path, "%s", path);
+    snprintf(s.bent, sizeof s.bent, "%s", temp_file(folder, "bent.gguf"));
+    read_bytes(path, &s);
+    struct running r = running_open(path, NULL, NULL);
+    s.n_vocab = r.n_vocab;
+    running_close(&r);
+    float **const arrays[] = {&s.clean, &s.first, &s.found};
+    for (int i = 0; i < 3; i++) assert_non_null(*arrays[i] = calloc(N_TOKENS, (size_t)s.n_vocab * sizeof(float)));
+    assert_true(read_logits(path, running_isa(0), s.n_vocab, s.clean));
+    assert_true(are_finite(s.clean, N_TOKENS * s.n_vocab));
+    assert_int_equal(cm_model_file_open(&context, path, &file), CALMOE_OK);
+    for (uint64_t i = 0; i < file->n_tensors; i++)
+        check_tensor(&s, &file->tensors[i], (size_t)(file->tensors[i].bytes - file->maps[0].bytes));
+    cm_model_file_close(&file);
+    for (int i = 0; i < 3; i++) free(*arrays[i]);
+    free(s.bytes);
+    printf("%s: %d tensors, %d told\n", path, s.n_tensors, s.n_told);
+    assert_true(s.n_told * 2 > s.n_tensors); /* experts that no token takes tell nothing; most others do */
+}
+
+static void quantize(const char *in, const char *out)
+{
+    calmoe_context *context = NULL;
+    running_must(NULL, calmoe_context_open(NULL, &context));
+    running_must(context, calmoe_quantize(context, in, out, "q8_0", NULL, NULL));
+    calmoe_context_close(&context);
+}
+
+static void each_tensor_of_each_golden(void **state)
+{
+    static const char ending[] = ".expect.gguf";
+    glob_t goldens;
+    char   path[MAX_PATH];
+    (void)state;
+    assert_int_equal(glob(CALMOE_SOURCE_DIR "/tests/golden/*.expect.gguf", 0, NULL, &goldens), 0);
+    for (size_t i = 0; i < goldens.gl_pathc; i++) {
+        const int n = (int)(strlen(goldens.gl_pathv[i]) - strlen(ending));
+        snprintf(path, sizeof path, "%.*s.gguf", n, goldens.gl_pathv[i]);
+        check_file(path);
+        char quantized[MAX_PATH];
+        snprintf(quantized, sizeof quantized, "%s", temp_file(folder, "quantized.gguf"));
+        quantize(path, quantized);
+        check_file(quantized);
+    }
+    globfree(&goldens);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_tensor_of_each_golden)};
+    return cmocka_run_group_tests_name("NaN in weights", tests, open_folder, close_folder);
+}
