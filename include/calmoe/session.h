@@ -89,8 +89,8 @@ CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 /* Forgets all but the first n positions, and all that was fed but not read (the repetition penalty and the
  * sampler's random numbers go on as they are). Where layers keep too little to stand at n at once (a window that has
  * moved on, a recurrent state without a snapshot there), the session stands before n afterwards, as
- * calmoe_session_n_positions() says, and the tokens between are pending: the next call reads them.
- * INVALID_ARGUMENT when n is negative or more than calmoe_session_n_positions(). */
+ * calmoe_session_n_positions() says, and the next step first reads the tokens between again; a step by hand goes on
+ * from n in any case. INVALID_ARGUMENT when n is negative or more than the tokens that were read. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were

@@ -140,7 +140,7 @@ def delta_inputs(f, blk, x, sizes):
     return qkv, z, x @ f[f"{blk}.ssm_beta.weight"].T, x @ f[f"{blk}.ssm_alpha.weight"].T
 
 
-def delta_net(f, blk, x, eps):
+def delta_net(f, blk, x, eps, in_turn=None):
     n = len(x)
     n_keys, n_values, dk = f.own("ssm.group_count"), f.own("ssm.time_step_rank"), f.own("ssm.state_size")
     dv = f.own("ssm.inner_size") // n_values
@@ -152,7 +152,8 @@ def delta_net(f, blk, x, eps):
     q, k = (y.reshape(n, n_keys, dk) / np.sqrt((y.reshape(n, n_keys, dk) ** 2).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
     v, decay = v.reshape(n, n_values, dv), np.exp(f[f"{blk}.ssm_a"] * np.log1p(np.exp(alpha + f[f"{blk}.ssm_dt.bias"])))
     heads = np.arange(n_values)
-    key_of = heads // (n_values // n_keys) if f.arch == "qwen3next" else heads % n_keys
+    in_turn = f.arch != "qwen3next" if in_turn is None else in_turn
+    key_of = heads % n_keys if in_turn else heads // (n_values // n_keys)
     state, out = np.zeros((n_values, dk, dv)), np.empty((n, n_values, dv))
     for t in range(n):
         keys, queries = k[t, key_of], q[t, key_of] / np.sqrt(dk)
@@ -193,7 +194,7 @@ def feed_forward(f, layer, x, renormalise, routes):
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None):
+def forward(f, ids, pairing=None, renormalise=None, in_turn=None):
     pairing = pairing or ARCH[f.arch][0]
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
@@ -203,7 +204,7 @@ def forward(f, ids, pairing=None, renormalise=None):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
         is_delta = f"{blk}.ssm_a" in f
-        x = x + residual * (delta_net(f, blk, normed, eps) if is_delta else attention(f, blk, normed, eps, pairing))
+        x = x + residual * (delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, blk, normed, eps, pairing))
         norm = f.get(f"{blk}.ffn_norm.weight")
         norm = f[f"{blk}.post_attention_norm.weight"] if norm is None else norm
         x = x + residual * feed_forward(f, layer, rms(x, norm, eps), renormalise, routes)
@@ -326,6 +327,9 @@ def mistakes(path):
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
+    if f.own("ssm.state_size"):
+        cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
+        cases["order of value heads"] = f, {"in_turn": f.arch == "qwen3next"}
     moved = {}
     for case, (g, kw) in cases.items():
         moved[case] = float(np.abs(forward(g, ids, **kw)[0] - want["logits"]).max()) / scale
