@@ -12,6 +12,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "router/router.h"
+#include "runtime/families/family.h"
 #include "runtime/make/filler_vocabulary.h"
 
 enum { TENSORS_OF_LAYER = 24, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
@@ -37,6 +38,7 @@ static const struct limit {
     LIMIT(shared_gate, 0, 1),      LIMIT(n_vocab, FILLER_MIN_TOKENS, FILLER_MAX_TOKENS),
     LIMIT(context_length, 1, 1 << 24), LIMIT(head_norms, CALMOE_NORM_NONE, CALMOE_NORM_WHOLE),
     LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
+    LIMIT(rotated, 0, 1024),       LIMIT(attention_interval, 0, 1024),
     LIMIT(n_threads, 0, 4096),
 #undef LIMIT
 };
@@ -51,6 +53,31 @@ static calmoe_status check_real(struct calmoe_context *ctx, const char *name, fl
 {
     if ((double)value >= min && (double)value <= max) return CALMOE_OK; /* so no NaN */
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %g; %g to %g is wanted", name, (double)value, min, max);
+}
+
+/* The family's record; NULL: none that is known, so that nothing is special. */
+static const struct family *family_of(const calmoe_synthetic_options *o)
+{
+    const struct family *family;
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++)
+        if (strcmp(family->architecture, o->family) == 0 && family->has_experts == (o->n_experts > 0)) return family;
+    return NULL;
+}
+
+static calmoe_status check_delta(struct calmoe_context *ctx, const calmoe_synthetic_options *o)
+{
+    const struct family *family = family_of(o);
+    if (o->attention_interval == 0) return CALMOE_OK;
+    if (!family || family->delta_nets == DELTA_NONE)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "attention_interval is %d; the family '%s' has attention only",
+                       o->attention_interval, o->family);
+    CM_TRY(check_int(ctx, "attention_interval", o->attention_interval, 2, o->n_layers));
+    CM_TRY(check_int(ctx, "delta_key_heads", o->delta_key_heads, 1, 1024));
+    CM_TRY(check_int(ctx, "delta_value_heads", o->delta_value_heads, 1, 1024));
+    CM_TRY(check_int(ctx, "delta_head_size", o->delta_head_size, 1, 1024));
+    if (o->delta_value_heads % o->delta_key_heads == 0) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted",
+                   o->delta_value_heads, o->delta_key_heads);
 }
 
 static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_plan *plan)
@@ -75,6 +102,10 @@ static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "%d heads of size %d for %d kv heads; a divisor of the heads and an even size are wanted",
                        o->n_heads, o->head_size, o->n_kv_heads);
+    if (o->rotated % 2 != 0 || o->rotated > o->head_size)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "rotated is %d; an even number up to the head size %d is wanted",
+                       o->rotated, o->head_size);
+    CM_TRY(check_delta(ctx, o));
     CM_TRY(check_real(ctx, "rope_base", o->rope_base, 1.0, 1e12));
     CM_TRY(check_real(ctx, "norm_eps", o->norm_eps, 0.0, 1.0));
     CM_TRY(check_real(ctx, "embedding_scale", o->embedding_scale, 0.0, 1e3));
@@ -97,7 +128,8 @@ static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
 
 struct lister {
     struct synthetic_plan *plan;
-    int                    layer; /* -1: names have no "blk.N." in front */
+    const struct family   *family; /* NULL: unknown                       */
+    int                    layer;  /* -1: names have no "blk.N." in front */
 };
 
 static void add_tensor(struct lister *lister, const char *role, enum weight_type type, const int shape[3],
@@ -156,7 +188,8 @@ static void add_attention(struct lister *lister)
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
     }
-    add_matrix(lister, "attn_q.weight", o->width, q);
+    const bool has_gates = lister->family && (lister->family->needs & NEEDS_QUERY_GATES) != 0;
+    add_matrix(lister, "attn_q.weight", o->width, has_gates ? 2 * q : q);
     add_matrix(lister, "attn_k.weight", o->width, kv);
     add_matrix(lister, "attn_v.weight", o->width, kv);
     if (o->qkv_biases) {
@@ -167,11 +200,34 @@ static void add_attention(struct lister *lister)
     add_matrix(lister, "attn_output.weight", q, o->width);
 }
 
+/* States that decay by a third to a half with each token, so that long texts neither fade nor pile up. */
+static void add_delta(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int n_heads = o->delta_value_heads, size = o->delta_head_size;
+    const int values = n_heads * size, channels = 2 * o->delta_key_heads * size + values;
+    add_norm(lister, "attn_norm.weight", o->width);
+    add_matrix(lister, "attn_qkv.weight", o->width, channels);
+    add_matrix(lister, "attn_gate.weight", o->width, values);
+    if (lister->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
+    else {
+        add_matrix(lister, "ssm_beta.weight", o->width, n_heads);
+        add_matrix(lister, "ssm_alpha.weight", o->width, n_heads);
+    }
+    add_tensor(lister, "ssm_conv1d.weight", WEIGHT_F32, (int[]){CM_SYNTHETIC_TAPS, channels, 0}, 0.0f,
+               deviation_of(CM_SYNTHETIC_TAPS));
+    add_vector(lister, "ssm_dt.bias", n_heads, 0.0f, 0.1f);
+    add_vector(lister, "ssm_a", n_heads, -0.7f, 0.05f);
+    add_norm(lister, "ssm_norm.weight", size);
+    add_matrix(lister, "ssm_out.weight", values, o->width);
+}
+
 static void add_feed_forward(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int n = o->n_experts;
-    add_norm(lister, "ffn_norm.weight", o->width);
+    const char *norm = lister->family ? lister->family->ffn_norm : NULL;
+    add_norm(lister, norm ? norm : "ffn_norm.weight", o->width);
     if (n == 0) {
         add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
         add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);
@@ -193,16 +249,22 @@ static void add_feed_forward(struct lister *lister)
 static void list_tensors(struct synthetic_plan *plan)
 {
     const calmoe_synthetic_options *o = &plan->options;
-    struct lister lister = {plan, -1};
+    struct lister lister = {plan, family_of(o), -1};
     add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
     /* a tied one must serve as the output as well */
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
     add_norm(&lister, "output_norm.weight", o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
-        add_attention(&lister);
+        if (cm_synthetic_attends(o, lister.layer)) add_attention(&lister);
+        else add_delta(&lister);
         add_feed_forward(&lister);
     }
+}
+
+bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer)
+{
+    return options->attention_interval == 0 || (layer + 1) % options->attention_interval == 0;
 }
 
 calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
