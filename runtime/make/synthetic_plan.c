@@ -76,8 +76,9 @@ static calmoe_status check_delta(struct calmoe_context *ctx, const calmoe_synthe
     CM_TRY(check_int(ctx, "delta_value_heads", o->delta_value_heads, 1, 1024));
     CM_TRY(check_int(ctx, "delta_head_size", o->delta_head_size, 1, 1024));
     if (o->delta_value_heads % o->delta_key_heads == 0) return CALMOE_OK;
-    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted",
-                   o->delta_value_heads, o->delta_key_heads);
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                   "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted", o->delta_value_heads,
+                   o->delta_key_heads);
 }
 
 static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_plan *plan)

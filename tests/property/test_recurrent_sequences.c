@@ -1,5 +1,6 @@
-/* test_recurrent_sequences.c - sequences of models whose layers keep a state that cannot be taken back: whatever leaves early, is
- * drafted, audited, broken off, taken back or copied, the logits are the bits of a sequence that was read in one way.
+/* test_recurrent_sequences.c - sequences of models whose layers keep a state that cannot be taken back: whatever leaves
+ * early, is drafted, audited, broken off, taken back or copied, the logits are the bits of a sequence that was read in
+ * one way.
  *
  * The models are golden ones: delta nets with attention between them. What they answer at all: tests/golden. */
 #include <setjmp.h>
