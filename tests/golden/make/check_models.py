@@ -200,7 +200,7 @@ def forward(f, ids, pairing=None, renormalise=None, in_turn=None):
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
     x = f["token_embd.weight"][ids] * f.own("embedding_scale", 1.0)
-    for layer in range(f.own("block_count")):
+    for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
         is_delta = f"{blk}.ssm_a" in f

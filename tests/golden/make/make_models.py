@@ -317,6 +317,14 @@ def convert(hf, config, arch, is_old=False):
     return {n: np.ascontiguousarray(w, dtype=np.float32) for n, w in out.items()}
 
 
+def further_block(tensors, config):
+    """A block that predicts a further token, as published files have it behind the layers: nobody runs it here."""
+    d, last, of = config.hidden_size, config.num_hidden_layers, config.layer_types.index("full_attention")
+    copied = {n.replace(f"blk.{of}.", f"blk.{last}."): w for n, w in tensors.items() if n.startswith(f"blk.{of}.")}
+    norms = {f"blk.{last}.nextn.{n}.weight": np.ones(d, np.float32) for n in ("enorm", "hnorm", "shared_head_norm")}
+    return {**copied, f"blk.{last}.nextn.eh_proj.weight": np.ones((d, 2 * d), np.float32), **norms}
+
+
 def llama3_factors(config):
     """What each rope frequency is divided by."""
     p = config.rope_parameters
@@ -334,7 +342,10 @@ def write_model(path, name, config, arch, vocab, tensors):
     g = GGUFWriter(path, arch)
     g.add_type("model")
     g.add_name(f"calmoe golden {name}")
-    g.add_block_count(config.num_hidden_layers)
+    n_blocks = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("blk."))
+    g.add_block_count(n_blocks)
+    if n_blocks > config.num_hidden_layers:
+        g.add_nextn_predict_layers(n_blocks - config.num_hidden_layers)
     g.add_context_length(config.max_position_embeddings)
     g.add_embedding_length(config.hidden_size)
     if hasattr(config, "intermediate_size"):
@@ -437,6 +448,8 @@ def make(name, out, keep_hf):
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
     tensors = convert(hf, model.config, arch, name == "qwen3nextold")
+    if name == "qwen35moe":
+        tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)
     write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, text, ids, logits, routes, hidden, tail, steps, figures)
