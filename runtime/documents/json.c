@@ -82,26 +82,30 @@ void cm_json_close(struct json_document *document)
 }
 
 /* Takes the document over. */
-static calmoe_status hand_on(struct calmoe_context *ctx, struct json_document *document, json_read_fn read, void *out)
+static calmoe_status hand_on(struct calmoe_context *ctx, struct json_document *document, const struct json_kind *kind,
+                             void *out)
 {
-    const calmoe_status status = read(ctx, document, out);
+    const calmoe_status status = kind->read(ctx, document, out);
     cm_json_close(document);
+    if (status != CALMOE_OK) kind->close(out);
     return status;
 }
 
-calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, json_read_fn read, void *out)
+calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, const struct json_kind *kind, void *out)
 {
     struct json_document document;
+    memset(out, 0, kind->size);
     CM_TRY(cm_json_open(ctx, path, &document));
-    return hand_on(ctx, &document, read, out);
+    return hand_on(ctx, &document, kind, out);
 }
 
 calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
-                                json_read_fn read, void *out)
+                                const struct json_kind *kind, void *out)
 {
     struct json_document document;
+    memset(out, 0, kind->size);
     CM_TRY(cm_json_parse(ctx, name, text, n_bytes, &document));
-    return hand_on(ctx, &document, read, out);
+    return hand_on(ctx, &document, kind, out);
 }
 
 struct json_value cm_json_root(const struct json_document *document)

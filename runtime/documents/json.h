@@ -35,11 +35,17 @@ calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *name, const 
                             size_t n_bytes, struct json_document *out);
 void          cm_json_close(struct json_document *document); /* zeroes it; a zeroed one is fine */
 
-/* The same, handed to read(), and closed: what read() says is the answer. */
-typedef calmoe_status (*json_read_fn)(struct calmoe_context *ctx, const struct json_document *document, void *out);
-calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, json_read_fn read, void *out);
+/* How documents of a kind become a struct of `size` bytes. */
+struct json_kind {
+    size_t size;
+    calmoe_status (*read)(struct calmoe_context *ctx, const struct json_document *document, void *out);
+    void (*close)(void *out); /* zeroes it */
+};
+
+/* The same, handed to the kind's read(), and closed. *out is zeroed before; a failure closes it. */
+calmoe_status cm_json_read_file(struct calmoe_context *ctx, const char *path, const struct json_kind *kind, void *out);
 calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
-                                json_read_fn read, void *out);
+                                const struct json_kind *kind, void *out);
 
 struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
 bool              cm_json_is_object(const struct json_value *value);

@@ -164,9 +164,9 @@ static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_v
     return CALMOE_OK;
 }
 
-static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_document *document,
-                               struct plan_file *file)
+static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
+    struct plan_file *const file = out;
     static const char *const known[] = {"schema", "version", "model",    "nodes", "layers",
                                         "quantum", "dense",  "kv_heads", "slices"};
     const struct json_value  root = cm_json_root(document);
@@ -192,25 +192,19 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
     return read_layers(ctx, &root, is_first, plan);
 }
 
-static calmoe_status plan_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
-{
-    struct plan_file *const file = out;
-    const calmoe_status     status = read_plan(ctx, document, file);
-    if (status != CALMOE_OK) cm_plan_file_close(file);
-    return status;
-}
+static void close_plan(void *plan) { cm_plan_file_close(plan); }
+
+static const struct json_kind plans = {sizeof(struct plan_file), read_plan, close_plan};
 
 calmoe_status cm_plan_file_read(struct calmoe_context *ctx, const char *path, struct plan_file *out)
 {
-    *out = (struct plan_file){0};
-    return cm_json_read_file(ctx, path, plan_of, out);
+    return cm_json_read_file(ctx, path, &plans, out);
 }
 
 calmoe_status cm_plan_file_parse(struct calmoe_context *ctx, const char *name, const void *text,
                                  size_t n_bytes, struct plan_file *out)
 {
-    *out = (struct plan_file){0};
-    return cm_json_read_text(ctx, name, text, n_bytes, plan_of, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, &plans, out);
 }
 
 void cm_plan_file_close(struct plan_file *file)

@@ -225,9 +225,9 @@ static calmoe_status check(struct calmoe_context *ctx, const char *name, const s
     return status == CALMOE_OK ? CALMOE_OK : cm_fail(ctx, status, "'%s': %s", name, inner.message);
 }
 
-static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_document *document,
-                                 struct policy *policy)
+static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
+    struct policy *const policy = out;
     const struct json_value root = cm_json_root(document);
     struct json_value       rungs;
     size_t                  n;
@@ -243,25 +243,19 @@ static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_d
     return check(ctx, document->name, policy);
 }
 
-static calmoe_status policy_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
-{
-    struct policy *const policy = out;
-    const calmoe_status  status = read_policy(ctx, document, policy);
-    if (status != CALMOE_OK) cm_policy_close(policy);
-    return status;
-}
+static void close_policy(void *policy) { cm_policy_close(policy); }
+
+static const struct json_kind policies = {sizeof(struct policy), read_policy, close_policy};
 
 calmoe_status cm_policy_file_read(struct calmoe_context *ctx, const char *path, struct policy *out)
 {
-    *out = (struct policy){0};
-    return cm_json_read_file(ctx, path, policy_of, out);
+    return cm_json_read_file(ctx, path, &policies, out);
 }
 
 calmoe_status cm_policy_file_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
                                    struct policy *out)
 {
-    *out = (struct policy){0};
-    return cm_json_read_text(ctx, name, text, n_bytes, policy_of, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, &policies, out);
 }
 
 /* ---- writing ---- */

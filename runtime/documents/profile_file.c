@@ -271,9 +271,9 @@ static calmoe_status read_model(struct calmoe_context *ctx, const struct json_va
     return CALMOE_OK;
 }
 
-static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_document *document,
-                                  struct profile *profile)
+static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_document *document, void *out)
 {
+    struct profile *const profile = out;
     static const char *const known[] = {"schema", "version", "model", "domains"};
     const struct json_value  root = cm_json_root(document);
     static const char *const schemas[] = {schema};
@@ -295,25 +295,19 @@ static calmoe_status read_profile(struct calmoe_context *ctx, const struct json_
     return CALMOE_OK;
 }
 
-static calmoe_status profile_of(struct calmoe_context *ctx, const struct json_document *document, void *out)
-{
-    struct profile *const profile = out;
-    const calmoe_status   status = read_profile(ctx, document, profile);
-    if (status != CALMOE_OK) cm_profile_close(profile);
-    return status;
-}
+static void close_profile(void *profile) { cm_profile_close(profile); }
+
+static const struct json_kind profiles = {sizeof(struct profile), read_profile, close_profile};
 
 calmoe_status cm_profile_read(struct calmoe_context *ctx, const char *path, struct profile *out)
 {
-    *out = (struct profile){.n_domains = 0};
-    return cm_json_read_file(ctx, path, profile_of, out);
+    return cm_json_read_file(ctx, path, &profiles, out);
 }
 
 calmoe_status cm_profile_parse(struct calmoe_context *ctx, const char *name, const void *text, size_t n_bytes,
                                struct profile *out)
 {
-    *out = (struct profile){.n_domains = 0};
-    return cm_json_read_text(ctx, name, text, n_bytes, profile_of, out);
+    return cm_json_read_text(ctx, name, text, n_bytes, &profiles, out);
 }
 
 /* ---- writing ---- */

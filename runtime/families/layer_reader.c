@@ -65,6 +65,26 @@ static calmoe_status read_head_sizes(struct reader *reader, struct attention_spe
     return CALMOE_OK;
 }
 
+/* Where a key is absent, what is taken in its place must fit the tensor that tells the same. */
+static calmoe_status check_default(struct reader *reader, int layer, const char *key, const char *role, int n_rows)
+{
+    struct keys *keys = reader->keys;
+    const int found = size_of(reader, layer, role, 1);
+    if (found == 0 || found == n_rows || cm_key_exists(keys, key)) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE,
+                   "'%s': key '%.80s' is missing; tensor '%s' has %d rows, and without the key %d are wanted",
+                   keys->file->name, keys->key, reader->name, found, n_rows);
+}
+
+static calmoe_status check_defaults(struct reader *reader, int layer, const struct attention_spec *spec)
+{
+    const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
+              v = spec->n_kv_heads * spec->value_size;
+    CM_TRY(check_default(reader, layer, "attention.key_length", "attn_q.weight", q));
+    CM_TRY(check_default(reader, layer, "attention.head_count_kv", "attn_k.weight", k));
+    return check_default(reader, layer, "attention.value_length", "attn_v.weight", v);
+}
+
 static enum norm_span span_of(struct reader *reader, int layer, const char *role, int head_size)
 {
     if (!has(reader, layer, role)) return NORM_NONE;
@@ -75,6 +95,7 @@ static calmoe_status read_attention(struct reader *reader, int layer)
 {
     struct attention_spec *out = &reader->spec->layers[layer].attention;
     CM_TRY(read_head_sizes(reader, out));
+    CM_TRY(check_defaults(reader, layer, out));
     CM_TRY(cm_key_float(reader->keys, "attention.scale", 0.0, 1e6, &out->scale));
     if (out->scale == 0.0f) out->scale = 1.0f / sqrtf((float)out->head_size);
     CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
@@ -128,7 +149,7 @@ static bool says_dense(const struct dense_rule *rule, int layer)
 static bool has_dense_tensors(struct reader *reader, int layer)
 {
     return !has(reader, layer, "ffn_gate_inp.weight") && !has(reader, layer, "ffn_down_exps.weight") &&
-           has(reader, layer, "ffn_down.weight");
+           (has(reader, layer, "ffn_down.weight") || has(reader, layer, "ffn_up.weight"));
 }
 
 /* ---- the feed-forward half ---- */
@@ -183,11 +204,12 @@ static calmoe_status read_router(struct keys *keys, const struct family *family,
 static void read_routed(struct reader *reader, int layer, const struct router_spec *router)
 {
     struct ffn_spec *out = &reader->spec->layers[layer].ffn;
+    static const char *const of_2023[] = {"ffn_up.0.weight", "ffn_gate.0.weight"}; /* a tensor for each expert */
     out->router = *router;
     out->router.has_bias = has(reader, layer, "exp_probs_b.bias");
     out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down_exps.weight", 0);
-    if (out->branches[BANK_ROUTED].width == 0) /* of 2023: refused by its tensors, with the reason */
-        out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down.0.weight", 0);
+    for (int i = 0; i < 2 && out->branches[BANK_ROUTED].width == 0; i++)
+        out->branches[BANK_ROUTED].width = size_of(reader, layer, of_2023[i], 1);
     out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
     out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");
 }
@@ -285,8 +307,8 @@ static calmoe_status check_role(struct reader *reader, const struct optional_rol
                            reader->family->name);
         if (first >= 0 && has_it != first_has)
             return cm_fail(ctx, CALMOE_BAD_FILE,
-                           "tensor '%s' is %s, that of layer %d is %s; all layers must have it, or none", reader->name,
-                           has_it ? "there" : "missing", first, has_it ? "missing" : "there");
+                           "tensor '%s' is missing, that of layer %d is there; all layers must have it, or none",
+                           full(reader, has_it ? first : layer, role->role), has_it ? layer : first);
         if (first >= 0) continue;
         first = layer;
         first_has = has_it;

@@ -193,6 +193,26 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
     return CALMOE_OK;
 }
 
+/* Files of 2023 have a tensor for each expert: "ffn_up.3.weight". Each may have a type of its own. */
+static calmoe_status need_single(struct finder *finder, const char *role, int expert, int n_rows, int n_columns,
+                                 struct weight_source *out)
+{
+    char name[FILE_MAX_NAME_BYTES];
+    snprintf(name, sizeof name, "%s.%d.weight", role, expert);
+    return need_matrix(finder, name, n_rows, n_columns, out);
+}
+
+static calmoe_status find_singles(struct finder *finder, int width, int n, struct expert_sources *out)
+{
+    const int dim = finder->spec->dim;
+    for (int e = 0; e < n; e++) {
+        CM_TRY(need_single(finder, "ffn_gate", e, width, dim, &out[e].gate));
+        CM_TRY(need_single(finder, "ffn_up", e, width, dim, &out[e].up));
+        CM_TRY(need_single(finder, "ffn_down", e, dim, width, &out[e].down));
+    }
+    return CALMOE_OK;
+}
+
 static calmoe_status may_biases(struct finder *finder, const char *role, int n_elements, int n, struct bias_source *out)
 {
     out->tensor = find(finder, role);
@@ -219,7 +239,9 @@ static calmoe_status find_bank(struct finder *finder, const struct bank_roles *r
     struct bank_tensors *out = &layer->banks[bank];
     out->experts = cm_alloc(finder->ctx, (size_t)n, sizeof *out->experts, "the tensor table");
     if (!out->experts) return CALMOE_NO_MEMORY;
-    CM_TRY(find_matrices(finder, roles, width, n, out->experts));
+    const bool are_single = bank == BANK_ROUTED && !find(finder, roles->down);
+    CM_TRY(are_single ? find_singles(finder, width, n, out->experts)
+                      : find_matrices(finder, roles, width, n, out->experts));
     return find_biases(finder, roles, width, n, out);
 }
 
@@ -235,10 +257,6 @@ static const struct bank_roles routed_roles = BANK_ROLES("_exps"), shared_roles 
 static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *ffn, struct layer_tensors *layer)
 {
     const int n_experts = ffn->router.n_experts, dim = finder->spec->dim;
-    if (find(finder, "ffn_gate.0.weight"))
-        return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
-                       "tensor '%s': a file of 2023 with one tensor for each expert; convert the model again",
-                       finder->name);
     CM_TRY(need_matrix(finder, "ffn_gate_inp.weight", n_experts, dim, &layer->router));
     CM_TRY(may_vector(finder, "ffn_gate_inp.bias", n_experts, &layer->router_bias));
     if (ffn->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
@@ -345,8 +363,9 @@ static calmoe_status check_widths(const struct finder *finder)
         const struct ffn_spec *ffn = &finder->spec->layers[i].ffn;
         const int own = ffn->branches[cm_is_dense(ffn) ? BANK_SHARED : BANK_ROUTED].width;
         if (own < 1)
-            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "block %d has no feed-forward tensors that fit the family %s",
-                           i, finder->spec->family);
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE,
+                           "tensor 'blk.%d.%s' is missing or has no rows that fit the family %s", i,
+                           cm_is_dense(ffn) ? dense_roles.down : routed_roles.down, finder->spec->family);
         if (cm_is_dense(ffn)) continue;
         if (width > 0 && own != width)
             return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,

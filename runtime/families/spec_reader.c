@@ -58,16 +58,27 @@ static calmoe_status unknown_family(struct calmoe_context *ctx, const struct met
                    (int)(name->n_bytes < 40 ? name->n_bytes : 40), name->bytes, n_experts, known);
 }
 
+/* What is said of experts without saying how many there are would else be a dense model. */
+static calmoe_status check_no_experts(struct keys *keys)
+{
+    int n_used = 0, n_experts;
+    if (cm_key_exists(keys, "expert_count")) return CALMOE_OK;
+    CM_TRY(cm_key_int(keys, "expert_used_count", 0, 1 << 20, &n_used));
+    return n_used > 0 ? cm_key_need_int(keys, "expert_count", 1, 1 << 20, &n_experts) : CALMOE_OK;
+}
+
 static calmoe_status find_family(struct keys *keys, const struct meta_string *name, const struct family **out)
 {
     int n_experts = 0;
     if (keys->architecture[0] != '\0') CM_TRY(cm_key_int(keys, "expert_count", 0, 1 << 20, &n_experts));
     const struct family *family;
-    for (int i = 0; (family = cm_family_at(i)) != NULL; i++)
-        if (strcmp(family->architecture, keys->architecture) == 0 && family->has_experts == (n_experts > 0)) {
-            *out = family;
-            return CALMOE_OK;
-        }
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
+        if (strcmp(family->architecture, keys->architecture) != 0) continue;
+        CM_TRY(check_no_experts(keys));
+        if (family->has_experts != (n_experts > 0)) continue;
+        *out = family;
+        return CALMOE_OK;
+    }
     return unknown_family(keys->ctx, name, n_experts);
 }
 

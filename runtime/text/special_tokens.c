@@ -101,6 +101,17 @@ static calmoe_status read_id(struct calmoe_context *ctx, const struct model_file
     return get_id(ctx, file, tokenizer, key, id, is_named);
 }
 
+/* A file that itself asks for a token at an end of texts must name it, where no other is usual (id -1). */
+static calmoe_status check_named(struct calmoe_context *ctx, const struct model_file *file, const char *asking,
+                                 int32_t id, const char *naming)
+{
+    bool asks = false;
+    CM_TRY(cm_meta_get_bool(ctx, file, asking, &asks));
+    if (!asks || id >= 0 || cm_meta_entry(file, naming)) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': key '%s' is missing; '%s' asks for that token", file->name, naming,
+                   asking);
+}
+
 static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_file *file,
                               struct tokenizer *tokenizer)
 {
@@ -119,6 +130,8 @@ static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_fil
     CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_eos_token"), &tokenizer->adds_eos));
     CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_space_prefix"), &tokenizer->adds_space));
     tokenizer->adds_space = tokenizer->adds_space && is_spm;
+    CM_TRY(check_named(ctx, file, KEY("add_bos_token"), tokenizer->bos, KEY("bos_token_id")));
+    CM_TRY(check_named(ctx, file, KEY("add_eos_token"), tokenizer->eos, KEY("eos_token_id")));
     if (tokenizer->adds_bos && tokenizer->bos < 0) {
         cm_log(ctx, "'%s' asks for a BOS token before texts and names none; none is added", file->name);
         tokenizer->adds_bos = false;

@@ -129,6 +129,8 @@ BEND(further_eos_are_floats)
 {
     builder_add_f32s(builder, KEY "eos_token_ids", toy->scores, 2);
 }
+BEND(bos_unnamed) { (void)builder; toy->add_bos = 1; }
+BEND(eos_unnamed) { (void)builder; toy->add_eos = 1; toy->eos = -1; }
 BEND(add_bos_is_number) { toy->add_bos = -1; builder_add_u32(builder, KEY "add_bos_token", 1); }
 
 /* ---- oddities ---- */
@@ -154,8 +156,7 @@ BEND(spm_byte_missing)
     snprintf(toy->tokens[3], TOY_MAX_TEXT, "spare1");
     snprintf(toy->tokens[4], TOY_MAX_TEXT, "spare2");
 }
-BEND(bos_unnamed) { (void)builder; toy->add_bos = 1; }
-BEND(eos_unnamed) { (void)builder; toy->add_eos = 1; toy->eos = -1; }
+BEND(usual_bos_unnamed) { (void)builder; toy->pre = "llama-bpe"; toy->add_bos = -1; }
 BEND(no_types) { (void)builder; drop(toy, KEY "token_type"); }
 BEND(empty_token) { (void)builder; toy_add_token(toy, "", 1); }
 BEND(undefined_type) { (void)builder; toy->types[40] = 0; }
@@ -210,6 +211,8 @@ static const struct fault faults[] = {
     BAD(empty_merge, false, "merge 1 is ''; wanted two texts with a space between"),
     BAD(eos_is_string, true, ONE_KEY("eos_token_id") "has type string; wanted an integer"),
     BAD(further_eos_are_floats, true, ONE_KEY("eos_token_ids") "is an array of f32; wanted one of integers"),
+    BAD(bos_unnamed, false, ONE_KEY("bos_token_id") "is missing; 'tokenizer.ggml.add_bos_token' asks for that token"),
+    BAD(eos_unnamed, false, ONE_KEY("eos_token_id") "is missing; 'tokenizer.ggml.add_eos_token' asks for that token"),
     BAD(add_bos_is_number, true, ONE_KEY("add_bos_token") "has type u32; wanted a bool"),
 
     GOOD(nothing, false, NULL),
@@ -236,8 +239,7 @@ static const struct fault faults[] = {
                              "places than the model is used to"),
     GOOD(byte_missing, false, "'toy.gguf': 1 of 256 bytes have no token; they are left out"),
     GOOD(spm_byte_missing, true, "'toy.gguf': 2 of 256 bytes have no token; the unknown token stands for them"),
-    GOOD(bos_unnamed, false, "'toy.gguf' asks for a BOS token before texts and names none; none is added"),
-    GOOD(eos_unnamed, false, "'toy.gguf' asks for an EOS token behind texts and names none; none is added"),
+    GOOD(usual_bos_unnamed, false, "'toy.gguf' asks for a BOS token before texts and names none; none is added"),
     GOOD(no_types, false, NULL),
     GOOD(no_types, true, NULL),
     GOOD(empty_token, false, NULL),

@@ -17,7 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,16 +30,16 @@
 
 #include "base/random.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/goldens.h"
 #include "tests/support/logit_records.h"
 #include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
 
 #define RECORDS CALMOE_SOURCE_DIR "/tests/property/logit_hashes.txt"
-#define GOLDEN  CALMOE_SOURCE_DIR "/tests/golden"
 #define NANO    CALMOE_SOURCE_DIR "/models/calmoe-nano"
 
 enum { N_PROMPT = 29, N_SECOND = 3, N_FED = N_PROMPT + N_SECOND, N_NEW = 7, N_LAST = 3 }; /* tokens */
-enum { MAX_GOLDEN = 64, MAX_PATH = 600 };
+enum { MAX_PATH = 600 };
 
 static struct logit_records *records;
 static int                   n_failed; /* of the present test: all its rows are looked at before it fails */
@@ -166,23 +165,15 @@ static void check_plain(const char *path, const char *name)
 
 /* ---- every golden model ---- */
 
-static int is_expectation(const struct dirent *entry) { return strstr(entry->d_name, ".expect.gguf") != NULL; }
-
 static void golden_models(void **state)
 {
     (void)state;
-    struct dirent **entries = NULL;
-    const int n = scandir(GOLDEN, &entries, is_expectation, alphasort);
-    assert_in_range(n, 1, MAX_GOLDEN);
-    for (int i = 0; i < n; i++) {
+    const struct goldens models = goldens();
+    for (int i = 0; i < models.n; i++) {
         char path[MAX_PATH], name[200];
-        const int n_name = (int)strcspn(entries[i]->d_name, ".");
-        snprintf(path, sizeof path, GOLDEN "/%.*s.gguf", n_name, entries[i]->d_name);
-        snprintf(name, sizeof name, "golden %.*s", n_name, entries[i]->d_name);
-        check_plain(path, name);
-        free(entries[i]);
+        snprintf(name, sizeof name, "golden %s", models.names[i]);
+        check_plain(golden_path(path, models.names[i]), name);
     }
-    free(entries);
     finish();
 }
 

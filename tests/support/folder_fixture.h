@@ -7,6 +7,9 @@
 extern struct temp_folder *folder; /* between the two */
 
 int open_folder(void **state);
+/* The same, with tiny_model() in a file there. */
+extern char tiny_path[600];
+int open_folder_with_tiny(void **state);
 /* Fails where the library still holds memory. */
 int close_folder(void **state);
 

@@ -27,6 +27,15 @@ struct tiny_model tiny_model_wide(void)
     return tiny;
 }
 
+struct tiny_model tiny_model_mixed(int n_layers)
+{
+    struct tiny_model tiny = tiny_model_wide();
+    tiny.n_layers = n_layers;
+    for (int part = TINY_GATE; part <= TINY_DOWN; part++) tiny.types[part] = WEIGHT_Q4_0;
+    tiny.types[TINY_K] = tiny.types[TINY_OUTPUT] = WEIGHT_Q8_0;
+    return tiny;
+}
+
 static void *must(void *memory)
 {
     if (!memory) {

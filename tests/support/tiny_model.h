@@ -46,6 +46,8 @@ struct tiny_model {
 struct tiny_model tiny_model(void);
 /* The same with widths that every block divides: dim 256, 8 experts of 256, 3 used, context 256. */
 struct tiny_model tiny_model_wide(void);
+/* The wide one of so many layers, with several types: experts in q4_0, k and output in q8_0. */
+struct tiny_model tiny_model_mixed(int n_layers);
 
 /* general.name is "tiny". Tensors of roles whose type cannot be written by the library get random blocks with
  * scales that keep the weights as large as the others. */

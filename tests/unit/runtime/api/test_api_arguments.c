@@ -17,9 +17,7 @@
 #include "base/status.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
-#include "tests/support/tiny_model.h"
 
-static char path[600];
 static struct running r; /* one of each kind */
 
 /* The status, and a sentence that is new. */
@@ -57,12 +55,12 @@ static void opening_models(void **state)
 {
     (void)state;
     calmoe_model *model = (calmoe_model *)&r;
-    WRONG_WITHOUT_CONTEXT(calmoe_model_open(NULL, path, NULL, &model));
+    WRONG_WITHOUT_CONTEXT(calmoe_model_open(NULL, tiny_path, NULL, &model));
     assert_null(model);
-    WRONG(calmoe_model_open(r.context, path, NULL, NULL));
+    WRONG(calmoe_model_open(r.context, tiny_path, NULL, NULL));
     calmoe_model_options options = {0};
     model = (calmoe_model *)&r;
-    WRONG(calmoe_model_open(r.context, path, &options, &model));
+    WRONG(calmoe_model_open(r.context, tiny_path, &options, &model));
     assert_null(model);
     GIVES(calmoe_model_open(r.context, "/nowhere/model.gguf", NULL, &model), IO);
     GIVES(calmoe_model_open(r.context, folder->path, NULL, &model), IO);
@@ -102,22 +100,22 @@ static void quantizing(void **state)
     (void)state;
     char out[600];
     snprintf(out, sizeof out, "%s", temp_file(folder, "out.gguf"));
-    WRONG_WITHOUT_CONTEXT(calmoe_quantize(NULL, path, out, "q8_0", NULL, NULL));
+    WRONG_WITHOUT_CONTEXT(calmoe_quantize(NULL, tiny_path, out, "q8_0", NULL, NULL));
     WRONG(calmoe_quantize(r.context, NULL, out, "q8_0", NULL, NULL));
-    WRONG(calmoe_quantize(r.context, path, NULL, "q8_0", NULL, NULL));
-    WRONG(calmoe_quantize(r.context, path, out, NULL, NULL, NULL));
-    WRONG(calmoe_quantize(r.context, path, out, "q9_0", NULL, NULL));
-    WRONG(calmoe_quantize(r.context, path, out, "", NULL, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, NULL, "q8_0", NULL, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, NULL, NULL, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "q9_0", NULL, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "", NULL, NULL));
     calmoe_quantize_options options;
     calmoe_quantize_result result = {.size = 1};
     calmoe_quantize_options_init(&options);
-    WRONG(calmoe_quantize(r.context, path, out, "q8_0", NULL, &result));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "q8_0", NULL, &result));
     options.quantized = 3;
-    WRONG(calmoe_quantize(r.context, path, out, "q8_0", &options, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "q8_0", &options, NULL));
     options.quantized = 0;
     options.n_threads = -1;
-    WRONG(calmoe_quantize(r.context, path, out, "q8_0", &options, NULL));
-    WRONG(calmoe_quantize(r.context, path, out, "q5_k", NULL, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "q8_0", &options, NULL));
+    WRONG(calmoe_quantize(r.context, tiny_path, out, "q5_k", NULL, NULL));
 }
 
 /* ---- tokenizer ---- */
@@ -203,7 +201,7 @@ static void opening_engines(void **state)
     WITH(isa, "sse9", INVALID_ARGUMENT, "isa is 'sse9'");
     WITH(isa, "", INVALID_ARGUMENT, "isa is ''");
     WITH(plan, "/nowhere/plan.json", IO, "/nowhere/plan.json");
-    WITH(plan, path, BAD_FILE, "");
+    WITH(plan, tiny_path, BAD_FILE, "");
 #undef WITH
 }
 
@@ -216,7 +214,7 @@ static void a_vocabulary_runs_no_engine(void **state)
     calmoe_model_info info = {.size = sizeof info};
     calmoe_model_options_init(&options);
     options.vocabulary_only = 1;
-    running_must(r.context, calmoe_model_open(r.context, path, &options, &model));
+    running_must(r.context, calmoe_model_open(r.context, tiny_path, &options, &model));
     WRONG(calmoe_engine_open(model, NULL, &engine));
     running_must(r.context, calmoe_model_get_info(model, &info));
     assert_string_equal(info.family, "");
@@ -478,13 +476,9 @@ static void answers_of_other_sizes(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    const struct tiny_model tiny = tiny_model();
     const calmoe_engine_options options = running_options(1, NULL);
-    folder = temp_folder_open();
-    snprintf(path, sizeof path, "%s", temp_file(folder, "tiny.gguf"));
-    tiny_model_write(&tiny, path);
-    r = running_open(path, &options, NULL);
+    open_folder_with_tiny(state);
+    r = running_open(tiny_path, &options, NULL);
     return 0;
 }
 

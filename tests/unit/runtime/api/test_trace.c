@@ -18,13 +18,12 @@
 #include "base/memory.h"
 #include "runtime/stats/trace.h"
 #include "tests/support/running.h"
-#include "tests/support/folder_fixture.h"
+#include "tests/support/context_fixture.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 3, N_EXPERTS = 5, N_USED = 2, N_TOKENS = 4, N_CHOICE = N_LAYERS * N_USED };
 enum { RECORD = 8 + N_CHOICE * 4, FILE_BYTES = TRACE_HEADER_BYTES + N_TOKENS * RECORD };
 
-static calmoe_context     *context;
 static char                path[600], model_path[600];
 
 static calmoe_trace_info tiny_info(void)
@@ -332,18 +331,9 @@ static void choices_are_replaced_where_they_are_sound(void **state)
 
 static int open_all(void **state)
 {
-    (void)state;
-    folder = temp_folder_open();
+    if (open_folder_and_context(state) != 0) return -1;
     snprintf(path, sizeof path, "%s", temp_file(folder, "routing.trace"));
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "model.gguf"));
-    return calmoe_context_open(NULL, &context) != CALMOE_OK;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    calmoe_context_close(&context);
-    temp_folder_close(&folder);
     return 0;
 }
 
@@ -358,5 +348,5 @@ int main(void)
         cmocka_unit_test(a_writer_of_another_shape_fails_at_the_end),
         cmocka_unit_test(choices_are_replaced_where_they_are_sound),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_all, close_folder_and_context);
 }

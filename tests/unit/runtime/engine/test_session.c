@@ -19,7 +19,6 @@
 
 enum { CONTEXT = 64 };
 
-static char path[600];
 
 static const int32_t prompt[5] = {40, 41, 42, 43, 44};
 
@@ -34,7 +33,7 @@ static calmoe_session_options session_options(void)
 static struct running open_with(const calmoe_session_options *options)
 {
     const calmoe_engine_options engine = running_options(1, NULL);
-    return running_open(path, &engine, options);
+    return running_open(tiny_path, &engine, options);
 }
 
 static struct running open_default(void)
@@ -354,18 +353,6 @@ static void seeds(void **state)
     assert_memory_not_equal(tokens[0], tokens[2], sizeof tokens[0]);
 }
 
-/* ---- */
-
-static int set_up(void **state)
-{
-    (void)state;
-    const struct tiny_model tiny = tiny_model();
-    folder = temp_folder_open();
-    snprintf(path, sizeof path, "%s", temp_file(folder, "tiny.gguf"));
-    tiny_model_write(&tiny, path);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,5 +370,5 @@ int main(void)
         cmocka_unit_test(text_is_tokens),
         cmocka_unit_test(seeds),
     };
-    return cmocka_run_group_tests_name("session", tests, set_up, close_folder);
+    return cmocka_run_group_tests_name("session", tests, open_folder_with_tiny, close_folder);
 }

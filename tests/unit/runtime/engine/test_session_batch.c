@@ -14,11 +14,9 @@
 #include "base/memory.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
-#include "tests/support/tiny_model.h"
 
 enum { CONTEXT = 64, N_LAYERS = 2, N_EXPERTS = 4, N_USED = 2, MAX_SESSIONS = 20 };
 
-static char path[600];
 
 static const int32_t prompt[12] = {40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51};
 
@@ -26,7 +24,7 @@ static const int32_t prompt[12] = {40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 5
 static struct running open_running(void)
 {
     const calmoe_engine_options options = running_options(1, NULL);
-    return running_open(path, &options, NULL);
+    return running_open(tiny_path, &options, NULL);
 }
 
 static calmoe_session_options session_options(int max_new_tokens)
@@ -107,7 +105,7 @@ static void each_gets_its_tokens_and_one_end(void **state)
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         calmoe_engine_options options = running_options(2, NULL);
         options.max_rows = rows[k];
-        struct running r = running_open(path, &options, NULL);
+        struct running r = running_open(tiny_path, &options, NULL);
         struct follower followers[5] = {{0}};
         for (int i = 0; i < 5; i++) followers[i].session = open_session(&r, limits[i], (size_t)lengths[i]);
         run_to_the_end(&r, followers, 5);
@@ -151,7 +149,7 @@ static void a_long_prompt_holds_nobody_up(void **state)
     (void)state;
     calmoe_engine_options options = running_options(1, NULL);
     options.max_rows = 4;
-    struct running r = running_open(path, &options, NULL);
+    struct running r = running_open(tiny_path, &options, NULL);
     calmoe_event events[4];
     int n_events;
     calmoe_session *quick = open_session(&r, 0, 1);
@@ -333,7 +331,7 @@ static void routing_and_counters(void **state)
     calmoe_engine_options options = running_options(2, "ref");
     options.routing = on_routing;
     options.routing_user = &seen;
-    struct running r = running_open(path, &options, NULL);
+    struct running r = running_open(tiny_path, &options, NULL);
     check_stats(&r, &seen, 0, 0);
     calmoe_chunk chunks[3];
     for (int i = 0; i < 3; i++) {
@@ -381,18 +379,6 @@ static void a_step_allocates_nothing(void **state)
     running_close(&r);
 }
 
-/* ---- */
-
-static int set_up(void **state)
-{
-    (void)state;
-    const struct tiny_model tiny = tiny_model();
-    folder = temp_folder_open();
-    snprintf(path, sizeof path, "%s", temp_file(folder, "tiny.gguf"));
-    tiny_model_write(&tiny, path);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,5 +391,5 @@ int main(void)
         cmocka_unit_test(routing_and_counters),
         cmocka_unit_test(a_step_allocates_nothing),
     };
-    return cmocka_run_group_tests_name("sessions of an engine", tests, set_up, close_folder);
+    return cmocka_run_group_tests_name("sessions of an engine", tests, open_folder_with_tiny, close_folder);
 }

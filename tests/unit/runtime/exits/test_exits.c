@@ -521,10 +521,7 @@ static int set_up(void **state)
 {
     (void)state;
     folder = temp_folder_open();
-    struct tiny_model tiny = tiny_model_wide();
-    tiny.n_layers = N_LAYERS;
-    for (int part = TINY_GATE; part <= TINY_DOWN; part++) tiny.types[part] = WEIGHT_Q4_0;
-    tiny.types[TINY_K] = tiny.types[TINY_OUTPUT] = WEIGHT_Q8_0;
+    struct tiny_model tiny = tiny_model_mixed(N_LAYERS);
     write_model(&tiny, "exits.gguf", path);
     tiny.n_vocab = 1024;
     write_model(&tiny, "many.gguf", many_path);

@@ -541,10 +541,7 @@ static int set_up(void **state)
 {
     (void)state;
     folder = temp_folder_open();
-    struct tiny_model tiny = tiny_model_wide();
-    tiny.n_layers = N_LAYERS;
-    for (int part = TINY_GATE; part <= TINY_DOWN; part++) tiny.types[part] = WEIGHT_Q4_0;
-    tiny.types[TINY_K] = tiny.types[TINY_OUTPUT] = WEIGHT_Q8_0;
+    struct tiny_model tiny = tiny_model_mixed(N_LAYERS);
     snprintf(path, sizeof path, "%s", temp_file(folder, "catch_up.gguf"));
     tiny_model_write(&tiny, path);
     for (int i = 0; i < N_PROMPT + N_TOKENS + 1; i++) tokens[i] = 40 + (i * 7) % 23;

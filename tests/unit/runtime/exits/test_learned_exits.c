@@ -490,11 +490,8 @@ static int set_up(void **state)
 {
     (void)state;
     static const int layers[] = {1, 3};
-    struct tiny_model tiny = tiny_model_wide();
+    struct tiny_model tiny = tiny_model_mixed(N_LAYERS);
     folder = temp_folder_open();
-    tiny.n_layers = N_LAYERS;
-    for (int part = TINY_GATE; part <= TINY_DOWN; part++) tiny.types[part] = WEIGHT_Q4_0;
-    tiny.types[TINY_K] = tiny.types[TINY_OUTPUT] = WEIGHT_Q8_0;
     snprintf(path, sizeof path, "%s", temp_file(folder, "model.gguf"));
     tiny_model_write(&tiny, path);
     snprintf(exits_path, sizeof exits_path, "%s", temp_file(folder, "exits.gguf"));

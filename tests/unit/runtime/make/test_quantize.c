@@ -19,10 +19,9 @@
 #include "base/memory.h"
 #include "runtime/load/model_file.h"
 #include "tests/support/running.h"
-#include "tests/support/folder_fixture.h"
+#include "tests/support/context_fixture.h"
 #include "tests/support/tiny_model.h"
 
-static calmoe_context     *context;
 static char in_path[600], out_path[600], part_path[700];
 
 /* How far the values may be from the original: root of the mean square, as a part of the original's. */
@@ -446,20 +445,11 @@ static void stopped_at_any_point(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
-    folder = temp_folder_open();
+    if (open_folder_and_context(state) != 0) return -1;
     snprintf(in_path, sizeof in_path, "%s", temp_file(folder, "in.gguf"));
     snprintf(out_path, sizeof out_path, "%s", temp_file(folder, "out.gguf"));
     snprintf(part_path, sizeof part_path, "%s.part", out_path);
-    return calmoe_context_open(NULL, &context) == CALMOE_OK ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    calmoe_context_close(&context);
-    temp_folder_close(&folder);
-    return cm_live_blocks() == 0 ? 0 : -1;
+    return 0;
 }
 
 int main(void)
@@ -476,5 +466,5 @@ int main(void)
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(stopped_at_any_point),
     };
-    return cmocka_run_group_tests_name("quantize", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("quantize", tests, set_up, close_folder_and_context);
 }

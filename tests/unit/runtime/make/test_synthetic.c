@@ -19,11 +19,10 @@
 #include "base/memory.h"
 #include "runtime/load/model_file.h"
 #include "tests/support/running.h"
-#include "tests/support/folder_fixture.h"
+#include "tests/support/context_fixture.h"
 
 enum { N_TOKENS = 12, N_VOCAB = 300 };
 
-static calmoe_context     *context;
 static char                path[600], other_path[600];
 
 static calmoe_synthetic_options tiny(const char *type)
@@ -325,18 +324,9 @@ static void what_was_stopped_leaves_nothing(void **state)
 
 static int open_all(void **state)
 {
-    (void)state;
-    folder = temp_folder_open();
+    if (open_folder_and_context(state) != 0) return -1;
     snprintf(path, sizeof path, "%s", temp_file(folder, "model.gguf"));
     snprintf(other_path, sizeof other_path, "%s", temp_file(folder, "other.gguf"));
-    return calmoe_context_open(NULL, &context) != CALMOE_OK;
-}
-
-static int close_all(void **state)
-{
-    (void)state;
-    calmoe_context_close(&context);
-    temp_folder_close(&folder);
     return 0;
 }
 
@@ -352,5 +342,5 @@ int main(void)
         cmocka_unit_test(wrong_options_are_told),
         cmocka_unit_test(what_was_stopped_leaves_nothing),
     };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    return cmocka_run_group_tests(tests, open_all, close_folder_and_context);
 }

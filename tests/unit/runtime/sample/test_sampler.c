@@ -96,48 +96,30 @@ static void top_k_keeps_the_most_likely(void **state)
     check_shares(options, equal, 3);
 }
 
-static void top_p_keeps_what_is_needed_for_its_share(void **state)
+/* Of probabilities 0.4, 0.3, 0.2, 0.1 and four times 0: what is kept. */
+static void top_p_and_min_p_keep_a_share(void **state)
 {
     (void)state;
-    struct sampler_options options = cm_sampler_defaults();
-    const float            logits[N] = { logf(0.4f), logf(0.3f), logf(0.2f), logf(0.1f),
-                                         -INFINITY, -INFINITY, -INFINITY, -INFINITY };
-    options.temperature = 1;
-    options.top_p = 0.39f;
-    check_shares(options, logits, 1);
-    options.top_p = 0.41f;
-    check_shares(options, logits, 3);
-    options.top_p = 0.89f;
-    check_shares(options, logits, 7);
-    options.top_p = 0.95f;
-    check_shares(options, logits, 15);
-    options.top_p = 1e-9f;
-    check_shares(options, logits, 1);
-    options.top_k = 2; /* shares of the two that are left: 4/7 and 3/7 */
-    options.top_p = 0.56f;
-    check_shares(options, logits, 1);
-    options.top_p = 0.58f;
-    check_shares(options, logits, 3);
-}
-
-static void min_p_keeps_what_is_near_the_best(void **state)
-{
-    (void)state;
-    struct sampler_options options = cm_sampler_defaults();
-    const float            logits[N] = { logf(0.4f), logf(0.3f), logf(0.2f), logf(0.1f),
-                                         -INFINITY, -INFINITY, -INFINITY, -INFINITY };
-    options.temperature = 1;
-    options.min_p = 0.2f;
-    check_shares(options, logits, 15);
-    options.min_p = 0.3f;
-    check_shares(options, logits, 7);
-    options.min_p = 0.6f;
-    check_shares(options, logits, 3);
-    options.min_p = 1;
-    check_shares(options, logits, 1);
-    options.top_k = 3;
-    options.min_p = 0.3f;
-    check_shares(options, logits, 7);
+    static const struct {
+        int      top_k; /* 0: all */
+        float    top_p; /* the likeliest ones that make up so much together */
+        float    min_p; /* those of at least so much of the likeliest one's  */
+        unsigned kept;
+    } rows[] = {
+        {0, 0.39f, 0, 1}, {0, 0.41f, 0, 3}, {0, 0.89f, 0, 7}, {0, 0.95f, 0, 15}, {0, 1e-9f, 0, 1},
+        {2, 0.56f, 0, 1}, {2, 0.58f, 0, 3}, /* shares of the two that are left: 4/7 and 3/7 */
+        {0, 1, 0.2f, 15}, {0, 1, 0.3f, 7},  {0, 1, 0.6f, 3},  {0, 1, 1, 1},      {3, 1, 0.3f, 7},
+    };
+    const float logits[N] = { logf(0.4f), logf(0.3f), logf(0.2f), logf(0.1f),
+                              -INFINITY, -INFINITY, -INFINITY, -INFINITY };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sampler_options options = cm_sampler_defaults();
+        options.temperature = 1;
+        options.top_k = rows[i].top_k;
+        options.top_p = rows[i].top_p;
+        options.min_p = rows[i].min_p;
+        check_shares(options, logits, rows[i].kept);
+    }
 }
 
 static int32_t pick_once(struct sampler_options options, const float *logits, int32_t n_vocab)
@@ -344,8 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_follow_the_softmax),
         cmocka_unit_test(top_k_keeps_the_most_likely),
-        cmocka_unit_test(top_p_keeps_what_is_needed_for_its_share),
-        cmocka_unit_test(min_p_keeps_what_is_near_the_best),
+        cmocka_unit_test(top_p_and_min_p_keep_a_share),
         cmocka_unit_test(greedy_takes_the_best_and_lower_ids_on_ties),
         cmocka_unit_test(what_is_no_number_is_never_picked),
         cmocka_unit_test(extreme_logits_are_drawn_from),

@@ -58,7 +58,6 @@ static void imbalance_is_busiest_by_mean_over_steps(void **state)
 
 /* ---- through the API ---- */
 
-static char path[600];
 
 static calmoe_stats stats_of(const struct running *r)
 {
@@ -74,7 +73,7 @@ static void phases_add_up_to_the_step(void **state)
     const int32_t tokens[N_TOKENS] = {40, 41, 42, 43, 44};
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
         const calmoe_engine_options options = running_options(n_threads, NULL);
-        struct running r = running_open(path, &options, NULL);
+        struct running r = running_open(tiny_path, &options, NULL);
         assert_true((size_t)(N_TOKENS * r.n_vocab) <= sizeof logits / sizeof *logits);
         assert_true(stats_of(&r).imbalance == 1.0);
         running_read(&r, r.session, tokens, N_TOKENS, 2, logits);
@@ -113,7 +112,7 @@ static void bytes_are_those_of_the_matrices_read(void **state)
     static float logits[N_TOKENS * 4096];
     const int32_t tokens[N_TOKENS] = {40, 41, 42, 43, 44};
     const calmoe_engine_options options = running_options(2, "ref");
-    struct running r = running_open(path, &options, NULL);
+    struct running r = running_open(tiny_path, &options, NULL);
 
     const size_t n_q = (size_t)(tiny.n_heads * tiny.head_size), n_kv = (size_t)(tiny.n_kv_heads * tiny.head_size);
     const size_t attention = DIM * (2 * n_q + 2 * n_kv), router = N_EXPERTS * DIM;
@@ -144,17 +143,13 @@ static void bytes_are_those_of_the_matrices_read(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
     const struct tiny_model tiny = tiny_model();
     assert_int_equal(tiny.dim, DIM);
     assert_int_equal(tiny.expert_width, WIDTH);
     assert_int_equal(tiny.n_layers, N_LAYERS);
     assert_int_equal(tiny.n_experts, N_EXPERTS);
     assert_int_equal(tiny.n_used, N_USED);
-    folder = temp_folder_open();
-    snprintf(path, sizeof path, "%s", temp_file(folder, "tiny.gguf"));
-    tiny_model_write(&tiny, path);
-    return 0;
+    return open_folder_with_tiny(state);
 }
 
 int main(void)

@@ -226,7 +226,7 @@ static void beginning_and_end_are_added(void **state)
     check(tokenizer, "<s><s>", TOKENIZE_PARSE_SPECIAL, "<s> <s>");
     check(tokenizer, "he<s>", TOKENIZE_ADD_BOS | TOKENIZE_PARSE_SPECIAL, "<s> he <s> </s>");
     cm_tokenizer_close(&tokenizer);
-    toy.bos = toy.eos = -1; /* asked for, but not named: token 11 is a comma here */
+    toy.bos = toy.eos = 100000; /* asked for, but no token: token 11 is a comma here */
     tokenizer = open_toy();
     assert_int_equal(cm_tokenizer_bos(tokenizer), -1);
     assert_int_equal(cm_tokenizer_eos(tokenizer), -1);

@@ -1,0 +1,39 @@
+/* tests/support/goldens.c - see goldens.h. */
+#include "tests/support/goldens.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char ending[] = ".expect.gguf";
+
+static int is_expectation(const struct dirent *entry)
+{
+    const size_t n = strlen(entry->d_name), m = strlen(ending);
+    return n > m && n - m < GOLDEN_NAME && strcmp(entry->d_name + n - m, ending) == 0;
+}
+
+struct goldens goldens(void)
+{
+    struct goldens  out = {0};
+    struct dirent **entries = NULL;
+    out.n = scandir(GOLDEN_FOLDER, &entries, is_expectation, alphasort);
+    if (out.n < 10 || out.n > GOLDEN_MAX) {
+        fprintf(stderr, "%d models in " GOLDEN_FOLDER "; 10 to %d are wanted\n", out.n, GOLDEN_MAX);
+        abort();
+    }
+    for (int i = 0; i < out.n; i++) {
+        const size_t n_name = strlen(entries[i]->d_name) - strlen(ending);
+        memcpy(out.names[i], entries[i]->d_name, n_name);
+        free(entries[i]);
+    }
+    free(entries);
+    return out;
+}
+
+const char *golden_path(char path[600], const char *name)
+{
+    snprintf(path, 600, GOLDEN_FOLDER "/%s.gguf", name);
+    return path;
+}

@@ -1,0 +1,20 @@
+/* tests/support/goldens.h - the models of tests/golden, found by their names: a new one needs no line in tests. */
+#ifndef TESTS_SUPPORT_GOLDENS_H
+#define TESTS_SUPPORT_GOLDENS_H
+
+#define GOLDEN_FOLDER CALMOE_SOURCE_DIR "/tests/golden"
+
+enum { GOLDEN_MAX = 64, GOLDEN_NAME = 64 };
+
+struct goldens {
+    int  n; /* 10 at least: less aborts */
+    char names[GOLDEN_MAX][GOLDEN_NAME];
+};
+
+/* Those with expectations (NAME.gguf, NAME.expect.gguf), by name. */
+struct goldens goldens(void);
+
+/* FOLDER/NAME.gguf. */
+const char *golden_path(char path[600], const char *name);
+
+#endif
