@@ -15,6 +15,15 @@ static bool has(const struct keys *keys, int layer, const char *role)
 
 /* ---- which layers ---- */
 
+/* Whether any tensor is there that only such a layer has; one that lacks others is refused by their names. */
+static bool has_delta_tensors(const struct keys *keys, int layer)
+{
+    static const char *const roles[] = {"ssm_a", "ssm_conv1d.weight", "ssm_out.weight"};
+    bool any = false;
+    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) any |= has(keys, layer, roles[i]);
+    return any;
+}
+
 struct kind_rule { /* what the metadata says of the kinds of layers */
     const struct meta_entry *listed;   /* of each layer, whether it is recurrent; NULL = not said      */
     int                      interval; /* layers l with (l + 1) % interval == 0 attend; 0 = not said   */
@@ -72,8 +81,8 @@ static void take_numbers(const struct keys *keys, int layer, const struct delta_
 {
     *out = *numbers;
     if (numbers->order != HEADS_IN_GROUPS) return;
-    out->is_by_head = has(keys, layer, "ssm_in.weight"); /* of early files */
-    out->has_pairs = has(keys, layer, "ssm_ba.weight");
+    out->is_by_head = !has(keys, layer, "attn_qkv.weight") && !has(keys, layer, "attn_gate.weight"); /* early files */
+    out->has_pairs = !has(keys, layer, "ssm_beta.weight") && !has(keys, layer, "ssm_alpha.weight");
 }
 
 calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *family, struct model_spec *spec)
@@ -84,7 +93,7 @@ calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *famil
     if (family->delta_nets == DELTA_NONE) return CALMOE_OK;
     CM_TRY(read_rule(keys, spec->n_layers, &rule));
     for (int layer = 0; layer < spec->n_layers; layer++) {
-        const bool is_delta = has(keys, layer, "ssm_a");
+        const bool is_delta = has_delta_tensors(keys, layer);
         CM_TRY(check_kind(keys, &rule, layer, is_delta));
         if (is_delta && n_delta++ == 0) CM_TRY(read_numbers(keys, &numbers));
         if (!is_delta) continue;

@@ -316,11 +316,23 @@ static calmoe_status check_role(struct reader *reader, const struct optional_rol
     return CALMOE_OK;
 }
 
+/* A layer that is none: what it predicts is a further token. */
+static calmoe_status check_further_blocks(struct reader *reader)
+{
+    for (int layer = 0; layer < reader->spec->n_layers; layer++)
+        if (has(reader, layer, "nextn.eh_proj.weight"))
+            return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                           "tensor '%s' is of a block that predicts a further token; %s.nextn_predict_layers leaves the"
+                           " block among the layers", reader->name, reader->keys->architecture);
+    return CALMOE_OK;
+}
+
 calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
     struct reader reader = {.keys = keys, .family = family, .spec = spec};
     float residual_scale = 1.0f;
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
+    CM_TRY(check_further_blocks(&reader));
     CM_TRY(cm_read_delta_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {

@@ -9,7 +9,7 @@ const struct family cm_family_qwen35 = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
-    .needs = NEEDS_ROPE_BASE | NEEDS_QK_NORMS | NEEDS_QUERY_GATES,
+    .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES,
     .delta_nets = DELTA_IN_TURN,
     .ffn_norm = "post_attention_norm.weight",
 };

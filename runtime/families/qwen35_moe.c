@@ -10,7 +10,7 @@ const struct family cm_family_qwen35_moe = {
     .pairing = ROPE_NEOX,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
-    .needs = NEEDS_ROPE_BASE | NEEDS_QK_NORMS | NEEDS_QUERY_GATES | NEEDS_SHARED | NEEDS_SHARED_GATE,
+    .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES | NEEDS_SHARED | NEEDS_SHARED_GATE,
     .delta_nets = DELTA_IN_TURN,
     .ffn_norm = "post_attention_norm.weight",
 };

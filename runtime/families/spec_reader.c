@@ -94,6 +94,7 @@ static calmoe_status check_needs(struct keys *keys, const struct family *family)
     static const char output[] = "output.weight";
     for (const char *const *key = family->keys; key && *key; key++) CM_TRY(need_key(keys, family, *key));
     if (family->needs & NEEDS_ROPE_BASE) CM_TRY(need_key(keys, family, "rope.freq_base"));
+    if (family->needs & NEEDS_ROTATED) CM_TRY(need_key(keys, family, "rope.dimension_count"));
     if (!(family->needs & NEEDS_OUTPUT) || cm_file_tensor(keys->file, output)) return CALMOE_OK;
     return cm_fail(keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", output, family->name);
 }

@@ -28,22 +28,35 @@ static int close_all(void **state)
     return 0;
 }
 
+static void add_tensor(int layer, const char *role)
+{
+    const float    nothing[6] = {0};
+    const uint64_t n = 6;
+    char           name[64];
+    snprintf(name, sizeof name, "blk.%d.%s", layer, role);
+    builder_add_tensor_f32(builder, name, 1, &n, nothing);
+}
+
 /* Layers 0, 1 and 2 are delta nets of 2 key heads and 6 value heads; layer 3 attends. */
 static void start(const char *architecture)
 {
     struct tiny_model tiny = tiny_model();
-    const float    nothing[6] = {0};
-    const uint64_t n = 6;
+    char              rotated[64];
     tiny.architecture = architecture;
     tiny.n_layers = N_LAYERS;
     tiny.has_head_norms = true;
     builder_close(&builder);
     builder = tiny_model_build(&tiny);
-    for (int layer = 0; layer < N_LAYERS - 1; layer++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.%d.ssm_a", layer);
-        builder_add_tensor_f32(builder, name, 1, &n, nothing);
-    }
+    snprintf(rotated, sizeof rotated, "%s.rope.dimension_count", architecture);
+    builder_add_u32(builder, rotated, 4);
+    for (int layer = 0; layer < N_LAYERS - 1; layer++) add_tensor(layer, layer == 1 ? "ssm_conv1d.weight" : "ssm_a");
+}
+
+/* As files have it today. */
+static void add_projections(int layer)
+{
+    add_tensor(layer, "attn_qkv.weight");
+    add_tensor(layer, "ssm_beta.weight");
 }
 
 static const struct { const char *name; uint32_t value; } numbers[] = {
@@ -95,6 +108,7 @@ static void layers_and_numbers(void **state)
     for (int a = 0; a < 2; a++) {
         start(architectures[a]);
         add_numbers(architectures[a], NULL, 0);
+        for (int i = 0; i < N_LAYERS - 1; i++) add_projections(i);
         must_read();
         for (int i = 0; i < N_LAYERS - 1; i++) {
             const struct delta_spec *delta = &spec.layers[i].delta;
@@ -114,25 +128,27 @@ static void layers_and_numbers(void **state)
         assert_int_equal(spec.most.delta_columns, 104);
         assert_int_equal(spec.most.q_columns, 2 * 32);
         assert_string_equal(spec.ffn_norm, "post_attention_norm.weight");
-        assert_int_equal(spec.ropes[0].n_rot, 8); /* of the layer that attends */
+        assert_int_equal(spec.ropes[0].n_rot, 4); /* of heads of the layer that attends */
     }
 }
 
+/* What is not there is taken for what early files had, where the family has early ones. */
 static void tensors_of_early_files(void **state)
 {
     (void)state;
-    const float    nothing[6] = {0};
-    const uint64_t n = 6;
     for (int a = 0; a < 2; a++) {
         const char *architecture = a == 0 ? "qwen3next" : "qwen35moe";
         start(architecture);
         add_numbers(architecture, NULL, 0);
-        builder_add_tensor_f32(builder, "blk.1.ssm_in.weight", 1, &n, nothing);
-        builder_add_tensor_f32(builder, "blk.2.ssm_ba.weight", 1, &n, nothing);
+        add_projections(0);
+        add_tensor(1, "attn_gate.weight");
+        add_tensor(2, "ssm_alpha.weight");
         must_read();
-        assert_int_equal(spec.layers[1].delta.is_by_head, a == 0);
-        assert_int_equal(spec.layers[2].delta.has_pairs, a == 0);
         assert_false(spec.layers[0].delta.is_by_head || spec.layers[0].delta.has_pairs);
+        assert_false(spec.layers[1].delta.is_by_head);
+        assert_int_equal(spec.layers[1].delta.has_pairs, a == 0);
+        assert_int_equal(spec.layers[2].delta.is_by_head, a == 0);
+        assert_false(spec.layers[2].delta.has_pairs);
     }
 }
 
@@ -197,11 +213,9 @@ static void numbers_that_make_no_sense(void **state)
 static void some_layer_must_attend(void **state)
 {
     (void)state;
-    const float    nothing[6] = {0};
-    const uint64_t n = 6;
     start("qwen3next");
     add_numbers("qwen3next", NULL, 0);
-    builder_add_tensor_f32(builder, "blk.3.ssm_a", 1, &n, nothing);
+    add_tensor(3, "ssm_a");
     must_refuse("no layer has the tensors of attention");
 }
 
