@@ -99,8 +99,9 @@ static const struct cli_command description = {
     .n_options = sizeof options / sizeof options[0],
     .notes     =
         "The continuation goes to stdout as it is made, followed by a newline; tokens, seconds and tokens/s\n"
-        "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0. In a\n"
-        "conversation it stops the answer, and at the prompt it ends the program; -n limits each answer.\n\n"
+        "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0; while the text\n"
+        "is read it ends that. In a conversation it stops the answer, takes back a turn that is still being read,\n"
+        "and at the prompt it ends the program; -n limits each answer.\n\n"
         "A line of a conversation that is a slash and one word is a command; //word sends /word.\n\n"
         "--json: text, tokens (ids; those of a stop text too, not an end token), prompt_tokens, generated_tokens,\n"
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"

@@ -16,6 +16,7 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
     for (int j = 0; j < i; j++)
         if (chunks[j].session == session)
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
+    if (cm_session_is_interrupted(session)) return cm_session_cancelled(session);
     if (!chunk->tokens || chunk->n_tokens < 1)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i,
                        chunk->n_tokens);
@@ -69,8 +70,8 @@ static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
     }
 }
 
-/* The chunk's tokens are now part of the sequence. */
-static void keep_chunk(const calmoe_chunk *chunk)
+/* The chunk's tokens, whose rows are given, are now part of the sequence. */
+static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
 {
     calmoe_session *session = chunk->session;
     const bool is_again = session->n_positions < session->n_again;
@@ -82,6 +83,7 @@ static void keep_chunk(const calmoe_chunk *chunk)
     }
     for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
+        cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
     }
     session->n_positions += chunk->n_tokens;
@@ -150,8 +152,9 @@ static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunk
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
-    for (int i = 0; i < n_chunks; i++) {
-        if (status == CALMOE_OK) keep_chunk(&chunks[i]);
+    const struct row *rows = engine->step.rows; /* of all chunks, one after the other */
+    for (int i = 0; i < n_chunks; rows += chunks[i++].n_tokens) {
+        if (status == CALMOE_OK) keep_chunk(&chunks[i], rows);
         else drop_chunk(chunks[i].session);
     }
     for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)

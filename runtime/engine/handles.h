@@ -2,6 +2,8 @@
 #ifndef RUNTIME_ENGINE_HANDLES_H
 #define RUNTIME_ENGINE_HANDLES_H
 
+#include <stdatomic.h>
+
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
@@ -108,6 +110,9 @@ struct calmoe_session {
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
     bool            is_full;     /* the last token found no room; until a rewind       */
+    int             broken;      /* where it stopped having numbers, the first position that was read so; */
+    int             broke_after; /* and after how many layers, 0 = its embedding; -1 = it has numbers     */
+    atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
@@ -163,15 +168,25 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
-/* ---- engine.c ---- */
+/* ---- engine_exits.c ---- */
 
+/* The file of fitted exits that the options name, if any. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_engine_read_exits(calmoe_engine *engine);
 /* What steps with rungs need. NO_MEMORY. */
 calmoe_status cm_engine_need_exits(calmoe_engine *engine);
+/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
+const char *cm_engine_exits(const calmoe_engine *engine);
+
+/* ---- interrupt.c ---- */
+
+bool          cm_session_is_interrupted(const calmoe_session *session);
+/* Something was fed, or the session went back. */
+void          cm_session_go_on(calmoe_session *session);
+/* CANCELLED, with the sentence, for a session that is interrupted. */
+calmoe_status cm_session_cancelled(const calmoe_session *session);
 
 /* ---- session_policy.c ---- */
 
-/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
-const char *cm_engine_exits(const calmoe_engine *engine);
 /* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
 calmoe_status cm_session_let_wait(calmoe_session *session, int n);
 /* Does the policy fit the model? */
@@ -227,6 +242,8 @@ calmoe_status cm_session_read_again(calmoe_session *session);
 
 /* ---- not_finite.c ---- */
 
+/* The session's position was read: notes whether its state still held numbers. */
+void cm_session_note_numbers(calmoe_session *session, int position, const struct row_outcome *came);
 /* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
  * the sentence says in which layer it began. */
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);

@@ -93,7 +93,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
-    session->answer_begin = -1;
+    session->answer_begin = session->broke_after = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
@@ -141,7 +141,8 @@ calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_op
     calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
     if (!session) return CALMOE_NO_MEMORY;
     session->engine = engine;
-    session->sequence = (struct sequence){.state = &session->state, .owner = session};
+    session->sequence = (struct sequence){.state = &session->state, .owner = session,
+                                           .interrupt = &session->interrupt};
     const calmoe_status status = open_parts(session, &options);
     if (status != CALMOE_OK) {
         free_session(session);
@@ -170,12 +171,14 @@ calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return ses
 
 calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
 {
-    if (!session || n < 0 || n > cm_session_n_read(session))
+    if (!session || n < 0 || n > session->n_known)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_rewind: to %d of %d positions", n, session ? cm_session_n_read(session) : 0);
-    session->n_known = session->n_again = n;
-    if (n <= session->n_positions)
-        session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
+                       "calmoe_session_rewind: to %d of %d tokens", n, session ? session->n_known : 0);
+    const int n_read = cm_session_n_read(session), at = session->n_positions;
+    session->n_known = n;
+    session->n_again = n < n_read ? n : n_read;
+    if (n <= at || session->drafts) /* drafts ran ahead, perhaps; what lies between is read again */
+        session->n_positions = cm_sequence_state_rewind(&session->state, n < at ? n : at);
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;
@@ -183,13 +186,14 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
-    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, n);
+    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
     cm_drafts_forget(session);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;
     session->is_full = false;
     session->n_logits = 0;
+    cm_session_go_on(session);
     cm_session_rewind_chat(session, n);
     return CALMOE_OK;
 }

@@ -23,6 +23,7 @@ struct waiting_row {
     int     layers;     /* that have its keys and values; with KV_CATCH_UP its state is the one after them */
     int     exit_layer; /* after which it left                                                            */
     int     n_experts;  /* that it ran                                                                    */
+    int     broke_after; /* as of struct row_outcome                                                      */
     int     logits_row; /* of the step at hand, made where it reaches the head; -1 = none                  */
     const struct policy_rung *rung;
     int     slot;       /* of its state                                                                   */

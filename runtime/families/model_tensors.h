@@ -30,6 +30,13 @@ struct delta_tensors {
     const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
 };
 
+/* What files call the norms of a layer's halves. */
+struct norm_roles {
+    const char *attention, *ffn;
+};
+
+extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
+
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */

@@ -1,7 +1,7 @@
-/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. No family asks for
- * it yet, so a golden model's layers are given a window and sinks after it was opened. Its logits are the same bits for
- * any threads, chunks, level of instructions and size of the window's ring; inside the window they are the full
- * model's, and behind it they are not. */
+/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. A golden model
+ * without them is given a window and sinks after it was opened, so that there is one to compare with. Its logits are
+ * the same bits for any threads, chunks, level of instructions and size of the window's ring; inside the window they
+ * are the full model's, and behind it they are not. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -178,6 +178,77 @@ static void going_back(void **state)
     free(found);
 }
 
+/* ---- answers of a model that has windows, longer than its ring ---- */
+
+enum { N_READ = 700, N_SPOKEN = 400 };
+
+struct speaking {
+    int         exit;     /* tokens leave after so many layers; 0 = none does */
+    const char *kv_fill;
+    int         lossless; /* leaving is drafting                              */
+};
+
+struct spoken {
+    int32_t tokens[N_SPOKEN];
+    char    hash[65]; /* of all logits */
+};
+
+static calmoe_policy *leave_after(struct running *r, const struct speaking *how)
+{
+    calmoe_policy_options options;
+    calmoe_policy *policy = NULL;
+    if (how->exit == 0) return NULL;
+    calmoe_policy_options_init(&options);
+    options.measure = "always";
+    options.threshold = 1.0f;
+    options.exit_layers = &how->exit;
+    options.n_exits = 1;
+    options.kv_fill = how->kv_fill;
+    running_must(r->context, calmoe_policy_make(r->model, &options, &policy));
+    return policy;
+}
+
+static struct spoken speak(const struct speaking *how, int n_threads, int max_rows)
+{
+    calmoe_engine_options  engine = running_options(n_threads, NULL);
+    calmoe_session_options options;
+    struct spoken spoken;
+    engine.max_rows = max_rows;
+    struct running r = running_open(CALMOE_SOURCE_DIR "/tests/golden/gptoss.gguf", &engine, NULL);
+    calmoe_policy *policy = leave_after(&r, how);
+    calmoe_session *session = NULL;
+    calmoe_session_options_init(&options);
+    options.context = 2048;
+    options.ignore_end = options.hash_logits = 1;
+    options.policy = policy;
+    options.lossless = how->lossless;
+    options.audit = CALMOE_AUDIT_NEVER;
+    running_must(r.context, calmoe_session_open(r.engine, &options, &session));
+    running_must(r.context, calmoe_session_feed_tokens(session, tokens, N_READ));
+    for (int i = 0; i < N_SPOKEN; i++) running_must(r.context, calmoe_session_next(session, &spoken.tokens[i]));
+    running_must(r.context, calmoe_session_logit_hash(session, spoken.hash));
+    calmoe_session_close(&session);
+    calmoe_policy_close(&policy);
+    running_close(&r);
+    return spoken;
+}
+
+/* Drafts that are taken back give the plain answer; exits give the same answer in steps of any size. */
+static void drafts_and_exits(void **state)
+{
+    (void)state;
+    static const struct speaking plain = {0}, drafted = {.exit = 2, .lossless = CALMOE_LOSSLESS_ALWAYS};
+    static const char *const fills[] = {"propagate", "lazy", "catch_up"};
+    const struct spoken wanted = speak(&plain, 2, 512), found = speak(&drafted, 1, 8);
+    assert_memory_equal(found.tokens, wanted.tokens, sizeof wanted.tokens);
+    for (int i = 0; i < 3; i++) {
+        const struct speaking leaving = {.exit = 2, .kv_fill = fills[i]};
+        const struct spoken at_once = speak(&leaving, 2, 512), in_pieces = speak(&leaving, 1, 8);
+        assert_string_equal(in_pieces.hash, at_once.hash);
+        assert_string_not_equal(at_once.hash, wanted.hash);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +256,7 @@ int main(void)
         cmocka_unit_test(the_same_bits_however_it_is_read),
         cmocka_unit_test(a_sink_takes_its_share),
         cmocka_unit_test(going_back),
+        cmocka_unit_test(drafts_and_exits),
     };
     return cmocka_run_group_tests_name("windows", tests, choose_tokens, NULL);
 }
