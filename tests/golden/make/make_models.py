@@ -186,10 +186,10 @@ def build(name, vocab, seed):
                 p.copy_(0.4 * r)
             elif pname.endswith("sinks"):
                 p.copy_(1.0 + r)
-            elif pname.endswith("experts.gate_up_proj"):        # (E, inputs, outputs); one in twelve reaches the clamp at 7
+            elif stem == "GptOss" and pname.endswith("experts.gate_up_proj"):   # (E, inputs, outputs); one in twelve reaches the clamp at 7
                 p.copy_(4.0 / math.sqrt(p.shape[1]) * r)
-            elif pname.endswith("experts.down_proj"):           # the hidden state is about 15 large
-                p.copy_(0.15 / math.sqrt(p.shape[1]) * r)
+            elif stem == "GptOss" and pname.endswith("experts.down_proj"):      # the hidden state is about 15 large
+                p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
             elif pname.endswith("A_log"):                       # a state halves within a few to some dozen tokens
                 p.copy_(r - 2.0)
             elif "norm" in pname:
