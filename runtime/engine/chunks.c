@@ -99,12 +99,14 @@ static void drop_chunk(calmoe_session *session)
     cm_session_stand_again(session, false);
 }
 
-/* Lets all rows that wait in this session run, as many at once as a step may have. */
-static calmoe_status catch_up(calmoe_engine *engine, calmoe_session *session)
+/* As many at once as a step may have. */
+calmoe_status cm_session_catch_up(calmoe_session *session)
 {
+    calmoe_engine  *engine = session->engine;
     struct waiting *waiting = session->sequence.waiting;
     calmoe_status   status = CALMOE_OK;
-    while (waiting->n > 0 && status == CALMOE_OK) {
+    if (waiting && waiting->n > 0) engine->n_steps++; /* logits of the last step are gone */
+    while (waiting && waiting->n > 0 && status == CALMOE_OK) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
         cm_step_begin(engine);
         cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
@@ -126,17 +128,17 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
         struct waiting *waiting = chunks[i].session->sequence.waiting;
         if (!waiting) continue;
         n_rows -= waiting->n;
-        CM_TRY(catch_up(engine, chunks[i].session));
+        CM_TRY(cm_session_catch_up(chunks[i].session));
     }
     return CALMOE_OK;
 }
 
-static calmoe_status take_snapshots(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+static calmoe_status take_snapshots(const calmoe_chunk *chunks, int n_chunks)
 {
     for (int i = 0; i < n_chunks; i++) {
         calmoe_session *session = chunks[i].session;
         if (!cm_session_wants_snapshot(session)) continue;
-        if (session->sequence.waiting) CM_TRY(catch_up(engine, session)); /* a snapshot has all rows before it */
+        CM_TRY(cm_session_catch_up(session)); /* a snapshot has all rows before it */
         CM_TRY(cm_session_snapshot(session));
     }
     return CALMOE_OK;
@@ -146,9 +148,9 @@ static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunk
                                 const struct step_observer *observers)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
-    engine->n_steps++;
     CM_TRY(make_room(engine, chunks, n_chunks));
-    CM_TRY(take_snapshots(engine, chunks, n_chunks));
+    CM_TRY(take_snapshots(chunks, n_chunks));
+    engine->n_steps++;
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;

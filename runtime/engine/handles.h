@@ -93,8 +93,11 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+enum { CM_MAX_CONTEXT = 1 << 24 };
+
 struct calmoe_session {
     calmoe_engine  *engine;
+    calmoe_session_options asked; /* as it was opened; sampler and chat_format, the caller's, are NULL here */
     struct sequence_state state; /* what its layers keep                                         */
     struct sequence sequence;    /* of that and of what waits: what steps know of the session    */
     struct sampler *sampler;
@@ -165,6 +168,8 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 
 /* ---- session.c ---- */
 
+/* calmoe_session_open() without remarks; options are the defaults and what was given. */
+calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
@@ -234,6 +239,8 @@ void cm_session_stand_again(calmoe_session *session, bool has_state);
 
 /* ---- chunks.c ---- */
 
+/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
+calmoe_status cm_session_catch_up(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
@@ -249,6 +256,12 @@ void cm_session_note_numbers(calmoe_session *session, int position, const struct
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);
 /* The same for all rows of logits of the step that just read these chunks. */
 calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+
+/* ---- session_file.c ---- */
+
+/* calmoe_session_restore() of a file in memory; name is used in messages. */
+calmoe_status cm_session_parse(calmoe_engine *engine, const char *name, const void *bytes, size_t n_bytes,
+                               const calmoe_session_options *options, calmoe_session **out);
 
 /* ---- generate.c ---- */
 
