@@ -1,8 +1,8 @@
 /* test_nan_weights.c - a weight that is NaN never gives other numbers: each position's logits are those of the model
  * without it, where it was not used, or some of them are NaN, which the library tells (CALMOE_NOT_FINITE). What must
  * not happen is that a NaN is lost on the way, in a maximum, a clamp, a code of int8, a choice of experts, and numbers
- * come out that are no model's. So in each tensor of each golden model, as it is and quantized, one weight is NaN at
- * a time. Levels of instructions agree on which logits are numbers, and on these numbers' bits. */
+ * come out that are no model's. So in a tensor of each role in each golden model, as it is and quantized, one weight is
+ * NaN at a time. Levels of instructions agree on which logits are numbers, and on these numbers' bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -157,6 +157,19 @@ static void check_tensor(struct subject *s, const struct file_tensor *tensor, si
     check_rows(s, tensor->name);
 }
 
+static const char *role_of(const struct file_tensor *tensor)
+{
+    return strncmp(tensor->name, "blk.", 4) == 0 ? strchr(tensor->name + 4, '.') : tensor->name;
+}
+
+/* Layers of a kind are alike: the first tensor of a role stands for all. */
+static bool is_first_of_role(const struct model_file *file, uint64_t i)
+{
+    uint64_t first = 0;
+    while (strcmp(role_of(&file->tensors[first]), role_of(&file->tensors[i])) != 0) first++;
+    return first == i;
+}
+
 static void check_file(const char *path)
 {
     struct calmoe_context context = {{0}, NULL, NULL};
@@ -175,7 +188,8 @@ static void check_file(const char *path)
     assert_true(are_finite(s.clean, N_TOKENS * s.n_vocab));
     assert_int_equal(cm_model_file_open(&context, path, &file), CALMOE_OK);
     for (uint64_t i = 0; i < file->n_tensors; i++)
-        check_tensor(&s, &file->tensors[i], (size_t)(file->tensors[i].bytes - file->maps[0].bytes));
+        if (is_first_of_role(file, i))
+            check_tensor(&s, &file->tensors[i], (size_t)(file->tensors[i].bytes - file->maps[0].bytes));
     cm_model_file_close(&file);
     for (int i = 0; i < 3; i++) free(*arrays[i]);
     free(s.bytes);
