@@ -15,7 +15,11 @@ enum {
 };
 
 /* Size of a dimension of a tensor; 0 where it is absent, or larger than any that is wanted. */
-int cm_size_of_tensor(const struct model_file *file, const char *name, int dimension);
+static inline int cm_size_of_tensor(const struct model_file *file, const char *name, int dimension)
+{
+    const struct file_tensor *tensor = cm_file_tensor(file, name);
+    return tensor && tensor->shape[dimension] <= MAX_DIM * 64u ? (int)tensor->shape[dimension] : 0;
+}
 
 /* rope_reader.c: spec->ropes, of heads of head_size, and which of them the layers use. */
 calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec);

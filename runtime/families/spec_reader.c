@@ -5,12 +5,6 @@
 #include "base/memory.h"
 #include "runtime/families/spec_parts.h"
 
-int cm_size_of_tensor(const struct model_file *file, const char *name, int dimension)
-{
-    const struct file_tensor *tensor = cm_file_tensor(file, name);
-    return tensor && tensor->shape[dimension] <= MAX_DIM * 64u ? (int)tensor->shape[dimension] : 0;
-}
-
 static calmoe_status read_sizes(struct keys *keys, struct model_spec *spec)
 {
     CM_TRY(cm_key_need_int(keys, "block_count", 1, MAX_LAYERS, &spec->n_layers));

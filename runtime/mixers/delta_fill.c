@@ -1,7 +1,7 @@
 /* runtime/mixers/delta_fill.c - the states of delta nets that were skipped: they take a row in as if the layer had run
  * on the row's state at the exit. What is saved is gate, norm and output projection; q is needed too, for the
  * convolution of the rows to come. */
-#include "runtime/mixers/delta_net.h"
+#include "runtime/mixers/delta_parts.h"
 
 static void norm_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
 {

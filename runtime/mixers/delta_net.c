@@ -1,6 +1,6 @@
 /* runtime/mixers/delta_net.c - the mixer's half of a block where it is a gated delta net: norm; project; convolve;
  * recur; norm what was read and gate it; project; add. Six barriers. */
-#include "runtime/mixers/delta_net.h"
+#include "runtime/mixers/delta_parts.h"
 
 #include "base/memory.h"
 

@@ -2,7 +2,7 @@
  * the rows of each sequence in the order of their positions. */
 #include <math.h>
 
-#include "runtime/mixers/delta_net.h"
+#include "runtime/mixers/delta_parts.h"
 #include "runtime/mixers/sequence_state.h"
 
 enum { TILE = 32 };                   /* columns of a state that a worker takes at least */

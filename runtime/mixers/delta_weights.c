@@ -1,7 +1,7 @@
 /* runtime/mixers/delta_weights.c - a delta net's tensors as it runs them: matrices packed where the plan's shares put
  * their rows, vectors in float32, the convolution's taps with channels side by side. */
 #include "base/memory.h"
-#include "runtime/mixers/delta_net.h"
+#include "runtime/mixers/delta_parts.h"
 
 static size_t elements_of(const struct file_tensor *tensor) { return (size_t)(tensor->shape[0] * tensor->shape[1]); }
 

@@ -1,4 +1,4 @@
-/* runtime/mixers/delta_net.h - gated delta nets (Yang et al., 2024): what the files behind the record share.
+/* runtime/mixers/delta_parts.h - gated delta nets (Yang et al., 2024): what the files behind the record share.
  *
  * Each value head keeps a matrix S of what its sequence has read. A position's query, key and value (behind a short
  * convolution over positions), beta and decay say what becomes of S and what is read out of it; the step itself is the
@@ -6,8 +6,8 @@
  * all tokens of the step pass, so that no cut of a sequence into steps changes a bit.
  *
  * A layer's state of a sequence: S of each value head, then the last n_taps - 1 inputs of the convolution. */
-#ifndef RUNTIME_MIXERS_DELTA_NET_H
-#define RUNTIME_MIXERS_DELTA_NET_H
+#ifndef RUNTIME_MIXERS_DELTA_PARTS_H
+#define RUNTIME_MIXERS_DELTA_PARTS_H
 
 #include "runtime/mixers/mixer.h"
 
