@@ -24,7 +24,7 @@ const char *cm_bytes_text(uint64_t n_bytes, char text[32])
 
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t smaller_of(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* The first number of a file; false where there is none ("max"), or one that is no limit. */
 static bool number_in(const char *folder, const char *name, uint64_t *out)
@@ -84,7 +84,7 @@ static void see_group_v2(struct room_search *search, const struct control_group 
     }
     (void)number_in(group->folder, "memory.swap.current", &swap_used);
     if (number_in(group->folder, "memory.swap.max", &swap_max))
-        found.swap = least(found.swap, less(swap_max, swap_used));
+        found.swap = smaller_of(found.swap, less(swap_max, swap_used));
     found.used = less(current, cached);
     found.room = less(found.limit, found.used);
     name_group(found.name, "memory.max", group->name);
@@ -109,7 +109,7 @@ static void see_group_v1(struct room_search *search, const struct control_group 
     if (number_in(group->folder, "memory.swappiness", &swappiness) && swappiness == 0) found.swap = 0;
     if (number_in(group->folder, "memory.memsw.limit_in_bytes", &both_limit) &&
         number_in(group->folder, "memory.memsw.usage_in_bytes", &both_used))
-        found.swap = least(found.swap, less(less(both_limit, both_used), less(found.limit, usage)));
+        found.swap = smaller_of(found.swap, less(less(both_limit, both_used), less(found.limit, usage)));
     found.used = less(usage, cached);
     found.room = less(found.limit, found.used);
     name_group(found.name, limit_file, group->name);
