@@ -101,25 +101,32 @@ static calmoe_status run_scheduled(struct handles *h)
     return CALMOE_OK;
 }
 
-static calmoe_status run_with_policy(struct handles *h)
+/* An engine, and a session that may leave after the first layer. */
+static calmoe_status open_with_policy(struct handles *h, calmoe_policy_options *policy,
+                                      calmoe_session_options *options)
 {
     static const int layers[] = {1};
+    TRY(open_engine(h));
+    policy->exit_layers = layers;
+    policy->n_exits = 1;
+    TRY(calmoe_policy_make(h->model, policy, &h->policy));
+    calmoe_session_options_init(options);
+    options->policy = h->policy;
+    options->ignore_end = 1;
+    return calmoe_session_open(h->engine, options, &h->sessions[0]);
+}
+
+static calmoe_status run_with_policy(struct handles *h)
+{
     calmoe_policy_options policy;
     calmoe_session_options options;
     int32_t token;
-    TRY(open_engine(h));
     calmoe_policy_options_init(&policy);
     policy.measure = "softmax";
     policy.threshold = 0.001f;
-    policy.exit_layers = layers;
-    policy.n_exits = 1;
     policy.width = "ratio";
     policy.width_bound = 0.9f;
-    TRY(calmoe_policy_make(h->model, &policy, &h->policy));
-    calmoe_session_options_init(&options);
-    options.policy = h->policy;
-    options.ignore_end = 1;
-    TRY(calmoe_session_open(h->engine, &options, &h->sessions[0]));
+    TRY(open_with_policy(h, &policy, &options));
     TRY(calmoe_session_feed_text(h->sessions[0], "world hello", 11, 0));
     for (int i = 0; i < 4; i++) TRY(calmoe_session_next(h->sessions[0], &token));
     return CALMOE_OK;
@@ -128,23 +135,15 @@ static calmoe_status run_with_policy(struct handles *h)
 /* Forked with rows that wait and a turn, saved, restored; each goes on. */
 static calmoe_status run_saved(struct handles *h)
 {
-    static const int layers[] = {1};
     calmoe_policy_options policy;
     calmoe_session_options options;
     int32_t token;
-    TRY(open_engine(h));
     calmoe_policy_options_init(&policy);
     policy.measure = "always";
     policy.threshold = 1.0f;
-    policy.exit_layers = layers;
-    policy.n_exits = 1;
     policy.kv_fill = "catch_up";
     policy.max_pending = 8;
-    TRY(calmoe_policy_make(h->model, &policy, &h->policy));
-    calmoe_session_options_init(&options);
-    options.policy = h->policy;
-    options.ignore_end = 1;
-    TRY(calmoe_session_open(h->engine, &options, &h->sessions[0]));
+    TRY(open_with_policy(h, &policy, &options));
     TRY(calmoe_session_feed_chat(h->sessions[0], "the", "hello"));
     for (int i = 0; i < 3; i++) TRY(calmoe_session_next(h->sessions[0], &token));
     TRY(calmoe_session_fork(h->sessions[0], &h->sessions[1]));
