@@ -144,7 +144,7 @@ static bool has_own_heads(const struct batch *b, int index)
            !has_vector_norm(spec);
 }
 
-/* o, and what it gives added to x. */
+/* o, and what it gives added to x; where it is normed before that, add_normed() does. */
 static void project_back(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_weights *layer = cm_attention_weights(b, index);
@@ -156,10 +156,19 @@ static void project_back(struct batch *b, int index, const struct worker *me)
         int begin, end;
         cm_part_share(part, me, &begin, &end);
         cm_linear_part(b, &layer->o, part, begin, end, attended, NULL, b->n_rows, layer->o_bias, b->projected, me);
-        for (int r = 0; r < b->n_rows && begin < end; r++)
+        for (int r = 0; r < b->n_rows && begin < end && !layer->after_norm; r++)
             b->ops->add_scaled(cm_row(b->x, r, dim) + first + begin, cm_row(b->projected, r, dim) + first + begin,
                                b->spec->layers[index].residual_scale, end - begin);
     }
+}
+
+/* Own rows of what o gave, normed, added to x. */
+static void add_normed(struct batch *b, int index, const struct worker *me)
+{
+    int begin, end;
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end; r++)
+        cm_add_normed(b, index, cm_attention_weights(b, index)->after_norm, r, cm_row(b->projected, r, b->spec->dim));
 }
 
 static void run(struct batch *b, int index, const struct worker *me)
@@ -178,6 +187,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     project_back(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    if (layer->after_norm) add_normed(b, index, me);
 }
 
 /* ---- the record ---- */

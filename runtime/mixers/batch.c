@@ -1,5 +1,12 @@
-/* runtime/mixers/batch.c - matrix products by all workers, on the rows of a batch. */
+/* runtime/mixers/batch.c - see batch.h. */
 #include "runtime/mixers/batch.h"
+
+void cm_add_normed(struct batch *batch, int layer, const float *norm, int r, float *y)
+{
+    const int dim = batch->spec->dim;
+    batch->ops->rms_norm(y, norm, batch->spec->norm_eps, dim, y);
+    batch->ops->add_scaled(cm_row(batch->x, r, dim), y, batch->spec->layers[layer].residual_scale, dim);
+}
 
 void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
                     int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,

@@ -129,13 +129,19 @@ MODELS = {
         max_position_embeddings=4096,
         rope_parameters=rope(1e3, rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
                              original_max_position_embeddings=1024))),
+    # Layer 5 sees all positions, at an eighth of their distance; the others see a window, which the text is longer than.
+    "gemma3": ("Gemma3", "gemma3", lambda: toy.gemma3_toy(28), dict(
+        hidden_size=36, num_hidden_layers=7, num_attention_heads=6, num_key_value_heads=2, head_dim=12,
+        query_pre_attn_scalar=12, intermediate_size=26, sliding_window=7, rms_norm_eps=2e-3, tie_word_embeddings=True,
+        max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e5, rope_type="linear", factor=8.0), "sliding_attention": rope(1e4)})),
 }
 
 
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + "Config")(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith("Gemma") else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
@@ -154,11 +160,12 @@ def build(name, vocab, seed):
             elif pname.endswith("experts.down_proj"):           # the hidden state is about 15 large
                 p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
             elif "norm" in pname:
-                p.copy_(1.0 + 0.2 * r)
+                p.copy_((0.0 if stem == "Gemma3" else 1.0) + 0.2 * r)               # Gemma 3 multiplies by 1 + w
                 if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
-                    p.mul_(torch.randn(p.shape, generator=gen).sign())
+                    sign = torch.randn(p.shape, generator=gen).sign()
+                    p.copy_(sign * (1.0 + p) - 1.0 if stem == "Gemma3" else sign * p)
             elif "embed_tokens" in pname:
-                wanted = 1.5 if "Granite" in stem else 2.5       # size of the first residual stream and of the logits
+                wanted = 1.5 if "Granite" in stem or "Gemma" in stem else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
                 gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
@@ -254,7 +261,8 @@ BLOCK_NAMES = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
     "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
-    "self_attn.sinks": "attn_sinks.weight",
+    "self_attn.sinks": "attn_sinks.weight", "pre_feedforward_layernorm.weight": "ffn_norm.weight",
+    "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
     "mlp.router.weight": "ffn_gate_inp.weight", "mlp.router.bias": "ffn_gate_inp.bias",
     "block_sparse_moe.gate.weight": "ffn_gate_inp.weight", "mlp.gate.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.router.layer.weight": "ffn_gate_inp.weight",
@@ -272,21 +280,25 @@ def convert(hf, config, arch):
     if not config.tie_word_embeddings:
         out["output.weight"] = hf["lm_head.weight"]
     used = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
-    if config.rope_parameters["rope_type"] == "llama3":
+    if config.rope_parameters.get("rope_type") == "llama3":
         out["rope_freqs.weight"] = llama3_factors(config)
+    if arch == "gemma3":
+        out["output_norm.weight"] = out["output_norm.weight"] + 1.0
     permuted = arch in ("llama", "granitemoe")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
         for name in sorted(n for n in hf if n.startswith(prefix)):
             short, w = name[len(prefix):], hf[name]
             used.add(name)
+            if arch == "gemma3" and "norm" in short:
+                w = w + 1.0
             if permuted and short.startswith("self_attn.q_proj"):
                 w = permute(w, config.num_attention_heads)
             if permuted and short.startswith("self_attn.k_proj"):
                 w = permute(w, config.num_key_value_heads)
             if arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch == "gpt-oss" and short == "post_attention_layernorm.weight":
+            elif arch in ("gpt-oss", "gemma3") and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
@@ -328,7 +340,8 @@ def write_model(path, name, config, arch, vocab, tensors):
     g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
     g.add_head_count_kv(config.num_key_value_heads)
-    g.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    g.add_rope_freq_base(rope["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
     head_dim = MODELS[name][3].get("head_dim")
     n_experts = MODELS[name][3].get("num_experts") or MODELS[name][3].get("num_local_experts")
@@ -350,8 +363,12 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_expert_feed_forward_length(config.intermediate_size)
         g.add_sliding_window(config.sliding_window)
         g.add_rope_scaling_type(RopeScalingType.YARN)
-        g.add_rope_scaling_factor(config.rope_parameters["factor"])
-        g.add_rope_scaling_orig_ctx_len(config.rope_parameters["original_max_position_embeddings"])
+        g.add_rope_scaling_factor(rope["factor"])
+        g.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if arch == "gemma3":                                        # the windows' own base is the family's, 10000
+        g.add_sliding_window(config.sliding_window)
+        g.add_rope_scaling_type(RopeScalingType.LINEAR)
+        g.add_rope_scaling_factor(rope["factor"])
     if arch == "granitemoe":
         g.add_attention_scale(config.attention_multiplier)
         g.add_embedding_scale(config.embedding_multiplier)
