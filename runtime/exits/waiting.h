@@ -46,6 +46,9 @@ struct waiting {
 calmoe_status cm_waiting_open(struct calmoe_context *ctx, int capacity, int dim, struct waiting **out);
 void          cm_waiting_close(struct waiting **waiting); /* NULL inside is fine */
 
+/* to, of the same capacity and width, waits with the same rows; they are of the sequence then. */
+void cm_waiting_copy(const struct waiting *from, const struct sequence *sequence, struct waiting *to);
+
 /* Before and after a step, by one thread: what waits now can be had back, until the next begin. */
 void cm_waiting_begin(struct waiting *waiting);
 void cm_waiting_undo(struct waiting *waiting);

@@ -7,12 +7,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "base/random.h"
 #include "runtime/engine/handles.h"
 #include "runtime/mixers/attention.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/running.h"
 
 enum { LENGTH = 1400, WINDOW = 70, LAYER = 1, MAX_VOCAB = 1024, MAX_HEADS = 64 };
@@ -103,10 +105,9 @@ static int first_difference(const float *a, const float *b, int n_vocab)
 
 static int choose_tokens(void **state)
 {
-    (void)state;
     struct random random = cm_random(7);
     for (int i = 0; i < LENGTH; i++) tokens[i] = (int32_t)(cm_random_unit(&random) * 200.0);
-    return 0;
+    return open_folder(state);
 }
 
 static void inside_the_window_nothing_is_missing(void **state)
@@ -174,6 +175,50 @@ static void going_back(void **state)
         assert_int_equal(first_difference(wanted, found, n_vocab), LENGTH);
     }
     close_all(&o);
+    free(wanted);
+    free(found);
+}
+
+/* Saved behind the window, by an engine whose ring has two spans, and restored where it has more or is none; the rest,
+ * and what is read again after going back as far as the file allows, and further. */
+static void what_is_restored_has_its_window(void **state)
+{
+    (void)state;
+    enum { SAVED_AT = 1213 };
+    static const struct how hows[] = {{WINDOW, 0.5f, 1, 64, 64, NULL}, {WINDOW, 0.5f, 2, 700, 300, NULL}};
+    char path_of_file[600];
+    int  n_vocab;
+    float *wanted = logits_of(&hows[0], &n_vocab), *found = malloc((size_t)LENGTH * (size_t)n_vocab * sizeof *found);
+    assert_non_null(found);
+    snprintf(path_of_file, sizeof path_of_file, "%s", temp_file(folder, "window.session"));
+    for (int from = 0; from < 2; from++) {
+        struct opened first = open_how(&hows[from]);
+        read_tokens(&first, 0, SAVED_AT, 64, found);
+        running_must(first.context, calmoe_session_save(first.session, path_of_file));
+        close_all(&first);
+        for (int to = 0; to < 2; to++) {
+            calmoe_session_options options;
+            struct opened second = open_how(&hows[to]);
+            calmoe_session_close(&second.session);
+            calmoe_session_options_init(&options);
+            options.context = to ? LENGTH : 0;
+            running_must(second.context, calmoe_session_restore(second.engine, path_of_file, &options,
+                                                                &second.session));
+            memset(found, 0, (size_t)LENGTH * (size_t)n_vocab * sizeof *found);
+            read_tokens(&second, SAVED_AT, LENGTH, 64, found);
+            assert_memory_equal(found + SAVED_AT * n_vocab, wanted + SAVED_AT * n_vocab,
+                                (size_t)(LENGTH - SAVED_AT) * (size_t)n_vocab * sizeof *found);
+            static const int back_to[] = {1024 + WINDOW - 1, 1024 + WINDOW - 2};
+            for (int i = 0; i < 2; i++) {
+                running_must(second.context, calmoe_session_rewind(second.session, back_to[i]));
+                assert_int_equal(calmoe_session_n_positions(second.session), i == 0 ? back_to[i] : 0);
+                read_tokens(&second, back_to[i], LENGTH, 64, found);
+                assert_memory_equal(found + back_to[i] * n_vocab, wanted + back_to[i] * n_vocab,
+                                    (size_t)(LENGTH - back_to[i]) * (size_t)n_vocab * sizeof *found);
+            }
+            close_all(&second);
+        }
+    }
     free(wanted);
     free(found);
 }
@@ -256,7 +301,8 @@ int main(void)
         cmocka_unit_test(the_same_bits_however_it_is_read),
         cmocka_unit_test(a_sink_takes_its_share),
         cmocka_unit_test(going_back),
+        cmocka_unit_test(what_is_restored_has_its_window),
         cmocka_unit_test(drafts_and_exits),
     };
-    return cmocka_run_group_tests_name("windows", tests, choose_tokens, NULL);
+    return cmocka_run_group_tests_name("windows", tests, choose_tokens, close_folder);
 }
