@@ -163,7 +163,7 @@ struct whereabouts {
 static void look_round(void *arg, const struct worker *me)
 {
     struct whereabouts *where = arg;
-    if (getcpu(&where->cpu[me->index], &where->node[me->index]) != 0) where->node[me->index] = ~0u;
+    if (getcpu(&where->cpu[me->seat], &where->node[me->seat]) != 0) where->node[me->seat] = ~0u;
 }
 
 void check_threads(const struct process *p)

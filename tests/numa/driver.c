@@ -68,6 +68,7 @@ static calmoe_status open_engine(struct process *p)
     calmoe_engine_options_init(&options);
     options.plan = p->plan[0] ? p->plan : NULL;
     options.max_rows = 64;
+    options.fixed_threads = 1; /* workers of each node are looked at, also where the emulator is slow */
     options.routing_source = note_processor;
     return calmoe_engine_open(p->model, &options, &p->engine);
 }
