@@ -17,7 +17,8 @@ enum {
     NEEDS_OUTPUT      = 1 << 4, /* an output matrix; else its absence means that the embedding serves as one */
     NEEDS_ROPE_BASE   = 1 << 5, /* the key rope.freq_base; else its absence means 10000 */
     NEEDS_ROTATED     = 1 << 6, /* the key rope.dimension_count; else its absence means all of a head */
-    NEEDS_QUERY_GATES = 1 << 7  /* rows of gates behind each query's: what attention gives is weighted */
+    NEEDS_QUERY_GATES = 1 << 7, /* rows of gates behind each query's: what attention gives is weighted */
+    NEEDS_LATENTS     = 1 << 10 /* latent attention in all layers */
 };
 
 /* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */

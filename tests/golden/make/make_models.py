@@ -23,6 +23,7 @@ from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
+from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 N_GREEDY = 16
@@ -59,6 +60,12 @@ def llama3_toy(n_merges):
 def qwen35_toy(n_merges):
     return toy.bpe("qwen35", n_merges, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
                    {"eos": "<|im_end|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
+
+
+def deepseek_toy(pre, n_merges):
+    return toy.bpe(pre, n_merges, ["<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"],
+                   {"bos": "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "eos": "<\uff5cend\u2581of\u2581sentence\uff5c>",
+                    "padding": "<\uff5cend\u2581of\u2581sentence\uff5c>"})
 
 
 def rope(theta, **more):
@@ -148,6 +155,29 @@ MODELS = {
         linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=12, linear_value_head_dim=20,
         full_attention_interval=2, intermediate_size=40, tie_word_embeddings=True,
         rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.25), max_position_embeddings=512)),
+    # Latent attention. The eps is what transformers has for the norms of latents, whatever the configuration says.
+    "deepseek2": ("DeepseekV2", "deepseek2", lambda: deepseek_toy("deepseek-llm", 33), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=5, num_key_value_heads=5, q_lora_rank=None,
+        kv_lora_rank=20, qk_nope_head_dim=14, qk_rope_head_dim=6, v_head_dim=10, first_k_dense_replace=1,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2, topk_method="group_limited_greedy",
+        routed_scaling_factor=1.7, moe_intermediate_size=8, n_shared_experts=2, intermediate_size=28,
+        rms_norm_eps=1e-6, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "deepseek2old": ("DeepseekV2", "deepseek2", lambda: deepseek_toy("deepseek-llm", 30), dict(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, q_lora_rank=None,
+        kv_lora_rank=24, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=12, first_k_dense_replace=1,
+        n_routed_experts=6, num_experts_per_tok=2, topk_method="greedy",
+        routed_scaling_factor=1.0, moe_intermediate_size=7, n_shared_experts=1, intermediate_size=20,
+        rms_norm_eps=1e-6, max_position_embeddings=2048,
+        rope_parameters=rope(1e3, rope_type="yarn", factor=4.0, original_max_position_embeddings=512,
+                             beta_fast=32, beta_slow=1, mscale=0.707, mscale_all_dim=0.707))),
+    "deepseek3": ("DeepseekV3", "deepseek2", lambda: deepseek_toy("deepseek-v3", 36), dict(
+        hidden_size=48, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=8, q_lora_rank=18,
+        kv_lora_rank=16, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=6, first_k_dense_replace=2,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=3, topk_group=2, norm_topk_prob=True,
+        routed_scaling_factor=2.5, moe_intermediate_size=7, n_shared_experts=1, intermediate_size=24,
+        rms_norm_eps=1e-6, max_position_embeddings=4096,
+        rope_parameters=rope(1e3, rope_type="yarn", factor=8.0, original_max_position_embeddings=512,
+                             beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0))),
 }
 
 
@@ -184,6 +214,9 @@ def build(name, vocab, seed):
             else:
                 gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
+        for bname, buffer in sorted(model.named_buffers()):
+            if bname.endswith("e_score_correction_bias"):
+                buffer.copy_(0.15 * torch.randn(buffer.shape, generator=gen))
     return model
 
 
@@ -192,7 +225,7 @@ def build(name, vocab, seed):
 def routers(model):
     """(number of the layer, its router) of the layers that have one."""
     return [(int(n.split("layers.")[1].split(".")[0]), m) for n, m in model.named_modules()
-            if type(m).__name__.endswith("TopKRouter")]
+            if type(m).__name__.lower().endswith("topkrouter")]
 
 
 def run(model, ids):
@@ -247,7 +280,7 @@ def fair(model, vocab, tail, steps, routes):
         k = experts.shape[1]
         z = -np.sort(-logits, axis=1)[:, :k + 1]
         gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
-        top_weight = max(top_weight, float(weights.max(axis=1).mean()))
+        top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
         if len(np.unique(experts)) < logits.shape[1]:
             return None
     if gap < 5e-4 or top_weight > 0.9:
@@ -271,7 +304,8 @@ BLOCK_NAMES = {
     "block_sparse_moe.output_linear.weight": "ffn_down_exps.weight", "shared_mlp.output_linear.weight": "ffn_down_shexp.weight",
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
-    **{f"mlp.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
+    **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
+    "mlp.gate.e_score_correction_bias": "exp_probs_b.bias",
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
@@ -297,6 +331,9 @@ def convert(hf, config, arch, is_old=False):
                 w = permute(w, config.num_key_value_heads)
             if short.startswith("linear_attn."):
                 named = delta_tensors(short.split(".", 1)[1], w, config, arch, is_old)
+                out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif arch == "deepseek2" and short.startswith("self_attn."):
+                named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch.startswith(("qwen3next", "qwen35")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
@@ -351,7 +388,8 @@ def write_model(path, name, config, arch, vocab, tensors):
     if hasattr(config, "intermediate_size"):
         g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
-    g.add_head_count_kv(config.num_key_value_heads)
+    is_old = name.endswith("old")
+    g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
     g.add_rope_freq_base(config.rope_parameters["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
     head_dim = MODELS[name][3].get("head_dim")
@@ -366,6 +404,9 @@ def write_model(path, name, config, arch, vocab, tensors):
     if arch in ("llama", "granitemoe"):
         g.add_vocab_size(config.vocab_size)
         g.add_rope_dimension_count(head_dim or config.hidden_size // config.num_attention_heads)
+    if arch == "deepseek2":
+        add_mla_keys(g, config, is_old)
+        add_router_keys(g, config)
     if hasattr(config, "linear_num_key_heads"):
         add_delta_keys(g, config)
         g.add_rope_dimension_count(int(head_dim * config.rope_parameters["partial_rotary_factor"]))
@@ -447,7 +488,7 @@ def make(name, out, keep_hf):
         model.save_pretrained(saved)
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
-    tensors = convert(hf, model.config, arch, name == "qwen3nextold")
+    tensors = convert(hf, model.config, arch, name.endswith("old"))
     if name == "qwen35moe":
         tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")
