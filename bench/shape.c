@@ -46,6 +46,7 @@ static const struct key {
     KEY("delta_key_heads", KEY_INT, delta_key_heads, false),
     KEY("delta_value_heads", KEY_INT, delta_value_heads, false),
     KEY("delta_head_size", KEY_INT, delta_head_size, false),
+    KEY("window", KEY_INT, window, false),
     KEY("rope_base", KEY_REAL, rope_base, false),
     KEY("norm_eps", KEY_REAL, norm_eps, false),
     KEY("embedding_scale", KEY_REAL, embedding_scale, false),

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/names.h"
+
 static const double usable_memory = 0.9; /* of a node; the rest is for caches, scratch and the system */
 
 /* ---- room ---- */
@@ -259,16 +261,11 @@ const struct place_policy *cm_place_policy_at(int i) { return i >= 0 && i < N_PO
 
 calmoe_status cm_place_policy_named(struct calmoe_context *ctx, const char *name, const struct place_policy **out)
 {
-    char   names[256] = "";
-    size_t n = 0;
-    for (int i = 0; i < N_POLICIES; i++) {
-        *out = &policies[i];
-        if (strcmp(name, policies[i].name) == 0) return CALMOE_OK;
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i == 0 ? "" : i + 1 < N_POLICIES ? ", " : " or ",
-                              policies[i].name);
-    }
+    int row;
     *out = NULL;
-    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "placement policy '%s' is not known; %s is wanted", name, names);
+    CM_TRY(cm_name_choose(ctx, "placement policy", CM_NAMES(policies, name), name, &row));
+    *out = &policies[row];
+    return CALMOE_OK;
 }
 
 /* ---- what is told of a plan ---- */

@@ -29,6 +29,12 @@ struct router_spec {
 };
 
 /* What a layer's gate adds of its own, each (n_experts) or NULL. */
+/* Whether the chosen experts' weights add up to a constant, so that those of fewer experts have to be scaled again. */
+static inline bool cm_renormalises(const struct router_spec *spec)
+{
+    return spec->renormalise || spec->score == SCORE_SOFTMAX_SELECTED;
+}
+
 struct router_vectors {
     const float *logit_bias;    /* added to the logits, before all else            */
     const float *choice_bias;   /* added to the scores for the choice only         */

@@ -51,13 +51,6 @@ const struct width_row cm_width_rules[WIDTH_KIND_COUNT] = {
     [WIDTH_TOP_P] = {"top_p", keep_top_p},
 };
 
-enum width_kind cm_width_named(const char *name)
-{
-    int kind = 0;
-    while (kind < WIDTH_KIND_COUNT && strcmp(cm_width_rules[kind].name, name) != 0) kind++;
-    return (enum width_kind)kind;
-}
-
 int cm_width(const struct width_rule *rule, float *weights, int n)
 {
     const int least = rule->k < 1 ? 1 : rule->k;

@@ -28,7 +28,6 @@ struct width_row {
 };
 
 extern const struct width_row cm_width_rules[WIDTH_KIND_COUNT];
-enum width_kind cm_width_named(const char *name); /* WIDTH_KIND_COUNT if there is none */
 
 /* How many of a token's n slots stay, 1 … n (n >= 1). Weights of kept slots are renormalised where the rule says so and
  * a slot was dropped; otherwise no bit changes. Slots that are not kept must not be run at all, nor their

@@ -13,7 +13,7 @@ enum { MAX_THREADS = 4096, MAX_PROMPTS = 1 << 20, DEFAULT_PROMPTS = 2000, DEFAUL
 struct settings {
     const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first, *exits;
     struct cli_list files;
-    int             prompts, prompt_tokens, answer_tokens, max_exits, no_width, no_tails, most, batch, rivals,
+    int             prompts, prompt_tokens, answer_tokens, costs, max_exits, no_width, no_tails, most, batch, rivals,
                     splits, threads, json;
     uint64_t        seed;
 };
@@ -43,7 +43,9 @@ static const struct cli_option options[] = {
     {"no-width", 0, CLI_FLAG, AT(no_width), 0, 0, NULL, "all experts: early exits only"},
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},
     {"most", 0, CLI_INT, AT(most), 1, 1000, "N", "search among at most N policies; default: 240"},
-    {"batch", 'b', CLI_INT, AT(batch), 1, 32, "N", "measure costs for steps of N sessions; default: 1"},
+    {"costs", 0, CLI_CHOICE, AT(costs), 0, 0, "time|bytes",
+     "policies are sought by time measured here (default), or by bytes of weights read: the same each time"},
+    {"batch", 'b', CLI_INT, AT(batch), 1, 32, "N", "costs are those of steps of N sessions; default: 1"},
     {"rivals", 0, CLI_FLAG, AT(rivals), 0, 0, NULL,
      "prove also the best early exits alone, fewer experts alone, and static ones, for comparison"},
     {"splits", 0, CLI_INT, AT(splits), 0, 1000000, "N",
@@ -152,6 +154,7 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     wish.first_share   = request->first;
     wish.seed          = settings->seed;
     wish.answer_tokens = settings->answer_tokens;
+    wish.costs         = settings->costs;
     wish.batch         = settings->batch;
     wish.measures      = settings->measures;
     if (settings->measures != NULL && strcmp(settings->measures, "none") == 0) wish.measures = "";
@@ -183,12 +186,19 @@ static bool save(const struct front *front, const calmoe_calibration *calibratio
 
 /* ---- told ---- */
 
+/* What policies were sought by, in words. */
+static const struct cost_words {
+    const char *unit, *column, *mean;
+} cost_words[] = {[CALMOE_COSTS_TIME] = {"microseconds", "time", "mean_time"},
+                  [CALMOE_COSTS_BYTES] = {"kilobytes", "bytes", "mean_bytes"}};
+
 struct told {
     calmoe_calibration_info info;
     calmoe_finding          finding;
     calmoe_split_finding    split;
     calmoe_finding          rivals[CALMOE_N_RIVALS];
     bool                    has_splits, has_rivals;
+    const struct cost_words *words;
 };
 
 static const char *const rival_names[CALMOE_N_RIVALS] = {"depth", "width", "static"};
@@ -212,12 +222,12 @@ static void print_head(const struct told *told)
     const calmoe_calibration_info *info = &told->info;
     printf("%d prompts to find policies, %d to prove them; answers of %.1f tokens; %d policies tried\n",
            info->n_prompts[0], info->n_prompts[1], info->mean_answer, info->n_policies);
-    printf("microseconds a token: whole %.4g; a layer %.4g + %.3g an expert, skipped %.3g; vocabulary %.4g\n",
-           info->step, info->layer, info->expert, info->fill, info->head);
+    printf("%s a token: whole %.4g; a layer %.4g + %.3g an expert, skipped %.3g; vocabulary %.4g\n",
+           told->words->unit, info->step, info->layer, info->expert, info->fill, info->head);
     if (info->oracle_layers > 0.0)
         printf("layers a token if each left where it first agrees: %.2f\n", info->oracle_layers);
-    printf("\n%7s  %-6s  %9s  %8s  %6s  %8s  %7s  %s\n", "delta", "", "mean loss", "p", "time", "layers", "experts",
-           "policy");
+    printf("\n%7s  %-6s  %9s  %8s  %6s  %8s  %7s  %s\n", "delta", "", "mean loss", "p", told->words->column,
+           "layers", "experts", "policy");
 }
 
 static void print_finding(const calmoe_finding *finding, const char *kind)
@@ -246,7 +256,7 @@ static void print_split(const struct told *told)
     if (split->n_proven > 0)
         printf("mean risk %.2f of delta, above delta in %.2f%% of all; ", split->mean_risk / told->finding.delta,
                100.0 * split->n_violated / split->n_splits);
-    printf("mean time %.1f%%\n", 100 * split->mean_cost);
+    printf("mean %s %.1f%%\n", told->words->column, 100 * split->mean_cost);
 }
 
 static bool print(const struct front *front, const calmoe_calibration *calibration, struct told *told)
@@ -264,7 +274,8 @@ static bool print(const struct front *front, const calmoe_calibration *calibrati
     return true;
 }
 
-static void add_figures(struct json_output *json, struct json_node *row, const calmoe_finding *finding)
+static void add_figures(struct json_output *json, struct json_node *row, const struct cost_words *words,
+                        const calmoe_finding *finding)
 {
     cm_json_text(json, row, "answer", finding->is_proven ? "proven" : "off");
     cm_json_text(json, row, "sentence", finding->sentence);
@@ -275,7 +286,7 @@ static void add_figures(struct json_output *json, struct json_node *row, const c
     cm_json_integer(json, row, "prompts", (uint64_t)finding->n_prompts);
     cm_json_integer(json, row, "prompts_needed", (uint64_t)finding->n_needed);
     cm_json_integer(json, row, "tried", (uint64_t)finding->n_tried);
-    cm_json_real(json, row, "time", finding->cost);
+    cm_json_real(json, row, words->column, finding->cost);
     cm_json_real(json, row, "layers", finding->mean_layers);
     cm_json_real(json, row, "experts", finding->mean_experts);
 }
@@ -284,9 +295,9 @@ static void add_finding(struct json_output *json, struct json_node *rows, const 
 {
     struct json_node *row = cm_json_object(json, rows, NULL);
     cm_json_real(json, row, "delta", told->finding.delta);
-    add_figures(json, row, &told->finding);
+    add_figures(json, row, told->words, &told->finding);
     for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++)
-        add_figures(json, cm_json_object(json, row, rival_names[kind]), &told->rivals[kind]);
+        add_figures(json, cm_json_object(json, row, rival_names[kind]), told->words, &told->rivals[kind]);
     if (!told->has_splits) return;
     const calmoe_split_finding *split = &told->split;
     struct json_node           *part  = cm_json_object(json, row, "splits");
@@ -295,7 +306,7 @@ static void add_finding(struct json_output *json, struct json_node *rows, const 
     cm_json_integer(json, part, "violated", (uint64_t)split->n_violated);
     if (split->n_proven > 0) cm_json_real(json, part, "mean_risk", split->mean_risk);
     else cm_json_null(json, part, "mean_risk");
-    cm_json_real(json, part, "mean_time", split->mean_cost);
+    cm_json_real(json, part, told->words->mean, split->mean_cost);
 }
 
 static bool print_json(const struct front *front, const calmoe_calibration *calibration, struct told *told)
@@ -310,7 +321,7 @@ static bool print_json(const struct front *front, const calmoe_calibration *cali
     cm_json_text(&json, json.root, "prompts_hash", info->prompts);
     cm_json_real(&json, json.root, "mean_answer", info->mean_answer);
     cm_json_integer(&json, json.root, "policies", (uint64_t)info->n_policies);
-    struct json_node *costs = cm_json_object(&json, json.root, "microseconds");
+    struct json_node *costs = cm_json_object(&json, json.root, told->words->unit);
     cm_json_real(&json, costs, "token", info->step);
     cm_json_real(&json, costs, "layer", info->layer);
     cm_json_real(&json, costs, "expert", info->expert);
@@ -329,7 +340,8 @@ static bool print_json(const struct front *front, const calmoe_calibration *cali
 
 static bool tell(const struct front *front, const struct settings *settings, const calmoe_calibration *calibration)
 {
-    struct told told = {.has_splits = settings->splits > 0, .has_rivals = settings->rivals};
+    struct told told = {.has_splits = settings->splits > 0, .has_rivals = settings->rivals,
+                        .words = &cost_words[settings->costs]};
     told.info.size   = sizeof told.info;
     if (!cm_front_succeeded(front, calmoe_calibration_get_info(calibration, &told.info))) return false;
     return settings->json ? print_json(front, calibration, &told) : print(front, calibration, &told);

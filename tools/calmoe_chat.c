@@ -1,6 +1,7 @@
 /* tools/calmoe_chat.c - see calmoe_chat.h.
  *
- * On a terminal there is a prompt, Ctrl-C stops an answer, and at the prompt it ends the program.
+ * On a terminal there is a prompt, Ctrl-C stops an answer, before the answer it takes the turn back, and at the prompt
+ * it ends the program.
  * From a pipe each line is a turn, only the answers are printed, and Ctrl-C ends the program. A line that is a slash
  * and one word of letters is a command; any other is a turn, as is one that begins with two slashes, for one. */
 #include "tools/calmoe_chat.h"
@@ -157,6 +158,12 @@ static enum after_command answer(struct generation *generation, const struct tur
     if (end != ANSWER_INTERRUPTED) return GO_ON;
     if (!reader->is_terminal) return QUIT;
     cm_forget_interrupt();
+    if (n_tokens > 0) return GO_ON;
+    /* There is no answer yet: the turn is as if it had not been typed. */
+    calmoe_session *session = generation->session;
+    const calmoe_status status = calmoe_session_rewind(session, calmoe_session_turn_begin(session));
+    if (!cm_front_succeeded(generation->front, status)) return FAIL;
+    cm_say("the turn was interrupted before its answer began, and is taken back");
     return GO_ON;
 }
 

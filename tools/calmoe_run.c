@@ -14,7 +14,7 @@
 enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
 
 struct settings {
-    const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html;
+    const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html, *save, *restore;
     int         tokens, context, threads, batch, kv;
     float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
@@ -58,6 +58,9 @@ static const struct cli_option options[] = {
      "how turns are written; a wrong NAME lists all (default: as the model's chat template does)"},
     {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
     {"stop", 0, CLI_LIST, AT(stops), 0, 0, "TEXT", "end an answer before TEXT; may be repeated"},
+    {"save-session", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "at the end, write what was read and answered to FILE"},
+    {"restore-session", 0, CLI_TEXT, AT(restore), 0, 0, "FILE",
+     "go on from what --save-session wrote; a text is optional, and is added to it"},
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
@@ -99,14 +102,19 @@ static const struct cli_command description = {
     .n_options = sizeof options / sizeof options[0],
     .notes     =
         "The continuation goes to stdout as it is made, followed by a newline; tokens, seconds and tokens/s\n"
-        "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0. In a\n"
-        "conversation it stops the answer, and at the prompt it ends the program; -n limits each answer.\n\n"
+        "go to stderr. Ctrl-C ends the continuation as -n does: with the summary, and exit status 0; while the text\n"
+        "is read it ends that. In a conversation it stops the answer, takes back a turn that is still being read,\n"
+        "and at the prompt it ends the program; -n limits each answer.\n\n"
         "A line of a conversation that is a slash and one word is a command; //word sends /word.\n\n"
         "--json: text, tokens (ids; those of a stop text too, not an end token), prompt_tokens, generated_tokens,\n"
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), rounds, drafted and\n"
         "accepted (with --lossless), logit_hash (null without --logit-hash).\n\n"
+        "A session in a file is read no second time: its keys and values are in it. It is of one model, with one type\n"
+        "of keys and values (--kv); without -c it has the context that it had. Sampling is as the options say, from\n"
+        "their seed on. With -n 0 the file ends with the text, to be gone on from by another; after Ctrl-C it holds\n"
+        "what was read, and what is still to be read.\n\n"
         "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, state, shortlist, always, and\n"
         "with --exits classifier; without @LAYER every layer is an exit. --quality without --policy reads\n"
         "MODEL.policy.json beside MODEL.gguf.\n\n"
@@ -165,7 +173,7 @@ static int check(const struct settings *settings)
     for (int i = 0; i < settings->stops.n; i++)
         if (settings->stops.values[i][0] == '\0')
             return cm_usage_error(description.name, "option '--stop' wants a text, found an empty one");
-    if (!settings->chat && settings->prompt == NULL && settings->file == NULL)
+    if (!settings->chat && settings->prompt == NULL && settings->file == NULL && settings->restore == NULL)
         return cm_usage_error(description.name, "wanted a text to continue, -p TEXT or -f FILE, or --chat; "
                                                 "found none of them");
     if (settings->prompt != NULL && settings->file != NULL)
@@ -243,9 +251,11 @@ static bool open_session(struct generation *generation, const struct settings *s
     session.lossless       = settings->policy.lossless ? CALMOE_LOSSLESS_WHERE_FASTER : CALMOE_LOSSLESS_OFF;
     if (settings->audit >= 0) session.audit = settings->audit > 0 ? CALMOE_AUDIT_REQUIRED : CALMOE_AUDIT_NEVER;
     if (settings->audit > 0) session.audit_share = (double)settings->audit;
-    if (!cm_front_succeeded(generation->front, calmoe_session_open(generation->front->engine, &session,
-                                                                   &generation->session)))
-        return false;
+    calmoe_engine *const engine = generation->front->engine;
+    const calmoe_status status =
+        settings->restore != NULL ? calmoe_session_restore(engine, settings->restore, &session, &generation->session)
+                                  : calmoe_session_open(engine, &session, &generation->session);
+    if (!cm_front_succeeded(generation->front, status)) return false;
     if (!settings->policy.lossless) cm_policy_say(*policy, generation->session);
     return true;
 }
@@ -266,8 +276,8 @@ static void begin_colors(struct generation *generation, const struct settings *s
 
 static bool read_prompt(const struct settings *settings, struct bytes *text)
 {
-    return settings->file != NULL ? cm_bytes_read_file(text, settings->file)
-                                  : cm_bytes_append(text, settings->prompt, strlen(settings->prompt));
+    if (settings->file != NULL) return cm_bytes_read_file(text, settings->file);
+    return settings->prompt == NULL || cm_bytes_append(text, settings->prompt, strlen(settings->prompt));
 }
 
 /* A whole text as a user's turn, without its last line end. */
@@ -290,10 +300,11 @@ static bool feed_turn(struct generation *generation, const struct settings *sett
 static bool feed(struct generation *generation, const struct settings *settings, struct bytes *text)
 {
     const unsigned special = settings->special ? CALMOE_TOKENIZE_SPECIAL : 0u;
+    const unsigned bos = calmoe_session_n_tokens(generation->session) == 0 ? CALMOE_TOKENIZE_BOS : 0u;
     if (settings->chat) return feed_turn(generation, settings, text);
     return cm_front_succeeded(generation->front,
                               calmoe_session_feed_text(generation->session, text->n > 0 ? text->at : "", text->n,
-                                                       CALMOE_TOKENIZE_BOS | special));
+                                                       bos | special));
 }
 
 /* What ended the run, where the user may not expect it. */
@@ -380,7 +391,9 @@ static int answer(struct generation *generation, const struct settings *settings
     cm_catch_interrupt();
     const enum answer_end end = cm_generate(generation, &n_tokens);
     if (end == ANSWER_ENDED && generation->times.n_prompt == 0) {
-        cm_say("the text is empty and the model has no start token: there is nothing to go on from");
+        cm_say(settings->restore != NULL
+                   ? "all of the session is read: there is nothing to go on from without -p or -f"
+                   : "the text is empty and the model has no start token: there is nothing to go on from");
         return 1;
     }
     if (end == ANSWER_FAILED || !print_results(generation, settings)) return 1;
@@ -400,6 +413,18 @@ static int run_plain(struct generation *generation, const struct settings *setti
     const int status = read_prompt(settings, &prompt) ? answer(generation, settings, policy, &prompt) : 1;
     cm_bytes_close(&prompt);
     return status;
+}
+
+/* With -n 0 a token was sampled that nobody saw. */
+static bool save(const struct generation *generation, const struct settings *settings)
+{
+    calmoe_session *session = generation->session;
+    calmoe_status   status  = CALMOE_OK;
+    if (settings->save == NULL) return true;
+    if (cm_interrupted()) status = calmoe_session_feed_tokens(session, NULL, 0); /* let it go on */
+    else if (settings->tokens == 0) status = calmoe_session_rewind(session, calmoe_session_n_positions(session));
+    if (status == CALMOE_OK) status = calmoe_session_save(session, settings->save);
+    return cm_front_succeeded(generation->front, status);
 }
 
 static int run(int argc, char **argv)
@@ -428,6 +453,7 @@ static int run(int argc, char **argv)
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);
         if (status == 0) cm_audit_say(generation.session);
+        if (status == 0 && !save(&generation, &settings)) status = 1;
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);

@@ -121,14 +121,15 @@ static calmoe_status next_token(struct generation *generation, bool is_prompt, i
     return status;
 }
 
-enum answer_end cm_generate(struct generation *generation, int *n_tokens)
+static void interrupt_session(void *session) { calmoe_session_interrupt(session); }
+
+static enum answer_end generate(struct generation *generation, int *n_tokens)
 {
     calmoe_text_stream stream = {{0}};
     enum answer_end    end    = ANSWER_LIMIT;
     int32_t            token  = -1;
     bool               is_stopped = false;
     calmoe_status      status = next_token(generation, true, &token);
-    *n_tokens                 = 0;
     generation->of_prompt     = (calmoe_stats){.size = sizeof generation->of_prompt};
     (void)calmoe_engine_get_stats(generation->front->engine, &generation->of_prompt);
     while (status == CALMOE_OK && *n_tokens < generation->max_tokens) {
@@ -142,9 +143,20 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
     }
     if (status == CALMOE_END) end = ANSWER_ENDED;
     else if (status == CALMOE_FULL) end = ANSWER_FULL;
+    else if (status == CALMOE_CANCELLED) end = ANSWER_INTERRUPTED;
     else if (!cm_front_succeeded(generation->front, status)) return ANSWER_FAILED;
     if (!show(generation, &stream, -1, &is_stopped)) return ANSWER_FAILED;
     return is_stopped ? ANSWER_STOPPED : end;
+}
+
+enum answer_end cm_generate(struct generation *generation, int *n_tokens)
+{
+    *n_tokens = 0;
+    cm_on_interrupt(interrupt_session, generation->session);
+    if (cm_interrupted()) calmoe_session_interrupt(generation->session); /* before that */
+    const enum answer_end end = generate(generation, n_tokens);
+    cm_on_interrupt(NULL, NULL);
+    return end;
 }
 
 void cm_generation_close(struct generation *generation)

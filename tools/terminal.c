@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +16,10 @@
 /* The handler may run on any thread, so it wakes a wait through a pipe. */
 static volatile sig_atomic_t interrupt_noted;
 static int                   interrupt_pipe[2] = {-1, -1};
+static atomic_bool           interrupt_acts;
+static atomic_int            n_handlers; /* that run at this moment; each sees interrupt_acts after it counted itself */
+static void                (*interrupt_act)(void *user);
+static void                 *interrupt_user;
 static bool                  output_failed;
 static int                   output_error; /* errno of the first failed write */
 
@@ -106,6 +111,9 @@ static void note_interrupt(int number)
         (void)raise(number);
     }
     interrupt_noted = 1;
+    atomic_fetch_add(&n_handlers, 1);
+    if (atomic_load(&interrupt_acts)) interrupt_act(interrupt_user);
+    atomic_fetch_sub(&n_handlers, 1);
     /* A full pipe is as good as one byte. */
     if (interrupt_pipe[1] >= 0 && write(interrupt_pipe[1], "!", 1) < 0) errno = 0;
     errno = saved_errno;
@@ -126,6 +134,15 @@ void cm_catch_interrupt(void)
 bool cm_interrupted(void)
 {
     return interrupt_noted != 0;
+}
+
+void cm_on_interrupt(void (*act)(void *user), void *user)
+{
+    atomic_store(&interrupt_acts, false);
+    while (atomic_load(&n_handlers) > 0) {} /* on another thread: this one's own handler is over before it goes on */
+    interrupt_act  = act;
+    interrupt_user = user;
+    atomic_store(&interrupt_acts, act != NULL);
 }
 
 void cm_forget_interrupt(void)

@@ -33,6 +33,9 @@ void cm_bar_end(struct progress_bar *bar);    /* wipes it */
  * as Ctrl-C always did. */
 void cm_catch_interrupt(void);
 bool cm_interrupted(void);
+/* Besides being noted, Ctrl-C calls act(user) from now on, in the signal handler, on any thread; NULL: no more, and no
+ * such call is under way when this returns. */
+void cm_on_interrupt(void (*act)(void *user), void *user);
 void cm_forget_interrupt(void);
 /* Waits until descriptor fd can be read; false after Ctrl-C. */
 bool cm_wait_readable(int fd);

@@ -27,6 +27,13 @@ typedef struct calmoe_prompt {
 
 enum { CALMOE_MAX_DELTAS = 32 };
 
+/* What makes one policy cheaper than another. */
+enum {
+    CALMOE_COSTS_TIME, /* microseconds, measured on this machine: what is quickest here                           */
+    CALMOE_COSTS_BYTES /* kilobytes of weights that are read, counted: the same policies each time, with any number of
+                          threads and however busy the machine is; packing differs a little by instruction set    */
+};
+
 typedef struct calmoe_calibrate_options {
     size_t        size;          /* set by calmoe_calibrate_options_init()                                  */
     const char   *loss;          /* "token_disagreement" (default), "total_variation", "rouge_l", "exact_match" */
@@ -38,7 +45,8 @@ typedef struct calmoe_calibrate_options {
     double        first_share;   /* of the prompts that policies are made on (default 0.3)                  */
     uint64_t      seed;          /* of the deal (default 1)                                                 */
     int           answer_tokens; /* answers are cut there (default 64)                                      */
-    int           batch;         /* costs are measured for steps of so many sessions (default 1)            */
+    int           costs;         /* CALMOE_COSTS_*; measured (default)                                      */
+    int           batch;         /* costs are those of steps of so many sessions (default 1)                */
     const char   *measures;      /* of confidence, comma-separated; "" = no early exits; NULL = all that the engine
                                     can run, but static ones (default)                                      */
     int           max_exits;     /* of a policy, 1 to 3 (default 2)                                         */
@@ -74,7 +82,7 @@ typedef struct calmoe_finding { /* for one of the deltas */
     int         n_prompts;     /* of the second part                                                */
     int         n_needed;      /* prompts that it takes even if no loss is ever seen                */
     int         n_tried;       /* policies that were tested                                         */
-    double      cost;          /* expected, of a decoding step against OFF: 0.6 = in 60 % of the time */
+    double      cost;          /* expected, of a decoding step against OFF: 0.6 = in 60 % of the time, or bytes */
     double      mean_layers;   /* of a token, on the first part                                     */
     double      mean_experts;  /* of a token in a layer that it runs                                */
     const char *policy;        /* in words: "softmax 6:0.93, width ratio:0.3"; lives as long as the calibration */
@@ -112,7 +120,7 @@ typedef struct calmoe_calibration_info {
     int    n_prompts[2];    /* of the two parts                                                    */
     int    n_policies;      /* that were tried on the first                                        */
     double mean_answer;     /* tokens of the full answers                                          */
-    double step;            /* measured microseconds for a token: a whole one,                     */
+    double step;            /* microseconds or kilobytes (options.costs) for a token: a whole one,  */
     double layer, expert;   /* a layer without routed experts, a routed expert,                    */
     double fill, head;      /* keys and values of a layer that is skipped, the vocabulary          */
     double oracle_layers;   /* mean layers if each token left at the first that agrees; 0 = not looked at */

@@ -35,7 +35,8 @@
  *   failed open are NULL. NULL for a required argument is INVALID_ARGUMENT, never a crash.
  * - Ownership: who opens closes, in the reverse order; _close takes a pointer to the handle, sets it to
  *   NULL, and is fine with NULL. const pointers in results are borrowed; each says until when.
- * - Threads: a context and everything under it serve one thread at a time. Contexts are independent.
+ * - Threads: a context and everything under it serve one thread at a time; calmoe_session_interrupt() alone may be
+ *   called meanwhile, from anywhere. Contexts are independent.
  * - Options: structs begin with `size`; their _init function sets it and the defaults. NULL = defaults.
  * - Answers: a struct that a call fills in begins with `size` too, which the caller sets to its sizeof before the call.
  *   So either side may be of a newer version, where such structs have more members. Elements of arrays, such as

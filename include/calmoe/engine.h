@@ -1,7 +1,8 @@
 /* calmoe/engine.h - a model made ready to run: weights packed on their nodes, threads pinned, all
  * scratch memory in place. An engine steps a batch of rows from many sessions at once.
  *
- * An engine and its sessions serve one thread at a time. */
+ * An engine and its sessions serve one thread at a time; only calmoe_session_interrupt() (session.h) may be called from
+ * others, and by signal handlers, meanwhile. */
 #ifndef CALMOE_ENGINE_H
 #define CALMOE_ENGINE_H
 
@@ -88,11 +89,13 @@ typedef struct calmoe_chunk {
 /* Runs the tokens of all chunks through the model in one batch; a session may stand in one chunk only.
  * Logits: calmoe_session_logits(). A token's logits do not depend on what else is in the batch, bit for bit.
  * Everything is checked first: INVALID_ARGUMENT (a token id, a session of another engine, more rows than max_rows),
- * FULL (a session's context has no room), NO_MEMORY (for more logits than any step had before, or for their keys and
- * values). Where such a call fails, every session stands where it stood before; only the last step's logits may be
- * gone. But NOT_FINITE comes
- * after the step: logits of a chunk are NaN or infinite, and the sentence says in which layer it began; tokens are
- * read, all logits are there, and calmoe_session_sample() says which sessions it is about. */
+ * FULL (a session's context has no room), CANCELLED (a session is interrupted), NO_MEMORY (for more logits than any
+ * step had before, or for their keys and values). CANCELLED comes during the step, too, when all of its sessions are
+ * interrupted; while one is not, the step goes on for its sake. Where such a call fails, every session stands where
+ * it stood before (one with a recurrent state perhaps before that, with the tokens between pending, as after
+ * calmoe_session_rewind()); only the last step's logits are gone. But NOT_FINITE comes after the step: logits of a
+ * chunk are NaN or infinite, and the sentence says in which layer it began; tokens are read, all logits are there, and
+ * calmoe_session_sample() says which sessions it is about. */
 CALMOE_API calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks,
                                             int n_chunks);
 
@@ -100,7 +103,8 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
     calmoe_session *session;
     calmoe_status   status;   /* OK: token is new. END: token ends the answer, or the session's limit is
                                  reached (then token is -1). FULL: the context is full (token -1).
-                                 NOT_FINITE: its logits are NaN or infinite (token -1)                   */
+                                 NOT_FINITE: its logits are NaN or infinite (token -1).
+                                 CANCELLED: it was interrupted, told once (token -1)                     */
     int32_t         token;
 } calmoe_event;
 

@@ -79,19 +79,55 @@ CALMOE_API calmoe_status calmoe_session_feed_chat(calmoe_session *session, const
 
 /* Reads what was fed, then samples one token: OK and *token. END: the answer ended (*token: the token that
  * ended it, or -1 for max_new_tokens or nothing to go on from). FULL: no position is left. NO_MEMORY: the
- * system has none for further keys and values. NOT_FINITE: as of calmoe_session_sample(). Only this session moves. */
+ * system has none for further keys and values. NOT_FINITE: as of calmoe_session_sample(). CANCELLED: the session is
+ * interrupted. Only this session moves. */
 CALMOE_API calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token);
 
+/* Ends what the session is doing, or will be asked to do next: a step of its own ends within a layer, and nothing of
+ * that step is kept; one that it shares with sessions that were not interrupted is finished for their sake. From then
+ * on its steps answer CANCELLED and read nothing, until something is fed (no tokens at all will do: what is pending is
+ * then read on, and gives the same bits), or until calmoe_session_rewind(). This call, alone of all, may be made by a
+ * signal handler, by another thread or by a callback of a step, as long as the session is open. NULL is fine. */
+CALMOE_API void calmoe_session_interrupt(calmoe_session *session);
+
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
+CALMOE_API int calmoe_session_n_tokens(const calmoe_session *session);    /* and those that are pending: fed or
+                                                                             sampled, and not read yet */
 CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 
-/* Forgets all but the first n positions, and all that was fed but not read (the repetition penalty and the
- * sampler's random numbers go on as they are). Where layers keep too little to stand at n at once (a window that has
- * moved on, a recurrent state without a snapshot there), the session stands before n afterwards, as
- * calmoe_session_n_positions() says, and the next step first reads the tokens between again; a step by hand goes on
- * from n in any case. INVALID_ARGUMENT when n is negative or more than the tokens that were read. */
+/* Forgets all but the first n tokens of the session, those that were fed or sampled and not read yet counted with the
+ * others (the repetition penalty and the sampler's random numbers go on as they are). Where layers keep too little to
+ * stand at n at once (a window that has moved on, a recurrent state without a snapshot there), the session stands
+ * before n afterwards, as calmoe_session_n_positions() says, and the next step first reads the tokens between again; a
+ * step by hand goes on from n in any case.
+ * INVALID_ARGUMENT when n is negative or more than the session's tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
+/* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or
+ * it was taken back. */
+CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
+
+/* A second session of the engine, opened with the same options, that stands where this one does and goes on with the
+ * same bits: tokens, what layers keep, what waits, the sampler's random numbers, the audit, the last step's logits.
+ * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy
+ * must outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out);
+
+/* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or
+ * not at all: it is written as PATH.part and renamed. Rows that left early and wait for later ones are run before, in
+ * steps of this session (so it may be CANCELLED, and logits of the last step may be gone); that changes no bit. The
+ * session goes on as it was. IO, NO_MEMORY, INVALID_ARGUMENT; NOT_FINITE: what it read became NaN or infinite. */
+CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char *path);
+/* Opens a session with what calmoe_session_save() wrote: no token is read again, and the bits from there on are
+ * those of a session that read the tokens itself. Options (may be NULL) are this session's own, the saved one's are
+ * not in the file: a context of 0 is the saved session's; the sampler begins with the options' seed and the tokens
+ * that were read, the audit and the hash begin anew. The engine may have other threads, plans, instruction sets,
+ * rows of a step. On success *out is the caller's until calmoe_session_close(). IO; BAD_FILE: no session, damaged
+ * or cut off; UNSUPPORTED: of a later version; INVALID_ARGUMENT: another model, or the same with other numbers
+ * (calmoe_model_options), keys and values of another type, options that are wrong; FULL: more tokens than the
+ * options' context; NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_session_restore(calmoe_engine *engine, const char *path,
+                                                const calmoe_session_options *options, calmoe_session **out);
 
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
  * computed, so with CALMOE_LOGITS_LAST there is row 0 only. NULL where there is none. Borrowed until

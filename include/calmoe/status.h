@@ -21,7 +21,7 @@ extern "C" {
     X(BAD_FILE, "the file is malformed")                                              \
     X(UNSUPPORTED, "well-formed, but of a kind that this version does not run")       \
     X(FULL, "no room is left in the context window, batch or engine")                 \
-    X(CANCELLED, "a callback asked to stop")                                          \
+    X(CANCELLED, "a callback, or calmoe_session_interrupt(), asked to stop")          \
     X(SYSTEM, "the operating system refused threads or memory binding")               \
     X(NOT_FINITE, "the model computed NaN or infinite logits; look for such weights")
 

@@ -18,7 +18,7 @@ typedef struct calmoe_synthetic_options {
     size_t      size;            /* set by calmoe_synthetic_options_init()                               */
     const char *name;            /* general.name; NULL = "synthetic" (default)                           */
     const char *family;          /* general.architecture of such files, as the families that this library
-                                    runs have it                                                         */
+                                    runs have it; biases and sinks that the family needs are in the file */
     const char *type;            /* of all matrices: any weight type, "q4_0"; see below (default "q8_0") */
     uint64_t    seed;            /* the same seed, the same file (default 1)                             */
     int         n_layers;
@@ -45,6 +45,7 @@ typedef struct calmoe_synthetic_options {
     float       embedding_scale, residual_scale, attention_scale, logit_scale; /* 0 = not in the file (default) */
     int         n_threads;       /* that make the weights, 0 = every core (default); the file does not
                                     depend on it                                                         */
+    int         window;          /* positions that layers with a window see; 0 = no windows (default)    */
 } calmoe_synthetic_options;
 
 /* Defaults; the dimensions are 0 and must be set. */

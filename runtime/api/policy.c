@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/options.h"
 #include "runtime/engine/handles.h"
 #include "runtime/documents/policy_file.h"
@@ -83,13 +84,11 @@ static calmoe_status choose_exits(calmoe_context *ctx, enum exit_measure measure
 static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options *options, int n_layers,
                                 struct policy_rung *rung)
 {
-    int chosen[POLICY_MAX_EXITS];
+    int chosen[POLICY_MAX_EXITS], row;
     struct policy_exit exit = {.threshold = {.schedule = SCHEDULE_CONSTANT, .lambda = options->threshold}};
     if (!options->measure) return CALMOE_OK;
-    exit.measure = cm_exit_measure_named(options->measure);
-    if (exit.measure == MEASURE_COUNT)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "measure is '%s'; softmax, state, classifier, shortlist or always "
-                       "is wanted", options->measure);
+    CM_TRY(cm_name_choose(ctx, "measure", CM_NAMES(cm_exit_measures, name), options->measure, &row));
+    exit.measure = (enum exit_measure)row;
     const bool is_every_layer = !options->exit_layers && options->n_exits == 0;
     if (!is_every_layer && (!options->exit_layers || options->n_exits < 1 || options->n_exits > POLICY_MAX_EXITS))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d exit layers; 1 to %d are wanted, or none for every layer",
@@ -97,20 +96,16 @@ static calmoe_status make_exits(calmoe_context *ctx, const calmoe_policy_options
     rung->n_exits = options->n_exits;
     if (is_every_layer) CM_TRY(choose_exits(ctx, exit.measure, n_layers, chosen, &rung->n_exits));
     if (options->schedule) {
-        exit.threshold.schedule = strcmp(options->schedule, cm_schedule_names[SCHEDULE_PAPER]) == 0  ? SCHEDULE_PAPER
-                                  : strcmp(options->schedule, cm_schedule_names[SCHEDULE_CODE]) == 0 ? SCHEDULE_CODE
-                                                                                                     : SCHEDULE_OFF;
-        if (exit.threshold.schedule == SCHEDULE_OFF)
-            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "schedule is '%s'; paper or code is wanted",
-                           options->schedule);
+        const struct names moving = cm_names_from(CM_TEXTS(cm_schedule_names), SCHEDULE_PAPER);
+        CM_TRY(cm_name_choose(ctx, "schedule", moving, options->schedule, &row));
+        exit.threshold.schedule = (enum threshold_schedule)(SCHEDULE_PAPER + row);
         exit.threshold.tau = options->tau;
         exit.threshold.length = options->length;
     }
-    const enum kv_fill fill = options->kv_fill ? cm_kv_fill_named(options->kv_fill) : KV_PROPAGATE;
-    if (fill == KV_FILL_COUNT)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kv_fill is '%s'; propagate, lazy or catch_up is wanted",
-                       options->kv_fill);
-    cm_rung_set_fill(rung, fill);
+    row = KV_PROPAGATE;
+    if (options->kv_fill)
+        CM_TRY(cm_name_choose(ctx, "kv_fill", CM_TEXTS(cm_kv_fill_names), options->kv_fill, &row));
+    cm_rung_set_fill(rung, (enum kv_fill)row);
     if (options->max_pending != 0) rung->max_pending = options->max_pending;
     for (int i = 0; i < rung->n_exits; i++) {
         exit.layer = is_every_layer ? chosen[i] : options->exit_layers[i];
@@ -123,16 +118,16 @@ static calmoe_status make_widths(const calmoe_model *model, const calmoe_policy_
                                  struct policy *policy)
 {
     const struct router_spec *router = cm_first_router(&model->spec);
+    const struct names rules = cm_names_from(CM_NAMES(cm_width_rules, name), WIDTH_OFF + 1);
+    int                row;
     if (!options->width) return CALMOE_OK;
+    CM_TRY(cm_name_choose(model->ctx, "width", rules, options->width, &row));
     const struct width_rule rule = {
-        .kind = cm_width_named(options->width),
+        .kind = (enum width_kind)(WIDTH_OFF + 1 + row),
         .bound = options->width_bound,
         .k = options->width_k,
-        .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED,
+        .renormalise = cm_renormalises(router),
     };
-    if (rule.kind == WIDTH_KIND_COUNT || rule.kind == WIDTH_OFF)
-        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT, "width is '%s'; fixed, ratio or top_p is wanted",
-                       options->width);
     policy->rungs[0].widths = cm_policy_widths(policy, 0);
     for (int layer = 0; layer < policy->n_layers; layer++) policy->rungs[0].widths[layer] = rule;
     return CALMOE_OK;

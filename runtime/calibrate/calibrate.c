@@ -3,12 +3,13 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "base/options.h"
 #include "base/sha256.h"
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/proof/deal.h"
 
-enum { MAX_PROMPTS = 1 << 20, MAX_ANSWER = 4096, MAX_POLICIES = 1000, MAX_SPLITS = 1000000, LOGIT_BYTES = 64 << 20 };
+enum { MAX_PROMPTS = 1 << 20, MAX_SPLITS = 1000000, LOGIT_BYTES = 64 << 20 };
 
 static const double ladder[] = {0.001, 0.005, 0.01, 0.02, 0.05, 0.1};
 enum { N_LADDER = sizeof ladder / sizeof ladder[0] };
@@ -46,15 +47,13 @@ static calmoe_status check_deltas(struct calmoe_calibration *c)
 static calmoe_status check_names(struct calmoe_calibration *c)
 {
     const calmoe_calibrate_options *options = &c->options;
-    c->loss = options->loss ? cm_loss_named(options->loss) : LOSS_TOKEN_DISAGREEMENT;
-    if (c->loss == LOSS_KIND_COUNT)
-        return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "loss is '%s'; token_disagreement, total_variation, rouge_l or "
-                       "exact_match is wanted", options->loss);
-    c->p_value = cm_loss_kinds[c->loss].is_binary ? P_BINOMIAL : P_WSR;
-    if (options->p_value) c->p_value = cm_p_value_named(options->p_value);
-    if (c->p_value == P_VALUE_KIND_COUNT)
-        return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "p_value is '%s'; wsr, hoeffding_bentkus or binomial is wanted",
-                       options->p_value);
+    int row = LOSS_TOKEN_DISAGREEMENT;
+    if (options->loss) CM_TRY(cm_name_choose(c->ctx, "loss", CM_NAMES(cm_loss_kinds, name), options->loss, &row));
+    c->loss = (enum loss_kind)row;
+    row = cm_loss_kinds[c->loss].is_binary ? P_BINOMIAL : P_WSR;
+    if (options->p_value)
+        CM_TRY(cm_name_choose(c->ctx, "p_value", CM_NAMES(cm_p_values, name), options->p_value, &row));
+    c->p_value = (enum p_value_kind)row;
     if (cm_p_values[c->p_value].is_binary && !cm_loss_kinds[c->loss].is_binary)
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "the p-value '%s' is for losses of 0 and 1; '%s' is another",
                        cm_p_values[c->p_value].name, cm_loss_kinds[c->loss].name);
@@ -70,11 +69,9 @@ static calmoe_status check_measures(const struct calmoe_calibration *c)
         if (n >= sizeof name) return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "measure '%s' is unknown", at);
         memcpy(name, at, n);
         name[n] = '\0';
-        const enum exit_measure measure = cm_exit_measure_named(name);
-        if (measure == MEASURE_COUNT)
-            return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "measure is '%s'; softmax, state, classifier, shortlist or "
-                           "always is wanted", name);
-        if (cm_calibrate_layer_of(c, measure) == 0)
+        int measure;
+        CM_TRY(cm_name_choose(c->ctx, "measure", CM_NAMES(cm_exit_measures, name), name, &measure));
+        if (cm_calibrate_layer_of(c, (enum exit_measure)measure) == 0)
             return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "no layer can be asked by '%s'%s", name,
                            cm_exit_measures[measure].reads_features ? ": the engine was opened without exits that "
                                                                       "have classifiers" : "");
@@ -97,6 +94,7 @@ static calmoe_status read_options(struct calmoe_calibration *c, const calmoe_cal
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "first_share is %g; above 0 and below 1 is wanted",
                        options->first_share);
     CM_TRY(check_int(c, "answer_tokens", options->answer_tokens, 2, MAX_ANSWER));
+    CM_TRY(check_int(c, "costs", options->costs, CALMOE_COSTS_TIME, CALMOE_COSTS_BYTES));
     CM_TRY(check_int(c, "batch", options->batch, 1, MAX_LANES));
     CM_TRY(check_int(c, "max_exits", options->max_exits, 1, 3));
     CM_TRY(check_int(c, "most", options->most, 1, MAX_POLICIES));

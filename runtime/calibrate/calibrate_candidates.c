@@ -219,7 +219,7 @@ static calmoe_status find_widths(struct paths *paths)
     paths->effects = cm_alloc(c->ctx, n_layers * MAX_RULES, sizeof *paths->effects, "calibration");
     if (!paths->widths || !paths->effects) return CALMOE_NO_MEMORY;
     if (!c->options.width || router->n_used < 2) return CALMOE_OK;
-    const bool renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED;
+    const bool renormalise = cm_renormalises(router);
     paths->n_rules = cm_width_rules_to_try(router->n_used, renormalise, paths->rules, MAX_RULES);
     const int n_all = paths->n_rules;
     for (paths->n_rules = 0; paths->rules[paths->n_rules].kind == WIDTH_RATIO;) paths->n_rules++;

@@ -1,5 +1,6 @@
-/* runtime/calibrate/calibrate_costs.c - what parts of a step cost on this machine: short runs of decoding, each with
- * something left out, taken in turns. Others on the machine can only make a run slower, so of each the quickest counts.
+/* runtime/calibrate/calibrate_costs.c - what parts of a step cost, by short runs of decoding, each with something left
+ * out. Either their time on this machine, the runs taken in turns: others on the machine can only make a run slower, so
+ * of each the quickest counts. Or the bytes of weights that they read, which one run of each tells.
  *
  *   whole           sum of layers + head
  *   headless        sum of layers                          → head
@@ -25,8 +26,16 @@ struct timing {
     int                        n_lanes;
     struct policy_rung         rungs[N_RUNS];
     bool                       is_run[N_RUNS];
-    double                     us[N_RUNS]; /* a token: least seen */
+    double                     cost[N_RUNS]; /* of a token: least seen */
 };
+
+/* What has been spent so far: microseconds, or kilobytes. */
+static double spent(const struct calmoe_calibration *c)
+{
+    return c->options.costs == CALMOE_COSTS_TIME
+               ? (double)cm_now_ns() / 1000.0
+               : (double)cm_decoder_counters(c->engine->decoder)->n_weight_bytes / 1000.0;
+}
 
 /* Tokens that are read do not matter for time, but for which experts they take: the answers' own. */
 static calmoe_status run_once(struct timing *timing, int which)
@@ -34,7 +43,7 @@ static calmoe_status run_once(struct timing *timing, int which)
     struct calmoe_calibration *c = timing->calibration;
     struct lanes              *lanes = &c->lanes;
     cm_lanes_begin(lanes, which == WHOLE || which == HEADLESS ? NULL : &timing->rungs[which]);
-    const uint64_t start = cm_now_ns();
+    const double start = spent(c);
     for (int t = 0; t < TIMED_TOKENS; t++) {
         for (int i = 0; i < lanes->n; i++) {
             struct lane *lane = &lanes->at[i];
@@ -45,8 +54,8 @@ static calmoe_status run_once(struct timing *timing, int which)
         }
         CM_TRY(cm_lanes_read(lanes, which == HEADLESS ? CALMOE_LOGITS_NONE : CALMOE_LOGITS_LAST, NULL, NULL));
     }
-    const double us = (double)(cm_now_ns() - start) / 1000.0 / TIMED_TOKENS / lanes->n;
-    if (timing->us[which] == 0.0 || us < timing->us[which]) timing->us[which] = us;
+    const double cost = (spent(c) - start) / TIMED_TOKENS / lanes->n;
+    if (timing->cost[which] == 0.0 || cost < timing->cost[which]) timing->cost[which] = cost;
     return CALMOE_OK;
 }
 
@@ -85,22 +94,22 @@ static void solve(const struct timing *timing)
 {
     struct calmoe_calibration *c = timing->calibration;
     const struct model_spec   *spec = &c->engine->model->spec;
-    const double *us = timing->us;
+    const double *cost = timing->cost;
     const int     n_layers = spec->n_layers, n_used = spec->most.n_used, n_sparse = n_layers - cm_dense_layers(spec);
-    const double  head = above_zero(us[WHOLE] - us[HEADLESS]), whole_layer = us[HEADLESS] / n_layers;
+    const double  head = above_zero(cost[WHOLE] - cost[HEADLESS]), whole_layer = cost[HEADLESS] / n_layers;
     double        expert = 0.0, fill = 0.0, fill_lazily = 0.0;
-    if (timing->is_run[NARROW]) expert = above_zero(us[WHOLE] - us[NARROW]) / (n_used - 1) / n_sparse;
+    if (timing->is_run[NARROW]) expert = above_zero(cost[WHOLE] - cost[NARROW]) / (n_used - 1) / n_sparse;
     if (expert * n_used > whole_layer) expert = whole_layer / n_used;
     for (int m = 0; m < MEASURE_COUNT; m++)
         if (timing->is_run[ASKED + m])
             c->costs.check[m] =
-                above_zero(us[ASKED + m] - us[WHOLE] - (cm_exit_measures[m].reads_logits ? head : 0.0));
+                above_zero(cost[ASKED + m] - cost[WHOLE] - (cm_exit_measures[m].reads_logits ? head : 0.0));
     if (timing->is_run[LEFT]) {
         const int n_run = cm_calibrate_layer_of(c, MEASURE_ALWAYS);
         const double left = n_run * whole_layer + head + c->costs.check[MEASURE_ALWAYS];
         const double n_filled = n_layers - n_run;
-        fill = above_zero(us[LEFT] - left) / n_filled;
-        fill_lazily = above_zero((TIMED_TOKENS * us[LAZY] - us[WHOLE]) / (TIMED_TOKENS - 1) - left) / n_filled;
+        fill = above_zero(cost[LEFT] - left) / n_filled;
+        fill_lazily = above_zero((TIMED_TOKENS * cost[LAZY] - cost[WHOLE]) / (TIMED_TOKENS - 1) - left) / n_filled;
     }
     double *layers = c->cost_memory, *experts = layers + n_layers, *fills = experts + n_layers;
     double *lazy_fills = fills + n_layers;
@@ -118,7 +127,7 @@ static void solve(const struct timing *timing)
     /* rows at an answer's end are never filled lazily, which runs as short as these hardly show */
     c->kv_fill = fill_lazily < 1.5 * fill ? KV_LAZY : KV_PROPAGATE;
     c->costs.head = head;
-    c->off_step = us[WHOLE];
+    c->off_step = cost[WHOLE];
     c->off_cost = n_layers * whole_layer + head;
 }
 
@@ -136,9 +145,10 @@ calmoe_status cm_calibrate_costs(struct calmoe_calibration *c)
     const int n = c->options.batch < c->n_first ? c->options.batch : c->n_first;
     calmoe_status  status = cm_calibrate_load(c, 0, n);
     const uint64_t start = cm_now_ns();
-    for (int round = 0; round < MAX_ROUNDS && status == CALMOE_OK; round++) {
+    const int n_rounds = c->options.costs == CALMOE_COSTS_TIME ? MAX_ROUNDS : 1;
+    for (int round = 0; round < n_rounds && status == CALMOE_OK; round++) {
         if (round >= MIN_ROUNDS && cm_now_ns() - start > most_ns) break;
-        status = cm_calibrate_progress(c, (double)round / MAX_ROUNDS);
+        status = cm_calibrate_progress(c, (double)round / n_rounds);
         for (int which = 0; which < N_RUNS && status == CALMOE_OK; which++)
             if (timing.is_run[which]) status = run_once(&timing, which);
     }

@@ -18,6 +18,9 @@
 #include "runtime/calibrate/cost_model.h"
 #include "runtime/proof/risk_tests.h"
 
+/* The most that options may ask for: tokens of an answer, policies that are tried. */
+enum { MAX_ANSWER = 4096, MAX_POLICIES = 1000 };
+
 /* ---- lanes ---- */
 
 enum { MAX_LANES = 32, TIMED_TOKENS = 8 /* of a run that is timed */ };

@@ -140,7 +140,7 @@ static calmoe_status finish_prompt(struct calmoe_calibration *c, int p)
 {
     const int32_t *forced = answer_of(c, c->forced, p), *winners = answer_of(c, c->winners, p);
     const int      n_rows = c->n_forced[p] - 1;
-    int32_t        scratch[4096 + 1];
+    int32_t        scratch[MAX_ANSWER + 1];
     if (!c->has_references) {
         if (n_rows > 0 && n_different(winners, forced + 1, n_rows) > 0)
             return cm_fail(c->ctx, CALMOE_SYSTEM, "two runs of the full model disagree on prompt %d: nothing can be "
@@ -257,7 +257,7 @@ static double loss_of(const struct run *run, const struct lane *lane, int which)
     const int p = lane->prompt;
     double    loss;
     if (cm_loss_kinds[c->loss].is_free_running) {
-        int32_t    scratch[4096 + 1];
+        int32_t    scratch[MAX_ANSWER + 1];
         const bool to_reference = c->has_references;
         loss = answer_loss(c, answer_of(c, run->answers, p), run->n_answers[p],
                            to_reference ? c->prompts[p]->answer : answer_of(c, c->answers, p),

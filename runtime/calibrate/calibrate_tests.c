@@ -73,7 +73,7 @@ static bool is_hopeless(const struct proof *proof, int i, int n)
 
 static void drop_hopeless(struct proof *proof, int n)
 {
-    bool is_out[1024] = {false};
+    bool is_out[MAX_POLICIES] = {false};
     int  n_kept = 0;
     for (int i = 0; i < proof->n_kept; i++) is_out[i] = is_hopeless(proof, i, n);
     for (int i = 0; i < proof->n_kept; i++) {

@@ -1,4 +1,4 @@
-/* runtime/calibrate/cost_model.h - what a policy costs, from times measured once and what tokens were seen to do.
+/* runtime/calibrate/cost_model.h - what a policy costs, from what its parts cost and what tokens were seen to do.
  * Pure.
  *
  * A token that leaves after e of L layers, with k_l experts kept in layer l, costs
@@ -13,7 +13,7 @@
 
 #include "runtime/policy/policy.h"
 
-struct cost_table { /* microseconds for one row at the batch size at hand; (n_layers) each */
+struct cost_table { /* microseconds, or kilobytes of weights, for one row at the batch size at hand; (n_layers) each */
     int           n_layers;
     const double *layer;                 /* attention, norms, gate, shared expert                  */
     const double *expert;                /* one routed expert                                      */
@@ -30,7 +30,7 @@ struct token_depths { /* what n_tokens tokens did under a rung */
     const uint8_t *n_refused;    /* (n_tokens): exits that the full head did not confirm; NULL = none */
 };
 
-/* Mean microseconds a token. rung NULL = OFF: every layer, no checks, one head. */
+/* The mean of a token. rung NULL = OFF: every layer, no checks, one head. */
 double cm_expected_cost(const struct cost_table *table, const struct policy_rung *rung,
                         const struct token_depths *tokens);
 

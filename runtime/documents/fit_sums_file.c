@@ -1,13 +1,11 @@
 /* fit_sums_file.c - see fit_sums_file.h. */
 #include "runtime/documents/fit_sums_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/memory.h"
 #include "base/sha256.h"
+#include "base/whole_file.h"
 
 enum { DIGITS = 64, PIECE_DOUBLES = 8192 };
 
@@ -41,21 +39,13 @@ static void write_all(struct stream *stream, const struct fit_sums *sums)
 
 calmoe_status cm_fit_sums_write(struct calmoe_context *ctx, const char *path, const struct fit_sums *sums)
 {
-    const size_t n = strlen(path) + 6;
-    char *temporary = cm_alloc(ctx, n, 1, "a path");
-    if (!temporary) return CALMOE_NO_MEMORY;
-    snprintf(temporary, n, "%s.part", path);
-    struct stream stream = {fopen(temporary, "wbe"), cm_sha256()};
-    bool is_fine = stream.file != NULL;
-    if (stream.file) {
-        write_all(&stream, sums);
-        is_fine = !ferror(stream.file);
-        is_fine = fclose(stream.file) == 0 && is_fine && rename(temporary, path) == 0;
-    }
-    const int why = errno;
-    if (!is_fine && stream.file) unlink(temporary);
-    cm_free(temporary);
-    return is_fine ? CALMOE_OK : cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(why));
+    struct whole_file file;
+    CM_TRY(cm_whole_file_open(ctx, path, &file));
+    struct stream stream = {file.stream, cm_sha256()};
+    write_all(&stream, sums);
+    const calmoe_status status = cm_whole_file_finish(ctx, &file);
+    cm_whole_file_close(&file);
+    return status;
 }
 
 static bool get(struct stream *stream, void *bytes, size_t n_bytes)

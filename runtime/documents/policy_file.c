@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "runtime/documents/json.h"
 
 enum { NUMBER_BYTES = 40 };
@@ -47,30 +48,18 @@ static calmoe_status read_share(struct calmoe_context *ctx, const struct json_va
     return *out > 0.0f ? CALMOE_OK : cm_json_wrong(ctx, &value, "a number above 0");
 }
 
-/* A text that is one of n names; the names of a table are told one by one. */
+/* A text that is one of the names. */
 static calmoe_status read_name(struct calmoe_context *ctx, const struct json_value *object, const char *key,
-                               const char *(*name_of)(int), int n, int *out)
+                               struct names names, int *out)
 {
     struct json_value value;
     const char       *text;
-    char              wanted[256] = "";
+    char              wanted[NAMES_BYTES];
     CM_TRY(cm_json_member(ctx, object, key, &value));
     CM_TRY(cm_json_text(ctx, &value, &text));
-    for (*out = 0; *out < n; ++*out)
-        if (strcmp(text, name_of(*out)) == 0) return CALMOE_OK;
-    for (int i = 0; i < n; i++) {
-        const size_t length = strlen(wanted);
-        snprintf(wanted + length, sizeof wanted - length, "%s%s", i > 0 ? ", " : "one of ", name_of(i));
-    }
-    return cm_json_wrong(ctx, &value, wanted);
+    *out = cm_name_find(names, text);
+    return *out < names.n ? CALMOE_OK : cm_json_wrong(ctx, &value, cm_names_tell(names, wanted));
 }
-
-static const char *loss_name(int i) { return cm_loss_kinds[i].name; }
-static const char *p_value_name(int i) { return cm_p_values[i].name; }
-static const char *measure_name(int i) { return cm_exit_measures[i].name; }
-static const char *schedule_name(int i) { return cm_schedule_names[i + 1]; } /* an exit is never off */
-static const char *fill_name(int i) { return cm_kv_fill_names[i]; }
-static const char *rule_name(int i) { return cm_width_rules[i].name; }
 
 /* ---- reading ---- */
 
@@ -103,11 +92,12 @@ static calmoe_status read_exit(struct calmoe_context *ctx, const struct json_val
     struct json_value        value;
     CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
     CM_TRY(read_int(ctx, object, "layer", 1, n_layers - 1, &exit->layer));
-    CM_TRY(read_name(ctx, object, "measure", measure_name, MEASURE_COUNT, &measure));
+    CM_TRY(read_name(ctx, object, "measure", CM_NAMES(cm_exit_measures, name), &measure));
     CM_TRY(read_share(ctx, object, "threshold", &exit->threshold.lambda));
-    CM_TRY(read_name(ctx, object, "schedule", schedule_name, SCHEDULE_COUNT - 1, &schedule));
+    const struct names schedules = cm_names_from(CM_TEXTS(cm_schedule_names), SCHEDULE_CONSTANT); /* never off */
+    CM_TRY(read_name(ctx, object, "schedule", schedules, &schedule));
     exit->measure = (enum exit_measure)measure;
-    exit->threshold.schedule = (enum threshold_schedule)(schedule + 1);
+    exit->threshold.schedule = (enum threshold_schedule)(SCHEDULE_CONSTANT + schedule);
     if (exit->threshold.schedule != SCHEDULE_CONSTANT) {
         CM_TRY(read_number(ctx, object, "tau", 0.0, 1e6, &tau));
         exit->threshold.tau = (float)tau;
@@ -141,7 +131,7 @@ static calmoe_status read_rule(struct calmoe_context *ctx, const struct json_val
     struct json_value        value;
     int                      kind;
     CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
-    CM_TRY(read_name(ctx, object, "rule", rule_name, WIDTH_KIND_COUNT, &kind));
+    CM_TRY(read_name(ctx, object, "rule", CM_NAMES(cm_width_rules, name), &kind));
     rule->kind = (enum width_kind)kind;
     const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P;
     for (int i = 1; i < 4; i++) {
@@ -181,7 +171,7 @@ static calmoe_status read_tail(struct calmoe_context *ctx, const struct json_val
     struct json_value value;
     const char       *text;
     int               fill;
-    CM_TRY(read_name(ctx, object, "kv", fill_name, KV_FILL_COUNT, &fill));
+    CM_TRY(read_name(ctx, object, "kv", CM_TEXTS(cm_kv_fill_names), &fill));
     rung->kv_fill = (enum kv_fill)fill;
     if (rung->kv_fill == KV_PROPAGATE) {
         CM_TRY(cm_json_find(ctx, object, "max_pending", &value));
@@ -206,8 +196,8 @@ static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_val
     CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
     CM_TRY(read_number(ctx, object, "delta", 0.0, 1.0, &rung->delta));
     CM_TRY(read_number(ctx, object, "epsilon", 0.0, 1.0, &rung->epsilon));
-    CM_TRY(read_name(ctx, object, "loss", loss_name, LOSS_KIND_COUNT, &loss));
-    CM_TRY(read_name(ctx, object, "p_value", p_value_name, P_VALUE_KIND_COUNT, &p_value));
+    CM_TRY(read_name(ctx, object, "loss", CM_NAMES(cm_loss_kinds, name), &loss));
+    CM_TRY(read_name(ctx, object, "p_value", CM_NAMES(cm_p_values, name), &p_value));
     CM_TRY(read_int(ctx, object, "n", 1, INT32_MAX, &rung->n_prompts));
     CM_TRY(read_number(ctx, object, "p", 0.0, 1.0, &rung->p));
     rung->loss = (enum loss_kind)loss;

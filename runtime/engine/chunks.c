@@ -16,6 +16,7 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
     for (int j = 0; j < i; j++)
         if (chunks[j].session == session)
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunks %d and %d are of the same session", j, i);
+    if (cm_session_is_interrupted(session)) return cm_session_cancelled(session);
     if (!chunk->tokens || chunk->n_tokens < 1)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "chunk %d has %d tokens; at least one is wanted", i,
                        chunk->n_tokens);
@@ -69,8 +70,8 @@ static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
     }
 }
 
-/* The chunk's tokens are now part of the sequence. */
-static void keep_chunk(const calmoe_chunk *chunk)
+/* The chunk's tokens, whose rows are given, are now part of the sequence. */
+static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
 {
     calmoe_session *session = chunk->session;
     const bool is_again = session->n_positions < session->n_again;
@@ -82,6 +83,7 @@ static void keep_chunk(const calmoe_chunk *chunk)
     }
     for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
+        cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
     }
     session->n_positions += chunk->n_tokens;
@@ -97,12 +99,14 @@ static void drop_chunk(calmoe_session *session)
     cm_session_stand_again(session, false);
 }
 
-/* Lets all rows that wait in this session run, as many at once as a step may have. */
-static calmoe_status catch_up(calmoe_engine *engine, calmoe_session *session)
+/* As many at once as a step may have. */
+calmoe_status cm_session_catch_up(calmoe_session *session)
 {
+    calmoe_engine  *engine = session->engine;
     struct waiting *waiting = session->sequence.waiting;
     calmoe_status   status = CALMOE_OK;
-    while (waiting->n > 0 && status == CALMOE_OK) {
+    if (waiting && waiting->n > 0) engine->n_steps++; /* logits of the last step are gone */
+    while (waiting && waiting->n > 0 && status == CALMOE_OK) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
         cm_step_begin(engine);
         cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
@@ -124,17 +128,17 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
         struct waiting *waiting = chunks[i].session->sequence.waiting;
         if (!waiting) continue;
         n_rows -= waiting->n;
-        CM_TRY(catch_up(engine, chunks[i].session));
+        CM_TRY(cm_session_catch_up(chunks[i].session));
     }
     return CALMOE_OK;
 }
 
-static calmoe_status take_snapshots(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+static calmoe_status take_snapshots(const calmoe_chunk *chunks, int n_chunks)
 {
     for (int i = 0; i < n_chunks; i++) {
         calmoe_session *session = chunks[i].session;
         if (!cm_session_wants_snapshot(session)) continue;
-        if (session->sequence.waiting) CM_TRY(catch_up(engine, session)); /* a snapshot has all rows before it */
+        CM_TRY(cm_session_catch_up(session)); /* a snapshot has all rows before it */
         CM_TRY(cm_session_snapshot(session));
     }
     return CALMOE_OK;
@@ -144,14 +148,15 @@ static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunk
                                 const struct step_observer *observers)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
-    engine->n_steps++;
     CM_TRY(make_room(engine, chunks, n_chunks));
-    CM_TRY(take_snapshots(engine, chunks, n_chunks));
+    CM_TRY(take_snapshots(chunks, n_chunks));
+    engine->n_steps++;
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
-    for (int i = 0; i < n_chunks; i++) {
-        if (status == CALMOE_OK) keep_chunk(&chunks[i]);
+    const struct row *rows = engine->step.rows; /* of all chunks, one after the other */
+    for (int i = 0; i < n_chunks; rows += chunks[i++].n_tokens) {
+        if (status == CALMOE_OK) keep_chunk(&chunks[i], rows);
         else drop_chunk(chunks[i].session);
     }
     for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)

@@ -5,7 +5,6 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "runtime/engine/handles.h"
-#include "runtime/documents/exits_file.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
 
@@ -63,24 +62,6 @@ static void report_pages(const calmoe_engine *engine)
     }
 }
 
-static calmoe_status open_exits(calmoe_engine *engine)
-{
-    const struct model_spec *spec = &engine->model->spec;
-    struct learned_exits *exits = &engine->learned_exits;
-    if (!engine->options.exits) return CALMOE_OK;
-    CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, exits));
-    CM_TRY(cm_learned_exits_fit(engine->ctx, exits, engine->model->fingerprint, spec->n_layers, spec->dim));
-    return cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan, exits,
-                                &engine->exit_weights);
-}
-
-calmoe_status cm_engine_need_exits(calmoe_engine *engine)
-{
-    return engine->exits ? CALMOE_OK
-                         : cm_exits_open(engine->ctx, engine->decoder, engine->exit_weights,
-                                         engine->model->usable, &engine->exits);
-}
-
 static calmoe_status open_parts(calmoe_engine *engine)
 {
     calmoe_context *ctx = engine->ctx;
@@ -96,7 +77,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     report_pages(engine);
     CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
                            engine->team, options->max_rows, &engine->decoder));
-    CM_TRY(open_exits(engine));
+    CM_TRY(cm_engine_read_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.most.n_experts, engine->model->spec.most.n_used,

@@ -9,13 +9,16 @@ static bool is_at_limit(const calmoe_session *session)
     return session->max_new > 0 && session->n_new >= session->max_new;
 }
 
-/* Answers that are over without another step: each is told once. */
+/* Answers that are over without another step: each is told once. One that was interrupted may go on. */
 static void tell_ends(calmoe_session *const *sessions, int n, calmoe_event *events, int *n_events)
 {
     for (int i = 0; i < n; i++) {
         calmoe_session *session = sessions[i];
-        if (session->has_ended || (!is_at_limit(session) && !session->is_full)) continue;
+        const bool is_interrupted = cm_session_is_interrupted(session);
+        if (session->has_ended || (!is_interrupted && !is_at_limit(session) && !session->is_full)) continue;
         session->has_ended = true;
+        if (is_interrupted) events[(*n_events)++] = (calmoe_event){session, CALMOE_CANCELLED, -1};
+        if (is_interrupted) continue;
         cm_session_end_answer(session);
         events[(*n_events)++] = (calmoe_event){session, is_at_limit(session) ? CALMOE_END : CALMOE_FULL, -1};
     }
@@ -82,10 +85,11 @@ static int make_chunks(calmoe_engine *engine, calmoe_session *const *sessions, i
 }
 
 /* A session that is alone in the step, and has the one token pending that it sampled, may draft. */
-static bool may_draft(const calmoe_chunk *chunks, int n_chunks)
+static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
-    const calmoe_session *session = chunks[0].session;
-    return n_chunks == 1 && session->drafts && session->answer_begin >= 0 && n_pending(session) == 1;
+    calmoe_session *session = chunks[0].session;
+    const bool may_draft = n_chunks == 1 && session->drafts && session->answer_begin >= 0 && n_pending(session) == 1;
+    return may_draft ? cm_drafts_read(session) : cm_engine_run(engine, chunks, n_chunks, NULL);
 }
 
 calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
@@ -95,8 +99,9 @@ calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions
     tell_ends(sessions, n, events, n_events);
     const int n_chunks = make_chunks(engine, sessions, n);
     if (n_chunks == 0) return *n_events > 0 ? CALMOE_OK : CALMOE_END;
-    if (may_draft(engine->chunks, n_chunks)) CM_TRY(cm_drafts_read(engine->chunks[0].session));
-    else CM_TRY(cm_engine_run(engine, engine->chunks, n_chunks, NULL));
+    const calmoe_status status = run_chunks(engine, engine->chunks, n_chunks);
+    if (status == CALMOE_CANCELLED) tell_ends(sessions, n, events, n_events);
+    if (status != CALMOE_OK) return status == CALMOE_CANCELLED ? CALMOE_OK : status;
     for (int i = 0; i < n_chunks; i++) {
         calmoe_session *session = engine->chunks[i].session;
         if (session->n_positions == session->n_known) events[(*n_events)++] = advance(session);
@@ -120,10 +125,11 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
     calmoe_event event = {.status = CALMOE_OK};
     *token = -1;
     for (int n_events = 0; n_events == 0;) {
+        if (cm_session_is_interrupted(session)) return cm_session_cancelled(session);
         CM_TRY(session->is_full && !is_at_limit(session)
                    ? cm_fail(session->engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context)
                    : cm_generate(session->engine, &session, 1, &event, &n_events));
     }
     *token = event.token;
-    return event.status;
+    return event.status == CALMOE_CANCELLED ? cm_session_cancelled(session) : event.status;
 }

@@ -2,6 +2,8 @@
 #ifndef RUNTIME_ENGINE_HANDLES_H
 #define RUNTIME_ENGINE_HANDLES_H
 
+#include <stdatomic.h>
+
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
@@ -91,8 +93,11 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+enum { CM_MAX_CONTEXT = 1 << 24 };
+
 struct calmoe_session {
     calmoe_engine  *engine;
+    calmoe_session_options asked; /* as it was opened; sampler and chat_format, the caller's, are NULL here */
     struct sequence_state state; /* what its layers keep                                         */
     struct sequence sequence;    /* of that and of what waits: what steps know of the session    */
     struct sampler *sampler;
@@ -108,6 +113,9 @@ struct calmoe_session {
     bool            ignores_end;
     bool            has_ended;   /* until something is fed                             */
     bool            is_full;     /* the last token found no room; until a rewind       */
+    int             broken;      /* where it stopped having numbers, the first position that was read so; */
+    int             broke_after; /* and after how many layers, 0 = its embedding; -1 = it has numbers     */
+    atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
@@ -160,18 +168,30 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 
 /* ---- session.c ---- */
 
+/* calmoe_session_open() without remarks; options are the defaults and what was given. */
+calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
-/* ---- engine.c ---- */
+/* ---- engine_exits.c ---- */
 
+/* The file of fitted exits that the options name, if any. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_engine_read_exits(calmoe_engine *engine);
 /* What steps with rungs need. NO_MEMORY. */
 calmoe_status cm_engine_need_exits(calmoe_engine *engine);
+/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
+const char *cm_engine_exits(const calmoe_engine *engine);
+
+/* ---- interrupt.c ---- */
+
+bool          cm_session_is_interrupted(const calmoe_session *session);
+/* Something was fed, or the session went back. */
+void          cm_session_go_on(calmoe_session *session);
+/* CANCELLED, with the sentence, for a session that is interrupted. */
+calmoe_status cm_session_cancelled(const calmoe_session *session);
 
 /* ---- session_policy.c ---- */
 
-/* Fingerprint of the exits that the engine was opened with, "" = none: what a policy made on it carries. */
-const char *cm_engine_exits(const calmoe_engine *engine);
 /* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
 calmoe_status cm_session_let_wait(calmoe_session *session, int n);
 /* Does the policy fit the model? */
@@ -219,6 +239,8 @@ void cm_session_stand_again(calmoe_session *session, bool has_state);
 
 /* ---- chunks.c ---- */
 
+/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
+calmoe_status cm_session_catch_up(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
@@ -227,11 +249,19 @@ calmoe_status cm_session_read_again(calmoe_session *session);
 
 /* ---- not_finite.c ---- */
 
+/* The session's position was read: notes whether its state still held numbers. */
+void cm_session_note_numbers(calmoe_session *session, int position, const struct row_outcome *came);
 /* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
  * the sentence says in which layer it began. */
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);
 /* The same for all rows of logits of the step that just read these chunks. */
 calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+
+/* ---- session_file.c ---- */
+
+/* calmoe_session_restore() of a file in memory; name is used in messages. */
+calmoe_status cm_session_parse(calmoe_engine *engine, const char *name, const void *bytes, size_t n_bytes,
+                               const calmoe_session_options *options, calmoe_session **out);
 
 /* ---- generate.c ---- */
 

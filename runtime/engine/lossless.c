@@ -261,6 +261,7 @@ static void take(calmoe_session *session)
     session->first_logits = row;
     session->n_logits = 1;
     session->logits_step = session->last_step = engine->n_steps;
+    cm_session_note_numbers(session, session->n_positions, &engine->step.outcomes[row]);
     session->n_positions++;
     cm_sequence_state_note(&session->state, session->n_positions + drafts->n_rows - drafts->n_read);
     cm_sampler_accept(session->sampler, drafts->tokens[row]);

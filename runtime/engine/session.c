@@ -6,8 +6,6 @@
 #include "base/options.h"
 #include "runtime/engine/handles.h"
 
-enum { MAX_CONTEXT = 1 << 24 };
-
 static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
 
 void calmoe_sampler_options_init(calmoe_sampler_options *options)
@@ -84,16 +82,16 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
 {
     calmoe_engine *engine = session->engine;
     const struct model_spec *spec = &engine->model->spec;
-    if (options->context < 0 || options->context > MAX_CONTEXT || options->max_new_tokens < 0)
+    if (options->context < 0 || options->context > CM_MAX_CONTEXT || options->max_new_tokens < 0)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "a context of %d and %d new tokens: 0 (default) to %d and 0 (no limit) or more are wanted",
-                       options->context, options->max_new_tokens, MAX_CONTEXT);
+                       options->context, options->max_new_tokens, CM_MAX_CONTEXT);
     session->context = options->context ? options->context : spec->context_length;
     session->max_new = options->max_new_tokens;
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
-    session->answer_begin = -1;
+    session->answer_begin = session->broke_after = -1;
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
@@ -111,8 +109,6 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
                                       .max_rows = engine->options.max_rows, .topology = &engine->topology,
                                       .kv_heads = engine->plan.kv_heads, .snapshot_bytes = SNAPSHOT_BYTES};
     CM_TRY(cm_sequence_state_open(engine->ctx, spec, &place, &session->state));
-    remark_on_context(session);
-    cm_session_remark_on_memory(session);
     return reserve_session(engine);
 }
 
@@ -129,6 +125,26 @@ static void free_session(calmoe_session *session)
     cm_free(session);
 }
 
+calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out)
+{
+    calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
+    if (!session) return CALMOE_NO_MEMORY;
+    session->engine = engine;
+    session->sequence = (struct sequence){.state = &session->state, .owner = session,
+                                           .interrupt = &session->interrupt};
+    session->asked = *options;
+    session->asked.sampler = NULL;
+    session->asked.chat_format = NULL;
+    const calmoe_status status = open_parts(session, options);
+    if (status != CALMOE_OK) {
+        free_session(session);
+        return status;
+    }
+    engine->sessions[engine->n_sessions++] = session;
+    *out = session;
+    return CALMOE_OK;
+}
+
 calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_options *given, calmoe_session **out)
 {
     calmoe_session_options options;
@@ -138,17 +154,9 @@ calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe_session_op
                        "calmoe_session_open: engine and out are needed");
     calmoe_session_options_init(&options);
     CM_TRY(cm_options_copy(engine->ctx, "calmoe_session_options", &options, sizeof options, given));
-    calmoe_session *session = cm_alloc(engine->ctx, 1, sizeof *session, "the session");
-    if (!session) return CALMOE_NO_MEMORY;
-    session->engine = engine;
-    session->sequence = (struct sequence){.state = &session->state, .owner = session};
-    const calmoe_status status = open_parts(session, &options);
-    if (status != CALMOE_OK) {
-        free_session(session);
-        return status;
-    }
-    engine->sessions[engine->n_sessions++] = session;
-    *out = session;
+    CM_TRY(cm_session_open(engine, &options, out));
+    remark_on_context(*out);
+    cm_session_remark_on_memory(*out);
     return CALMOE_OK;
 }
 
@@ -165,17 +173,21 @@ void calmoe_session_close(calmoe_session **session)
 }
 
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
+int calmoe_session_n_tokens(const calmoe_session *session) { return session ? session->n_known : 0; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
 
 calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
 {
-    if (!session || n < 0 || n > cm_session_n_read(session))
+    if (!session || n < 0 || n > session->n_known)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_rewind: to %d of %d positions", n, session ? cm_session_n_read(session) : 0);
-    session->n_known = session->n_again = n;
-    if (n <= session->n_positions)
-        session->n_positions = cm_sequence_state_rewind(&session->state, n); /* what lies between is read again */
+                       "calmoe_session_rewind: to %d of %d tokens", n, session ? session->n_known : 0);
+    const int n_read = cm_session_n_read(session), at = session->n_positions;
+    session->n_known = n;
+    session->n_again = n < n_read ? n : n_read;
+    if (n <= session->broken) session->broke_after = -1;
+    if (n <= at || session->drafts) /* drafts ran ahead, perhaps; what lies between is read again */
+        session->n_positions = cm_sequence_state_rewind(&session->state, n < at ? n : at);
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;
@@ -183,13 +195,14 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
-    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, n);
+    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
     cm_drafts_forget(session);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;
     session->is_full = false;
     session->n_logits = 0;
+    cm_session_go_on(session);
     cm_session_rewind_chat(session, n);
     return CALMOE_OK;
 }

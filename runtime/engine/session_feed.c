@@ -21,6 +21,7 @@ calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t 
     session->n_known += (int)n_tokens;
     session->n_new = 0;
     session->has_ended = false;
+    cm_session_go_on(session);
     if (n_tokens > 0) cm_session_end_answer(session);
     if (n_tokens > 0) session->answer_begin = -1;
     return CALMOE_OK;
@@ -61,6 +62,11 @@ void cm_session_close_chat(calmoe_session *session)
 
 void cm_session_rewind_chat(calmoe_session *session, int n)
 {
+    if (n == 0 || (session->chat.is_first && n <= session->chat.begin)) session->chat.has_turns = false;
     if (n < session->chat.end) cm_session_forget_turn(&session->chat);
-    if (n == 0) session->chat.has_turns = false;
+}
+
+int calmoe_session_turn_begin(const calmoe_session *session)
+{
+    return session && session->chat.user ? session->chat.begin : -1;
 }

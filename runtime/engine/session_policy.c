@@ -19,11 +19,6 @@ calmoe_status cm_session_let_wait(calmoe_session *session, int n)
     return cm_waiting_open(session->engine->ctx, n, session->engine->model->spec.dim, &session->sequence.waiting);
 }
 
-const char *cm_engine_exits(const calmoe_engine *engine)
-{
-    return engine->exit_weights ? engine->learned_exits.fingerprint : "";
-}
-
 /* What was proven with learned exits is not true without them, or with others. */
 static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_policy *policy)
 {

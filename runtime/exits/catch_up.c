@@ -69,7 +69,8 @@ static void place(const struct exits *e, struct decoder *d, const struct waiting
     const struct row row = {
         .asked = {from->sequence, from->position, from->token, from->logits_row},
         .may = {.rung = from->rung},
-        .came = {.layers = e->n_layers, .n_experts = from->n_experts},
+        .came = {.layers = e->n_layers, .n_experts = from->n_experts,
+                 .broke_after = from->broke_after},
         .index = -1,
         .is_following = true,
     };

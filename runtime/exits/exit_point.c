@@ -212,6 +212,7 @@ static void wait_here(struct exits *e, const struct decoder *d, int r, int n_lay
     const struct waiting_row waiting = {.sequence = row->asked.sequence, .position = row->asked.position,
                                         .token = row->asked.token, .layers = n_layers_run,
                                         .exit_layer = n_layers_run, .n_experts = row->came.n_experts,
+                                        .broke_after = row->came.broke_after,
                                         .rung = row->may.rung};
     cm_waiting_add(row->asked.sequence->waiting, waiting, cm_batch_state(d, r),
                    needs_drift ? cm_row(e->drifts, r, e->dim) : NULL);

@@ -118,24 +118,6 @@ void cm_exits_drive(struct exits *e, struct waiting *waiting, int below)
     waiting->driven_below = below;
 }
 
-/* Adds a row to the ascending list. */
-static void add_staying(struct exits *e, int32_t logits_row)
-{
-    int at = e->n_staying++;
-    for (; at > 0 && e->staying[at - 1] > logits_row; at--) e->staying[at] = e->staying[at - 1];
-    e->staying[at] = logits_row;
-}
-
-void cm_exits_list_staying(struct exits *e, const struct decoder *d)
-{
-    e->n_staying = 0;
-    for (int r = 0; r < cm_batch_n(d); r++) {
-        const struct row *row = cm_batch_row(d, r);
-        if (row->asked.logits_row >= 0 && !row->is_in_tail) add_staying(e, row->asked.logits_row);
-    }
-    for (int i = 0; i < e->n_late; i++) add_staying(e, e->late[i]);
-}
-
 /* The sequences that wait; rows of one stand together. A sequence is driven where its rows that may leave find no
  * room: counted in limit, which is free before the first layer. */
 static void list_sequences(struct exits *e, const struct decoder *d)
@@ -230,7 +212,7 @@ static int width(void *self, const struct row *row, int layer, int r, float *wei
     if (rung && rung->widths) n_kept = cm_width(&rung->widths[layer], weights, n_kept);
     if (row->is_in_tail && rung->k_tail != TAIL_NONE && rung->k_tail < n_kept) {
         const struct width_rule tail = {.kind = WIDTH_FIXED, .k = rung->k_tail,
-                                        .renormalise = router->renormalise || router->score == SCORE_SOFTMAX_SELECTED};
+                                        .renormalise = cm_renormalises(router)};
         n_kept = tail.k > 0 ? cm_width(&tail, weights, n_kept) : 0;
     }
     e->n_kept[r] = (uint8_t)n_kept;

@@ -78,7 +78,7 @@ void cm_exits_fill(struct exits *exits, struct decoder *decoder, int n_layers_ru
 /* All workers, behind a barrier. */
 void cm_exits_run_fills(struct exits *exits, struct decoder *decoder, const struct worker *me);
 
-/* One worker: after rows came, went or had their logits. */
+/* staying.c. One worker: after rows came, went or had their logits. */
 void cm_exits_list_staying(struct exits *exits, const struct decoder *decoder);
 
 #endif

@@ -39,6 +39,18 @@ static void take_slots(struct waiting *waiting, const struct waiting_row *rows, 
     for (int i = 0; i < n; i++) waiting->is_taken[rows[i].slot] = true;
 }
 
+void cm_waiting_copy(const struct waiting *from, const struct sequence *sequence, struct waiting *to)
+{
+    const size_t n_floats = 2 * (size_t)from->capacity * (size_t)from->dim;
+    to->n = from->n;
+    for (int i = 0; i < from->n; i++) {
+        to->rows[i] = from->rows[i];
+        to->rows[i].sequence = sequence;
+    }
+    memcpy(to->states, from->states, n_floats * sizeof *to->states);
+    memcpy(to->drifts, from->drifts, n_floats * sizeof *to->drifts);
+}
+
 void cm_waiting_begin(struct waiting *waiting)
 {
     memset(waiting->is_taken, 0, 2 * (size_t)waiting->capacity * sizeof *waiting->is_taken);

@@ -23,6 +23,7 @@ struct waiting_row {
     int     layers;     /* that have its keys and values; with KV_CATCH_UP its state is the one after them */
     int     exit_layer; /* after which it left                                                            */
     int     n_experts;  /* that it ran                                                                    */
+    int     broke_after; /* as of struct row_outcome                                                      */
     int     logits_row; /* of the step at hand, made where it reaches the head; -1 = none                  */
     const struct policy_rung *rung;
     int     slot;       /* of its state                                                                   */
@@ -44,6 +45,9 @@ struct waiting {
 
 calmoe_status cm_waiting_open(struct calmoe_context *ctx, int capacity, int dim, struct waiting **out);
 void          cm_waiting_close(struct waiting **waiting); /* NULL inside is fine */
+
+/* to, of the same capacity and width, waits with the same rows; they are of the sequence then. */
+void cm_waiting_copy(const struct waiting *from, const struct sequence *sequence, struct waiting *to);
 
 /* Before and after a step, by one thread: what waits now can be had back, until the next begin. */
 void cm_waiting_begin(struct waiting *waiting);

@@ -16,8 +16,10 @@ enum {
     NEEDS_SHARED_GATE = 1 << 3, /* and its gate                        */
     NEEDS_OUTPUT      = 1 << 4, /* an output matrix; else its absence means that the embedding serves as one */
     NEEDS_ROPE_BASE   = 1 << 5, /* the key rope.freq_base; else its absence means 10000 */
-    NEEDS_ROTATED     = 1 << 6, /* the key rope.dimension_count; else its absence means all of a head */
-    NEEDS_QUERY_GATES = 1 << 7, /* rows of gates behind each query's: what attention gives is weighted */
+    NEEDS_SINKS       = 1 << 6,
+    NEEDS_OTHER_BIASES = 1 << 7, /* of attention's output, the router and routed experts */
+    NEEDS_ROTATED     = 1 << 8, /* the key rope.dimension_count; else its absence means all of a head */
+    NEEDS_QUERY_GATES = 1 << 9, /* rows of gates behind each query's: what attention gives is weighted */
     NEEDS_LATENTS     = 1 << 10 /* latent attention in all layers */
 };
 
@@ -31,9 +33,13 @@ struct family {
     enum rope_pairing pairing;      /* as the file's rows of q and k are arranged    */
     enum score_kind   score;        /* where the file has no expert_gating_func      */
     bool              renormalise;  /* where the file has no expert_weights_norm     */
+    enum norm_names   norms;
+    enum nonlinearity nonlinearity; /* of all feed-forward blocks                    */
+    /* Layers see attention.sliding_window positions, but every window_period-th sees all, where the file has no
+     * attention.sliding_window_pattern. 0: the family knows no windows. */
+    int               window_period;
     unsigned          needs;        /* NEEDS_*                                       */
     enum delta_nets   delta_nets;
-    const char       *ffn_norm;     /* the feed-forward half's norm; NULL = ffn_norm.weight */
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
                                        NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */
@@ -42,6 +48,8 @@ struct family {
 
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);
+/* The family of files with this general.architecture, with experts or without; NULL: none. */
+const struct family *cm_family_of(const char *architecture, bool has_experts);
 
 /* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
  * failure there is nothing to close. */

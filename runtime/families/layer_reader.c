@@ -101,11 +101,46 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
     out->q_norm = span_of(reader, layer, "attn_q_norm.weight", out->head_size);
     out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
+    out->has_sinks = has(reader, layer, "attn_sinks.weight");
     out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
     if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
         return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
                        "attention with gates has heads of %d and values of %d elements in layer %d; both must be equal,"
                        " and norms one head long", out->head_size, out->value_size, layer);
+    return CALMOE_OK;
+}
+
+/* ---- windows ---- */
+
+static calmoe_status read_pattern(struct keys *keys, int n_layers, const struct meta_entry **list, int *period)
+{
+    static const char name[] = "attention.sliding_window_pattern";
+    const struct meta_entry *entry = cm_key_entry(keys, name);
+    *list = NULL;
+    if (!entry || entry->type != META_ARRAY) return cm_key_int(keys, name, 0, MAX_LAYERS, period);
+    *list = entry;
+    if ((entry->element_type == META_BOOL || cm_meta_is_integer(entry->element_type)) &&
+        entry->count >= (uint64_t)n_layers)
+        return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s' has %llu elements of type %s; a yes or no for each "
+                   "of %d layers is wanted", keys->file->name, keys->key, (unsigned long long)entry->count,
+                   cm_meta_type_name(entry->element_type), n_layers);
+}
+
+/* Which layers see only a window: those that the file lists, or all but every period-th; all at period 0. */
+static calmoe_status read_windows(struct reader *reader)
+{
+    struct model_spec       *spec = reader->spec;
+    const struct meta_entry *list;
+    int                      window = 0, period = reader->family->window_period;
+    if (period == 0) return CALMOE_OK;
+    CM_TRY(cm_key_int(reader->keys, "attention.sliding_window", 0, MAX_CONTEXT, &window));
+    CM_TRY(read_pattern(reader->keys, spec->n_layers, &list, &period));
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const bool has_window = list ? cm_meta_element_int(list, (uint64_t)layer) != 0
+                                     : period == 0 || layer % period < period - 1;
+        spec->layers[layer].attention.window = has_window ? window : 0;
+    }
     return CALMOE_OK;
 }
 
@@ -272,12 +307,13 @@ static const struct optional_role {
     {"attn_q.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
     {"attn_k.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
     {"attn_v.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
-    {"attn_output.bias", NULL, OF_ATTENTION, 0},
-    {"ffn_gate_inp.bias", NULL, OF_ROUTED, 0},
+    {"attn_output.bias", NULL, OF_ATTENTION, NEEDS_OTHER_BIASES},
+    {"attn_sinks.weight", NULL, OF_ATTENTION, NEEDS_SINKS},
+    {"ffn_gate_inp.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
     {"exp_probs_b.bias", NULL, OF_ROUTED, 0},
-    {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, 0},
-    {"ffn_up_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, 0},
-    {"ffn_down_exps.bias", NULL, OF_ROUTED, 0},
+    {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
+    {"ffn_up_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
+    {"ffn_down_exps.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
     {"ffn_gate.bias", "ffn_gate_up.bias", OF_DENSE, 0},
     {"ffn_up.bias", "ffn_gate_up.bias", OF_DENSE, 0},
     {"ffn_down.bias", NULL, OF_DENSE, 0},
@@ -338,9 +374,13 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     CM_TRY(cm_read_mla_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {
-        spec->layers[layer].residual_scale = residual_scale != 0.0f ? residual_scale : 1.0f;
-        if (spec->layers[layer].mixer == MIXER_ATTENTION) CM_TRY(read_attention(&reader, layer));
+        struct layer_spec *out = &spec->layers[layer];
+        out->norms = family->norms;
+        out->residual_scale = residual_scale != 0.0f ? residual_scale : 1.0f;
+        for (int bank = 0; bank < N_BANKS; bank++) out->ffn.branches[bank].nonlinearity = family->nonlinearity;
+        if (out->mixer == MIXER_ATTENTION) CM_TRY(read_attention(&reader, layer));
     }
+    CM_TRY(read_windows(&reader));
     CM_TRY(read_ffns(&reader));
     for (size_t i = 0; i < sizeof optional_roles / sizeof *optional_roles; i++)
         CM_TRY(check_role(&reader, &optional_roles[i]));

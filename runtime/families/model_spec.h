@@ -98,7 +98,8 @@ static inline int cm_delta_channels(const struct delta_spec *delta)
 /* A branch is a bank of experts of one shape: BANK_ROUTED, of which a router chooses some for each token, and
  * BANK_SHARED, one expert that every token takes. A dense layer has a shared expert and no router. */
 struct branch_spec {
-    int width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
+    int               width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
+    enum nonlinearity nonlinearity;
 };
 
 struct ffn_spec {
@@ -111,7 +112,15 @@ static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.
 
 /* ---- layers and the model ---- */
 
+/* Where norms stand, and what files call them (model_tensors.h). */
+enum norm_names {
+    NORMS_BEFORE,         /* each half has one before it, named for the half    */
+    NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */
+    NORM_NAMES_COUNT
+};
+
 struct layer_spec {
+    enum norm_names       norms;
     enum mixer_kind       mixer;
     struct attention_spec attention;      /* of MIXER_ATTENTION and MIXER_MLA; zeros in others */
     struct mla_spec       mla;            /* of MIXER_MLA                             */
@@ -136,7 +145,6 @@ struct layer_maxima {
 
 struct model_spec {
     const char         *family;          /* the row's name; static                            */
-    const char         *ffn_norm;        /* the tensor of each layer's second norm; static    */
     int                 n_layers;        /* that run                                          */
     int                 n_blocks;        /* in the file: blocks behind the layers predict further tokens */
     int                 dim;             /* width of the residual stream                      */

@@ -89,6 +89,11 @@ static calmoe_status need_matrix(struct finder *finder, const char *role, int n_
 
 static const struct layer_spec *layer_of(const struct finder *finder) { return &finder->spec->layers[finder->layer]; }
 
+const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
+    [NORMS_BEFORE] = {"attn_norm.weight", "ffn_norm.weight"},
+    [NORMS_POST_ATTENTION] = {"attn_norm.weight", "post_attention_norm.weight"},
+};
+
 /* q, k and v: three tensors, or one with the rows of q, then k, then v. */
 static calmoe_status find_qkv(struct finder *finder, const struct attention_spec *spec, struct layer_tensors *layer)
 {
@@ -124,12 +129,13 @@ static calmoe_status find_attention(struct finder *finder, struct layer_tensors 
 {
     const struct attention_spec *spec = &layer_of(finder)->attention;
     const int dim = finder->spec->dim;
-    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
+    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].attention, dim, &layer->attention_norm));
     CM_TRY(find_qkv(finder, spec, layer));
     CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->q_norm, spec->n_heads, spec->head_size, &layer->q_norm));
     CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
                           &layer->k_norm));
     CM_TRY(need_matrix(finder, "attn_output.weight", dim, spec->n_heads * spec->value_size, &layer->o));
+    if (spec->has_sinks) CM_TRY(need_vector(finder, "attn_sinks.weight", spec->n_heads, &layer->sinks));
     return may_vector(finder, "attn_output.bias", dim, &layer->o_bias);
 }
 
@@ -305,7 +311,7 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
 {
     const struct ffn_spec *ffn = &layer_of(finder)->ffn;
     const bool is_dense = cm_is_dense(ffn);
-    CM_TRY(need_vector(finder, finder->spec->ffn_norm, finder->spec->dim, &layer->ffn_norm));
+    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].ffn, finder->spec->dim, &layer->ffn_norm));
     if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);

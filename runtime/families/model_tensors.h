@@ -40,6 +40,13 @@ struct mla_tensors { /* of latent attention; q is (n_heads * (plain_size + rope_
     struct weight_source joint;            /* (n_heads * (plain_size + value_size), latent)              */
 };
 
+/* What files call the norms of a layer's halves. */
+struct norm_roles {
+    const char *attention, *ffn;
+};
+
+extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
+
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/names.h"
 #include "router/router.h"
+#include "runtime/families/rope_spec.h"
 #include "runtime/load/meta_override.h"
 
 enum { MAX_KEY = 128, MAX_CONTEXT = 1 << 24 };
@@ -103,11 +105,6 @@ static calmoe_status check_ranges(struct work *w)
     return CALMOE_OK;
 }
 
-static bool is_one_of_types(const char *type)
-{
-    return strcmp(type, "none") == 0 || strcmp(type, "linear") == 0 || strcmp(type, "yarn") == 0;
-}
-
 /* What the file's own scaling is; a factor without a type is linear. */
 static calmoe_status said_scaling(struct work *w, struct scaling *out)
 {
@@ -131,12 +128,11 @@ static calmoe_status choose_scaling(struct work *w, struct scaling *s)
     const struct model_override *o = w->wanted;
     const bool has_yarn = o->yarn_original_context != 0 || o->yarn_attn_factor != 0.0f || o->yarn_beta_fast != 0.0f ||
                           o->yarn_beta_slow != 0.0f;
+    int row;
     CM_TRY(said_scaling(w, s));
     if (o->rope_scaling) s->type = o->rope_scaling;
     else if (o->rope_scale != 0.0f && strcmp(s->type, "none") == 0) s->type = "linear";
-    if (!is_one_of_types(s->type))
-        return cm_fail(w->ctx, CALMOE_INVALID_ARGUMENT, "rope_scaling is '%s'; none, linear or yarn is wanted",
-                       s->type);
+    CM_TRY(cm_name_choose(w->ctx, "rope_scaling", CM_TEXTS(cm_rope_scaling_names), s->type, &row));
     if (strcmp(s->type, "none") == 0 && o->rope_scale != 0.0f)
         return cm_fail(w->ctx, CALMOE_INVALID_ARGUMENT, "rope_scale is %g, but rope_scaling is none",
                        (double)o->rope_scale);

@@ -7,9 +7,9 @@ const struct family cm_family_qwen35 = {
     .architecture = "qwen35",
     .has_experts = false,
     .pairing = ROPE_NEOX,
+    .norms = NORMS_POST_ATTENTION,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES,
     .delta_nets = DELTA_IN_TURN,
-    .ffn_norm = "post_attention_norm.weight",
 };

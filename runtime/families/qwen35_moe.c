@@ -8,9 +8,9 @@ const struct family cm_family_qwen35_moe = {
     .architecture = "qwen35moe",
     .has_experts = true,
     .pairing = ROPE_NEOX,
+    .norms = NORMS_POST_ATTENTION,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES | NEEDS_SHARED | NEEDS_SHARED_GATE,
     .delta_nets = DELTA_IN_TURN,
-    .ffn_norm = "post_attention_norm.weight",
 };

@@ -3,7 +3,7 @@
 
 #include "runtime/families/spec_parts.h"
 
-static const char *const scaling_names[ROPE_SCALING_COUNT] = {
+const char *const cm_rope_scaling_names[ROPE_SCALING_COUNT] = {
     [ROPE_SCALING_NONE] = "none", [ROPE_SCALING_LINEAR] = "linear", [ROPE_SCALING_YARN] = "yarn"};
 
 /* Leaves *out where the file does not say it. */
@@ -12,11 +12,12 @@ static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
     struct meta_string type = {0};
     CM_TRY(cm_key_string(keys, "rope.scaling.type", &type));
     if (!type.bytes) return CALMOE_OK;
-    for (int i = 0; i < ROPE_SCALING_COUNT; i++)
-        if (type.n_bytes == strlen(scaling_names[i]) && memcmp(type.bytes, scaling_names[i], type.n_bytes) == 0) {
-            *out = (enum rope_scaling)i;
-            return CALMOE_OK;
-        }
+    for (int i = 0; i < ROPE_SCALING_COUNT; i++) {
+        const size_t n = strlen(cm_rope_scaling_names[i]);
+        if (type.n_bytes != n || memcmp(type.bytes, cm_rope_scaling_names[i], n) != 0) continue;
+        *out = (enum rope_scaling)i;
+        return CALMOE_OK;
+    }
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
                    "rope.scaling.type is '%.*s'; none, linear and yarn are supported",
                    (int)(type.n_bytes < 40 ? type.n_bytes : 40), type.bytes);
@@ -43,6 +44,22 @@ static calmoe_status read_scaling(struct keys *keys, int context_length, struct 
     return read_type(keys, &rope->scaling);
 }
 
+/* Layers that see a window may turn by another base; all else of their rotation is the same. */
+static calmoe_status read_window_base(struct keys *keys, struct model_spec *spec)
+{
+    float base = spec->ropes[0].base;
+    bool  has_windows = false;
+    for (int layer = 0; layer < spec->n_layers; layer++) has_windows |= spec->layers[layer].attention.window > 0;
+    if (has_windows) CM_TRY(cm_key_float(keys, "rope.freq_base_swa", 1.0, 1e12, &base));
+    if (base == spec->ropes[0].base) return CALMOE_OK;
+    spec->ropes[1] = spec->ropes[0];
+    spec->ropes[1].base = base;
+    spec->n_ropes = 2;
+    for (int layer = 0; layer < spec->n_layers; layer++)
+        spec->layers[layer].attention.rope = spec->layers[layer].attention.window > 0;
+    return CALMOE_OK;
+}
+
 calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec)
 {
     struct rope_spec *rope = &spec->ropes[0];
@@ -54,5 +71,6 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int h
     if (rope->n_rot < 2 || rope->n_rot > head_size || rope->n_rot % 2 != 0)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; an even number from 2 to the head size %d is wanted",
                        keys->key, rope->n_rot, head_size);
-    return read_scaling(keys, spec->context_length, rope);
+    CM_TRY(read_scaling(keys, spec->context_length, rope));
+    return read_window_base(keys, spec);
 }

@@ -8,6 +8,7 @@
 #include "kernels/vector_ops.h"
 
 enum rope_scaling { ROPE_SCALING_NONE, ROPE_SCALING_LINEAR, ROPE_SCALING_YARN, ROPE_SCALING_COUNT };
+extern const char *const cm_rope_scaling_names[ROPE_SCALING_COUNT]; /* "none", "linear", "yarn" */
 
 enum { MAX_ROPES = 4 }; /* kinds of rotation in one model: layers that see a window may turn by another base */
 

@@ -71,15 +71,9 @@ static calmoe_status find_family(struct keys *keys, const struct meta_string *na
 {
     int n_experts = 0;
     if (keys->architecture[0] != '\0') CM_TRY(cm_key_int(keys, "expert_count", 0, 1 << 20, &n_experts));
-    const struct family *family;
-    for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
-        if (strcmp(family->architecture, keys->architecture) != 0) continue;
-        CM_TRY(check_no_experts(keys));
-        if (family->has_experts != (n_experts > 0)) continue;
-        *out = family;
-        return CALMOE_OK;
-    }
-    return unknown_family(keys->ctx, name, n_experts);
+    if (cm_family_of(keys->architecture, true)) CM_TRY(check_no_experts(keys));
+    *out = cm_family_of(keys->architecture, n_experts > 0);
+    return *out ? CALMOE_OK : unknown_family(keys->ctx, name, n_experts);
 }
 
 static calmoe_status need_key(struct keys *keys, const struct family *family, const char *name)
@@ -113,7 +107,6 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     const struct family *family = NULL;
     CM_TRY(find_family(keys, name, &family));
     out->family = family->name;
-    out->ffn_norm = family->ffn_norm ? family->ffn_norm : "ffn_norm.weight";
     CM_TRY(check_needs(keys, family));
     CM_TRY(read_sizes(keys, out));
     CM_TRY(read_scales(keys, out));

@@ -4,8 +4,20 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/bad_numbers.h"
 
 /* ---- a step ---- */
+
+/* Notes of rows begin … end, whose states were just computed by this worker, which of them stopped being numbers. */
+static void look_for_breaks(struct decoder *d, int n_layers_run, int begin, int end)
+{
+    const int dim = d->batch.spec->dim;
+    for (int r = begin; r < end; r++) {
+        struct row_outcome *came = &d->batch.rows[r].came;
+        if (came->broke_after < 0 && !cm_are_finite(cm_row(d->batch.x, r, dim), (size_t)dim))
+            came->broke_after = n_layers_run;
+    }
+}
 
 /* Own rows: the token's row of the embedding, and the angles of its position. */
 static void embed_rows(struct decoder *d, const struct worker *me)
@@ -25,12 +37,11 @@ static void embed_rows(struct decoder *d, const struct worker *me)
         cm_rope_row(&d->batch.rope, asked->position, cm_row(d->batch.cosines, r, n_pairs),
                     cm_row(d->batch.sines, r, n_pairs));
     }
+    look_for_breaks(d, 0, begin, end);
 }
 
-static void show_states(struct decoder *d, int layer, const struct worker *me)
+static void show_states(struct decoder *d, int layer, int begin, int end)
 {
-    int begin, end;
-    cm_own_rows(&d->batch, me, &begin, &end);
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
         if (observer->states) observer->states(observer->user, layer, begin, end, d->batch.x);
 }
@@ -43,10 +54,13 @@ static size_t dense_bytes(const struct layer *layer)
 
 static void run_layer(struct decoder *d, int layer, const struct worker *me)
 {
+    int begin, end;
     if (me->index == 0) d->batch.counters.n_weight_bytes += dense_bytes(&d->weights->layers[layer]);
     cm_mixer_of(&d->batch, layer)->run(&d->batch, layer, me);
     cm_moe_layer(d, layer, me);
-    if (d->step->observers) show_states(d, layer, me);
+    cm_own_rows(&d->batch, me, &begin, &end);
+    look_for_breaks(d, layer + 1, begin, end);
+    if (d->step->observers) show_states(d, layer, begin, end);
 }
 
 static void run_step(void *arg, const struct worker *me)
@@ -79,7 +93,7 @@ static void begin_step(struct decoder *d, struct step *step)
     step->logits = d->logits;
     step->outcomes = d->outcomes;
     for (int r = 0; r < step->n_rows; r++) {
-        step->rows[r].came = (struct row_outcome){.layers = d->batch.spec->n_layers};
+        step->rows[r].came = (struct row_outcome){.layers = d->batch.spec->n_layers, .broke_after = -1};
         d->batch.rows[r] = (struct row){.asked = step->rows[r].asked, .may = step->rows[r].may,
                                         .came = step->rows[r].came, .index = r};
     }
@@ -92,7 +106,7 @@ static calmoe_status status_of(const struct decoder *d)
 {
     const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
     if (failure != CALMOE_OK) return failure; /* whose part failed said why */
-    return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted") : CALMOE_OK;
+    return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted by all whose it is") : CALMOE_OK;
 }
 
 calmoe_status cm_decoder_run(struct decoder *d, struct step *step)

@@ -7,8 +7,6 @@
 #ifndef RUNTIME_FORWARD_DECODER_H
 #define RUNTIME_FORWARD_DECODER_H
 
-#include <stdatomic.h>
-
 #include "kernels/cpu.h"
 #include "router/routing.h"
 #include "runtime/mixers/row.h"
@@ -62,7 +60,6 @@ struct step {
     const struct step_observer  *observers;  /* NULL: nobody watches                                            */
     const struct between_layers *between;    /* NULL: nothing runs between layers, and no row has a rung        */
     void                        *between_self;
-    const atomic_int            *interrupt;  /* once it is not 0, the step ends at the next layer; NULL: never  */
     /* from the step */
     float              *logits;    /* (n_logits, n_vocab), until the decoder's next step                */
     struct row_outcome *outcomes;  /* (n_logits): how each row of logits came about; likewise           */
@@ -76,8 +73,9 @@ void          cm_decoder_close(struct decoder **decoder);
 /* Room for so many rows of logits in a step; what the last step's were is lost. NO_MEMORY. */
 calmoe_status cm_decoder_reserve_logits(struct decoder *decoder, int n);
 
-/* Runs the step. OK: keys and values of all rows are in their caches, logits and outcomes are there. CANCELLED: it was
- * interrupted. Any other status: a part that can fail did, and said why. In both cases sequences are as before: what
+/* Runs the step. OK: keys and values of all rows are in their caches, logits and outcomes are there. CANCELLED: all
+ * sequences that have rows in it were interrupted, so it ended at the next layer; as long as one wants its rows, the
+ * step goes on. Any other status: a part that can fail did, and said why. In both cases sequences are as before: what
  * caches hold of the step's positions means nothing. */
 calmoe_status cm_decoder_run(struct decoder *decoder, struct step *step);
 

@@ -35,12 +35,22 @@ struct decoder {
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
 
-/* Once in each layer, by one worker, others waiting: a step that was interrupted, or a part of which failed, ends. */
+static inline bool cm_any_is_wanted(const struct row *rows, int n)
+{
+    for (int r = 0; r < n; r++) {
+        const atomic_int *interrupt = rows[r].asked.sequence->interrupt;
+        if (!interrupt || atomic_load_explicit(interrupt, memory_order_relaxed) == 0) return true;
+    }
+    return false;
+}
+
+/* Once in each layer, by one worker, others waiting: a step that nobody wants any more, or a part of which failed,
+ * ends. Rows that left early are still the step's, and rows that joined are in the batch alone. */
 static inline void cm_look_whether_to_stop(struct decoder *d)
 {
-    const atomic_int *interrupt = d->step->interrupt;
-    if (atomic_load_explicit(&d->failure, memory_order_relaxed) != 0) d->is_stopped = true;
-    if (interrupt && atomic_load_explicit(interrupt, memory_order_relaxed) != 0) d->is_stopped = true;
+    const bool is_wanted = cm_any_is_wanted(d->step->rows, d->step->n_rows) ||
+                           cm_any_is_wanted(d->batch.rows, d->batch.n_rows);
+    if (!is_wanted || atomic_load_explicit(&d->failure, memory_order_relaxed) != 0) d->is_stopped = true;
 }
 
 #endif

@@ -1,26 +1,22 @@
 /* runtime/load/model_writer.c - see model_writer.h. */
 #include "runtime/load/model_writer.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
+#include "base/whole_file.h"
 
 enum { ALIGNMENT = 32, GGUF_VERSION = 3 };
 
 struct model_writer {
     struct calmoe_context *ctx;
-    FILE                  *file;
-    char                  *path, *temporary;
+    struct whole_file      file;
     uint64_t               n_put; /* bytes of the tensor that is being written */
-    bool                   is_finished;
 };
 
 static void put(struct model_writer *writer, const void *bytes, size_t n_bytes)
 {
-    fwrite(bytes, 1, n_bytes, writer->file); /* errors stay in the stream; checked at the ends */
+    fwrite(bytes, 1, n_bytes, writer->file.stream); /* errors stay in the stream; checked at the ends */
 }
 
 static void put_u32(struct model_writer *writer, uint32_t value)
@@ -81,21 +77,7 @@ static bool is_dropped(const char *key, const char *const *dropped, int n_droppe
 
 static calmoe_status check(const struct model_writer *writer)
 {
-    if (!ferror(writer->file)) return CALMOE_OK;
-    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
-}
-
-static calmoe_status open_file(struct model_writer *writer, const char *path)
-{
-    const size_t n = strlen(path);
-    writer->path = cm_copy_text(writer->ctx, path, n);
-    writer->temporary = cm_alloc(writer->ctx, n + 6, 1, "a path");
-    if (!writer->path || !writer->temporary) return CALMOE_NO_MEMORY;
-    memcpy(writer->temporary, path, n);
-    memcpy(writer->temporary + n, ".part", 6);
-    writer->file = fopen(writer->temporary, "wb");
-    if (writer->file) return CALMOE_OK;
-    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->temporary, strerror(errno));
+    return cm_whole_file_check(writer->ctx, &writer->file);
 }
 
 static void put_tensor_infos(struct model_writer *writer, const struct new_tensor *tensors, uint64_t n_tensors)
@@ -121,7 +103,7 @@ calmoe_status cm_model_writer_open(struct calmoe_context *ctx, const char *path,
     struct model_writer *writer = *out = cm_alloc(ctx, 1, sizeof *writer, "the file writer");
     if (!writer) return CALMOE_NO_MEMORY;
     writer->ctx = ctx;
-    calmoe_status status = open_file(writer, path);
+    calmoe_status status = cm_whole_file_open(ctx, path, &writer->file);
     if (status == CALMOE_OK) {
         uint64_t n_entries = (uint64_t)n_added;
         for (uint64_t i = 0; i < source->n_entries; i++)
@@ -138,7 +120,7 @@ calmoe_status cm_model_writer_open(struct calmoe_context *ctx, const char *path,
             put_u32(writer, added[i].value);
         }
         put_tensor_infos(writer, tensors, n_tensors);
-        pad(writer, (uint64_t)ftello(writer->file));
+        pad(writer, (uint64_t)ftello(writer->file.stream));
         status = check(writer);
     }
     if (status != CALMOE_OK) cm_model_writer_close(out);
@@ -167,22 +149,13 @@ calmoe_status cm_model_writer_put(struct model_writer *writer, const void *bytes
 
 calmoe_status cm_model_writer_finish(struct model_writer *writer)
 {
-    const bool is_flushed = fflush(writer->file) == 0 && fsync(fileno(writer->file)) == 0;
-    if (!is_flushed || rename(writer->temporary, writer->path) != 0)
-        return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
-    writer->is_finished = true;
-    return CALMOE_OK;
+    return cm_whole_file_finish(writer->ctx, &writer->file);
 }
 
 void cm_model_writer_close(struct model_writer **writer)
 {
     if (!*writer) return;
-    if ((*writer)->file) {
-        fclose((*writer)->file);
-        if (!(*writer)->is_finished) unlink((*writer)->temporary);
-    }
-    cm_free((*writer)->path);
-    cm_free((*writer)->temporary);
+    cm_whole_file_close(&(*writer)->file);
     cm_free(*writer);
     *writer = NULL;
 }

@@ -98,6 +98,14 @@ static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft 
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
 }
 
+/* Whether all models of the family have their context extended. */
+static bool is_extended(const struct family *family)
+{
+    for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
+        if (strcmp(*key, "rope.scaling.factor") == 0) return true;
+    return false;
+}
+
 static void describe(const struct synthesis *s, struct meta_draft *draft)
 {
     const calmoe_synthetic_options *o = &s->plan.options;
@@ -116,11 +124,18 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
     cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);
+    if (is_extended(s->plan.family)) { /* by a factor of 1, since rotation costs the same by any */
+        cm_meta_draft_text(draft, "%.rope.scaling.type", "yarn");
+        cm_meta_draft_f32(draft, "%.rope.scaling.factor", 1.0f);
+        cm_meta_draft_u32(draft, "%.rope.scaling.original_context_length", (uint32_t)o->context_length);
+    }
     if (o->n_experts > 0) {
         cm_meta_draft_u32(draft, "%.expert_count", (uint32_t)o->n_experts);
         cm_meta_draft_u32(draft, "%.expert_used_count", (uint32_t)o->n_experts_used);
         cm_meta_draft_u32(draft, "%.expert_feed_forward_length", (uint32_t)o->expert_width);
     }
+    if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
+        cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
     describe_delta(o, draft);

@@ -12,10 +12,10 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "router/router.h"
-#include "runtime/families/family.h"
+#include "runtime/families/model_tensors.h"
 #include "runtime/make/filler_vocabulary.h"
 
-enum { TENSORS_OF_LAYER = 24, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
+enum { TENSORS_OF_LAYER = 32, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
 
 void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
 {
@@ -39,7 +39,7 @@ static const struct limit {
     LIMIT(context_length, 1, 1 << 24), LIMIT(head_norms, CALMOE_NORM_NONE, CALMOE_NORM_WHOLE),
     LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
     LIMIT(rotated, 0, 1024),       LIMIT(attention_interval, 0, 1024),
-    LIMIT(n_threads, 0, 4096),
+    LIMIT(n_threads, 0, 4096),     LIMIT(window, 0, 1 << 24),
 #undef LIMIT
 };
 
@@ -55,18 +55,10 @@ static calmoe_status check_real(struct calmoe_context *ctx, const char *name, fl
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %g; %g to %g is wanted", name, (double)value, min, max);
 }
 
-/* The family's record; NULL: none that is known, so that nothing is special. */
-static const struct family *family_of(const calmoe_synthetic_options *o)
+static calmoe_status check_delta(struct calmoe_context *ctx, const struct synthetic_plan *plan)
 {
-    const struct family *family;
-    for (int i = 0; (family = cm_family_at(i)) != NULL; i++)
-        if (strcmp(family->architecture, o->family) == 0 && family->has_experts == (o->n_experts > 0)) return family;
-    return NULL;
-}
-
-static calmoe_status check_delta(struct calmoe_context *ctx, const calmoe_synthetic_options *o)
-{
-    const struct family *family = family_of(o);
+    const calmoe_synthetic_options *o = &plan->options;
+    const struct family            *family = plan->family;
     if (o->attention_interval == 0) return CALMOE_OK;
     if (!family || family->delta_nets == DELTA_NONE)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "attention_interval is %d; the family '%s' has attention only",
@@ -106,7 +98,6 @@ static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_
     if (o->rotated % 2 != 0 || o->rotated > o->head_size)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "rotated is %d; an even number up to the head size %d is wanted",
                        o->rotated, o->head_size);
-    CM_TRY(check_delta(ctx, o));
     CM_TRY(check_real(ctx, "rope_base", o->rope_base, 1.0, 1e12));
     CM_TRY(check_real(ctx, "norm_eps", o->norm_eps, 0.0, 1.0));
     CM_TRY(check_real(ctx, "embedding_scale", o->embedding_scale, 0.0, 1e3));
@@ -129,8 +120,7 @@ static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
 
 struct lister {
     struct synthetic_plan *plan;
-    const struct family   *family; /* NULL: unknown                       */
-    int                    layer;  /* -1: names have no "blk.N." in front */
+    int                    layer; /* -1: names have no "blk.N." in front */
 };
 
 static void add_tensor(struct lister *lister, const char *role, enum weight_type type, const int shape[3],
@@ -179,26 +169,43 @@ static void add_norm(struct lister *lister, const char *role, int n)
     add_vector(lister, role, n, 1.0f, 0.1f);
 }
 
+/* A vector for each of n_experts. */
+static void add_biases(struct lister *lister, const char *role, int n, int n_experts)
+{
+    add_tensor(lister, role, WEIGHT_F32, (int[]){n, n_experts, 0}, 0.0f, 0.1f);
+}
+
+static bool family_needs(const struct lister *lister, unsigned need)
+{
+    return lister->plan->family && (lister->plan->family->needs & need);
+}
+
+static const struct norm_roles *norm_roles(const struct lister *lister)
+{
+    return &cm_norm_roles[lister->plan->family ? lister->plan->family->norms : NORMS_BEFORE];
+}
+
 static void add_attention(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
-    add_norm(lister, "attn_norm.weight", o->width);
+    add_norm(lister, norm_roles(lister)->attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
     }
-    const bool has_gates = lister->family && (lister->family->needs & NEEDS_QUERY_GATES) != 0;
-    add_matrix(lister, "attn_q.weight", o->width, has_gates ? 2 * q : q);
+    add_matrix(lister, "attn_q.weight", o->width, family_needs(lister, NEEDS_QUERY_GATES) ? 2 * q : q);
     add_matrix(lister, "attn_k.weight", o->width, kv);
     add_matrix(lister, "attn_v.weight", o->width, kv);
-    if (o->qkv_biases) {
+    if (o->qkv_biases || family_needs(lister, NEEDS_QKV_BIASES)) {
         add_vector(lister, "attn_q.bias", q, 0.0f, 0.1f);
         add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
         add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
     }
     add_matrix(lister, "attn_output.weight", q, o->width);
+    if (family_needs(lister, NEEDS_OTHER_BIASES)) add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
+    if (family_needs(lister, NEEDS_SINKS)) add_vector(lister, "attn_sinks.weight", o->n_heads, 0.0f, 1.0f);
 }
 
 /* States that decay by a third to a half with each token, so that long texts neither fade nor pile up. */
@@ -210,7 +217,7 @@ static void add_delta(struct lister *lister)
     add_norm(lister, "attn_norm.weight", o->width);
     add_matrix(lister, "attn_qkv.weight", o->width, channels);
     add_matrix(lister, "attn_gate.weight", o->width, values);
-    if (lister->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
+    if (lister->plan->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
     else {
         add_matrix(lister, "ssm_beta.weight", o->width, n_heads);
         add_matrix(lister, "ssm_alpha.weight", o->width, n_heads);
@@ -227,8 +234,7 @@ static void add_feed_forward(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int n = o->n_experts;
-    const char *norm = lister->family ? lister->family->ffn_norm : NULL;
-    add_norm(lister, norm ? norm : "ffn_norm.weight", o->width);
+    add_norm(lister, norm_roles(lister)->ffn, o->width);
     if (n == 0) {
         add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
         add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);
@@ -239,6 +245,12 @@ static void add_feed_forward(struct lister *lister)
     add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_down_exps.weight", o->expert_width, o->width, n);
+    if (family_needs(lister, NEEDS_OTHER_BIASES)) {
+        add_vector(lister, "ffn_gate_inp.bias", n, 0.0f, 0.1f);
+        add_biases(lister, "ffn_gate_exps.bias", o->expert_width, n);
+        add_biases(lister, "ffn_up_exps.bias", o->expert_width, n);
+        add_biases(lister, "ffn_down_exps.bias", o->width, n);
+    }
     if (o->shared_width == 0) return;
     add_matrix(lister, "ffn_gate_shexp.weight", o->width, o->shared_width);
     add_matrix(lister, "ffn_up_shexp.weight", o->width, o->shared_width);
@@ -250,7 +262,7 @@ static void add_feed_forward(struct lister *lister)
 static void list_tensors(struct synthetic_plan *plan)
 {
     const calmoe_synthetic_options *o = &plan->options;
-    struct lister lister = {plan, family_of(o), -1};
+    struct lister lister = {plan, -1};
     add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
     /* a tied one must serve as the output as well */
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
@@ -275,6 +287,8 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     calmoe_synthetic_options_init(&out->options);
     CM_TRY(cm_options_copy(ctx, "calmoe_synthetic_options", &out->options, sizeof out->options, given));
     CM_TRY(check_options(ctx, out));
+    out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
+    CM_TRY(check_delta(ctx, out));
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
     if (!out->tensors) return CALMOE_NO_MEMORY;

@@ -4,6 +4,7 @@
 
 #include <calmoe/synthetic.h>
 
+#include "runtime/families/family.h"
 #include "runtime/load/model_writer.h"
 
 struct synthetic_tensor {
@@ -14,6 +15,7 @@ struct synthetic_tensor {
 struct synthetic_plan {
     calmoe_synthetic_options options;
     enum weight_type         type;
+    const struct family     *family;             /* NULL: none that this library runs */
     uint64_t                 n_tensors, n_bytes; /* of all tensors */
     struct synthetic_tensor *tensors;            /* (n_tensors)    */
 };

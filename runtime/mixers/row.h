@@ -3,6 +3,7 @@
 #ifndef RUNTIME_MIXERS_ROW_H
 #define RUNTIME_MIXERS_ROW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,8 @@ struct sequence {
     struct waiting  *waiting; /* its rows that left early (runtime/exits/waiting.h); NULL: none ever waits. Only what
                                  runs between layers looks at it                                            */
     void            *owner;   /* for observers                                                              */
+    const atomic_int *interrupt; /* once it is not 0, nobody wants rows of this sequence any more; NULL: they are always
+                                    wanted                                                                  */
 };
 
 struct row_request {
@@ -35,6 +38,7 @@ struct row_outcome {
     int   n_experts;  /* routed experts that it ran, over all layers                                         */
     int   n_refused;  /* exits that it would have taken, had the whole vocabulary had the shortlist's winner */
     float confidence; /* at the last exit where it was asked; 0 = it was asked nowhere                       */
+    int   broke_after; /* so many layers, 0 for the embedding, its state held NaN or infinities; -1 = it never did */
 };
 
 struct row {

@@ -122,92 +122,160 @@ static int rewind_fixed(struct sequence_state *state, int position)
 
 int cm_sequence_state_rewind(struct sequence_state *state, int position)
 {
-    if (position > 0 && !cm_kv_may_rewind(&state->kv, position, state->n_written)) position = 0;
+    if (position < state->n_least || !cm_kv_may_rewind(&state->kv, position, state->n_written)) position = 0;
     if (state->fixed_bytes > 0) position = rewind_fixed(state, position);
-    if (position == 0) state->n_written = 0;
+    if (position == 0) state->n_written = state->n_least = 0;
     return position;
 }
 
 /* ---- the whole of it ---- */
 
-/* Spans of a layer that hold any of the first n_positions: all of them, or those that a ring still has. */
-static int first_span_of(const struct kv_layer *layer, int n_spans)
+static int spans_of(int n_positions) { return (n_positions + CM_ATTEND_SPAN - 1) / CM_ATTEND_SPAN; }
+
+/* The first span that a layer has of what was written up to n_written: of all, or of those that a ring still has. */
+static int first_kept(const struct kv_layer *layer, int n_written)
 {
+    const int n_spans = spans_of(n_written);
     return layer->n_ring > 0 && n_spans > layer->n_ring ? n_spans - layer->n_ring : 0;
 }
 
-/* Calls see() for each region of the first n_positions, in a fixed order: layers, spans, kv heads. */
-static calmoe_status each_region(const struct kv_cache *kv, int n_positions,
-                                 calmoe_status (*see)(void *user, int layer, int span, int kv_head), void *user)
+/* The first span that the row at n_positions, and rows behind it, look at. */
+static int first_wanted(const struct kv_layer *layer, int n_positions)
 {
-    const int n_spans = (n_positions + CM_ATTEND_SPAN - 1) / CM_ATTEND_SPAN;
+    return layer->window > 0 && n_positions >= layer->window ? (n_positions + 1 - layer->window) / CM_ATTEND_SPAN : 0;
+}
+
+/* Where a sequence may stand at least, besides at 0, so that no layer misses what lies before the span that it has
+ * first. first: first_kept() or first_wanted(), with n. */
+static int least_position(const struct kv_cache *kv, int (*first)(const struct kv_layer *layer, int n), int n)
+{
+    int least = 0;
     for (int layer = 0; layer < kv->n_layers; layer++) {
-        const struct kv_layer *of = &kv->layers[layer];
-        int n_heads = 0;
-        for (int i = 0; i < kv->n_parts && of->region_bytes > 0; i++) n_heads += kv->parts[i].regions[layer].n_heads;
-        for (int span = first_span_of(of, n_spans); span < n_spans; span++)
-            for (int head = 0; head < n_heads; head++) CM_TRY(see(user, layer, span, head));
+        const int begin = first(&kv->layers[layer], n) * CM_ATTEND_SPAN;
+        if (begin > 0 && begin + kv->layers[layer].window - 1 > least) least = begin + kv->layers[layer].window - 1;
     }
-    return CALMOE_OK;
-}
-
-struct copying {
-    const struct kv_cache *from, *to;
-    int                    first_span_kept[2];
-};
-
-/* Of a ring, only what both have. */
-static calmoe_status copy_region(void *user, int layer, int span, int kv_head)
-{
-    const struct copying   *copying = user;
-    const struct kv_region  from = cm_kv_region(copying->from, layer, kv_head, span);
-    const struct kv_region  to = cm_kv_region(copying->to, layer, kv_head, span);
-    const struct kv_layer  *of_from = &copying->from->layers[layer], *of_to = &copying->to->layers[layer];
-    const size_t n_values_from = of_from->region_bytes - of_from->key_bytes;
-    const size_t n_values_to = of_to->region_bytes - of_to->key_bytes;
-    const size_t n_keys = of_from->key_bytes < of_to->key_bytes ? of_from->key_bytes : of_to->key_bytes;
-    memcpy(to.keys, from.keys, n_keys);
-    memcpy(to.values, from.values, n_values_from < n_values_to ? n_values_from : n_values_to);
-    return CALMOE_OK;
-}
-
-void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
-{
-    struct copying copying = {.from = &from->kv, .to = &to->kv};
-    (void)each_region(&from->kv, n_positions, copy_region, &copying); /* ascending: a ring's last spans stay */
-    if (from->fixed_bytes > 0) memcpy(to->fixed, from->fixed, from->fixed_bytes);
-    to->n_written = n_positions;
-    to->n_seen = from->n_seen;
+    return least;
 }
 
 struct passing {
-    const struct kv_cache *kv;
+    const struct kv_cache *kv;   /* the one that regions are of                                           */
+    const struct kv_cache *to;   /* to be copied to; NULL: put or get                                     */
     calmoe_status (*put)(void *user, const void *bytes, size_t n);
     calmoe_status (*get)(void *user, void *bytes, size_t n);
     void *user;
 };
 
-static calmoe_status pass_region(void *user, int layer, int span, int kv_head)
+static size_t blocks_of(const struct kv_cache *kv)
 {
-    const struct passing   *passing = user;
-    const struct kv_region  region = cm_kv_region(passing->kv, layer, kv_head, span);
-    const size_t            n = passing->kv->layers[layer].region_bytes;
-    return passing->put ? passing->put(passing->user, region.keys, n) : passing->get(passing->user, region.keys, n);
+    return (size_t)(kv->capacity < CM_ATTEND_SPAN ? kv->capacity : CM_ATTEND_SPAN) / CM_KV_BLOCK;
+}
+
+/* Keys, or values, of n_bytes in a region. */
+static calmoe_status pass_bytes(const struct passing *passing, void *bytes, void *to, size_t n_bytes)
+{
+    if (passing->put) return passing->put(passing->user, bytes, n_bytes);
+    if (passing->get) return passing->get(passing->user, bytes, n_bytes);
+    memcpy(to, bytes, n_bytes);
+    return CALMOE_OK;
+}
+
+/* The blocks of one kv head that hold any of the first n positions of a span. */
+static calmoe_status pass_region(const struct passing *passing, int layer, int span, int kv_head, int n)
+{
+    const struct kv_layer *of = &passing->kv->layers[layer];
+    const size_t           n_blocks = ((size_t)n + CM_KV_BLOCK - 1) / CM_KV_BLOCK, all = blocks_of(passing->kv);
+    const struct kv_region region = cm_kv_region(passing->kv, layer, kv_head, span);
+    struct kv_region       to = {NULL, NULL};
+    if (passing->to) to = cm_kv_region(passing->to, layer, kv_head, span);
+    CM_TRY(pass_bytes(passing, region.keys, to.keys, of->key_bytes / all * n_blocks));
+    return pass_bytes(passing, region.values, to.values, (of->region_bytes - of->key_bytes) / all * n_blocks);
+}
+
+/* All that the layers have of the first n_positions from the span that first() says on, in a fixed order: layers,
+ * spans, kv heads, of each keys and values. */
+static calmoe_status pass_all(const struct passing *passing, int n_positions,
+                              int (*first)(const struct kv_layer *layer, int n), int n_of_first)
+{
+    const struct kv_cache *kv = passing->kv;
+    for (int layer = 0; layer < kv->n_layers; layer++) {
+        int n_heads = 0;
+        for (int i = 0; i < kv->n_parts && kv->layers[layer].region_bytes > 0; i++)
+            n_heads += kv->parts[i].regions[layer].n_heads;
+        for (int span = first(&kv->layers[layer], n_of_first); span < spans_of(n_positions); span++) {
+            const int left = n_positions - span * CM_ATTEND_SPAN, n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
+            for (int head = 0; head < n_heads; head++) CM_TRY(pass_region(passing, layer, span, head, n));
+        }
+    }
+    return CALMOE_OK;
+}
+
+void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
+{
+    const size_t element = state->kv.type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
+    const size_t at = (size_t)n_positions % CM_KV_BLOCK, n_left = CM_KV_BLOCK - at;
+    const size_t block = (size_t)n_positions % CM_ATTEND_SPAN / CM_KV_BLOCK;
+    for (int layer = 0; layer < state->kv.n_layers && at > 0; layer++) {
+        const struct kv_layer *of = &state->kv.layers[layer];
+        const size_t key_bytes = of->key_bytes / blocks_of(&state->kv);
+        const size_t value_bytes = (of->region_bytes - of->key_bytes) / blocks_of(&state->kv);
+        for (int i = 0; i < state->kv.n_parts && of->region_bytes > 0; i++) {
+            const struct kv_regions *regions = &state->kv.parts[i].regions[layer];
+            for (int head = regions->first_head; head < regions->first_head + regions->n_heads; head++) {
+                const struct kv_region region = cm_kv_region(&state->kv, layer, head, n_positions / CM_ATTEND_SPAN);
+                uint8_t *keys = (uint8_t *)region.keys + block * key_bytes; /* (head_size, 64) */
+                for (size_t d = 0; d < key_bytes / (CM_KV_BLOCK * element); d++)
+                    memset(keys + (d * CM_KV_BLOCK + at) * element, 0, n_left * element);
+                memset((uint8_t *)region.values + block * value_bytes + at * (value_bytes / CM_KV_BLOCK), 0,
+                       n_left * (value_bytes / CM_KV_BLOCK));
+            }
+        }
+    }
+}
+
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
+{
+    const struct passing copying = {.kv = &from->kv, .to = &to->kv};
+    const int            least = least_position(&from->kv, first_kept, from->n_written);
+    (void)pass_all(&copying, n_positions, first_kept, from->n_written); /* ascending: a ring's last spans stay */
+    to->n_written = to->n_seen = n_positions;
+    to->n_least = from->n_least > least ? from->n_least : least;
+    if (from->fixed_bytes == 0) return n_positions;
+    const struct state_snapshot *snapshot = snapshot_before(from, n_positions);
+    const bool                   stands_there = from->n_seen == n_positions;
+    if (!stands_there) to->n_seen = snapshot ? snapshot->position : 0;
+    if (to->n_seen == 0) memset(to->fixed, 0, to->fixed_bytes);
+    else memcpy(to->fixed, stands_there ? from->fixed : snapshot->bytes, to->fixed_bytes);
+    return to->n_seen;
 }
 
 calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
                                       calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user)
 {
-    struct passing passing = {.kv = &state->kv, .put = put, .user = user};
-    CM_TRY(each_region(&state->kv, n_positions, pass_region, &passing));
+    const struct passing passing = {.kv = &state->kv, .put = put, .user = user};
+    CM_TRY(pass_all(&passing, n_positions, first_wanted, n_positions));
     return state->fixed_bytes > 0 ? put(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
+}
+
+static calmoe_status count(void *user, const void *bytes, size_t n)
+{
+    (void)bytes;
+    *(uint64_t *)user += n;
+    return CALMOE_OK;
+}
+
+uint64_t cm_sequence_state_bytes(const struct sequence_state *state, int n_positions)
+{
+    uint64_t n_bytes = 0;
+    (void)cm_sequence_state_write(state, n_positions, count, &n_bytes);
+    return n_bytes;
 }
 
 calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positions,
                                      calmoe_status (*get)(void *user, void *bytes, size_t n), void *user)
 {
-    struct passing passing = {.kv = &state->kv, .get = get, .user = user};
-    CM_TRY(each_region(&state->kv, n_positions, pass_region, &passing));
+    const struct passing passing = {.kv = &state->kv, .get = get, .user = user};
+    CM_TRY(pass_all(&passing, n_positions, first_wanted, n_positions));
     state->n_written = state->n_seen = n_positions;
+    state->n_least = least_position(&state->kv, first_wanted, n_positions);
     return state->fixed_bytes > 0 ? get(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }

@@ -19,6 +19,7 @@ struct sequence_state {
     struct calmoe_context *ctx;
     struct kv_cache kv;
     int             n_written;      /* positions that were ever written, since position 0 was last begun with */
+    int             n_least;        /* going back to less means to 0: a copy or a file had no more of windows; 0: all */
     /* state of fixed size, of all layers that have one; layer l's lies at fixed + fixed_at[l] */
     size_t          fixed_bytes;    /* 0: no layer has one                       */
     uint8_t        *fixed;
@@ -59,15 +60,22 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, opened for the same model and at least as many positions, becomes what from is after n_positions; it may have
- * another number of rows in a step. */
-void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
+/* to, opened for the same model and at least as many positions, becomes what from is after n_positions, but for its
+ * snapshots; it may have another number of rows in a step. Answers where it stands: before n_positions where the
+ * fixed-size state of from is of other positions (what lies between must be read again). */
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
 
-/* All bytes that the first n_positions leave, in a fixed order, handed to put() or taken by get(); for files. Both stop
- * at the first status that is not OK. */
+/* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
+ * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of
+ * keys and those of values that are begun; then the state of fixed size, which must be that after n_positions. Both
+ * stop at the first status that is not OK. */
+uint64_t      cm_sequence_state_bytes(const struct sequence_state *state, int n_positions);
 calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
                                       calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user);
 calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positions,
                                      calmoe_status (*get)(void *user, void *bytes, size_t n), void *user);
+/* Zeroes what lies behind the first n_positions in blocks that they begin: nothing of what was taken back is in a
+ * file then. */
+void          cm_sequence_state_wipe(struct sequence_state *state, int n_positions);
 
 #endif

@@ -88,13 +88,6 @@ const struct exit_measure_row cm_exit_measures[MEASURE_COUNT] = {
     [MEASURE_ALWAYS] = {.name = "always", .confidence = always},
 };
 
-enum exit_measure cm_exit_measure_named(const char *name)
-{
-    int measure = 0;
-    while (measure < MEASURE_COUNT && strcmp(cm_exit_measures[measure].name, name) != 0) measure++;
-    return (enum exit_measure)measure;
-}
-
 /* ---- thresholds ---- */
 
 const char *const cm_schedule_names[SCHEDULE_COUNT] = {

@@ -41,7 +41,6 @@ struct exit_measure_row {
 };
 
 extern const struct exit_measure_row cm_exit_measures[MEASURE_COUNT];
-enum exit_measure cm_exit_measure_named(const char *name); /* MEASURE_COUNT if there is none */
 
 /* ---- thresholds ----
  *

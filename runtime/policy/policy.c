@@ -13,13 +13,6 @@ const char *const cm_kv_fill_names[KV_FILL_COUNT] = {
     [KV_CATCH_UP] = "catch_up",
 };
 
-enum kv_fill cm_kv_fill_named(const char *name)
-{
-    int fill = 0;
-    while (fill < KV_FILL_COUNT && strcmp(cm_kv_fill_names[fill], name) != 0) fill++;
-    return (enum kv_fill)fill;
-}
-
 static bool same_exit(const struct policy_exit *a, const struct policy_exit *b)
 {
     return a->layer == b->layer && a->measure == b->measure && a->threshold.schedule == b->threshold.schedule &&

@@ -28,7 +28,6 @@ enum kv_fill {
     KV_FILL_COUNT
 };
 extern const char *const cm_kv_fill_names[KV_FILL_COUNT]; /* "propagate", "lazy", "catch_up" */
-enum kv_fill cm_kv_fill_named(const char *name);
 
 struct policy_exit {
     int                   layer; /* layers that have run, 1 … n_layers - 1 */

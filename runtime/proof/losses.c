@@ -11,13 +11,6 @@ const struct loss_row cm_loss_kinds[LOSS_KIND_COUNT] = {
     [LOSS_EXACT_MATCH] = {"exact_match", "of answers differ", true, true},
 };
 
-enum loss_kind cm_loss_named(const char *name)
-{
-    int kind = 0;
-    while (kind < LOSS_KIND_COUNT && strcmp(cm_loss_kinds[kind].name, name) != 0) kind++;
-    return (enum loss_kind)kind;
-}
-
 double cm_token_disagreement(const int32_t *early, const int32_t *full, int n)
 {
     int n_different = 0;

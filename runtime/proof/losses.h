@@ -24,7 +24,6 @@ struct loss_row {
 };
 
 extern const struct loss_row cm_loss_kinds[LOSS_KIND_COUNT];
-enum loss_kind cm_loss_named(const char *name); /* LOSS_KIND_COUNT if there is none */
 
 /* Share of n positions where the two differ; NaN for n = 0, since nothing was compared. */
 double cm_token_disagreement(const int32_t *early, const int32_t *full, int n);

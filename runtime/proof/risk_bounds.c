@@ -84,13 +84,6 @@ const struct p_value_row cm_p_values[P_VALUE_KIND_COUNT] = {
     [P_BINOMIAL] = {"binomial", true, ln_p_binomial},
 };
 
-enum p_value_kind cm_p_value_named(const char *name)
-{
-    int kind = 0;
-    while (kind < P_VALUE_KIND_COUNT && strcmp(cm_p_values[kind].name, name) != 0) kind++;
-    return (enum p_value_kind)kind;
-}
-
 /* ---- guards ---- */
 
 static bool is_inside(double x) { return x > 0.0 && x < 1.0; } /* false for NaN */

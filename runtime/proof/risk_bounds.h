@@ -37,7 +37,6 @@ struct p_value_row {
 extern const struct p_value_row cm_p_values[P_VALUE_KIND_COUNT];
 
 /* The row of that name; P_VALUE_KIND_COUNT if there is none. */
-enum p_value_kind cm_p_value_named(const char *name);
 
 /* ln p, never above 0. Whatever is no evidence gives 0 (p = 1): no losses, a NaN, a loss out of [0, 1] or, for the
  * exact binomial, between 0 and 1, a delta or epsilon out of (0, 1). */

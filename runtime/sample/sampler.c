@@ -92,6 +92,18 @@ calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_o
     return status;
 }
 
+calmoe_status cm_sampler_fork(struct calmoe_context *ctx, const struct sampler *from, struct sampler **out)
+{
+    CM_TRY(cm_sampler_open(ctx, &from->options, from->n_vocab, out));
+    struct sampler *to = *out;
+    to->random = from->random;
+    to->n_recent = from->n_recent;
+    to->next = from->next;
+    memcpy(to->recent, from->recent, (size_t)from->options.repeat_last_n * sizeof *to->recent);
+    memcpy(to->n_times, from->n_times, (size_t)from->n_vocab * sizeof *to->n_times);
+    return CALMOE_OK;
+}
+
 void cm_sampler_close(struct sampler **sampler)
 {
     if (!*sampler) return;

@@ -31,6 +31,8 @@ struct sampler_options cm_sampler_defaults(void);
 /* INVALID_ARGUMENT where an option is out of range. Nothing is allocated afterwards. */
 calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_options *options,
                               int32_t n_vocab, struct sampler **out);
+/* Another one, with the same options, tokens that it noted, and random numbers to come. NO_MEMORY. */
+calmoe_status cm_sampler_fork(struct calmoe_context *ctx, const struct sampler *from, struct sampler **out);
 void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NULL; NULL is fine */
 
 /* logits (n_vocab); usable (n_vocab): 1 for a token that may be picked, NULL: all may. Among equal logits the lower id

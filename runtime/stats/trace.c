@@ -114,13 +114,14 @@ static bool is_dense(const calmoe_trace_info *info, const int32_t *experts)
 const char *cm_trace_fault(const calmoe_trace_info *info, const int32_t *experts, const float *weights)
 {
     uint64_t seen[ROUTER_MAX_EXPERTS / 64] = {0};
-    if (is_dense(info, experts)) return NULL;
+    const bool has_experts = !is_dense(info, experts);
     for (int slot = 0; slot < info->n_used; slot++) {
         const int32_t expert = experts[slot];
+        if (!isfinite(weights[slot])) return "a weight that is no finite number";
+        if (!has_experts) continue;
         if (expert < 0 || expert >= info->n_experts) return "an expert that the model does not have";
         if (seen[expert / 64] >> expert % 64 & 1) return "the same expert twice";
         seen[expert / 64] |= (uint64_t)1 << expert % 64;
-        if (!isfinite(weights[slot])) return "a weight that is no finite number";
     }
     return NULL;
 }

@@ -62,17 +62,29 @@ int cm_chat_turn_parts(const struct chat_format *format, const struct chat_turn 
     return n;
 }
 
+/* Where the text behind the last of these words begins; 0: they do not occur. */
+static size_t behind_last(const char *text, size_t n, const char *words)
+{
+    const size_t n_words = strlen(words);
+    for (size_t at = n; at >= n_words; at--)
+        if (!memcmp(text + at - n_words, words, n_words)) return at;
+    return 0;
+}
+
+size_t cm_chat_last_part(const struct chat_format *format, const char *text, size_t n)
+{
+    const size_t begin = format->opening ? behind_last(text, n, format->opening) : 0;
+    const bool   has_parts = format->opening && n >= format->n_mark && !memcmp(text, format->opening, format->n_mark);
+    return has_parts && begin == 0 ? n : begin;
+}
+
 void cm_chat_answer_bounds(const struct chat_format *format, const char *text, size_t n, size_t *begin, size_t *end)
 {
-    const size_t n_mark = sizeof thought_end - 1;
-    bool         is_thoughtful = false;
-    *begin = 0;
+    const size_t thought = format->drops_thoughts ? behind_last(text, n, thought_end) : 0;
+    const size_t part = cm_chat_last_part(format, text, n);
+    const bool   is_thoughtful = thought > 0;
+    *begin = thought > part ? thought : part;
     *end = n;
-    for (size_t at = 0; format->drops_thoughts && at + n_mark <= n; at++)
-        if (!memcmp(text + at, thought_end, n_mark)) {
-            *begin = at + n_mark;
-            is_thoughtful = true;
-        }
     strip_text(is_thoughtful ? format->strip_thoughtful : format->strip_answer, text, begin, end);
 }
 
@@ -109,7 +121,7 @@ calmoe_status cm_chat_turn(struct calmoe_context *ctx, const struct chat_format 
 struct answer {
     char   *text;     /* (n) what ask opens of it, and its tokens                             */
     size_t  n, n_opened;
-    size_t  n_led_by; /* bytes of white space that the format itself writes there in history */
+    size_t  n_led_by; /* bytes of it that the format itself writes there in history          */
     size_t *ends;     /* (n_tokens) where each token's bytes end                              */
 };
 

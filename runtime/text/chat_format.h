@@ -26,7 +26,12 @@ struct chat_format {
     const char *ask;
     const char *answer;       /* stands in the place of ask before an answer that was given: mostly the same;
                                  ask may go on with the beginning of an answer, such as "<think>\n", or answer
-                                 with white space that the model writes itself when it is asked           */
+                                 with white space or an opening that the model writes itself when it is asked */
+    const char *opening;      /* NULL, or what answer goes on with behind ask: control tokens that open the part of an
+                                 answer that the history keeps, such as "<|channel|>final<|message|>"; answers in the
+                                 history begin behind the last of them                                    */
+    size_t      n_mark;       /* bytes of opening's first token; an answer that begins with it, for another part, and
+                                 never comes to the opening, leaves nothing in the history                */
     const char *between;
     unsigned    strip_user;   /* enum strip                                                              */
     unsigned    strip_user_with_system; /* of the first user's text, behind a system text                */
@@ -62,6 +67,8 @@ enum { CHAT_MAX_PARTS = 6 };
 /* The parts of a turn; their number. 0: the turn has a system text and the format no place for it. */
 int cm_chat_turn_parts(const struct chat_format *format, const struct chat_turn *turn,
                        struct chat_part parts[CHAT_MAX_PARTS]);
+/* Where the part of an answer begins that the history keeps, by the format's opening; 0: the answer has no parts. */
+size_t cm_chat_last_part(const struct chat_format *format, const char *text, size_t n);
 /* What of an answer the history keeps: text[*begin .. *end). */
 void cm_chat_answer_bounds(const struct chat_format *format, const char *text, size_t n, size_t *begin, size_t *end);
 

@@ -22,6 +22,7 @@ enum { MAX_MESSAGES = 8, MAX_WORDS = 4 };
 struct learner {
     struct calmoe_context *ctx;
     struct template       *tmpl;
+    const struct tokenizer *tokenizer;
     struct chat_tokens     tokens;
     int64_t                now;
     struct chat_format     format;     /* its texts are in pieces       */
@@ -42,13 +43,18 @@ struct conversation {
     int         n; /* texts behind the system's: an odd number */
 };
 
+/* A template that opens an answer's last part itself is given that part alone. */
 static calmoe_status render(struct learner *learner, const struct conversation *conversation, char **out)
 {
     struct template_message messages[MAX_MESSAGES];
     int                     n = 0;
     if (conversation->texts[0]) messages[n++] = (struct template_message){ "system", conversation->texts[0] };
-    for (int i = 1; i <= conversation->n; i++)
-        messages[n++] = (struct template_message){ i % 2 ? "user" : "assistant", conversation->texts[i] };
+    for (int i = 1; i <= conversation->n; i++) {
+        const char *text = conversation->texts[i];
+        messages[n++] = i % 2 ? (struct template_message){ "user", text }
+                              : (struct template_message){
+                                    "assistant", text + cm_chat_last_part(&learner->format, text, strlen(text)) };
+    }
     const struct template_input input = { messages, n, learner->tokens.bos[0] ? learner->tokens.bos : NULL,
                                           learner->tokens.eos[0] ? learner->tokens.eos : NULL, learner->now };
     return cm_template_render(learner->ctx, learner->tmpl, &input, out);
@@ -75,15 +81,38 @@ static calmoe_status cut(struct learner *learner, const char *text, const char *
 
 /* ---- the texts of the format ---- */
 
+/* Bytes of the control token that the text begins with, 0 where it does not. */
+static calmoe_status first_control_token(struct learner *learner, const char *text, size_t *n)
+{
+    const struct tokenizer *tokenizer = learner->tokenizer;
+    struct token_list       list = { .n = 0 };
+    *n = 0;
+    calmoe_status status = cm_tokenize(learner->ctx, tokenizer, text, strlen(text), TOKENIZE_PARSE_SPECIAL, &list);
+    const struct token *first = list.n > 0 ? &tokenizer->tokens[list.ids[0]] : NULL;
+    if (first && (first->type == TOKEN_CONTROL || first->is_shown)) *n = (size_t)first->n_text;
+    cm_token_list_close(&list);
+    return status;
+}
+
 /* Before an answer that was given stands what asks for one. It may ask by opening the answer, as with a thought, or by
- * leaving white space to it; where it leaves more to it, the history would say that twice. */
+ * leaving white space to it, or the control tokens that open its last part; where it leaves more to it, the history
+ * would say that twice. */
 static calmoe_status check_answer(struct learner *learner)
 {
-    const char  *ask = learner->format.ask, *answer = learner->format.answer;
-    const size_t n_ask = strlen(ask), n_answer = strlen(answer);
-    if (n_answer <= n_ask && !memcmp(ask, answer, n_answer)) return CALMOE_OK;
-    if (n_answer > n_ask && !memcmp(ask, answer, n_ask) && strspn(answer + n_ask, " \n") == n_answer - n_ask)
-        return CALMOE_OK;
+    struct chat_format *format = &learner->format;
+    const size_t        n_ask = strlen(format->ask), n_answer = strlen(format->answer);
+    size_t              n_mark;
+    if (n_answer <= n_ask && !memcmp(format->ask, format->answer, n_answer)) return CALMOE_OK;
+    if (n_answer > n_ask && !memcmp(format->ask, format->answer, n_ask)) {
+        const char *left = format->answer + n_ask;
+        if (strspn(left, " \n") == n_answer - n_ask) return CALMOE_OK;
+        CM_TRY(first_control_token(learner, left, &n_mark));
+        if (n_mark > 0) {
+            format->opening = left;
+            format->n_mark = n_mark;
+            return CALMOE_OK;
+        }
+    }
     return refuse(learner, "its chat template writes parts of answers that the model writes as well");
 }
 
@@ -241,7 +270,7 @@ static calmoe_status learn(struct learner *learner)
 calmoe_status cm_chat_learn(struct calmoe_context *ctx, const char *text, size_t n_bytes,
                             const struct tokenizer *tokenizer, int64_t now, struct chat_format **out)
 {
-    struct learner learner = { .ctx = ctx, .now = now, .format = { .name = "template" } };
+    struct learner learner = { .ctx = ctx, .tokenizer = tokenizer, .now = now, .format = { .name = "template" } };
     *out = NULL;
     CM_TRY(cm_template_open(ctx, text, n_bytes, &learner.tmpl));
     cm_chat_tokens(tokenizer, &learner.tokens);

@@ -11,6 +11,8 @@
 #define BAR "\xef\xbd\x9c" /* U+FF5C */
 #define USER "<" BAR "User" BAR ">"
 #define ASSISTANT "<" BAR "Assistant" BAR ">"
+#define CHANNEL "<|channel|>"
+#define FINAL CHANNEL "final<|message|>"
 
 /* Formats whose texts all stand between the same marks, with the role's name in the first. */
 #define MARKED(first, role_begin, role_end, text_end)                                                    \
@@ -46,6 +48,11 @@ static const struct chat_format rows[] = {
       .between = "{eos}" USER },
     { .name = "deepseek-r1", .begin = "{bos}" USER, .system_begin = "{bos}", .system_end = USER,
       .ask = ASSISTANT "<think>\n", .answer = ASSISTANT, .between = "{eos}" USER, .drops_thoughts = true },
+    { .name = "harmony", .begin = "<|start|>user<|message|>",
+      .system_begin = "<|start|>developer<|message|># Instructions\n\n",
+      .system_end = "\n\n<|end|><|start|>user<|message|>", .ask = "<|end|><|start|>assistant",
+      .answer = "<|end|><|start|>assistant" FINAL, .between = "<|end|><|start|>user<|message|>", .opening = FINAL,
+      .n_mark = sizeof CHANNEL - 1 },
 };
 
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
@@ -55,7 +62,7 @@ static const size_t texts[] = {
     offsetof(struct chat_format, begin),  offsetof(struct chat_format, system_begin),
     offsetof(struct chat_format, system_end), offsetof(struct chat_format, ask),
     offsetof(struct chat_format, answer), offsetof(struct chat_format, between),
-    offsetof(struct chat_format, name),
+    offsetof(struct chat_format, opening), offsetof(struct chat_format, name),
 };
 enum { N_TEXTS = sizeof texts / sizeof texts[0] };
 
@@ -167,7 +174,8 @@ static bool same_format(const struct chat_format *a, const struct chat_format *b
         if (texts[i] != offsetof(struct chat_format, name) && !same_text(text_of(a, i), text_of(b, i))) return false;
     return a->strip_user == b->strip_user && a->strip_user_with_system == b->strip_user_with_system &&
            a->strip_system == b->strip_system && a->strip_answer == b->strip_answer &&
-           a->drops_thoughts == b->drops_thoughts && a->strip_thoughtful == b->strip_thoughtful;
+           a->n_mark == b->n_mark && a->drops_thoughts == b->drops_thoughts &&
+           a->strip_thoughtful == b->strip_thoughtful;
 }
 
 calmoe_status cm_chat_format_find_name(struct calmoe_context *ctx, const struct chat_format *format,

@@ -118,7 +118,7 @@ static calmoe_status put_point(struct calmoe_context *ctx, struct nfc *nfc, uint
 /* Stable, by class: an insertion sort for the few marks of real text, else a count of each class. */
 static void sort_marks(struct nfc *nfc)
 {
-    struct nfc_mark *marks = nfc->marks, *sorted = marks + nfc->n_marks_room;
+    struct nfc_mark *marks = nfc->marks;
     if (nfc->n_marks <= FEW_MARKS) {
         for (size_t i = 1; i < nfc->n_marks; i++) {
             const struct nfc_mark mark = marks[i];
@@ -128,7 +128,8 @@ static void sort_marks(struct nfc *nfc)
         }
         return;
     }
-    size_t begin[N_CLASSES + 1] = { 0 };
+    struct nfc_mark *sorted = marks + nfc->n_marks_room;
+    size_t           begin[N_CLASSES + 1] = { 0 };
     for (size_t i = 0; i < nfc->n_marks; i++) begin[marks[i].combining + 1]++;
     for (int class = 0; class < N_CLASSES; class++) begin[class + 1] += begin[class];
     for (size_t i = 0; i < nfc->n_marks; i++) sorted[begin[marks[i].combining]++] = marks[i];

@@ -2,7 +2,7 @@
  * without it, where it was not used, or some of them are NaN, which the library tells (CALMOE_NOT_FINITE). What must
  * not happen is that a NaN is lost on the way, in a maximum, a clamp, a code of int8, a choice of experts, and numbers
  * come out that are no model's. So in each tensor of each golden model, as it is and quantized, one weight is NaN at
- * a time. All levels of instructions agree on which logits are numbers, and on these numbers' bits. */
+ * a time. Levels of instructions agree on which logits are numbers, and on these numbers' bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,33 +56,40 @@ static bool are_finite(const float *x, int n)
     return true;
 }
 
-/* The logits of all positions; false where the file is refused. */
-static bool read_logits(const char *path, const char *isa, int n_vocab, float *logits)
+/* A step is told as NOT_FINITE just where logits of it are. */
+static void read_all(struct running *r, float *logits)
 {
-    const calmoe_engine_options options = running_options(1, isa);
-    struct running r = {.n_vocab = n_vocab};
-    running_must(NULL, calmoe_context_open(NULL, &r.context));
-    calmoe_status status = calmoe_model_open(r.context, path, NULL, &r.model);
-    if (status == CALMOE_OK) status = calmoe_engine_open(r.model, &options, &r.engine);
-    if (status == CALMOE_BAD_FILE) {
-        running_close(&r);
-        return false;
-    }
-    running_must(r.context, status);
-    running_must(r.context, calmoe_session_open(r.engine, NULL, &r.session));
     for (int done = 0; done < N_TOKENS; done += CHUNK) {
-        const calmoe_chunk  chunk = {r.session, tokens + done, CHUNK, CALMOE_LOGITS_ALL};
-        const calmoe_status told = calmoe_engine_step(r.engine, &chunk, 1);
+        const calmoe_chunk  chunk = {r->session, tokens + done, CHUNK, CALMOE_LOGITS_ALL};
+        const calmoe_status told = calmoe_engine_step(r->engine, &chunk, 1);
         bool                is_finite = true;
         for (int row = 0; row < CHUNK; row++) {
-            float *to = logits + (size_t)(done + row) * (size_t)n_vocab;
-            memcpy(to, calmoe_session_logits(r.session, row), (size_t)n_vocab * sizeof *to);
-            is_finite &= are_finite(to, n_vocab);
+            float *to = logits + (size_t)(done + row) * (size_t)r->n_vocab;
+            memcpy(to, calmoe_session_logits(r->session, row), (size_t)r->n_vocab * sizeof *to);
+            is_finite &= are_finite(to, r->n_vocab);
         }
         assert_int_equal(told, is_finite ? CALMOE_OK : CALMOE_NOT_FINITE);
     }
+}
+
+/* The logits of all positions by so many levels, the i-th by level isas[i]; false where the file is refused. */
+static bool read_logits(const char *path, const char *const *isas, int n_isas, int n_vocab, float *const *logits)
+{
+    struct running r = {.n_vocab = n_vocab};
+    running_must(NULL, calmoe_context_open(NULL, &r.context));
+    calmoe_status status = calmoe_model_open(r.context, path, NULL, &r.model);
+    for (int i = 0; i < n_isas && status == CALMOE_OK; i++) {
+        const calmoe_engine_options options = running_options(1, isas[i]);
+        status = calmoe_engine_open(r.model, &options, &r.engine);
+        if (status != CALMOE_OK) break;
+        running_must(r.context, calmoe_session_open(r.engine, NULL, &r.session));
+        read_all(&r, logits[i]);
+        calmoe_session_close(&r.session);
+        calmoe_engine_close(&r.engine);
+    }
+    if (status != CALMOE_BAD_FILE) running_must(r.context, status);
     running_close(&r);
-    return true;
+    return status == CALMOE_OK;
 }
 
 /* Writes a NaN into the middle of the tensor, of the embedding into the row of a token that is read. False where the
@@ -139,14 +146,15 @@ static void check_tensor(struct subject *s, const struct file_tensor *tensor, si
     const bool is_bent = put_nan(tensor, bytes + offset);
     if (is_bent) write_bytes(s->bent, bytes, s->n_bytes);
     free(bytes);
-    if (!is_bent || !read_logits(s->bent, running_isa(0), s->n_vocab, s->first)) return;
+    if (!is_bent) return;
+    int n_isas = 0;
+    while (running_isa(n_isas)) n_isas++;
+    /* the first level, which is plain C, and one of the others by turns */
+    const char *const isas[] = {running_isa(0), n_isas > 1 ? running_isa(1 + s->n_tensors % (n_isas - 1)) : NULL};
+    if (!read_logits(s->bent, isas, n_isas > 1 ? 2 : 1, s->n_vocab, (float *const[]){s->first, s->found})) return;
+    if (n_isas > 1 && !are_same(s->first, s->found, N_TOKENS * s->n_vocab))
+        fail_msg("%s: NaN in %s gives other logits by %s than by %s", s->path, tensor->name, isas[1], isas[0]);
     check_rows(s, tensor->name);
-    for (int i = 1; running_isa(i); i++) {
-        assert_true(read_logits(s->bent, running_isa(i), s->n_vocab, s->found));
-        if (!are_same(s->first, s->found, N_TOKENS * s->n_vocab))
-            fail_msg("%s: NaN in %s gives other logits by %s than by %s", s->path, tensor->name, running_isa(i),
-                     running_isa(0));
-    }
 }
 
 static void check_file(const char *path)
@@ -162,7 +170,8 @@ static void check_file(const char *path)
     running_close(&r);
     float **const arrays[] = {&s.clean, &s.first, &s.found};
     for (int i = 0; i < 3; i++) assert_non_null(*arrays[i] = calloc(N_TOKENS, (size_t)s.n_vocab * sizeof(float)));
-    assert_true(read_logits(path, running_isa(0), s.n_vocab, s.clean));
+    const char *const isa = running_isa(0);
+    assert_true(read_logits(path, &isa, 1, s.n_vocab, &s.clean));
     assert_true(are_finite(s.clean, N_TOKENS * s.n_vocab));
     assert_int_equal(cm_model_file_open(&context, path, &file), CALMOE_OK);
     for (uint64_t i = 0; i < file->n_tensors; i++)
@@ -201,8 +210,74 @@ static void each_tensor_of_each_golden(void **state)
     globfree(&goldens);
 }
 
+/* What the sentence says of a NaN in one tensor of the golden qwen3moe, whose token 7 is the second of four. */
+static void check_sentence(const char *tensor, bool has_policy, const char *wanted)
+{
+    static const char      path[] = CALMOE_SOURCE_DIR "/tests/golden/qwen3moe.gguf";
+    static const int32_t   prompt[] = {3, 7, 5, 9};
+    struct calmoe_context  context = {{0}, NULL, NULL};
+    struct model_file     *file = NULL;
+    struct subject         s = {0};
+    calmoe_session_options session = {0};
+    calmoe_policy         *policy = NULL;
+    const int              last = 2; /* by the policy, tokens leave before it */
+    snprintf(s.bent, sizeof s.bent, "%s", temp_file(folder, "bent.gguf"));
+    read_bytes(path, &s);
+    assert_int_equal(cm_model_file_open(&context, path, &file), CALMOE_OK);
+    const struct file_tensor *found = cm_file_tensor(file, tensor);
+    assert_non_null(found);
+    uint8_t *at = s.bytes + (found->bytes - file->maps[0].bytes);
+    if (strcmp(tensor, "token_embd.weight") == 0) at += 7 * found->shape[0] * sizeof(float);
+    memcpy(at, (uint8_t[]){0x00, 0x00, 0xc0, 0x7f}, 4);
+    write_bytes(s.bent, s.bytes, s.n_bytes);
+    cm_model_file_close(&file);
+    free(s.bytes);
+
+    calmoe_session_options_init(&session);
+    struct running r = running_open(s.bent, NULL, NULL);
+    if (has_policy) {
+        calmoe_policy_options options;
+        calmoe_policy_options_init(&options);
+        options.measure = "always";
+        options.threshold = 1.0f;
+        options.exit_layers = (const int[]){last};
+        options.n_exits = 1;
+        running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
+        session.policy = policy;
+    }
+    calmoe_session_close(&r.session);
+    running_must(r.context, calmoe_session_open(r.engine, &session, &r.session));
+    if (has_policy) calmoe_session_begin_answer(r.session);
+    running_must(r.context, calmoe_session_feed_tokens(r.session, prompt, 4));
+    int32_t token;
+    assert_int_equal(calmoe_session_next(r.session, &token), CALMOE_NOT_FINITE);
+    assert_non_null(strstr(calmoe_context_message(r.context), "logits after position 3 are NaN or infinite; it "));
+    if (!strstr(calmoe_context_message(r.context), wanted))
+        fail_msg("'%s' is not in '%s'", wanted, calmoe_context_message(r.context));
+    if (strcmp(tensor, "token_embd.weight") == 0) { /* before that token, and without it, all are numbers */
+        running_must(r.context, calmoe_session_rewind(r.session, 1));
+        running_must(r.context, calmoe_session_feed_tokens(r.session, prompt + 2, 2));
+        running_must(r.context, calmoe_session_next(r.session, &token));
+    }
+    calmoe_policy_close(&policy);
+    running_close(&r);
+}
+
+static void the_sentence_says_where_it_began(void **state)
+{
+    (void)state;
+    check_sentence("token_embd.weight", false, "in the embedding of token 7, at position 1");
+    check_sentence("blk.0.ffn_norm.weight", false, "in layer 0 (blk.0), at position 0");
+    check_sentence("blk.1.attn_norm.weight", false, "in layer 1 (blk.1), at position 0");
+    check_sentence("output_norm.weight", false, "in the output head");
+    check_sentence("blk.1.attn_norm.weight", true, "in layer 1 (blk.1), at position 0");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_tensor_of_each_golden)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_tensor_of_each_golden),
+        cmocka_unit_test(the_sentence_says_where_it_began),
+    };
     return cmocka_run_group_tests_name("NaN in weights", tests, open_folder, close_folder);
 }

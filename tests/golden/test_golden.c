@@ -21,7 +21,7 @@
 /* Both as a part of the range of the expected logits. */
 static const double F32_LIMIT = 1e-5, F16_LIMIT = 4e-3;
 /* Of a routing weight, relative. A state takes in every token, and what rounding leaves in it passes through all layers
- * behind: transformers' own float32 weights lie up to 6e-6 (absolute) from those in float64 then. */
+ * behind: transformers' own float32 weights lie up to 1e-5 (absolute) from those in float64 then. */
 static const double WEIGHT_LIMIT = 1e-5, RECURRENT_WEIGHT_LIMIT = 1e-4;
 
 enum { N_GREEDY = 16, MAX_TOKENS = 4096 };

@@ -32,6 +32,7 @@
 #include "tests/support/folder_fixture.h"
 #include "tests/support/goldens.h"
 #include "tests/support/logit_records.h"
+#include "tests/support/random_exits.h"
 #include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
 
@@ -268,9 +269,10 @@ static void synthetic_files(void **state)
 /* ---- policies ---- */
 
 /* Five layers: room for exits of several depths and layers between them. */
-static const char *write_deep(char *path)
+static const char *write_deep_of(const char *architecture, char *path)
 {
     struct tiny_model tiny = tiny_model_wide();
+    tiny.architecture = architecture;
     tiny.n_layers = 5;
     tiny.n_heads = tiny.n_kv_heads = 4;
     tiny.expert_width = 96;
@@ -280,50 +282,13 @@ static const char *write_deep(char *path)
     return path;
 }
 
-static void add_exit(struct gguf_builder *builder, int layer, const char *part, uint64_t n_columns, uint64_t n_rows,
-                     float scale)
-{
-    const uint64_t shape[] = {n_columns, n_rows};
-    char name[64];
-    snprintf(name, sizeof name, "exit.%d.%s", layer, part);
-    builder_add_tensor_random(builder, name, n_rows > 0 ? 2 : 1, shape, (uint64_t)layer + n_columns, scale);
-}
+static const char *write_deep(char *path) { return write_deep_of("qwen2moe", path); }
 
-/* Translators of random numbers and classifiers after two layers of that model, as docs/FORMATS.md has them. */
-static const char *write_exits(const char *model_path, char *path)
-{
-    enum { RANK = 19, LAYERS = 5 };
-    static const int32_t layers[] = {1, 3};
-    struct running r = open_model(model_path, 1, 0, 0);
-    calmoe_model_info info = {.size = sizeof info};
-    running_must(r.context, calmoe_model_get_info(r.model, &info));
-    assert_int_equal(info.n_layers, LAYERS);
-    struct gguf_builder *builder = builder_open();
-    builder_add_string(builder, "general.architecture", "calmoe-exits");
-    builder_add_u32(builder, "calmoe.exits.schema", 1);
-    builder_add_string(builder, "calmoe.exits.version", "a test");
-    builder_add_string(builder, "calmoe.exits.model", info.fingerprint);
-    builder_add_u32(builder, "calmoe.exits.n_layers", LAYERS);
-    builder_add_u32(builder, "calmoe.exits.width", (uint32_t)info.width);
-    builder_add_i32s(builder, "calmoe.exits.layers", layers, 2);
-    for (int i = 0; i < 2; i++) {
-        const uint64_t n_path = LAYERS, width = (uint64_t)info.width;
-        float ways[LAYERS] = {0};
-        char name[64];
-        for (int l = layers[i] + 1; l < LAYERS; l++) ways[l] = (float)(l - layers[i]) / (float)(LAYERS - layers[i]);
-        add_exit(builder, layers[i], "down", width, RANK, 0.1f);
-        add_exit(builder, layers[i], "up", RANK, width, 0.1f);
-        add_exit(builder, layers[i], "bias", width, 0, 0.1f);
-        snprintf(name, sizeof name, "exit.%d.path", (int)layers[i]);
-        builder_add_tensor_f32(builder, name, 1, &n_path, ways);
-        add_exit(builder, layers[i], "classifier", width, 0, 0.05f);
-        add_exit(builder, layers[i], "classifier_bias", 1, 0, 0.1f);
-    }
-    builder_write(builder, in_folder(path, "exits.gguf"));
-    builder_close(&builder);
-    running_close(&r);
-    return path;
-}
+/* One that sees all positions, and one with windows that are shorter than what is read, sinks, biases of everything. */
+static const struct {
+    const char *name, *architecture;
+} deep_models[] = {{"deep", "qwen2moe"}, {"windows", "gpt-oss"}};
+enum { N_DEEP_MODELS = sizeof deep_models / sizeof *deep_models };
 
 static const struct leaving by_measure[] = { /* some tokens leave at each of these, some at none */
     {.measure = "always", .threshold = 1.0f, .layers = {2}},
@@ -356,13 +321,16 @@ static void measures(void **state)
 {
     (void)state;
     char path[MAX_PATH];
-    struct running r = open_model(write_deep(path), 2, 0, 0);
-    check_measures(&r, "deep", "at once", N_MEASURES - 1);
-    running_close(&r);
-    r = open_model(path, 1, 3, 0);
-    check_measures(&r, "deep", "3 rows in a step", N_MEASURES - 1);
-    running_close(&r);
-    r = open_model(path, 2, 0, 1);
+    for (int i = 0; i < N_DEEP_MODELS; i++) {
+        const char *name = deep_models[i].name;
+        struct running r = open_model(write_deep_of(deep_models[i].architecture, path), 2, 0, 0);
+        check_measures(&r, name, "at once", N_MEASURES - 1);
+        running_close(&r);
+        r = open_model(path, 1, 3, 0);
+        check_measures(&r, name, "3 rows in a step", N_MEASURES - 1);
+        running_close(&r);
+    }
+    struct running r = open_model(write_deep(path), 2, 0, 1);
     check_measures(&r, "deep, keys f32", "at once", 2);
     running_close(&r);
     finish();
@@ -373,7 +341,7 @@ static void fitted_exits(void **state)
     (void)state;
     char path[MAX_PATH], exits[MAX_PATH];
     calmoe_engine_options options = running_options(2, NULL);
-    options.exits = write_exits(write_deep(path), exits);
+    options.exits = random_exits_write(write_deep(path), in_folder(exits, "exits.gguf"));
     struct running r = running_open(path, &options, NULL);
     check(&r, "deep", "with exits that nobody takes", NULL);
     check_measures(&r, "deep, fitted exits", "at once", N_MEASURES);
@@ -506,11 +474,13 @@ static void drafts(void **state)
     (void)state;
     char path[MAX_PATH], exits[MAX_PATH];
     calmoe_engine_options options = running_options(2, NULL);
-    struct running r = open_model(write_deep(path), 2, 0, 0);
-    check_drafts(&r, "deep");
-    running_close(&r);
-    options.exits = write_exits(path, exits);
-    r = running_open(path, &options, NULL);
+    for (int i = 0; i < N_DEEP_MODELS; i++) {
+        struct running r = open_model(write_deep_of(deep_models[i].architecture, path), 2, 0, 0);
+        check_drafts(&r, deep_models[i].name);
+        running_close(&r);
+    }
+    options.exits = random_exits_write(write_deep(path), in_folder(exits, "exits.gguf"));
+    struct running r = running_open(path, &options, NULL);
     check_drafts(&r, "deep");
     running_close(&r);
     finish();

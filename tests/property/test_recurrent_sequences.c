@@ -38,14 +38,21 @@ static const struct leaving {
     {"shortlist", 0.3f, {1, 3}, 2},
 };
 
-static struct running open_golden(const char *name, int n_threads, int max_rows)
+static struct running open_watched(const char *name, int n_threads, int max_rows, calmoe_routing_fn routing, void *user)
 {
     char path[600];
     calmoe_engine_options options = running_options(n_threads, NULL);
     if (max_rows > 0) options.max_rows = max_rows;
     options.kv_float32 = 1;
+    options.routing = routing;
+    options.routing_user = user;
     snprintf(path, sizeof path, CALMOE_SOURCE_DIR "/tests/golden/%s.gguf", name);
     return running_open(path, &options, NULL);
+}
+
+static struct running open_golden(const char *name, int n_threads, int max_rows)
+{
+    return open_watched(name, n_threads, max_rows, NULL, NULL);
 }
 
 static void choose_tokens(const struct running *r, int32_t *tokens, int n)
@@ -258,13 +265,18 @@ static int32_t long_tokens[N_LONG];
 static float   wanted[MAX_FLOATS];
 
 /* A sequence of N_LONG tokens, and the logits of all of them, read in one way. */
+static void read_long(struct running *r)
+{
+    choose_tokens(r, long_tokens, N_LONG);
+    assert_true(N_LONG * r->n_vocab <= MAX_FLOATS);
+    running_read(r, r->session, long_tokens, N_LONG, 64, wanted);
+    running_must(r->context, calmoe_session_rewind(r->session, 0));
+}
+
 static struct running open_long(const char *name)
 {
     struct running r = open_golden(name, 2, 64);
-    choose_tokens(&r, long_tokens, N_LONG);
-    assert_true(N_LONG * r.n_vocab <= MAX_FLOATS);
-    running_read(&r, r.session, long_tokens, N_LONG, 64, wanted);
-    running_must(r.context, calmoe_session_rewind(r.session, 0));
+    read_long(&r);
     return r;
 }
 
@@ -302,26 +314,40 @@ static void taken_back(void **state)
     }
 }
 
-/* A step is broken off behind its first layer: the states of some layers have taken its tokens in, others have not. */
+/* The session is interrupted while its step is in layer 2, as often as is still wanted. */
+struct trap {
+    calmoe_session *session;
+    int             n_left;
+};
+
+static void interrupt_in_layer_2(void *user, const calmoe_routing_event *event)
+{
+    struct trap *trap = user;
+    if (event->layer == 2 && trap->n_left > 0 && trap->n_left--) calmoe_session_interrupt(trap->session);
+}
+
+/* The states of some layers have taken in the tokens of a step that was broken off, others have not. */
 static void broken_off(void **state)
 {
     (void)state;
     static const int at[] = {290, 7, 0};
-    const atomic_int now = 1;
     for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
-        struct running r = open_long(models[i % N_MODELS]);
+        struct trap trap = {.n_left = 0};
+        struct running r = open_watched(models[i % 2], 2, 64, interrupt_in_layer_2, &trap);
         int32_t token;
+        read_long(&r);
+        trap.session = r.session;
         if (at[i] > 0) {
             running_must(r.context, calmoe_session_feed_tokens(r.session, long_tokens, (size_t)at[i]));
             running_must(r.context, calmoe_session_next(r.session, &token));
             running_must(r.context, calmoe_session_rewind(r.session, at[i]));
         }
-        cm_step_begin(r.engine);
-        for (int t = 0; t < 5; t++) cm_step_add(r.engine, r.session, at[i] + t, long_tokens[at[i] + t], false, NULL);
-        r.engine->step.interrupt = &now;
-        assert_int_equal(cm_step_run(r.engine, NULL), CALMOE_CANCELLED);
-        cm_session_stand_again(r.session, false);
+        running_must(r.context, calmoe_session_feed_tokens(r.session, long_tokens + at[i], 5));
+        trap.n_left = 1;
+        assert_int_equal(calmoe_session_next(r.session, &token), CALMOE_CANCELLED);
+        assert_int_equal(trap.n_left, 0);
         assert_int_equal(calmoe_session_n_positions(r.session), at[i] >= 256 ? 256 : 0);
+        running_must(r.context, calmoe_session_rewind(r.session, at[i]));
         check_rest(&r, r.session, at[i]);
         running_close(&r);
     }

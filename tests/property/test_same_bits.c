@@ -255,7 +255,7 @@ static void golden_models(void **state)
 {
     (void)state;
     static const char *const names[] = {"mixtral", "qwen2moe", "granitemoeshared", "olmoe", "qwen3moe", "llama3",
-                                        "llamabias", "qwen3next", "qwen35moe", "qwen3nextold", "qwen35"};
+                                        "llamabias", "gptoss", "qwen3next", "qwen35moe", "qwen3nextold", "qwen35"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[600];
         snprintf(path, sizeof path, CALMOE_SOURCE_DIR "/tests/golden/%s.gguf", names[i]);
@@ -304,6 +304,24 @@ static void mixed(void **state)
     check_model(path, 0, wide_lengths);
 }
 
+/* Windows, sinks and biases of everything; the experts as published files of that family have them. */
+static void windows_sinks_and_biases(void **state)
+{
+    (void)state;
+    struct tiny_model tiny = tiny_model_wide();
+    char path[600];
+    snprintf(path, sizeof path, "%s", temp_file(folder, "gpt-oss.gguf"));
+    tiny.architecture = "gpt-oss";
+    tiny.n_layers = 3;
+    tiny.shared_width = 0;
+    tiny.expert_width = 96;
+    for (int part = 0; part < TINY_PART_COUNT; part++) tiny.types[part] = WEIGHT_Q8_0;
+    tiny.types[TINY_ROUTER] = WEIGHT_F32;
+    tiny.types[TINY_GATE] = tiny.types[TINY_UP] = tiny.types[TINY_DOWN] = WEIGHT_MXFP4;
+    tiny_model_write(&tiny, path);
+    check_model(path, 0, wide_lengths);
+}
+
 /* in the order of enum tiny_part: embedding, output, q, k, v, o, router, gate, up, down, shared gate, up, down */
 static enum weight_type mixture_1[TINY_PART_COUNT] = {
     WEIGHT_Q5_K, WEIGHT_Q6_K, WEIGHT_Q5_0, WEIGHT_Q3_K,   WEIGHT_IQ4_XS, WEIGHT_Q5_K, WEIGHT_F32,
@@ -328,6 +346,7 @@ int main(void)
         QUANTIZED(quantized_narrow, "q4_k"),
         {"mixed types 1", mixed, NULL, NULL, mixture_1},
         {"mixed types 2", mixed, NULL, NULL, mixture_2},
+        cmocka_unit_test(windows_sinks_and_biases),
     };
     return cmocka_run_group_tests_name("same bits", tests, open_folder, close_folder);
 }

@@ -1,18 +1,20 @@
-/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. No family asks for
- * it yet, so a golden model's layers are given a window and sinks after it was opened. Its logits are the same bits for
- * any threads, chunks, level of instructions and size of the window's ring; inside the window they are the full
- * model's, and behind it they are not. */
+/* test_windows.c - attention over a window, and with sinks: the second use of the attention mixer. A golden model
+ * without them is given a window and sinks after it was opened, so that there is one to compare with. Its logits are
+ * the same bits for any threads, chunks, level of instructions and size of the window's ring; inside the window they
+ * are the full model's, and behind it they are not. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "base/random.h"
 #include "runtime/engine/handles.h"
 #include "runtime/mixers/attention.h"
+#include "tests/support/folder_fixture.h"
 #include "tests/support/running.h"
 
 enum { LENGTH = 1400, WINDOW = 70, LAYER = 1, MAX_VOCAB = 1024, MAX_HEADS = 64 };
@@ -103,10 +105,9 @@ static int first_difference(const float *a, const float *b, int n_vocab)
 
 static int choose_tokens(void **state)
 {
-    (void)state;
     struct random random = cm_random(7);
     for (int i = 0; i < LENGTH; i++) tokens[i] = (int32_t)(cm_random_unit(&random) * 200.0);
-    return 0;
+    return open_folder(state);
 }
 
 static void inside_the_window_nothing_is_missing(void **state)
@@ -178,6 +179,121 @@ static void going_back(void **state)
     free(found);
 }
 
+/* Saved behind the window, by an engine whose ring has two spans, and restored where it has more or is none; the rest,
+ * and what is read again after going back as far as the file allows, and further. */
+static void what_is_restored_has_its_window(void **state)
+{
+    (void)state;
+    enum { SAVED_AT = 1213 };
+    static const struct how hows[] = {{WINDOW, 0.5f, 1, 64, 64, NULL}, {WINDOW, 0.5f, 2, 700, 300, NULL}};
+    char path_of_file[600];
+    int  n_vocab;
+    float *wanted = logits_of(&hows[0], &n_vocab), *found = malloc((size_t)LENGTH * (size_t)n_vocab * sizeof *found);
+    assert_non_null(found);
+    snprintf(path_of_file, sizeof path_of_file, "%s", temp_file(folder, "window.session"));
+    for (int from = 0; from < 2; from++) {
+        struct opened first = open_how(&hows[from]);
+        read_tokens(&first, 0, SAVED_AT, 64, found);
+        running_must(first.context, calmoe_session_save(first.session, path_of_file));
+        close_all(&first);
+        for (int to = 0; to < 2; to++) {
+            calmoe_session_options options;
+            struct opened second = open_how(&hows[to]);
+            calmoe_session_close(&second.session);
+            calmoe_session_options_init(&options);
+            options.context = to ? LENGTH : 0;
+            running_must(second.context, calmoe_session_restore(second.engine, path_of_file, &options,
+                                                                &second.session));
+            memset(found, 0, (size_t)LENGTH * (size_t)n_vocab * sizeof *found);
+            read_tokens(&second, SAVED_AT, LENGTH, 64, found);
+            assert_memory_equal(found + SAVED_AT * n_vocab, wanted + SAVED_AT * n_vocab,
+                                (size_t)(LENGTH - SAVED_AT) * (size_t)n_vocab * sizeof *found);
+            static const int back_to[] = {1024 + WINDOW - 1, 1024 + WINDOW - 2};
+            for (int i = 0; i < 2; i++) {
+                running_must(second.context, calmoe_session_rewind(second.session, back_to[i]));
+                assert_int_equal(calmoe_session_n_positions(second.session), i == 0 ? back_to[i] : 0);
+                read_tokens(&second, back_to[i], LENGTH, 64, found);
+                assert_memory_equal(found + back_to[i] * n_vocab, wanted + back_to[i] * n_vocab,
+                                    (size_t)(LENGTH - back_to[i]) * (size_t)n_vocab * sizeof *found);
+            }
+            close_all(&second);
+        }
+    }
+    free(wanted);
+    free(found);
+}
+
+/* ---- answers of a model that has windows, longer than its ring ---- */
+
+enum { N_READ = 700, N_SPOKEN = 400 };
+
+struct speaking {
+    int         exit;     /* tokens leave after so many layers; 0 = none does */
+    const char *kv_fill;
+    int         lossless; /* leaving is drafting                              */
+};
+
+struct spoken {
+    int32_t tokens[N_SPOKEN];
+    char    hash[65]; /* of all logits */
+};
+
+static calmoe_policy *leave_after(struct running *r, const struct speaking *how)
+{
+    calmoe_policy_options options;
+    calmoe_policy *policy = NULL;
+    if (how->exit == 0) return NULL;
+    calmoe_policy_options_init(&options);
+    options.measure = "always";
+    options.threshold = 1.0f;
+    options.exit_layers = &how->exit;
+    options.n_exits = 1;
+    options.kv_fill = how->kv_fill;
+    running_must(r->context, calmoe_policy_make(r->model, &options, &policy));
+    return policy;
+}
+
+static struct spoken speak(const struct speaking *how, int n_threads, int max_rows)
+{
+    calmoe_engine_options  engine = running_options(n_threads, NULL);
+    calmoe_session_options options;
+    struct spoken spoken;
+    engine.max_rows = max_rows;
+    struct running r = running_open(CALMOE_SOURCE_DIR "/tests/golden/gptoss.gguf", &engine, NULL);
+    calmoe_policy *policy = leave_after(&r, how);
+    calmoe_session *session = NULL;
+    calmoe_session_options_init(&options);
+    options.context = 2048;
+    options.ignore_end = options.hash_logits = 1;
+    options.policy = policy;
+    options.lossless = how->lossless;
+    options.audit = CALMOE_AUDIT_NEVER;
+    running_must(r.context, calmoe_session_open(r.engine, &options, &session));
+    running_must(r.context, calmoe_session_feed_tokens(session, tokens, N_READ));
+    for (int i = 0; i < N_SPOKEN; i++) running_must(r.context, calmoe_session_next(session, &spoken.tokens[i]));
+    running_must(r.context, calmoe_session_logit_hash(session, spoken.hash));
+    calmoe_session_close(&session);
+    calmoe_policy_close(&policy);
+    running_close(&r);
+    return spoken;
+}
+
+/* Drafts that are taken back give the plain answer; exits give the same answer in steps of any size. */
+static void drafts_and_exits(void **state)
+{
+    (void)state;
+    static const struct speaking plain = {0}, drafted = {.exit = 2, .lossless = CALMOE_LOSSLESS_ALWAYS};
+    static const char *const fills[] = {"propagate", "lazy", "catch_up"};
+    const struct spoken wanted = speak(&plain, 2, 512), found = speak(&drafted, 1, 8);
+    assert_memory_equal(found.tokens, wanted.tokens, sizeof wanted.tokens);
+    for (int i = 0; i < 3; i++) {
+        const struct speaking leaving = {.exit = 2, .kv_fill = fills[i]};
+        const struct spoken at_once = speak(&leaving, 2, 512), in_pieces = speak(&leaving, 1, 8);
+        assert_string_equal(in_pieces.hash, at_once.hash);
+        assert_string_not_equal(at_once.hash, wanted.hash);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +301,8 @@ int main(void)
         cmocka_unit_test(the_same_bits_however_it_is_read),
         cmocka_unit_test(a_sink_takes_its_share),
         cmocka_unit_test(going_back),
+        cmocka_unit_test(what_is_restored_has_its_window),
+        cmocka_unit_test(drafts_and_exits),
     };
-    return cmocka_run_group_tests_name("windows", tests, choose_tokens, NULL);
+    return cmocka_run_group_tests_name("windows", tests, choose_tokens, close_folder);
 }

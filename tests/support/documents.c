@@ -79,8 +79,11 @@ static calmoe_status read_tokens(calmoe_trace_reader *reader)
     CHECK(calmoe_trace_reader_get_info(reader, &info) == CALMOE_OK);
     CHECK(info.n_layers > 0 && info.n_used > 0 && info.n_used <= info.n_experts);
     while ((status = calmoe_trace_reader_next(reader, &token)) == CALMOE_OK)
-        for (int i = 0; i < info.n_layers * info.n_used; i++)
-            CHECK(token.experts[i] >= 0 && token.experts[i] < info.n_experts && isfinite(token.weights[i]));
+        for (int i = 0; i < info.n_layers * info.n_used; i++) { /* -1 in the whole of a dense layer */
+            const bool is_dense = token.experts[i / info.n_used * info.n_used] < 0;
+            CHECK(is_dense ? token.experts[i] == -1 : token.experts[i] >= 0 && token.experts[i] < info.n_experts);
+            CHECK(isfinite(token.weights[i]));
+        }
     return status == CALMOE_END ? CALMOE_OK : status;
 }
 

@@ -185,10 +185,33 @@ static void zeros(struct writer *w, const char *role, int n)
     w->seed--; /* other tensors are the same with and without it */
 }
 
+static bool is_gpt_oss(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gpt-oss") == 0; }
+
+/* Biases for each expert. */
+static void expert_biases(struct writer *w, const char *role, int n)
+{
+    const uint64_t shape[] = {(uint64_t)n, (uint64_t)w->tiny->n_experts};
+    const char *name = full_name(w, role);
+    builder_add_tensor_random(w->builder, name, 2, shape, w->seed, 0.2f);
+}
+
+/* What gpt-oss has in a layer besides, but for a norm's name. */
+static void write_gpt_oss(struct writer *w)
+{
+    const struct tiny_model *t = w->tiny;
+    vector(w, "attn_sinks.weight", t->n_heads, 0.5f);
+    vector(w, "attn_output.bias", t->dim, 0.0f);
+    vector(w, "ffn_gate_inp.bias", t->n_experts, 0.0f);
+    expert_biases(w, "ffn_gate_exps.bias", t->expert_width);
+    expert_biases(w, "ffn_up_exps.bias", t->expert_width);
+    expert_biases(w, "ffn_down_exps.bias", t->dim);
+}
+
 static void write_layer(struct writer *w)
 {
     const struct tiny_model *t = w->tiny;
     const int q = t->n_heads * t->head_size, kv = t->n_kv_heads * t->head_size;
+    if (is_gpt_oss(t)) write_gpt_oss(w);
     vector(w, "attn_norm.weight", t->dim, 1.0f);
     matrix(w, "attn_q.weight", TINY_Q, t->dim, q);
     matrix(w, "attn_k.weight", TINY_K, t->dim, kv);
@@ -207,7 +230,7 @@ static void write_layer(struct writer *w)
         vector(w, "attn_q_norm.weight", t->head_size, 1.0f);
         vector(w, "attn_k_norm.weight", t->head_size, 1.0f);
     }
-    vector(w, "ffn_norm.weight", t->dim, 1.0f);
+    vector(w, is_gpt_oss(t) ? "post_attention_norm.weight" : "ffn_norm.weight", t->dim, 1.0f);
     if (t->n_experts == 0 || w->layer < t->n_dense) {
         const int width = t->n_experts == 0 ? t->expert_width : t->dense_width;
         matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, width);
@@ -257,6 +280,12 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
     if (tiny->n_experts > 0) {
         add_key(builder, tiny, "expert_count", tiny->n_experts);
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
+    }
+    if (is_gpt_oss(tiny)) {
+        add_key(builder, tiny, "attention.sliding_window", 24);
+        add_key(builder, tiny, "rope.scaling.original_context_length", tiny->context / 2);
+        add_real(builder, tiny, "rope.scaling.factor", 2.0f);
+        builder_add_string(builder, "gpt-oss.rope.scaling.type", "yarn");
     }
     add_real(builder, tiny, "attention.layer_norm_rms_epsilon", 1e-6f);
     add_real(builder, tiny, "rope.freq_base", 10000.0f);

@@ -22,7 +22,8 @@ enum tiny_part {
     "{{ '<|im_start|>assistant\\n' }}"
 
 struct tiny_model {
-    const char      *architecture;      /* of the file, and the prefix of its keys                */
+    const char      *architecture;      /* of the file, and the prefix of its keys; gpt-oss has all that is special
+                                           to it, windows of 24 positions                         */
     int              n_layers;
     int              dim;
     int              n_heads, n_kv_heads, head_size;

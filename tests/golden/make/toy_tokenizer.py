@@ -21,6 +21,9 @@ REGEX = {
     "qwen2": CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     "llama3": CONTRACTION + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
+CAPITAL, SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+REGEX["o200k"] = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{CONTRACTION}?|[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}+{SMALL}*{CONTRACTION}?"
+                  r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 MARKED = r"\p{L}\p{M}"
 REGEX["qwen35"] = (CONTRACTION + rf"|[^\r\n\p{{L}}\p{{N}}]?[{MARKED}]+|\p{{N}}| ?[^\s{MARKED}\p{{N}}]+[\r\n]*"
                    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -39,6 +42,7 @@ PRE = {
     "llama-bpe": ["llama3"],
     "deepseek-llm": ["lines", "cased", "signs", "end", "asian", "numbers"],
     "deepseek-v3": ["digits3", "cjk", "deepseek3"],
+    "gpt-4o": ["o200k"],
 }
 
 

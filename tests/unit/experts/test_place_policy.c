@@ -234,7 +234,7 @@ static void what_fits_nowhere_is_refused(void **state)
     assert_string_equal(ctx.message, "placement policy 'by_usage' needs a profile");
     const struct place_policy *policy;
     assert_int_equal(cm_place_policy_named(&ctx, "best", &policy), CALMOE_INVALID_ARGUMENT);
-    assert_string_equal(ctx.message, "placement policy 'best' is not known; one_node, interleave, round_robin,"
+    assert_string_equal(ctx.message, "placement policy is 'best'; one_node, interleave, round_robin,"
         " sliced or"
                                      " by_usage is wanted");
     assert_null(policy);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/names.h"
 #include "base/random.h"
 #include "router/width.h"
 
@@ -55,9 +56,9 @@ static void by_hand(void **state)
     for (int kind = 0; kind < WIDTH_KIND_COUNT; kind++) {
         assert_int_equal(cm_width(&(struct width_rule){(enum width_kind)kind, 0.5f, 1, true}, one, 1), 1);
         assert_true(one[0] == 0.3f);
-        assert_int_equal(cm_width_named(cm_width_rules[kind].name), kind);
+        assert_int_equal(cm_name_find(CM_NAMES(cm_width_rules, name), cm_width_rules[kind].name), kind);
     }
-    assert_int_equal(cm_width_named("entropy"), WIDTH_KIND_COUNT);
+    assert_int_equal(cm_name_find(CM_NAMES(cm_width_rules, name), "entropy"), WIDTH_KIND_COUNT);
 }
 
 static void fill(struct random *random, float *weights, int n)

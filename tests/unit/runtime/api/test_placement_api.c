@@ -185,7 +185,7 @@ static void what_is_wrong_is_told(void **state)
     calmoe_placement_options_init(&good);
     good.topology = "numa:2 core:2 pu:1";
     bad = good, bad.policy = "best";
-    check_refusal(&bad, CALMOE_INVALID_ARGUMENT, "placement policy 'best' is not known");
+    check_refusal(&bad, CALMOE_INVALID_ARGUMENT, "placement policy is 'best'; ");
     bad = good, bad.policy = "by_usage";
     check_refusal(&bad, CALMOE_INVALID_ARGUMENT, "needs a profile");
     bad = good, bad.topology = "numa:zero";

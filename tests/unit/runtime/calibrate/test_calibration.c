@@ -14,6 +14,7 @@
 #include <calmoe/calibration.h>
 
 #include "base/memory.h"
+#include "base/names.h"
 #include "runtime/calibrate/calibrate_parts.h"
 #include "runtime/calibrate/boldness.h"
 #include "runtime/proof/deal.h"
@@ -40,12 +41,36 @@ static calmoe_calibrate_options small(void)
     static const double deltas[] = {0.01, 0.5, 0.9};
     calmoe_calibrate_options options;
     calmoe_calibrate_options_init(&options);
+    options.costs = CALMOE_COSTS_BYTES;
     options.deltas = deltas;
     options.n_deltas = 3;
     options.first_share = 0.5;
     options.answer_tokens = N_ANSWER;
     options.most = 40;
     return options;
+}
+
+/* ---- it says the same again ---- */
+
+/* Where costs are bytes, neither threads nor what else the machine does changes a policy. */
+static void counted_costs_are_always_the_same(void **state)
+{
+    (void)state;
+    calmoe_calibrate_options options = small();
+    char found[2][512];
+    for (int way = 0; way < 2; way++) {
+        const calmoe_engine_options engine = running_options(1 + 2 * way, NULL);
+        struct running r = running_open(path, &engine, NULL);
+        calmoe_calibration *calibration = NULL;
+        calmoe_finding finding = {.size = sizeof finding};
+        running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &calibration));
+        running_must(r.context, calmoe_calibration_get_finding(calibration, 2, &finding));
+        assert_true(finding.is_proven);
+        snprintf(found[way], sizeof found[way], "%s, %.17g", finding.policy, finding.cost);
+        calmoe_calibration_close(&calibration);
+        running_close(&r);
+    }
+    assert_string_equal(found[0], found[1]);
 }
 
 /* ---- what it says is true ---- */
@@ -290,7 +315,8 @@ static void every_loss(void **state)
             running_must(r.context, status);
             running_must(r.context, calmoe_calibration_get_finding(calibration, 2, &finding));
             assert_true(finding.n_tried > 0);
-            if (check_findings(&r, calibration, cm_loss_named(losses[i])) == 0) fail_msg("%s: no proof", losses[i]);
+            const int loss = cm_name_find(CM_NAMES(cm_loss_kinds, name), losses[i]);
+            if (check_findings(&r, calibration, (enum loss_kind)loss) == 0) fail_msg("%s: no proof", losses[i]);
             calmoe_split_finding split = {.size = sizeof split};
             running_must(r.context, calmoe_calibration_get_splits(calibration, 2, &split));
             assert_int_equal(split.n_splits, 20);
@@ -453,6 +479,7 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counted_costs_are_always_the_same),
         cmocka_unit_test(findings_are_what_sessions_do),
         cmocka_unit_test(paths_lead_to_the_bound),
         cmocka_unit_test(every_loss),

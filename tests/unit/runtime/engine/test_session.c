@@ -268,7 +268,9 @@ static void rewinding(void **state)
     int32_t tokens[20];
     feed(&r, prompt, 5);
     for (int i = 0; i < 20; i++) tokens[i] = next(&r);
-    assert_int_equal(calmoe_session_rewind(r.session, 25), CALMOE_INVALID_ARGUMENT); /* the 20th is not read */
+    assert_int_equal(calmoe_session_rewind(r.session, 26), CALMOE_INVALID_ARGUMENT);
+    running_must(r.context, calmoe_session_rewind(r.session, 25)); /* the last token, which is not read yet, stays */
+    assert_int_equal(calmoe_session_n_positions(r.session), 24);
     running_must(r.context, calmoe_session_rewind(r.session, 24));
     check_end(&r, CALMOE_END, -1);
     running_must(r.context, calmoe_session_rewind(r.session, 10));

@@ -165,6 +165,34 @@ static void a_rewind_forgets_the_turn(void **state)
     running_close(&r);
 }
 
+/* A turn is taken back, whether or not its prompt was interrupted in the middle: what was before it is there, its first
+ * answer as the history holds it, and a first turn is again the first. */
+static void a_turn_can_be_taken_back(void **state)
+{
+    (void)state;
+    struct running r = open_chat(THOUGHTLESS, 0, NULL);
+    int32_t        token;
+    assert_int_equal(calmoe_session_turn_begin(NULL), -1);
+    assert_int_equal(calmoe_session_turn_begin(r.session), -1);
+    say(&r, "the", "hello");
+    assert_int_equal(calmoe_session_turn_begin(r.session), 0);
+    running_must(r.context, calmoe_session_rewind(r.session, 0));
+    say(&r, "and", "hello");
+    answer(&r, "a</think>b");
+    (void)next(&r);
+    r.session->n_known--;
+    say(&r, NULL, "and");
+    calmoe_session_interrupt(r.session);
+    assert_int_equal(calmoe_session_next(r.session, &token), CALMOE_CANCELLED);
+    running_must(r.context, calmoe_session_rewind(r.session, calmoe_session_turn_begin(r.session)));
+    assert_int_equal(calmoe_session_turn_begin(r.session), -1);
+    check_text(&r, SYSTEM("and") USER("hello") "b");
+    say(&r, NULL, "the");
+    check_text(&r, SYSTEM("and") USER("hello") "b" NEXT("the"));
+    (void)next(&r);
+    running_close(&r);
+}
+
 static void a_format_can_be_chosen_by_name(void **state)
 {
     (void)state;
@@ -219,6 +247,7 @@ int main(void)
         cmocka_unit_test(a_first_turn_is_fed_anew_with_its_beginning),
         cmocka_unit_test(a_turn_that_does_not_fit_changes_nothing),
         cmocka_unit_test(a_rewind_forgets_the_turn),
+        cmocka_unit_test(a_turn_can_be_taken_back),
         cmocka_unit_test(a_format_can_be_chosen_by_name),
         cmocka_unit_test(without_a_format_nothing_is_fed),
     };

@@ -449,7 +449,8 @@ static void propagated_keys_and_values(void **state)
 {
     (void)state;
     static const char whole_norms[] = CALMOE_SOURCE_DIR "/tests/golden/olmoe.gguf";
-    const char *const files[] = {path, norms_path, dense_path, whole_norms};
+    static const char windows[] = CALMOE_SOURCE_DIR "/tests/golden/gptoss.gguf";
+    const char *const files[] = {path, norms_path, dense_path, whole_norms, windows};
     for (size_t f = 0; f < sizeof files / sizeof *files; f++)
         for (int threads = 1; threads <= 3; threads++)
             for (int exit = 1, n_layers = N_LAYERS; exit < n_layers; exit++) {

@@ -127,7 +127,7 @@ static void layers_and_numbers(void **state)
         assert_true(spec.layers[3].attention.has_gate);
         assert_int_equal(spec.most.delta_columns, 104);
         assert_int_equal(spec.most.q_columns, 2 * 32);
-        assert_string_equal(spec.ffn_norm, "post_attention_norm.weight");
+        assert_int_equal(spec.layers[0].norms, NORMS_POST_ATTENTION);
         assert_int_equal(spec.ropes[0].n_rot, 4); /* of heads of the layer that attends */
     }
 }

@@ -245,6 +245,49 @@ static void yarn(void **state)
     assert_int_equal(rope->n_rot, 4);
 }
 
+static void check_windows(const char *wanted) /* of each layer, 'w' = it has one */
+{
+    const struct layer_spec *layers = read_spec();
+    for (int i = 0; i < spec.n_layers; i++) {
+        assert_int_equal(layers[i].attention.window, wanted[i] == 'w' ? 24 : 0);
+        assert_int_equal(layers[i].attention.rope, wanted[i] == 'w' && spec.n_ropes == 2);
+    }
+}
+
+/* Every second layer sees all where the file does not say which; it may say a period, or each layer. */
+static void windows(void **state)
+{
+    (void)state;
+    static const char pattern[] = "gpt-oss.attention.sliding_window_pattern";
+    static const struct {
+        int         period;
+        const char *windows;
+    } rows[] = {{2, "wfwfw"}, {3, "wwfww"}, {1, "fffff"}, {0, "wwwww"}};
+    struct tiny_model tiny = tiny_model();
+    tiny.architecture = "gpt-oss";
+    tiny.n_layers = 5;
+    start_with(&tiny);
+    check_windows("wfwfw");
+    assert_int_equal(spec.n_ropes, 1);
+    assert_false(spec.ropes[0].has_whole_bounds);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        start_with(&tiny);
+        builder_add_u32(builder, pattern, (uint32_t)rows[i].period);
+        check_windows(rows[i].windows);
+    }
+    start_with(&tiny);
+    builder_add_i32s(builder, pattern, (int32_t[]){0, 1, 1, 0, 1}, 5);
+    builder_add_f32(builder, "gpt-oss.rope.freq_base_swa", 300.0f);
+    check_windows("fwwfw");
+    assert_int_equal(spec.n_ropes, 2);
+    assert_true(spec.ropes[0].base == 10000.0f && spec.ropes[1].base == 300.0f);
+    assert_false(spec.ropes[0].has_whole_bounds || spec.ropes[1].has_whole_bounds);
+    start_with(&tiny);
+    builder_add_f32(builder, "gpt-oss.rope.freq_base_swa", 10000.0f); /* the same base */
+    check_windows("wfwfw");
+    assert_int_equal(spec.n_ropes, 1);
+}
+
 static void one_value_for_each_layer(void **state)
 {
     (void)state;
@@ -313,7 +356,7 @@ static void every_family(void **state)
         for (const char *const *key = family->keys; key && *key; key++) {
             char name[128];
             snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
-            builder_add_f32(builder, name, 2.0f);
+            if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f); /* others the tiny model has */
         }
         char rotated[128];
         snprintf(rotated, sizeof rotated, "%s.rope.dimension_count", family->architecture);
@@ -325,6 +368,9 @@ static void every_family(void **state)
         assert_int_equal(cm_is_dense_model(&spec), !family->has_experts);
         assert_int_equal(layer->ffn.router.score, family->has_experts ? family->score : SCORE_SOFTMAX);
         assert_int_equal(layer->ffn.branches[family->has_experts ? BANK_ROUTED : BANK_SHARED].width, 32);
+        assert_int_equal(layer->ffn.branches[BANK_ROUTED].nonlinearity, family->nonlinearity);
+        assert_int_equal(layer->norms, family->norms);
+        assert_int_equal(layer->attention.has_sinks, (family->needs & NEEDS_SINKS) != 0);
         assert_int_equal(layer->ffn.router.n_experts, family->has_experts ? 4 : 0);
         assert_int_equal(spec.most.n_experts, family->has_experts ? 4 : 1);
     }
@@ -347,6 +393,7 @@ int main(void)
         TEST(linear_scaling_of_old_files),
         TEST(a_factor_without_a_type),
         TEST(yarn),
+        TEST(windows),
         TEST(one_value_for_each_layer),
         TEST(dense_layers),
         TEST(extra_blocks),

@@ -120,6 +120,13 @@ static void every_kind_of_block_runs(void **state)
     options.shared_width = 96; /* without a gate */
     synthesize(&options);
     run_model();
+    options = tiny("mxfp4");
+    options.family = "gpt-oss";
+    options.head_norms = CALMOE_NORM_NONE;
+    options.n_layers = 3;
+    options.window = N_TOKENS / 2;
+    synthesize(&options);
+    run_model();
     options = tiny("f16");
     options.family = "llama";
     options.head_norms = CALMOE_NORM_NONE;

@@ -234,6 +234,27 @@ static calmoe_status get(void *user, void *bytes, size_t n)
     return CALMOE_OK;
 }
 
+/* What a smaller ring had lost, a copy of it cannot have, however large its own is. */
+static void a_copy_goes_back_no_further(void **state)
+{
+    (void)state;
+    struct sequence_state from, to, again;
+    open_state(&from, CONTEXT, 64, true); /* two spans */
+    open_state(&to, CONTEXT, 2048, true);
+    open_state(&again, CONTEXT, 2048, true);
+    write_positions(&from, 3000);
+    cm_sequence_state_copy(&from, 2990, &to);
+    cm_sequence_state_copy(&to, 2980, &again);
+    for (int p = 2048; p < 2980; p++) assert_true(marked(&again, 1, p) == (float)p);
+    assert_int_equal(cm_sequence_state_rewind(&again, 2048 + WINDOW - 1), 2048 + WINDOW - 1);
+    assert_int_equal(cm_sequence_state_rewind(&again, 2048 + WINDOW - 2), 0);
+    write_positions(&again, 3000);
+    assert_int_equal(cm_sequence_state_rewind(&again, 1100), 1100); /* its own ring */
+    cm_sequence_state_close(&from);
+    cm_sequence_state_close(&to);
+    cm_sequence_state_close(&again);
+}
+
 static void bytes_come_back(void **state)
 {
     (void)state;
@@ -241,12 +262,14 @@ static void bytes_come_back(void **state)
     struct sequence_state from, to;
     struct tape tape = {.bytes = memory, .most = sizeof memory};
     open_state(&from, CONTEXT, 512, true);
-    open_state(&to, CONTEXT, 512, true);
+    open_state(&to, CONTEXT / 2, 4096, true); /* another context, and no ring */
     give_fixed(&from, 1);
     give_fixed(&to, 1);
-    write_positions(&from, 3000);
+    write_positions(&from, 3010);
     read_to(&from, 3000);
     assert_int_equal(cm_sequence_state_write(&from, 3000, put, &tape), CALMOE_OK);
+    assert_int_equal(tape.n, cm_sequence_state_bytes(&from, 3000));
+    assert_int_equal(tape.n, cm_sequence_state_bytes(&to, 3000));
     assert_int_equal(cm_sequence_state_read(&to, 3000, get, &tape), CALMOE_OK);
     assert_int_equal(tape.at, tape.n);
     assert_memory_equal(from.fixed, to.fixed, FIXED);
@@ -254,6 +277,10 @@ static void bytes_come_back(void **state)
         assert_true(marked(&to, 0, p) == (float)p);
         if (p >= 3000 - WINDOW) assert_true(marked(&to, 1, p) == (float)p);
     }
+    to.fixed_bytes = 0; /* which has no snapshot */
+    assert_int_equal(cm_sequence_state_rewind(&to, 2560 + WINDOW - 1), 2560 + WINDOW - 1);
+    assert_int_equal(cm_sequence_state_rewind(&to, 2560 + WINDOW - 2), 0); /* the file had no more of the window */
+    to.fixed_bytes = FIXED;
     tape.at = 0;
     tape.n--;
     assert_int_equal(cm_sequence_state_read(&to, 3000, get, &tape), CALMOE_IO);
@@ -261,6 +288,43 @@ static void bytes_come_back(void **state)
     assert_int_equal(cm_sequence_state_write(&from, 3000, put, &tape), CALMOE_FULL);
     cm_sequence_state_close(&from);
     cm_sequence_state_close(&to);
+}
+
+/* What was taken back is in no file: two sequences that differ in that alone give the same bytes. */
+static void what_was_taken_back_is_wiped(void **state)
+{
+    (void)state;
+    static uint8_t memory[2][1 << 20];
+    struct tape tapes[2] = {{.bytes = memory[0], .most = sizeof memory[0]},
+                            {.bytes = memory[1], .most = sizeof memory[1]}};
+    for (int i = 0; i < 2; i++) {
+        struct sequence_state s;
+        open_state(&s, CONTEXT, 512, true);
+        for (int p = 0; p < 700; p++)
+            for (int layer = 0; layer < N_LAYERS; layer++) {
+                const struct kv_region region = cm_kv_region(&s.kv, layer, p % 2, p / CM_ATTEND_SPAN);
+                const int within = p % CM_ATTEND_SPAN;
+                float *keys = region.keys, *values = region.values;
+                for (int d = 0; d < 16; d++) keys[(within / 64 * 16 + d) * 64 + within % 64] = (float)(p + d);
+                for (int d = 0; d < 8; d++) values[within * 8 + d] = (float)(p - d);
+            }
+        cm_sequence_state_note(&s, i == 0 ? 700 : 651);
+        for (int layer = 0; layer < N_LAYERS && i == 1; layer++) /* as if 700 had never been read */
+            for (int head = 0; head < 2; head++) {
+                const struct kv_region region = cm_kv_region(&s.kv, layer, head, 1);
+                float *keys = region.keys, *values = region.values;
+                for (int p = 651 - 512; p < 192; p++) {
+                    for (int d = 0; d < 16; d++) keys[(p / 64 * 16 + d) * 64 + p % 64] = 0;
+                    for (int d = 0; d < 8; d++) values[p * 8 + d] = 0;
+                }
+            }
+        if (i == 0) cm_sequence_state_wipe(&s, 651);
+        assert_int_equal(cm_sequence_state_write(&s, 651, put, &tapes[i]), CALMOE_OK);
+        cm_sequence_state_wipe(&s, 640); /* a block's beginning: there is nothing to wipe */
+        cm_sequence_state_close(&s);
+    }
+    assert_int_equal(tapes[0].n, tapes[1].n);
+    assert_memory_equal(memory[0], memory[1], tapes[0].n);
 }
 
 int main(void)
@@ -274,7 +338,9 @@ int main(void)
         cmocka_unit_test(the_least_recently_used_snapshot_goes),
         cmocka_unit_test(a_snapshot_without_memory_is_not_kept),
         cmocka_unit_test(a_copy_has_what_is_left),
+        cmocka_unit_test(a_copy_goes_back_no_further),
         cmocka_unit_test(bytes_come_back),
+        cmocka_unit_test(what_was_taken_back_is_wiped),
     };
     return cmocka_run_group_tests_name("sequence state", tests, open_machine, close_machine);
 }

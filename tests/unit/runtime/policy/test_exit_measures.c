@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/names.h"
 #include "base/random.h"
 #include "runtime/policy/exit_measures.h"
 
@@ -78,7 +79,7 @@ static void in_range_and_sure_where_sure(void **state)
         for (int measure = 0; measure < MEASURE_COUNT; measure++) {
             const float c = ask((enum exit_measure)measure, &view);
             assert_true(c >= 0.0f && c <= 1.0f);
-            assert_int_equal(cm_exit_measure_named(cm_exit_measures[measure].name), measure);
+            assert_int_equal(cm_name_find(CM_NAMES(cm_exit_measures, name), cm_exit_measures[measure].name), measure);
         }
         fill(&in, &random, 1.0f);
         in.logits[trial % N] = 60.0f;
@@ -87,7 +88,7 @@ static void in_range_and_sure_where_sure(void **state)
         for (int measure = 0; measure < MEASURE_COUNT; measure++)
             assert_true(ask((enum exit_measure)measure, &view) > 0.99f);
     }
-    assert_int_equal(cm_exit_measure_named("entropy"), MEASURE_COUNT);
+    assert_int_equal(cm_name_find(CM_NAMES(cm_exit_measures, name), "entropy"), MEASURE_COUNT);
 }
 
 /* A fault anywhere in what a measure reads. */

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/names.h"
 #include "base/random.h"
 #include "runtime/proof/losses.h"
 
@@ -100,8 +101,9 @@ static void exact_match_and_excess(void **state)
     near(cm_excess_loss(0.4, 0.1), 0.3);
     near(cm_excess_loss(0.1, 0.4), 0.0);
     assert_true(isnan(cm_excess_loss((double)NAN, 0.4)));
-    for (int kind = 0; kind < LOSS_KIND_COUNT; kind++) assert_int_equal(cm_loss_named(cm_loss_kinds[kind].name), kind);
-    assert_int_equal(cm_loss_named("bleu"), LOSS_KIND_COUNT);
+    for (int kind = 0; kind < LOSS_KIND_COUNT; kind++)
+        assert_int_equal(cm_name_find(CM_NAMES(cm_loss_kinds, name), cm_loss_kinds[kind].name), kind);
+    assert_int_equal(cm_name_find(CM_NAMES(cm_loss_kinds, name), "bleu"), LOSS_KIND_COUNT);
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/names.h"
 #include "runtime/proof/binomial.h"
 #include "runtime/proof/risk_bounds.h"
 
@@ -119,7 +120,7 @@ static void what_is_no_evidence(void **state)
         assert_true(cm_ln_p_value(row, losses, 2000, 0.01, 0.05) == 0.0);
         memset(losses, 0, sizeof losses);
         assert_int_equal(cm_check_losses(&ctx, "here", row, losses, 2000), CALMOE_OK);
-        assert_int_equal(cm_p_value_named(cm_p_values[kind].name), kind);
+        assert_int_equal(cm_name_find(CM_NAMES(cm_p_values, name), cm_p_values[kind].name), kind);
     }
     losses[3] = 0.5;
     assert_true(cm_ln_p_value(P_BINOMIAL, losses, 2000, 0.01, 0.05) == 0.0);
@@ -128,7 +129,7 @@ static void what_is_no_evidence(void **state)
     losses[3] = (double)NAN;
     assert_int_equal(cm_check_losses(&ctx, "x", P_WSR, losses, 4), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, "x: loss 3: found nan, wanted 0 to 1");
-    assert_int_equal(cm_p_value_named("student"), P_VALUE_KIND_COUNT);
+    assert_int_equal(cm_name_find(CM_NAMES(cm_p_values, name), "student"), P_VALUE_KIND_COUNT);
 }
 
 static void how_many_prompts(void **state)

@@ -18,6 +18,9 @@ static struct toy_tokenizer toy;
 
 enum { NOW = 1700000000 };
 
+/* Behind a question, in the format harmony: the opening of an answer's last part. */
+#define FINAL "<|end|><|start|>assistant<|channel|>final<|message|>"
+
 /* The texts of all tokens, control tokens too. */
 static void render(const struct tokenizer *tokenizer, const struct token_list *list, char *out, size_t size)
 {
@@ -115,6 +118,11 @@ static const struct {
       "</s><｜User｜>And?<｜Assistant｜>" },
     { "deepseek-r1", "<s>Be kind.<｜User｜>Hi<｜Assistant｜><think>\n", "<s><｜User｜>Hi<｜Assistant｜><think>\n",
       "</s><｜User｜>And?<｜Assistant｜><think>\n" },
+    { "harmony",
+      "<|start|>developer<|message|># Instructions\n\nBe kind.\n\n<|end|><|start|>user<|message|>Hi<|end|>"
+      "<|start|>assistant",
+      "<|start|>user<|message|>Hi<|end|><|start|>assistant",
+      "<|end|><|start|>user<|message|>And?<|end|><|start|>assistant" },
 };
 
 static void turns_have_the_published_text(void **state)
@@ -349,6 +357,42 @@ static void formats_are_learned_from_templates(void **state)
     cm_tokenizer_close(&tokenizer);
 }
 
+/* Answers in parts: the template opens the last one itself and refuses what holds an opening. Where the opening is no
+ * control token of the vocabulary's, the model's own text could forge it. */
+static void openings_of_answers_are_learned(void **state)
+{
+    (void)state;
+    static const char template[] =
+        "{% macro about() %}{{ 'You help.\nCurrent date: ' + strftime_now('%Y-%m-%d') + '\n' }}{% endmacro %}"
+        "{{ '<|start|>system<|message|>' + about() + '<|end|>' }}{% if messages[0].role in ['system', 'developer'] %}"
+        "{% set told = messages[0].content %}{% set rest = messages[1:] %}{% else %}{% set told = '' %}"
+        "{% set rest = messages %}{% endif %}{% if told %}{{ '<|start|>developer<|message|>' + told + '<|end|>' }}"
+        "{% endif %}{% for m in rest %}{% if m.role == 'assistant' %}{% if '<|channel|>final<|message|>' in m.content "
+        "or '<|channel|>analysis<|message|>' in m.content %}{{ raise_exception('channels') }}{% endif %}"
+        "{{ '<|start|>assistant<|channel|>final<|message|>' + m.content + '<|end|>' }}"
+        "{% else %}{{ '<|start|>user<|message|>' + m.content + '<|end|>' }}{% endif %}{% endfor %}<|start|>assistant";
+    static const char about[] = "<|start|>system<|message|>You help.\nCurrent date: 2023-11-14\n<|end|>";
+    char              why[CM_MESSAGE_BYTES], wanted[512];
+    struct tokenizer *tokenizer = open_toy();
+    assert_null(learn(tokenizer, template, why));
+    assert_string_equal(why, "its chat template writes parts of answers that the model writes as well");
+    cm_tokenizer_close(&tokenizer);
+    toy_bpe(&toy, "gpt-4o");
+    toy_add_token(&toy, "<|channel|>", 3);
+    assert_int_equal(toy_open(NULL, &toy, &tokenizer), CALMOE_OK);
+    struct chat_format *format = learn(tokenizer, template, why);
+    assert_string_equal(why, "");
+    snprintf(wanted, sizeof wanted, "%s<|start|>user<|message|>Hi<|end|><|start|>assistant", about);
+    check_turn(tokenizer, format, NULL, "Hi", true, false, wanted);
+    snprintf(wanted, sizeof wanted, "%s<|start|>developer<|message|>Be.<|end|><|start|>user<|message|>Hi<|end|>"
+             "<|start|>assistant", about);
+    check_turn(tokenizer, format, "Be.", "Hi", true, false, wanted);
+    check_turn(tokenizer, format, NULL, "Yes?", false, true,
+               "<|end|><|start|>user<|message|>Yes?" FINAL);
+    cm_chat_format_close(&format);
+    cm_tokenizer_close(&tokenizer);
+}
+
 static void a_system_text_without_a_place_is_refused(void **state)
 {
     (void)state;
@@ -414,6 +458,13 @@ static const struct {
     { "mistral-v1", " Yes.", " [/INST] Yes.", false },
     { "mistral-v1", "  Yes.", " [/INST]  Yes.", false },
     { "llama3", " Yes.\n", "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nYes.", true },
+    { "harmony", "Yes.", FINAL "Yes.", true },
+    { "harmony", "<|channel|>final<|message|>Yes.", FINAL "Yes.", false },
+    { "harmony", "<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+      FINAL "Yes.", true },
+    { "harmony", "<|channel|>final<|message|>No<|channel|>final<|message|>Yes.", FINAL "Yes.", true },
+    { "harmony", "<|channel|>analysis<|message|>Hm", FINAL, true },
+    { "harmony", "<|chan", FINAL "<|chan", true },
 };
 
 static void the_history_keeps_of_answers_what_the_format_says(void **state)
@@ -503,6 +554,7 @@ int main(void)
         cmocka_unit_test(contents_are_trimmed_where_the_format_does),
         cmocka_unit_test(spaces_are_not_doubled),
         cmocka_unit_test(formats_are_learned_from_templates),
+        cmocka_unit_test(openings_of_answers_are_learned),
         cmocka_unit_test(a_system_text_without_a_place_is_refused),
         cmocka_unit_test(bos_goes_first_once_where_the_file_wants_it),
         cmocka_unit_test(the_history_keeps_of_answers_what_the_format_says),

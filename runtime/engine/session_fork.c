@@ -1,0 +1,79 @@
+/* runtime/engine/session_fork.c - a second session that goes on as the first would. */
+#include <string.h>
+
+#include "base/memory.h"
+#include "runtime/engine/handles.h"
+
+static calmoe_status copy_text(calmoe_context *ctx, const char *from, char **to)
+{
+    if (!from) return CALMOE_OK;
+    *to = cm_copy_text(ctx, from, strlen(from));
+    return *to ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+/* The format was chosen as the copy was opened. */
+static calmoe_status copy_chat(const calmoe_session *from, calmoe_session *to)
+{
+    calmoe_context *ctx = from->engine->ctx;
+    to->chat.has_turns = from->chat.has_turns;
+    to->chat.is_first = from->chat.is_first;
+    to->chat.begin = from->chat.begin;
+    to->chat.end = from->chat.end;
+    CM_TRY(copy_text(ctx, from->chat.system, &to->chat.system));
+    return copy_text(ctx, from->chat.user, &to->chat.user);
+}
+
+/* What steps look at. What was drafted ahead is not in it: the copy reads those tokens when it comes to them. */
+static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *to)
+{
+    const struct model_spec *spec = &from->engine->model->spec;
+    CM_TRY(cm_session_need_memory(to, from->n_positions));
+    to->n_positions = cm_sequence_state_copy(&from->state, from->n_positions, &to->state);
+    to->n_again = cm_session_n_read(from);
+    if (from->sequence.waiting) {
+        cm_waiting_copy(from->sequence.waiting, &to->sequence, to->sequence.waiting);
+        cm_waiting_rewind(to->sequence.waiting, to->n_positions);
+    }
+    memcpy(to->tokens, from->tokens, (size_t)from->n_known * sizeof *to->tokens);
+    to->n_known = from->n_known;
+    if (from->last_used)
+        memcpy(to->last_used, from->last_used,
+               (size_t)spec->n_layers * (size_t)spec->most.n_experts * sizeof *to->last_used);
+    return CALMOE_OK;
+}
+
+static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to)
+{
+    CM_TRY(copy_sequence(from, to));
+    CM_TRY(copy_chat(from, to));
+    cm_sampler_close(&to->sampler);
+    CM_TRY(cm_sampler_fork(from->engine->ctx, from->sampler, &to->sampler));
+    to->n_new = from->n_new;
+    to->has_ended = from->has_ended;
+    to->is_full = from->is_full;
+    to->logit_hash = from->logit_hash;
+    to->first_logits = from->first_logits; /* both have the last step's, as long as it is the last */
+    to->n_logits = from->n_logits;
+    to->logits_step = from->logits_step;
+    to->last_step = from->last_step;
+    to->rung = from->rung;
+    to->answer_begin = from->answer_begin;
+    to->audit = from->audit;
+    to->broken = from->broken;
+    to->broke_after = from->broke_after;
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out)
+{
+    if (out) *out = NULL;
+    if (!session || !out)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_fork: session and out are needed");
+    calmoe_session_options options = session->asked;
+    if (session->chat.chosen) options.chat_format = cm_chat_format_name(session->chat.chosen);
+    CM_TRY(cm_session_open(session->engine, &options, out));
+    const calmoe_status status = copy_session(session, *out);
+    if (status != CALMOE_OK) calmoe_session_close(out);
+    return status;
+}
