@@ -232,6 +232,8 @@ def build(name, vocab, seed):
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
                 gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
+                if stem.startswith("Deepseek") and "self_attn" in pname:
+                    gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
         for bname, buffer in sorted(model.named_buffers()):
             if bname.endswith("e_score_correction_bias"):
@@ -294,6 +296,18 @@ def in_slot_order(route):
     return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
 
 
+def group_gap(config, scores):
+    """How far the best group that is not taken lies behind the last that is, where groups are limited."""
+    n_groups, n_taken = getattr(config, "n_group", None) or 1, getattr(config, "topk_group", None)
+    if n_groups == 1:
+        return math.inf, scores
+    by_group = np.sort(scores.reshape(len(scores), n_groups, -1), axis=2)
+    of_group = by_group[..., -1] if config.model_type == "deepseek_v2" else by_group[..., -2:].sum(-1)
+    last, best = np.sort(of_group, axis=1)[:, [-n_taken, -n_taken - 1]].T
+    taken = np.repeat(of_group >= last[:, None], scores.shape[1] // n_groups, axis=1)
+    return float((last - best).min()), np.where(taken, scores, -1e9)
+
+
 def fair(model, vocab, tail, steps, routes):
     """Figures of fairness, or None when the model would be a poor test."""
     top2 = np.sort(steps, axis=1)[:, -2:]
@@ -303,10 +317,11 @@ def fair(model, vocab, tail, steps, routes):
     if not routes:
         return {"greedy_margin": margin}
     gap, top_weight = math.inf, 0.0
-    for logits, weights, experts, *_ in routes.values():
+    for logits, weights, experts, *bias in routes.values():
         k = experts.shape[1]
-        z = -np.sort(-logits, axis=1)[:, :k + 1]
-        gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
+        between_groups, z = group_gap(model.config, 1 / (1 + np.exp(-logits)) + bias[0] if bias else logits)
+        z = -np.sort(-z, axis=1)[:, :k + 1]
+        gap = min(gap, between_groups, float((z[:, :-1] - z[:, 1:]).min()))
         top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
         if len(np.unique(experts)) < logits.shape[1]:
             return None
