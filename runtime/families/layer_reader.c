@@ -231,6 +231,7 @@ static calmoe_status read_router(struct keys *keys, const struct family *family,
     router->n_groups_used = router->n_groups;
     if (router->n_groups > 1) CM_TRY(cm_key_need(keys, "expert_group_used_count"));
     CM_TRY(cm_key_int(keys, "expert_group_used_count", 0, ROUTER_MAX_EXPERTS, &router->n_groups_used));
+    if (router->n_groups_used > router->n_groups) CM_TRY(cm_key_need(keys, "expert_group_count"));
     if (router->n_groups_used < 1) router->n_groups_used = router->n_groups;
     return cm_router_check(keys->ctx, router);
 }
