@@ -26,8 +26,8 @@ enum rope_pairing { ROPE_NORM /* (2i, 2i+1) */, ROPE_NEOX /* (i, i + n_rot/2) */
 /* Queries of one kv head: of several rows, or of the heads that share it.
  * keys of a span of 512 positions: blocks of 64, transposed: (8, head_size, 64), whole blocks are read; values:
  * (512, value_size). The next span's lie span_bytes further. Elements are float16 or float32 as type says.
- * Where keys is NULL, a value is the beginning of its key: keys lie as rows (512, head_size) at values, and value_size
- * <= head_size; first is NULL then. Such rows are stored by store_kv as values of head_size, with keys of no elements. */
+ * Where keys is NULL, a value is the beginning of its key: keys lie as rows (512, head_size) at values, value_size is
+ * head_size at most, and first is NULL. store_kv stores such rows as values of head_size beside keys of no elements. */
 struct attention_input {
     const void  *keys, *values;      /* of span 0                                       */
     size_t       span_bytes;

@@ -4,28 +4,8 @@
 #include "runtime/mixers/mla.h"
 
 #include "base/memory.h"
-#include "runtime/mixers/kv_cache.h"
-#include "runtime/mixers/sequence_state.h"
 
 enum { UNIT = 16 }; /* rows of a head's matrix that a worker takes at least; kernels take ranges that begin so */
-
-static void rotate(const struct batch *b, int index, int r, float *x)
-{
-    const struct rope_kind *rope = &b->rope.kinds[cm_attention_spec(b, index)->rope];
-    const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
-    if (rope->n_pairs > 0) b->ops->rope(x, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
-}
-
-void cm_remember_latent(struct batch *b, int index, int r, float *latent)
-{
-    const struct attention_spec *spec = cm_attention_spec(b, index);
-    const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
-    const int position = b->rows[r].asked.position;
-    const struct kv_region region = cm_kv_region(cache, index, 0, position / CM_ATTEND_SPAN);
-    b->ops->rms_norm(latent, cm_mla_weights(b, index)->latent_norm, b->spec->norm_eps, spec->value_size, latent);
-    rotate(b, index, r, latent + spec->value_size);
-    b->ops->store_kv(NULL, latent, NULL, region.values, cache->type, 0, spec->head_size, position % CM_ATTEND_SPAN);
-}
 
 /* Own rows: the vector that queries are products of. */
 static void norm_q_a(struct batch *b, int index, const struct worker *me)
@@ -71,7 +51,7 @@ static void split_query(struct batch *b, int index, int r, int head)
     for (int i = 0; i < n_plain; i++) plain[i] = q[i];
     for (int i = 0; i < n_rope; i++) end[i] = q[n_plain + i];
     b->ops->quantize(&work->plain, input, 0, n_plain, cm_mla_weights(b, index)->plain_kinds);
-    rotate(b, index, r, end);
+    cm_mla_rotate(b, index, r, end);
 }
 
 static void split_and_remember(struct batch *b, int index, const struct worker *me)
@@ -104,7 +84,7 @@ static void multiply_head(struct batch *b, int index, const struct head_product 
     if (end > matrix->n_rows) end = matrix->n_rows;
     matrix->kernel->multiply(matrix, begin, end, p->x, work->inputs + (size_t)h * (size_t)work->max_rows, b->n_rows,
                              p->y + (size_t)h * (size_t)p->n_out + begin, stride);
-    cm_phase_bytes(&b->counters.clocks[me->index])[head->node] += cm_rows_bytes(matrix, end - begin);
+    cm_phase_bytes(&b->counters.clocks[me->seat])[head->node] += cm_rows_bytes(matrix, end - begin);
 }
 
 /* Shared: the heads of a node by its workers, in units of rows. */
@@ -174,7 +154,8 @@ static calmoe_status open_activations(struct calmoe_context *ctx, int n, int n_c
 
 static calmoe_status open_inputs(struct calmoe_context *ctx, int n_heads, struct mla_work *work)
 {
-    int32_t *at = work->inputs = cm_alloc(ctx, (size_t)n_heads * (size_t)work->max_rows, sizeof *at, "latent attention");
+    const size_t n = (size_t)n_heads * (size_t)work->max_rows;
+    int32_t *at = work->inputs = cm_alloc(ctx, n, sizeof *at, "latent attention");
     for (int head = 0; at && head < n_heads; head++)
         for (int r = 0; r < work->max_rows; r++) *at++ = r * n_heads + head;
     return work->inputs ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -193,7 +174,8 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     for (int layer = 0; layer < place->spec->n_layers; layer++) /* all such layers have the same heads */
         if (place->spec->layers[layer].mixer == MIXER_MLA)
             cm_mla_heads_on_nodes(place->plan, &place->spec->layers[layer].attention, work->heads_on);
-    float *at = work->memory = cm_alloc(ctx, n_q + n_kept + n * (size_t)most->q_columns, sizeof *at, "latent attention");
+    const size_t n_queries = n * (size_t)most->q_columns;
+    float *at = work->memory = cm_alloc(ctx, n_q + n_kept + n_queries, sizeof *at, "latent attention");
     if (!at) return CALMOE_NO_MEMORY;
     work->q = at;
     work->rows = work->q + n_q;

@@ -1,5 +1,5 @@
-/* runtime/mixers/mla.h - latent attention (DeepSeek-AI, 2024), with the key matrices absorbed into the queries: what the
- * files behind the record share.
+/* runtime/mixers/mla.h - latent attention (DeepSeek-AI, 2024), with the key matrices absorbed into the queries: what
+ * the files behind the record share.
  *
  * Of each position a latent vector c and one rotated vector k are kept, (c, k) in one row, for all heads. Head h has a
  * key matrix K_h and a value matrix V_h; its query is (p, r), r being rotated. Its score of a position is
@@ -70,6 +70,8 @@ struct mla_work { /* scratch of all such layers */
 
 static inline struct mla_work *cm_mla_work(const struct batch *batch) { return batch->works[MIXER_MLA]; }
 
+/* x (rope_size) is turned to row r's position. mla_keep.c */
+void cm_mla_rotate(const struct batch *batch, int layer, int r, float *x);
 /* latent (latent + rope_size) is normed, its rotated part is turned to row r's position, and it is kept. */
 void cm_remember_latent(struct batch *batch, int layer, int r, float *latent);
 

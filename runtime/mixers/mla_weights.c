@@ -1,5 +1,5 @@
-/* runtime/mixers/mla_weights.c - the tensors of latent attention as it runs them: matrices of all heads packed where the
- * plan's shares put their rows, those of one head on the node that has the head's queries. */
+/* runtime/mixers/mla_weights.c - the tensors of latent attention as it runs them: matrices of all heads packed where
+ * the plan's shares put their rows, those of one head on the node that has the head's queries. */
 #include <string.h>
 
 #include "base/memory.h"
