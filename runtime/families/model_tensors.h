@@ -40,9 +40,10 @@ struct mla_tensors { /* of latent attention; q is (n_heads * (plain_size + rope_
     struct weight_source joint;            /* (n_heads * (plain_size + value_size), latent)              */
 };
 
-/* What files call the norms of a layer's halves. */
+/* What files call the norms of a layer's halves, before them and of what they give; NULL: there is none. */
 struct norm_roles {
     const char *attention, *ffn;
+    const char *after_attention, *after_ffn;
 };
 
 extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
@@ -50,6 +51,7 @@ extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
+    const struct file_tensor *after_attention_norm, *after_ffn_norm; /* NULL or (dim)                     */
     const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
     const struct file_tensor *qkv_bias;                        /* NULL or q's, k's, v's in one, instead of these */

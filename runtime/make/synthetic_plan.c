@@ -218,6 +218,7 @@ static void add_attention(struct lister *lister)
     const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
     add_norm(lister, norm_roles(lister)->attention, o->width);
+    if (norm_roles(lister)->after_attention) add_norm(lister, norm_roles(lister)->after_attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
@@ -280,6 +281,7 @@ static void add_feed_forward(struct lister *lister)
     const bool is_dense = o->n_experts == 0 || lister->layer < o->dense_layers;
     const int n = o->n_experts, width = o->n_experts == 0 ? o->expert_width : o->dense_width;
     add_norm(lister, norm_roles(lister)->ffn, o->width);
+    if (norm_roles(lister)->after_ffn) add_norm(lister, norm_roles(lister)->after_ffn, o->width);
     if (is_dense) {
         add_matrix(lister, "ffn_gate.weight", o->width, width);
         add_matrix(lister, "ffn_up.weight", o->width, width);
