@@ -137,8 +137,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
     quantize_values(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_add_product(b, index, &layer->o, &work->values, NULL, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    cm_add_product(b, index, &layer->o, &work->values, NULL, NULL, me);
 }
 
 /* ---- the record ---- */
