@@ -30,6 +30,12 @@ struct pack_list {
     size_t           n_jobs, capacity;
     struct pack_job *jobs;
     size_t           bytes_on[CM_MAX_NODES];
+    struct kept     *kept;
+};
+
+struct kept { /* memory that goes with the list */
+    void        *memory;
+    struct kept *next;
 };
 
 calmoe_status cm_pack_list_open(struct calmoe_context *ctx, enum isa isa, struct pack_list **out)
@@ -43,6 +49,11 @@ calmoe_status cm_pack_list_open(struct calmoe_context *ctx, enum isa isa, struct
 void cm_pack_list_close(struct pack_list **list)
 {
     if (!*list) return;
+    for (struct kept *kept = (*list)->kept, *next; kept; kept = next) {
+        next = kept->next;
+        cm_free(kept->memory);
+        cm_free(kept);
+    }
     cm_free((*list)->jobs);
     cm_free(*list);
     *list = NULL;
@@ -92,6 +103,18 @@ calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_li
     const struct linear_kernel *kernel = cm_linear_kernel(WEIGHT_F32, ISA_REF);
     *out = values;
     return add_job(ctx, list, &(struct pack_job){.source = row, .kernel = kernel, .floats = out, .node = node});
+}
+
+calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *list, void *memory)
+{
+    struct kept *kept = cm_alloc(ctx, 1, sizeof *kept, "the list of weights");
+    if (!kept) {
+        cm_free(memory);
+        return CALMOE_NO_MEMORY;
+    }
+    *kept = (struct kept){memory, list->kept};
+    list->kept = kept;
+    return CALMOE_OK;
 }
 
 size_t cm_pack_list_bytes(const struct pack_list *list)

@@ -49,6 +49,10 @@ calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *lis
 calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
                                       int node, const float **out);
 
+/* memory, of cm_alloc(), is the list's from now on, also after a failure: rows of a source lie there, and it is freed
+ * when the list is closed. */
+calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *list, void *memory);
+
 /* Packed bytes of all matrices that are listed by now, on all nodes. */
 size_t cm_pack_list_bytes(const struct pack_list *list);
 

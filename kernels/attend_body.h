@@ -1,10 +1,11 @@
 /* kernels/attend_body.h - the cache of keys and values and attention over it, on sixteen lanes; the second half of
  * vector_body.h, which includes it. What is computed, and in which order: kernels/vector_ops.h.
  *
- * Scores: lanes are positions (keys lie position-minor), each lane runs over the head. Sums: lanes are elements of the
- * value, each lane runs over the positions. Both go in tiles of a few queries by a few vectors, held in registers:
- * a key or value is loaded and widened once for all queries of a tile, and stays in the nearest cache for
- * the tiles that follow. Which tile an output falls into does not change its chain of operations. */
+ * Scores: lanes are positions (keys lie position-minor), each lane runs over the head; where keys lie as rows,
+ * lanes are elements of the head, and their sums are added up at its end. Sums: lanes are elements of the value, each
+ * lane runs over the positions. Both go in tiles of a few queries by a few vectors, held in registers: a key or value
+ * is loaded and widened once for all queries of a tile, and stays in the nearest cache for the tiles that follow. Which
+ * tile an output falls into does not change its chain of operations. */
 #ifndef KERNELS_ATTEND_BODY_H
 #define KERNELS_ATTEND_BODY_H
 
@@ -109,6 +110,57 @@ CM_INLINE void score_block(const struct attention_input *in, enum kv_type type, 
 #undef SCORE_CASE
 }
 
+/* Elements d … d + n of n_positions keys that lie as rows, and of the queries: products added to the sums' lanes. */
+CM_INLINE void add_products(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+                                   int n_positions, int position, int d, int n, lanes (*sums)[CM_KV_BLOCK / 16])
+{
+    lanes keys[CM_KV_BLOCK / 16];
+    const size_t width = (size_t)in->head_size, at = (size_t)position * width + (size_t)d;
+    CM_UNROLL for (int l = 0; l < n_positions; l++)
+        keys[l] = load_cached(in->values, type, at + (size_t)l * width, n);
+    CM_UNROLL for (int i = 0; i < n_queries; i++) {
+        const lanes x = load_up_to(in->queries[query + i] + d, n, 0.0f);
+        CM_UNROLL for (int l = 0; l < n_positions; l++) sums[i][l] = lanes_fma(x, keys[l], sums[i][l]);
+    }
+}
+
+/* scores[q][position … position + n_positions) of keys that lie as rows. */
+CM_INLINE void score_rows_tile(const struct attention_input *in, enum kv_type type, int query, int n_queries,
+                                      int n_positions, int position, float (*scores)[CM_ATTEND_SPAN])
+{
+    lanes sums[TILE_QUERIES][CM_KV_BLOCK / 16];
+    int d = 0;
+    CM_UNROLL for (int i = 0; i < n_queries; i++)
+        CM_UNROLL for (int l = 0; l < n_positions; l++) sums[i][l] = lanes_set(0.0f);
+    for (; d + 16 <= in->head_size; d += 16)
+        add_products(in, type, query, n_queries, n_positions, position, d, 16, sums);
+    if (d < in->head_size)
+        add_products(in, type, query, n_queries, n_positions, position, d, in->head_size - d, sums);
+    CM_UNROLL for (int i = 0; i < n_queries; i++)
+        CM_UNROLL for (int l = 0; l < n_positions; l++) scores[i][position + l] = lanes_sum(sums[i][l]) * in->scale;
+}
+
+/* Positions [begin, end) of keys that lie as rows, for a tile of n_queries, 1 … TILE_QUERIES. */
+CM_INLINE void score_rows(const struct attention_input *in, enum kv_type type, int query, int n_queries, int begin,
+                                 int end, float (*scores)[CM_ATTEND_SPAN])
+{
+    int p = begin;
+#define SCORE_CASE(n)                                                                               \
+    case n:                                                                                         \
+        for (; p + SCORE_LANES(n) <= end; p += SCORE_LANES(n))                                      \
+            score_rows_tile(in, type, query, n, SCORE_LANES(n), p, scores);                         \
+        for (; p < end; p++) score_rows_tile(in, type, query, n, 1, p, scores);                     \
+        break;
+    switch (n_queries) { SCORE_CASE(1) SCORE_CASE(2) SCORE_CASE(3) SCORE_CASE(4) }
+#undef SCORE_CASE
+}
+
+/* Elements from one position's value to the next one's. */
+CM_INLINE size_t value_stride(const struct attention_input *in)
+{
+    return (size_t)(in->keys ? in->value_size : in->head_size);
+}
+
 /* sums[q][d + 0 … 16 n_lanes) += weights[q][p] v_p for positions p of the span, [begin, end) ascending; only the first
  * n_elements of the last vector are there. */
 CM_INLINE void value_tile(const struct attention_input *in, enum kv_type type, int n_queries,
@@ -118,7 +170,7 @@ CM_INLINE void value_tile(const struct attention_input *in, enum kv_type type, i
     lanes s[TILE_QUERIES][VALUE_LANES(1)];
     CM_UNROLL for (int i = 0; i < n_queries; i++)
         CM_UNROLL for (int l = 0; l < n_lanes; l++) s[i][l] = lanes_load(sums[i] + d + 16 * l);
-    const size_t width = (size_t)in->value_size;
+    const size_t width = value_stride(in);
     size_t at = (size_t)begin * width + (size_t)d;
     for (int p = begin; p < end; p++, at += width) {
         if (fetches) fetch_cached(in->values, type, at + CM_KV_BLOCK * width, 16 * (size_t)n_lanes);
@@ -221,11 +273,19 @@ CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, b
             value_row(in, type, 1, VALUE_LANES(1), common.end, own[i].end, weights + i, sums + i);
 }
 
+/* How a compiled form of attention differs: known to the compiler, so that each is code of its own. */
+enum attend_form {
+    ALL_POSITIONS, /* in->first is NULL                          */
+    WINDOWED,      /* it is not                                  */
+    KEYS_AS_ROWS   /* in->keys is NULL, and in->first too        */
+};
+
 /* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
-CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, bool has_first, int span,
+CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, enum attend_form form, int span,
                                      int query, int n, float *parts, size_t stride)
 {
     _Alignas(64) float scores[SCORED_QUERIES][CM_ATTEND_SPAN];
+    const bool has_first = form == WINDOWED;
     int first = CM_ATTEND_SPAN, end = 0; /* of the positions that any query attends */
     for (int i = 0; i < n; i++) {
         const struct positions own = attended(in, has_first, query + i, span, 0, CM_ATTEND_SPAN);
@@ -235,9 +295,12 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
     }
     first = first / CM_KV_BLOCK * CM_KV_BLOCK;
     for (int at = first; at < end; at += CM_KV_BLOCK)
-        for (int i = 0; i < n; i += TILE_QUERIES)
-            score_block(in, type, query + i, least(TILE_QUERIES, n - i), at / CM_KV_BLOCK,
-                        scores + i);
+        for (int i = 0; i < n; i += TILE_QUERIES) {
+            const int n_tile = least(TILE_QUERIES, n - i);
+            if (form == KEYS_AS_ROWS)
+                score_rows(in, type, query + i, n_tile, at, least(at + CM_KV_BLOCK, end), scores + i);
+            else score_block(in, type, query + i, n_tile, at / CM_KV_BLOCK, scores + i);
+        }
     for (int i = 0; i < n; i++) {
         float *part = parts + (size_t)(query + i) * stride;
         const struct positions own = attended(in, has_first, query + i, span, 0, CM_ATTEND_SPAN);
@@ -252,29 +315,31 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
                        least(at + CM_KV_BLOCK, end), (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
 }
 
-CM_INLINE void attend_all(const struct attention_input *in, enum kv_type type, bool has_first, int span, float *parts,
-                          size_t stride)
+CM_INLINE void attend_all(const struct attention_input *in, enum kv_type type, enum attend_form form, int span,
+                          float *parts, size_t stride)
 {
     for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)
-        attend_queries(in, type, has_first, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
+        attend_queries(in, type, form, span, query, least(SCORED_QUERIES, in->n_queries - query), parts, stride);
 }
 
 static void attend_half(const struct attention_input *in, int span, float *parts, size_t stride)
 {
-    if (in->first) attend_all(in, KV_F16, true, span, parts, stride);
-    else attend_all(in, KV_F16, false, span, parts, stride);
+    if (!in->keys) attend_all(in, KV_F16, KEYS_AS_ROWS, span, parts, stride);
+    else if (in->first) attend_all(in, KV_F16, WINDOWED, span, parts, stride);
+    else attend_all(in, KV_F16, ALL_POSITIONS, span, parts, stride);
 }
 
 static void attend_float(const struct attention_input *in, int span, float *parts, size_t stride)
 {
-    if (in->first) attend_all(in, KV_F32, true, span, parts, stride);
-    else attend_all(in, KV_F32, false, span, parts, stride);
+    if (!in->keys) attend_all(in, KV_F32, KEYS_AS_ROWS, span, parts, stride);
+    else if (in->first) attend_all(in, KV_F32, WINDOWED, span, parts, stride);
+    else attend_all(in, KV_F32, ALL_POSITIONS, span, parts, stride);
 }
 
 static void attend_span(const struct attention_input *in, int span, float *parts, size_t stride)
 {
     struct attention_input here = *in; /* keys and values of this span */
-    here.keys = (const uint8_t *)in->keys + (size_t)span * in->span_bytes;
+    if (in->keys) here.keys = (const uint8_t *)in->keys + (size_t)span * in->span_bytes;
     here.values = (const uint8_t *)in->values + (size_t)span * in->span_bytes;
     if (in->type == KV_F32) attend_float(&here, span, parts, stride);
     else attend_half(&here, span, parts, stride);

@@ -25,7 +25,9 @@ enum rope_pairing { ROPE_NORM /* (2i, 2i+1) */, ROPE_NEOX /* (i, i + n_rot/2) */
 
 /* Queries of one kv head: of several rows, or of the heads that share it.
  * keys of a span of 512 positions: blocks of 64, transposed: (8, head_size, 64), whole blocks are read; values:
- * (512, value_size). The next span's lie span_bytes further. Elements are float16 or float32 as type says. */
+ * (512, value_size). The next span's lie span_bytes further. Elements are float16 or float32 as type says.
+ * Where keys is NULL, a value is the beginning of its key: keys lie as rows (512, head_size) at values, value_size is
+ * head_size at most, and first is NULL. store_kv stores such rows as values of head_size beside keys of no elements. */
 struct attention_input {
     const void  *keys, *values;      /* of span 0                                       */
     size_t       span_bytes;
@@ -125,7 +127,8 @@ struct vector_ops {
     /* Attention is computed in spans of 512 positions, counted from the sequence's start, whatever a window begins
      * with. For each query of the input that attends a position of the span: parts + i * stride = its part, that is,
      * over its positions p of the span,
-     *   s_p = scale * q·k_p (one fmaf chain over the head), capped where soft_cap is not 0,
+     *   s_p = scale * q·k_p, capped where soft_cap is not 0; q·k_p is one fmaf chain over the head, and where keys lie
+     *         as rows 16 partial sums,
      *   largest = max s_p, w_p = exp(s_p - largest),
      *   total = sum w_p (16 partial sums: w_p goes to sum p % 16), sums = sum w_p v_p (one fmaf chain over p).
      * What stands at other positions does not matter, even if it is NaN, but whole blocks of 64 keys are read.

@@ -78,6 +78,8 @@ typedef struct calmoe_model_info {
     int         dense_width;      /* of that block; 0 where no layer is dense                     */
     int         n_attention_layers; /* layers that keep keys and values; the others keep a state    */
     const char *chat_problem;     /* "it has no chat template", or why its template is not used; "" = it is */
+    int         n_kept_values;    /* numbers that one position takes in the cache of keys and values, in all layers
+                                     together; latents, which are both, count once                */
 } calmoe_model_info;
 
 /* Texts are borrowed until the model is closed. */

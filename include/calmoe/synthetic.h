@@ -46,6 +46,13 @@ typedef struct calmoe_synthetic_options {
     int         n_threads;       /* that make the weights, 0 = every core (default); the file does not
                                     depend on it                                                         */
     int         window;          /* positions that layers with a window see; 0 = no windows (default)    */
+    int         latent;          /* width of a latent, of families with latent attention; needed there, else 0
+                                    (default). A head's q and k have head_size elements, of which `rotated` are
+                                    rotated; n_kv_heads is not looked at                                 */
+    int         q_rank;          /* of the vector that queries are products of; 0 = they are products of the
+                                    layer's input (default)                                              */
+    int         value_size;      /* of a head of v, where heads share latents; 0 = head_size - rotated (default) */
+    int         dense_layers, dense_width; /* the first layers are dense, of this width; 0 = none (default) */
 } calmoe_synthetic_options;
 
 /* Defaults; the dimensions are 0 and must be set. */

@@ -234,10 +234,15 @@ static void describe(const calmoe_model *model, calmoe_model_info *info)
     const struct model_spec *spec = &model->spec;
     info->family = spec->family;
     info->n_layers = spec->n_layers;
-    for (int i = 0; i < spec->n_layers; i++) info->n_attention_layers += spec->layers[i].mixer == MIXER_ATTENTION;
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct attention_spec *attention = &spec->layers[i].attention;
+        if (attention->n_heads == 0) continue;
+        info->n_attention_layers++;
+        info->n_kept_values += cm_kept_heads(attention) * cm_kept_elements(attention);
+        if (cm_kept_heads(attention) > info->n_kv_heads) info->n_kv_heads = cm_kept_heads(attention);
+    }
     info->width = spec->dim;
     info->n_heads = spec->most.n_heads;
-    info->n_kv_heads = spec->most.n_kv_heads;
     info->head_size = spec->most.head_size;
     info->n_experts = spec->most.n_experts;
     info->n_experts_used = spec->most.n_used;

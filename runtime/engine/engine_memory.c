@@ -15,7 +15,7 @@ static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
     uint64_t                 n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
-        n += (uint64_t)attention->n_kv_heads * (uint64_t)(attention->head_size + attention->value_size) * element;
+        n += (uint64_t)cm_kept_heads(attention) * (uint64_t)cm_kept_elements(attention) * element;
     }
     return n;
 }
@@ -25,7 +25,10 @@ static uint64_t kv_first_bytes(const calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
     uint64_t                 pages = 0;
-    for (int i = 0; i < spec->n_layers; i++) pages += 2 * (uint64_t)spec->layers[i].attention.n_kv_heads;
+    for (int i = 0; i < spec->n_layers; i++) {
+        const struct attention_spec *attention = &spec->layers[i].attention;
+        pages += (attention->has_latents ? 1 : 2) * (uint64_t)cm_kept_heads(attention);
+    }
     return pages * PAGE;
 }
 
@@ -45,6 +48,7 @@ uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
     uint64_t floats = rows * (3 + (uint64_t)most->n_used) * dim;
     floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
     floats += rows * (uint64_t)(most->delta_columns + 2 * most->delta_values);
+    floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);
     return floats * sizeof(float) + kv_first_bytes(engine);
 }
 

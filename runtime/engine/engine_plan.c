@@ -20,6 +20,11 @@ static uint64_t delta_bytes(const struct delta_tensors *t)
     return bytes_of(&t->qkv) + bytes_of(&t->z) + bytes_of(&t->beta) + bytes_of(&t->alpha) + bytes_of(&t->out);
 }
 
+static uint64_t mla_bytes(const struct mla_tensors *t)
+{
+    return bytes_of(&t->q_a) + bytes_of(&t->latent) + bytes_of(&t->k) + bytes_of(&t->v) + bytes_of(&t->joint);
+}
+
 /* Of a matrix of one expert, with its bias. */
 static uint64_t expert_bytes(const struct weight_source *source, const struct bias_source *bias)
 {
@@ -50,7 +55,7 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .gate_up_bytes = gate_up_bytes(&t->banks[BANK_ROUTED]),
             .down_bytes = down_bytes(&t->banks[BANK_ROUTED]),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
-            .dense_bytes = delta_bytes(&t->delta) + bytes_of(&t->o) + bytes_of(&t->router) +
+            .dense_bytes = delta_bytes(&t->delta) + mla_bytes(&t->mla) + bytes_of(&t->o) + bytes_of(&t->router) +
                            gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED])};
     }
     const struct layer_maxima *most = &spec->most;

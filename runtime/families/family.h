@@ -19,7 +19,8 @@ enum {
     NEEDS_SINKS       = 1 << 6,
     NEEDS_OTHER_BIASES = 1 << 7, /* of attention's output, the router and routed experts */
     NEEDS_ROTATED     = 1 << 8, /* the key rope.dimension_count; else its absence means all of a head */
-    NEEDS_QUERY_GATES = 1 << 9  /* rows of gates behind each query's: what attention gives is weighted */
+    NEEDS_QUERY_GATES = 1 << 9, /* rows of gates behind each query's: what attention gives is weighted */
+    NEEDS_LATENTS     = 1 << 10 /* latent attention in all layers */
 };
 
 /* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */

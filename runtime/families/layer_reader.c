@@ -229,7 +229,9 @@ static calmoe_status read_router(struct keys *keys, const struct family *family,
     CM_TRY(cm_key_int(keys, "expert_group_count", 0, ROUTER_MAX_EXPERTS, &router->n_groups));
     if (router->n_groups < 1) router->n_groups = 1;
     router->n_groups_used = router->n_groups;
+    if (router->n_groups > 1) CM_TRY(cm_key_need(keys, "expert_group_used_count"));
     CM_TRY(cm_key_int(keys, "expert_group_used_count", 0, ROUTER_MAX_EXPERTS, &router->n_groups_used));
+    if (router->n_groups_used > router->n_groups) CM_TRY(cm_key_need(keys, "expert_group_count"));
     if (router->n_groups_used < 1) router->n_groups_used = router->n_groups;
     return cm_router_check(keys->ctx, router);
 }
@@ -370,6 +372,7 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
     CM_TRY(check_further_blocks(&reader));
     CM_TRY(cm_read_delta_layers(keys, family, spec));
+    CM_TRY(cm_read_mla_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         struct layer_spec *out = &spec->layers[layer];

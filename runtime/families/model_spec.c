@@ -21,9 +21,20 @@ static void measure_attention(struct layer_maxima *most, const struct attention_
     grow(&most->head_size, attention->head_size);
     grow(&most->value_size, attention->value_size);
     grow(&most->q_columns, attention->n_heads * cm_query_size(attention));
-    grow(&most->k_columns, attention->n_kv_heads * attention->head_size);
-    grow(&most->v_columns, attention->n_kv_heads * attention->value_size);
+    grow(&most->k_columns, cm_kept_heads(attention) * attention->head_size);
+    grow(&most->v_columns, cm_kept_heads(attention) * attention->value_size);
     grow(&most->attended_columns, attention->n_heads * attention->value_size);
+}
+
+static void measure_mla(struct layer_maxima *most, const struct layer_spec *layer)
+{
+    const struct attention_spec *attention = &layer->attention;
+    const struct mla_spec       *mla = &layer->mla;
+    measure_attention(most, attention);
+    grow(&most->mla_inputs, attention->n_heads * (mla->plain_size + mla->rope_size));
+    grow(&most->mla_values, attention->n_heads * mla->value_size);
+    grow(&most->mla_q_rank, mla->q_rank);
+    grow(&most->mla_plain_size, mla->plain_size);
 }
 
 static void measure_delta(struct layer_maxima *most, const struct delta_spec *delta)
@@ -41,6 +52,7 @@ void cm_model_spec_measure(struct model_spec *spec)
     for (int i = 0; i < spec->n_layers; i++) {
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
         if (spec->layers[i].mixer == MIXER_DELTA_NET) measure_delta(most, &spec->layers[i].delta);
+        if (spec->layers[i].mixer == MIXER_MLA) measure_mla(most, &spec->layers[i]);
         if (spec->layers[i].mixer == MIXER_ATTENTION) measure_attention(most, &spec->layers[i].attention);
         grow(&most->n_experts, ffn->router.n_experts);
         grow(&most->n_used, ffn->router.n_used);

@@ -16,13 +16,13 @@
 
 /* ---- the mixer ---- */
 
-enum mixer_kind { MIXER_ATTENTION, MIXER_DELTA_NET, MIXER_KIND_COUNT };
+enum mixer_kind { MIXER_ATTENTION, MIXER_DELTA_NET, MIXER_MLA, MIXER_KIND_COUNT };
 
 enum norm_span { NORM_NONE, NORM_EACH_HEAD, NORM_ALL_HEADS }; /* what one norm of q or k spans */
 
 struct attention_spec {
     int            n_heads;    /* of queries; n_kv_heads divides it                         */
-    int            n_kv_heads;
+    int            n_kv_heads; /* where keys are latents: groups of queries, which workers take one by one */
     int            head_size;  /* of q and k                                                */
     int            value_size; /* of v                                                      */
     float          scale;      /* on q·k                                                    */
@@ -34,13 +34,38 @@ struct attention_spec {
     int            rope;       /* which of model_spec.ropes turns q and k                   */
     bool           has_gate;   /* rows of q are, head by head, a query's and then a gate's: what a head attends is
                                   weighted by sigmoid(gate), element by element              */
+    bool           has_latents; /* all heads attend to one key a position, whose first value_size elements are the
+                                  value, too                                                 */
 };
+
+/* Heads of keys and values that a cache keeps, and elements of each at a position. */
+static inline int cm_kept_heads(const struct attention_spec *attention)
+{
+    return attention->has_latents ? 1 : attention->n_kv_heads;
+}
+static inline int cm_kept_elements(const struct attention_spec *attention)
+{
+    return attention->head_size + (attention->has_latents ? 0 : attention->value_size);
+}
 
 /* Elements of one head among the rows of q. */
 static inline int cm_query_size(const struct attention_spec *attention)
 {
     return attention->head_size * (attention->has_gate ? 2 : 1);
 }
+
+/* Multi-head latent attention (DeepSeek-AI, 2024): keys and values of all heads are products of one latent vector a
+ * position, and only the latent is kept. A query's plain part is multiplied by its head's key matrix, so that it
+ * attends to latents themselves; what it attends is multiplied by its head's value matrix. The attention between is
+ * layer_spec.attention's, with keys of latent and rotated part. */
+struct mla_spec {
+    int  q_rank;     /* of the vector that queries are products of; 0: they are products of the layer's input */
+    int  plain_size; /* of a head of q and k: elements that are not rotated, and those that are */
+    int  rope_size;
+    int  value_size; /* of a head of v                                                          */
+    bool is_joint;   /* files of before 2025-04: key and value matrices of all heads are one tensor, by head: the
+                        transposed key matrix, then the value matrix */
+};
 
 /* Which key head a value head reads: r value heads for each key head. */
 enum head_order { HEADS_IN_GROUPS /* head j reads j / r */, HEADS_IN_TURN /* j modulo the number of key heads */ };
@@ -98,7 +123,8 @@ enum norm_names {
 struct layer_spec {
     enum norm_names       norms;
     enum mixer_kind       mixer;
-    struct attention_spec attention;      /* of MIXER_ATTENTION; zeros in others      */
+    struct attention_spec attention;      /* of MIXER_ATTENTION and MIXER_MLA; zeros in others */
+    struct mla_spec       mla;            /* of MIXER_MLA                             */
     struct delta_spec     delta;          /* of MIXER_DELTA_NET                       */
     struct ffn_spec       ffn;
     float                 residual_scale; /* on what each half adds to the stream; 1 = none */
@@ -111,6 +137,9 @@ struct layer_maxima {
     int attended_columns;                /* n_heads * value_size               */
     int delta_columns, delta_values;     /* of a delta net: rows of its first matrix, columns of all value heads */
     int delta_heads;                     /* value heads                        */
+    int mla_inputs;                      /* of latent attention: columns of q of all heads          */
+    int mla_values;                      /* of v of all heads                  */
+    int mla_q_rank, mla_plain_size;
     int n_experts, n_used;               /* routed ones; both 1 where every layer is dense */
     int width[N_BANKS];
 };

@@ -171,9 +171,45 @@ static calmoe_status find_delta(struct finder *finder, const struct delta_spec *
     return need_matrix(finder, "ssm_out.weight", dim, values, &out->out);
 }
 
+/* A matrix for each head, as one tensor. */
+static calmoe_status need_heads(struct finder *finder, const char *role, int n_rows, int n_columns, int n_heads,
+                                struct weight_source *out)
+{
+    const struct file_tensor *tensor;
+    CM_TRY(need(finder, role, &tensor));
+    CM_TRY(check_shape(finder, tensor, n_columns, n_rows, n_heads));
+    *out = source_of(finder, tensor, 0, n_rows * n_heads);
+    return CALMOE_OK;
+}
+
+static calmoe_status find_mla(struct finder *finder, const struct layer_spec *spec, struct layer_tensors *layer)
+{
+    const struct mla_spec *mla = &spec->mla;
+    struct mla_tensors *out = &layer->mla;
+    const int dim = finder->spec->dim, n_heads = spec->attention.n_heads, latent = spec->attention.value_size;
+    const int q = n_heads * (mla->plain_size + mla->rope_size);
+    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
+    if (mla->q_rank > 0) {
+        CM_TRY(need_matrix(finder, "attn_q_a.weight", mla->q_rank, dim, &out->q_a));
+        CM_TRY(need_vector(finder, "attn_q_a_norm.weight", mla->q_rank, &out->q_norm));
+        CM_TRY(need_matrix(finder, "attn_q_b.weight", q, mla->q_rank, &layer->q));
+    } else CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
+    CM_TRY(need_matrix(finder, "attn_kv_a_mqa.weight", latent + mla->rope_size, dim, &out->latent));
+    CM_TRY(need_vector(finder, "attn_kv_a_norm.weight", latent, &out->latent_norm));
+    if (mla->is_joint)
+        CM_TRY(need_matrix(finder, "attn_kv_b.weight", n_heads * (mla->plain_size + mla->value_size), latent,
+                           &out->joint));
+    else {
+        CM_TRY(need_heads(finder, "attn_k_b.weight", latent, mla->plain_size, n_heads, &out->k));
+        CM_TRY(need_heads(finder, "attn_v_b.weight", mla->value_size, latent, n_heads, &out->v));
+    }
+    return need_matrix(finder, "attn_output.weight", dim, n_heads * mla->value_size, &layer->o);
+}
+
 static calmoe_status find_mixer(struct finder *finder, struct layer_tensors *layer)
 {
     const struct layer_spec *spec = layer_of(finder);
+    if (spec->mixer == MIXER_MLA) return find_mla(finder, spec, layer);
     return spec->mixer == MIXER_DELTA_NET ? find_delta(finder, &spec->delta, layer) : find_attention(finder, layer);
 }
 

@@ -30,6 +30,16 @@ struct delta_tensors {
     const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
 };
 
+struct mla_tensors { /* of latent attention; q is (n_heads * (plain_size + rope_size), q_rank or dim) */
+    const struct file_tensor *q_norm;      /* (q_rank); NULL where q_rank is 0                           */
+    const struct file_tensor *latent_norm; /* (latent)                                                   */
+    struct weight_source q_a;              /* (q_rank, dim); rows NULL where q_rank is 0                 */
+    struct weight_source latent;           /* (latent + rope_size, dim)                                  */
+    struct weight_source k, v;             /* (n_heads * latent, plain_size), (n_heads * value_size, latent);
+                                              or in place of them                                        */
+    struct weight_source joint;            /* (n_heads * (plain_size + value_size), latent)              */
+};
+
 /* What files call the norms of a layer's halves, before them and of what they give; NULL: there is none. */
 struct norm_roles {
     const char *attention, *ffn;
@@ -52,6 +62,7 @@ struct layer_tensors {
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
     struct delta_tensors delta;   /* of such a layer                                                      */
+    struct mla_tensors mla;       /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
     struct bank_tensors banks[N_BANKS];
 };

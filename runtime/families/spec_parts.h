@@ -30,4 +30,7 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
 /* delta_reader.c: which of spec->layers are gated delta nets, before all else of the layers is read. */
 calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
 
+/* mla_reader.c: all of spec->layers have latent attention, where the family has it; before all else of them is read. */
+calmoe_status cm_read_mla_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
+
 #endif

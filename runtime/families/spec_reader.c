@@ -89,6 +89,15 @@ static calmoe_status check_needs(struct keys *keys, const struct family *family)
     return cm_fail(keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", output, family->name);
 }
 
+/* Elements of a head that rotation may turn, in the first layer that attends; one does. */
+static int turned_size(const struct model_spec *spec)
+{
+    int layer = 0;
+    while (spec->layers[layer].attention.n_heads == 0) layer++;
+    return spec->layers[layer].mixer == MIXER_MLA ? spec->layers[layer].mla.rope_size
+                                                  : spec->layers[layer].attention.head_size;
+}
+
 static calmoe_status read_spec(struct keys *keys, const struct meta_string *name, struct model_spec *out)
 {
     const struct family *family = NULL;
@@ -100,9 +109,7 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     out->layers = cm_alloc(keys->ctx, (size_t)out->n_layers, sizeof *out->layers, "the layers' records");
     if (!out->layers) return CALMOE_NO_MEMORY;
     CM_TRY(cm_read_layers(keys, family, out));
-    int first = 0;
-    while (out->layers[first].mixer != MIXER_ATTENTION) first++; /* one has it */
-    CM_TRY(cm_read_rope(keys, family, out->layers[first].attention.head_size, out));
+    CM_TRY(cm_read_rope(keys, family, turned_size(out), out));
     if (family->adjust) CM_TRY(family->adjust(keys, out));
     cm_model_spec_measure(out);
     return cm_keys_check_rest(keys, family->name);

@@ -87,6 +87,22 @@ static void describe_scales(const calmoe_synthetic_options *o, struct meta_draft
     if (o->logit_scale > 0.0f) cm_meta_draft_f32(draft, "%.logit_scale", o->logit_scale);
 }
 
+static void describe_heads(const struct synthetic_plan *plan, struct meta_draft *draft)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    const bool has_latents = cm_synthetic_has_latents(plan);
+    cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)(has_latents ? 1 : o->n_kv_heads));
+    cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)(has_latents ? o->latent + o->rotated : o->head_size));
+    cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)(has_latents ? o->latent : o->head_size));
+    if (!has_latents) return;
+    cm_meta_draft_u32(draft, "%.attention.key_length_mla", (uint32_t)o->head_size);
+    cm_meta_draft_u32(draft, "%.attention.value_length_mla", (uint32_t)o->value_size);
+    cm_meta_draft_u32(draft, "%.attention.kv_lora_rank", (uint32_t)o->latent);
+    if (o->q_rank > 0) cm_meta_draft_u32(draft, "%.attention.q_lora_rank", (uint32_t)o->q_rank);
+    cm_meta_draft_u32(draft, "%.expert_gating_func", 1); /* softmax */
+    cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
+}
+
 static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft *draft)
 {
     if (o->attention_interval == 0) return;
@@ -115,11 +131,10 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.block_count", (uint32_t)o->n_layers);
     cm_meta_draft_u32(draft, "%.context_length", (uint32_t)o->context_length);
     cm_meta_draft_u32(draft, "%.embedding_length", (uint32_t)o->width);
-    cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)o->expert_width);
+    const int width = o->dense_layers > 0 ? o->dense_width : o->expert_width;
+    cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
     cm_meta_draft_u32(draft, "%.attention.head_count", (uint32_t)o->n_heads);
-    cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)o->n_kv_heads);
-    cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)o->head_size);
-    cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)o->head_size);
+    describe_heads(&s->plan, draft);
     cm_meta_draft_f32(draft, "%.attention.layer_norm_rms_epsilon", o->norm_eps);
     cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
@@ -138,6 +153,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
+    if (o->dense_layers > 0) cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);
     describe_delta(o, draft);
     describe_scales(o, draft);
     cm_filler_vocabulary_describe(&s->vocabulary, draft);

@@ -40,6 +40,9 @@ static const struct limit {
     LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
     LIMIT(rotated, 0, 1024),       LIMIT(attention_interval, 0, 1024),
     LIMIT(n_threads, 0, 4096),     LIMIT(window, 0, 1 << 24),
+    LIMIT(latent, 0, 512),         LIMIT(q_rank, 0, 1 << 17),
+    LIMIT(value_size, 0, 1024),    LIMIT(dense_layers, 0, 1024),
+    LIMIT(dense_width, 0, 1 << 17),
 #undef LIMIT
 };
 
@@ -71,6 +74,30 @@ static calmoe_status check_delta(struct calmoe_context *ctx, const struct synthe
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                    "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted", o->delta_value_heads,
                    o->delta_key_heads);
+}
+
+bool cm_synthetic_has_latents(const struct synthetic_plan *plan)
+{
+    return plan->family && (plan->family->needs & NEEDS_LATENTS) != 0;
+}
+
+/* Options of latent attention, and of layers that are dense before others. */
+static calmoe_status check_latents(struct calmoe_context *ctx, struct synthetic_plan *plan)
+{
+    calmoe_synthetic_options *o = &plan->options;
+    if (o->dense_layers > 0) {
+        CM_TRY(check_int(ctx, "dense_layers", o->dense_layers, 1, o->n_experts > 0 ? o->n_layers - 1 : 0));
+        CM_TRY(check_int(ctx, "dense_width", o->dense_width, 1, 1 << 17));
+    }
+    if (!cm_synthetic_has_latents(plan)) {
+        CM_TRY(check_int(ctx, "latent", o->latent, 0, 0));
+        CM_TRY(check_int(ctx, "q_rank", o->q_rank, 0, 0));
+        return check_int(ctx, "value_size", o->value_size, 0, 0);
+    }
+    CM_TRY(check_int(ctx, "latent", o->latent, 1, 512));
+    CM_TRY(check_int(ctx, "rotated", o->rotated, 2, o->head_size - 1));
+    if (o->value_size == 0) o->value_size = o->head_size - o->rotated;
+    return CALMOE_OK;
 }
 
 static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_plan *plan)
@@ -231,16 +258,34 @@ static void add_delta(struct lister *lister)
     add_matrix(lister, "ssm_out.weight", values, o->width);
 }
 
+static void add_mla(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int q = o->n_heads * o->head_size, n_plain = o->head_size - o->rotated;
+    add_norm(lister, "attn_norm.weight", o->width);
+    if (o->q_rank > 0) {
+        add_matrix(lister, "attn_q_a.weight", o->width, o->q_rank);
+        add_norm(lister, "attn_q_a_norm.weight", o->q_rank);
+        add_matrix(lister, "attn_q_b.weight", o->q_rank, q);
+    } else add_matrix(lister, "attn_q.weight", o->width, q);
+    add_matrix(lister, "attn_kv_a_mqa.weight", o->width, o->latent + o->rotated);
+    add_norm(lister, "attn_kv_a_norm.weight", o->latent);
+    add_stack(lister, "attn_k_b.weight", n_plain, o->latent, o->n_heads);
+    add_stack(lister, "attn_v_b.weight", o->latent, o->value_size, o->n_heads);
+    add_matrix(lister, "attn_output.weight", o->n_heads * o->value_size, o->width);
+}
+
 static void add_feed_forward(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
-    const int n = o->n_experts;
+    const bool is_dense = o->n_experts == 0 || lister->layer < o->dense_layers;
+    const int n = o->n_experts, width = o->n_experts == 0 ? o->expert_width : o->dense_width;
     add_norm(lister, norm_roles(lister)->ffn, o->width);
     if (norm_roles(lister)->after_ffn) add_norm(lister, norm_roles(lister)->after_ffn, o->width);
-    if (n == 0) {
-        add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
-        add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);
-        add_matrix(lister, "ffn_down.weight", o->expert_width, o->width);
+    if (is_dense) {
+        add_matrix(lister, "ffn_gate.weight", o->width, width);
+        add_matrix(lister, "ffn_up.weight", o->width, width);
+        add_matrix(lister, "ffn_down.weight", width, o->width);
         return;
     }
     add_tensor(lister, "ffn_gate_inp.weight", WEIGHT_F32, (int[]){o->width, n, 0}, 0.0f, deviation_of(o->width));
@@ -271,7 +316,8 @@ static void list_tensors(struct synthetic_plan *plan)
     add_norm(&lister, "output_norm.weight", o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
-        if (cm_synthetic_attends(o, lister.layer)) add_attention(&lister);
+        if (cm_synthetic_has_latents(plan)) add_mla(&lister);
+        else if (cm_synthetic_attends(o, lister.layer)) add_attention(&lister);
         else add_delta(&lister);
         add_feed_forward(&lister);
     }
@@ -291,6 +337,7 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     CM_TRY(check_options(ctx, out));
     out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
     CM_TRY(check_delta(ctx, out));
+    CM_TRY(check_latents(ctx, out));
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
     if (!out->tensors) return CALMOE_NO_MEMORY;

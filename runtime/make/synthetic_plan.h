@@ -25,6 +25,9 @@ enum { CM_SYNTHETIC_TAPS = 4 }; /* of a delta net's convolution */
 /* Whether the layer attends; the others are gated delta nets. */
 bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer);
 
+/* Whether the family has latent attention. */
+bool cm_synthetic_has_latents(const struct synthetic_plan *plan);
+
 /* Checks the options and lists the tensors. INVALID_ARGUMENT, NO_MEMORY. */
 calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
                                      struct synthetic_plan *out);

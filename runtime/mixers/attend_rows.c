@@ -38,10 +38,12 @@ struct node_crew { /* of a node that keeps kv heads first_head … first_head + 
 /* Layers whose heads have the same numbers, and that see as far back, share the plan of a step. */
 struct attend_kind {
     int                n_heads, n_kv_heads, value_size, window;
+    bool               has_latents;
     struct attend_plan plan;
     int                n_crews;
     struct node_crew  *crews;    /* (n_crews), in the order of heads               */
-    struct activations attended; /* (rows, n_heads * value_size), in memory that the kinds share */
+    struct activations attended; /* (rows, n_heads * value_size), of latents (rows * n_heads, value_size), in memory
+                                    that the kinds share                                        */
 };
 
 struct attention {
@@ -79,8 +81,9 @@ static int form_crews(const struct plan *plan, const struct team *team, int n_se
     return n_slots;
 }
 
-/* Sorts the layers into kinds. */
-static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_spec *spec, struct attention *a)
+/* Sorts the layers of one mixer into kinds. */
+static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_spec *spec, enum mixer_kind mixer,
+                                struct attention *a)
 {
     a->kind_of = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *a->kind_of, "attention's kinds");
     a->kinds = cm_alloc(ctx, MAX_KINDS, sizeof *a->kinds, "attention's kinds");
@@ -88,7 +91,7 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
     for (int layer = 0; layer < spec->n_layers; layer++) {
         const struct attention_spec *of = &spec->layers[layer].attention;
         int i = 0;
-        if (spec->layers[layer].mixer != MIXER_ATTENTION) continue;
+        if (spec->layers[layer].mixer != mixer) continue;
         while (i < a->n_kinds && (a->kinds[i].n_heads != of->n_heads || a->kinds[i].n_kv_heads != of->n_kv_heads ||
                                   a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window))
             i++;
@@ -99,9 +102,27 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         if (i < a->n_kinds) continue;
         a->kinds[a->n_kinds++] =
             (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size,
-                                 .window = of->window};
+                                 .window = of->window, .has_latents = of->has_latents};
     }
     return CALMOE_OK;
+}
+
+/* Of latents, a head's value matrix reads what that head attends; else one matrix reads what all of them do. */
+static int inputs_of_row(const struct attend_kind *kind) { return kind->has_latents ? kind->n_heads : 1; }
+static int columns_of_input(const struct attend_kind *kind)
+{
+    return kind->n_heads * kind->value_size / inputs_of_row(kind);
+}
+
+static calmoe_status open_attended(struct calmoe_context *ctx, int max_rows, struct attention *a)
+{
+    size_t most = 0;
+    for (int i = 0; i < a->n_kinds; i++) {
+        const size_t n = cm_activations_bytes(max_rows * inputs_of_row(&a->kinds[i]), columns_of_input(&a->kinds[i]));
+        if (n > most) most = n;
+    }
+    a->attended = cm_alloc(ctx, most, 1, "attention's scratch");
+    return a->attended ? CALMOE_OK : CALMOE_NO_MEMORY;
 }
 
 /* The kinds' plans and crews; *n_slots: of the kind that has most. */
@@ -117,7 +138,7 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
         if (!kind->plan.groups || !kind->crews) return CALMOE_NO_MEMORY;
-        cm_activations_place(&kind->attended, max_rows, kind->n_heads * kind->value_size, a->attended);
+        cm_activations_place(&kind->attended, max_rows * inputs_of_row(kind), columns_of_input(kind), a->attended);
         const int n = form_crews(plan, team, a->n_seats, kind);
         if (n > *n_slots) *n_slots = n;
     }
@@ -157,7 +178,7 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
     return CALMOE_OK;
 }
 
-calmoe_status cm_attend_open(const struct mixer_place *place, struct attention **out)
+calmoe_status cm_attend_open(const struct mixer_place *place, enum mixer_kind mixer, struct attention **out)
 {
     struct calmoe_context   *ctx = place->ctx;
     const struct model_spec *spec = place->spec;
@@ -167,16 +188,15 @@ calmoe_status cm_attend_open(const struct mixer_place *place, struct attention *
     a->team = place->team;
     a->n_seats = cm_team_n_workers(place->team);
     a->part_floats = cm_part_floats(spec->most.value_size);
-    CM_TRY(list_kinds(ctx, spec, a));
+    CM_TRY(list_kinds(ctx, spec, mixer, a));
     a->max_queries = JOB_QUERIES;
     for (int i = 0; i < a->n_kinds; i++) {
         const int heads_per_kv = a->kinds[i].n_heads / a->kinds[i].n_kv_heads;
         if (heads_per_kv > a->max_queries) a->max_queries = heads_per_kv;
     }
     a->n_jobs_done = cm_alloc(ctx, (size_t)place->max_rows, sizeof *a->n_jobs_done, "attention's plan");
-    a->attended = cm_alloc(ctx, cm_activations_bytes(place->max_rows, spec->most.attended_columns), 1,
-                           "attention's scratch");
-    if (!a->n_jobs_done || !a->attended) return CALMOE_NO_MEMORY;
+    if (!a->n_jobs_done) return CALMOE_NO_MEMORY;
+    CM_TRY(open_attended(ctx, place->max_rows, a));
     CM_TRY(open_seats(ctx, a));
     CM_TRY(open_kinds(ctx, place->plan, place->team, place->max_rows, a, &n_slots));
     return open_slots(ctx, place->topology, n_slots, a);
@@ -217,15 +237,15 @@ void cm_attend_plan_rows(struct attention *a, const struct row *rows, int n_rows
 const struct activations *cm_attended(const struct attention *a, int layer) { return &kind_of(a, layer)->attended; }
 
 /* The queries of a group for one kv head: row by row, of each its heads. Keys and values are set span by span. */
-static struct attention_input gather(const struct batch *b, int layer, const struct attend_group *group, int kv_head,
-                                     struct seat *seat)
+static struct attention_input gather(const struct batch *b, int layer, const struct attend_reader *reader,
+                                     const struct attend_group *group, int kv_head, struct seat *seat)
 {
     const struct attention_spec *spec = cm_attention_spec(b, layer);
     const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
         const int n_positions = b->rows[r].asked.position + 1;
-        seat->queries[i] = cm_row(cm_attention_work(b)->q, r, n_q) + head * q_size;
+        seat->queries[i] = reader->q + (size_t)r * (size_t)n_q + head * q_size;
         seat->n_positions[i] = n_positions;
         seat->first[i] = spec->window > 0 && n_positions > spec->window ? n_positions - spec->window : 0;
     }
@@ -244,6 +264,7 @@ static struct attention_input gather(const struct batch *b, int layer, const str
 
 struct job { /* a group's queries of one kv head */
     const struct batch        *batch;
+    const struct attend_reader *reader;
     int                        layer, kv_head;
     const struct attend_group *group;
     struct attention_input     in;
@@ -254,36 +275,40 @@ static void attend(struct job *job, int i, float *parts, size_t stride)
 {
     const struct kv_cache *cache = &job->batch->rows[job->group->first_row].asked.sequence->state->kv;
     const int span = job->group->first_span + i;
-    const struct kv_region region = cm_kv_region(cache, job->layer, job->kv_head, span);
-    job->in.keys = region.keys;
+    const bool has_latents = cm_attention_spec(job->batch, job->layer)->has_latents;
+    const struct kv_region region = cm_kv_region(cache, job->layer, has_latents ? 0 : job->kv_head, span);
+    job->in.keys = has_latents ? NULL : region.keys;
     job->in.values = region.values;
     job->in.span_bytes = 0;
     job->batch->ops->attend_span(&job->in, span, parts, stride);
 }
 
-/* The job is done: its columns of the rows, and the last of a group's jobs quantizes the rows. */
+/* The job is done: its columns of the rows. Of latents each head's are quantized by themselves; else the last of a
+ * group's jobs quantizes the rows. */
 static void finish_job(const struct job *job, int group_index, float *whole)
 {
     const struct batch *b = job->batch;
-    struct attention *a = cm_attention_work(b)->attention;
+    struct attention *a = job->reader->attention;
     struct attend_kind *kind = kind_of(a, job->layer);
-    const struct attention_weights *weights = cm_attention_weights(b, job->layer);
     const struct attention_spec *spec = cm_attention_spec(b, job->layer);
     const int n_heads = kind->plan.heads_per_kv, n_columns = kind->attended.n_columns;
+    const unsigned kinds = job->reader->kinds;
     const int value_size = job->in.value_size;
     for (int i = 0; i < job->in.n_queries; i++) {
         const int head = job->kv_head * n_heads + i % n_heads, r = job->group->first_row + i / n_heads;
         float *of_query = whole + (size_t)i * a->part_floats;
-        if (weights->sinks) b->ops->attend_sink(of_query, weights->sinks[head], value_size);
-        float *attended = cm_row(kind->attended.values, r, n_columns) + head * value_size;
+        if (job->reader->sinks) b->ops->attend_sink(of_query, job->reader->sinks[head], value_size);
+        float *attended = cm_row(kind->attended.values, r, kind->n_heads * value_size) + head * value_size;
         b->ops->attend_finish(of_query, value_size, attended);
         if (spec->has_gate) b->ops->sigmoid_multiply(attended, job->in.queries[i] + spec->head_size, value_size);
+        if (kind->has_latents) b->ops->quantize(&kind->attended, r * kind->n_heads + head, 0, n_columns, kinds);
     }
+    if (kind->has_latents) return;
     atomic_int *n_done = &a->n_jobs_done[group_index];
     if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;
     atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
     for (int i = 0; i < job->group->n_rows; i++)
-        b->ops->quantize(&kind->attended, job->group->first_row + i, 0, n_columns, weights->o_kinds);
+        b->ops->quantize(&kind->attended, job->group->first_row + i, 0, n_columns, kinds);
 }
 
 /* All spans of a job by one worker. */
@@ -298,14 +323,14 @@ static void run_whole(struct job *job, int group, const struct attend_share *sha
     finish_job(job, group, seat->whole);
 }
 
-static void run_share(struct batch *b, int layer, const struct worker *me, const struct node_crew *crew, int group,
-                      int kv_head, const struct attend_share *share)
+static void run_share(struct batch *b, int layer, const struct attend_reader *reader, const struct worker *me,
+                      const struct node_crew *crew, int group, int kv_head, const struct attend_share *share)
 {
-    struct attention *a = cm_attention_work(b)->attention;
+    struct attention *a = reader->attention;
     struct seat *seat = &a->seats[me->index];
     struct slot *slot = &a->slots[crew->first_slot + share->slot];
-    struct job job = {b, layer, kv_head, &kind_of(a, layer)->plan.groups[group], {0}};
-    job.in = gather(b, layer, job.group, kv_head, seat);
+    struct job job = {b, reader, layer, kv_head, &kind_of(a, layer)->plan.groups[group], {0}};
+    job.in = gather(b, layer, reader, job.group, kv_head, seat);
     const size_t stride = a->part_floats, span_parts = (size_t)job.in.n_queries * stride;
     if (!share->is_cut) {
         run_whole(&job, group, share, seat, stride);
@@ -321,23 +346,24 @@ static void run_share(struct batch *b, int layer, const struct worker *me, const
     finish_job(&job, group, slot->parts);
 }
 
-static void run_crew(struct batch *b, int layer, const struct worker *me, const struct node_crew *crew)
+static void run_crew(struct batch *b, int layer, const struct attend_reader *reader, const struct worker *me,
+                     const struct node_crew *crew)
 {
-    const struct attend_plan *plan = &kind_of(cm_attention_work(b)->attention, layer)->plan;
+    const struct attend_plan *plan = &kind_of(reader->attention, layer)->plan;
     int begin, end;
     cm_attend_groups(plan, &crew->of, me->rank_on_node, &begin, &end);
     for (int group = begin; group < end; group++)
         for (int head = 0; head < crew->of.n_heads; head++) {
             const struct attend_share share = cm_attend_share(plan, &crew->of, me->rank_on_node, group, head);
-            if (share.begin < share.end) run_share(b, layer, me, crew, group, crew->first_head + head, &share);
+            if (share.begin < share.end) run_share(b, layer, reader, me, crew, group, crew->first_head + head, &share);
         }
 }
 
-void cm_attend_rows(struct batch *b, int layer, const struct worker *me)
+void cm_attend_rows(struct batch *b, int layer, const struct attend_reader *reader, const struct worker *me)
 {
-    const struct attend_kind *kind = kind_of(cm_attention_work(b)->attention, layer);
+    const struct attend_kind *kind = kind_of(reader->attention, layer);
     for (int i = 0; i < kind->n_crews; i++)
-        if (kind->crews[i].node == me->node) run_crew(b, layer, me, &kind->crews[i]);
+        if (kind->crews[i].node == me->node) run_crew(b, layer, reader, me, &kind->crews[i]);
 }
 
 void cm_attend_deal_heads(struct attention *a, int layer)

@@ -137,6 +137,7 @@ static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_weights *layer = cm_attention_weights(b, index);
     struct attention *attention = cm_attention_work(b)->attention;
+    const struct attend_reader reader = {attention, cm_attention_work(b)->q, layer->sinks, layer->o_kinds};
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     if (me->index == 0) cm_attend_deal_heads(attention, index);
@@ -145,7 +146,7 @@ static void run(struct batch *b, int index, const struct worker *me)
         for (int i = 0; i < layer->k.n_parts; i++) project_own_heads(b, index, i, me);
     else project_own_rows(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
-    cm_attend_rows(b, index, me);
+    cm_attend_rows(b, index, &reader, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, layer->after_norm, me);
 }
@@ -164,7 +165,7 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     work->q = work->memory;
     work->k = work->q + n_q;
     work->v = work->k + n_k;
-    return cm_attend_open(place, &work->attention);
+    return cm_attend_open(place, MIXER_ATTENTION, &work->attention);
 }
 
 static void close_work(void **out)

@@ -49,14 +49,22 @@ static inline struct attention_work *cm_attention_work(const struct batch *batch
     return batch->works[MIXER_ATTENTION];
 }
 
-calmoe_status cm_attend_open(const struct mixer_place *place, struct attention **out);
+/* For the layers of one mixer. */
+calmoe_status cm_attend_open(const struct mixer_place *place, enum mixer_kind mixer, struct attention **out);
 void          cm_attend_close(struct attention **attention); /* NULL inside is fine */
 void          cm_attend_plan_rows(struct attention *attention, const struct row *rows, int n_rows);
 
-/* The queries of all rows become cm_attended(): values, and the forms that the layer's o reads. By all workers;
- * barriers around. */
-void cm_attend_rows(struct batch *batch, int layer, const struct worker *me);
-const struct activations *cm_attended(const struct attention *attention, int layer); /* (rows, n_heads * value_size) */
+struct attend_reader { /* who attends, and who reads what is attended */
+    struct attention *attention;
+    const float      *q;     /* (rows, n_heads * cm_query_size())                        */
+    const float      *sinks; /* (n_heads) or NULL                                        */
+    unsigned          kinds; /* forms of what is attended, as the next product reads it  */
+};
+
+/* The queries of all rows become cm_attended(): values, and those forms. By all workers; barriers around. */
+void cm_attend_rows(struct batch *batch, int layer, const struct attend_reader *reader, const struct worker *me);
+/* (rows, n_heads * value_size); of latents the rows of (rows * n_heads, value_size) have forms of their own. */
+const struct activations *cm_attended(const struct attention *attention, int layer);
 
 /* Before that, the workers of each node take the kv heads of its part of the layer's k, to compute q, k and v of them.
  * One worker deals the heads out while others wait. Then each takes some, *begin … *end counted from the first of

@@ -26,10 +26,12 @@ static calmoe_status open_layers(struct calmoe_context *ctx, const struct model_
     if (!cache->layers) return CALMOE_NO_MEMORY;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
-        if (spec->layers[i].mixer != MIXER_ATTENTION) continue;
-        const size_t keys = rounded(n * (size_t)attention->head_size * element);
-        cache->layers[i] = (struct kv_layer){keys, keys + rounded(n * (size_t)attention->value_size * element),
-                                             attention->window, ring_of(cache, attention->window, max_rows)};
+        if (attention->n_heads == 0) continue;
+        const int    n_keys = attention->has_latents ? 0 : attention->head_size; /* latents lie among the values */
+        const size_t keys = rounded(n * (size_t)n_keys * element);
+        const size_t values = rounded(n * (size_t)(cm_kept_elements(attention) - n_keys) * element);
+        cache->layers[i] = (struct kv_layer){keys, keys + values, attention->window,
+                                             ring_of(cache, attention->window, max_rows)};
     }
     return CALMOE_OK;
 }
@@ -63,7 +65,7 @@ static calmoe_status open_part(struct calmoe_context *ctx, const struct model_sp
         int32_t heads[CM_MAX_NODES];
         int     first = 0;
         if (layer->region_bytes == 0) continue;
-        cm_cut_heads(kv_heads, topology->n_nodes, spec->layers[i].attention.n_kv_heads, heads);
+        cm_cut_heads(kv_heads, topology->n_nodes, cm_kept_heads(&spec->layers[i].attention), heads);
         for (int before = 0; before < node; before++) first += heads[before];
         part->regions[i] = (struct kv_regions){store->span_bytes, first, heads[node]};
         store->span_bytes += layer->region_bytes * (size_t)heads[node];

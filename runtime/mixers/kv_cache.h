@@ -7,6 +7,7 @@
  * which long contexts stream a third faster; short sequences take small pages, as many as they fill.
  * Layers that see a window only have a ring of spans instead: span s lies where span s - n_ring lay, n_ring being
  * enough for a window and the rows of a step. So a window costs what a window needs, however long the sequence is.
+ * Of latents, which are keys and values at once, a region has rows of positions, which lie where values would.
  * Where a plan deals the kv heads to several nodes, each node has such parts with its own heads. */
 #ifndef RUNTIME_MIXERS_KV_CACHE_H
 #define RUNTIME_MIXERS_KV_CACHE_H

@@ -47,7 +47,7 @@ static calmoe_status open_kind(struct calmoe_context *ctx, const struct rope_spe
         if (spec->scaling == ROPE_SCALING_YARN) frequency = yarn(spec, i, frequency);
         out->frequencies[i] = frequency;
     }
-    if (spec->scaling == ROPE_SCALING_YARN && spec->factor > 1.0f)
+    if (spec->scaling == ROPE_SCALING_YARN && spec->factor > 1.0f && !spec->keeps_length)
         out->magnitude *= 0.1 * cm_ln(spec->factor) + 1.0;
     return CALMOE_OK;
 }

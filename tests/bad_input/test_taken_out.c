@@ -31,6 +31,10 @@ static struct differing {
     /* Absent in files of Llama 1 and 2, where it means 10000. */
     {.golden = "llama3", .name = "llama.rope.freq_base"},
     {.golden = "llamabias", .name = "llama.rope.freq_base"},
+    /* Absent where tokenizers put nothing before a text; most with these rules do. */
+    {.golden = "deepseek2", .name = "tokenizer.ggml.add_bos_token"},
+    {.golden = "deepseek2old", .name = "tokenizer.ggml.add_bos_token"},
+    {.golden = "deepseek3", .name = "tokenizer.ggml.add_bos_token"},
     /* Llama 3.1 and later ones have it, Llama 3 has not; nothing else in a file tells them apart. */
     {.golden = "llama3", .name = "rope_freqs.weight"},
     /* Files with pieces by score were Llama's first, where its absence means token 1, and a space before the text. */

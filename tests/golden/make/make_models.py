@@ -23,6 +23,7 @@ from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
+from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 N_GREEDY = 16
@@ -65,6 +66,12 @@ def gpt_oss_toy(n_merges):
 def qwen35_toy(n_merges):
     return toy.bpe("qwen35", n_merges, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
                    {"eos": "<|im_end|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
+
+
+def deepseek_toy(pre, n_merges):
+    return toy.bpe(pre, n_merges, ["<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"],
+                   {"bos": "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "eos": "<\uff5cend\u2581of\u2581sentence\uff5c>",
+                    "padding": "<\uff5cend\u2581of\u2581sentence\uff5c>"})
 
 
 def rope(theta, **more):
@@ -167,6 +174,29 @@ MODELS = {
         query_pre_attn_scalar=12, intermediate_size=26, sliding_window=7, rms_norm_eps=2e-3, tie_word_embeddings=True,
         max_position_embeddings=512,
         rope_parameters={"full_attention": rope(1e5, rope_type="linear", factor=8.0), "sliding_attention": rope(1e4)})),
+    # Latent attention. The eps is what transformers has for the norms of latents, whatever the configuration says.
+    "deepseek2": ("DeepseekV2", "deepseek2", lambda: deepseek_toy("deepseek-llm", 33), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=5, num_key_value_heads=5, q_lora_rank=None,
+        kv_lora_rank=20, qk_nope_head_dim=14, qk_rope_head_dim=6, v_head_dim=10, first_k_dense_replace=1,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=4, topk_group=2, topk_method="group_limited_greedy",
+        routed_scaling_factor=1.7, moe_intermediate_size=8, n_shared_experts=2, intermediate_size=28,
+        rms_norm_eps=1e-6, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "deepseek2old": ("DeepseekV2", "deepseek2", lambda: deepseek_toy("deepseek-llm", 30), dict(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, q_lora_rank=None,
+        kv_lora_rank=24, qk_nope_head_dim=8, qk_rope_head_dim=4, v_head_dim=12, first_k_dense_replace=1,
+        n_routed_experts=6, num_experts_per_tok=2, topk_method="greedy",
+        routed_scaling_factor=1.0, moe_intermediate_size=7, n_shared_experts=1, intermediate_size=20,
+        rms_norm_eps=1e-6, max_position_embeddings=2048,
+        rope_parameters=rope(1e3, rope_type="yarn", factor=4.0, original_max_position_embeddings=512,
+                             beta_fast=32, beta_slow=1, mscale=0.707, mscale_all_dim=0.707))),
+    "deepseek3": ("DeepseekV3", "deepseek2", lambda: deepseek_toy("deepseek-v3", 36), dict(
+        hidden_size=48, num_hidden_layers=4, num_attention_heads=8, num_key_value_heads=8, q_lora_rank=18,
+        kv_lora_rank=16, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=6, first_k_dense_replace=2,
+        n_routed_experts=12, num_experts_per_tok=3, n_group=3, topk_group=2, norm_topk_prob=True,
+        routed_scaling_factor=2.5, moe_intermediate_size=7, n_shared_experts=1, intermediate_size=24,
+        rms_norm_eps=1e-6, max_position_embeddings=4096,
+        rope_parameters=rope(1e3, rope_type="yarn", factor=8.0, original_max_position_embeddings=512,
+                             beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0))),
 }
 
 
@@ -208,7 +238,12 @@ def build(name, vocab, seed):
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
                 gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
+                if stem.startswith("Deepseek") and "self_attn" in pname:
+                    gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
+        for bname, buffer in sorted(model.named_buffers()):
+            if bname.endswith("e_score_correction_bias"):
+                buffer.copy_(0.15 * torch.randn(buffer.shape, generator=gen))
     return model
 
 
@@ -217,7 +252,12 @@ def build(name, vocab, seed):
 def routers(model):
     """(number of the layer, its router) of the layers that have one."""
     return [(int(n.split("layers.")[1].split(".")[0]), m) for n, m in model.named_modules()
-            if type(m).__name__.endswith("TopKRouter")]
+            if type(m).__name__.lower().endswith("topkrouter")]
+
+
+def choice_bias(router):
+    """What is added to scores where experts are chosen, and only there: [] or [bias]."""
+    return [router.e_score_correction_bias] if hasattr(router, "e_score_correction_bias") else []
 
 
 def run(model, ids):
@@ -225,7 +265,7 @@ def run(model, ids):
     routes, hidden, hooks = {}, [], []
     for layer, m in routers(model):
         hooks.append(m.register_forward_hook(
-            lambda _m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in out]})))
+            lambda m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *choice_bias(m))]})))
     for layer in model.model.layers:
         hooks.append(layer.register_forward_hook(
             lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
@@ -253,10 +293,25 @@ def greedy(model, ids):
 
 
 def in_slot_order(route):
-    """Experts and weights with slot 0 = highest weight, ties to the lower index."""
-    logits, weights, experts = route
-    order = np.stack([np.lexsort((e, -w)) for w, e in zip(weights, experts)])
+    """Experts and weights with slot 0 = highest weight, or sigmoid with the bias for choosing; ties to the lower index."""
+    logits, weights, experts, *bias = route
+    scores = weights
+    if bias:
+        scores = np.take_along_axis(1 / (1 + np.exp(-logits.astype(np.float64))) + bias[0], experts, 1)
+    order = np.stack([np.lexsort((e, -s)) for s, e in zip(scores, experts)])
     return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
+
+
+def group_gap(config, scores):
+    """How far the best group that is not taken lies behind the last that is, where groups are limited."""
+    n_groups, n_taken = getattr(config, "n_group", None) or 1, getattr(config, "topk_group", None)
+    if n_groups == 1:
+        return math.inf, scores
+    by_group = np.sort(scores.reshape(len(scores), n_groups, -1), axis=2)
+    of_group = by_group[..., -1] if config.model_type == "deepseek_v2" else by_group[..., -2:].sum(-1)
+    last, best = np.sort(of_group, axis=1)[:, [-n_taken, -n_taken - 1]].T
+    taken = np.repeat(of_group >= last[:, None], scores.shape[1] // n_groups, axis=1)
+    return float((last - best).min()), np.where(taken, scores, -1e9)
 
 
 def fair(model, vocab, tail, steps, routes):
@@ -268,11 +323,12 @@ def fair(model, vocab, tail, steps, routes):
     if not routes:
         return {"greedy_margin": margin}
     gap, top_weight = math.inf, 0.0
-    for logits, weights, experts in routes.values():
+    for logits, weights, experts, *bias in routes.values():
         k = experts.shape[1]
-        z = -np.sort(-logits, axis=1)[:, :k + 1]
-        gap = min(gap, float((z[:, :-1] - z[:, 1:]).min()))
-        top_weight = max(top_weight, float(weights.max(axis=1).mean()))
+        between_groups, z = group_gap(model.config, 1 / (1 + np.exp(-logits)) + bias[0] if bias else logits)
+        z = -np.sort(-z, axis=1)[:, :k + 1]
+        gap = min(gap, between_groups, float((z[:, :-1] - z[:, 1:]).min()))
+        top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
         if len(np.unique(experts)) < logits.shape[1]:
             return None
     if gap < 5e-4 or top_weight > 0.9:
@@ -308,7 +364,8 @@ BLOCK_NAMES = {
     "block_sparse_moe.output_linear.weight": "ffn_down_exps.weight", "shared_mlp.output_linear.weight": "ffn_down_shexp.weight",
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
-    **{f"mlp.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
+    **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
+    "mlp.gate.e_score_correction_bias": "exp_probs_b.bias",
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
@@ -334,6 +391,9 @@ def convert(hf, config, arch, is_old=False):
                 w = permute(w, config.num_key_value_heads)
             if short.startswith("linear_attn."):
                 named = delta_tensors(short.split(".", 1)[1], w, config, arch, is_old)
+                out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif arch == "deepseek2" and short.startswith("self_attn."):
+                named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
@@ -390,7 +450,8 @@ def write_model(path, name, config, arch, vocab, tensors):
     if hasattr(config, "intermediate_size"):
         g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
-    g.add_head_count_kv(config.num_key_value_heads)
+    is_old = name.endswith("old")
+    g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
     g.add_rope_freq_base(rope["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -406,6 +467,9 @@ def write_model(path, name, config, arch, vocab, tensors):
     if arch in ("llama", "granitemoe"):
         g.add_vocab_size(config.vocab_size)
         g.add_rope_dimension_count(head_dim or config.hidden_size // config.num_attention_heads)
+    if arch == "deepseek2":
+        add_mla_keys(g, config, is_old)
+        add_router_keys(g, config)
     if hasattr(config, "linear_num_key_heads"):
         add_delta_keys(g, config)
         g.add_rope_dimension_count(int(head_dim * config.rope_parameters["partial_rotary_factor"]))
@@ -497,7 +561,7 @@ def make(name, out, keep_hf):
         model.save_pretrained(saved)
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
-    tensors = convert(hf, model.config, arch, name == "qwen3nextold")
+    tensors = convert(hf, model.config, arch, name.endswith("old"))
     if name == "qwen35moe":
         tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")

@@ -27,6 +27,12 @@ REGEX["o200k"] = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{CONTRACTION}?|[^\r
 MARKED = r"\p{L}\p{M}"
 REGEX["qwen35"] = (CONTRACTION + rf"|[^\r\n\p{{L}}\p{{N}}]?[{MARKED}]+|\p{{N}}| ?[^\s{MARKED}\p{{N}}]+[\r\n]*"
                    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["digits3"] = r"\p{N}{1,3}"
+REGEX["lines"], REGEX["numbers"], REGEX["asian"] = r"[\r\n]", r"\p{N}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+REGEX["cased"], REGEX["signs"], REGEX["end"] = r"\s?[\p{Lu}\p{Ll}\p{Lt}]+", r"\s?[!-/:-~]+", r"\s+$"
+REGEX["cjk"] = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
+REGEX["deepseek3"] = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+                      r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 # tokenizer.ggml.pre -> the stages of pre-tokenization
 PRE = {
     "olmo": ["gpt2"],
@@ -34,6 +40,8 @@ PRE = {
     "qwen2": ["qwen2"],
     "qwen35": ["qwen35"],
     "llama-bpe": ["llama3"],
+    "deepseek-llm": ["lines", "cased", "signs", "end", "asian", "numbers"],
+    "deepseek-v3": ["digits3", "cjk", "deepseek3"],
     "gpt-4o": ["o200k"],
 }
 
@@ -112,7 +120,7 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     if pre in ("qwen2", "qwen35"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre == "llama-bpe":
+    if pre == "llama-bpe" or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
     elif pre in ("qwen2", "qwen35"):
         keys["add_bos_token"] = False

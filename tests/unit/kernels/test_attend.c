@@ -25,6 +25,7 @@ struct sequence {
     int          seen[MAX_QUERIES];  /* each query attends first … seen - 1             */
     int          first[MAX_QUERIES];
     float        soft_cap;
+    bool         are_rows;           /* keys lie as rows, and a value is the beginning of its key */
     bool         has_sinks;
     float        sinks[MAX_QUERIES];
     float        queries[MAX_QUERIES][MAX_HEAD];
@@ -78,10 +79,12 @@ static bool part_plainly(const struct sequence *s, int query, int span, float *p
     if (begin >= n) return false;
     part[0] = -INFINITY;
     for (int p = begin; p < n; p++) {
-        w[p] = 0.0f;
-        for (int d = 0; d < s->head_size; d++)
-            w[p] = fmaf(s->queries[query][d], stored(s->k[first + p][d], s->type), w[p]);
-        w[p] *= scale;
+        float lanes[16] = {0}; /* one chain, or where keys lie as rows 16 */
+        for (int d = 0; d < s->head_size; d++) {
+            float *lane = &lanes[s->are_rows ? d % 16 : 0];
+            *lane = fmaf(s->queries[query][d], stored(s->k[first + p][d], s->type), *lane);
+        }
+        w[p] = tree(lanes) * scale;
         if (s->soft_cap > 0.0f) cm_vector_ops(ISA_REF)->soft_cap(&w[p], s->soft_cap, 1);
         if (w[p] > part[0]) part[0] = w[p];
     }
@@ -93,7 +96,8 @@ static bool part_plainly(const struct sequence *s, int query, int span, float *p
     for (int d = 0; d < s->value_size; d++) {
         float *sum = &part[CM_PART_SUMS + d];
         *sum = 0.0f;
-        for (int p = begin; p < n; p++) *sum = fmaf(w[p], stored(s->v[first + p][d], s->type), *sum);
+        for (int p = begin; p < n; p++)
+            *sum = fmaf(w[p], stored(s->are_rows ? s->k[first + p][d] : s->v[first + p][d], s->type), *sum);
     }
     return true;
 }
@@ -136,7 +140,8 @@ static void attend_some(const struct vector_ops *ops, const struct sequence *s, 
         queries[i] = s->queries[first + i];
         is_windowed |= s->first[first + i] > 0;
     }
-    const struct attention_input in = {.keys = s->keys, .values = s->values, .span_bytes = s->span_bytes,
+    const struct attention_input in = {.keys = s->are_rows ? NULL : s->keys, .values = s->values,
+                                       .span_bytes = s->span_bytes,
                                        .type = s->type, .head_size = s->head_size, .value_size = s->value_size,
                                        .scale = 1.0f / sqrtf((float)s->head_size), .n_queries = n,
                                        .queries = queries, .n_positions = s->seen + first, .soft_cap = s->soft_cap,
@@ -161,8 +166,12 @@ static void store(struct sequence *s, int first_stored)
     s->span_bytes = CM_ATTEND_SPAN * MAX_HEAD * sizeof(float);
     for (int p = first_stored; p < s->n_positions; p++) {
         const size_t at = (size_t)(p / CM_ATTEND_SPAN) * s->span_bytes;
-        cm_vector_ops(ISA_REF)->store_kv(s->k[p], s->v[p], (uint8_t *)s->keys + at, (uint8_t *)s->values + at, s->type,
-                                         s->head_size, s->value_size, p % CM_ATTEND_SPAN);
+        uint8_t *values = (uint8_t *)s->values + at;
+        if (s->are_rows)
+            cm_vector_ops(ISA_REF)->store_kv(NULL, s->k[p], NULL, values, s->type, 0, s->head_size, p % CM_ATTEND_SPAN);
+        else
+            cm_vector_ops(ISA_REF)->store_kv(s->k[p], s->v[p], (uint8_t *)s->keys + at, values, s->type, s->head_size,
+                                             s->value_size, p % CM_ATTEND_SPAN);
     }
 }
 
@@ -240,6 +249,30 @@ static void shared_heads(void **state)
             for (int query = 0; query < s->n_queries; query++) s->seen[query] = n;
             check(s);
         }
+}
+
+/* Latents: heads that share rows, of one position and of a chunk. */
+static void rows(void **state)
+{
+    (void)state;
+    static const int sizes_of_rows[][2] = {{192, 128}, {26, 20}, {28, 24}, {24, 16}, {5, 3}, {64, 64}};
+    static const int lasts[] = {1, 5, 21, 64, 65, 130, 512, 530, 1030};
+    struct random random = cm_random(15);
+    struct sequence *s = &sequence;
+    s->are_rows = true;
+    for (size_t i = 0; i < sizeof lasts / sizeof *lasts; i++)
+        for (size_t size = i % 2; size < sizeof sizes_of_rows / sizeof *sizes_of_rows; size += 2) {
+            s->type = (i + size / 2) % 2 ? KV_F16 : KV_F32;
+            s->head_size = sizes_of_rows[size][0];
+            s->value_size = sizes_of_rows[size][1];
+            s->n_positions = lasts[i];
+            s->n_queries = 9;
+            fill(&random, s);
+            for (int query = 0; query < s->n_queries; query++)
+                s->seen[query] = lasts[i] > 40 && size % 3 ? lasts[i] - 8 + query : lasts[i];
+            check(s);
+        }
+    s->are_rows = false;
 }
 
 /* Queries that see nothing of a span stand beside others that do. */
@@ -359,7 +392,7 @@ static void spans(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks), cmocka_unit_test(shared_heads),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(chunks), cmocka_unit_test(shared_heads), cmocka_unit_test(rows),
                                        cmocka_unit_test(far_apart), cmocka_unit_test(windows),
                                        cmocka_unit_test(unlike_windows), cmocka_unit_test(sinks),
                                        cmocka_unit_test(spans)};

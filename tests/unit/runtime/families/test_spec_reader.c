@@ -356,7 +356,8 @@ static void every_family(void **state)
         for (const char *const *key = family->keys; key && *key; key++) {
             char name[128];
             snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
-            if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f); /* others the tiny model has */
+            if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f);
+            else if (strstr(*key, "rank")) builder_add_u32(builder, name, 12); /* others the tiny model has */
         }
         char rotated[128];
         snprintf(rotated, sizeof rotated, "%s.rope.dimension_count", family->architecture);
@@ -370,6 +371,7 @@ static void every_family(void **state)
         assert_int_equal(layer->ffn.branches[family->has_experts ? BANK_ROUTED : BANK_SHARED].width, 32);
         assert_int_equal(layer->ffn.branches[BANK_ROUTED].nonlinearity, family->nonlinearity);
         assert_int_equal(layer->norms, family->norms);
+        assert_int_equal(layer->attention.has_latents, (family->needs & NEEDS_LATENTS) != 0);
         assert_int_equal(layer->attention.has_sinks, (family->needs & NEEDS_SINKS) != 0);
         assert_int_equal(layer->ffn.router.n_experts, family->has_experts ? 4 : 0);
         assert_int_equal(spec.most.n_experts, family->has_experts ? 4 : 1);
