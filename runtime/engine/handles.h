@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "base/sha256.h"
+#include "experts/machine.h"
 #include "experts/place_load.h"
 #include "runtime/engine/lossless.h"
 #include "runtime/engine/scheduler.h"
@@ -49,10 +50,10 @@ struct calmoe_engine {
     calmoe_context        *ctx;
     calmoe_model          *model;
     calmoe_engine_options  options;
-    enum isa               isa;
     struct topology        topology;
     struct team           *team;
     struct plan            plan;
+    struct machine         machine;         /* of these                                    */
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
