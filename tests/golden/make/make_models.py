@@ -152,7 +152,7 @@ def build(name, vocab, seed):
             elif pname.endswith("experts.gate_up_proj"):        # (E, inputs, outputs); one in twelve reaches the clamp at 7
                 p.copy_(4.0 / math.sqrt(p.shape[1]) * r)
             elif pname.endswith("experts.down_proj"):           # the hidden state is about 15 large
-                p.copy_(0.15 / math.sqrt(p.shape[1]) * r)
+                p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
             elif "norm" in pname:
                 p.copy_(1.0 + 0.2 * r)
                 if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
