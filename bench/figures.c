@@ -81,7 +81,7 @@ bool cm_bench_describe(const struct front *front, bool kv_float32, struct bench_
     for (int i = 1; i < N_TYPES; i++)
         if (sums[i].n_bytes > most->n_bytes) most = &sums[i];
     memcpy(out->type, most->type, sizeof out->type);
-    out->kv_bytes_per_position = 2.0 * out->info.n_layers * out->info.n_kv_heads * out->info.head_size *
+    out->kv_bytes_per_position = 2.0 * out->info.n_attention_layers * out->info.n_kv_heads * out->info.head_size *
                                  (kv_float32 ? 4 : 2);
     return true;
 }

@@ -8,7 +8,7 @@
 
 #include "kernels/unroll.h"
 
-enum { RECURRENT_LANES = SCORE_LANES(2) }; /* blocks of a tile */
+enum { RECURRENT_LANES = 2 }; /* blocks of a tile: 16 KB with keys of 128 */
 
 static void convolve(const float *x, const float *taps, const float *bias, int n_taps, int n, size_t stride,
                      float *columns, float *y)
@@ -28,43 +28,66 @@ static void convolve(const float *x, const float *taps, const float *bias, int n
     }
 }
 
-/* One token of n_lanes blocks of columns that begin at `column`; is_delta: what the state says of k is taken off v. */
-CM_INLINE void recur_token(const struct recurrent_input *in, int token, int column, int n_lanes, bool is_delta,
-                           float *state)
+/* The first token's keys, of n_lanes blocks: state = e^decay state, and what it says of k. */
+CM_INLINE void decay_first(const struct recurrent_input *in, int n_lanes, bool is_delta, float *state, lanes *said)
 {
-    const size_t t = (size_t)token, block = (size_t)in->key_size * 16;
-    const float *q = in->q + t * in->q_stride, *k = in->k + t * in->k_stride;
-    const float *v = in->v + t * in->v_stride + column;
-    float *out = in->out + t * in->out_stride + column;
-    const int n = in->value_size - column;
-    const lanes decay = lanes_exp(lanes_set(in->decay[t * in->number_stride]));
-    const lanes beta = lanes_set(in->beta[t * in->number_stride]);
-    lanes values[RECURRENT_LANES], written[RECURRENT_LANES], sums[RECURRENT_LANES];
-    CM_UNROLL for (int l = 0; l < n_lanes; l++) {
-        values[l] = load_up_to(v + 16 * l, n - 16 * l, 0.0f);
-        sums[l] = lanes_set(0.0f);
-    }
-    for (int i = 0; is_delta && i < in->key_size; i++) {
-        const lanes key = lanes_set(k[i]);
-        CM_UNROLL for (int l = 0; l < n_lanes; l++)
-            sums[l] = lanes_fma(lanes_mul(decay, lanes_load(state + (size_t)l * block + 16 * i)), key, sums[l]);
-    }
-    CM_UNROLL for (int l = 0; l < n_lanes; l++) {
-        written[l] = lanes_mul(beta, is_delta ? lanes_sub(values[l], sums[l]) : values[l]);
-        sums[l] = lanes_set(0.0f);
-    }
+    const size_t block = (size_t)in->key_size * 16;
+    const lanes decay = lanes_exp(lanes_set(in->decay[0]));
     for (int i = 0; i < in->key_size; i++) {
-        const lanes key = lanes_set(k[i]), query = lanes_set(q[i]);
+        const lanes key = lanes_set(in->k[i]);
         CM_UNROLL for (int l = 0; l < n_lanes; l++) {
             float *at = state + (size_t)l * block + 16 * i;
-            const lanes now = lanes_fma(key, written[l], lanes_mul(decay, lanes_load(at)));
-            lanes_store(at, now);
-            sums[l] = lanes_fma(now, query, sums[l]);
+            const lanes decayed = lanes_mul(decay, lanes_load(at));
+            lanes_store(at, decayed);
+            if (is_delta) said[l] = lanes_fma(decayed, key, said[l]);
         }
     }
-    CM_UNROLL for (int l = 0; l < n_lanes; l++) {
-        if (!is_delta) sums[l] = lanes_fma(lanes_set(in->skip), values[l], sums[l]);
-        store_up_to(out + 16 * l, sums[l], least(16, n - 16 * l));
+}
+
+/* A token whose decay the state has seen: state = state + k written', and what it says of q; then the next token's
+ * decay, and what the state says of its k. So a tile is loaded and stored once for each token. */
+CM_INLINE void write_and_read(const struct recurrent_input *in, int token, int n_lanes, bool is_delta,
+                              const lanes *written, float *state, lanes *sums, lanes *said)
+{
+    const size_t t = (size_t)token, block = (size_t)in->key_size * 16;
+    const bool is_last = token + 1 == in->n_tokens;
+    const float *q = in->q + t * in->q_stride, *k = in->k + t * in->k_stride;
+    const float *next_k = is_last ? k : k + in->k_stride;
+    const lanes next_decay = is_last ? lanes_set(1.0f) : lanes_exp(lanes_set(in->decay[(t + 1) * in->number_stride]));
+    for (int i = 0; i < in->key_size; i++) {
+        const lanes key = lanes_set(k[i]), query = lanes_set(q[i]), next_key = lanes_set(next_k[i]);
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) {
+            float *at = state + (size_t)l * block + 16 * i;
+            const lanes now = lanes_fma(key, written[l], lanes_load(at)), next = lanes_mul(next_decay, now);
+            lanes_store(at, next);
+            sums[l] = lanes_fma(now, query, sums[l]);
+            if (is_delta) said[l] = lanes_fma(next, next_key, said[l]);
+        }
+    }
+}
+
+/* All tokens of n_lanes blocks of columns that begin at `column`; is_delta: what the state says of k is taken off v. */
+CM_INLINE void recur_tile(const struct recurrent_input *in, int column, int n_lanes, bool is_delta, float *state)
+{
+    const int n = in->value_size - column;
+    lanes values[RECURRENT_LANES], written[RECURRENT_LANES], sums[RECURRENT_LANES], said[RECURRENT_LANES];
+    CM_UNROLL for (int l = 0; l < n_lanes; l++) said[l] = lanes_set(0.0f);
+    if (in->n_tokens > 0) decay_first(in, n_lanes, is_delta, state, said);
+    for (int token = 0; token < in->n_tokens; token++) {
+        const size_t t = (size_t)token;
+        const float *v = in->v + t * in->v_stride + column;
+        float *out = in->out + t * in->out_stride + column;
+        const lanes beta = lanes_set(in->beta[t * in->number_stride]);
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) {
+            values[l] = load_up_to(v + 16 * l, n - 16 * l, 0.0f);
+            written[l] = lanes_mul(beta, is_delta ? lanes_sub(values[l], said[l]) : values[l]);
+            sums[l] = said[l] = lanes_set(0.0f);
+        }
+        write_and_read(in, token, n_lanes, is_delta, written, state, sums, said);
+        CM_UNROLL for (int l = 0; l < n_lanes; l++) {
+            if (!is_delta) sums[l] = lanes_fma(lanes_set(in->skip), values[l], sums[l]);
+            store_up_to(out + 16 * l, sums[l], least(16, n - 16 * l));
+        }
     }
 }
 
@@ -72,11 +95,9 @@ CM_INLINE void recur(const struct recurrent_input *in, int begin, int end, bool 
 {
     int column = begin;
     for (; column + 16 * (RECURRENT_LANES - 1) < end; column += 16 * RECURRENT_LANES)
-        for (int token = 0; token < in->n_tokens; token++)
-            recur_token(in, token, column, RECURRENT_LANES, is_delta, state + (size_t)in->key_size * (size_t)column);
+        recur_tile(in, column, RECURRENT_LANES, is_delta, state + (size_t)in->key_size * (size_t)column);
     for (; column < end; column += 16)
-        for (int token = 0; token < in->n_tokens; token++)
-            recur_token(in, token, column, 1, is_delta, state + (size_t)in->key_size * (size_t)column);
+        recur_tile(in, column, 1, is_delta, state + (size_t)in->key_size * (size_t)column);
 }
 
 static void delta_net(const struct recurrent_input *in, int begin, int end, float *state)

@@ -186,6 +186,8 @@ static void print_shape_of_model(const calmoe_model_info *info)
         printf("%-12s %d\n%-12s %d\n", "layers", info->n_layers, "width", info->width);
         printf("%-12s %d of %d, %d for keys and values\n", "heads", info->n_heads, info->head_size,
                info->n_kv_heads);
+        if (info->n_attention_layers < info->n_layers)
+            printf("%-12s in %d of the layers; the others keep a state\n", "attention", info->n_attention_layers);
         if (info->n_experts > 1)
             printf("%-12s %d of %d for a token, %d wide\n", "experts", info->n_experts_used,
                    info->n_experts, info->expert_width);
@@ -277,6 +279,7 @@ static void add_summary(struct json_output *json, const struct summary *summary)
         {"n_experts_used", (uint64_t)info->n_experts_used},
         {"expert_width", (uint64_t)info->expert_width},
         {"shared_width", (uint64_t)info->shared_width},
+        {"n_attention_layers", (uint64_t)info->n_attention_layers},
         {"n_dense_layers", (uint64_t)info->n_dense_layers},
         {"dense_width", (uint64_t)info->dense_width},
         {"n_vocab", (uint64_t)info->n_vocab},

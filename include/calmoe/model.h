@@ -76,6 +76,7 @@ typedef struct calmoe_model_info {
     int         n_dense_layers;   /* layers whose feed-forward block every token runs whole; all of a
                                      dense model                                                  */
     int         dense_width;      /* of that block; 0 where no layer is dense                     */
+    int         n_attention_layers; /* layers that keep keys and values; the others keep a state    */
     const char *chat_problem;     /* "it has no chat template", or why its template is not used; "" = it is */
 } calmoe_model_info;
 

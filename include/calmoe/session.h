@@ -99,8 +99,8 @@ CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 /* Forgets all but the first n tokens of the session, those that were fed or sampled and not read yet counted with the
  * others (the repetition penalty and the sampler's random numbers go on as they are). Where layers keep too little to
  * stand at n at once (a window that has moved on, a recurrent state without a snapshot there), the session stands
- * before n afterwards, as calmoe_session_n_positions() says, and the tokens between are pending: the next call reads
- * them.
+ * before n afterwards, as calmoe_session_n_positions() says, and the next step first reads the tokens between again; a
+ * step by hand goes on from n in any case.
  * INVALID_ARGUMENT when n is negative or more than the session's tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 /* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or

@@ -36,6 +36,10 @@ typedef struct calmoe_synthetic_options {
     int         head_norms;      /* of q and k: CALMOE_NORM_*; NONE is the default                       */
     int         qkv_biases;      /* 1: q, k and v have biases (default 0)                                */
     int         tied;            /* 1: the embedding is the output matrix too (default 0)                */
+    int         rotated;         /* dimensions of a head that are rotated; 0 = all (default)             */
+    int         attention_interval; /* every so manyth layer attends, the others are gated delta nets; 0 = all attend
+                                    (default)                                                            */
+    int         delta_key_heads, delta_value_heads, delta_head_size; /* of those; the first divides the second */
     float       rope_base;       /* default 10000                                                        */
     float       norm_eps;        /* default 1e-6                                                         */
     float       embedding_scale, residual_scale, attention_scale, logit_scale; /* 0 = not in the file (default) */

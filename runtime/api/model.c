@@ -234,6 +234,7 @@ static void describe(const calmoe_model *model, calmoe_model_info *info)
     const struct model_spec *spec = &model->spec;
     info->family = spec->family;
     info->n_layers = spec->n_layers;
+    for (int i = 0; i < spec->n_layers; i++) info->n_attention_layers += spec->layers[i].mixer == MIXER_ATTENTION;
     info->width = spec->dim;
     info->n_heads = spec->most.n_heads;
     info->n_kv_heads = spec->most.n_kv_heads;

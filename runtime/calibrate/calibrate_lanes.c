@@ -43,7 +43,9 @@ calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, 
         int n_chunks = 0, left = lanes->engine->options.max_rows;
         for (int i = 0; i < lanes->n && left > 0; i++) {
             const struct lane *lane = &lanes->at[i];
-            const int n_left = lane->n_tokens - lane->n_read, n = n_left < left ? n_left : left;
+            const int limit = cm_session_chunk_limit(lane->session, cm_session_n_read(lane->session));
+            const int most = limit < left ? limit : left;
+            const int n_left = lane->n_tokens - lane->n_read, n = n_left < most ? n_left : most;
             if (n <= 0) continue;
             lane_of[n_chunks] = i;
             chunks[n_chunks++] = (calmoe_chunk){lane->session, lane->tokens + lane->n_read, n, logits};

@@ -26,6 +26,10 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
         if (chunk->tokens[j] < 0 || chunk->tokens[j] >= engine->model->spec.n_vocab)
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "token %d of chunk %d is %d; 0 to %d is wanted", j, i,
                            (int)chunk->tokens[j], engine->model->spec.n_vocab - 1);
+    if (chunk->n_tokens > cm_session_chunk_limit(session, session->n_positions))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "chunk %d has %d tokens of an answer; this model's layers keep a state, and a policy that fills "
+                       "those that it skips takes 1 at a time ('catch_up' takes any number)", i, chunk->n_tokens);
     if (chunk->n_tokens > session->context - session->n_positions)
         return cm_fail(ctx, CALMOE_FULL, "the context of %d tokens is full: %d are in it, %d more do not fit",
                        session->context, session->n_positions, chunk->n_tokens);
@@ -66,39 +70,33 @@ static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
     }
 }
 
-/* Of a step nothing is kept: a state that is not kept by position goes back to a snapshot, from which the rest is read
- * again with what is pending. */
-static void stand_again(calmoe_session *session)
-{
-    if (session->state.fixed_bytes > 0)
-        session->n_positions = cm_sequence_state_rewind(&session->state, session->n_positions);
-}
-
 /* The chunk's tokens, whose rows are given, are now part of the sequence. */
 static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
 {
     calmoe_session *session = chunk->session;
+    const bool is_again = session->n_positions < session->n_again;
     cm_sequence_state_note(&session->state, session->n_positions + chunk->n_tokens);
     if (cm_session_note_audit(session)) {
-        stand_again(session);
+        cm_session_stand_again(session, true);
         if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
         return;
     }
-    for (int i = 0; i < chunk->n_tokens; i++) {
+    for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
         cm_sampler_accept(session->sampler, chunk->tokens[i]);
     }
     session->n_positions += chunk->n_tokens;
     if (session->n_known < session->n_positions) session->n_known = session->n_positions;
-    cm_session_hash(session);
+    if (is_again) session->n_logits = 0;
+    else cm_session_hash(session);
 }
 
 /* The step failed. */
 static void drop_chunk(calmoe_session *session)
 {
     session->n_logits = 0;
-    stand_again(session);
+    cm_session_stand_again(session, false);
 }
 
 /* As many at once as a step may have. */
@@ -106,14 +104,16 @@ calmoe_status cm_session_catch_up(calmoe_session *session)
 {
     calmoe_engine  *engine = session->engine;
     struct waiting *waiting = session->sequence.waiting;
+    calmoe_status   status = CALMOE_OK;
     if (waiting && waiting->n > 0) engine->n_steps++; /* logits of the last step are gone */
-    while (waiting && waiting->n > 0) {
+    while (waiting && waiting->n > 0 && status == CALMOE_OK) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
         cm_step_begin(engine);
         cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
-        CM_TRY(cm_step_run(engine, NULL));
+        status = cm_step_run(engine, NULL);
     }
-    return CALMOE_OK;
+    if (status != CALMOE_OK) drop_chunk(session);
+    return status;
 }
 
 /* Rows that wait may join any step of their session: together they must not be more than a step may have. */
@@ -133,15 +133,24 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
     return CALMOE_OK;
 }
 
-calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
-                            const struct step_observer *observers)
+static calmoe_status take_snapshots(const calmoe_chunk *chunks, int n_chunks)
+{
+    for (int i = 0; i < n_chunks; i++) {
+        calmoe_session *session = chunks[i].session;
+        if (!cm_session_wants_snapshot(session)) continue;
+        CM_TRY(cm_session_catch_up(session)); /* a snapshot has all rows before it */
+        CM_TRY(cm_session_snapshot(session));
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                                const struct step_observer *observers)
 {
     CM_TRY(check_chunks(engine, chunks, n_chunks));
     CM_TRY(make_room(engine, chunks, n_chunks));
+    CM_TRY(take_snapshots(chunks, n_chunks));
     engine->n_steps++;
-    for (int i = 0; i < n_chunks; i++)
-        if (chunks[i].session->audit.state == AUDIT_TRIAL)
-            CM_TRY(cm_sequence_state_snapshot(&chunks[i].session->state, chunks[i].session->n_positions));
     cm_step_begin(engine);
     for (int i = 0; i < n_chunks; i++) add_chunk(engine, &chunks[i]);
     const calmoe_status status = engine->step.n_rows > 0 ? cm_step_run(engine, observers) : CALMOE_OK;
@@ -155,17 +164,44 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
     return status;
 }
 
+calmoe_status cm_session_read_again(calmoe_session *session)
+{
+    calmoe_engine *engine = session->engine;
+    cm_session_stand_again(session, true);
+    while (session->n_positions < session->n_again) {
+        const int most = cm_session_rows_at_once(session), max_rows = engine->options.max_rows;
+        const calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions,
+                                    .n_tokens = most < max_rows ? most : max_rows,
+                                    .logits = cm_session_logits_again(session)};
+        CM_TRY(run_chunks(engine, &chunk, 1, NULL));
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                            const struct step_observer *observers)
+{
+    for (int i = 0; i < n_chunks; i++) {
+        calmoe_session *session = chunks[i].session;
+        const bool is_ours = session && session->engine == engine;
+        const bool is_again = is_ours && chunks[i].tokens == session->tokens + session->n_positions &&
+                              session->n_positions < session->n_again; /* that is what the chunk is for */
+        if (is_ours && !is_again) CM_TRY(cm_session_read_again(session));
+    }
+    return run_chunks(engine, chunks, n_chunks, observers);
+}
+
 calmoe_status calmoe_engine_step(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
     if (!engine || n_chunks < 0 || (!chunks && n_chunks > 0))
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_step: engine and chunks are needed");
     for (int i = 0; i < n_chunks; i++)
-        if (chunks[i].session && chunks[i].session->n_known > chunks[i].session->n_positions)
+        if (chunks[i].session && chunks[i].session->n_known > cm_session_n_read(chunks[i].session))
             return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
                            "chunk %d: its session was fed %d tokens that are not read yet; "
                            "calmoe_session_next() reads them",
-                           i, chunks[i].session->n_known - chunks[i].session->n_positions);
+                           i, chunks[i].session->n_known - cm_session_n_read(chunks[i].session));
     CM_TRY(cm_engine_run(engine, chunks, n_chunks, NULL));
     return cm_chunks_check_logits(chunks, n_chunks);
 }

@@ -15,6 +15,11 @@ static uint64_t bytes_of(const struct weight_source *source)
     return (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
 }
 
+static uint64_t delta_bytes(const struct delta_tensors *t)
+{
+    return bytes_of(&t->qkv) + bytes_of(&t->z) + bytes_of(&t->beta) + bytes_of(&t->alpha) + bytes_of(&t->out);
+}
+
 /* Of a matrix of one expert, with its bias. */
 static uint64_t expert_bytes(const struct weight_source *source, const struct bias_source *bias)
 {
@@ -45,8 +50,8 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .gate_up_bytes = gate_up_bytes(&t->banks[BANK_ROUTED]),
             .down_bytes = down_bytes(&t->banks[BANK_ROUTED]),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
-            .dense_bytes = bytes_of(&t->o) + bytes_of(&t->router) + gate_up_bytes(&t->banks[BANK_SHARED]) +
-                           down_bytes(&t->banks[BANK_SHARED])};
+            .dense_bytes = delta_bytes(&t->delta) + bytes_of(&t->o) + bytes_of(&t->router) +
+                           gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED])};
     }
     const struct layer_maxima *most = &spec->most;
     *out = (struct place_model){.n_layers = tensors->n_layers, .n_experts = most->n_experts, .n_used = most->n_used,

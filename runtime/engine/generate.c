@@ -51,11 +51,12 @@ static calmoe_event advance(calmoe_session *session)
 
 static int n_pending(const calmoe_session *session)
 {
-    return session->has_ended ? 0 : session->n_known - session->n_positions;
+    return session->has_ended || session->n_known <= session->n_again ? 0 : session->n_known - session->n_positions;
 }
 
 static int wanted_logits(const calmoe_session *session, bool is_last)
 {
+    if (session->n_positions < session->n_again) return cm_session_logits_again(session);
     if (session->hashes) return CALMOE_LOGITS_ALL;
     return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
 }
@@ -64,17 +65,21 @@ static int wanted_logits(const calmoe_session *session, bool is_last)
 static int make_chunks(calmoe_engine *engine, calmoe_session *const *sessions, int n)
 {
     int n_chunks = 0;
-    for (int i = 0; i < n; i++)
-        engine->demands[i] = (struct demand){.n_pending = n_pending(sessions[i]), .last_step = sessions[i]->last_step};
+    for (int i = 0; i < n; i++) {
+        const int pending = n_pending(sessions[i]), most = cm_session_rows_at_once(sessions[i]);
+        engine->demands[i] = (struct demand){.n_pending = pending < most ? pending : most,
+                                             .last_step = sessions[i]->last_step};
+    }
     cm_schedule(engine->demands, n, engine->options.max_rows, engine->order);
     for (int i = 0; i < n; i++) {
         const struct demand *demand = &engine->demands[i];
         calmoe_session *session = sessions[i];
-        if (demand->n_granted == demand->n_pending) cm_session_pick_audit(session, demand->n_granted);
+        const bool is_last = demand->n_granted == n_pending(session);
+        if (is_last) cm_session_pick_audit(session, demand->n_granted);
         if (demand->n_granted > 0)
             engine->chunks[n_chunks++] = (calmoe_chunk){
                 .session = session, .tokens = session->tokens + session->n_positions, .n_tokens = demand->n_granted,
-                .logits = wanted_logits(session, demand->n_granted == demand->n_pending)};
+                .logits = wanted_logits(session, is_last)};
     }
     return n_chunks;
 }

@@ -108,6 +108,7 @@ struct calmoe_session {
     int             n_positions;
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
+    int             n_again;     /* tokens before it were read once; see again.c       */
     int             n_new;       /* sampled since the last feed                        */
     int             max_new;     /* 0 = no limit                                       */
     bool            ignores_end;
@@ -218,6 +219,25 @@ void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
 
+/* ---- again.c ---- */
+
+/* Tokens that were read, whether or not the session stands behind them now. */
+int  cm_session_n_read(const calmoe_session *session);
+/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
+bool cm_session_wants_snapshot(const calmoe_session *session);
+/* NO_MEMORY only where the step cannot do without. */
+calmoe_status cm_session_snapshot(calmoe_session *session);
+/* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
+ * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
+ * INT_MAX: any number. */
+int  cm_session_chunk_limit(const calmoe_session *session, int from);
+int  cm_session_rows_at_once(const calmoe_session *session);
+/* Which logits a token wants that is read again: those by which it left, where it may have left. */
+int  cm_session_logits_again(const calmoe_session *session);
+/* The session stands where its layers' state is, or before: tokens between are read again. has_state: the state is of
+ * some position; false: a step broke off. */
+void cm_session_stand_again(calmoe_session *session, bool has_state);
+
 /* ---- chunks.c ---- */
 
 /* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
@@ -225,6 +245,8 @@ calmoe_status cm_session_catch_up(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
+/* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
+calmoe_status cm_session_read_again(calmoe_session *session);
 
 /* ---- not_finite.c ---- */
 

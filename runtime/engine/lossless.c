@@ -244,6 +244,7 @@ static calmoe_status run_round(calmoe_session *session, const struct way *way, i
     if (status == CALMOE_OK) return CALMOE_OK;
     drafts->n_rows = 0;
     cm_waiting_rewind(session->sequence.waiting, session->n_positions);
+    cm_session_stand_again(session, false);
     return status;
 }
 
@@ -301,6 +302,9 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         take(session);
         return CALMOE_OK;
     }
+    const uint64_t again = cm_now_ns(); /* what was drafted in vain costs the round that did */
+    CM_TRY(cm_session_read_again(session));
+    drafts->ns += (double)(cm_now_ns() - again);
     if (drafts->is_open) cm_speculation_note(&drafts->control, drafts->arm, drafts->n_read, drafts->ns);
     const uint64_t start = cm_now_ns();
     drafts->is_open = false;
@@ -313,6 +317,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         cm_speculation_note(&drafts->control, SPECULATION_PLAIN, 1, (double)(cm_now_ns() - start));
         return CALMOE_OK;
     }
+    CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
     drafts->step = ++session->engine->n_steps;
     CM_TRY(run_round(session, way, n_drafts));
     take(session);

@@ -181,11 +181,12 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     if (!session || n < 0 || n > session->n_known)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_rewind: to %d of %d tokens", n, session ? session->n_known : 0);
+    const int n_read = cm_session_n_read(session), at = session->n_positions;
     session->n_known = n;
+    session->n_again = n < n_read ? n : n_read;
     if (n <= session->broken) session->broke_after = -1;
-    if (n < session->n_positions || session->drafts) /* drafts ran ahead, perhaps */
-        session->n_positions = cm_sequence_state_rewind(
-            &session->state, n < session->n_positions ? n : session->n_positions); /* the rest is read again */
+    if (n <= at || session->drafts) /* drafts ran ahead, perhaps; what lies between is read again */
+        session->n_positions = cm_sequence_state_rewind(&session->state, n < at ? n : at);
     const struct model_spec *spec = &session->engine->model->spec;
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     const size_t n_cells = session->last_used ? (size_t)spec->n_layers * (size_t)spec->most.n_experts : 0;
@@ -193,7 +194,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
         if (session->last_used[i] > n) session->last_used[i] = 0;
     if (n < session->answer_begin) cm_session_end_answer(session);
     if (n < session->answer_begin) session->answer_begin = -1;
-    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, n);
+    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
     cm_drafts_forget(session);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;

@@ -31,7 +31,7 @@ static calmoe_status list_history(calmoe_session *session, struct token_list *li
 static calmoe_status take_back(calmoe_session *session, int n)
 {
     if (n == session->n_known) return CALMOE_OK;
-    if (n <= session->n_positions) return calmoe_session_rewind(session, n);
+    if (n <= cm_session_n_read(session)) return calmoe_session_rewind(session, n);
     session->n_known = n;
     return CALMOE_OK;
 }

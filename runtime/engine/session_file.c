@@ -108,8 +108,9 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
     if (session->broke_after >= 0 && session->broken < session->n_positions)
         return cm_fail(ctx, CALMOE_NOT_FINITE, "from position %d on the session holds NaN or infinities, from which "
                        "nothing goes on", session->broken);
-    CM_TRY(cm_session_catch_up(session));
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
+    CM_TRY(cm_session_read_again(session));
+    CM_TRY(cm_session_catch_up(session));
     cm_sequence_state_wipe(&session->state, session->n_positions);
     const struct head head = head_of(session);
     if (head.n_system > MAX_TEXT_BYTES || head.n_user > MAX_TEXT_BYTES)

@@ -28,10 +28,13 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
 {
     const struct model_spec *spec = &from->engine->model->spec;
     CM_TRY(cm_session_need_memory(to, from->n_positions));
-    cm_sequence_state_copy(&from->state, from->n_positions, &to->state);
-    if (from->sequence.waiting) cm_waiting_copy(from->sequence.waiting, &to->sequence, to->sequence.waiting);
+    to->n_positions = cm_sequence_state_copy(&from->state, from->n_positions, &to->state);
+    to->n_again = cm_session_n_read(from);
+    if (from->sequence.waiting) {
+        cm_waiting_copy(from->sequence.waiting, &to->sequence, to->sequence.waiting);
+        cm_waiting_rewind(to->sequence.waiting, to->n_positions);
+    }
     memcpy(to->tokens, from->tokens, (size_t)from->n_known * sizeof *to->tokens);
-    to->n_positions = from->n_positions;
     to->n_known = from->n_known;
     if (from->last_used)
         memcpy(to->last_used, from->last_used,

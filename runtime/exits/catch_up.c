@@ -119,6 +119,16 @@ static void add_fill(struct exits *e, int at, int exit_layer, int from_layer, in
         exit_layer, {at, 1, from_layer, to_layer, weight ? weight->path : NULL, e->drifts}};
 }
 
+/* How deep row i of those that wait is filled now: a layer's state takes rows in by their positions, so no deeper than
+ * a row before it has got. */
+static int filled_to(const struct waiting *waiting, int i)
+{
+    int to_layer = waiting->to_layer;
+    for (int before = 0; before < i; before++)
+        if (waiting->rows[before].layers < to_layer) to_layer = waiting->rows[before].layers;
+    return to_layer;
+}
+
 /* Rows of one sequence that wait and are filled rather than run. */
 static void fill_waiting(struct exits *e, struct decoder *d, struct waiting *waiting, int n_layers_run, int *at)
 {
@@ -132,8 +142,9 @@ static void fill_waiting(struct exits *e, struct decoder *d, struct waiting *wai
         if (cm_exit_has_path(e, row->exit_layer))
             memcpy(cm_row(e->drifts, *at, e->dim), cm_waiting_drift(waiting, i),
                    (size_t)e->dim * sizeof(float));
-        add_fill(e, (*at)++, row->exit_layer, row->layers, waiting->to_layer);
-        row->layers = waiting->to_layer;
+        const int to_layer = filled_to(waiting, i);
+        add_fill(e, (*at)++, row->exit_layer, row->layers, to_layer);
+        row->layers = to_layer;
         if (row->layers == e->n_layers) cm_waiting_remove(waiting, i);
         else i++;
     }

@@ -17,8 +17,13 @@ enum {
     NEEDS_OUTPUT      = 1 << 4, /* an output matrix; else its absence means that the embedding serves as one */
     NEEDS_ROPE_BASE   = 1 << 5, /* the key rope.freq_base; else its absence means 10000 */
     NEEDS_SINKS       = 1 << 6,
-    NEEDS_OTHER_BIASES = 1 << 7 /* of attention's output, the router and routed experts */
+    NEEDS_OTHER_BIASES = 1 << 7, /* of attention's output, the router and routed experts */
+    NEEDS_ROTATED     = 1 << 8, /* the key rope.dimension_count; else its absence means all of a head */
+    NEEDS_QUERY_GATES = 1 << 9  /* rows of gates behind each query's: what attention gives is weighted */
 };
+
+/* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
+enum delta_nets { DELTA_NONE, DELTA_IN_GROUPS, DELTA_IN_TURN };
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -33,6 +38,7 @@ struct family {
      * attention.sliding_window_pattern. 0: the family knows no windows. */
     int               window_period;
     unsigned          needs;        /* NEEDS_*                                       */
+    enum delta_nets   delta_nets;
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
                                        NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */

@@ -133,6 +133,7 @@ static const struct quiet_key {
     {"classifier.output_labels", ALWAYS, 0},
     {"tensor_data_layout", ALWAYS, 0},
     {"rope.scaling.finetuned", ALWAYS, 0}, /* whether training saw the scaling; but see the families */
+    {"rope.dimension_sections", ALWAYS, 0}, /* which pairs turn by which coordinate of an image: all the same in text */
     /* of dense files, which say that there are no experts */
     {"expert_count", IF_IT_IS, 0},
     {"expert_used_count", IF_IT_IS, 0},

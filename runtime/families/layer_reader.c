@@ -42,6 +42,7 @@ static calmoe_status read_heads(struct reader *reader)
     memcpy(n_kv_heads, n_heads, sizeof n_heads);
     CM_TRY(cm_key_layer_ints(keys, "attention.head_count_kv", 0, MAX_HEADS, n, n_kv_heads));
     for (int layer = 0; layer < n; layer++) {
+        if (reader->spec->layers[layer].mixer != MIXER_ATTENTION) continue;
         if (n_kv_heads[layer] < 1 || n_heads[layer] % n_kv_heads[layer] != 0)
             return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; it must divide the %d heads of layer %d", keys->key,
                            n_kv_heads[layer], n_heads[layer], layer);
@@ -101,6 +102,11 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     out->q_norm = span_of(reader, layer, "attn_q_norm.weight", out->head_size);
     out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
     out->has_sinks = has(reader, layer, "attn_sinks.weight");
+    out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
+    if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
+        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                       "attention with gates has heads of %d and values of %d elements in layer %d; both must be equal,"
+                       " and norms one head long", out->head_size, out->value_size, layer);
     return CALMOE_OK;
 }
 
@@ -287,7 +293,7 @@ static calmoe_status read_ffns(struct reader *reader)
 
 /* ---- what all layers have or none ---- */
 
-enum { OF_ALL = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
+enum { OF_ATTENTION = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
 
 static const struct optional_role {
     const char *role;
@@ -295,13 +301,13 @@ static const struct optional_role {
     unsigned    layers;
     unsigned    needs; /* the family's bit that makes it a must */
 } optional_roles[] = {
-    {"attn_q_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
-    {"attn_k_norm.weight", NULL, OF_ALL, NEEDS_QK_NORMS},
-    {"attn_q.bias", "attn_qkv.bias", OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_k.bias", "attn_qkv.bias", OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_v.bias", "attn_qkv.bias", OF_ALL, NEEDS_QKV_BIASES},
-    {"attn_output.bias", NULL, OF_ALL, NEEDS_OTHER_BIASES},
-    {"attn_sinks.weight", NULL, OF_ALL, NEEDS_SINKS},
+    {"attn_q_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
+    {"attn_k_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
+    {"attn_q.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_k.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_v.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
+    {"attn_output.bias", NULL, OF_ATTENTION, NEEDS_OTHER_BIASES},
+    {"attn_sinks.weight", NULL, OF_ATTENTION, NEEDS_SINKS},
     {"ffn_gate_inp.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
     {"exp_probs_b.bias", NULL, OF_ROUTED, 0},
     {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
@@ -319,7 +325,8 @@ static const struct optional_role {
 
 static bool is_of(const struct layer_spec *layer, const struct optional_role *role)
 {
-    return (role->layers & (OF_ALL | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
+    const unsigned mixer = layer->mixer == MIXER_ATTENTION ? OF_ATTENTION : 0;
+    return (role->layers & (mixer | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
 }
 
 static calmoe_status check_role(struct reader *reader, const struct optional_role *role)
@@ -345,18 +352,31 @@ static calmoe_status check_role(struct reader *reader, const struct optional_rol
     return CALMOE_OK;
 }
 
+/* A layer that is none: what it predicts is a further token. */
+static calmoe_status check_further_blocks(struct reader *reader)
+{
+    for (int layer = 0; layer < reader->spec->n_layers; layer++)
+        if (has(reader, layer, "nextn.eh_proj.weight"))
+            return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                           "tensor '%s' is of a block that predicts a further token; %s.nextn_predict_layers leaves the"
+                           " block among the layers", reader->name, reader->keys->architecture);
+    return CALMOE_OK;
+}
+
 calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
     struct reader reader = {.keys = keys, .family = family, .spec = spec};
     float residual_scale = 1.0f;
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
+    CM_TRY(check_further_blocks(&reader));
+    CM_TRY(cm_read_delta_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         struct layer_spec *out = &spec->layers[layer];
         out->norms = family->norms;
         out->residual_scale = residual_scale != 0.0f ? residual_scale : 1.0f;
         for (int bank = 0; bank < N_BANKS; bank++) out->ffn.branches[bank].nonlinearity = family->nonlinearity;
-        CM_TRY(read_attention(&reader, layer));
+        if (out->mixer == MIXER_ATTENTION) CM_TRY(read_attention(&reader, layer));
     }
     CM_TRY(read_windows(&reader));
     CM_TRY(read_ffns(&reader));

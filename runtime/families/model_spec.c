@@ -20,10 +20,18 @@ static void measure_attention(struct layer_maxima *most, const struct attention_
     grow(&most->n_kv_heads, attention->n_kv_heads);
     grow(&most->head_size, attention->head_size);
     grow(&most->value_size, attention->value_size);
-    grow(&most->q_columns, attention->n_heads * attention->head_size);
+    grow(&most->q_columns, attention->n_heads * cm_query_size(attention));
     grow(&most->k_columns, attention->n_kv_heads * attention->head_size);
     grow(&most->v_columns, attention->n_kv_heads * attention->value_size);
     grow(&most->attended_columns, attention->n_heads * attention->value_size);
+}
+
+static void measure_delta(struct layer_maxima *most, const struct delta_spec *delta)
+{
+    const int values = cm_delta_value_columns(delta);
+    grow(&most->delta_columns, cm_delta_channels(delta) + (delta->is_by_head ? values : 0));
+    grow(&most->delta_values, values);
+    grow(&most->delta_heads, delta->n_value_heads);
 }
 
 void cm_model_spec_measure(struct model_spec *spec)
@@ -32,6 +40,7 @@ void cm_model_spec_measure(struct model_spec *spec)
     *most = (struct layer_maxima){.n_experts = 1, .n_used = 1};
     for (int i = 0; i < spec->n_layers; i++) {
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
+        if (spec->layers[i].mixer == MIXER_DELTA_NET) measure_delta(most, &spec->layers[i].delta);
         if (spec->layers[i].mixer == MIXER_ATTENTION) measure_attention(most, &spec->layers[i].attention);
         grow(&most->n_experts, ffn->router.n_experts);
         grow(&most->n_used, ffn->router.n_used);

@@ -16,7 +16,7 @@
 
 /* ---- the mixer ---- */
 
-enum mixer_kind { MIXER_ATTENTION, MIXER_KIND_COUNT };
+enum mixer_kind { MIXER_ATTENTION, MIXER_DELTA_NET, MIXER_KIND_COUNT };
 
 enum norm_span { NORM_NONE, NORM_EACH_HEAD, NORM_ALL_HEADS }; /* what one norm of q or k spans */
 
@@ -32,7 +32,41 @@ struct attention_spec {
     bool           has_sinks;  /* a score for each head that takes part in the softmax, without a value */
     float          soft_cap;   /* scores s become cap tanh(s / cap); 0 = they do not        */
     int            rope;       /* which of model_spec.ropes turns q and k                   */
+    bool           has_gate;   /* rows of q are, head by head, a query's and then a gate's: what a head attends is
+                                  weighted by sigmoid(gate), element by element              */
 };
+
+/* Elements of one head among the rows of q. */
+static inline int cm_query_size(const struct attention_spec *attention)
+{
+    return attention->head_size * (attention->has_gate ? 2 : 1);
+}
+
+/* Which key head a value head reads: r value heads for each key head. */
+enum head_order { HEADS_IN_GROUPS /* head j reads j / r */, HEADS_IN_TURN /* j modulo the number of key heads */ };
+
+/* A gated delta net: each value head keeps a matrix S (key_size, value_size) of what it has read. */
+struct delta_spec {
+    int             n_key_heads;   /* of q and k                                              */
+    int             n_value_heads; /* a multiple of n_key_heads                               */
+    int             key_size;      /* of a head of q and k                                    */
+    int             value_size;
+    int             n_taps;        /* of the short convolution over positions                 */
+    enum head_order order;
+    bool            is_by_head;    /* one matrix for q, k, v and z, its rows by key head: q, k, r heads of v, r of z */
+    bool            has_pairs;     /* one matrix for beta and alpha, its rows by key head: r of beta, r of alpha     */
+};
+
+static inline int cm_delta_key_columns(const struct delta_spec *delta) { return delta->n_key_heads * delta->key_size; }
+static inline int cm_delta_value_columns(const struct delta_spec *delta)
+{
+    return delta->n_value_heads * delta->value_size;
+}
+/* Channels of the convolution: all heads of q, of k, of v. */
+static inline int cm_delta_channels(const struct delta_spec *delta)
+{
+    return 2 * cm_delta_key_columns(delta) + cm_delta_value_columns(delta);
+}
 
 /* ---- the feed-forward half ---- */
 
@@ -63,7 +97,8 @@ enum norm_names {
 struct layer_spec {
     enum norm_names       norms;
     enum mixer_kind       mixer;
-    struct attention_spec attention;      /* of MIXER_ATTENTION                       */
+    struct attention_spec attention;      /* of MIXER_ATTENTION; zeros in others      */
+    struct delta_spec     delta;          /* of MIXER_DELTA_NET                       */
     struct ffn_spec       ffn;
     float                 residual_scale; /* on what each half adds to the stream; 1 = none */
 };
@@ -73,6 +108,8 @@ struct layer_maxima {
     int n_heads, n_kv_heads, head_size, value_size;
     int q_columns, k_columns, v_columns; /* of all heads of a layer            */
     int attended_columns;                /* n_heads * value_size               */
+    int delta_columns, delta_values;     /* of a delta net: rows of its first matrix, columns of all value heads */
+    int delta_heads;                     /* value heads                        */
     int n_experts, n_used;               /* routed ones; both 1 where every layer is dense */
     int width[N_BANKS];
 };

@@ -98,7 +98,7 @@ const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
 static calmoe_status find_qkv(struct finder *finder, const struct attention_spec *spec, struct layer_tensors *layer)
 {
     const int dim = finder->spec->dim;
-    const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
+    const int q = spec->n_heads * cm_query_size(spec), k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
     const struct file_tensor *fused = find(finder, "attn_qkv.weight");
     if (fused) {
@@ -137,6 +137,36 @@ static calmoe_status find_attention(struct finder *finder, struct layer_tensors 
     CM_TRY(need_matrix(finder, "attn_output.weight", dim, spec->n_heads * spec->value_size, &layer->o));
     if (spec->has_sinks) CM_TRY(need_vector(finder, "attn_sinks.weight", spec->n_heads, &layer->sinks));
     return may_vector(finder, "attn_output.bias", dim, &layer->o_bias);
+}
+
+static calmoe_status find_delta(struct finder *finder, const struct delta_spec *spec, struct layer_tensors *layer)
+{
+    struct delta_tensors *out = &layer->delta;
+    const int dim = finder->spec->dim, n_heads = spec->n_value_heads, values = cm_delta_value_columns(spec);
+    const int channels = cm_delta_channels(spec);
+    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
+    if (spec->is_by_head) CM_TRY(need_matrix(finder, "ssm_in.weight", channels + values, dim, &out->qkv));
+    else {
+        CM_TRY(need_matrix(finder, "attn_qkv.weight", channels, dim, &out->qkv));
+        CM_TRY(need_matrix(finder, "attn_gate.weight", values, dim, &out->z));
+    }
+    if (spec->has_pairs) CM_TRY(need_matrix(finder, "ssm_ba.weight", 2 * n_heads, dim, &out->beta));
+    else {
+        CM_TRY(need_matrix(finder, "ssm_beta.weight", n_heads, dim, &out->beta));
+        CM_TRY(need_matrix(finder, "ssm_alpha.weight", n_heads, dim, &out->alpha));
+    }
+    CM_TRY(need(finder, "ssm_conv1d.weight", &out->taps));
+    CM_TRY(check_shape(finder, out->taps, spec->n_taps, channels, 1));
+    CM_TRY(need_vector(finder, "ssm_dt.bias", n_heads, &out->time_bias));
+    CM_TRY(need_vector(finder, "ssm_a", n_heads, &out->decay));
+    CM_TRY(need_vector(finder, "ssm_norm.weight", spec->value_size, &out->norm));
+    return need_matrix(finder, "ssm_out.weight", dim, values, &out->out);
+}
+
+static calmoe_status find_mixer(struct finder *finder, struct layer_tensors *layer)
+{
+    const struct layer_spec *spec = layer_of(finder);
+    return spec->mixer == MIXER_DELTA_NET ? find_delta(finder, &spec->delta, layer) : find_attention(finder, layer);
 }
 
 /* The tensors of a branch, each with a matrix or a vector for each of its experts; gate and up may be one. */
@@ -357,7 +387,7 @@ static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
     finder->layer = -1;
     CM_TRY(find_globals(finder, out));
     for (finder->layer = 0; finder->layer < out->n_layers; finder->layer++) {
-        CM_TRY(find_attention(finder, &out->layers[finder->layer]));
+        CM_TRY(find_mixer(finder, &out->layers[finder->layer]));
         CM_TRY(find_ffn(finder, &out->layers[finder->layer]));
     }
     CM_TRY(check_all_used(finder));

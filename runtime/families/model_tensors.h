@@ -19,6 +19,17 @@ struct bank_tensors {
     struct bias_source down_bias;           /* (n_experts, dim)                                                 */
 };
 
+struct delta_tensors {
+    struct weight_source qkv;     /* (channels, dim): rows of q, k, v; by head: of all four (delta_spec.is_by_head) */
+    struct weight_source z;       /* (value columns, dim); rows NULL by head                           */
+    struct weight_source beta, alpha; /* (value heads, dim); of pairs: beta alone, twice as many rows  */
+    struct weight_source out;     /* (dim, value columns)                                              */
+    const struct file_tensor *taps;      /* (n_taps, channels)                                         */
+    const struct file_tensor *time_bias; /* (value heads): added to alpha                              */
+    const struct file_tensor *decay;     /* (value heads): negative, times softplus(alpha)             */
+    const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
+};
+
 /* What files call the norms of a layer's halves. */
 struct norm_roles {
     const char *attention, *ffn;
@@ -38,6 +49,7 @@ struct layer_tensors {
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
+    struct delta_tensors delta;   /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
     struct bank_tensors banks[N_BANKS];
 };

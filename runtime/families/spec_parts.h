@@ -23,4 +23,7 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int h
 /* layer_reader.c: spec->layers, whose memory is there; all else of spec but ropes and maxima is read. */
 calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
 
+/* delta_reader.c: which of spec->layers are gated delta nets, before all else of the layers is read. */
+calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
+
 #endif

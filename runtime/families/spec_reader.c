@@ -88,6 +88,7 @@ static calmoe_status check_needs(struct keys *keys, const struct family *family)
     static const char output[] = "output.weight";
     for (const char *const *key = family->keys; key && *key; key++) CM_TRY(need_key(keys, family, *key));
     if (family->needs & NEEDS_ROPE_BASE) CM_TRY(need_key(keys, family, "rope.freq_base"));
+    if (family->needs & NEEDS_ROTATED) CM_TRY(need_key(keys, family, "rope.dimension_count"));
     if (!(family->needs & NEEDS_OUTPUT) || cm_file_tensor(keys->file, output)) return CALMOE_OK;
     return cm_fail(keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", output, family->name);
 }
@@ -103,7 +104,9 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     out->layers = cm_alloc(keys->ctx, (size_t)out->n_layers, sizeof *out->layers, "the layers' records");
     if (!out->layers) return CALMOE_NO_MEMORY;
     CM_TRY(cm_read_layers(keys, family, out));
-    CM_TRY(cm_read_rope(keys, family, out->layers[0].attention.head_size, out));
+    int first = 0;
+    while (out->layers[first].mixer != MIXER_ATTENTION) first++; /* one has it */
+    CM_TRY(cm_read_rope(keys, family, out->layers[first].attention.head_size, out));
     if (family->adjust) CM_TRY(family->adjust(keys, out));
     cm_model_spec_measure(out);
     return cm_keys_check_rest(keys, family->name);

@@ -87,6 +87,17 @@ static void describe_scales(const calmoe_synthetic_options *o, struct meta_draft
     if (o->logit_scale > 0.0f) cm_meta_draft_f32(draft, "%.logit_scale", o->logit_scale);
 }
 
+static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft *draft)
+{
+    if (o->attention_interval == 0) return;
+    cm_meta_draft_u32(draft, "%.full_attention_interval", (uint32_t)o->attention_interval);
+    cm_meta_draft_u32(draft, "%.ssm.conv_kernel", CM_SYNTHETIC_TAPS);
+    cm_meta_draft_u32(draft, "%.ssm.state_size", (uint32_t)o->delta_head_size);
+    cm_meta_draft_u32(draft, "%.ssm.group_count", (uint32_t)o->delta_key_heads);
+    cm_meta_draft_u32(draft, "%.ssm.time_step_rank", (uint32_t)o->delta_value_heads);
+    cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
+}
+
 /* Whether all models of the family have their context extended. */
 static bool is_extended(const struct family *family)
 {
@@ -110,7 +121,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)o->head_size);
     cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)o->head_size);
     cm_meta_draft_f32(draft, "%.attention.layer_norm_rms_epsilon", o->norm_eps);
-    cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)o->head_size);
+    cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
     cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);
     if (is_extended(s->plan.family)) { /* by a factor of 1, since rotation costs the same by any */
@@ -127,6 +138,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
+    describe_delta(o, draft);
     describe_scales(o, draft);
     cm_filler_vocabulary_describe(&s->vocabulary, draft);
 }

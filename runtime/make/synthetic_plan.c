@@ -38,6 +38,7 @@ static const struct limit {
     LIMIT(shared_gate, 0, 1),      LIMIT(n_vocab, FILLER_MIN_TOKENS, FILLER_MAX_TOKENS),
     LIMIT(context_length, 1, 1 << 24), LIMIT(head_norms, CALMOE_NORM_NONE, CALMOE_NORM_WHOLE),
     LIMIT(qkv_biases, 0, 1),       LIMIT(tied, 0, 1),
+    LIMIT(rotated, 0, 1024),       LIMIT(attention_interval, 0, 1024),
     LIMIT(n_threads, 0, 4096),     LIMIT(window, 0, 1 << 24),
 #undef LIMIT
 };
@@ -52,6 +53,24 @@ static calmoe_status check_real(struct calmoe_context *ctx, const char *name, fl
 {
     if ((double)value >= min && (double)value <= max) return CALMOE_OK; /* so no NaN */
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %g; %g to %g is wanted", name, (double)value, min, max);
+}
+
+static calmoe_status check_delta(struct calmoe_context *ctx, const struct synthetic_plan *plan)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    const struct family            *family = plan->family;
+    if (o->attention_interval == 0) return CALMOE_OK;
+    if (!family || family->delta_nets == DELTA_NONE)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "attention_interval is %d; the family '%s' has attention only",
+                       o->attention_interval, o->family);
+    CM_TRY(check_int(ctx, "attention_interval", o->attention_interval, 2, o->n_layers));
+    CM_TRY(check_int(ctx, "delta_key_heads", o->delta_key_heads, 1, 1024));
+    CM_TRY(check_int(ctx, "delta_value_heads", o->delta_value_heads, 1, 1024));
+    CM_TRY(check_int(ctx, "delta_head_size", o->delta_head_size, 1, 1024));
+    if (o->delta_value_heads % o->delta_key_heads == 0) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                   "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted", o->delta_value_heads,
+                   o->delta_key_heads);
 }
 
 static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_plan *plan)
@@ -76,6 +95,9 @@ static calmoe_status check_options(struct calmoe_context *ctx, struct synthetic_
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "%d heads of size %d for %d kv heads; a divisor of the heads and an even size are wanted",
                        o->n_heads, o->head_size, o->n_kv_heads);
+    if (o->rotated % 2 != 0 || o->rotated > o->head_size)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "rotated is %d; an even number up to the head size %d is wanted",
+                       o->rotated, o->head_size);
     CM_TRY(check_real(ctx, "rope_base", o->rope_base, 1.0, 1e12));
     CM_TRY(check_real(ctx, "norm_eps", o->norm_eps, 0.0, 1.0));
     CM_TRY(check_real(ctx, "embedding_scale", o->embedding_scale, 0.0, 1e3));
@@ -173,7 +195,7 @@ static void add_attention(struct lister *lister)
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
     }
-    add_matrix(lister, "attn_q.weight", o->width, q);
+    add_matrix(lister, "attn_q.weight", o->width, family_needs(lister, NEEDS_QUERY_GATES) ? 2 * q : q);
     add_matrix(lister, "attn_k.weight", o->width, kv);
     add_matrix(lister, "attn_v.weight", o->width, kv);
     if (o->qkv_biases || family_needs(lister, NEEDS_QKV_BIASES)) {
@@ -184,6 +206,28 @@ static void add_attention(struct lister *lister)
     add_matrix(lister, "attn_output.weight", q, o->width);
     if (family_needs(lister, NEEDS_OTHER_BIASES)) add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
     if (family_needs(lister, NEEDS_SINKS)) add_vector(lister, "attn_sinks.weight", o->n_heads, 0.0f, 1.0f);
+}
+
+/* States that decay by a third to a half with each token, so that long texts neither fade nor pile up. */
+static void add_delta(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int n_heads = o->delta_value_heads, size = o->delta_head_size;
+    const int values = n_heads * size, channels = 2 * o->delta_key_heads * size + values;
+    add_norm(lister, "attn_norm.weight", o->width);
+    add_matrix(lister, "attn_qkv.weight", o->width, channels);
+    add_matrix(lister, "attn_gate.weight", o->width, values);
+    if (lister->plan->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
+    else {
+        add_matrix(lister, "ssm_beta.weight", o->width, n_heads);
+        add_matrix(lister, "ssm_alpha.weight", o->width, n_heads);
+    }
+    add_tensor(lister, "ssm_conv1d.weight", WEIGHT_F32, (int[]){CM_SYNTHETIC_TAPS, channels, 0}, 0.0f,
+               deviation_of(CM_SYNTHETIC_TAPS));
+    add_vector(lister, "ssm_dt.bias", n_heads, 0.0f, 0.1f);
+    add_vector(lister, "ssm_a", n_heads, -0.7f, 0.05f);
+    add_norm(lister, "ssm_norm.weight", size);
+    add_matrix(lister, "ssm_out.weight", values, o->width);
 }
 
 static void add_feed_forward(struct lister *lister)
@@ -225,9 +269,15 @@ static void list_tensors(struct synthetic_plan *plan)
     add_norm(&lister, "output_norm.weight", o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
-        add_attention(&lister);
+        if (cm_synthetic_attends(o, lister.layer)) add_attention(&lister);
+        else add_delta(&lister);
         add_feed_forward(&lister);
     }
+}
+
+bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer)
+{
+    return options->attention_interval == 0 || (layer + 1) % options->attention_interval == 0;
 }
 
 calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
@@ -238,6 +288,7 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     CM_TRY(cm_options_copy(ctx, "calmoe_synthetic_options", &out->options, sizeof out->options, given));
     CM_TRY(check_options(ctx, out));
     out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
+    CM_TRY(check_delta(ctx, out));
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
     if (!out->tensors) return CALMOE_NO_MEMORY;

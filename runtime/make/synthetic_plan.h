@@ -20,6 +20,11 @@ struct synthetic_plan {
     struct synthetic_tensor *tensors;            /* (n_tensors)    */
 };
 
+enum { CM_SYNTHETIC_TAPS = 4 }; /* of a delta net's convolution */
+
+/* Whether the layer attends; the others are gated delta nets. */
+bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer);
+
 /* Checks the options and lists the tensors. INVALID_ARGUMENT, NO_MEMORY. */
 calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
                                      struct synthetic_plan *out);

@@ -213,11 +213,11 @@ static struct attention_input gather(const struct batch *b, int layer, const str
                                      struct seat *seat)
 {
     const struct attention_spec *spec = cm_attention_spec(b, layer);
-    const int n_heads = spec->n_heads / spec->n_kv_heads, n_q = spec->n_heads * spec->head_size;
+    const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
         const int n_positions = b->rows[r].asked.position + 1;
-        seat->queries[i] = cm_row(cm_attention_work(b)->q, r, n_q) + head * spec->head_size;
+        seat->queries[i] = cm_row(cm_attention_work(b)->q, r, n_q) + head * q_size;
         seat->n_positions[i] = n_positions;
         seat->first[i] = spec->window > 0 && n_positions > spec->window ? n_positions - spec->window : 0;
     }
@@ -260,13 +260,16 @@ static void finish_job(const struct job *job, int group_index, float *whole)
     struct attention *a = cm_attention_work(b)->attention;
     struct attend_kind *kind = kind_of(a, job->layer);
     const struct attention_weights *weights = cm_attention_weights(b, job->layer);
+    const struct attention_spec *spec = cm_attention_spec(b, job->layer);
     const int n_heads = kind->plan.heads_per_kv, n_columns = kind->attended.n_columns;
     const int value_size = job->in.value_size;
     for (int i = 0; i < job->in.n_queries; i++) {
         const int head = job->kv_head * n_heads + i % n_heads, r = job->group->first_row + i / n_heads;
         float *of_query = whole + (size_t)i * a->part_floats;
         if (weights->sinks) b->ops->attend_sink(of_query, weights->sinks[head], value_size);
-        b->ops->attend_finish(of_query, value_size, cm_row(kind->attended.values, r, n_columns) + head * value_size);
+        float *attended = cm_row(kind->attended.values, r, n_columns) + head * value_size;
+        b->ops->attend_finish(of_query, value_size, attended);
+        if (spec->has_gate) b->ops->sigmoid_multiply(attended, job->in.queries[i] + spec->head_size, value_size);
     }
     atomic_int *n_done = &a->n_jobs_done[group_index];
     if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;

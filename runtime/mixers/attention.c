@@ -9,18 +9,6 @@
 
 enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
 
-static void norm_rows(struct batch *b, const struct attention_weights *layer, const struct worker *me)
-{
-    const int dim = b->spec->dim;
-    int begin, end;
-    cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++) {
-        b->ops->rms_norm(cm_row(b->x, r, dim), layer->norm, b->spec->norm_eps, dim,
-                         cm_row(b->normed.values, r, dim));
-        b->ops->quantize(&b->normed, r, 0, dim, layer->input_kinds);
-    }
-}
-
 /* A norm of q or k (n wide) that spans all heads: own rows. Those of one head each: prepare_head(). */
 static void norm_vectors(struct batch *b, const float *weight, enum norm_span span, int n, float *x,
                          const struct worker *me)
@@ -75,9 +63,10 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const int n_heads = spec->n_heads / spec->n_kv_heads, size = spec->head_size;
     const struct attention_work *work = cm_attention_work(b);
-    float *q = cm_row(work->q, r, spec->n_heads * size) + kv_head * n_heads * size;
+    const int q_size = cm_query_size(spec);
+    float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
     for (int head = 0; head < n_heads; head++)
-        prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * size);
+        prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }
@@ -96,7 +85,7 @@ static void project_own_heads(struct batch *b, int index, int i, const struct wo
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
-    const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * size;
+    const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * cm_query_size(spec);
     const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = b->n_rows;
     const int at_least = n > FEW_ROWS ? n_heads : 1;
     const struct attention_work *work = cm_attention_work(b);
@@ -144,30 +133,12 @@ static bool has_own_heads(const struct batch *b, int index)
            !has_vector_norm(spec);
 }
 
-/* o, and what it gives added to x. */
-static void project_back(struct batch *b, int index, const struct worker *me)
-{
-    const struct attention_weights *layer = cm_attention_weights(b, index);
-    const struct activations *attended = cm_attended(cm_attention_work(b)->attention, index);
-    const int dim = b->spec->dim;
-    for (int i = 0; i < layer->o.n_parts; i++) {
-        const struct matrix_part *part = &layer->o.parts[i];
-        const int first = part->first_row;
-        int begin, end;
-        cm_part_share(part, me, &begin, &end);
-        cm_linear_part(b, &layer->o, part, begin, end, attended, NULL, b->n_rows, layer->o_bias, b->projected, me);
-        for (int r = 0; r < b->n_rows && begin < end; r++)
-            b->ops->add_scaled(cm_row(b->x, r, dim) + first + begin, cm_row(b->projected, r, dim) + first + begin,
-                               b->spec->layers[index].residual_scale, end - begin);
-    }
-}
-
 static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_weights *layer = cm_attention_weights(b, index);
     struct attention *attention = cm_attention_work(b)->attention;
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
-    norm_rows(b, layer, me);
+    cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     if (me->index == 0) cm_attend_deal_heads(attention, index);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     if (has_own_heads(b, index))
@@ -176,7 +147,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    project_back(b, index, me);
+    cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, me);
     cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
 }
 

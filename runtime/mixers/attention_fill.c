@@ -6,24 +6,13 @@
  * for, and two barriers do for all of them. */
 #include "runtime/mixers/attention.h"
 
-/* Pair i: layer first_layer + i / n, row begin + i % n. */
 static void norm_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
 {
-    const int dim = b->spec->dim;
     int begin, end;
     cm_share(fill->n_layers * fill->n, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++) {
-        const int index = fill->first_layer + i / fill->n, r = fill->begin + i % fill->n;
-        const struct attention_weights *layer = cm_attention_weights(b, index);
-        const float *state = cm_row(b->x, r, dim);
-        float *normed = cm_row(b->normed.values, i, dim);
-        if (fill->path) {
-            const float *drift = fill->drifts + (size_t)r * (size_t)dim;
-            for (int j = 0; j < dim; j++) normed[j] = state[j] + fill->path[index] * drift[j];
-            state = normed;
-        }
-        b->ops->rms_norm(state, layer->norm, b->spec->norm_eps, dim, normed);
-        b->ops->quantize(&b->normed, i, 0, dim, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
+        const struct attention_weights *layer = cm_attention_weights(b, fill->first_layer + i / fill->n);
+        cm_norm_pair(b, fill, i, layer->norm, cm_placed_kind(&layer->k) | cm_placed_kind(&layer->v));
     }
 }
 

@@ -1,5 +1,5 @@
-/* runtime/mixers/batch.c - matrix products by all workers, on the rows of a batch. */
-#include "runtime/mixers/batch.h"
+/* runtime/mixers/batch.c - norms and matrix products by all workers, on the rows of a batch. */
+#include "runtime/mixers/mixer.h"
 
 void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
                     int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
@@ -23,4 +23,47 @@ void cm_linear_shared(struct batch *batch, const struct placed_matrix *matrix, c
         cm_part_share(&matrix->parts[i], me, &begin, &end);
         cm_linear_part(batch, matrix, &matrix->parts[i], begin, end, x, tokens, n_tokens, bias, y, me);
     }
+}
+
+void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const struct worker *me)
+{
+    const int dim = batch->spec->dim;
+    int begin, end;
+    cm_own_rows(batch, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        batch->ops->rms_norm(cm_row(batch->x, r, dim), norm, batch->spec->norm_eps, dim,
+                             cm_row(batch->normed.values, r, dim));
+        batch->ops->quantize(&batch->normed, r, 0, dim, kinds);
+    }
+}
+
+void cm_add_product(struct batch *batch, int layer, const struct placed_matrix *matrix, const struct activations *y,
+                    const float *bias, const struct worker *me)
+{
+    const int dim = batch->spec->dim;
+    for (int i = 0; i < matrix->n_parts; i++) {
+        const struct matrix_part *part = &matrix->parts[i];
+        const int first = part->first_row;
+        int begin, end;
+        cm_part_share(part, me, &begin, &end);
+        cm_linear_part(batch, matrix, part, begin, end, y, NULL, batch->n_rows, bias, batch->projected, me);
+        for (int r = 0; r < batch->n_rows && begin < end; r++)
+            batch->ops->add_scaled(cm_row(batch->x, r, dim) + first + begin,
+                                   cm_row(batch->projected, r, dim) + first + begin,
+                                   batch->spec->layers[layer].residual_scale, end - begin);
+    }
+}
+
+void cm_norm_pair(struct batch *batch, const struct mixer_fill *fill, int pair, const float *norm, unsigned kinds)
+{
+    const int dim = batch->spec->dim, layer = fill->first_layer + pair / fill->n, r = fill->begin + pair % fill->n;
+    const float *state = cm_row(batch->x, r, dim);
+    float *normed = cm_row(batch->normed.values, pair, dim);
+    if (fill->path) {
+        const float *drift = fill->drifts + (size_t)r * (size_t)dim;
+        for (int i = 0; i < dim; i++) normed[i] = state[i] + fill->path[layer] * drift[i];
+        state = normed;
+    }
+    batch->ops->rms_norm(state, norm, batch->spec->norm_eps, dim, normed);
+    batch->ops->quantize(&batch->normed, pair, 0, dim, kinds);
 }

@@ -73,4 +73,10 @@ void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, con
                     int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
                     float *y, const struct worker *me);
 
+/* Own rows: what half a layer reads: x normed, in the forms that kinds ask for. */
+void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const struct worker *me);
+/* Shared: what half a layer adds: x += residual_scale (matrix y + bias). */
+void cm_add_product(struct batch *batch, int layer, const struct placed_matrix *matrix, const struct activations *y,
+                    const float *bias, const struct worker *me);
+
 #endif

@@ -49,6 +49,10 @@ struct mixer {
     size_t (*fixed_bytes)(const struct layer_spec *layer);
 };
 
+/* Of a fill, no product waits for another: (layer, row) pairs stand as rows of batch->normed, pair i being that of
+ * layer first_layer + i / n and row begin + i % n. Makes row `pair` of them what the layer reads. batch.c */
+void cm_norm_pair(struct batch *batch, const struct mixer_fill *fill, int pair, const float *norm, unsigned kinds);
+
 extern const struct mixer *const cm_mixers[MIXER_KIND_COUNT];
 
 struct mixer_layer {

@@ -1,8 +1,9 @@
 /* runtime/mixers/mixer_list.c - all ways in which a layer mixes positions: one row each, in the order of mixer_kind. */
 #include "runtime/mixers/mixer.h"
 
-extern const struct mixer cm_mixer_attention;
+extern const struct mixer cm_mixer_attention, cm_mixer_delta_net;
 
 const struct mixer *const cm_mixers[MIXER_KIND_COUNT] = {
     [MIXER_ATTENTION] = &cm_mixer_attention,
+    [MIXER_DELTA_NET] = &cm_mixer_delta_net,
 };

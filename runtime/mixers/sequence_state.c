@@ -50,6 +50,7 @@ void cm_sequence_state_close(struct sequence_state *state)
 void cm_sequence_state_note(struct sequence_state *state, int n_positions)
 {
     if (n_positions > state->n_written) state->n_written = n_positions;
+    state->n_seen = n_positions;
 }
 
 /* ---- snapshots ---- */
@@ -88,6 +89,14 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
     return CALMOE_OK;
 }
 
+void cm_sequence_state_touch(struct sequence_state *state, int position)
+{
+    for (int i = 0; i < state->n_snapshots; i++)
+        if (state->snapshots[i].position == position) state->snapshots[i].used = ++state->n_uses;
+}
+
+void cm_sequence_state_lose(struct sequence_state *state) { state->n_seen = -1; }
+
 /* The last snapshot at or before the position; NULL: only the beginning is. */
 static struct state_snapshot *snapshot_before(const struct sequence_state *state, int position)
 {
@@ -100,15 +109,15 @@ static struct state_snapshot *snapshot_before(const struct sequence_state *state
 static int rewind_fixed(struct sequence_state *state, int position)
 {
     struct state_snapshot *snapshot = snapshot_before(state, position);
+    const bool stands_there = state->n_seen == position;
     while (state->n_snapshots > 0 && state->snapshots[state->n_snapshots - 1].position > position)
         forget(state, state->n_snapshots - 1);
-    if (!snapshot) {
-        memset(state->fixed, 0, state->fixed_bytes);
-        return 0;
-    }
-    memcpy(state->fixed, snapshot->bytes, state->fixed_bytes);
-    snapshot->used = ++state->n_uses;
-    return snapshot->position;
+    if (stands_there) return position;
+    state->n_seen = snapshot ? snapshot->position : 0;
+    if (snapshot) memcpy(state->fixed, snapshot->bytes, state->fixed_bytes);
+    else memset(state->fixed, 0, state->fixed_bytes);
+    if (snapshot) snapshot->used = ++state->n_uses;
+    return state->n_seen;
 }
 
 int cm_sequence_state_rewind(struct sequence_state *state, int position)
@@ -223,14 +232,20 @@ void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
     }
 }
 
-void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
 {
     const struct passing copying = {.kv = &from->kv, .to = &to->kv};
     const int            least = least_position(&from->kv, first_kept, from->n_written);
     (void)pass_all(&copying, n_positions, first_kept, from->n_written); /* ascending: a ring's last spans stay */
-    if (from->fixed_bytes > 0) memcpy(to->fixed, from->fixed, from->fixed_bytes);
-    to->n_written = n_positions;
+    to->n_written = to->n_seen = n_positions;
     to->n_least = from->n_least > least ? from->n_least : least;
+    if (from->fixed_bytes == 0) return n_positions;
+    const struct state_snapshot *snapshot = snapshot_before(from, n_positions);
+    const bool                   stands_there = from->n_seen == n_positions;
+    if (!stands_there) to->n_seen = snapshot ? snapshot->position : 0;
+    if (to->n_seen == 0) memset(to->fixed, 0, to->fixed_bytes);
+    else memcpy(to->fixed, stands_there ? from->fixed : snapshot->bytes, to->fixed_bytes);
+    return to->n_seen;
 }
 
 calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
@@ -260,7 +275,7 @@ calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positio
 {
     const struct passing passing = {.kv = &state->kv, .get = get, .user = user};
     CM_TRY(pass_all(&passing, n_positions, first_wanted, n_positions));
-    state->n_written = n_positions;
+    state->n_written = state->n_seen = n_positions;
     state->n_least = least_position(&state->kv, first_wanted, n_positions);
     return state->fixed_bytes > 0 ? get(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }

@@ -24,6 +24,7 @@ struct sequence_state {
     /* state of fixed size, of all layers that have one; layer l's lies at fixed + fixed_at[l] */
     size_t          fixed_bytes;    /* 0: no layer has one                       */
     uint8_t        *fixed;
+    int             n_seen;         /* positions that it has seen; -1 = of none it is the state */
     size_t         *fixed_at;       /* (n_layers + 1)                            */
     int             n_snapshots, max_snapshots;
     struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
@@ -41,20 +42,27 @@ calmoe_status cm_sequence_state_open(const struct machine *machine, const struct
                                      const struct state_place *place, struct sequence_state *out);
 void          cm_sequence_state_close(struct sequence_state *state); /* zeroed is fine */
 
-/* After a step: positions before n_positions are written. */
+/* After a step: positions before n_positions are written, and the fixed-size state is the one behind them. */
 void cm_sequence_state_note(struct sequence_state *state, int n_positions);
 
 /* Keeps the fixed-size state as it is after `position` positions. NO_MEMORY: it is not kept. Without such state nothing
  * happens. */
 calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int position);
 
+/* The snapshot at that position is of use: others go before it. */
+void cm_sequence_state_touch(struct sequence_state *state, int position);
+
+/* A step broke off: the fixed-size state is of no position, until the next rewind. */
+void cm_sequence_state_lose(struct sequence_state *state);
+
 /* Goes back to `position`, or as far before it as is needed; answers where the sequence stands now: what lies between
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
 /* to, opened for the same model and at least as many positions, becomes what from is after n_positions, but for its
- * snapshots; it may have another number of rows in a step. */
-void cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
+ * snapshots; it may have another number of rows in a step. Answers where it stands: before n_positions where the
+ * fixed-size state of from is of other positions (what lies between must be read again). */
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
  * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of

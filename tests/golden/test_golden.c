@@ -20,7 +20,9 @@
 
 /* Both as a part of the range of the expected logits. */
 static const double F32_LIMIT = 1e-5, F16_LIMIT = 4e-3;
-static const double WEIGHT_LIMIT = 1e-5; /* of a routing weight, relative */
+/* Of a routing weight, relative. A state takes in every token, and what rounding leaves in it passes through all layers
+ * behind: transformers' own float32 weights lie up to 1e-5 (absolute) from those in float64 then. */
+static const double WEIGHT_LIMIT = 1e-5, RECURRENT_WEIGHT_LIMIT = 1e-4;
 
 enum { N_GREEDY = 16, MAX_TOKENS = 4096 };
 
@@ -32,6 +34,7 @@ struct golden {
     const int32_t    *tokens;
     const float      *logits;
     double            range;
+    double            weight_limit;
     /* what the routing callback saw */
     int               n_events;
     double            worst_weight;
@@ -65,6 +68,16 @@ static double range_of(const float *values, size_t n)
     return high - low;
 }
 
+/* A model of which some layers keep a state. */
+static bool is_recurrent(calmoe_context *context, const char *path)
+{
+    struct model_file *file;
+    running_must(context, cm_model_file_open(context, path, &file));
+    const bool is = cm_file_tensor(file, "blk.0.ssm_a") != NULL;
+    cm_model_file_close(&file);
+    return is;
+}
+
 static int open_expectations(void **state)
 {
     struct golden *golden = *state;
@@ -73,6 +86,7 @@ static int open_expectations(void **state)
     calmoe_context *context = NULL;
     running_must(NULL, calmoe_context_open(NULL, &context));
     running_must(context, cm_model_file_open(context, path, &golden->expect));
+    golden->weight_limit = is_recurrent(context, golden->path) ? RECURRENT_WEIGHT_LIMIT : WEIGHT_LIMIT;
     calmoe_context_close(&context);
     const struct file_tensor *logits = expected(golden, "logits");
     golden->n_vocab = (int)logits->shape[0];
@@ -192,7 +206,8 @@ static void logits_routing_and_continuation(void **state)
         running_close(&r);
     }
     if (!(golden->worst_f32 <= F32_LIMIT)) fail_msg("logits differ by %.3g of their range", golden->worst_f32);
-    if (!(golden->worst_weight <= WEIGHT_LIMIT)) fail_msg("routing weights differ by %.3g", golden->worst_weight);
+    if (!(golden->worst_weight <= golden->weight_limit))
+        fail_msg("routing weights differ by %.3g", golden->worst_weight);
 }
 
 /* With keys and values in float16 rounding shows, but neither experts nor tokens change. */

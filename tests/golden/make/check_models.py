@@ -24,6 +24,7 @@ LIMIT = 1e-4        # largest |difference| of a logit, relative to the range of 
 ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
+    "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
 }
 
 
@@ -64,6 +65,10 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
 def softmax(z):
     e = np.exp(z - z.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
@@ -80,7 +85,10 @@ def yarn(f, freq, hd, rounds):
 
 
 def rotate(f, x, pairing, rounds):
-    """x [n, heads, hd]; every dimension is rotated."""
+    """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
+    n_rot = f.own("rope.dimension_count", x.shape[2])
+    if n_rot < x.shape[2]:
+        return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds), x[..., n_rot:]], axis=-1)
     n, _, hd = x.shape
     factors, magnitude = f.get("rope_freqs.weight"), 1.0
     freq = f.own("rope.freq_base", 10000.0) ** (-2 * np.arange(hd // 2) / hd)
@@ -104,6 +112,9 @@ def attention(f, layer, x, eps, pairing, rounds):
     kv = f.own("attention.head_count_kv", heads)
     hd = f.own("attention.key_length", d // heads)
     q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T for p in "qkv")
+    gate = None
+    if q.shape[1] == 2 * heads * hd:                                # of each head a query, then a gate
+        q, gate = (half.reshape(n, -1) for half in np.split(q.reshape(n, heads, 2 * hd), 2, axis=2))
     if f"{blk}.attn_q.bias" in f:
         q, k, v = (y + f[f"{blk}.attn_{p}.bias"] for y, p in zip((q, k, v), "qkv"))
     norms = [f.get(f"{blk}.attn_{p}_norm.weight") for p in "qk"]
@@ -125,7 +136,51 @@ def attention(f, layer, x, eps, pairing, rounds):
         if sinks is not None:                       # takes its share and has no value
             score = np.concatenate([score, np.full((n, 1), sinks[h])], axis=1)
         out[:, h] = softmax(score)[:, :n] @ v[:, g]
-    return out.reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T + f.get(f"{blk}.attn_output.bias", 0.0)
+    out = out.reshape(n, -1)
+    if gate is not None:
+        out = out * sigmoid(gate)
+    return out @ f[f"{blk}.attn_output.weight"].T + f.get(f"{blk}.attn_output.bias", 0.0)
+
+
+def delta_inputs(f, blk, x, sizes):
+    """q, k, v (one row, all heads), z, beta, alpha of the projections, value heads in the file's order."""
+    n_keys, n_values, dk, dv = sizes
+    n, r = len(x), n_values // n_keys
+    if f"{blk}.ssm_in.weight" in f:                                 # by key head: q, k, r heads of v, r of z
+        parts = (x @ f[f"{blk}.ssm_in.weight"].T).reshape(n, n_keys, -1)
+        q, k, v, z = (p.reshape(n, -1) for p in np.split(parts, [dk, 2 * dk, 2 * dk + r * dv], axis=2))
+        qkv = np.concatenate([q, k, v], axis=1)
+    else:
+        qkv, z = x @ f[f"{blk}.attn_qkv.weight"].T, x @ f[f"{blk}.attn_gate.weight"].T
+    if f"{blk}.ssm_ba.weight" in f:                                 # by key head: r of beta, r of alpha
+        pairs = (x @ f[f"{blk}.ssm_ba.weight"].T).reshape(n, n_keys, 2, r)
+        return qkv, z, pairs[:, :, 0].reshape(n, -1), pairs[:, :, 1].reshape(n, -1)
+    return qkv, z, x @ f[f"{blk}.ssm_beta.weight"].T, x @ f[f"{blk}.ssm_alpha.weight"].T
+
+
+def delta_net(f, blk, x, eps, in_turn=None):
+    n = len(x)
+    n_keys, n_values, dk = f.own("ssm.group_count"), f.own("ssm.time_step_rank"), f.own("ssm.state_size")
+    dv = f.own("ssm.inner_size") // n_values
+    qkv, z, beta, alpha = delta_inputs(f, blk, x, (n_keys, n_values, dk, dv))
+    taps = f[f"{blk}.ssm_conv1d.weight"]                            # (channels, taps), the last is of the token itself
+    padded = np.concatenate([np.zeros((taps.shape[1] - 1, qkv.shape[1])), qkv])
+    qkv = silu(sum(padded[i:i + n] * taps[:, i] for i in range(taps.shape[1])))
+    q, k, v = np.split(qkv, [n_keys * dk, 2 * n_keys * dk], axis=1)
+    q, k = (y.reshape(n, n_keys, dk) / np.sqrt((y.reshape(n, n_keys, dk) ** 2).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
+    v, decay = v.reshape(n, n_values, dv), np.exp(f[f"{blk}.ssm_a"] * np.log1p(np.exp(alpha + f[f"{blk}.ssm_dt.bias"])))
+    heads = np.arange(n_values)
+    in_turn = f.arch != "qwen3next" if in_turn is None else in_turn
+    key_of = heads % n_keys if in_turn else heads // (n_values // n_keys)
+    state, out = np.zeros((n_values, dk, dv)), np.empty((n, n_values, dv))
+    for t in range(n):
+        keys, queries = k[t, key_of], q[t, key_of] / np.sqrt(dk)
+        state *= decay[t, :, None, None]
+        u = v[t] - np.einsum("hkv,hk->hv", state, keys)
+        state += keys[:, :, None] * (sigmoid(beta[t])[:, None] * u)[:, None, :]
+        out[t] = np.einsum("hkv,hk->hv", state, queries)
+    out = rms(out, f[f"{blk}.ssm_norm.weight"], eps) * silu(z.reshape(out.shape))
+    return out.reshape(n, -1) @ f[f"{blk}.ssm_out.weight"].T
 
 
 def swiglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
@@ -163,18 +218,20 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None):
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None):
     """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
     pairing = pairing or ARCH[f.arch][0]
     expert = expert or (clamped if f.arch == "gpt-oss" else swiglu)
-    ffn_norm = "post_attention_norm" if f.arch == "gpt-oss" else "ffn_norm"
+    ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
     x = f["token_embd.weight"][ids] * f.own("embedding_scale", 1.0)
-    for layer in range(f.own("block_count")):
+    for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
-        x = x + residual * attention(f, layer, rms(x, f[f"{blk}.attn_norm.weight"], eps), eps, pairing, rounds)
+        normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
+        is_delta = f"{blk}.ssm_a" in f
+        x = x + residual * (delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds))
         x = x + residual * feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
         hidden.append(x)
     head = f.get("output.weight")
@@ -225,7 +282,7 @@ def llama_cpp_logits(path, ids):
         import llama_cpp
     except ImportError:
         return None
-    m = llama_cpp.Llama(path, n_ctx=64, n_batch=64, n_threads=1, logits_all=True, verbose=False, flash_attn=False,
+    m = llama_cpp.Llama(path, n_ctx=256, n_batch=256, n_threads=1, logits_all=True, verbose=False, flash_attn=False,
                         type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32)
     m.eval(ids)
     return np.array(m.scores[:len(ids)], dtype=np.float64), m
@@ -258,7 +315,8 @@ def check(path):
         problems.append("tokens")
     line = f"{os.path.basename(path):22s} logits {worst:.1e} of range {scale:.1f}  route weights {weight_diff:.1e}"
     is_mixed = any("ffn_gate_inp.weight" in t for t in f.tensors) and any("ffn_down.weight" in t for t in f.tensors)
-    if not is_mixed and (other := llama_cpp_logits(path, ids)) is not None:     # llama.cpp wants experts in all layers
+    is_mixed |= f.own("ssm.inner_size", 0) != f.own("ssm.state_size", 0) * f.own("ssm.time_step_rank", 0)
+    if not is_mixed and (other := llama_cpp_logits(path, ids)) is not None:     # llama.cpp wants experts in all layers, values as long as keys
         other, m = other
         llama = float(np.abs(other - want["logits"]).max()) / scale
         line += f"  llama.cpp {llama:.1e}"
@@ -299,6 +357,9 @@ def mistakes(path):
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
+    if f.own("ssm.state_size"):
+        cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
+        cases["order of value heads"] = f, {"in_turn": f.arch == "qwen3next"}
     moved = {}
     for case, (g, kw) in cases.items():
         moved[case] = float(np.abs(forward(g, ids, **kw)[0] - want["logits"]).max()) / scale

@@ -22,10 +22,13 @@ from safetensors import safe_open
 from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
+from delta_layers import add_delta_keys, delta_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 N_GREEDY = 16
 TEXT = "The 12 experts route\n it's n\u00e9w!"
+# Of models whose layers keep a state: longer than the 64 tokens that their authors' code computes at once.
+LONG_TEXT = TEXT + " It was a bright cold day in the layers, and the router (3 of 7) sent token 41 to expert 5; then the rest of it went on."
 
 hf_logging.set_verbosity_error()
 hf_logging.disable_progress_bar()
@@ -57,6 +60,11 @@ def gpt_oss_toy(n_merges):
     specials = ["startoftext", "endoftext", "return", "constrain", "channel", "start", "end", "message", "call"]
     return toy.bpe("gpt-4o", n_merges, [f"<|{name}|>" for name in specials],
                    {"bos": "<|startoftext|>", "eos": "<|return|>", "padding": "<|endoftext|>"})
+
+
+def qwen35_toy(n_merges):
+    return toy.bpe("qwen35", n_merges, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+                   {"eos": "<|im_end|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
 
 
 def rope(theta, **more):
@@ -129,13 +137,42 @@ MODELS = {
         max_position_embeddings=4096,
         rope_parameters=rope(1e3, rope_type="yarn", factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False,
                              original_max_position_embeddings=1024))),
+    # Gated delta nets, and attention in every third or second layer.
+    "qwen3next": ("Qwen3Next", "qwen3next", lambda: qwen_toy(35), dict(
+        hidden_size=36, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        linear_num_key_heads=3, linear_num_value_heads=6, linear_key_head_dim=10, linear_value_head_dim=10,
+        full_attention_interval=3, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=7,
+        shared_expert_intermediate_size=12, intermediate_size=77, norm_topk_prob=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.25), max_position_embeddings=512)),
+    "qwen3nextold": ("Qwen3Next", "qwen3next", lambda: qwen_toy(34), dict(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1, head_dim=12,
+        linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=8, linear_value_head_dim=8,
+        linear_conv_kernel_dim=3, full_attention_interval=2, num_experts=5, num_experts_per_tok=2,
+        moe_intermediate_size=6, shared_expert_intermediate_size=9, intermediate_size=24, mlp_only_layers=[1],
+        rms_norm_eps=2e-3, rope_parameters=rope(1e5, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    "qwen35moe": ("Qwen3_5Moe", "qwen35moe", lambda: qwen35_toy(40), dict(
+        hidden_size=40, num_hidden_layers=5, num_attention_heads=6, num_key_value_heads=2, head_dim=16,
+        linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8, linear_value_head_dim=8,
+        full_attention_interval=4, num_experts=7, num_experts_per_tok=2, moe_intermediate_size=9,
+        shared_expert_intermediate_size=10,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.25), max_position_embeddings=512)),
+    "qwen35": ("Qwen3_5", "qwen35", lambda: qwen35_toy(31), dict(
+        hidden_size=32, num_hidden_layers=4, num_attention_heads=3, num_key_value_heads=1, head_dim=24,
+        linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=12, linear_value_head_dim=20,
+        full_attention_interval=2, intermediate_size=40, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.25), max_position_embeddings=512)),
 }
+
+
+def is_norm_less_one(config, name):
+    """Whether a norm multiplies by 1 + w. Files hold 1 + w."""
+    return config.model_type.startswith(("qwen3_next", "qwen3_5")) and "linear_attn" not in name
 
 
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + "Config")(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith("Qwen3_5") else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
@@ -149,14 +186,17 @@ def build(name, vocab, seed):
                 p.copy_(0.4 * r)
             elif pname.endswith("sinks"):
                 p.copy_(1.0 + r)
-            elif pname.endswith("experts.gate_up_proj"):        # (E, inputs, outputs); one in twelve reaches the clamp at 7
+            elif stem == "GptOss" and pname.endswith("experts.gate_up_proj"):   # (E, inputs, outputs); one in twelve reaches the clamp at 7
                 p.copy_(4.0 / math.sqrt(p.shape[1]) * r)
-            elif pname.endswith("experts.down_proj"):           # the hidden state is about 15 large
+            elif stem == "GptOss" and pname.endswith("experts.down_proj"):      # the hidden state is about 15 large
                 p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
+            elif pname.endswith("A_log"):                       # a state halves within a few to some dozen tokens
+                p.copy_(r - 2.0)
             elif "norm" in pname:
-                p.copy_(1.0 + 0.2 * r)
+                p.copy_(0.2 * r if is_norm_less_one(config, pname) else 1.0 + 0.2 * r)
                 if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
-                    p.mul_(torch.randn(p.shape, generator=gen).sign())
+                    one = 1.0 if is_norm_less_one(config, pname) else 0.0
+                    p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
             elif "embed_tokens" in pname:
                 wanted = 1.5 if "Granite" in stem else 2.5       # size of the first residual stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
@@ -266,8 +306,9 @@ BLOCK_NAMES = {
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
 
-def convert(hf, config, arch):
+def convert(hf, config, arch, is_old=False):
     """{published safetensors name: array} -> {GGUF name: array}, in the order of a converted file."""
+    hf = {n: w + 1.0 if "norm" in n and is_norm_less_one(config, n) else w for n, w in hf.items()}
     out = {"token_embd.weight": hf["model.embed_tokens.weight"], "output_norm.weight": hf["model.norm.weight"]}
     if not config.tie_word_embeddings:
         out["output.weight"] = hf["lm_head.weight"]
@@ -284,9 +325,12 @@ def convert(hf, config, arch):
                 w = permute(w, config.num_attention_heads)
             if permuted and short.startswith("self_attn.k_proj"):
                 w = permute(w, config.num_key_value_heads)
-            if arch == "gpt-oss" and ".experts." in short:
+            if short.startswith("linear_attn."):
+                named = delta_tensors(short.split(".", 1)[1], w, config, arch, is_old)
+                out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch == "gpt-oss" and short == "post_attention_layernorm.weight":
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
@@ -303,6 +347,14 @@ def convert(hf, config, arch):
             out[f"blk.{layer}.ffn_{part}_exps.weight"] = np.stack([stack[e] for e in range(len(stack))])
     assert used >= set(hf), set(hf) - used
     return {n: np.ascontiguousarray(w, dtype=np.float32) for n, w in out.items()}
+
+
+def further_block(tensors, config):
+    """A block that predicts a further token, as published files have it behind the layers: nobody runs it here."""
+    d, last, of = config.hidden_size, config.num_hidden_layers, config.layer_types.index("full_attention")
+    copied = {n.replace(f"blk.{of}.", f"blk.{last}."): w for n, w in tensors.items() if n.startswith(f"blk.{of}.")}
+    norms = {f"blk.{last}.nextn.{n}.weight": np.ones(d, np.float32) for n in ("enorm", "hnorm", "shared_head_norm")}
+    return {**copied, f"blk.{last}.nextn.eh_proj.weight": np.ones((d, 2 * d), np.float32), **norms}
 
 
 def llama3_factors(config):
@@ -322,10 +374,14 @@ def write_model(path, name, config, arch, vocab, tensors):
     g = GGUFWriter(path, arch)
     g.add_type("model")
     g.add_name(f"calmoe golden {name}")
-    g.add_block_count(config.num_hidden_layers)
+    n_blocks = 1 + max(int(n.split(".")[1]) for n in tensors if n.startswith("blk."))
+    g.add_block_count(n_blocks)
+    if n_blocks > config.num_hidden_layers:
+        g.add_nextn_predict_layers(n_blocks - config.num_hidden_layers)
     g.add_context_length(config.max_position_embeddings)
     g.add_embedding_length(config.hidden_size)
-    g.add_feed_forward_length(config.intermediate_size)
+    if hasattr(config, "intermediate_size"):
+        g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
     g.add_head_count_kv(config.num_key_value_heads)
     g.add_rope_freq_base(config.rope_parameters["rope_theta"])
@@ -342,9 +398,14 @@ def write_model(path, name, config, arch, vocab, tensors):
     if arch in ("llama", "granitemoe"):
         g.add_vocab_size(config.vocab_size)
         g.add_rope_dimension_count(head_dim or config.hidden_size // config.num_attention_heads)
-    if arch in ("qwen2moe", "qwen3moe"):
+    if hasattr(config, "linear_num_key_heads"):
+        add_delta_keys(g, config)
+        g.add_rope_dimension_count(int(head_dim * config.rope_parameters["partial_rotary_factor"]))
+    if arch.startswith("qwen35"):
+        g.add_rope_dimension_sections([11, 11, 10, 0])
+    if arch in ("qwen2moe", "qwen3moe", "qwen3next", "qwen35moe"):
         g.add_expert_feed_forward_length(config.moe_intermediate_size)
-    if arch == "qwen2moe":
+    if arch in ("qwen2moe", "qwen3next", "qwen35moe"):
         g.add_expert_shared_feed_forward_length(config.shared_expert_intermediate_size)
     if arch == "gpt-oss":
         g.add_expert_feed_forward_length(config.intermediate_size)
@@ -407,7 +468,8 @@ def finish(g):
 def make(name, out, keep_hf):
     _, arch, vocab_of, _ = MODELS[name]
     vocab = vocab_of()
-    ids = vocab.encode(TEXT)
+    text = LONG_TEXT if arch.startswith(("qwen3next", "qwen35")) else TEXT
+    ids = vocab.encode(text)
     start = 1000 * (1 + list(MODELS).index(name))
     for seed in range(start, start + 1000):
         model = build(name, vocab, seed)
@@ -423,10 +485,12 @@ def make(name, out, keep_hf):
         model.save_pretrained(saved)
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
-    tensors = convert(hf, model.config, arch)
+    tensors = convert(hf, model.config, arch, name == "qwen3nextold")
+    if name == "qwen35moe":
+        tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)
-    write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, TEXT, ids, logits, routes, hidden, tail, steps, figures)
+    write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, text, ids, logits, routes, hidden, tail, steps, figures)
     print(f"{name:17s} seed {seed}  V {len(vocab.tokens)}  n {len(ids)}  {os.path.getsize(path)} bytes  "
           + "  ".join(f"{k} {v:.2e}" for k, v in figures.items()) + f"  greedy {tail}", flush=True)
 

@@ -24,11 +24,15 @@ REGEX = {
 CAPITAL, SMALL = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 REGEX["o200k"] = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{CONTRACTION}?|[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}+{SMALL}*{CONTRACTION}?"
                   r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+MARKED = r"\p{L}\p{M}"
+REGEX["qwen35"] = (CONTRACTION + rf"|[^\r\n\p{{L}}\p{{N}}]?[{MARKED}]+|\p{{N}}| ?[^\s{MARKED}\p{{N}}]+[\r\n]*"
+                   r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 # tokenizer.ggml.pre -> the stages of pre-tokenization
 PRE = {
     "olmo": ["gpt2"],
     "refact": ["digits", "gpt2"],
     "qwen2": ["qwen2"],
+    "qwen35": ["qwen35"],
     "llama-bpe": ["llama3"],
     "gpt-4o": ["o200k"],
 }
@@ -105,12 +109,12 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
             stages.append(pre_tokenizers.Split(Regex(REGEX[stage]), "isolated"))
     stages.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     hf.pre_tokenizer = pre_tokenizers.Sequence(stages)
-    if pre == "qwen2":
+    if pre in ("qwen2", "qwen35"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
     if pre == "llama-bpe":
         keys["add_bos_token"] = True
-    elif pre == "qwen2":
+    elif pre in ("qwen2", "qwen35"):
         keys["add_bos_token"] = False
     first = [keys["bos_token_id"]] if keys.get("add_bos_token") else []
     return Toy("gpt2", pre, tokens + pads, types, keys, hf, merges=[f"{a} {b}" for a, b in merges], first=first)

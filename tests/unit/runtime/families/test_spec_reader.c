@@ -358,8 +358,12 @@ static void every_family(void **state)
             snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
             if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f); /* others the tiny model has */
         }
+        char rotated[128];
+        snprintf(rotated, sizeof rotated, "%s.rope.dimension_count", family->architecture);
+        if (family->needs & NEEDS_ROTATED) builder_add_u32(builder, rotated, 4);
         const struct layer_spec *layer = read_spec();
         assert_string_equal(spec.family, family->name);
+        assert_int_equal(spec.ropes[0].n_rot, family->needs & NEEDS_ROTATED ? 4 : 8);
         assert_int_equal(spec.ropes[0].pairing, family->pairing);
         assert_int_equal(cm_is_dense_model(&spec), !family->has_experts);
         assert_int_equal(layer->ffn.router.score, family->has_experts ? family->score : SCORE_SOFTMAX);

@@ -137,6 +137,20 @@ static void every_kind_of_block_runs(void **state)
     options.n_experts = options.shared_width = 0; /* dense */
     synthesize(&options);
     run_model();
+    options = tiny("q8_0");
+    options.family = "qwen3next"; /* delta nets */
+    options.shared_width = 96;
+    options.shared_gate = 1;
+    options.rotated = options.head_size / 2;
+    options.attention_interval = options.n_layers;
+    options.delta_key_heads = 2;
+    options.delta_value_heads = 4;
+    options.delta_head_size = 32;
+    synthesize(&options);
+    run_model();
+    options.family = "qwen35moe";
+    synthesize(&options);
+    run_model();
 }
 
 static void narrow_rows_fall_back(void **state)

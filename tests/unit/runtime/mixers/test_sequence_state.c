@@ -1,5 +1,5 @@
 /* test_sequence_state.c - what a sequence keeps: going back, copies, and bytes for files; by position, by window, and
- * of fixed size. No mixer of fixed-size state runs yet, so that a stand-in of so many bytes is given to the state. */
+ * of fixed size, for which a stand-in of so many bytes is given to the state (real ones: test_recurrent_sequences). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,6 +141,39 @@ static void the_least_recently_used_snapshot_goes(void **state)
     assert_int_equal(cm_sequence_state_snapshot(&s, 30), CALMOE_OK); /* 10 was used longest ago */
     assert_int_equal(s.n_snapshots, 2);
     assert_int_equal(cm_sequence_state_rewind(&s, 19), 0);
+    cm_sequence_state_close(&s);
+}
+
+static void a_snapshot_that_is_touched_stays(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    give_fixed(&s, 2);
+    for (int p = 10; p <= 30; p += 10) {
+        if (p == 30) cm_sequence_state_touch(&s, 10); /* so that 20 goes */
+        read_to(&s, p);
+        assert_int_equal(cm_sequence_state_snapshot(&s, p), CALMOE_OK);
+    }
+    cm_sequence_state_touch(&s, 15); /* there is none */
+    read_to(&s, 40);
+    assert_int_equal(cm_sequence_state_rewind(&s, 29), 10);
+    cm_sequence_state_close(&s);
+}
+
+/* Going back to where the state stands changes nothing; where a step broke off it stands nowhere. */
+static void a_state_that_stands_there_is_kept(void **state)
+{
+    (void)state;
+    struct sequence_state s;
+    open_state(&s, CONTEXT, 512, false);
+    give_fixed(&s, 2);
+    read_to(&s, 50);
+    assert_int_equal(cm_sequence_state_rewind(&s, 50), 50);
+    assert_int_equal(s.fixed[0], 51);
+    cm_sequence_state_lose(&s);
+    assert_int_equal(cm_sequence_state_rewind(&s, 50), 0);
+    assert_int_equal(s.fixed[0], 0);
     cm_sequence_state_close(&s);
 }
 
@@ -301,6 +334,8 @@ int main(void)
         cmocka_unit_test(keys_by_position_go_back_anywhere),
         cmocka_unit_test(windows_go_back_as_far_as_they_remember),
         cmocka_unit_test(a_fixed_state_goes_back_to_a_snapshot),
+        cmocka_unit_test(a_snapshot_that_is_touched_stays),
+        cmocka_unit_test(a_state_that_stands_there_is_kept),
         cmocka_unit_test(the_least_recently_used_snapshot_goes),
         cmocka_unit_test(a_snapshot_without_memory_is_not_kept),
         cmocka_unit_test(a_copy_has_what_is_left),
