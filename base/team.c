@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/barrier.h"
 #include "base/core_claims.h"
@@ -41,6 +42,9 @@ struct team {
     const struct topology *topology;
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
+    int                    n_called;              /* that take part                                       */
+    struct worker         *called;                /* (n_workers): the first n_called, as they see themselves */
+    int                    n_on_node[CM_MAX_NODES], n_called_on[CM_MAX_NODES];
     int                    n_spins; /* in a barrier, before yielding */
     bool                   is_untimed;           /* waiting is not measured */
     int                    server[CM_MAX_NODES]; /* cm_team_server()        */
@@ -73,19 +77,22 @@ static bool bind_to_seat(const struct team *team, int index)
                                       : cm_thread_mask_apply(team->topology, &team->nodes[seat->worker.node]);
 }
 
+/* A worker by itself runs where the system puts it. */
+static bool is_bound(const struct team *team) { return team->binding != BIND_NOTHING && team->n_called > 1; }
+
 static void place_thread(struct team *team, int index)
 {
+    const int seat = team->called[index].seat;
     if (index == 0) { /* the caller's own thread: bound only if it can be given back afterwards */
-        if (team->binding != BIND_NOTHING && !(team->has_home && bind_to_seat(team, 0)))
-            atomic_store(&team->was_refused, true);
+        if (is_bound(team) && !(team->has_home && bind_to_seat(team, seat))) atomic_store(&team->was_refused, true);
         return;
     }
     const unsigned long wanted = team->binding != BIND_NOTHING ? team->number : 0;
-    if (bound.team == wanted && (!wanted || bound.seat == index)) return;
-    if (wanted && !bind_to_seat(team, index)) atomic_store(&team->was_refused, true);
+    if (bound.team == wanted && (!wanted || bound.seat == seat)) return;
+    if (wanted && !bind_to_seat(team, seat)) atomic_store(&team->was_refused, true);
     if (!wanted && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
     bound.team = wanted;
-    bound.seat = index;
+    bound.seat = seat;
 }
 
 /* One thread's part of a run. A program may have set its threads to flush denormals or to round
@@ -94,18 +101,18 @@ static void serve(struct team *team, int index, int n_delivered)
 {
     (void)atomic_load_explicit(&team->n_runs, memory_order_acquire);
     if (index == 0) atomic_store(&team->n_delivered, n_delivered);
-    if (n_delivered == team->n_workers) {
+    if (n_delivered == team->n_called) {
         fenv_t environment;
         fegetenv(&environment);
         fesetenv(FE_DFL_ENV);
         place_thread(team, index);
-        team->phase(team->arg, &team->seats[index].worker);
+        team->phase(team->arg, &team->called[index]);
         fesetenv(&environment);
     }
     atomic_fetch_add_explicit(&team->n_finished, 1, memory_order_release);
 }
 
-/* The region. It has to give n_workers threads even where the program asked OpenMP to choose their
+/* The region. It has to give n_called threads even where the program asked OpenMP to choose their
  * number, or calls from inside a region of its own. Thread checkers do not see how OpenMP hands
  * `team` over, so this function, and only this one, is not checked. */
 __attribute__((no_sanitize("thread"))) static void enter_region(struct team *team)
@@ -115,7 +122,7 @@ __attribute__((no_sanitize("thread"))) static void enter_region(struct team *tea
     omp_set_dynamic(0);
     if (omp_get_active_level() >= max_levels) omp_set_max_active_levels(omp_get_active_level() + 1);
 
-#pragma omp parallel num_threads(team->n_workers) firstprivate(team)
+#pragma omp parallel num_threads(team->n_called) firstprivate(team)
     serve(team, omp_get_thread_num(), omp_get_num_threads());
 
     omp_set_max_active_levels(max_levels);
@@ -127,17 +134,17 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
 {
     team->phase = phase;
     team->arg = arg;
-    if (team->binding != BIND_NOTHING) team->has_home = cm_thread_mask_save(team->topology, &team->home);
+    if (is_bound(team)) team->has_home = cm_thread_mask_save(team->topology, &team->home);
     atomic_store_explicit(&team->n_finished, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&team->n_runs, 1, memory_order_release);
 
-    if (team->n_workers == 1)
+    if (team->n_called == 1)
         serve(team, 0, 1);
     else
         enter_region(team);
 
     (void)atomic_load_explicit(&team->n_finished, memory_order_acquire);
-    if (team->binding != BIND_NOTHING && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
+    if (is_bound(team) && team->has_home) cm_thread_mask_apply(team->topology, &team->home);
     return atomic_load(&team->n_delivered);
 }
 
@@ -145,7 +152,8 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
 static void check_seat(void *arg, const struct worker *me)
 {
     struct team *team = arg;
-    if (team->binding == BIND_CORE && !cm_topology_is_on_core(team->topology, team->seats[me->index].core))
+    if (is_bound(team) && team->binding == BIND_CORE &&
+        !cm_topology_is_on_core(team->topology, team->seats[me->seat].core))
         atomic_store(&team->was_refused, true);
 }
 
@@ -164,11 +172,13 @@ static void fill_seats(struct team *team, const int *n_on_node, const int32_t *c
 {
     int index = 0;
     find_servers(team->topology, n_on_node, team->server);
+    memcpy(team->n_on_node, n_on_node, (size_t)team->topology->n_nodes * sizeof *n_on_node);
     for (int node = 0; node < team->topology->n_nodes; node++)
         for (int rank = 0; rank < n_on_node[node]; rank++, index++) {
             team->seats[index].core = cores[index];
             team->seats[index].worker = (struct worker){.team = team,
                                                         .index = index,
+                                                        .seat = index,
                                                         .n_workers = team->n_workers,
                                                         .node = node,
                                                         .rank_on_node = rank,
@@ -325,9 +335,11 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct team *team, b
     if (is_default) team->n_workers = cm_default_workers(team->topology, n_taken);
     team->n_spins = team->n_workers > omp_get_num_procs() ? 0 : N_SPINS;
     team->seats = cm_alloc(ctx, (size_t)team->n_workers, sizeof *team->seats, "a team's workers");
+    team->called = cm_alloc(ctx, (size_t)team->n_workers, sizeof *team->called, "a team's workers");
     cores = cm_alloc(ctx, (size_t)team->n_workers, sizeof *cores, "a team's cores");
-    if (team->seats && cores) {
+    if (team->seats && team->called && cores) {
         take_seats(team, taken, cores);
+        cm_team_call_up(team, team->n_workers);
         remark(ctx, team, is_default, n_taken);
         status = choose_binding(ctx, team, pin);
     }
@@ -369,6 +381,7 @@ void cm_team_close(struct team **team)
     for (int node = 0; node < CM_MAX_NODES; node++) cm_thread_mask_close(&(*team)->nodes[node]);
     cm_thread_mask_close(&(*team)->home);
     cm_free((*team)->seats);
+    cm_free((*team)->called);
     cm_free(*team);
     *team = NULL;
 }
@@ -384,6 +397,45 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     return &team->seats[index].worker;
 }
 
+/* Each node keeps workers in proportion, and one at least: who lacks most for its share gets the next. */
+static void share_out(struct team *team, int n)
+{
+    int n_called = 0;
+    for (int node = 0; node < team->topology->n_nodes; node++)
+        n_called += team->n_called_on[node] = team->n_on_node[node] > 0;
+    for (; n_called < n; n_called++) {
+        int64_t most = INT64_MIN;
+        int     neediest = 0;
+        for (int node = 0; node < team->topology->n_nodes; node++) {
+            const int     n_all = team->n_on_node[node], n_on = team->n_called_on[node];
+            const int64_t lack = (int64_t)n_all * n - (int64_t)n_on * team->n_workers;
+            if (n_on == n_all || lack <= most) continue;
+            most = lack;
+            neediest = node;
+        }
+        team->n_called_on[neediest]++;
+    }
+    team->n_called = n_called;
+}
+
+void cm_team_call_up(struct team *team, int n)
+{
+    assert(n >= 1 && n <= team->n_workers);
+    if (n == team->n_called) return;
+    share_out(team, n);
+    for (int seat = 0, index = 0; seat < team->n_workers; seat++) {
+        const struct worker *worker = &team->seats[seat].worker;
+        if (worker->rank_on_node >= team->n_called_on[worker->node]) continue;
+        team->called[index] = *worker;
+        team->called[index].index = index;
+        team->called[index].n_workers = team->n_called;
+        team->called[index++].n_on_node = team->n_called_on[worker->node];
+    }
+}
+
+int cm_team_n_called(const struct team *team) { return team->n_called; }
+int cm_team_n_called_on(const struct team *team, int node) { return team->n_called_on[node]; }
+
 void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
 
 int cm_team_server(const struct team *team, int node)
@@ -392,15 +444,15 @@ int cm_team_server(const struct team *team, int node)
     return team->server[node];
 }
 
-uint64_t cm_team_waited_ns(const struct team *team, int index)
+uint64_t cm_team_waited_ns(const struct team *team, int seat)
 {
-    assert(index >= 0 && index < team->n_workers);
-    return atomic_load_explicit(&team->seats[index].waited_ns, memory_order_relaxed);
+    assert(seat >= 0 && seat < team->n_workers);
+    return atomic_load_explicit(&team->seats[seat].waited_ns, memory_order_relaxed);
 }
 
 void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg)
 {
-    if (run(team, phase, arg) == team->n_workers) return;
+    if (run(team, phase, arg) == team->n_called) return;
     /* cm_team_open() had them all, so a thread limit was set since; without its threads a phase would
      * wait in its first barrier for ever, and nobody would know why. */
     fputs("calmoe: the system took threads away from a running team\n", stderr);
@@ -411,10 +463,10 @@ static uint64_t meet(const struct worker *me, void (*serial)(void *arg), void *a
 {
     struct team   *team = me->team;
     uint64_t       waited_ns = 0;
-    const uint64_t now_ns = cm_meet(&team->barrier, team->n_workers, team->n_spins,
+    const uint64_t now_ns = cm_meet(&team->barrier, team->n_called, team->n_spins,
                                     team->is_untimed ? NULL : &waited_ns, serial, arg);
     if (waited_ns == 0) return now_ns;
-    _Atomic uint64_t *sum = &team->seats[me->index].waited_ns; /* only this worker writes it: no locked addition */
+    _Atomic uint64_t *sum = &team->seats[me->seat].waited_ns; /* only this worker writes it: no locked addition */
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
     return now_ns;
 }

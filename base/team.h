@@ -15,7 +15,8 @@ struct team;
 struct worker {
     struct team *team;
     int          index;        /* 0 … n_workers - 1; 0 runs on the caller's thread        */
-    int          n_workers;
+    int          n_workers;    /* that take part                                          */
+    int          seat;         /* its number among all of the team: for what is kept of it */
     int          node;         /* where its core is                                       */
     int          rank_on_node; /* 0 … n_on_node - 1                                       */
     int          n_on_node;
@@ -33,11 +34,18 @@ void          cm_team_close(struct team **team);
 int           cm_team_n_workers(const struct team *team);
 const struct worker *cm_team_worker(const struct team *team, int index);
 
+/* Between runs: only n of the workers take part in those that follow, at least one on each node that has any; they are
+ * numbered anew from 0 and keep their seats. At first all do. */
+void cm_team_call_up(struct team *team, int n);
+/* How many take part; how many of them on a node. */
+int  cm_team_n_called(const struct team *team);
+int  cm_team_n_called_on(const struct team *team, int node);
+
 /* The node whose workers do the work of a node's memory: itself where it has workers; else (memory only, or fewer
  * workers than nodes) the one whose cores are nearest, else of those with workers the one with the nearest number. */
 int cm_team_server(const struct team *team, int node);
 
-/* Runs phase(arg, worker) on all workers; returns when all have returned. The calling thread is
+/* Runs phase(arg, worker) on all workers that are called up; returns when all have returned. The calling thread is
  * worker 0 and gets its own CPU affinity back afterwards. Phases run in the default floating-point
  * environment (nearest rounding, denormals kept), whatever the caller's is. Not reentrant. */
 void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg);
@@ -56,7 +64,7 @@ void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
 
 /* Between runs: whether waiting is timed; it is at first. */
 void cm_team_time_waits(struct team *team, bool is_timed);
-/* Nanoseconds that worker has waited in barriers since the team was opened. */
-uint64_t cm_team_waited_ns(const struct team *team, int index);
+/* Nanoseconds that the worker of a seat has waited in barriers since the team was opened. */
+uint64_t cm_team_waited_ns(const struct team *team, int seat);
 
 #endif

@@ -61,6 +61,7 @@ struct bench_row { /* NAN where there is nothing to measure */
     const calmoe_machine     *machine;   /* the limits that shares refer to          */
     const char               *isa;
     int                       n_threads;
+    double                    mean_threads; /* that took part in a step, mean over time */
     struct bench_test         test;
     char                      name[48];  /* "pp512", "tg128@4096"                    */
     int                       n_repeats;

@@ -155,6 +155,7 @@ static bool fill_row(const struct run *run, double *rates, double *reads, int n_
     row->max       = rates[n_rates - 1];
     row->isa       = stats.isa;
     row->n_threads = stats.n_threads;
+    row->mean_threads = stats.mean_threads;
     cm_bench_figures(&stats, phases, row);
     return true;
 }

@@ -11,7 +11,7 @@ enum { MAX_ISA_BYTES = 32 };
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     const char *plan;
-    int         n_repeats, kv, limits, n_slices;
+    int         n_repeats, kv, limits, n_slices, fixed_threads;
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
@@ -31,6 +31,8 @@ static const struct cli_option options[] = {
     {"depth", 'd', CLI_TEXT, AT(depths), 0, 0, "N", "positions that are in the context before (default 0)"},
     {"repeats", 'r', CLI_INT, AT(n_repeats), 1, BENCH_MAX_REPEATS, "N", "repetitions after one warm-up (default 5)"},
     {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core that can be had (default)"},
+    {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
+     "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
@@ -322,6 +324,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.routing_source_user = bench->replay;
     engine.plan                = bench->settings.plan;
     engine.profile             = bench->settings.n_slices > 0;
+    engine.fixed_threads       = bench->settings.fixed_threads;
     engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];

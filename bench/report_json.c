@@ -71,6 +71,7 @@ static void add_row(struct json_output *json, struct json_node *in, const struct
     cm_json_text(json, in, "version", calmoe_version());
     cm_json_text(json, in, "isa", row->isa);
     cm_json_integer(json, in, "threads", (uint64_t)row->n_threads);
+    cm_json_real(json, in, "mean_threads", row->mean_threads);
     cm_json_integer(json, in, "batch", (uint64_t)row->test.batch);
     cm_json_text(json, in, "test", row->name);
     cm_json_integer(json, in, "depth", (uint64_t)row->test.depth);

@@ -35,7 +35,6 @@ struct expert_run {
     const struct team        *team;
     int                       n_nodes;
     int                       n_workers;
-    int                       n_on_node[CM_MAX_NODES]; /* workers */
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
     struct dispatch           dispatch;
     struct activations        hidden[N_BANKS]; /* (entries of the bank, width)             */
@@ -59,7 +58,8 @@ static int round_up(int n, int to) { return (n + to - 1) / to * to; }
 /* Rows of a task: enough tasks for all workers, but never less than a quantum. */
 static int rows_of_task(const struct expert_run *run, int n_rows, int quantum, int n_groups, int n_tokens)
 {
-    const int wanted = TASKS_PER_WORKER * run->n_workers, most = n_tokens > FEW_TOKENS ? TASK_ROWS : STREAM_ROWS;
+    const int wanted = TASKS_PER_WORKER * cm_team_n_called(run->team);
+    const int most = n_tokens > FEW_TOKENS ? TASK_ROWS : STREAM_ROWS;
     const int64_t rows = ((int64_t)n_rows * n_groups + wanted - 1) / wanted;
     const int bounded = rows < most ? (int)rows : most;
     return round_up(bounded < 1 ? 1 : bounded, quantum);
@@ -83,7 +83,7 @@ static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *r
         const int n_rows[2] = {width, run->limits.dim};
         for (int phase = 0; phase < 2; phase++) {
             const size_t n = most_tasks(n_rows[phase], n_groups, run->n_nodes, run->n_workers);
-            const size_t n_ranges = (size_t)run->n_on_node[node];
+            const size_t n_ranges = (size_t)cm_team_n_called_on(run->team, node); /* all, when it is opened */
             lists[phase]->tasks = cm_alloc(ctx, n, sizeof *lists[phase]->tasks, "expert tasks");
             lists[phase]->ranges = cm_alloc(ctx, n_ranges, sizeof *lists[phase]->ranges, "expert tasks");
             if (!lists[phase]->tasks || !lists[phase]->ranges) return CALMOE_NO_MEMORY;
@@ -130,7 +130,6 @@ calmoe_status cm_expert_run_open(const struct machine *machine, const struct exp
     run->team = team;
     run->n_nodes = machine->topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
-    for (int i = 0; i < run->n_workers; i++) run->n_on_node[cm_team_worker(team, i)->node]++;
     run->costs = cm_place_costs(machine->topology, &(struct place_layer){0});
     for (int node = 0; node < run->n_nodes; node++) run->costs.server[node] = cm_team_server(team, node);
     calmoe_status status = open_lists(ctx, run);
@@ -207,8 +206,9 @@ static void cut_tasks(struct expert_run *run)
         }
     }
     for (int node = 0; node < run->n_nodes; node++) {
-        cm_deal_tasks(run->gate_up[node].ranges, run->n_on_node[node], run->gate_up[node].n_tasks);
-        cm_deal_tasks(run->down[node].ranges, run->n_on_node[node], run->down[node].n_tasks);
+        const int n_workers = cm_team_n_called_on(run->team, node);
+        cm_deal_tasks(run->gate_up[node].ranges, n_workers, run->gate_up[node].n_tasks);
+        cm_deal_tasks(run->down[node].ranges, n_workers, run->down[node].n_tasks);
     }
 }
 

@@ -130,6 +130,7 @@ static bool gather(struct front *front, const struct settings *settings, char **
 {
     calmoe_engine_options engine;
     calmoe_engine_options_init(&engine);
+    engine.fixed_threads = 1; /* what parts of a step cost is measured */
     engine.n_threads = settings->threads;
     engine.isa       = settings->isa;
     engine.plan      = settings->plan;

@@ -65,6 +65,9 @@ typedef struct calmoe_engine_options {
     void              *routing_source_user;
     int                profile;       /* count how experts are used: profile.h (default 0)          */
     const char        *exits;         /* path of a file of fitted exits: docs/FORMATS.md; NULL = none (default) */
+    int                fixed_threads; /* 1: every step runs on all threads. 0 (default): the engine leaves out some for
+                                         as long as that is quicker, because other programs work on the machine; logits
+                                         are the same bits by any number                             */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

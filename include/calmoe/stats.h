@@ -46,12 +46,15 @@ typedef struct calmoe_stats {
     uint64_t    n_remote_bytes;   /* packed weights that threads of another node read: 0, but where weights lie on a
                                      node without threads                                                      */
     uint64_t    n_exits;          /* tokens that left before the last layer                           */
+    double      mean_threads;     /* that took part in a step, mean over time: fewer than n_threads where the machine
+                                     was busy and the engine left some out                             */
+    uint64_t    n_thread_changes; /* how often the engine changed their number, since it was opened    */
 } calmoe_stats;
 
 CALMOE_API calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats *stats);
 CALMOE_API void          calmoe_engine_reset_stats(calmoe_engine *engine);
 
-/* Seconds by phase (n), mean over threads. */
+/* Seconds by phase (n), mean over the threads that took part. */
 CALMOE_API calmoe_status calmoe_engine_get_phases(const calmoe_engine *engine, double *seconds, int n);
 
 /* The same by memory node: its threads are those whose cores are next to it. */

@@ -14,7 +14,7 @@ static double wait_share(const calmoe_engine *engine)
     const int n = cm_team_n_workers(engine->team);
     double waited = 0.0;
     for (int i = 0; i < n; i++) waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]);
-    const double run = (double)cm_decoder_counters(engine->decoder)->step_ns * n;
+    const double run = (double)cm_decoder_counters(engine->decoder)->worker_ns;
     return run > 0.0 ? waited / run : 0.0;
 }
 
@@ -39,6 +39,8 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .n_weight_bytes = counters->n_weight_bytes,
         .n_experts_touched = counters->n_experts_touched,
         .n_remote_bytes = cm_remote_bytes(counters, engine->team),
+        .mean_threads = cm_mean_workers(counters),
+        .n_thread_changes = engine->crew.n_changes,
     };
     for (int layer = 0; layer < counters->n_layers; layer++) stats.n_exits += counters->exits[layer];
     const struct packed_weights *packed = &engine->weights->packed;

@@ -68,6 +68,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     const calmoe_engine_options *options = &engine->options;
     CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
     CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
+    cm_crew_open(&engine->crew, cm_team_n_workers(engine->team));
     CM_TRY(cm_engine_open_plan(engine));
     engine->machine = (struct machine){ctx, engine->machine.isa, &engine->topology, engine->team, &engine->plan};
     const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,

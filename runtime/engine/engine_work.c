@@ -32,7 +32,8 @@ static struct profile_work work_of(const calmoe_engine *engine)
     work.dense_bytes = counters->n_weight_bytes - work.expert_bytes - work.head_bytes;
     for (int i = 0; i < CALMOE_N_PHASES; i++) work.seconds[i] = cm_phase_seconds(counters, i);
     for (int i = 0; i < n_workers; i++)
-        work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9 / n_workers;
+        work.waited += (double)(cm_team_waited_ns(engine->team, i) - engine->waited_at_reset[i]) * 1e-9 /
+                       cm_mean_workers(counters);
     for (int i = 0; i < work.n_nodes; i++) work.nodes[i] = cm_engine_node_work(engine, i);
     return work;
 }

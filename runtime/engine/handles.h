@@ -7,6 +7,7 @@
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
+#include "base/crew_size.h"
 #include "base/random.h"
 #include "base/sha256.h"
 #include "experts/machine.h"
@@ -52,6 +53,7 @@ struct calmoe_engine {
     calmoe_engine_options  options;
     struct topology        topology;
     struct team           *team;
+    struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
     struct machine         machine;         /* of these                                    */
     struct weights        *weights;

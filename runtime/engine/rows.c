@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "router/router.h"
 #include "runtime/engine/handles.h"
 
@@ -97,6 +98,27 @@ bool cm_engine_profiles(const calmoe_engine *engine)
 
 /* ---- running ---- */
 
+static uint64_t waited_ns(const calmoe_engine *engine)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < cm_team_n_workers(engine->team); i++) sum += cm_team_waited_ns(engine->team, i);
+    return sum;
+}
+
+/* By as many workers as steps of late say is best: the bits do not depend on their number. */
+static calmoe_status run_by_crew(calmoe_engine *engine)
+{
+    const int n_rows = engine->step.n_rows, n_all = cm_team_n_workers(engine->team);
+    if (n_all == 1 || engine->options.fixed_threads) return cm_decoder_run(engine->decoder, &engine->step);
+    const int n = cm_crew_choose(&engine->crew, n_rows);
+    cm_team_call_up(engine->team, n);
+    const uint64_t start = cm_now_ns(), waited = waited_ns(engine);
+    const calmoe_status status = cm_decoder_run(engine->decoder, &engine->step);
+    const uint64_t ns = cm_now_ns() - start;
+    cm_crew_note(&engine->crew, n_rows, start, ns, (double)(waited_ns(engine) - waited) / ((double)ns * n));
+    return status;
+}
+
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
 {
     const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
@@ -108,7 +130,7 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
     engine->step.observers = observers;
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
-    const calmoe_status status = cm_decoder_run(engine->decoder, &engine->step);
+    const calmoe_status status = run_by_crew(engine);
     engine->step.observers = NULL;
     return status;
 }

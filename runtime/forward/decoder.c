@@ -115,7 +115,7 @@ calmoe_status cm_decoder_run(struct decoder *d, struct step *step)
     begin_step(d, step);
     cm_team_run(d->team, run_step, d);
     for (int r = 0; r < d->batch.n_rows; r++) cm_report_row(d, &d->batch.rows[r]); /* those that left did so then */
-    cm_count_step(&d->batch.counters, step->n_rows, cm_now_ns() - start);
+    cm_count_step(&d->batch.counters, step->n_rows, cm_team_n_called(d->team), cm_now_ns() - start);
     const calmoe_status status = status_of(d);
     if (step->between) step->between->end(step->between_self, d, status != CALMOE_OK);
     else if (step->n_logits > 0) cm_count_head(&d->batch.counters, d->weights->output.n_bytes);

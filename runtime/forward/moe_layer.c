@@ -100,9 +100,9 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_barrier_with(me, plan_experts, &plan);
     if (me->index == 0 && d->step->observers) show_routing(d, index);
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_EXPERTS);
-    cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->index]));
+    cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier(me);
-    cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->index]));
+    cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++)
         cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale,

@@ -45,6 +45,7 @@ struct attend_kind {
 };
 
 struct attention {
+    const struct team  *team;
     int                 n_kinds;
     struct attend_kind *kinds;
     uint8_t            *kind_of;     /* (n_layers)                                    */
@@ -163,7 +164,8 @@ calmoe_status cm_attend_open(const struct mixer_place *place, struct attention *
     struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
     int               n_slots;
     if (!a) return CALMOE_NO_MEMORY;
-    a->n_seats = cm_team_n_workers(place->machine->team);
+    a->team = place->machine->team;
+    a->n_seats = cm_team_n_workers(a->team);
     a->part_floats = cm_part_floats(spec->most.value_size);
     CM_TRY(list_kinds(ctx, spec, a));
     a->max_queries = JOB_QUERIES;
@@ -203,7 +205,13 @@ void cm_attend_close(struct attention **attention)
 
 void cm_attend_plan_rows(struct attention *a, const struct row *rows, int n_rows)
 {
-    for (int i = 0; i < a->n_kinds; i++) cm_attend_plan(&a->kinds[i].plan, rows, n_rows, JOB_QUERIES);
+    for (int i = 0; i < a->n_kinds; i++) {
+        struct attend_kind *kind = &a->kinds[i];
+        kind->plan.n_workers = cm_team_n_called(a->team);
+        for (int c = 0; c < kind->n_crews; c++)
+            kind->crews[c].of.n_workers = cm_team_n_called_on(a->team, kind->crews[c].node);
+        cm_attend_plan(&kind->plan, rows, n_rows, JOB_QUERIES);
+    }
 }
 
 const struct activations *cm_attended(const struct attention *a, int layer) { return &kind_of(a, layer)->attended; }

@@ -9,7 +9,7 @@ void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, con
     const int first = part->first_row;
     if (begin >= end) return;
     part->matrix.kernel->multiply(&part->matrix, begin, end, x, tokens, n_tokens, y + first + begin, stride);
-    cm_phase_bytes(&batch->counters.clocks[me->index])[part->node] += cm_rows_bytes(&part->matrix, end - begin);
+    cm_phase_bytes(&batch->counters.clocks[me->seat])[part->node] += cm_rows_bytes(&part->matrix, end - begin);
     if (!bias) return;
     for (int token = 0; token < n_tokens; token++)
         for (int i = first + begin; i < first + end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];

@@ -41,18 +41,18 @@ struct batch {
 /* From now on this worker's time belongs to phase (CALMOE_PHASE_*); waiting at barriers belongs to none. */
 static inline void cm_enter_phase(struct batch *batch, const struct worker *me, int phase)
 {
-    struct phase_clock *clock = &batch->counters.clocks[me->index];
+    struct phase_clock *clock = &batch->counters.clocks[me->seat];
     if (batch->counters.is_paused || clock->phase == phase) return;
-    cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+    cm_phase_clock_enter(clock, phase, cm_now_ns(), cm_team_waited_ns(me->team, me->seat));
 }
 
 /* A barrier and a phase behind it, with one reading of the clock. */
 static inline void cm_barrier_into(struct batch *batch, const struct worker *me, int phase)
 {
     const uint64_t      now_ns = cm_barrier_now(me);
-    struct phase_clock *clock = &batch->counters.clocks[me->index];
+    struct phase_clock *clock = &batch->counters.clocks[me->seat];
     if (batch->counters.is_paused || clock->phase == phase) return;
-    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->index));
+    cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->seat));
 }
 
 /* Row r of a matrix with rows of n floats. */

@@ -57,7 +57,7 @@ void cm_count_routing(struct counters *counters, int layer, const struct routing
     counters->n_layers_run += (uint64_t)routing->n_tokens;
 }
 
-void cm_count_step(struct counters *counters, int n_rows, uint64_t step_ns)
+void cm_count_step(struct counters *counters, int n_rows, int n_workers, uint64_t step_ns)
 {
     uint64_t busiest_ns = 0;
     for (int i = 0; i < counters->n_workers; i++) {
@@ -68,15 +68,21 @@ void cm_count_step(struct counters *counters, int n_rows, uint64_t step_ns)
     }
     counters->busiest_ns += busiest_ns;
     counters->step_ns += step_ns;
+    counters->worker_ns += step_ns * (uint64_t)n_workers;
     counters->n_steps++;
     counters->n_rows += (uint64_t)n_rows;
+}
+
+double cm_mean_workers(const struct counters *counters)
+{
+    return counters->step_ns > 0 ? (double)counters->worker_ns / (double)counters->step_ns : counters->n_workers;
 }
 
 static double mean_ns(const struct counters *counters, int phase)
 {
     double sum = 0.0;
     for (int i = 0; i < counters->n_workers; i++) sum += (double)counters->clocks[i].ns[phase];
-    return sum / counters->n_workers;
+    return sum / cm_mean_workers(counters);
 }
 
 double cm_phase_seconds(const struct counters *counters, int phase)

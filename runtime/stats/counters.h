@@ -39,6 +39,7 @@ struct counters {
     uint64_t  n_weight_bytes; /* all, of which: */
     uint64_t  n_expert_bytes, n_head_bytes;
     uint64_t  step_ns;
+    uint64_t  worker_ns;     /* sum over steps: their time, times the workers that took part */
     uint64_t  busiest_ns;    /* sum over steps: the time in experts of the worker that had most of it */
     int       n_layers, n_experts, n_workers;
     uint64_t *expert_tokens; /* (n_layers, n_experts)                                     */
@@ -60,7 +61,9 @@ static inline void cm_count_head(struct counters *counters, size_t n_bytes)
 /* One layer's routing of one step. */
 void          cm_count_routing(struct counters *counters, int layer, const struct routing *routing);
 /* After a step, all its clocks being in no phase: it took step_ns for n_rows tokens. */
-void          cm_count_step(struct counters *counters, int n_rows, uint64_t step_ns);
+void          cm_count_step(struct counters *counters, int n_rows, int n_workers, uint64_t step_ns);
+/* Workers that took part in a step, mean over time. */
+double        cm_mean_workers(const struct counters *counters);
 
 /* Time in a phase, mean over workers; and the imbalance of calmoe_stats, 1 before any step. */
 double cm_phase_seconds(const struct counters *counters, int phase);

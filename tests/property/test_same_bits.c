@@ -18,6 +18,8 @@
 #include <calmoe/quantize.h>
 
 #include "base/random.h"
+#include "base/team.h"
+#include "runtime/engine/handles.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
@@ -77,6 +79,24 @@ static void read_alone(const char *way, calmoe_engine_options options, int n_chu
             const calmoe_chunk chunk = {r.session, subject.tokens[i] + done, n, CALMOE_LOGITS_ALL};
             running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
             check_rows(way, r.session, i, n);
+        }
+    }
+    running_close(&r);
+}
+
+/* Each step by another number of a team of five. */
+static void read_by_crews(const char *way, const int *lengths)
+{
+    struct running r = open_subject(running_options(5, NULL));
+    for (int i = 0; i < N_SEQUENCES; i++) {
+        running_must(r.context, calmoe_session_rewind(r.session, 0));
+        for (int done = 0, step = 0; done < lengths[i]; step++) {
+            const int n = lengths[i] - done < 13 ? lengths[i] - done : 13;
+            const calmoe_chunk chunk = {r.session, subject.tokens[i] + done, n, CALMOE_LOGITS_ALL};
+            cm_team_call_up(r.engine->team, 1 + step * 3 % 5);
+            running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
+            check_rows(way, r.session, i, n);
+            done += n;
         }
     }
     running_close(&r);
@@ -232,6 +252,7 @@ static void check_all_ways(const int *lengths, const int *lengths_of_slow)
     read_alone("2 threads", running_options(2, NULL), MAX_LENGTH, lengths);
     read_alone("3 threads, chunks of 64", running_options(3, NULL), 64, lengths);
     read_alone("5 threads, chunks of 33", running_options(5, NULL), 33, lengths_of_slow);
+    read_by_crews("5 threads, of which some are called up", lengths_of_slow);
     read_alone("chunks of 7", running_options(2, NULL), 7, lengths);
     read_alone("token by token", running_options(1, NULL), 1, lengths);
     read_alone("5 rows at most", five_rows, 5, lengths_of_slow);

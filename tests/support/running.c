@@ -44,6 +44,7 @@ calmoe_engine_options running_options(int n_threads, const char *isa)
     calmoe_engine_options_init(&options);
     options.n_threads = n_threads;
     options.pin_threads = 0;
+    options.fixed_threads = 1; /* a busy machine must not spare the others their turn */
     options.isa = isa;
     return options;
 }

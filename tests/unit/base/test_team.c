@@ -99,7 +99,7 @@ static void visit(void *arg, const struct worker *me)
     struct visits *visits = arg;
     visits->count[me->index]++;
     visits->thread[me->index] = pthread_self();
-    if (me != cm_team_worker(visits->team, me->index)) atomic_fetch_add(&visits->n_wrong, 1);
+    if (memcmp(me, cm_team_worker(visits->team, me->seat), sizeof *me) != 0) atomic_fetch_add(&visits->n_wrong, 1);
 }
 
 static void every_worker_runs_once(void **state)
@@ -118,6 +118,54 @@ static void every_worker_runs_once(void **state)
         assert_int_equal(atomic_load(&visits.n_wrong), 0);
         cm_team_close(&visits.team);
     }
+}
+
+struct crew { /* what workers that are called up see */
+    struct team *team;
+    atomic_int   n_wrong, n_met;
+    int          n_called, on_node[2], of_seat[MAX_WORKERS];
+};
+
+static void meet_crew(void *arg, const struct worker *me)
+{
+    struct crew *crew = arg;
+    const bool   is_right = me->n_workers == crew->n_called && me->index < crew->n_called &&
+                          me->n_on_node == crew->on_node[me->node] && me->rank_on_node < me->n_on_node &&
+                          me->node == cm_team_worker(crew->team, me->seat)->node;
+    atomic_fetch_add(&crew->n_wrong, !is_right);
+    crew->of_seat[me->seat]++;
+    for (int round = 1; round <= 20; round++) {
+        cm_barrier(me);
+        atomic_fetch_add(&crew->n_met, 1);
+        cm_barrier(me);
+        atomic_fetch_add(&crew->n_wrong, atomic_load(&crew->n_met) != round * crew->n_called);
+    }
+}
+
+/* Six workers on two nodes, of which fewer take part, and all again: each node keeps its share, and one at least. */
+static void some_are_called_up(void **state)
+{
+    (void)state;
+    static const struct { int n, on_node[2]; } rows[] = {{6, {3, 3}}, {5, {3, 2}}, {4, {2, 2}}, {3, {2, 1}},
+                                                         {2, {1, 1}}, {1, {1, 1}}, {6, {3, 3}}};
+    struct team *team = open_team(&eight, 6, true);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct crew crew = {.team = team, .n_called = rows[i].on_node[0] + rows[i].on_node[1],
+                            .on_node = {rows[i].on_node[0], rows[i].on_node[1]}};
+        cm_team_call_up(team, rows[i].n);
+        assert_int_equal(cm_team_n_called(team), crew.n_called);
+        for (int node = 0; node < 2; node++)
+            assert_int_equal(cm_team_n_called_on(team, node), crew.on_node[node]);
+        cm_team_run(team, meet_crew, &crew);
+        assert_int_equal(atomic_load(&crew.n_wrong), 0);
+        int n_seats = 0;
+        for (int seat = 0; seat < 6; seat++) {
+            assert_in_range(crew.of_seat[seat], 0, 1);
+            n_seats += crew.of_seat[seat];
+        }
+        assert_int_equal(n_seats, crew.n_called);
+    }
+    cm_team_close(&team);
 }
 
 static void note_rounding(void *arg, const struct worker *me)
@@ -225,7 +273,8 @@ static void every_request_may_fail(void **state)
         n_memory += status == CALMOE_NO_MEMORY;
         n_threads += status == CALMOE_SYSTEM;
     }
-    assert_int_equal(n_memory, 5); /* the team, its seats, two lists of cores, and where the caller may run */
+    /* the team, its seats, who is called up, two lists of cores, and where the caller may run */
+    assert_int_equal(n_memory, 6);
     assert_int_equal(n_threads, 3);
     assert_int_equal(cm_live_blocks(), n_live);
 }
@@ -278,6 +327,7 @@ int main(int n_arguments, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_are_spread_by_cores),
         cmocka_unit_test(every_worker_runs_once),
+        cmocka_unit_test(some_are_called_up),
         cmocka_unit_test(phases_round_to_nearest),
         cmocka_unit_test(teams_of_several_threads_do_not_meet),
         cmocka_unit_test(a_worker_may_run_a_team_of_its_own),

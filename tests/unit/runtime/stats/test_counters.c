@@ -40,11 +40,11 @@ static void imbalance_is_busiest_by_mean_over_steps(void **state)
     assert_true(cm_imbalance(&counters) == 1.0);
     counters.clocks[0].ns[CALMOE_PHASE_EXPERTS] = 30;
     counters.clocks[1].ns[CALMOE_PHASE_EXPERTS] = 10;
-    cm_count_step(&counters, 3, 50);
+    cm_count_step(&counters, 3, 2, 50);
     assert_true(cm_imbalance(&counters) == 1.5); /* 30 / 20 */
     counters.clocks[0].ns[CALMOE_PHASE_EXPERTS] += 10;
     counters.clocks[1].ns[CALMOE_PHASE_EXPERTS] += 50;
-    cm_count_step(&counters, 1, 60);
+    cm_count_step(&counters, 1, 2, 60);
     assert_true(cm_imbalance(&counters) == 80.0 / 50.0); /* (30 + 50) / (20 + 30): not that of the totals */
     assert_int_equal(counters.n_steps, 2);
     assert_int_equal(counters.n_rows, 4);

@@ -1,0 +1,104 @@
+/* base/crew_size.c - see crew_size.h. */
+#include "base/crew_size.h"
+
+#include <string.h>
+
+static const double much_waiting = 1.0 / 6.0;
+static const double clearly_quicker = 0.95;      /* of the time that what is kept takes                          */
+static const double memory_ns = 30e6;            /* what is older counts little: some slices of the scheduler    */
+static const double trial_share = 1.0 / 40.0;    /* of all time, that trials may cost                            */
+static const double least_pause_ns = 50e6;       /* between trials of a kind; doubled by each that fails,        */
+static const double most_pause_ns = 3e9;         /* up to this                                                   */
+static const double trial_ns = 12e6;             /* a trial takes so long, but at least 2 steps                  */
+static const double long_trial_ns = 40e6;        /* one of more workers that does well: others may have paused   */
+static const double given_up = 2.0;              /* times as slow as what is kept: a trial ends sooner           */
+enum { LEAST_STEPS = 2 };
+
+static void add_size(struct crew_size *crew, int size)
+{
+    if (size < 1 || (crew->n_sizes > 0 && crew->sizes[crew->n_sizes - 1] <= size)) return;
+    if (crew->n_sizes < CREW_MAX_SIZES) crew->sizes[crew->n_sizes++] = size;
+    else crew->sizes[crew->n_sizes - 1] = size; /* the last one is 1 in any case */
+}
+
+void cm_crew_open(struct crew_size *crew, int n_workers)
+{
+    memset(crew, 0, sizeof *crew);
+    add_size(crew, n_workers);
+    add_size(crew, n_workers - 1);
+    add_size(crew, n_workers * 3 / 4);
+    for (int size = n_workers / 2; size > 0; size /= 2) add_size(crew, size);
+    for (int i = 0; i < CREW_N_CLASSES; i++) crew->classes[i].tried = -1;
+}
+
+static struct crew_class *class_of(struct crew_size *crew, int n_rows)
+{
+    int i = 0;
+    while (i + 1 < CREW_N_CLASSES && n_rows >= 2 << i) i++;
+    return &crew->classes[i];
+}
+
+int cm_crew_choose(struct crew_size *crew, int n_rows)
+{
+    struct crew_class *class = class_of(crew, n_rows);
+    if (!class->is_known) class->at = crew->at;
+    return crew->sizes[class->tried >= 0 ? class->tried : class->at];
+}
+
+static void begin_trial(struct crew_size *crew, struct crew_class *class, int size)
+{
+    class->tried = size;
+    class->trial_ns = 0.0;
+    class->trial_rows = class->trial_steps = 0;
+    crew->n_trials++;
+}
+
+/* What a step of the kept size took; then it may be time for a trial. */
+static void note_kept(struct crew_size *crew, struct crew_class *class, int n_rows, uint64_t now_ns, double ns,
+                      double waiting)
+{
+    const double weight = ns < memory_ns ? ns / memory_ns : 1.0, share = class->is_known ? weight : 1.0;
+    class->row_ns += share * (ns / n_rows - class->row_ns);
+    class->waiting += share * (waiting - class->waiting);
+    class->is_known = true;
+    if (class->waiting > much_waiting && class->at + 1 < crew->n_sizes && now_ns >= class->may_try_smaller)
+        begin_trial(crew, class, class->at + 1);
+    else if (class->at > 0 && now_ns >= class->may_try_larger)
+        begin_trial(crew, class, class->at - 1);
+}
+
+static void note_trial(struct crew_size *crew, struct crew_class *class, int n_rows, uint64_t now_ns, double ns)
+{
+    class->trial_ns += ns;
+    class->trial_rows += n_rows;
+    class->trial_steps++;
+    const double kept_ns = class->row_ns * (double)class->trial_rows, excess = class->trial_ns - kept_ns;
+    const bool   is_lost = class->trial_ns > given_up * kept_ns && excess > trial_ns / 4.0;
+    const bool   is_smaller = class->tried > class->at, is_quicker = class->trial_ns < clearly_quicker * kept_ns;
+    const double wanted_ns = is_smaller || !is_quicker ? trial_ns : long_trial_ns;
+    if (!is_lost && (class->trial_steps < LEAST_STEPS || class->trial_ns < wanted_ns)) return;
+    double *pause = is_smaller ? &class->pause_smaller : &class->pause_larger;
+    *pause = is_quicker ? 0.0 : 2.0 * *pause;
+    if (*pause < least_pause_ns) *pause = least_pause_ns;
+    if (*pause > most_pause_ns) *pause = most_pause_ns;
+    if (*pause < excess / trial_share) *pause = excess / trial_share;
+    const uint64_t then = now_ns + (uint64_t)(ns + *pause);
+    if (is_quicker) {
+        class->at = crew->at = class->tried;
+        class->row_ns = class->trial_ns / (double)class->trial_rows;
+        class->waiting = 0.0; /* not known yet */
+        crew->n_changes++;
+        if (is_smaller) class->may_try_larger = then; /* not back at once */
+    }
+    if (is_smaller) class->may_try_smaller = then;
+    else class->may_try_larger = then;
+    class->tried = -1;
+}
+
+void cm_crew_note(struct crew_size *crew, int n_rows, uint64_t now_ns, uint64_t ns, double waiting)
+{
+    struct crew_class *class = class_of(crew, n_rows);
+    if (n_rows < 1) return;
+    if (class->tried >= 0) note_trial(crew, class, n_rows, now_ns, (double)ns);
+    else note_kept(crew, class, n_rows, now_ns, (double)ns, waiting);
+}
