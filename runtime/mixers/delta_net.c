@@ -56,8 +56,8 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     const size_t n_inputs = n * (size_t)most->delta_columns, n_values = n * (size_t)most->delta_values;
     struct delta_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "delta nets");
     if (!work) return CALMOE_NO_MEMORY;
-    float *at = work->memory = cm_alloc(place->machine->ctx, n_inputs + n_values + 5 * n_heads,
-                                             sizeof *at, "delta nets");
+    float *at = work->memory = cm_alloc(place->machine->ctx, n_inputs + n_values + 5 * n_heads, sizeof *at,
+                                      "delta nets");
     work->read_memory = cm_alloc(place->machine->ctx, cm_activations_bytes(place->max_rows, most->delta_values), 1,
                                  "delta nets");
     if (!at || !work->read_memory) return CALMOE_NO_MEMORY;
