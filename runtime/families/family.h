@@ -37,6 +37,10 @@ struct family {
     /* Layers see attention.sliding_window positions, but every window_period-th sees all, where the file has no
      * attention.sliding_window_pattern. 0: the family knows no windows. */
     int               window_period;
+    /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
+     * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
+    float             window_base;
+    bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
     enum delta_nets   delta_nets;
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;

@@ -91,6 +91,7 @@ static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.
 enum norm_names {
     NORMS_BEFORE,         /* each half has one before it, named for the half    */
     NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */
+    NORMS_AROUND,         /* one before each half, and one of what it gives, before that is added to the stream */
     NORM_NAMES_COUNT
 };
 
@@ -124,6 +125,7 @@ struct model_spec {
     float               norm_eps;
     float               embedding_scale; /* 1 = none                                          */
     float               logit_divisor;   /* logits are divided by it; 1 = none                */
+    float               logit_soft_cap;  /* logits z then become cap tanh(z / cap); 0 = they do not */
     int                 n_ropes;
     struct rope_spec    ropes[MAX_ROPES];
     struct layer_spec  *layers;          /* (n_layers)                                        */

@@ -90,9 +90,15 @@ static calmoe_status need_matrix(struct finder *finder, const char *role, int n_
 static const struct layer_spec *layer_of(const struct finder *finder) { return &finder->spec->layers[finder->layer]; }
 
 const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
-    [NORMS_BEFORE] = {"attn_norm.weight", "ffn_norm.weight"},
-    [NORMS_POST_ATTENTION] = {"attn_norm.weight", "post_attention_norm.weight"},
+    [NORMS_BEFORE] = {"attn_norm.weight", "ffn_norm.weight", NULL, NULL},
+    [NORMS_POST_ATTENTION] = {"attn_norm.weight", "post_attention_norm.weight", NULL, NULL},
+    [NORMS_AROUND] = {"attn_norm.weight", "ffn_norm.weight", "post_attention_norm.weight", "post_ffw_norm.weight"},
 };
+
+static calmoe_status find_norm(struct finder *finder, const char *role, const struct file_tensor **out)
+{
+    return role ? need_vector(finder, role, finder->spec->dim, out) : CALMOE_OK;
+}
 
 /* q, k and v: three tensors, or one with the rows of q, then k, then v. */
 static calmoe_status find_qkv(struct finder *finder, const struct attention_spec *spec, struct layer_tensors *layer)
@@ -128,8 +134,10 @@ static calmoe_status find_head_norm(struct finder *finder, const char *role, enu
 static calmoe_status find_attention(struct finder *finder, struct layer_tensors *layer)
 {
     const struct attention_spec *spec = &layer_of(finder)->attention;
+    const struct norm_roles *norms = &cm_norm_roles[layer_of(finder)->norms];
     const int dim = finder->spec->dim;
-    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].attention, dim, &layer->attention_norm));
+    CM_TRY(find_norm(finder, norms->attention, &layer->attention_norm));
+    CM_TRY(find_norm(finder, norms->after_attention, &layer->after_attention_norm));
     CM_TRY(find_qkv(finder, spec, layer));
     CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->q_norm, spec->n_heads, spec->head_size, &layer->q_norm));
     CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
@@ -274,8 +282,10 @@ static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *f
 static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer)
 {
     const struct ffn_spec *ffn = &layer_of(finder)->ffn;
+    const struct norm_roles *norms = &cm_norm_roles[layer_of(finder)->norms];
     const bool is_dense = cm_is_dense(ffn);
-    CM_TRY(need_vector(finder, cm_norm_roles[layer_of(finder)->norms].ffn, finder->spec->dim, &layer->ffn_norm));
+    CM_TRY(find_norm(finder, norms->ffn, &layer->ffn_norm));
+    CM_TRY(find_norm(finder, norms->after_ffn, &layer->after_ffn_norm));
     if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);

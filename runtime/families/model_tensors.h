@@ -30,9 +30,10 @@ struct delta_tensors {
     const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
 };
 
-/* What files call the norms of a layer's halves. */
+/* What files call the norms of a layer's halves, before them and of what they give; NULL: there is none. */
 struct norm_roles {
     const char *attention, *ffn;
+    const char *after_attention, *after_ffn;
 };
 
 extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
@@ -40,6 +41,7 @@ extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
+    const struct file_tensor *after_attention_norm, *after_ffn_norm; /* NULL or (dim)                     */
     const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
     const struct file_tensor *qkv_bias;                        /* NULL or q's, k's, v's in one, instead of these */

@@ -6,6 +6,14 @@
 const char *const cm_rope_scaling_names[ROPE_SCALING_COUNT] = {
     [ROPE_SCALING_NONE] = "none", [ROPE_SCALING_LINEAR] = "linear", [ROPE_SCALING_YARN] = "yarn"};
 
+/* A file that names a way of scaling has lost what it scales by. */
+static calmoe_status need_factor(struct keys *keys)
+{
+    if (cm_key_exists(keys, "rope.scale_linear") || cm_key_exists(keys, "rope.scaling.factor")) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s' is missing; rope.scaling.type asks for it",
+                   keys->file->name, keys->key);
+}
+
 /* Leaves *out where the file does not say it. */
 static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
 {
@@ -16,7 +24,7 @@ static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
         const size_t n = strlen(cm_rope_scaling_names[i]);
         if (type.n_bytes != n || memcmp(type.bytes, cm_rope_scaling_names[i], n) != 0) continue;
         *out = (enum rope_scaling)i;
-        return CALMOE_OK;
+        return i == ROPE_SCALING_NONE ? CALMOE_OK : need_factor(keys);
     }
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
                    "rope.scaling.type is '%.*s'; none, linear and yarn are supported",
@@ -44,16 +52,23 @@ static calmoe_status read_scaling(struct keys *keys, int context_length, struct 
     return read_type(keys, &rope->scaling);
 }
 
-/* Layers that see a window may turn by another base; all else of their rotation is the same. */
-static calmoe_status read_window_base(struct keys *keys, struct model_spec *spec)
+/* Layers that see a window may turn by another base; whether all else of their rotation is the same, the family
+ * knows. */
+static calmoe_status read_window_rope(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
-    float base = spec->ropes[0].base;
-    bool  has_windows = false;
+    struct rope_spec rope = spec->ropes[0];
+    bool has_windows = false;
     for (int layer = 0; layer < spec->n_layers; layer++) has_windows |= spec->layers[layer].attention.window > 0;
-    if (has_windows) CM_TRY(cm_key_float(keys, "rope.freq_base_swa", 1.0, 1e12, &base));
-    if (base == spec->ropes[0].base) return CALMOE_OK;
-    spec->ropes[1] = spec->ropes[0];
-    spec->ropes[1].base = base;
+    if (!has_windows) return CALMOE_OK;
+    if (family->window_base > 0.0f) {
+        rope.base = family->window_base;
+        rope.scaling = ROPE_SCALING_NONE;
+        rope.factor = 1.0f;
+        rope.has_factors = false;
+    }
+    CM_TRY(cm_key_float(keys, "rope.freq_base_swa", 1.0, 1e12, &rope.base));
+    if (rope.base == spec->ropes[0].base && family->window_base == 0.0f) return CALMOE_OK;
+    spec->ropes[1] = rope;
     spec->n_ropes = 2;
     for (int layer = 0; layer < spec->n_layers; layer++)
         spec->layers[layer].attention.rope = spec->layers[layer].attention.window > 0;
@@ -72,5 +87,5 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int h
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; an even number from 2 to the head size %d is wanted",
                        keys->key, rope->n_rot, head_size);
     CM_TRY(read_scaling(keys, spec->context_length, rope));
-    return read_window_base(keys, spec);
+    return read_window_rope(keys, family, spec);
 }

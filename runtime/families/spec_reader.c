@@ -1,4 +1,5 @@
 /* runtime/families/spec_reader.c - metadata to model_spec: which family, and what is the same for the whole model. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,9 +34,10 @@ static calmoe_status read_sizes(struct keys *keys, struct model_spec *spec)
     return CALMOE_OK;
 }
 
-static calmoe_status read_scales(struct keys *keys, struct model_spec *spec)
+static calmoe_status read_scales(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
-    spec->embedding_scale = spec->logit_divisor = 1.0f;
+    spec->embedding_scale = family->scales_embedding ? sqrtf((float)spec->dim) : 1.0f;
+    spec->logit_divisor = 1.0f;
     CM_TRY(cm_key_need_float(keys, "attention.layer_norm_rms_epsilon", 0.0, 1.0, &spec->norm_eps));
     CM_TRY(cm_key_float(keys, "embedding_scale", -1e6, 1e6, &spec->embedding_scale));
     CM_TRY(cm_key_float(keys, "logit_scale", 0.0, 1e6, &spec->logit_divisor));
@@ -100,7 +102,7 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     out->family = family->name;
     CM_TRY(check_needs(keys, family));
     CM_TRY(read_sizes(keys, out));
-    CM_TRY(read_scales(keys, out));
+    CM_TRY(read_scales(keys, family, out));
     out->layers = cm_alloc(keys->ctx, (size_t)out->n_layers, sizeof *out->layers, "the layers' records");
     if (!out->layers) return CALMOE_NO_MEMORY;
     CM_TRY(cm_read_layers(keys, family, out));

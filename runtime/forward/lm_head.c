@@ -11,6 +11,14 @@ void cm_head_norm(struct decoder *d, const float *state, int to)
 
 size_t cm_head_bytes(const struct decoder *d) { return d->weights->output.n_bytes; }
 
+/* Logits as the model gives them, of n products. */
+static void finish_logits(const struct decoder *d, float *logits, int n)
+{
+    const struct model_spec *spec = d->batch.spec;
+    for (int i = 0; spec->logit_divisor != 1.0f && i < n; i++) logits[i] /= spec->logit_divisor;
+    if (spec->logit_soft_cap > 0.0f) d->batch.ops->soft_cap(logits, spec->logit_soft_cap, n);
+}
+
 /* Rows first … first + n of the logits, tokens below n_tokens. */
 static void multiply(struct decoder *d, int first, int n, int n_tokens, const struct worker *me)
 {
@@ -26,10 +34,8 @@ static void multiply(struct decoder *d, int first, int n, int n_tokens, const st
         cm_share(n_left < part->matrix.n_rows ? n_left : part->matrix.n_rows, 16, me->rank_on_node, me->n_on_node,
                  &begin, &end);
         cm_linear_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, NULL, logits, me);
-        if (d->batch.spec->logit_divisor == 1.0f) continue;
-        for (int row = 0; row < n; row++)
-            for (int token = part->first_row + begin; token < part->first_row + end; token++)
-                cm_row(logits, row, n_vocab)[token] /= d->batch.spec->logit_divisor;
+        for (int row = 0; row < n && begin < end; row++)
+            finish_logits(d, cm_row(logits, row, n_vocab) + part->first_row + begin, end - begin);
     }
 }
 

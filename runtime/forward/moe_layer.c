@@ -86,6 +86,20 @@ static void show_routing(struct decoder *d, int index)
         if (observer->routing) observer->routing(observer->user, index, d->batch.rows, d->batch.n_rows, &d->routing);
 }
 
+/* What the experts gave row r, normed where the layer does that, is added to x. */
+static void add_outputs(struct decoder *d, int index, int r)
+{
+    const struct layer *layer = &d->weights->layers[index];
+    const int dim = d->batch.spec->dim;
+    if (layer->after_ffn_norm) {
+        float *sum = cm_row(d->batch.projected, r, dim);
+        cm_expert_run_sum(d->experts, r, ~0u, sum);
+        cm_add_normed(&d->batch, index, layer->after_ffn_norm, r, sum);
+    } else {
+        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale, cm_row(d->batch.x, r, dim));
+    }
+}
+
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];
@@ -104,7 +118,5 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_barrier(me);
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
-    for (int r = begin; r < end; r++)
-        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale,
-                          cm_row(d->batch.x, r, d->batch.spec->dim));
+    for (int r = begin; r < end; r++) add_outputs(d, index, r);
 }

@@ -41,7 +41,8 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
     size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors), n_biases = 0;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
-        n += elements_of(t->ffn_norm) + elements_of(t->router_bias) + elements_of(t->choice_bias);
+        n += elements_of(t->ffn_norm) + elements_of(t->after_ffn_norm) + elements_of(t->router_bias) +
+             elements_of(t->choice_bias);
         for (int bank = 0; bank < N_BANKS; bank++)
             n_biases += elements_of(t->banks[bank].gate_bias.tensor) + elements_of(t->banks[bank].up_bias.tensor) +
                         elements_of(t->banks[bank].down_bias.tensor);
@@ -54,6 +55,7 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
 static void build_vectors(struct builder *b, const struct layer_tensors *t, struct layer *layer)
 {
     layer->ffn_norm = read_floats(t->ffn_norm, &b->next_vector);
+    layer->after_ffn_norm = read_floats(t->after_ffn_norm, &b->next_vector);
     layer->router_bias = read_floats(t->router_bias, &b->next_vector);
     layer->choice_bias = read_floats(t->choice_bias, &b->next_vector);
 }

@@ -8,6 +8,7 @@
 struct layer {
     struct mixer_layer mixer;                   /* the first half                                */
     float *ffn_norm;                            /* (dim)                                         */
+    float *after_ffn_norm;                      /* NULL or (dim): of what the half gives         */
     float *router_bias, *choice_bias;           /* NULL or (n_experts)                           */
     struct placed_matrix router;                /* (n_experts, dim), copies; no parts: dense     */
     struct placed_matrix shared_gate;           /* (1, dim), copies; no parts: the weight is 1   */

@@ -191,6 +191,7 @@ static void add_attention(struct lister *lister)
     const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
     add_norm(lister, norm_roles(lister)->attention, o->width);
+    if (norm_roles(lister)->after_attention) add_norm(lister, norm_roles(lister)->after_attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
         add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
@@ -235,6 +236,7 @@ static void add_feed_forward(struct lister *lister)
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int n = o->n_experts;
     add_norm(lister, norm_roles(lister)->ffn, o->width);
+    if (norm_roles(lister)->after_ffn) add_norm(lister, norm_roles(lister)->after_ffn, o->width);
     if (n == 0) {
         add_matrix(lister, "ffn_gate.weight", o->width, o->expert_width);
         add_matrix(lister, "ffn_up.weight", o->width, o->expert_width);

@@ -147,8 +147,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, layer->after_norm, me);
 }
 
 /* ---- the record ---- */

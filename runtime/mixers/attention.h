@@ -10,6 +10,7 @@
 
 struct attention_weights {
     float *norm;                      /* (dim)                                                   */
+    float *after_norm;                /* NULL or (dim): of what o gives                          */
     float *q_norm, *k_norm;           /* NULL, (head_size), or all heads: attention_spec         */
     float *q_bias, *k_bias, *v_bias, *o_bias; /* NULL, or the matrix's rows                      */
     float *sinks;                     /* NULL or (n_heads): a score that takes part in the softmax, without a value */

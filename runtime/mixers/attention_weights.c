@@ -21,6 +21,7 @@ static calmoe_status read_vectors(struct calmoe_context *ctx, const struct layer
         {&out->norm, t->attention_norm}, {&out->q_norm, t->q_norm}, {&out->k_norm, t->k_norm},
         {&out->q_bias, t->q_bias},       {&out->k_bias, t->k_bias}, {&out->v_bias, t->v_bias},
         {&out->o_bias, t->o_bias},       {&out->sinks, t->sinks},   {&out->q_bias, t->qkv_bias},
+        {&out->after_norm, t->after_attention_norm},
     };
     const size_t n_vectors = sizeof all / sizeof *all;
     size_t n = 0;

@@ -64,6 +64,9 @@ static inline void cm_own_rows(const struct batch *batch, const struct worker *m
     cm_share(batch->n_rows, 1, me->index, me->n_workers, begin, end);
 }
 
+/* What a layer's half gave for row r, y (dim), is normed in place, times the layer's residual scale added to x. */
+void cm_add_normed(struct batch *batch, int layer, const float *norm, int r, float *y);
+
 /* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows on its node.
  * tokens (n_tokens): which rows of x; NULL = the first. */
 void cm_linear_shared(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,
@@ -75,8 +78,9 @@ void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, con
 
 /* Own rows: what half a layer reads: x normed, in the forms that kinds ask for. */
 void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const struct worker *me);
-/* Shared: what half a layer adds: x += residual_scale (matrix y + bias). */
+/* Shared: what half a layer adds: x += residual_scale (matrix y + bias), or that product normed (norm NULL: it is not);
+ * and the barrier behind it, from which each worker goes on with its own rows. */
 void cm_add_product(struct batch *batch, int layer, const struct placed_matrix *matrix, const struct activations *y,
-                    const float *bias, const struct worker *me);
+                    const float *bias, const float *norm, const struct worker *me);
 
 #endif

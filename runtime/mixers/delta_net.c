@@ -43,8 +43,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_barrier(me);
     gate_rows(b, &rows, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_add_product(b, index, &layer->out, &cm_delta_work(b)->read, NULL, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    cm_add_product(b, index, &layer->out, &cm_delta_work(b)->read, NULL, NULL, me);
 }
 
 /* ---- the record ---- */

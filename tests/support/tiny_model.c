@@ -185,6 +185,7 @@ static void zeros(struct writer *w, const char *role, int n)
     w->seed--; /* other tensors are the same with and without it */
 }
 
+static bool is_gemma(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gemma3") == 0; }
 static bool is_gpt_oss(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gpt-oss") == 0; }
 
 /* Biases for each expert. */
@@ -212,6 +213,10 @@ static void write_layer(struct writer *w)
     const struct tiny_model *t = w->tiny;
     const int q = t->n_heads * t->head_size, kv = t->n_kv_heads * t->head_size;
     if (is_gpt_oss(t)) write_gpt_oss(w);
+    if (is_gemma(t)) {
+        vector(w, "post_attention_norm.weight", t->dim, 1.0f);
+        vector(w, "post_ffw_norm.weight", t->dim, 1.0f);
+    }
     vector(w, "attn_norm.weight", t->dim, 1.0f);
     matrix(w, "attn_q.weight", TINY_Q, t->dim, q);
     matrix(w, "attn_k.weight", TINY_K, t->dim, kv);
@@ -281,8 +286,8 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_key(builder, tiny, "expert_count", tiny->n_experts);
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
     }
+    if (is_gpt_oss(tiny) || is_gemma(tiny)) add_key(builder, tiny, "attention.sliding_window", 24);
     if (is_gpt_oss(tiny)) {
-        add_key(builder, tiny, "attention.sliding_window", 24);
         add_key(builder, tiny, "rope.scaling.original_context_length", tiny->context / 2);
         add_real(builder, tiny, "rope.scaling.factor", 2.0f);
         builder_add_string(builder, "gpt-oss.rope.scaling.type", "yarn");

@@ -25,6 +25,7 @@ ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
+    "gemma3": ("neox", None),
 }
 
 
@@ -84,14 +85,17 @@ def yarn(f, freq, hd, rounds):
     return freq / factor * ramp + freq * (1 - ramp), 0.1 * np.log(factor) + 1
 
 
-def rotate(f, x, pairing, rounds):
+def rotate(f, x, pairing, rounds, has_window):
     """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
     n_rot = f.own("rope.dimension_count", x.shape[2])
     if n_rot < x.shape[2]:
-        return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds), x[..., n_rot:]], axis=-1)
+        return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds, has_window), x[..., n_rot:]], axis=-1)
     n, _, hd = x.shape
     factors, magnitude = f.get("rope_freqs.weight"), 1.0
-    freq = f.own("rope.freq_base", 10000.0) ** (-2 * np.arange(hd // 2) / hd)
+    is_local = has_window and f.arch == "gemma3"                    # another base, and no scaling
+    freq = (f.own("rope.freq_base_swa", 10000.0) if is_local else f.own("rope.freq_base", 10000.0)) ** (-2 * np.arange(hd // 2) / hd)
+    if f.own("rope.scaling.type") == "linear" and not is_local:
+        freq = freq / f.own("rope.scaling.factor")
     if factors is not None:
         freq = freq / factors
     if f.own("rope.scaling.type") == "yarn":
@@ -123,8 +127,9 @@ def attention(f, layer, x, eps, pairing, rounds):
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
     if norms[0] is not None and norms[0].size == hd:                # over each head
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
-    q, k = rotate(f, q, pairing, rounds), rotate(f, k, pairing, rounds)
-    sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if layer % 2 == 0 else None
+    period = 6 if f.arch == "gemma3" else 2
+    sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if (layer + 1) % period else None
+    q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
     scale = f.own("attention.scale", 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
@@ -187,6 +192,11 @@ def swiglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     return (silu(x @ gate.T + gate_bias) * (x @ up.T + up_bias)) @ down.T + down_bias
 
 
+def geglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
+    g = x @ gate.T + gate_bias
+    return (g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g ** 3))) / 2 * (x @ up.T + up_bias)) @ down.T + down_bias
+
+
 def clamped(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     g, u = np.minimum(x @ gate.T + gate_bias, 7), np.clip(x @ up.T + up_bias, -7, 7)
     return (g / (1 + np.exp(-1.702 * g)) * (u + 1)) @ down.T + down_bias
@@ -196,7 +206,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
         parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
-        return swiglu(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
+        return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0))
     used = f.own("expert_used_count")
     experts = np.argsort(-p, axis=1, kind="stable")[:, :used]
@@ -221,18 +231,24 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
 def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None):
     """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
     pairing = pairing or ARCH[f.arch][0]
-    expert = expert or (clamped if f.arch == "gpt-oss" else swiglu)
+    expert = expert or {"gpt-oss": clamped, "gemma3": geglu}.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
+
+    def after(name, y):                                             # Gemma's norms of what a half gives
+        return rms(y, f[name], eps) if f.arch == "gemma3" and name in f else y
+
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
-    x = f["token_embd.weight"][ids] * f.own("embedding_scale", 1.0)
+    x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch == "gemma3" else 1.0)
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
         is_delta = f"{blk}.ssm_a" in f
-        x = x + residual * (delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds))
-        x = x + residual * feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
+        y = delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds)
+        x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
+        y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
+        x = x + residual * after(f"{blk}.post_ffw_norm.weight", y)
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
@@ -247,7 +263,7 @@ def tokenizer_ids(f, text):
     ids = [f.key("tokenizer.ggml.bos_token_id")] if f.key("tokenizer.ggml.add_bos_token", False) else []
     if f.key("tokenizer.ggml.model") == "llama":
         scores = f.key("tokenizer.ggml.scores")
-        symbols = list("\u2581" + text.replace(" ", "\u2581"))
+        symbols = list(("\u2581" if f.key("tokenizer.ggml.add_space_prefix", True) else "") + text.replace(" ", "\u2581"))
         while True:
             pairs = [(scores[vocab[a + b]], -i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in vocab]
             if not pairs:
@@ -343,6 +359,13 @@ def mistakes(path):
     for key in ("attention.scale", "residual_scale", "embedding_scale", "logit_scale"):
         if f.own(key):
             cases["no " + key] = File(path, {key: None}), {}
+    if f.arch == "gemma3":
+        for key in ("attention.sliding_window", "rope.scaling.type"):
+            cases["no " + key] = File(path, {key: None}), {}
+        cases["the base of all"] = File(path, {"rope.freq_base_swa": f.own("rope.freq_base")}), {}
+        cases["silu"], cases["embedding unscaled"] = (f, {"expert": swiglu}), (File(path, {"embedding_scale": 1.0}), {})
+        for norm in ("post_attention_norm", "post_ffw_norm"):
+            cases["no " + norm] = File(path, hidden=(norm,)), {}
     if f.arch == "gpt-oss":
         for key in ("attention.sliding_window", "rope.scaling.type"):
             cases["no " + key] = File(path, {key: None}), {}

@@ -161,18 +161,24 @@ MODELS = {
         linear_num_key_heads=2, linear_num_value_heads=6, linear_key_head_dim=12, linear_value_head_dim=20,
         full_attention_interval=2, intermediate_size=40, tie_word_embeddings=True,
         rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.25), max_position_embeddings=512)),
+    # Layer 5 sees all positions, at an eighth of their distance; the others see a window, which the text is longer than.
+    "gemma3": ("Gemma3", "gemma3", lambda: toy.gemma3_toy(28), dict(
+        hidden_size=36, num_hidden_layers=7, num_attention_heads=6, num_key_value_heads=2, head_dim=12,
+        query_pre_attn_scalar=12, intermediate_size=26, sliding_window=7, rms_norm_eps=2e-3, tie_word_embeddings=True,
+        max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e5, rope_type="linear", factor=8.0), "sliding_attention": rope(1e4)})),
 }
 
 
 def is_norm_less_one(config, name):
     """Whether a norm multiplies by 1 + w. Files hold 1 + w."""
-    return config.model_type.startswith(("qwen3_next", "qwen3_5")) and "linear_attn" not in name
+    return config.model_type.startswith(("qwen3_next", "qwen3_5", "gemma3")) and "linear_attn" not in name
 
 
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + ("TextConfig" if stem.startswith("Qwen3_5") else "Config"))(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma")) else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
@@ -198,7 +204,7 @@ def build(name, vocab, seed):
                     one = 1.0 if is_norm_less_one(config, pname) else 0.0
                     p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
             elif "embed_tokens" in pname:
-                wanted = 1.5 if "Granite" in stem else 2.5       # size of the first residual stream and of the logits
+                wanted = 1.5 if "Granite" in stem or "Gemma" in stem else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
                 gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
@@ -294,7 +300,8 @@ BLOCK_NAMES = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
     "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
-    "self_attn.sinks": "attn_sinks.weight",
+    "self_attn.sinks": "attn_sinks.weight", "pre_feedforward_layernorm.weight": "ffn_norm.weight",
+    "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
     "mlp.router.weight": "ffn_gate_inp.weight", "mlp.router.bias": "ffn_gate_inp.bias",
     "block_sparse_moe.gate.weight": "ffn_gate_inp.weight", "mlp.gate.weight": "ffn_gate_inp.weight",
     "block_sparse_moe.router.layer.weight": "ffn_gate_inp.weight",
@@ -313,7 +320,7 @@ def convert(hf, config, arch, is_old=False):
     if not config.tie_word_embeddings:
         out["output.weight"] = hf["lm_head.weight"]
     used = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
-    if config.rope_parameters["rope_type"] == "llama3":
+    if config.rope_parameters.get("rope_type") == "llama3":
         out["rope_freqs.weight"] = llama3_factors(config)
     permuted = arch in ("llama", "granitemoe")
     for layer in range(config.num_hidden_layers):
@@ -330,7 +337,7 @@ def convert(hf, config, arch, is_old=False):
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35")) and short == "post_attention_layernorm.weight":
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma3")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
@@ -384,7 +391,8 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
     g.add_head_count_kv(config.num_key_value_heads)
-    g.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    g.add_rope_freq_base(rope["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
     head_dim = MODELS[name][3].get("head_dim")
     n_experts = MODELS[name][3].get("num_experts") or MODELS[name][3].get("num_local_experts")
@@ -411,8 +419,12 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_expert_feed_forward_length(config.intermediate_size)
         g.add_sliding_window(config.sliding_window)
         g.add_rope_scaling_type(RopeScalingType.YARN)
-        g.add_rope_scaling_factor(config.rope_parameters["factor"])
-        g.add_rope_scaling_orig_ctx_len(config.rope_parameters["original_max_position_embeddings"])
+        g.add_rope_scaling_factor(rope["factor"])
+        g.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if arch == "gemma3":                                        # the windows' own base is the family's, 10000
+        g.add_sliding_window(config.sliding_window)
+        g.add_rope_scaling_type(RopeScalingType.LINEAR)
+        g.add_rope_scaling_factor(rope["factor"])
     if arch == "granitemoe":
         g.add_attention_scale(config.attention_multiplier)
         g.add_embedding_scale(config.embedding_multiplier)

@@ -120,11 +120,15 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     return Toy("gpt2", pre, tokens + pads, types, keys, hf, merges=[f"{a} {b}" for a, b in merges], first=first)
 
 
-def spm(pieces):
-    """SentencePiece-like: <unk>, <s>, </s>, 256 byte tokens, normal pieces with falling scores."""
-    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + pieces
-    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * len(pieces)
-    scores = [0.0] * 259 + [-float(i) for i in range(len(pieces))]
+def spm(pieces, controls=("<unk>", "<s>", "</s>"), unknown=0, bos=1, eos=2, has_prefix=True):
+    """SentencePiece-like: <unk> and control tokens, 256 byte tokens, normal pieces with falling scores.
+
+    has_prefix: texts begin as if a space stood before them, which files say only where it is not so.
+    """
+    tokens = list(controls) + [f"<0x{b:02X}>" for b in range(256)] + pieces
+    types = [CONTROL] * len(controls) + [BYTE] * 256 + [NORMAL] * len(pieces)
+    types[unknown] = UNKNOWN
+    scores = [0.0] * (len(controls) + 256) + [-float(i) for i in range(len(pieces))]
     vocab = {t: i for i, t in enumerate(tokens)}
     assert len(vocab) == len(tokens)
     score = {t: s for t, s in zip(tokens, scores)}
@@ -135,9 +139,13 @@ def spm(pieces):
         assert splits, f"piece {p!r} cannot be reached"
         merges += splits
     hf = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    hf.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
-    keys = {"bos_token_id": 1, "eos_token_id": 2, "unknown_token_id": 0, "add_bos_token": True, "add_eos_token": False}
-    return Toy("llama", "default", tokens, types, keys, hf, scores=scores, first=[1])
+    prefix = [normalizers.Prepend("\u2581")] if has_prefix else []
+    hf.normalizer = normalizers.Sequence(prefix + [normalizers.Replace(" ", "\u2581")])
+    keys = {"bos_token_id": bos, "eos_token_id": eos, "unknown_token_id": unknown, "add_bos_token": True,
+            "add_eos_token": False}
+    if not has_prefix:
+        keys["add_space_prefix"] = False
+    return Toy("llama", "default", tokens, types, keys, hf, scores=scores, first=[bos])
 
 
 SPM_PIECES = [
@@ -148,3 +156,7 @@ SPM_PIECES = [
 
 def spm_toy(count):
     return spm(SPM_PIECES[:count])
+
+
+def gemma3_toy(count):
+    return spm(SPM_PIECES[:count], ("<pad>", "<eos>", "<bos>", "<unk>"), unknown=3, bos=2, eos=1, has_prefix=False)
