@@ -117,19 +117,20 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
 }
 
-calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
-                                 const struct vector_ops *ops, const struct topology *topology,
-                                 const struct team *team, struct expert_run **out)
+calmoe_status cm_expert_run_open(const struct machine *machine, const struct expert_run_limits *limits,
+                                 struct expert_run **out)
 {
+    struct calmoe_context *ctx = machine->ctx;
+    const struct team     *team = machine->team;
     *out = NULL;
     struct expert_run *run = cm_alloc(ctx, 1, sizeof *run, "the expert runner");
     if (!run) return CALMOE_NO_MEMORY;
     run->limits = *limits;
-    run->ops = ops;
+    run->ops = cm_vector_ops(machine->isa);
     run->team = team;
-    run->n_nodes = topology->n_nodes;
+    run->n_nodes = machine->topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
-    run->costs = cm_place_costs(topology, &(struct place_layer){0});
+    run->costs = cm_place_costs(machine->topology, &(struct place_layer){0});
     for (int node = 0; node < run->n_nodes; node++) run->costs.server[node] = cm_team_server(team, node);
     calmoe_status status = open_lists(ctx, run);
     if (status == CALMOE_OK) status = open_memory(ctx, run);

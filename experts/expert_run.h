@@ -11,9 +11,9 @@
 #ifndef EXPERTS_EXPERT_RUN_H
 #define EXPERTS_EXPERT_RUN_H
 
-#include "base/team.h"
 #include "experts/dispatch.h"
 #include "experts/expert_store.h"
+#include "experts/machine.h"
 #include "kernels/vector_ops.h"
 
 struct expert_run;
@@ -35,9 +35,9 @@ struct expert_step {
     const float              *weights[N_BANKS]; /* (n_tokens) of a bank that every token takes; NULL = 1            */
 };
 
-calmoe_status cm_expert_run_open(struct calmoe_context *ctx, const struct expert_run_limits *limits,
-                                 const struct vector_ops *ops, const struct topology *topology,
-                                 const struct team *team, struct expert_run **out);
+/* machine->plan is not looked at: layers bring theirs. */
+calmoe_status cm_expert_run_open(const struct machine *machine, const struct expert_run_limits *limits,
+                                 struct expert_run **out);
 void          cm_expert_run_close(struct expert_run **run);
 
 /* By one worker, others waiting. */

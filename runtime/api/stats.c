@@ -34,7 +34,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .n_packed_bytes = engine->weights->packed.n_bytes,
         .n_threads = cm_team_n_workers(engine->team),
         .n_nodes = engine->topology.n_nodes,
-        .isa = cm_isa_name(engine->isa),
+        .isa = cm_isa_name(engine->machine.isa),
         .imbalance = cm_imbalance(counters),
         .n_weight_bytes = counters->n_weight_bytes,
         .n_experts_touched = counters->n_experts_touched,

@@ -25,9 +25,9 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "max_rows is %d; 0 (%d) to %d is wanted", options->max_rows,
                        DEFAULT_ROWS, MAX_ROWS);
     if (options->max_rows == 0) options->max_rows = DEFAULT_ROWS;
-    engine->isa = cm_isa_best();
+    engine->machine.isa = cm_isa_best();
     if (!options->isa) return CALMOE_OK;
-    if (!cm_isa_of_name(options->isa, &engine->isa)) {
+    if (!cm_isa_of_name(options->isa, &engine->machine.isa)) {
         char known[80] = "";
         for (int isa = 0; isa < ISA_COUNT; isa++) {
             const size_t n = strlen(known);
@@ -35,7 +35,7 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
         }
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "isa is '%s'; one of %s is wanted", options->isa, known);
     }
-    if (!cm_isa_is_supported(engine->isa))
+    if (!cm_isa_is_supported(engine->machine.isa))
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "this machine has no %s; its best level is %s", options->isa,
                        cm_isa_name(cm_isa_best()));
     return CALMOE_OK;
@@ -70,14 +70,14 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
     cm_crew_open(&engine->crew, cm_team_n_workers(engine->team));
     CM_TRY(cm_engine_open_plan(engine));
-    const struct weights_options weights = {.isa = engine->isa, .topology = &engine->topology,
-                                            .team = engine->team, .plan = &engine->plan,
-                                            .progress = options->progress, .user = options->progress_user,
+    engine->machine = (struct machine){ctx, engine->machine.isa, &engine->topology, engine->team, &engine->plan};
+    const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
                                             .n_bytes_behind = cm_engine_bytes_behind_weights(engine)};
-    CM_TRY(cm_weights_open(ctx, &engine->model->spec, &engine->model->tensors, &weights, &engine->weights));
+    CM_TRY(cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
+                           &engine->weights));
     report_pages(engine);
-    CM_TRY(cm_decoder_open(ctx, &engine->model->spec, engine->weights, engine->isa, &engine->topology,
-                           engine->team, options->max_rows, &engine->decoder));
+    CM_TRY(cm_decoder_open(&engine->machine, &engine->model->spec, engine->weights, options->max_rows,
+                           &engine->decoder));
     CM_TRY(cm_engine_read_exits(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,

@@ -10,8 +10,7 @@ calmoe_status cm_engine_read_exits(calmoe_engine *engine)
     if (!engine->options.exits) return CALMOE_OK;
     CM_TRY(cm_exits_file_read(engine->ctx, engine->options.exits, exits));
     CM_TRY(cm_learned_exits_fit(engine->ctx, exits, engine->model->fingerprint, spec->n_layers, spec->dim));
-    return cm_exit_weights_open(engine->ctx, engine->isa, &engine->topology, engine->team, &engine->plan, exits,
-                                &engine->exit_weights);
+    return cm_exit_weights_open(&engine->machine, exits, &engine->exit_weights);
 }
 
 calmoe_status cm_engine_need_exits(calmoe_engine *engine)

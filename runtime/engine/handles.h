@@ -10,6 +10,7 @@
 #include "base/crew_size.h"
 #include "base/random.h"
 #include "base/sha256.h"
+#include "experts/machine.h"
 #include "experts/place_load.h"
 #include "runtime/engine/lossless.h"
 #include "runtime/engine/scheduler.h"
@@ -50,11 +51,11 @@ struct calmoe_engine {
     calmoe_context        *ctx;
     calmoe_model          *model;
     calmoe_engine_options  options;
-    enum isa               isa;
     struct topology        topology;
     struct team           *team;
     struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
+    struct machine         machine;         /* of these                                    */
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */

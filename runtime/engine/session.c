@@ -106,9 +106,8 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     }
     const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
     const struct state_place place = {.type = type, .n_positions = session->context,
-                                      .max_rows = engine->options.max_rows, .topology = &engine->topology,
-                                      .kv_heads = engine->plan.kv_heads, .snapshot_bytes = SNAPSHOT_BYTES};
-    CM_TRY(cm_sequence_state_open(engine->ctx, spec, &place, &session->state));
+                                      .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+    CM_TRY(cm_sequence_state_open(&engine->machine, spec, &place, &session->state));
     return reserve_session(engine);
 }
 

@@ -34,18 +34,18 @@ static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, co
     return CALMOE_OK;
 }
 
-calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, const struct plan *plan, const struct learned_exits *learned,
+calmoe_status cm_exit_weights_open(const struct machine *machine, const struct learned_exits *learned,
                                    struct exit_weights **out)
 {
+    struct calmoe_context *ctx = machine->ctx;
     struct pack_list *list = NULL;
     struct exit_weights *weights = *out = cm_alloc(ctx, 1, sizeof *weights, "exits");
     if (!weights) return CALMOE_NO_MEMORY;
     weights->learned = learned;
-    calmoe_status status = cm_pack_list_open(ctx, isa, &list);
-    if (status == CALMOE_OK) status = fill(ctx, list, plan, weights);
+    calmoe_status status = cm_pack_list_open(ctx, machine->isa, &list);
+    if (status == CALMOE_OK) status = fill(ctx, list, machine->plan, weights);
     if (status == CALMOE_OK && weights->max_rank > 0)
-        status = cm_pack_list_run(ctx, list, topology, team, NULL, NULL, &weights->packed);
+        status = cm_pack_list_run(ctx, list, machine->topology, machine->team, NULL, NULL, &weights->packed);
     cm_pack_list_close(&list);
     if (status != CALMOE_OK) cm_exit_weights_close(out);
     return status;

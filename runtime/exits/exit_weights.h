@@ -4,7 +4,7 @@
 #define RUNTIME_EXITS_EXIT_WEIGHTS_H
 
 #include "experts/placed_matrix.h"
-#include "experts/placement.h"
+#include "experts/machine.h"
 #include "runtime/policy/learned_exits.h"
 
 struct exit_weight {
@@ -24,8 +24,7 @@ struct exit_weights {
 };
 
 /* learned fits the model, and outlives *out. */
-calmoe_status cm_exit_weights_open(struct calmoe_context *ctx, enum isa isa, const struct topology *topology,
-                                   struct team *team, const struct plan *plan, const struct learned_exits *learned,
+calmoe_status cm_exit_weights_open(const struct machine *machine, const struct learned_exits *learned,
                                    struct exit_weights **out);
 void          cm_exit_weights_close(struct exit_weights **weights); /* NULL inside is fine */
 

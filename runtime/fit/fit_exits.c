@@ -129,8 +129,7 @@ static calmoe_status begin_probing(struct fitting *f)
     if (!f->full || !f->guesses || !f->before || !f->after) return CALMOE_NO_MEMORY;
     if (f->options.rank == 0) return CALMOE_OK;
     CM_TRY(cm_fit_paths_open(f));
-    CM_TRY(cm_exit_weights_open(f->ctx, f->engine->isa, &f->engine->topology, f->engine->team, &f->engine->plan,
-                                &f->learned, &f->weights));
+    CM_TRY(cm_exit_weights_open(&f->engine->machine, &f->learned, &f->weights));
     return cm_exits_open(f->ctx, f->engine->decoder, f->weights, f->engine->model->usable, &f->exits);
 }
 

@@ -179,13 +179,12 @@ static void lay_out(struct decoder *d, struct layout *layout)
     d->batch.identity = piece(layout, n, sizeof(int32_t));
 }
 
-static calmoe_status open_mixers(struct calmoe_context *ctx, const struct topology *topology, struct decoder *d)
+static calmoe_status open_mixers(const struct machine *machine, struct decoder *d)
 {
     const struct model_spec *spec = d->batch.spec;
-    const struct mixer_place place = {.ctx = ctx, .spec = spec, .plan = d->weights->plan, .topology = topology,
-                                      .team = d->team, .max_rows = d->batch.max_rows};
+    const struct mixer_place place = {.machine = machine, .spec = spec, .max_rows = d->batch.max_rows};
     d->batch.works = d->works;
-    d->batch.layers = d->mixers = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *d->mixers, "layers");
+    d->batch.layers = d->mixers = cm_alloc(machine->ctx, (size_t)spec->n_layers, sizeof *d->mixers, "layers");
     if (!d->mixers) return CALMOE_NO_MEMORY;
     for (int i = 0; i < spec->n_layers; i++) {
         const enum mixer_kind kind = spec->layers[i].mixer;
@@ -201,8 +200,9 @@ static void close_mixers(struct decoder *d)
     cm_free(d->mixers);
 }
 
-static calmoe_status open_parts(struct calmoe_context *ctx, const struct topology *topology, struct decoder *d)
+static calmoe_status open_parts(const struct machine *machine, struct decoder *d)
 {
+    struct calmoe_context   *ctx = machine->ctx;
     const struct model_spec *spec = d->batch.spec;
     CM_TRY(cm_rope_open(ctx, spec->ropes, spec->n_ropes, d->weights->rope_factors, &d->batch.rope));
     CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->most.n_experts,
@@ -214,8 +214,8 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
         .max_experts = spec->most.n_experts,
         .max_width = {[BANK_ROUTED] = spec->most.width[BANK_ROUTED], [BANK_SHARED] = spec->most.width[BANK_SHARED]},
     };
-    CM_TRY(cm_expert_run_open(ctx, &limits, d->batch.ops, topology, d->team, &d->experts));
-    CM_TRY(open_mixers(ctx, topology, d));
+    CM_TRY(cm_expert_run_open(machine, &limits, &d->experts));
+    CM_TRY(open_mixers(machine, d));
     struct layout layout = {0};
     lay_out(d, &layout);
     d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");
@@ -226,19 +226,18 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct topolog
     return CALMOE_OK;
 }
 
-calmoe_status cm_decoder_open(struct calmoe_context *ctx, const struct model_spec *spec,
-                              const struct weights *weights, enum isa isa, const struct topology *topology,
-                              struct team *team, int max_rows, struct decoder **out)
+calmoe_status cm_decoder_open(const struct machine *machine, const struct model_spec *spec,
+                              const struct weights *weights, int max_rows, struct decoder **out)
 {
-    *out = cm_alloc(ctx, 1, sizeof **out, "the decoder");
+    *out = cm_alloc(machine->ctx, 1, sizeof **out, "the decoder");
     if (!*out) return CALMOE_NO_MEMORY;
-    (*out)->ctx = ctx;
+    (*out)->ctx = machine->ctx;
     (*out)->batch.spec = spec;
     (*out)->weights = weights;
-    (*out)->batch.ops = cm_vector_ops(isa);
-    (*out)->team = team;
+    (*out)->batch.ops = cm_vector_ops(machine->isa);
+    (*out)->team = machine->team;
     (*out)->batch.max_rows = max_rows;
-    const calmoe_status status = open_parts(ctx, topology, *out);
+    const calmoe_status status = open_parts(machine, *out);
     if (status != CALMOE_OK) cm_decoder_close(out);
     return status;
 }

@@ -65,9 +65,8 @@ struct step {
     struct row_outcome *outcomes;  /* (n_logits): how each row of logits came about; likewise           */
 };
 
-calmoe_status cm_decoder_open(struct calmoe_context *ctx, const struct model_spec *spec,
-                              const struct weights *weights, enum isa isa, const struct topology *topology,
-                              struct team *team, int max_rows, struct decoder **out);
+calmoe_status cm_decoder_open(const struct machine *machine, const struct model_spec *spec,
+                              const struct weights *weights, int max_rows, struct decoder **out);
 void          cm_decoder_close(struct decoder **decoder);
 
 /* Room for so many rows of logits in a step; what the last step's were is lost. NO_MEMORY. */

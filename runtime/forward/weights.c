@@ -8,6 +8,7 @@
 
 struct builder {
     struct calmoe_context        *ctx;
+    const struct machine         *machine;
     float                        *next_vector; /* in out->vectors                                        */
     float                        *biases;      /* of all experts, until they are copied to their nodes   */
     float                        *next_bias;   /* in biases                                              */
@@ -61,7 +62,7 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
 
 static calmoe_status add_rows(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
 {
-    const struct plan *plan = b->options->plan;
+    const struct plan *plan = b->machine->plan;
     int32_t            rows[CM_MAX_NODES];
     cm_dense_rows(plan, source->n_rows, rows);
     return cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out);
@@ -70,7 +71,7 @@ static calmoe_status add_rows(struct builder *b, const struct weight_source *sou
 /* What the router reads is small, and all of it is read by whoever owns a token: each node has its own. */
 static calmoe_status add_copies(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
 {
-    CM_TRY(cm_placed_copies_open(b->ctx, b->list, source, b->options->team, b->options->plan->n_nodes, out));
+    CM_TRY(cm_placed_copies_open(b->ctx, b->list, source, b->machine->team, b->machine->plan->n_nodes, out));
     b->out->n_dense_bytes += out->n_bytes;
     return CALMOE_OK;
 }
@@ -103,8 +104,7 @@ static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t
 
 static calmoe_status build_mixer(struct builder *b, const struct layer_tensors *t, int index, struct mixer_layer *out)
 {
-    const struct mixer_place place = {.ctx = b->ctx, .spec = b->spec, .plan = b->options->plan,
-                                      .topology = b->options->topology, .team = b->options->team};
+    const struct mixer_place place = {.machine = b->machine, .spec = b->spec};
     out->mixer = cm_mixers[b->spec->layers[index].mixer];
     CM_TRY(out->mixer->pack(&place, b->list, index, t, &out->weights));
     b->out->n_dense_bytes += out->mixer->step_bytes(out->weights);
@@ -115,7 +115,7 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
                                struct layer *layer)
 {
     layer->experts.dim = b->spec->dim;
-    layer->experts.plan = b->options->plan;
+    layer->experts.plan = b->machine->plan;
     layer->experts.index = index;
     for (int bank = 0; bank < N_BANKS; bank++)
         layer->experts.banks[bank].nonlinearity = spec->branches[bank].nonlinearity;
@@ -149,7 +149,7 @@ static calmoe_status check_room(const struct builder *b)
     const uint64_t packed = cm_pack_list_bytes(b->list), behind = b->options->n_bytes_behind;
     char           what[160], first[32], second[32];
     struct memory_room room;
-    if (!b->options->topology->is_this_machine) return CALMOE_OK;
+    if (!b->machine->topology->is_this_machine) return CALMOE_OK;
     cm_limits_room(&room);
     snprintf(what, sizeof what, "packed weights (%s) and what works with them (at least %s)",
              cm_bytes_text(packed, first), cm_bytes_text(behind, second));
@@ -166,7 +166,7 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->layers = cm_alloc(b->ctx, (size_t)tensors->n_layers, sizeof *out->layers, "layers");
     if (!out->layers) return CALMOE_NO_MEMORY;
     out->n_layers = tensors->n_layers;
-    out->plan = b->options->plan;
+    out->plan = b->machine->plan;
     CM_TRY(reserve_vectors(b, tensors));
     out->embedding = tensors->embedding;
     out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
@@ -175,19 +175,19 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     CM_TRY(add_rows(b, &tensors->output, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
     CM_TRY(check_room(b));
-    return cm_pack_list_run(b->ctx, b->list, b->options->topology, b->options->team, b->options->progress,
+    return cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
                             b->options->user, &out->packed);
 }
 
-calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spec *spec,
+calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,
                               const struct model_tensors *tensors, const struct weights_options *options,
                               struct weights **out)
 {
-    struct builder b = {.ctx = ctx, .spec = spec, .options = options};
+    struct builder b = {.ctx = machine->ctx, .machine = machine, .spec = spec, .options = options};
     *out = NULL;
-    b.out = cm_alloc(ctx, 1, sizeof *b.out, "the weights");
+    b.out = cm_alloc(machine->ctx, 1, sizeof *b.out, "the weights");
     if (!b.out) return CALMOE_NO_MEMORY;
-    calmoe_status status = cm_pack_list_open(ctx, options->isa, &b.list);
+    calmoe_status status = cm_pack_list_open(machine->ctx, machine->isa, &b.list);
     if (status == CALMOE_OK) status = build(&b, tensors);
     cm_pack_list_close(&b.list);
     cm_free(b.biases);

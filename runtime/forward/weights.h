@@ -31,16 +31,12 @@ struct weights {
 };
 
 struct weights_options {
-    enum isa                isa;
-    const struct topology  *topology;
-    struct team            *team;
-    const struct plan      *plan; /* must outlive the weights */
     uint64_t                n_bytes_behind; /* that the caller takes at least besides: there must be room for both */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
 };
 
-calmoe_status cm_weights_open(struct calmoe_context *ctx, const struct model_spec *spec,
+calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,
                               const struct model_tensors *tensors, const struct weights_options *options,
                               struct weights **out);
 void          cm_weights_close(struct weights **weights);

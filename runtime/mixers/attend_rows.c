@@ -180,13 +180,13 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
 
 calmoe_status cm_attend_open(const struct mixer_place *place, enum mixer_kind mixer, struct attention **out)
 {
-    struct calmoe_context   *ctx = place->ctx;
+    struct calmoe_context   *ctx = place->machine->ctx;
     const struct model_spec *spec = place->spec;
     struct attention *a = *out = cm_alloc(ctx, 1, sizeof *a, "attention");
     int               n_slots;
     if (!a) return CALMOE_NO_MEMORY;
-    a->team = place->team;
-    a->n_seats = cm_team_n_workers(place->team);
+    a->team = place->machine->team;
+    a->n_seats = cm_team_n_workers(a->team);
     a->part_floats = cm_part_floats(spec->most.value_size);
     CM_TRY(list_kinds(ctx, spec, mixer, a));
     a->max_queries = JOB_QUERIES;
@@ -198,8 +198,8 @@ calmoe_status cm_attend_open(const struct mixer_place *place, enum mixer_kind mi
     if (!a->n_jobs_done) return CALMOE_NO_MEMORY;
     CM_TRY(open_attended(ctx, place->max_rows, a));
     CM_TRY(open_seats(ctx, a));
-    CM_TRY(open_kinds(ctx, place->plan, place->team, place->max_rows, a, &n_slots));
-    return open_slots(ctx, place->topology, n_slots, a);
+    CM_TRY(open_kinds(ctx, place->machine->plan, place->machine->team, place->max_rows, a, &n_slots));
+    return open_slots(ctx, place->machine->topology, n_slots, a);
 }
 
 void cm_attend_close(struct attention **attention)

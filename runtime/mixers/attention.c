@@ -158,9 +158,9 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     const struct layer_maxima *most = &place->spec->most;
     const size_t n = (size_t)place->max_rows;
     const size_t n_q = n * (size_t)most->q_columns, n_k = n * (size_t)most->k_columns;
-    struct attention_work *work = *out = cm_alloc(place->ctx, 1, sizeof *work, "attention");
+    struct attention_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "attention");
     if (!work) return CALMOE_NO_MEMORY;
-    work->memory = cm_alloc(place->ctx, n_q + n_k + n * (size_t)most->v_columns, sizeof(float), "attention");
+    work->memory = cm_alloc(place->machine->ctx, n_q + n_k + n * (size_t)most->v_columns, sizeof(float), "attention");
     if (!work->memory) return CALMOE_NO_MEMORY;
     work->q = work->memory;
     work->k = work->q + n_q;

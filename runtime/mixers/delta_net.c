@@ -53,10 +53,11 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     const struct layer_maxima *most = &place->spec->most;
     const size_t n = (size_t)place->max_rows, n_heads = n * (size_t)most->delta_heads;
     const size_t n_inputs = n * (size_t)most->delta_columns, n_values = n * (size_t)most->delta_values;
-    struct delta_work *work = *out = cm_alloc(place->ctx, 1, sizeof *work, "delta nets");
+    struct delta_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "delta nets");
     if (!work) return CALMOE_NO_MEMORY;
-    float *at = work->memory = cm_alloc(place->ctx, n_inputs + n_values + 5 * n_heads, sizeof *at, "delta nets");
-    work->read_memory = cm_alloc(place->ctx, cm_activations_bytes(place->max_rows, most->delta_values), 1,
+    float *at = work->memory = cm_alloc(place->machine->ctx, n_inputs + n_values + 5 * n_heads, sizeof *at,
+                                      "delta nets");
+    work->read_memory = cm_alloc(place->machine->ctx, cm_activations_bytes(place->max_rows, most->delta_values), 1,
                                  "delta nets");
     if (!at || !work->read_memory) return CALMOE_NO_MEMORY;
     work->inputs = at;
@@ -66,8 +67,8 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     work->strengths = work->alphas + n_heads;
     work->decays = work->strengths + n_heads;
     cm_activations_place(&work->read, place->max_rows, most->delta_values, work->read_memory);
-    work->n_nodes = place->plan->n_nodes;
-    for (int node = 0; node < work->n_nodes; node++) work->shares[node] = place->plan->shares[node];
+    work->n_nodes = place->machine->plan->n_nodes;
+    for (int node = 0; node < work->n_nodes; node++) work->shares[node] = place->machine->plan->shares[node];
     return CALMOE_OK;
 }
 

@@ -4,17 +4,15 @@
 #ifndef RUNTIME_MIXERS_MIXER_H
 #define RUNTIME_MIXERS_MIXER_H
 
+#include "experts/machine.h"
 #include "experts/packing.h"
 #include "runtime/families/model_tensors.h"
 #include "runtime/mixers/batch.h"
 
 /* What packing and opening need of the machine and of the model. */
 struct mixer_place {
-    struct calmoe_context   *ctx;
+    const struct machine    *machine;
     const struct model_spec *spec;
-    const struct plan       *plan;
-    const struct topology   *topology;
-    struct team             *team;
     int                      max_rows;
 };
 

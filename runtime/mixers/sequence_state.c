@@ -26,12 +26,12 @@ static calmoe_status open_fixed(const struct model_spec *spec, size_t snapshot_b
     return state->fixed && state->snapshots ? CALMOE_OK : CALMOE_NO_MEMORY;
 }
 
-calmoe_status cm_sequence_state_open(struct calmoe_context *ctx, const struct model_spec *spec,
+calmoe_status cm_sequence_state_open(const struct machine *machine, const struct model_spec *spec,
                                      const struct state_place *place, struct sequence_state *out)
 {
-    *out = (struct sequence_state){.ctx = ctx};
-    calmoe_status status = cm_kv_cache_open(ctx, spec, place->type, place->n_positions, place->max_rows,
-                                            place->topology, place->kv_heads, &out->kv);
+    *out = (struct sequence_state){.ctx = machine->ctx};
+    calmoe_status status = cm_kv_cache_open(machine->ctx, spec, place->type, place->n_positions, place->max_rows,
+                                            machine->topology, machine->plan->kv_heads, &out->kv);
     if (status == CALMOE_OK) status = open_fixed(spec, place->snapshot_bytes, out);
     if (status != CALMOE_OK) cm_sequence_state_close(out);
     return status;

@@ -7,6 +7,7 @@
 #ifndef RUNTIME_MIXERS_SEQUENCE_STATE_H
 #define RUNTIME_MIXERS_SEQUENCE_STATE_H
 
+#include "experts/machine.h"
 #include "runtime/mixers/kv_cache.h"
 
 struct state_snapshot {
@@ -34,12 +35,10 @@ struct state_place { /* where and how large */
     enum kv_type           type;
     int                    n_positions;
     int                    max_rows;       /* of a step                          */
-    const struct topology *topology;
-    const int32_t         *kv_heads;       /* on each node                       */
     size_t                 snapshot_bytes; /* that snapshots may take in all     */
 };
 
-calmoe_status cm_sequence_state_open(struct calmoe_context *ctx, const struct model_spec *spec,
+calmoe_status cm_sequence_state_open(const struct machine *machine, const struct model_spec *spec,
                                      const struct state_place *place, struct sequence_state *out);
 void          cm_sequence_state_close(struct sequence_state *state); /* zeroed is fine */
 

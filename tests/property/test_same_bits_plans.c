@@ -26,7 +26,7 @@
 enum { N_PROMPT = 37, N_SINGLE = 3, N_TOKENS = N_PROMPT + N_SINGLE };
 
 /* hwloc shows these instead of the machine at hand: to calmoe_engine_open() too. */
-static const struct machine {
+static const struct machine_case {
     const char *synthetic, *xml; /* one of them */
     int         n_threads;       /* 0 = every core */
 } machines[] = {
@@ -47,7 +47,7 @@ static char                model_path[600];
 static int32_t             tokens[N_TOKENS];
 static float              *wanted; /* (N_TOKENS, n_vocab) */
 
-static void show_machine(const struct machine *machine)
+static void show_machine(const struct machine_case *machine)
 {
     char path[600];
     unsetenv("HWLOC_SYNTHETIC");
@@ -92,7 +92,7 @@ static void check_reads(const struct running *r, const char *way)
     if (!is_far && stats.n_remote_bytes > 0) fail_msg("%s, %s: weights were read from afar", model_path, way);
 }
 
-static void check_with(const struct machine *machine, const char *plan, const char *way)
+static void check_with(const struct machine_case *machine, const char *plan, const char *way)
 {
     calmoe_engine_options options = running_options(machine ? machine->n_threads : 1, NULL);
     options.plan = plan;

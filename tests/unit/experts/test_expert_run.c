@@ -44,7 +44,7 @@ struct problem { /* what is computed, apart from the machine */
     uint8_t                n_kept[MAX_TOKENS];
 };
 
-struct machine {
+struct machine_case {
     const char *topology; /* NULL: this one */
     int         n_workers;
     int         seed;     /* of the plan; 0 = all on the first node */
@@ -274,7 +274,7 @@ static void phase(void *arg, const struct worker *me)
     for (int token = me->index; token < w->problem->shape.n_tokens; token += me->n_workers) add(w, token);
 }
 
-static void pack(struct at_work *w, const struct machine *machine, const struct topology *topology,
+static void pack(struct at_work *w, const struct machine_case *machine, const struct topology *topology,
                  struct team *team, struct packed_weights *weights)
 {
     struct calmoe_context ctx = {0};
@@ -329,7 +329,7 @@ static void fill_inputs(struct at_work *w, void **memory)
 }
 
 /* out (n_tokens, dim): the residual with the layer added, computed twice by the same runner. */
-static void run_on(const struct problem *p, const struct machine *machine, float *out)
+static void run_on(const struct problem *p, const struct machine_case *machine, float *out)
 {
     const struct shape *shape = &p->shape;
     struct topology topology;
@@ -343,7 +343,8 @@ static void run_on(const struct problem *p, const struct machine *machine, float
     const struct expert_run_limits limits = {.max_tokens = shape->n_tokens, .dim = shape->dim,
                                              .n_slots = shape->n_slots, .max_experts = shape->n_experts,
                                              .max_width = {shape->width, shape->shared_width, shape->dense_width}};
-    assert_int_equal(cm_expert_run_open(NULL, &limits, w.ops, &topology, team, &w.run), CALMOE_OK);
+    const struct machine here = {.isa = machine->isa, .topology = &topology, .team = team};
+    assert_int_equal(cm_expert_run_open(&here, &limits, &w.run), CALMOE_OK);
     void *memory[N_BANKS];
     fill_inputs(&w, memory);
     for (int time = 0; time < 2; time++) { /* nothing of the first run may show in the second */
@@ -364,7 +365,7 @@ static void run_on(const struct problem *p, const struct machine *machine, float
     assert_int_equal(cm_live_blocks(), live);
 }
 
-static const struct machine machines[] = {
+static const struct machine_case machines[] = {
     {NULL, 1, 0, ISA_REF},
     {NULL, 1, 0, ISA_AVX2},
     {NULL, 2, 0, ISA_AVX512VNNI},
@@ -393,7 +394,7 @@ static void check(const struct shape *shape, uint64_t seed, bool is_plain)
     if (is_plain) run_plainly(p, wanted);
     else run_on(p, &machines[0], wanted);
     for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
-        struct machine machine = machines[i];
+        struct machine_case machine = machines[i];
         if (!cm_isa_is_supported(machine.isa)) machine.isa = cm_isa_best();
         run_on(p, &machine, found);
         if (memcmp(found, wanted, n * sizeof *found) != 0)

@@ -34,10 +34,11 @@ static void open_state(struct sequence_state *out, int n_positions, int max_rows
         layers[i] = (struct layer_spec){.attention = {.n_heads = 2, .n_kv_heads = 2, .head_size = 16, .value_size = 8,
                                                       .window = has_window && i == 1 ? WINDOW : 0}};
     const struct model_spec  spec = {.n_layers = N_LAYERS, .layers = layers};
-    const int32_t            heads[] = {2};
+    const struct plan        plan = {.n_nodes = 1, .n_kv_heads = 2, .kv_heads = {2}};
+    const struct machine     machine = {.topology = &topology, .plan = &plan};
     const struct state_place place = {.type = KV_F32, .n_positions = n_positions, .max_rows = max_rows,
-                                      .topology = &topology, .kv_heads = heads, .snapshot_bytes = 4 * FIXED};
-    assert_int_equal(cm_sequence_state_open(NULL, &spec, &place, out), CALMOE_OK);
+                                      .snapshot_bytes = 4 * FIXED};
+    assert_int_equal(cm_sequence_state_open(&machine, &spec, &place, out), CALMOE_OK);
 }
 
 /* As if a layer had a state of FIXED bytes. */
