@@ -15,7 +15,8 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
     return cm_key_float(keys, "final_logit_softcapping", 0.0, 1e6, &spec->logit_soft_cap);
 }
 
-static const char *const keys[] = {"attention.sliding_window", "attention.key_length_swa", "attention.value_length_swa",
+static const char *const keys[] = {"attention.sliding_window", "attention.sliding_window_pattern",
+                                   "attention.key_length_swa", "attention.value_length_swa",
                                    "final_logit_softcapping", NULL};
 
 extern const struct family cm_family_gemma_4;

@@ -191,6 +191,11 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
     } else {
+        if (!find(finder, roles->gate) && !find(finder, roles->up)) { /* or it is the one of both that is missing */
+            find(finder, roles->gate);
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing, and so is 'blk.%d.%s'", finder->name,
+                           finder->layer, roles->fused);
+        }
         CM_TRY(need(finder, roles->gate, &gate));
         CM_TRY(check_shape(finder, gate, dim, width, n));
         CM_TRY(need(finder, roles->up, &up));

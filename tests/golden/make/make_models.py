@@ -177,7 +177,8 @@ MODELS = {
                          "sliding_attention": rope(1e4)})),
     "gemma4": ("Gemma4", "gemma4", lambda: toy.gemma3_toy(29), dict(
         hidden_size=36, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
-        global_head_dim=16, attention_k_eq_v=False, intermediate_size=30, sliding_window=9, hidden_size_per_layer_input=0,
+        global_head_dim=16, attention_k_eq_v=False, intermediate_size=30,
+        layer_types=[f"{kind}_attention" for kind in ("sliding", "sliding", "full") * 2], sliding_window=9, hidden_size_per_layer_input=0,
         final_logit_softcapping=10.0, rms_norm_eps=2e-3, tie_word_embeddings=True, max_position_embeddings=512,
         rope_parameters={"full_attention": rope(1e3, rope_type="proportional", partial_rotary_factor=0.25),
                          "sliding_attention": rope(1e4)})),
