@@ -419,7 +419,7 @@ def mistakes(path):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
-    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and t.endswith(".weight")]
+    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
     if f.own("ssm.state_size"):
