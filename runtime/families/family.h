@@ -20,7 +20,9 @@ enum {
     NEEDS_OTHER_BIASES = 1 << 7, /* of attention's output, the router and routed experts */
     NEEDS_ROTATED     = 1 << 8, /* the key rope.dimension_count; else its absence means all of a head */
     NEEDS_QUERY_GATES = 1 << 9, /* rows of gates behind each query's: what attention gives is weighted */
-    NEEDS_LATENTS     = 1 << 10 /* latent attention in all layers */
+    NEEDS_ROPE_FACTORS = 1 << 10, /* rope_freqs.weight; else its absence means that no frequency is divided */
+    NEEDS_DENSE_PART  = 1 << 11, /* a dense part beside routed experts, each with norms of its own           */
+    NEEDS_LATENTS     = 1 << 12 /* latent attention in all layers */
 };
 
 /* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
@@ -41,6 +43,7 @@ struct family {
     /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
      * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
     float             window_base;
+    bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
     enum delta_nets   delta_nets;

@@ -59,6 +59,10 @@ static calmoe_status read_head_sizes(struct reader *reader, struct attention_spe
     CM_TRY(cm_key_int(keys, "attention.key_length", 0, MAX_HEAD_SIZE, &out->head_size));
     out->value_size = out->head_size;
     CM_TRY(cm_key_int(keys, "attention.value_length", 0, MAX_HEAD_SIZE, &out->value_size));
+    if (out->window > 0) { /* heads of these layers may have sizes of their own */
+        CM_TRY(cm_key_int(keys, "attention.key_length_swa", 0, MAX_HEAD_SIZE, &out->head_size));
+        CM_TRY(cm_key_int(keys, "attention.value_length_swa", 0, MAX_HEAD_SIZE, &out->value_size));
+    }
     if (out->head_size < 1 || out->head_size > MAX_HEAD_SIZE || out->value_size < 1)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "heads of %d and values of %d elements; 1 to %d is wanted",
                        out->head_size, out->value_size, MAX_HEAD_SIZE);
@@ -96,6 +100,11 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     struct attention_spec *out = &reader->spec->layers[layer].attention;
     CM_TRY(read_head_sizes(reader, out));
     CM_TRY(check_defaults(reader, layer, out));
+    out->keys_are_values = reader->family->may_lack_values && out->window == 0 && !has(reader, layer, "attn_v.weight");
+    if (out->keys_are_values && out->value_size != out->head_size)
+        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                       "tensor '%s' is missing; keys of %d elements cannot be values of %d", reader->name,
+                       out->head_size, out->value_size);
     CM_TRY(cm_key_float(reader->keys, "attention.scale", 0.0, 1e6, &out->scale));
     if (out->scale == 0.0f) out->scale = 1.0f / sqrtf((float)out->head_size);
     CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
@@ -248,6 +257,8 @@ static void read_routed(struct reader *reader, int layer, const struct router_sp
     for (int i = 0; i < 2 && out->branches[BANK_ROUTED].width == 0; i++)
         out->branches[BANK_ROUTED].width = size_of(reader, layer, of_2023[i], 1);
     out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
+    if (reader->family->needs & NEEDS_DENSE_PART)
+        out->branches[BANK_DENSE].width = size_of(reader, layer, "ffn_down.weight", 0);
     out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");
 }
 
@@ -295,7 +306,8 @@ static calmoe_status read_ffns(struct reader *reader)
 
 /* ---- what all layers have or none ---- */
 
-enum { OF_ATTENTION = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2 }; /* layers */
+enum { OF_ATTENTION = 1 << 0, OF_ROUTED = 1 << 1, OF_DENSE = 1 << 2, OF_ALL = 1 << 3, /* layers */
+       OF_MAY_LACK_VALUES = 1 << 4 };
 
 static const struct optional_role {
     const char *role;
@@ -304,6 +316,10 @@ static const struct optional_role {
     unsigned    needs; /* the family's bit that makes it a must */
 } optional_roles[] = {
     {"attn_q_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
+    {"attn_v.weight", NULL, OF_MAY_LACK_VALUES, 0},
+    {"layer_output_scale.weight", NULL, OF_ALL, 0},
+    {"ffn_down.weight", NULL, OF_ROUTED, NEEDS_DENSE_PART},
+    {"ffn_down_exps.scale", NULL, OF_ROUTED, NEEDS_DENSE_PART},
     {"attn_k_norm.weight", NULL, OF_ATTENTION, NEEDS_QK_NORMS},
     {"attn_q.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
     {"attn_k.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
@@ -325,10 +341,12 @@ static const struct optional_role {
     {"ffn_gate_inp_shexp.weight", NULL, OF_ROUTED, NEEDS_SHARED_GATE},
 };
 
-static bool is_of(const struct layer_spec *layer, const struct optional_role *role)
+static bool is_of(const struct family *family, const struct layer_spec *layer, const struct optional_role *role)
 {
-    const unsigned mixer = layer->mixer == MIXER_ATTENTION ? OF_ATTENTION : 0;
-    return (role->layers & (mixer | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED))) != 0;
+    unsigned kinds = OF_ALL | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED);
+    if (layer->mixer == MIXER_ATTENTION) kinds |= OF_ATTENTION;
+    if (family->may_lack_values && layer->attention.window == 0) kinds |= OF_MAY_LACK_VALUES;
+    return (role->layers & kinds) != 0;
 }
 
 static calmoe_status check_role(struct reader *reader, const struct optional_role *role)
@@ -337,7 +355,7 @@ static calmoe_status check_role(struct reader *reader, const struct optional_rol
     int first = -1; /* layer of the kind */
     bool first_has = false;
     for (int layer = 0; layer < reader->spec->n_layers; layer++) {
-        if (!is_of(&reader->spec->layers[layer], role)) continue;
+        if (!is_of(reader->family, &reader->spec->layers[layer], role)) continue;
         const bool has_it = (role->other && has(reader, layer, role->other)) || has(reader, layer, role->role);
         full(reader, layer, role->role);
         if (!has_it && (role->needs & reader->family->needs))
@@ -374,6 +392,7 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     CM_TRY(cm_read_delta_layers(keys, family, spec));
     CM_TRY(cm_read_mla_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
+    CM_TRY(read_windows(&reader));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         struct layer_spec *out = &spec->layers[layer];
         out->norms = family->norms;
@@ -381,7 +400,6 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
         for (int bank = 0; bank < N_BANKS; bank++) out->ffn.branches[bank].nonlinearity = family->nonlinearity;
         if (out->mixer == MIXER_ATTENTION) CM_TRY(read_attention(&reader, layer));
     }
-    CM_TRY(read_windows(&reader));
     CM_TRY(read_ffns(&reader));
     for (size_t i = 0; i < sizeof optional_roles / sizeof *optional_roles; i++)
         CM_TRY(check_role(&reader, &optional_roles[i]));

@@ -28,6 +28,8 @@ struct attention_spec {
     float          scale;      /* on q·k                                                    */
     float          clamp;      /* q, k and v are clamped to ± this; 0 = they are not        */
     enum norm_span q_norm, k_norm; /* before rotation                                       */
+    bool           keys_are_values; /* there is no matrix for v: values are what k's gives, before norm and rotation */
+    bool           has_v_norm; /* v of each head is normed, without weights                 */
     int            window;     /* positions that a row attends, its own among them; 0 = all */
     bool           has_sinks;  /* a score for each head that takes part in the softmax, without a value */
     float          soft_cap;   /* scores s become cap tanh(s / cap); 0 = they do not        */

@@ -115,7 +115,7 @@ static calmoe_status find_qkv(struct finder *finder, const struct attention_spec
     } else {
         CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
         CM_TRY(need_matrix(finder, "attn_k.weight", k, dim, &layer->k));
-        CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
+        if (!spec->keys_are_values) CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
     }
     CM_TRY(may_vector(finder, "attn_qkv.bias", q + k + v, &layer->qkv_bias));
     if (layer->qkv_bias) return CALMOE_OK;
@@ -227,6 +227,11 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
     } else {
+        if (!find(finder, roles->gate) && !find(finder, roles->up)) { /* or it is the one of both that is missing */
+            find(finder, roles->gate);
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing, and so is 'blk.%d.%s'", finder->name,
+                           finder->layer, roles->fused);
+        }
         CM_TRY(need(finder, roles->gate, &gate));
         CM_TRY(check_shape(finder, gate, dim, width, n));
         CM_TRY(need(finder, roles->up, &up));
@@ -311,8 +316,20 @@ static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *f
     CM_TRY(may_vector(finder, "ffn_gate_inp.bias", n_experts, &layer->router_bias));
     if (ffn->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
     CM_TRY(find_bank(finder, &routed_roles, BANK_ROUTED, n_experts, layer));
+    CM_TRY(may_vector(finder, "ffn_down_exps.scale", n_experts, &layer->expert_scale));
     return ffn->has_shared_gate ? need_vector(finder, "ffn_gate_inp_shexp.weight", dim, &layer->shared_gate)
                                 : CALMOE_OK;
+}
+
+/* A dense part beside routed experts, and the norms that keep them apart. */
+static calmoe_status find_dense_part(struct finder *finder, struct layer_tensors *layer)
+{
+    const int dim = finder->spec->dim;
+    CM_TRY(need_vector(finder, "ffn_gate_inp.scale", dim, &layer->router_norm));
+    CM_TRY(need_vector(finder, "pre_ffw_norm_2.weight", dim, &layer->routed_norm));
+    CM_TRY(need_vector(finder, "post_ffw_norm_2.weight", dim, &layer->after_routed_norm));
+    CM_TRY(need_vector(finder, "post_ffw_norm_1.weight", dim, &layer->after_dense_norm));
+    return find_bank(finder, &dense_roles, BANK_DENSE, 1, layer);
 }
 
 static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer)
@@ -322,6 +339,8 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
     const bool is_dense = cm_is_dense(ffn);
     CM_TRY(find_norm(finder, norms->ffn, &layer->ffn_norm));
     CM_TRY(find_norm(finder, norms->after_ffn, &layer->after_ffn_norm));
+    CM_TRY(may_vector(finder, "layer_output_scale.weight", 1, &layer->output_scale));
+    if (ffn->branches[BANK_DENSE].width > 0) CM_TRY(find_dense_part(finder, layer));
     if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);

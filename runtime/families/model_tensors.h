@@ -56,6 +56,12 @@ struct layer_tensors {
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
     const struct file_tensor *qkv_bias;                        /* NULL or q's, k's, v's in one, instead of these */
     const struct file_tensor *sinks;                           /* NULL or (n_heads)                       */
+    /* where routed experts and a dense part stand side by side: (dim) each, else NULL */
+    const struct file_tensor *router_norm;                     /* of what the router reads                */
+    const struct file_tensor *routed_norm;                     /* of what experts read, the dense part: ffn_norm */
+    const struct file_tensor *after_routed_norm, *after_dense_norm; /* of what they give                  */
+    const struct file_tensor *expert_scale;                    /* NULL or (n_experts): of their outputs   */
+    const struct file_tensor *output_scale;                    /* NULL or (1): on the stream, behind the layer */
     const struct file_tensor *router_bias;                     /* NULL or (n_experts), added to its logits */
     const struct file_tensor *choice_bias;                     /* NULL or (n_experts), router's selection */
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */

@@ -52,21 +52,42 @@ static calmoe_status read_scaling(struct keys *keys, int context_length, struct 
     return read_type(keys, &rope->scaling);
 }
 
+/* Elements of a head that rotation may turn, in the first layer that sees a window, or in the first that sees all
+ * positions; 0 = there is none. */
+static int head_size_of(const struct model_spec *spec, bool has_window)
+{
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const struct layer_spec *of = &spec->layers[layer];
+        if (of->mixer == MIXER_MLA && !has_window) return of->mla.rope_size;
+        if (of->mixer == MIXER_ATTENTION && (of->attention.window > 0) == has_window) return of->attention.head_size;
+    }
+    return 0;
+}
+
+static calmoe_status check_rotated(struct keys *keys, int n_rot, int head_size)
+{
+    if (n_rot >= 2 && n_rot <= head_size && n_rot % 2 == 0) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; an even number from 2 to the head size %d is wanted",
+                   keys->key, n_rot, head_size);
+}
+
 /* Layers that see a window may turn by another base; whether all else of their rotation is the same, the family
  * knows. */
 static calmoe_status read_window_rope(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
     struct rope_spec rope = spec->ropes[0];
-    bool has_windows = false;
-    for (int layer = 0; layer < spec->n_layers; layer++) has_windows |= spec->layers[layer].attention.window > 0;
-    if (!has_windows) return CALMOE_OK;
+    const int head_size = head_size_of(spec, true);
+    if (head_size == 0) return CALMOE_OK;
     if (family->window_base > 0.0f) {
+        if (head_size != head_size_of(spec, false)) rope.n_rot = head_size;
         rope.base = family->window_base;
         rope.scaling = ROPE_SCALING_NONE;
         rope.factor = 1.0f;
         rope.has_factors = false;
     }
     CM_TRY(cm_key_float(keys, "rope.freq_base_swa", 1.0, 1e12, &rope.base));
+    CM_TRY(cm_key_int(keys, "rope.dimension_count_swa", 0, MAX_HEAD_SIZE, &rope.n_rot));
+    CM_TRY(check_rotated(keys, rope.n_rot, head_size));
     if (rope.base == spec->ropes[0].base && family->window_base == 0.0f) return CALMOE_OK;
     spec->ropes[1] = rope;
     spec->n_ropes = 2;
@@ -75,17 +96,16 @@ static calmoe_status read_window_rope(struct keys *keys, const struct family *fa
     return CALMOE_OK;
 }
 
-calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec)
+calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
+    const int head_size = head_size_of(spec, false) > 0 ? head_size_of(spec, false) : head_size_of(spec, true);
     struct rope_spec *rope = &spec->ropes[0];
     spec->n_ropes = 1;
     *rope = (struct rope_spec){.is_on = true, .pairing = family->pairing, .n_rot = head_size, .base = 10000.0f,
                                .has_factors = true};
     CM_TRY(cm_key_float(keys, "rope.freq_base", 1.0, 1e12, &rope->base));
     CM_TRY(cm_key_int(keys, "rope.dimension_count", 0, MAX_HEAD_SIZE, &rope->n_rot));
-    if (rope->n_rot < 2 || rope->n_rot > head_size || rope->n_rot % 2 != 0)
-        return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s is %d; an even number from 2 to the head size %d is wanted",
-                       keys->key, rope->n_rot, head_size);
+    CM_TRY(check_rotated(keys, rope->n_rot, head_size));
     CM_TRY(read_scaling(keys, spec->context_length, rope));
     return read_window_rope(keys, family, spec);
 }

@@ -21,8 +21,8 @@ static inline int cm_size_of_tensor(const struct model_file *file, const char *n
     return tensor && tensor->shape[dimension] <= MAX_DIM * 64u ? (int)tensor->shape[dimension] : 0;
 }
 
-/* rope_reader.c: spec->ropes, of heads of head_size, and which of them the layers use. */
-calmoe_status cm_read_rope(struct keys *keys, const struct family *family, int head_size, struct model_spec *spec);
+/* rope_reader.c: spec->ropes, and which of them the layers use; the layers' attention is read. */
+calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struct model_spec *spec);
 
 /* layer_reader.c: spec->layers, whose memory is there; all else of spec but ropes and maxima is read. */
 calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec);

@@ -81,21 +81,18 @@ static calmoe_status need_key(struct keys *keys, const struct family *family, co
 
 static calmoe_status check_needs(struct keys *keys, const struct family *family)
 {
-    static const char output[] = "output.weight";
+    static const struct {
+        unsigned    need;
+        const char *tensor;
+    } tensors[] = {{NEEDS_OUTPUT, "output.weight"}, {NEEDS_ROPE_FACTORS, "rope_freqs.weight"}};
     for (const char *const *key = family->keys; key && *key; key++) CM_TRY(need_key(keys, family, *key));
     if (family->needs & NEEDS_ROPE_BASE) CM_TRY(need_key(keys, family, "rope.freq_base"));
     if (family->needs & NEEDS_ROTATED) CM_TRY(need_key(keys, family, "rope.dimension_count"));
-    if (!(family->needs & NEEDS_OUTPUT) || cm_file_tensor(keys->file, output)) return CALMOE_OK;
-    return cm_fail(keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", output, family->name);
-}
-
-/* Elements of a head that rotation may turn, in the first layer that attends; one does. */
-static int turned_size(const struct model_spec *spec)
-{
-    int layer = 0;
-    while (spec->layers[layer].attention.n_heads == 0) layer++;
-    return spec->layers[layer].mixer == MIXER_MLA ? spec->layers[layer].mla.rope_size
-                                                  : spec->layers[layer].attention.head_size;
+    for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+        if ((family->needs & tensors[i].need) && !cm_file_tensor(keys->file, tensors[i].tensor))
+            return cm_fail(keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it",
+                           tensors[i].tensor, family->name);
+    return CALMOE_OK;
 }
 
 static calmoe_status read_spec(struct keys *keys, const struct meta_string *name, struct model_spec *out)
@@ -109,7 +106,7 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     out->layers = cm_alloc(keys->ctx, (size_t)out->n_layers, sizeof *out->layers, "the layers' records");
     if (!out->layers) return CALMOE_NO_MEMORY;
     CM_TRY(cm_read_layers(keys, family, out));
-    CM_TRY(cm_read_rope(keys, family, turned_size(out), out));
+    CM_TRY(cm_read_rope(keys, family, out));
     if (family->adjust) CM_TRY(family->adjust(keys, out));
     cm_model_spec_measure(out);
     return cm_keys_check_rest(keys, family->name);

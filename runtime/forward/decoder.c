@@ -176,6 +176,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     d->routing.experts = piece(layout, n * used, sizeof(int32_t));
     d->routing.weights = piece(layout, n * used, sizeof(float));
     d->shared_weights = piece(layout, n, sizeof(float));
+    if (most->width[BANK_DENSE] > 0) place_activations(layout, d->batch.max_rows, spec->dim, &d->routed_input);
     d->batch.identity = piece(layout, n, sizeof(int32_t));
 }
 
@@ -207,13 +208,13 @@ static calmoe_status open_parts(const struct machine *machine, struct decoder *d
     CM_TRY(cm_rope_open(ctx, spec->ropes, spec->n_ropes, d->weights->rope_factors, &d->batch.rope));
     CM_TRY(cm_counters_open(ctx, spec->n_layers, spec->most.n_experts,
                             cm_team_n_workers(d->team), &d->batch.counters));
-    const struct expert_run_limits limits = {
+    struct expert_run_limits limits = {
         .max_tokens = d->batch.max_rows,
         .dim = spec->dim,
         .n_slots = spec->most.n_used,
         .max_experts = spec->most.n_experts,
-        .max_width = {[BANK_ROUTED] = spec->most.width[BANK_ROUTED], [BANK_SHARED] = spec->most.width[BANK_SHARED]},
     };
+    memcpy(limits.max_width, spec->most.width, sizeof limits.max_width);
     CM_TRY(cm_expert_run_open(machine, &limits, &d->experts));
     CM_TRY(open_mixers(machine, d));
     struct layout layout = {0};

@@ -27,6 +27,7 @@ struct decoder {
     float              *router_logits;  /* n_experts of the layer */
     struct routing      routing;        /* n_used of the layer    */
     float              *shared_weights; /* 1                      */
+    struct activations  routed_input;   /* dim: what router and experts read where norms of their own make it */
     struct expert_run  *experts;
     void               *memory;         /* of all but the experts', the mixers' and the logits */
 };

@@ -3,13 +3,13 @@
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"
 
-/* y (end - begin, n rows) = the node's copy of matrix times own rows of the normed input */
-static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, int begin, int end, float *y,
-                         const struct worker *me)
+/* y (end - begin, n rows) = the node's copy of matrix times own rows of the input */
+static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, const struct activations *input,
+                         int begin, int end, float *y, const struct worker *me)
 {
     const int n = matrix->n_rows;
     if (end > begin)
-        cm_linear_part(&d->batch, matrix, cm_copy_for(matrix, me), 0, n, &d->batch.normed, d->batch.identity + begin,
+        cm_linear_part(&d->batch, matrix, cm_copy_for(matrix, me), 0, n, input, d->batch.identity + begin,
                        end - begin, NULL, cm_row(y, begin, n), me);
 }
 
@@ -19,7 +19,8 @@ static void route_row(struct decoder *d, int index, int r)
     const struct layer *layer = &d->weights->layers[index];
     int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
     float *weights = cm_row(d->routing.weights, r, router->n_used);
-    const struct router_vectors vectors = {.logit_bias = layer->router_bias, .choice_bias = layer->choice_bias};
+    const struct router_vectors vectors = {.logit_bias = layer->router_bias, .choice_bias = layer->choice_bias,
+                                           .output_scale = layer->expert_scale};
     cm_route(router, d->batch.ops, cm_row(d->router_logits, r, router->n_experts), &vectors, experts, weights);
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
         if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);
@@ -29,25 +30,35 @@ static void route_row(struct decoder *d, int index, int r)
                                              : router->n_used;
 }
 
-static void norm_rows(struct decoder *d, const struct layer *layer, int begin, int end)
+static void norm_rows(struct decoder *d, const struct layer *layer, const float *norm, int begin, int end,
+                      struct activations *out)
 {
     const int dim = d->batch.spec->dim;
     for (int r = begin; r < end; r++) {
-        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), layer->ffn_norm, d->batch.spec->norm_eps, dim,
-                         cm_row(d->batch.normed.values, r, dim));
-        d->batch.ops->quantize(&d->batch.normed, r, 0, dim, layer->ffn_kinds);
+        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), norm, d->batch.spec->norm_eps, dim,
+                               cm_row(out->values, r, dim));
+        d->batch.ops->quantize(out, r, 0, dim, layer->ffn_kinds);
     }
+}
+
+/* What routed experts read. */
+static struct activations *routed_input(struct decoder *d, const struct layer *layer)
+{
+    return layer->routed_norm ? &d->routed_input : &d->batch.normed;
 }
 
 static void route_rows(struct decoder *d, int index, int begin, int end, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];
+    struct activations *input = routed_input(d, layer);
     if (layer->router.n_parts > 0) {
-        multiply_own(d, &layer->router, begin, end, d->router_logits, me);
+        if (layer->router_norm) norm_rows(d, layer, layer->router_norm, begin, end, input);
+        multiply_own(d, &layer->router, input, begin, end, d->router_logits, me);
+        if (layer->routed_norm) norm_rows(d, layer, layer->routed_norm, begin, end, input);
         for (int r = begin; r < end; r++) route_row(d, index, r);
     }
     if (layer->shared_gate.n_parts > 0 && end > begin) {
-        multiply_own(d, &layer->shared_gate, begin, end, d->shared_weights, me);
+        multiply_own(d, &layer->shared_gate, &d->batch.normed, begin, end, d->shared_weights, me);
         d->batch.ops->sigmoid(d->shared_weights + begin, end - begin);
     }
 }
@@ -69,7 +80,8 @@ static void plan_experts(void *arg)
     const struct expert_step step = {
         .n_tokens = d->batch.n_rows,
         .routing = &d->routing,
-        .inputs = {[BANK_ROUTED] = &d->batch.normed, [BANK_SHARED] = &d->batch.normed},
+        .inputs = {[BANK_ROUTED] = routed_input(d, layer), [BANK_SHARED] = &d->batch.normed,
+                   [BANK_DENSE] = &d->batch.normed},
         .weights = {[BANK_SHARED] = layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL},
     };
     cm_expert_run_plan(d->experts, &layer->experts, &step);
@@ -86,18 +98,37 @@ static void show_routing(struct decoder *d, int index)
         if (observer->routing) observer->routing(observer->user, index, d->batch.rows, d->batch.n_rows, &d->routing);
 }
 
+/* sum (dim) = what the banks gave row r: together, or that of each normed by itself. */
+static void sum_outputs(struct decoder *d, const struct layer *layer, int r, float *sum)
+{
+    const int dim = d->batch.spec->dim;
+    unsigned together = 0;
+    for (int bank = 0; bank < N_BANKS; bank++)
+        if (!layer->after_bank_norms[bank]) together |= 1u << bank;
+    cm_expert_run_sum(d->experts, r, together, sum);
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        if (!layer->after_bank_norms[bank]) continue;
+        float *part = cm_row(d->routed_input.values, r, dim); /* was read in the phases before */
+        cm_expert_run_sum(d->experts, r, 1u << bank, part);
+        d->batch.ops->rms_norm(part, layer->after_bank_norms[bank], d->batch.spec->norm_eps, dim, part);
+        d->batch.ops->add_scaled(sum, part, 1.0f, dim);
+    }
+}
+
 /* What the experts gave row r, normed where the layer does that, is added to x. */
 static void add_outputs(struct decoder *d, int index, int r)
 {
     const struct layer *layer = &d->weights->layers[index];
     const int dim = d->batch.spec->dim;
+    float *x = cm_row(d->batch.x, r, dim);
     if (layer->after_ffn_norm) {
         float *sum = cm_row(d->batch.projected, r, dim);
-        cm_expert_run_sum(d->experts, r, ~0u, sum);
+        sum_outputs(d, layer, r, sum);
         cm_add_normed(&d->batch, index, layer->after_ffn_norm, r, sum);
     } else {
-        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale, cm_row(d->batch.x, r, dim));
+        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale, x);
     }
+    for (int i = 0; layer->output_scale && i < dim; i++) x[i] *= layer->output_scale[0];
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
@@ -108,7 +139,7 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_own_rows(&d->batch, me, &begin, &end);
 
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_OTHER);
-    norm_rows(d, layer, begin, end);
+    norm_rows(d, layer, layer->ffn_norm, begin, end, &d->batch.normed);
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_ROUTE);
     route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);

@@ -1,6 +1,7 @@
 /* runtime/forward/weights.c - see weights.h. */
 #include "runtime/forward/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -41,8 +42,10 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
     size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors), n_biases = 0;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
-        n += elements_of(t->ffn_norm) + elements_of(t->after_ffn_norm) + elements_of(t->router_bias) +
-             elements_of(t->choice_bias);
+        const struct file_tensor *const vectors[] = {
+            t->ffn_norm,    t->after_ffn_norm,    t->router_bias,      t->choice_bias,  t->router_norm,
+            t->routed_norm, t->after_routed_norm, t->after_dense_norm, t->expert_scale, t->output_scale};
+        for (size_t v = 0; v < sizeof vectors / sizeof *vectors; v++) n += elements_of(vectors[v]);
         for (int bank = 0; bank < N_BANKS; bank++)
             n_biases += elements_of(t->banks[bank].gate_bias.tensor) + elements_of(t->banks[bank].up_bias.tensor) +
                         elements_of(t->banks[bank].down_bias.tensor);
@@ -56,6 +59,14 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
 {
     layer->ffn_norm = read_floats(t->ffn_norm, &b->next_vector);
     layer->after_ffn_norm = read_floats(t->after_ffn_norm, &b->next_vector);
+    layer->router_norm = read_floats(t->router_norm, &b->next_vector);
+    for (int i = 0; layer->router_norm && i < b->spec->dim; i++) /* what it reads is divided by sqrt(dim) as well */
+        layer->router_norm[i] /= sqrtf((float)b->spec->dim);
+    layer->routed_norm = read_floats(t->routed_norm, &b->next_vector);
+    layer->after_bank_norms[BANK_ROUTED] = read_floats(t->after_routed_norm, &b->next_vector);
+    layer->after_bank_norms[BANK_DENSE] = read_floats(t->after_dense_norm, &b->next_vector);
+    layer->expert_scale = read_floats(t->expert_scale, &b->next_vector);
+    layer->output_scale = read_floats(t->output_scale, &b->next_vector);
     layer->router_bias = read_floats(t->router_bias, &b->next_vector);
     layer->choice_bias = read_floats(t->choice_bias, &b->next_vector);
 }
@@ -123,7 +134,8 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
         CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
         CM_TRY(add_copies(b, &t->router, &layer->router));
     }
-    if (spec->branches[BANK_SHARED].width > 0) CM_TRY(build_bank(b, t, BANK_SHARED, 1, layer));
+    for (int bank = BANK_ROUTED + 1; bank < N_BANKS; bank++)
+        if (spec->branches[bank].width > 0) CM_TRY(build_bank(b, t, bank, 1, layer));
     if (t->shared_gate) {
         const struct weight_source gate = {.type = t->shared_gate->type, .rows = t->shared_gate->bytes,
                                            .n_rows = 1, .n_columns = b->spec->dim};

@@ -9,6 +9,10 @@ struct layer {
     struct mixer_layer mixer;                   /* the first half                                */
     float *ffn_norm;                            /* (dim)                                         */
     float *after_ffn_norm;                      /* NULL or (dim): of what the half gives         */
+    float *router_norm, *routed_norm;           /* NULL or (dim), as layer_tensors has them      */
+    float *after_bank_norms[N_BANKS];           /* NULL or (dim): of what each bank gives        */
+    float *expert_scale;                        /* NULL or (n_experts)                           */
+    float *output_scale;                        /* NULL or (1)                                   */
     float *router_bias, *choice_bias;           /* NULL or (n_experts)                           */
     struct placed_matrix router;                /* (n_experts, dim), copies; no parts: dense     */
     struct placed_matrix shared_gate;           /* (1, dim), copies; no parts: the weight is 1   */

@@ -3,6 +3,8 @@
  * all heads. */
 #include "runtime/mixers/attention.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "runtime/mixers/kv_cache.h"
 #include "runtime/mixers/sequence_state.h"
@@ -42,6 +44,8 @@ void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, fl
     const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
     const int position = b->rows[r].asked.position;
     const struct kv_region region = cm_kv_region(cache, index, kv_head, position / CM_ATTEND_SPAN);
+    if (spec->keys_are_values) memcpy(v, k, (size_t)spec->value_size * sizeof *v);
+    if (spec->has_v_norm) b->ops->rms_norm(v, NULL, b->spec->norm_eps, spec->value_size, v);
     prepare_head(b, spec, spec->k_norm == NORM_EACH_HEAD ? layer->k_norm : NULL, r, k);
     clamp(v, spec->value_size, spec->clamp);
     b->ops->store_kv(k, v, region.keys, region.values, cache->type, spec->head_size, spec->value_size,
@@ -84,7 +88,7 @@ static void project_own_heads(struct batch *b, int index, int i, const struct wo
 {
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct attention_weights *layer = cm_attention_weights(b, index);
-    const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i], *v = &layer->v.parts[i];
+    const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i];
     const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * cm_query_size(spec);
     const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = b->n_rows;
     const int at_least = n > FEW_ROWS ? n_heads : 1;
@@ -95,8 +99,9 @@ static void project_own_heads(struct batch *b, int index, int i, const struct wo
         cm_enter_phase(b, me, CALMOE_PHASE_PROJECT);
         cm_linear_part(b, &layer->q, q, begin * q_size, end * q_size, &b->normed, NULL, n, layer->q_bias, work->q, me);
         cm_linear_part(b, &layer->k, k, begin * size, end * size, &b->normed, NULL, n, layer->k_bias, work->k, me);
-        cm_linear_part(b, &layer->v, v, begin * spec->value_size, end * spec->value_size, &b->normed, NULL, n,
-                       layer->v_bias, work->v, me);
+        if (!spec->keys_are_values)
+            cm_linear_part(b, &layer->v, &layer->v.parts[i], begin * spec->value_size, end * spec->value_size,
+                           &b->normed, NULL, n, layer->v_bias, work->v, me);
         cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
         for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
             for (int r = 0; r < n; r++) remember(b, index, r, kv_head);

@@ -62,7 +62,7 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
     CM_TRY(read_vectors(place->machine->ctx, t, out));
     CM_TRY(add_heads(place, list, &t->q, spec->n_kv_heads, &out->q));
     CM_TRY(add_heads(place, list, &t->k, spec->n_kv_heads, &out->k));
-    CM_TRY(add_heads(place, list, &t->v, spec->n_kv_heads, &out->v));
+    if (!spec->keys_are_values) CM_TRY(add_heads(place, list, &t->v, spec->n_kv_heads, &out->v));
     cm_dense_rows(place->machine->plan, t->o.n_rows, rows);
     CM_TRY(cm_placed_rows_open(place->machine->ctx, list, &t->o, rows, place->machine->plan->n_nodes, &out->o));
     out->input_kinds = cm_placed_kind(&out->q) | cm_placed_kind(&out->k) | cm_placed_kind(&out->v);

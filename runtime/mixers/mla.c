@@ -162,17 +162,17 @@ static calmoe_status open_inputs(struct calmoe_context *ctx, int n_heads, struct
 
 static calmoe_status open_work(const struct mixer_place *place, void **out)
 {
-    struct calmoe_context *ctx = place->ctx;
+    struct calmoe_context *ctx = place->machine->ctx;
     const struct layer_maxima *most = &place->spec->most;
     const int    n_rows = place->max_rows;
     const size_t n = (size_t)n_rows, n_q = n * (size_t)most->mla_inputs, n_kept = n * (size_t)most->head_size;
     struct mla_work *work = *out = cm_alloc(ctx, 1, sizeof *work, "latent attention");
     if (!work) return CALMOE_NO_MEMORY;
     work->max_rows = n_rows;
-    work->n_nodes = place->plan->n_nodes;
+    work->n_nodes = place->machine->plan->n_nodes;
     for (int layer = 0; layer < place->spec->n_layers; layer++) /* all such layers have the same heads */
         if (place->spec->layers[layer].mixer == MIXER_MLA)
-            cm_mla_heads_on_nodes(place->plan, &place->spec->layers[layer].attention, work->heads_on);
+            cm_mla_heads_on_nodes(place->machine->plan, &place->spec->layers[layer].attention, work->heads_on);
     const size_t n_queries = n * (size_t)most->q_columns;
     float *at = work->memory = cm_alloc(ctx, n_q + n_kept + n_queries, sizeof *at, "latent attention");
     if (!at) return CALMOE_NO_MEMORY;

@@ -46,8 +46,8 @@ static calmoe_status turn_keys(const struct mixer_place *place, struct pack_list
     const size_t n_plain = (size_t)spec->plain_size, n_latent = (size_t)joint->n_columns;
     const size_t size = is_half ? sizeof(uint16_t) : sizeof(float), of_head = n_plain * n_latent;
     const struct weight_type_row *type = &cm_weight_types[joint->type];
-    uint8_t *keys = cm_alloc(place->ctx, (size_t)n_heads * of_head, size, "key matrices");
-    float   *rows = cm_alloc(place->ctx, of_head, sizeof *rows, "key matrices");
+    uint8_t *keys = cm_alloc(place->machine->ctx, (size_t)n_heads * of_head, size, "key matrices");
+    float   *rows = cm_alloc(place->machine->ctx, of_head, sizeof *rows, "key matrices");
     for (int head = 0; keys && rows && head < n_heads; head++) {
         const struct weight_source of =
             cm_source_rows(joint, head * (spec->plain_size + spec->value_size), spec->plain_size);
@@ -57,7 +57,7 @@ static calmoe_status turn_keys(const struct mixer_place *place, struct pack_list
     const bool is_done = keys && rows;
     cm_free(rows);
     if (!keys) return CALMOE_NO_MEMORY;
-    CM_TRY(cm_pack_list_keep(place->ctx, list, keys));
+    CM_TRY(cm_pack_list_keep(place->machine->ctx, list, keys));
     *out = (struct weight_source){.type = is_half ? joint->type : WEIGHT_F32, .rows = keys,
                                   .n_rows = n_heads * joint->n_columns, .n_columns = spec->plain_size};
     return is_done ? CALMOE_OK : CALMOE_NO_MEMORY;
@@ -78,10 +78,10 @@ static calmoe_status pack_heads(const struct mixer_place *place, struct pack_lis
     struct weight_source keys = t->k;
     int32_t heads_on[CM_MAX_NODES];
     int     node = 0;
-    out->heads = cm_alloc(place->ctx, (size_t)n_heads, sizeof *out->heads, "heads");
+    out->heads = cm_alloc(place->machine->ctx, (size_t)n_heads, sizeof *out->heads, "heads");
     if (!out->heads) return CALMOE_NO_MEMORY;
     if (spec->is_joint) CM_TRY(turn_keys(place, list, spec, &t->joint, n_heads, &keys));
-    cm_mla_heads_on_nodes(place->plan, &layer->attention, heads_on);
+    cm_mla_heads_on_nodes(place->machine->plan, &layer->attention, heads_on);
     for (int i = 0; i < n_heads; i++) {
         while (heads_on[node] == 0) node++;
         heads_on[node]--;
@@ -91,8 +91,8 @@ static calmoe_status pack_heads(const struct mixer_place *place, struct pack_lis
             spec->is_joint ? cm_source_rows(&t->joint, i * of_joint + spec->plain_size, spec->value_size)
                            : cm_source_rows(&t->v, i * spec->value_size, spec->value_size);
         head->node = node;
-        CM_TRY(cm_pack_list_add(place->ctx, list, &key, node, &head->key));
-        CM_TRY(cm_pack_list_add(place->ctx, list, &value, node, &head->value));
+        CM_TRY(cm_pack_list_add(place->machine->ctx, list, &key, node, &head->key));
+        CM_TRY(cm_pack_list_add(place->machine->ctx, list, &value, node, &head->value));
         out->head_bytes += cm_matrix_bytes(&head->key) + cm_matrix_bytes(&head->value);
     }
     out->plain_kinds = cm_matrix_kind(&out->heads[0].key);
@@ -108,11 +108,11 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
         struct placed_matrix       *to;
     } all[] = {{&t->mla.q_a, &out->q_a}, {&t->q, &out->q}, {&t->mla.latent, &out->latent}, {&t->o, &out->o}};
     int32_t rows[CM_MAX_NODES];
-    CM_TRY(read_vectors(place->ctx, t, out));
+    CM_TRY(read_vectors(place->machine->ctx, t, out));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].from->rows) continue;
-        cm_dense_rows(place->plan, all[i].from->n_rows, rows);
-        CM_TRY(cm_placed_rows_open(place->ctx, list, all[i].from, rows, place->plan->n_nodes, all[i].to));
+        cm_dense_rows(place->machine->plan, all[i].from->n_rows, rows);
+        CM_TRY(cm_placed_rows_open(place->machine->ctx, list, all[i].from, rows, place->machine->plan->n_nodes, all[i].to));
     }
     CM_TRY(pack_heads(place, list, spec, &t->mla, out));
     out->q_kinds = cm_placed_kind(&out->q);
@@ -124,7 +124,7 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
 calmoe_status cm_mla_pack(const struct mixer_place *place, struct pack_list *list, int layer,
                           const struct layer_tensors *tensors, void **weights)
 {
-    struct mla_weights *out = *weights = cm_alloc(place->ctx, 1, sizeof *out, "a layer");
+    struct mla_weights *out = *weights = cm_alloc(place->machine->ctx, 1, sizeof *out, "a layer");
     return out ? pack(place, list, &place->spec->layers[layer], tensors, out) : CALMOE_NO_MEMORY;
 }
 

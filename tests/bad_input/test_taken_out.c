@@ -39,7 +39,9 @@ static struct differing {
     {.golden = "llama3", .name = "rope_freqs.weight"},
     /* Files with pieces by score were Llama's first, where its absence means token 1, and a space before the text. */
     {.golden = "gemma3", .name = "tokenizer.ggml.bos_token_id"},
-    {.golden = "gemma3", .name = "tokenizer.ggml.add_space_prefix"},
+    {.golden = "gemma4", .name = "tokenizer.ggml.bos_token_id"},
+    {.golden = "gemma4moe", .name = "tokenizer.ggml.bos_token_id"},
+    {.name = "tokenizer.ggml.add_space_prefix"},
 };
 enum { N_DIFFERING = sizeof differs / sizeof *differs };
 

@@ -185,7 +185,8 @@ static void zeros(struct writer *w, const char *role, int n)
     w->seed--; /* other tensors are the same with and without it */
 }
 
-static bool is_gemma(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gemma3") == 0; }
+static bool is_gemma(const struct tiny_model *tiny) { return strncmp(tiny->architecture, "gemma", 5) == 0; }
+static bool is_gemma_4(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gemma4") == 0; }
 static bool is_gpt_oss(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gpt-oss") == 0; }
 
 /* Biases for each expert. */
@@ -206,6 +207,20 @@ static void write_gpt_oss(struct writer *w)
     expert_biases(w, "ffn_gate_exps.bias", t->expert_width);
     expert_biases(w, "ffn_up_exps.bias", t->expert_width);
     expert_biases(w, "ffn_down_exps.bias", t->dim);
+}
+
+/* The dense part that Gemma 4 has beside routed experts, and the norms that keep them apart. */
+static void write_dense_part(struct writer *w)
+{
+    const struct tiny_model *t = w->tiny;
+    vector(w, "ffn_gate_inp.scale", t->dim, 1.0f);
+    vector(w, "pre_ffw_norm_2.weight", t->dim, 1.0f);
+    vector(w, "post_ffw_norm_1.weight", t->dim, 1.0f);
+    vector(w, "post_ffw_norm_2.weight", t->dim, 1.0f);
+    vector(w, "ffn_down_exps.scale", t->n_experts, 1.0f);
+    matrix(w, "ffn_gate.weight", TINY_SHARED_GATE, t->dim, t->expert_width);
+    matrix(w, "ffn_up.weight", TINY_SHARED_UP, t->dim, t->expert_width);
+    matrix(w, "ffn_down.weight", TINY_SHARED_DOWN, t->expert_width, t->dim);
 }
 
 static void write_layer(struct writer *w)
@@ -243,6 +258,7 @@ static void write_layer(struct writer *w)
         matrix(w, "ffn_down.weight", TINY_DOWN, width, t->dim);
         return;
     }
+    if (is_gemma_4(t)) write_dense_part(w);
     matrix(w, "ffn_gate_inp.weight", TINY_ROUTER, t->dim, t->n_experts);
     stack(w, "ffn_gate_exps.weight", TINY_GATE, t->dim, t->expert_width);
     stack(w, "ffn_up_exps.weight", TINY_UP, t->dim, t->expert_width);
@@ -287,6 +303,12 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
     }
     if (is_gpt_oss(tiny) || is_gemma(tiny)) add_key(builder, tiny, "attention.sliding_window", 24);
+    if (is_gemma_4(tiny)) {
+        add_key(builder, tiny, "attention.sliding_window_pattern", 6);
+        add_key(builder, tiny, "attention.key_length_swa", tiny->head_size);
+        add_key(builder, tiny, "attention.value_length_swa", tiny->head_size);
+        add_real(builder, tiny, "final_logit_softcapping", 30.0f);
+    }
     if (is_gpt_oss(tiny)) {
         add_key(builder, tiny, "rope.scaling.original_context_length", tiny->context / 2);
         add_real(builder, tiny, "rope.scaling.factor", 2.0f);
@@ -324,6 +346,7 @@ struct gguf_builder *tiny_model_build(const struct tiny_model *tiny)
     matrix(&w, "token_embd.weight", TINY_EMBEDDING, tiny->dim, n_vocab);
     vector(&w, "output_norm.weight", tiny->dim, 1.0f);
     if (!tiny->is_tied) matrix(&w, "output.weight", TINY_OUTPUT, tiny->dim, n_vocab);
+    if (is_gemma_4(tiny)) vector(&w, "rope_freqs.weight", tiny->head_size / 2, 1.0f);
     for (w.layer = 0; w.layer < tiny->n_layers; w.layer++) write_layer(&w);
     return w.builder;
 }

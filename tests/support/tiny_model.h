@@ -22,8 +22,8 @@ enum tiny_part {
     "{{ '<|im_start|>assistant\\n' }}"
 
 struct tiny_model {
-    const char      *architecture;      /* of the file, and the prefix of its keys; gpt-oss and gemma3 have all that
-                                           is special to them, windows of 24 positions            */
+    const char      *architecture;      /* of the file, and the prefix of its keys; gpt-oss, gemma3, gemma4 have
+                                           all that is special to them, windows of 24 positions   */
     int              n_layers;
     int              dim;
     int              n_heads, n_kv_heads, head_size;

@@ -25,7 +25,7 @@ ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
-    "gemma3": ("neox", None),
+    "gemma3": ("neox", None), "gemma4": ("neox", True),
 }
 
 
@@ -85,18 +85,24 @@ def yarn(f, freq, hd, rounds):
     return freq / factor * ramp + freq * (1 - ramp), 0.1 * np.log(factor) + 1
 
 
+def has_window(f, layer):
+    """Whether the layer sees a window, where the file has one: by its list, or by the family's period."""
+    pattern = f.own("attention.sliding_window_pattern")
+    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 2) != 0
+
+
 def rotate(f, x, pairing, rounds, has_window):
     """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
-    n_rot = f.own("rope.dimension_count", x.shape[2])
+    n_rot = f.own("rope.dimension_count_swa" if has_window and f.arch == "gemma4" else "rope.dimension_count", x.shape[2])
     if n_rot < x.shape[2]:
         return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds, has_window), x[..., n_rot:]], axis=-1)
     n, _, hd = x.shape
     factors, magnitude = f.get("rope_freqs.weight"), 1.0
-    is_local = has_window and f.arch == "gemma3"                    # another base, and no scaling
+    is_local = has_window and f.arch.startswith("gemma")                  # another base, and no scaling
     freq = (f.own("rope.freq_base_swa", 10000.0) if is_local else f.own("rope.freq_base", 10000.0)) ** (-2 * np.arange(hd // 2) / hd)
     if f.own("rope.scaling.type") == "linear" and not is_local:
         freq = freq / f.own("rope.scaling.factor")
-    if factors is not None:
+    if factors is not None and not is_local:
         freq = freq / factors
     if f.own("rope.scaling.type") == "yarn":
         freq, magnitude = yarn(f, freq, hd, rounds)
@@ -114,8 +120,12 @@ def attention(f, layer, x, eps, pairing, rounds):
     n, d = x.shape
     heads = f.own("attention.head_count")
     kv = f.own("attention.head_count_kv", heads)
+    kv = kv[layer] if isinstance(kv, list) else kv
     hd = f.own("attention.key_length", d // heads)
-    q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T for p in "qkv")
+    if has_window(f, layer):
+        hd = f.own("attention.key_length_swa", hd)
+    q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T if f"{blk}.attn_{p}.weight" in f else None for p in "qkv")
+    v = k if v is None else v                                       # Gemma 4: keys are values
     gate = None
     if q.shape[1] == 2 * heads * hd:                                # of each head a query, then a gate
         q, gate = (half.reshape(n, -1) for half in np.split(q.reshape(n, heads, 2 * hd), 2, axis=2))
@@ -125,12 +135,13 @@ def attention(f, layer, x, eps, pairing, rounds):
     if norms[0] is not None and norms[0].size == q.shape[1]:        # over the whole vector
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
+    if f.arch == "gemma4":
+        v = rms(v, 1.0, eps)
     if norms[0] is not None and norms[0].size == hd:                # over each head
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
-    period = 6 if f.arch == "gemma3" else 2
-    sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if (layer + 1) % period else None
+    sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
     q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
-    scale = f.own("attention.scale", 1 / np.sqrt(hd))
+    scale = f.own("attention.scale", 1.0 if f.arch == "gemma4" else 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
         g = h // (heads // kv)
@@ -202,6 +213,26 @@ def clamped(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     return (g / (1 + np.exp(-1.702 * g)) * (u + 1)) @ down.T + down_bias
 
 
+def beside_dense(f, layer, a, renormalise, routes, expert):
+    """Gemma 4: a dense part and routed experts, each with norms of its own; a is the stream."""
+    blk, eps = f"blk.{layer}", f.own("attention.layer_norm_rms_epsilon")
+    dense = expert(rms(a, f[f"{blk}.ffn_norm.weight"], eps), *(f[f"{blk}.ffn_{part}.weight"] for part in ("gate", "up", "down")))
+    p = softmax(rms(a, f[f"{blk}.ffn_gate_inp.scale"], eps) / np.sqrt(a.shape[1]) @ f[f"{blk}.ffn_gate_inp.weight"].T)
+    experts = np.argsort(-p, axis=1, kind="stable")[:, :f.own("expert_used_count")]
+    weights = np.take_along_axis(p, experts, 1)
+    if renormalise:
+        weights /= weights.sum(1, keepdims=True)
+    scales = f.get(f"{blk}.ffn_down_exps.scale", np.ones(p.shape[1]))
+    routes[layer] = experts, weights * scales[experts]
+    x, y = rms(a, f[f"{blk}.pre_ffw_norm_2.weight"], eps), np.zeros_like(a)
+    gate, up = np.split(f[f"{blk}.ffn_gate_up_exps.weight"], 2, axis=1)
+    down = f[f"{blk}.ffn_down_exps.weight"]
+    for t in range(len(x)):
+        for e, w in zip(*(part[t] for part in routes[layer])):
+            y[t] += w * expert(x[t], gate[e], up[e], down[e])
+    return rms(dense, f[f"{blk}.post_ffw_norm_1.weight"], eps) + rms(y, f[f"{blk}.post_ffw_norm_2.weight"], eps)
+
+
 def feed_forward(f, layer, x, renormalise, routes, expert):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
@@ -231,28 +262,32 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
 def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None):
     """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
     pairing = pairing or ARCH[f.arch][0]
-    expert = expert or {"gpt-oss": clamped, "gemma3": geglu}.get(f.arch, swiglu)
+    expert = expert or {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu}.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
 
     def after(name, y):                                             # Gemma's norms of what a half gives
-        return rms(y, f[name], eps) if f.arch == "gemma3" and name in f else y
+        return rms(y, f[name], eps) if f.arch.startswith("gemma") and name in f else y
 
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
-    x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch == "gemma3" else 1.0)
+    x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch.startswith("gemma") else 1.0)
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
         is_delta = f"{blk}.ssm_a" in f
         y = delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds)
         x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
-        y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
-        x = x + residual * after(f"{blk}.post_ffw_norm.weight", y)
+        if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
+            y = beside_dense(f, layer, x, renormalise, routes, expert)
+        else:
+            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
+        x = (x + residual * after(f"{blk}.post_ffw_norm.weight", y)) * f.get(f"{blk}.layer_output_scale.weight", 1.0)
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
-    return rms(x, f["output_norm.weight"], eps) @ head.T / f.own("logit_scale", 1.0), routes, hidden
+    logits, cap = rms(x, f["output_norm.weight"], eps) @ head.T / f.own("logit_scale", 1.0), f.own("final_logit_softcapping")
+    return cap * np.tanh(logits / cap) if cap else logits, routes, hidden
 
 
 def tokenizer_ids(f, text):
@@ -366,6 +401,13 @@ def mistakes(path):
         cases["silu"], cases["embedding unscaled"] = (f, {"expert": swiglu}), (File(path, {"embedding_scale": 1.0}), {})
         for norm in ("post_attention_norm", "post_ffw_norm"):
             cases["no " + norm] = File(path, hidden=(norm,)), {}
+    if f.arch == "gemma4":
+        cases["no window"] = File(path, {"attention.sliding_window": 1000}), {}
+        cases["no cap"] = File(path, {"final_logit_softcapping": None}), {}
+        cases["scores scaled"] = File(path, {"attention.scale": 0.3}), {}
+        for part in ("layer_output_scale", "ffn_down_exps.scale", "post_ffw_norm.weight", "post_attention_norm"):
+            if any(part in t for t in f.tensors):
+                cases["no " + part] = File(path, hidden=(part,)), {}
     if f.arch == "gpt-oss":
         for key in ("attention.sliding_window", "rope.scaling.type"):
             cases["no " + key] = File(path, {key: None}), {}
@@ -377,7 +419,7 @@ def mistakes(path):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
-    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and t.endswith(".weight")]
+    gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
     if f.own("ssm.state_size"):

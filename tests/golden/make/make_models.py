@@ -197,6 +197,21 @@ MODELS = {
         rms_norm_eps=1e-6, max_position_embeddings=4096,
         rope_parameters=rope(1e3, rope_type="yarn", factor=8.0, original_max_position_embeddings=512,
                              beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0))),
+    # Layer 5 sees all positions: its heads are larger, half of each is turned, and its keys are its values.
+    "gemma4moe": ("Gemma4", "gemma4", lambda: toy.gemma3_toy(28), dict(
+        hidden_size=36, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=3, head_dim=12,
+        global_head_dim=20, num_global_key_value_heads=2, attention_k_eq_v=True, intermediate_size=26, sliding_window=7,
+        enable_moe_block=True, num_experts=5, top_k_experts=2, moe_intermediate_size=9, hidden_size_per_layer_input=0,
+        final_logit_softcapping=8.0, rms_norm_eps=2e-3, tie_word_embeddings=True, max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e3, rope_type="proportional", partial_rotary_factor=0.5),
+                         "sliding_attention": rope(1e4)})),
+    "gemma4": ("Gemma4", "gemma4", lambda: toy.gemma3_toy(29), dict(
+        hidden_size=36, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, head_dim=10,
+        global_head_dim=16, attention_k_eq_v=False, intermediate_size=30,
+        layer_types=[f"{kind}_attention" for kind in ("sliding", "sliding", "full") * 2], sliding_window=9, hidden_size_per_layer_input=0,
+        final_logit_softcapping=10.0, rms_norm_eps=2e-3, tie_word_embeddings=True, max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e3, rope_type="proportional", partial_rotary_factor=0.25),
+                         "sliding_attention": rope(1e4)})),
 }
 
 
@@ -228,6 +243,8 @@ def build(name, vocab, seed):
                 p.copy_(0.1 / math.sqrt(p.shape[1]) * r)
             elif pname.endswith("A_log"):                       # a state halves within a few to some dozen tokens
                 p.copy_(r - 2.0)
+            elif pname.endswith(("router.scale", "per_expert_scale")):
+                p.copy_(1.0 + 0.3 * r)
             elif "norm" in pname:
                 p.copy_(0.2 * r if is_norm_less_one(config, pname) else 1.0 + 0.2 * r)
                 if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
@@ -244,6 +261,9 @@ def build(name, vocab, seed):
         for bname, buffer in sorted(model.named_buffers()):
             if bname.endswith("e_score_correction_bias"):
                 buffer.copy_(0.15 * torch.randn(buffer.shape, generator=gen))
+        for bname, b in sorted(model.named_buffers()):
+            if bname.endswith("layer_scalar"):
+                b.copy_(0.9 + 0.2 * torch.rand(b.shape, generator=gen))
     return model
 
 
@@ -252,7 +272,7 @@ def build(name, vocab, seed):
 def routers(model):
     """(number of the layer, its router) of the layers that have one."""
     return [(int(n.split("layers.")[1].split(".")[0]), m) for n, m in model.named_modules()
-            if type(m).__name__.lower().endswith("topkrouter")]
+            if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter"))]
 
 
 def choice_bias(router):
@@ -266,6 +286,9 @@ def run(model, ids):
     for layer, m in routers(model):
         hooks.append(m.register_forward_hook(
             lambda m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *choice_bias(m))]})))
+        if type(m).__name__ == "Gemma4TextRouter":              # that gives probabilities in the place of its logits
+            hooks.append(m.proj.register_forward_hook(
+                lambda _m, _i, out, layer=layer: routes.update({f"{layer} logits": out.detach().numpy().copy()})))
     for layer in model.model.layers:
         hooks.append(layer.register_forward_hook(
             lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
@@ -273,6 +296,8 @@ def run(model, ids):
         logits = model(torch.tensor([ids]), use_cache=False).logits[0].numpy().copy()
     for h in hooks:
         h.remove()
+    for layer in [n for n in routes if not isinstance(n, str)]:
+        routes[layer][0] = routes.pop(f"{layer} logits", routes[layer][0])
     return logits, routes, hidden
 
 
@@ -292,10 +317,10 @@ def greedy(model, ids):
     return tail, np.stack(steps)
 
 
-def in_slot_order(route):
-    """Experts and weights with slot 0 = highest weight, or sigmoid with the bias for choosing; ties to the lower index."""
+def in_slot_order(route, by_logits):
+    """Experts and weights with slot 0 = highest weight, or logit, or sigmoid with the bias for choosing; ties to the lower index."""
     logits, weights, experts, *bias = route
-    scores = weights
+    scores = np.take_along_axis(logits, experts, 1) if by_logits else weights
     if bias:
         scores = np.take_along_axis(1 / (1 + np.exp(-logits.astype(np.float64))) + bias[0], experts, 1)
     order = np.stack([np.lexsort((e, -s)) for s, e in zip(scores, experts)])
@@ -356,6 +381,10 @@ BLOCK_NAMES = {
     "input_layernorm.weight": "attn_norm.weight", "post_attention_layernorm.weight": "ffn_norm.weight",
     "self_attn.q_norm.weight": "attn_q_norm.weight", "self_attn.k_norm.weight": "attn_k_norm.weight",
     "self_attn.o_proj.weight": "attn_output.weight", "self_attn.o_proj.bias": "attn_output.bias",
+    "experts.down_proj": "ffn_down_exps.weight", "router.proj.weight": "ffn_gate_inp.weight", "router.scale": "ffn_gate_inp.scale",
+    "router.per_expert_scale": "ffn_down_exps.scale", "layer_scalar": "layer_output_scale.weight",
+    "post_feedforward_layernorm_1.weight": "post_ffw_norm_1.weight", "post_feedforward_layernorm_2.weight": "post_ffw_norm_2.weight",
+    "pre_feedforward_layernorm_2.weight": "pre_ffw_norm_2.weight",
     "self_attn.sinks": "attn_sinks.weight", "pre_feedforward_layernorm.weight": "ffn_norm.weight",
     "post_feedforward_layernorm.weight": "post_ffw_norm.weight",
     "mlp.router.weight": "ffn_gate_inp.weight", "mlp.router.bias": "ffn_gate_inp.bias",
@@ -379,6 +408,10 @@ def convert(hf, config, arch, is_old=False):
     used = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
     if config.rope_parameters.get("rope_type") == "llama3":
         out["rope_freqs.weight"] = llama3_factors(config)
+    if arch == "gemma4":                                        # pairs that are not turned: a factor beyond all positions
+        size = config.per_layer_config["full_attention"].head_dim
+        turned = int(config.rope_parameters["full_attention"]["partial_rotary_factor"] * size // 2)
+        out["rope_freqs.weight"] = np.array([1.0] * turned + [1e30] * (size // 2 - turned), dtype=np.float32)
     permuted = arch in ("llama", "granitemoe")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
@@ -397,8 +430,10 @@ def convert(hf, config, arch, is_old=False):
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma3")) and short == "post_attention_layernorm.weight":
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
+            elif arch == "gemma4" and short == "experts.gate_up_proj":     # gate rows, then up rows
+                out[f"blk.{layer}.ffn_gate_up_exps.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
                 experts.setdefault(EXPERT_NAMES[part], {})[int(e)] = w
@@ -451,7 +486,8 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_feed_forward_length(config.intermediate_size)
     g.add_head_count(config.num_attention_heads)
     is_old = name.endswith("old")
-    g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
+    if arch != "gemma4":
+        g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
     g.add_rope_freq_base(rope["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -459,8 +495,8 @@ def write_model(path, name, config, arch, vocab, tensors):
     n_experts = MODELS[name][3].get("num_experts") or MODELS[name][3].get("num_local_experts")
     if n_experts:
         g.add_expert_count(n_experts)
-        g.add_expert_used_count(config.num_experts_per_tok)
-    if head_dim:
+        g.add_expert_used_count(MODELS[name][3].get("top_k_experts") or config.num_experts_per_tok)
+    if head_dim and arch != "gemma4":
         g.add_key_length(head_dim)
         g.add_value_length(head_dim)
     g.add_file_type(0)
@@ -485,6 +521,21 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_rope_scaling_type(RopeScalingType.YARN)
         g.add_rope_scaling_factor(rope["factor"])
         g.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if arch == "gemma4":
+        kw = MODELS[name][3]
+        kinds = [kind == "sliding_attention" for kind in config.layer_types]
+        for key, size in (("key_length", kw["global_head_dim"]), ("value_length", kw["global_head_dim"]),
+                          ("key_length_swa", head_dim), ("value_length_swa", head_dim)):
+            g.add_uint32(f"gemma4.attention.{key}", size)
+        kv = kw["num_key_value_heads"]
+        global_kv = kw.get("num_global_key_value_heads", kv)
+        g.add_head_count_kv([kv if kind else global_kv for kind in kinds])
+        g.add_sliding_window(config.sliding_window)
+        g.add_array("gemma4.attention.sliding_window_pattern", kinds)
+        g.add_float32("gemma4.rope.freq_base_swa", config.rope_parameters["sliding_attention"]["rope_theta"])
+        g.add_rope_dimension_count(kw["global_head_dim"])
+        g.add_uint32("gemma4.rope.dimension_count_swa", head_dim)
+        g.add_final_logit_softcapping(config.final_logit_softcapping)
     if arch == "gemma3":                                        # the windows' own base is the family's, 10000
         g.add_sliding_window(config.sliding_window)
         g.add_rope_scaling_type(RopeScalingType.LINEAR)
@@ -525,7 +576,7 @@ def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail
     g.add_tensor("greedy", np.array(tail, dtype=np.int32))
     g.add_tensor("greedy_logits", steps)
     for layer, route in routes.items():
-        experts, weights = in_slot_order(route)
+        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"))  # weights are scaled by expert there
         g.add_tensor(f"route.{layer}.experts", experts)
         g.add_tensor(f"route.{layer}.weights", weights)
         g.add_tensor(f"route.{layer}.logits", route[0].astype(np.float32))
