@@ -112,7 +112,8 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].from->rows) continue;
         cm_dense_rows(place->machine->plan, all[i].from->n_rows, rows);
-        CM_TRY(cm_placed_rows_open(place->machine->ctx, list, all[i].from, rows, place->machine->plan->n_nodes, all[i].to));
+        CM_TRY(cm_placed_rows_open(place->machine->ctx, list, all[i].from, rows, place->machine->plan->n_nodes,
+                                   all[i].to));
     }
     CM_TRY(pack_heads(place, list, spec, &t->mla, out));
     out->q_kinds = cm_placed_kind(&out->q);
