@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/task_ranges.h"
 #include "runtime/mixers/attend_plan.h"
-#include "runtime/mixers/attention.h"
+#include "runtime/mixers/attend_rows.h"
 #include "runtime/mixers/kv_cache.h"
 #include "runtime/mixers/sequence_state.h"
 

@@ -1,5 +1,5 @@
 /* runtime/mixers/mla_fill.c - latents of layers that were skipped, in the way of attention_fill.c. */
-#include "runtime/mixers/mla.h"
+#include "runtime/mixers/mla_parts.h"
 
 static void norm_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
 {

@@ -1,6 +1,6 @@
 /* runtime/mixers/mla_keep.c - what latent attention keeps of a position. */
 #include "runtime/mixers/kv_cache.h"
-#include "runtime/mixers/mla.h"
+#include "runtime/mixers/mla_parts.h"
 #include "runtime/mixers/sequence_state.h"
 
 void cm_mla_rotate(const struct batch *b, int index, int r, float *x)

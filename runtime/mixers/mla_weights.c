@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "experts/placement.h"
-#include "runtime/mixers/mla.h"
+#include "runtime/mixers/mla_parts.h"
 
 static size_t elements_of(const struct file_tensor *tensor) { return tensor ? (size_t)tensor->shape[0] : 0; }
 

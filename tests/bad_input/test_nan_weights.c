@@ -233,7 +233,6 @@ static void check_sentence(const char *tensor, bool has_policy, const char *want
     struct model_file     *file = NULL;
     struct subject         s = {0};
     calmoe_session_options session = {0};
-    calmoe_policy         *policy = NULL;
     const int              last = 2; /* by the policy, tokens leave before it */
     snprintf(s.bent, sizeof s.bent, "%s", temp_file(folder, "bent.gguf"));
     read_bytes(path, &s);
@@ -249,16 +248,8 @@ static void check_sentence(const char *tensor, bool has_policy, const char *want
 
     calmoe_session_options_init(&session);
     struct running r = running_open(s.bent, NULL, NULL);
-    if (has_policy) {
-        calmoe_policy_options options;
-        calmoe_policy_options_init(&options);
-        options.measure = "always";
-        options.threshold = 1.0f;
-        options.exit_layers = (const int[]){last};
-        options.n_exits = 1;
-        running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
-        session.policy = policy;
-    }
+    calmoe_policy *policy = running_exits(&r, has_policy ? "always" : NULL, 1.0f, &last, 1, NULL, 0);
+    session.policy = policy;
     calmoe_session_close(&r.session);
     running_must(r.context, calmoe_session_open(r.engine, &session, &r.session));
     if (has_policy) calmoe_session_begin_answer(r.session);

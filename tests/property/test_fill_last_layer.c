@@ -55,18 +55,11 @@ static void check_golden(const char *path, const char *fill, int n_threads)
 {
     const calmoe_engine_options engine = running_options(n_threads, NULL);
     struct running r = running_open(path, &engine, NULL);
-    calmoe_model_info     info = {.size = sizeof info};
-    calmoe_policy_options options;
-    calmoe_policy *policy = NULL;
+    calmoe_model_info info = {.size = sizeof info};
     float *logits[2];
     running_must(r.context, calmoe_model_get_info(r.model, &info));
-    calmoe_policy_options_init(&options);
-    options.measure = "always";
-    options.threshold = 1.0f;
-    options.exit_layers = (const int[]){info.n_layers - 1};
-    options.n_exits = 1;
-    options.kv_fill = fill;
-    running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
+    const int last = info.n_layers - 1;
+    calmoe_policy *policy = running_exits(&r, "always", 1.0f, &last, 1, fill, 0);
     for (int i = 0; i < 2; i++) {
         assert_non_null(logits[i] = malloc((size_t)r.n_vocab * sizeof(float)));
         read_text(&r, i == 0 ? NULL : policy, info.n_layers, logits[i]);

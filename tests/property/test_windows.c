@@ -240,17 +240,7 @@ struct spoken {
 
 static calmoe_policy *leave_after(struct running *r, const struct speaking *how)
 {
-    calmoe_policy_options options;
-    calmoe_policy *policy = NULL;
-    if (how->exit == 0) return NULL;
-    calmoe_policy_options_init(&options);
-    options.measure = "always";
-    options.threshold = 1.0f;
-    options.exit_layers = &how->exit;
-    options.n_exits = 1;
-    options.kv_fill = how->kv_fill;
-    running_must(r->context, calmoe_policy_make(r->model, &options, &policy));
-    return policy;
+    return running_exits(r, how->exit > 0 ? "always" : NULL, 1.0f, &how->exit, 1, how->kv_fill, 0);
 }
 
 static struct spoken speak(const struct speaking *how, int n_threads, int max_rows)

@@ -66,6 +66,23 @@ void running_read(struct running *running, calmoe_session *session, const int32_
     }
 }
 
+calmoe_policy *running_exits(struct running *running, const char *measure, float threshold, const int *layers,
+                             int n_layers, const char *kv_fill, int max_pending)
+{
+    calmoe_policy_options options;
+    calmoe_policy *policy = NULL;
+    if (!measure) return NULL;
+    calmoe_policy_options_init(&options);
+    options.measure = measure;
+    options.threshold = threshold;
+    options.exit_layers = layers;
+    options.n_exits = n_layers;
+    options.kv_fill = kv_fill;
+    options.max_pending = max_pending;
+    running_must(running->context, calmoe_policy_make(running->model, &options, &policy));
+    return policy;
+}
+
 calmoe_depth running_depth(const calmoe_session *session, int row)
 {
     calmoe_depth depth = {.size = sizeof depth};

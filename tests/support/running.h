@@ -33,6 +33,11 @@ calmoe_depth running_depth(const calmoe_session *session, int row);
 /* Fails the test unless the n depths of both are the same. */
 void         running_same_depths(const calmoe_depth *a, const calmoe_depth *b, int n);
 
+/* Leaves after one of the layers where `measure` reaches the threshold; NULL where measure is NULL. kv_fill NULL and
+ * max_pending 0: the defaults. */
+calmoe_policy *running_exits(struct running *running, const char *measure, float threshold, const int *layers,
+                             int n_layers, const char *kv_fill, int max_pending);
+
 /* Every level of instructions that this machine supports, plain C first: name i, NULL past the last. */
 const char *running_isa(int i);
 

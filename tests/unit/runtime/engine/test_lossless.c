@@ -38,16 +38,7 @@ enum { N_RULES = sizeof rules / sizeof *rules };
 
 static calmoe_policy *make_policy(struct running *r, const struct rule *rule)
 {
-    calmoe_policy_options options;
-    calmoe_policy *policy = NULL;
-    if (!rule->measure) return NULL;
-    calmoe_policy_options_init(&options);
-    options.measure = rule->measure;
-    options.threshold = rule->threshold;
-    options.exit_layers = rule->layers;
-    options.n_exits = rule->n_layers;
-    running_must(r->context, calmoe_policy_make(r->model, &options, &policy));
-    return policy;
+    return running_exits(r, rule->measure, rule->threshold, rule->layers, rule->n_layers, NULL, 0);
 }
 
 /* Greedy; drawn; drawn with a penalty for what was read. */

@@ -139,18 +139,8 @@ enum { N_EXITS = sizeof exits / sizeof *exits };
 
 static calmoe_policy *make_policy(struct running *r, const struct exits *from)
 {
-    calmoe_policy_options options;
-    calmoe_policy *policy = NULL;
-    if (!from->measure) return NULL;
-    calmoe_policy_options_init(&options);
-    options.measure = from->measure;
-    options.threshold = from->threshold;
-    options.exit_layers = from->layers;
-    options.n_exits = from->n_layers;
-    options.kv_fill = from->kv_fill;
-    options.max_pending = from->max_pending;
-    running_must(r->context, calmoe_policy_make(r->model, &options, &policy));
-    return policy;
+    return running_exits(r, from->measure, from->threshold, from->layers, from->n_layers, from->kv_fill,
+                         from->max_pending);
 }
 
 static calmoe_session *open_answering(struct running *r, const calmoe_session_options *options)

@@ -1,12 +1,12 @@
-/* runtime/mixers/mla.h - latent attention (DeepSeek-AI, 2024), with the key matrices absorbed into the queries: what
- * the files behind the record share.
+/* runtime/mixers/mla_parts.h - latent attention (DeepSeek-AI, 2024), with the key matrices absorbed into the queries:
+ * what the files behind the record share.
  *
  * Of each position a latent vector c and one rotated vector k are kept, (c, k) in one row, for all heads. Head h has a
  * key matrix K_h and a value matrix V_h; its query is (p, r), r being rotated. Its score of a position is
  * p'K_h'c + r'k, that is, (K_h p, r) times the row; what it attends is V_h times the weighted sum of latents. So the
  * attention between is that of attend_rows.c, with rows as keys and their beginnings as values. */
-#ifndef RUNTIME_MIXERS_MLA_H
-#define RUNTIME_MIXERS_MLA_H
+#ifndef RUNTIME_MIXERS_MLA_PARTS_H
+#define RUNTIME_MIXERS_MLA_PARTS_H
 
 #include "runtime/mixers/attention.h"
 
