@@ -42,5 +42,5 @@ void calmoe_context_close(calmoe_context **context)
 /* A program that could not open a context asks too, and should not print an empty line. */
 const char *calmoe_context_message(const calmoe_context *context)
 {
-    return context ? context->message : "no context: it was never opened, or could not be";
+    return context ? cm_message(context) : "no context: it was never opened, or could not be";
 }

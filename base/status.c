@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -80,6 +81,54 @@ static void write_sentence(char *sentence, const char *format, va_list arguments
     make_printable(sentence);
 }
 
+/* ---- whose a sentence is ---- */
+
+static atomic_uint_fast64_t   n_threads;
+static _Thread_local uint64_t this_thread;
+
+uint64_t cm_message_thread(void)
+{
+    if (this_thread == 0) this_thread = atomic_fetch_add_explicit(&n_threads, 1, memory_order_relaxed) + 1;
+    return this_thread;
+}
+
+void cm_message_thread_be(uint64_t thread) { this_thread = thread; }
+
+static void lock(struct calmoe_context *ctx)
+{
+    while (atomic_exchange_explicit(&ctx->lock, 1, memory_order_acquire)) continue; /* held for a copy's time */
+}
+
+static void unlock(struct calmoe_context *ctx) { atomic_store_explicit(&ctx->lock, 0, memory_order_release); }
+
+/* This thread's place, or one that is nobody's; -1: neither. */
+static int find_place(const struct calmoe_context *ctx)
+{
+    const uint64_t thread = cm_message_thread();
+    int            free = -1;
+    for (int i = CM_MESSAGE_THREADS - 1; i >= 0; i--) {
+        if (ctx->threads[i] == thread) return i;
+        if (ctx->threads[i] == 0) free = i;
+    }
+    return free;
+}
+
+static char *place_text(struct calmoe_context *ctx, int place)
+{
+    return place == 0 ? ctx->message : ctx->others[place - 1];
+}
+
+const char *cm_message(const struct calmoe_context *given)
+{
+    struct calmoe_context *ctx = (struct calmoe_context *)(uintptr_t)given; /* its lock is taken */
+    lock(ctx);
+    const int   place = find_place(ctx);
+    const bool  is_own = place >= 0 && ctx->threads[place] == cm_message_thread();
+    const char *text = is_own ? place_text(ctx, place) : "";
+    unlock(ctx);
+    return text;
+}
+
 calmoe_status cm_fail(struct calmoe_context *ctx, calmoe_status status, const char *format, ...)
 {
     if (!ctx) return status;
@@ -89,7 +138,12 @@ calmoe_status cm_fail(struct calmoe_context *ctx, calmoe_status status, const ch
     va_start(arguments, format);
     write_sentence(sentence, format, arguments);
     va_end(arguments);
-    memcpy(ctx->message, sentence, strlen(sentence) + 1);
+    lock(ctx);
+    int place = find_place(ctx);
+    if (place < 0) place = 1 + ctx->n_replaced++ % (CM_MESSAGE_THREADS - 1);
+    ctx->threads[place] = cm_message_thread();
+    memcpy(place_text(ctx, place), sentence, strlen(sentence) + 1);
+    unlock(ctx);
     return status;
 }
 

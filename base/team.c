@@ -55,6 +55,7 @@ struct team {
     bool                   has_home; /* home was saved                                    */
     void (*phase)(void *arg, const struct worker *me);
     void *arg;
+    uint64_t speaker;                          /* sentences of the run are the caller's: cm_message_thread() */
 
     _Alignas(CM_ALIGNMENT) atomic_uint n_runs; /* released when phase and arg are set */
     atomic_int  n_delivered;                   /* threads that OpenMP gave this run   */
@@ -106,6 +107,7 @@ static void serve(struct team *team, int index, int n_delivered)
         fegetenv(&environment);
         fesetenv(FE_DFL_ENV);
         place_thread(team, index);
+        cm_message_thread_be(team->speaker);
         team->phase(team->arg, &team->called[index]);
         fesetenv(&environment);
     }
@@ -134,6 +136,7 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
 {
     team->phase = phase;
     team->arg = arg;
+    team->speaker = cm_message_thread();
     if (is_bound(team)) team->has_home = cm_thread_mask_save(team->topology, &team->home);
     atomic_store_explicit(&team->n_finished, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&team->n_runs, 1, memory_order_release);

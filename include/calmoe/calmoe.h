@@ -35,8 +35,11 @@
  *   failed open are NULL. NULL for a required argument is INVALID_ARGUMENT, never a crash.
  * - Ownership: who opens closes, in the reverse order; _close takes a pointer to the handle, sets it to
  *   NULL, and is fine with NULL. const pointers in results are borrowed; each says until when.
- * - Threads: a context and everything under it serve one thread at a time; calmoe_session_interrupt() alone may be
- *   called meanwhile, from anywhere. Contexts are independent.
+ * - Threads: models, policies and constraints do not change once they are opened, so any number of threads may use one
+ *   of them, under one context. An engine, with its sessions, and everything else serves one thread at a time;
+ *   calmoe_session_interrupt() alone may be called meanwhile, from anywhere. So two engines on one model may work on
+ *   two threads, best on cores of their own. What is opened or closed is used by nobody else meanwhile. Contexts are
+ *   independent.
  * - Options: structs begin with `size`; their _init function sets it and the defaults. NULL = defaults.
  * - Answers: a struct that a call fills in begins with `size` too, which the caller sets to its sizeof before the call.
  *   So either side may be of a newer version, where such structs have more members. Elements of arrays, such as

@@ -1,7 +1,6 @@
 /* calmoe/context.h - where messages go.
  *
- * Everything is opened under a context. A context, with all that was opened under it, serves one
- * thread at a time. */
+ * Everything is opened under a context. Several threads may work under one; each has its own sentence. */
 #ifndef CALMOE_CONTEXT_H
 #define CALMOE_CONTEXT_H
 
@@ -15,7 +14,7 @@ extern "C" {
 
 typedef struct calmoe_context calmoe_context;
 
-/* Called for each warning or remark, one sentence without newline. */
+/* Called for each warning or remark, one sentence without newline, by the thread whose call makes it. */
 typedef void (*calmoe_log_fn)(void *user, const char *sentence);
 
 typedef struct calmoe_context_options {
@@ -32,8 +31,8 @@ CALMOE_API calmoe_status calmoe_context_open(const calmoe_context_options *optio
 /* Close what was opened under it first. Sets *context to NULL; NULL is fine. */
 CALMOE_API void calmoe_context_close(calmoe_context **context);
 
-/* The sentence of the last call that failed; "" when none did; works for NULL too.
- * Valid until the next call under this context. */
+/* The sentence of this thread's last call that failed; "" when none did; works for NULL too. Valid until the thread's
+ * next call under this context. (Of more than 16 threads that fail, the first ones' sentences may be gone.) */
 CALMOE_API const char *calmoe_context_message(const calmoe_context *context);
 
 #ifdef __cplusplus

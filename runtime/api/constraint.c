@@ -2,6 +2,7 @@
 #include "runtime/constrain/constraint.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -149,7 +150,17 @@ static calmoe_status check_options(struct calmoe_context *ctx, const calmoe_cons
                    options->min_count, options->max_count, MAX_CHOICES);
 }
 
-/* The model's vocabulary by its bytes is made when it is first asked for. */
+/* The model's vocabulary by its bytes is made when it is first asked for, by whichever thread. */
+static calmoe_status need_trie(calmoe_model *model)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    calmoe_status status = CALMOE_OK;
+    pthread_mutex_lock(&lock);
+    if (!model->trie) status = cm_token_trie_open(model->ctx, model->tokenizer, &model->trie);
+    pthread_mutex_unlock(&lock);
+    return status;
+}
+
 static calmoe_status open_constraint(calmoe_model *model, const struct wanted *wanted,
                                      const calmoe_constraint_options *given, calmoe_constraint **out)
 {
@@ -161,7 +172,7 @@ static calmoe_status open_constraint(calmoe_model *model, const struct wanted *w
     calmoe_constraint_options_init(&options);
     CM_TRY(cm_options_copy(ctx, "calmoe_constraint_options", &options, sizeof options, given));
     CM_TRY(check_options(ctx, &options));
-    if (!model->trie) CM_TRY(cm_token_trie_open(ctx, model->tokenizer, &model->trie));
+    CM_TRY(need_trie(model));
     calmoe_constraint *constraint = cm_alloc(ctx, 1, sizeof *constraint, "a constraint");
     if (!constraint) return CALMOE_NO_MEMORY;
     constraint->ctx = ctx;

@@ -167,7 +167,7 @@ static calmoe_status read_exit(const struct reader *r, struct learned_exit *exit
 
 static calmoe_status check(const struct reader *r)
 {
-    struct calmoe_context inner = {{0}, NULL, NULL};
+    struct calmoe_context inner = {.log = NULL};
     const calmoe_status   status = cm_learned_exits_check(&inner, r->out);
     return status == CALMOE_OK ? CALMOE_OK : cm_fail(r->ctx, status, "'%s': %s", r->file->name, inner.message);
 }

@@ -210,7 +210,7 @@ static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_val
 /* The document's name before a sentence about what it says. */
 static calmoe_status check(struct calmoe_context *ctx, const char *name, const struct policy *policy)
 {
-    struct calmoe_context inner = {{0}, NULL, NULL};
+    struct calmoe_context inner = {.log = NULL};
     const calmoe_status   status = cm_policy_check(&inner, policy);
     return status == CALMOE_OK ? CALMOE_OK : cm_fail(ctx, status, "'%s': %s", name, inner.message);
 }
