@@ -239,7 +239,7 @@ static int32_t emit_types(struct schema_reader *reader, const struct json_value 
 {
     struct program *program = reader->program;
     const unsigned  types = cm_schema_types(schema);
-    if (types == TYPE_ALL) return cm_emit_any(reader, next);
+    if (types == TYPE_ALL && !cm_schema_get(schema, "type").json) return cm_emit_any(reader, next);
     const unsigned plain = types & (TYPE_NULL | TYPE_BOOLEAN);
     int32_t ways = plain ? cm_emit_any_of_type(reader, plain, next) : NO_NODE;
     if (types & (TYPE_INTEGER | TYPE_NUMBER))

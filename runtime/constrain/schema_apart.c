@@ -58,8 +58,9 @@ static struct json_value follow(const struct json_value *root, struct json_value
     return (struct json_value){.json = NULL};
 }
 
-/* Types of the values of a schema, numbers counting as integers too; by enum, too. */
-static unsigned types_of(const struct json_value *schema)
+/* Types of the documents that a schema lets through or, is_fitting, of all that fit it: where it names no type that is
+ * any. Numbers count as integers too. */
+static unsigned types_of(const struct json_value *schema, bool is_fitting)
 {
     static const unsigned of_sort[] = {0, TYPE_NULL, TYPE_BOOLEAN, TYPE_INTEGER | TYPE_NUMBER,
                                        TYPE_INTEGER | TYPE_NUMBER, TYPE_STRING, TYPE_ARRAY, TYPE_OBJECT};
@@ -74,6 +75,7 @@ static unsigned types_of(const struct json_value *schema)
         }
         return found;
     }
+    if (is_fitting && !cm_schema_get(schema, "type").json) return TYPE_ALL;
     found = cm_schema_types(schema);
     return found & (TYPE_INTEGER | TYPE_NUMBER) ? found | TYPE_INTEGER | TYPE_NUMBER : found;
 }
@@ -130,34 +132,34 @@ static bool lacks_one(const struct json_value *a, const struct json_value *b)
     return false;
 }
 
-static bool are_apart(const struct json_value *root, struct json_value a, struct json_value b, int depth);
+static bool excludes(const struct json_value *root, struct json_value a, struct json_value b, int depth);
 
-static bool objects_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b,
-                              int depth)
+/* Of objects that a lets through. */
+static bool object_excludes(const struct json_value *root, const struct json_value *a, const struct json_value *b,
+                            int depth)
 {
     const struct json_value of_a = cm_schema_get(a, "properties"), of_b = cm_schema_get(b, "properties");
     struct json_value member = {.key = NULL};
     while (of_a.json && of_b.json && cm_json_sort(&of_a) == SORT_OBJECT && cm_json_next(&of_a, &member)) {
         const struct json_value other = cm_schema_get(&of_b, member.key);
-        if (other.json && requires(a, member.key) && requires(b, member.key) && are_apart(root, member, other,
-                                                                                          depth - 1))
-            return true;
+        if (other.json && requires(a, member.key) && excludes(root, member, other, depth - 1)) return true;
     }
-    return lacks_one(a, b) && lacks_one(b, a);
+    return lacks_one(a, b);
 }
 
-static bool are_apart(const struct json_value *root, struct json_value a, struct json_value b, int depth)
+/* Does nothing that a lets through fit b, as far as can be seen? */
+static bool excludes(const struct json_value *root, struct json_value a, struct json_value b, int depth)
 {
     a = follow(root, a);
     b = follow(root, b);
     if (depth == 0 || cm_json_sort(&a) != SORT_OBJECT || cm_json_sort(&b) != SORT_OBJECT) return false;
     for (const char *const *name = (const char *const[]){"anyOf", "oneOf", "allOf", NULL}; *name; name++)
         if (cm_schema_get(&a, *name).json || cm_schema_get(&b, *name).json) return false;
-    if ((types_of(&a) & types_of(&b)) == 0 || values_are_apart(&a, &b)) return true;
-    return types_of(&a) == TYPE_OBJECT && types_of(&b) == TYPE_OBJECT && objects_are_apart(root, &a, &b, depth);
+    if ((types_of(&a, false) & types_of(&b, true)) == 0 || values_are_apart(&a, &b)) return true;
+    return types_of(&a, false) == TYPE_OBJECT && object_excludes(root, &a, &b, depth);
 }
 
 bool cm_schemas_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b)
 {
-    return are_apart(root, *a, *b, 4);
+    return excludes(root, *a, *b, 4) && excludes(root, *b, *a, 4);
 }

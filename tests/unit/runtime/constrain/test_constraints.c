@@ -289,6 +289,9 @@ static const struct { const char *schema; calmoe_status status; const char *mess
     {"{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}", CALMOE_UNSUPPORTED,
      "schema: oneOf: a document may fit both alternative 0 and 1, or it cannot be told that none does; anyOf asks "
          "for one or both"},
+    {"{\"oneOf\":[{\"items\":true},{\"additionalProperties\":false}]}", CALMOE_UNSUPPORTED, /* {} fits both */
+     "schema: oneOf: a document may fit both alternative 0 and 1, or it cannot be told that none does; anyOf asks for "
+     "one or both"},
     {"{\"$ref\":\"#\"}", CALMOE_INVALID_ARGUMENT, "no text fits the constraint: what it asks for has no end, or is "
      "nested more than 100 levels deep"},
     {"{\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", CALMOE_INVALID_ARGUMENT,
@@ -308,6 +311,24 @@ static void what_is_not_read_is_told(void **state)
             fail_msg("%s: %s: %s", refused[i].schema, calmoe_status_name(status), calmoe_context_message(context));
         assert_null(constraint);
     }
+}
+
+/* Keywords hold of their types, whatever other types there are. */
+static void several_types(void **state)
+{
+    (void)state;
+    calmoe_constraint *constraint = open_schema("{\"type\":[\"null\",\"boolean\",\"integer\",\"number\",\"string\","
+                                                "\"array\","
+                                                "\"object\"],\"minLength\":2,\"minimum\":5,\"maxItems\":1}", 1);
+    struct walker *walker = open_walker(constraint);
+    static const struct { const char *text; bool fits; } rows[] = {
+        {"null", true}, {"false", true}, {"\"a\"", false}, {"\"ab\"", true}, {"4.9", false}, {"5.5", true}, {"[1]",
+            true},
+        {"[1,2]", false}, {"{\"a\":1}", true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(lets_through(walker, rows[i].text, strlen(rows[i].text)), rows[i].fits);
+    cm_walker_close(&walker);
+    calmoe_constraint_close(&constraint);
 }
 
 static void alternatives_that_are_apart(void **state)
@@ -487,6 +508,7 @@ int main(void)
         cmocka_unit_test(patterns_mean_what_they_say),
         cmocka_unit_test(bounds_are_exact),
         cmocka_unit_test(what_is_not_read_is_told),
+        cmocka_unit_test(several_types),
         cmocka_unit_test(alternatives_that_are_apart),
         cmocka_unit_test(any_object),
         cmocka_unit_test(calls_of_tools),
