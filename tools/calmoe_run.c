@@ -19,7 +19,7 @@ struct settings {
     float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads;
+    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads, pin, verbose;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -42,6 +42,9 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
+     "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -219,6 +222,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
     engine.fixed_threads = settings->fixed_threads;
+    engine.pin_threads = settings->pin;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))
@@ -226,7 +230,12 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;
-    return cm_front_open_engine(front, &engine);
+    if (!cm_front_open_engine(front, &engine)) return false;
+    char found[1024];
+    if (!settings->verbose) return true;
+    if (!cm_front_succeeded(front, calmoe_engine_describe(front->engine, found, sizeof found))) return false;
+    cm_say("%s", found);
+    return true;
 }
 
 static bool open_session(struct generation *generation, const struct settings *settings, calmoe_policy **policy)
@@ -433,7 +442,7 @@ static bool save(const struct generation *generation, const struct settings *set
 static int run(int argc, char **argv)
 {
     struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .top_p = 1, .repeat_penalty = 1,
-                                    .repeat_last = 64, .batch = 512, .audit = -1};
+                                    .repeat_last = 64, .batch = 512, .audit = -1, .pin = CALMOE_PIN_AUTO};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;

@@ -10,7 +10,7 @@ enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 
 
 void calmoe_engine_options_init(calmoe_engine_options *options)
 {
-    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = 1};
+    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = CALMOE_PIN_AUTO};
 }
 
 static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_options *given, calmoe_engine *engine)
@@ -67,8 +67,9 @@ static calmoe_status open_parts(calmoe_engine *engine)
     calmoe_context *ctx = engine->ctx;
     const calmoe_engine_options *options = &engine->options;
     CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
-    CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
-    cm_crew_open(&engine->crew, cm_team_n_workers(engine->team));
+    CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, (enum team_pin)options->pin_threads,
+                        &engine->team));
+    cm_crew_open(&engine->crew, cm_team_n_called(engine->team));
     CM_TRY(cm_engine_open_plan(engine));
     engine->machine = (struct machine){ctx, engine->machine.isa, &engine->topology, engine->team, &engine->plan};
     const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
