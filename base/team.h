@@ -32,8 +32,8 @@ struct worker {
  * time there are more than it is worth (seats.h), of which so many are called up, since it may grow. Workers are spread
  * over the nodes in proportion to their cores, and sit on cores that no other process of calmoe works on, where there
  * are so many. More workers than cores are allowed (then none is pinned). PIN_NO leaves placement to the system; so
- * does a quota that is smaller than the machine, within the nodes. A system that refuses pins is told in one sentence (log)
- * and runs on unpinned. SYSTEM, NO_MEMORY: the system does not give that many threads. topology must outlive the
+ * does a quota that is smaller than the machine, within the nodes. A system that refuses pins is told in one sentence
+ * (log) and runs on unpinned. SYSTEM, NO_MEMORY: the system does not give that many threads. topology must outlive the
  * team. */
 calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *topology, int n_workers,
                            enum team_pin pin, struct team **out);
@@ -50,8 +50,8 @@ int cm_team_n_wanted(const struct team *team);
 /* Between runs: only n of the workers take part in those that follow, at least one on each node that has any; they are
  * numbered anew from 0 and keep their seats. At first all do. */
 void cm_team_call_up(struct team *team, int n);
-/* How its threads are bound, for people: "bound to cores", "bound to nodes", "not bound"; and the thread of another program
- * because of which PIN_AUTO does not: "" = there is none. */
+/* How its threads are bound, for people: "bound to cores", "bound to nodes", "not bound"; and the thread of another
+ * program because of which PIN_AUTO does not: "" = there is none. */
 const char *cm_team_binding(const struct team *team);
 const char *cm_team_crowd(const struct team *team);
 
