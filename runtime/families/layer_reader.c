@@ -327,7 +327,7 @@ static const struct optional_role {
     {"attn_output.bias", NULL, OF_ATTENTION, NEEDS_OTHER_BIASES},
     {"attn_sinks.weight", NULL, OF_ATTENTION, NEEDS_SINKS},
     {"ffn_gate_inp.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
-    {"exp_probs_b.bias", NULL, OF_ROUTED, 0},
+    {"exp_probs_b.bias", NULL, OF_ROUTED, NEEDS_CHOICE_BIASES},
     {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
     {"ffn_up_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
     {"ffn_down_exps.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
