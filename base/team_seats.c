@@ -223,14 +223,14 @@ static void remark(struct calmoe_context *ctx, const struct team *team, int n_ta
                topology->n_cores, team->n_workers);
 }
 
-static bool is_another_bound(struct team *team)
+static calmoe_status find_crowd(struct calmoe_context *ctx, struct team *team)
 {
-    bool *ours = cm_alloc(NULL, (size_t)team->topology->n_cores, sizeof *ours, "a team's cores");
-    if (!ours) return false;
+    bool *ours = cm_alloc(ctx, (size_t)team->topology->n_cores, sizeof *ours, "a team's cores");
+    if (!ours) return CALMOE_NO_MEMORY;
     for (int i = 0; i < team->n_workers; i++) ours[team->seats[i].core] = true;
-    const bool is_bound = cm_another_is_bound(cm_limits_root(), team->topology, ours, team->crowd);
+    (void)cm_another_is_bound(cm_limits_root(), team->topology, ours, team->crowd);
     cm_free(ours);
-    return is_bound;
+    return CALMOE_OK;
 }
 
 /* Single workers and teams larger than the machine are better off where the system puts them. So are those under a
@@ -242,8 +242,8 @@ static calmoe_status choose_binding(struct calmoe_context *ctx, struct team *tea
     const bool has_quota = cm_quota_threads(topology->cpu_quota, topology->n_cores) < topology->n_cores;
     if (pin == PIN_NO || team->n_workers < 2 || team->n_workers > topology->n_cores || !topology->is_this_machine)
         return CALMOE_OK;
-    const bool is_crowded = pin == PIN_AUTO && is_another_bound(team);
-    team->binding = !is_crowded && !has_quota ? BIND_CORE : topology->n_nodes > 1 ? BIND_NODE : BIND_NOTHING;
+    if (pin == PIN_AUTO) CM_TRY(find_crowd(ctx, team));
+    team->binding = team->crowd[0] == '\0' && !has_quota ? BIND_CORE : topology->n_nodes > 1 ? BIND_NODE : BIND_NOTHING;
     for (int node = 0; team->binding == BIND_NODE && node < topology->n_nodes; node++) {
         CM_TRY(cm_thread_mask_open(ctx, &team->nodes[node]));
         (void)cm_thread_mask_of_node(topology, node, &team->nodes[node]);

@@ -469,7 +469,8 @@ static bool save(const struct generation *generation, const struct settings *set
 static int run(int argc, char **argv)
 {
     struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .temperature = -1, .top_k = -1, .top_p = -1,
-                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1, .pin = CALMOE_PIN_AUTO};
+                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1,
+                                    .pin = CALMOE_PIN_AUTO};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;
