@@ -47,6 +47,7 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
+#include "calmoe/constraint.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"

@@ -50,6 +50,20 @@ calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, co
 struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
 bool              cm_json_is_object(const struct json_value *value);
 
+/* ---- documents of others, whose form is not known before ---- */
+
+enum json_sort { SORT_NOTHING, SORT_NULL, SORT_BOOLEAN, SORT_INTEGER, SORT_REAL, SORT_TEXT, SORT_ARRAY, SORT_OBJECT };
+enum json_sort cm_json_sort(const struct json_value *value);
+/* Members of an object in the document's order: *member begins with key NULL. False: there are no more. */
+bool           cm_json_next(const struct json_value *object, struct json_value *member);
+/* The same value? 1 and 1.0 are. */
+bool           cm_json_same(const struct json_value *a, const struct json_value *b);
+/* The value as JSON without white space, the caller's (cm_free()). NO_MEMORY. */
+calmoe_status  cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                   size_t *n_bytes);
+/* Where a value stands, for messages: "schema: properties.name"; out has n_out bytes. */
+void           cm_json_where(const struct json_value *value, char *out, size_t n_out);
+
 /* Each of the following fails with BAD_FILE: where, found, wanted. */
 
 /* value is an object whose members are all among known[0 .. n_known). */
