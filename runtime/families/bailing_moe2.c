@@ -1,5 +1,5 @@
-/* runtime/families/bailing_moe2.c - Ling 2.0 and Ring 2.0, mini and flash: half of each head is rotated, norms of each head
- * of q and k; sigmoids with biases for choosing in groups, dense layers first, a shared expert. */
+/* runtime/families/bailing_moe2.c - Ling 2.0 and Ring 2.0, mini and flash: half of each head is rotated, norms of each
+ * head of q and k; sigmoids with biases for choosing in groups, dense layers first, a shared expert. */
 #include <stddef.h>
 
 #include "runtime/families/family.h"

@@ -1,5 +1,5 @@
-/* runtime/families/ernie45_moe.c - ERNIE 4.5 with experts: a softmax over all, biases for choosing where a file has them,
- * dense layers first and between, shared experts as one. */
+/* runtime/families/ernie45_moe.c - ERNIE 4.5 with experts: a softmax over all, biases for choosing where a file has
+ * them, dense layers first and between, shared experts as one. */
 #include <stddef.h>
 
 #include "runtime/families/family.h"

@@ -115,8 +115,9 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
     out->norms_follow_rotation = reader->family->norms_follow_rotation;
     if (out->norms_follow_rotation && (out->q_norm == NORM_ALL_HEADS || out->k_norm == NORM_ALL_HEADS))
-        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE, "tensor '%s' is not %d long; norms of the family %s are of one"
-                       " head", reader->name, out->head_size, reader->family->name);
+        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                       "tensor '%s' is not %d long; norms of the family %s are of one head", reader->name,
+                       out->head_size, reader->family->name);
     out->has_sinks = has(reader, layer, "attn_sinks.weight");
     out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
     if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))

@@ -1,8 +1,9 @@
 /* test_nan_weights.c - a weight that is NaN never gives other numbers: each position's logits are those of the model
  * without it, where it was not used, or some of them are NaN, which the library tells (CALMOE_NOT_FINITE). What must
  * not happen is that a NaN is lost on the way, in a maximum, a clamp, a code of int8, a choice of experts, and numbers
- * come out that are no model's. So in a tensor of each role in each golden model, as it is and (but for those that have
- * a twin) quantized, one weight is NaN at a time. Levels of instructions agree on which logits are numbers, and on these numbers' bits. */
+ * come out that are no model's. So in a tensor of each role in each golden model, as it is and (but for those that
+ * have a twin) quantized, one weight is NaN at a time. Levels of instructions agree on which logits are numbers, and
+ * on these numbers' bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* test_sessions_go_on.c - every golden model, and so every way to mix positions that there is: a session that was
  * forked, or saved and restored by an engine with other threads, rows, context and instruction set, or interrupted,
- * gives the bits of the one that read all tokens itself; and so it does after it went back, and between drafts. Of models
- * that have a twin (goldens.h) those are looked at that fork, save and go back. */
+ * gives the bits of the one that read all tokens itself; and so it does after it went back, and between drafts. Of
+ * models that have a twin (goldens.h) those sessions are looked at that fork, save and go back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
