@@ -44,6 +44,7 @@ struct family {
     /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
      * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
     float             window_base;
+    bool              norms_follow_rotation; /* of heads of q and k; else they stand before it */
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
@@ -58,6 +59,9 @@ struct family {
 const struct family *cm_family_at(int i);
 /* The family of files with this general.architecture, with experts or without; NULL: none. */
 const struct family *cm_family_of(const char *architecture, bool has_experts);
+/* Whether files of the family must have the key; family NULL: no. */
+bool cm_family_needs_key(const struct family *family, const char *name);
+
 /* The name of a family that is known and not run yet, by the architecture of its files; NULL: not known. */
 const char *cm_family_not_run(const char *architecture);
 

@@ -7,17 +7,19 @@
 extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_moe, cm_family_qwen3_moe,
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
-    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2;
+    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
+    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
     &cm_family_granite_moe, &cm_family_llama, &cm_family_qwen2,     &cm_family_qwen3,
     &cm_family_gpt_oss,     &cm_family_qwen3_next, &cm_family_qwen35_moe, &cm_family_qwen35,
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
-    &cm_family_glm4_moe,    &cm_family_minimax_m2,
+    &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
+    &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm,
 };
 
-/* Architectures of files that people have, and the names of their families, so that who opens one is told what it is. */
+/* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
 static const struct {
     const char *architecture, *name;
 } not_run[] = {
@@ -28,18 +30,13 @@ static const struct {
     {"nemotron_h_moe", "Nemotron 3"},
     {"jamba", "Jamba"},
     {"ernie4_5", "ERNIE 4.5"},
-    {"ernie4_5-moe", "ERNIE 4.5 with experts"},
-    {"hunyuan-moe", "Hunyuan-A13B"},
     {"hunyuan-dense", "Hunyuan"},
-    {"dots1", "dots.llm1"},
     {"bailingmoe", "Ling"},
-    {"bailingmoe2", "Ling 2"},
     {"bailingmoe3", "Ling 3"},
     {"llama4", "Llama 4"},
     {"phimoe", "Phi-3.5-MoE"},
     {"phi3", "Phi-3"},
     {"baichuan", "Baichuan"},
-    {"chatglm", "ChatGLM and GLM-4"},
     {"glm4", "GLM-4-0414"},
     {"glm-dsa", "GLM-5"},
     {"bloom", "BLOOM"},
@@ -61,6 +58,13 @@ const char *cm_family_not_run(const char *architecture)
     for (size_t i = 0; i < sizeof not_run / sizeof *not_run; i++)
         if (strcmp(not_run[i].architecture, architecture) == 0) return not_run[i].name;
     return NULL;
+}
+
+bool cm_family_needs_key(const struct family *family, const char *name)
+{
+    for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
+        if (strcmp(*key, name) == 0) return true;
+    return false;
 }
 
 const struct family *cm_family_at(int i)

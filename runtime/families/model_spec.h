@@ -27,7 +27,8 @@ struct attention_spec {
     int            value_size; /* of v                                                      */
     float          scale;      /* on q·k                                                    */
     float          clamp;      /* q, k and v are clamped to ± this; 0 = they are not        */
-    enum norm_span q_norm, k_norm; /* before rotation                                       */
+    enum norm_span q_norm, k_norm; /* before rotation, or                                   */
+    bool           norms_follow_rotation; /* behind it: those of each head                  */
     bool           keys_are_values; /* there is no matrix for v: values are what k's gives, before norm and rotation */
     bool           has_v_norm; /* v of each head is normed, without weights                 */
     int            window;     /* positions that a row attends, its own among them; 0 = all */

@@ -26,15 +26,16 @@ static void clamp(float *x, int n, float limit)
     for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
-/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
+/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r; or norms it behind that. */
 static void prepare_head(const struct batch *b, const struct attention_spec *spec, const float *norm, int r,
                          float *head)
 {
     const struct rope_kind *rope = &b->rope.kinds[spec->rope];
     const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
-    if (norm) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
+    if (norm && !spec->norms_follow_rotation) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
     clamp(head, spec->head_size, spec->clamp);
     if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
+    if (norm && spec->norms_follow_rotation) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
 }
 
 void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)

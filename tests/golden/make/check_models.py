@@ -26,10 +26,11 @@ ARCH = {
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
     "gemma3": ("neox", None), "gemma4": ("neox", True), "deepseek2": ("norm", False), "glm4moe": ("neox", True),
-    "minimax-m2": ("neox", True),
+    "minimax-m2": ("neox", True), "ernie4_5-moe": ("norm", True), "hunyuan-moe": ("neox", True), "dots1": ("neox", True),
+    "bailingmoe2": ("neox", True), "chatglm": ("norm", None),
 }
 SIGMOID = 2         # the number of this gating function in files
-SIGMOIDS = ("glm4moe", "minimax-m2")    # who has it unsaid
+SIGMOIDS = ("glm4moe", "minimax-m2", "dots1", "bailingmoe2")    # who has it unsaid
 
 
 class File:
@@ -119,7 +120,7 @@ def rotate(f, x, pairing, rounds, has_window):
     return y
 
 
-def attention(f, layer, x, eps, pairing, rounds):
+def attention(f, layer, x, eps, pairing, rounds, norms_behind=None):
     blk = f"blk.{layer}"
     n, d = x.shape
     heads = f.own("attention.head_count")
@@ -128,7 +129,11 @@ def attention(f, layer, x, eps, pairing, rounds):
     hd = f.own("attention.key_length", d // heads)
     if has_window(f, layer):
         hd = f.own("attention.key_length_swa", hd)
-    q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T if f"{blk}.attn_{p}.weight" in f else None for p in "qkv")
+    if f"{blk}.attn_qkv.weight" in f:
+        parts = x @ f[f"{blk}.attn_qkv.weight"].T + f.get(f"{blk}.attn_qkv.bias", 0.0)
+        q, k, v = np.split(parts, [heads * hd, (heads + kv) * hd], axis=1)
+    else:
+        q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T if f"{blk}.attn_{p}.weight" in f else None for p in "qkv")
     v = k if v is None else v                                       # Gemma 4: keys are values
     gate = None
     if q.shape[1] == 2 * heads * hd:                                # of each head a query, then a gate
@@ -141,10 +146,14 @@ def attention(f, layer, x, eps, pairing, rounds):
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
     if f.arch == "gemma4":
         v = rms(v, 1.0, eps)
-    if norms[0] is not None and norms[0].size == hd:                # over each head
+    behind = f.arch == "hunyuan-moe" if norms_behind is None else norms_behind
+    has_head_norms = norms[0] is not None and norms[0].size == hd   # over each head
+    if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
     q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
+    if has_head_norms and behind:
+        q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     scale = f.own("attention.scale", 1.0 if f.arch == "gemma4" else 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
@@ -293,6 +302,8 @@ def route(f, blk, x, renormalise):
 def feed_forward(f, layer, x, renormalise, routes, expert):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
+        if f"{blk}.ffn_gate.weight" not in f:
+            return expert(x, *np.split(f[f"{blk}.ffn_up.weight"], 2), f[f"{blk}.ffn_down.weight"])
         parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
         return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     experts, weights = routes[layer] = route(f, blk, x, renormalise)
@@ -310,8 +321,8 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None):
-    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None):
+    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation."""
     pairing = pairing or ARCH[f.arch][0]
     expert = expert or {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu}.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
@@ -331,7 +342,7 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         elif f"{blk}.attn_kv_a_mqa.weight" in f:
             y = latent_attention(f, layer, normed, eps, pairing)
         else:
-            y = attention(f, layer, normed, eps, pairing, rounds)
+            y = attention(f, layer, normed, eps, pairing, rounds, norms_behind)
         x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
@@ -364,21 +375,24 @@ def tokenizer_ids(f, text):
             ids += [vocab[s]] if s in vocab else [vocab[f"<0x{b:02X}>"] for b in s.encode()]
         return ids
     from toy_tokenizer import PRE, REGEX, byte_map
+    is_plain = f.key("tokenizer.ggml.model") == "gemma4"
     chars = byte_map()
+    text = text.replace(" ", "\u2581") if is_plain else text
     pieces = [text]
     for stage in PRE[f.key("tokenizer.ggml.pre")]:
         pattern = r"\p{N}|[^\p{N}]+" if stage == "digits" else REGEX[stage]
         pieces = [m for p in pieces for m in regex.splititer(f"({pattern})", p) if m]   # gaps between matches are pieces, too
     rank = {tuple(m.split(" ", 1)): i for i, m in enumerate(f.key("tokenizer.ggml.merges"))}
     for p in pieces:
-        symbols = [chars[b] for b in p.encode()]
+        symbols = list(p) if is_plain else [chars[b] for b in p.encode()]
         while True:
             pairs = [(rank[ab], i) for i, ab in enumerate(zip(symbols, symbols[1:])) if ab in rank]
             if not pairs:
                 break
             i = min(pairs)[1]
             symbols[i:i + 2] = [symbols[i] + symbols[i + 1]]
-        ids += [vocab[s] for s in symbols]
+        for s in symbols:
+            ids += [vocab[s]] if s in vocab else [vocab[f"<0x{b:02X}>"] for b in s.encode()]
     return ids
 
 
@@ -477,16 +491,20 @@ def mistakes(path):
             cases["no " + key] = File(path, {key: None}), {}
         cases["YaRN rounded"], cases["no clamp"] = (f, {"rounds": True}), (f, {"expert": swiglu})
     for part in ("attn_sinks", "ffn_gate_inp.bias", "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias",
-                 "attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
+                 "attn_q.bias", "attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
                  "gate_inp_shexp", "exp_probs_b"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
+        if f["blk.0.attn_q_norm.weight"].size == f.own("attention.key_length"):
+            cases["norms behind rotation"] = f, {"norms_behind": f.arch != "hunyuan-moe"}
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
-    cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
-    if f.arch != "deepseek2" and f.own("rope.dimension_count", f.own("attention.key_length")) != f.own("attention.key_length"):
+    if swap:
+        cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
+    head = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
+    if f.arch != "deepseek2" and f.own("rope.dimension_count", head) != head:
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
     if f.own("ssm.state_size"):
         cases["order of value heads"] = f, {"in_turn": f.arch == "qwen3next"}

@@ -24,7 +24,7 @@ from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
-from family_keys import add_family_keys
+from family_keys import add_family_keys, fused
 from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -78,6 +78,26 @@ def glm_toy(n_merges):
 
 def minimax_toy(n_merges):
     return toy.bpe("minimax-m2", n_merges, ["]~!b[", "]~b]", "[e~["], {"bos": "]~!b[", "eos": "[e~[", "unknown": "]~!b["})
+
+
+def hunyuan_toy(n_merges):
+    return toy.bpe("hunyuan", n_merges, ["<|endoftext|>", "<|startoftext|>", "<|extra_0|>", "<|extra_4|>", "<|eos|>"],
+                   {"eos": "<|eos|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
+
+
+def dots_toy(n_merges):
+    return toy.bpe("qwen2", n_merges, ["<|endoftext|>", "<|userprompt|>", "<|endofuserprompt|>", "<|response|>", "<|endofresponse|>"],
+                   {"eos": "<|endofresponse|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
+
+
+def ling_toy(n_merges):
+    return toy.bpe("bailingmoe2", n_merges, ["<|startoftext|>", "<|endoftext|>", "<role>", "</role>", "<|role_end|>"],
+                   {"eos": "<|role_end|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
+
+
+def chatglm_toy(n_merges):
+    return toy.bpe("chatglm-bpe", n_merges, ["<|endoftext|>", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>"],
+                   {"eos": "<|endoftext|>", "padding": "<|endoftext|>", "eot": "<|user|>"})
 
 
 def deepseek_toy(pre, n_merges):
@@ -210,7 +230,7 @@ MODELS = {
         rope_parameters=rope(1e3, rope_type="yarn", factor=8.0, original_max_position_embeddings=512,
                              beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0))),
     # Layer 5 sees all positions: its heads are larger, half of each is turned, and its keys are its values.
-    "gemma4moe": ("Gemma4", "gemma4", lambda: toy.gemma3_toy(28), dict(
+    "gemma4moe": ("Gemma4", "gemma4", lambda: toy.gemma4_toy(28), dict(
         hidden_size=36, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=3, head_dim=12,
         global_head_dim=20, num_global_key_value_heads=2, attention_k_eq_v=True, intermediate_size=26, sliding_window=7,
         enable_moe_block=True, num_experts=5, top_k_experts=2, moe_intermediate_size=9, hidden_size_per_layer_input=0,
@@ -234,6 +254,32 @@ MODELS = {
         hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
         num_local_experts=7, num_experts_per_tok=3, intermediate_size=9,
         rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    # Layers 1 and 3 have experts.
+    "ernie": ("Ernie4_5_Moe", "ernie4_5-moe", lambda: toy.spm_toy(28), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=26, moe_intermediate_size=7, moe_k=2, moe_num_experts=5, moe_num_shared_experts=2,
+        moe_layer_start_index=1, moe_layer_interval=2, use_bias=False, tie_word_embeddings=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(5e4), max_position_embeddings=512)),
+    "hunyuan": ("HunYuanMoEV1", "hunyuan-moe", lambda: hunyuan_toy(31), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=11, num_experts=6, moe_topk=2, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "dots1": ("Dots1", "dots1", lambda: dots_toy(36), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=16,
+        intermediate_size=28, moe_intermediate_size=7, n_shared_experts=2, n_routed_experts=8, num_experts_per_tok=3,
+        first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=2.5, sliding_window=None,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e5), max_position_embeddings=512)),
+    # Ling 2: its equations are GLM-4.5's with groups of experts; its files have q, k and v in one tensor.
+    "ling2": ("Glm4Moe", "bailingmoe2", lambda: ling_toy(34), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        attention_bias=False, use_qk_norm=True, first_k_dense_replace=1, n_routed_experts=12, num_experts_per_tok=3,
+        n_group=4, topk_group=2, routed_scaling_factor=2.5, moe_intermediate_size=8, n_shared_experts=1,
+        intermediate_size=24, rms_norm_eps=1e-3, rope_parameters=rope(6e5, partial_rotary_factor=0.5),
+        max_position_embeddings=512)),
+    "chatglm": ("Glm", "chatglm", lambda: chatglm_toy(33), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        intermediate_size=30, attention_bias=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
 }
 
 
@@ -255,7 +301,9 @@ def build(name, vocab, seed):
     with torch.no_grad():
         for pname, p in sorted(model.named_parameters()):
             r = torch.randn(p.shape, generator=gen)
-            if pname.endswith("bias"):
+            if pname.endswith("e_score_correction_bias"):       # of a softmax's probabilities
+                p.copy_(0.1 * r)
+            elif pname.endswith("bias"):
                 p.copy_(0.4 * r)
             elif pname.endswith("sinks"):
                 p.copy_(1.0 + r)
@@ -273,10 +321,10 @@ def build(name, vocab, seed):
                     one = 1.0 if is_norm_less_one(config, pname) else 0.0
                     p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
             elif "embed_tokens" in pname:
-                wanted = 1.5 if "Granite" in stem or "Gemma" in stem else 2.5   # size of the first stream and of the logits
+                wanted = 1.5 if stem.startswith(("Granite", "Gemma")) else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
-                gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
+                gain = 2.5 if ("router" in pname or pname.endswith(("gate.weight", "gate.wg.weight"))) else 2.0 if "lm_head" in pname else 1.5
                 if stem.startswith("Deepseek") and "self_attn" in pname:
                     gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
@@ -295,9 +343,9 @@ def routers(model):
     """(number of the layer, its router, what is added to scores where experts are chosen and only there: [] or [bias])."""
     found = []
     for name, m in model.named_modules():
-        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter")):
-            owners = (m, model.get_submodule(name.rsplit(".", 1)[0]))
-            biases = [owner.e_score_correction_bias for owner in owners if hasattr(owner, "e_score_correction_bias")]
+        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate")):
+            owners = (m, getattr(m, "moe_statics", m), model.get_submodule(name.rsplit(".", 1)[0]))
+            biases = [owner.e_score_correction_bias.reshape(-1) for owner in dict.fromkeys(owners) if hasattr(owner, "e_score_correction_bias")]
             found.append((int(name.split("layers.")[1].split(".")[0]), m, biases))
     return found
 
@@ -339,12 +387,20 @@ def greedy(model, ids):
     return tail, np.stack(steps)
 
 
-def in_slot_order(route, by_logits):
+def scores_of(logits, is_softmax):
+    """What biases for choosing are added to."""
+    if not is_softmax:
+        return 1 / (1 + np.exp(-logits))
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def in_slot_order(route, by_logits, is_softmax):
     """Experts and weights with slot 0 = highest weight, or logit, or sigmoid with the bias for choosing; ties to the lower index."""
     logits, weights, experts, *bias = route
     scores = np.take_along_axis(logits, experts, 1) if by_logits else weights
     if bias:
-        scores = np.take_along_axis(1 / (1 + np.exp(-logits.astype(np.float64))) + bias[0], experts, 1)
+        scores = np.take_along_axis(scores_of(logits.astype(np.float64), is_softmax) + bias[0], experts, 1)
     order = np.stack([np.lexsort((e, -s)) for s, e in zip(scores, experts)])
     return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
 
@@ -372,7 +428,7 @@ def fair(model, vocab, tail, steps, routes):
     gap, top_weight = math.inf, 0.0
     for logits, weights, experts, *bias in routes.values():
         k = experts.shape[1]
-        between_groups, z = group_gap(model.config, 1 / (1 + np.exp(-logits)) + bias[0] if bias else logits)
+        between_groups, z = group_gap(model.config, scores_of(logits, model.config.model_type == "ernie4_5_moe") + bias[0] if bias else logits)
         z = -np.sort(-z, axis=1)[:, :k + 1]
         gap = min(gap, between_groups, float((z[:, :-1] - z[:, 1:]).min()))
         top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
@@ -416,7 +472,10 @@ BLOCK_NAMES = {
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
-    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe")},
+    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
+    "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
+    "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
+    **{f"mlp.shared_mlp.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
@@ -600,7 +659,7 @@ def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail
     g.add_tensor("greedy", np.array(tail, dtype=np.int32))
     g.add_tensor("greedy_logits", steps)
     for layer, route in routes.items():
-        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"))  # weights are scaled by expert there
+        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"), is_softmax=name == "ernie")  # Gemma 4 scales weights by expert
         g.add_tensor(f"route.{layer}.experts", experts)
         g.add_tensor(f"route.{layer}.weights", weights)
         g.add_tensor(f"route.{layer}.logits", route[0].astype(np.float32))
@@ -647,8 +706,12 @@ def make(name, out, keep_hf):
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
     tensors = convert(hf, model.config, arch, name.endswith("old"))
-    if name in ("qwen35moe", "glm4moe"):
+    if arch in ("bailingmoe2", "chatglm"):
+        tensors = fused(tensors)
+    if name in ("qwen35moe", "glm4moe", "ling2"):
         tensors.update(further_block(tensors, model.config))
+    if name == "ling2":
+        tensors["blk.3.layer_output_norm.weight"] = np.ones(model.config.hidden_size, np.float32)
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)
     write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, text, ids, logits, routes, hidden, tail, steps, figures)

@@ -358,6 +358,7 @@ static void every_family(void **state)
             char name[128];
             snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
             if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f);
+            else if (strstr(*key, "group") || strstr(*key, "interleave")) builder_add_u32(builder, name, 1);
             else if (strstr(*key, "rank")) builder_add_u32(builder, name, 12); /* others the tiny model has */
         }
         char rotated[128];
