@@ -1,5 +1,5 @@
-/* linear_blocks_amx.c - weight types with blocks of 32 on AMX, from a dozen tokens on. Each block has a scale of its own,
- * so a tile product covers K = 32 and its 16 x 16 sums (token, row) leave the tile at once:
+/* linear_blocks_amx.c - weight types with blocks of 32 on AMX, from a dozen tokens on. Each block has a scale of its
+ * own, so a tile product covers K = 32 and its 16 x 16 sums (token, row) leave the tile at once:
  *
  *     idot = tile_dot(tokens, weights)               weights signed, as they are before scaling: no correction
  *     acc  = fmaf((float)idot, dw * da, acc)
@@ -41,9 +41,9 @@ CM_INLINE void unpack(const uint8_t *packed, int n_k, const struct form form, st
     }
 }
 
-/* A tile does not start from zero but from these bits in every element: those of the float MAGIC = 1.5 * 2^23, whose last
- * bit is worth 1. After the product they are the bits of the float MAGIC + idot, since |idot| <= 32 * 128 * 128 < 2^22, and
- * subtracting MAGIC gives (float)idot exactly. Loading a line with a stride of 0 fills a tile with it. */
+/* A tile does not start from zero but from these bits in every element: those of the float MAGIC = 1.5 * 2^23, whose
+ * last bit is worth 1. After the product they are the bits of the float MAGIC + idot, since |idot| <= 32 * 128 * 128 <
+ * 2^22, and subtracting MAGIC gives (float)idot exactly. Loading a line with a stride of 0 fills a tile with it. */
 static const alignas(64) int32_t magic_bits[16] = {
     0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000,
     0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000, 0x4b400000
@@ -70,9 +70,9 @@ CM_INLINE void convert(const float sums[16][CM_TILE], const struct weights *w, c
 
 enum { SLOTS = 4 }; /* tiles that sum up, and buffers for what they held */
 
-/* Turn b of a block of tokens, one block of weights, through tiles c, a, w (digits). What was multiplied eight turns ago,
- * block b of the tokens before, is converted; what was multiplied four turns ago leaves its tile for the buffer that
- * has become free; the tile takes the next product. has_before, has_now: whether there are such tokens. */
+/* Turn b of a block of tokens, one block of weights, through tiles c, a, w (digits). What was multiplied eight turns
+ * ago, block b of the tokens before, is converted; what was multiplied four turns ago leaves its tile for the buffer
+ * that has become free; the tile takes the next product. has_before, has_now: whether there are such tokens. */
 #define TURN(b, c, a, w)                                                                        \
     do {                                                                                        \
         const bool is_stored = (b) < 4 ? has_before && (b) + 4 < n_k : has_now && (b) - 4 < n_k; \
@@ -131,8 +131,8 @@ CM_INLINE void pass(const struct weights *weights, const struct panel *panel, fl
     finish_block(weights, panel, block, n_k, n_tokens, false, has_minimum, buffers, sums);
 }
 
-/* A body for each number of tokens, so that acc is registers (unroll.h tells of sanitizers), and once more for chunks that
- * are not full. */
+/* A body for each number of tokens, so that acc is registers (unroll.h tells of sanitizers), and once more for chunks
+ * that are not full. */
 #if defined(CM_IS_SANITIZED)
 #define PASSES(n_k, has_minimum) pass(weights, panel, sums, n_k, panel->block_tokens, has_minimum)
 #else

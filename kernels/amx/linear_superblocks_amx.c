@@ -1,5 +1,5 @@
-/* linear_superblocks_amx.c - weight types with superblocks of 256 on AMX, from a dozen tokens on. The scales of the parts
- * of a superblock are integers, so they go into the weights: w_k = sc_j * code_k, and one tile product after the
+/* linear_superblocks_amx.c - weight types with superblocks of 256 on AMX, from a dozen tokens on. The scales of the
+ * parts of a superblock are integers, so they go into the weights: w_k = sc_j * code_k, and one tile product after the
  * other (K = 64) sums up a whole superblock in int32; there is one conversion for 256 columns:
  *
  *     isum = sum_k w_k q_k
@@ -18,8 +18,8 @@
  *     IQ4_XS   -32 … 31     -127 … 113    -3937 (31 * -127) … 4064 (-32 * -127)    w mod 128, w / 128: -31 … 31
  *
  * Unsigned products of a code and a small factor stay below 256, so one 16-bit multiplication makes two of them: no
- * byte carries into its neighbour. w fits int16 always. With |q| <= 128 the sums are exact: |lows| <= 256 * 217 * 128 < 2^23,
- * |2^shift * highs| <= 8 * 256 * 217 * 128 < 2^26 or 128 * 256 * 32 * 128 = 2^27.
+ * byte carries into its neighbour. w fits int16 always. With |q| <= 128 the sums are exact: |lows| <= 256 * 217 * 128 <
+ * 2^23, |2^shift * highs| <= 8 * 256 * 217 * 128 < 2^26 or 128 * 256 * 32 * 128 = 2^27.
  *
  * Minimums are a tile product as well, of bfloat16: m_j <= 63 is exact, asum_j is the sum of two that are exact
  * (split_sums()), and all that is added on the way is a whole number below 256 * 63 * 128 * 2 < 2^24, so any order
@@ -196,8 +196,9 @@ CM_INLINE void convert_third(const struct weights *weights, const struct panel *
         else tile_dot(c, a, w);                                                                 \
     } while (0)
 
-/* Product of columns 64 kt … of block i of the pair `now` with a plane, through tiles c, a, w (digits). With kt = 0 tile c
- * gives up what it holds of the pair `before`: a tile is stored as late as it can be, so that nothing waits for it. */
+/* Product of columns 64 kt … of block i of the pair `now` with a plane, through tiles c, a, w (digits). With kt = 0
+ * tile c gives up what it holds of the pair `before`: a tile is stored as late as it can be, so that nothing waits for
+ * it. */
 #define MULTIPLY(kt, i, plane, c, a, w)                                                         \
     do {                                                                                        \
         if ((kt) == 0 && before.n > (i))                                                        \

@@ -50,7 +50,7 @@ struct panel { /* the input of some tokens in one chunk; token t is row t % bloc
     alignas(64) float scales[MAX_BLOCKS][8][16]; /* of each 32 columns and token; [0] where there is one for all 256 */
     union {
         alignas(64) float    as_floats[MAX_BLOCKS][8][16];
-        alignas(64) uint32_t as_tiles[MAX_BLOCKS][16][16]; /* row = token; an element = two bfloat16, see split_sums() */
+        alignas(64) uint32_t as_tiles[MAX_BLOCKS][16][16]; /* row = token, element = two bfloat16: split_sums() */
     } sums;
 };
 
@@ -112,8 +112,8 @@ CM_INLINE void scatter(__m256 v, float *to)
     for (int i = 0; i < 8; i++) to[16 * i] = each[i];
 }
 
-/* Sums of 16 or 32 codes, |sum| <= 128 * n_codes, as two bfloat16 each: sum mod n_codes and the rest, which is a multiple
- * of n_codes. Both have at most 8 bits that count, so they are exact. */
+/* Sums of 16 or 32 codes, |sum| <= 128 * n_codes, as two bfloat16 each: sum mod n_codes and the rest, which is a
+ * multiple of n_codes. Both have at most 8 bits that count, so they are exact. */
 CM_INLINE __m512i split_sums(__m512i sums, int n_codes)
 {
     const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(n_codes - 1)), rest = _mm512_sub_epi32(sums, low);
@@ -166,9 +166,9 @@ CM_APART void fill_panel(struct panel *panel, enum activation_kind kind, enum su
     }
 }
 
-/* Asks for the share of token block `block` of the weights that come next, into the second-level cache. Little by little:
- * a burst fills the two dozen places for lines under way, and every other load waits behind it. A hint: the address
- * may lie past the end of all weights. */
+/* Asks for the share of token block `block` of the weights that come next, into the second-level cache. Little by
+ * little: a burst fills the two dozen places for lines under way, and every other load waits behind it. A hint: the
+ * address may lie past the end of all weights. */
 CM_INLINE void prefetch_share(const struct panel *panel, int block)
 {
     enum { READ = 0, SECOND_LEVEL = 2 };

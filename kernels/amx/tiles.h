@@ -11,8 +11,9 @@
  *     tile_dot_bfloat(c, a, b)     c[m][n] += sum over k of a[m][k] * b[k / 2][2 n + k % 2], bfloat16 in, float32 out.
  *                                  The order of the sum is the processor's: for sums that are exact in any order
  *
- * t, c, a, b are written as digits, and `at` as a constant, which becomes part of the instruction. What the manual demands, and software tiles check: a, b, c are three
- * different tiles; rows of c = rows of a; bytes in a row of c = those of b; bytes in a row of a = 4 * rows of b.
+ * t, c, a, b are written as digits, and `at` as a constant, which becomes part of the instruction. What the manual
+ * demands, and software tiles check: a, b, c are three different tiles; rows of c = rows of a; bytes in a row of c =
+ * those of b; bytes in a row of a = 4 * rows of b.
  *
  * With CM_SOFTWARE_TILES the operations are functions in plain C (tests/support/software_tiles.c): tests run
  * these same kernels on machines without AMX. */

@@ -140,8 +140,8 @@ void tile_dot_unsigned(int c, int a, int b)
     dot_bytes(c, a, b, false);
 }
 
-/* As the processor does it: even and odd k are summed by themselves, each with one rounding a step, then added. (It also
- * takes subnormal numbers as zeros; of whole numbers none is subnormal.) */
+/* As the processor does it: even and odd k are summed by themselves, each with one rounding a step, then added. (It
+ * also takes subnormal numbers as zeros; of whole numbers none is subnormal.) */
 void tile_dot_bfloat(int c, int a, int b)
 {
     check_product(c, a, b);
