@@ -19,7 +19,7 @@ struct settings {
     float       temperature, top_p, min_p, repeat_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads;
+    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads, no_tune;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -42,6 +42,8 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -219,6 +221,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
     engine.fixed_threads = settings->fixed_threads;
+    engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))
