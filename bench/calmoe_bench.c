@@ -11,7 +11,7 @@ enum { MAX_ISA_BYTES = 32 };
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     const char *plan;
-    int         n_repeats, kv, limits, n_slices, fixed_threads, pin;
+    int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
@@ -35,6 +35,8 @@ static const struct cli_option options[] = {
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
     {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
      "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
@@ -328,6 +330,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.profile             = bench->settings.n_slices > 0;
     engine.fixed_threads       = bench->settings.fixed_threads;
     engine.pin_threads         = bench->settings.pin;
+    engine.no_tuning           = bench->settings.no_tune;
     engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];

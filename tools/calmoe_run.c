@@ -21,7 +21,7 @@ struct settings {
     int         top_k, repeat_last;
     uint64_t    seed;
     int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
-         fixed_threads, pin, verbose;
+         fixed_threads, pin, no_tune, verbose;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -47,6 +47,8 @@ static const struct cli_option options[] = {
     {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
      "bind each thread to its core; auto = unless others are bound there (default)"},
     {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -243,6 +245,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.exits      = settings->policy.exits;
     engine.fixed_threads = settings->fixed_threads;
     engine.pin_threads = settings->pin;
+    engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))

@@ -74,6 +74,9 @@ typedef struct calmoe_engine_options {
     int                fixed_threads; /* 1: every step runs on all threads. 0 (default): the engine leaves out some for
                                          as long as that is quicker, because other programs work on the machine, or a
                                          quota of processor time was lowered; logits are the same bits by any number */
+    int                no_tuning;     /* 1: settings of kernels are those for the processor's maker. 0 (default): they
+                                         are chosen by measuring for some milliseconds, once on a machine
+                                         (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

@@ -73,7 +73,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(cm_engine_open_plan(engine));
     engine->machine = (struct machine){ctx, engine->machine.isa, &engine->topology, engine->team, &engine->plan};
     const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
-                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine)};
+                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
+                                            .is_tuned = !options->no_tuning};
     CM_TRY(cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
                            &engine->weights));
     report_pages(engine);

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "runtime/forward/tuning.h"
 
 struct builder {
     struct calmoe_context        *ctx;
@@ -187,8 +188,9 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     CM_TRY(add_rows(b, &tensors->output, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
     CM_TRY(check_room(b));
-    return cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
-                            b->options->user, &out->packed);
+    CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
+                            b->options->user, &out->packed));
+    return b->options->is_tuned ? cm_tune(b->machine, b->list) : CALMOE_OK;
 }
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,
