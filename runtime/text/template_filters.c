@@ -139,7 +139,7 @@ static calmoe_status rounded(struct run *run, const struct call *call, struct va
     }
     snprintf(text, sizeof text, "%.*f", (int)digits, real); /* rounds what the number is, halves to even */
     *out = cm_value_real(strtod(text, NULL));
-    if (call->subject.kind != VALUE_REAL) *out = call->subject;
+    if (call->subject.kind != VALUE_REAL) *out = cm_value_integer(call->subject.number);
     return CALMOE_OK;
 }
 
@@ -277,6 +277,7 @@ static calmoe_status dictsort(struct run *run, const struct call *call, struct v
     const struct value   place = cm_value_integer(by_value);
     const struct sorting sorting = { &place, is_set(cm_argument(call, 0, "case_sensitive")),
                                      is_set(cm_argument(call, 2, "reverse")) };
+    if (!cm_is_dict(&call->subject)) return cm_run_fail(run, "'dictsort' wants a dict");
     CM_TRY(items(run, call, out));
     out->list->kind = LIST_PLAIN;
     return sort_items(run, &sorting, out->list->items, out->list->n);
