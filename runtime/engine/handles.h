@@ -23,6 +23,7 @@
 #include "runtime/mixers/sequence_state.h"
 #include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
+#include "runtime/text/template.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
@@ -35,6 +36,9 @@ struct calmoe_model {
     struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
+    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
+    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
+    struct meta_string        template_text;                      /* (file's)                               */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
