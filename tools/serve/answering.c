@@ -1,7 +1,7 @@
 /* tools/serve/answering.c - see answering.h. */
 #include "tools/serve/answering.h"
 
-#include <float.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +43,14 @@ void cm_answering_close(struct answering *answering)
     cm_writer_close(&answering->logprobs);
     cm_writer_close(&answering->details);
     free(answering);
+}
+
+bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal)
+{
+    const struct json_value *options = NULL;
+    return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
+           cm_read_value(body, "stream_options", JSON_IS_OBJECT, &options, refusal) &&
+           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
 }
 
 /* ---- what forms have in common ---- */

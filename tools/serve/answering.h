@@ -41,7 +41,7 @@ struct answering {
     calmoe_answer_parser     *parser;
     calmoe_chat_prompt       *prompt;   /* NULL where there was no conversation */
     void                     *more;     /* the form's own                       */
-    bool                      is_stream, includes_usage, tells_timings;
+    bool                      is_stream, includes_usage;
     struct own_request        own;
     char                      id[ID_BYTES];
     int64_t                   created;
@@ -63,6 +63,8 @@ struct answering {
 /* For the exchange, with a job of the server's defaults and an id; NULL and the refusal filled. */
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
+/* "stream" and "stream_options". */
+bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);
 /* Answers the exchange, and closes it in the end. The job is not submitted yet. */

@@ -1,5 +1,6 @@
 /* tools/serve/completions_api.c - plain continuations: OpenAI's completions, also of several prompts at once and with
  * the prompt's log-probabilities, as evaluations want them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,8 +208,8 @@ static bool read_completion(struct answering *answering, const struct json_value
     if (completion == NULL) return cm_refuse_memory(refusal);
     answering->more = completion;
     want->max_tokens = 16; /* OpenAI's default of this endpoint */
-    if (!cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(answering->server->service), want,
-                            refusal) ||
+    if (!cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(answering->server->service),
+                            answering->job, refusal) ||
         !cm_read_own_request(body, model->n_experts_used, want, &answering->own, refusal) ||
         !cm_read_int(body, "logprobs", 0, JOB_MAX_TOP, &want->n_top, refusal) ||
         !cm_read_bool(body, "echo", &completion->echo, refusal) ||

@@ -4,21 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal)
-{
-    const struct json_value *options = NULL;
-    return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
-           cm_read_value(body, "stream_options", JSON_IS_OBJECT, &options, refusal) &&
-           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
-}
-
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
                                   const struct json_value *body, struct refusal *refusal)
 {
     const struct service *const     service = answering->server->service;
     const calmoe_model_info *const  model = cm_service_model(service);
-    return cm_read_generation(body, names, model->n_vocab, cm_service_n_slots(service), &answering->job->want,
-                              refusal) &&
+    return cm_read_generation(body, names, model->n_vocab, cm_service_n_slots(service), answering->job, refusal) &&
            cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
 }
 

@@ -13,8 +13,6 @@ typedef bool (*read_request_fn)(struct answering *answering, const struct http_r
 void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,
                            const struct answer_form *form, const char *id_begin, read_request_fn read);
 
-/* "stream", "stream_options", "timings_per_token". */
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal);
 /* cm_read_generation() and cm_read_own_request() with the server's numbers. */
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
                                   const struct json_value *body, struct refusal *refusal);

@@ -33,7 +33,7 @@ static void see_routing(void *user, const calmoe_routing_event *event)
     for (int i = 0; i < service->options.n_slots; i++) {
         struct slot *const slot = &service->slots[i];
         if (slot->session != event->session || slot->job == NULL || !slot->job->want.wants_routing ||
-            event->position != slot->n_tokens - 1)
+            event->position != slot->position)
             continue;
         for (int k = 0; k < event->n && k < n_used; k++)
             slot->routing[event->layer * n_used + k] = (int16_t)event->experts[k];
@@ -50,9 +50,8 @@ static bool open_slots(struct service *service)
     service->widths = calloc((size_t)service->model.n_experts_used + 1, sizeof(calmoe_policy *));
     bool is_fine = service->slots != NULL && service->events != NULL && service->widths != NULL;
     for (size_t i = 0; is_fine && i < n_slots; i++) {
-        service->slots[i].tokens  = calloc((size_t)service->context, sizeof(int32_t));
         service->slots[i].routing = calloc(n_choices + 1, sizeof(int16_t));
-        is_fine = service->slots[i].tokens != NULL && service->slots[i].routing != NULL;
+        is_fine = service->slots[i].routing != NULL;
     }
     if (!is_fine) cm_say("no memory for %zu slots of %d tokens", n_slots, service->context);
     return is_fine;
@@ -79,16 +78,18 @@ static bool load(struct service *service)
     cm_bar_begin(&loading.bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &engine, &front->engine);
     cm_bar_end(&loading.bar);
-    return cm_front_succeeded(front, status) &&
-           cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) &&
-           cm_policy_request_open(front, &options->policy, &service->policy, &service->quality);
+    if (!cm_front_succeeded(front, status) ||
+        !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
+        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality))
+        return false;
+    options->on_loaded(options->on_loaded_user, front->model);
+    return true;
 }
 
 static void unload(struct service *service)
 {
     for (int i = 0; service->slots != NULL && i < service->options.n_slots; i++) {
         calmoe_session_close(&service->slots[i].session);
-        free(service->slots[i].tokens);
         free(service->slots[i].routing);
     }
     for (int i = 0; service->widths != NULL && i <= service->model.n_experts_used; i++)
@@ -125,7 +126,8 @@ static void count_job(struct metrics *metrics, const struct job *job, const stru
     metrics->n_predicted_tokens += (uint64_t)figures->n_generated;
     metrics->prompt_seconds += (figures->first > 0 ? figures->first : now) - figures->begun;
     if (figures->first > 0) metrics->predicted_seconds += figures->last - figures->first;
-    if ((uint64_t)slot->n_tokens > metrics->n_tokens_max) metrics->n_tokens_max = (uint64_t)slot->n_tokens;
+    const uint64_t n_tokens = (uint64_t)calmoe_session_n_tokens(slot->session);
+    if (n_tokens > metrics->n_tokens_max) metrics->n_tokens_max = n_tokens;
     cm_histogram_add(&metrics->whole_request, now - job->submitted);
 }
 
@@ -136,7 +138,7 @@ static void end_job(struct service *service, struct slot *slot, enum job_end end
     (void)pthread_mutex_lock(&service->lock);
     job->session = NULL; /* nobody interrupts it from here on */
     (void)pthread_mutex_unlock(&service->lock);
-    if (slot->session != NULL) cm_slot_end(service, slot);
+    if (slot->session != NULL) cm_slot_end(slot);
     (void)pthread_mutex_lock(&service->lock);
     count_job(&service->metrics, job, slot);
     slot->job = NULL;
@@ -312,7 +314,6 @@ static void take_token(struct service *service, struct slot *slot, int32_t id)
         fail_job(service, slot, 500);
         return;
     }
-    if (slot->n_tokens < service->context) slot->tokens[slot->n_tokens++] = id;
     (void)pthread_mutex_lock(&service->lock);
     job->figures.n_generated++;
     job->figures.n_layers += (uint64_t)token.layers;
@@ -349,7 +350,8 @@ static void give_up_one(struct service *service)
     int          most = -1;
     for (int i = 0; i < service->options.n_slots; i++) {
         struct slot *const slot = &service->slots[i];
-        const int n = slot->job != NULL ? slot->n_tokens - calmoe_session_n_positions(slot->session) : -1;
+        const int n = slot->job == NULL ? -1 : calmoe_session_n_tokens(slot->session) -
+                                                   calmoe_session_n_positions(slot->session);
         if (n > most) worst = slot, most = n;
     }
     if (worst != NULL) fail_job(service, worst, 500);
@@ -362,6 +364,7 @@ static void step(struct service *service)
     for (int i = 0; i < service->options.n_slots; i++) {
         struct slot *const slot = &service->slots[i];
         n_busy += slot->job != NULL;
+        slot->position = calmoe_session_n_tokens(slot->session) - 1;
         if (slot->job != NULL && slot->job->want.wants_routing)
             memset(slot->routing, -1, n_choices * sizeof *slot->routing);
     }

@@ -12,8 +12,7 @@ enum { MAX_STOPS = 64, MAX_BIASES = 4096, MAX_PENALTY = 1000 };
 
 /* ---- stop texts ---- */
 
-static bool read_stops(const struct json_value *body, const char *name, struct job_request *want,
-                       struct refusal *refusal)
+static bool read_stops(const struct json_value *body, const char *name, struct job *job, struct refusal *refusal)
 {
     const struct json_value *stop = cm_json_member(body, name);
     const char              *texts[MAX_STOPS];
@@ -30,7 +29,8 @@ static bool read_stops(const struct json_value *body, const char *name, struct j
                              cm_json_kind_name(value));
         if (n_bytes[n] > 0) n++; /* an empty one stops nothing: some clients send it for none */
     }
-    if (calmoe_stops_open(NULL, texts, n_bytes, (int)n, &want->stops) != CALMOE_OK) return cm_refuse_memory(refusal);
+    if (calmoe_stops_open(job->context, texts, n_bytes, (int)n, &job->want.stops) != CALMOE_OK)
+        return cm_refuse_memory(refusal);
     return true;
 }
 
@@ -143,9 +143,10 @@ static bool refuse_unsupported(const struct json_value *body, struct refusal *re
 }
 
 bool cm_read_generation(const struct json_value *body, const struct generation_names *names, int n_vocab, int n_slots,
-                        struct job_request *want, struct refusal *refusal)
+                        struct job *job, struct refusal *refusal)
 {
-    int milliseconds = 0;
+    struct job_request *const want = &job->want;
+    int                       milliseconds = 0;
     const size_t n_names = sizeof names->max_tokens / sizeof names->max_tokens[0];
     for (size_t i = 0; i < n_names && names->max_tokens[i] != NULL; i++) {
         if (cm_json_member(body, names->max_tokens[i]) == NULL) continue;
@@ -158,7 +159,7 @@ bool cm_read_generation(const struct json_value *body, const struct generation_n
         !cm_read_bool(body, "cache_prompt", &want->uses_cache, refusal) ||
         !cm_read_int(body, "id_slot", -1, n_slots - 1, &want->slot, refusal) ||
         !cm_read_int(body, "t_max_predict_ms", -1, INT_MAX, &milliseconds, refusal) ||
-        !read_stops(body, names->stop, want, refusal))
+        !read_stops(body, names->stop, job, refusal))
         return false;
     if (want->sampler.top_k < 0) want->sampler.top_k = 0;
     want->max_seconds = milliseconds > 0 ? milliseconds / 1e3 : 0;

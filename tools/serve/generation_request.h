@@ -13,7 +13,7 @@ struct generation_names {
 
 /* Reads the members of body into the job, which holds the server's defaults. False and the refusal filled. */
 bool cm_read_generation(const struct json_value *body, const struct generation_names *names, int n_vocab, int n_slots,
-                        struct job_request *want, struct refusal *refusal);
+                        struct job *job, struct refusal *refusal);
 
 /* "calmoe": {"quality", "experts", "tokens", "routing"}: what may be left out, and what is told of each token. */
 struct own_request {

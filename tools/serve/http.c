@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct http_server {
     struct MHD_Daemon  *daemon;
     struct http_options options;
     int                 port;
+    atomic_int          n_answering;
 };
 
 struct http_exchange {
@@ -160,6 +162,7 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     if (exchange == NULL) return MHD_NO;
     exchange->server     = server;
     exchange->connection = connection;
+    atomic_fetch_add(&server->n_answering, 1);
     *state               = exchange;
     return declares_too_much(exchange) ? refuse(exchange) : MHD_YES;
 }
@@ -203,6 +206,7 @@ static void complete(void *user, struct MHD_Connection *connection, void **state
     (void)connection;
     (void)how;
     if (exchange == NULL) return;
+    atomic_fetch_sub(&exchange->server->n_answering, 1);
     *state = NULL;
     for (int i = 0; i < exchange->n_headers; i++) {
         free(exchange->names[i]);
@@ -277,6 +281,7 @@ bool cm_http_open(const struct http_options *options, struct http_server **out)
     return true;
 }
 
+int cm_http_n_answering(struct http_server *server) { return atomic_load(&server->n_answering); }
 int cm_http_port(const struct http_server *server) { return server->port; }
 
 void cm_http_stop_listening(struct http_server *server)

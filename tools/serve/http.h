@@ -37,6 +37,8 @@ struct http_options {
 /* Begins to listen: from now on handlers are called. False with a sentence on stderr. */
 bool cm_http_open(const struct http_options *options, struct http_server **out);
 int  cm_http_port(const struct http_server *server);
+/* Requests that wait for their answer or are getting it. */
+int cm_http_n_answering(struct http_server *server);
 /* Accepts no more connections; those that are there go on. */
 void cm_http_stop_listening(struct http_server *server);
 /* Waits until every handler and stream has ended. Sets *server to NULL; NULL is fine. */

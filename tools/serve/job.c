@@ -10,6 +10,10 @@ struct job *cm_job_open(void)
     struct job        *job = calloc(1, sizeof *job);
     pthread_condattr_t monotonic;
     if (job == NULL) return NULL;
+    if (calmoe_context_open(NULL, &job->context) != CALMOE_OK) {
+        free(job);
+        return NULL;
+    }
     calmoe_sampler_options_init(&job->want.sampler);
     job->want.max_tokens = -1;
     job->want.n_top      = JOB_NO_LOGPROBS;
@@ -32,6 +36,7 @@ void cm_job_free(struct job *job)
     free((void *)(uintptr_t)job->want.sampler.bias_tokens);
     free((void *)(uintptr_t)job->want.sampler.biases);
     calmoe_stops_close(&job->want.stops);
+    calmoe_context_close(&job->context);
     cm_bytes_close(&job->out);
     (void)pthread_cond_destroy(&job->changed);
     free(job);

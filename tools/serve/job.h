@@ -22,7 +22,7 @@ struct job_request {
     calmoe_sampler_options sampler;        /* its arrays are the job's                                     */
     int                    max_tokens;     /* of the answer; -1 = as many as fit                           */
     bool                   ignore_end;
-    calmoe_stops          *stops;          /* the job's                                                    */
+    calmoe_stops          *stops;          /* the job's, in its context                                    */
     int                    n_top;          /* likeliest tokens to tell of each place; JOB_NO_LOGPROBS       */
     bool                   echo_logprobs;  /* of the prompt's tokens, too                                  */
     bool                   uses_cache;     /* may begin with what a slot has read                          */
@@ -69,6 +69,7 @@ struct job_figures {
 };
 
 struct job {
+    calmoe_context    *context;   /* of the request: where sentences about it go; of whoever has the job in hand */
     struct job_request want;
 
     /* Under the service's lock from cm_service_submit() on. */

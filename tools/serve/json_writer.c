@@ -42,6 +42,14 @@ static size_t character_length(const unsigned char *text, size_t n)
     return is_wrong ? 0 : length;
 }
 
+bool cm_is_utf8(const char *bytes, size_t n_bytes)
+{
+    size_t i = 0, length = 1;
+    for (; i < n_bytes && length > 0; i += length)
+        length = character_length((const unsigned char *)bytes + i, n_bytes - i);
+    return length > 0;
+}
+
 static void put_escaped(struct json_writer *writer, unsigned char byte)
 {
     static const char letters[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',

@@ -33,6 +33,9 @@ void cm_write_null(struct json_writer *writer, const char *name);
 /* A value that is JSON already. */
 void cm_write_json(struct json_writer *writer, const char *name, const char *json);
 
+/* Whether the bytes are whole UTF-8 characters. */
+bool cm_is_utf8(const char *bytes, size_t n_bytes);
+
 /* Bytes that are no JSON: what stands between values, as "data: " and line ends. */
 void cm_write_raw(struct json_writer *writer, const char *text);
 void cm_write_format(struct json_writer *writer, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -45,37 +45,29 @@ struct service *cm_service_open(const struct service_options *options)
     return NULL;
 }
 
-bool cm_service_wait_ready(struct service *service)
+void cm_service_drain(struct service *service)
 {
-    (void)pthread_mutex_lock(&service->lock);
-    while (service->state == SERVICE_LOADING && !service->must_end)
-        (void)pthread_cond_wait(&service->changed, &service->lock);
-    const bool is_ready = service->state == SERVICE_READY;
-    (void)pthread_mutex_unlock(&service->lock);
-    return is_ready;
-}
-
-void cm_service_drain(struct service *service, double seconds)
-{
-    const struct timespec until = deadline_in(seconds);
-    int                   error = 0;
     (void)pthread_mutex_lock(&service->lock);
     if (service->state == SERVICE_READY) service->state = SERVICE_DRAINING;
-    while (error == 0 && service->n_active + service->n_queued > 0)
-        error = pthread_cond_timedwait(&service->changed, &service->lock, &until);
-    const bool may_run = service->state == SERVICE_DRAINING && !service->must_end;
-    service->must_end = true;
-    for (int i = 0; may_run && i < service->options.n_slots; i++)
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_end(struct service *service)
+{
+    cm_service_drain(service);
+    (void)pthread_mutex_lock(&service->lock);
+    const bool has_slots = service->state == SERVICE_DRAINING && !service->must_end; /* its thread has not let go */
+    service->must_end    = true;
+    for (int i = 0; has_slots && i < service->options.n_slots; i++)
         if (service->slots[i].job != NULL) calmoe_session_interrupt(service->slots[i].job->session);
     (void)pthread_cond_broadcast(&service->work);
-    (void)pthread_cond_broadcast(&service->changed);
     (void)pthread_mutex_unlock(&service->lock);
 }
 
 void cm_service_close(struct service **service)
 {
     if (*service == NULL) return;
-    cm_service_drain(*service, 0);
+    cm_service_end(*service);
     (void)pthread_join((*service)->thread, NULL);
     (void)pthread_mutex_destroy(&(*service)->lock);
     (void)pthread_cond_destroy(&(*service)->work);
@@ -93,6 +85,7 @@ enum service_state cm_service_state(struct service *service)
 }
 
 const calmoe_model_info *cm_service_model(const struct service *service) { return &service->model; }
+const calmoe_model *cm_service_calmoe_model(const struct service *service) { return service->front.model; }
 int cm_service_context(const struct service *service) { return service->context; }
 int cm_service_n_slots(const struct service *service) { return service->options.n_slots; }
 struct metrics *cm_service_metrics(struct service *service) { return &service->metrics; }

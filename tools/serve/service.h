@@ -22,21 +22,26 @@ struct service_options {
     double      queue_seconds;    /* how long; 0 = for ever                                           */
     double      cache_bytes;      /* that idle slots may hold of keys and values                      */
     size_t      max_unread_bytes; /* of an answer that its client does not take: more cancels it       */
+    void      (*on_loaded)(void *user, const calmoe_model *model); /* before the first job is taken     */
+    void       *on_loaded_user;
 };
 
 enum service_state { SERVICE_LOADING, SERVICE_READY, SERVICE_DRAINING, SERVICE_FAILED };
 
 /* Begins to load on the engine's thread. NULL with a sentence. */
 struct service *cm_service_open(const struct service_options *options);
-/* Waits until the model is loaded or cannot be (false; a sentence is on stderr). */
-bool cm_service_wait_ready(struct service *service);
-/* No more jobs are taken; those that are there have so many seconds to end, then they are cancelled. */
-void cm_service_drain(struct service *service, double seconds);
+/* No more jobs are taken; those that are there go on. */
+void cm_service_drain(struct service *service);
+/* All jobs are cancelled, and loading ends. */
+void cm_service_end(struct service *service);
+/* Ends it and waits for its thread; nobody may hold a job any more. Sets it to NULL; NULL is fine. */
 void cm_service_close(struct service **service);
 
 enum service_state cm_service_state(struct service *service);
 /* Of the loaded model. Borrowed for as long as the service lives. */
 const calmoe_model_info *cm_service_model(const struct service *service);
+/* Texts, prompts and answers may be made with it by any thread while the service is READY. */
+const calmoe_model *cm_service_calmoe_model(const struct service *service);
 int  cm_service_context(const struct service *service); /* positions of a slot */
 int  cm_service_n_slots(const struct service *service);
 struct metrics *cm_service_metrics(struct service *service);

@@ -8,16 +8,14 @@
 /* Of the engine's thread alone, but for what is marked. */
 struct slot {
     calmoe_session *session;   /* NULL = nothing is kept                                         */
-    int32_t        *tokens;    /* (context) that the session has read or will                    */
-    int             n_tokens;
-    int             n_exact;   /* of these, that were read in full: what a later prompt may go on from */
+    int             n_exact;   /* tokens of an idle slot that were read in full: a later prompt may go on from them */
     uint64_t        last_used; /* number of the job that it had last                             */
     struct job     *job;       /* that it works on; NULL = idle. Changed under the lock          */
 
     /* of the job */
     calmoe_text_stream stream;
-    int                n_new;
-    int16_t           *routing;     /* (layers, experts of a token) of the last position; -1 = none ran */
+    int                position;    /* of the token whose logits choose the next one                */
+    int16_t           *routing;     /* (layers, experts of a token) of that position; -1 = none ran */
 };
 
 struct service_call {
@@ -66,7 +64,7 @@ struct slot *cm_slot_for(struct service *service, const struct job *job);
  * filled. Engine's thread, lock not held. */
 bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job);
 /* The job is over: the session keeps what it read. */
-void cm_slot_end(struct service *service, struct slot *slot);
+void cm_slot_end(struct slot *slot);
 /* Forgets all that it has read. */
 void cm_slot_clear(struct slot *slot);
 /* Idle slots, longest unused first, are cleared until the rest fits into the budget. */

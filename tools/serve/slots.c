@@ -3,9 +3,6 @@
  * A slot keeps the session of its last job, with all that it read. The next prompt goes on from the longest beginning
  * that it shares with any slot. Where that slot is busy, or would lose most of what it keeps, it is copied. What was
  * read by a policy is not what a prompt would have read, so nobody goes on from there. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "tools/serve/service_parts.h"
 
 enum { WORTH_A_COPY = 32 }; /* tokens that must be shared for a session to be copied */
@@ -24,10 +21,11 @@ static int n_exact(const struct slot *slot)
 static int n_shared(const struct slot *slot, const struct job *job)
 {
     const struct job_request *const want = &job->want;
+    const int32_t *const            tokens = calmoe_session_tokens(slot->session);
     int                             most = slot->session != NULL ? n_exact(slot) : 0, n = 0;
     if (!want->uses_cache || want->echo_logprobs) return 0;
     if (most > want->n_tokens - 1) most = want->n_tokens - 1;
-    while (n < most && slot->tokens[n] == want->tokens[n]) n++;
+    while (n < most && tokens[n] == want->tokens[n]) n++;
     return n;
 }
 
@@ -37,6 +35,8 @@ struct choice {
     int          n_shared;
 };
 
+static int n_kept(const struct slot *slot) { return calmoe_session_n_tokens(slot->session); }
+
 /* The idle slot, but for one, that is missed least: an empty one, else the one that was used longest ago. */
 static struct slot *least_missed(struct service *service, const struct slot *but)
 {
@@ -44,8 +44,8 @@ static struct slot *least_missed(struct service *service, const struct slot *but
     for (int i = 0; i < service->options.n_slots; i++) {
         struct slot *const slot = &service->slots[i];
         if (slot->job != NULL || slot == but) continue;
-        if (best == NULL || (slot->n_tokens == 0 && best->n_tokens > 0) ||
-            ((slot->n_tokens == 0) == (best->n_tokens == 0) && slot->last_used < best->last_used))
+        if (best == NULL || (n_kept(slot) == 0 && n_kept(best) > 0) ||
+            ((n_kept(slot) == 0) == (n_kept(best) == 0) && slot->last_used < best->last_used))
             best = slot;
     }
     return best;
@@ -67,7 +67,7 @@ static struct choice choose(struct service *service, const struct job *job)
     }
     struct slot *const spare = least_missed(service, idle);
     if (idle != NULL && n_any - n_idle < WORTH_A_COPY) {
-        const bool loses_most = idle->n_tokens > 2 * n_idle + WORTH_A_COPY;
+        const bool loses_most = n_kept(idle) > 2 * n_idle + WORTH_A_COPY;
         if (!loses_most || spare == NULL) return (struct choice){.slot = idle, .n_shared = n_idle};
         return (struct choice){.slot = spare, .source = n_idle >= WORTH_A_COPY ? idle : NULL,
                                .n_shared = n_idle >= WORTH_A_COPY ? n_idle : n_shared(spare, job)};
@@ -84,7 +84,7 @@ struct slot *cm_slot_for(struct service *service, const struct job *job) { retur
 void cm_slot_clear(struct slot *slot)
 {
     calmoe_session_close(&slot->session);
-    slot->n_tokens = slot->n_exact = 0;
+    slot->n_exact = 0;
 }
 
 static calmoe_status open_session(struct service *service, struct slot *slot)
@@ -93,8 +93,6 @@ static calmoe_status open_session(struct service *service, struct slot *slot)
     calmoe_session_options_init(&options);
     options.context    = service->context;
     options.ignore_end = 1; /* where an answer ends is the service's business */
-    options.policy     = service->policy;
-    options.quality    = service->quality;
     return calmoe_session_open(service->front.engine, &options, &slot->session);
 }
 
@@ -106,7 +104,6 @@ static calmoe_status prepare_session(struct service *service, struct slot *slot,
         if (calmoe_session_fork(source->session, &copy) == CALMOE_OK) {
             cm_slot_clear(slot);
             slot->session = copy;
-            memcpy(slot->tokens, source->tokens, (size_t)*n * sizeof *slot->tokens);
         } else *n = 0; /* no memory for a copy: the prompt is read from its beginning */
     }
     if (slot->session == NULL) {
@@ -116,11 +113,40 @@ static calmoe_status prepare_session(struct service *service, struct slot *slot,
     return calmoe_session_rewind(slot->session, *n);
 }
 
+/* The policy of `width` experts is made when it is first wanted. */
+static calmoe_status width_policy(struct service *service, int width, const calmoe_policy **policy)
+{
+    calmoe_policy_options options;
+    calmoe_status         status = CALMOE_OK;
+    calmoe_policy_options_init(&options);
+    options.width   = "fixed";
+    options.width_k = width;
+    if (service->widths[width] == NULL)
+        status = calmoe_policy_make(service->front.model, &options, &service->widths[width]);
+    *policy = service->widths[width];
+    return status;
+}
+
+static calmoe_status set_policy(struct service *service, struct slot *slot, const struct job_request *want)
+{
+    const calmoe_policy *policy = service->policy;
+    double               quality = service->quality;
+    if (want->n_experts > 0) {
+        const calmoe_status status = width_policy(service, want->n_experts, &policy);
+        if (status != CALMOE_OK) return status;
+        quality = 0.0;
+    } else if (want->quality >= 0.0) {
+        quality = want->quality;
+        if (quality == 0.0) policy = NULL;
+    }
+    return calmoe_session_set_policy(slot->session, policy, quality);
+}
+
 /* What the job wants of the session beside its tokens. */
 static calmoe_status set_up(struct service *service, struct slot *slot, const struct job_request *want)
 {
-    const calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
-    (void)service;
+    calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
+    if (status == CALMOE_OK) status = set_policy(service, slot, want);
     if (status != CALMOE_OK || !want->echo_logprobs) return status;
     return calmoe_session_keep_logprobs(slot->session, want->n_top > 0 ? want->n_top : 0);
 }
@@ -141,9 +167,6 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job)
         cm_slot_clear(slot);
         return false;
     }
-    memcpy(slot->tokens + n, want->tokens + n, (size_t)(want->n_tokens - n) * sizeof *slot->tokens);
-    slot->n_tokens  = want->n_tokens;
-    slot->n_new     = 0;
     slot->stream    = (calmoe_text_stream){{0}};
     slot->last_used = ++service->n_jobs;
     job->figures    = (struct job_figures){.slot = (int)(slot - service->slots), .n_cached = n < n_cached ? n : n_cached,
@@ -151,15 +174,13 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job)
     return true;
 }
 
-void cm_slot_end(struct service *service, struct slot *slot)
+void cm_slot_end(struct slot *slot)
 {
-    slot->n_exact  = n_exact(slot);
-    slot->n_tokens = calmoe_session_n_positions(slot->session);
-    if (slot->n_tokens < slot->n_exact) slot->n_exact = slot->n_tokens;
+    const int n_read = calmoe_session_n_positions(slot->session), exact = n_exact(slot);
+    slot->n_exact = exact < n_read ? exact : n_read;
     if (slot->job->want.echo_logprobs) (void)calmoe_session_keep_logprobs(slot->session, -1);
     /* Takes off what is pending, and an interruption with it. */
-    if (calmoe_session_rewind(slot->session, slot->n_tokens) != CALMOE_OK) cm_slot_clear(slot);
-    (void)service;
+    if (calmoe_session_rewind(slot->session, n_read) != CALMOE_OK) cm_slot_clear(slot);
 }
 
 void cm_slots_keep_budget(struct service *service)
@@ -169,8 +190,8 @@ void cm_slots_keep_budget(struct service *service)
         double       bytes = 0;
         for (int i = 0; i < service->options.n_slots; i++) {
             struct slot *const slot = &service->slots[i];
-            if (slot->job != NULL || slot->n_tokens == 0) continue;
-            bytes += slot->n_tokens * service->position_bytes;
+            if (slot->job != NULL || n_kept(slot) == 0) continue;
+            bytes += n_kept(slot) * service->position_bytes;
             if (oldest == NULL || slot->last_used < oldest->last_used) oldest = slot;
         }
         if (oldest == NULL || bytes <= service->options.cache_bytes) return;
