@@ -212,6 +212,7 @@ void cm_answering_take_piece(void *user, const calmoe_answer_event *event)
     if (event->kind == CALMOE_ANSWER_CALL_ARGUMENTS && answering->n_calls > 0)
         into = &answering->calls[answering->n_calls - 1].arguments;
     if (into != NULL && !cm_bytes_append(into, event->text, event->n_bytes)) answering->failed = true;
+    if (answering->form->collect != NULL && !answering->failed) answering->form->collect(answering, event);
     if (answering->is_stream && !answering->failed) answering->form->piece(answering, event);
 }
 

@@ -18,6 +18,8 @@ struct answer_form {
     void (*piece)(struct answering *answering, const calmoe_answer_event *event);
     void (*finish)(struct answering *answering);
     void (*fail)(struct answering *answering, const struct refusal *refusal);
+    /* Each piece, stream or not, before piece(); NULL = nothing more is collected than what stands below. */
+    void (*collect)(struct answering *answering, const calmoe_answer_event *event);
     /* The whole answer, where it is no stream. */
     void (*whole)(struct answering *answering, struct json_writer *writer);
     /* Sees each token, before the pieces that come of it; NULL = logprobs in the form of chats. */

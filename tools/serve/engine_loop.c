@@ -268,15 +268,15 @@ static void put_rest(struct service *service, struct slot *slot)
 }
 
 /* A control token has no text of its own, and no stop text goes across it: what is held back comes before it. */
-static calmoe_status put_stops(struct service *service, struct slot *slot, int32_t id, const char **shown,
-                               size_t *n_shown)
+static calmoe_status put_stops(struct service *service, const struct slot *slot, int32_t id, const char **shown,
+                               size_t *n_shown, int *which)
 {
     calmoe_stops *const stops = slot->job->want.stops;
     size_t              n_plain = 0, n_special = 0;
     (void)calmoe_token_bytes(service->front.model, id, 0, &n_plain);
     (void)calmoe_token_bytes(service->front.model, id, 1, &n_special);
     if (n_plain > 0 || n_special == 0)
-        return calmoe_stops_put(stops, service->piece, strlen(service->piece), shown, n_shown, NULL);
+        return calmoe_stops_put(stops, service->piece, strlen(service->piece), shown, n_shown, which);
     calmoe_stops_end(stops, shown, n_shown);
     return CALMOE_OK;
 }
@@ -308,7 +308,8 @@ static void take_token(struct service *service, struct slot *slot, int32_t id)
         fail_job(service, slot, 500);
         return;
     }
-    const calmoe_status stops = put_stops(service, slot, id, &shown, &token.n_text);
+    int                 which = -1;
+    const calmoe_status stops = put_stops(service, slot, id, &shown, &token.n_text, &which);
     const bool is_stopped = stops == CALMOE_END;
     if ((stops != CALMOE_OK && !is_stopped) || !put_record(service, slot, &token, shown, top)) {
         fail_job(service, slot, 500);
@@ -316,6 +317,7 @@ static void take_token(struct service *service, struct slot *slot, int32_t id)
     }
     (void)pthread_mutex_lock(&service->lock);
     job->figures.n_generated++;
+    if (is_stopped) job->figures.stop = which;
     job->figures.n_layers += (uint64_t)token.layers;
     job->figures.n_experts += (uint64_t)token.experts;
     (void)pthread_mutex_unlock(&service->lock);

@@ -27,7 +27,11 @@ static bool read_stops(const struct json_value *body, const char *name, struct j
         if (texts[n] == NULL)
             return cm_refuse(refusal, 400, name, "'%s' wants a text or an array of texts, found %s", name,
                              cm_json_kind_name(value));
-        if (n_bytes[n] > 0) n++; /* an empty one stops nothing: some clients send it for none */
+        if (n_bytes[n] == 0) continue; /* it stops nothing: some clients send it for none */
+        if (memchr(texts[n], '\0', n_bytes[n]) != NULL)
+            return cm_refuse(refusal, 400, name, "'%s' wants texts without NUL characters", name);
+        if (!cm_bytes_append(&job->want.stop_texts, texts[n], n_bytes[n] + 1)) return cm_refuse_memory(refusal);
+        n++;
     }
     if (calmoe_stops_open(job->context, texts, n_bytes, (int)n, &job->want.stops) != CALMOE_OK)
         return cm_refuse_memory(refusal);

@@ -58,20 +58,17 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
 
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
-    const enum service_state state = cm_service_state(server->service);
-    struct refusal           refusal = {0};
-    struct json_writer       writer = {.failed = false};
+    struct refusal     refusal = {0};
+    struct json_writer writer = {.failed = false};
     (void)request;
-    if (state == SERVICE_READY) {
-        cm_write_object(&writer, NULL);
-        cm_write_text(&writer, "status", "ok");
-        cm_write_end_object(&writer);
-        cm_reply(exchange, 200, &writer);
+    if (!cm_server_is_ready(server, &refusal)) {
+        cm_reply_refusal(exchange, &refusal);
         return;
     }
-    (void)cm_refuse(&refusal, 503, NULL, "%s",
-                    state == SERVICE_LOADING ? "the model is still loading" : "the server is shutting down");
-    cm_reply_refusal(exchange, &refusal);
+    cm_write_object(&writer, NULL);
+    cm_write_text(&writer, "status", "ok");
+    cm_write_end_object(&writer);
+    cm_reply(exchange, 200, &writer);
 }
 
 static void write_sampler(struct json_writer *writer, const calmoe_sampler_options *sampler)

@@ -21,6 +21,7 @@ struct job *cm_job_open(void)
     job->want.slot       = -1;
     job->want.quality    = -1.0;
     job->figures.slot    = -1;
+    job->figures.stop    = -1;
     job->figures.rung    = -1;
     job->n_holders       = 1;
     (void)pthread_condattr_init(&monotonic);
@@ -37,9 +38,18 @@ void cm_job_free(struct job *job)
     free((void *)(uintptr_t)job->want.sampler.biases);
     calmoe_stops_close(&job->want.stops);
     calmoe_context_close(&job->context);
+    cm_bytes_close(&job->want.stop_texts);
     cm_bytes_close(&job->out);
     (void)pthread_cond_destroy(&job->changed);
     free(job);
+}
+
+const char *cm_job_stop_text(const struct job *job)
+{
+    const char *text = job->want.stop_texts.at;
+    if (job->figures.stop < 0) return NULL;
+    for (int i = 0; i < job->figures.stop; i++) text += strlen(text) + 1;
+    return text;
 }
 
 bool cm_job_next_record(const struct bytes *bytes, size_t *at, struct job_record *record)

@@ -23,6 +23,7 @@ struct job_request {
     int                    max_tokens;     /* of the answer; -1 = as many as fit                           */
     bool                   ignore_end;
     calmoe_stops          *stops;          /* the job's, in its context                                    */
+    struct bytes           stop_texts;     /* the same, each with a NUL behind                             */
     int                    n_top;          /* likeliest tokens to tell of each place; JOB_NO_LOGPROBS       */
     bool                   echo_logprobs;  /* of the prompt's tokens, too                                  */
     bool                   uses_cache;     /* may begin with what a slot has read                          */
@@ -63,6 +64,7 @@ struct job_figures {
     int      slot;
     int      n_cached;       /* tokens of the prompt that were not read again               */
     int      n_generated;
+    int      stop;           /* which stop text ended it; -1 = none                         */
     int      rung;           /* of the policy; -1 = all layers and experts                  */
     uint64_t n_layers, n_experts; /* sums over the answer's tokens                          */
     double   begun, first, last; /* cm_seconds() when the slot took it, and of its tokens; 0 = not yet */
@@ -88,6 +90,8 @@ struct job {
 
 /* An empty job with defaults, held by the caller; NULL without memory. */
 struct job *cm_job_open(void);
+/* The stop text that ended it, or NULL. */
+const char *cm_job_stop_text(const struct job *job);
 /* When its last holder lets go; the service does this. */
 void cm_job_free(struct job *job);
 

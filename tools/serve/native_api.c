@@ -45,6 +45,7 @@ static void write_end(struct json_writer *writer, struct answering *answering, c
     cm_write_integer(writer, "tokens_cached", job->figures.n_cached);
     cm_write_bool(writer, "truncated", false);
     cm_write_text(writer, "stop_type", types[job->end]);
+    cm_write_text(writer, "stopping_word", cm_job_stop_text(job) != NULL ? cm_job_stop_text(job) : "");
     cm_write_object(writer, "generation_settings");
     cm_write_integer(writer, "n_predict", job->want.max_tokens);
     cm_write_real(writer, "temperature", sampler->temperature);

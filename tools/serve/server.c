@@ -36,14 +36,19 @@ void cm_make_id(char id[ID_BYTES], const char *begin)
     }
 }
 
-struct job *cm_server_job(struct server *server, struct refusal *refusal)
+bool cm_server_is_ready(const struct server *server, struct refusal *refusal)
 {
     const enum service_state state = cm_service_state(server->service);
-    struct job              *job = NULL;
-    if (state == SERVICE_LOADING) (void)cm_refuse(refusal, 503, NULL, "the model is still loading");
-    else if (state != SERVICE_READY) (void)cm_refuse(refusal, 503, NULL, "the server is shutting down");
-    else if ((job = cm_job_open()) == NULL) (void)cm_refuse_memory(refusal);
-    if (job != NULL) job->want.sampler = server->sampler;
+    if (state == SERVICE_READY) return true;
+    return cm_refuse(refusal, 503, NULL, "%s",
+                     state == SERVICE_LOADING ? "the model is still loading" : "the server is shutting down");
+}
+
+struct job *cm_server_job(struct server *server, struct refusal *refusal)
+{
+    struct job *const job = cm_server_is_ready(server, refusal) ? cm_job_open() : NULL;
+    if (job == NULL) (void)cm_refuse_memory(refusal); /* unless it is filled */
+    else job->want.sampler = server->sampler;
     return job;
 }
 

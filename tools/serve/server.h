@@ -43,6 +43,8 @@ void cm_make_id(char id[ID_BYTES], const char *begin);
 
 /* The model, which any thread may read: for tokens, prompts and the reading of answers. */
 const calmoe_model *cm_server_model(const struct server *server);
+/* Is a model there to ask? Else 503. */
+bool cm_server_is_ready(const struct server *server, struct refusal *refusal);
 /* A job with the server's defaults; NULL and the refusal filled: no memory, or no model is loaded. */
 struct job *cm_server_job(struct server *server, struct refusal *refusal);
 /* Tokens of a text, in an array that the caller frees; false and the refusal filled. */
@@ -54,6 +56,9 @@ bool cm_server_tokenize(const struct server *server, const char *text, size_t n_
 void cm_serve_chat(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_completions(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_completion(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_messages(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_count_tokens(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_responses(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_models(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_props(struct server *server, struct http_exchange *exchange, const struct http_request *request);

@@ -100,8 +100,7 @@ static bool read_action(const struct server *server, struct http_exchange *excha
     const char *const        number = strrchr(request->path, '/') + 1;
     char                    *end = NULL;
     const long               slot = strtol(number, &end, 10);
-    if (cm_service_state(server->service) == SERVICE_LOADING)
-        return cm_refuse(&action->refusal, 503, NULL, "the model is still loading");
+    if (!cm_server_is_ready(server, &action->refusal)) return false;
     if (end == number || *end != '\0' || slot < 0 || slot >= cm_service_n_slots(server->service))
         return cm_refuse(&action->refusal, 400, NULL, "slots are numbered from 0 to %d, found '%.20s'",
                          cm_service_n_slots(server->service) - 1, number);

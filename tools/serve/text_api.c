@@ -5,11 +5,10 @@
 #include "tools/serve/conversation.h"
 #include "tools/serve/prompts.h"
 
-/* Whether a model is there to ask. */
-static bool is_ready(const struct server *server, struct refusal *refusal)
+static struct json_value *read_body(const struct server *server, const struct http_request *request,
+                                    struct refusal *refusal)
 {
-    if (cm_service_state(server->service) != SERVICE_LOADING) return true;
-    return cm_refuse(refusal, 503, NULL, "the model is still loading");
+    return cm_server_is_ready(server, refusal) ? cm_json_read(request->body, request->n_body, refusal) : NULL;
 }
 
 /* A token's text, or where it is no whole UTF-8 its bytes as numbers. */
@@ -68,7 +67,7 @@ void cm_serve_tokenize(struct server *server, struct http_exchange *exchange, co
     int32_t           *tokens = NULL;
     int                n_tokens = 0;
     bool               with_pieces = false;
-    struct json_value *body = is_ready(server, &refusal) ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct json_value *body = read_body(server, request, &refusal);
     if (body != NULL && read_tokenize(server, request, body, &with_pieces, &tokens, &n_tokens, &refusal)) {
         cm_write_object(&writer, NULL);
         cm_write_array(&writer, "tokens");
@@ -114,7 +113,7 @@ void cm_serve_detokenize(struct server *server, struct http_exchange *exchange, 
     struct refusal     refusal = {0};
     char              *text = NULL;
     size_t             n = 0;
-    struct json_value *body = is_ready(server, &refusal) ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct json_value *body = read_body(server, request, &refusal);
     if (body != NULL && read_detokenize(server, body, &text, &n, &refusal)) reply_text(exchange, "content", text, n);
     else cm_reply_refusal(exchange, &refusal);
     free(text);
@@ -126,7 +125,7 @@ void cm_serve_template(struct server *server, struct http_exchange *exchange, co
     struct refusal      refusal = {0};
     calmoe_chat_prompt *prompt = NULL;
     size_t              n = 0;
-    struct json_value *body = is_ready(server, &refusal) ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct json_value *body = read_body(server, request, &refusal);
     if (body != NULL && cm_open_prompt(server, request->body, request->n_body, &prompt, &refusal)) {
         const char *const text = calmoe_chat_prompt_text(prompt, &n);
         reply_text(exchange, "prompt", text, n);
