@@ -1,5 +1,5 @@
 /* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in what running a model takes:
- * contexts, models, tokens, engines, sessions, samplers, policies, statistics. Beside it stand, each to be included by
+ * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. Beside it stand, each to be included by
  * who wants it:
  *
  *     calmoe/profile.h      how experts are used           calmoe/calibration.h  policies whose bounds are proven
@@ -47,6 +47,7 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
+#include "calmoe/chat.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"

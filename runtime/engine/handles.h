@@ -22,6 +22,7 @@
 #include "runtime/mixers/sequence_state.h"
 #include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
+#include "runtime/text/template.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
@@ -33,6 +34,9 @@ struct calmoe_model {
     struct tokenizer         *tokenizer;
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
+    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
+    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
+    struct meta_string        template_text;                      /* (file's)                               */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;

@@ -316,7 +316,7 @@ static const struct {
     { "", NULL, "it has no chat template", NULL, NULL },
     { "{{ messages[0].content }}", NULL, "its chat template does not write what participants said in turn", NULL,
       NULL },
-    { "{{ messages | tojson }}", NULL, "line 1 of the chat template: the filter 'tojson' is not known to this version",
+    { "{{ messages | xmlattr }}", NULL, "line 1 of the chat template: the filter 'xmlattr' is not known to this version",
       NULL, NULL },
     { "{{ raise_exception('Ask me not') }}", NULL, "the chat template says: Ask me not", NULL, NULL },
     { "{% for m in messages %}{{ m.content | upper }}{% endfor %}", NULL,
