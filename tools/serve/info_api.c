@@ -7,6 +7,9 @@
 #include "tools/serve/service_parts.h"
 #include "tools/serve/server.h"
 
+extern const char   cm_serve_page_html[]; /* made of serve_page.html when calmoe is built */
+extern const size_t cm_serve_page_html_size;
+
 static bool is_loaded(const struct server *server)
 {
     const enum service_state state = cm_service_state(server->service);
@@ -202,6 +205,56 @@ static void write_metrics(void *user, struct service *service)
     free(text);
 }
 
+/* How often each expert of each layer was taken since the start. */
+static void write_counts(struct json_writer *writer, const struct service *service)
+{
+    const int       n = service->model.n_experts;
+    uint64_t *const counts = calloc((size_t)n, sizeof *counts);
+    if (counts == NULL) writer->failed = true;
+    cm_write_array(writer, "counts");
+    for (int layer = 0; counts != NULL && layer < service->model.n_layers; layer++) {
+        cm_write_array(writer, NULL);
+        if (calmoe_engine_get_expert_counts(service->front.engine, layer, counts, n) == CALMOE_OK)
+            for (int i = 0; i < n; i++) cm_write_integer(writer, NULL, (int64_t)counts[i]);
+        cm_write_end_array(writer);
+    }
+    cm_write_end_array(writer);
+    free(counts);
+}
+
+/* What the page shows. */
+static void write_state(void *user, struct service *service)
+{
+    struct report *const      report = user;
+    struct json_writer *const writer = &report->writer;
+    (void)pthread_mutex_lock(&service->lock);
+    const struct metrics metrics = service->metrics;
+    const int            n_active = service->n_active, n_queued = service->n_queued;
+    (void)pthread_mutex_unlock(&service->lock);
+    cm_write_object(writer, NULL);
+    cm_write_text(writer, "model", report->server->name);
+    cm_write_text(writer, "version", calmoe_version());
+    cm_write_integer(writer, "layers", service->model.n_layers);
+    cm_write_integer(writer, "experts", service->model.n_experts);
+    cm_write_integer(writer, "used", service->model.n_experts_used);
+    cm_write_integer(writer, "context", service->context);
+    cm_write_integer(writer, "slots", service->options.n_slots);
+    cm_write_integer(writer, "processing", n_active);
+    cm_write_integer(writer, "deferred", n_queued);
+    cm_write_integer(writer, "prompt_tokens", (int64_t)metrics.n_prompt_tokens);
+    cm_write_integer(writer, "cached_tokens", (int64_t)metrics.n_cached_tokens);
+    cm_write_integer(writer, "predicted_tokens", (int64_t)metrics.n_predicted_tokens);
+    cm_write_array(writer, "rungs");
+    for (int i = 0; service->policy != NULL && i < calmoe_policy_n_rungs(service->policy); i++) {
+        calmoe_rung_info rung = {.size = sizeof rung};
+        if (calmoe_policy_get_rung(service->policy, i, &rung) == CALMOE_OK && rung.is_proven)
+            cm_write_real(writer, NULL, rung.delta);
+    }
+    cm_write_end_array(writer);
+    write_counts(writer, service);
+    cm_write_end_object(writer);
+}
+
 static bool ask(struct server *server, struct http_exchange *exchange, void (*work)(void *, struct service *),
                 struct report *report)
 {
@@ -221,6 +274,23 @@ void cm_serve_metrics(struct server *server, struct http_exchange *exchange, con
         cm_http_answer(exchange, 200, "text/plain; version=0.0.4; charset=utf-8", report.writer.bytes.at,
                        report.writer.bytes.n);
     cm_writer_close(&report.writer);
+}
+
+void cm_serve_state(struct server *server, struct http_exchange *exchange, const struct http_request *request)
+{
+    struct report report = {.is_busy = false};
+    (void)request;
+    if (ask(server, exchange, write_state, &report)) cm_reply(exchange, 200, &report.writer);
+    else cm_writer_close(&report.writer);
+}
+
+void cm_serve_page(struct server *server, struct http_exchange *exchange, const struct http_request *request)
+{
+    (void)server;
+    (void)request;
+    cm_http_add_header(exchange, "Content-Security-Policy",
+                       "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'");
+    cm_http_answer(exchange, 200, "text/html; charset=utf-8", cm_serve_page_html, cm_serve_page_html_size);
 }
 
 void cm_serve_slots(struct server *server, struct http_exchange *exchange, const struct http_request *request)

@@ -34,7 +34,8 @@ static const struct route {
     {"GET", "/slots", NEEDS_KEY, cm_serve_slots},
     {"POST", "/slots", NEEDS_KEY, cm_serve_slots},
     {"GET", "/metrics", NEEDS_KEY, cm_serve_metrics},
-    {"HEAD", "/", PUBLIC, serve_nothing},
+    {"GET", "/calmoe/state", NEEDS_KEY, cm_serve_state},
+    {"GET", "/", PUBLIC, cm_serve_page},
 };
 
 /* ---- may it come in? ---- */

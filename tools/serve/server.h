@@ -63,6 +63,8 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_props(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_metrics(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_state(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_page(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_slots(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 /* POST on a slot; cm_serve_slots() hands it over. */
 void cm_serve_slot_action(struct server *server, struct http_exchange *exchange, const struct http_request *request);
