@@ -1,6 +1,6 @@
 /* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in what running a model takes:
- * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. Beside it stand, each to be included by
- * who wants it:
+ * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. Beside it stand, each
+ * to be included by who wants it:
  *
  *     calmoe/profile.h      how experts are used           calmoe/calibration.h  policies whose bounds are proven
  *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model

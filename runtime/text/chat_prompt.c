@@ -1,5 +1,5 @@
-/* chat_prompt.c - renders a conversation, finds in the text where the last turn begins and where what asks for an answer
- * begins, and makes tokens of it: special ones only of what the template wrote. */
+/* chat_prompt.c - renders a conversation, finds in the text where the last turn begins and where what asks for an
+ * answer begins, and makes tokens of it: special ones only of what the template wrote. */
 #include "runtime/text/chat_prompt.h"
 
 #include <string.h>
@@ -142,9 +142,23 @@ static bool allows_only_text(const struct json_value *schema)
     return is_text;
 }
 
-/* Walks the parameters of all tools; where list is NULL they are only counted, with the bytes of their texts. */
-static void walk_parameters(const struct conversation *conversation, struct tool_parameter *list, char *texts, size_t *n,
-                            size_t *n_bytes)
+/* Adds a row, or where list is NULL only counts it and the bytes of its texts. */
+static void add_parameter(struct tool_parameter *list, char *texts, size_t *n, size_t *n_bytes, const char *function,
+                          const char *name, bool is_text)
+{
+    const char *pair[2] = { function, name };
+    for (int k = 0; k < 2; k++) {
+        const size_t n_text = strlen(pair[k]) + 1;
+        if (list) pair[k] = memcpy(texts + *n_bytes, pair[k], n_text);
+        *n_bytes += n_text;
+    }
+    if (list) list[*n] = (struct tool_parameter){ pair[0], pair[1], is_text };
+    ++*n;
+}
+
+/* Walks all tools, each a row without a name of a parameter, and their parameters. */
+static void walk_parameters(const struct conversation *conversation, struct tool_parameter *list, char *texts,
+                            size_t *n, size_t *n_bytes)
 {
     const struct json_value tools = cm_json_get(&conversation->root, "tools");
     *n = *n_bytes = 0;
@@ -156,16 +170,9 @@ static void walk_parameters(const struct conversation *conversation, struct tool
         size_t                  n_name;
         const char             *function_name = cm_json_bytes(&name, &n_name);
         void                   *cursor = NULL;
-        while (cm_json_sort(&all) == JSON_IS_OBJECT && cm_json_next(&all, &cursor, &parameter)) {
-            const char *pair[2] = { function_name, parameter.key };
-            for (int k = 0; k < 2; k++) {
-                const size_t n_text = strlen(pair[k]) + 1;
-                if (list) pair[k] = memcpy(texts + *n_bytes, pair[k], n_text);
-                *n_bytes += n_text;
-            }
-            if (list) list[*n] = (struct tool_parameter){ pair[0], pair[1], allows_only_text(&parameter) };
-            ++*n;
-        }
+        add_parameter(list, texts, n, n_bytes, function_name, "", false);
+        while (cm_json_sort(&all) == JSON_IS_OBJECT && cm_json_next(&all, &cursor, &parameter))
+            add_parameter(list, texts, n, n_bytes, function_name, parameter.key, allows_only_text(&parameter));
     }
 }
 

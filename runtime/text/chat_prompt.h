@@ -19,7 +19,7 @@ struct chat_prompt {
     struct template_text   text; /* its marks are 0 and 1                                       */
     struct token_list      tokens;
     int                    turn_begin; /* token; -1: not known                                  */
-    size_t                 tail;       /* bytes of text before what asks for an answer, and what the answer begins with */
+    size_t                 tail;       /* bytes of text before what asks for an answer or begins one    */
     struct tool_parameters parameters;
 };
 

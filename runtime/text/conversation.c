@@ -1,7 +1,7 @@
 /* conversation.c - a conversation in JSON as what templates see of it, or as the text of a named chat format.
  *
- * All texts of the conversation are marked as its own. Two of them have marks by themselves: the last user's, by which the
- * beginning of that turn is found, and an answer's that is to go on, behind which the prompt ends. */
+ * All texts of the conversation are marked as its own. Two of them have marks by themselves: the last user's, by
+ * which the beginning of that turn is found, and an answer's that is to go on, behind which the prompt ends. */
 #include "runtime/text/conversation.h"
 
 #include <string.h>
@@ -153,7 +153,8 @@ static calmoe_status read_content(struct run *run, const struct message *message
 static calmoe_status read_role(struct run *run, const struct message *message, struct value *out)
 {
     static const char *const known[] = { "system", "user", "assistant", "tool" };
-    const bool               is_system = has_text(&message->role, "developer") && !message->conversation->knows_developer;
+    const bool               is_known = message->conversation->knows_developer;
+    const bool               is_system = has_text(&message->role, "developer") && !is_known;
     if (is_system || has_text(&message->role, "function")) {
         *out = cm_value_string(cm_string(is_system ? "system" : "tool"));
         return CALMOE_OK;
@@ -215,7 +216,7 @@ static calmoe_status read_thoughts(struct run *run, const struct message *messag
         const struct json_value given = cm_json_get(&message->json, names[i]);
         if (i == 0) CM_TRY(need_sort(run->ctx, &given, JSON_IS_TEXT, "a text"));
         if (cm_json_sort(&given) != JSON_IS_TEXT) continue;
-        CM_TRY(cm_value_of_json(run, &given, mark_of(message) == MARK_PREFILL ? MARK_PREFILL : MARK_CONVERSATION, &text));
+        CM_TRY(cm_value_of_json(run, &given, mark_of(message), &text));
         CM_TRY(cm_record_put(run, out->record, cm_string("reasoning_content"), text));
         const struct value *calls = cm_record_find(out->record, cm_string("tool_calls"));
         const bool          has_both = calls && cm_value_is_true(calls) && cm_value_is_true(content);
@@ -255,7 +256,8 @@ static calmoe_status read_message(struct run *run, const struct message *message
 
 static struct message message_at(const struct conversation *conversation, size_t i)
 {
-    return (struct message){ conversation, cm_json_element(&conversation->messages, i), { NULL, NULL, NULL, NULL, 0 }, i };
+    return (struct message){ .conversation = conversation, .json = cm_json_element(&conversation->messages, i),
+                             .place = i };
 }
 
 static calmoe_status read_messages(struct run *run, const struct conversation *conversation, struct value *out)
@@ -344,9 +346,10 @@ static calmoe_status text_of_role(struct run *run, const struct conversation *co
 }
 
 /* One turn: a user's text, and the answer to it where there is one. */
-static calmoe_status write_turn(struct run *run, const struct chat_format *format, const struct conversation *conversation,
-                                struct chat_turn *turn, size_t *at)
+static calmoe_status write_turn(struct run *run, const struct conversation *conversation, struct chat_turn *turn,
+                                size_t *at)
 {
+    const struct chat_format *format = conversation->format;
     const size_t     n_messages = cm_json_length(&conversation->messages);
     struct chat_part parts[CHAT_MAX_PARTS];
     const char      *answer = NULL;
@@ -382,18 +385,19 @@ calmoe_status cm_conversation_in_format(struct run *run, const void *user)
 {
     const struct conversation *conversation = user;
     const struct chat_format  *format = conversation->format;
-    const struct json_value tools = cm_json_get(&conversation->root, "tools");
-    const size_t            n = cm_json_length(&conversation->messages);
+    const struct json_value    tools = cm_json_get(&conversation->root, "tools");
+    const size_t               n = cm_json_length(&conversation->messages);
     struct chat_turn        turn = { .is_first = true };
     size_t                  at = 0;
     if (cm_json_length(&tools) > 0)
-        return cm_fail(run->ctx, CALMOE_UNSUPPORTED, "tools: the chat format '%s' has no place for tools", format->name);
+        return cm_fail(run->ctx, CALMOE_UNSUPPORTED, "tools: the chat format '%s' has no place for them",
+                       format->name);
     CM_TRY(text_of_role(run, conversation, 0, "system", &turn.system));
     if (turn.system) at++;
     if (at == n)
         return cm_fail(run->ctx, CALMOE_INVALID_ARGUMENT, "messages: found no user's, wanted one");
     while (at < n) {
-        CM_TRY(write_turn(run, format, conversation, &turn, &at));
+        CM_TRY(write_turn(run, conversation, &turn, &at));
         turn.is_first = false;
     }
     if (turn.is_answered && conversation->asks)

@@ -23,8 +23,8 @@ calmoe_status cm_conversation_open(struct calmoe_context *ctx, const char *text,
                                    struct conversation *out);
 void          cm_conversation_close(struct conversation *conversation);
 
-/* Defines the variables of a rendering; for template_input.define, user is a conversation. INVALID_ARGUMENT; UNSUPPORTED:
- * a part of a message that is no text. */
+/* Defines the variables of a rendering; for template_input.define, user is a conversation. INVALID_ARGUMENT;
+ * UNSUPPORTED: a part of a message that is no text. */
 calmoe_status cm_conversation_define(struct run *run, const void *user);
 /* Writes the conversation in its format; for cm_template_print(). UNSUPPORTED: what it has no place for. */
 calmoe_status cm_conversation_in_format(struct run *run, const void *user);

@@ -1,8 +1,8 @@
 /* runtime/text/template.h - runs a file's chat template on a conversation.
  *
- * Chat templates are small programs in Jinja. This reads and runs what such templates use of that language, as Jinja 3.1
- * does with trim_blocks and lstrip_blocks. Whatever else a template holds is refused by name, when it is read (statements)
- * or when it would run (functions, filters, tests); nothing is passed over. */
+ * Chat templates are small programs in Jinja. This reads and runs what such templates use of that language, as Jinja
+ * 3.1 does with trim_blocks and lstrip_blocks. Whatever else a template holds is refused by name, when it is read
+ * (statements) or when it would run (functions, filters, tests); nothing is passed over. */
 #ifndef RUNTIME_TEXT_TEMPLATE_H
 #define RUNTIME_TEXT_TEMPLATE_H
 
@@ -48,10 +48,10 @@ struct template_text {
 };
 void cm_template_text_close(struct template_text *text);
 
-/* The text of the conversation; where input->define is NULL, with the prompt that asks for an answer, tools and documents
- * none and no other variable. UNSUPPORTED: the template asks for something that is not known here, runs into an error of
- * its own, or takes too long; INVALID_ARGUMENT: it refuses the conversation, in words of its own; NO_MEMORY. *out is the
- * caller's; zeroed on failure. */
+/* The text of the conversation; where input->define is NULL, with the prompt that asks for an answer, tools and
+ * documents none and no other variable. UNSUPPORTED: the template asks for something that is not known here, runs
+ * into an error of its own, or takes too long; INVALID_ARGUMENT: it refuses the conversation, in words of its own;
+ * NO_MEMORY. *out is the caller's; zeroed on failure. */
 calmoe_status cm_template_render(struct calmoe_context *ctx, const struct template *tmpl,
                                  const struct template_input *input, struct template_text *out);
 /* The same for what print writes with the means of a rendering (template_parts.h) instead of a template. */

@@ -49,8 +49,8 @@ static struct arguments rest_of(const struct arguments *arguments, int first)
     return rest;
 }
 
-/* select(test, …), reject: the items for which it holds, or does not; selectattr(name, test, …), rejectattr: for which it
- * holds of an attribute. Without a test: which are true. */
+/* select(test, …), reject: the items for which it holds, or does not; selectattr(name, test, …), rejectattr: for
+ * which it holds of an attribute. Without a test: which are true. */
 static calmoe_status choose(struct run *run, const struct call *call, struct value *out)
 {
     const bool          wanted = call->what[0] == 's', by_attribute = strstr(call->what, "attr") != NULL;
@@ -192,6 +192,7 @@ static calmoe_status is_of_kind(struct run *run, const struct call *call, struct
     const bool is_generator = kind == VALUE_LIST && subject->list->kind == LIST_GENERATOR;
     const bool is_walked = kind == VALUE_STRING || kind == VALUE_LIST || cm_is_dict(subject) ||
                            kind == VALUE_UNDEFINED || kind == VALUE_LOOP;
+    const bool is_called = kind == VALUE_MACRO || kind == VALUE_FUNCTION || kind == VALUE_METHOD;
     const struct {
         const char *name;
         bool        is;
@@ -208,7 +209,7 @@ static calmoe_status is_of_kind(struct run *run, const struct call *call, struct
         { "iterable", is_walked },
         { "sequence", is_walked && !is_generator && kind != VALUE_LOOP &&
                           !(kind == VALUE_LIST && subject->list->kind == LIST_VIEW) },
-        { "callable", kind == VALUE_MACRO || kind == VALUE_FUNCTION || kind == VALUE_METHOD || kind == VALUE_UNDEFINED },
+        { "callable", is_called || kind == VALUE_UNDEFINED },
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!strcmp(kinds[i].name, call->what)) {
@@ -277,7 +278,8 @@ static const struct call_row tests[] = {
     { "iterable", is_of_kind }, { "callable", is_of_kind },    { "equalto", is_compared }, { "eq", is_compared },
     { "==", is_compared },      { "sameas", is_compared },     { "ne", is_compared },      { "!=", is_compared },
     { "lt", is_compared },      { "<", is_compared },          { "lessthan", is_compared }, { "le", is_compared },
-    { "<=", is_compared },      { "gt", is_compared },         { ">", is_compared },       { "greaterthan", is_compared },
+    { "<=", is_compared },      { "gt", is_compared },         { ">", is_compared },
+    { "greaterthan", is_compared },
     { "ge", is_compared },      { ">=", is_compared },         { "in", is_compared },      { "odd", is_divided },
     { "even", is_divided },     { "divisibleby", is_divided }, { "lower", has_letters },   { "upper", has_letters },
     { NULL, NULL },

@@ -1,5 +1,5 @@
-/* template_filters.c - filters that make something of one value: its length, its parts in order, its JSON. Those that call
- * other filters and tests are in template_calls.c, those that are methods too in template_methods.c. */
+/* template_filters.c - filters that make something of one value: its length, its parts in order, its JSON. Those that
+ * call other filters and tests are in template_calls.c, those that are methods too in template_methods.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

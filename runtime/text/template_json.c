@@ -60,7 +60,8 @@ static calmoe_status convert(struct run *run, const struct json_value *json, uns
 calmoe_status cm_value_of_json(struct run *run, const struct json_value *json, unsigned char mark, struct value *out)
 {
     CM_TRY(cm_run_count(run, 0));
-    if (++run->depth > TEMPLATE_MAX_RUN_DEPTH) return cm_run_fail(run, "the conversation has too much inside each other");
+    if (++run->depth > TEMPLATE_MAX_RUN_DEPTH)
+        return cm_run_fail(run, "the conversation has too much inside each other");
     CM_TRY(convert(run, json, mark, out));
     run->depth--;
     return CALMOE_OK;

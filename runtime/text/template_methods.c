@@ -304,8 +304,8 @@ static calmoe_status indent(struct run *run, const struct call *call, struct val
         CM_TRY(cm_buffer_put(run, &blanks, cm_string(" ")));
     const struct string step = width && width->kind == VALUE_STRING ? width->string : cm_buffer_value(&blanks).string;
     CM_TRY(split_lines(run, text, &lines));
-    const struct string last = text.n == 0 ? text : cm_string_part(text, text.n - cm_string_step_back(text, text.n), text.n);
-    if (text.n == 0 || line_end(last, 0) > 0) CM_TRY(cm_list_put(run, lines.list, cm_value_string(cm_string(""))));
+    const size_t last = text.n == 0 ? 0 : text.n - cm_string_step_back(text, text.n);
+    if (text.n == 0 || line_end(text, last) > 0) CM_TRY(cm_list_put(run, lines.list, cm_value_string(cm_string(""))));
     for (size_t i = 0; i < lines.list->n; i++) {
         const struct string line = lines.list->items[i].string;
         if (i > 0) CM_TRY(cm_buffer_put(run, &buffer, cm_string("\n")));

@@ -118,7 +118,8 @@ struct method { /* x.strip, not called yet */
 
 enum operator {
     OP_AND, OP_OR, OP_NOT, OP_NEGATE, OP_PLUS, OP_ADD, OP_SUBTRACT, OP_MULTIPLY, OP_DIVIDE, OP_FLOOR_DIVIDE,
-    OP_MODULO, OP_POWER, OP_JOIN, OP_EQUAL, OP_UNEQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_IN, OP_NOT_IN
+    OP_MODULO, OP_POWER, OP_JOIN, OP_EQUAL, OP_UNEQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_IN,
+    OP_NOT_IN
 };
 
 enum node_kind {           /* which members a node has                                              */

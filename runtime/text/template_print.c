@@ -81,8 +81,8 @@ static calmoe_status put_repr_character(struct run *run, struct text_buffer *buf
 
 static calmoe_status put_repr_text(struct run *run, struct text_buffer *buffer, struct string text)
 {
-    const bool has_single = memchr(text.n ? text.text : "", '\'', text.n), has_double = memchr(text.n ? text.text : "", '"', text.n);
-    const char quote = has_single && !has_double ? '"' : '\'';
+    const bool has_single = text.n > 0 && memchr(text.text, '\'', text.n);
+    const char quote = has_single && !memchr(text.text, '"', text.n) ? '"' : '\'';
     CM_TRY(cm_buffer_put(run, buffer, cm_string_of(&quote, 1)));
     for (size_t at = 0; at < text.n;) {
         const size_t length = cm_string_step(text, at);

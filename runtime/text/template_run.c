@@ -71,7 +71,8 @@ static calmoe_status evaluate_call(struct run *run, const struct node *node, str
         CM_TRY(cm_run_count(run, 0));
         return row->call(run, &call, out);
     }
-    const bool          is_part = node->a->kind == NODE_GET && node->a->is_dotted && node->a->b->value.kind == VALUE_STRING;
+    const bool          is_dotted = node->a->kind == NODE_GET && node->a->is_dotted;
+    const bool          is_part = is_dotted && node->a->b->value.kind == VALUE_STRING;
     const struct string name = node->a->kind == NODE_NAME ? node->a->name
                                : is_part                  ? node->a->b->value.string
                                                           : cm_string("this");

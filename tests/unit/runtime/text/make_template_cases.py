@@ -1,6 +1,7 @@
-"""Writes template_cases.inc: what Jinja makes of small templates, set up as programs that run chat templates do it.
+"""Writes template_cases.inc, what Jinja makes of small templates, set up as programs that run chat templates do it, and
+template_conversation.inc, the conversation that they are run on.
 
-    python3 make_template_cases.py > template_cases.inc      (wants the package jinja2)
+    python3 make_template_cases.py      (wants the package jinja2)
 """
 import copy
 import datetime
@@ -146,10 +147,11 @@ env.globals["strftime_now"] = lambda form: datetime.datetime.fromtimestamp(NOW, 
 env.filters["tojson"] = lambda x, ensure_ascii=False, indent=None, separators=None, sort_keys=False: json.dumps(
     x, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 env.filters["from_json"] = json.loads
-print("/* Made by make_template_cases.py. */")
-print("static const char conversation[] = %s;" % quoted(json.dumps(
-    {"messages": MESSAGES, "chat_template_kwargs": VARIABLES}, ensure_ascii=False)))
-print("static const struct {\n    const char *text, *wanted;\n} cases[] = {")
+with open("template_conversation.inc", "w") as out:
+    print("/* Made by make_template_cases.py. */\n  %s" % quoted(json.dumps(
+        {"messages": MESSAGES, "chat_template_kwargs": VARIABLES}, ensure_ascii=False)), file=out)
+cases = open("template_cases.inc", "w")
+print("/* Made by make_template_cases.py: template, what Jinja makes of it. */", file=cases)
 for template in TEMPLATES:
     try:
         wanted = env.from_string(template).render(copy.deepcopy(dict(
@@ -157,5 +159,4 @@ for template in TEMPLATES:
             add_generation_prompt=True)))
     except Exception as error:
         sys.exit("%s: %s" % (template, error))
-    print("{ %s,\n  %s }," % (quoted(template), quoted(wanted)))
-print("};")
+    print("{ %s,\n  %s }," % (quoted(template), quoted(wanted)), file=cases)

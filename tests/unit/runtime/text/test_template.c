@@ -12,8 +12,14 @@
 #include "base/memory.h"
 #include "runtime/text/conversation.h"
 
-/* The conversation, and cases: a template, what Jinja makes of it. */
+static const char conversation[] =
+#include "tests/unit/runtime/text/template_conversation.inc"
+    ;
+static const struct {
+    const char *text, *wanted;
+} cases[] = {
 #include "tests/unit/runtime/text/template_cases.inc"
+};
 
 /* Opens and runs a template; *out is NULL where that fails, and ctx has the sentence. */
 static calmoe_status run(struct calmoe_context *ctx, const char *text, size_t n_bytes, char **out)
