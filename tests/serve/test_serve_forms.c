@@ -145,7 +145,7 @@ static void test_texts(void **state)
     (void)state;
     expect("/tokenize", "{\"content\":\"Hello w\"}", 200, "{\"tokens\":[*],\"count\":*,\"max_model_len\":512}");
     expect("/tokenize", "{\"content\":\"w\",\"with_pieces\":true}", 200, "{\"tokens\":[{\"id\":*,\"piece\":\"w\"}],*");
-    expect("/detokenize", "{\"tokens\":[42,305,351]}", 200, "{\"content\":\"Hello\"}");
+    expect("/detokenize", "{\"tokens\":[42,305,351]}", 200, "{\"content\":\"Hello\",\"prompt\":\"Hello\"}");
     expect("/apply-template", "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}", 200,
            "{\"prompt\":\"<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n\"}");
 }

@@ -145,6 +145,28 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     cm_reply(exchange, 200, &writer);
 }
 
+/* What vLLM's clients ask before they use /tokenize. */
+void cm_serve_tokenizer_info(struct server *server, struct http_exchange *exchange, const struct http_request *request)
+{
+    struct refusal     refusal = {0};
+    struct json_writer writer = {.failed = false};
+    (void)request;
+    if (!cm_server_is_ready(server, &refusal)) {
+        cm_reply_refusal(exchange, &refusal);
+        return;
+    }
+    const calmoe_model *const model = cm_server_model(server);
+    char *const               chat_template = metadata(model, "tokenizer.chat_template");
+    cm_write_object(&writer, NULL);
+    cm_write_text(&writer, "tokenizer_class", cm_service_model(server->service)->tokenizer);
+    write_special(&writer, model, "bos_token", "tokenizer.ggml.bos_token_id");
+    write_special(&writer, model, "eos_token", "tokenizer.ggml.eos_token_id");
+    cm_write_text(&writer, "chat_template", chat_template != NULL ? chat_template : "");
+    cm_write_end_object(&writer);
+    free(chat_template);
+    cm_reply(exchange, 200, &writer);
+}
+
 /* ---- what the engine's thread tells ---- */
 
 struct report {

@@ -29,6 +29,7 @@ static const struct route {
     {"GET", "/health", PUBLIC, cm_serve_health},
     {"POST", "/tokenize", NEEDS_KEY, cm_serve_tokenize},
     {"POST", "/detokenize", NEEDS_KEY, cm_serve_detokenize},
+    {"GET", "/tokenizer_info", NEEDS_KEY, cm_serve_tokenizer_info},
     {"POST", "/apply-template", NEEDS_KEY, cm_serve_template},
     {"GET", "/props", NEEDS_KEY, cm_serve_props},
     {"GET", "/slots", NEEDS_KEY, cm_serve_slots},

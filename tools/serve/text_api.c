@@ -28,16 +28,17 @@ static void write_piece(struct json_writer *writer, const struct server *server,
     cm_write_end_object(writer);
 }
 
-/* A conversation may stand for the text, as vLLM has it. */
+/* The text is "content" for llama.cpp's clients and "prompt" for vLLM's, which may send a conversation instead. */
 static bool read_tokenize(const struct server *server, const struct http_request *request,
                           const struct json_value *body, bool *with_pieces, int32_t **tokens, int *n_tokens,
                           struct refusal *refusal)
 {
     const char *text = "";
     size_t      n = 0;
-    bool        add_special = false, parse_special = true;
+    bool        add_special = cm_json_member(body, "content") == NULL, parse_special = true; /* each as its API has it */
     if (!cm_read_text(body, "content", &text, refusal) || !cm_read_text(body, "prompt", &text, refusal) ||
         !cm_read_bool(body, "add_special", &add_special, refusal) ||
+        !cm_read_bool(body, "add_special_tokens", &add_special, refusal) ||
         !cm_read_bool(body, "parse_special", &parse_special, refusal) ||
         !cm_read_bool(body, "with_pieces", with_pieces, refusal))
         return false;
@@ -99,11 +100,13 @@ static bool read_detokenize(const struct server *server, const struct json_value
     return is_fine;
 }
 
-static void reply_text(struct http_exchange *exchange, const char *name, const char *text, size_t n)
+/* other: a second name for it, or NULL. */
+static void reply_text(struct http_exchange *exchange, const char *name, const char *other, const char *text, size_t n)
 {
     struct json_writer writer = {.failed = false};
     cm_write_object(&writer, NULL);
     cm_write_bytes(&writer, name, text, n);
+    if (other != NULL) cm_write_bytes(&writer, other, text, n);
     cm_write_end_object(&writer);
     cm_reply(exchange, 200, &writer);
 }
@@ -114,7 +117,7 @@ void cm_serve_detokenize(struct server *server, struct http_exchange *exchange, 
     char              *text = NULL;
     size_t             n = 0;
     struct json_value *body = read_body(server, request, &refusal);
-    if (body != NULL && read_detokenize(server, body, &text, &n, &refusal)) reply_text(exchange, "content", text, n);
+    if (body != NULL && read_detokenize(server, body, &text, &n, &refusal)) reply_text(exchange, "content", "prompt", text, n);
     else cm_reply_refusal(exchange, &refusal);
     free(text);
     cm_json_free(body);
@@ -128,7 +131,7 @@ void cm_serve_template(struct server *server, struct http_exchange *exchange, co
     struct json_value *body = read_body(server, request, &refusal);
     if (body != NULL && cm_open_prompt(server, request->body, request->n_body, &prompt, &refusal)) {
         const char *const text = calmoe_chat_prompt_text(prompt, &n);
-        reply_text(exchange, "prompt", text, n);
+        reply_text(exchange, "prompt", NULL, text, n);
     } else cm_reply_refusal(exchange, &refusal);
     calmoe_chat_prompt_close(&prompt);
     cm_json_free(body);

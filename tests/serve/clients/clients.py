@@ -192,8 +192,8 @@ def langchain_tools():
 def lm_eval_completions():
     from lm_eval.models.openai_completions import LocalCompletionsAPI
     from lm_eval.api.instance import Instance
-    own = LocalCompletionsAPI(model="x", base_url=url + "/v1/completions", tokenizer_backend=None, max_length=256,
-                              tokenized_requests=False, batch_size=1)
+    own = LocalCompletionsAPI(model="x", base_url=url + "/v1/completions", tokenizer_backend="remote", max_length=256,
+                              tokenized_requests=True, batch_size=2)
     pairs = [("The function returns the number of", " bytes"), ("The function returns the number of", " bananas")]
     asked = [Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=i) for i, pair in enumerate(pairs)]
     likely, unlikely = own.loglikelihood(asked)
