@@ -87,14 +87,16 @@ static const struct cli_option options[] = {
 
 static const struct cli_command description = {
     .name      = "calmoe serve",
-    .summary   = "Answers requests over HTTP: the APIs of OpenAI, llama.cpp's server and Anthropic, and a page at /.",
+    .summary   = "Answers requests over HTTP, as OpenAI's API and others have it; a page at / converses.",
     .options   = options,
     .n_options = sizeof options / sizeof options[0],
     .notes     =
-        "Once the model is loaded, a line on stdout says where it is served. SIGTERM or Ctrl-C ends it: requests may end,\n"
-        "--drain says how long; a second one ends them at once. docs/SERVER.md has all endpoints and fields.\n\n"
+        "Once the model is loaded, a line on stdout says where it is served. SIGTERM or Ctrl-C ends it: requests that\n"
+        "are at work have --drain seconds to end; a second one ends them at once. docs/SERVER.md has all endpoints\n"
+        "and fields.\n\n"
         "Example:\n  calmoe serve -m model.gguf\n"
-        "  curl http://127.0.0.1:8080/v1/chat/completions -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'\n",
+        "  curl http://127.0.0.1:8080/v1/chat/completions \\\n"
+        "       -d '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}'\n",
 };
 
 /* ---- keys ---- */

@@ -1,4 +1,4 @@
-/* test_serve_forms.c - what clients see, literally: answers, streams, errors, tokens, what the server says of itself. */
+/* test_serve_forms.c - what clients see, literally: answers, streams, errors, tokens, what is told of the server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,8 +42,8 @@ static void expect(const char *path, const char *body, int status, const char *p
 #define HEAD "\"created\":*,\"model\":\"calmoe-nano\",\"system_fingerprint\":\"*\","
 #define USAGE(prompt, answer) "\"usage\":{\"prompt_tokens\":" prompt ",\"completion_tokens\":" answer                  \
                               ",\"total_tokens\":*,\"prompt_tokens_details\":{\"cached_tokens\":*}}"
-#define TIMINGS "\"timings\":{\"cache_n\":*,\"prompt_n\":*,\"prompt_ms\":*,\"prompt_per_token_ms\":*,"                  \
-                "\"prompt_per_second\":*,\"predicted_n\":*,\"predicted_ms\":*,\"predicted_per_token_ms\":*,"            \
+#define TIMINGS "\"timings\":{\"cache_n\":*,\"prompt_n\":*,\"prompt_ms\":*,\"prompt_per_token_ms\":*,"             \
+                "\"prompt_per_second\":*,\"predicted_n\":*,\"predicted_ms\":*,\"predicted_per_token_ms\":*,"       \
                 "\"predicted_per_second\":*}"
 #define OWN "\"calmoe\":{\"layers\":10,\"experts\":40,\"rung\":null,\"cached_tokens\":*,\"slot\":*}"
 
@@ -102,8 +102,8 @@ static void test_completions(void **state)
            "{\"id\":\"cmpl-*\",\"object\":\"text_completion\"," HEAD "\"choices\":[{\"text\":\"*\",\"index\":0,"
            "\"logprobs\":null,\"finish_reason\":\"length\"}]," USAGE("2", "3") "," TIMINGS "," OWN "}");
     expect("/v1/completions", "{\"prompt\":\"The function\",\"max_tokens\":1,\"echo\":true,\"logprobs\":2}", 200,
-           "*\"choices\":[{\"text\":\"The function*\",\"index\":0,\"logprobs\":{\"tokens\":[\"The\",\" function\",\"*\"],"
-           "\"token_logprobs\":[null,-*,-*],\"top_logprobs\":[null,{\"*\":-*,\"*\":-*},{\"*\":-*,\"*\":-*}],"
+           "*\"choices\":[{\"text\":\"The function*\",\"index\":0,\"logprobs\":{\"tokens\":[\"The\",\" function\","
+           "\"*\"],\"token_logprobs\":[null,-*,-*],\"top_logprobs\":[null,{\"*\":-*,\"*\":-*},{\"*\":-*,\"*\":-*}],"
            "\"text_offset\":[0,3,12]},\"finish_reason\":\"length\"}]*");
     expect("/v1/completions", "{\"prompt\":\"The function\",\"max_tokens\":0,\"echo\":true,\"logprobs\":1}", 200,
            "*\"choices\":[{\"text\":\"The function\",\"index\":0,\"logprobs\":{\"tokens\":[\"The\",\" function\"],"
@@ -115,8 +115,9 @@ static void test_completions(void **state)
            "data: {*\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"length\"}],*}\n\n"
            "data: [DONE]\n\n");
     expect("/completion", "{\"prompt\":\"The function\",\"n_predict\":1}", 200,
-           "{\"index\":0,\"content\":\"*\",\"stop\":true,\"id_slot\":*,\"model\":\"calmoe-nano\",\"tokens_predicted\":1,"
-           "\"tokens_evaluated\":2,\"tokens_cached\":*,\"truncated\":false,\"stop_type\":\"limit\",*}");
+           "{\"index\":0,\"content\":\"*\",\"stop\":true,\"id_slot\":*,\"model\":\"calmoe-nano\","
+           "\"tokens_predicted\":1,\"tokens_evaluated\":2,\"tokens_cached\":*,\"truncated\":false,"
+           "\"stop_type\":\"limit\",*}");
 }
 
 /* The stop text is in no answer, nor is what stands behind it; it may go across tokens. */

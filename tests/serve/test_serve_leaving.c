@@ -21,8 +21,8 @@ static struct serving server;
 
 static int start(void **state)
 {
-    static const char *const options[] = {"-t", "1", "-c", "16000", "--parallel", "2", "--queue", "2", "--queue-timeout",
-                                          "30", "--step-rows", "32", "--max-unread", "64", "--drain", "20", NULL};
+    static const char *const options[] = {"-t", "1", "-c", "16000", "--parallel", "2", "--queue", "2", "--step-rows",
+                                          "32", "--max-unread", "64", NULL};
     (void)state;
     server = serving_start(options);
     return 0;
@@ -100,7 +100,8 @@ static void test_clients_that_leave(void **state)
     sleep_milliseconds(60);
     (void)close(waits);
     wait_until_idle(&server);
-    const int busy[] = {begin("/v1/completions", stream, "\"text\":\""), begin("/v1/completions", stream, "\"text\":\"")};
+    int       busy[2];
+    for (int i = 0; i < 2; i++) busy[i] = begin("/v1/completions", stream, "\"text\":\"");
     const int queued = begin("/v1/completions", plain, NULL);
     sleep_milliseconds(60);
     assert_true(metric("calmoe_requests_deferred") == 1);

@@ -1,5 +1,5 @@
-/* test_serve_same.c - the bytes of an answer do not depend on who shares the batch, on what the slot had read before, on
- * whether it was copied or restored from a file: 16 clients at once against one client alone. */
+/* test_serve_same.c - the bytes of an answer do not depend on who shares the batch, on what the slot had read before,
+ * on whether it was copied or restored from a file: 16 clients at once against one client alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +104,8 @@ static void compare_all(const char *what)
     for (int i = 0; i < N_CLIENTS; i++) {
         void *answer = NULL;
         (void)pthread_join(threads[i], &answer);
-        if (strcmp(answer, alone[i]) != 0) fail_msg("%s, client %d:\n%s\nalone:\n%s", what, i, (char *)answer, alone[i]);
+        if (strcmp(answer, alone[i]) != 0)
+            fail_msg("%s, client %d:\n%s\nalone:\n%s", what, i, (char *)answer, alone[i]);
         free(answer);
     }
 }

@@ -222,7 +222,8 @@ static void put_text(struct answering *answering, const char *bytes, size_t n, b
     if (answering->parser == NULL && !is_control) {
         char *text = strndup(bytes, n); /* events end with a NUL */
         if (text != NULL)
-            cm_answering_take_piece(answering, &(calmoe_answer_event){.kind = CALMOE_ANSWER_TEXT, .text = text, .n_bytes = n});
+            cm_answering_take_piece(answering, &(calmoe_answer_event){.kind = CALMOE_ANSWER_TEXT, .text = text,
+                                                                      .n_bytes = n});
         else answering->failed = true;
         free(text);
     } else if (answering->parser != NULL &&

@@ -76,8 +76,9 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
     struct json_writer *const out = &answering->out;
     if (event->kind == CALMOE_ANSWER_CALL_END || answering->failed) return;
     begin_delta(answering);
-    if (event->kind == CALMOE_ANSWER_TEXT) cm_write_bytes(out, "content", event->text, event->n_bytes);
-    else if (event->kind == CALMOE_ANSWER_REASONING) cm_write_bytes(out, "reasoning_content", event->text, event->n_bytes);
+    if (event->kind == CALMOE_ANSWER_TEXT || event->kind == CALMOE_ANSWER_REASONING)
+        cm_write_bytes(out, event->kind == CALMOE_ANSWER_TEXT ? "content" : "reasoning_content", event->text,
+                       event->n_bytes);
     else write_call_delta(out, &answering->calls[answering->n_calls - 1], answering->n_calls - 1, event);
     end_delta(answering, NULL);
 }

@@ -246,7 +246,7 @@ static bool read_all(struct server *server, struct http_exchange *exchange, cons
                      struct answering **all, size_t *n, struct refusal *refusal)
 {
     struct prompt_list prompts = {.n = 0};
-    bool               is_fine = !cm_refuses_suffix(body, refusal) && cm_read_prompts(body, &prompts, MAX_PROMPTS, refusal);
+    bool is_fine = !cm_refuses_suffix(body, refusal) && cm_read_prompts(body, &prompts, MAX_PROMPTS, refusal);
     for (size_t i = 0; is_fine && i < prompts.n; i++) {
         all[i] = cm_answering_open(server, exchange, &form, "cmpl-", refusal);
         is_fine = all[i] != NULL;

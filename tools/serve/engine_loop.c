@@ -1,5 +1,5 @@
-/* tools/serve/engine_loop.c - the engine's thread: loads the model, gives slots to jobs, steps all of them together, and
- * leaves their tokens with them. The lock is held between steps only. */
+/* tools/serve/engine_loop.c - the engine's thread: loads the model, gives slots to jobs, steps all of them together,
+ * and leaves their tokens with them. The lock is held between steps only. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -20,7 +20,7 @@ enum {
     STACK_BYTES    = 512 * 1024, /* of a connection's thread                               */
     BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
     BACKLOG        = 128,
-    MAX_DISCARDED  = 4 /* times the longest body: what is read and thrown away of one that has no length and is longer */
+    MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */
 };
 
 struct http_server {

@@ -27,7 +27,7 @@ struct http_options {
     int         port;             /* 0 = any that is free                          */
     size_t      max_body;         /* bytes                                         */
     int         max_connections;  /* at once                                       */
-    int         idle_seconds;     /* after which a connection is closed on which nothing moves; not while a handler works */
+    int         idle_seconds;     /* after which a connection is closed on which nothing moves while no handler works */
     bool        half_close;       /* a client that ended its side of the connection still waits for the answer */
     void      (*handle)(void *user, struct http_exchange *exchange, const struct http_request *request);
     void      (*refuse)(void *user, struct http_exchange *exchange, enum http_refusal refusal);
@@ -65,8 +65,8 @@ struct http_stream {
     void (*close)(void *user); /* always called in the end, once */
     void  *user;
 };
-/* Answers with status 200 and what the stream gives, each piece as it comes. A client that takes nothing for idle_seconds
- * is cut off, and so is a stream that gives nothing for so long. */
+/* Answers with status 200 and what the stream gives, each piece as it comes. A client that takes nothing for
+ * idle_seconds is cut off, and so is a stream that gives nothing for so long. */
 void cm_http_stream(struct http_exchange *exchange, const char *content_type, const struct http_stream *stream);
 
 #endif

@@ -26,9 +26,9 @@ const char              *cm_json_kind_name(const struct json_value *value); /* "
 const struct json_value *cm_json_member(const struct json_value *object, const char *name);
 size_t                   cm_json_n(const struct json_value *array_or_object); /* 0 for others */
 const struct json_value *cm_json_at(const struct json_value *array, size_t i);
-const char              *cm_json_string(const struct json_value *value, size_t *n); /* NULL: not a text; n may be NULL */
-double                   cm_json_number(const struct json_value *value);            /* 0 for what is no number         */
-int64_t                  cm_json_int(const struct json_value *value);               /* 0 for what is no whole number   */
+const char *cm_json_string(const struct json_value *value, size_t *n); /* NULL: it is no text; n may be NULL */
+double      cm_json_number(const struct json_value *value);            /* 0 for what is no number            */
+int64_t     cm_json_int(const struct json_value *value);               /* 0 for what is no whole number      */
 /* Calls see for each member of an object, in the order of the text, until it answers false. */
 bool cm_json_each(const struct json_value *object,
                   bool (*see)(void *user, const char *name, const struct json_value *value), void *user);

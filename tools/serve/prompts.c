@@ -83,8 +83,8 @@ bool cm_read_tokens(const struct server *server, const struct json_value *array,
         const struct json_value *value = cm_json_at(array, i);
         const int64_t            token = cm_json_int(value);
         if (cm_json_kind(value) != JSON_IS_INTEGER || token < 0 || token >= n_vocab)
-            return cm_refuse(refusal, 400, name, "'%s' wants tokens from 0 to %d; number %zu is none", name, n_vocab - 1,
-                             i);
+            return cm_refuse(refusal, 400, name, "'%s' wants tokens from 0 to %d; number %zu is none", name,
+                             n_vocab - 1, i);
         (*tokens)[i] = (int32_t)token;
     }
     *n_tokens = (int)n;

@@ -1,4 +1,4 @@
-/* tools/serve/routes.c - which endpoint a request is for, and whether it may come in: keys, hosts, other sites' pages. */
+/* tools/serve/routes.c - which endpoint a request is for, and whether it may come in: keys, hosts, pages of others. */
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>

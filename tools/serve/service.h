@@ -59,7 +59,7 @@ void cm_service_cancel(struct service *service, struct job *job);
 /* The caller lets go; a job that is not over is cancelled. NULL is fine. */
 void cm_service_release(struct service *service, struct job *job);
 
-/* Runs work(user, service) on the engine's thread between two steps, and waits until it has. False: the service ends. */
+/* Runs work(user, service) on the engine's thread between two steps, and waits for it. False: the service ends. */
 bool cm_service_call(struct service *service, void (*work)(void *user, struct service *service), void *user);
 
 #endif

@@ -169,8 +169,9 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job)
     }
     slot->stream    = (calmoe_text_stream){{0}};
     slot->last_used = ++service->n_jobs;
-    job->figures    = (struct job_figures){.slot = (int)(slot - service->slots), .n_cached = n < n_cached ? n : n_cached,
-                                           .stop = -1, .rung = calmoe_session_rung(slot->session), .begun = cm_seconds()};
+    job->figures    = (struct job_figures){.slot = (int)(slot - service->slots), .stop = -1, .begun = cm_seconds(),
+                                           .n_cached = n < n_cached ? n : n_cached,
+                                           .rung = calmoe_session_rung(slot->session)};
     return true;
 }
 

@@ -35,7 +35,7 @@ static bool read_tokenize(const struct server *server, const struct http_request
 {
     const char *text = "";
     size_t      n = 0;
-    bool        add_special = cm_json_member(body, "content") == NULL, parse_special = true; /* each as its API has it */
+    bool        add_special = cm_json_member(body, "content") == NULL, parse_special = true; /* as each API has it */
     if (!cm_read_text(body, "content", &text, refusal) || !cm_read_text(body, "prompt", &text, refusal) ||
         !cm_read_bool(body, "add_special", &add_special, refusal) ||
         !cm_read_bool(body, "add_special_tokens", &add_special, refusal) ||
@@ -117,7 +117,8 @@ void cm_serve_detokenize(struct server *server, struct http_exchange *exchange, 
     char              *text = NULL;
     size_t             n = 0;
     struct json_value *body = read_body(server, request, &refusal);
-    if (body != NULL && read_detokenize(server, body, &text, &n, &refusal)) reply_text(exchange, "content", "prompt", text, n);
+    if (body != NULL && read_detokenize(server, body, &text, &n, &refusal))
+        reply_text(exchange, "content", "prompt", text, n);
     else cm_reply_refusal(exchange, &refusal);
     free(text);
     cm_json_free(body);
