@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/serve/json_writer.h"
 #include "tools/serve/refusal.h"
 
 /* What is handed out as a struct json_value is jansson's value. */
@@ -93,6 +94,20 @@ bool cm_json_each(const struct json_value *object,
 char *cm_json_print(const struct json_value *value)
 {
     return json_dumps(plain(value), JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+const char *cm_json_member_text(const struct json_value *object, const char *name)
+{
+    const char *const text = cm_json_string(cm_json_member(object, name), NULL);
+    return text != NULL ? text : "";
+}
+
+void cm_json_copy(struct json_writer *writer, const char *name, const struct json_value *value)
+{
+    char *const text = value != NULL ? cm_json_print(value) : NULL;
+    if (text != NULL) cm_write_json(writer, name, text);
+    else if (value != NULL) writer->failed = true;
+    free(text);
 }
 
 /* ---- members that are checked ---- */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct refusal;      /* tools/serve/refusal.h */
+struct json_writer;  /* tools/serve/json_writer.h */
 struct json_value;   /* opaque; borrowed from its document */
 
 enum json_kind { JSON_IS_NULL, JSON_IS_FALSE, JSON_IS_TRUE, JSON_IS_INTEGER, JSON_IS_REAL, JSON_IS_TEXT, JSON_IS_ARRAY,
@@ -32,6 +33,10 @@ int64_t     cm_json_int(const struct json_value *value);               /* 0 for 
 /* Calls see for each member of an object, in the order of the text, until it answers false. */
 bool cm_json_each(const struct json_value *object,
                   bool (*see)(void *user, const char *name, const struct json_value *value), void *user);
+/* The text of a member, or "". */
+const char *cm_json_member_text(const struct json_value *object, const char *name);
+/* Writes the value as it is, under the name; nothing for NULL. */
+void cm_json_copy(struct json_writer *writer, const char *name, const struct json_value *value);
 /* As compact text, to be freed; NULL without memory. */
 char *cm_json_print(const struct json_value *value);
 

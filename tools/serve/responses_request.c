@@ -1,22 +1,7 @@
 /* tools/serve/responses_request.c - see responses_request.h. */
 #include "tools/serve/responses_request.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static const char *member_text(const struct json_value *object, const char *name)
-{
-    const char *const text = cm_json_string(cm_json_member(object, name), NULL);
-    return text != NULL ? text : "";
-}
-
-static void write_copy(struct json_writer *writer, const char *name, const struct json_value *value)
-{
-    char *const text = value != NULL ? cm_json_print(value) : NULL;
-    if (text != NULL) cm_write_json(writer, name, text);
-    else if (value != NULL) writer->failed = true;
-    free(text);
-}
 
 /* A text, or parts of texts, one after the other. */
 static bool join_parts(const struct json_value *content, struct bytes *all, struct refusal *refusal)
@@ -26,7 +11,7 @@ static bool join_parts(const struct json_value *content, struct bytes *all, stru
     if (text != NULL) return cm_bytes_append(all, text, n) || cm_refuse_memory(refusal);
     for (size_t i = 0; i < cm_json_n(content); i++) {
         const struct json_value *const part = cm_json_at(content, i);
-        const char *const              type = member_text(part, "type"), *const refused = member_text(part, "refusal");
+        const char *const              type = cm_json_member_text(part, "type"), *const refused = cm_json_member_text(part, "refusal");
         const char                    *piece = cm_json_string(cm_json_member(part, "text"), &n);
         if (piece == NULL && strcmp(type, "refusal") == 0) piece = refused, n = strlen(refused);
         if (piece == NULL) {
@@ -69,11 +54,11 @@ static void add_call(struct turn *turn, const struct json_value *item)
 {
     struct json_writer *const calls = &turn->calls;
     cm_write_object(calls, NULL);
-    cm_write_text(calls, "id", member_text(item, "call_id"));
+    cm_write_text(calls, "id", cm_json_member_text(item, "call_id"));
     cm_write_text(calls, "type", "function");
     cm_write_object(calls, "function");
-    cm_write_text(calls, "name", member_text(item, "name"));
-    cm_write_text(calls, "arguments", member_text(item, "arguments"));
+    cm_write_text(calls, "name", cm_json_member_text(item, "name"));
+    cm_write_text(calls, "arguments", cm_json_member_text(item, "arguments"));
     cm_write_end_object(calls);
     cm_write_end_object(calls);
     turn->is_open = true;
@@ -96,7 +81,7 @@ static bool write_message(struct json_writer *writer, const char *role, const ch
 static bool write_item(struct json_writer *writer, struct turn *turn, const struct json_value *item,
                        struct refusal *refusal)
 {
-    const char *const type = member_text(item, "type"), *const role = member_text(item, "role");
+    const char *const type = cm_json_member_text(item, "type"), *const role = cm_json_member_text(item, "role");
     const struct json_value *content = cm_json_member(item, "content");
     if (strcmp(type, "reasoning") == 0) {
         turn->is_open = true;
@@ -108,7 +93,7 @@ static bool write_item(struct json_writer *writer, struct turn *turn, const stru
     }
     if (strcmp(type, "function_call_output") == 0) {
         end_turn(writer, turn);
-        return write_message(writer, "tool", member_text(item, "call_id"), cm_json_member(item, "output"), refusal);
+        return write_message(writer, "tool", cm_json_member_text(item, "call_id"), cm_json_member(item, "output"), refusal);
     }
     if (type[0] != '\0' && strcmp(type, "message") != 0) {
         refusal->type = "not_supported_error";
@@ -149,14 +134,14 @@ static void write_tools(struct json_writer *writer, const struct json_value *bod
     size_t n = 0;
     for (size_t i = 0; i < cm_json_n(tools); i++) {
         const struct json_value *const tool = cm_json_at(tools, i);
-        if (strcmp(member_text(tool, "type"), "function") != 0) continue;
+        if (strcmp(cm_json_member_text(tool, "type"), "function") != 0) continue;
         if (n++ == 0) cm_write_array(writer, "tools");
         cm_write_object(writer, NULL);
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
-        cm_write_text(writer, "name", member_text(tool, "name"));
-        cm_write_text(writer, "description", member_text(tool, "description"));
-        write_copy(writer, "parameters", cm_json_member(tool, "parameters"));
+        cm_write_text(writer, "name", cm_json_member_text(tool, "name"));
+        cm_write_text(writer, "description", cm_json_member_text(tool, "description"));
+        cm_json_copy(writer, "parameters", cm_json_member(tool, "parameters"));
         cm_write_end_object(writer);
         cm_write_end_object(writer);
     }
@@ -165,10 +150,10 @@ static void write_tools(struct json_writer *writer, const struct json_value *bod
         cm_write_object(writer, "tool_choice");
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
-        cm_write_text(writer, "name", member_text(choice, "name"));
+        cm_write_text(writer, "name", cm_json_member_text(choice, "name"));
         cm_write_end_object(writer);
         cm_write_end_object(writer);
-    } else if (n > 0) write_copy(writer, "tool_choice", choice);
+    } else if (n > 0) cm_json_copy(writer, "tool_choice", choice);
 }
 
 /* "text": {"format": {"type","name","schema",…}} as "response_format". */
@@ -177,12 +162,12 @@ static void write_format(struct json_writer *writer, const struct json_value *bo
     const struct json_value *const format = cm_json_member(cm_json_member(body, "text"), "format");
     if (format == NULL) return;
     cm_write_object(writer, "response_format");
-    cm_write_text(writer, "type", member_text(format, "type"));
+    cm_write_text(writer, "type", cm_json_member_text(format, "type"));
     if (cm_json_member(format, "schema") != NULL) {
         cm_write_object(writer, "json_schema");
-        cm_write_text(writer, "name", member_text(format, "name"));
-        write_copy(writer, "schema", cm_json_member(format, "schema"));
-        write_copy(writer, "strict", cm_json_member(format, "strict"));
+        cm_write_text(writer, "name", cm_json_member_text(format, "name"));
+        cm_json_copy(writer, "schema", cm_json_member(format, "schema"));
+        cm_json_copy(writer, "strict", cm_json_member(format, "strict"));
         cm_write_end_object(writer);
     }
     cm_write_end_object(writer);
@@ -199,8 +184,8 @@ bool cm_convert_response_request(struct json_writer *writer, const struct json_v
     const bool is_fine = write_messages(writer, body, refusal);
     write_tools(writer, body);
     write_format(writer, body);
-    write_copy(writer, "reasoning_effort", cm_json_member(cm_json_member(body, "reasoning"), "effort"));
-    write_copy(writer, "chat_template_kwargs", cm_json_member(body, "chat_template_kwargs"));
+    cm_json_copy(writer, "reasoning_effort", cm_json_member(cm_json_member(body, "reasoning"), "effort"));
+    cm_json_copy(writer, "chat_template_kwargs", cm_json_member(body, "chat_template_kwargs"));
     cm_write_end_object(writer);
     return is_fine && (!writer->failed || cm_refuse_memory(refusal));
 }
