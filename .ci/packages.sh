@@ -9,6 +9,7 @@ pkg-config|pkg-config
 libhwloc-dev|
 libpcre2-dev|
 libjansson-dev|
+libmicrohttpd-dev|
 libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm

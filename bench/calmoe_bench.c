@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "bench/policy_bench.h"
+#include "bench/serve_bench.h"
 
 enum { MAX_ISA_BYTES = 32 };
 
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
-    const char *plan;
+    const char *plan, *serve;
     int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
     struct cli_list       texts;
     struct policy_request policy;
@@ -58,6 +59,8 @@ static const struct cli_option options[] = {
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"counting", 0, CLI_INT, AT(n_slices), 0, BENCH_MAX_SLICES, "N",
      "count the use of experts, and measure what counting costs in N repetitions with and without"},
+    {"serve", 0, CLI_TEXT, AT(serve), 0, 0, "URL",
+     "measure a server instead: -b clients at once, each with -r prompts of -p tokens and answers of -n"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
     {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FORMAT", "md (default), csv, json, jsonl"},
 };
@@ -89,6 +92,9 @@ static const struct cli_command description = {
         "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
         "--counting: repetitions with all counting (times, waiting, profile) and with none, in the order ABBA,\n"
         "four to a group; reported is the median over groups of the time with, by the time without, - 1.\n\n"
+        "--serve: time to the first token and between tokens as clients see them, medians and 99th percentiles, and\n"
+        "tokens/s of all clients. Any server will do that has OpenAI's completions and streams; the environment's\n"
+        "OPENAI_API_KEY is its key. Prompts are other words each time, about -p tokens; the server's count is told.\n\n"
         "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
         "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
         "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
@@ -169,6 +175,21 @@ static bool has_test(const struct bench_plan *plan)
     return false;
 }
 
+/* Of a server, what it runs is its own business. */
+static int check_serve(const struct bench *bench)
+{
+    const struct settings *s = &bench->settings;
+    if (s->model != NULL || s->synthetic != NULL || wants_policy(bench) || s->n_slices > 0 || s->limits)
+        return cm_usage_error(description.name, "option '--serve' goes with -p, -n, -b, -r and -o only");
+    for (int i = 0; i < bench->plan.prompts.n; i++)
+        if (bench->plan.prompts.values[i] == 0)
+            return cm_usage_error(description.name, "option '-p' wants lengths above 0 with --serve");
+    for (int i = 0; i < bench->plan.answers.n; i++)
+        if (bench->plan.answers.values[i] == 0)
+            return cm_usage_error(description.name, "option '-n' wants lengths above 0 with --serve");
+    return CLI_GO_ON;
+}
+
 /* What is for policies only, or not for them. */
 static int check_policy(const struct bench *bench)
 {
@@ -216,6 +237,7 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (s->n_slices > 0 && wants_policy(bench))
         return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
+    if (s->serve != NULL) return check_serve(bench);
     return check_policy(bench);
 }
 
@@ -415,6 +437,11 @@ static int run(int argc, char **argv)
     bench.plan.n_repeats = bench.settings.n_repeats;
     bench.plan.n_slices  = (bench.settings.n_slices + 3) / 4 * 4;
     cm_catch_interrupt();
+    if (bench.settings.serve != NULL) {
+        struct serve_url url;
+        if (!cm_serve_url_read(description.name, bench.settings.serve, &url)) return EXIT_WRONG_USAGE;
+        return cm_serve_measure(&url, &bench.plan, bench.settings.output) ? 0 : 1;
+    }
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
                 ((wants_policy(&bench) && !bench.settings.limits) || measure_machines(&bench, &front));

@@ -68,6 +68,12 @@ CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NU
 CALMOE_API calmoe_status calmoe_session_set_sampler(calmoe_session *session, const calmoe_sampler_options *sampler);
 /* The same for calmoe_session_options.max_new_tokens and ignore_end. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_set_limits(calmoe_session *session, int max_new_tokens, int ignore_end);
+/* Another policy for answers that begin from now on, NULL = OFF; quality and the audit as of calmoe_session_options.
+ * What was read before stays as it is. The audit begins anew. Rows that left early and wait are run first, so it may be
+ * CANCELLED. INVALID_ARGUMENT (a lossless session, too: it drafts by the policy that it was opened with), UNSUPPORTED,
+ * NO_MEMORY; then the session is OFF. */
+CALMOE_API calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy,
+                                                   double quality);
 
 /* Appends to what the session has yet to read. Text is tokenized with flags (tokenizer.h). FULL when it
  * would not fit into the context; then nothing was appended. */
@@ -100,6 +106,8 @@ CALMOE_API void calmoe_session_interrupt(calmoe_session *session);
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
 CALMOE_API int calmoe_session_n_tokens(const calmoe_session *session);    /* and those that are pending: fed or
                                                                              sampled, and not read yet */
+CALMOE_API const int32_t *calmoe_session_tokens(const calmoe_session *session); /* (calmoe_session_n_tokens()), borrowed
+                                                                             until the session is closed          */
 CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 

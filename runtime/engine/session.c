@@ -151,6 +151,7 @@ void calmoe_session_close(calmoe_session **session)
 
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
 int calmoe_session_n_tokens(const calmoe_session *session) { return session ? session->n_known : 0; }
+const int32_t *calmoe_session_tokens(const calmoe_session *session) { return session ? session->tokens : NULL; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
 

@@ -54,6 +54,32 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     return cm_engine_need_exits(session->engine);
 }
 
+calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
+{
+    if (!session || session->drafts)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       session ? "calmoe_session_set_policy: a lossless session drafts by the policy that it has"
+                               : "calmoe_session_set_policy: a session is needed");
+    CM_TRY(cm_session_catch_up(session));
+    cm_session_end_answer(session);
+    cm_waiting_close(&session->sequence.waiting);
+    session->policy = NULL;
+    session->rung = NULL;
+    session->audit.share = 0.0;
+    calmoe_session_options options = session->asked;
+    options.policy = policy;
+    options.quality = quality;
+    calmoe_status status = cm_session_set_policy(session, policy, quality);
+    if (status == CALMOE_OK) status = cm_session_open_audit(session, &options);
+    if (status != CALMOE_OK) {
+        session->policy = options.policy = NULL;
+        session->rung = NULL;
+        session->audit.share = options.quality = 0.0;
+    }
+    session->asked = options;
+    return status;
+}
+
 int calmoe_session_rung(const calmoe_session *session)
 {
     return session && session->rung ? (int)(session->rung - session->policy->policy.rungs) : -1;

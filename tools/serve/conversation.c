@@ -1,0 +1,112 @@
+/* tools/serve/conversation.c - see conversation.h. */
+#include "tools/serve/conversation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
+                                  const struct json_value *body, struct refusal *refusal)
+{
+    const struct service *const     service = answering->server->service;
+    const calmoe_model_info *const  model = cm_service_model(service);
+    return cm_read_generation(body, names, model->n_vocab, cm_service_n_slots(service), answering->job, refusal) &&
+           cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
+}
+
+/* ---- prompt ---- */
+
+bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
+                    struct refusal *refusal)
+{
+    calmoe_context *context = NULL; /* of this thread: where the sentence goes */
+    if (calmoe_context_open(NULL, &context) != CALMOE_OK) return cm_refuse_memory(refusal);
+    const calmoe_status status =
+        calmoe_chat_prompt_open(context, cm_server_model(server), conversation, n_bytes, NULL, out);
+    if (status == CALMOE_UNSUPPORTED) refusal->type = "not_supported_error";
+    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(refusal);
+    else if (status != CALMOE_OK) (void)cm_refuse(refusal, 400, NULL, "%s", calmoe_context_message(context));
+    calmoe_context_close(&context);
+    return status == CALMOE_OK;
+}
+
+/* "none", "auto", "required", or {"type":"function","function":{"name"}}. */
+struct tool_choice {
+    bool        has_tools, is_none, must_call;
+    const char *name; /* of the one that must be called; NULL = any */
+};
+
+static bool read_tool_choice(const struct json_value *body, struct tool_choice *choice, struct refusal *refusal)
+{
+    const struct json_value *tools = NULL, *given = cm_json_member(body, "tool_choice");
+    const char *const        word = cm_json_string(given, NULL);
+    if (!cm_read_value(body, "tools", JSON_IS_ARRAY, &tools, refusal)) return false;
+    choice->has_tools = cm_json_n(tools) > 0;
+    if (given == NULL) return true;
+    if (cm_json_kind(given) == JSON_IS_OBJECT)
+        choice->name = cm_json_string(cm_json_member(cm_json_member(given, "function"), "name"), NULL);
+    choice->is_none   = word != NULL && strcmp(word, "none") == 0;
+    choice->must_call = choice->name != NULL || (word != NULL && strcmp(word, "required") == 0);
+    if (!choice->is_none && !choice->must_call && (word == NULL || strcmp(word, "auto") != 0))
+        return cm_refuse(refusal, 400, "tool_choice", "'tool_choice' wants \"none\", \"auto\", \"required\" or "
+                                                      "{\"type\":\"function\",\"function\":{\"name\":…}}");
+    if (choice->must_call && !choice->has_tools)
+        return cm_refuse(refusal, 400, "tool_choice", "'tool_choice' wants 'tools' to choose from");
+    return true;
+}
+
+/* Texts of any form. */
+static bool read_response_format(const struct json_value *body, struct refusal *refusal)
+{
+    const struct json_value *format = NULL;
+    const char              *type = "text";
+    if (!cm_read_value(body, "response_format", JSON_IS_OBJECT, &format, refusal) ||
+        !cm_read_text(format, "type", &type, refusal))
+        return false;
+    if (strcmp(type, "text") == 0) return true;
+    return cm_refuse(refusal, 501, "response_format", "'response_format' of type '%.40s' is not supported", type);
+}
+
+bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
+                          const struct json_value *body, struct refusal *refusal)
+{
+    struct job_request *const     want = &answering->job->want;
+    struct tool_choice            choice = {.name = NULL};
+    calmoe_answer_parser_options  options;
+    const char                   *reasoning = "auto";
+    size_t                        n_tokens = 0;
+    if (!read_tool_choice(body, &choice, refusal) || !read_response_format(body, refusal) ||
+        !cm_read_text(body, "reasoning_format", &reasoning, refusal))
+        return false;
+    if (choice.must_call)
+        return cm_refuse(refusal, 501, "tool_choice", "a 'tool_choice' that must be followed is not supported");
+    if (!cm_open_prompt(answering->server, conversation, n_bytes, &answering->prompt, refusal)) return false;
+    const int32_t *const tokens = calmoe_chat_prompt_tokens(answering->prompt, &n_tokens);
+    if (n_tokens == 0) return cm_refuse(refusal, 400, "messages", "the conversation has no tokens");
+    want->tokens = malloc(n_tokens * sizeof *want->tokens);
+    if (want->tokens == NULL) return cm_refuse_memory(refusal);
+    memcpy(want->tokens, tokens, n_tokens * sizeof *want->tokens);
+    want->n_tokens = (int)n_tokens;
+    calmoe_answer_parser_options_init(&options);
+    options.on_event      = cm_answering_take_piece;
+    options.on_event_user = answering;
+    options.no_calls      = !choice.has_tools || choice.is_none;
+    options.no_reasoning  = strcmp(reasoning, "none") == 0;
+    if (calmoe_answer_parser_open(NULL, cm_server_model(answering->server), answering->prompt, &options,
+                                  &answering->parser) != CALMOE_OK)
+        return cm_refuse_memory(refusal);
+    return true;
+}
+
+void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,
+                           const struct answer_form *form, const char *id_begin, read_request_fn read)
+{
+    struct refusal           refusal = {0};
+    struct answering *const  answering = cm_answering_open(server, exchange, form, id_begin, &refusal);
+    struct json_value *const body = answering != NULL ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    const bool               is_fine = body != NULL && read(answering, request, body, &refusal);
+    cm_json_free(body);
+    if (is_fine) cm_answer(answering);
+    else if (answering != NULL) cm_answer_refusal(answering, &refusal);
+    else if (form->refuse != NULL) form->refuse(exchange, &refusal);
+    else cm_reply_refusal(exchange, &refusal);
+}
