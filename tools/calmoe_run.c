@@ -16,10 +16,10 @@ enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS
 struct settings {
     const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html, *save, *restore;
     int         tokens, context, threads, batch, kv;
-    float       temperature, top_p, min_p, repeat_penalty, audit;
+    float       temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads;
+    int         chat, special, ignore_eos, model_sampling, logit_hash, json, show_exits, color, fixed_threads;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -53,6 +53,12 @@ static const struct cli_option options[] = {
      "make recent tokens less likely, 1 = off (default)"},
     {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, INT_MAX, "N",
      "how many tokens are recent (default 64)"},
+    {"presence-penalty", 0, CLI_REAL, AT(presence_penalty), -100, 100, "X",
+     "taken off the logits of tokens that stand in the answer (default 0)"},
+    {"frequency-penalty", 0, CLI_REAL, AT(frequency_penalty), -100, 100, "X",
+     "the same for each time that they do (default 0)"},
+    {"model-sampling", 0, CLI_FLAG, AT(model_sampling), 0, 0, NULL,
+     "sample as the model's file advises (keys general.sampling), but for what is given here"},
     {"seed", 0, CLI_SEED, AT(seed), 0, 0, "S", "the draws' seed (default 0)"},
     {"chat", 0, CLI_FLAG, AT(chat), 0, 0, NULL,
      "converse: each line of standard input is a turn, /help lists commands; or -p or -f is"},
@@ -229,21 +235,41 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     return cm_front_open_engine(front, &engine);
 }
 
+static bool open_stops(struct generation *generation, const struct settings *settings)
+{
+    const struct front *front = generation->front;
+    return cm_front_succeeded(front, calmoe_stops_open(front->context, settings->stops.values, NULL, settings->stops.n,
+                                                       &generation->stops));
+}
+
+/* What the model's file advises, if that is wanted, and over it what was given. */
+static bool choose_sampler(const struct front *front, const struct settings *settings, calmoe_sampler_options *sampler)
+{
+    calmoe_sampler_options_init(sampler);
+    if (settings->model_sampling &&
+        !cm_front_succeeded(front, calmoe_model_sampler_defaults(front->model, sampler)))
+        return false;
+    if (settings->temperature >= 0) sampler->temperature = settings->temperature;
+    if (settings->top_k >= 0) sampler->top_k = settings->top_k;
+    if (settings->top_p >= 0) sampler->top_p = settings->top_p;
+    if (settings->min_p >= 0) sampler->min_p = settings->min_p;
+    if (settings->repeat_penalty >= 0) sampler->repeat_penalty = settings->repeat_penalty;
+    if (settings->repeat_last >= 0) sampler->repeat_last = settings->repeat_last;
+    sampler->presence_penalty  = settings->presence_penalty;
+    sampler->frequency_penalty = settings->frequency_penalty;
+    sampler->seed              = settings->seed;
+    return true;
+}
+
 static bool open_session(struct generation *generation, const struct settings *settings, calmoe_policy **policy)
 {
     double quality;
-    if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality)) return false;
-    calmoe_session_options session;
     calmoe_sampler_options sampler;
+    if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
+        !choose_sampler(generation->front, settings, &sampler))
+        return false;
+    calmoe_session_options session;
     calmoe_session_options_init(&session);
-    calmoe_sampler_options_init(&sampler);
-    sampler.temperature    = settings->temperature;
-    sampler.top_k          = settings->top_k;
-    sampler.top_p          = settings->top_p;
-    sampler.min_p          = settings->min_p;
-    sampler.repeat_penalty = settings->repeat_penalty;
-    sampler.repeat_last    = settings->repeat_last;
-    sampler.seed           = settings->seed;
     session.context        = settings->context;
     session.ignore_end     = settings->ignore_eos;
     session.chat_format    = settings->chat_format;
@@ -432,8 +458,8 @@ static bool save(const struct generation *generation, const struct settings *set
 
 static int run(int argc, char **argv)
 {
-    struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .top_p = 1, .repeat_penalty = 1,
-                                    .repeat_last = 64, .batch = 512, .audit = -1};
+    struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .temperature = -1, .top_k = -1, .top_p = -1,
+                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;
@@ -444,9 +470,9 @@ static int run(int argc, char **argv)
     if (status != CLI_GO_ON) return status;
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
-    generation.stops      = settings.stops;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings, &policy)) {
+    if (!open_engine(&front, &settings, &trace) || !open_stops(&generation, &settings) ||
+        !open_session(&generation, &settings, &policy)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
@@ -460,6 +486,7 @@ static int run(int argc, char **argv)
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);
+    calmoe_stops_close(&generation.stops);
     calmoe_session_close(&generation.session);
     calmoe_policy_close(&policy);
     cm_front_close(&front);

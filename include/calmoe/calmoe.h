@@ -55,6 +55,7 @@
 #include "calmoe/session.h"
 #include "calmoe/stats.h"
 #include "calmoe/status.h"
+#include "calmoe/stops.h"
 #include "calmoe/tokenizer.h"
 #include "calmoe/version.h"
 

@@ -107,6 +107,7 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
     calmoe_status   status;   /* OK: token is new. END: token ends the answer, or the session's limit is
                                  reached (then token is -1). FULL: the context is full (token -1).
                                  NOT_FINITE: its logits are NaN or infinite (token -1).
+                                 INVALID_ARGUMENT: its sampler bans all tokens (token -1).
                                  CANCELLED: it was interrupted, told once (token -1)                     */
     int32_t         token;
 } calmoe_event;
@@ -117,6 +118,11 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
  * token or ended). CALMOE_END when no session has work left. */
 CALMOE_API calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, int capacity,
                                             int *n_events);
+/* Steps of calmoe_engine_next() and calmoe_session_next() take at most n rows of texts that are fed, so that a long one
+ * holds up the answers of others no longer than n rows take; rows of answers come on top, one for each session, and
+ * are in every step as long as max_rows allows. 0 = as many as fit (default). Logits do not depend on it.
+ * INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_engine_set_step_rows(calmoe_engine *engine, int n);
 
 #ifdef __cplusplus
 }

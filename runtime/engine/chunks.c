@@ -84,12 +84,13 @@ static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
     for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
-        cm_sampler_accept(session->sampler, chunk->tokens[i]);
+        cm_session_accept(session, session->n_positions + i);
     }
     session->n_positions += chunk->n_tokens;
     if (session->n_known < session->n_positions) session->n_known = session->n_positions;
     if (is_again) session->n_logits = 0;
     else cm_session_hash(session);
+    if (session->kept.n_top >= 0) cm_session_keep_logprobs(session);
 }
 
 /* The step failed. */

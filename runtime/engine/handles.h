@@ -70,6 +70,7 @@ struct calmoe_engine {
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
+    int                    step_rows;       /* of texts, in a step; 0 = any number         */
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
     struct profile_work    profiled;        /* the counters' part that is in the profile   */
@@ -96,6 +97,15 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+struct kept_logprobs { /* log_probabilities.c: of texts that are read */
+    int      n_top;        /* likeliest tokens of each position; -1: nothing is kept              */
+    int      capacity;     /* positions                                                           */
+    float   *logprobs;     /* (capacity) NOTHING_KEPT; NaN where logits were no numbers           */
+    int32_t *top_tokens;   /* (capacity, n_top)                                                   */
+    float   *top_logprobs; /* (capacity, n_top)                                                   */
+};
+static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
+
 enum { CM_MAX_CONTEXT = 1 << 24 };
 
 struct calmoe_session {
@@ -121,6 +131,7 @@ struct calmoe_session {
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
+    struct kept_logprobs kept;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
     struct sha256   logit_hash;
     int             first_logits, n_logits; /* its rows of the last step's logits       */
@@ -175,6 +186,24 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
+
+/* ---- session_sampler.c ---- */
+
+calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
+/* The token at a position was read. */
+void          cm_session_accept(calmoe_session *session, int position);
+/* The sampler knows of the first n tokens and of no others. */
+void          cm_session_accept_anew(calmoe_session *session, int n);
+
+/* ---- log_probabilities.c ---- */
+
+void          cm_session_close_logprobs(calmoe_session *session);
+/* Room for the first n tokens, where they are kept. NO_MEMORY. */
+calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n);
+/* The session's last tokens were read: keeps what their logits say of those behind them. */
+void          cm_session_keep_logprobs(calmoe_session *session);
+/* All but the first n tokens are forgotten. */
+void          cm_session_rewind_logprobs(calmoe_session *session, int n);
 
 /* ---- engine_exits.c ---- */
 

@@ -201,16 +201,18 @@ static calmoe_status drive(calmoe_session *session)
     return cm_step_run(engine, NULL);
 }
 
-/* Draws the token that follows row i, as a draft from so many layers. */
-static void draft(calmoe_session *session, int i, int layers)
+/* Draws the token that follows row i, as a draft from so many layers. False: there is none that may come. */
+static bool draft(calmoe_session *session, int i, int layers)
 {
     struct drafts *drafts = session->drafts;
     const calmoe_engine *engine = session->engine;
     const float *logits = engine->step.logits + (size_t)i * (size_t)engine->model->spec.n_vocab;
     drafts->tokens[i + 1] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
+    if (drafts->tokens[i + 1] < 0) return false;
     drafts->layers[i + 1] = layers;
     drafts->drafted[layers]++;
     drafts->n_drafted++;
+    return true;
 }
 
 static calmoe_status run_rows(calmoe_session *session, const struct way *way, int n_drafts)
@@ -224,8 +226,9 @@ static calmoe_status run_rows(calmoe_session *session, const struct way *way, in
             drafts->n_rows = i + 1;
             return CALMOE_OK;
         }
-        draft(session, i++, layers);
-        if (session->ignores_end || !cm_token_ends_generation(engine->model->tokenizer, drafts->tokens[i])) continue;
+        const bool is_there = draft(session, i++, layers);
+        const int32_t token = drafts->tokens[i];
+        if (is_there && (session->ignores_end || !cm_token_ends_generation(engine->model->tokenizer, token))) continue;
         drafts->n_rows = i; /* the token that ends an answer is never read */
         return drive(session);
     }
@@ -262,9 +265,8 @@ static void take(calmoe_session *session)
     session->n_logits = 1;
     session->logits_step = session->last_step = engine->n_steps;
     cm_session_note_numbers(session, session->n_positions, &engine->step.outcomes[row]);
-    session->n_positions++;
+    cm_session_accept(session, session->n_positions++); /* it is drafts->tokens[row] */
     cm_sequence_state_note(&session->state, session->n_positions + drafts->n_rows - drafts->n_read);
-    cm_sampler_accept(session->sampler, drafts->tokens[row]);
     cm_session_hash(session);
     if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
 }

@@ -253,7 +253,7 @@ static void take_head(const struct head *head, calmoe_session *session)
     session->chat.is_first = (head->flags & IS_FIRST) != 0;
     session->chat.begin = (int)head->turn_begin;
     session->chat.end = (int)head->turn_end;
-    for (int i = 0; i < session->n_positions; i++) cm_sampler_accept(session->sampler, session->tokens[i]);
+    cm_session_accept_anew(session, session->n_positions);
 }
 
 static calmoe_status restore(calmoe_engine *engine, struct source *source, const calmoe_session_options *given,
