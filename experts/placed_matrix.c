@@ -30,10 +30,10 @@ static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list
 }
 
 calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
-                                  const struct weight_source *source, const int32_t *rows, int n_nodes,
+                                  const struct weight_source *source, int first_row, const int32_t *rows, int n_nodes,
                                   struct placed_matrix *out)
 {
-    int n_parts = 0, row = 0;
+    int n_parts = 0, row = first_row;
     for (int node = 0; node < n_nodes; node++) n_parts += rows[node] > 0;
     CM_TRY(open_parts(ctx, source, n_parts, out));
     for (int node = 0; node < n_nodes; row += rows[node++]) {
@@ -42,6 +42,15 @@ calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *
         out->n_bytes += cm_matrix_bytes(&out->parts[out->n_parts - 1].matrix);
     }
     return CALMOE_OK;
+}
+
+calmoe_status cm_placed_shares_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct plan *plan,
+                                    struct placed_matrix *out)
+{
+    int32_t   rows[CM_MAX_NODES];
+    const int first = cm_dense_rows(plan, source->n_rows, rows);
+    return cm_placed_rows_open(ctx, list, source, first, rows, plan->n_nodes, out);
 }
 
 calmoe_status cm_placed_copies_open(struct calmoe_context *ctx, struct pack_list *list,

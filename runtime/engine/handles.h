@@ -55,7 +55,10 @@ struct calmoe_engine {
     struct team           *team;
     struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
+    struct rank_shares     shares;          /* what of the model each rank has; none: all is here */
     struct machine         machine;         /* of these                                    */
+    struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
+    struct ranks_work      ranks_work_at_reset;
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -149,6 +152,8 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
+/* How and where its sequences keep what their layers keep. */
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

@@ -51,13 +51,10 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
         struct placed_matrix       *to;
     } all[] = {{&t->delta.qkv, &out->qkv}, {&t->delta.beta, &out->beta}, {&t->delta.alpha, &out->alpha},
                {&t->delta.z, &out->z}, {&t->delta.out, &out->out}};
-    int32_t rows[CM_MAX_NODES];
     CM_TRY(read_vectors(place->machine->ctx, spec, t, out));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].from->rows) continue;
-        cm_dense_rows(place->machine->plan, all[i].from->n_rows, rows);
-        CM_TRY(cm_placed_rows_open(place->machine->ctx, list, all[i].from, rows, place->machine->plan->n_nodes,
-                                   all[i].to));
+        CM_TRY(cm_placed_shares_open(place->machine->ctx, list, all[i].from, place->machine->plan, all[i].to));
     }
     out->fill_kinds = cm_placed_kind(&out->qkv) | cm_placed_kind(&out->beta) | cm_placed_kind(&out->alpha);
     out->input_kinds = out->fill_kinds | cm_placed_kind(&out->z);

@@ -27,6 +27,7 @@ struct mixer_fill {
 
 struct mixer {
     const char *name;
+    bool        knows_ranks; /* each rank has its part, and what several read is gathered (cm_barrier_gather()) */
     /* A layer's weights, listed for packing where the plan puts them; *weights is freed by drop(), on failure too. */
     calmoe_status (*pack)(const struct mixer_place *place, struct pack_list *list, int layer,
                           const struct layer_tensors *tensors, void **weights);

@@ -107,13 +107,10 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
         const struct weight_source *from;
         struct placed_matrix       *to;
     } all[] = {{&t->mla.q_a, &out->q_a}, {&t->q, &out->q}, {&t->mla.latent, &out->latent}, {&t->o, &out->o}};
-    int32_t rows[CM_MAX_NODES];
     CM_TRY(read_vectors(place->machine->ctx, t, out));
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i].from->rows) continue;
-        cm_dense_rows(place->machine->plan, all[i].from->n_rows, rows);
-        CM_TRY(cm_placed_rows_open(place->machine->ctx, list, all[i].from, rows, place->machine->plan->n_nodes,
-                                   all[i].to));
+        CM_TRY(cm_placed_shares_open(place->machine->ctx, list, all[i].from, place->machine->plan, all[i].to));
     }
     CM_TRY(pack_heads(place, list, spec, &t->mla, out));
     out->q_kinds = cm_placed_kind(&out->q);

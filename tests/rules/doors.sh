@@ -23,6 +23,7 @@ check()
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
+    door 'mpi\.h'               'MPI_[A-Z][a-z_]+ *\('             'base/ranks[.]c'
     door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'nobody'
     grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
         sed 's/$/:1: jansson: bench\/ has a door to jansson already/'
@@ -44,6 +45,8 @@ samples()
     finds 'door: only kernels/blas[.]c'
     sample runtime/fit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
+    sample runtime/engine/a.c <<< '    MPI_Comm_rank(comm, &rank);'
+    finds 'door: only base/ranks[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'
     finds 'has a door to jansson already'
