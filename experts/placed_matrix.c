@@ -44,13 +44,24 @@ calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *
     return CALMOE_OK;
 }
 
+calmoe_status cm_placed_range_open(struct calmoe_context *ctx, struct pack_list *list,
+                                   const struct weight_source *source, int first_row, int n_rows,
+                                   const struct plan *plan, struct placed_matrix *out)
+{
+    double  shares[CM_MAX_NODES];
+    int32_t rows[CM_MAX_NODES];
+    for (int node = 0; node < plan->n_nodes; node++) shares[node] = plan->shares[node];
+    cm_cut(n_rows, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
+    return cm_placed_rows_open(ctx, list, source, first_row, rows, plan->n_nodes, out);
+}
+
 calmoe_status cm_placed_shares_open(struct calmoe_context *ctx, struct pack_list *list,
                                     const struct weight_source *source, const struct plan *plan,
                                     struct placed_matrix *out)
 {
-    int32_t   rows[CM_MAX_NODES];
-    const int first = cm_dense_rows(plan, source->n_rows, rows);
-    return cm_placed_rows_open(ctx, list, source, first, rows, plan->n_nodes, out);
+    int       first;
+    const int n_rows = cm_own_part(plan, source->n_rows, CM_SLICE_QUANTUM, &first);
+    return cm_placed_range_open(ctx, list, source, first, n_rows, plan, out);
 }
 
 calmoe_status cm_placed_copies_open(struct calmoe_context *ctx, struct pack_list *list,

@@ -23,7 +23,11 @@ struct placed_matrix {
 calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
                                   const struct weight_source *source, int first_row, const int32_t *rows, int n_nodes,
                                   struct placed_matrix *out);
-/* The rows that a plan's shares give each node (cm_dense_rows()). */
+/* Rows first_row … first_row + n_rows, over the nodes by a plan's shares, in multiples of 16. */
+calmoe_status cm_placed_range_open(struct calmoe_context *ctx, struct pack_list *list,
+                                   const struct weight_source *source, int first_row, int n_rows,
+                                   const struct plan *plan, struct placed_matrix *out);
+/* The rows that a plan gives this rank: all of one rank. */
 calmoe_status cm_placed_shares_open(struct calmoe_context *ctx, struct pack_list *list,
                                     const struct weight_source *source, const struct plan *plan,
                                     struct placed_matrix *out);

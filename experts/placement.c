@@ -218,8 +218,7 @@ void cm_rank_borders(const struct rank_shares *ranks, int n, int quantum, int32_
     for (int rank = 0; rank < ranks->n_ranks; rank++) borders[rank + 1] = borders[rank] + rows[rank];
 }
 
-/* This rank's of n rows or heads: how many, and *first. */
-static int own_part(const struct plan *plan, int n, int quantum, int *first)
+int cm_own_part(const struct plan *plan, int n, int quantum, int *first)
 {
     int32_t borders[CM_MAX_RANKS + 1];
     *first = 0;
@@ -233,7 +232,7 @@ int cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows)
 {
     double    shares[CM_MAX_NODES];
     int       first;
-    const int n_own = own_part(plan, n_rows, CM_SLICE_QUANTUM, &first);
+    const int n_own = cm_own_part(plan, n_rows, CM_SLICE_QUANTUM, &first);
     for (int node = 0; node < plan->n_nodes; node++) shares[node] = plan->shares[node];
     cm_cut(n_own, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
     return first;
@@ -242,7 +241,7 @@ int cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows)
 int cm_own_heads(const struct plan *plan, int n_heads, int32_t *heads)
 {
     int       first;
-    const int n_own = own_part(plan, n_heads, 1, &first);
+    const int n_own = cm_own_part(plan, n_heads, 1, &first);
     cm_cut_heads(plan->n_kv_heads > 0 ? plan->kv_heads : plan->shares, plan->n_nodes, n_own, heads);
     return first;
 }

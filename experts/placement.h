@@ -114,6 +114,8 @@ int cm_own_heads(const struct plan *plan, int n_heads, int32_t *heads);
 
 /* n rows or heads over the ranks, in multiples of quantum: rank r has borders[r] … borders[r + 1] (n_ranks + 1). */
 void cm_rank_borders(const struct rank_shares *ranks, int n, int quantum, int32_t *borders);
+/* This rank's of them: how many, and *first. */
+int  cm_own_part(const struct plan *plan, int n, int quantum, int *first);
 
 /* How n_heads heads of keys and values lie on the nodes where the plan tells it for the layers with most of them
  * (kv_heads, (n_nodes)): as it says where these are as many, else in the same proportions. */
