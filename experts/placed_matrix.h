@@ -23,7 +23,14 @@ struct placed_matrix {
 calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
                                   const struct weight_source *source, int first_row, const int32_t *rows, int n_nodes,
                                   struct placed_matrix *out);
-/* Rows first_row … first_row + n_rows, over the nodes by a plan's shares, in multiples of 16. */
+/* Some ranges of rows, ascending, each over the nodes by a plan's shares, in multiples of 16. */
+struct row_range {
+    int first, n;
+};
+calmoe_status cm_placed_ranges_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct row_range *ranges, int n_ranges,
+                                    const struct plan *plan, struct placed_matrix *out);
+/* One of them. */
 calmoe_status cm_placed_range_open(struct calmoe_context *ctx, struct pack_list *list,
                                    const struct weight_source *source, int first_row, int n_rows,
                                    const struct plan *plan, struct placed_matrix *out);
