@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "runtime/forward/step_exchanges.h"
 
 /* ---- ranks by themselves ---- */
 
@@ -74,7 +75,7 @@ static calmoe_status check(const calmoe_engine *engine)
     if (options->exits) CM_TRY(cm_engine_needs_one_rank(engine, "fitted exits are run"));
     if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
     for (int layer = 0; layer < spec->n_layers; layer++)
-        if (!cm_mixers[spec->layers[layer].mixer]->knows_ranks)
+        if (!cm_mixers[spec->layers[layer].mixer]->gathers)
             return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
                            layer, cm_mixers[spec->layers[layer].mixer]->name,
                            calmoe_ranks_count(options->ranks));
@@ -113,27 +114,12 @@ calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status)
     return agree(engine, status, stated > 0 ? stated : threads, text, shares->of);
 }
 
-/* The most that a row brings into any exchange. */
-static size_t most_floats_of_row(const struct model_spec *spec)
-{
-    const struct layer_maxima *most = &spec->most;
-    size_t hidden = (size_t)most->n_used * (size_t)most->width[BANK_ROUTED];
-    for (int bank = BANK_ROUTED + 1; bank < N_BANKS; bank++) hidden += (size_t)most->width[bank];
-    const size_t all[] = {hidden, (1 + N_BANKS) * (size_t)spec->dim, (size_t)(most->q_columns + most->k_columns),
-                          (size_t)most->attended_columns, (size_t)most->mla_values,
-                          (size_t)most->delta_values};
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) n = all[i] > n ? all[i] : n;
-    return n;
-}
-
 calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
 {
-    const struct model_spec *spec = &engine->model->spec;
     if (!has_others(engine)) return CALMOE_OK;
-    const size_t of_rows = most_floats_of_row(spec) * (size_t)engine->options.max_rows, n_vocab = (size_t)spec->n_vocab;
     return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,
-                            of_rows > n_vocab ? of_rows : n_vocab, &engine->machine.exchange);
+                            cm_exchange_floats(&engine->model->spec, engine->options.max_rows),
+                            &engine->machine.exchange);
 }
 
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)

@@ -208,6 +208,19 @@ static size_t fill_bytes(const void *weights)
     return w->k.n_bytes + w->v.n_bytes;
 }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    const struct attention_spec *spec = &layer->attention;
+    const int n_kv = spec->n_kv_heads, heads_per_kv = spec->n_heads / n_kv;
+    if (has_vector_norm(spec)) {
+        out->pieces[0][0] = cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * cm_query_size(spec));
+        out->pieces[0][1] = cm_heads_piece(NULL, n_rows, n_kv, spec->head_size);
+        out->n_pieces[out->n++] = 2;
+    }
+    cm_add_gathering(out, cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * spec->value_size));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -216,7 +229,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
-    .name = "attention", .knows_ranks = true, .pack = cm_attention_pack, .drop = cm_attention_drop,
+    .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
     .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
     .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };

@@ -5,13 +5,10 @@
 #include "base/memory.h"
 
 /* What heads read comes together: rows by key head, or, of heads in turn, as many rows as a key head has readers. */
-static void gather_read(struct batch *b, int index, float *read, const struct worker *me)
+static struct exchange_piece read_piece(const struct delta_spec *spec, int n_rows, float *read)
 {
-    const struct delta_spec *spec = cm_delta_spec(b, index);
     const int n = spec->n_value_heads / spec->n_key_heads, n_runs = spec->order == HEADS_IN_TURN ? n : 1;
-    const struct exchange_piece runs =
-        cm_heads_piece(read, b->n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
-    cm_barrier_gather(b, me, &runs, 1, CALMOE_PHASE_OTHER);
+    return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
 }
 
 /* Own rows: what each head read, normed, and weighted by silu of its gate. */
@@ -32,7 +29,8 @@ static void gate_rows(struct batch *b, const struct delta_rows *rows, const stru
             b->ops->rms_norm(x, weights->read_norm, b->spec->norm_eps, n, x);
             b->ops->nonlinear[NONLINEARITY_SILU_UP](cm_delta_gate(spec, &floats, r, head), x, n, x);
         }
-    if (b->exchange) gather_read(b, rows->layer, floats.read, me);
+    const struct exchange_piece all = read_piece(spec, rows->n, floats.read);
+    if (b->exchange) cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end; r++) b->ops->quantize(read, r, 0, n_values, weights->out_kinds);
 }
 
@@ -111,6 +109,12 @@ static size_t step_bytes(const void *weights)
     return fill_bytes(w) + w->z.n_bytes + w->out.n_bytes;
 }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    cm_add_gathering(out, read_piece(&layer->delta, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     const struct delta_spec *spec = &layer->delta;
@@ -120,7 +124,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_delta_net;
 const struct mixer cm_mixer_delta_net = {
-    .name = "delta net", .knows_ranks = true, .pack = cm_delta_pack, .drop = cm_delta_drop,
+    .name = "delta net", .gathers = gathers, .pack = cm_delta_pack, .drop = cm_delta_drop,
     .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
     .fill = cm_delta_fill, .fixed_bytes = fixed_bytes,
 };

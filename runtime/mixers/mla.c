@@ -117,6 +117,13 @@ static void quantize_values(struct batch *b, int index, const struct worker *me)
         b->ops->quantize(values, r, 0, values->n_columns, cm_mla_weights(b, index)->o_kinds);
 }
 
+/* What heads give, as their output projection reads it. */
+static struct exchange_piece attended_piece(const struct layer_spec *layer, int n_rows, float *values)
+{
+    const int n_groups = layer->attention.n_kv_heads;
+    return cm_heads_piece(values, n_rows, n_groups, layer->attention.n_heads / n_groups * layer->mla.value_size);
+}
+
 static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct mla_weights *layer = cm_mla_weights(b, index);
@@ -125,9 +132,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     const struct head_product keys = {false, &work->plain, work->queries, cm_attention_spec(b, index)->head_size};
     const struct head_product values = {true, cm_attended(work->attention, index), work->values.values,
                                         cm_mla_spec(b, index)->value_size};
-    const struct attention_spec *spec = cm_attention_spec(b, index);
-    const struct exchange_piece attended =
-        cm_heads_piece(work->values.values, b->n_rows, spec->n_kv_heads, spec->n_heads / spec->n_kv_heads * values.n_out);
+    const struct exchange_piece attended = attended_piece(&b->spec->layers[index], b->n_rows, work->values.values);
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
@@ -220,6 +225,12 @@ static size_t step_bytes(const void *weights)
 
 static size_t fill_bytes(const void *weights) { return ((const struct mla_weights *)weights)->latent.n_bytes; }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    cm_add_gathering(out, attended_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -228,7 +239,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_mla;
 const struct mixer cm_mixer_mla = {
-    .name = "latent attention", .knows_ranks = true, .pack = cm_mla_pack, .drop = cm_mla_drop,
+    .name = "latent attention", .gathers = gathers, .pack = cm_mla_pack, .drop = cm_mla_drop,
     .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
     .fill = cm_mla_fill, .fixed_bytes = fixed_bytes,
 };
