@@ -40,6 +40,11 @@ enum {
     SIGNS_IN_TIMEOUT = 4          /* signs of life that fit into the time after which a rank is lost   */
 };
 
+struct goodbye {
+    bool is_lost; /* the sender, or one that it waited for, will not take part in MPI's end */
+    char text[CM_RANK_TEXT];
+};
+
 struct message {
     uint64_t n_bytes; /* 0: a sign of life */
     uint8_t  first[FIRST_BYTES];
@@ -54,6 +59,7 @@ struct ranks {
     struct ranks_work      work;
     char                   failure[CM_RANK_TEXT + 64]; /* "" = none: what every call answers from then on */
     bool                   was_told;   /* the failure is another rank's, which told it            */
+    bool                   is_lost;    /* some rank does not answer: MPI's own end would wait for it */
     uint8_t               *heard;
     size_t                 heard_capacity;
     /* signs of life */
@@ -81,13 +87,13 @@ struct ranks_work cm_ranks_work(const struct ranks *r) { return r->work; }
 static void say_goodbye(struct ranks *r)
 {
     MPI_Request    requests[CM_MAX_RANKS];
-    char           text[CM_RANK_TEXT] = "";
+    struct goodbye goodbye = {.is_lost = r->is_lost};
     int            n = 0, is_done = 0;
     const uint64_t start = cm_now_ns();
-    snprintf(text, sizeof text, "%.*s", CM_RANK_TEXT - 1, r->failure);
+    snprintf(goodbye.text, sizeof goodbye.text, "%.*s", CM_RANK_TEXT - 1, r->failure);
     for (int peer = 0; peer < r->n; peer++)
         if (peer != r->own &&
-            MPI_Isend(text, sizeof text, MPI_CHAR, peer, TAG_GONE, r->comm, &requests[n]) == MPI_SUCCESS)
+            MPI_Isend(&goodbye, sizeof goodbye, MPI_BYTE, peer, TAG_GONE, r->comm, &requests[n]) == MPI_SUCCESS)
             n++;
     while (!is_done && cm_now_ns() - start < GOODBYE_NS)
         if (MPI_Testall(n, requests, &is_done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return;
@@ -114,19 +120,22 @@ static void note_mpi_error(struct ranks *r, int code)
     int  length = 0;
     MPI_Error_string(code, text, &length);
     snprintf(r->failure, sizeof r->failure, "the exchange between ranks broke off: %.160s", text);
+    r->is_lost = true;
 }
 
 /* Has another rank said that it failed? */
 static void look_for_goodbyes(struct ranks *r)
 {
-    MPI_Status status;
-    int        is_there = 0;
-    char       text[CM_RANK_TEXT] = "";
+    MPI_Status     status;
+    struct goodbye goodbye = {.text = ""};
+    int            is_there = 0;
     if (MPI_Iprobe(MPI_ANY_SOURCE, TAG_GONE, r->comm, &is_there, &status) != MPI_SUCCESS || !is_there) return;
-    if (MPI_Recv(text, sizeof text, MPI_CHAR, status.MPI_SOURCE, TAG_GONE, r->comm, &status) != MPI_SUCCESS) return;
-    text[sizeof text - 1] = '\0';
-    snprintf(r->failure, sizeof r->failure, "rank %d ended: %s", status.MPI_SOURCE, text);
+    if (MPI_Recv(&goodbye, sizeof goodbye, MPI_BYTE, status.MPI_SOURCE, TAG_GONE, r->comm, &status) != MPI_SUCCESS)
+        return;
+    goodbye.text[sizeof goodbye.text - 1] = '\0';
+    snprintf(r->failure, sizeof r->failure, "rank %d ended: %s", status.MPI_SOURCE, goodbye.text);
     r->was_told = true;
+    r->is_lost |= goodbye.is_lost;
 }
 
 /* ---- waiting ---- */
@@ -151,16 +160,21 @@ static int send(struct ranks *r, const void *bytes, size_t n_bytes, int peer, in
     return code;
 }
 
-/* Who keeps this rank waiting: the first of those whose message is not there. */
+/* Who keeps this rank waiting. Where they are several, one of them may itself wait for another. */
 static void note_lost(struct ranks *r, const struct waiting_for *waiting, double seconds)
 {
-    int late = -1;
-    for (int i = 0; i < waiting->n; i++)
-        if (waiting->requests[i] != MPI_REQUEST_NULL && (late < 0 || waiting->is_receive[i])) {
-            late = waiting->peers[i];
-            if (waiting->is_receive[i]) break;
+    char names[64] = "";
+    int  n = 0;
+    r->is_lost = true;
+    for (int peer = 0; peer < r->n; peer++)
+        for (int i = 0; i < waiting->n; i++) {
+            if (waiting->peers[i] != peer || waiting->requests[i] == MPI_REQUEST_NULL) continue;
+            const size_t at = strlen(names);
+            snprintf(names + at, sizeof names - at, "%s%d", n++ == 0 ? "" : ", ", peer);
+            break;
         }
-    snprintf(r->failure, sizeof r->failure, "rank %d is lost: it has not answered for %.3g s", late, seconds);
+    if (n == 1) snprintf(r->failure, sizeof r->failure, "rank %s is lost: no answer for %.3g s", names, seconds);
+    else snprintf(r->failure, sizeof r->failure, "of the ranks %s one is lost: no answer for %.3g s", names, seconds);
 }
 
 /* True once all messages are through. A single MPI request is completed at a time, so that those that are missing can
@@ -247,19 +261,18 @@ calmoe_status cm_ranks_open(struct calmoe_context *ctx, const void *communicator
     return status;
 }
 
-/* A rank that was lost would make MPI's end wait for it; so there is none then, and the system ends the rest. */
+/* Where a rank is lost, MPI is not ended: whoever started the ranks ends the rest. */
 void cm_ranks_close(struct ranks **ranks, const char *failure)
 {
     struct ranks *r = *ranks;
     if (!r) return;
     cm_ranks_rest(r);
-    const bool is_whole = !has_failed(r) || r->was_told;
     if (failure && !has_failed(r) && r->comm != MPI_COMM_NULL) {
         snprintf(r->failure, sizeof r->failure, "%s", failure);
         say_goodbye(r);
     }
-    if (is_whole && r->comm != MPI_COMM_NULL && !r->begins_mpi) MPI_Comm_free(&r->comm);
-    if (is_whole && r->begins_mpi) MPI_Finalize();
+    if (!r->is_lost && r->comm != MPI_COMM_NULL && !r->begins_mpi) MPI_Comm_free(&r->comm);
+    if (!r->is_lost && r->begins_mpi) MPI_Finalize();
     pthread_cond_destroy(&r->bell);
     pthread_mutex_destroy(&r->bell_lock);
     pthread_mutex_destroy(&r->lock);
@@ -411,7 +424,8 @@ void cm_ranks_rest(struct ranks *r)
 static bool hear_one(struct ranks *r, void *bytes, size_t n_bytes)
 {
     struct waiting_for waiting = {.n = 0};
-    return wait_for(r, &waiting, receive(r, bytes, n_bytes, 0, TAG_TELL, &waiting), r->timeout_s);
+    /* Rank 0 may itself be waiting for a rank that is lost, and is the one to say so. */
+    return wait_for(r, &waiting, receive(r, bytes, n_bytes, 0, TAG_TELL, &waiting), 2 * r->timeout_s);
 }
 
 static bool answer_sign(struct ranks *r)

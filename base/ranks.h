@@ -38,8 +38,9 @@ int           cm_ranks_own(const struct ranks *ranks); /* this one's number */
 calmoe_status cm_ranks_gather(struct ranks *ranks, const void *own, const size_t *sizes, void *all, int to);
 
 /* While parts of a model are opened, which may take one rank minutes more than another: each rank says how it went, and
- * hands over a number and a text that must be the same everywhere. OK where all went well and all texts are the same;
- * numbers (n_ranks) are everybody's then. Else every rank gets a failure: its own, or a sentence that names the rank. */
+ * hands over a number and a text that must be the same everywhere. OK where all went well and all texts are the
+ * same; numbers (n_ranks) are everybody's then. Else every rank gets a failure: its own, or a sentence that names the
+ * rank. */
 struct rank_word {
     calmoe_status status;
     double        number;

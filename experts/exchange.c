@@ -64,8 +64,8 @@ uint64_t cm_exchange_bytes(const struct rank_shares *shares, const struct exchan
 }
 
 /* A rank's columns of all pieces: from there to a message behind its head, or back. */
-static void copy(const struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int rank, uint8_t *message,
-                 bool is_back)
+static void copy(const struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int rank,
+                 uint8_t *message, bool is_back)
 {
     message += sizeof(struct head);
     for (int i = 0; i < n_pieces; i++) {
@@ -85,8 +85,9 @@ static void take_head(struct exchange *e, int rank, const uint8_t *message)
     memcpy(&head, message, sizeof head);
     e->is_stopped |= head.wants_stop != 0;
     if (head.n_exchanges != e->n_exchanges)
-        e->failure = cm_fail(e->ctx, CALMOE_IO, "rank %d is at exchange %u, this one at %u: they do not run the same step",
-                             rank, head.n_exchanges, e->n_exchanges);
+        e->failure = cm_fail(e->ctx, CALMOE_IO,
+                             "rank %d is at exchange %u, this one at %u: they do not run the same step", rank,
+                             head.n_exchanges, e->n_exchanges);
 }
 
 static void exchange(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int to)

@@ -58,8 +58,8 @@ void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 /* Where there are other ranks, between the two, instead of the barrier behind gate_up. */
 void cm_expert_run_gather(struct expert_run *run, const struct worker *me);
-/* sum (dim) = sum over some banks, of bits 1 << bank, and their kept slots of weight * output, in order; any worker, any
- * token. Elements that other ranks have are 0. */
+/* sum (dim) = sum over some banks, of bits 1 << bank, and their kept slots of weight * output, in order; any worker,
+ * any token. Elements that other ranks have are 0. */
 void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, float *sum);
 
 #endif

@@ -106,8 +106,8 @@ struct expert_rows {
 int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts);
 /* Those of an expert that every token takes: width and dim, of its own size, cut by plan.shares. */
 int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts);
-/* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. Of several ranks: of those
- * rows that this rank has. Answers the first of them. */
+/* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. Of several ranks: of
+ * those rows that this rank has. Answers the first of them. */
 int cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows);
 /* The same of heads of a layer that has n_heads of them, one by one, by plan.kv_heads. */
 int cm_own_heads(const struct plan *plan, int n_heads, int32_t *heads);

@@ -30,7 +30,7 @@ typedef struct calmoe_ranks_options {
     size_t      size;         /* set by calmoe_ranks_options_init()                                          */
     const void *communicator; /* address of an MPI_Comm of the caller's; NULL = all processes that were started
                                  together (default). MPI is begun, and ended, only where it was not           */
-    double      timeout;      /* seconds after which a rank that does not answer is lost; 0 = 20 (default)    */
+    double      timeout;      /* seconds after which a rank that does not answer is lost; 0 = 10 (default)    */
     double      bandwidth;    /* GB/s that this rank's machine reads: rows are cut in proportion. 0 = relative, one
                                  unit for each thread (default). All ranks state it, or none                  */
 } calmoe_ranks_options;

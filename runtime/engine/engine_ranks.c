@@ -13,7 +13,7 @@
 
 /* ---- ranks by themselves ---- */
 
-static const double DEFAULT_TIMEOUT = 20, LONGEST_TIMEOUT = 86400;
+static const double DEFAULT_TIMEOUT = 10, LONGEST_TIMEOUT = 86400;
 
 int calmoe_ranks_launched(void) { return cm_ranks_launched(); }
 
@@ -76,9 +76,9 @@ static calmoe_status check(const calmoe_engine *engine)
     if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
     for (int layer = 0; layer < spec->n_layers; layer++)
         if (!cm_mixers[spec->layers[layer].mixer]->gathers)
-            return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
-                           layer, cm_mixers[spec->layers[layer].mixer]->name,
-                           calmoe_ranks_count(options->ranks));
+            return cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
+                           "layer %d is a %s, which runs on one rank only; these are %d", layer,
+                           cm_mixers[spec->layers[layer].mixer]->name, calmoe_ranks_count(options->ranks));
     return CALMOE_OK;
 }
 

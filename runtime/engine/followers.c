@@ -1,5 +1,6 @@
-/* followers.c - ranks but 0 have sequences as rank 0 has sessions, and run its steps. Rank 0 writes down what happens to
- * its sequences, in words, and hands all of them over with the step that comes next: so a token costs one message. */
+/* followers.c - ranks but 0 have sequences as rank 0 has sessions, and run its steps. Rank 0 writes down what happens
+ * to its sequences, in words, and hands all of them over with the step that comes next: so a token costs one
+ * message. */
 #include <assert.h>
 #include <string.h>
 

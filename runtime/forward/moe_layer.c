@@ -133,7 +133,8 @@ static void add_sum(struct decoder *d, int index, int r, float *sum)
     for (int i = 0; layer->output_scale && i < dim; i++) x[i] *= layer->output_scale[0];
 }
 
-/* The same of all rows where ranks have columns of what the experts gave: each sums its own, which then come together. */
+/* The same of all rows where ranks have columns of what the experts gave: each sums its own, and the sums come
+ * together. */
 static void add_gathered(struct decoder *d, int index, int begin, int end, const struct worker *me)
 {
     const struct layer *layer = &d->weights->layers[index];

@@ -230,6 +230,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
     .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };

@@ -5,8 +5,8 @@
  *   "own rows"  each worker has its share of rows, the same share in every such phase of a step, so from
  *               one to the next no barrier is needed;
  *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around.
- * Several ranks share the second kind likewise, and each has all own rows; what they computed is gathered at the barrier
- * behind the phase, where someone reads more than his own of it. */
+ * Several ranks share the second kind likewise, and each has all rows of the first; what they computed is gathered at
+ * the barrier behind the phase, where someone reads more than his own of it. */
 #ifndef RUNTIME_MIXERS_BATCH_H
 #define RUNTIME_MIXERS_BATCH_H
 

@@ -125,6 +125,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 extern const struct mixer cm_mixer_delta_net;
 const struct mixer cm_mixer_delta_net = {
     .name = "delta net", .gathers = gathers, .pack = cm_delta_pack, .drop = cm_delta_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_delta_fill, .fixed_bytes = fixed_bytes,
 };

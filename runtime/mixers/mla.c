@@ -240,6 +240,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 extern const struct mixer cm_mixer_mla;
 const struct mixer cm_mixer_mla = {
     .name = "latent attention", .gathers = gathers, .pack = cm_mla_pack, .drop = cm_mla_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_mla_fill, .fixed_bytes = fixed_bytes,
 };

@@ -57,8 +57,8 @@ static struct heads own_heads(const struct plan *plan, const struct attention_sp
     return own;
 }
 
-/* Key matrices of some heads of a joint tensor: of each head its first plain_size rows, turned. Halves stay what they are, all other
- * types become float32, so that no weight changes. The list keeps the memory until it has run. */
+/* Key matrices of some heads of a joint tensor: of each head its first plain_size rows, turned. Halves stay what they
+ * are, all other types become float32, so that no weight changes. The list keeps the memory until it has run. */
 static calmoe_status turn_keys(const struct mixer_place *place, struct pack_list *list, const struct mla_spec *spec,
                                const struct weight_source *joint, struct heads heads, struct weight_source *out)
 {

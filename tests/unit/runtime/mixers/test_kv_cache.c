@@ -163,7 +163,6 @@ static void windows_keep_a_ring(void **state)
     assert_true(cm_kv_may_rewind(&cache, 10, 1000)); /* nothing was replaced yet */
     cm_kv_cache_close(&cache);
     spec.layers[1].attention.window = 1 << 15; /* a ring would be no shorter than the context */
-    const struct plan plan = heads_on((int32_t[]){2}, 1);
     assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 4096, 512, &topology, &plan, &cache), CALMOE_OK);
     assert_int_equal(cache.layers[1].n_ring, 0);
     cm_kv_cache_close(&cache);
