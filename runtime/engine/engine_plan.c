@@ -67,6 +67,28 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
     return CALMOE_OK;
 }
 
+uint64_t cm_whole_bytes(const calmoe_model *model)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < model->tensors.n_layers; i++) {
+        const struct layer_tensors *t = &model->tensors.layers[i];
+        n += bytes_of(&t->router) + bytes_of(&t->mla.q_a) + bytes_of(&t->mla.latent) + bytes_of(&t->delta.beta) +
+             bytes_of(&t->delta.alpha);
+    }
+    return n;
+}
+
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks)
+{
+    for (int layer = 0; layer < model->spec.n_layers; layer++) {
+        const struct mixer *mixer = cm_mixers[model->spec.layers[layer].mixer];
+        if (mixer->gathers) continue;
+        return cm_fail(model->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
+                       layer, mixer->name, n_ranks);
+    }
+    return CALMOE_OK;
+}
+
 /* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. */
 static void take_own(const calmoe_engine *engine, struct place_layer *layers, struct place_model *model,
                      struct plan *first)

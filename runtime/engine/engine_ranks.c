@@ -70,16 +70,10 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 static calmoe_status check(const calmoe_engine *engine)
 {
     const calmoe_engine_options *options = &engine->options;
-    const struct model_spec     *spec = &engine->model->spec;
     if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
     if (options->exits) CM_TRY(cm_engine_needs_one_rank(engine, "fitted exits are run"));
     if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
-    for (int layer = 0; layer < spec->n_layers; layer++)
-        if (!cm_mixers[spec->layers[layer].mixer]->gathers)
-            return cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
-                           "layer %d is a %s, which runs on one rank only; these are %d", layer,
-                           cm_mixers[spec->layers[layer].mixer]->name, calmoe_ranks_count(options->ranks));
-    return CALMOE_OK;
+    return cm_model_needs_one_rank(engine->model, calmoe_ranks_count(options->ranks));
 }
 
 /* What must be the same on all ranks. */

@@ -149,6 +149,10 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* Of them what each of several ranks has whole. */
+uint64_t cm_whole_bytes(const calmoe_model *model);
+/* UNSUPPORTED where the model has layers that run on one rank only. */
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
