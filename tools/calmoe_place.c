@@ -129,7 +129,8 @@ static int read_network(const struct settings *settings, calmoe_network *network
         return cm_usage_error(description.name, "option '%s' wants --ranks, found none",
                               settings->latency != NULL ? "--net-latency" : "--net-bandwidth");
     if (!read_quantity(latency, times, seconds, 4, &network->latency))
-        return cm_usage_error(description.name, "option '--net-latency' wants a time such as 20us, found '%s'", latency);
+        return cm_usage_error(description.name, "option '--net-latency' wants a time such as 20us, found '%s'",
+                              latency);
     if (!read_quantity(bandwidth, rates, bytes, 4, &network->bandwidth))
         return cm_usage_error(description.name, "option '--net-bandwidth' wants a rate such as 10Gb, found '%s'",
                               bandwidth);
