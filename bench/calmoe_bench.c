@@ -90,6 +90,8 @@ static const struct cli_command description = {
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
         "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
         "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
+        "Under mpirun all processes run the model together; with md and json, exchanges: how often a token's step\n"
+        "waits for other ranks, and for how long. calmoe place --ranks predicts them.\n\n"
         "--counting: repetitions with all counting (times, waiting, profile) and with none, in the order ABBA,\n"
         "four to a group; reported is the median over groups of the time with, by the time without, - 1.\n\n"
         "--serve: time to the first token and between tokens as clients see them, medians and 99th percentiles, and\n"
@@ -234,6 +236,9 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    if (calmoe_ranks_launched() > 1 && (bench->n_isas * bench->threads.n > 1 ||
+                                        (s->synthetic != NULL && strchr(s->synthetic, ',') != NULL)))
+        return cm_usage_error(name, "several ranks measure one model, one --isa and one -t; found a list");
     if (s->n_slices > 0 && wants_policy(bench))
         return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
@@ -386,7 +391,8 @@ static bool measure_model(struct bench *bench, struct front *front, int i)
     double start = cm_seconds();
     bool   fine;
     if (bench->n_synthetics > 0)
-        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &bench->settings.numbers,
+        fine = cm_bench_open_synthetic(front, &bench->synthetics[i],
+                                       cm_front_leads(front) ? bench->settings.save : NULL, &bench->settings.numbers,
                                        &start);
     else
         fine = cm_model_request_open(front, bench->settings.model, &bench->settings.numbers, 0);
@@ -444,8 +450,9 @@ static int run(int argc, char **argv)
     }
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
-                ((wants_policy(&bench) && !bench.settings.limits) || measure_machines(&bench, &front));
-    if (fine)
+                ((wants_policy(&bench) && !bench.settings.limits) || !cm_front_leads(&front) ||
+                 measure_machines(&bench, &front));
+    if (fine && (cm_front_leads(&front) || !bench.settings.limits))
         fine = bench.settings.limits ? bench.format->limits(bench.machines, bench.threads.n)
                                      : measure_all(&bench, &front);
     cm_front_close(&front);

@@ -250,8 +250,9 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))
         return false;
-    if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
-    engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
+    const bool has_trace = settings->trace != NULL && cm_front_leads(front);
+    if (has_trace && !open_trace(front, settings->trace, trace)) return false;
+    engine.routing      = has_trace ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;
     if (!cm_front_open_engine(front, &engine)) return false;
     char found[1024];

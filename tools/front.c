@@ -6,27 +6,53 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool cm_front_leads(const struct front *front) { return calmoe_ranks_own(front->ranks) == 0; }
 
-static void log_remark(void *user, const char *sentence)
+static void say(const struct front *front, const char *sentence)
 {
-    (void)user;
-    cm_say("%s", sentence);
+    if (cm_front_leads(front)) cm_say("%s", sentence);
+    else cm_say("rank %d: %s", calmoe_ranks_own(front->ranks), sentence);
 }
+
+static void log_remark(void *user, const char *sentence) { say(user, sentence); }
 
 bool cm_front_succeeded(const struct front *front, calmoe_status status)
 {
     if (status == CALMOE_OK) return true;
     const char *sentence = calmoe_context_message(front->context);
-    cm_say("%s", sentence[0] != '\0' ? sentence : calmoe_status_text(status));
+    if (sentence[0] == '\0') sentence = calmoe_status_text(status);
+    say(front, sentence);
     return false;
+}
+
+/* A positive number of the environment; 0 where it is not set. */
+static bool read_number(const char *name, double *number)
+{
+    const char *text = getenv(name);
+    char       *end  = NULL;
+    *number          = text != NULL ? strtod(text, &end) : 0;
+    if (text == NULL || (end != text && *end == '\0' && *number > 0)) return true;
+    cm_say("the environment variable %s wants a number above 0, found '%s'", name, text);
+    return false;
+}
+
+static bool open_ranks(struct front *front)
+{
+    calmoe_ranks_options options;
+    calmoe_ranks_options_init(&options);
+    return read_number("CALMOE_RANKS_TIMEOUT", &options.timeout) &&
+           read_number("CALMOE_RANKS_BANDWIDTH", &options.bandwidth) &&
+           cm_front_succeeded(front, calmoe_ranks_open(front->context, &options, &front->ranks));
 }
 
 bool cm_front_open(struct front *front)
 {
     calmoe_context_options options;
     calmoe_context_options_init(&options);
-    options.log = log_remark;
-    return cm_front_succeeded(front, calmoe_context_open(&options, &front->context));
+    options.log      = log_remark;
+    options.log_user = front;
+    return cm_front_succeeded(front, calmoe_context_open(&options, &front->context)) &&
+           (calmoe_ranks_launched() == 1 || open_ranks(front));
 }
 
 bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only)
@@ -39,10 +65,23 @@ bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_
                               calmoe_model_open(front->context, path, &options, &front->model));
 }
 
+/* What rank 0 watches, the others do not. */
+static void follow(struct front *front, calmoe_engine_options *options)
+{
+    options->profile = 0;
+    options->routing = NULL;
+    const bool is_done = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
+                         cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    cm_front_close(front);
+    exit(is_done ? 0 : 1);
+}
+
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options)
 {
     struct progress_bar   bar;
     calmoe_engine_options with_bar = *options;
+    with_bar.ranks                 = front->ranks;
+    if (!cm_front_leads(front)) follow(front, &with_bar);
     with_bar.progress              = cm_bar_move;
     with_bar.progress_user         = &bar;
     cm_bar_begin(&bar, "loading");
@@ -53,8 +92,11 @@ bool cm_front_open_engine(struct front *front, const calmoe_engine_options *opti
 
 void cm_front_close(struct front *front)
 {
+    const char *sentence = calmoe_context_message(front->context), *failure = NULL;
+    if (front->engine == NULL) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
     calmoe_engine_close(&front->engine);
     calmoe_model_close(&front->model);
+    calmoe_ranks_close(&front->ranks, failure);
     calmoe_context_close(&front->context);
 }
 

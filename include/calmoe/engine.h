@@ -14,6 +14,7 @@ extern "C" {
 
 typedef struct calmoe_engine calmoe_engine;
 typedef struct calmoe_session calmoe_session;
+typedef struct calmoe_ranks calmoe_ranks;
 
 /* One token's routing in one layer: n experts in slot order (best selection score first, which without a
  * selection bias is the highest weight). A dense layer, which all tokens run whole, is told with n = 0. The arrays
@@ -77,6 +78,8 @@ typedef struct calmoe_engine_options {
     int                no_tuning;     /* 1: settings of kernels are those for the processor's maker. 0 (default): they
                                          are chosen by measuring for some milliseconds, once on a machine
                                          (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
+    calmoe_ranks      *ranks;         /* processes that run the model together: ranks.h; they must outlive the engine.
+                                         NULL = this one alone (default)                                          */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

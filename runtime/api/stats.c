@@ -93,6 +93,7 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     cm_counters_reset(cm_decoder_counters(engine->decoder));
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
+    if (engine->machine.exchange) engine->ranks_work_at_reset = cm_ranks_work(engine->machine.exchange->ranks);
 }
 
 void calmoe_engine_set_counting(calmoe_engine *engine, int is_on)

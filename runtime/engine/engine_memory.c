@@ -44,8 +44,8 @@ uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
     const struct model_spec   *spec = &engine->model->spec;
     const struct layer_maxima *most = &spec->most;
     const uint64_t             rows = (uint64_t)engine->options.max_rows, dim = (uint64_t)spec->dim;
-    /* The stream, what is added to it, and the sums of experts; each expert's output. */
-    uint64_t floats = rows * (3 + (uint64_t)most->n_used) * dim;
+    /* The stream and what is added to it; each expert's output. */
+    uint64_t floats = rows * (2 + (uint64_t)most->n_used) * dim;
     floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
     floats += rows * (uint64_t)(most->delta_columns + 2 * most->delta_values);
     floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "router/router.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 /* ---- building ---- */
 
@@ -131,7 +131,9 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
     engine->step.observers = observers;
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
+    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step));
     const calmoe_status status = run_by_crew(engine);
+    if (engine->followers) cm_followers_end_step(engine->followers);
     engine->step.observers = NULL;
     return status;
 }
