@@ -5,7 +5,7 @@
 
 #include "runtime/families/family.h"
 
-/* Scout norms queries and keys behind their rotation; Maverick, which has 128 experts, does not. Files do not say it. */
+/* Scout norms queries and keys behind their rotation; Maverick, which has 128 experts, does not. Files are silent. */
 enum { EXPERTS_OF_MAVERICK = 128 };
 
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)

@@ -134,7 +134,8 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
     for (int i = 0; i < a->n_kinds; i++) {
         struct attend_kind *kind = &a->kinds[i];
         kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
-                                          .window = kind->window, .is_chunked = kind->is_chunked, .max_parts = SLOT_PARTS,
+                                          .window = kind->window, .is_chunked = kind->is_chunked,
+                                          .max_parts = SLOT_PARTS,
                                           .heads_per_kv = kind->n_heads / kind->n_kv_heads};
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
