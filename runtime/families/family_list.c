@@ -8,7 +8,7 @@ extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_m
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
     cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
-    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm;
+    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
@@ -16,7 +16,7 @@ static const struct family *const rows[] = {
     &cm_family_gpt_oss,     &cm_family_qwen3_next, &cm_family_qwen35_moe, &cm_family_qwen35,
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
     &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
-    &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm,
+    &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -33,7 +33,6 @@ static const struct {
     {"hunyuan-dense", "Hunyuan"},
     {"bailingmoe", "Ling"},
     {"bailingmoe3", "Ling 3"},
-    {"llama4", "Llama 4"},
     {"phimoe", "Phi-3.5-MoE"},
     {"phi3", "Phi-3"},
     {"baichuan", "Baichuan"},

@@ -149,7 +149,7 @@ static calmoe_status read_windows(struct reader *reader)
 {
     struct model_spec       *spec = reader->spec;
     const struct meta_entry *list;
-    int                      window = 0, period = reader->family->window_period;
+    int                      window = reader->family->default_window, period = reader->family->window_period;
     if (period == 0) return CALMOE_OK;
     CM_TRY(cm_key_int(reader->keys, "attention.sliding_window", 0, MAX_CONTEXT, &window));
     CM_TRY(read_pattern(reader->keys, spec->n_layers, &list, &period));
@@ -157,6 +157,7 @@ static calmoe_status read_windows(struct reader *reader)
         const bool has_window = list ? cm_meta_element_int(list, (uint64_t)layer) != 0
                                      : period == 0 || layer % period < period - 1;
         spec->layers[layer].attention.window = has_window ? window : 0;
+        spec->layers[layer].attention.is_chunked = has_window && window > 0 && reader->family->has_chunks;
     }
     return CALMOE_OK;
 }
@@ -229,6 +230,7 @@ static calmoe_status read_score(struct keys *keys, struct router_spec *router)
             router->group_score = gating_functions[i].group_score;
             return CALMOE_OK;
         }
+    if (number == 0) return CALMOE_OK; /* the family's own, which no file names */
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED, "%s is %d; 1 to %d are supported", keys->key, number,
                    gating_functions[N_GATING_FUNCTIONS - 1].number);
 }
@@ -265,6 +267,7 @@ static void read_routed(struct reader *reader, int layer, const struct router_sp
     for (int i = 0; i < 2 && out->branches[BANK_ROUTED].width == 0; i++)
         out->branches[BANK_ROUTED].width = size_of(reader, layer, of_2023[i], 1);
     out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
+    out->branches[BANK_ROUTED].weighs_input = reader->family->weighs_input;
     if (reader->family->needs & NEEDS_DENSE_PART)
         out->branches[BANK_DENSE].width = size_of(reader, layer, "ffn_down.weight", 0);
     out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");

@@ -27,10 +27,10 @@ ARCH = {
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
     "gemma3": ("neox", None), "gemma4": ("neox", True), "deepseek2": ("norm", False), "glm4moe": ("neox", True),
     "minimax-m2": ("neox", True), "ernie4_5-moe": ("norm", True), "hunyuan-moe": ("neox", True), "dots1": ("neox", True),
-    "bailingmoe2": ("neox", True), "chatglm": ("norm", None),
+    "bailingmoe2": ("neox", True), "chatglm": ("norm", None), "llama4": ("norm", False),
 }
 SIGMOID = 2         # the number of this gating function in files
-SIGMOIDS = ("glm4moe", "minimax-m2", "dots1", "bailingmoe2")    # who has it unsaid
+SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2")    # who has it unsaid
 
 
 class File:
@@ -93,7 +93,7 @@ def yarn(f, freq, hd, rounds):
 def has_window(f, layer):
     """Whether the layer sees a window, where the file has one: by its list, or by the family's period."""
     pattern = f.own("attention.sliding_window_pattern")
-    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 2) != 0
+    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 4 if f.arch == "llama4" else 2) != 0
 
 
 def rotate(f, x, pairing, rounds, has_window):
@@ -120,7 +120,7 @@ def rotate(f, x, pairing, rounds, has_window):
     return y
 
 
-def attention(f, layer, x, eps, pairing, rounds, norms_behind=None):
+def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=True, chunked=True):
     blk = f"blk.{layer}"
     n, d = x.shape
     heads = f.own("attention.head_count")
@@ -151,7 +151,12 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None):
     if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
-    q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
+    if f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
+        q = q * (1 + f.own("attention.temperature_scale") * np.log1p(np.floor((np.arange(n) + 1) / f.own("attention.temperature_length"))))[:, None, None]
+    else:
+        q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
+    if f.arch == "llama4" and window and plain_norms:
+        q, k = rms(q, 1.0, eps), rms(k, 1.0, eps)
     if has_head_norms and behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     scale = f.own("attention.scale", 1.0 if f.arch == "gemma4" else 1 / np.sqrt(hd))
@@ -160,7 +165,9 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None):
         g = h // (heads // kv)
         score = q[:, h] @ k[:, g].T * scale
         score[np.triu_indices(n, 1)] = -np.inf
-        if window:
+        if window and f.arch == "llama4" and chunked:
+            score[np.arange(n)[None] // window < np.arange(n)[:, None] // window] = -np.inf
+        elif window:
             score[np.tril_indices(n, -window)] = -np.inf
         if sinks is not None:                       # takes its share and has no value
             score = np.concatenate([score, np.full((n, 1), sinks[h])], axis=1)
@@ -286,10 +293,14 @@ def in_best_groups(f, choice, by_sum):
     return np.where(np.repeat(of_group >= least, choice.shape[1] // n_groups, axis=1), choice, -np.inf)
 
 
+def gating_of(f):
+    return f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1)
+
+
 def route(f, blk, x, renormalise):
     """Experts of each token, best first, and their weights."""
     z = x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0)
-    is_sigmoid = f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1) == SIGMOID
+    is_sigmoid = gating_of(f) == SIGMOID
     p = sigmoid(z) if is_sigmoid else softmax(z)
     choice = in_best_groups(f, p + f.get(f"{blk}.exp_probs_b.bias", 0.0), is_sigmoid)
     experts = np.argsort(-choice, axis=1, kind="stable")[:, :f.own("expert_used_count")]
@@ -299,8 +310,10 @@ def route(f, blk, x, renormalise):
     return experts, weights * f.own("expert_weights_scale", 1.0)
 
 
-def feed_forward(f, layer, x, renormalise, routes, expert):
+def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
+    """at_input: weights go on what experts read, not on what they give."""
     blk = f"blk.{layer}"
+    at_input = f.arch == "llama4" if at_input is None else at_input
     if f"{blk}.ffn_gate_inp.weight" not in f:
         if f"{blk}.ffn_gate.weight" not in f:
             return expert(x, *np.split(f[f"{blk}.ffn_up.weight"], 2), f[f"{blk}.ffn_down.weight"])
@@ -312,7 +325,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     y = np.zeros_like(x)
     for t in range(len(x)):
         for e, w in zip(experts[t], weights[t]):
-            y[t] += w * expert(x[t], *(s[e] for s in stacks))
+            y[t] += expert(w * x[t], *(s[e] for s in stacks)) if at_input else w * expert(x[t], *(s[e] for s in stacks))
     if f"{blk}.ffn_gate_shexp.weight" in f:
         shared = swiglu(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")))
         if f"{blk}.ffn_gate_inp_shexp.weight" in f:
@@ -321,7 +334,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None):
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None, at_input=None, **more):
     """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation."""
     pairing = pairing or ARCH[f.arch][0]
     expert = expert or {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu}.get(f.arch, swiglu)
@@ -342,12 +355,12 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         elif f"{blk}.attn_kv_a_mqa.weight" in f:
             y = latent_attention(f, layer, normed, eps, pairing)
         else:
-            y = attention(f, layer, normed, eps, pairing, rounds, norms_behind)
+            y = attention(f, layer, normed, eps, pairing, rounds, norms_behind, **more)
         x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
         else:
-            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
+            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert, at_input)
         x = (x + residual * after(f"{blk}.post_ffw_norm.weight", y)) * f.get(f"{blk}.layer_output_scale.weight", 1.0)
         hidden.append(x)
     head = f.get("output.weight")
@@ -464,7 +477,7 @@ def mistakes(path):
         else:
             cases["renormalise"] = File(path, {"expert_weights_norm": not told}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors) and f.arch not in ("gpt-oss", "gemma4"):
-        cases["gating"] = File(path, {"expert_gating_func": 1 if f.own("expert_gating_func") == SIGMOID else SIGMOID}), {}
+        cases["gating"] = File(path, {"expert_gating_func": 1 if gating_of(f) == SIGMOID else SIGMOID}), {}
     for key, other in (("expert_weights_scale", 1.0), ("expert_group_used_count", f.own("expert_group_count")),
                        ("rope.scaling.yarn_log_multiplier", 0.0)):
         if f.own(key) not in (None, other):
@@ -486,6 +499,10 @@ def mistakes(path):
         for part in ("layer_output_scale", "ffn_down_exps.scale", "post_ffw_norm.weight", "post_attention_norm"):
             if any(part in t for t in f.tensors):
                 cases["no " + part] = File(path, hidden=(part,)), {}
+    if f.arch == "llama4":
+        cases["no chunks"], cases["a window"] = (File(path, {"attention.sliding_window": 1000}), {}), (f, {"chunked": False})
+        cases["no norms"], cases["weights at outputs"] = (f, {"plain_norms": False}), (f, {"at_input": False})
+        cases["no temperature"] = File(path, {"attention.temperature_scale": 0.0}), {}
     if f.arch == "gpt-oss":
         for key in ("attention.sliding_window", "rope.scaling.type"):
             cases["no " + key] = File(path, {key: None}), {}

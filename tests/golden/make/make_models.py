@@ -95,6 +95,11 @@ def ling_toy(n_merges):
                    {"eos": "<|role_end|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
 
 
+def llama4_toy(n_merges):
+    return toy.bpe("llama4", n_merges, ["<|begin_of_text|>", "<|end_of_text|>", "<|eom|>", "<|eot|>"],
+                   {"bos": "<|begin_of_text|>", "eos": "<|eot|>"})
+
+
 def chatglm_toy(n_merges):
     return toy.bpe("chatglm-bpe", n_merges, ["<|endoftext|>", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>"],
                    {"eos": "<|endoftext|>", "padding": "<|endoftext|>", "eot": "<|user|>"})
@@ -280,6 +285,12 @@ MODELS = {
         hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
         intermediate_size=30, attention_bias=True,
         rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    # Layer 3 sees all positions and does not rotate; the others see chunks of 9. Layers 1, 3 and 5 have experts.
+    "llama4": ("Llama4", "llama4", lambda: llama4_toy(35), dict(
+        hidden_size=40, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=11, intermediate_size_mlp=26, num_local_experts=5, num_experts_per_tok=1,
+        interleave_moe_layer_step=2, use_qk_norm=True, attention_chunk_size=9, floor_scale=6, attn_scale=0.4,
+        rms_norm_eps=2e-3, rope_parameters=rope(5e3), max_position_embeddings=512)),
 }
 
 
@@ -291,7 +302,7 @@ def is_norm_less_one(config, name):
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma")) else "Config"))(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma", "Llama4")) else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
@@ -324,7 +335,7 @@ def build(name, vocab, seed):
                 wanted = 1.5 if stem.startswith(("Granite", "Gemma")) else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
-                gain = 2.5 if ("router" in pname or pname.endswith(("gate.weight", "gate.wg.weight"))) else 2.0 if "lm_head" in pname else 1.5
+                gain = 1.0 if stem == "Llama4" and "router" in pname else 2.5 if ("router" in pname or pname.endswith(("gate.weight", "gate.wg.weight"))) else 2.0 if "lm_head" in pname else 1.5
                 if stem.startswith("Deepseek") and "self_attn" in pname:
                     gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
@@ -343,11 +354,17 @@ def routers(model):
     """(number of the layer, its router, what is added to scores where experts are chosen and only there: [] or [bias])."""
     found = []
     for name, m in model.named_modules():
-        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate")):
+        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate", "llama4router")):
             owners = (m, getattr(m, "moe_statics", m), model.get_submodule(name.rsplit(".", 1)[0]))
             biases = [owner.e_score_correction_bias.reshape(-1) for owner in dict.fromkeys(owners) if hasattr(owner, "e_score_correction_bias")]
             found.append((int(name.split("layers.")[1].split(".")[0]), m, biases))
     return found
+
+
+def chosen(weights, logits):
+    """[logits, weights, experts] of weights of all experts, which are 0 where an expert is not chosen."""
+    experts = torch.topk(weights, int((weights[0] > 0).sum()), dim=1).indices
+    return [t.detach().numpy().copy() for t in (logits, weights.gather(1, experts), experts)]
 
 
 def run(model, ids):
@@ -356,6 +373,8 @@ def run(model, ids):
     for layer, m, biases in routers(model):
         hooks.append(m.register_forward_hook(
             lambda m, _i, out, layer=layer, biases=biases: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *biases)]})))
+        if type(m).__name__ == "Llama4Router":                  # (weights of all experts, logits)
+            hooks.append(m.register_forward_hook(lambda _m, _i, out, layer=layer: routes.update({layer: chosen(*out)})))
         if type(m).__name__ == "Gemma4TextRouter":              # that gives probabilities in the place of its logits
             hooks.append(m.proj.register_forward_hook(
                 lambda _m, _i, out, layer=layer: routes.update({f"{layer} logits": out.detach().numpy().copy()})))
@@ -473,6 +492,9 @@ BLOCK_NAMES = {
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
     **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
+    "feed_forward.router.weight": "ffn_gate_inp.weight",
+    **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
+    **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
     "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
     "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
     **{f"mlp.shared_mlp.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
@@ -509,6 +531,9 @@ def convert(hf, config, arch, is_old=False):
             elif arch == "deepseek2" and short.startswith("self_attn."):
                 named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif arch == "llama4" and ".experts." in short:     # (E, inputs, outputs); gate's columns, then up's
+                parts = {"down": w} if "down" in short else dict(zip(("gate", "up"), np.split(w, 2, axis=2)))
+                out.update({f"blk.{layer}.ffn_{part}_exps.weight": x.swapaxes(1, 2) for part, x in parts.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
             elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma", "glm4moe")) and short == "post_attention_layernorm.weight":
@@ -565,7 +590,7 @@ def write_model(path, name, config, arch, vocab, tensors):
     g.add_context_length(config.max_position_embeddings)
     g.add_embedding_length(config.hidden_size)
     if hasattr(config, "intermediate_size"):
-        g.add_feed_forward_length(config.intermediate_size)
+        g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
     g.add_head_count(config.num_attention_heads)
     is_old = name.endswith("old")
     if arch != "gemma4":

@@ -48,6 +48,7 @@ PRE = {
     "minimax-m2": ["o200k"],
     "glm4": ["llama3"],
     "chatglm-bpe": ["llama3"],
+    "llama4": ["o200k"],
     "hunyuan": ["qwen2"],
     "bailingmoe2": ["bailing"],
     "gemma4": ["runs"],
@@ -128,7 +129,7 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     if pre in ("qwen2", "qwen35", "hunyuan"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre in ("llama-bpe", "minimax-m2") or pre.startswith("deepseek"):
+    if pre in ("llama-bpe", "llama4", "minimax-m2") or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
     elif pre in ("qwen2", "qwen35"):
         keys["add_bos_token"] = False

@@ -1,5 +1,5 @@
-/* test_mla_reader.c - the numbers of latent attention: as the golden models' files say them, where a number and a tensor
- * disagree, and what early files of the family leave unsaid. */
+/* test_mla_reader.c - the numbers of latent attention: as the golden models' files say them, where a number and a
+ * tensor disagree, and what early files of the family leave unsaid. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
