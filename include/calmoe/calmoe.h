@@ -48,6 +48,7 @@
 #define CALMOE_CALMOE_H
 
 #include "calmoe/chat.h"
+#include "calmoe/constraint.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"

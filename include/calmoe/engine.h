@@ -107,7 +107,7 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
     calmoe_status   status;   /* OK: token is new. END: token ends the answer, or the session's limit is
                                  reached (then token is -1). FULL: the context is full (token -1).
                                  NOT_FINITE: its logits are NaN or infinite (token -1).
-                                 INVALID_ARGUMENT: its sampler bans all tokens (token -1).
+                                 INVALID_ARGUMENT: its sampler lets no token come (token -1).
                                  CANCELLED: it was interrupted, told once (token -1)                     */
     int32_t         token;
 } calmoe_event;

@@ -151,7 +151,8 @@ CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
  * next step. (The repetition penalty counts tokens as they are read.) NOT_FINITE: a logit is NaN or infinite, so no
  * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is
- * short. INVALID_ARGUMENT: the step computed no logits, or the sampler's biases ban all tokens. */
+ * short. INVALID_ARGUMENT: the step computed no logits, or the sampler lets no token come. END: the
+ * answer has the form that its constraint asks for, and the vocabulary has no token that ends it. */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
 
 /* The natural logarithm of a token's probability by row `row` of the logits (as of calmoe_session_logits(); -1 = the

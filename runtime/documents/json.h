@@ -73,6 +73,18 @@ struct json_value cm_json_get(const struct json_value *object, const char *key);
 /* Walks an object's members in their order: *cursor is NULL before the first. False behind the last. */
 bool cm_json_next(const struct json_value *object, void **cursor, struct json_value *member);
 
+/* ---- documents of others, whose form is not known before ---- */
+
+/* Members of an object in the document's order: *member begins with key NULL. False: there are no more. */
+bool           cm_json_next_member(const struct json_value *object, struct json_value *member);
+/* The same value? 1 and 1.0 are. */
+bool           cm_json_same(const struct json_value *a, const struct json_value *b);
+/* The value as JSON without white space, the caller's (cm_free()). NO_MEMORY. */
+calmoe_status  cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                   size_t *n_bytes);
+/* Where a value stands, for messages: "schema: properties.name"; out has n_out bytes. */
+void           cm_json_where(const struct json_value *value, char *out, size_t n_out);
+
 /* Each of the following fails with BAD_FILE (INVALID_ARGUMENT): where, found, wanted. */
 
 /* value is an object whose members are all among known[0 .. n_known). */

@@ -17,6 +17,7 @@
 #include "runtime/proof/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
+#include "runtime/constrain/token_trie.h"
 #include "runtime/exits/exits.h"
 #include "runtime/forward/decoder.h"
 #include "runtime/mixers/sequence_state.h"
@@ -32,6 +33,7 @@ struct calmoe_model {
     char                     *name;
     struct model_file              *file;
     struct tokenizer         *tokenizer;
+    struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
     struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */

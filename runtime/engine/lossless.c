@@ -209,6 +209,7 @@ static bool draft(calmoe_session *session, int i, int layers)
     const float *logits = engine->step.logits + (size_t)i * (size_t)engine->model->spec.n_vocab;
     drafts->tokens[i + 1] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
     if (drafts->tokens[i + 1] < 0) return false;
+    cm_sampler_suppose(session->sampler, drafts->tokens[i + 1]);
     drafts->layers[i + 1] = layers;
     drafts->drafted[layers]++;
     drafts->n_drafted++;
@@ -237,12 +238,13 @@ static calmoe_status run_rows(calmoe_session *session, const struct way *way, in
 static calmoe_status run_round(calmoe_session *session, const struct way *way, int n_drafts)
 {
     struct drafts *drafts = session->drafts;
-    const struct random numbers = cm_sampler_random(session->sampler);
     drafts->first = session->n_positions;
     drafts->tokens[0] = session->tokens[session->n_positions];
     drafts->n_rows = drafts->n_read = 0;
+    cm_sampler_mark(session->sampler);
+    cm_sampler_suppose(session->sampler, drafts->tokens[0]);
     const calmoe_status status = run_rows(session, way, n_drafts);
-    cm_sampler_set_random(session->sampler, &numbers);
+    cm_sampler_return(session->sampler);
     drafts->n_rounds += status == CALMOE_OK;
     if (status == CALMOE_OK) return CALMOE_OK;
     drafts->n_rows = 0;

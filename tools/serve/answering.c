@@ -45,11 +45,11 @@ void cm_answering_close(struct answering *answering)
     free(answering);
 }
 
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal)
+bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
-    const struct json_value *options = NULL;
+    const struct sent_value *options = NULL;
     return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
-           cm_read_value(body, "stream_options", JSON_IS_OBJECT, &options, refusal) &&
+           cm_read_value(body, "stream_options", SENT_OBJECT, &options, refusal) &&
            cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
 }
 

@@ -66,7 +66,7 @@ struct answering {
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
 /* "stream" and "stream_options". */
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal);
+bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);
 /* Answers the exchange, and closes it in the end. The job is not submitted yet. */

@@ -157,7 +157,7 @@ static const struct answer_form form = {.begin = begin, .piece = piece, .finish 
 
 /* ---- requests ---- */
 
-static bool read_logprobs(const struct json_value *body, struct job_request *want, struct refusal *refusal)
+static bool read_logprobs(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
 {
     bool logprobs = false;
     int  n_top = 0;
@@ -170,7 +170,7 @@ static bool read_logprobs(const struct json_value *body, struct job_request *wan
     return true;
 }
 
-static bool read_chat(struct answering *answering, const struct http_request *request, const struct json_value *body,
+static bool read_chat(struct answering *answering, const struct http_request *request, const struct sent_value *body,
                       struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens", "n_predict"},

@@ -197,7 +197,7 @@ static const struct answer_form form = {.begin = begin, .piece = piece, .finish 
 
 /* ---- requests ---- */
 
-static bool read_completion(struct answering *answering, const struct json_value *body, const struct prompt *prompt,
+static bool read_completion(struct answering *answering, const struct sent_value *body, const struct prompt *prompt,
                             struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_tokens", "max_completion_tokens", "n_predict"},
@@ -242,7 +242,7 @@ static void answer_all(struct answering *const *all, size_t n, struct http_excha
     cm_reply(exchange, 200, &writer);
 }
 
-static bool read_all(struct server *server, struct http_exchange *exchange, const struct json_value *body,
+static bool read_all(struct server *server, struct http_exchange *exchange, const struct sent_value *body,
                      struct answering **all, size_t *n, struct refusal *refusal)
 {
     struct prompt_list prompts = {.n = 0};
@@ -266,9 +266,9 @@ void cm_serve_completions(struct server *server, struct http_exchange *exchange,
     struct refusal           refusal = {0};
     struct answering        *all[MAX_PROMPTS];
     size_t                   n = 0;
-    struct json_value *const body = cm_json_read(request->body, request->n_body, &refusal);
+    struct sent_value *const body = cm_sent_read(request->body, request->n_body, &refusal);
     const bool is_fine = body != NULL && read_all(server, exchange, body, all, &n, &refusal);
-    cm_json_free(body);
+    cm_sent_free(body);
     if (is_fine && all[0]->is_stream) {
         cm_answer(all[0]);
         return;

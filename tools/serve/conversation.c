@@ -5,7 +5,7 @@
 #include <string.h>
 
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
-                                  const struct json_value *body, struct refusal *refusal)
+                                  const struct sent_value *body, struct refusal *refusal)
 {
     const struct service *const     service = answering->server->service;
     const calmoe_model_info *const  model = cm_service_model(service);
@@ -35,15 +35,15 @@ struct tool_choice {
     const char *name; /* of the one that must be called; NULL = any */
 };
 
-static bool read_tool_choice(const struct json_value *body, struct tool_choice *choice, struct refusal *refusal)
+static bool read_tool_choice(const struct sent_value *body, struct tool_choice *choice, struct refusal *refusal)
 {
-    const struct json_value *tools = NULL, *given = cm_json_member(body, "tool_choice");
-    const char *const        word = cm_json_string(given, NULL);
-    if (!cm_read_value(body, "tools", JSON_IS_ARRAY, &tools, refusal)) return false;
-    choice->has_tools = cm_json_n(tools) > 0;
+    const struct sent_value *tools = NULL, *given = cm_sent_member(body, "tool_choice");
+    const char *const        word = cm_sent_string(given, NULL);
+    if (!cm_read_value(body, "tools", SENT_ARRAY, &tools, refusal)) return false;
+    choice->has_tools = cm_sent_n(tools) > 0;
     if (given == NULL) return true;
-    if (cm_json_kind(given) == JSON_IS_OBJECT)
-        choice->name = cm_json_string(cm_json_member(cm_json_member(given, "function"), "name"), NULL);
+    if (cm_sent_kind(given) == SENT_OBJECT)
+        choice->name = cm_sent_string(cm_sent_member(cm_sent_member(given, "function"), "name"), NULL);
     choice->is_none   = word != NULL && strcmp(word, "none") == 0;
     choice->must_call = choice->name != NULL || (word != NULL && strcmp(word, "required") == 0);
     if (!choice->is_none && !choice->must_call && (word == NULL || strcmp(word, "auto") != 0))
@@ -55,11 +55,11 @@ static bool read_tool_choice(const struct json_value *body, struct tool_choice *
 }
 
 /* Texts of any form. */
-static bool read_response_format(const struct json_value *body, struct refusal *refusal)
+static bool read_response_format(const struct sent_value *body, struct refusal *refusal)
 {
-    const struct json_value *format = NULL;
+    const struct sent_value *format = NULL;
     const char              *type = "text";
-    if (!cm_read_value(body, "response_format", JSON_IS_OBJECT, &format, refusal) ||
+    if (!cm_read_value(body, "response_format", SENT_OBJECT, &format, refusal) ||
         !cm_read_text(format, "type", &type, refusal))
         return false;
     if (strcmp(type, "text") == 0) return true;
@@ -67,7 +67,7 @@ static bool read_response_format(const struct json_value *body, struct refusal *
 }
 
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
-                          const struct json_value *body, struct refusal *refusal)
+                          const struct sent_value *body, struct refusal *refusal)
 {
     struct job_request *const     want = &answering->job->want;
     struct tool_choice            choice = {.name = NULL};
@@ -102,9 +102,9 @@ void cm_serve_conversation(struct server *server, struct http_exchange *exchange
 {
     struct refusal           refusal = {0};
     struct answering *const  answering = cm_answering_open(server, exchange, form, id_begin, &refusal);
-    struct json_value *const body = answering != NULL ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct sent_value *const body = answering != NULL ? cm_sent_read(request->body, request->n_body, &refusal) : NULL;
     const bool               is_fine = body != NULL && read(answering, request, body, &refusal);
-    cm_json_free(body);
+    cm_sent_free(body);
     if (is_fine) cm_answer(answering);
     else if (answering != NULL) cm_answer_refusal(answering, &refusal);
     else if (form->refuse != NULL) form->refuse(exchange, &refusal);
