@@ -33,6 +33,7 @@ void cm_answering_close(struct answering *answering)
     cm_service_release(answering->server->service, answering->job);
     if (answering->form->close != NULL) answering->form->close(answering);
     calmoe_answer_parser_close(&answering->parser);
+    cm_forced_calls_close(&answering->forced);
     calmoe_chat_prompt_close(&answering->prompt);
     for (int i = 0; i < answering->n_calls; i++) cm_bytes_close(&answering->calls[i].arguments);
     free(answering->calls);
@@ -199,7 +200,8 @@ static void begin_call(struct answering *answering, const calmoe_answer_event *e
     struct answer_call *const call = &larger[answering->n_calls++];
     *call = (struct answer_call){.arguments = {0}};
     (void)snprintf(call->name, sizeof call->name, "%.*s", (int)event->n_bytes, event->text);
-    cm_make_id(call->id, "call_");
+    if (event->id != NULL && event->id[0] != '\0') (void)snprintf(call->id, sizeof call->id, "%s", event->id);
+    else cm_make_id(call->id, "call_");
 }
 
 /* The parser's, or where there is none the text itself. */
@@ -265,7 +267,7 @@ static bool has_failed(const struct answering *answering, struct refusal *refusa
 {
     const struct job *const job = answering->job;
     *refusal                    = job->refusal;
-    if (answering->failed || answering->out.failed) return !cm_refuse_memory(refusal);
+    if (answering->failed || answering->forced.failed || answering->out.failed) return !cm_refuse_memory(refusal);
     if (job->end == JOB_CANCELLED) return !cm_refuse(refusal, 503, NULL, "the server is shutting down");
     return job->end == JOB_FAILED;
 }

@@ -7,6 +7,7 @@
 
 #include <calmoe/chat.h>
 
+#include "tools/serve/forced_calls.h"
 #include "tools/serve/generation_request.h"
 #include "tools/serve/server.h"
 
@@ -42,6 +43,7 @@ struct answering {
     struct job               *job;
     calmoe_answer_parser     *parser;
     calmoe_chat_prompt       *prompt;   /* NULL where there was no conversation */
+    struct forced_calls       forced;   /* in use where calls come in the form that is forced */
     void                     *more;     /* the form's own                       */
     bool                      is_stream, includes_usage;
     struct own_request        own;

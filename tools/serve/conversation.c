@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/serve/constraints.h"
+#include "tools/serve/prompts.h"
+
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
                                   const struct sent_value *body, struct refusal *refusal)
 {
@@ -14,20 +17,6 @@ bool cm_read_conversation_request(struct answering *answering, const struct gene
 }
 
 /* ---- prompt ---- */
-
-bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
-                    struct refusal *refusal)
-{
-    calmoe_context *context = NULL; /* of this thread: where the sentence goes */
-    if (calmoe_context_open(NULL, &context) != CALMOE_OK) return cm_refuse_memory(refusal);
-    const calmoe_status status =
-        calmoe_chat_prompt_open(context, cm_server_model(server), conversation, n_bytes, NULL, out);
-    if (status == CALMOE_UNSUPPORTED) refusal->type = "not_supported_error";
-    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(refusal);
-    else if (status != CALMOE_OK) (void)cm_refuse(refusal, 400, NULL, "%s", calmoe_context_message(context));
-    calmoe_context_close(&context);
-    return status == CALMOE_OK;
-}
 
 /* "none", "auto", "required", or {"type":"function","function":{"name"}}. */
 struct tool_choice {
@@ -54,16 +43,22 @@ static bool read_tool_choice(const struct sent_value *body, struct tool_choice *
     return true;
 }
 
-/* Texts of any form. */
-static bool read_response_format(const struct sent_value *body, struct refusal *refusal)
+/* What the answer must be. The parser is open: it knows whether the prompt ends inside a thought. */
+static bool constrain(struct answering *answering, const struct sent_value *body, const struct tool_choice *choice,
+                      bool *is_plain, struct refusal *refusal)
 {
-    const struct sent_value *format = NULL;
-    const char              *type = "text";
-    if (!cm_read_value(body, "response_format", SENT_OBJECT, &format, refusal) ||
-        !cm_read_text(format, "type", &type, refusal))
-        return false;
-    if (strcmp(type, "text") == 0) return true;
-    return cm_refuse(refusal, 501, "response_format", "'response_format' of type '%.40s' is not supported", type);
+    const bool thinks = !calmoe_answer_parser_in_text(answering->parser);
+    if (!choice->must_call)
+        return cm_constrain_format(answering->server, body, thinks, answering->job, refusal);
+    return cm_constrain_calls(answering->server, cm_sent_member(body, "tools"), choice->name, thinks, answering->job,
+                              is_plain, refusal);
+}
+
+static bool open_parser(struct answering *answering, calmoe_answer_parser_options *options, struct refusal *refusal)
+{
+    calmoe_answer_parser_close(&answering->parser);
+    return calmoe_answer_parser_open(NULL, cm_server_model(answering->server), answering->prompt, options,
+                                     &answering->parser) == CALMOE_OK || cm_refuse_memory(refusal);
 }
 
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
@@ -73,12 +68,10 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     struct tool_choice            choice = {.name = NULL};
     calmoe_answer_parser_options  options;
     const char                   *reasoning = "auto";
+    bool                          is_plain = false;
     size_t                        n_tokens = 0;
-    if (!read_tool_choice(body, &choice, refusal) || !read_response_format(body, refusal) ||
-        !cm_read_text(body, "reasoning_format", &reasoning, refusal))
+    if (!read_tool_choice(body, &choice, refusal) || !cm_read_text(body, "reasoning_format", &reasoning, refusal))
         return false;
-    if (choice.must_call)
-        return cm_refuse(refusal, 501, "tool_choice", "a 'tool_choice' that must be followed is not supported");
     if (!cm_open_prompt(answering->server, conversation, n_bytes, &answering->prompt, refusal)) return false;
     const int32_t *const tokens = calmoe_chat_prompt_tokens(answering->prompt, &n_tokens);
     if (n_tokens == 0) return cm_refuse(refusal, 400, "messages", "the conversation has no tokens");
@@ -91,10 +84,14 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     options.on_event_user = answering;
     options.no_calls      = !choice.has_tools || choice.is_none;
     options.no_reasoning  = strcmp(reasoning, "none") == 0;
-    if (calmoe_answer_parser_open(NULL, cm_server_model(answering->server), answering->prompt, &options,
-                                  &answering->parser) != CALMOE_OK)
-        return cm_refuse_memory(refusal);
-    return true;
+    if (!open_parser(answering, &options, refusal) || !constrain(answering, body, &choice, &is_plain, refusal))
+        return false;
+    if (!is_plain) return true;
+    answering->forced     = (struct forced_calls){.on_event = cm_answering_take_piece, .on_event_user = answering};
+    options.on_event      = cm_forced_calls_take;
+    options.on_event_user = &answering->forced;
+    options.no_calls      = 1;
+    return open_parser(answering, &options, refusal);
 }
 
 void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,

@@ -20,8 +20,4 @@ bool cm_read_conversation_request(struct answering *answering, const struct gene
  * parser of its answer. */
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
                           const struct sent_value *body, struct refusal *refusal);
-/* The prompt alone. */
-bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
-                    struct refusal *refusal);
-
 #endif

@@ -4,6 +4,7 @@
 
 #include "tools/serve/conversation.h"
 #include "tools/serve/messages_request.h"
+#include "tools/serve/prompts.h"
 
 /* ---- answers ---- */
 

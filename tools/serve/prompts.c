@@ -138,3 +138,17 @@ bool cm_prompt_text(const struct server *server, const struct prompt *prompt, ch
     memcpy(*text, given, n + 1);
     return true;
 }
+
+bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
+                    struct refusal *refusal)
+{
+    calmoe_context *context = NULL; /* of this thread: where the sentence goes */
+    if (calmoe_context_open(NULL, &context) != CALMOE_OK) return cm_refuse_memory(refusal);
+    const calmoe_status status =
+        calmoe_chat_prompt_open(context, cm_server_model(server), conversation, n_bytes, NULL, out);
+    if (status == CALMOE_UNSUPPORTED) refusal->type = "not_supported_error";
+    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(refusal);
+    else if (status != CALMOE_OK) (void)cm_refuse(refusal, 400, NULL, "%s", calmoe_context_message(context));
+    calmoe_context_close(&context);
+    return status == CALMOE_OK;
+}

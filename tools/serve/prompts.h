@@ -2,6 +2,8 @@
 #ifndef TOOLS_SERVE_PROMPTS_H
 #define TOOLS_SERVE_PROMPTS_H
 
+#include <calmoe/chat.h>
+
 #include "tools/serve/server.h"
 
 struct prompt { /* borrowed from the request's document: a text, or an array of texts and tokens */
@@ -26,6 +28,9 @@ bool cm_prompt_text(const struct server *server, const struct prompt *prompt, ch
                     struct refusal *refusal);
 /* The text of tokens, to be freed. */
 bool cm_tokens_text(const struct server *server, const int32_t *tokens, int n_tokens, char **text, size_t *n_text,
+                    struct refusal *refusal);
+/* The prompt of a conversation in the form of chat completions (n_bytes of JSON). */
+bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
                     struct refusal *refusal);
 /* An array of tokens, to be freed; name is told where one is wrong. */
 bool cm_read_tokens(const struct server *server, const struct sent_value *array, const char *name, int32_t **tokens,
