@@ -59,7 +59,9 @@ static struct choice choose(struct service *service, const struct job *job)
         struct slot *const slot = &service->slots[i];
         const int          n = n_shared(slot, job);
         if (n > n_any) any = slot, n_any = n;
-        if (slot->job == NULL && n > n_idle) idle = slot, n_idle = n;
+        if (slot->job != NULL || n == 0 || n < n_idle || (n == n_idle && n_kept(idle) <= n_kept(slot))) continue;
+        idle   = slot; /* of those that share as much the one that loses least */
+        n_idle = n;
     }
     if (job->want.slot >= 0) {
         struct slot *const slot = &service->slots[job->want.slot];
