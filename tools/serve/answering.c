@@ -49,6 +49,9 @@ void cm_answering_close(struct answering *answering)
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     const struct sent_value *options = NULL;
+    const char              *model = answering->server->name;
+    if (!cm_read_text(body, "model", &model, refusal)) return false;
+    (void)snprintf(answering->model, sizeof answering->model, "%s", model);
     return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
            cm_read_value(body, "stream_options", SENT_OBJECT, &options, refusal) &&
            cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);

@@ -48,6 +48,7 @@ struct answering {
     bool                      is_stream, includes_usage;
     struct own_request        own;
     char                      id[ID_BYTES];
+    char                      model[128]; /* as the request calls it, or its name; ignored, and told again */
     int64_t                   created;
 
     struct bytes        text, reasoning; /* of the answer, so far */
@@ -67,7 +68,7 @@ struct answering {
 /* For the exchange, with a job of the server's defaults and an id; NULL and the refusal filled. */
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
-/* "stream" and "stream_options". */
+/* "stream", "stream_options", "model". */
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);

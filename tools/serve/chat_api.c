@@ -13,7 +13,7 @@ static void begin_chunk(struct answering *answering)
     cm_write_text(out, "id", answering->id);
     cm_write_text(out, "object", "chat.completion.chunk");
     cm_write_integer(out, "created", answering->created);
-    cm_write_text(out, "model", answering->server->name);
+    cm_write_text(out, "model", answering->model);
     cm_write_text(out, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(out, "choices");
 }
@@ -137,7 +137,7 @@ static void whole(struct answering *answering, struct json_writer *writer)
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "object", "chat.completion");
     cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(writer, "choices");
     cm_write_object(writer, NULL);

@@ -98,7 +98,7 @@ static void write_head(struct json_writer *writer, const struct answering *answe
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "object", "text_completion");
     cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(writer, "choices");
 }

@@ -17,7 +17,7 @@
 
 enum {
     HEADER_BYTES   = 64 * 1024, /* all headers of a request                                */
-    STACK_BYTES    = 512 * 1024, /* of a connection's thread                               */
+    STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be 2048 levels deep */
     BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
     BACKLOG        = 128,
     MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */

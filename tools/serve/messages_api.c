@@ -58,7 +58,7 @@ static void write_head(struct json_writer *writer, const struct answering *answe
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "type", "message");
     cm_write_text(writer, "role", "assistant");
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
 }
 
 static void begin(struct answering *answering)

@@ -39,7 +39,7 @@ static void write_end(struct json_writer *writer, struct answering *answering, c
     cm_write_bytes(writer, "content", text, n);
     cm_write_bool(writer, "stop", true);
     cm_write_integer(writer, "id_slot", job->figures.slot);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_integer(writer, "tokens_predicted", job->figures.n_generated);
     cm_write_integer(writer, "tokens_evaluated", job->want.n_tokens);
     cm_write_integer(writer, "tokens_cached", job->figures.n_cached);

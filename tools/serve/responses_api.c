@@ -140,7 +140,7 @@ static void write_response(struct json_writer *writer, const char *name, struct 
         cm_write_end_object(writer);
     } else cm_write_null(writer, "incomplete_details");
     cm_write_null(writer, "instructions");
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_array(writer, "output");
     for (int i = 0; is_done && i < response->n_items; i++)
         write_item(writer, NULL, answering, &response->items[i], true);
