@@ -7,9 +7,13 @@
 #include <string.h>
 
 
+/* The same remark in a row is told once: each session of a server would make it. */
 static void log_remark(void *user, const char *sentence)
 {
+    static char last[400];
     (void)user;
+    if (strcmp(last, sentence) == 0) return;
+    snprintf(last, sizeof last, "%s", sentence);
     cm_say("%s", sentence);
 }
 

@@ -124,10 +124,10 @@ static void test_clients_that_leave(void **state)
 /* What was read for a client that left is there for the next one. */
 static void test_prefix_is_kept(void **state)
 {
-    char *const body = prompt_request(4000, 9, ",\"stream\":true"), *const again = prompt_request(4000, 9, "");
+    char *const body = prompt_request(1500, 9, ",\"stream\":true"), *const again = prompt_request(1500, 9, "");
     (void)state;
     const int fd = begin("/v1/completions", body, NULL);
-    sleep_milliseconds(300);
+    sleep_milliseconds(100);
     (void)close(fd);
     wait_until_idle(&server);
     char *const limit = strstr(again, "-1");

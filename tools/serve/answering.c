@@ -224,16 +224,10 @@ void cm_answering_take_piece(void *user, const calmoe_answer_event *event)
 static void put_text(struct answering *answering, const char *bytes, size_t n, bool is_control)
 {
     if (n == 0) return;
-    if (answering->parser == NULL && !is_control) {
-        char *text = strndup(bytes, n); /* events end with a NUL */
-        if (text != NULL)
-            cm_answering_take_piece(answering, &(calmoe_answer_event){.kind = CALMOE_ANSWER_TEXT, .text = text,
-                                                                      .n_bytes = n});
-        else answering->failed = true;
-        free(text);
-    } else if (answering->parser != NULL &&
-               calmoe_answer_parser_put(answering->parser, bytes, n, is_control) != CALMOE_OK)
-        answering->failed = true;
+    const bool is_fine =
+        answering->parser != NULL ? calmoe_answer_parser_put(answering->parser, bytes, n, is_control) == CALMOE_OK
+        : is_control || cm_tell_answer(cm_answering_take_piece, answering, CALMOE_ANSWER_TEXT, bytes, n);
+    if (!is_fine) answering->failed = true;
 }
 
 static void take_record(struct answering *answering, const struct job_record *record)

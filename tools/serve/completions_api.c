@@ -1,6 +1,5 @@
 /* tools/serve/completions_api.c - plain continuations: OpenAI's completions, also of several prompts at once and with
  * the prompt's log-probabilities, as evaluations want them. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +45,9 @@ static void write_tops(struct json_writer *writer, const struct answering *answe
         char           name[256];
         memcpy(&top, record->top + (size_t)i * sizeof top, sizeof top);
         const char *bytes = calmoe_token_bytes(cm_server_model(answering->server), top.token, 1, &n);
-        (void)snprintf(name, sizeof name, "%.*s", (int)n, n > 0 ? bytes : "");
+        if (n >= sizeof name) n = sizeof name - 1;
+        if (n > 0) memcpy(name, bytes, n);
+        name[n] = '\0';
         cm_write_real(writer, name, top.logprob);
     }
     cm_write_end_object(writer);

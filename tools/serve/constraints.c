@@ -137,8 +137,9 @@ static char *before_end(const struct server *server, const char *text)
     if (!cm_server_tokenize(server, text, strlen(text), CALMOE_TOKENIZE_SPECIAL, &tokens, &n, &none)) return NULL;
     while (end < n && !calmoe_token_ends(model, tokens[end])) end++;
     if (cm_tokens_text(server, tokens, end, &cut, &n_cut, &none)) {
-        char *const ended = strndup(n_cut > 0 ? cut : "", n_cut);
-        free(cut);
+        char *const ended = realloc(cut, n_cut + 1);
+        if (ended != NULL) ended[n_cut] = '\0';
+        else free(cut);
         cut = ended;
     }
     free(tokens);

@@ -4,14 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool cm_tell_answer(calmoe_answer_fn on_event, void *user, int kind, const char *text, size_t n)
+{
+    char *const copy = malloc(n + 1);
+    if (copy == NULL) return false;
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    on_event(user, &(calmoe_answer_event){.kind = kind, .text = copy, .n_bytes = n, .id = ""});
+    free(copy);
+    return true;
+}
+
 static void tell(struct forced_calls *forced, int kind, const char *text, size_t n)
 {
-    char *const copy = strndup(text, n); /* events end with a NUL */
-    if (copy == NULL) forced->failed = true;
-    else
-        forced->on_event(forced->on_event_user,
-                         &(calmoe_answer_event){.kind = kind, .text = copy, .n_bytes = n, .id = ""});
-    free(copy);
+    if (!cm_tell_answer(forced->on_event, forced->on_event_user, kind, text, n)) forced->failed = true;
 }
 
 /* Until the text behind the name is there; how many bytes of the piece belong to it. */

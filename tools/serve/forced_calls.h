@@ -21,6 +21,8 @@ struct forced_calls {
     bool             failed;    /* no memory                             */
 };
 void cm_forced_calls_take(void *forced_calls, const calmoe_answer_event *event);
+/* Tells of an event of that text (n bytes), which ends with a NUL then. False without memory. */
+bool cm_tell_answer(calmoe_answer_fn on_event, void *user, int kind, const char *text, size_t n);
 void cm_forced_calls_close(struct forced_calls *forced);
 
 #endif
