@@ -124,8 +124,10 @@ CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
 
 /* A second session of the engine, opened with the same options, that stands where this one does and goes on with the
  * same bits: tokens, what layers keep, what waits, the sampler's random numbers, the audit, the last step's logits.
- * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy
- * must outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
+ * Neither knows of the other from then on. What was read is not copied but shared, in spans of 512 positions, until
+ * one of the two goes back and reads other tokens there (which may answer NO_MEMORY then); so a fork costs little
+ * more than the last span. On success *out is the caller's until calmoe_session_close(); the policy must outlive it,
+ * too. NO_MEMORY, INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out);
 
 /* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or

@@ -159,6 +159,9 @@ struct calmoe_profile {
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
+/* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
+ * share keys and values until then. */
+calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 /* Says by the log if the whole context does not fit. */
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */

@@ -321,6 +321,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         cm_speculation_note(&drafts->control, SPECULATION_PLAIN, 1, (double)(cm_now_ns() - start));
         return CALMOE_OK;
     }
+    CM_TRY(cm_session_may_write(session, n_drafts + 1));
     CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
     drafts->step = ++session->engine->n_steps;
     CM_TRY(run_round(session, way, n_drafts));

@@ -111,6 +111,8 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
     CM_TRY(cm_session_read_again(session));
     CM_TRY(cm_session_catch_up(session));
+    CM_TRY(cm_sequence_state_own(&session->state, session->n_positions, session->n_positions + 1,
+                                 session->n_positions));
     cm_sequence_state_wipe(&session->state, session->n_positions);
     const struct head head = head_of(session);
     if (head.n_system > MAX_TEXT_BYTES || head.n_user > MAX_TEXT_BYTES)

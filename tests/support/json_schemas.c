@@ -163,7 +163,7 @@ void random_schema(struct random *random, char out[SCHEMA_BYTES])
     put(&writer, "{\"$defs\":{\"tree\":{\"type\":\"object\",\"properties\":{\"value\":{\"type\":\"integer\"},"
         "\"children\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/tree\"},\"maxItems\":2}},"
         "\"required\":[\"value\"]},\"we~ird/\":");
-    put_schema(&writer, 1);
+    put_schema(&writer, 0); /* which does not refer to itself alone */
     put(&writer, "},\"anyOf\":[");
     put_schema(&writer, 3);
     put(&writer, "]}");

@@ -418,6 +418,10 @@ static void any_object(void **state)
     TAKES_NOT(constraint, "{\"a\":\"\xc3\"}");
     TAKES_NOT(constraint, "{\"a\":\"\xed\xa0\x80\"}"); /* a surrogate in UTF-8 */
     TAKES_NOT(constraint, "{\"a\":\"\n\"}");
+    TAKES(constraint, "{\"a\":\"\xc2\x80\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\"}");
+    TAKES_NOT(constraint, "{\"a\":\"\xc0\x80\"}"); /* overlong */
+    TAKES_NOT(constraint, "{\"a\":\"\xe0\x80\x80\"}");
+    TAKES_NOT(constraint, "{\"a\":\"\xf4\x90\x80\x80\"}"); /* beyond the last character */
     char deep[600] = "{\"a\":";
     memset(deep + 5, '[', 200);
     memset(deep + 205, ']', 200);
