@@ -49,6 +49,13 @@ static struct arguments rest_of(const struct arguments *arguments, int first)
     return rest;
 }
 
+/* What is false, none above all, has no items for these filters. */
+static calmoe_status items_of(struct run *run, const struct call *call, struct value *items)
+{
+    if (!cm_value_is_true(&call->subject)) return cm_list_open(run, 0, items);
+    return cm_value_items(run, &call->subject, items);
+}
+
 /* select(test, …), reject: the items for which it holds, or does not; selectattr(name, test, …), rejectattr: for
  * which it holds of an attribute. Without a test: which are true. */
 static calmoe_status choose(struct run *run, const struct call *call, struct value *out)
@@ -61,7 +68,7 @@ static calmoe_status choose(struct run *run, const struct call *call, struct val
     struct value        items, holds;
     if (by_attribute && !attribute) return cm_run_fail(run, "'%s' wants an attribute", call->what);
     if (test) CM_TRY(cm_need_text(run, call, test, &test_name));
-    CM_TRY(cm_value_items(run, &call->subject, &items));
+    CM_TRY(items_of(run, call, &items));
     CM_TRY(cm_list_open(run, 0, out));
     for (size_t i = 0; i < items.list->n; i++) {
         struct value item = items.list->items[i];
@@ -83,7 +90,7 @@ static calmoe_status map(struct run *run, const struct call *call, struct value 
     struct string       name = cm_string("");
     struct value        items;
     if (!attribute) CM_TRY(cm_need_text(run, call, filter, &name));
-    CM_TRY(cm_value_items(run, &call->subject, &items));
+    CM_TRY(items_of(run, call, &items));
     CM_TRY(cm_list_open(run, items.list->n, out));
     for (size_t i = 0; i < items.list->n; i++) {
         struct value *item = &out->list->items[i];
@@ -192,7 +199,8 @@ static calmoe_status is_of_kind(struct run *run, const struct call *call, struct
     const bool is_generator = kind == VALUE_LIST && subject->list->kind == LIST_GENERATOR;
     const bool is_walked = kind == VALUE_STRING || kind == VALUE_LIST || cm_is_dict(subject) ||
                            kind == VALUE_UNDEFINED || kind == VALUE_LOOP;
-    const bool is_called = kind == VALUE_MACRO || kind == VALUE_FUNCTION || kind == VALUE_METHOD;
+    const bool is_called = kind == VALUE_MACRO || kind == VALUE_FUNCTION || kind == VALUE_METHOD ||
+                           kind == VALUE_LOOP;
     const struct {
         const char *name;
         bool        is;

@@ -290,7 +290,7 @@ static calmoe_status parse_operand(struct parser *parser, struct node **out)
 
 /* ---- what is done with an operand ---- */
 
-/* Arguments behind "(" up to ")". */
+/* Arguments behind "(" up to ")": a, b=c, *d, **e. */
 static calmoe_status parse_arguments(struct parser *parser, struct node **first)
 {
     bool taken;
@@ -301,10 +301,16 @@ static calmoe_status parse_arguments(struct parser *parser, struct node **first)
         if (++n > TEMPLATE_MAX_ARGUMENTS)
             return cm_parser_fail(parser, "a call has more than %d arguments", TEMPLATE_MAX_ARGUMENTS);
         struct node *argument;
+        bool         is_list, is_dict;
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, "*", &is_list));
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, "**", &is_dict));
         CM_TRY(cm_parse_expression(parser, true, &argument));
         CM_TRY(cm_parser_take(parser, LEX_SIGN, "=", &taken));
         *at = argument;
-        if (taken) {
+        if (is_list || is_dict) {
+            CM_TRY(cm_parser_node(parser, NODE_SPREAD, at));
+            (*at)->a = argument;
+        } else if (taken) {
             if (argument->kind != NODE_NAME) return cm_parser_fail(parser, "a name is wanted before '='");
             CM_TRY(cm_parser_node(parser, NODE_KEYWORD, at));
             (*at)->name = argument->name;

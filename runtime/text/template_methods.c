@@ -298,6 +298,8 @@ static calmoe_status indent(struct run *run, const struct call *call, struct val
     struct string       text;
     struct value        lines;
     CM_TRY(subject_text(run, call, &text));
+    if (call->subject.kind != VALUE_STRING && !call->subject.is_silent)
+        return cm_run_fail(run, "'indent' wants a text, found %s", cm_value_kind_name(&call->subject));
     if (width && width->kind != VALUE_STRING && width->kind != VALUE_INTEGER)
         return cm_run_fail(run, "'indent' wants a number, found %s", cm_value_kind_name(width));
     for (int64_t i = 0; i < (width ? width->number : 4) && !(width && width->kind == VALUE_STRING); i++)
@@ -467,6 +469,14 @@ static calmoe_status pop_member(struct run *run, const struct call *call, struct
 
 /* ---- lists ---- */
 
+static calmoe_status copy_list(struct run *run, const struct call *call, struct value *out)
+{
+    CM_TRY(cm_list_open(run, 0, out));
+    for (size_t i = 0; i < call->subject.list->n; i++)
+        CM_TRY(cm_list_put(run, out->list, call->subject.list->items[i]));
+    return CALMOE_OK;
+}
+
 static calmoe_status append(struct run *run, const struct call *call, struct value *out)
 {
     const struct value *item = cm_argument(call, 0, NULL);
@@ -534,7 +544,8 @@ const struct call_row cm_dict_methods[] = {
     { "copy", copy_dict },   { "update", update }, { "pop", pop_member },   { NULL, NULL },
 };
 const struct call_row cm_list_methods[] = {
-    { "append", append }, { "pop", pop_item }, { "index", find_item }, { "count", find_item }, { NULL, NULL },
+    { "append", append }, { "pop", pop_item }, { "index", find_item }, { "count", find_item },
+    { "copy", copy_list }, { NULL, NULL },
 };
 const struct call_row cm_loop_methods[] = { { "cycle", cycle }, { NULL, NULL } };
 const struct call_row cm_text_filters[] = {

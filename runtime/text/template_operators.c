@@ -371,10 +371,7 @@ calmoe_status cm_value_slice(struct run *run, const struct value *whole, const s
     step = step > MAX_STEP ? MAX_STEP : step < -MAX_STEP ? -MAX_STEP : step; /* more than any text or list has */
     if (whole->kind == VALUE_STRING) return slice_text(run, whole->string, bounds, step, out);
     if (whole->kind == VALUE_UNDEFINED) return cm_run_fail(run, "a part is wanted of something that is not defined");
-    if (!is_list(whole)) { /* environment.getitem of a slice: not there */
-        *out = cm_value_undefined();
-        return CALMOE_OK;
-    }
+    if (!is_list(whole)) return cm_run_fail(run, "a slice of %s", cm_value_kind_name(whole));
     const int64_t n = slice_bounds(bounds, (int64_t)whole->list->n, step, &begin);
     CM_TRY(cm_list_open(run, (size_t)n, out));
     out->list->kind = whole->list->kind;

@@ -141,8 +141,9 @@ enum node_kind {           /* which members a node has                          
     NODE_DICT,             /* list: keys and values by turns                                         */
     NODE_GET,              /* a: of what; b: which; is_dotted: a.b                                   */
     NODE_SLICE,            /* a: of what; b, c, d: begin, end, step, each or NULL                    */
-    NODE_CALL,             /* a: what; list: arguments; those with a name are NODE_KEYWORD           */
+    NODE_CALL,             /* a: what; list: arguments; also NODE_KEYWORD, NODE_SPREAD               */
     NODE_KEYWORD,          /* name; a: the value                                                     */
+    NODE_SPREAD,           /* a: a list of arguments, or a dict of those with names                  */
     NODE_FILTER,           /* name; a: the subject; list: arguments                                  */
     NODE_CAPTURED,         /* what the body of the statement printed                                 */
     NODE_TEST,             /* as NODE_FILTER                                                         */

@@ -41,14 +41,43 @@ static calmoe_status evaluate_dict(struct run *run, const struct node *node, str
     return CALMOE_OK;
 }
 
+static calmoe_status add_argument(struct run *run, struct arguments *arguments, struct string name,
+                                  const struct value *value)
+{
+    if (arguments->n == TEMPLATE_MAX_ARGUMENTS)
+        return cm_run_fail(run, "a call has more than %d arguments", TEMPLATE_MAX_ARGUMENTS);
+    arguments->names[arguments->n] = name;
+    arguments->values[arguments->n++] = *value;
+    return CALMOE_OK;
+}
+
+/* The items of *a, or the members of **a. */
+static calmoe_status spread(struct run *run, const struct value *value, struct arguments *arguments)
+{
+    static const struct string no_name = { NULL, 0, NULL };
+    struct value               items;
+    if (cm_is_dict(value)) {
+        for (const struct field *field = value->record->fields; field; field = field->next) {
+            if (field->key.kind != VALUE_STRING) return cm_run_fail(run, "an argument's name is no text");
+            CM_TRY(add_argument(run, arguments, field->key.string, &field->value));
+        }
+        return CALMOE_OK;
+    }
+    CM_TRY(cm_value_items(run, value, &items));
+    for (size_t i = 0; i < items.list->n; i++) CM_TRY(add_argument(run, arguments, no_name, &items.list->items[i]));
+    return CALMOE_OK;
+}
+
 static calmoe_status evaluate_arguments(struct run *run, const struct node *first, struct arguments *arguments)
 {
+    static const struct string no_name = { NULL, 0, NULL };
+    struct value               value;
     arguments->n = 0;
     for (const struct node *node = first; node; node = node->next) {
-        const bool is_keyword = node->kind == NODE_KEYWORD;
-        arguments->names[arguments->n] = is_keyword ? node->name : (struct string){ NULL, 0, NULL };
-        CM_TRY(evaluate(run, is_keyword ? node->a : node, &arguments->values[arguments->n]));
-        arguments->n++;
+        const bool is_keyword = node->kind == NODE_KEYWORD, is_spread = node->kind == NODE_SPREAD;
+        CM_TRY(evaluate(run, is_keyword || is_spread ? node->a : node, &value));
+        if (is_spread) CM_TRY(spread(run, &value, arguments));
+        else CM_TRY(add_argument(run, arguments, is_keyword ? node->name : no_name, &value));
     }
     return CALMOE_OK;
 }
@@ -359,6 +388,8 @@ static const struct value *argument_for(const struct arguments *arguments, int p
 static calmoe_status bind(struct run *run, const struct node *macro, const struct arguments *arguments)
 {
     int place = 0, n_used = 0;
+    for (const struct node *parameter = macro->list; parameter; parameter = parameter->next)
+        CM_TRY(cm_record_put(run, &run->scope->variables, parameter->name, cm_value_undefined()));
     for (const struct node *parameter = macro->list; parameter; parameter = parameter->next, place++) {
         struct value        value = cm_value_undefined();
         const struct value *given = argument_for(arguments, place, parameter->name);

@@ -239,7 +239,7 @@ calmoe_status cm_dict_find(struct run *run, const struct record *record, const s
         *found = find_field(record, key->string);
         return CALMOE_OK;
     }
-    if (!cm_is_number(key) && key->kind != VALUE_NONE && !(key->kind == VALUE_LIST && key->list->kind == LIST_TUPLE))
+    if (!cm_is_number(key) && key->kind > VALUE_NONE && !(key->kind == VALUE_LIST && key->list->kind == LIST_TUPLE))
         return cm_run_fail(run, "%s is no key of a dict", cm_value_kind_name(key));
     for (struct field *field = record->fields; field; field = field->next) {
         bool equal;

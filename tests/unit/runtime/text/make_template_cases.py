@@ -100,6 +100,10 @@ a {{- ' b ' -}} c {{ 'd' }} e
 {{ 1 if d else 2 }} {{ 1 if empty else 2 }} {{ 1 if zero or off or null or '' or [] or 0.0 else 2 }} {{ one and 'yes' }} {{ not d }} {{ (1 == 1) | string }} {{ true | tojson }}
 {{ dict(a=1, b='x') }} {{ dict({'k': 1}, z=2) }} {% set dd = dict(d) %}{{ dd.b }} {{ {'a': 1}.copy() }}
 {{ "%" }}{{ '{{' }}{{ '#}' }} {{ [1, 2,] }} {{ {'a': 1,} }} {{ (1) }} {{ ((1, 2), 3) }} {{ -1 | abs }} {{ - 3 + 1 }} {{ not 1 in [1] }} {{ 1 not in [1] }} {{ 'a' if 1 == 1 and 2 == 2 else 'b' }} {{ 1 < 2 and 2 < 3 }} {{ 'x' ~ 1 * 2 }} {{ 2 * 'a' ~ 'b' }} {{ words | length > 2 }} {{ words|length - 1 }} {{ d.a[0] is number and true }}
+{% macro sp(a, b=2, c=3) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ sp(*[1, 5]) }} {{ sp(*[7], **{'c': 8}) }} {{ sp(1, *[2], c=4) }} {{ [sp][0](*'xy') }}
+{% set x = 1 %}{% macro own(x=x, y=x) %}[{{ x }}{{ y }}]{% endmacro %}{{ own() }}{{ own(2) }}{{ own(y=3) }} {{ true | round(1) }} {{ numbers.copy() }} {{ (words | map('upper'))|first }}
+{{ x in {'a': 1} }} {{ {none: 1}[none] }} {% for i in 'a' %}{{ loop is callable }}{% endfor %}
+{{ none | selectattr('a') | list }} {{ none | map('upper') | list }} {{ zero | select | list }}
 {{ messages == messages }} {{ messages[0] == messages[1] }} {{ [1, [2]] == [1, [2]] }} {{ messages[0] == {} if false }}
 {% if x is defined and x.y.z %}a{% else %}b{% endif %}{{ x.y if x is defined }}
 {{ {'a': 1}['a'] if false else 'lazy' }}{{ 1.5 if false }}{{ (messages|tojson) if false }}{{ messages.foo() if false }}
