@@ -19,7 +19,7 @@ static const struct cli_option options[] = {
      "GGUF file, with or without weights (default: the embedded model)"},
     {"file", 'f', CLI_TEXT, offsetof(struct settings, file), 0, 0, "FILE",
      "take the conversation from FILE (default: standard input)"},
-    {"format", 0, CLI_TEXT, offsetof(struct settings, format), 0, 0, "NAME",
+    {"chat-format", 0, CLI_TEXT, offsetof(struct settings, format), 0, 0, "NAME",
      "write it in this chat format, not by the file's template"},
     {"tokens", 0, CLI_FLAG, offsetof(struct settings, tokens), 0, 0, NULL,
      "print token ids on one line instead of the text"},

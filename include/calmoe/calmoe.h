@@ -48,8 +48,8 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
-#include "calmoe/constraint.h"
 #include "calmoe/chat.h"
+#include "calmoe/constraint.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"

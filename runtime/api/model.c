@@ -223,8 +223,8 @@ void calmoe_model_close(calmoe_model **model)
     cm_model_tensors_close(&(*model)->tensors);
     cm_model_spec_close(&(*model)->spec);
     cm_chat_format_close(&(*model)->chat);
-    cm_token_trie_close(&(*model)->trie);
     cm_template_close(&(*model)->tmpl);
+    cm_token_trie_close(&(*model)->trie);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);

@@ -110,9 +110,11 @@ static unsigned char mark_of(const struct message *message)
 }
 
 /* The texts of an array of parts, joined by line ends. */
-static calmoe_status read_parts(struct run *run, const struct json_value *parts, unsigned char mark, struct value *out)
+static calmoe_status read_parts(struct run *run, const struct message *message, const struct json_value *parts,
+                                struct value *out)
 {
-    struct text_buffer buffer = { .text = NULL };
+    const unsigned char mark = mark_of(message);
+    struct text_buffer  buffer = { .text = NULL };
     for (size_t i = 0; i < cm_json_length(parts); i++) {
         const struct json_value part = cm_json_element(parts, i), type = cm_json_get(&part, "type");
         const struct json_value text = cm_json_get(&part, "text");
@@ -120,8 +122,8 @@ static calmoe_status read_parts(struct run *run, const struct json_value *parts,
         if (!cm_json_is_object(&part)) return cm_json_wrong(run->ctx, &part, "an object");
         if (type.json && !has_text(&type, "text") && !has_text(&type, "input_text") && !has_text(&type, "output_text"))
             return cm_fail(run->ctx, CALMOE_UNSUPPORTED,
-                           "messages: a part of type '%.40s': only texts are read, no images, sounds or files",
-                           cm_json_bytes(&type, &n));
+                           "messages[%zu].content[%zu].type: '%.40s': only texts are read, no images, sounds or files",
+                           message->place, i, cm_json_bytes(&type, &n));
         if (cm_json_sort(&text) != JSON_IS_TEXT) return cm_json_wrong(run->ctx, &text, "a text");
         const char *bytes = cm_json_bytes(&text, &n);
         if (i > 0) CM_TRY(cm_buffer_put_marked(run, &buffer, "\n", 1, mark));
@@ -137,7 +139,7 @@ static calmoe_status read_content(struct run *run, const struct message *message
     const struct json_value content = cm_json_get(&message->json, "content");
     switch (cm_json_sort(&content)) {
     case JSON_IS_TEXT: return cm_value_of_json(run, &content, mark_of(message), out);
-    case JSON_IS_ARRAY: return read_parts(run, &content, mark_of(message), out);
+    case JSON_IS_ARRAY: return read_parts(run, message, &content, out);
     case JSON_IS_ABSENT:
         if (!has_text(&message->role, "assistant")) break;
         /* fall through */

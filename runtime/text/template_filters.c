@@ -347,14 +347,17 @@ static calmoe_status from_json(struct run *run, const struct call *call, struct 
 {
     struct json_document document;
     struct string        text;
+    unsigned char        mark = MARK_TEMPLATE; /* of all that comes of it: a person's, if any of it is */
     CM_TRY(cm_need_text(run, call, &call->subject, &text));
+    for (size_t i = 0; text.marks && i < text.n; i++)
+        if (text.marks[i] > mark) mark = text.marks[i];
     CM_TRY(cm_json_parse_quietly(run->ctx, text.text, text.n, &document));
     if (!document.root) {
         cm_json_close(&document);
         return cm_run_fail(run, "'from_json' of a text that is no JSON");
     }
     const struct json_value root = cm_json_root(&document);
-    const calmoe_status     status = cm_value_of_json(run, &root, text.marks ? text.marks[0] : 0, out);
+    const calmoe_status     status = cm_value_of_json(run, &root, mark, out);
     cm_json_close(&document);
     return status;
 }

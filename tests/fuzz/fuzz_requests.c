@@ -24,9 +24,9 @@ static void check_written(struct json_writer *writer, bool is_fine, const struct
     struct refusal none = {0};
     require(is_fine == (refusal->status == 0));
     require(is_fine || refusal->message[0] != '\0');
-    struct json_value *again = is_fine ? cm_json_read(writer->bytes.at, writer->bytes.n, &none) : NULL;
+    struct sent_value *again = is_fine ? cm_sent_read(writer->bytes.at, writer->bytes.n, &none) : NULL;
     require((again != NULL) == is_fine);
-    cm_json_free(again);
+    cm_sent_free(again);
     cm_writer_close(writer);
 }
 
@@ -40,7 +40,7 @@ static void check_error(const struct refusal *refusal)
     check_written(&writer, true, &none);
 }
 
-static void read_generation(const struct json_value *body)
+static void read_generation(const struct sent_value *body)
 {
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens"}, .stop = "stop"};
     struct refusal     refusal = {0};
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
     struct refusal           refusal = {0};
     struct json_writer       writer = {.failed = false};
-    struct json_value *const body = cm_json_read((const char *)bytes, n_bytes, &refusal);
+    struct sent_value *const body = cm_sent_read((const char *)bytes, n_bytes, &refusal);
     require((body == NULL) == (refusal.status != 0));
     if (body == NULL) {
         check_error(&refusal);
@@ -71,6 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
     check_written(&writer, cm_convert_messages_request(&writer, body, &refusal), &refusal);
     refusal = (struct refusal){0};
     check_written(&writer, cm_convert_response_request(&writer, body, &refusal), &refusal);
-    cm_json_free(body);
+    cm_sent_free(body);
     return 0;
 }

@@ -282,7 +282,7 @@ char *json_texts(const char *json, const char *name)
 
 void wait_until_idle(const struct serving *serving)
 {
-    const double until = seconds_now() + 10;
+    const double until = seconds_now() + 30;
     bool         is_idle = false;
     while (!is_idle && seconds_now() < until) {
         struct reply reply = client_ask(serving, "/slots", NULL);

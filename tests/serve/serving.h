@@ -48,7 +48,7 @@ void assert_fits_at(const char *text, const char *pattern, const char *file, int
 char *json_text(const char *json, const char *name);
 /* All texts of that name one after the other: of a stream, the answer. */
 char *json_texts(const char *json, const char *name);
-/* Waits until no slot is at work; fails the test after ten seconds. */
+/* Waits until no slot is at work; fails the test after half a minute. */
 void wait_until_idle(const struct serving *serving);
 /* "The more … " of about n words, so that prompts differ by seed and take long; to be freed. */
 char *long_text(int n_words, int seed);

@@ -58,7 +58,8 @@ static void test_chat(void **state)
            "*\"logprobs\":{\"content\":[{\"id\":*,\"token\":\"*\",\"bytes\":[*],\"logprob\":-*,\"top_logprobs\":["
            "{\"id\":*,\"token\":\"*\",\"bytes\":[*],\"logprob\":-*},{\"id\":*}]}]},\"finish_reason\":\"length\"}]*"
            "\"completion_tokens\":1,*");
-    expect("/v1/chat/completions", "{" ASK ",\"max_tokens\":100000}", 200, "*\"finish_reason\":\"*\"*");
+    expect("/v1/chat/completions", "{" ASK ",\"max_tokens\":100000,\"model\":\"mine\"}", 200,
+           "*\"model\":\"mine\",*\"finish_reason\":\"*\"*");
 }
 
 /* One event of a stream is *at; the next one is then. */
@@ -199,6 +200,22 @@ static void test_errors(void **state)
     free(longer);
 }
 
+/* Brackets without end, in what is not looked at and in what is. */
+static void test_deep_json(void **state)
+{
+    static const char *const around[] = {"{\"other\":", "{\"messages\":", "{\"prompt\":"};
+    char body[6000];
+    (void)state;
+    for (size_t i = 0; i < sizeof around / sizeof around[0]; i++)
+        for (int depth = 1900; depth < 5000; depth += 3000) {
+            int n = snprintf(body, sizeof body, "%s", around[i]);
+            memset(body + n, '[', (size_t)depth);
+            body[n + depth] = '\0';
+            expect("/v1/chat/completions", body, 400, WRONG("*"));
+            expect("/v1/messages", body, 400, "*");
+        }
+}
+
 static void test_large_body(void **state)
 {
     char *const body = malloc((2 << 20) + 1);
@@ -216,7 +233,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chat),  cmocka_unit_test(test_chat_stream), cmocka_unit_test(test_completions),
         cmocka_unit_test(test_stops), cmocka_unit_test(test_texts),       cmocka_unit_test(test_itself),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_large_body),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_deep_json),   cmocka_unit_test(test_large_body),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -124,10 +124,10 @@ static void test_clients_that_leave(void **state)
 /* What was read for a client that left is there for the next one. */
 static void test_prefix_is_kept(void **state)
 {
-    char *const body = prompt_request(4000, 9, ",\"stream\":true"), *const again = prompt_request(4000, 9, "");
+    char *const body = prompt_request(1500, 9, ",\"stream\":true"), *const again = prompt_request(1500, 9, "");
     (void)state;
     const int fd = begin("/v1/completions", body, NULL);
-    sleep_milliseconds(300);
+    sleep_milliseconds(100);
     (void)close(fd);
     wait_until_idle(&server);
     char *const limit = strstr(again, "-1");
@@ -194,6 +194,29 @@ static void test_idle_connections(void **state)
     for (int i = 0; i < 100; i++) (void)close(fds[i]);
 }
 
+/* Who waits too long for a slot is told; the one that has it goes on. */
+static void test_queue_timeout(void **state)
+{
+    static const char *const options[] = {"-t", "1", "-c", "16000", "--parallel", "1", "--queue-timeout", "1", NULL};
+    struct serving           own = serving_start(options);
+    const int                fd = client_open(&own, 0);
+    (void)state;
+    client_send(fd, "/v1/completions", "", "{\"prompt\":\"A\",\"stream\":true," ENDLESS "}");
+    struct reply reply = client_read(fd, "\"text\":\"");
+    assert_int_equal(reply.status, 200);
+    reply_free(&reply);
+    reply = client_ask(&own, "/v1/completions", "{\"prompt\":\"B\",\"stream\":true}");
+    assert_int_equal(reply.status, 503);
+    assert_non_null(strstr(reply.head, "Retry-After: "));
+    assert_fits(reply.body, "*\"type\":\"unavailable_error\"*");
+    reply_free(&reply);
+    reply = client_ask(&own, "/slots?fail_on_no_slot=1", NULL);
+    assert_int_equal(reply.status, 503);
+    reply_free(&reply);
+    (void)close(fd);
+    assert_int_equal(serving_stop(&own), 0);
+}
+
 /* Told to end, it lets answers end, takes no more, and leaves with status 0. */
 static void test_drain(void **state)
 {
@@ -228,7 +251,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clients_that_leave), cmocka_unit_test(test_prefix_is_kept),
         cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_full_queue),
-        cmocka_unit_test(test_idle_connections), cmocka_unit_test(test_drain),
+        cmocka_unit_test(test_idle_connections), cmocka_unit_test(test_queue_timeout), cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -33,6 +33,7 @@ void cm_answering_close(struct answering *answering)
     cm_service_release(answering->server->service, answering->job);
     if (answering->form->close != NULL) answering->form->close(answering);
     calmoe_answer_parser_close(&answering->parser);
+    cm_forced_calls_close(&answering->forced);
     calmoe_chat_prompt_close(&answering->prompt);
     for (int i = 0; i < answering->n_calls; i++) cm_bytes_close(&answering->calls[i].arguments);
     free(answering->calls);
@@ -45,11 +46,14 @@ void cm_answering_close(struct answering *answering)
     free(answering);
 }
 
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal)
+bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
-    const struct json_value *options = NULL;
+    const struct sent_value *options = NULL;
+    const char              *model = answering->server->name;
+    if (!cm_read_text(body, "model", &model, refusal)) return false;
+    (void)snprintf(answering->model, sizeof answering->model, "%s", model);
     return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
-           cm_read_value(body, "stream_options", JSON_IS_OBJECT, &options, refusal) &&
+           cm_read_value(body, "stream_options", SENT_OBJECT, &options, refusal) &&
            cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
 }
 
@@ -199,7 +203,8 @@ static void begin_call(struct answering *answering, const calmoe_answer_event *e
     struct answer_call *const call = &larger[answering->n_calls++];
     *call = (struct answer_call){.arguments = {0}};
     (void)snprintf(call->name, sizeof call->name, "%.*s", (int)event->n_bytes, event->text);
-    cm_make_id(call->id, "call_");
+    if (event->id != NULL && event->id[0] != '\0') (void)snprintf(call->id, sizeof call->id, "%s", event->id);
+    else cm_make_id(call->id, "call_");
 }
 
 /* The parser's, or where there is none the text itself. */
@@ -219,16 +224,10 @@ void cm_answering_take_piece(void *user, const calmoe_answer_event *event)
 static void put_text(struct answering *answering, const char *bytes, size_t n, bool is_control)
 {
     if (n == 0) return;
-    if (answering->parser == NULL && !is_control) {
-        char *text = strndup(bytes, n); /* events end with a NUL */
-        if (text != NULL)
-            cm_answering_take_piece(answering, &(calmoe_answer_event){.kind = CALMOE_ANSWER_TEXT, .text = text,
-                                                                      .n_bytes = n});
-        else answering->failed = true;
-        free(text);
-    } else if (answering->parser != NULL &&
-               calmoe_answer_parser_put(answering->parser, bytes, n, is_control) != CALMOE_OK)
-        answering->failed = true;
+    const bool is_fine =
+        answering->parser != NULL ? calmoe_answer_parser_put(answering->parser, bytes, n, is_control) == CALMOE_OK
+        : is_control || cm_tell_answer(cm_answering_take_piece, answering, CALMOE_ANSWER_TEXT, bytes, n);
+    if (!is_fine) answering->failed = true;
 }
 
 static void take_record(struct answering *answering, const struct job_record *record)
@@ -265,7 +264,7 @@ static bool has_failed(const struct answering *answering, struct refusal *refusa
 {
     const struct job *const job = answering->job;
     *refusal                    = job->refusal;
-    if (answering->failed || answering->out.failed) return !cm_refuse_memory(refusal);
+    if (answering->failed || answering->forced.failed || answering->out.failed) return !cm_refuse_memory(refusal);
     if (job->end == JOB_CANCELLED) return !cm_refuse(refusal, 503, NULL, "the server is shutting down");
     return job->end == JOB_FAILED;
 }

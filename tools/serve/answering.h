@@ -7,6 +7,7 @@
 
 #include <calmoe/chat.h>
 
+#include "tools/serve/forced_calls.h"
 #include "tools/serve/generation_request.h"
 #include "tools/serve/server.h"
 
@@ -42,10 +43,12 @@ struct answering {
     struct job               *job;
     calmoe_answer_parser     *parser;
     calmoe_chat_prompt       *prompt;   /* NULL where there was no conversation */
+    struct forced_calls       forced;   /* in use where calls come in the form that is forced */
     void                     *more;     /* the form's own                       */
     bool                      is_stream, includes_usage;
     struct own_request        own;
     char                      id[ID_BYTES];
+    char                      model[128]; /* as the request calls it, or its name; ignored, and told again */
     int64_t                   created;
 
     struct bytes        text, reasoning; /* of the answer, so far */
@@ -65,8 +68,8 @@ struct answering {
 /* For the exchange, with a job of the server's defaults and an id; NULL and the refusal filled. */
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
-/* "stream" and "stream_options". */
-bool cm_read_stream(struct answering *answering, const struct json_value *body, struct refusal *refusal);
+/* "stream", "stream_options", "model". */
+bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);
 /* Answers the exchange, and closes it in the end. The job is not submitted yet. */

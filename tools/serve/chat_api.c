@@ -13,7 +13,7 @@ static void begin_chunk(struct answering *answering)
     cm_write_text(out, "id", answering->id);
     cm_write_text(out, "object", "chat.completion.chunk");
     cm_write_integer(out, "created", answering->created);
-    cm_write_text(out, "model", answering->server->name);
+    cm_write_text(out, "model", answering->model);
     cm_write_text(out, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(out, "choices");
 }
@@ -137,7 +137,7 @@ static void whole(struct answering *answering, struct json_writer *writer)
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "object", "chat.completion");
     cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(writer, "choices");
     cm_write_object(writer, NULL);
@@ -157,7 +157,7 @@ static const struct answer_form form = {.begin = begin, .piece = piece, .finish 
 
 /* ---- requests ---- */
 
-static bool read_logprobs(const struct json_value *body, struct job_request *want, struct refusal *refusal)
+static bool read_logprobs(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
 {
     bool logprobs = false;
     int  n_top = 0;
@@ -170,7 +170,7 @@ static bool read_logprobs(const struct json_value *body, struct job_request *wan
     return true;
 }
 
-static bool read_chat(struct answering *answering, const struct http_request *request, const struct json_value *body,
+static bool read_chat(struct answering *answering, const struct http_request *request, const struct sent_value *body,
                       struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens", "n_predict"},

@@ -1,6 +1,5 @@
 /* tools/serve/completions_api.c - plain continuations: OpenAI's completions, also of several prompts at once and with
  * the prompt's log-probabilities, as evaluations want them. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +45,9 @@ static void write_tops(struct json_writer *writer, const struct answering *answe
         char           name[256];
         memcpy(&top, record->top + (size_t)i * sizeof top, sizeof top);
         const char *bytes = calmoe_token_bytes(cm_server_model(answering->server), top.token, 1, &n);
-        (void)snprintf(name, sizeof name, "%.*s", (int)n, n > 0 ? bytes : "");
+        if (n >= sizeof name) n = sizeof name - 1;
+        if (n > 0) memcpy(name, bytes, n);
+        name[n] = '\0';
         cm_write_real(writer, name, top.logprob);
     }
     cm_write_end_object(writer);
@@ -98,7 +99,7 @@ static void write_head(struct json_writer *writer, const struct answering *answe
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "object", "text_completion");
     cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
     cm_write_array(writer, "choices");
 }
@@ -197,7 +198,7 @@ static const struct answer_form form = {.begin = begin, .piece = piece, .finish 
 
 /* ---- requests ---- */
 
-static bool read_completion(struct answering *answering, const struct json_value *body, const struct prompt *prompt,
+static bool read_completion(struct answering *answering, const struct sent_value *body, const struct prompt *prompt,
                             struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_tokens", "max_completion_tokens", "n_predict"},
@@ -242,7 +243,7 @@ static void answer_all(struct answering *const *all, size_t n, struct http_excha
     cm_reply(exchange, 200, &writer);
 }
 
-static bool read_all(struct server *server, struct http_exchange *exchange, const struct json_value *body,
+static bool read_all(struct server *server, struct http_exchange *exchange, const struct sent_value *body,
                      struct answering **all, size_t *n, struct refusal *refusal)
 {
     struct prompt_list prompts = {.n = 0};
@@ -266,9 +267,9 @@ void cm_serve_completions(struct server *server, struct http_exchange *exchange,
     struct refusal           refusal = {0};
     struct answering        *all[MAX_PROMPTS];
     size_t                   n = 0;
-    struct json_value *const body = cm_json_read(request->body, request->n_body, &refusal);
+    struct sent_value *const body = cm_sent_read(request->body, request->n_body, &refusal);
     const bool is_fine = body != NULL && read_all(server, exchange, body, all, &n, &refusal);
-    cm_json_free(body);
+    cm_sent_free(body);
     if (is_fine && all[0]->is_stream) {
         cm_answer(all[0]);
         return;

@@ -7,7 +7,7 @@
 
 /* Reads the whole request into the answering, with cm_open_conversation(). */
 typedef bool (*read_request_fn)(struct answering *answering, const struct http_request *request,
-                                const struct json_value *body, struct refusal *refusal);
+                                const struct sent_value *body, struct refusal *refusal);
 
 /* Reads the body, lets read make of it what is to be answered, and answers in this form. */
 void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,
@@ -15,13 +15,9 @@ void cm_serve_conversation(struct server *server, struct http_exchange *exchange
 
 /* cm_read_generation() and cm_read_own_request() with the server's numbers. */
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
-                                  const struct json_value *body, struct refusal *refusal);
+                                  const struct sent_value *body, struct refusal *refusal);
 /* conversation (n_bytes): JSON in the form of chat completions, of which body is the object. Makes the prompt, and the
  * parser of its answer. */
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
-                          const struct json_value *body, struct refusal *refusal);
-/* The prompt alone. */
-bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
-                    struct refusal *refusal);
-
+                          const struct sent_value *body, struct refusal *refusal);
 #endif

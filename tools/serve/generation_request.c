@@ -12,21 +12,21 @@ enum { MAX_STOPS = 64, MAX_BIASES = 4096, MAX_PENALTY = 1000 };
 
 /* ---- stop texts ---- */
 
-static bool read_stops(const struct json_value *body, const char *name, struct job *job, struct refusal *refusal)
+static bool read_stops(const struct sent_value *body, const char *name, struct job *job, struct refusal *refusal)
 {
-    const struct json_value *stop = cm_json_member(body, name);
+    const struct sent_value *stop = cm_sent_member(body, name);
     const char              *texts[MAX_STOPS];
     size_t                   n_bytes[MAX_STOPS], n = 0;
-    const bool   is_list = cm_json_kind(stop) == JSON_IS_ARRAY;
-    const size_t n_given = stop == NULL ? 0 : is_list ? cm_json_n(stop) : 1;
+    const bool   is_list = cm_sent_kind(stop) == SENT_ARRAY;
+    const size_t n_given = stop == NULL ? 0 : is_list ? cm_sent_n(stop) : 1;
     if (n_given > MAX_STOPS)
         return cm_refuse(refusal, 400, name, "'%s' wants at most %d texts, found %zu", name, MAX_STOPS, n_given);
     for (size_t i = 0; i < n_given; i++) {
-        const struct json_value *value = is_list ? cm_json_at(stop, i) : stop;
-        texts[n] = cm_json_string(value, &n_bytes[n]);
+        const struct sent_value *value = is_list ? cm_sent_at(stop, i) : stop;
+        texts[n] = cm_sent_string(value, &n_bytes[n]);
         if (texts[n] == NULL)
             return cm_refuse(refusal, 400, name, "'%s' wants a text or an array of texts, found %s", name,
-                             cm_json_kind_name(value));
+                             cm_sent_kind_name(value));
         if (n_bytes[n] == 0) continue; /* it stops nothing: some clients send it for none */
         if (memchr(texts[n], '\0', n_bytes[n]) != NULL)
             return cm_refuse(refusal, 400, name, "'%s' wants texts without NUL characters", name);
@@ -48,24 +48,24 @@ struct bias_list {
 };
 
 /* false: the token never comes. */
-static bool add_bias(struct bias_list *list, int64_t token, const struct json_value *value)
+static bool add_bias(struct bias_list *list, int64_t token, const struct sent_value *value)
 {
-    const enum json_kind kind = cm_json_kind(value);
-    const double         bias = cm_json_number(value);
+    const enum sent_kind kind = cm_sent_kind(value);
+    const double         bias = cm_sent_number(value);
     if (token < 0 || token >= list->n_vocab)
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants tokens from 0 to %d, found %lld",
                          list->n_vocab - 1, (long long)token);
-    if (kind != JSON_IS_FALSE && kind != JSON_IS_INTEGER && kind != JSON_IS_REAL)
+    if (kind != SENT_FALSE && kind != SENT_INTEGER && kind != SENT_REAL)
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers or false, found %s",
-                         cm_json_kind_name(value));
-    if (kind != JSON_IS_FALSE && !(fabs(bias) <= 1e6))
+                         cm_sent_kind_name(value));
+    if (kind != SENT_FALSE && !(fabs(bias) <= 1e6))
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers up to 1e6, found %.9g", bias);
     list->tokens[list->n]   = (int32_t)token;
-    list->biases[list->n++] = kind == JSON_IS_FALSE || bias <= -100.0 ? -INFINITY : (float)bias; /* -100: a ban */
+    list->biases[list->n++] = kind == SENT_FALSE || bias <= -100.0 ? -INFINITY : (float)bias; /* -100: a ban */
     return true;
 }
 
-static bool see_bias(void *user, const char *name, const struct json_value *value)
+static bool see_bias(void *user, const char *name, const struct sent_value *value)
 {
     struct bias_list *const list = user;
     char                   *end = NULL;
@@ -77,14 +77,14 @@ static bool see_bias(void *user, const char *name, const struct json_value *valu
 }
 
 /* An object {"id": bias}, or an array of [id, bias]. */
-static bool read_biases(const struct json_value *body, int n_vocab, struct job_request *want, struct refusal *refusal)
+static bool read_biases(const struct sent_value *body, int n_vocab, struct job_request *want, struct refusal *refusal)
 {
-    const struct json_value *given = cm_json_member(body, "logit_bias");
-    const size_t             n = cm_json_n(given);
+    const struct sent_value *given = cm_sent_member(body, "logit_bias");
+    const size_t             n = cm_sent_n(given);
     if (given == NULL || refusal->status != 0) return refusal->status == 0;
-    if (cm_json_kind(given) != JSON_IS_OBJECT && cm_json_kind(given) != JSON_IS_ARRAY)
+    if (cm_sent_kind(given) != SENT_OBJECT && cm_sent_kind(given) != SENT_ARRAY)
         return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants an object, found %s",
-                         cm_json_kind_name(given));
+                         cm_sent_kind_name(given));
     if (n > MAX_BIASES)
         return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants at most %d tokens, found %zu", MAX_BIASES, n);
     if (n == 0) return true;
@@ -94,11 +94,11 @@ static bool read_biases(const struct json_value *body, int n_vocab, struct job_r
     want->sampler.biases      = list.biases;
     if (list.tokens == NULL || list.biases == NULL) return cm_refuse_memory(refusal);
     bool is_fine = true;
-    if (cm_json_kind(given) == JSON_IS_OBJECT) is_fine = cm_json_each(given, see_bias, &list);
-    for (size_t i = 0; is_fine && cm_json_kind(given) == JSON_IS_ARRAY && i < n; i++) {
-        const struct json_value *pair = cm_json_at(given, i);
-        is_fine = cm_json_n(pair) == 2 && cm_json_kind(cm_json_at(pair, 0)) == JSON_IS_INTEGER
-                      ? add_bias(&list, cm_json_int(cm_json_at(pair, 0)), cm_json_at(pair, 1))
+    if (cm_sent_kind(given) == SENT_OBJECT) is_fine = cm_sent_each(given, see_bias, &list);
+    for (size_t i = 0; is_fine && cm_sent_kind(given) == SENT_ARRAY && i < n; i++) {
+        const struct sent_value *pair = cm_sent_at(given, i);
+        is_fine = cm_sent_n(pair) == 2 && cm_sent_kind(cm_sent_at(pair, 0)) == SENT_INTEGER
+                      ? add_bias(&list, cm_sent_int(cm_sent_at(pair, 0)), cm_sent_at(pair, 1))
                       : cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants pairs [token, bias]");
     }
     want->sampler.n_biases = list.n;
@@ -107,7 +107,7 @@ static bool read_biases(const struct json_value *body, int n_vocab, struct job_r
 
 /* ---- the rest ---- */
 
-static bool read_seed(const struct json_value *body, struct job_request *want, struct refusal *refusal)
+static bool read_seed(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
 {
     int64_t seed = -1;
     if (!cm_read_integer(body, "seed", INT64_MIN, INT64_MAX, &seed, refusal)) return false;
@@ -118,7 +118,7 @@ static bool read_seed(const struct json_value *body, struct job_request *want, s
     return true;
 }
 
-static bool read_sampler(const struct json_value *body, calmoe_sampler_options *sampler, struct refusal *refusal)
+static bool read_sampler(const struct sent_value *body, calmoe_sampler_options *sampler, struct refusal *refusal)
 {
     return cm_read_real(body, "temperature", 0, MAX_PENALTY, &sampler->temperature, refusal) &&
            cm_read_int(body, "top_k", -1, INT_MAX, &sampler->top_k, refusal) &&
@@ -131,7 +131,7 @@ static bool read_sampler(const struct json_value *body, calmoe_sampler_options *
 }
 
 /* What is asked for and not there must be told: a client that wished for it would get something else. */
-static bool refuse_unsupported(const struct json_value *body, struct refusal *refusal)
+static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
 {
     int         n = 1, best_of = 1;
     const char *grammar = NULL;
@@ -146,14 +146,14 @@ static bool refuse_unsupported(const struct json_value *body, struct refusal *re
     return true;
 }
 
-bool cm_read_generation(const struct json_value *body, const struct generation_names *names, int n_vocab, int n_slots,
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
                         struct job *job, struct refusal *refusal)
 {
     struct job_request *const want = &job->want;
     int                       milliseconds = 0;
     const size_t n_names = sizeof names->max_tokens / sizeof names->max_tokens[0];
     for (size_t i = 0; i < n_names && names->max_tokens[i] != NULL; i++) {
-        if (cm_json_member(body, names->max_tokens[i]) == NULL) continue;
+        if (cm_sent_member(body, names->max_tokens[i]) == NULL) continue;
         if (!cm_read_int(body, names->max_tokens[i], -1, INT_MAX, &want->max_tokens, refusal)) return false;
         break;
     }
@@ -170,18 +170,18 @@ bool cm_read_generation(const struct json_value *body, const struct generation_n
     return true;
 }
 
-bool cm_read_own_request(const struct json_value *body, int n_experts_used, struct job_request *want,
+bool cm_read_own_request(const struct sent_value *body, int n_experts_used, struct job_request *want,
                          struct own_request *own, struct refusal *refusal)
 {
-    const struct json_value *given = NULL;
+    const struct sent_value *given = NULL;
     float                    quality = (float)want->quality;
-    if (!cm_read_value(body, "calmoe", JSON_IS_OBJECT, &given, refusal)) return false;
+    if (!cm_read_value(body, "calmoe", SENT_OBJECT, &given, refusal)) return false;
     if (given == NULL) return true;
     const bool is_fine = cm_read_real(given, "quality", 0, 1, &quality, refusal) &&
                          cm_read_int(given, "experts", 1, n_experts_used, &want->n_experts, refusal) &&
                          cm_read_bool(given, "tokens", &own->tokens, refusal) &&
                          cm_read_bool(given, "routing", &own->routing, refusal);
-    if (cm_json_member(given, "quality") != NULL) want->quality = cm_json_number(cm_json_member(given, "quality"));
+    if (cm_sent_member(given, "quality") != NULL) want->quality = cm_sent_number(cm_sent_member(given, "quality"));
     own->tokens         = own->tokens || own->routing;
     want->wants_routing = own->routing;
     if (is_fine && want->n_experts > 0 && want->quality > 0)

@@ -12,7 +12,7 @@ struct generation_names {
 };
 
 /* Reads the members of body into the job, which holds the server's defaults. False and the refusal filled. */
-bool cm_read_generation(const struct json_value *body, const struct generation_names *names, int n_vocab, int n_slots,
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
                         struct job *job, struct refusal *refusal);
 
 /* "calmoe": {"quality", "experts", "tokens", "routing"}: what may be left out, and what is told of each token. */
@@ -20,7 +20,7 @@ struct own_request {
     bool tokens;  /* layers, experts and confidence of each token */
     bool routing; /* and the numbers of its experts               */
 };
-bool cm_read_own_request(const struct json_value *body, int n_experts_used, struct job_request *want,
+bool cm_read_own_request(const struct sent_value *body, int n_experts_used, struct job_request *want,
                          struct own_request *own, struct refusal *refusal);
 
 #endif

@@ -17,9 +17,10 @@
 
 enum {
     HEADER_BYTES   = 64 * 1024, /* all headers of a request                                */
-    STACK_BYTES    = 512 * 1024, /* of a connection's thread                               */
+    STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be 2048 levels deep */
     BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
     BACKLOG        = 128,
+    SEND_BYTES     = 256 * 1024, /* that the system keeps for a client that reads slowly   */
     MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */
 };
 
@@ -232,9 +233,10 @@ static int listen_at(const char *host, int port)
         return -1;
     }
     for (const struct addrinfo *at = addresses; at != NULL && fd < 0; at = at->ai_next) {
-        const int yes = 1;
+        const int yes = 1, send_bytes = SEND_BYTES;
         fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
         if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof send_bytes) == 0 &&
             bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
             break;
         problem = errno;

@@ -37,6 +37,7 @@ void cm_job_free(struct job *job)
     free((void *)(uintptr_t)job->want.sampler.bias_tokens);
     free((void *)(uintptr_t)job->want.sampler.biases);
     calmoe_stops_close(&job->want.stops);
+    calmoe_constraint_close(&job->constraint);
     calmoe_context_close(&job->context);
     cm_bytes_close(&job->want.stop_texts);
     cm_bytes_close(&job->out);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/constraint.h>
 #include <calmoe/stops.h>
 
 #include "tools/front.h"
@@ -73,6 +74,7 @@ struct job_figures {
 struct job {
     calmoe_context    *context;   /* of the request: where sentences about it go; of whoever has the job in hand */
     struct job_request want;
+    calmoe_constraint *constraint; /* of the sampler; the job's. NULL = none */
 
     /* Under the service's lock from cm_service_submit() on. */
     enum job_state     state;

@@ -9,10 +9,10 @@
 #include "tools/serve/json_writer.h"
 #include "tools/serve/refusal.h"
 
-/* What is handed out as a struct json_value is jansson's value. */
-static const json_t *plain(const struct json_value *value) { return (const json_t *)value; }
+/* What is handed out as a struct sent_value is jansson's value. */
+static const json_t *plain(const struct sent_value *value) { return (const json_t *)value; }
 
-struct json_value *cm_json_read(const char *bytes, size_t n_bytes, struct refusal *refusal)
+struct sent_value *cm_sent_read(const char *bytes, size_t n_bytes, struct refusal *refusal)
 {
     json_error_t error;
     json_t      *root = json_loadb(bytes, n_bytes, JSON_ALLOW_NUL, &error);
@@ -24,87 +24,87 @@ struct json_value *cm_json_read(const char *bytes, size_t n_bytes, struct refusa
     }
     if (!json_is_object(root)) {
         cm_refuse(refusal, 400, NULL, "the body wants to be a JSON object, found %s",
-                  cm_json_kind_name((struct json_value *)root));
+                  cm_sent_kind_name((struct sent_value *)root));
         json_decref(root);
         return NULL;
     }
-    return (struct json_value *)root;
+    return (struct sent_value *)root;
 }
 
-void cm_json_free(struct json_value *document) { json_decref((json_t *)document); }
+void cm_sent_free(struct sent_value *document) { json_decref((json_t *)document); }
 
-enum json_kind cm_json_kind(const struct json_value *value)
+enum sent_kind cm_sent_kind(const struct sent_value *value)
 {
-    if (value == NULL) return JSON_IS_NULL;
+    if (value == NULL) return SENT_NULL;
     switch (json_typeof(plain(value))) {
-    case JSON_OBJECT:  return JSON_IS_OBJECT;
-    case JSON_ARRAY:   return JSON_IS_ARRAY;
-    case JSON_STRING:  return JSON_IS_TEXT;
-    case JSON_INTEGER: return JSON_IS_INTEGER;
-    case JSON_REAL:    return JSON_IS_REAL;
-    case JSON_TRUE:    return JSON_IS_TRUE;
-    case JSON_FALSE:   return JSON_IS_FALSE;
-    default:           return JSON_IS_NULL;
+    case JSON_OBJECT:  return SENT_OBJECT;
+    case JSON_ARRAY:   return SENT_ARRAY;
+    case JSON_STRING:  return SENT_TEXT;
+    case JSON_INTEGER: return SENT_INTEGER;
+    case JSON_REAL:    return SENT_REAL;
+    case JSON_TRUE:    return SENT_TRUE;
+    case JSON_FALSE:   return SENT_FALSE;
+    default:           return SENT_NULL;
     }
 }
 
-const char *cm_json_kind_name(const struct json_value *value)
+const char *cm_sent_kind_name(const struct sent_value *value)
 {
     static const char *const names[] = {
-        [JSON_IS_NULL] = "null",     [JSON_IS_FALSE] = "false",   [JSON_IS_TRUE] = "true",
-        [JSON_IS_INTEGER] = "a number", [JSON_IS_REAL] = "a number", [JSON_IS_TEXT] = "a text",
-        [JSON_IS_ARRAY] = "an array", [JSON_IS_OBJECT] = "an object"};
-    return names[cm_json_kind(value)];
+        [SENT_NULL] = "null",     [SENT_FALSE] = "false",   [SENT_TRUE] = "true",
+        [SENT_INTEGER] = "a number", [SENT_REAL] = "a number", [SENT_TEXT] = "a text",
+        [SENT_ARRAY] = "an array", [SENT_OBJECT] = "an object"};
+    return names[cm_sent_kind(value)];
 }
 
-const struct json_value *cm_json_member(const struct json_value *object, const char *name)
+const struct sent_value *cm_sent_member(const struct sent_value *object, const char *name)
 {
     const json_t *value = object != NULL ? json_object_get(plain(object), name) : NULL;
-    return json_is_null(value) ? NULL : (const struct json_value *)value;
+    return json_is_null(value) ? NULL : (const struct sent_value *)value;
 }
 
-size_t cm_json_n(const struct json_value *value)
+size_t cm_sent_n(const struct sent_value *value)
 {
     return json_is_array(plain(value)) ? json_array_size(plain(value)) : json_object_size(plain(value));
 }
 
-const struct json_value *cm_json_at(const struct json_value *array, size_t i)
+const struct sent_value *cm_sent_at(const struct sent_value *array, size_t i)
 {
-    return (const struct json_value *)json_array_get(plain(array), i);
+    return (const struct sent_value *)json_array_get(plain(array), i);
 }
 
-const char *cm_json_string(const struct json_value *value, size_t *n)
+const char *cm_sent_string(const struct sent_value *value, size_t *n)
 {
     if (n != NULL) *n = json_string_length(plain(value));
     return json_string_value(plain(value));
 }
 
-double  cm_json_number(const struct json_value *value) { return json_number_value(plain(value)); }
-int64_t cm_json_int(const struct json_value *value) { return json_integer_value(plain(value)); }
+double  cm_sent_number(const struct sent_value *value) { return json_number_value(plain(value)); }
+int64_t cm_sent_int(const struct sent_value *value) { return json_integer_value(plain(value)); }
 
-bool cm_json_each(const struct json_value *object,
-                  bool (*see)(void *user, const char *name, const struct json_value *value), void *user)
+bool cm_sent_each(const struct sent_value *object,
+                  bool (*see)(void *user, const char *name, const struct sent_value *value), void *user)
 {
     json_t *const all = (json_t *)(uintptr_t)object; /* jansson's iterators want it so, and change nothing */
     for (void *at = json_object_iter(all); at != NULL; at = json_object_iter_next(all, at))
-        if (!see(user, json_object_iter_key(at), (struct json_value *)json_object_iter_value(at))) return false;
+        if (!see(user, json_object_iter_key(at), (struct sent_value *)json_object_iter_value(at))) return false;
     return true;
 }
 
-char *cm_json_print(const struct json_value *value)
+char *cm_sent_print(const struct sent_value *value)
 {
     return json_dumps(plain(value), JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-const char *cm_json_member_text(const struct json_value *object, const char *name)
+const char *cm_sent_text(const struct sent_value *object, const char *name)
 {
-    const char *const text = cm_json_string(cm_json_member(object, name), NULL);
+    const char *const text = cm_sent_string(cm_sent_member(object, name), NULL);
     return text != NULL ? text : "";
 }
 
-void cm_json_copy(struct json_writer *writer, const char *name, const struct json_value *value)
+void cm_sent_copy(struct json_writer *writer, const char *name, const struct sent_value *value)
 {
-    char *const text = value != NULL ? cm_json_print(value) : NULL;
+    char *const text = value != NULL ? cm_sent_print(value) : NULL;
     if (text != NULL) cm_write_json(writer, name, text);
     else if (value != NULL) writer->failed = true;
     free(text);
@@ -113,33 +113,33 @@ void cm_json_copy(struct json_writer *writer, const char *name, const struct jso
 /* ---- members that are checked ---- */
 
 /* The member, or NULL where there is nothing to read: it is absent, or the request is refused already. */
-static const struct json_value *wanted(const struct json_value *object, const char *name, const struct refusal *refusal)
+static const struct sent_value *wanted(const struct sent_value *object, const char *name, const struct refusal *refusal)
 {
-    return refusal->status != 0 ? NULL : cm_json_member(object, name);
+    return refusal->status != 0 ? NULL : cm_sent_member(object, name);
 }
 
-bool cm_read_integer(const struct json_value *object, const char *name, int64_t min, int64_t max, int64_t *out,
+bool cm_read_integer(const struct sent_value *object, const char *name, int64_t min, int64_t max, int64_t *out,
                      struct refusal *refusal)
 {
-    const struct json_value *value = wanted(object, name, refusal);
+    const struct sent_value *value = wanted(object, name, refusal);
     if (value == NULL) return refusal->status == 0;
-    const enum json_kind kind = cm_json_kind(value);
-    const double         real = cm_json_number(value);
+    const enum sent_kind kind = cm_sent_kind(value);
+    const double         real = cm_sent_number(value);
     /* Some clients write whole numbers as 5.0. */
-    const bool is_whole = kind == JSON_IS_INTEGER ||
-                          (kind == JSON_IS_REAL && real == floor(real) && fabs(real) < 9007199254740992.0);
-    const int64_t number = kind == JSON_IS_INTEGER ? cm_json_int(value) : is_whole ? (int64_t)real : 0;
+    const bool is_whole = kind == SENT_INTEGER ||
+                          (kind == SENT_REAL && real == floor(real) && fabs(real) < 9007199254740992.0);
+    const int64_t number = kind == SENT_INTEGER ? cm_sent_int(value) : is_whole ? (int64_t)real : 0;
     if (is_whole && number >= min && number <= max) {
         *out = number;
         return true;
     }
-    if (kind == JSON_IS_INTEGER || kind == JSON_IS_REAL)
+    if (kind == SENT_INTEGER || kind == SENT_REAL)
         return cm_refuse(refusal, 400, name, "'%s' wants a whole number from %lld to %lld, found %.17g", name,
                          (long long)min, (long long)max, real);
-    return cm_refuse(refusal, 400, name, "'%s' wants a whole number, found %s", name, cm_json_kind_name(value));
+    return cm_refuse(refusal, 400, name, "'%s' wants a whole number, found %s", name, cm_sent_kind_name(value));
 }
 
-bool cm_read_int(const struct json_value *object, const char *name, int min, int max, int *out,
+bool cm_read_int(const struct sent_value *object, const char *name, int min, int max, int *out,
                  struct refusal *refusal)
 {
     int64_t    number = *out;
@@ -148,48 +148,48 @@ bool cm_read_int(const struct json_value *object, const char *name, int min, int
     return is_fine;
 }
 
-bool cm_read_real(const struct json_value *object, const char *name, double min, double max, float *out,
+bool cm_read_real(const struct sent_value *object, const char *name, double min, double max, float *out,
                   struct refusal *refusal)
 {
-    const struct json_value *value = wanted(object, name, refusal);
+    const struct sent_value *value = wanted(object, name, refusal);
     if (value == NULL) return refusal->status == 0;
-    const double number = cm_json_number(value);
-    if (cm_json_kind(value) != JSON_IS_INTEGER && cm_json_kind(value) != JSON_IS_REAL)
-        return cm_refuse(refusal, 400, name, "'%s' wants a number, found %s", name, cm_json_kind_name(value));
+    const double number = cm_sent_number(value);
+    if (cm_sent_kind(value) != SENT_INTEGER && cm_sent_kind(value) != SENT_REAL)
+        return cm_refuse(refusal, 400, name, "'%s' wants a number, found %s", name, cm_sent_kind_name(value));
     if (!(number >= min && number <= max))
         return cm_refuse(refusal, 400, name, "'%s' wants a number from %g to %g, found %.9g", name, min, max, number);
     *out = (float)number;
     return true;
 }
 
-bool cm_read_bool(const struct json_value *object, const char *name, bool *out, struct refusal *refusal)
+bool cm_read_bool(const struct sent_value *object, const char *name, bool *out, struct refusal *refusal)
 {
-    const struct json_value *value = wanted(object, name, refusal);
+    const struct sent_value *value = wanted(object, name, refusal);
     if (value == NULL) return refusal->status == 0;
-    if (cm_json_kind(value) != JSON_IS_TRUE && cm_json_kind(value) != JSON_IS_FALSE)
-        return cm_refuse(refusal, 400, name, "'%s' wants true or false, found %s", name, cm_json_kind_name(value));
-    *out = cm_json_kind(value) == JSON_IS_TRUE;
+    if (cm_sent_kind(value) != SENT_TRUE && cm_sent_kind(value) != SENT_FALSE)
+        return cm_refuse(refusal, 400, name, "'%s' wants true or false, found %s", name, cm_sent_kind_name(value));
+    *out = cm_sent_kind(value) == SENT_TRUE;
     return true;
 }
 
-bool cm_read_text(const struct json_value *object, const char *name, const char **out, struct refusal *refusal)
+bool cm_read_text(const struct sent_value *object, const char *name, const char **out, struct refusal *refusal)
 {
-    const struct json_value *value = wanted(object, name, refusal);
+    const struct sent_value *value = wanted(object, name, refusal);
     if (value == NULL) return refusal->status == 0;
-    if (cm_json_kind(value) != JSON_IS_TEXT)
-        return cm_refuse(refusal, 400, name, "'%s' wants a text, found %s", name, cm_json_kind_name(value));
-    *out = cm_json_string(value, NULL);
+    if (cm_sent_kind(value) != SENT_TEXT)
+        return cm_refuse(refusal, 400, name, "'%s' wants a text, found %s", name, cm_sent_kind_name(value));
+    *out = cm_sent_string(value, NULL);
     return true;
 }
 
-bool cm_read_value(const struct json_value *object, const char *name, enum json_kind kind,
-                   const struct json_value **out, struct refusal *refusal)
+bool cm_read_value(const struct sent_value *object, const char *name, enum sent_kind kind,
+                   const struct sent_value **out, struct refusal *refusal)
 {
-    const struct json_value *value = wanted(object, name, refusal);
+    const struct sent_value *value = wanted(object, name, refusal);
     if (value == NULL) return refusal->status == 0;
-    if (cm_json_kind(value) != kind)
+    if (cm_sent_kind(value) != kind)
         return cm_refuse(refusal, 400, name, "'%s' wants %s, found %s", name,
-                         kind == JSON_IS_ARRAY ? "an array" : "an object", cm_json_kind_name(value));
+                         kind == SENT_ARRAY ? "an array" : "an object", cm_sent_kind_name(value));
     *out = value;
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "tools/serve/conversation.h"
 #include "tools/serve/messages_request.h"
+#include "tools/serve/prompts.h"
 
 /* ---- answers ---- */
 
@@ -57,7 +58,7 @@ static void write_head(struct json_writer *writer, const struct answering *answe
     cm_write_text(writer, "id", answering->id);
     cm_write_text(writer, "type", "message");
     cm_write_text(writer, "role", "assistant");
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
 }
 
 static void begin(struct answering *answering)
@@ -167,15 +168,15 @@ static void fail(struct answering *answering, const struct refusal *refusal)
 static void write_input(struct json_writer *writer, const struct answer_call *call)
 {
     struct refusal           none = {0};
-    struct json_value *const input = cm_json_read(call->arguments.at, call->arguments.n, &none);
+    struct sent_value *const input = cm_sent_read(call->arguments.at, call->arguments.n, &none);
     if (input != NULL) {
-        cm_json_copy(writer, "input", input);
+        cm_sent_copy(writer, "input", input);
     } else {
         cm_write_object(writer, "input");
         if (call->arguments.n > 0) cm_write_bytes(writer, "text", call->arguments.at, call->arguments.n);
         cm_write_end_object(writer);
     }
-    cm_json_free(input);
+    cm_sent_free(input);
 }
 
 static void write_block(struct json_writer *writer, const char *type, const char *name, const struct bytes *text)
@@ -224,7 +225,7 @@ static const struct answer_form form = {.begin = begin, .piece = piece, .finish 
 /* ---- endpoints ---- */
 
 static bool read_messages(struct answering *answering, const struct http_request *request,
-                          const struct json_value *body, struct refusal *refusal)
+                          const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_tokens"}, .stop = "stop_sequences"};
     struct json_writer writer = {.failed = false};
@@ -235,11 +236,11 @@ static bool read_messages(struct answering *answering, const struct http_request
     answering->more = blocks;
     bool is_fine = cm_read_stream(answering, body, refusal) &&
                    cm_read_conversation_request(answering, &names, body, refusal) && cm_convert_messages_request(&writer, body, refusal);
-    struct json_value *const converted =
-        is_fine ? cm_json_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
+    struct sent_value *const converted =
+        is_fine ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
     is_fine = converted != NULL &&
               cm_open_conversation(answering, writer.bytes.at, writer.bytes.n, converted, refusal);
-    cm_json_free(converted);
+    cm_sent_free(converted);
     cm_writer_close(&writer);
     return is_fine;
 }
@@ -255,8 +256,8 @@ void cm_serve_count_tokens(struct server *server, struct http_exchange *exchange
     struct json_writer       writer = {.failed = false}, reply = {.failed = false};
     calmoe_chat_prompt      *prompt = NULL;
     size_t                   n = 0;
-    struct json_value *const body = cm_server_is_ready(server, &refusal)
-                                        ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct sent_value *const body = cm_server_is_ready(server, &refusal)
+                                        ? cm_sent_read(request->body, request->n_body, &refusal) : NULL;
     if (body != NULL && cm_convert_messages_request(&writer, body, &refusal) &&
         cm_open_prompt(server, writer.bytes.at, writer.bytes.n, &prompt, &refusal)) {
         (void)calmoe_chat_prompt_tokens(prompt, &n);
@@ -267,5 +268,5 @@ void cm_serve_count_tokens(struct server *server, struct http_exchange *exchange
     } else refuse(exchange, &refusal);
     calmoe_chat_prompt_close(&prompt);
     cm_writer_close(&writer);
-    cm_json_free(body);
+    cm_sent_free(body);
 }

@@ -39,7 +39,7 @@ static void write_end(struct json_writer *writer, struct answering *answering, c
     cm_write_bytes(writer, "content", text, n);
     cm_write_bool(writer, "stop", true);
     cm_write_integer(writer, "id_slot", job->figures.slot);
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_integer(writer, "tokens_predicted", job->figures.n_generated);
     cm_write_integer(writer, "tokens_evaluated", job->want.n_tokens);
     cm_write_integer(writer, "tokens_cached", job->figures.n_cached);
@@ -81,7 +81,7 @@ static void whole(struct answering *answering, struct json_writer *writer)
 
 static const struct answer_form form = {.piece = piece, .finish = finish, .fail = fail, .whole = whole};
 
-static bool read_native(struct answering *answering, const struct json_value *body, struct refusal *refusal)
+static bool read_native(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"n_predict", "max_tokens"}, .stop = "stop"};
     struct server *const           server = answering->server;
@@ -105,9 +105,9 @@ void cm_serve_completion(struct server *server, struct http_exchange *exchange, 
 {
     struct refusal           refusal = {0};
     struct answering *const  answering = cm_answering_open(server, exchange, &form, "", &refusal);
-    struct json_value *const body = answering != NULL ? cm_json_read(request->body, request->n_body, &refusal) : NULL;
+    struct sent_value *const body = answering != NULL ? cm_sent_read(request->body, request->n_body, &refusal) : NULL;
     const bool               is_fine = body != NULL && read_native(answering, body, &refusal);
-    cm_json_free(body);
+    cm_sent_free(body);
     if (is_fine) cm_answer(answering);
     else if (answering != NULL) cm_answer_refusal(answering, &refusal);
     else cm_reply_refusal(exchange, &refusal);

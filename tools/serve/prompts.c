@@ -7,30 +7,30 @@
 
 /* ---- what was sent ---- */
 
-static bool is_token_list(const struct json_value *value)
+static bool is_token_list(const struct sent_value *value)
 {
-    return cm_json_kind(value) == JSON_IS_ARRAY && cm_json_n(value) > 0 &&
-           cm_json_kind(cm_json_at(value, 0)) == JSON_IS_INTEGER;
+    return cm_sent_kind(value) == SENT_ARRAY && cm_sent_n(value) > 0 &&
+           cm_sent_kind(cm_sent_at(value, 0)) == SENT_INTEGER;
 }
 
-bool cm_read_prompts(const struct json_value *body, struct prompt_list *prompts, size_t max, struct refusal *refusal)
+bool cm_read_prompts(const struct sent_value *body, struct prompt_list *prompts, size_t max, struct refusal *refusal)
 {
-    const struct json_value *given = cm_json_member(body, "prompt");
-    const bool   is_one = cm_json_kind(given) == JSON_IS_TEXT || is_token_list(given);
-    const size_t n = is_one ? 1 : cm_json_n(given);
-    if (!is_one && cm_json_kind(given) != JSON_IS_ARRAY)
+    const struct sent_value *given = cm_sent_member(body, "prompt");
+    const bool   is_one = cm_sent_kind(given) == SENT_TEXT || is_token_list(given);
+    const size_t n = is_one ? 1 : cm_sent_n(given);
+    if (!is_one && cm_sent_kind(given) != SENT_ARRAY)
         return cm_refuse(refusal, 400, "prompt", "'prompt' wants a text, tokens, or an array of them, found %s",
-                         given == NULL ? "none" : cm_json_kind_name(given));
+                         given == NULL ? "none" : cm_sent_kind_name(given));
     if (n == 0 || n > max)
         return cm_refuse(refusal, 400, "prompt", "'prompt' wants 1 to %zu prompts, found %zu", max, n);
     prompts->at = calloc(n, sizeof *prompts->at);
     if (prompts->at == NULL) return cm_refuse_memory(refusal);
     prompts->n = n;
     for (size_t i = 0; i < n; i++) {
-        prompts->at[i].value = is_one ? given : cm_json_at(given, i);
-        if (cm_json_kind(prompts->at[i].value) != JSON_IS_TEXT && cm_json_kind(prompts->at[i].value) != JSON_IS_ARRAY)
+        prompts->at[i].value = is_one ? given : cm_sent_at(given, i);
+        if (cm_sent_kind(prompts->at[i].value) != SENT_TEXT && cm_sent_kind(prompts->at[i].value) != SENT_ARRAY)
             return cm_refuse(refusal, 400, "prompt", "'prompt' wants texts or arrays of tokens, found %s",
-                             cm_json_kind_name(prompts->at[i].value));
+                             cm_sent_kind_name(prompts->at[i].value));
     }
     return true;
 }
@@ -41,7 +41,7 @@ void cm_prompts_close(struct prompt_list *prompts)
     prompts->at = NULL;
 }
 
-bool cm_refuses_suffix(const struct json_value *body, struct refusal *refusal)
+bool cm_refuses_suffix(const struct sent_value *body, struct refusal *refusal)
 {
     const char *suffix = "";
     if (!cm_read_text(body, "suffix", &suffix, refusal)) return true;
@@ -72,17 +72,17 @@ bool cm_server_tokenize(const struct server *server, const char *text, size_t n_
     return cm_refuse_memory(refusal);
 }
 
-bool cm_read_tokens(const struct server *server, const struct json_value *array, const char *name, int32_t **tokens,
+bool cm_read_tokens(const struct server *server, const struct sent_value *array, const char *name, int32_t **tokens,
                     int *n_tokens, struct refusal *refusal)
 {
-    const size_t n = cm_json_n(array);
+    const size_t n = cm_sent_n(array);
     const int    n_vocab = cm_service_model(server->service)->n_vocab;
     *tokens              = malloc((n + 1) * sizeof **tokens);
     if (*tokens == NULL) return cm_refuse_memory(refusal);
     for (size_t i = 0; i < n; i++) {
-        const struct json_value *value = cm_json_at(array, i);
-        const int64_t            token = cm_json_int(value);
-        if (cm_json_kind(value) != JSON_IS_INTEGER || token < 0 || token >= n_vocab)
+        const struct sent_value *value = cm_sent_at(array, i);
+        const int64_t            token = cm_sent_int(value);
+        if (cm_sent_kind(value) != SENT_INTEGER || token < 0 || token >= n_vocab)
             return cm_refuse(refusal, 400, name, "'%s' wants tokens from 0 to %d; number %zu is none", name,
                              n_vocab - 1, i);
         (*tokens)[i] = (int32_t)token;
@@ -95,7 +95,7 @@ bool cm_prompt_tokens(const struct server *server, const struct prompt *prompt, 
                       int *n_tokens, struct refusal *refusal)
 {
     size_t            n = 0;
-    const char *const text = cm_json_string(prompt->value, &n);
+    const char *const text = cm_sent_string(prompt->value, &n);
     const unsigned    flags = CALMOE_TOKENIZE_SPECIAL | (begins ? (unsigned)CALMOE_TOKENIZE_BOS : 0u);
     if (text == NULL ? !cm_read_tokens(server, prompt->value, "prompt", tokens, n_tokens, refusal)
                      : !cm_server_tokenize(server, text, n, flags, tokens, n_tokens, refusal))
@@ -123,7 +123,7 @@ bool cm_prompt_text(const struct server *server, const struct prompt *prompt, ch
                     struct refusal *refusal)
 {
     size_t            n = 0;
-    const char *const given = cm_json_string(prompt->value, &n);
+    const char *const given = cm_sent_string(prompt->value, &n);
     if (given == NULL) {
         int32_t *tokens = NULL;
         int      n_tokens = 0;
@@ -137,4 +137,18 @@ bool cm_prompt_text(const struct server *server, const struct prompt *prompt, ch
     if (*text == NULL) return cm_refuse_memory(refusal);
     memcpy(*text, given, n + 1);
     return true;
+}
+
+bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
+                    struct refusal *refusal)
+{
+    calmoe_context *context = NULL; /* of this thread: where the sentence goes */
+    if (calmoe_context_open(NULL, &context) != CALMOE_OK) return cm_refuse_memory(refusal);
+    const calmoe_status status =
+        calmoe_chat_prompt_open(context, cm_server_model(server), conversation, n_bytes, NULL, out);
+    if (status == CALMOE_UNSUPPORTED) refusal->type = "not_supported_error";
+    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(refusal);
+    else if (status != CALMOE_OK) (void)cm_refuse(refusal, 400, NULL, "%s", calmoe_context_message(context));
+    calmoe_context_close(&context);
+    return status == CALMOE_OK;
 }

@@ -140,7 +140,7 @@ static void write_response(struct json_writer *writer, const char *name, struct 
         cm_write_end_object(writer);
     } else cm_write_null(writer, "incomplete_details");
     cm_write_null(writer, "instructions");
-    cm_write_text(writer, "model", answering->server->name);
+    cm_write_text(writer, "model", answering->model);
     cm_write_array(writer, "output");
     for (int i = 0; is_done && i < response->n_items; i++)
         write_item(writer, NULL, answering, &response->items[i], true);
@@ -295,7 +295,7 @@ static const struct answer_form form = {.begin = begin, .collect = collect, .pie
 /* ---- requests ---- */
 
 static bool read_response(struct answering *answering, const struct http_request *request,
-                          const struct json_value *body, struct refusal *refusal)
+                          const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_output_tokens", "max_tokens"}, .stop = "stop"};
     struct json_writer writer = {.failed = false};
@@ -305,11 +305,11 @@ static bool read_response(struct answering *answering, const struct http_request
     bool is_fine = cm_read_stream(answering, body, refusal) &&
                    cm_read_conversation_request(answering, &names, body, refusal) &&
                    cm_convert_response_request(&writer, body, refusal);
-    struct json_value *const converted =
-        is_fine ? cm_json_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
+    struct sent_value *const converted =
+        is_fine ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
     is_fine = converted != NULL &&
               cm_open_conversation(answering, writer.bytes.at, writer.bytes.n, converted, refusal);
-    cm_json_free(converted);
+    cm_sent_free(converted);
     cm_writer_close(&writer);
     return is_fine;
 }

@@ -4,15 +4,15 @@
 #include <string.h>
 
 /* A text, or parts of texts, one after the other. */
-static bool join_parts(const struct json_value *content, struct bytes *all, struct refusal *refusal)
+static bool join_parts(const struct sent_value *content, struct bytes *all, struct refusal *refusal)
 {
     size_t            n = 0;
-    const char *const text = cm_json_string(content, &n);
+    const char *const text = cm_sent_string(content, &n);
     if (text != NULL) return cm_bytes_append(all, text, n) || cm_refuse_memory(refusal);
-    for (size_t i = 0; i < cm_json_n(content); i++) {
-        const struct json_value *const part = cm_json_at(content, i);
-        const char *const              type = cm_json_member_text(part, "type"), *const refused = cm_json_member_text(part, "refusal");
-        const char                    *piece = cm_json_string(cm_json_member(part, "text"), &n);
+    for (size_t i = 0; i < cm_sent_n(content); i++) {
+        const struct sent_value *const part = cm_sent_at(content, i);
+        const char *const              type = cm_sent_text(part, "type"), *const refused = cm_sent_text(part, "refusal");
+        const char                    *piece = cm_sent_string(cm_sent_member(part, "text"), &n);
         if (piece == NULL && strcmp(type, "refusal") == 0) piece = refused, n = strlen(refused);
         if (piece == NULL) {
             refusal->type = "not_supported_error";
@@ -50,22 +50,22 @@ static void end_turn(struct json_writer *writer, struct turn *turn)
     turn->is_open = false;
 }
 
-static void add_call(struct turn *turn, const struct json_value *item)
+static void add_call(struct turn *turn, const struct sent_value *item)
 {
     struct json_writer *const calls = &turn->calls;
     cm_write_object(calls, NULL);
-    cm_write_text(calls, "id", cm_json_member_text(item, "call_id"));
+    cm_write_text(calls, "id", cm_sent_text(item, "call_id"));
     cm_write_text(calls, "type", "function");
     cm_write_object(calls, "function");
-    cm_write_text(calls, "name", cm_json_member_text(item, "name"));
-    cm_write_text(calls, "arguments", cm_json_member_text(item, "arguments"));
+    cm_write_text(calls, "name", cm_sent_text(item, "name"));
+    cm_write_text(calls, "arguments", cm_sent_text(item, "arguments"));
     cm_write_end_object(calls);
     cm_write_end_object(calls);
     turn->is_open = true;
 }
 
 static bool write_message(struct json_writer *writer, const char *role, const char *call_id,
-                          const struct json_value *content, struct refusal *refusal)
+                          const struct sent_value *content, struct refusal *refusal)
 {
     struct bytes text = {0};
     const bool   is_fine = join_parts(content, &text, refusal);
@@ -78,14 +78,14 @@ static bool write_message(struct json_writer *writer, const char *role, const ch
     return is_fine;
 }
 
-static bool write_item(struct json_writer *writer, struct turn *turn, const struct json_value *item,
+static bool write_item(struct json_writer *writer, struct turn *turn, const struct sent_value *item,
                        struct refusal *refusal)
 {
-    const char *const type = cm_json_member_text(item, "type"), *const role = cm_json_member_text(item, "role");
-    const struct json_value *content = cm_json_member(item, "content");
+    const char *const type = cm_sent_text(item, "type"), *const role = cm_sent_text(item, "role");
+    const struct sent_value *content = cm_sent_member(item, "content");
     if (strcmp(type, "reasoning") == 0) {
         turn->is_open = true;
-        return join_parts(content != NULL ? content : cm_json_member(item, "summary"), &turn->thoughts, refusal);
+        return join_parts(content != NULL ? content : cm_sent_member(item, "summary"), &turn->thoughts, refusal);
     }
     if (strcmp(type, "function_call") == 0) {
         add_call(turn, item);
@@ -93,7 +93,7 @@ static bool write_item(struct json_writer *writer, struct turn *turn, const stru
     }
     if (strcmp(type, "function_call_output") == 0) {
         end_turn(writer, turn);
-        return write_message(writer, "tool", cm_json_member_text(item, "call_id"), cm_json_member(item, "output"), refusal);
+        return write_message(writer, "tool", cm_sent_text(item, "call_id"), cm_sent_member(item, "output"), refusal);
     }
     if (type[0] != '\0' && strcmp(type, "message") != 0) {
         refusal->type = "not_supported_error";
@@ -107,73 +107,73 @@ static bool write_item(struct json_writer *writer, struct turn *turn, const stru
     return write_message(writer, role[0] != '\0' ? role : "user", NULL, content, refusal);
 }
 
-static bool write_messages(struct json_writer *writer, const struct json_value *body, struct refusal *refusal)
+static bool write_messages(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal)
 {
-    const struct json_value *const input = cm_json_member(body, "input");
-    const struct json_value *const instructions = cm_json_member(body, "instructions");
+    const struct sent_value *const input = cm_sent_member(body, "input");
+    const struct sent_value *const instructions = cm_sent_member(body, "instructions");
     struct turn                    turn = {.is_open = false};
     bool                           is_fine = true;
     cm_write_array(writer, "messages");
     if (instructions != NULL) is_fine = write_message(writer, "system", NULL, instructions, refusal);
-    if (cm_json_kind(input) == JSON_IS_TEXT) is_fine = is_fine && write_message(writer, "user", NULL, input, refusal);
-    else if (cm_json_kind(input) != JSON_IS_ARRAY)
+    if (cm_sent_kind(input) == SENT_TEXT) is_fine = is_fine && write_message(writer, "user", NULL, input, refusal);
+    else if (cm_sent_kind(input) != SENT_ARRAY)
         is_fine = cm_refuse(refusal, 400, "input", "'input' wants a text or an array of items, found %s",
-                            input == NULL ? "none" : cm_json_kind_name(input));
-    for (size_t i = 0; is_fine && cm_json_kind(input) == JSON_IS_ARRAY && i < cm_json_n(input); i++)
-        is_fine = write_item(writer, &turn, cm_json_at(input, i), refusal);
+                            input == NULL ? "none" : cm_sent_kind_name(input));
+    for (size_t i = 0; is_fine && cm_sent_kind(input) == SENT_ARRAY && i < cm_sent_n(input); i++)
+        is_fine = write_item(writer, &turn, cm_sent_at(input, i), refusal);
     end_turn(writer, &turn);
     cm_write_end_array(writer);
     return is_fine;
 }
 
 /* Tools that are no functions are what OpenAI runs itself: a search, a shell. They are left out. */
-static void write_tools(struct json_writer *writer, const struct json_value *body)
+static void write_tools(struct json_writer *writer, const struct sent_value *body)
 {
-    const struct json_value *const tools = cm_json_member(body, "tools"), *const choice =
-        cm_json_member(body, "tool_choice");
+    const struct sent_value *const tools = cm_sent_member(body, "tools"), *const choice =
+        cm_sent_member(body, "tool_choice");
     size_t n = 0;
-    for (size_t i = 0; i < cm_json_n(tools); i++) {
-        const struct json_value *const tool = cm_json_at(tools, i);
-        if (strcmp(cm_json_member_text(tool, "type"), "function") != 0) continue;
+    for (size_t i = 0; i < cm_sent_n(tools); i++) {
+        const struct sent_value *const tool = cm_sent_at(tools, i);
+        if (strcmp(cm_sent_text(tool, "type"), "function") != 0) continue;
         if (n++ == 0) cm_write_array(writer, "tools");
         cm_write_object(writer, NULL);
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
-        cm_write_text(writer, "name", cm_json_member_text(tool, "name"));
-        cm_write_text(writer, "description", cm_json_member_text(tool, "description"));
-        cm_json_copy(writer, "parameters", cm_json_member(tool, "parameters"));
+        cm_write_text(writer, "name", cm_sent_text(tool, "name"));
+        cm_write_text(writer, "description", cm_sent_text(tool, "description"));
+        cm_sent_copy(writer, "parameters", cm_sent_member(tool, "parameters"));
         cm_write_end_object(writer);
         cm_write_end_object(writer);
     }
     if (n > 0) cm_write_end_array(writer);
-    if (cm_json_kind(choice) == JSON_IS_OBJECT) {
+    if (cm_sent_kind(choice) == SENT_OBJECT) {
         cm_write_object(writer, "tool_choice");
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
-        cm_write_text(writer, "name", cm_json_member_text(choice, "name"));
+        cm_write_text(writer, "name", cm_sent_text(choice, "name"));
         cm_write_end_object(writer);
         cm_write_end_object(writer);
-    } else if (n > 0) cm_json_copy(writer, "tool_choice", choice);
+    } else if (n > 0) cm_sent_copy(writer, "tool_choice", choice);
 }
 
 /* "text": {"format": {"type","name","schema",…}} as "response_format". */
-static void write_format(struct json_writer *writer, const struct json_value *body)
+static void write_format(struct json_writer *writer, const struct sent_value *body)
 {
-    const struct json_value *const format = cm_json_member(cm_json_member(body, "text"), "format");
+    const struct sent_value *const format = cm_sent_member(cm_sent_member(body, "text"), "format");
     if (format == NULL) return;
     cm_write_object(writer, "response_format");
-    cm_write_text(writer, "type", cm_json_member_text(format, "type"));
-    if (cm_json_member(format, "schema") != NULL) {
+    cm_write_text(writer, "type", cm_sent_text(format, "type"));
+    if (cm_sent_member(format, "schema") != NULL) {
         cm_write_object(writer, "json_schema");
-        cm_write_text(writer, "name", cm_json_member_text(format, "name"));
-        cm_json_copy(writer, "schema", cm_json_member(format, "schema"));
-        cm_json_copy(writer, "strict", cm_json_member(format, "strict"));
+        cm_write_text(writer, "name", cm_sent_text(format, "name"));
+        cm_sent_copy(writer, "schema", cm_sent_member(format, "schema"));
+        cm_sent_copy(writer, "strict", cm_sent_member(format, "strict"));
         cm_write_end_object(writer);
     }
     cm_write_end_object(writer);
 }
 
-bool cm_convert_response_request(struct json_writer *writer, const struct json_value *body, struct refusal *refusal)
+bool cm_convert_response_request(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal)
 {
     const char *previous = "";
     if (!cm_read_text(body, "previous_response_id", &previous, refusal)) return false;
@@ -184,8 +184,8 @@ bool cm_convert_response_request(struct json_writer *writer, const struct json_v
     const bool is_fine = write_messages(writer, body, refusal);
     write_tools(writer, body);
     write_format(writer, body);
-    cm_json_copy(writer, "reasoning_effort", cm_json_member(cm_json_member(body, "reasoning"), "effort"));
-    cm_json_copy(writer, "chat_template_kwargs", cm_json_member(body, "chat_template_kwargs"));
+    cm_sent_copy(writer, "reasoning_effort", cm_sent_member(cm_sent_member(body, "reasoning"), "effort"));
+    cm_sent_copy(writer, "chat_template_kwargs", cm_sent_member(body, "chat_template_kwargs"));
     cm_write_end_object(writer);
     return is_fine && (!writer->failed || cm_refuse_memory(refusal));
 }

@@ -6,6 +6,6 @@
 #include "tools/serve/json_writer.h"
 #include "tools/serve/refusal.h"
 
-bool cm_convert_response_request(struct json_writer *writer, const struct json_value *body, struct refusal *refusal);
+bool cm_convert_response_request(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal);
 
 #endif

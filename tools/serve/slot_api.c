@@ -78,7 +78,7 @@ static bool read_path(const struct server *server, const struct http_request *re
 {
     struct refusal *const    refusal = &action->refusal;
     const char              *name = NULL;
-    struct json_value *const body = cm_json_read(request->body, request->n_body, refusal);
+    struct sent_value *const body = cm_sent_read(request->body, request->n_body, refusal);
     bool is_fine = body != NULL && cm_read_text(body, "filename", &name, refusal);
     if (is_fine && name == NULL)
         is_fine = cm_refuse(refusal, 400, "filename", "'filename' wants a text, found none");
@@ -88,7 +88,7 @@ static bool read_path(const struct server *server, const struct http_request *re
     if (is_fine && snprintf(action->path, sizeof action->path, "%s/%s", server->slot_folder, name) >=
                        (int)sizeof action->path)
         is_fine = cm_refuse(refusal, 400, "filename", "'filename' is too long");
-    cm_json_free(body);
+    cm_sent_free(body);
     return is_fine;
 }
 

@@ -59,7 +59,9 @@ static struct choice choose(struct service *service, const struct job *job)
         struct slot *const slot = &service->slots[i];
         const int          n = n_shared(slot, job);
         if (n > n_any) any = slot, n_any = n;
-        if (slot->job == NULL && n > n_idle) idle = slot, n_idle = n;
+        if (slot->job != NULL || n == 0 || n < n_idle || (n == n_idle && n_kept(idle) <= n_kept(slot))) continue;
+        idle   = slot; /* of those that share as much the one that loses least */
+        n_idle = n;
     }
     if (job->want.slot >= 0) {
         struct slot *const slot = &service->slots[job->want.slot];
@@ -164,7 +166,7 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job)
     if (status != CALMOE_OK) {
         const int http = status == CALMOE_INVALID_ARGUMENT ? 400 : status == CALMOE_UNSUPPORTED ? 501 : 500;
         (void)cm_refuse(&job->refusal, http, NULL, "%s", calmoe_context_message(service->front.context));
-        cm_slot_clear(slot);
+        cm_slot_clear(slot); /* what the job lent it goes with it */
         return false;
     }
     slot->stream    = (calmoe_text_stream){{0}};
@@ -180,6 +182,11 @@ void cm_slot_end(struct slot *slot)
     const int n_read = calmoe_session_n_positions(slot->session), exact = n_exact(slot);
     slot->n_exact = exact < n_read ? exact : n_read;
     if (slot->job->want.echo_logprobs) (void)calmoe_session_keep_logprobs(slot->session, -1);
+    /* The constraint is the job's, and goes with it. */
+    if (slot->job->constraint != NULL && calmoe_session_set_sampler(slot->session, NULL) != CALMOE_OK) {
+        cm_slot_clear(slot);
+        return;
+    }
     /* Takes off what is pending, and an interruption with it. */
     if (calmoe_session_rewind(slot->session, n_read) != CALMOE_OK) cm_slot_clear(slot);
 }
