@@ -89,10 +89,11 @@ static void follow(struct front *front, calmoe_engine_options *options)
 {
     options->profile = 0;
     options->routing = NULL;
-    const bool is_done = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
-                         cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    front->is_as_one = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
+                       cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    const int status = front->is_as_one ? 0 : 1;
     cm_front_close(front);
-    exit(is_done ? 0 : 1);
+    exit(status);
 }
 
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options)
@@ -106,13 +107,14 @@ bool cm_front_open_engine(struct front *front, const calmoe_engine_options *opti
     cm_bar_begin(&bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &with_bar, &front->engine);
     cm_bar_end(&bar);
+    front->is_as_one = status == CALMOE_OK;
     return cm_front_succeeded(front, status);
 }
 
 void cm_front_close(struct front *front)
 {
     const char *sentence = calmoe_context_message(front->context), *failure = NULL;
-    if (front->engine == NULL) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
+    if (!front->is_as_one) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
     calmoe_engine_close(&front->engine);
     calmoe_model_close(&front->model);
     calmoe_ranks_close(&front->ranks, failure);

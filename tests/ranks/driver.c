@@ -3,7 +3,9 @@
  * processes do this together (run.sh compares their lines with those of one process), and what ranks exchange is
  * compared with what is predicted.
  *
- *     driver [uneven | threads] MODEL.gguf...    uneven: rank r has r + 1 times as much as rank 0; threads: each has two */
+ *     driver [uneven | threads] MODEL.gguf...
+ *
+ * uneven: rank r has r + 1 times as much as rank 0; threads: each has two. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
