@@ -1,6 +1,7 @@
 /* tools/front.c - see front.h. */
 #include "tools/front.h"
 
+#include <calmoe/machine.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,12 +44,30 @@ static bool read_number(const char *name, double *number)
     return false;
 }
 
+/* GB/s: the best of some passes, since the machine may do other things besides. */
+static bool measure(const struct front *front, double *bandwidth)
+{
+    enum { PASSES = 8 };
+    calmoe_machine_options options;
+    calmoe_read_meter     *meter = NULL;
+    calmoe_machine_options_init(&options);
+    if (!cm_front_succeeded(front, calmoe_read_meter_open(front->context, &options, &meter))) return false;
+    for (int i = 0; i < PASSES; i++) {
+        const double rate = calmoe_read_meter_pass(meter) / 1e9;
+        if (rate > *bandwidth) *bandwidth = rate;
+    }
+    calmoe_read_meter_close(&meter);
+    return true;
+}
+
 static bool open_ranks(struct front *front)
 {
+    static const char    stated[] = "CALMOE_RANKS_BANDWIDTH";
+    const bool           measures = getenv(stated) != NULL && strcmp(getenv(stated), "measure") == 0;
     calmoe_ranks_options options;
     calmoe_ranks_options_init(&options);
     return read_number("CALMOE_RANKS_TIMEOUT", &options.timeout) &&
-           read_number("CALMOE_RANKS_BANDWIDTH", &options.bandwidth) &&
+           (measures ? measure(front, &options.bandwidth) : read_number(stated, &options.bandwidth)) &&
            cm_front_succeeded(front, calmoe_ranks_open(front->context, &options, &front->ranks));
 }
 
@@ -77,10 +96,11 @@ static void follow(struct front *front, calmoe_engine_options *options)
 {
     options->profile = 0;
     options->routing = NULL;
-    const bool is_done = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
-                         cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    front->is_as_one = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
+                       cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    const int status = front->is_as_one ? 0 : 1;
     cm_front_close(front);
-    exit(is_done ? 0 : 1);
+    exit(status);
 }
 
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options)
@@ -94,13 +114,14 @@ bool cm_front_open_engine(struct front *front, const calmoe_engine_options *opti
     cm_bar_begin(&bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &with_bar, &front->engine);
     cm_bar_end(&bar);
+    front->is_as_one = status == CALMOE_OK;
     return cm_front_succeeded(front, status);
 }
 
 void cm_front_close(struct front *front)
 {
     const char *sentence = calmoe_context_message(front->context), *failure = NULL;
-    if (front->engine == NULL) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
+    if (!front->is_as_one) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
     calmoe_engine_close(&front->engine);
     calmoe_model_close(&front->model);
     calmoe_ranks_close(&front->ranks, failure);

@@ -17,7 +17,8 @@ struct front {
     calmoe_context *context;
     calmoe_model   *model;
     calmoe_engine  *engine;
-    calmoe_ranks   *ranks; /* NULL: the program was not started by mpirun, or by itself */
+    calmoe_ranks   *ranks;        /* NULL: the program was started by itself      */
+    bool            is_as_one;    /* it opened an engine together with the others */
 };
 
 /* Each says on stderr why it failed. path NULL = the embedded model. cm_front_close() is fine after

@@ -3,7 +3,9 @@
  * processes do this together (run.sh compares their lines with those of one process), and what ranks exchange is
  * compared with what is predicted.
  *
- *     driver [uneven] MODEL.gguf...        uneven: rank r has r + 1 times as much as rank 0 */
+ *     driver [uneven | threads] MODEL.gguf...
+ *
+ * uneven: rank r has r + 1 times as much as rank 0; threads: each has two. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@ enum { MAX_ROWS = 12, CONTEXT = 64, N_TOKENS = 40, N_SESSIONS = 3 };
 struct run {
     calmoe_context *context;
     calmoe_ranks   *ranks;
+    int             n_threads;
     calmoe_engine  *engine;
     calmoe_session *sessions[N_SESSIONS + 1]; /* the last one: a fork */
     int             n_vocab;
@@ -145,7 +148,8 @@ static void read_model(struct run *run, const char *path)
     must(run, calmoe_model_get_info(model, &info));
     run->n_vocab = info.n_vocab;
     calmoe_engine_options_init(&options);
-    options.n_threads = 1;
+    options.n_threads = run->n_threads;
+    options.fixed_threads = 1;
     options.pin_threads = 0;
     options.max_rows = MAX_ROWS;
     options.ranks = run->ranks;
@@ -158,15 +162,17 @@ static void read_model(struct run *run, const char *path)
 
 int main(int argc, char **argv)
 {
-    struct run           run = {0};
+    struct run           run = {.n_threads = 1};
     calmoe_ranks_options options;
     const bool           is_uneven = argc > 1 && strcmp(argv[1], "uneven") == 0;
+    const bool           has_threads = argc > 1 && strcmp(argv[1], "threads") == 0;
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
+    if (has_threads) run.n_threads = 2;
     if (is_uneven && getenv("OMPI_COMM_WORLD_RANK"))
         options.bandwidth = 10 * (1 + (double)strtol(getenv("OMPI_COMM_WORLD_RANK"), NULL, 10));
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);
+    for (int i = is_uneven || has_threads ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);
     return 0;
