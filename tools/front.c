@@ -18,7 +18,7 @@ static void say(const struct front *front, const char *sentence)
 /* The same remark in a row is told once: each session of a server would make it. */
 static void log_remark(void *user, const char *sentence)
 {
-    static char last[400];
+    static char last[400]; /* of any front of the program */
     if (strcmp(last, sentence) == 0) return;
     snprintf(last, sizeof last, "%s", sentence);
     say(user, sentence);

@@ -21,7 +21,8 @@ enum {
 };
 
 /* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
- * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every case. */
+ * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
+ * case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */

@@ -1,10 +1,10 @@
-/* runtime/engine/lookup.h - drafts that cost nothing: where the last tokens of a sequence stood before, what followed them
- * there is likely to follow here (prompt lookup decoding, Saxena 2023; LLMA, arXiv 2304.04487). Answers that quote their
- * prompt, or change a few words of it, come mostly of that.
+/* runtime/engine/lookup.h - drafts that cost nothing: where the last tokens of a sequence stood before, what followed
+ * them there is likely to follow here (prompt lookup decoding, Saxena 2023; LLMA, arXiv 2304.04487). Answers that quote
+ * their prompt, or change a few words of it, come mostly of that.
  *
- * Pure: it is told what rounds gave, and says how long the next draft may be. A round verifies all drafted tokens in one
- * step, which costs more than a plain one, so drafts grow while all of them are accepted, shrink to what was, and pause
- * for longer and longer where they lose. */
+ * Pure: it is told what rounds gave, and says how long the next draft may be. A round verifies all drafted tokens in
+ * one step, which costs more than a plain one, so drafts grow while all of them are accepted, shrink to what was, and
+ * pause for longer and longer where they lose. */
 #ifndef RUNTIME_ENGINE_LOOKUP_H
 #define RUNTIME_ENGINE_LOOKUP_H
 
@@ -13,10 +13,10 @@
 enum { LOOKUP_MOST = 15, LOOKUP_N = 3, LOOKUP_TABLE = 1 << 14 };
 
 struct lookup {
-    int32_t behind[LOOKUP_TABLE]; /* for a hash of LOOKUP_N tokens: the place behind where they stood last; 0 = nowhere */
-    int     n_seen;               /* places whose tokens are in the table                                             */
-    int     n_next;               /* tokens that the next draft may have                                              */
-    int     n_pause, n_paused;    /* drafts that are left out after a loss; of them, those that were                  */
+    int32_t behind[LOOKUP_TABLE]; /* by a hash of LOOKUP_N tokens: the place behind where they stood last; 0: none */
+    int     n_seen;               /* places whose tokens are in the table                                          */
+    int     n_next;               /* tokens that the next draft may have                                           */
+    int     n_pause, n_paused;    /* drafts that are left out after a loss; of them, those that were               */
 };
 
 void cm_lookup_begin(struct lookup *lookup); /* of zeroed memory */

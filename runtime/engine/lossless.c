@@ -7,8 +7,8 @@
  *   read       one by one, as calmoe_session_next() is called: the sampler draws from the verified logits; while what
  *              it draws is what was drafted, the next token is read already
  *
- * Or, where the last tokens stood before in the sequence (lookup.h), what followed them there is the draft, and all of it
- * goes through all layers in one step.
+ * Or, where the last tokens stood before in the sequence (lookup.h), what followed them there is the draft, and all of
+ * it goes through all layers in one step.
  *
  * So the tokens, and the sampler's random numbers, are those of plain steps. Drafts are drawn with the numbers that the
  * sampler will use, so that they are the same wherever the two distributions are close. Verified logits stay where the

@@ -45,8 +45,9 @@ int cm_speculation_choose(struct speculation *speculation);
 /* It gave so many tokens and took so long. */
 void cm_speculation_note(struct speculation *speculation, int arm, int n_tokens, double ns);
 
-/* Rounds that are none of the arms (drafts that cost nothing come where they come): may one be made now, as far as trials
- * cost? And it gave so many tokens and took so long; answers how many times the tokens a second of plain steps. */
+/* Rounds that are none of the arms (drafts that cost nothing come where they come): may one be made now, as far as
+ * trials cost? And it gave so many tokens and took so long; answers how many times the tokens a second of plain
+ * steps. */
 bool   cm_speculation_may(const struct speculation *speculation);
 double cm_speculation_note_other(struct speculation *speculation, int n_tokens, double ns);
 
