@@ -41,7 +41,7 @@ static bool check_object(struct schema_reader *reader, const struct object *obje
 {
     const char *text;
     size_t      n = 0;
-    if (object->properties.json && cm_json_sort(&object->properties) != SORT_OBJECT) {
+    if (object->properties.json && cm_json_sort(&object->properties) != JSON_IS_OBJECT) {
         cm_schema_fail(reader, CALMOE_INVALID_ARGUMENT, &object->properties, "wanted an object");
         return false;
     }

@@ -24,7 +24,7 @@ static bool read_step(const char *at, char name[MAX_NAME], const char **rest)
 static struct json_value step_into(const struct json_value *value, const char *name)
 {
     size_t n, i = 0;
-    if (cm_json_sort(value) == SORT_OBJECT) return cm_schema_get(value, name);
+    if (cm_json_sort(value) == JSON_IS_OBJECT) return cm_schema_get(value, name);
     if (cm_json_array(NULL, value, 1, 1 << 20, &n) != CALMOE_OK || !*name) return (struct json_value){.json = NULL};
     for (const char *digit = name; *digit; digit++) {
         if (*digit < '0' || *digit > '9' || i >= n) return (struct json_value){.json = NULL};
@@ -140,7 +140,7 @@ static bool object_excludes(const struct json_value *root, const struct json_val
 {
     const struct json_value of_a = cm_schema_get(a, "properties"), of_b = cm_schema_get(b, "properties");
     struct json_value member = {.key = NULL};
-    while (of_a.json && of_b.json && cm_json_sort(&of_a) == SORT_OBJECT && cm_json_next(&of_a, &member)) {
+    while (of_a.json && of_b.json && cm_json_sort(&of_a) == JSON_IS_OBJECT && cm_json_next(&of_a, &member)) {
         const struct json_value other = cm_schema_get(&of_b, member.key);
         if (other.json && requires(a, member.key) && excludes(root, member, other, depth - 1)) return true;
     }
@@ -152,7 +152,7 @@ static bool excludes(const struct json_value *root, struct json_value a, struct 
 {
     a = follow(root, a);
     b = follow(root, b);
-    if (depth == 0 || cm_json_sort(&a) != SORT_OBJECT || cm_json_sort(&b) != SORT_OBJECT) return false;
+    if (depth == 0 || cm_json_sort(&a) != JSON_IS_OBJECT || cm_json_sort(&b) != JSON_IS_OBJECT) return false;
     for (const char *const *name = (const char *const[]){"anyOf", "oneOf", "allOf", NULL}; *name; name++)
         if (cm_schema_get(&a, *name).json || cm_schema_get(&b, *name).json) return false;
     if ((types_of(&a, false) & types_of(&b, true)) == 0 || values_are_apart(&a, &b)) return true;

@@ -63,7 +63,7 @@ static const struct keyword *find_keyword(const char *name)
 struct json_value cm_schema_get(const struct json_value *schema, const char *keyword)
 {
     struct json_value member = {.json = NULL};
-    if (cm_json_sort(schema) != SORT_OBJECT || cm_json_find(NULL, schema, keyword, &member) != CALMOE_OK)
+    if (cm_json_sort(schema) != JSON_IS_OBJECT || cm_json_find(NULL, schema, keyword, &member) != CALMOE_OK)
         member.json = NULL;
     return member;
 }
@@ -82,7 +82,7 @@ static unsigned named_types(const struct json_value *type)
 {
     size_t   n;
     unsigned all = 0;
-    if (cm_json_sort(type) == SORT_TEXT) return type_of_name(type);
+    if (cm_json_sort(type) == JSON_IS_TEXT) return type_of_name(type);
     if (cm_json_array(NULL, type, 1, 7, &n) != CALMOE_OK) return 0;
     for (size_t i = 0; i < n; i++) {
         const struct json_value name = cm_json_element(type, i);
@@ -126,7 +126,7 @@ bool cm_schema_check(struct schema_reader *reader, const struct json_value *sche
 {
     struct json_value member = {.key = NULL};
     const char       *choice = NULL;
-    if (cm_json_sort(schema) != SORT_OBJECT) {
+    if (cm_json_sort(schema) != JSON_IS_OBJECT) {
         cm_schema_fail(reader, CALMOE_UNSUPPORTED, schema, "a schema is read that is an object, or true");
         return false;
     }

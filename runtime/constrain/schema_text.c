@@ -121,16 +121,16 @@ static bool has_type(const struct json_value *value, unsigned types)
 {
     double number = 0;
     switch (cm_json_sort(value)) {
-    case SORT_NULL: return (types & TYPE_NULL) != 0;
-    case SORT_BOOLEAN: return (types & TYPE_BOOLEAN) != 0;
-    case SORT_INTEGER: return (types & (TYPE_INTEGER | TYPE_NUMBER)) != 0;
-    case SORT_REAL: /* 1.0 is an integer */
+    case JSON_IS_NULL: return (types & TYPE_NULL) != 0;
+    case JSON_IS_BOOL: return (types & TYPE_BOOLEAN) != 0;
+    case JSON_IS_INTEGER: return (types & (TYPE_INTEGER | TYPE_NUMBER)) != 0;
+    case JSON_IS_REAL: /* 1.0 is an integer */
         (void)cm_json_number(NULL, value, -1e300, 1e300, &number);
         return (types & TYPE_NUMBER) != 0 ||
                ((types & TYPE_INTEGER) != 0 && number > -1e15 && number < 1e15 && number <= (double)(int64_t)number &&
                 number >= (double)(int64_t)number);
-    case SORT_TEXT: return (types & TYPE_STRING) != 0;
-    case SORT_ARRAY: return (types & TYPE_ARRAY) != 0;
+    case JSON_IS_TEXT: return (types & TYPE_STRING) != 0;
+    case JSON_IS_ARRAY: return (types & TYPE_ARRAY) != 0;
     default: return (types & TYPE_OBJECT) != 0;
     }
 }

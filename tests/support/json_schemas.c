@@ -188,7 +188,7 @@ static bool wrong(const struct check *check, const char *keyword)
 static bool get(const struct json_value *object, const char *key, struct json_value *out)
 {
     out->json = NULL;
-    return cm_json_sort(object) == SORT_OBJECT && cm_json_find(NULL, object, key, out) == CALMOE_OK && out->json;
+    return cm_json_sort(object) == JSON_IS_OBJECT && cm_json_find(NULL, object, key, out) == CALMOE_OK && out->json;
 }
 
 static size_t n_elements(const struct json_value *array)
@@ -211,8 +211,8 @@ static bool is_of_type(const struct json_value *value, const struct json_value *
     const char *name = "";
     (void)cm_json_text(NULL, type, &name);
     const enum json_sort sort = cm_json_sort(value);
-    if (strcmp(name, "number") == 0) return sort == SORT_INTEGER || sort == SORT_REAL;
-    if (strcmp(name, "integer") == 0 && sort == SORT_REAL)
+    if (strcmp(name, "number") == 0) return sort == JSON_IS_INTEGER || sort == JSON_IS_REAL;
+    if (strcmp(name, "integer") == 0 && sort == JSON_IS_REAL)
         return number_of(value) <= (double)(long long)number_of(value) &&
                number_of(value) >= (double)(long long)number_of(value);
     return strcmp(name, sorts[sort]) == 0;
@@ -273,7 +273,7 @@ static bool number_fits(const struct check *check, const struct json_value *sche
 {
     struct json_value member;
     const double number = number_of(value);
-    if (cm_json_sort(value) != SORT_INTEGER && cm_json_sort(value) != SORT_REAL) return true;
+    if (cm_json_sort(value) != JSON_IS_INTEGER && cm_json_sort(value) != JSON_IS_REAL) return true;
     if (get(schema, "minimum", &member) && number < number_of(&member)) return wrong(check, "minimum");
     if (get(schema, "maximum", &member) && number > number_of(&member)) return wrong(check, "maximum");
     if (get(schema, "exclusiveMinimum", &member) && number <= number_of(&member)) return wrong(check,
@@ -287,7 +287,7 @@ static bool array_fits(const struct check *check, const struct json_value *schem
                        int depth)
 {
     struct json_value member, items;
-    if (cm_json_sort(value) != SORT_ARRAY) return true;
+    if (cm_json_sort(value) != JSON_IS_ARRAY) return true;
     const size_t n = n_elements(value);
     if (get(schema, "minItems", &member) && (double)n < number_of(&member)) return wrong(check, "minItems");
     if (get(schema, "maxItems", &member) && (double)n > number_of(&member)) return wrong(check, "maxItems");
@@ -305,7 +305,7 @@ static bool object_fits(const struct check *check, const struct json_value *sche
     struct json_value properties = {.json = NULL}, others = {.json = NULL}, member = {.key = NULL}, required, known,
         found;
     const char *name;
-    if (cm_json_sort(value) != SORT_OBJECT) return true;
+    if (cm_json_sort(value) != JSON_IS_OBJECT) return true;
     (void)get(schema, "properties", &properties);
     (void)get(schema, "additionalProperties", &others);
     if (get(schema, "required", &required))
@@ -365,7 +365,7 @@ static bool type_fits(const struct check *check, const struct json_value *schema
 {
     struct json_value type;
     if (!get(schema, "type", &type)) return true;
-    if (cm_json_sort(&type) == SORT_TEXT) return is_of_type(value, &type) ? true : wrong(check, "type");
+    if (cm_json_sort(&type) == JSON_IS_TEXT) return is_of_type(value, &type) ? true : wrong(check, "type");
     for (size_t i = 0; i < n_elements(&type); i++) {
         const struct json_value element = cm_json_element(&type, i);
         if (is_of_type(value, &element)) return true;
@@ -510,7 +510,7 @@ static bool put_document(struct writer *writer, const struct check *check, const
         const struct json_value chosen = cm_json_element(&member, cm_random_below(writer->random, n_elements(&member)));
         return put_value(writer, &chosen);
     }
-    if (get(schema, "type", &member) && cm_json_sort(&member) == SORT_TEXT) {
+    if (get(schema, "type", &member) && cm_json_sort(&member) == JSON_IS_TEXT) {
         (void)cm_json_text(NULL, &member, &text);
         if (strcmp(text, "object") == 0) return put_members(writer, check, schema, depth);
         if (strcmp(text, "array") == 0) return put_items(writer, check, schema, depth);
