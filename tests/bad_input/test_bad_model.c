@@ -134,7 +134,7 @@ static void each_fault_is_told(void **state)
     for (int i = 0; i < N_FAULTS; i++) {
         const struct tiny_model tiny = model_of(&faults[i]);
         const char *path = write_model(&tiny, faults[i].bend);
-        struct calmoe_context context = {{0}, NULL, NULL};
+        struct calmoe_context context = {.log = NULL};
         calmoe_model *model = NULL;
         const long n_live = cm_live_blocks();
         const calmoe_status status = calmoe_model_open(&context, path, NULL, &model);

@@ -173,7 +173,7 @@ static bool is_first_of_role(const struct model_file *file, uint64_t i)
 
 static void check_file(const char *path)
 {
-    struct calmoe_context context = {{0}, NULL, NULL};
+    struct calmoe_context context = {.log = NULL};
     struct model_file *file = NULL;
     struct subject     s = {0};
     snprintf(s.path, sizeof s.path, "%s", path);
@@ -226,7 +226,7 @@ static void check_sentence(const char *tensor, bool has_policy, const char *want
 {
     static const char      path[] = CALMOE_SOURCE_DIR "/tests/golden/qwen3moe.gguf";
     static const int32_t   prompt[] = {3, 7, 5, 9};
-    struct calmoe_context  context = {{0}, NULL, NULL};
+    struct calmoe_context  context = {.log = NULL};
     struct model_file     *file = NULL;
     struct subject         s = {0};
     calmoe_session_options session = {0};

@@ -66,7 +66,7 @@ static void round_trip(void **state)
             exits.exits[0].classifier_bias = 0.0f;
             cm_learned_exits_seal(&exits);
         }
-        struct calmoe_context ctx = {{0}, NULL, NULL};
+        struct calmoe_context ctx = {.log = NULL};
         assert_int_equal(cm_exits_file_write(&ctx, path, &exits), CALMOE_OK);
         if (cm_exits_file_read(&ctx, path, &back) != CALMOE_OK) fail_msg("%s", ctx.message);
         assert_same(&exits, &back);
@@ -206,7 +206,7 @@ static void every_fault_has_its_sentence(void **state)
     (void)state;
     static const char head[] = "'e.gguf': ";
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        struct calmoe_context ctx = {{0}, NULL, NULL};
+        struct calmoe_context ctx = {.log = NULL};
         struct learned_exits exits;
         size_t n_bytes;
         struct gguf_builder *builder = build(&faults[i].plan);
@@ -229,7 +229,7 @@ static void no_byte_does_harm(void **state)
     size_t n_bytes;
     struct gguf_builder *builder = build(&good);
     const uint8_t *bytes = builder_bytes(builder, &n_bytes);
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     if (cm_exits_file_parse(&ctx, "e.gguf", bytes, n_bytes, &exits) != CALMOE_OK) fail_msg("%s", ctx.message);
     cm_learned_exits_close(&exits);
     for (size_t n = 0; n + 32 <= n_bytes; n++) { /* the last bytes may be padding */
@@ -259,7 +259,7 @@ static void files_that_cannot_be(void **state)
 {
     (void)state;
     static const int layers[] = {2};
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     struct learned_exits exits = learned_random(MODEL, 5, 16, layers, 1, 3, 7), none;
     assert_int_equal(cm_exits_file_read(&ctx, "/nowhere/e.gguf", &none), CALMOE_IO);
     assert_int_equal(cm_exits_file_write(&ctx, "/nowhere/e.gguf", &exits), CALMOE_IO);

@@ -55,7 +55,7 @@ static void round_trip_and_faults(void **state)
 {
     (void)state;
     struct temp_folder *folder = temp_folder_open();
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     struct fit_sums sums = sums_of(9);
     char path[1024], bent[1024];
     uint8_t bytes[4096];

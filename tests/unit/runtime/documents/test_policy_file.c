@@ -132,7 +132,7 @@ static void every_fault_has_its_sentence(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        struct calmoe_context ctx = {{0}, NULL, NULL};
+        struct calmoe_context ctx = {.log = NULL};
         struct policy         policy;
         assert_int_equal(cm_policy_file_parse(&ctx, "p.json", faults[i].text, strlen(faults[i].text), &policy),
                          CALMOE_BAD_FILE);
@@ -146,7 +146,7 @@ static void every_fault_has_its_sentence(void **state)
 
 static struct policy parsed(const char *text)
 {
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     struct policy         policy;
     if (cm_policy_file_parse(&ctx, "p.json", text, strlen(text), &policy) != CALMOE_OK) fail_msg("%s", ctx.message);
     return policy;
@@ -188,7 +188,7 @@ static void what_is_right(void **state)
     assert_null(cm_policy_step_down(&policy, NULL));
     assert_null(cm_policy_rung(&policy, (double)NAN));
 
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     assert_int_equal(cm_policy_fits(&ctx, &policy, "0123456789abcdef", 4, 2), CALMOE_OK);
     assert_int_equal(cm_policy_fits(&ctx, &policy, "fedcba9876543210", 4, 2), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, "the policy is for a model with fingerprint 0123456789abcdef; this one's is "
@@ -279,7 +279,7 @@ static void round_trip(void **state)
     (void)state;
     struct temp_folder   *folder = temp_folder_open();
     struct random         random = cm_random(51);
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     for (int trial = 0; trial < 100; trial++) {
         struct policy policy, back;
         const char   *path = temp_file(folder, "policy.json");

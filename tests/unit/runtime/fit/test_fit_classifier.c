@@ -118,7 +118,7 @@ static void separable(void **state)
 static void faults(void **state)
 {
     (void)state;
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     float                 w[2];
     struct classifier_fit out = {.weights = w};
     struct labelled_rows  rows = {2, 10, read_rows, data};

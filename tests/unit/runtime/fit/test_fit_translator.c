@@ -172,7 +172,7 @@ static void weights_and_copies(void **state)
 static void faults(void **state)
 {
     (void)state;
-    struct calmoe_context  ctx = {{0}, NULL, NULL};
+    struct calmoe_context  ctx = {.log = NULL};
     struct translator_fit *fit;
     struct translator      translator;
     assert_int_equal(cm_translator_fit_open(&ctx, 0, &fit), CALMOE_INVALID_ARGUMENT);

@@ -200,7 +200,7 @@ static void factors_that_are_none(void **state)
     float factors[64];
     for (int i = 0; i < 64; i++) factors[i] = 1.0f;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct calmoe_context ctx = {{0}, NULL, NULL};
+        struct calmoe_context ctx = {.log = NULL};
         struct rope rope;
         char wanted[120];
         factors[7] = bad[i];

@@ -100,7 +100,7 @@ static void what_is_no_evidence(void **state)
     static double losses[2000];
     const double  wrong[] = {(double)NAN, (double)INFINITY, -(double)INFINITY, -1e-9, 1.0 + 1e-9};
     const double  outside[] = {0.0, 1.0, -1.0, 2.0, (double)NAN};
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     for (int kind = 0; kind < P_VALUE_KIND_COUNT; kind++) {
         const enum p_value_kind row = (enum p_value_kind)kind;
         assert_true(cm_ln_p_value(row, losses, 2000, 0.01, 0.05) < log(0.05));

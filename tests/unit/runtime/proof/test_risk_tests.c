@@ -164,7 +164,7 @@ static void faults(void **state)
 {
     (void)state;
     const double  rates[] = {0.0, 0.1}, deltas[] = {0.05};
-    struct calmoe_context ctx = {{0}, NULL, NULL};
+    struct calmoe_context ctx = {.log = NULL};
     struct pareto_options options = {P_WSR, 0.05, 0, 7};
     struct risk_finding   finding;
     struct loss_table     table = table_of(rates, 2, 100);
