@@ -68,7 +68,7 @@ static int stop(void **state)
 }
 
 #define ASK "\"messages\":[{\"role\":\"user\",\"content\":\"What does ls do?\"}],\"max_tokens\":90"
-#define PARAMETERS "{\"type\":\"object\",\"properties\":{\"city\":{\"enum\":[\"Oslo\",\"Rome\"]},\"days\":"             \
+#define PARAMETERS "{\"type\":\"object\",\"properties\":{\"city\":{\"enum\":[\"Oslo\",\"Rome\"]},\"days\":"            \
                    "{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":[\"city\",\"days\"],"             \
                    "\"additionalProperties\":false}"
 #define TOOL(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"parameters\":" PARAMETERS "}}"
