@@ -12,7 +12,7 @@ enum { MAX_ISA_BYTES = 32 };
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     const char *plan, *serve;
-    int         n_repeats, kv, limits, n_slices, fixed_threads;
+    int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
@@ -34,6 +34,10 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
+     "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
@@ -86,6 +90,8 @@ static const struct cli_command description = {
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
         "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
         "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
+        "Under mpirun all processes run the model together; with md and json, exchanges: how often a token's step\n"
+        "waits for other ranks, and for how long. calmoe place --ranks predicts them.\n\n"
         "--counting: repetitions with all counting (times, waiting, profile) and with none, in the order ABBA,\n"
         "four to a group; reported is the median over groups of the time with, by the time without, - 1.\n\n"
         "--serve: time to the first token and between tokens as clients see them, medians and 99th percentiles, and\n"
@@ -230,6 +236,9 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    if (calmoe_ranks_launched() > 1 && (bench->n_isas * bench->threads.n > 1 ||
+                                        (s->synthetic != NULL && strchr(s->synthetic, ',') != NULL)))
+        return cm_usage_error(name, "several ranks measure one model, one --isa and one -t; found a list");
     if (s->n_slices > 0 && wants_policy(bench))
         return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
@@ -347,6 +356,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.plan                = bench->settings.plan;
     engine.profile             = bench->settings.n_slices > 0;
     engine.fixed_threads       = bench->settings.fixed_threads;
+    engine.pin_threads         = bench->settings.pin;
+    engine.no_tuning           = bench->settings.no_tune;
     engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
@@ -380,7 +391,8 @@ static bool measure_model(struct bench *bench, struct front *front, int i)
     double start = cm_seconds();
     bool   fine;
     if (bench->n_synthetics > 0)
-        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &bench->settings.numbers,
+        fine = cm_bench_open_synthetic(front, &bench->synthetics[i],
+                                       cm_front_leads(front) ? bench->settings.save : NULL, &bench->settings.numbers,
                                        &start);
     else
         fine = cm_model_request_open(front, bench->settings.model, &bench->settings.numbers, 0);
@@ -424,7 +436,7 @@ static int run(int argc, char **argv)
     int                 n_operands;
     bench.settings = (struct settings){.answers = "128", .batches = "1", .depths = "0",
                                        .threads = "0", .isa = "", .output = "md", .routing = "router",
-                                       .n_repeats = 5};
+                                       .n_repeats = 5, .pin = CALMOE_PIN_AUTO};
     int status = cm_cli_parse(&description, argc, argv, &bench.settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&bench, n_operands, argv);
     if (status != CLI_GO_ON) return status;
@@ -438,8 +450,9 @@ static int run(int argc, char **argv)
     }
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
-                ((wants_policy(&bench) && !bench.settings.limits) || measure_machines(&bench, &front));
-    if (fine)
+                ((wants_policy(&bench) && !bench.settings.limits) || !cm_front_leads(&front) ||
+                 measure_machines(&bench, &front));
+    if (fine && (cm_front_leads(&front) || !bench.settings.limits))
         fine = bench.settings.limits ? bench.format->limits(bench.machines, bench.threads.n)
                                      : measure_all(&bench, &front);
     cm_front_close(&front);

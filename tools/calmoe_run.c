@@ -21,7 +21,7 @@ struct settings {
     int         top_k, repeat_last;
     uint64_t    seed;
     int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
-        fixed_threads;
+         fixed_threads, pin, no_tune, verbose;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -44,6 +44,11 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
+     "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -239,14 +244,22 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
     engine.fixed_threads = settings->fixed_threads;
+    engine.pin_threads = settings->pin;
+    engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))
         return false;
-    if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
-    engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
+    const bool has_trace = settings->trace != NULL && cm_front_leads(front);
+    if (has_trace && !open_trace(front, settings->trace, trace)) return false;
+    engine.routing      = has_trace ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;
-    return cm_front_open_engine(front, &engine);
+    if (!cm_front_open_engine(front, &engine)) return false;
+    char found[1024];
+    if (!settings->verbose) return true;
+    if (!cm_front_succeeded(front, calmoe_engine_describe(front->engine, found, sizeof found))) return false;
+    cm_say("%s", found);
+    return true;
 }
 
 static bool open_stops(struct generation *generation, const struct settings *settings)
@@ -496,7 +509,8 @@ static bool save(const struct generation *generation, const struct settings *set
 static int run(int argc, char **argv)
 {
     struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .temperature = -1, .top_k = -1, .top_p = -1,
-                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1};
+                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1,
+                                    .pin = CALMOE_PIN_AUTO};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;

@@ -20,8 +20,9 @@ enum {
     CALMOE_AUDIT_NEVER
 };
 
-/* How calmoe_session_next() uses an early exit to draft tokens, which one step then verifies. The tokens are OFF's, at
- * any temperature, in every case. */
+/* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
+ * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
+ * case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
@@ -229,7 +230,7 @@ typedef struct calmoe_speculation {
 } calmoe_speculation;
 /* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
-/* The same by the number of layers that the draft came of: n is at least the model's layers. */
+/* The same by the number of layers that the draft came of, 0: it was looked up; n is at least the model's layers. */
 CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
                                                      uint64_t *accepted, int n);
 

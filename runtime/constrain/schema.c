@@ -127,14 +127,14 @@ static int32_t emit_object(struct schema_reader *reader, const struct json_value
     struct json_value member = {.key = NULL}, *members = NULL;
     struct text_list  names = {.n = 0};
     size_t n = 0;
-    while (object.properties.json && cm_json_next_member(&object.properties, &member)) n++;
+    while (object.properties.json && cm_json_next(&object.properties, &member)) n++;
     members = cm_alloc(ctx, n, sizeof *members, "properties");
     names.texts = cm_alloc(ctx, n, sizeof *names.texts, "properties");
     names.n_bytes = cm_alloc(ctx, n, sizeof *names.n_bytes, "properties");
     int32_t entry = 0;
     if (members && names.texts && names.n_bytes) {
         member.key = NULL;
-        while (object.properties.json && cm_json_next_member(&object.properties, &member)) {
+        while (object.properties.json && cm_json_next(&object.properties, &member)) {
             members[names.n] = member;
             names.texts[names.n] = (char *)(uintptr_t)member.key; /* only read */
             names.n_bytes[names.n++] = strlen(member.key);

@@ -137,7 +137,7 @@ static bool objects_are_apart(const struct json_value *root, const struct json_v
 {
     const struct json_value of_a = cm_schema_get(a, "properties"), of_b = cm_schema_get(b, "properties");
     struct json_value member = {.key = NULL};
-    while (of_a.json && of_b.json && cm_json_sort(&of_a) == JSON_IS_OBJECT && cm_json_next_member(&of_a, &member)) {
+    while (of_a.json && of_b.json && cm_json_sort(&of_a) == JSON_IS_OBJECT && cm_json_next(&of_a, &member)) {
         const struct json_value other = cm_schema_get(&of_b, member.key);
         if (other.json && requires(a, member.key) && requires(b, member.key) && are_apart(root, member, other,
                                                                                           depth - 1))

@@ -99,7 +99,7 @@ unsigned cm_schema_types(const struct json_value *schema)
     struct json_value member = {.key = NULL};
     unsigned found = 0;
     if (type.json) return named_types(&type);
-    while (cm_json_next_member(schema, &member)) {
+    while (cm_json_next(schema, &member)) {
         const struct keyword *keyword = find_keyword(member.key);
         if (keyword && keyword->use == USE_PART) found |= keyword->types;
     }
@@ -111,7 +111,7 @@ static bool are_together(struct schema_reader *reader, const struct json_value *
     const bool takes_types = strcmp(choice, "enum") == 0 || strcmp(choice, "const") == 0;
     struct json_value member = {.key = NULL};
     char what[160];
-    while (cm_json_next_member(schema, &member)) {
+    while (cm_json_next(schema, &member)) {
         const struct keyword *keyword = find_keyword(member.key);
         if (strcmp(member.key, choice) == 0 || keyword->use == USE_REMARK) continue;
         if (keyword->use == USE_TYPE && takes_types) continue;
@@ -130,7 +130,7 @@ bool cm_schema_check(struct schema_reader *reader, const struct json_value *sche
         cm_schema_fail(reader, CALMOE_UNSUPPORTED, schema, "a schema is read that is an object, or true");
         return false;
     }
-    while (cm_json_next_member(schema, &member)) {
+    while (cm_json_next(schema, &member)) {
         const struct keyword *keyword = find_keyword(member.key);
         if (!keyword) {
             cm_schema_fail(reader, CALMOE_UNSUPPORTED, &member, "this keyword is not read");

@@ -177,16 +177,6 @@ struct json_value cm_json_get(const struct json_value *object, const char *key)
     return (struct json_value){json_object_get(object->json, key), object->document, object, key, 0};
 }
 
-bool cm_json_next(const struct json_value *object, void **cursor, struct json_value *member)
-{
-    json_t *json = (json_t *)(uintptr_t)object->json; /* jansson's iterator wants it writable */
-    *cursor = *cursor == NULL ? json_object_iter(json) : json_object_iter_next(json, *cursor);
-    if (*cursor == NULL) return false;
-    *member = (struct json_value){json_object_iter_value(*cursor), object->document, object,
-                                  json_object_iter_key(*cursor), 0};
-    return true;
-}
-
 /* ---- messages ---- */
 
 /* Appends to text, which has room for WHERE_BYTES, and stays terminated when it is full. */
@@ -306,9 +296,9 @@ struct json_value cm_json_element(const struct json_value *array, size_t i)
     return (struct json_value){json_array_get(array->json, i), array->document, array, NULL, i};
 }
 
-/* ---- documents of others ---- */
+/* ---- objects and values of any kind ---- */
 
-bool cm_json_next_member(const struct json_value *object, struct json_value *member)
+bool cm_json_next(const struct json_value *object, struct json_value *member)
 {
     json_t *json = (json_t *)(uintptr_t)object->json; /* jansson's iterator wants it writable */
     void   *at = member->key == NULL ? json_object_iter(json)

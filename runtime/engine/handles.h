@@ -61,7 +61,10 @@ struct calmoe_engine {
     struct team           *team;
     struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
+    struct rank_shares     shares;          /* what of the model each rank has; none: all is here */
     struct machine         machine;         /* of these                                    */
+    struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
+    struct ranks_work      ranks_work_at_reset;
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -166,9 +169,15 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* Of them what each of several ranks has whole. */
+uint64_t cm_whole_bytes(const calmoe_model *model);
+/* UNSUPPORTED where the model has layers that run on one rank only. */
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
+/* How and where its sequences keep what their layers keep. */
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

@@ -38,14 +38,22 @@ static calmoe_status open_layers(struct calmoe_context *ctx, const struct model_
     return CALMOE_OK;
 }
 
-/* What node keeps of each layer; nothing where it keeps no heads. */
+/* Heads of a layer on each node; answers the first of them. */
+static int heads_on(const struct attention_spec *spec, const struct plan *plan, int32_t *heads)
+{
+    if (!spec->has_latents) return cm_own_heads(plan, cm_kept_heads(spec), heads);
+    cm_cut_heads(plan->n_kv_heads > 0 ? plan->kv_heads : plan->shares, plan->n_nodes, cm_kept_heads(spec), heads);
+    return 0;
+}
+
+/* What node keeps of each layer; nothing where the plan gives it no heads. */
 static calmoe_status open_part(struct calmoe_context *ctx, const struct model_spec *spec,
-                               const struct topology *topology, const int32_t *kv_heads, int node,
+                               const struct topology *topology, const struct plan *plan, int node,
                                struct kv_cache *cache)
 {
     struct kv_part *part = &cache->parts[cache->n_parts];
     int             n_ring = 0;
-    if (kv_heads[node] == 0) return CALMOE_OK;
+    if (plan->n_kv_heads > 0 && plan->kv_heads[node] == 0) return CALMOE_OK;
     cache->n_parts++;
     part->regions = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *part->regions, "keys and values");
     if (!part->regions) return CALMOE_NO_MEMORY;
@@ -53,9 +61,8 @@ static calmoe_status open_part(struct calmoe_context *ctx, const struct model_sp
         const struct kv_layer *layer = &cache->layers[i];
         struct kv_store       *store = layer->n_ring > 0 ? &part->rings : &part->all;
         int32_t heads[CM_MAX_NODES];
-        int     first = 0;
         if (layer->region_bytes == 0) continue;
-        cm_cut_heads(kv_heads, topology->n_nodes, cm_kept_heads(&spec->layers[i].attention), heads);
+        int first = heads_on(&spec->layers[i].attention, plan, heads);
         for (int before = 0; before < node; before++) first += heads[before];
         part->regions[i] = (struct kv_regions){store->span_bytes, first, heads[node]};
         store->span_bytes += layer->region_bytes * (size_t)heads[node];
@@ -68,23 +75,23 @@ static calmoe_status open_part(struct calmoe_context *ctx, const struct model_sp
 }
 
 static calmoe_status open_parts(struct calmoe_context *ctx, const struct model_spec *spec, int max_rows,
-                                const struct topology *topology, const int32_t *kv_heads, struct kv_cache *cache)
+                                const struct topology *topology, const struct plan *plan, struct kv_cache *cache)
 {
     CM_TRY(open_layers(ctx, spec, max_rows, cache));
     cache->parts = cm_alloc(ctx, (size_t)topology->n_nodes, sizeof *cache->parts, "keys and values");
     if (!cache->parts) return CALMOE_NO_MEMORY;
     for (int node = 0; node < topology->n_nodes; node++)
-        CM_TRY(open_part(ctx, spec, topology, kv_heads, node, cache));
+        CM_TRY(open_part(ctx, spec, topology, plan, node, cache));
     return CALMOE_OK;
 }
 
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
                                int n_positions, int max_rows, const struct topology *topology,
-                               const int32_t *kv_heads, struct kv_cache *out)
+                               const struct plan *plan, struct kv_cache *out)
 {
     *out = (struct kv_cache){.type = type};
     out->capacity = (n_positions + CM_KV_BLOCK - 1) / CM_KV_BLOCK * CM_KV_BLOCK;
-    const calmoe_status status = open_parts(ctx, spec, max_rows, topology, kv_heads, out);
+    const calmoe_status status = open_parts(ctx, spec, max_rows, topology, plan, out);
     if (status != CALMOE_OK) cm_kv_cache_close(out);
     return status;
 }

@@ -18,6 +18,8 @@
 #include "runtime/families/model_spec.h"
 #include "runtime/mixers/kv_spans.h"
 
+struct plan;
+
 struct kv_layer {
     size_t key_bytes;    /* of one region's keys                                       */
     size_t region_bytes; /* keys and values of one kv head in one span; 0: the layer keeps none */
@@ -44,11 +46,11 @@ struct kv_cache {
     struct kv_part  *parts;    /* (n_parts), in the order of nodes     */
 };
 
-/* max_rows: of a step. kv_heads[node]: heads on each node of the topology, of the layers that have most; those of
- * layers with fewer are dealt out in the same proportions (cm_cut_heads()). */
+/* max_rows: of a step. The plan says which heads lie on each node of the topology (cm_own_heads()): of several ranks,
+ * those that this one has. Latents, which all heads read, every rank keeps. */
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
                                int n_positions, int max_rows, const struct topology *topology,
-                               const int32_t *kv_heads, struct kv_cache *out);
+                               const struct plan *plan, struct kv_cache *out);
 void          cm_kv_cache_close(struct kv_cache *cache); /* zeroed is fine */
 
 /* Where a kv head's keys and values of one span lie. */

@@ -10,6 +10,14 @@
 #include "experts/machine.h"
 #include "runtime/mixers/kv_cache.h"
 
+/* Who is told of all that is done to a state, so that other ranks do it to theirs. value: the position, if any. */
+enum state_event { STATE_CLOSE, STATE_NOTE, STATE_SNAPSHOT, STATE_TOUCH, STATE_LOSE, STATE_REWIND, STATE_COPY };
+struct state_listener {
+    void (*tell)(void *user, enum state_event event, int id, int value, int from_id); /* NULL: nobody */
+    void *user;
+    int   id; /* of the state; from_id: of the one that is copied */
+};
+
 struct state_snapshot {
     int      position; /* positions that it has seen */
     uint64_t used;     /* when it was last of use    */
@@ -29,6 +37,7 @@ struct sequence_state {
     int             n_snapshots, max_snapshots;
     struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
     uint64_t        n_uses;
+    struct state_listener listener;
 };
 
 struct state_place { /* where and how large */

@@ -314,7 +314,7 @@ static bool object_fits(const struct check *check, const struct json_value *sche
             if (cm_json_text(NULL, &element, &name) == CALMOE_OK && !get(value, name, &found))
                 return wrong(check, "required");
         }
-    while (cm_json_next_member(value, &member)) {
+    while (cm_json_next(value, &member)) {
         if (properties.json && get(&properties, member.key, &known)) {
             if (!fits(check, &known, &member, depth)) return false;
         } else if (others.json && !fits(check, &others, &member, depth)) {
@@ -459,7 +459,7 @@ static bool put_members(struct writer *writer, const struct check *check, const 
     const char *name;
     int n = 0;
     put(writer, "{");
-    while (get(schema, "properties", &properties) && cm_json_next_member(&properties, &member)) {
+    while (get(schema, "properties", &properties) && cm_json_next(&properties, &member)) {
         bool must = false;
         for (size_t i = 0; get(schema, "required", &required) && i < n_elements(&required); i++) {
             const struct json_value element = cm_json_element(&required, i);
