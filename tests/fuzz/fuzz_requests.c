@@ -42,7 +42,8 @@ static void check_error(const struct refusal *refusal)
 
 static void read_generation(const struct sent_value *body)
 {
-    static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens"}, .stop = "stop"};
+    static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens"},
+        .stop = "stop"};
     struct refusal     refusal = {0};
     struct own_request own = {false, false};
     struct job *const  job = cm_job_open();

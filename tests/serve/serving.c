@@ -18,7 +18,7 @@
 
 #include "tests/serve/serving.h"
 
-enum { MAX_OPTIONS = 40, WAIT_SECONDS = 60 };
+enum { MAX_OPTIONS = 40, WAIT_SECONDS = 60, READ_SECONDS = 300 };
 
 static const char *program;
 
@@ -103,7 +103,7 @@ int client_open(const struct serving *serving, int receive_bytes)
 {
     const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)serving->port),
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const struct timeval patience = {.tv_sec = WAIT_SECONDS};
+    const struct timeval patience = {.tv_sec = READ_SECONDS};
     const int            fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     if (receive_bytes > 0)

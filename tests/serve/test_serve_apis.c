@@ -1,5 +1,5 @@
-/* test_serve_apis.c - the other APIs, literally: Anthropic's messages, OpenAI's responses; and who may ask: keys, hosts,
- * pages of other sites. */
+/* test_serve_apis.c - the other APIs, literally: Anthropic's messages, OpenAI's responses; and who may ask: keys,
+ * hosts, pages of other sites. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,8 @@ static struct serving server;
 static int start(void **state)
 {
     static const char *const options[] = {"-t", "2", "--temp", "0", "--api-key", "first", "--api-key", "second",
-                                          "--allow-host", "models.example", "--cors-origin", "https://ui.example", NULL};
+                                          "--allow-host", "models.example", "--cors-origin",
+                                          "https://ui.example", NULL};
     (void)state;
     server = serving_start(options);
     return 0;
@@ -51,20 +52,22 @@ static void expect(const char *path, const char *headers, const char *body, int 
 
 #define KEY "X-Api-Key: second\r\n"
 #define ASK "\"messages\":[{\"role\":\"user\",\"content\":\"What does ls do?\"}],\"max_tokens\":3"
-#define COUNTS(output) "\"usage\":{\"input_tokens\":*,\"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":*,"     \
-                       "\"output_tokens\":" output "}"
+#define COUNTS(output) "\"usage\":{\"input_tokens\":*,\"cache_creation_input_tokens\":0,"                           \
+                       "\"cache_read_input_tokens\":*,\"output_tokens\":" output "}"
 
 static void test_messages(void **state)
 {
     (void)state;
     expect("/v1/messages", KEY, "{" ASK ",\"system\":[{\"type\":\"text\",\"text\":\"Be brief.\"}]}", 200,
            "{\"id\":\"msg_*\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"calmoe-nano\",\"content\":["
-           "{\"type\":\"text\",\"text\":\"*\"}],\"stop_reason\":\"max_tokens\",\"stop_sequence\":null," COUNTS("3") "*}");
+           "{\"type\":\"text\",\"text\":\"*\"}],\"stop_reason\":\"max_tokens\",\"stop_sequence\":"
+           "null," COUNTS("3") "*}");
     expect("/v1/messages", KEY, "{" ASK ",\"max_tokens\":40,\"stop_sequences\":[\"a\",\"e\",\"i\",\"o\",\" \"]}", 200,
            "*\"stop_reason\":\"stop_sequence\",\"stop_sequence\":\"*\",*");
     expect("/v1/messages", KEY, "{\"max_tokens\":3}", 400,
            "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"'messages' *\"}}");
-    expect("/v1/messages", KEY, "{\"max_tokens\":3,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image\"}]}]}",
+    expect("/v1/messages", KEY, "{\"max_tokens\":3,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+            "\"image\"}]}]}",
            400, "{\"type\":\"error\",\"error\":{\"type\":\"not_supported_error\",*");
     expect("/v1/messages/count_tokens", KEY, "{" ASK "}", 200, "{\"input_tokens\":18}");
 }
@@ -87,7 +90,8 @@ static void test_messages_stream(void **state)
     (void)state;
     expect("/v1/messages", KEY, "{" ASK ",\"stream\":true}", 200,
            "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_*\",\"type\":\"message\","
-           "\"role\":\"assistant\",\"model\":\"calmoe-nano\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,"
+           "\"role\":\"assistant\",\"model\":\"calmoe-nano\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":"
+           "null,"
            COUNTS("0") "}}\n\n"
            "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
            "\"type\":\"text\",\"text\":\"\"}}\n\n"
@@ -98,20 +102,23 @@ static void test_messages_stream(void **state)
            "\"stop_sequence\":null}," COUNTS("3") "*}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n");
 }
 
-#define ITEM "{\"id\":\"msg_*\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[{\"type\":"  \
-             "\"output_text\",\"text\":\"*\",\"annotations\":[],\"logprobs\":[]}]}"
+#define ITEM "{\"id\":\"msg_*\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\","              \
+             "\"content\":[{\"type\":\"output_text\",\"text\":\"*\",\"annotations\":[],\"logprobs\":[]}]}"
 
 static void test_responses(void **state)
 {
     (void)state;
     expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"instructions\":\"Be brief\",\"max_output_tokens\":3}", 200,
            "{\"id\":\"resp_*\",\"object\":\"response\",\"created_at\":*,\"status\":\"incomplete\",\"error\":null,"
-           "\"incomplete_details\":{\"reason\":\"max_output_tokens\"},*\"output\":[" ITEM "],*\"usage\":{\"input_tokens\":*,"
+           "\"incomplete_details\":{\"reason\":\"max_output_tokens\"},*\"output\":[" ITEM "],*\"usage\":{"
+           "\"input_tokens\":*,"
            "\"input_tokens_details\":{\"cached_tokens\":*},\"output_tokens\":3,\"output_tokens_details\":{"
            "\"reasoning_tokens\":0},\"total_tokens\":*}*}");
     expect("/v1/responses", KEY,
-           "{\"stream\":true,\"max_output_tokens\":3,\"input\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_text\","
-           "\"text\":\"Hello\"}]},{\"type\":\"reasoning\",\"summary\":[]},{\"role\":\"assistant\",\"content\":[{\"type\":"
+           "{\"stream\":true,\"max_output_tokens\":3,\"input\":[{\"role\":\"user\",\"content\":[{\"type\":"
+           "\"input_text\","
+           "\"text\":\"Hello\"}]},{\"type\":\"reasoning\",\"summary\":[]},{\"role\":\"assistant\",\"content\":[{"
+           "\"type\":"
            "\"output_text\",\"text\":\"Yes?\"}]},{\"role\":\"user\",\"content\":\"Go on\"}]}", 200,
            "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{*}}\n\n"
            "event: response.in_progress\ndata: {*}\n\n"
@@ -126,7 +133,8 @@ static void test_responses(void **state)
            "event: response.incomplete\ndata: {*\"status\":\"incomplete\",*\"output\":[" ITEM "],*}}\n\n");
     expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"previous_response_id\":\"resp_1\"}", 400,
            "*'previous_response_id' is not supported*");
-    expect("/v1/responses", KEY, "{\"input\":[{\"type\":\"computer_call\"}]}", 400, "*\"type\":\"not_supported_error\"*");
+    expect("/v1/responses", KEY, "{\"input\":[{\"type\":\"computer_call\"}]}", 400, "*\"type\":"
+            "\"not_supported_error\"*");
 }
 
 static void test_keys(void **state)

@@ -1,7 +1,8 @@
 /* test_serve_load.c - many clients for a while, a third of which vanish at random moments: no answer differs from that
  * of a client alone, no slot stays busy, and (under a sanitizer) nothing leaks or races.
  *
- * Two seconds in the suite. By hand: CALMOE_SERVE_LOAD_SECONDS=1800 CALMOE_SERVE_LOAD_CLIENTS=64 test_serve_load calmoe */
+ * Two seconds in the suite. By hand:
+ *     CALMOE_SERVE_LOAD_SECONDS=1800 CALMOE_SERVE_LOAD_CLIENTS=64 test_serve_load calmoe */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +52,8 @@ static char *request_of(int prompt, bool streams)
     char *const shared = long_text(30, prompt / 3), *const own = long_text(5 + 9 * prompt, 50 + prompt);
     char *const body = malloc(4096);
     assert_non_null(body);
-    (void)snprintf(body, 4096, "{\"prompt\":\"%s%s\",\"max_tokens\":%d,\"ignore_eos\":true,\"seed\":%d,\"temperature\":%g,"
+    (void)snprintf(body, 4096, "{\"prompt\":\"%s%s\",\"max_tokens\":%d,\"ignore_eos\":true,\"seed\":%d,"
+            "\"temperature\":%g,"
                                "\"stream\":%s}", shared, own, 8 + 3 * prompt, prompt, prompt % 4 * 0.4,
                    streams ? "true" : "false");
     free(shared);
@@ -90,7 +92,8 @@ static void ask_and_compare(unsigned *state)
     char *const  text = reply.body != NULL ? json_texts(reply.body, "text") : NULL;
     if (reply.status != 200 || text == NULL || strcmp(text, expected[prompt]) != 0) {
         if (atomic_fetch_add(&n_differing, 1) == 0)
-            fprintf(stderr, "prompt %d, status %d: %s\nwanted: %s\n", prompt, reply.status, reply.body, expected[prompt]);
+            fprintf(stderr, "prompt %d, status %d: %s\nwanted: "
+                    "%s\n", prompt, reply.status, reply.body, expected[prompt]);
     }
     atomic_fetch_add(&n_answers, 1);
     free(text);

@@ -68,8 +68,8 @@ static int stop(void **state)
 }
 
 #define ASK "\"messages\":[{\"role\":\"user\",\"content\":\"What does ls do?\"}],\"max_tokens\":90"
-#define PARAMETERS "{\"type\":\"object\",\"properties\":{\"city\":{\"enum\":[\"Oslo\",\"Rome\"]},\"days\":{\"type\":"       \
-                   "\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":[\"city\",\"days\"],"                        \
+#define PARAMETERS "{\"type\":\"object\",\"properties\":{\"city\":{\"enum\":[\"Oslo\",\"Rome\"]},\"days\":"            \
+                   "{\"type\":\"integer\",\"minimum\":1,\"maximum\":9}},\"required\":[\"city\",\"days\"],"             \
                    "\"additionalProperties\":false}"
 #define TOOL(name) "{\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"parameters\":" PARAMETERS "}}"
 #define TOOLS "\"tools\":[" TOOL("weather") "," TOOL("forecast") "]"
@@ -89,14 +89,15 @@ static void expect_only(const char *path, const char *body, int status, const ch
     reply_free(&reply);
 }
 
-#define CALL(name) "{\"id\":\"call_*\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":"           \
-                   "\"{*\\\"city\\\":*\\\"days\\\":*}\"}}"
+#define CALL(name) "{\"id\":\"call_*\",\"type\":\"function\",\"function\":{\"name\":\"" name "\","                     \
+                   "\"arguments\":\"{*\\\"city\\\":*\\\"days\\\":*}\"}}"
 
 static void test_call(void **state)
 {
     (void)state;
     expect_only("/v1/chat/completions", "{" ASK "," TOOLS ",\"tool_choice\":\"required\"}", 200,
-                "*\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" CALL("*") "]},\"logprobs\":null,"
+                "*\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[" CALL("*") "]},\"logprobs\":"
+                "null,"
                 "\"finish_reason\":\"tool_calls\"}]*");
     expect_only("/v1/chat/completions",
                 "{" ASK "," TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"forecast\"}}}", 200,
@@ -153,7 +154,8 @@ static void test_other_apis(void **state)
                 "}],\"tool_choice\":{\"type\":\"tool\",\"name\":\"weather\"}}", 200,
                 "*\"content_block\":{\"type\":\"tool_use\",\"id\":\"call_*\",\"name\":\"weather\",\"input\":{}}}\n\n*"
                 "\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"*\"}}\n\n*\"stop_reason\":\"tool_use\"*");
-    expect_only("/v1/responses", "{\"input\":\"Go\",\"stream\":true,\"tools\":[{\"type\":\"function\",\"name\":\"weather\","
+    expect_only("/v1/responses", "{\"input\":\"Go\",\"stream\":true,\"tools\":[{\"type\":\"function\",\"name\":"
+            "\"weather\","
                 "\"parameters\":" PARAMETERS "}],\"tool_choice\":\"required\"}", 200,
                 "*\"item\":{\"id\":\"fc_*\",\"type\":\"function_call\",\"status\":\"in_progress\",\"call_id\":\"fc_*\","
                 "\"name\":\"weather\",\"arguments\":\"\"}*event: response.function_call_arguments.delta\ndata: {*"
@@ -164,16 +166,20 @@ static void test_other_apis(void **state)
 static void test_formats(void **state)
 {
     (void)state;
-    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":"
+    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+            "\"name\":"
                 "\"x\",\"schema\":" PARAMETERS "}}}", 200,
                 "*\"content\":\"{*\\\"city\\\":*\\\"days\\\":*}\"},*\"finish_reason\":\"stop\"*");
-    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_object\",\"schema\":" PARAMETERS "}}",
+    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_object\","
+            "\"schema\":" PARAMETERS "}}",
                 200, "*\"content\":\"{*\\\"city\\\":*\\\"days\\\":*}\"},*");
     expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_object\"}}", 200,
                 "*\"content\":\"{*");
-    expect_only("/v1/responses", "{\"input\":\"Go\",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"x\",\"schema\":"
+    expect_only("/v1/responses", "{\"input\":\"Go\",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"x\","
+            "\"schema\":"
                 PARAMETERS "}}}", 200, "*\"text\":\"{*\\\"city\\\":*\\\"days\\\":*}\"*");
-    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":"
+    expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+            "\"schema\":"
                 "{\"type\":\"object\",\"patternProperties\":{}}}}}", 400, "*patternProperties*");
     expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"xml\"}}", 400, "*found 'xml'*");
 }

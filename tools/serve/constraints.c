@@ -255,7 +255,8 @@ bool cm_constrain_calls(struct server *server, const struct sent_value *tools, c
                    make_choices(tools, name, &form, learned, &choices);
     if (!is_fine) (void)cm_refuse_memory(refusal);
     else if (choices.n == 0)
-        is_fine = cm_refuse(refusal, 400, "tool_choice", "'tool_choice' names '%.60s', which is none of the tools", name);
+        is_fine = cm_refuse(refusal, 400, "tool_choice", "'tool_choice' names '%.60s', which is none of the tools",
+                            name);
     if (is_fine) {
         begin_wish(&wish, thinks, refusal);
         wish.choices = choices.at;

@@ -235,7 +235,8 @@ static bool read_messages(struct answering *answering, const struct http_request
     blocks->kind    = -1;
     answering->more = blocks;
     bool is_fine = cm_read_stream(answering, body, refusal) &&
-                   cm_read_conversation_request(answering, &names, body, refusal) && cm_convert_messages_request(&writer, body, refusal);
+                   cm_read_conversation_request(answering, &names, body, refusal) &&
+                   cm_convert_messages_request(&writer, body, refusal);
     struct sent_value *const converted =
         is_fine ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
     is_fine = converted != NULL &&

@@ -11,7 +11,8 @@ static bool join_parts(const struct sent_value *content, struct bytes *all, stru
     if (text != NULL) return cm_bytes_append(all, text, n) || cm_refuse_memory(refusal);
     for (size_t i = 0; i < cm_sent_n(content); i++) {
         const struct sent_value *const part = cm_sent_at(content, i);
-        const char *const              type = cm_sent_text(part, "type"), *const refused = cm_sent_text(part, "refusal");
+        const char *const              type = cm_sent_text(part, "type");
+        const char *const              refused = cm_sent_text(part, "refusal");
         const char                    *piece = cm_sent_string(cm_sent_member(part, "text"), &n);
         if (piece == NULL && strcmp(type, "refusal") == 0) piece = refused, n = strlen(refused);
         if (piece == NULL) {
