@@ -8,7 +8,8 @@ extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_m
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
     cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
-    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4;
+    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4, cm_family_glm4,
+    cm_family_ernie45, cm_family_hunyuan;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
@@ -17,6 +18,7 @@ static const struct family *const rows[] = {
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
     &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
     &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
+    &cm_family_glm4,        &cm_family_ernie45, &cm_family_hunyuan,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -29,14 +31,11 @@ static const struct {
     {"nemotron_h", "Nemotron-H"},
     {"nemotron_h_moe", "Nemotron 3"},
     {"jamba", "Jamba"},
-    {"ernie4_5", "ERNIE 4.5"},
-    {"hunyuan-dense", "Hunyuan"},
     {"bailingmoe", "Ling"},
     {"bailingmoe3", "Ling 3"},
     {"phimoe", "Phi-3.5-MoE"},
     {"phi3", "Phi-3"},
     {"baichuan", "Baichuan"},
-    {"glm4", "GLM-4-0414"},
     {"glm-dsa", "GLM-5"},
     {"bloom", "BLOOM"},
     {"gemma", "Gemma"},

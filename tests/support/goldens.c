@@ -34,8 +34,9 @@ struct goldens goldens(void)
 
 bool golden_has_twin(const char *name)
 {
-    static const char *const twins[] = {"dots1", "ernie", "granitemoe", "ling2", "llama", "minimaxm2", "qwen2",
-                                        "qwen2moemixed", "qwen3", "qwen3moemixed"};
+    static const char *const twins[] = {"chatglm", "dots1", "ernie", "erniedense", "granitemoe", "hunyuandense",
+                                        "ling2", "llama", "minimaxm2", "qwen2", "qwen2moemixed", "qwen3",
+                                        "qwen3moemixed"};
     for (size_t i = 0; i < sizeof twins / sizeof *twins; i++)
         if (strcmp(twins[i], name) == 0) return true;
     return false;

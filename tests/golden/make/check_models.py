@@ -28,6 +28,7 @@ ARCH = {
     "gemma3": ("neox", None), "gemma4": ("neox", True), "deepseek2": ("norm", False), "glm4moe": ("neox", True),
     "minimax-m2": ("neox", True), "ernie4_5-moe": ("norm", True), "hunyuan-moe": ("neox", True), "dots1": ("neox", True),
     "bailingmoe2": ("neox", True), "chatglm": ("norm", None), "llama4": ("norm", False),
+    "glm4": ("norm", None), "ernie4_5": ("norm", None), "hunyuan-dense": ("neox", None),
 }
 SIGMOID = 2         # the number of this gating function in files
 SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2")    # who has it unsaid
@@ -146,7 +147,7 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
     if f.arch == "gemma4":
         v = rms(v, 1.0, eps)
-    behind = f.arch == "hunyuan-moe" if norms_behind is None else norms_behind
+    behind = f.arch.startswith("hunyuan") if norms_behind is None else norms_behind
     has_head_norms = norms[0] is not None and norms[0].size == hd   # over each head
     if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
@@ -340,8 +341,8 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
     expert = expert or {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu}.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
 
-    def after(name, y):                                             # Gemma's norms of what a half gives
-        return rms(y, f[name], eps) if f.arch.startswith("gemma") and name in f else y
+    def after(name, y):                                             # Gemma's and GLM-4's norms of what a half gives
+        return rms(y, f[name], eps) if f.arch.startswith(("gemma", "glm4")) and f.arch != "glm4moe" and name in f else y
 
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
@@ -514,7 +515,7 @@ def mistakes(path):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
         if f["blk.0.attn_q_norm.weight"].size == f.own("attention.key_length"):
-            cases["norms behind rotation"] = f, {"norms_behind": f.arch != "hunyuan-moe"}
+            cases["norms behind rotation"] = f, {"norms_behind": not f.arch.startswith("hunyuan")}
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}

@@ -41,6 +41,7 @@ KEYS = {
     "llama4": lambda c: {"rope.dimension_count": c.head_dim, "interleave_moe_layer_step": c.interleave_moe_layer_step,
                          "expert_feed_forward_length": c.intermediate_size, "attention.sliding_window": c.attention_chunk_size,
                          "attention.temperature_length": c.floor_scale, "attention.temperature_scale": c.attn_scale},
+    "glm4": lambda c: {"rope.dimension_count": rotated(c)},
     "chatglm": lambda c: {"rope.dimension_count": rotated(c)},
     "glm4moe": lambda c: {"rope.dimension_count": rotated(c), **experts_of_deepseek(c)},
     "minimax-m2": lambda c: {"rope.dimension_count": rotated(c), "expert_feed_forward_length": c.intermediate_size,

@@ -80,8 +80,8 @@ def minimax_toy(n_merges):
     return toy.bpe("minimax-m2", n_merges, ["]~!b[", "]~b]", "[e~["], {"bos": "]~!b[", "eos": "[e~[", "unknown": "]~!b["})
 
 
-def hunyuan_toy(n_merges):
-    return toy.bpe("hunyuan", n_merges, ["<|endoftext|>", "<|startoftext|>", "<|extra_0|>", "<|extra_4|>", "<|eos|>"],
+def hunyuan_toy(n_merges, pre="hunyuan"):
+    return toy.bpe(pre, n_merges, ["<|endoftext|>", "<|startoftext|>", "<|extra_0|>", "<|extra_4|>", "<|eos|>"],
                    {"eos": "<|eos|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
 
 
@@ -285,6 +285,18 @@ MODELS = {
         hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
         intermediate_size=30, attention_bias=True,
         rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    "glm4": ("Glm4", "glm4", lambda: glm_toy(31), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        intermediate_size=28, attention_bias=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    "erniedense": ("Ernie4_5", "ernie4_5", lambda: toy.spm_toy(29), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1, head_dim=14,
+        intermediate_size=27, use_bias=False, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(5e4), max_position_embeddings=512)),
+    "hunyuandense": ("HunYuanDenseV1", "hunyuan-dense", lambda: hunyuan_toy(33, "hunyuan-dense"), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=29, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
     # Layer 3 sees all positions and does not rotate; the others see chunks of 9. Layers 1, 3 and 5 have experts.
     "llama4": ("Llama4", "llama4", lambda: llama4_toy(35), dict(
         hidden_size=40, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
@@ -496,6 +508,7 @@ BLOCK_NAMES = {
     **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
     **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
     "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
+    "post_self_attn_layernorm.weight": "post_attention_norm.weight", "post_mlp_layernorm.weight": "post_ffw_norm.weight",
     "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
     **{f"mlp.shared_mlp.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
 }

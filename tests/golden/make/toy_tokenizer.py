@@ -50,6 +50,7 @@ PRE = {
     "chatglm-bpe": ["llama3"],
     "llama4": ["o200k"],
     "hunyuan": ["qwen2"],
+    "hunyuan-dense": ["digits3", "cjk", "deepseek3"],
     "bailingmoe2": ["bailing"],
     "gemma4": ["runs"],
 }

@@ -1,5 +1,5 @@
-/* runtime/families/ernie45_moe.c - ERNIE 4.5 with experts: a softmax over all, biases for choosing where a file has
- * them, dense layers first and between, shared experts as one. */
+/* runtime/families/ernie45.c - ERNIE 4.5, dense, and with experts: a softmax over all, biases for choosing where
+ * a file has them, dense layers first and between, shared experts as one. */
 #include <stddef.h>
 
 #include "runtime/families/family.h"
@@ -14,4 +14,12 @@ const struct family cm_family_ernie45_moe = {
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE,
     .keys = (const char *const[]){"interleave_moe_layer_step", NULL},
+};
+
+extern const struct family cm_family_ernie45;
+const struct family cm_family_ernie45 = {
+    .name = "ernie4_5",
+    .architecture = "ernie4_5",
+    .pairing = ROPE_NORM,
+    .needs = NEEDS_ROPE_BASE,
 };
