@@ -4,7 +4,7 @@
 #   ./test.sh --quick            the release build only
 #   ./test.sh                    the release build, then the same suite under ASan and UBSan (leaks too)
 #   ./test.sh --full [MINUTES]   also: Clang, TSan, every instruction set with 1 and 2 threads, other
-#                                processors by emulation, and each fuzz target for MINUTES (default 5)
+#                                processors by emulation (64-bit Arm, too), and each fuzz target for MINUTES (default 5)
 # Exit status 0: everything passed. docs/TESTING.md tells more.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -58,23 +58,45 @@ on_cores()
 levels()
 {
     local isa
-    for isa in ref avx2 avxvnni avx512vnni amx; do
+    for isa in ref neon neondot avx2 avxvnni avx512vnni amx; do
         if CALMOE_MODELS=models build/release/bin/calmoe run --isa $isa -p x -n 1 > /dev/null 2>&1; then
             printf '%s ' $isa
         fi
     done
 }
 
-# emulated: tests/emulated.sh, which is skipped where there is no emulator
+# emulated NAME ARG...: tests/emulated.sh with these arguments, which is skipped where there is no emulator
 emulated()
 {
-    local started=$SECONDS log=build/emulated.log told=ok status
-    echo "== testing on emulated processors"
-    tests/emulated.sh build/release 2>&1 | tee "$log"
+    local name=$1 started=$SECONDS log told=ok status
+    shift
+    log=build/${name// /-}.log
+    echo "== testing on $name"
+    tests/emulated.sh "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
-    [ "$status" != 77 ] || told='skipped, there is no qemu-x86_64'
+    [ "$status" != 77 ] || told='skipped, there is no emulator'
     [ "$status" = 0 ] || [ "$status" = 77 ] || { told="FAILED: $log" failed=1; }
-    summary+="$(printf '%-28s %4d s   %s' 'emulated processors' $((SECONDS - started)) "$told")"$'\n'
+    summary+="$(printf '%-28s %4d s   %s' "$name" $((SECONDS - started)) "$told")"$'\n'
+}
+
+# arm64: a build for 64-bit Arm, tested by emulation; skipped where compiler or libraries are missing
+arm64()
+{
+    local root=$PWD/build/arm64-root
+    need_arm64 "$root"
+    if ! command -v aarch64-linux-gnu-gcc > /dev/null || [ ! -f "$root/complete" ]; then
+        summary+="$(printf '%-28s   skipped, no compiler or no libraries for it' '64-bit Arm')"$'\n'
+        return
+    fi
+    echo "== building for 64-bit Arm"
+    if cmake -S . -B build/arm64 --toolchain cmake/aarch64-linux-gnu.cmake -DCALMOE_ARM64_ROOT="$root" \
+        > build/arm64.log 2>&1 && cmake --build build/arm64 --parallel "$cores" >> build/arm64.log 2>&1; then
+        emulated '64-bit Arm' build/arm64 aarch64 "$root"
+    else
+        tail -40 build/arm64.log
+        summary+="$(printf '%-28s FAILED: build/arm64.log' '64-bit Arm')"$'\n'
+        failed=1
+    fi
 }
 
 skipped() # LOG: ", 2 skipped"
@@ -129,6 +151,8 @@ need_packages "$calmoe_machine_packages" || echo "== going on without; tests/num
 need_kernel build/kernel
 [ $tier != full ] || need_packages "$calmoe_emulator_packages" ||
     echo "== going on without; tests/emulated.sh will be skipped" >&2
+[ $tier != full ] || need_packages "$calmoe_arm_packages" ||
+    echo "== going on without; the build for 64-bit Arm will be skipped" >&2
 
 if [ $tier = full ]; then
     build clang
@@ -144,7 +168,8 @@ if [ $tier = full ]; then
             CALMOE_ISA=$isa on_cores $threads suite "$isa, $threads threads" build/release -E '^rule_'
         done
     done
-    emulated
+    emulated 'emulated processors' build/release
+    arm64
 fi
 suite release build/release
 if [ $tier != quick ]; then

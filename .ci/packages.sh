@@ -21,6 +21,9 @@ calmoe_machine_packages='qemu-system-x86|qemu-system-x86_64
 cpio|cpio'
 # for tests/emulated.sh, which is skipped without it
 calmoe_emulator_packages='qemu-user|qemu-x86_64'
+# for the build for 64-bit Arm, which is skipped without it
+calmoe_arm_packages='gcc-aarch64-linux-gnu|aarch64-linux-gnu-gcc
+qemu-user|qemu-aarch64'
 # for what several processes do together (base/ranks.c), which is left out, and its tests skipped, without them
 calmoe_mpi_packages='libopenmpi-dev|
 openmpi-bin|mpirun'
@@ -78,6 +81,22 @@ need_kernel()
         [ -s vmlinuz.part ] && mv vmlinuz.part vmlinuz) > /dev/null 2>&1 ||
         echo "== no kernel to be had; tests/numa will be skipped" >&2
     rm -f "$1"/*.deb "$1/vmlinuz.part"
+}
+
+# need_arm64 FOLDER: the libraries for 64-bit Arm, unpacked below FOLDER and not installed; apt knows of that architecture
+# only here. Needs no network when they are there. Where they cannot be had that build is skipped, so this does not fail.
+need_arm64()
+{
+    [ ! -f "$1/complete" ] && command -v apt-get > /dev/null || return 0
+    (mkdir -p "$1/lists/partial" && cd "$1" &&
+        arm="-o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o Dir::State::lists=$PWD/lists
+             -o Dir::State::status=/dev/null -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=" &&
+        # shellcheck disable=SC2086 # options are words
+        apt-get $arm update -q && apt-get $arm download -q libhwloc15 libhwloc-dev libpcre2-8-0 libpcre2-dev \
+            libjansson4 libjansson-dev libcmocka0 libcmocka-dev libopenblas-pthread-dev libudev1 libcap2 &&
+        for package in *.deb; do dpkg-deb -x "$package" . || exit 1; done && touch complete) > /dev/null 2>&1 ||
+        echo "== no libraries for 64-bit Arm to be had; that build will be skipped" >&2
+    rm -rf "$1"/*.deb "$1/lists"
 }
 
 # configure PRESET [ARG...]: cmake with this preset, with ninja on a first time where there is ninja

@@ -39,7 +39,7 @@ static const struct cli_option options[] = {
     {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
      "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
+     "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "measure what this file of proven bounds gains against OFF"},

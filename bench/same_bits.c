@@ -205,8 +205,9 @@ static bool open_model(struct proof *proof)
 
 static int run(int argc, char **argv)
 {
-    struct settings settings = {.isa = "ref,avx2,avxvnni,avx512vnni,amx", .threads = "1,2,3", .chunks = "1,7,32,0",
-                                .batches = "1,4", .slow_threads = "2", .n_prompt = 48, .n_new = 8};
+    struct settings settings = {.isa = "ref,neon,neondot,avx2,avxvnni,avx512vnni,amx", .threads = "1,2,3",
+                                .chunks = "1,7,32,0", .batches = "1,4", .slow_threads = "2", .n_prompt = 48,
+                                .n_new = 8};
     struct proof    proof    = {.settings = &settings};
     struct lists    lists;
     int             n_operands;

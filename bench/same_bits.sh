@@ -30,7 +30,7 @@ trap 'rm -f "$errors"' EXIT
 failed=0 first=''
 echo "| calmoe run: isa | threads | tokens | SHA-256 of all logits |"
 echo "|---|---:|---:|---|"
-for isa in ref avx2 avxvnni avx512vnni amx; do
+for isa in ref neon neondot avx2 avxvnni avx512vnni amx; do
     for threads in 1 2 3; do
         [ $isa != ref ] || [ $threads = 2 ] || continue
         line=$(hash_of $isa $threads)

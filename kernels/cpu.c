@@ -6,8 +6,8 @@
  * refuses (an old kernel, a filter, a thread whose alternate signal stack is too small for tiles) has no
  * level amx. It is asked for when the level first matters, and not where CALMOE_ISA caps lower.
  *
- * The environment variable CALMOE_ISA (ref, avx2, avxvnni, avx512vnni, amx) caps the level, as if the machine were
- * older; other values are ignored. */
+ * The environment variable CALMOE_ISA (ref; avx2, avxvnni, avx512vnni, amx; neon, neondot) caps the level, as if the
+ * machine were older; other values, and those of another architecture, are ignored. */
 #include "kernels/cpu.h"
 
 #include <stdlib.h>
@@ -15,6 +15,8 @@
 
 static const char *const names[ISA_COUNT] = {
     [ISA_REF] = "ref",
+    [ISA_NEON] = "neon",
+    [ISA_NEONDOT] = "neondot",
     [ISA_AVX2] = "avx2",
     [ISA_AVXVNNI] = "avxvnni",
     [ISA_AVX512VNNI] = "avx512vnni",
@@ -141,10 +143,25 @@ static bool tiles_are_permitted(void)
     return answer;
 }
 #else
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+static enum isa machine_level(void)
+{
+    enum { HAS_DOT_PRODUCT = 1 << 20 }; /* HWCAP_ASIMDDP */
+    return (getauxval(AT_HWCAP) & HAS_DOT_PRODUCT) != 0 ? ISA_NEONDOT : ISA_NEON;
+}
+#elif defined(__aarch64__)
+static enum isa machine_level(void)
+{
+    return ISA_NEON;
+}
+#else
 static enum isa machine_level(void)
 {
     return ISA_REF;
 }
+#endif
 
 static bool machine_has_avxvnni(void)
 {
@@ -172,16 +189,28 @@ bool cm_isa_of_name(const char *name, enum isa *out)
     return false;
 }
 
+/* Whether this build's architecture has such a level. */
+static bool is_known_here(enum isa isa)
+{
+#if defined(__x86_64__)
+    return isa == ISA_REF || isa >= ISA_AVX2;
+#elif defined(__aarch64__)
+    return isa <= ISA_NEONDOT;
+#else
+    return isa == ISA_REF;
+#endif
+}
+
 enum isa cm_isa_best(void)
 {
     const char *wanted = getenv("CALMOE_ISA");
     enum isa    level = machine_level(), cap;
-    if (wanted != NULL && cm_isa_of_name(wanted, &cap) && cap < level) level = cap;
+    if (wanted != NULL && cm_isa_of_name(wanted, &cap) && cap < level && is_known_here(cap)) level = cap;
     if (level == ISA_AMX && !tiles_are_permitted()) return ISA_AVX512VNNI;
     return level == ISA_AVXVNNI && !machine_has_avxvnni() ? ISA_AVX2 : level;
 }
 
 bool cm_isa_is_supported(enum isa isa)
 {
-    return isa <= cm_isa_best() && (isa != ISA_AVXVNNI || machine_has_avxvnni());
+    return isa <= cm_isa_best() && is_known_here(isa) && (isa != ISA_AVXVNNI || machine_has_avxvnni());
 }

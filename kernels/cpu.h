@@ -5,8 +5,10 @@
 
 #include <stdbool.h>
 
-enum isa { /* ascending: a level includes those before it, except that one with AVX-512 may lack AVX-VNNI */
+enum isa { /* ascending: a level includes those before it of its architecture; but one with AVX-512 may lack AVX-VNNI */
     ISA_REF,        /* plain C                                        */
+    ISA_NEON,       /* 64-bit Arm: NEON, which all have               */
+    ISA_NEONDOT,    /* and its dot product of bytes (FEAT_DotProd)    */
     ISA_AVX2,       /* AVX2, FMA, F16C, BMI2                          */
     ISA_AVXVNNI,    /* AVX-VNNI: the dot product of bytes, 256 bits   */
     ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI                    */

@@ -2,10 +2,13 @@
  * instruction set, on vectors from its linear_lanes_*.h:
  *
  *     vi, vf       LANES lanes of 4 bytes, LANES floats; a tile's 16 rows are HALVES vectors
- *     V(name)      the intrinsic of that width: V(add_epi32) is _mm512_add_epi32 or _mm256_add_epi32
- *     vi_dot4      sum + 4 products u * q of a lane, u unsigned (CM_HAS_DOT4); else see linear_common_body.h
+ *     V(name)      the intrinsic of that width: V(add_epi32) is _mm512_add_epi32 or _mm256_add_epi32; elsewhere than
+ *                  on x86 what does the same
+ *     vi_dot4      sum + 4 products u * q of a lane (CM_HAS_DOT4), u unsigned or else (CM_DOT4_IS_SIGNED) signed as q;
+ *                  without it see linear_common_body.h
  *     vi_dot2      sum + 2 products of int16
  *     vi_pair      (low, high) of int32 lanes as int16 pairs
+ *     vi_copies    16 bytes again and again; shuffles look up within such 16
  *
  * A block of a tile becomes 8 vectors of unsigned codes u = w + offset, 4 k-values a lane; the products that
  * the offset adds come off by starting the sum from -offset * asum, which the panel holds:
@@ -66,7 +69,7 @@ CM_INLINE void split_nibbles(const uint8_t *at, vi u[8])
 CM_INLINE void add_fifth_bits(const uint8_t *at, vi u[8])
 {
     const vi bits = vi_load(at);
-    const vi lane_start = vi_copies(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
+    const vi lane_start = lane_starts();
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
         /* the byte with bits 4 g … 4 g + 3 in all 4 bytes of the lane; byte i tests its own bit */
@@ -120,7 +123,8 @@ CM_INLINE void codes_iq4_nl(const uint8_t *block, vi u[8])
 CM_INLINE void codes_mxfp4(const uint8_t *block, vi u[8])
 {
     split_nibbles(block + 16, u);
-    look_up(vi_copies(_mm_setr_epi8(16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4)), u);
+    static const int8_t values[16] = { 16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4 };
+    look_up(vi_copies(values), u);
 }
 
 /* 2^(e - 128): exponent field e - 1, or for e < 2 a subnormal fraction */

@@ -34,23 +34,31 @@ struct dot {
     bool is_signed; /* codes reach -128 … 127                               */
 };
 
-/* factor * (sum of codes 0, 1, 4, 5, 8, … of 16) and the same of the others, as an int16 pair */
-CM_INLINE int32_t pair_of_starts(const int8_t *codes, int factor)
+/* Where a lane's four bytes of a table lie, for a shuffle within 4 lanes. */
+CM_INLINE vi lane_starts(void)
 {
-    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)codes);
-    const __m128i sums = _mm_maddubs_epi16(_mm_set1_epi8(1), all);
-    const __m128i half = _mm_add_epi16(sums, _mm_srli_si128(sums, 8));
-    const __m128i pair = _mm_add_epi16(half, _mm_srli_si128(half, 4));
-    return _mm_cvtsi128_si32(_mm_mullo_epi16(pair, _mm_set1_epi16((short)factor)));
+    static const int8_t starts[16] = { 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12 };
+    return vi_copies(starts);
 }
 
 #if CM_HAS_DOT4
+#if defined(CM_DOT4_IS_SIGNED)
+enum { SIGNED_OFFSET = 0 };
+#else
 enum { SIGNED_OFFSET = 128 };
+#endif
 
 /* Signed codes as the dot product wants them. */
 CM_INLINE vi code_of_signed(vi w)
 {
-    return vi_xor(w, V(set1_epi8)((char)0x80));
+    return SIGNED_OFFSET == 0 ? w : vi_xor(w, V(set1_epi8)((char)SIGNED_OFFSET));
+}
+
+/* factor * sum, where sum is that of the 16 codes, as a start for scaled_dot() */
+CM_INLINE int32_t start_of(const int8_t *codes, int sum, int factor)
+{
+    (void)codes;
+    return factor * sum;
 }
 
 /* start + products of n vectors of codes with q */
@@ -91,6 +99,17 @@ enum { SIGNED_OFFSET = 0 };
 CM_INLINE vi code_of_signed(vi w)
 {
     return w;
+}
+
+/* factor * (sum of codes 0, 1, 4, 5, 8, … of 16) and the same of the others, as an int16 pair */
+CM_INLINE int32_t start_of(const int8_t *codes, int sum, int factor)
+{
+    const __m128i all = _mm_loadu_si128((const __m128i *)(const void *)codes);
+    const __m128i sums = _mm_maddubs_epi16(_mm_set1_epi8(1), all);
+    const __m128i half = _mm_add_epi16(sums, _mm_srli_si128(sums, 8));
+    const __m128i pair = _mm_add_epi16(half, _mm_srli_si128(half, 4));
+    (void)sum;
+    return _mm_cvtsi128_si32(_mm_mullo_epi16(pair, _mm_set1_epi16((short)factor)));
 }
 
 CM_INLINE vi scale_of(vi scale)
@@ -136,8 +155,8 @@ CM_INLINE vi dot_block(const vi u[8], const void *q, vi start, struct dot how)
 /* the code book of quant/nibbles.c */
 CM_INLINE vi book_iq4_nl(void)
 {
-    return code_of_signed(vi_copies(
-        _mm_setr_epi8(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)));
+    static const int8_t values[16] = { -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113 };
+    return code_of_signed(vi_copies(values));
 }
 
 #endif

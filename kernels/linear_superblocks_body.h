@@ -10,8 +10,9 @@
  *     acc  = fmaf(-(float)msum, dmin * da, acc)        where the type has a minimum
  *
  * What depends on the input alone stands in the panel: -offset * asum_j, from which a sum starts, or the
- * asum_j in int16 pairs, for minimums. Where there is a dot product of four bytes, and for enough tokens to pay for
- * it, the scales of Q2_K and Q3_K are folded into the codes (sc * u < 256): that saves all products with scales. */
+ * asum_j in int16 pairs, for minimums. Where there is a dot product of four unsigned bytes, and for enough tokens to
+ * pay for it, the scales of Q2_K and Q3_K are folded into the codes (sc * u < 256): that saves all products with
+ * scales. */
 #ifndef KERNELS_LINEAR_SUPERBLOCKS_BODY_H
 #define KERNELS_LINEAR_SUPERBLOCKS_BODY_H
 
@@ -157,12 +158,6 @@ CM_INLINE void scales_q2_k(const uint8_t *block, const uint8_t *halves, bool is_
                                : scale_of(out->of[j]);
 }
 
-/* Where a lane's four bytes of a table lie, for a shuffle within 4 lanes. */
-CM_INLINE vi lane_starts(void)
-{
-    return vi_copies(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c));
-}
-
 CM_INLINE void codes_q2_k(const uint8_t *block, int step, int side, bool is_folded, const struct scales *sc,
                           vi u[8])
 {
@@ -230,8 +225,7 @@ CM_INLINE void scales_iq4_xs(const uint8_t *block, const uint8_t *halves, bool i
     (void)is_folded;
     CM_UNROLL
     for (int j = 0; j < 8; j++) {
-        const vi nibble = V(srl_epi32)(low, _mm_cvtsi32_si128(4 * j));
-        const vi high = V(srl_epi32)(top, _mm_cvtsi32_si128(2 * j));
+        const vi nibble = vi_shift_right(low, 4 * j), high = vi_shift_right(top, 2 * j);
         const vi six_bits = vi_or(vi_and(nibble, V(set1_epi32)(15)),
                                   V(slli_epi32)(vi_and(high, V(set1_epi32)(3)), 4));
         out->of[j] = scale_of(V(sub_epi32)(six_bits, V(set1_epi32)(32)));
@@ -266,7 +260,7 @@ CM_INLINE void lay_sums(const int8_t *codes, const int16_t *sums, enum panel_sum
         break;
     case SUMS_STARTS16:
         for (int j = 0; j < 16; j++) {
-            starts[j] = CM_HAS_DOT4 ? -offset * sums[j] : pair_of_starts(codes + 16 * j, -offset);
+            starts[j] = start_of(codes + 16 * j, sums[j], -offset);
             starts[16] -= FOLDED_Q3_K * offset * sums[j];
         }
         break;
@@ -413,10 +407,16 @@ CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t
                      (struct form){ n_bytes, { chain, offset == 128 }, sums, is_folded, n_scales, planes, apart, \
                                     scales, codes_##type })
 
-#define SUMS_IQ4_XS (CM_HAS_DOT4 ? SUMS_STARTS32 : SUMS_NONE)
+#define SUMS_IQ4_XS (SIGNED_OFFSET != 0 ? SUMS_STARTS32 : SUMS_NONE)
+/* Tables of products reach 248. */
+#if CM_HAS_DOT4 && !defined(CM_DOT4_IS_SIGNED)
+#define IS_FOLDED true
+#else
+#define IS_FOLDED false
+#endif
 /*                         bytes  offset       chain   sums     folded n_scales planes apart scales */
-SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, CM_HAS_DOT4, 16, true, 1, scales_q2_k)
-SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, CM_HAS_DOT4, 16, true, 1, scales_q3_k)
+SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, IS_FOLDED, 16, true, 1, scales_q2_k)
+SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, IS_FOLDED, 16, true, 1, scales_q3_k)
 SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, 8, SUMS_PAIRS32, false, 8, false, 1, scales_q4_k)
 SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, true, 1, scales_q4_k)
 SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, true, 2, scales_q6_k)

@@ -4,6 +4,8 @@
 extern const struct peak_row cm_peak_row_ref;
 #if defined(__x86_64__)
 extern const struct peak_row cm_peak_row_avx2, cm_peak_row_avxvnni, cm_peak_row_avx512vnni, cm_peak_row_amx;
+#elif defined(__aarch64__)
+extern const struct peak_row cm_peak_row_neon, cm_peak_row_neondot;
 #endif
 
 static const struct peak_row *const rows[] = {
@@ -13,6 +15,9 @@ static const struct peak_row *const rows[] = {
     &cm_peak_row_avxvnni,
     &cm_peak_row_avx512vnni,
     &cm_peak_row_amx,
+#elif defined(__aarch64__)
+    &cm_peak_row_neon,
+    &cm_peak_row_neondot,
 #endif
 };
 

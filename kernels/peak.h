@@ -27,6 +27,9 @@ double   cm_peak_f32_avx2(uint64_t rounds);
 double   cm_peak_f32_avx512vnni(uint64_t rounds);
 uint64_t cm_peak_read_avx2(const void *bytes, size_t n_bytes);
 uint64_t cm_peak_read_avx512vnni(const void *bytes, size_t n_bytes);
+#elif defined(__aarch64__)
+double   cm_peak_f32_neon(uint64_t rounds);
+uint64_t cm_peak_read_neon(const void *bytes, size_t n_bytes);
 #endif
 
 /* NULL where this build does not know the level. */

@@ -7,6 +7,8 @@
 extern const struct vector_ops cm_vector_ops_ref;
 #if defined(__x86_64__)
 extern const struct vector_ops cm_vector_ops_avx2, cm_vector_ops_avx512vnni;
+#elif defined(__aarch64__)
+extern const struct vector_ops cm_vector_ops_neon;
 #endif
 
 static const struct vector_ops *const rows[ISA_COUNT] = {
@@ -16,6 +18,9 @@ static const struct vector_ops *const rows[ISA_COUNT] = {
     [ISA_AVXVNNI] = &cm_vector_ops_avx2, /* its dot product is for matrices only */
     [ISA_AVX512VNNI] = &cm_vector_ops_avx512vnni,
     [ISA_AMX] = &cm_vector_ops_avx512vnni, /* tiles are for matrices only */
+#elif defined(__aarch64__)
+    [ISA_NEON] = &cm_vector_ops_neon,
+    [ISA_NEONDOT] = &cm_vector_ops_neon, /* its dot product is for matrices only */
 #endif
 };
 

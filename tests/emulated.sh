@@ -1,21 +1,25 @@
 #!/bin/bash
-# emulated.sh - the library on processors that this machine is not: qemu-x86_64 (Debian's qemu-user) translates programs
-# for a processor of any model, without a system below.
+# emulated.sh - the library on processors that this machine is not: Debian's qemu-user translates programs for a
+# processor of any model, without a system below.
 #
 #   tests/emulated.sh [BUILD]       BUILD: a build folder with tests, default build/release
+#   tests/emulated.sh ARM_BUILD aarch64 ROOT     one for 64-bit Arm (cmake/aarch64-linux-gnu.cmake), whose libraries are
+#                                   below ROOT; logits are compared to those of build/release
 #
 # Each row below is a processor, the level of instructions that must be chosen on it, and test programs. On every one
 # `calmoe run` must give the logits that it gives here, bit for bit. The emulator has no AVX-VNNI, AVX-512 or AMX: levels
 # above avx2 need machines that have them. Exit status: 0, 1 if something failed, 77 without an emulator.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-build=${1-build/release}
+build=${1-build/release} architecture=${2-x86_64}
 export OMP_WAIT_POLICY=passive CALMOE_MODELS=$PWD/models
 unset CALMOE_ISA
 prompt='The gate sends each token to a few experts, and an expert that nobody asks does nothing.'
 
 # PROCESSOR | LEVEL | PROGRAMS; "-fma" is the processor without it. Plain C needs no more than x86-64.
 kernels='cpu linear vector_ops vector_values attend elementary half argmax peak weight_types router kernelcheck'
+native=$build foreign=amx
+emulator=(qemu-x86_64)
 processors="Nehalem            | ref  | $kernels golden logit_hashes
 Haswell            | avx2 | $kernels golden logit_hashes
 Opteron_G1         | ref  | cpu
@@ -28,9 +32,15 @@ Haswell,-f16c      | ref  | cpu half
 Haswell,-bmi2      | ref  | cpu peak
 EPYC               | avx2 | cpu peak
 max                |      | cpu vector_ops peak golden kernelcheck"
+if [ "$architecture" = aarch64 ]; then
+    native=build/release foreign=avx2 # a level that no such processor has
+    emulator=(qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$3/usr/lib/aarch64-linux-gnu")
+    processors="cortex-a57     | neon    | $kernels logit_hashes
+cortex-a76         | neondot | $kernels golden logit_hashes"
+fi
 
-command -v qemu-x86_64 > /dev/null || {
-    echo "emulated.sh: skipped: there is no qemu-x86_64 (package qemu-user)"
+command -v "${emulator[0]}" > /dev/null || {
+    echo "emulated.sh: skipped: there is no ${emulator[0]} (package qemu-user)"
     exit 77
 }
 [ "$(uname -m)" = x86_64 ] || { echo "emulated.sh: skipped: the build is for $(uname -m)"; exit 77; }
@@ -39,7 +49,7 @@ logs=$(mktemp -d) || exit 1
 trap 'rm -rf "$logs"' EXIT
 
 # The emulator itself; what it says about features that it leaves out is of no interest.
-emulate() { qemu-x86_64 -cpu "$@" 2> >(grep -v '^qemu-x86_64: warning: TCG' >&2); }
+emulate() { "${emulator[@]}" -cpu "$@" 2> >(grep -v '^qemu-x86_64: warning: TCG' >&2); }
 
 hash_of() { # COMMAND...: of all logits of a prompt and its answer
     "$@" run -p "$prompt" -n 4 --temp 0 --logit-hash 2> /dev/null < /dev/null | sed -n 's/^logit hash: //p'
@@ -54,7 +64,7 @@ tell() {
 # The level is told by asking for one that no emulated processor has.
 check_level() { # PROCESSOR LEVEL
     local found
-    found=$(emulate "$1" "$build/bin/calmoe" run -p x --isa amx 2>&1 < /dev/null | sed -n 's/.*its best level is //p')
+    found=$(emulate "$1" "$build/bin/calmoe" run -p x --isa "$foreign" 2>&1 < /dev/null | sed -n 's/.*its best level is //p')
     echo "its level is '$found', not '$2'" > "$log"
     [ -n "$found" ] && [ "$found" = "${2:-$found}" ]
     tell "$1" "level ${found:-none}" $? 0
@@ -84,8 +94,8 @@ check_processor() { # PROCESSOR LEVEL PROGRAM...: a process of its own
     exit $failed
 }
 
-wanted=$(hash_of "$build/bin/calmoe")
-[ -n "$wanted" ] || { echo "emulated.sh: $build/bin/calmoe gives no hash" >&2; exit 1; }
+wanted=$(hash_of "$native/bin/calmoe")
+[ -n "$wanted" ] || { echo "emulated.sh: $native/bin/calmoe gives no hash" >&2; exit 1; }
 all_fine=0 started=()
 while IFS='|' read -r processor level programs; do
     # shellcheck disable=SC2086 # programs are words

@@ -86,7 +86,7 @@ static const struct cli_option options[] = {
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
+     "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",

@@ -18,7 +18,7 @@ enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 <<
 struct settings {
     const char *model, *host, *name, *key_file, *slot_folder, *plan, *isa;
     int         port, context, slots, queue, queue_seconds, drain, max_body, cache, unread, idle, ping, threads, batch,
-                step_rows, kv, fixed_threads, open, half_close;
+                step_rows, kv, fixed_threads, no_tune, open, half_close;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k;
     struct cli_list keys, origins, hosts;
@@ -72,6 +72,8 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
@@ -200,6 +202,7 @@ static struct service *open_service(const struct settings *settings, struct load
     service.engine.kv_float32    = settings->kv;
     service.engine.exits         = settings->policy.exits;
     service.engine.fixed_threads = settings->fixed_threads;
+    service.engine.no_tuning     = settings->no_tune;
     return cm_service_open(&service);
 }
 

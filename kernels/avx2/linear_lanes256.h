@@ -20,7 +20,12 @@ CM_INLINE vi vi_zero(void) { return _mm256_setzero_si256(); }
 CM_INLINE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 CM_INLINE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
 CM_INLINE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
-CM_INLINE vi vi_copies(__m128i v) { return _mm256_broadcastsi128_si256(v); }
+CM_INLINE vi vi_shift_right(vi v, int n) { return _mm256_srli_epi32(v, n); }
+
+CM_INLINE vi vi_copies(const int8_t bytes[16])
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
 
 CM_INLINE vi vi_of_u8(const uint8_t *at) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)at)); }
 CM_INLINE __m128i half_words(const uint8_t *at) { return _mm_loadu_si128((const __m128i *)at); }

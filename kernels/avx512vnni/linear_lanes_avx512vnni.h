@@ -22,7 +22,12 @@ CM_INLINE vi vi_zero(void) { return _mm512_setzero_si512(); }
 CM_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 CM_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 CM_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
-CM_INLINE vi vi_copies(__m128i v) { return _mm512_broadcast_i32x4(v); }
+CM_INLINE vi vi_shift_right(vi v, int n) { return _mm512_srli_epi32(v, (unsigned)n); }
+
+CM_INLINE vi vi_copies(const int8_t bytes[16])
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)bytes));
+}
 
 CM_INLINE vi vi_of_u8(const uint8_t *at) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)at)); }
 CM_INLINE __m256i half_words(const uint8_t *at) { return _mm256_loadu_si256((const __m256i *)at); }

@@ -352,6 +352,7 @@ static void levels(void **state)
     static const enum isa ops_of[ISA_COUNT] = {
         [ISA_REF] = ISA_REF, [ISA_AVX2] = ISA_AVX2, [ISA_AVXVNNI] = ISA_AVX2,
         [ISA_AVX512VNNI] = ISA_AVX512VNNI, [ISA_AMX] = ISA_AVX512VNNI,
+        [ISA_NEON] = ISA_NEON, [ISA_NEONDOT] = ISA_NEON,
     };
     for (int isa = 0; isa < ISA_COUNT; isa++) {
         const struct vector_ops *ops = cm_vector_ops((enum isa)isa);

@@ -1,0 +1,4 @@
+/* linear_superblocks_neondot.c - kernels/linear_superblocks_body.h with NEON's dot product of bytes. */
+#include "kernels/neon/linear_lanes_neon.h"
+
+#include "kernels/linear_superblocks_body.h"
