@@ -22,6 +22,7 @@ check()
                                   'runtime/documents/json[.]c|tools/json_(output|lines)[.]c|bench/[a-z_]+[.]c'
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
+    door 'sqlite3\.h'             'sqlite3_[a-z0-9_]+ *\('        'examples/answer[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
     door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'nobody'
     grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
@@ -44,6 +45,8 @@ samples()
     finds 'door: only kernels/blas[.]c'
     sample runtime/fit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
+    sample tools/a.c <<< '#include <sqlite3.h>'
+    finds 'door: only examples/answer[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'
     finds 'has a door to jansson already'
