@@ -17,13 +17,13 @@ from ._native import (BadFile, CalmoeError, Cancelled, FileFailure, Full, Invali
                       SystemRefused, Unsupported, lib)
 from ._policy import Policy, Rung
 from ._profile import Domain, ExpertLoad, Profile, ProfileInfo, Specialist
-from ._session import Audit, Depth, Sampler, Session, Speculation
+from ._session import Audit, Depth, Logprobs, Sampler, Session, Speculation
 
 __version__ = abi.VERSION
 
 __all__ = [
     "Audit", "BadFile", "CalmoeError", "Cancelled", "Chunk", "Depth", "Domain", "Engine", "Event", "ExpertLoad",
-    "FileFailure", "Full", "InvalidArgument", "Model", "ModelInfo", "NoMemory", "NotFinite", "Policy", "Profile",
+    "FileFailure", "Full", "InvalidArgument", "Logprobs", "Model", "ModelInfo", "NoMemory", "NotFinite", "Policy", "Profile",
     "ProfileInfo", "RoutingEvent", "Rung", "Sampler", "Session", "Specialist", "Speculation", "Stats",
     "SystemRefused", "TensorInfo", "Unsupported", "abi", "chat_formats", "lib",
 ]
