@@ -5,14 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "calmoe/model.h"
+#include "calmoe/constraint.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Applied in this order: repetition penalty, biases, presence and frequency penalties, top_k, temperature, top_p,
- * min_p, draw. The same seed and logits give the same tokens on every machine. */
+/* Applied in this order: the constraint, repetition penalty, biases, presence and frequency penalties, top_k,
+ * temperature, top_p, min_p, draw. The same seed and logits give the same tokens on every machine. */
 typedef struct calmoe_sampler_options {
     size_t   size;           /* set by calmoe_sampler_options_init()                                */
     float    temperature;    /* 0 = greedy, ties to the lower id (default 0)                         */
@@ -29,6 +29,8 @@ typedef struct calmoe_sampler_options {
     int      n_biases;          /* default 0                                                         */
     const int32_t *bias_tokens; /* (n_biases) whose logits get biases; those of one token add up; copied */
     const float   *biases;      /* (n_biases) -INFINITY: the token never comes; copied               */
+    const calmoe_constraint *constraint; /* the form of answers, constraint.h; of the session's model, and outlives the
+                                   sampler. NULL = any (default)                                     */
 } calmoe_sampler_options;
 
 CALMOE_API void calmoe_sampler_options_init(calmoe_sampler_options *options);

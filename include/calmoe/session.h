@@ -20,8 +20,9 @@ enum {
     CALMOE_AUDIT_NEVER
 };
 
-/* How calmoe_session_next() uses an early exit to draft tokens, which one step then verifies. The tokens are OFF's, at
- * any temperature, in every case. */
+/* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
+ * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
+ * case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
@@ -68,6 +69,12 @@ CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NU
 CALMOE_API calmoe_status calmoe_session_set_sampler(calmoe_session *session, const calmoe_sampler_options *sampler);
 /* The same for calmoe_session_options.max_new_tokens and ignore_end. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_set_limits(calmoe_session *session, int max_new_tokens, int ignore_end);
+/* Another policy for answers that begin from now on, NULL = OFF; quality and the audit as of calmoe_session_options.
+ * What was read before stays as it is. The audit begins anew. Rows that left early and wait are run first, so it may be
+ * CANCELLED. INVALID_ARGUMENT (a lossless session, too: it drafts by the policy that it was opened with), UNSUPPORTED,
+ * NO_MEMORY; then the session is OFF. */
+CALMOE_API calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy,
+                                                   double quality);
 
 /* Appends to what the session has yet to read. Text is tokenized with flags (tokenizer.h). FULL when it
  * would not fit into the context; then nothing was appended. */
@@ -100,6 +107,8 @@ CALMOE_API void calmoe_session_interrupt(calmoe_session *session);
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
 CALMOE_API int calmoe_session_n_tokens(const calmoe_session *session);    /* and those that are pending: fed or
                                                                              sampled, and not read yet */
+CALMOE_API const int32_t *calmoe_session_tokens(const calmoe_session *session); /* (calmoe_session_n_tokens()), borrowed
+                                                                             until the session is closed          */
 CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 
@@ -116,8 +125,10 @@ CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
 
 /* A second session of the engine, opened with the same options, that stands where this one does and goes on with the
  * same bits: tokens, what layers keep, what waits, the sampler's random numbers, the audit, the last step's logits.
- * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy
- * must outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
+ * Neither knows of the other from then on. What was read is not copied but shared, in spans of 512 positions, until
+ * one of the two goes back and reads other tokens there (which may answer NO_MEMORY then); so a fork costs little
+ * more than the last span. On success *out is the caller's until calmoe_session_close(); the policy must outlive it,
+ * too. NO_MEMORY, INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out);
 
 /* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or
@@ -143,7 +154,8 @@ CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
  * next step. (The repetition penalty counts tokens as they are read.) NOT_FINITE: a logit is NaN or infinite, so no
  * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is
- * short. INVALID_ARGUMENT: the step computed no logits, or the sampler's biases ban all tokens. */
+ * short. INVALID_ARGUMENT: the step computed no logits, or the sampler lets no token come. END: the
+ * answer has the form that its constraint asks for, and the vocabulary has no token that ends it. */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
 
 /* The natural logarithm of a token's probability by row `row` of the logits (as of calmoe_session_logits(); -1 = the
@@ -218,7 +230,7 @@ typedef struct calmoe_speculation {
 } calmoe_speculation;
 /* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
-/* The same by the number of layers that the draft came of: n is at least the model's layers. */
+/* The same by the number of layers that the draft came of, 0: it was looked up; n is at least the model's layers. */
 CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
                                                      uint64_t *accepted, int n);
 

@@ -31,6 +31,10 @@ static calmoe_event advance(calmoe_session *session)
     int32_t token;
     const calmoe_status status = calmoe_session_sample(session, &token);
     if (status != CALMOE_OK && cm_session_logits(session, 0)) event.status = status; /* else: nothing to go on from */
+    if (status == CALMOE_END) {
+        session->has_ended = true;
+        cm_session_end_answer(session);
+    }
     if (status != CALMOE_OK) return event;
     if (session->answer_begin < 0) cm_session_begin_answer(session);
     session->n_new++;

@@ -17,11 +17,13 @@
 #include "runtime/proof/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
+#include "runtime/constrain/token_trie.h"
 #include "runtime/exits/exits.h"
 #include "runtime/forward/decoder.h"
 #include "runtime/mixers/sequence_state.h"
 #include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
+#include "runtime/text/template.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
@@ -31,8 +33,12 @@ struct calmoe_model {
     char                     *name;
     struct model_file              *file;
     struct tokenizer         *tokenizer;
+    struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
+    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
+    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
+    struct meta_string        template_text;                      /* (file's)                               */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
@@ -55,7 +61,10 @@ struct calmoe_engine {
     struct team           *team;
     struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
+    struct rank_shares     shares;          /* what of the model each rank has; none: all is here */
     struct machine         machine;         /* of these                                    */
+    struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
+    struct ranks_work      ranks_work_at_reset;
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -153,13 +162,22 @@ struct calmoe_profile {
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
+/* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
+ * share keys and values until then. */
+calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 /* Says by the log if the whole context does not fit. */
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* Of them what each of several ranks has whole. */
+uint64_t cm_whole_bytes(const calmoe_model *model);
+/* UNSUPPORTED where the model has layers that run on one rank only. */
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
+/* How and where its sequences keep what their layers keep. */
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

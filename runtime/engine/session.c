@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
 
@@ -55,6 +55,12 @@ static void remark_on_context(const calmoe_session *session)
            "nonsense%s", session->context, spec->context_length, help);
 }
 
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
+{
+    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
+                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+}
+
 static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_engine *engine = session->engine;
@@ -69,6 +75,11 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
     session->answer_begin = session->broke_after = session->kept.n_top = -1;
+    if (engine->shares.own > 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "sessions are rank 0's; rank %d takes part in them by calmoe_engine_follow()",
+                       engine->shares.own);
+    if (options->lossless != CALMOE_LOSSLESS_OFF) CM_TRY(cm_engine_needs_one_rank(engine, "drafts are made"));
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
@@ -81,10 +92,9 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
         session->last_used = cm_alloc(engine->ctx, n, sizeof *session->last_used, "a profile");
         if (!session->last_used) return CALMOE_NO_MEMORY;
     }
-    const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
-    const struct state_place place = {.type = type, .n_positions = session->context,
-                                      .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+    const struct state_place place = cm_engine_state_place(engine, session->context);
     CM_TRY(cm_sequence_state_open(&engine->machine, spec, &place, &session->state));
+    if (engine->followers) cm_followers_add(engine->followers, &session->state, session->context);
     return reserve_session(engine);
 }
 
@@ -151,6 +161,7 @@ void calmoe_session_close(calmoe_session **session)
 
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
 int calmoe_session_n_tokens(const calmoe_session *session) { return session ? session->n_known : 0; }
+const int32_t *calmoe_session_tokens(const calmoe_session *session) { return session ? session->tokens : NULL; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
 

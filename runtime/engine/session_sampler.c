@@ -23,7 +23,10 @@ static calmoe_status open_sampler(const calmoe_session *session, const calmoe_sa
         .temperature = options.temperature, .top_k = options.top_k, .top_p = options.top_p, .min_p = options.min_p,
         .repeat_penalty = options.repeat_penalty, .repeat_last_n = options.repeat_last, .seed = options.seed,
         .presence_penalty = options.presence_penalty, .frequency_penalty = options.frequency_penalty,
-        .n_biases = options.n_biases, .bias_tokens = options.bias_tokens, .biases = options.biases};
+        .n_biases = options.n_biases, .bias_tokens = options.bias_tokens, .biases = options.biases,
+        .constraint = options.constraint};
+    if (options.constraint && options.constraint->trie != session->engine->model->trie)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the sampler's constraint was opened for another model");
     return cm_sampler_open(ctx, &sampler, session->engine->model->spec.n_vocab, out);
 }
 
@@ -73,6 +76,19 @@ calmoe_status calmoe_session_set_limits(calmoe_session *session, int max_new_tok
     return CALMOE_OK;
 }
 
+static calmoe_status no_token(const calmoe_session *session)
+{
+    calmoe_context *ctx = session->engine->ctx;
+    switch (cm_sampler_problem(session->sampler)) {
+    case SAMPLER_COMPLETE: return CALMOE_END;
+    case SAMPLER_STUCK:
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "no token of the vocabulary goes on with the answer as its "
+                       "constraint asks: it was begun without, or the vocabulary lacks the bytes");
+    default:
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the sampler's biases ban all tokens that may come");
+    }
+}
+
 calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
 {
     if (!session || !token)
@@ -85,6 +101,5 @@ calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
                        "calmoe_session_sample: the last step computed no logits of this session");
     CM_TRY(cm_session_check_logits(session, session->n_logits - 1));
     *token = cm_sampler_pick(session->sampler, logits, session->engine->model->usable);
-    if (*token >= 0) return CALMOE_OK;
-    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the sampler's biases ban all tokens");
+    return *token >= 0 ? CALMOE_OK : no_token(session);
 }

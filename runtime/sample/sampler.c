@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "runtime/constrain/walker.h"
 #include "runtime/sample/likeliest.h"
 
 enum { MAX_REPEAT_LAST_N = 1 << 20 };
@@ -28,6 +29,10 @@ struct sampler {
     int32_t       *n_in_answer; /* (n_vocab) how often each token stands in the answer; NULL where nobody asks */
     int32_t       *bias_tokens; /* (n_biases) of the options                       */
     float         *biases;
+    struct walker *walker;   /* through the constraint; NULL: there is none        */
+    uint8_t       *allowed;  /* (n_vocab) scratch: what the constraint lets through */
+    enum sampler_problem problem;
+    struct random  marked;   /* cm_sampler_mark()                                  */
     struct choice *choices;  /* (n_vocab) scratch; NULL where none is drawn        */
     float         *adjusted; /* (n_vocab) scratch; NULL where logits are taken as they are */
 };
@@ -124,6 +129,12 @@ static calmoe_status reserve(struct calmoe_context *ctx, struct sampler *sampler
         sampler->n_in_answer = cm_alloc(ctx, n_vocab, sizeof *sampler->n_in_answer, "tokens of the answer");
         if (!sampler->n_in_answer) return CALMOE_NO_MEMORY;
     }
+    if (options->constraint) {
+        sampler->allowed = cm_alloc(ctx, n_vocab, sizeof *sampler->allowed, "sampling");
+        if (!sampler->allowed) return CALMOE_NO_MEMORY;
+        CM_TRY(cm_walker_open(ctx, &options->constraint->program, options->constraint->trie, sampler->n_vocab,
+                              &sampler->walker));
+    }
     return copy_biases(ctx, sampler);
 }
 
@@ -157,6 +168,7 @@ calmoe_status cm_sampler_fork(struct calmoe_context *ctx, const struct sampler *
     memcpy(to->n_times, from->n_times, (size_t)from->n_vocab * sizeof *to->n_times);
     if (from->n_in_answer)
         memcpy(to->n_in_answer, from->n_in_answer, (size_t)from->n_vocab * sizeof *to->n_in_answer);
+    if (from->walker) cm_walker_copy(to->walker, from->walker);
     return CALMOE_OK;
 }
 
@@ -166,6 +178,8 @@ void cm_sampler_close(struct sampler **sampler)
     cm_free((*sampler)->recent);
     cm_free((*sampler)->n_times);
     cm_free((*sampler)->n_in_answer);
+    cm_walker_close(&(*sampler)->walker);
+    cm_free((*sampler)->allowed);
     cm_free((*sampler)->bias_tokens);
     cm_free((*sampler)->biases);
     cm_free((*sampler)->choices);
@@ -174,15 +188,31 @@ void cm_sampler_close(struct sampler **sampler)
     *sampler = NULL;
 }
 
-struct random cm_sampler_random(const struct sampler *sampler) { return sampler->random; }
+enum sampler_problem cm_sampler_problem(const struct sampler *sampler) { return sampler->problem; }
 
-void cm_sampler_set_random(struct sampler *sampler, const struct random *random) { sampler->random = *random; }
+void cm_sampler_mark(struct sampler *sampler)
+{
+    sampler->marked = sampler->random;
+    if (sampler->walker) cm_walker_mark(sampler->walker);
+}
+
+void cm_sampler_suppose(struct sampler *sampler, int32_t token)
+{
+    if (sampler->walker) (void)cm_walker_accept(sampler->walker, token);
+}
+
+void cm_sampler_return(struct sampler *sampler)
+{
+    sampler->random = sampler->marked;
+    if (sampler->walker) cm_walker_return(sampler->walker);
+}
 
 int cm_sampler_repeat_last(const struct sampler *sampler) { return sampler->options.repeat_last_n; }
 
 void cm_sampler_begin_answer(struct sampler *sampler)
 {
     if (sampler->n_in_answer) memset(sampler->n_in_answer, 0, (size_t)sampler->n_vocab * sizeof *sampler->n_in_answer);
+    if (sampler->walker) cm_walker_begin(sampler->walker);
 }
 
 void cm_sampler_forget(struct sampler *sampler)
@@ -197,6 +227,7 @@ void cm_sampler_accept(struct sampler *sampler, int32_t token, bool is_answer)
     const int size = sampler->options.repeat_last_n;
     if (token < 0 || token >= sampler->n_vocab) return;
     if (is_answer && sampler->n_in_answer) sampler->n_in_answer[token]++;
+    if (is_answer) cm_sampler_suppose(sampler, token);
     if (size == 0) return;
     if (sampler->n_recent == size)
         sampler->n_times[sampler->recent[sampler->next]]--;
@@ -356,7 +387,19 @@ static int32_t likeliest(const struct sampler *sampler, const float *logits, con
     return is_banned(sampler, logits[id]) ? -1 : id;
 }
 
-int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable)
+/* Of the usable tokens those that the constraint lets through; NULL: there are none. */
+static const uint8_t *constrain(struct sampler *sampler, const uint8_t *usable)
+{
+    const uint64_t *mask = cm_walker_mask(sampler->walker);
+    int             any = 0;
+    for (int32_t id = 0; id < sampler->n_vocab; id++) {
+        sampler->allowed[id] = (uint8_t)(mask[id / 64] >> id % 64 & 1) & (usable ? usable[id] : 1);
+        any |= sampler->allowed[id];
+    }
+    return any ? sampler->allowed : NULL;
+}
+
+static int32_t pick(struct sampler *sampler, const float *logits, const uint8_t *usable)
 {
     const struct sampler_options *options = &sampler->options;
     struct choice                *choices = sampler->choices;
@@ -370,4 +413,14 @@ int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint
     const bool    takes_all = top_k == n && options->top_p >= 1;
     const int32_t n_taken = takes_all ? n : take_best(choices, n, top_k, (double)options->top_p);
     return draw(sampler, choices + (n - n_taken), n_taken);
+}
+
+int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable)
+{
+    if (sampler->walker && !(usable = constrain(sampler, usable))) {
+        sampler->problem = cm_walker_is_complete(sampler->walker) ? SAMPLER_COMPLETE : SAMPLER_STUCK;
+        return -1;
+    }
+    sampler->problem = SAMPLER_BANNED;
+    return pick(sampler, logits, usable);
 }

@@ -2,8 +2,8 @@
 
 Handles such as calmoe_model are c_void_p; everything else has the header's name, type and order.
 """
-from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_size_t,
-                    c_ubyte, c_uint, c_uint64, c_void_p)
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int, c_int32, c_int64,
+                    c_size_t, c_ubyte, c_uint, c_uint64, c_void_p)
 
 VERSION = "0.1.0"
 
@@ -18,6 +18,9 @@ CALMOE_FULL = 7
 CALMOE_CANCELLED = 8
 CALMOE_SYSTEM = 9
 CALMOE_NOT_FINITE = 10
+CALMOE_PIN_NO = 0
+CALMOE_PIN_YES = 1
+CALMOE_PIN_AUTO = 2
 CALMOE_LOGITS_NONE = 0
 CALMOE_LOGITS_LAST = 1
 CALMOE_LOGITS_ALL = 2
@@ -29,6 +32,11 @@ CALMOE_RIVAL_DEPTH = 0
 CALMOE_RIVAL_WIDTH = 1
 CALMOE_RIVAL_STATIC = 2
 CALMOE_N_RIVALS = 3
+CALMOE_ANSWER_TEXT = 0
+CALMOE_ANSWER_REASONING = 1
+CALMOE_ANSWER_CALL_BEGIN = 2
+CALMOE_ANSWER_CALL_ARGUMENTS = 3
+CALMOE_ANSWER_CALL_END = 4
 CALMOE_AUDIT_WHERE_PROVEN = 0
 CALMOE_AUDIT_REQUIRED = 1
 CALMOE_AUDIT_NEVER = 2
@@ -211,6 +219,8 @@ class calmoe_engine_options(Structure):
         ("profile", c_int),
         ("exits", c_char_p),
         ("fixed_threads", c_int),
+        ("no_tuning", c_int),
+        ("ranks", c_void_p),
     ]
 
 
@@ -347,6 +357,58 @@ class calmoe_calibration_info(Structure):
     ]
 
 
+class calmoe_chat_prompt_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("now", c_int64),
+        ("chat_format", c_char_p),
+    ]
+
+
+class calmoe_answer_event(Structure):
+    _fields_ = [
+        ("kind", c_int),
+        ("text", c_char_p),
+        ("n_bytes", c_size_t),
+        ("call", c_int),
+        ("id", c_char_p),
+    ]
+
+
+calmoe_answer_fn = CFUNCTYPE(None, c_void_p, POINTER(calmoe_answer_event))
+
+
+class calmoe_answer_parser_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("on_event", calmoe_answer_fn),
+        ("on_event_user", c_void_p),
+        ("no_calls", c_int),
+        ("no_reasoning", c_int),
+    ]
+
+
+class calmoe_constraint_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("compact", c_int),
+        ("after", c_char_p),
+        ("may_end", c_int),
+        ("min_count", c_int),
+        ("max_count", c_int),
+        ("separator", c_char_p),
+    ]
+
+
+class calmoe_constraint_choice(Structure):
+    _fields_ = [
+        ("prefix", c_char_p),
+        ("schema", c_char_p),
+        ("n_bytes", c_size_t),
+        ("suffix", c_char_p),
+    ]
+
+
 class calmoe_sampler_options(Structure):
     _fields_ = [
         ("size", c_size_t),
@@ -362,6 +424,7 @@ class calmoe_sampler_options(Structure):
         ("n_biases", c_int),
         ("bias_tokens", POINTER(c_int32)),
         ("biases", POINTER(c_float)),
+        ("constraint", c_void_p),
     ]
 
 
@@ -689,6 +752,26 @@ class calmoe_prediction(Structure):
     ]
 
 
+class calmoe_network(Structure):
+    _fields_ = [
+        ("n_ranks", c_int),
+        ("latency", c_double),
+        ("bandwidth", c_double),
+    ]
+
+
+class calmoe_ranks_prediction(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("batch", c_int),
+        ("n_exchanges", c_int),
+        ("n_bytes_received", c_uint64),
+        ("exchange_seconds", c_double),
+        ("step_seconds", c_double),
+        ("tokens_per_s", c_double),
+    ]
+
+
 class calmoe_quantized_tensor(Structure):
     _fields_ = [
         ("name", c_char_p),
@@ -719,6 +802,27 @@ class calmoe_quantize_result(Structure):
         ("n_bytes", c_uint64),
         ("n_requantized", c_uint64),
         ("relative_error", c_double),
+    ]
+
+
+class calmoe_ranks_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("communicator", c_void_p),
+        ("timeout", c_double),
+        ("bandwidth", c_double),
+    ]
+
+
+class calmoe_ranks_stats(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("n_ranks", c_int),
+        ("own", c_int),
+        ("n_exchanges", c_uint64),
+        ("n_bytes_received", c_uint64),
+        ("n_bytes_sent", c_uint64),
+        ("seconds", c_double),
     ]
 
 
@@ -762,6 +866,10 @@ class calmoe_synthetic_options(Structure):
         ("value_size", c_int),
         ("dense_layers", c_int),
         ("dense_width", c_int),
+        ("window_head_size", c_int),
+        ("window_kv_heads", c_int),
+        ("keys_are_values", c_int),
+        ("dense_part", c_int),
     ]
 
 
@@ -804,6 +912,7 @@ FUNCTIONS = {
     "calmoe_model_check": (c_int, [c_void_p, POINTER(calmoe_check_options)]),
     "calmoe_engine_options_init": (None, [POINTER(calmoe_engine_options)]),
     "calmoe_engine_open": (c_int, [c_void_p, POINTER(calmoe_engine_options), POINTER(c_void_p)]),
+    "calmoe_engine_describe": (c_int, [c_void_p, POINTER(c_char), c_size_t]),
     "calmoe_engine_close": (None, [POINTER(c_void_p)]),
     "calmoe_engine_step": (c_int, [c_void_p, POINTER(calmoe_chunk), c_int]),
     "calmoe_engine_next": (c_int, [c_void_p, POINTER(calmoe_event), c_int, POINTER(c_int)]),
@@ -824,6 +933,31 @@ FUNCTIONS = {
     "calmoe_calibration_get_rival": (c_int, [c_void_p, c_int, c_int, POINTER(calmoe_finding)]),
     "calmoe_calibration_get_splits": (c_int, [c_void_p, c_int, POINTER(calmoe_split_finding)]),
     "calmoe_calibration_get_info": (c_int, [c_void_p, POINTER(calmoe_calibration_info)]),
+    "calmoe_chat_prompt_options_init": (None, [POINTER(calmoe_chat_prompt_options)]),
+    "calmoe_chat_prompt_open": (c_int, [c_void_p, c_void_p, c_char_p, c_size_t, POINTER(calmoe_chat_prompt_options),
+        POINTER(c_void_p)]),
+    "calmoe_chat_prompt_close": (None, [POINTER(c_void_p)]),
+    "calmoe_chat_prompt_text": (POINTER(c_char), [c_void_p, POINTER(c_size_t)]),
+    "calmoe_chat_prompt_marks": (POINTER(c_ubyte), [c_void_p]),
+    "calmoe_chat_prompt_tokens": (POINTER(c_int32), [c_void_p, POINTER(c_size_t)]),
+    "calmoe_chat_prompt_turn_begin": (c_int64, [c_void_p]),
+    "calmoe_answer_parser_options_init": (None, [POINTER(calmoe_answer_parser_options)]),
+    "calmoe_answer_parser_open": (c_int, [c_void_p, c_void_p, c_void_p, POINTER(calmoe_answer_parser_options),
+        POINTER(c_void_p)]),
+    "calmoe_answer_parser_close": (None, [POINTER(c_void_p)]),
+    "calmoe_answer_parser_put": (c_int, [c_void_p, c_char_p, c_size_t, c_int]),
+    "calmoe_answer_parser_put_token": (c_int, [c_void_p, c_int32]),
+    "calmoe_answer_parser_finish": (c_int, [c_void_p]),
+    "calmoe_answer_parser_in_text": (c_int, [c_void_p]),
+    "calmoe_constraint_options_init": (None, [POINTER(calmoe_constraint_options)]),
+    "calmoe_constraint_open_json_schema": (c_int, [c_void_p, c_char_p, c_size_t, POINTER(calmoe_constraint_options),
+        POINTER(c_void_p)]),
+    "calmoe_constraint_open_json_object": (c_int, [c_void_p, POINTER(calmoe_constraint_options), POINTER(c_void_p)]),
+    "calmoe_constraint_open_pattern": (c_int, [c_void_p, c_char_p, c_size_t, POINTER(calmoe_constraint_options),
+        POINTER(c_void_p)]),
+    "calmoe_constraint_open_choice": (c_int, [c_void_p, POINTER(calmoe_constraint_choice), c_int,
+        POINTER(calmoe_constraint_options), POINTER(c_void_p)]),
+    "calmoe_constraint_close": (None, [POINTER(c_void_p)]),
     "calmoe_sampler_options_init": (None, [POINTER(calmoe_sampler_options)]),
     "calmoe_model_sampler_defaults": (c_int, [c_void_p, POINTER(calmoe_sampler_options)]),
     "calmoe_session_options_init": (None, [POINTER(calmoe_session_options)]),
@@ -831,6 +965,7 @@ FUNCTIONS = {
     "calmoe_session_close": (None, [POINTER(c_void_p)]),
     "calmoe_session_set_sampler": (c_int, [c_void_p, POINTER(calmoe_sampler_options)]),
     "calmoe_session_set_limits": (c_int, [c_void_p, c_int, c_int]),
+    "calmoe_session_set_policy": (c_int, [c_void_p, c_void_p, c_double]),
     "calmoe_session_feed_tokens": (c_int, [c_void_p, POINTER(c_int32), c_size_t]),
     "calmoe_session_feed_text": (c_int, [c_void_p, c_char_p, c_size_t, c_uint]),
     "calmoe_session_feed_chat": (c_int, [c_void_p, c_char_p, c_char_p]),
@@ -838,6 +973,7 @@ FUNCTIONS = {
     "calmoe_session_interrupt": (None, [c_void_p]),
     "calmoe_session_n_positions": (c_int, [c_void_p]),
     "calmoe_session_n_tokens": (c_int, [c_void_p]),
+    "calmoe_session_tokens": (POINTER(c_int32), [c_void_p]),
     "calmoe_session_context": (c_int, [c_void_p]),
     "calmoe_session_engine": (c_void_p, [c_void_p]),
     "calmoe_session_rewind": (c_int, [c_void_p, c_int]),
@@ -913,10 +1049,20 @@ FUNCTIONS = {
     "calmoe_placement_predict": (c_int, [c_void_p, c_int, POINTER(calmoe_prediction)]),
     "calmoe_placement_simulate": (c_int, [c_void_p, POINTER(c_int32), c_int, c_int, c_int,
         POINTER(calmoe_prediction)]),
+    "calmoe_placement_predict_ranks": (c_int, [c_void_p, POINTER(calmoe_network), c_int,
+        POINTER(calmoe_ranks_prediction)]),
     "calmoe_quantize_options_init": (None, [POINTER(calmoe_quantize_options)]),
     "calmoe_quantize_type": (c_char_p, [c_int]),
     "calmoe_quantize": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, POINTER(calmoe_quantize_options),
         POINTER(calmoe_quantize_result)]),
+    "calmoe_ranks_launched": (c_int, []),
+    "calmoe_ranks_options_init": (None, [POINTER(calmoe_ranks_options)]),
+    "calmoe_ranks_open": (c_int, [c_void_p, POINTER(calmoe_ranks_options), POINTER(c_void_p)]),
+    "calmoe_ranks_close": (None, [POINTER(c_void_p), c_char_p]),
+    "calmoe_ranks_count": (c_int, [c_void_p]),
+    "calmoe_ranks_own": (c_int, [c_void_p]),
+    "calmoe_engine_follow": (c_int, [c_void_p]),
+    "calmoe_engine_get_ranks_stats": (c_int, [c_void_p, POINTER(calmoe_ranks_stats)]),
     "calmoe_synthetic_options_init": (None, [POINTER(calmoe_synthetic_options)]),
     "calmoe_synthetic_bytes": (c_int, [c_void_p, POINTER(calmoe_synthetic_options), POINTER(c_uint64)]),
     "calmoe_synthesize": (c_int, [c_void_p, POINTER(calmoe_synthetic_options), c_char_p, calmoe_progress_fn,
