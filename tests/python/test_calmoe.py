@@ -1,5 +1,6 @@
 """The Python module against the library: what the C interface promises holds through it."""
 import gc
+import json
 import math
 import os
 import signal
@@ -132,6 +133,21 @@ class Sessions(Base):
             twin.set_limits(12, ignore_end=True)
         self.assertNotEqual(*[list(twin.tokens()) for twin in twins])
         self.assertIn("temperature=", repr(calmoe.Sampler.of_model(self.model)))
+
+    def test_constraints(self):
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}, "ok": {"type": "boolean"}},
+                  "required": ["n", "ok"]}
+        form = calmoe.Constraint.json_schema(self.model, schema, compact=True)
+        session = self.engine.session(sampler=calmoe.Sampler(constraint=form, temperature=1.0, seed=1))
+        form.close()  # the session keeps it
+        del form
+        gc.collect()
+        session.feed("Numbers: ")
+        self.assertEqual(set(json.loads(session.generate())), {"n", "ok"})
+        either = calmoe.Constraint.pattern(self.model, "(left|right)")
+        self.assertIn(self.engine.generate("Go ", sampler=calmoe.Sampler(constraint=either)), ("left", "right"))
+        with self.assertRaisesRegex(calmoe.CalmoeError, "wanted"):
+            calmoe.Constraint.pattern(self.model, "(")
 
     def test_chat(self):
         answer = self.engine.generate("What does ls do?", chat=True, max_new_tokens=8)

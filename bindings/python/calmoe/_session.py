@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Optional, Sequence, Type, Union
 
 from . import _abi
+from ._constraint import Constraint
 from ._model import Model, PathLike
 from ._native import Closing, Handle, Record, answer, failure, int_array, lib, options, record
 from ._policy import Policy
@@ -33,14 +34,15 @@ class Sampler:
                  top_p: Optional[float] = None, min_p: Optional[float] = None, repeat_penalty: Optional[float] = None,
                  repeat_last: Optional[int] = None, presence_penalty: Optional[float] = None,
                  frequency_penalty: Optional[float] = None, biases: Optional[Mapping[int, float]] = None,
-                 seed: Optional[int] = None, **others: Any) -> None:
+                 constraint: Optional[Constraint] = None, seed: Optional[int] = None, **others: Any) -> None:
+        self._constraint = None if constraint is None else constraint.handle  # lives as long as who uses it
         if biases:
             others.update(n_biases=len(biases), bias_tokens=(c_int32 * len(biases))(*biases.keys()),
                           biases=(c_float * len(biases))(*biases.values()))
         self._struct = options(_abi.calmoe_sampler_options, dict(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repeat_penalty=repeat_penalty,
             repeat_last=repeat_last, presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, seed=seed,
-            **others))
+            constraint=None if constraint is None else constraint.handle.pointer, **others))
 
     @classmethod
     def of_model(cls, model: Model) -> Sampler:
@@ -125,12 +127,12 @@ class Session(Closing):
         else:
             engine.handle.context.check(lib.calmoe_session_restore, engine.handle.pointer, os.fsencode(restore),
                                         byref(given), byref(pointer))
-        self._own(engine, pointer, None if policy is None else policy.handle)
+        self._own(engine, pointer, None if policy is None else policy.handle, sampler)
 
-    def _own(self, engine: Engine, pointer: c_void_p, policy: Optional[Handle]) -> None:
+    def _own(self, engine: Engine, pointer: c_void_p, policy: Optional[Handle], sampler: Optional[Sampler]) -> None:
         self.engine = engine
-        self._policy = policy
-        self._handle = Handle(engine.handle.context, pointer, lib.calmoe_session_close, engine.handle, policy)
+        self._policy, self._sampler = policy, sampler
+        self._handle = Handle(engine.handle.context, pointer, lib.calmoe_session_close, engine.handle, policy, sampler)
         self._is_interrupted = False  # by interrupt(), and nothing was fed since
         self._has_ended = False       # its answer
         engine._sessions[self._handle.pointer] = self
@@ -146,6 +148,8 @@ class Session(Closing):
         """Another sampler for what comes next; None = greedy."""
         self.handle.context.check(lib.calmoe_session_set_sampler, self.handle.pointer,
                                   None if sampler is None else byref(sampler._struct))
+        self._sampler = sampler
+        self.handle.kept = (self._policy, sampler)
 
     def set_limits(self, max_new_tokens: int = 0, ignore_end: bool = False) -> None:
         """Other limits for what comes next."""
@@ -248,7 +252,7 @@ class Session(Closing):
         pointer = c_void_p()
         self.handle.context.check(lib.calmoe_session_fork, self.handle.pointer, byref(pointer))
         made = Session.__new__(Session)
-        made._own(self.engine, pointer, self._policy)
+        made._own(self.engine, pointer, self._policy, self._sampler)
         return made
 
     def save(self, path: PathLike) -> None:
