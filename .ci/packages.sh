@@ -14,6 +14,8 @@ libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm
 libcmocka-dev|'
+# for one of the examples, which is not built without it
+calmoe_example_packages='libsqlite3-dev|'
 # for tests/python, which is skipped without it
 calmoe_python_packages='python3|python3'
 # for tests/numa, which is skipped without them

@@ -1,5 +1,7 @@
 """The Python module against the library: what the C interface promises holds through it."""
 import gc
+import json
+import math
 import os
 import signal
 import subprocess
@@ -115,6 +117,38 @@ class Sessions(Base):
         with self.assertRaises(calmoe.InvalidArgument):
             say(temperature=-1)
 
+    def test_another_sampler_and_other_limits(self):
+        session = self.engine.session()
+        session.feed(PROMPT)
+        session.set_limits(5)
+        greedy = list(session.tokens())
+        self.assertEqual(len(greedy), 5)
+        session.rewind(0)
+        session.set_sampler(calmoe.Sampler(biases={greedy[0]: float("-inf")}))
+        session.feed(PROMPT)
+        self.assertNotEqual(next(session.tokens()), greedy[0])
+        twins = [session.fork() for _ in range(2)]
+        for seed, twin in enumerate(twins):
+            twin.set_sampler(calmoe.Sampler(temperature=2.0, seed=seed))
+            twin.set_limits(12, ignore_end=True)
+        self.assertNotEqual(*[list(twin.tokens()) for twin in twins])
+        self.assertIn("temperature=", repr(calmoe.Sampler.of_model(self.model)))
+
+    def test_constraints(self):
+        schema = {"type": "object", "properties": {"n": {"type": "integer"}, "ok": {"type": "boolean"}},
+                  "required": ["n", "ok"]}
+        form = calmoe.Constraint.json_schema(self.model, schema, compact=True)
+        session = self.engine.session(sampler=calmoe.Sampler(constraint=form, temperature=1.0, seed=1))
+        form.close()  # the session keeps it
+        del form
+        gc.collect()
+        session.feed("Numbers: ")
+        self.assertEqual(set(json.loads(session.generate())), {"n", "ok"})
+        either = calmoe.Constraint.pattern(self.model, "(left|right)")
+        self.assertIn(self.engine.generate("Go ", sampler=calmoe.Sampler(constraint=either)), ("left", "right"))
+        with self.assertRaisesRegex(calmoe.CalmoeError, "wanted"):
+            calmoe.Constraint.pattern(self.model, "(")
+
     def test_chat(self):
         answer = self.engine.generate("What does ls do?", chat=True, max_new_tokens=8)
         self.assertTrue(answer)
@@ -229,6 +263,23 @@ class Logits(Base):
         with self.assertRaises(calmoe.InvalidArgument):
             session.logits()
 
+    def test_log_probabilities(self):
+        tokens = self.model.tokenize(PROMPT)
+        session, kept = self.engine.session(), self.engine.session(max_new_tokens=1)
+        self.engine.step([calmoe.Chunk(session, tokens, "all")])
+        logits = session.logits(0)
+        told = session.logprobs(tokens[1], row=0, top=3)
+        expected = logits[tokens[1]] - max(logits) - math.log(sum(math.exp(x - max(logits)) for x in logits))
+        self.assertAlmostEqual(told.logprob, expected, places=4)
+        self.assertEqual(told.top[0][0], max(range(len(logits)), key=logits.__getitem__))
+        self.assertEqual(told.top, sorted(told.top, key=lambda pair: -pair[1]))
+        kept.keep_logprobs(3)
+        kept.feed_tokens(tokens)
+        kept.next_token()
+        self.assertEqual(kept.kept_logprobs(1, top=3), told)
+        with self.assertRaises(calmoe.InvalidArgument):
+            kept.kept_logprobs(0)
+
     def test_views_end_with_the_next_step(self):
         session = self.engine.session()
         session.feed(PROMPT)
@@ -341,28 +392,43 @@ class Callbacks(Base):
 
 class Signals(unittest.TestCase):
     def setUp(self):
-        """A prompt that takes some 0.3 s here, sanitizers or not, and who presses Ctrl-C while it is read."""
         self.model = calmoe.Model(log=quiet)
         self.engine = self.model.engine(threads=1)
-        session, started = self.engine.session(), time.monotonic()
-        session.feed("word " * 32)
-        session.next_token()
-        each = (time.monotonic() - started) / 32
-        self.tokens = self.model.tokenize("word " * max(32, min(1000, int(0.3 / each))))
-        self.pressed = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
 
     def tearDown(self):
         self.model.close()
 
-    def test_ctrl_c_ends_a_long_prompt(self):
-        session, whole = (self.engine.session(context=3000) for _ in range(2))
-        session.feed_tokens(self.tokens)
-        with self.assertRaises(KeyboardInterrupt):
-            self.pressed.start()
+    def press(self, context):
+        """Ctrl-C, as soon as the library works."""
+        while not context._is_busy:
+            time.sleep(0.0005)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def read_pressed(self, session, n_words):
+        """Feeds so many words, and lets them be read while Ctrl-C is pressed; did that come before they were read?"""
+        session.feed("word " * n_words)
+        n_tokens = session.n_tokens
+        presser = threading.Thread(target=self.press, args=(session.handle.context,))
+        presser.start()
+        try:
             session.next_token()
-            self.pressed.join()  # where all was read before
-        self.assertLess(session.n_positions, len(self.tokens))
-        whole.feed_tokens(self.tokens)
+            presser.join()
+        except KeyboardInterrupt:
+            self.n_heard += 1
+            presser.join()
+        return session.n_positions < n_tokens
+
+    def test_ctrl_c_ends_a_long_prompt(self):
+        self.n_heard = 0
+        for n_tries, n_words in enumerate((100, 400, 1600)):  # a short text may be read before
+            session = self.engine.session(context=4000)
+            if self.read_pressed(session, n_words):
+                break
+        else:
+            self.fail("no text was interrupted while it was read")
+        self.assertEqual(self.n_heard, n_tries + 1)
+        whole = self.engine.session(context=4000)
+        whole.feed("word " * n_words)
         self.assertEqual(session.next_token(), whole.next_token())  # it goes on where it was
 
     def test_a_handler_that_raises_nothing(self):
@@ -370,10 +436,7 @@ class Signals(unittest.TestCase):
         before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
         try:
             session = self.engine.session(context=3000)
-            session.feed_tokens(self.tokens)
-            self.pressed.start()
-            self.assertIsNotNone(session.next_token())
-            self.pressed.join()
+            self.assertFalse(self.read_pressed(session, 200))  # it read on
         finally:
             signal.signal(signal.SIGINT, before)
         self.assertEqual(heard, [1])

@@ -22,6 +22,7 @@ check()
                                   'runtime/documents/json[.]c|tools/json_(output|lines)[.]c|tools/serve/json_reader[.]c|bench/[a-z_]+[.]c'
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
+    door 'sqlite3\.h'             'sqlite3_[a-z0-9_]+ *\('        'examples/answer[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
     door 'microhttpd\.h'         '(MHD_[A-Za-z_]+) *\('           'tools/serve/http[.]c'
     door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'tools/serve/http[.]c|bench/serve_client[.]c'
@@ -46,6 +47,8 @@ samples()
     finds 'door: only kernels/blas[.]c'
     sample runtime/fit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
+    sample tools/a.c <<< '#include <sqlite3.h>'
+    finds 'door: only examples/answer[.]c'
     sample tools/serve/routes.c <<< '    MHD_queue_response(a, b, c);'
     finds 'door: only tools/serve/http[.]c'
     sample tools/calmoe_run.c <<< 'int fd = socket(AF_INET, SOCK_STREAM, 0);'

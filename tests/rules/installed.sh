@@ -28,12 +28,32 @@ whole()
     done
 }
 
-# plausible HOW FOLDER: runs the three examples of FOLDER
+# The examples; answer is one of them where there is SQLite.
+examples='generate batch routing recite vote augment'
+! pkg-config --exists sqlite3 || examples="$examples answer"
+
+# run_example NAME FOLDER: as somebody would who tries it
+run_example()
+{
+    case $1 in
+    recite) "$2/recite" -n 40 'What does ls do?' ;;
+    vote)   "$2/vote" -n 2 -t 8 -a 'yes|no|maybe' 'Is a file a folder?' ;;
+    augment) echo 'The list is empty. A file is read.' > "$2/document"
+            "$2/augment" -n 2 -v 0 -g -99 "$2/document" ;;
+    answer) mkdir -p "$out/docs"
+            printf 'ls lists the files of a folder.\nIts option -a shows hidden files too.\n' > "$out/docs/ls.txt"
+            "$2/answer" index "$2/index" "$out/docs" &&
+                "$2/answer" ask "$2/index" 'Which option of ls shows hidden files?' ;;
+    *)      "$2/$1" ;;
+    esac
+}
+
+# plausible HOW FOLDER: runs the examples of FOLDER
 plausible()
 {
     local how=$1 folder=$2 name
-    for name in generate batch routing; do
-        timeout 200 "$folder/$name" > "$folder/$name.out" 2> "$folder/$name.err" ||
+    for name in $examples; do
+        run_example $name "$folder" > "$folder/$name.out" 2> "$folder/$name.err" ||
             { say "$name" "$how: failed: $(head -c 300 "$folder/$name.err")"; continue; }
         iconv -f utf-8 -t utf-8 "$folder/$name.out" > "$folder/$name.utf8" 2> "$folder/$name.err" ||
             say "$name" "$how: what it prints is not UTF-8"
@@ -52,7 +72,14 @@ plausible()
             n_rows += n > 0
          }
          END { exit n_rows < 20 }' "$folder/routing.out" || say routing "$how: no plausible routing"
-    [ "$folder" = "$out/reference" ] || for name in generate batch routing; do
+    [ "$(grep -c '^---' "$folder/recite.out")" = 3 ] || say recite "$how: not three answers"
+    grep -q '^answer: .*, agreement \(0.50\|1.00\)$' "$folder/vote.out" || say vote "$how: nothing was elected"
+    [ "$(grep -c '^{"text": ".*", "strategy": ".*", "source": ".*", "logprob": .*, "gain": .*, "votes": [0-3]}$' \
+        "$folder/augment.out")" -ge 4 ] || say augment "$how: hardly any lines"
+    case $examples in
+    *answer*) grep -q '^  \[1\] .*/docs/ls.txt, lines [12] to [12]$' "$folder/answer.out" || say answer "$how: no source" ;;
+    esac
+    [ "$folder" = "$out/reference" ] || for name in $examples; do
         [ ! -d "$out/reference" ] || cmp -s "$out/reference/$name.out" "$folder/$name.out" ||
             say "$name" "$how: says something else than the others"
     done
@@ -61,11 +88,14 @@ plausible()
 # by_hand HOW FLAGS...: compiler and pkg-config
 by_hand()
 {
-    local how=$1 folder=$2 name
+    local how=$1 folder=$2 name flags
     shift 2
     mkdir "$folder"
-    for name in generate batch routing; do
-        $cc -std=c11 -o "$folder/$name" "$root/examples/$name.c" "$@" > "$folder/log" 2>&1 ||
+    for name in $examples; do
+        flags=
+        [ $name != answer ] || flags=$(pkg-config --cflags --libs sqlite3)
+        # shellcheck disable=SC2086
+        $cc -std=c11 -o "$folder/$name" "$root/examples/$name.c" "$@" $flags > "$folder/log" 2>&1 ||
             { say "$name" "$how: does not build: $(head -c 300 "$folder/log" | tr '\n' ' ')"; return; }
     done
     plausible "$how" "$folder"
@@ -126,13 +156,14 @@ samples()
     do
         grep -q "$text" <<< "$found" || { echo "installed: self-check: '$text' was not found: $found"; exit 1; }
     done
-    for name in generate batch routing; do
+    for name in $examples; do
         printf '#!/bin/sh\necho "layer 0 token 0 x 3:0.5 4:0.9"\n' | sample reference/$name
         chmod +x "$sample_tree/reference/$name"
     done
     out=$sample_tree
     found=$(plausible sample "$sample_tree/reference")
-    for text in 'generate: sample: no text' 'batch: sample: not four' 'routing: sample: no plausible'; do
+    for text in 'generate: sample: no text' 'batch: sample: not four' 'routing: sample: no plausible' \
+                'recite: sample: not three' 'vote: sample: nothing' 'augment: sample: hardly'; do
         grep -q "$text" <<< "$found" || { echo "installed: self-check: '$text' was not found: $found"; exit 1; }
     done
     rm -rf "${sample_tree:?}"/*

@@ -204,6 +204,10 @@ class Engine(Closing):
                 told.append(Event(session, token, lib.calmoe_status_name(event.status).decode().lower()))
         return told
 
+    def set_step_rows(self, n: int) -> None:
+        """Steps take at most n tokens of texts that are fed, so that a long one holds up answers no longer; 0 = all."""
+        self.handle.context.check(lib.calmoe_engine_set_step_rows, self.handle.pointer, n)
+
     def step(self, chunks: Sequence[Chunk]) -> None:
         """Runs the tokens of all chunks through the model in one batch; Session.logits() has what came of it."""
         array = (_abi.calmoe_chunk * len(chunks))()

@@ -177,16 +177,16 @@ class Context:
 class Handle:
     """A thing that the library opened. It is closed when nobody refers to it any more; it refers to what it was opened
     from, so that order is right whoever goes first. kept: what the library borrows as long."""
-    __slots__ = ("context", "pointer", "_close", "parent", "_kept", "__weakref__")
+    __slots__ = ("context", "pointer", "_close", "parent", "kept", "__weakref__")
 
     def __init__(self, context: Context, pointer: c_void_p, close: Callable[..., Any], parent: Optional[Handle],
                  *kept: Any) -> None:
         assert pointer.value is not None
         self.context, self.pointer, self._close, self.parent = context, pointer.value, close, parent
-        self._kept = kept
+        self.kept = kept
 
     def __del__(self) -> None:
-        if hasattr(self, "_kept"):
+        if hasattr(self, "kept"):
             self.context.drop(self._close, self.pointer)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from ctypes import byref, c_int32, c_void_p
+from ctypes import byref, c_float, c_int32, c_void_p
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator, Optional, Sequence, Type, Union
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Optional, Sequence, Type, Union
 
 from . import _abi
+from ._constraint import Constraint
 from ._model import Model, PathLike
 from ._native import Closing, Handle, Record, answer, failure, int_array, lib, options, record
 from ._policy import Policy
@@ -26,18 +27,40 @@ LOSSLESS = {"off": _abi.CALMOE_LOSSLESS_OFF, "where_faster": _abi.CALMOE_LOSSLES
 
 class Sampler:
     """How tokens are chosen. The keywords are the members of calmoe_sampler_options (calmoe/sampler.h); `others` are
-    those that have no keyword of their own here. What is not given is the library's default."""
+    those that have no keyword of their own here. What is not given is the library's default. biases: what is added to
+    the logits of tokens; -inf: the token never comes."""
 
     def __init__(self, *, temperature: Optional[float] = None, top_k: Optional[int] = None,
                  top_p: Optional[float] = None, min_p: Optional[float] = None, repeat_penalty: Optional[float] = None,
-                 repeat_last: Optional[int] = None, seed: Optional[int] = None, **others: Any) -> None:
+                 repeat_last: Optional[int] = None, presence_penalty: Optional[float] = None,
+                 frequency_penalty: Optional[float] = None, biases: Optional[Mapping[int, float]] = None,
+                 constraint: Optional[Constraint] = None, seed: Optional[int] = None, **others: Any) -> None:
+        self._constraint = None if constraint is None else constraint.handle  # lives as long as who uses it
+        if biases:
+            others.update(n_biases=len(biases), bias_tokens=(c_int32 * len(biases))(*biases.keys()),
+                          biases=(c_float * len(biases))(*biases.values()))
         self._struct = options(_abi.calmoe_sampler_options, dict(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repeat_penalty=repeat_penalty,
-            repeat_last=repeat_last, seed=seed, **others))
+            repeat_last=repeat_last, presence_penalty=presence_penalty, frequency_penalty=frequency_penalty, seed=seed,
+            constraint=None if constraint is None else constraint.handle.pointer, **others))
+
+    @classmethod
+    def of_model(cls, model: Model) -> Sampler:
+        """As the model's file advises; the library's defaults where it gives no advice."""
+        made = cls()
+        model.handle.context.check(lib.calmoe_model_sampler_defaults, model.handle.pointer, byref(made._struct))
+        return made
 
     def __repr__(self) -> str:
-        members = (f"{name}={getattr(self._struct, name)}" for name, _ in self._struct._fields_[1:])
+        members = (f"{name}={getattr(self._struct, name)}" for name, kind in self._struct._fields_[1:]
+                   if not hasattr(kind, "contents"))
         return f"Sampler({', '.join(members)})"
+
+
+class Logprobs(NamedTuple):
+    """How likely a token was behind those before it, and the likeliest ones in its place, best first."""
+    logprob: float
+    top: list[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -104,12 +127,12 @@ class Session(Closing):
         else:
             engine.handle.context.check(lib.calmoe_session_restore, engine.handle.pointer, os.fsencode(restore),
                                         byref(given), byref(pointer))
-        self._own(engine, pointer, None if policy is None else policy.handle)
+        self._own(engine, pointer, None if policy is None else policy.handle, sampler)
 
-    def _own(self, engine: Engine, pointer: c_void_p, policy: Optional[Handle]) -> None:
+    def _own(self, engine: Engine, pointer: c_void_p, policy: Optional[Handle], sampler: Optional[Sampler]) -> None:
         self.engine = engine
-        self._policy = policy
-        self._handle = Handle(engine.handle.context, pointer, lib.calmoe_session_close, engine.handle, policy)
+        self._policy, self._sampler = policy, sampler
+        self._handle = Handle(engine.handle.context, pointer, lib.calmoe_session_close, engine.handle, policy, sampler)
         self._is_interrupted = False  # by interrupt(), and nothing was fed since
         self._has_ended = False       # its answer
         engine._sessions[self._handle.pointer] = self
@@ -120,6 +143,17 @@ class Session(Closing):
     @property
     def model(self) -> Model:
         return self.engine.model
+
+    def set_sampler(self, sampler: Optional[Sampler]) -> None:
+        """Another sampler for what comes next; None = greedy."""
+        self.handle.context.check(lib.calmoe_session_set_sampler, self.handle.pointer,
+                                  None if sampler is None else byref(sampler._struct))
+        self._sampler = sampler
+        self.handle.kept = (self._policy, sampler)
+
+    def set_limits(self, max_new_tokens: int = 0, ignore_end: bool = False) -> None:
+        """Other limits for what comes next."""
+        self.handle.context.check(lib.calmoe_session_set_limits, self.handle.pointer, max_new_tokens, ignore_end)
 
     # ---- what it is to read
 
@@ -218,7 +252,7 @@ class Session(Closing):
         pointer = c_void_p()
         self.handle.context.check(lib.calmoe_session_fork, self.handle.pointer, byref(pointer))
         made = Session.__new__(Session)
-        made._own(self.engine, pointer, self._policy)
+        made._own(self.engine, pointer, self._policy, self._sampler)
         return made
 
     def save(self, path: PathLike) -> None:
@@ -253,6 +287,22 @@ class Session(Closing):
         while it is held."""
         import numpy
         return numpy.frombuffer(self.logits(row).cast("B"), dtype=numpy.float32)
+
+    def logprobs(self, token: int, *, row: int = -1, top: int = 0) -> Logprobs:
+        """How likely the token is by a row of logits of its last step."""
+        return self._logprobs(lib.calmoe_session_logprobs, top, row if row >= 0 else self.n_logits + row, token)
+
+    def keep_logprobs(self, top: int = 0) -> None:
+        """From now on it keeps how likely each token is that it is fed: kept_logprobs() tells when it was read."""
+        self.handle.context.check(lib.calmoe_session_keep_logprobs, self.handle.pointer, top)
+
+    def kept_logprobs(self, position: int, *, top: int = 0) -> Logprobs:
+        return self._logprobs(lib.calmoe_session_kept_logprobs, top, position)
+
+    def _logprobs(self, function: Any, top: int, *which: int) -> Logprobs:
+        logprob, tokens, logprobs = c_float(), (c_int32 * top)(), (c_float * top)()
+        self.handle.context.check(function, self.handle.pointer, *which, byref(logprob), top, tokens, logprobs)
+        return Logprobs(logprob.value, list(zip(tokens, logprobs)))
 
     def sample(self) -> int:
         """Chooses from the last row of logits with its sampler; hand the token to the next step."""
