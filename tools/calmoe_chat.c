@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/chat_history.h"
 
 enum { MAX_TURN_BYTES = 1 << 20 };
 
@@ -86,6 +87,7 @@ static enum after_command help(struct generation *generation);
 static enum after_command reset(struct generation *generation)
 {
     if (!cm_front_succeeded(generation->front, calmoe_session_rewind(generation->session, 0))) return FAIL;
+    if (generation->history != NULL) cm_history_close(generation->history);
     cm_say("the conversation begins anew");
     return GO_ON;
 }
@@ -143,7 +145,7 @@ static enum after_command answer(struct generation *generation, const struct tur
                                  const char *system)
 {
     const char *const   turn = reader->turn.at + (strncmp(reader->turn.at, "//", 2) == 0);
-    const calmoe_status fed  = calmoe_session_feed_chat(generation->session, system, turn);
+    const calmoe_status fed  = cm_feed_turn(generation, system, turn);
     if (fed == CALMOE_FULL) {
         say_full(generation);
         return GO_ON;
@@ -152,6 +154,8 @@ static enum after_command answer(struct generation *generation, const struct tur
     int                   n_tokens;
     const enum answer_end end = cm_generate(generation, &n_tokens);
     if (end == ANSWER_FAILED || !cm_put("\n", 1)) return FAIL;
+    if (n_tokens > 0 && generation->history != NULL && !cm_history_note_answer(generation->history, generation))
+        return FAIL;
     if (end == ANSWER_FULL) say_full(generation);
     if (end == ANSWER_LIMIT)
         cm_say("the answer was cut after %d tokens; -n allows more", generation->max_tokens);
@@ -161,7 +165,9 @@ static enum after_command answer(struct generation *generation, const struct tur
     if (n_tokens > 0) return GO_ON;
     /* There is no answer yet: the turn is as if it had not been typed. */
     calmoe_session *session = generation->session;
-    const calmoe_status status = calmoe_session_rewind(session, calmoe_session_turn_begin(session));
+    calmoe_status   status = CALMOE_OK;
+    if (generation->history != NULL) cm_history_take_back(generation->history);
+    else status = calmoe_session_rewind(session, calmoe_session_turn_begin(session));
     if (!cm_front_succeeded(generation->front, status)) return FAIL;
     cm_say("the turn was interrupted before its answer began, and is taken back");
     return GO_ON;

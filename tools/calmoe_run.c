@@ -7,6 +7,7 @@
 #include <calmoe/trace.h>
 
 #include "tools/calmoe_chat.h"
+#include "tools/chat_history.h"
 #include "tools/command.h"
 #include "tools/depth_page.h"
 #include "tools/policy_request.h"
@@ -220,20 +221,24 @@ static bool open_trace(const struct front *front, const char *path, calmoe_trace
     return cm_front_succeeded(front, calmoe_trace_writer_open(front->context, path, &info, trace));
 }
 
-/* A conversation in another form than the model was trained for looks like a bad model: it has to be asked for. */
-static bool has_chat_format(const struct front *front, const struct settings *settings)
+/* A conversation in another form than the model was trained for looks like a bad model: it has to be asked for.
+ * *is_whole: it has no turns that can be appended, but its template writes whole conversations. */
+static bool has_chat_format(const struct front *front, const struct settings *settings, bool *is_whole)
 {
     calmoe_model_info info = {.size = sizeof info};
     char              names[512];
     if (!settings->chat || settings->chat_format != NULL) return true;
     if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &info))) return false;
     if (info.chat_format[0] != '\0') return true;
+    *is_whole = settings->restore == NULL && cm_history_is_possible(front);
+    if (*is_whole) return true;
     cm_say("'%s' names no chat format that is known: %s; --chat-format NAME chooses one, NAME being %s", info.path,
            info.chat_problem, format_names(names, sizeof names));
     return false;
 }
 
-static bool open_engine(struct front *front, const struct settings *settings, calmoe_trace_writer **trace)
+static bool open_engine(struct front *front, const struct settings *settings, calmoe_trace_writer **trace,
+                        bool *is_whole)
 {
     calmoe_engine_options engine;
     calmoe_engine_options_init(&engine);
@@ -248,7 +253,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
-        !has_chat_format(front, settings))
+        !has_chat_format(front, settings, is_whole))
         return false;
     const bool has_trace = settings->trace != NULL && cm_front_leads(front);
     if (has_trace && !open_trace(front, settings->trace, trace)) return false;
@@ -373,7 +378,7 @@ static bool feed_turn(struct generation *generation, const struct settings *sett
     if (!cm_bytes_append(text, "", 1)) return false;
     text->n = n;
     return cm_front_succeeded(generation->front,
-                              calmoe_session_feed_chat(generation->session, settings->system, text->at));
+                              cm_feed_turn(generation, settings->system, text->at));
 }
 
 static bool feed(struct generation *generation, const struct settings *settings, struct bytes *text)
@@ -516,6 +521,8 @@ static int run(int argc, char **argv)
     calmoe_trace_writer *trace    = NULL;
     calmoe_policy       *policy   = NULL;
     calmoe_constraint   *constraint = NULL;
+    struct chat_history history   = {.n_before = 0};
+    bool              is_whole    = false;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
@@ -523,11 +530,12 @@ static int run(int argc, char **argv)
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace) || !open_stops(&generation, &settings) ||
+    if (!open_engine(&front, &settings, &trace, &is_whole) || !open_stops(&generation, &settings) ||
         !open_session(&generation, &settings, &policy, &constraint)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
+        if (is_whole) generation.history = &history;
         const bool converses = settings.chat && settings.prompt == NULL && settings.file == NULL;
         status = converses ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
@@ -539,6 +547,7 @@ static int run(int argc, char **argv)
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);
     calmoe_stops_close(&generation.stops);
+    cm_history_close(&history);
     calmoe_session_close(&generation.session);
     calmoe_constraint_close(&constraint);
     calmoe_policy_close(&policy);

@@ -6,6 +6,8 @@
 #include "tools/exit_colors.h"
 #include "tools/front.h"
 
+struct chat_history; /* chat_history.h */
+
 struct run_times { /* sums over all answers */
     uint64_t n_prompt;       /* tokens read before the first of an answer     */
     uint64_t n_generated;    /* tokens of the answers, without end tokens     */
@@ -22,6 +24,7 @@ struct token_use { /* of one token of an answer */
 struct generation {
     const struct front *front;
     calmoe_session     *session;
+    struct chat_history *history;   /* NULL: turns are appended; then ids are kept  */
     int                 max_tokens; /* of one answer; 0 = only read the prompt      */
     bool                prints;     /* stream the text to stdout                    */
     bool                keeps;      /* keep text and ids                            */

@@ -1,40 +1,10 @@
 /* template_calls.c - what a template can call by name: functions, tests, and filters; those filters are here that call
  * others. Each is a row of a table; what has no row is an error by name when it is called. */
-#include <ctype.h>
 #include <locale.h>
 #include <string.h>
 #include <time.h>
 
 #include "runtime/text/template_parts.h"
-
-/* ---- attributes by text ---- */
-
-/* A part of a path: a number is an item of a list. */
-static struct value path_part(struct string part)
-{
-    int64_t number = 0;
-    if (part.n == 0 || part.n > 9) return cm_value_string(part);
-    for (size_t i = 0; i < part.n; i++) {
-        if (!isdigit((unsigned char)part.text[i])) return cm_value_string(part);
-        number = number * 10 + (part.text[i] - '0');
-    }
-    return cm_value_integer(number);
-}
-
-calmoe_status cm_value_attribute(struct run *run, const struct value *whole, const struct value *attribute,
-                                 struct value *out)
-{
-    if (attribute->kind != VALUE_STRING) return cm_value_get(run, whole, attribute, false, out);
-    const struct string path = attribute->string;
-    *out = *whole;
-    for (size_t at = 0; at <= path.n;) {
-        const size_t       dot = cm_string_find(path, cm_string("."), at);
-        const struct value part = path_part(cm_string_part(path, at, dot)), from = *out;
-        CM_TRY(cm_value_get(run, &from, &part, false, out));
-        at = dot + 1;
-    }
-    return CALMOE_OK;
-}
 
 /* ---- filters that call tests and filters ---- */
 

@@ -1,4 +1,5 @@
 /* template_operators.c - what operators do with values, and parts of values: x.y, x[y], x[a:b]. */
+#include <ctype.h>
 #include <math.h>
 #include <string.h>
 
@@ -30,31 +31,6 @@ calmoe_status cm_value_contains(struct run *run, const struct value *whole, cons
 }
 
 /* ---- order ---- */
-
-calmoe_status cm_value_order(struct run *run, const struct value *a, const struct value *b, int *order)
-{
-    CM_TRY(cm_run_count(run, a->kind == VALUE_STRING ? a->string.n : 0));
-    if (cm_is_number(a) && cm_is_number(b)) {
-        const double x = cm_number(a), y = cm_number(b);
-        const bool   are_reals = a->kind == VALUE_REAL || b->kind == VALUE_REAL;
-        *order = are_reals ? (x > y) - (x < y) : (a->number > b->number) - (a->number < b->number);
-        return CALMOE_OK;
-    }
-    if (a->kind == VALUE_STRING && b->kind == VALUE_STRING) { /* bytes of UTF-8 have the order of characters */
-        const size_t n = a->string.n < b->string.n ? a->string.n : b->string.n;
-        *order = n > 0 ? memcmp(a->string.text, b->string.text, n) : 0;
-        if (*order == 0) *order = (a->string.n > b->string.n) - (a->string.n < b->string.n);
-        return CALMOE_OK;
-    }
-    if (a->kind == VALUE_LIST && b->kind == VALUE_LIST && a->list->kind == b->list->kind) {
-        *order = 0;
-        for (size_t i = 0; *order == 0 && i < a->list->n && i < b->list->n; i++)
-            CM_TRY(cm_value_order(run, &a->list->items[i], &b->list->items[i], order));
-        if (*order == 0) *order = (a->list->n > b->list->n) - (a->list->n < b->list->n);
-        return CALMOE_OK;
-    }
-    return cm_run_fail(run, "%s and %s have no order", cm_value_kind_name(a), cm_value_kind_name(b));
-}
 
 static calmoe_status compare(struct run *run, enum operator op, const struct value *a, const struct value *b,
                              struct value *out)
@@ -311,6 +287,35 @@ calmoe_status cm_value_get(struct run *run, const struct value *whole, const str
     CM_TRY(get_item(run, whole, which, out));
     if (out->kind != VALUE_UNDEFINED || which->kind != VALUE_STRING) return CALMOE_OK;
     return get_attribute(run, whole, which->string, out);
+}
+
+/* ---- attributes by text ---- */
+
+/* A part of a path: a number is an item of a list. */
+static struct value path_part(struct string part)
+{
+    int64_t number = 0;
+    if (part.n == 0 || part.n > 9) return cm_value_string(part);
+    for (size_t i = 0; i < part.n; i++) {
+        if (!isdigit((unsigned char)part.text[i])) return cm_value_string(part);
+        number = number * 10 + (part.text[i] - '0');
+    }
+    return cm_value_integer(number);
+}
+
+calmoe_status cm_value_attribute(struct run *run, const struct value *whole, const struct value *attribute,
+                                 struct value *out)
+{
+    if (attribute->kind != VALUE_STRING) return cm_value_get(run, whole, attribute, false, out);
+    const struct string path = attribute->string;
+    *out = *whole;
+    for (size_t at = 0; at <= path.n;) {
+        const size_t       dot = cm_string_find(path, cm_string("."), at);
+        const struct value part = path_part(cm_string_part(path, at, dot)), from = *out;
+        CM_TRY(cm_value_get(run, &from, &part, false, out));
+        at = dot + 1;
+    }
+    return CALMOE_OK;
 }
 
 /* ---- slices ---- */

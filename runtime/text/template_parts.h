@@ -15,7 +15,7 @@ enum { /* what a template may use at most: hostile ones must not hang, nor fill 
     TEMPLATE_MAX_DEPTH = 200,       /* of nodes inside each other                         */
     TEMPLATE_MAX_RUN_DEPTH = 400,   /* of nodes that run inside each other                */
     TEMPLATE_MAX_CALLS = 40,        /* of macros inside each other                        */
-    TEMPLATE_MAX_STEPS = 1 << 22,   /* of one rendering: nodes that are run               */
+    TEMPLATE_MAX_STEPS = 1 << 21,   /* of one rendering: nodes that are run               */
     TEMPLATE_STEP_BYTES = 64,       /* of texts that are looked through count as a step   */
     TEMPLATE_MAX_MEMORY = 64 << 20, /* bytes of a tree; of a rendering, and so many times more than that */
     TEMPLATE_MEMORY_FACTOR = 64,    /* as the conversation has bytes                                     */
@@ -33,7 +33,7 @@ struct arena {
 calmoe_status cm_arena_take(struct calmoe_context *ctx, struct arena *arena, size_t n, void *out);
 void          cm_arena_close(struct arena *arena);
 
-/* ---- texts ---- */
+/* ---- template_strings.c: texts ---- */
 
 struct string {
     const char          *text;  /* (n) not NUL-terminated                                                 */
@@ -300,6 +300,8 @@ double        cm_number(const struct value *value);
 const char   *cm_value_kind_name(const struct value *value);
 bool          cm_value_is_true(const struct value *value);
 calmoe_status cm_value_equals(struct run *run, const struct value *a, const struct value *b, bool *equal);
+/* *order: below 0, 0, above 0. */
+calmoe_status cm_value_order(struct run *run, const struct value *a, const struct value *b, int *order);
 /* The values that a loop over it walks: of a text its characters, of a dict its keys. *items may be the list itself;
  * a generator has nothing more afterwards. value and items are two. */
 calmoe_status cm_value_items(struct run *run, const struct value *value, struct value *items);
@@ -307,6 +309,11 @@ calmoe_status cm_need_text(struct run *run, const struct call *call, const struc
 const struct value *cm_argument(const struct call *call, int place, const char *name); /* NULL: not given */
 /* The row of this name, NULL: none. */
 const struct call_row *cm_find_row(const struct call_row *rows, struct string name);
+
+/* ---- template_letters.c ---- */
+
+enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITALIZE, LETTERS_TITLE, LETTERS_TITLE_FILTER };
+calmoe_status cm_string_letters(struct run *run, struct string text, enum letters letters, struct value *out);
 
 /* ---- template_print.c: values as texts ---- */
 
@@ -333,12 +340,13 @@ calmoe_status cm_value_of_json(struct run *run, const struct json_value *json, u
 /* ---- template_operators.c ---- */
 
 calmoe_status cm_value_contains(struct run *run, const struct value *whole, const struct value *part, bool *is_in);
-/* *order: below 0, 0, above 0. */
-calmoe_status cm_value_order(struct run *run, const struct value *a, const struct value *b, int *order);
 calmoe_status cm_value_binary(struct run *run, enum operator op, const struct value *a, const struct value *b,
                               struct value *out);
 calmoe_status cm_value_get(struct run *run, const struct value *whole, const struct value *which, bool is_dotted,
                            struct value *out);
+/* attribute: "a.b.0", or a number. */
+calmoe_status cm_value_attribute(struct run *run, const struct value *whole, const struct value *attribute,
+                                 struct value *out);
 /* bounds: begin, end and step, each an integer or none. */
 calmoe_status cm_value_slice(struct run *run, const struct value *whole, const struct value bounds[3],
                              struct value *out);
@@ -349,11 +357,6 @@ extern const struct call_row cm_string_methods[], cm_dict_methods[], cm_list_met
 extern const struct call_row cm_text_filters[]; /* methods of texts that are filters, too */
 extern const struct call_row cm_filters[];      /* that call no others                    */
 
-enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITALIZE, LETTERS_TITLE, LETTERS_TITLE_FILTER };
-calmoe_status cm_string_letters(struct run *run, struct string text, enum letters letters, struct value *out);
-/* attribute: "a.b.0", or a number. */
-calmoe_status cm_value_attribute(struct run *run, const struct value *whole, const struct value *attribute,
-                                 struct value *out);
 calmoe_status cm_define_functions(struct run *run);
 calmoe_status cm_call_filter(struct run *run, const struct value *subject, struct string name,
                              const struct arguments *arguments, struct value *out);

@@ -362,6 +362,33 @@ calmoe_status cm_value_equals(struct run *run, const struct value *a, const stru
     return status;
 }
 
+/* ---- order ---- */
+
+calmoe_status cm_value_order(struct run *run, const struct value *a, const struct value *b, int *order)
+{
+    CM_TRY(cm_run_count(run, a->kind == VALUE_STRING ? a->string.n : 0));
+    if (cm_is_number(a) && cm_is_number(b)) {
+        const double x = cm_number(a), y = cm_number(b);
+        const bool   are_reals = a->kind == VALUE_REAL || b->kind == VALUE_REAL;
+        *order = are_reals ? (x > y) - (x < y) : (a->number > b->number) - (a->number < b->number);
+        return CALMOE_OK;
+    }
+    if (a->kind == VALUE_STRING && b->kind == VALUE_STRING) { /* bytes of UTF-8 have the order of characters */
+        const size_t n = a->string.n < b->string.n ? a->string.n : b->string.n;
+        *order = n > 0 ? memcmp(a->string.text, b->string.text, n) : 0;
+        if (*order == 0) *order = (a->string.n > b->string.n) - (a->string.n < b->string.n);
+        return CALMOE_OK;
+    }
+    if (a->kind == VALUE_LIST && b->kind == VALUE_LIST && a->list->kind == b->list->kind) {
+        *order = 0;
+        for (size_t i = 0; *order == 0 && i < a->list->n && i < b->list->n; i++)
+            CM_TRY(cm_value_order(run, &a->list->items[i], &b->list->items[i], order));
+        if (*order == 0) *order = (a->list->n > b->list->n) - (a->list->n < b->list->n);
+        return CALMOE_OK;
+    }
+    return cm_run_fail(run, "%s and %s have no order", cm_value_kind_name(a), cm_value_kind_name(b));
+}
+
 /* ---- walking values ---- */
 
 static calmoe_status characters(struct run *run, struct string text, struct value *items)

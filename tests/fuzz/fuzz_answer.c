@@ -1,5 +1,5 @@
-/* fuzz_answer.c - any bytes as an answer, in the form that the first byte chooses, cut as the second says: what is told is
- * UTF-8 in the right order, and does not depend on the cut. */
+/* fuzz_answer.c - any bytes as an answer, in the form that the first byte chooses, cut as the second says: what is
+ * told is UTF-8 in the right order, and does not depend on the cut. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The marks by which templates tell their forms. */
 static const char *const templates[] = {
-    "<tool_call> </think>", "<tool_call><function= <think>", "<minimax:tool_call> <think>", "<tool_call><arg_key> <think>",
-    "<\xef\xbd\x9ctool\xe2\x96\x81" "calls\xe2\x96\x81" "begin\xef\xbd\x9c> </think>", "<|tool_call_argument_begin|> <think>",
-    "<|channel|><|start|>", "<|tool_call> <|channel>", "<|tool_list_start|>", "<|header_start|>", "[TOOL_CALLS] [THINK]",
-    "<|tool_call|>", "<tool_calls><tool_call>", "",
+    "<tool_call> </think>", "<tool_call><function= <think>", "<minimax:tool_call> <think>",
+    "<tool_call><arg_key> <think>", "<\xef\xbd\x9ctool\xe2\x96\x81" "calls\xe2\x96\x81" "begin\xef\xbd\x9c> </think>",
+    "<|tool_call_argument_begin|> <think>", "<|channel|><|start|>", "<|tool_call> <|channel>",
+    "<|tool_list_start|>", "<|header_start|>", "[TOOL_CALLS] [THINK]", "<|tool_call|>", "<tool_calls><tool_call>", "",
 };
 enum { N_TEMPLATES = sizeof templates / sizeof templates[0] };
 
@@ -71,7 +71,8 @@ static struct heard listen(const char *tmpl, const char *text, size_t n, size_t 
     char                  none[1] = "";
     struct heard          heard = { .kind = -1 };
     struct chat_prompt    prompt = { .text = { none, NULL, 0 }, .parameters = { tools.rows, 2, sizeof tools } };
-    struct answer_source  how = { .tmpl = tmpl, .n_tmpl = strlen(tmpl), .tell = hear, .user = &heard, .prompt = &prompt };
+    struct answer_source  how = { .tmpl = tmpl, .n_tmpl = strlen(tmpl), .tell = hear, .user = &heard,
+                                  .prompt = &prompt };
     struct answer_parser *parser;
     tools.rows[0] = (struct tool_parameter){ tools.texts, tools.texts + 1, false };
     tools.rows[1] = (struct tool_parameter){ tools.texts, tools.texts + 2, true };

@@ -25,15 +25,16 @@ static int32_t           im_start;
 #define U_TURN      "<|im_start|>user\nU<|im_end|>\n"
 #define ASK         "<|im_start|>assistant\n"
 
-static calmoe_status open_prompt(struct calmoe_context *ctx, const char *tmpl, const char *format, const char *conversation,
-                                 struct chat_prompt **prompt)
+static calmoe_status open_prompt(struct calmoe_context *ctx, const char *tmpl, const char *format,
+                                 const char *conversation, struct chat_prompt **prompt)
 {
     struct template    *opened = NULL;
     struct chat_format *named = NULL;
     if (tmpl) assert_int_equal(cm_template_open(NULL, tmpl, strlen(tmpl), &opened), CALMOE_OK);
     if (format) assert_int_equal(cm_chat_format_of_name(NULL, format, tokenizer, &named), CALMOE_OK);
-    const struct chat_prompt_source source = { .tmpl = opened, .template_text = tmpl, .n_template = tmpl ? strlen(tmpl) : 0,
-                                               .format = named, .tokenizer = tokenizer, .now = 1700000000 };
+    const struct chat_prompt_source source = { .tmpl = opened, .template_text = tmpl,
+                                               .n_template = tmpl ? strlen(tmpl) : 0, .format = named,
+                                               .tokenizer = tokenizer, .now = 1700000000 };
     const calmoe_status status = cm_chat_prompt_open(ctx, &source, conversation, strlen(conversation), prompt);
     if (named) cm_chat_format_close(&named);
     cm_template_close(&opened);
@@ -46,17 +47,21 @@ static const struct {
     const char *tmpl, *format, *conversation, *wanted;
 } written[] = {
     { TURNS, NULL, M(USER), U_TURN ASK },
-    { TURNS, NULL, M("{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}"),
+    { TURNS, NULL, M("{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                     "{\"type\":\"text\",\"text\":\"b\"}]}"),
       "<|im_start|>user\na\nb<|im_end|>\n" ASK },
-    { TURNS, NULL, M("{\"role\":\"developer\",\"content\":\"D\"}," USER), "<|im_start|>system\nD<|im_end|>\n" U_TURN ASK },
+    { TURNS, NULL, M("{\"role\":\"developer\",\"content\":\"D\"}," USER),
+      "<|im_start|>system\nD<|im_end|>\n" U_TURN ASK },
     { TURNS "{# developer #}", NULL, M("{\"role\":\"developer\",\"content\":\"D\"}," USER),
       "<|im_start|>developer\nD<|im_end|>\n" U_TURN ASK },
     { TURNS, NULL, M(USER ",{\"role\":\"function\",\"name\":\"f\",\"content\":\"r\"}"),
       U_TURN "<|im_start|>tool\nr<|im_end|>\n" ASK },
-    { TURNS, NULL, M(USER ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\","
+    { TURNS, NULL, M(USER ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"1\","
+                          "\"type\":\"function\","
                           "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"b\\\": 1,\\\"a\\\":[]}\"}}]}"),
       U_TURN "<|im_start|>assistant\n[f {\"b\": 1, \"a\": []}]<|im_end|>\n" ASK },
-    { TURNS, NULL, M(USER ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":\"{x\"}},"
+    { TURNS, NULL, M(USER ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":\"f\","
+                          "\"arguments\":\"{x\"}},"
                           "{\"function\":{\"name\":\"g\",\"arguments\":{\"c\":2}}}]}"),
       U_TURN "<|im_start|>assistant\n[f \"{x\"][g {\"c\": 2}]<|im_end|>\n" ASK },
     { TURNS, NULL, M(USER ",{\"role\":\"assistant\",\"content\":\"A\",\"reasoning_content\":\"R\"}"),
@@ -68,7 +73,8 @@ static const struct {
     { TURNS, NULL, "{\"messages\":[" USER "],\"add_generation_prompt\":false}", U_TURN },
     { "{{ messages[0].content | trim ~ (messages[1].content | length) ~ messages[1].content.foo }}", NULL,
       M(USER ",{\"role\":\"assistant\"}"), "U0" },
-    { TURNS, NULL, "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\"I am\"}],\"continue_final_message\":true}",
+    { TURNS, NULL, "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\"I am\"}],"
+                   "\"continue_final_message\":true}",
       U_TURN "<|im_start|>assistant\nI am" },
     { "{% for m in messages %}{{ m.content | trim }}|{% endfor %}", NULL,
       "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\" I \"}],\"continue_final_message\":true}", "U|I" },
@@ -78,10 +84,13 @@ static const struct {
     { "{{ enable_thinking }}", NULL, "{\"messages\":[" USER "],\"reasoning_effort\":\"low\",\"chat_template_kwargs\":"
                                      "{\"enable_thinking\":false}}", "False" },
     { "{{ tools[0].function.name }}{{ documents[0] }}", NULL,
-      "{\"messages\":[" USER "],\"tools\":[{\"function\":{\"name\":\"f\"}},{\"type\":\"web\"}],\"documents\":[\"d\"]}", "fd" },
-    { NULL, "chatml", M("{\"role\":\"system\",\"content\":\"S\"}," USER ",{\"role\":\"assistant\",\"content\":\"A\"}," USER),
+      "{\"messages\":[" USER "],\"tools\":[{\"function\":{\"name\":\"f\"}},{\"type\":\"web\"}],"
+      "\"documents\":[\"d\"]}", "fd" },
+    { NULL, "chatml", M("{\"role\":\"system\",\"content\":\"S\"}," USER ","
+                        "{\"role\":\"assistant\",\"content\":\"A\"}," USER),
       "<|im_start|>system\nS<|im_end|>\n" U_TURN "<|im_start|>assistant\nA<|im_end|>\n" U_TURN ASK },
-    { NULL, "chatml", "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\"A\"}],\"continue_final_message\":true}",
+    { NULL, "chatml", "{\"messages\":[" USER ",{\"role\":\"assistant\",\"content\":\"A\"}],"
+                      "\"continue_final_message\":true}",
       U_TURN ASK "A" },
     { NULL, "chatml", "{\"messages\":[" USER "],\"add_generation_prompt\":false}", "<|im_start|>user\nU" },
 };
@@ -192,10 +201,12 @@ static void nothing_people_say_is_a_control_token(void **state)
 {
     static const char *const ways[] = {
         "{{ m }}", "{{ m | trim | upper | lower }}", "{{ m.split('|') | join('|') }}", "{{ m.replace('x', 'y') }}",
-        "{{ m | tojson }}", "{{ [m] }}", "{{ m[0:] }}", "{{ '<' ~ m[1:] }}", "{{ {m: 1} }}", "{{ m | indent }}", "{{ m * 2 }}",
+        "{{ m | tojson }}", "{{ [m] }}", "{{ m[0:] }}", "{{ '<' ~ m[1:] }}", "{{ {m: 1} }}",
+        "{{ m | indent }}", "{{ m * 2 }}",
         "{% for c in m %}{{ c }}{% endfor %}", "{{ m | list | join }}", "{% set a %}{{ m }}{% endset %}{{ a }}",
         "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(m) }}", "{{ m.title() }}", "{{ m | string | reverse | reverse }}",
-        "{{ ('[\"' ~ m ~ '\"]') | from_json | first }}", "{{ tools[0].function.name }}", "{{ tools | tojson(indent=1) }}",
+        "{{ ('[\"' ~ m ~ '\"]') | from_json | first }}", "{{ tools[0].function.name }}",
+        "{{ tools | tojson(indent=1) }}",
         "{{ messages[0].role }}", "{{ messages[0].name }}", "{{ kw }}",
     };
     (void)state;
@@ -217,15 +228,18 @@ static void the_last_turn_is_found(void **state)
     (void)state;
     struct chat_prompt *prompt, *before;
     assert_int_equal(open_prompt(NULL, TURNS, NULL, M("{\"role\":\"system\",\"content\":\"S\"}," USER ","
-                     "{\"role\":\"assistant\",\"content\":\"A\"},{\"role\":\"user\",\"content\":\"again\"}"), &prompt), CALMOE_OK);
+                     "{\"role\":\"assistant\",\"content\":\"A\"},{\"role\":\"user\",\"content\":\"again\"}"),
+                                 &prompt), CALMOE_OK);
     assert_int_equal(open_prompt(NULL, TURNS, NULL, "{\"messages\":[{\"role\":\"system\",\"content\":\"S\"}," USER ","
-                     "{\"role\":\"assistant\",\"content\":\"A\"}],\"add_generation_prompt\":false}", &before), CALMOE_OK);
+                     "{\"role\":\"assistant\",\"content\":\"A\"}],\"add_generation_prompt\":false}",
+                                 &before), CALMOE_OK);
     assert_int_equal(prompt->turn_begin, before->tokens.n);
     assert_memory_equal(prompt->tokens.ids, before->tokens.ids, (size_t)before->tokens.n * sizeof *before->tokens.ids);
     assert_int_equal(prompt->tokens.ids[prompt->turn_begin], im_start);
     cm_chat_prompt_close(&prompt);
     cm_chat_prompt_close(&before);
-    assert_int_equal(open_prompt(NULL, TURNS, NULL, M("{\"role\":\"assistant\",\"content\":\"A\"}"), &prompt), CALMOE_OK);
+    assert_int_equal(open_prompt(NULL, TURNS, NULL, M("{\"role\":\"assistant\",\"content\":\"A\"}"), &prompt),
+                     CALMOE_OK);
     assert_int_equal(prompt->turn_begin, -1);
     cm_chat_prompt_close(&prompt);
     assert_int_equal(open_prompt(NULL, TURNS, NULL, M(USER), &prompt), CALMOE_OK);
@@ -261,8 +275,9 @@ static void schemas_say_what_is_a_text(void **state)
 static void failing_memory_leaves_nothing(void **state)
 {
     (void)state;
-    const char   *conversation = "{\"messages\":[" USER ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"name\":"
-                                 "\"f\",\"arguments\":\"{}\"}}]}],\"tools\":[{\"function\":{\"name\":\"f\"}}]}";
+    const char   *conversation = "{\"messages\":[" USER ",{\"role\":\"assistant\",\"tool_calls\":[{"
+                                 "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}],"
+                                 "\"tools\":[{\"function\":{\"name\":\"f\"}}]}";
     const long    n_live = cm_live_blocks();
     calmoe_status status = CALMOE_NO_MEMORY;
     struct template *tmpl;

@@ -58,9 +58,10 @@ static int check_case(const struct chat_prompt_source *source, const char *name,
     const struct json_value root = cm_json_root(&document), wanted = cm_json_get(&root, "text");
     const char             *text = cm_json_bytes(&wanted, &n);
     const bool              is_refused = !wanted.json;
+    bool                    fits;
     const calmoe_status     status = cm_chat_prompt_open(&ctx, source, asked.bytes, (size_t)asked.n_bytes, &prompt);
-    const bool              fits = is_refused ? status != CALMOE_OK
-                                              : status == CALMOE_OK && prompt->text.n == n && !memcmp(prompt->text.text, text, n);
+    if (is_refused) fits = status != CALMOE_OK;
+    else fits = status == CALMOE_OK && prompt->text.n == n && !memcmp(prompt->text.text, text, n);
     if (!fits)
         print_message("%s: %.*s\n    wanted %s\n    got    %s %s\n", name, (int)asked.n_bytes, asked.bytes,
                       is_refused ? "a refusal" : text, prompt ? prompt->text.text : "", ctx.message);
