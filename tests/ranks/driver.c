@@ -197,8 +197,8 @@ int main(int argc, char **argv)
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
     if (has_threads) run.n_threads = 2;
-    if (is_uneven && getenv("OMPI_COMM_WORLD_RANK"))
-        options.bandwidth = 10 * (1 + (double)strtol(getenv("OMPI_COMM_WORLD_RANK"), NULL, 10));
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK") ? getenv("OMPI_COMM_WORLD_RANK") : getenv("PMI_RANK");
+    if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
     if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
     for (int i = is_uneven || has_threads || is_split ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);

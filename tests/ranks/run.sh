@@ -59,7 +59,7 @@ bits()
 # The program of a rank, whose end is noted, and which mpirun does not notice before the others have ended, too.
 cat > "$folder/rank" << 'END'
 #!/bin/bash
-rank=$OMPI_COMM_WORLD_RANK
+rank=${OMPI_COMM_WORLD_RANK-${PMI_RANK-}}
 [ "$rank" = 0 ] || exec < /dev/null
 exec 3<&0
 "$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
@@ -89,6 +89,7 @@ begin()
 lose()
 {
     begin "rank $2 gets SIG$1"
+    export CALMOE_RANKS_TIMEOUT=1
     timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
     for ((i = 0; i < 100; i++)); do
         grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
@@ -105,7 +106,7 @@ lose()
     echo "ok   $what"
 }
 
-export CALMOE_RANKS_TIMEOUT=1 CALMOE_MODELS=$here/../../models CALMOE_CORES=
+export CALMOE_RANKS_TIMEOUT=5 CALMOE_MODELS=$here/../../models CALMOE_CORES=
 
 misfits()
 {
@@ -132,7 +133,8 @@ misfits()
     echo "ok   $what"
 
     begin "a pause longer than the timeout"
-    (sleep 2.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
+    export CALMOE_RANKS_TIMEOUT=1.5
+    (sleep 3.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
     for rank in 0 1 2; do ended $rank 0; done
     echo "ok   $what"
 }
