@@ -13,7 +13,7 @@
  *
  * Each process opens the same model, from a file of its own, and reads the rows of every matrix that are its own. In a
  * step each computes its rows, and hands the others what came of them: never a sum, so logits are the same bits on any
- * number of ranks. Rank 0 has the sessions and samples; the others follow it. */
+ * number of ranks. Rank 0 has the sessions and samples; the others follow it. Ranks have one engine at a time. */
 #ifndef CALMOE_RANKS_H
 #define CALMOE_RANKS_H
 

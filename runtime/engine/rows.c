@@ -122,6 +122,7 @@ static calmoe_status run_by_crew(calmoe_engine *engine)
 
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
 {
+    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step));
     const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
     if (cm_engine_profiles(engine)) observers = &profile;
     const struct step_observer host = {
@@ -131,7 +132,6 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
     engine->step.observers = observers;
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
-    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step));
     const calmoe_status status = run_by_crew(engine);
     if (engine->followers) cm_followers_end_step(engine->followers);
     engine->step.observers = NULL;

@@ -3,15 +3,20 @@
  * processes do this together (run.sh compares their lines with those of one process), and what ranks exchange is
  * compared with what is predicted.
  *
- *     driver [uneven | threads] MODEL.gguf...
+ *     driver [uneven | threads | split] MODEL.gguf...
  *
- * uneven: rank r has r + 1 times as much as rank 0; threads: each has two. */
+ * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; split: this program begins MPI, and makes
+ * two communicators, whose ranks run the models as if the others were not there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <calmoe/calmoe.h>
 #include <calmoe/ranks.h>
+
+#ifdef CALMOE_HAS_MPI
+#include <mpi.h>
+#endif
 
 #include "base/random.h"
 #include "base/sha256.h"
@@ -160,20 +165,45 @@ static void read_model(struct run *run, const char *path)
     calmoe_model_close(&model);
 }
 
+#ifdef CALMOE_HAS_MPI
+static MPI_Comm half;
+
+static void split(calmoe_ranks_options *options)
+{
+    int rank, level;
+    MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &level);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_split(MPI_COMM_WORLD, rank % 2, rank, &half);
+    options->communicator = &half;
+}
+
+static void end_split(void)
+{
+    MPI_Comm_free(&half);
+    MPI_Finalize();
+}
+#else
+static void split(calmoe_ranks_options *options) { (void)options; }
+static void end_split(void) {}
+#endif
+
 int main(int argc, char **argv)
 {
     struct run           run = {.n_threads = 1};
     calmoe_ranks_options options;
     const bool           is_uneven = argc > 1 && strcmp(argv[1], "uneven") == 0;
     const bool           has_threads = argc > 1 && strcmp(argv[1], "threads") == 0;
+    const bool           is_split = argc > 1 && strcmp(argv[1], "split") == 0;
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
     if (has_threads) run.n_threads = 2;
-    if (is_uneven && getenv("OMPI_COMM_WORLD_RANK"))
-        options.bandwidth = 10 * (1 + (double)strtol(getenv("OMPI_COMM_WORLD_RANK"), NULL, 10));
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK") ? getenv("OMPI_COMM_WORLD_RANK") : getenv("PMI_RANK");
+    if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
+    if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven || has_threads ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);
+    for (int i = is_uneven || has_threads || is_split ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);
+    if (is_split) end_split();
     return 0;
 }

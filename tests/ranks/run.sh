@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   bits N [uneven | threads]
+#   bits N [uneven | threads | split]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
@@ -31,16 +31,25 @@ bits()
 {
     local models=("$here/../../models/calmoe-nano.gguf") name
     local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
-    [ "${2-}" != threads ] || names="olmoe gemma4moe deepseek3 qwen3next" # more of them than cores are slow
+    case ${2-} in # more threads than cores are slow
+    threads | split) names="olmoe gemma4moe deepseek3 qwen3next" ;;
+    esac
     for name in $names; do
         models+=("$golden/$name.gguf")
     done
     "$driver" "${models[@]}" > "$folder/one" || { cat "$folder/one"; exit 1; }
-    timeout 300 mpirun -n "$1" "$driver" ${2+"$2"} "${models[@]}" > "$folder/many" 2> "$folder/errors" || {
+    local program=("$driver" ${2+"$2"} "${models[@]}") last=()
+    [ "${2-}" != uneven ] || last=(env CALMOE_ISA=ref) # and one rank in plain C
+    timeout 300 mpirun -n "$(($1 - 1))" "${program[@]}" : -n 1 "${last[@]}" "${program[@]}" > "$folder/many" \
+        2> "$folder/errors" || {
         cat "$folder/many" "$folder/errors"
         exit 1
     }
     [ "$(grep -c . "$folder/one")" = "${#models[@]}" ] || { echo "FAIL not all models ran"; exit 1; }
+    if [ "${2-}" = split ]; then # two halves, each line twice
+        sort -o "$folder/many" "$folder/many"
+        cat "$folder/one" "$folder/one" | sort -o "$folder/one"
+    fi
     diff "$folder/one" "$folder/many" || { echo "FAIL $1 ranks give other logits than one"; exit 1; }
     echo "ok   $1 ranks, ${#models[@]} models"
 }
@@ -50,7 +59,7 @@ bits()
 # The program of a rank, whose end is noted, and which mpirun does not notice before the others have ended, too.
 cat > "$folder/rank" << 'END'
 #!/bin/bash
-rank=$OMPI_COMM_WORLD_RANK
+rank=${OMPI_COMM_WORLD_RANK-${PMI_RANK-}}
 [ "$rank" = 0 ] || exec < /dev/null
 exec 3<&0
 "$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
@@ -80,6 +89,7 @@ begin()
 lose()
 {
     begin "rank $2 gets SIG$1"
+    export CALMOE_RANKS_TIMEOUT=1
     timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
     for ((i = 0; i < 100; i++)); do
         grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
@@ -96,7 +106,7 @@ lose()
     echo "ok   $what"
 }
 
-export CALMOE_RANKS_TIMEOUT=1 CALMOE_MODELS=$here/../../models CALMOE_CORES=
+export CALMOE_RANKS_TIMEOUT=5 CALMOE_MODELS=$here/../../models CALMOE_CORES=
 
 misfits()
 {
@@ -123,7 +133,8 @@ misfits()
     echo "ok   $what"
 
     begin "a pause longer than the timeout"
-    (sleep 2.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
+    export CALMOE_RANKS_TIMEOUT=1.5
+    (sleep 3.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
     for rank in 0 1 2; do ended $rank 0; done
     echo "ok   $what"
 }
