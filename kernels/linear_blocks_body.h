@@ -4,6 +4,7 @@
  *     vi, vf       LANES lanes of 4 bytes, LANES floats; a tile's 16 rows are HALVES vectors
  *     V(name)      the intrinsic of that width: V(add_epi32) is _mm512_add_epi32 or _mm256_add_epi32; elsewhere than
  *                  on x86 what does the same
+ *     shift_count  the type of the count that V(slli_epi16) takes
  *     vi_dot4      sum + 4 products u * q of a lane (CM_HAS_DOT4), u unsigned or else (CM_DOT4_IS_SIGNED) signed as q;
  *                  without it see linear_common_body.h
  *     vi_dot2      sum + 2 products of int16

@@ -26,7 +26,9 @@ CM_INLINE vi mask8(vi v, int mask)
 /* Of each byte the bits of `mask`, after bit `from` has become bit `to`. Constants all, where loops are unrolled. */
 CM_INLINE vi move_bits(vi v, int from, int to, int mask)
 {
-    return mask8(from > to ? V(srli_epi16)(v, from - to) : from < to ? V(slli_epi16)(v, to - from) : v, mask);
+    if (from > to) v = V(srli_epi16)(v, (shift_count)(from - to));
+    if (from < to) v = V(slli_epi16)(v, (shift_count)(to - from));
+    return mask8(v, mask);
 }
 
 struct dot {

@@ -12,6 +12,7 @@ enum { LANES = 8, HALVES = 2, TOKENS = CM_GROUP, FLOAT_TOKENS = CM_FLOAT_TOKENS 
 
 typedef __m256i vi;
 typedef __m256  vf;
+typedef int     shift_count;
 #define V(operation) _mm256_##operation
 
 CM_INLINE vi vi_load(const void *at) { return _mm256_loadu_si256(at); }

@@ -14,6 +14,11 @@ enum { LANES = 16, HALVES = 1, TOKENS = CM_GROUP, FLOAT_TOKENS = CM_FLOAT_TOKENS
 
 typedef __m512i vi;
 typedef __m512  vf;
+#if defined(__clang__)
+typedef unsigned shift_count;
+#else
+typedef int shift_count;
+#endif
 #define V(operation) _mm512_##operation
 
 CM_INLINE vi vi_load(const void *at) { return _mm512_loadu_si512(at); }

@@ -17,6 +17,7 @@ enum { LANES = 4, HALVES = 4, TOKENS = CM_GROUP, FLOAT_TOKENS = CM_FLOAT_TOKENS 
 
 typedef int32x4_t   vi;
 typedef float32x4_t vf;
+typedef int         shift_count;
 #define V(operation) neon_##operation
 
 #define AS_S16 vreinterpretq_s16_s32
