@@ -15,24 +15,7 @@
 
 #include "base/memory.h"
 #include "base/status.h"
-#include "tests/support/running.h"
-#include "tests/support/folder_fixture.h"
-
-static struct running r; /* one of each kind */
-
-/* The status, and a sentence that is new. */
-static void check(const char *call, calmoe_status status, calmoe_status wanted, bool has_context)
-{
-    if (status != wanted)
-        fail_msg("%s: %s, not %s", call, calmoe_status_name(status), calmoe_status_name(wanted));
-    if (has_context && calmoe_context_message(r.context)[0] == '\0') fail_msg("%s: no sentence", call);
-    r.context->message[0] = '\0';
-}
-
-#define WRONG(call) check(#call, call, CALMOE_INVALID_ARGUMENT, true)
-#define WRONG_WITHOUT_CONTEXT(call) check(#call, call, CALMOE_INVALID_ARGUMENT, false)
-#define GIVES(call, status) check(#call, call, CALMOE_##status, true)
-#define GIVES_SILENTLY(call, status) check(#call, call, CALMOE_##status, false)
+#include "tests/support/wrong_calls.h"
 
 /* ---- contexts and models ---- */
 
@@ -422,57 +405,6 @@ static void feeding(void **state)
     assert_int_equal(token, -1);
 }
 
-static void hear_nothing(void *user, const calmoe_answer_event *event)
-{
-    (void)user;
-    (void)event;
-}
-
-static void conversing(void **state)
-{
-    (void)state;
-    calmoe_chat_prompt          *prompt = (calmoe_chat_prompt *)&r;
-    calmoe_answer_parser        *parser = (calmoe_answer_parser *)&r;
-    calmoe_answer_parser_options options;
-    const char                  *text = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}";
-    size_t                       n = 1;
-    GIVES_SILENTLY(calmoe_chat_prompt_open(NULL, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
-    assert_null(prompt);
-    GIVES(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
-    WRONG(calmoe_chat_prompt_open(r.context, NULL, text, strlen(text), NULL, &prompt));
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, NULL, 1, NULL, &prompt));
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, NULL));
-    const calmoe_chat_prompt_options no_size = {0};
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), &no_size, &prompt));
-    assert_string_equal(calmoe_chat_prompt_text(NULL, &n), "");
-    assert_int_equal(n, 0);
-    assert_null(calmoe_chat_prompt_marks(NULL));
-    assert_null(calmoe_chat_prompt_tokens(NULL, &n));
-    assert_int_equal(calmoe_chat_prompt_turn_begin(NULL), -1);
-    calmoe_chat_prompt_close(NULL);
-    calmoe_chat_prompt_close(&prompt);
-    calmoe_chat_prompt_options_init(NULL);
-    calmoe_answer_parser_options_init(NULL);
-    calmoe_answer_parser_options_init(&options);
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser));
-    assert_null(parser);
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, NULL, &parser));
-    options.on_event = hear_nothing;
-    WRONG(calmoe_answer_parser_open(r.context, NULL, NULL, &options, &parser));
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, NULL));
-    GIVES_SILENTLY(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser), OK);
-    WRONG(calmoe_answer_parser_put(parser, NULL, 1, 0));
-    GIVES_SILENTLY(calmoe_answer_parser_put(parser, NULL, 0, 0), OK);
-    GIVES_SILENTLY(calmoe_answer_parser_put_token(parser, -1), OK); /* a token without a text */
-    GIVES_SILENTLY(calmoe_answer_parser_put_token(parser, 1 << 30), OK);
-    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_put(NULL, "a", 1, 0));
-    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_put_token(NULL, 1));
-    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_finish(NULL));
-    assert_int_equal(calmoe_answer_parser_in_text(NULL), 0);
-    calmoe_answer_parser_close(NULL);
-    calmoe_answer_parser_close(&parser);
-}
-
 static void using_sessions(void **state)
 {
     (void)state;
@@ -572,24 +504,6 @@ static void answers_of_other_sizes(void **state)
     assert_int_equal(stats.n_rows, 0x5a5a5a5a5a5a5a5a);
 }
 
-/* ---- */
-
-static int set_up(void **state)
-{
-    const calmoe_engine_options options = running_options(1, NULL);
-    open_folder_with_tiny(state);
-    r = running_open(tiny_path, &options, NULL);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    running_close(&r);
-    temp_folder_close(&folder);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,11 +523,10 @@ int main(void)
         cmocka_unit_test(samplers_and_limits),
         cmocka_unit_test(log_probabilities),
         cmocka_unit_test(feeding),
-        cmocka_unit_test(conversing),
         cmocka_unit_test(using_sessions),
         cmocka_unit_test(newer_options),
         cmocka_unit_test(older_options),
         cmocka_unit_test(answers_of_other_sizes),
     };
-    return cmocka_run_group_tests_name("arguments of the API", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("arguments of the API", tests, open_all, close_all);
 }

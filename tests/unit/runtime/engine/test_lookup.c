@@ -77,7 +77,8 @@ static void as_a_search_finds(void **state)
         while (place >= LOOKUP_N &&
                memcmp(tokens + place - LOOKUP_N, tokens + n - LOOKUP_N, LOOKUP_N * sizeof *tokens) != 0)
             place--;
-        if (found) assert_true(place >= LOOKUP_N); /* three tokens may share a slot with others: then they are not found */
+        /* Three tokens may share a slot with others: then they are not found. */
+        if (found) assert_true(place >= LOOKUP_N);
         n_found += found;
         if (found && tokens[place] != draft[0]) { /* an earlier place, since the latest was forgotten */
             bool is_there = false;
