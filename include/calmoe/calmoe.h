@@ -6,6 +6,7 @@
  *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model
  *     calmoe/trace.h        routings in a file             calmoe/synthetic.h    models with random weights
  *     calmoe/machine.h      what the machine can do        calmoe/quantize.h     files of smaller types
+ *     calmoe/ranks.h        one model by several processes
  *
  *     calmoe_context    *context = NULL;
  *     calmoe_model      *model   = NULL;
@@ -48,6 +49,7 @@
 #define CALMOE_CALMOE_H
 
 #include "calmoe/chat.h"
+#include "calmoe/constraint.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"
@@ -56,6 +58,7 @@
 #include "calmoe/session.h"
 #include "calmoe/stats.h"
 #include "calmoe/status.h"
+#include "calmoe/stops.h"
 #include "calmoe/tokenizer.h"
 #include "calmoe/version.h"
 

@@ -224,6 +224,7 @@ void calmoe_model_close(calmoe_model **model)
     cm_model_spec_close(&(*model)->spec);
     cm_chat_format_close(&(*model)->chat);
     cm_template_close(&(*model)->tmpl);
+    cm_token_trie_close(&(*model)->trie);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);

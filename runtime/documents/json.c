@@ -177,16 +177,6 @@ struct json_value cm_json_get(const struct json_value *object, const char *key)
     return (struct json_value){json_object_get(object->json, key), object->document, object, key, 0};
 }
 
-bool cm_json_next(const struct json_value *object, void **cursor, struct json_value *member)
-{
-    json_t *json = (json_t *)(uintptr_t)object->json; /* jansson's iterator wants it writable */
-    *cursor = *cursor == NULL ? json_object_iter(json) : json_object_iter_next(json, *cursor);
-    if (*cursor == NULL) return false;
-    *member = (struct json_value){json_object_iter_value(*cursor), object->document, object,
-                                  json_object_iter_key(*cursor), 0};
-    return true;
-}
-
 /* ---- messages ---- */
 
 /* Appends to text, which has room for WHERE_BYTES, and stays terminated when it is full. */
@@ -304,6 +294,46 @@ calmoe_status cm_json_array(struct calmoe_context *ctx, const struct json_value 
 struct json_value cm_json_element(const struct json_value *array, size_t i)
 {
     return (struct json_value){json_array_get(array->json, i), array->document, array, NULL, i};
+}
+
+/* ---- objects and values of any kind ---- */
+
+bool cm_json_next(const struct json_value *object, struct json_value *member)
+{
+    json_t *json = (json_t *)(uintptr_t)object->json; /* jansson's iterator wants it writable */
+    void   *at = member->key == NULL ? json_object_iter(json)
+                                     : json_object_iter_next(json, json_object_iter_at(json, member->key));
+    if (at == NULL) return false;
+    *member = (struct json_value){json_object_iter_value(at), object->document, object, json_object_iter_key(at), 0};
+    return true;
+}
+
+bool cm_json_same(const struct json_value *a, const struct json_value *b)
+{
+    const json_t *one = a->json, *other = b->json;
+    if (json_is_number(one) && json_is_number(other)) {
+        const double x = json_number_value(one), y = json_number_value(other);
+        return x <= y && x >= y;
+    }
+    return json_equal(one, other);
+}
+
+calmoe_status cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                  size_t *n_bytes)
+{
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    *n_bytes = json_dumpb(value->json, NULL, 0, flags);
+    *out = *n_bytes > 0 ? cm_alloc(ctx, *n_bytes + 1, 1, "JSON") : NULL;
+    if (*out == NULL) return CALMOE_NO_MEMORY;
+    (void)json_dumpb(value->json, *out, *n_bytes, flags);
+    return CALMOE_OK;
+}
+
+void cm_json_where(const struct json_value *value, char *out, size_t n_out)
+{
+    char where[WHERE_BYTES];
+    write_where(value, where);
+    snprintf(out, n_out, "%s%s%s", value->document->name, where[0] != '\0' ? ": " : "", where);
 }
 
 /* ---- scalars ---- */

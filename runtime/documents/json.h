@@ -70,8 +70,15 @@ const char    *cm_json_bytes(const struct json_value *value, size_t *n); /* of a
 size_t         cm_json_length(const struct json_value *value);           /* elements or members; else 0     */
 /* The member of an object; its json is NULL where there is none, or no object. */
 struct json_value cm_json_get(const struct json_value *object, const char *key);
-/* Walks an object's members in their order: *cursor is NULL before the first. False behind the last. */
-bool cm_json_next(const struct json_value *object, void **cursor, struct json_value *member);
+/* Members of an object in the document's order: *member begins zeroed. False: there are no more. */
+bool           cm_json_next(const struct json_value *object, struct json_value *member);
+/* The same value? 1 and 1.0 are. */
+bool           cm_json_same(const struct json_value *a, const struct json_value *b);
+/* The value as JSON without white space, the caller's (cm_free()). NO_MEMORY. */
+calmoe_status  cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                   size_t *n_bytes);
+/* Where a value stands, for messages: "schema: properties.name"; out has n_out bytes. */
+void           cm_json_where(const struct json_value *value, char *out, size_t n_out);
 
 /* Each of the following fails with BAD_FILE (INVALID_ARGUMENT): where, found, wanted. */
 

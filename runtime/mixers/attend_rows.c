@@ -38,7 +38,7 @@ struct node_crew { /* of a node that keeps kv heads first_head … first_head + 
 /* Layers whose heads have the same numbers, and that see as far back, share the plan of a step. */
 struct attend_kind {
     int                n_heads, n_kv_heads, value_size, window;
-    bool               has_latents;
+    bool               has_latents, is_chunked;
     struct attend_plan plan;
     int                n_crews;
     struct node_crew  *crews;    /* (n_crews), in the order of heads               */
@@ -64,12 +64,12 @@ struct attention {
 
 static struct attend_kind *kind_of(const struct attention *a, int layer) { return &a->kinds[a->kind_of[layer]]; }
 
-/* A crew for each node that keeps heads; returns the number of slots. */
+/* A crew for each node that keeps heads, or has the heads' queries; returns the number of slots. */
 static int form_crews(const struct plan *plan, const struct team *team, int n_seats, struct attend_kind *kind)
 {
-    int     n_slots = 0, head = 0;
+    int     n_slots = 0;
     int32_t heads[CM_MAX_NODES];
-    cm_cut_heads(plan->kv_heads, plan->n_nodes, kind->n_kv_heads, heads);
+    int     head = cm_own_heads(plan, kind->n_kv_heads, heads);
     for (int node = 0; node < plan->n_nodes; head += heads[node++]) {
         struct node_crew *crew = &kind->crews[kind->n_crews];
         if (heads[node] == 0) continue;
@@ -93,7 +93,8 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         int i = 0;
         if (spec->layers[layer].mixer != mixer) continue;
         while (i < a->n_kinds && (a->kinds[i].n_heads != of->n_heads || a->kinds[i].n_kv_heads != of->n_kv_heads ||
-                                  a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window))
+                                  a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window ||
+                                  a->kinds[i].is_chunked != of->is_chunked))
             i++;
         if (i == MAX_KINDS)
             return cm_fail(ctx, CALMOE_UNSUPPORTED, "the heads of layer %d make more than %d kinds of layers", layer,
@@ -102,7 +103,7 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         if (i < a->n_kinds) continue;
         a->kinds[a->n_kinds++] =
             (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size,
-                                 .window = of->window, .has_latents = of->has_latents};
+                                 .window = of->window, .has_latents = of->has_latents, .is_chunked = of->is_chunked};
     }
     return CALMOE_OK;
 }
@@ -133,7 +134,8 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
     for (int i = 0; i < a->n_kinds; i++) {
         struct attend_kind *kind = &a->kinds[i];
         kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
-                                          .window = kind->window, .max_parts = SLOT_PARTS,
+                                          .window = kind->window, .is_chunked = kind->is_chunked,
+                                          .max_parts = SLOT_PARTS,
                                           .heads_per_kv = kind->n_heads / kind->n_kv_heads};
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
@@ -244,10 +246,10 @@ static struct attention_input gather(const struct batch *b, int layer, const str
     const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
-        const int n_positions = b->rows[r].asked.position + 1;
+        const int position = b->rows[r].asked.position;
         seat->queries[i] = reader->q + (size_t)r * (size_t)n_q + head * q_size;
-        seat->n_positions[i] = n_positions;
-        seat->first[i] = spec->window > 0 && n_positions > spec->window ? n_positions - spec->window : 0;
+        seat->n_positions[i] = position + 1;
+        seat->first[i] = cm_first_attended(spec->window, spec->is_chunked, position);
     }
     return (struct attention_input){
         .type = b->rows[group->first_row].asked.sequence->state->kv.type,
@@ -284,7 +286,7 @@ static void attend(struct job *job, int i, float *parts, size_t stride)
 }
 
 /* The job is done: its columns of the rows. Of latents each head's are quantized by themselves; else the last of a
- * group's jobs quantizes the rows. */
+ * group's jobs quantizes the rows, unless other ranks have some of these jobs: cm_attend_gather(). */
 static void finish_job(const struct job *job, int group_index, float *whole)
 {
     const struct batch *b = job->batch;
@@ -303,7 +305,7 @@ static void finish_job(const struct job *job, int group_index, float *whole)
         if (spec->has_gate) b->ops->sigmoid_multiply(attended, job->in.queries[i] + spec->head_size, value_size);
         if (kind->has_latents) b->ops->quantize(&kind->attended, r * kind->n_heads + head, 0, n_columns, kinds);
     }
-    if (kind->has_latents) return;
+    if (kind->has_latents || b->exchange) return;
     atomic_int *n_done = &a->n_jobs_done[group_index];
     if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;
     atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
@@ -364,6 +366,29 @@ void cm_attend_rows(struct batch *b, int layer, const struct attend_reader *read
     const struct attend_kind *kind = kind_of(reader->attention, layer);
     for (int i = 0; i < kind->n_crews; i++)
         if (kind->crews[i].node == me->node) run_crew(b, layer, reader, me, &kind->crews[i]);
+}
+
+void cm_attend_gather(struct batch *b, int layer, const struct attend_reader *reader, const struct worker *me)
+{
+    struct activations *attended = &kind_of(reader->attention, layer)->attended;
+    const struct attention_spec *spec = cm_attention_spec(b, layer);
+    const int size = spec->n_heads / spec->n_kv_heads * spec->value_size;
+    const struct exchange_piece heads = cm_heads_piece(attended->values, b->n_rows, spec->n_kv_heads, size);
+    int begin, end;
+    cm_exchange_meet(b->exchange, &heads, 1, me);
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end; r++) b->ops->quantize(attended, r, 0, attended->n_columns, reader->kinds);
+}
+
+struct attend_heads cm_attend_own_heads(const struct attention *a, int layer)
+{
+    const struct attend_kind *kind = kind_of(a, layer);
+    struct attend_heads       heads = {0, 0};
+    for (int i = 0; i < kind->n_crews; i++) {
+        if (i == 0) heads.first = kind->crews[i].first_head;
+        heads.n += kind->crews[i].of.n_heads;
+    }
+    return heads;
 }
 
 void cm_attend_deal_heads(struct attention *a, int layer)

@@ -3,9 +3,11 @@
  * all heads. */
 #include "runtime/mixers/attention.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/elementary.h"
 #include "runtime/mixers/kv_cache.h"
 #include "runtime/mixers/sequence_state.h"
 
@@ -26,15 +28,17 @@ static void clamp(float *x, int n, float limit)
     for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
-/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
+/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r; or norms it behind that. */
 static void prepare_head(const struct batch *b, const struct attention_spec *spec, const float *norm, int r,
                          float *head)
 {
     const struct rope_kind *rope = &b->rope.kinds[spec->rope];
     const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
-    if (norm) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
+    if (norm && !spec->norms_follow_rotation) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
     clamp(head, spec->head_size, spec->clamp);
     if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
+    if (spec->has_plain_norms || (norm && spec->norms_follow_rotation))
+        b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
 }
 
 void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)
@@ -60,6 +64,14 @@ void cm_norm_keys(struct batch *b, int index, float *k)
         b->ops->rms_norm(k, cm_attention_weights(b, index)->k_norm, b->spec->norm_eps, n, k);
 }
 
+/* Of queries far behind: softmax over so many keys would flatten else. */
+static void warm(const struct attention_spec *spec, int position, float *q)
+{
+    const double n = floor((position + 1.0) / spec->temperature_length);
+    const float  factor = (float)(1.0 + (double)spec->temperature * cm_ln(1.0 + n));
+    for (int i = 0; i < spec->head_size; i++) q[i] *= factor;
+}
+
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
 static void remember(struct batch *b, int index, int r, int kv_head)
 {
@@ -69,8 +81,10 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     const struct attention_work *work = cm_attention_work(b);
     const int q_size = cm_query_size(spec);
     float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
-    for (int head = 0; head < n_heads; head++)
+    for (int head = 0; head < n_heads; head++) {
         prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
+        if (spec->temperature != 0.0f) warm(spec, b->rows[r].asked.position, q + head * q_size);
+    }
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }
@@ -114,19 +128,26 @@ static void project_own_rows(struct batch *b, int index, const struct worker *me
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const struct attention_work *work = cm_attention_work(b);
+    const int n_heads_per_kv = spec->n_heads / spec->n_kv_heads;
     int begin, end;
     cm_enter_phase(b, me, CALMOE_PHASE_PROJECT);
     cm_linear_shared(b, &layer->q, &b->normed, NULL, b->n_rows, layer->q_bias, work->q, me);
     cm_linear_shared(b, &layer->k, &b->normed, NULL, b->n_rows, layer->k_bias, work->k, me);
     cm_linear_shared(b, &layer->v, &b->normed, NULL, b->n_rows, layer->v_bias, work->v, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
     if (has_vector_norm(spec)) {
+        const struct exchange_piece heads[] = {
+            cm_heads_piece(work->q, b->n_rows, spec->n_kv_heads, n_heads_per_kv * cm_query_size(spec)),
+            cm_heads_piece(work->k, b->n_rows, spec->n_kv_heads, spec->head_size)};
+        cm_barrier_gather(b, me, heads, 2, CALMOE_PHASE_OTHER);
         norm_vectors(b, layer->q_norm, spec->q_norm, spec->n_heads * spec->head_size, work->q, me);
         norm_vectors(b, layer->k_norm, spec->k_norm, spec->n_kv_heads * spec->head_size, work->k, me);
         cm_barrier(me);
+    } else {
+        cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
     }
-    cm_share(spec->n_kv_heads * b->n_rows, 1, me->index, me->n_workers, &begin, &end);
-    for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, i / b->n_rows);
+    const struct attend_heads heads = cm_attend_own_heads(work->attention, index);
+    cm_share(heads.n * b->n_rows, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, heads.first + i / b->n_rows);
 }
 
 /* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
@@ -152,6 +173,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     else project_own_rows(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(b, index, &reader, me);
+    if (b->exchange) cm_attend_gather(b, index, &reader, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, layer->after_norm, me);
 }
@@ -200,6 +222,19 @@ static size_t fill_bytes(const void *weights)
     return w->k.n_bytes + w->v.n_bytes;
 }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    const struct attention_spec *spec = &layer->attention;
+    const int n_kv = spec->n_kv_heads, heads_per_kv = spec->n_heads / n_kv;
+    if (has_vector_norm(spec)) {
+        out->pieces[0][0] = cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * cm_query_size(spec));
+        out->pieces[0][1] = cm_heads_piece(NULL, n_rows, n_kv, spec->head_size);
+        out->n_pieces[out->n++] = 2;
+    }
+    cm_add_gathering(out, cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * spec->value_size));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -208,7 +243,8 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
-    .name = "attention", .pack = cm_attention_pack, .drop = cm_attention_drop, .step_bytes = step_bytes,
-    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };

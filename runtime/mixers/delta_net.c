@@ -4,6 +4,13 @@
 
 #include "base/memory.h"
 
+/* What heads read comes together: rows by key head, or, of heads in turn, as many rows as a key head has readers. */
+static struct exchange_piece read_piece(const struct delta_spec *spec, int n_rows, float *read)
+{
+    const int n = spec->n_value_heads / spec->n_key_heads, n_runs = spec->order == HEADS_IN_TURN ? n : 1;
+    return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
+}
+
 /* Own rows: what each head read, normed, and weighted by silu of its gate. */
 static void gate_rows(struct batch *b, const struct delta_rows *rows, const struct worker *me)
 {
@@ -11,17 +18,20 @@ static void gate_rows(struct batch *b, const struct delta_rows *rows, const stru
     const struct delta_weights *weights = cm_delta_weights(b, rows->layer);
     const struct delta_floats floats = cm_delta_floats(b, rows);
     const int n = spec->value_size, n_values = cm_delta_value_columns(spec);
+    const struct delta_heads own = cm_delta_own_heads(spec, cm_delta_work(b)->plan);
     struct activations *read = &cm_delta_work(b)->read;
     int begin, end;
     cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++) {
-        for (int head = 0; head < spec->n_value_heads; head++) {
+    for (int r = begin; r < end; r++)
+        for (int i = 0; i < own.n_values; i++) {
+            const int head = cm_delta_own_value(spec, &own, i);
             float *x = cm_row(floats.read, r, n_values) + head * n;
             b->ops->rms_norm(x, weights->read_norm, b->spec->norm_eps, n, x);
             b->ops->nonlinear[NONLINEARITY_SILU_UP](cm_delta_gate(spec, &floats, r, head), x, n, x);
         }
-        b->ops->quantize(read, r, 0, n_values, weights->out_kinds);
-    }
+    const struct exchange_piece all = read_piece(spec, rows->n, floats.read);
+    if (b->exchange) cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
+    for (int r = begin; r < end; r++) b->ops->quantize(read, r, 0, n_values, weights->out_kinds);
 }
 
 static void run(struct batch *b, int index, const struct worker *me)
@@ -67,8 +77,7 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     work->strengths = work->alphas + n_heads;
     work->decays = work->strengths + n_heads;
     cm_activations_place(&work->read, place->max_rows, most->delta_values, work->read_memory);
-    work->n_nodes = place->machine->plan->n_nodes;
-    for (int node = 0; node < work->n_nodes; node++) work->shares[node] = place->machine->plan->shares[node];
+    work->plan = place->machine->plan;
     return CALMOE_OK;
 }
 
@@ -100,6 +109,12 @@ static size_t step_bytes(const void *weights)
     return fill_bytes(w) + w->z.n_bytes + w->out.n_bytes;
 }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    cm_add_gathering(out, read_piece(&layer->delta, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     const struct delta_spec *spec = &layer->delta;
@@ -109,7 +124,8 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_delta_net;
 const struct mixer cm_mixer_delta_net = {
-    .name = "delta net", .pack = cm_delta_pack, .drop = cm_delta_drop, .step_bytes = step_bytes,
-    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .name = "delta net", .gathers = gathers, .pack = cm_delta_pack, .drop = cm_delta_drop,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_delta_fill, .fixed_bytes = fixed_bytes,
 };

@@ -41,8 +41,7 @@ static inline const struct delta_spec *cm_delta_spec(const struct batch *batch, 
 /* ---- a step ---- */
 
 struct delta_work { /* scratch of all such layers */
-    int32_t           shares[CM_MAX_NODES]; /* the plan's: value heads are dealt out to nodes in these proportions */
-    int               n_nodes;
+    const struct plan *plan;               /* value heads are dealt out to nodes in proportion to its shares */
     /* (max_rows, …) each */
     float            *inputs;             /* rows of the first matrix: q, k, v, and by head z              */
     float            *gates;              /* value columns: z                                              */
@@ -65,6 +64,15 @@ struct delta_floats {
     float *inputs, *gates, *betas, *alphas, *strengths, *decays, *read;
 };
 struct delta_floats cm_delta_floats(const struct batch *batch, const struct delta_rows *rows);
+
+/* The heads of this rank: some key heads in a row, and the value heads that read them: by key head those side by side,
+ * in turn (HEADS_IN_TURN) as many runs of n_keys as a key head has readers. All of them where there is one rank. */
+struct delta_heads {
+    int first_key, n_keys, n_values;
+};
+struct delta_heads cm_delta_own_heads(const struct delta_spec *spec, const struct plan *plan);
+/* The number of value head i of them. */
+int cm_delta_own_value(const struct delta_spec *spec, const struct delta_heads *own, int i);
 
 /* z of one value head. */
 const float *cm_delta_gate(const struct delta_spec *spec, const struct delta_floats *floats, int row, int head);

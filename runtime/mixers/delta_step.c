@@ -31,6 +31,20 @@ static int column_by_head(const struct delta_spec *spec, enum input input, int h
     return head / r * size + 2 * spec->key_size + head % r * spec->value_size;
 }
 
+struct delta_heads cm_delta_own_heads(const struct delta_spec *spec, const struct plan *plan)
+{
+    struct delta_heads own;
+    own.n_keys = cm_own_part(plan, spec->n_key_heads, 1, &own.first_key);
+    own.n_values = own.n_keys * values_per_key(spec);
+    return own;
+}
+
+int cm_delta_own_value(const struct delta_spec *spec, const struct delta_heads *own, int i)
+{
+    if (spec->order != HEADS_IN_TURN) return own->first_key * values_per_key(spec) + i;
+    return i / own->n_keys * spec->n_key_heads + own->first_key + i % own->n_keys;
+}
+
 static int column_of(const struct delta_spec *spec, enum input input, int head)
 {
     return spec->is_by_head ? column_by_head(spec, input, head) : channel_of(spec, input, head);
@@ -132,13 +146,14 @@ static void set_numbers(struct batch *b, const struct delta_rows *rows, int row)
 void cm_delta_convolve(struct batch *b, const struct delta_rows *rows, const struct worker *me)
 {
     const struct delta_spec *spec = cm_delta_spec(b, rows->layer);
-    const int n_keys = spec->n_key_heads;
+    const struct delta_heads own = cm_delta_own_heads(spec, cm_delta_work(b)->plan);
+    const int n_keys = own.n_keys;
     int begin, end;
-    cm_share(2 * n_keys + spec->n_value_heads, 1, me->index, me->n_workers, &begin, &end);
+    cm_share(2 * n_keys + own.n_values, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++) {
-        if (i < n_keys) convolve_head(b, rows, QUERY, i);
-        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, i - n_keys);
-        else convolve_head(b, rows, VALUE, i - 2 * n_keys);
+        if (i < n_keys) convolve_head(b, rows, QUERY, own.first_key + i);
+        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, own.first_key + i - n_keys);
+        else convolve_head(b, rows, VALUE, cm_delta_own_value(spec, &own, i - 2 * n_keys));
     }
     cm_share(rows->n, 1, me->index, me->n_workers, &begin, &end);
     for (int row = begin; row < end; row++) set_numbers(b, rows, row);
@@ -170,8 +185,9 @@ static void recur_head(struct batch *b, const struct delta_rows *rows, int head,
     }
 }
 
-/* Heads first … first + n of one node, by its workers. */
-static void recur_node(struct batch *b, const struct delta_rows *rows, int first, int n, const struct worker *me)
+/* Value heads first … first + n of this rank's, which are of one node, by its workers. */
+static void recur_node(struct batch *b, const struct delta_rows *rows, const struct delta_heads *own, int first, int n,
+                       const struct worker *me)
 {
     const int size = cm_delta_spec(b, rows->layer)->value_size, n_tiles = (size + TILE - 1) / TILE;
     int begin, end;
@@ -179,17 +195,19 @@ static void recur_node(struct batch *b, const struct delta_rows *rows, int first
     while (begin < end) { /* all tiles of a head at once, where it has them */
         const int head = begin / n_tiles, tile = begin % n_tiles;
         const int last = end - head * n_tiles < n_tiles ? end - head * n_tiles : n_tiles;
-        recur_head(b, rows, first + head, tile * TILE, last * TILE < size ? last * TILE : size);
+        const int value = cm_delta_own_value(cm_delta_spec(b, rows->layer), own, first + head);
+        recur_head(b, rows, value, tile * TILE, last * TILE < size ? last * TILE : size);
         begin = head * n_tiles + last;
     }
 }
 
 void cm_delta_recur(struct batch *b, const struct delta_rows *rows, const struct worker *me)
 {
-    const struct delta_work *work = cm_delta_work(b);
+    const struct plan *plan = cm_delta_work(b)->plan;
+    const struct delta_heads own = cm_delta_own_heads(cm_delta_spec(b, rows->layer), plan);
     int32_t heads[CM_MAX_NODES];
     int     first = 0;
-    cm_cut_heads(work->shares, work->n_nodes, cm_delta_spec(b, rows->layer)->n_value_heads, heads);
-    for (int node = 0; node < work->n_nodes; first += heads[node++])
-        if (cm_team_server(me->team, node) == me->node) recur_node(b, rows, first, heads[node], me);
+    cm_cut_heads(plan->shares, plan->n_nodes, own.n_values, heads);
+    for (int node = 0; node < plan->n_nodes; first += heads[node++])
+        if (cm_team_server(me->team, node) == me->node) recur_node(b, rows, &own, first, heads[node], me);
 }

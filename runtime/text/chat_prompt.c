@@ -166,12 +166,11 @@ static void walk_parameters(const struct conversation *conversation, struct tool
         const struct json_value tool = cm_json_element(&tools, i), function = cm_json_get(&tool, "function");
         const struct json_value name = cm_json_get(&function, "name");
         const struct json_value schema = cm_json_get(&function, "parameters"), all = cm_json_get(&schema, "properties");
-        struct json_value       parameter;
+        struct json_value       parameter = {0};
         size_t                  n_name;
         const char             *function_name = cm_json_bytes(&name, &n_name);
-        void                   *cursor = NULL;
         add_parameter(list, texts, n, n_bytes, function_name, "", false);
-        while (cm_json_sort(&all) == JSON_IS_OBJECT && cm_json_next(&all, &cursor, &parameter))
+        while (cm_json_sort(&all) == JSON_IS_OBJECT && cm_json_next(&all, &parameter))
             add_parameter(list, texts, n, n_bytes, function_name, parameter.key, allows_only_text(&parameter));
     }
 }

@@ -231,12 +231,11 @@ static calmoe_status read_thoughts(struct run *run, const struct message *messag
 
 static calmoe_status read_message(struct run *run, const struct message *message, struct value *out)
 {
-    void             *cursor = NULL;
-    struct json_value member;
+    struct json_value member = {0};
     struct value      value, content;
     CM_TRY(read_content(run, message, &content));
     CM_TRY(cm_record_open(run, RECORD_DICT, out));
-    while (cm_json_next(&message->json, &cursor, &member)) {
+    while (cm_json_next(&message->json, &member)) {
         struct value key;
         value = content;
         if (!strcmp(member.key, "reasoning_content")) continue;
@@ -299,9 +298,8 @@ calmoe_status cm_conversation_define(struct run *run, const void *user)
     static const char *const   lists[] = { "tools", "documents" };
     const struct conversation *conversation = user;
     const struct json_value   *root = &conversation->root, more = cm_json_get(root, "chat_template_kwargs");
-    struct json_value          member;
+    struct json_value          member = {0};
     struct value               value;
-    void                      *cursor = NULL;
     CM_TRY(read_messages(run, conversation, &value));
     CM_TRY(define(run, "messages", value));
     CM_TRY(define(run, "add_generation_prompt", cm_value_bool(conversation->asks)));
@@ -313,7 +311,7 @@ calmoe_status cm_conversation_define(struct run *run, const void *user)
     }
     CM_TRY(define_effort(run, root));
     CM_TRY(need_sort(run->ctx, &more, JSON_IS_OBJECT, "an object"));
-    while (cm_json_length(&more) > 0 && cm_json_next(&more, &cursor, &member)) {
+    while (cm_json_length(&more) > 0 && cm_json_next(&more, &member)) {
         CM_TRY(cm_value_of_json(run, &member, MARK_CONVERSATION, &value));
         CM_TRY(define(run, member.key, value));
     }

@@ -26,10 +26,9 @@ static calmoe_status convert_array(struct run *run, const struct json_value *jso
 static calmoe_status convert_object(struct run *run, const struct json_value *json, unsigned char mark,
                                     struct value *out)
 {
-    void             *cursor = NULL;
-    struct json_value member;
+    struct json_value member = {0};
     CM_TRY(cm_record_open(run, RECORD_DICT, out));
-    while (cm_json_next(json, &cursor, &member)) {
+    while (cm_json_next(json, &member)) {
         struct value key, value;
         CM_TRY(convert_text(run, member.key, cm_string(member.key).n, mark, &key));
         CM_TRY(cm_value_of_json(run, &member, mark, &value));
