@@ -28,6 +28,10 @@ void cm_answer_close_body(struct answer_parser *p)
 void cm_answer_no_call(struct answer_parser *p)
 {
     const size_t opener = p->opener;
+    if (opener == SIZE_MAX) { /* behind a call that was one: what stands here is text again */
+        cm_answer_close_body(p);
+        return;
+    }
     p->at = p->body;
     p->state = STATE_TEXT;
     p->opener = SIZE_MAX;
@@ -252,11 +256,11 @@ static bool read_key(struct answer_parser *p)
     }
     if (c == '}') {
         p->at++;
-        if (!p->has_name) {
+        if (!p->has_name && p->opener != SIZE_MAX) {
             cm_answer_no_call(p);
             return true;
         }
-        cm_answer_end_call(p);
+        if (p->has_name) cm_answer_end_call(p);
         p->stage = JSON_SEEK;
         if (!p->in_array && (p->is_unmarked || !p->form->call_close)) cm_answer_close_body(p);
         return true;
@@ -361,11 +365,12 @@ static bool read_first(struct answer_parser *p)
     const struct answer_form *form = p->form;
     const char *const         marks[] = { form->separator, form->id_mark, form->call_close, form->call_open };
     int                       which;
+    bool                      may = false;
     cm_answer_skip_white(p);
-    if (cm_left(p) > 0 && (*cm_held(p) == '[' || *cm_held(p) == '{') &&
-        !(form->separator[0] == '[' && cm_left(p) > 1 && cm_held(p)[1] == form->separator[1])) {
-        cm_answer_open_body(p, BODY_JSON);
-        return true;
+    const bool is_bracket = cm_left(p) > 0 && (*cm_held(p) == '[' || *cm_held(p) == '{');
+    if (is_bracket && !cm_answer_sees(p, form->separator, &may)) {
+        if (!may) cm_answer_open_body(p, BODY_JSON);
+        return !may;
     }
     const size_t n = cm_answer_find(p, marks, 4, &which);
     if (which < 0) return false;

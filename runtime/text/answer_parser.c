@@ -58,7 +58,7 @@ static void tell_mended(struct answer_parser *p, size_t n)
 {
     struct answer_text mended = { NULL, 0, 0 };
     for (size_t at = 0; at < n;) {
-        const int length = cm_utf8_length(p->out.at + at, n - at);
+        const int length = cm_utf8_length(p->out.at + at, p->out.n - at); /* by what follows, told now or not */
         if (length > 0) cm_answer_add(p, &mended, p->out.at + at, (size_t)length);
         else cm_answer_add(p, &mended, "\xef\xbf\xbd", 3);
         at += length > 0 ? (size_t)length : length < 0 ? n - at : 1;
@@ -97,7 +97,7 @@ void cm_answer_say(struct answer_parser *p, enum answer_kind kind, const char *b
 {
     if (p->out.n > 0 && p->out_kind != kind) tell_gathered(p, true);
     p->out_kind = kind;
-    if (kind == ANSWER_CALL_END) tell(p, kind, "", 0);
+    if (kind == ANSWER_CALL_END || (kind == ANSWER_CALL_BEGIN && n == 0)) tell(p, kind, "", 0);
     else cm_answer_add(p, &p->out, bytes, n);
     if (kind == ANSWER_CALL_BEGIN) tell_gathered(p, true);
 }
@@ -302,11 +302,11 @@ calmoe_status cm_answer_parser_finish(struct answer_parser *p)
 {
     p->at_end = true;
     calmoe_status status = advance(p);
-    if (status == CALMOE_OK && p->state == STATE_BODY) {
-        if (p->opener != SIZE_MAX) cm_answer_no_call(p);
-        else if (p->has_name) cm_answer_end_call(p);
+    while (status == CALMOE_OK && p->state == STATE_BODY && p->opener != SIZE_MAX) {
+        cm_answer_no_call(p); /* behind its opener there may be a call */
         status = advance(p);
     }
+    if (status == CALMOE_OK && p->state == STATE_BODY && p->has_name) cm_answer_end_call(p);
     if (status == CALMOE_OK && !p->drops_blank && (p->state == STATE_TEXT || p->state == STATE_THOUGHT))
         cm_answer_say(p, p->state == STATE_TEXT ? ANSWER_TEXT : ANSWER_REASONING, p->blank.at, p->blank.n);
     p->blank.n = 0;

@@ -6,7 +6,7 @@
 
 #include "base/memory.h"
 #include "runtime/text/chat_format.h"
-#include "runtime/text/template.h"
+#include "runtime/text/conversation.h"
 #include "tests/support/toy_tokenizer.h"
 
 enum { MAX_BYTES = 1 << 14, NOW = 1700000000 };
@@ -29,17 +29,24 @@ static const struct tokenizer *tokenizer_for_all(void)
 
 static void render(const char *text, size_t size)
 {
-    static const struct template_message messages[] = {
-        { "system", " a" }, { "user", "b\n" }, { "assistant", "<think>c</think>\n\303\251" }, { "user", "" },
-    };
-    const struct template_input input = { .messages = messages, .n_messages = 4, .bos = "<s>",
-                                          .eos = size % 2 ? "</s>" : NULL, .now = NOW };
-    struct template            *tmpl;
-    struct template_text        out;
+    static const char conversation[] =
+        "{\"messages\":[{\"role\":\"system\",\"content\":\" a\"},{\"role\":\"user\",\"content\":\"b\\n\"},"
+        "{\"role\":\"assistant\",\"content\":\"<think>c</think>\\u00e9\",\"tool_calls\":[{\"id\":\"1\",\"function\":"
+        "{\"name\":\"f\",\"arguments\":\"{\\\"k\\\":[1,2.5,null]}\"}}]},{\"role\":\"tool\",\"content\":\"\"},"
+        "{\"role\":\"user\",\"content\":null}],\"tools\":[{\"function\":{\"name\":\"f\",\"parameters\":"
+        "{\"properties\":{\"k\":{}}}}}]}";
+    struct conversation   read;
+    struct template      *tmpl;
+    struct template_text  out;
+    const struct template_input input = { .bos = "<s>", .eos = size % 2 ? "</s>" : NULL, .now = NOW, .user = &read,
+                                          .define = cm_conversation_define, .n_bytes = sizeof conversation };
     if (cm_template_open(NULL, text, size, &tmpl) != CALMOE_OK) return;
+    CHECK(cm_conversation_open(NULL, conversation, sizeof conversation - 1, &read) == CALMOE_OK);
     const calmoe_status status = cm_template_render(NULL, tmpl, &input, &out);
     CHECK((status == CALMOE_OK) == (out.text != NULL));
+    for (size_t i = 0; i < out.n; i++) CHECK(out.marks[i] <= MARK_PREFILL);
     cm_template_text_close(&out);
+    cm_conversation_close(&read);
     cm_template_close(&tmpl);
 }
 

@@ -76,6 +76,9 @@ static const struct {
     { JSON, "<tool_call>\n{\"name\": \"f", "T(<tool_call>\n{\"name\": \"f)" },
     { JSON, "<tool_call>{\"name\":\"f\",\"arguments\":{}}\n<tool_call>{\"name\":\"g\",\"arguments\":{}}</tool_call>",
       "C(f#)A({})EC(g#)A({})E" },
+    { JSON, "<tool_call>[{\"name\":\"f\"},{\"no\":1}]</tool_call>!", "C(f#)ET(!)" },
+    { JSON, "<tool_call>{\"no\": {<tool_call>{\"name\":\"f\",\"arguments\":{\"n\": ",
+      "T(<tool_call>{\"no\": {)C(f#)A({\"n\": )E" },
     { FUNCTION, "Hm.\n</think>\n\n<tool_call>\n<function=f>\n<parameter=s>\na \"b\"\nc\n</parameter>\n<parameter=n>"
       "\n5\n"
       "</parameter>\n<parameter=l>\n[1, 2]\n</parameter>\n</function>\n</tool_call>",
@@ -142,6 +145,7 @@ static const struct {
       "C(f#)A({\"n\": 1})EC(g#)A({})E" },
     { MISTRAL, "a[TOOL_CALLS]f[ARGS]{\"n\": 1}[TOOL_CALLS]g[CALL_ID]abc123def[ARGS]{}",
       "T(a)C(f#)A({\"n\": 1})EC(g#abc123def)A({})E" },
+    { MISTRAL, "[TOOL_CALLS][ARGS]{\"n\": 1}", "C(#)A({\"n\": 1})E" },
     { GRANITE, "[<|tool_call|>][{\"name\": \"f\", \"arguments\": {}}]", "C(f#)A({})E" },
     { HUNYUAN, "<tool_calls>\n<tool_call>f\n```json\n{\"n\":1}\n```</tool_call>\n</tool_calls>", "C(f#)A({\"n\":1})E" },
 };
