@@ -88,12 +88,13 @@ static void ask_and_compare(unsigned *state)
 {
     const int    prompt = (int)(next(state) % N_PROMPTS);
     char *const  body = request_of(prompt, next(state) % 2 == 0);
+    const double begin = seconds_now();
     struct reply reply = client_ask(&server, "/v1/completions", body);
     char *const  text = reply.body != NULL ? json_texts(reply.body, "text") : NULL;
     if (reply.status != 200 || text == NULL || strcmp(text, expected[prompt]) != 0) {
         if (atomic_fetch_add(&n_differing, 1) == 0)
-            fprintf(stderr, "prompt %d, status %d: %s\nwanted: "
-                    "%s\n", prompt, reply.status, reply.body, expected[prompt]);
+            fprintf(stderr, "prompt %d, status %d, %s after %.1f s: %s\nwanted: %s\n", prompt, reply.status,
+                    reply.is_whole ? "whole" : "cut off", seconds_now() - begin, reply.body, expected[prompt]);
     }
     atomic_fetch_add(&n_answers, 1);
     free(text);
