@@ -6,8 +6,9 @@
  *     answer measure [-m MODEL.gguf] [-k N] INDEX QUESTIONS.txt
  *
  * The model is bound to what there is while it writes: a number of a passage that it was given, then words of that
- * passage, in their order. With --free it writes as it likes, and is only checked. `measure` asks each line of a file
- * both ways, and says in how many answers everything that is cited stands where it should. Needs SQLite with FTS5. */
+ * passage, in their order. (What may come are places in a text, which no form of calmoe/constraint.h says.) With
+ * --free it writes as it likes, and is only checked. `measure` asks each line of a file both ways, and says in how many
+ * answers everything that is cited stands where it should. Needs SQLite with FTS5. */
 #define _POSIX_C_SOURCE 200809L
 #include <calmoe/calmoe.h>
 
