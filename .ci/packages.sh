@@ -9,10 +9,13 @@ pkg-config|pkg-config
 libhwloc-dev|
 libpcre2-dev|
 libjansson-dev|
+libmicrohttpd-dev|
 libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm
 libcmocka-dev|'
+# for tests/python, which is skipped without it
+calmoe_python_packages='python3|python3'
 # for tests/numa, which is skipped without them
 calmoe_machine_packages='qemu-system-x86|qemu-system-x86_64
 cpio|cpio'

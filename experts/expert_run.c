@@ -12,7 +12,7 @@ enum {
     TASK_ROWS = 256,      /* rows of a task at most                                          */
     STREAM_ROWS = 512,    /* the same for few tokens: time goes to reading, in long streams  */
     FEW_TOKENS = 8,       /* of a group: for so many, kernels read each weight once          */
-    TOKENS_AT_ONCE = 32,  /* tokens whose gate and up outputs wait in a worker's scratch     */
+    TOKENS_AT_ONCE = 64,  /* tokens whose gate and up outputs wait in a worker's scratch; as many as a panel of AMX's */
     SCRATCH = TOKENS_AT_ONCE * TASK_ROWS, /* floats of a worker for gate, as many for up     */
     TASKS_PER_WORKER = 4  /* wanted, so that a slow worker does not hold up the rest         */
 };

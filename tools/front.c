@@ -15,7 +15,14 @@ static void say(const struct front *front, const char *sentence)
     else cm_say("rank %d: %s", calmoe_ranks_own(front->ranks), sentence);
 }
 
-static void log_remark(void *user, const char *sentence) { say(user, sentence); }
+/* The same remark in a row is told once: each session of a server would make it. */
+static void log_remark(void *user, const char *sentence)
+{
+    static char last[400]; /* of any front of the program */
+    if (strcmp(last, sentence) == 0) return;
+    snprintf(last, sizeof last, "%s", sentence);
+    say(user, sentence);
+}
 
 bool cm_front_succeeded(const struct front *front, calmoe_status status)
 {

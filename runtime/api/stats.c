@@ -32,7 +32,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .step_seconds = (double)counters->step_ns * 1e-9,
         .wait_share = wait_share(engine),
         .n_packed_bytes = engine->weights->packed.n_bytes,
-        .n_threads = cm_team_n_workers(engine->team),
+        .n_threads = cm_team_n_wanted(engine->team),
         .n_nodes = engine->topology.n_nodes,
         .isa = cm_isa_name(engine->machine.isa),
         .imbalance = cm_imbalance(counters),

@@ -10,7 +10,7 @@ enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 
 
 void calmoe_engine_options_init(calmoe_engine_options *options)
 {
-    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = 1};
+    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = CALMOE_PIN_AUTO};
 }
 
 static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_options *given, calmoe_engine *engine)
@@ -67,8 +67,9 @@ static calmoe_status open_machine(calmoe_engine *engine, const calmoe_engine_opt
     const calmoe_engine_options *options = &engine->options;
     CM_TRY(read_options(engine->ctx, given, engine));
     CM_TRY(cm_topology_open(engine->ctx, NULL, &engine->topology));
-    CM_TRY(cm_team_open(engine->ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
-    cm_crew_open(&engine->crew, cm_team_n_workers(engine->team));
+    CM_TRY(cm_team_open(engine->ctx, &engine->topology, options->n_threads, (enum team_pin)options->pin_threads,
+                        &engine->team));
+    cm_crew_open(&engine->crew, cm_team_n_called(engine->team));
     return CALMOE_OK;
 }
 
@@ -81,7 +82,8 @@ static calmoe_status open_parts(calmoe_engine *engine)
                                        .team = engine->team, .plan = &engine->plan};
     CM_TRY(cm_engine_open_exchange(engine));
     const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
-                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine)};
+                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
+                                            .is_tuned = !options->no_tuning};
     CM_TRY(cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
                            &engine->weights));
     report_pages(engine);

@@ -82,6 +82,14 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
     return CALMOE_OK;
 }
 
+calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens)
+{
+    const struct waiting *waiting = session->sequence.waiting;
+    const int n = session->n_positions, first = waiting && waiting->n > 0 ? waiting->rows[0].position : n;
+    CM_TRY(cm_session_need_memory(session, n_tokens));
+    return cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n);
+}
+
 void cm_session_remark_on_memory(const calmoe_session *session)
 {
     const uint64_t     whole = kv_bytes_of_position(session->engine) * (uint64_t)session->context;

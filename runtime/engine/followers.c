@@ -172,7 +172,7 @@ static calmoe_status do_event(struct follower *f, const int32_t *words)
     case STATE_LOSE: cm_sequence_state_lose(&it->state); break;
     case STATE_REWIND: cm_sequence_state_rewind(&it->state, words[2]); break;
     case STATE_COPY:
-        if (from) cm_sequence_state_copy(&from->state, words[2], &it->state);
+        if (from) cm_sequence_state_copy(&from->state, words[2], &it->state, &(int){0}); /* nothing is shared */
         break;
     default: break;
     }

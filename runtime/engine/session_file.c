@@ -112,6 +112,8 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
     CM_TRY(cm_session_read_again(session));
     CM_TRY(cm_session_catch_up(session));
+    CM_TRY(cm_sequence_state_own(&session->state, session->n_positions, session->n_positions + 1,
+                                 session->n_positions));
     cm_sequence_state_wipe(&session->state, session->n_positions);
     const struct head head = head_of(session);
     if (head.n_system > MAX_TEXT_BYTES || head.n_user > MAX_TEXT_BYTES)
@@ -254,7 +256,7 @@ static void take_head(const struct head *head, calmoe_session *session)
     session->chat.is_first = (head->flags & IS_FIRST) != 0;
     session->chat.begin = (int)head->turn_begin;
     session->chat.end = (int)head->turn_end;
-    for (int i = 0; i < session->n_positions; i++) cm_sampler_accept(session->sampler, session->tokens[i]);
+    cm_session_accept_anew(session, session->n_positions);
 }
 
 static calmoe_status restore(calmoe_engine *engine, struct source *source, const calmoe_session_options *given,

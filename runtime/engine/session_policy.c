@@ -3,6 +3,15 @@
 
 #include "runtime/engine/engine_ranks.h"
 
+static bool has_widths(const struct policy *policy)
+{
+    bool has = false;
+    for (int i = 0; i < policy->n_rungs; i++)
+        for (int layer = 0; policy->rungs[i].widths && layer < policy->n_layers; layer++)
+            has |= policy->rungs[i].widths[layer].kind != WIDTH_OFF;
+    return has;
+}
+
 calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy)
 {
     if (strcmp(policy->fingerprint, model->file_fingerprint) == 0 &&
@@ -10,7 +19,10 @@ calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct polic
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
                        "the policy is for '%s' as the file says; it was opened with other numbers (n_experts_used, "
                        "rope_…), and nothing is known of those", model->path);
-    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
+    CM_TRY(cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used));
+    if (!cm_is_dense_model(&model->spec) || !has_widths(policy)) return CALMOE_OK;
+    return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                   "the policy runs fewer experts; '%s' is a dense model, which has none to leave out", model->path);
 }
 
 calmoe_status cm_session_let_wait(calmoe_session *session, int n)
@@ -53,6 +65,32 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
     if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
     return cm_engine_need_exits(session->engine);
+}
+
+calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
+{
+    if (!session || session->drafts)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       session ? "calmoe_session_set_policy: a lossless session drafts by the policy that it has"
+                               : "calmoe_session_set_policy: a session is needed");
+    CM_TRY(cm_session_catch_up(session));
+    cm_session_end_answer(session);
+    cm_waiting_close(&session->sequence.waiting);
+    session->policy = NULL;
+    session->rung = NULL;
+    session->audit.share = 0.0;
+    calmoe_session_options options = session->asked;
+    options.policy = policy;
+    options.quality = quality;
+    calmoe_status status = cm_session_set_policy(session, policy, quality);
+    if (status == CALMOE_OK) status = cm_session_open_audit(session, &options);
+    if (status != CALMOE_OK) {
+        session->policy = options.policy = NULL;
+        session->rung = NULL;
+        session->audit.share = options.quality = 0.0;
+    }
+    session->asked = options;
+    return status;
 }
 
 int calmoe_session_rung(const calmoe_session *session)

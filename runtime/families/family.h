@@ -22,7 +22,8 @@ enum {
     NEEDS_QUERY_GATES = 1 << 9, /* rows of gates behind each query's: what attention gives is weighted */
     NEEDS_ROPE_FACTORS = 1 << 10, /* rope_freqs.weight; else its absence means that no frequency is divided */
     NEEDS_DENSE_PART  = 1 << 11, /* a dense part beside routed experts, each with norms of its own           */
-    NEEDS_LATENTS     = 1 << 12 /* latent attention in all layers */
+    NEEDS_LATENTS     = 1 << 12, /* latent attention in all layers */
+    NEEDS_CHOICE_BIASES = 1 << 13 /* of routed experts, for choosing them */
 };
 
 /* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
@@ -43,6 +44,10 @@ struct family {
     /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
      * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
     float             window_base;
+    int               default_window; /* where the file has no attention.sliding_window */
+    bool              has_chunks;   /* windows begin where their chunk does             */
+    bool              weighs_input; /* weights of routed experts go on their inputs     */
+    bool              norms_follow_rotation; /* of heads of q and k; else they stand before it */
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
@@ -57,6 +62,11 @@ struct family {
 const struct family *cm_family_at(int i);
 /* The family of files with this general.architecture, with experts or without; NULL: none. */
 const struct family *cm_family_of(const char *architecture, bool has_experts);
+/* Whether files of the family must have the key; family NULL: no. */
+bool cm_family_needs_key(const struct family *family, const char *name);
+
+/* The name of a family that is known and not run yet, by the architecture of its files; NULL: not known. */
+const char *cm_family_not_run(const char *architecture);
 
 /* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
  * failure there is nothing to close. */

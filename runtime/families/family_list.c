@@ -1,4 +1,4 @@
-/* runtime/families/family_list.c - all families: one row each. */
+/* runtime/families/family_list.c - all families: one row each; and those that one would look for here in vain. */
 #include <stddef.h>
 #include <string.h>
 
@@ -7,14 +7,64 @@
 extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_moe, cm_family_qwen3_moe,
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
-    cm_family_deepseek2;
+    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
+    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
     &cm_family_granite_moe, &cm_family_llama, &cm_family_qwen2,     &cm_family_qwen3,
     &cm_family_gpt_oss,     &cm_family_qwen3_next, &cm_family_qwen35_moe, &cm_family_qwen35,
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
+    &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
+    &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
 };
+
+/* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
+static const struct {
+    const char *architecture, *name;
+} not_run[] = {
+    {"lfm2", "LFM2"},
+    {"lfm2moe", "LFM2-MoE"},
+    {"granitehybrid", "Granite 4 with state spaces"},
+    {"nemotron_h", "Nemotron-H"},
+    {"nemotron_h_moe", "Nemotron 3"},
+    {"jamba", "Jamba"},
+    {"ernie4_5", "ERNIE 4.5"},
+    {"hunyuan-dense", "Hunyuan"},
+    {"bailingmoe", "Ling"},
+    {"bailingmoe3", "Ling 3"},
+    {"phimoe", "Phi-3.5-MoE"},
+    {"phi3", "Phi-3"},
+    {"baichuan", "Baichuan"},
+    {"glm4", "GLM-4-0414"},
+    {"glm-dsa", "GLM-5"},
+    {"bloom", "BLOOM"},
+    {"gemma", "Gemma"},
+    {"gemma2", "Gemma 2"},
+    {"gemma3n", "Gemma 3n"},
+    {"minimax-m3", "MiniMax-M3"},
+    {"deepseek", "DeepSeek-MoE"},
+    {"deepseek32", "DeepSeek-V3.2"},
+    {"deepseek4", "DeepSeek-V4"},
+    {"granite", "Granite"},
+    {"command-r", "Command R"},
+    {"grok", "Grok"},
+    {"dbrx", "DBRX"},
+};
+
+const char *cm_family_not_run(const char *architecture)
+{
+    for (size_t i = 0; i < sizeof not_run / sizeof *not_run; i++)
+        if (strcmp(not_run[i].architecture, architecture) == 0) return not_run[i].name;
+    return NULL;
+}
+
+bool cm_family_needs_key(const struct family *family, const char *name)
+{
+    for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
+        if (strcmp(*key, name) == 0) return true;
+    return false;
+}
 
 const struct family *cm_family_at(int i)
 {

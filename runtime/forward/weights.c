@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "runtime/forward/tuning.h"
 
 struct builder {
     struct calmoe_context        *ctx;
@@ -120,8 +121,10 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
     layer->experts.dim = b->spec->dim;
     layer->experts.plan = b->machine->plan;
     layer->experts.index = index;
-    for (int bank = 0; bank < N_BANKS; bank++)
+    for (int bank = 0; bank < N_BANKS; bank++) {
         layer->experts.banks[bank].nonlinearity = spec->branches[bank].nonlinearity;
+        layer->experts.banks[bank].weighs_input = spec->branches[bank].weighs_input;
+    }
     if (!cm_is_dense(spec)) {
         CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
         CM_TRY(add_copies(b, &t->router, &layer->router));
@@ -179,8 +182,9 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
     CM_TRY(check_room(b));
-    return cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
-                            b->options->user, &out->packed);
+    CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
+                            b->options->user, &out->packed));
+    return b->options->is_tuned ? cm_tune(b->machine, b->list) : CALMOE_OK;
 }
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

@@ -25,6 +25,11 @@ enum { CM_SYNTHETIC_TAPS = 4 }; /* of a delta net's convolution */
 /* Whether the layer attends; the others are gated delta nets. */
 bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer);
 
+/* Whether the layer sees a window; the sizes of its heads of keys, and how many there are. */
+bool cm_synthetic_has_window(const struct synthetic_plan *plan, int layer);
+int  cm_synthetic_head_size(const struct synthetic_plan *plan, int layer);
+int  cm_synthetic_kv_heads(const struct synthetic_plan *plan, int layer);
+
 /* Whether the family has latent attention. */
 bool cm_synthetic_has_latents(const struct synthetic_plan *plan);
 

@@ -1,6 +1,8 @@
 /* runtime/mixers/kv_cache.c - see kv_cache.h. */
 #include "runtime/mixers/kv_cache.h"
 
+#include <stdint.h>
+
 #include "base/memory.h"
 #include "experts/placement.h"
 
@@ -36,18 +38,6 @@ static calmoe_status open_layers(struct calmoe_context *ctx, const struct model_
     return CALMOE_OK;
 }
 
-static calmoe_status open_store(struct calmoe_context *ctx, const struct topology *topology, int node, int n_spans,
-                                int capacity, struct kv_store *store)
-{
-    size_t n_bytes;
-    if (store->span_bytes == 0) return CALMOE_OK;
-    if (!cm_multiply(store->span_bytes, (size_t)n_spans, &n_bytes))
-        return cm_fail(ctx, CALMOE_NO_MEMORY, "a context of %d tokens is larger than any memory", capacity);
-    CM_TRY(cm_node_block_open_sparse(ctx, topology, node, n_bytes, &store->memory));
-    if (n_spans > 1) cm_node_block_prefer_huge(&store->memory, store->span_bytes);
-    return CALMOE_OK;
-}
-
 /* Heads of a layer on each node; answers the first of them. */
 static int heads_on(const struct attention_spec *spec, const struct plan *plan, int32_t *heads)
 {
@@ -78,8 +68,10 @@ static calmoe_status open_part(struct calmoe_context *ctx, const struct model_sp
         store->span_bytes += layer->region_bytes * (size_t)heads[node];
         if (layer->n_ring > n_ring) n_ring = layer->n_ring;
     }
-    CM_TRY(open_store(ctx, topology, node, spans_of(cache->capacity), cache->capacity, &part->all));
-    return open_store(ctx, topology, node, n_ring, cache->capacity, &part->rings);
+    if (part->all.span_bytes > PTRDIFF_MAX / (size_t)spans_of(cache->capacity))
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "a context of %d tokens is larger than any memory", cache->capacity);
+    CM_TRY(cm_kv_store_open(ctx, topology, node, spans_of(cache->capacity), &part->all));
+    return cm_kv_store_open(ctx, topology, node, n_ring, &part->rings);
 }
 
 static calmoe_status open_parts(struct calmoe_context *ctx, const struct model_spec *spec, int max_rows,
@@ -107,8 +99,8 @@ calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_sp
 void cm_kv_cache_close(struct kv_cache *cache)
 {
     for (int i = 0; i < cache->n_parts; i++) {
-        cm_node_block_close(&cache->parts[i].all.memory);
-        cm_node_block_close(&cache->parts[i].rings.memory);
+        cm_kv_store_close(&cache->parts[i].all);
+        cm_kv_store_close(&cache->parts[i].rings);
         cm_free(cache->parts[i].regions);
     }
     cm_free(cache->parts);
@@ -124,4 +116,21 @@ bool cm_kv_may_rewind(const struct kv_cache *cache, int position, int n_written)
         if (layer->n_ring > 0 && first_wanted / CM_ATTEND_SPAN < first_kept && first_kept > 0) return false;
     }
     return true;
+}
+
+int cm_kv_cache_share(const struct kv_cache *from, int n, struct kv_cache *to)
+{
+    bool are_alike = from->n_parts == to->n_parts && from->type == to->type;
+    for (int i = 0; i < from->n_parts && are_alike; i++)
+        are_alike = cm_kv_stores_are_alike(&from->parts[i].all, &to->parts[i].all);
+    for (int i = 0; i < from->n_parts && are_alike; i++)
+        cm_kv_store_share(&from->parts[i].all, n, &to->parts[i].all);
+    return are_alike ? n : 0;
+}
+
+calmoe_status cm_kv_cache_own(struct kv_cache *cache, int first, int end, int n_kept)
+{
+    for (int i = 0; i < cache->n_parts && first < end; i++)
+        CM_TRY(cm_kv_store_own(&cache->parts[i].all, first / CM_ATTEND_SPAN, spans_of(end), spans_of(n_kept)));
+    return CALMOE_OK;
 }

@@ -178,6 +178,7 @@ struct passing {
     calmoe_status (*put)(void *user, const void *bytes, size_t n);
     calmoe_status (*get)(void *user, void *bytes, size_t n);
     void *user;
+    int   n_skipped;             /* spans of layers that keep all of them */
 };
 
 static size_t blocks_of(const struct kv_cache *kv)
@@ -218,7 +219,9 @@ static calmoe_status pass_all(const struct passing *passing, int n_positions,
             if (i == 0) first_head = kv->parts[i].regions[layer].first_head;
             n_heads += kv->parts[i].regions[layer].n_heads;
         }
-        for (int span = first(&kv->layers[layer], n_of_first); span < spans_of(n_positions); span++) {
+        int span = first(&kv->layers[layer], n_of_first);
+        if (kv->layers[layer].n_ring == 0 && span < passing->n_skipped) span = passing->n_skipped;
+        for (; span < spans_of(n_positions); span++) {
             const int left = n_positions - span * CM_ATTEND_SPAN, n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
             for (int head = first_head; head < first_head + n_heads; head++)
                 CM_TRY(pass_region(passing, layer, span, head, n));
@@ -250,11 +253,18 @@ void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
     }
 }
 
-int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
+calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept)
+{
+    return cm_kv_cache_own(&state->kv, first, end, n_kept);
+}
+
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to, int *n_shared)
 {
     tell(to, STATE_COPY, n_positions, from->listener.id);
-    const struct passing copying = {.kv = &from->kv, .to = &to->kv};
+    const int            n_spans = cm_kv_cache_share(&from->kv, *n_shared / CM_ATTEND_SPAN, &to->kv);
+    const struct passing copying = {.kv = &from->kv, .to = &to->kv, .n_skipped = n_spans};
     const int            least = least_position(&from->kv, first_kept, from->n_written);
+    *n_shared = n_spans * CM_ATTEND_SPAN;
     (void)pass_all(&copying, n_positions, first_kept, from->n_written); /* ascending: a ring's last spans stay */
     to->n_written = to->n_seen = n_positions;
     to->n_least = from->n_least > least ? from->n_least : least;

@@ -68,10 +68,16 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, opened for the same model and at least as many positions, becomes what from is after n_positions, but for its
- * snapshots; it may have another number of rows in a step. Answers where it stands: before n_positions where the
- * fixed-size state of from is of other positions (what lies between must be read again). */
-int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
+/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions, but for
+ * its snapshots; it may have another number of rows in a step. Spans of keys and values before n_shared, which
+ * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
+ * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
+ * lies between must be read again). */
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to,
+                           int *n_shared);
+/* Before positions first … end - 1 are written, of which those before n_kept were: keys and values become the
+ * sequence's own where they are shared. NO_MEMORY. */
+calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept);
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
  * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of

@@ -27,12 +27,14 @@ REGEX["o200k"] = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{CONTRACTION}?|[^\r
 MARKED = r"\p{L}\p{M}"
 REGEX["qwen35"] = (CONTRACTION + rf"|[^\r\n\p{{L}}\p{{N}}]?[{MARKED}]+|\p{{N}}| ?[^\s{MARKED}\p{{N}}]+[\r\n]*"
                    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["bailing"] = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
 REGEX["digits3"] = r"\p{N}{1,3}"
 REGEX["lines"], REGEX["numbers"], REGEX["asian"] = r"[\r\n]", r"\p{N}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
 REGEX["cased"], REGEX["signs"], REGEX["end"] = r"\s?[\p{Lu}\p{Ll}\p{Lt}]+", r"\s?[!-/:-~]+", r"\s+$"
 REGEX["cjk"] = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 REGEX["deepseek3"] = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
                       r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["runs"] = r"[^\n]+|\n+"
 # tokenizer.ggml.pre -> the stages of pre-tokenization
 PRE = {
     "olmo": ["gpt2"],
@@ -43,6 +45,13 @@ PRE = {
     "deepseek-llm": ["lines", "cased", "signs", "end", "asian", "numbers"],
     "deepseek-v3": ["digits3", "cjk", "deepseek3"],
     "gpt-4o": ["o200k"],
+    "minimax-m2": ["o200k"],
+    "glm4": ["llama3"],
+    "chatglm-bpe": ["llama3"],
+    "llama4": ["o200k"],
+    "hunyuan": ["qwen2"],
+    "bailingmoe2": ["bailing"],
+    "gemma4": ["runs"],
 }
 
 
@@ -117,10 +126,10 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
             stages.append(pre_tokenizers.Split(Regex(REGEX[stage]), "isolated"))
     stages.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     hf.pre_tokenizer = pre_tokenizers.Sequence(stages)
-    if pre in ("qwen2", "qwen35"):
+    if pre in ("qwen2", "qwen35", "hunyuan"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre == "llama-bpe" or pre.startswith("deepseek"):
+    if pre in ("llama-bpe", "llama4", "minimax-m2") or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
     elif pre in ("qwen2", "qwen35"):
         keys["add_bos_token"] = False
@@ -168,3 +177,12 @@ def spm_toy(count):
 
 def gemma3_toy(count):
     return spm(SPM_PIECES[:count], ("<pad>", "<eos>", "<bos>", "<unk>"), unknown=3, bos=2, eos=1, has_prefix=False)
+
+
+def gemma4_toy(count):
+    """The same pieces in the form of Gemma 4's files: merged by a list, not by scores."""
+    toy = gemma3_toy(count)
+    normal = [t for t, kind in zip(toy.tokens, toy.types) if kind == NORMAL]
+    toy.merges = [f"{p[:i]} {p[i:]}" for p in normal for i in range(1, len(p)) if p[:i] in normal and p[i:] in normal]
+    toy.model, toy.pre, toy.scores = "gemma4", "gemma4", None
+    return toy

@@ -17,6 +17,7 @@
 #include <calmoe/synthetic.h>
 
 #include "base/memory.h"
+#include "runtime/families/family.h"
 #include "runtime/load/model_file.h"
 #include "tests/support/running.h"
 #include "tests/support/context_fixture.h"
@@ -153,6 +154,62 @@ static void every_kind_of_block_runs(void **state)
     run_model();
 }
 
+/* The least that a file of the family has. */
+static calmoe_synthetic_options least_of(const struct family *family)
+{
+    calmoe_synthetic_options options = tiny("q8_0");
+    options.family = family->architecture;
+    options.width = options.expert_width = 64;
+    if (!family->has_experts) options.n_experts = options.n_experts_used = 0;
+    if (!(family->needs & NEEDS_QK_NORMS)) options.head_norms = CALMOE_NORM_NONE;
+    if (family->needs & NEEDS_SHARED) options.shared_width = 32;
+    options.shared_gate = (family->needs & NEEDS_SHARED_GATE) != 0;
+    if (family->needs & NEEDS_DENSE_PART) options.dense_part = 96;
+    if (cm_family_needs_key(family, "attention.sliding_window_pattern")) options.window = 5;
+    if (family->needs & NEEDS_LATENTS) options.latent = 24, options.rotated = 8, options.head_norms = CALMOE_NORM_NONE;
+    if (family->delta_nets != DELTA_NONE) {
+        options.attention_interval = 2;
+        options.delta_key_heads = options.delta_value_heads = 2;
+        options.delta_head_size = 16;
+    }
+    if (cm_family_needs_key(family, "embedding_scale"))
+        options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.5f;
+    return options;
+}
+
+static void every_family_runs(void **state)
+{
+    (void)state;
+    const struct family *family;
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
+        const calmoe_synthetic_options options = least_of(family);
+        synthesize(&options);
+        run_model();
+    }
+}
+
+static void layers_may_differ(void **state)
+{
+    (void)state;
+    calmoe_synthetic_options options = tiny("q8_0");
+    struct model_file *file = NULL;
+    options.family = "gemma4";
+    options.n_layers = 6;
+    options.tied = 1;
+    options.window = 5;
+    options.window_head_size = 16;
+    options.window_kv_heads = 4;
+    options.keys_are_values = 1;
+    options.dense_part = 96;
+    synthesize(&options);
+    run_model();
+    running_must(context, cm_model_file_open(context, path, &file));
+    assert_int_equal(cm_file_tensor(file, "blk.4.attn_v.weight")->shape[1], 4 * 16);
+    assert_int_equal(cm_file_tensor(file, "blk.5.attn_k.weight")->shape[1], 2 * 32);
+    assert_null(cm_file_tensor(file, "blk.5.attn_v.weight"));
+    cm_model_file_close(&file);
+}
+
 static void narrow_rows_fall_back(void **state)
 {
     (void)state;
@@ -285,6 +342,10 @@ static void wrong_options_are_told(void **state)
     REFUSE(rope_base, NAN, "rope_base");
     REFUSE(norm_eps, -1.0f, "norm_eps");
     REFUSE(logit_scale, INFINITY, "logit_scale");
+    REFUSE(dense_part, 8, "dense_part is 8; 0 to 0 is wanted");
+    REFUSE(keys_are_values, 1, "keys_are_values is 1; 0 to 0 is wanted");
+    REFUSE(window_kv_heads, 2, "window_kv_heads is 2; 0 to 0 is wanted");
+    REFUSE(family, "gemma4", "window is 0; 1 to");
     REFUSE(size, 0, "calmoe_synthetic_options");
     const calmoe_synthetic_options fine = tiny("q8_0");
     uint64_t n_bytes;
@@ -342,6 +403,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_runs),
         cmocka_unit_test(every_kind_of_block_runs),
+        cmocka_unit_test(every_family_runs),
+        cmocka_unit_test(layers_may_differ),
         cmocka_unit_test(narrow_rows_fall_back),
         cmocka_unit_test(the_seed_alone_makes_the_file),
         cmocka_unit_test(bytes_are_foretold),

@@ -87,11 +87,11 @@ static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_ty
         const int                layer = spec->n_layers - 1;
         const struct kv_regions *regions = &part->regions[layer];
         const int                head = regions->first_head + regions->n_heads - 1;
-        if (is_alike) assert_int_equal(kv_heads[part->all.memory.node], regions->n_heads);
+        if (is_alike) assert_int_equal(kv_heads[cm_kv_store_memory(&part->all)->node], regions->n_heads);
         if (regions->n_heads == 0) continue;
         const uint8_t *last = cm_kv_region(&cache, layer, head, (cache.capacity - 1) / CM_ATTEND_SPAN).keys;
         assert_true(last + cache.layers[layer].region_bytes <=
-                    (const uint8_t *)part->all.memory.bytes + part->all.memory.n_bytes);
+                    (const uint8_t *)cm_kv_store_memory(&part->all)->bytes + cm_kv_store_memory(&part->all)->n_bytes);
     }
     cm_kv_cache_close(&cache);
     assert_null(cache.parts);
@@ -152,7 +152,7 @@ static void windows_keep_a_ring(void **state)
     assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 16, 512, &topology, &plan, &cache), CALMOE_OK);
     assert_int_equal(cache.layers[0].n_ring, 0);
     assert_int_equal(cache.layers[1].n_ring, 3);
-    assert_int_equal(cache.parts[0].rings.memory.n_bytes, 3 * cache.parts[0].rings.span_bytes);
+    assert_int_equal(cm_kv_store_memory(&cache.parts[0].rings)->n_bytes, 3 * cache.parts[0].rings.span_bytes);
     assert_ptr_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 4).keys);
     assert_ptr_not_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 6).keys);
     assert_ptr_not_equal(cm_kv_region(&cache, 0, 1, 7).keys, cm_kv_region(&cache, 0, 1, 4).keys);
@@ -176,8 +176,9 @@ static void a_long_context_is_reserved_only(void **state)
     struct kv_cache cache;
     const struct plan plan = heads_on((int32_t[]){4}, 1);
     assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, 512, &topology, &plan, &cache), CALMOE_OK);
-    assert_int_equal(cache.parts[0].all.memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
-    ((uint8_t *)cache.parts[0].all.memory.bytes)[cache.parts[0].all.memory.n_bytes - 1] = 1;
+    const struct node_block *memory = cm_kv_store_memory(&cache.parts[0].all);
+    assert_int_equal(memory->n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
+    ((uint8_t *)memory->bytes)[memory->n_bytes - 1] = 1;
     cm_kv_cache_close(&cache);
 }
 
