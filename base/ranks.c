@@ -36,7 +36,7 @@ enum {
     YIELD_NS = 2000000,           /* of a wait without sleep: longer than a phase's usual imbalance    */
     SLEEP_NS = 50000,
     GOODBYE_NS = 200000000,       /* that a failing rank spends on telling others                      */
-    OPENING_S = 3600,             /* that opening may take one rank longer than another                */
+    OPENING_S = 900,              /* that opening may take one rank longer than another                */
     SIGNS_IN_TIMEOUT = 4          /* signs of life that fit into the time after which a rank is lost   */
 };
 

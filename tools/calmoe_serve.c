@@ -281,6 +281,10 @@ static int run(int argc, char **argv)
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
+    if (calmoe_ranks_launched() > 1) {
+        cm_say("the server runs as one process yet; mpirun started %d", calmoe_ranks_launched());
+        return EXIT_FAILURE;
+    }
     char *const name = model_name(&settings);
     const int   signals = open_signals();
     server.name         = name;
