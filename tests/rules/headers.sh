@@ -10,7 +10,7 @@ check()
 {
     local folders=${1//,/ } compiler=$2 header
     shift 2
-    for header in $(c_files $folders | grep '\.h$' | grep -Ev '_body\.h$|/tile16\.h$|/(avx2|avxvnni|avx512vnni|amx)/'); do
+    for header in $(c_files $folders | grep '\.h$' | grep -Ev '_body\.h$|/tile16\.h$|/(avx2|avxvnni|avx512vnni|amx|neon[a-z]*)/'); do
         printf '#include "%s"\n#include "%s"\n' "${header#include/}" "${header#include/}" |
             $compiler -Iinclude -I. -fsyntax-only "$@" - 2>&1 | grep -E '(error|warning):' | head -3 |
             sed -E 's/^[^:]*(<stdin>|-):/'"${header//\//\\/}"':/; s/^([^:]*:[0-9]+):[0-9]+:/\1: alone:/'
