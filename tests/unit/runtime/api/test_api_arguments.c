@@ -357,32 +357,6 @@ static void samplers_and_limits(void **state)
     WRONG(calmoe_engine_set_step_rows(r.engine, -1));
 }
 
-static void log_probabilities(void **state)
-{
-    (void)state;
-    int32_t tokens[4];
-    float   logprob, logprobs[4];
-    const calmoe_chunk chunk = {.session = r.session, .tokens = (int32_t[]){1}, .n_tokens = 1,
-                                .logits = CALMOE_LOGITS_LAST};
-    running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
-    WRONG_WITHOUT_CONTEXT(calmoe_session_logprobs(NULL, 0, 1, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_logprobs(r.session, 1, 1, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_logprobs(r.session, -2, 1, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_logprobs(r.session, 0, -1, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_logprobs(r.session, 0, r.n_vocab, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, -1, tokens, logprobs));
-    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, r.n_vocab + 1, tokens, logprobs));
-    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, NULL, logprobs));
-    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, tokens, NULL));
-    running_must(r.context, calmoe_session_logprobs(r.session, 0, 1, NULL, 4, tokens, logprobs));
-    WRONG_WITHOUT_CONTEXT(calmoe_session_keep_logprobs(NULL, 1));
-    WRONG(calmoe_session_keep_logprobs(r.session, -2));
-    WRONG(calmoe_session_keep_logprobs(r.session, r.n_vocab + 1));
-    WRONG_WITHOUT_CONTEXT(calmoe_session_kept_logprobs(NULL, 1, &logprob, 0, NULL, NULL));
-    WRONG(calmoe_session_kept_logprobs(r.session, 1, &logprob, -1, NULL, NULL));
-    running_must(r.context, calmoe_session_rewind(r.session, 0));
-}
-
 static void feeding(void **state)
 {
     (void)state;
@@ -521,7 +495,6 @@ int main(void)
         cmocka_unit_test(statistics),
         cmocka_unit_test(opening_sessions),
         cmocka_unit_test(samplers_and_limits),
-        cmocka_unit_test(log_probabilities),
         cmocka_unit_test(feeding),
         cmocka_unit_test(using_sessions),
         cmocka_unit_test(newer_options),

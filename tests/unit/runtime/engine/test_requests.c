@@ -253,6 +253,35 @@ static void what_is_not_kept_is_told(void **state)
     running_close(&r);
 }
 
+#define WRONG(call) assert_int_equal(call, CALMOE_INVALID_ARGUMENT)
+
+static void wrong_arguments(void **state)
+{
+    (void)state;
+    struct running r = open_engine(1, 16, CALMOE_LOSSLESS_OFF);
+    int32_t tokens[4];
+    float   logprob, logprobs[4];
+    const calmoe_chunk chunk = {.session = r.session, .tokens = (int32_t[]){1}, .n_tokens = 1,
+                                .logits = CALMOE_LOGITS_LAST};
+    running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
+    WRONG(calmoe_session_logprobs(NULL, 0, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 1, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, -2, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, -1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, r.n_vocab, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, -1, tokens, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, r.n_vocab + 1, tokens, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, NULL, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, tokens, NULL));
+    running_must(r.context, calmoe_session_logprobs(r.session, 0, 1, NULL, 4, tokens, logprobs));
+    WRONG(calmoe_session_keep_logprobs(NULL, 1));
+    WRONG(calmoe_session_keep_logprobs(r.session, -2));
+    WRONG(calmoe_session_keep_logprobs(r.session, r.n_vocab + 1));
+    WRONG(calmoe_session_kept_logprobs(NULL, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_kept_logprobs(r.session, 1, &logprob, -1, NULL, NULL));
+    running_close(&r);
+}
+
 /* ---- steps ---- */
 
 static int rows_of[3];
@@ -365,6 +394,7 @@ int main(void)
         cmocka_unit_test(of_an_answer),
         cmocka_unit_test(of_a_text),
         cmocka_unit_test(what_is_not_kept_is_told),
+        cmocka_unit_test(wrong_arguments),
         cmocka_unit_test(long_texts_hold_nobody_up),
         cmocka_unit_test(a_file_advises),
     };
