@@ -165,16 +165,41 @@ static void test_restored(void **state)
     reply_free(&reply);
 }
 
-/* Fewer experts are another answer; what follows in that slot is as if it had not been. */
+/* A text and what a request made of it, with the probabilities: "…" is from "choices" to "usage". */
+static char *continued(const char *text, const char *more)
+{
+    char *const body = malloc(strlen(text) + 300);
+    assert_non_null(body);
+    (void)snprintf(body, strlen(text) + 300, "{\"prompt\":\"%s\",\"max_tokens\":%d,\"ignore_eos\":true,"
+                                             "\"temperature\":0,\"logprobs\":2%s}", text, N_TOKENS, more);
+    struct reply reply = client_ask(&server, "/v1/completions", body);
+    if (reply.status != 200) fprintf(stderr, "%s\n", reply.body);
+    assert_int_equal(reply.status, 200);
+    const char *const begin = strstr(reply.body, "\"choices\":"), *const end = strstr(reply.body, "\"usage\":");
+    assert_true(begin != NULL && end != NULL);
+    char *const told_of = strndup(begin, (size_t)(end - begin));
+    free(body);
+    reply_free(&reply);
+    return told_of;
+}
+
+/* Fewer experts are another answer. Who goes on from its text reads it in full, and not what was kept of it. */
 static void test_fewer_experts(void **state)
 {
+    char *const text = long_text(40, 77), *const full = continued(text, ",\"id_slot\":5"), *const fewer =
+        continued(text, ",\"id_slot\":5,\"calmoe\":{\"experts\":1}");
+    char *const answer = json_text(fewer, "text");
     (void)state;
-    char *const fewer = answer_to(2, ",\"id_slot\":5,\"calmoe\":{\"experts\":1}");
-    char *const after = answer_to(2, ",\"id_slot\":5");
-    assert_string_not_equal(fewer, alone[2]);
-    assert_string_equal(after, alone[2]);
-    free(fewer);
-    free(after);
+    assert_string_not_equal(fewer, full);
+    char *const longer = calloc(strlen(text) + strlen(answer) + 1, 1);
+    assert_non_null(longer);
+    memcpy(longer, text, strlen(text));
+    memcpy(longer + strlen(text), answer, strlen(answer));
+    char *const warm = continued(longer, ",\"id_slot\":5"), *const cold =
+        continued(longer, ",\"id_slot\":6,\"cache_prompt\":false");
+    assert_string_equal(warm, cold);
+    char *const all[] = {text, full, fewer, answer, longer, warm, cold};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
 static void free_all(void)
