@@ -222,7 +222,7 @@ static void describe_ffns(const struct model_spec *spec, calmoe_model_info *info
     for (int i = 0; i < spec->n_layers; i++) {
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
         const int shared = ffn->branches[ffn->branches[BANK_DENSE].width > 0 ? BANK_DENSE : BANK_SHARED].width;
-        int *width = cm_is_dense(ffn) ? &info->dense_width : &info->shared_width;
+        int *width = cm_is_routed(ffn) ? &info->shared_width : &info->dense_width;
         if (shared > *width) *width = shared;
     }
     info->n_dense_layers = cm_dense_layers(spec);

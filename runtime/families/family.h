@@ -22,11 +22,13 @@ enum {
     NEEDS_QUERY_GATES = 1 << 9, /* rows of gates behind each query's: what attention gives is weighted */
     NEEDS_ROPE_FACTORS = 1 << 10, /* rope_freqs.weight; else its absence means that no frequency is divided */
     NEEDS_DENSE_PART  = 1 << 11, /* a dense part beside routed experts, each with norms of its own           */
-    NEEDS_LATENTS     = 1 << 12 /* latent attention in all layers */
+    NEEDS_LATENTS     = 1 << 12, /* latent attention in all layers */
+    NEEDS_CHOICE_BIASES = 1 << 13 /* of routed experts, for choosing them */
 };
 
-/* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
-enum delta_nets { DELTA_NONE, DELTA_IN_GROUPS, DELTA_IN_TURN };
+/* What layers may be that do not attend; of delta nets, how such files order the value heads (head_order). */
+enum recurrent_layers { RECURRENT_NONE, RECURRENT_DELTA_IN_GROUPS, RECURRENT_DELTA_IN_TURN, RECURRENT_MAMBA2,
+                  RECURRENT_SHORTCONV };
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -46,7 +48,7 @@ struct family {
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
-    enum delta_nets   delta_nets;
+    enum recurrent_layers recurrent;
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
                                        NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */

@@ -63,7 +63,7 @@ static calmoe_status check_delta(struct calmoe_context *ctx, const struct synthe
     const calmoe_synthetic_options *o = &plan->options;
     const struct family            *family = plan->family;
     if (o->attention_interval == 0) return CALMOE_OK;
-    if (!family || family->delta_nets == DELTA_NONE)
+    if (!family || family->recurrent == RECURRENT_NONE)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "attention_interval is %d; the family '%s' has attention only",
                        o->attention_interval, o->family);
     CM_TRY(check_int(ctx, "attention_interval", o->attention_interval, 2, o->n_layers));
@@ -245,7 +245,7 @@ static void add_delta(struct lister *lister)
     add_norm(lister, "attn_norm.weight", o->width);
     add_matrix(lister, "attn_qkv.weight", o->width, channels);
     add_matrix(lister, "attn_gate.weight", o->width, values);
-    if (lister->plan->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
+    if (lister->plan->family->recurrent == RECURRENT_DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
     else {
         add_matrix(lister, "ssm_beta.weight", o->width, n_heads);
         add_matrix(lister, "ssm_alpha.weight", o->width, n_heads);
@@ -313,7 +313,7 @@ static void list_tensors(struct synthetic_plan *plan)
     add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
     /* a tied one must serve as the output as well */
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
-    add_norm(&lister, "output_norm.weight", o->width);
+    add_norm(&lister, norm_roles(&lister)->output, o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
         if (cm_synthetic_has_latents(plan)) add_mla(&lister);

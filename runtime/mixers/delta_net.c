@@ -1,115 +1,116 @@
-/* runtime/mixers/delta_net.c - the mixer's half of a block where it is a gated delta net: norm; project; convolve;
- * recur; norm what was read and gate it; project; add. Six barriers. */
-#include "runtime/mixers/delta_parts.h"
+/* runtime/mixers/delta_net.c - gated delta nets (Yang et al., 2024). Each value head keeps a matrix S of what its sequence
+ * has read. A position's query, key and value (behind the convolution; q and k are made vectors of length 1), beta and
+ * decay say what becomes of S and what is read out of it, which is normed and weighted by silu(z). */
+#include <math.h>
 
-#include "base/memory.h"
+#include "runtime/mixers/recurrent.h"
 
-/* Own rows: what each head read, normed, and weighted by silu of its gate. */
-static void gate_rows(struct batch *b, const struct delta_rows *rows, const struct worker *me)
+enum input { QUERY, KEY, VALUE };
+
+/* ---- where a head's elements stand ---- */
+
+static int values_per_key(const struct delta_spec *spec) { return spec->n_value_heads / spec->n_key_heads; }
+
+/* Among the channels of the convolution. */
+static int channel_of(const struct delta_spec *spec, enum input input, int head)
 {
-    const struct delta_spec *spec = cm_delta_spec(b, rows->layer);
-    const struct delta_weights *weights = cm_delta_weights(b, rows->layer);
-    const struct delta_floats floats = cm_delta_floats(b, rows);
-    const int n = spec->value_size, n_values = cm_delta_value_columns(spec);
-    struct activations *read = &cm_delta_work(b)->read;
+    const int keys = cm_delta_key_columns(spec);
+    return input == QUERY ? head * spec->key_size : input == KEY ? keys + head * spec->key_size
+                                                                 : 2 * keys + head * spec->value_size;
+}
+
+/* In a row of inputs by key head: q, k, and r heads of v and of z. */
+static int column_by_head(const struct delta_spec *spec, enum input input, int head)
+{
+    const int r = values_per_key(spec), size = 2 * spec->key_size + 2 * r * spec->value_size;
+    if (input == QUERY) return head * size;
+    if (input == KEY) return head * size + spec->key_size;
+    return head / r * size + 2 * spec->key_size + head % r * spec->value_size;
+}
+
+static int column_of(const struct delta_spec *spec, enum input input, int head)
+{
+    return spec->is_by_head ? column_by_head(spec, input, head) : channel_of(spec, input, head);
+}
+
+/* z of one value head. */
+static const float *gate_of(const struct recurrent_rows *rows, int row, int head)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    if (!spec->is_by_head)
+        return cm_row(rows->products[PRODUCT_GATE], row, rows->shape.n_values) + head * spec->value_size;
+    return cm_row(rows->products[PRODUCT_INPUT], row, rows->shape.rows[PRODUCT_INPUT]) +
+           column_by_head(spec, VALUE, head) + values_per_key(spec) * spec->value_size;
+}
+
+/* ---- a step ---- */
+
+/* One head of q, k or v in all rows. q is scaled as the models want it. */
+static void convolve_head(struct batch *b, const struct recurrent_rows *rows, enum input input, int head)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const struct channels channels = {
+        .first = channel_of(spec, input, head), .n = input == VALUE ? spec->value_size : spec->key_size,
+        .column = column_of(spec, input, head), .is_activated = true,
+        .length = input == QUERY ? 1.0f / sqrtf((float)spec->key_size) : input == KEY ? 1.0f : 0.0f};
+    cm_convolve_channels(b, rows, &channels);
+}
+
+/* strength = sigmoid(beta), decay = decay softplus(alpha + time_bias), of all heads of a row. */
+static void set_numbers(struct batch *b, const struct recurrent_rows *rows, int row)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const struct recurrent_weights *weights = rows->weights;
+    const int n = spec->n_value_heads, r = values_per_key(spec);
+    const float *betas = cm_row(rows->products[PRODUCT_BETA], row, rows->shape.rows[PRODUCT_BETA]);
+    const float *alphas = cm_row(rows->products[PRODUCT_ALPHA], row, rows->shape.rows[PRODUCT_ALPHA]);
+    float *strengths = cm_row(rows->strengths, row, n), *decays = cm_row(rows->decays, row, n);
+    for (int head = 0; head < n; head++) {
+        const float *pair = betas + head / r * 2 * r + head % r;
+        strengths[head] = spec->has_pairs ? pair[0] : betas[head];
+        decays[head] = (spec->has_pairs ? pair[r] : alphas[head]) + weights->time_bias[head];
+    }
+    b->ops->sigmoid(strengths, n);
+    b->ops->softplus(decays, n);
+    b->ops->multiply(decays, weights->decay, n);
+}
+
+static void prepare(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const int n_keys = spec->n_key_heads;
     int begin, end;
-    cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++) {
-        for (int head = 0; head < spec->n_value_heads; head++) {
-            float *x = cm_row(floats.read, r, n_values) + head * n;
-            b->ops->rms_norm(x, weights->read_norm, b->spec->norm_eps, n, x);
-            b->ops->nonlinear[NONLINEARITY_SILU_UP](cm_delta_gate(spec, &floats, r, head), x, n, x);
-        }
-        b->ops->quantize(read, r, 0, n_values, weights->out_kinds);
+    cm_share(2 * n_keys + spec->n_value_heads, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        if (i < n_keys) convolve_head(b, rows, QUERY, i);
+        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, i - n_keys);
+        else convolve_head(b, rows, VALUE, i - 2 * n_keys);
+    }
+    cm_share(rows->n, 1, me->index, me->n_workers, &begin, &end);
+    for (int row = begin; row < end; row++) set_numbers(b, rows, row);
+}
+
+static void take_head(const struct recurrent_rows *rows, int head, int i, struct recurrent_input *in)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const float *inputs = cm_row(rows->products[PRODUCT_INPUT], i, rows->shape.rows[PRODUCT_INPUT]);
+    const int key_head = spec->order == HEADS_IN_TURN ? head % spec->n_key_heads : head / values_per_key(spec);
+    in->q = inputs + column_of(spec, QUERY, key_head);
+    in->k = inputs + column_of(spec, KEY, key_head);
+    in->v = inputs + column_of(spec, VALUE, head);
+}
+
+static void gate(const struct batch *b, const struct recurrent_rows *rows, int i)
+{
+    const int n = rows->shape.value_size;
+    for (int head = 0; head < rows->shape.n_heads; head++) {
+        float *x = cm_row(rows->read, i, rows->shape.n_values) + head * n;
+        b->ops->rms_norm(x, rows->weights->read_norm, b->spec->norm_eps, n, x);
+        b->ops->nonlinear[NONLINEARITY_SILU_UP](gate_of(rows, i, head), x, n, x);
     }
 }
 
-static void run(struct batch *b, int index, const struct worker *me)
-{
-    const struct delta_weights *layer = cm_delta_weights(b, index);
-    const struct delta_rows rows = {.layer = index, .n = b->n_rows};
-    const struct delta_floats to = cm_delta_floats(b, &rows);
-    cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
-    cm_norm_rows(b, layer->norm, layer->input_kinds, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_linear_shared(b, &layer->qkv, &b->normed, NULL, b->n_rows, NULL, to.inputs, me);
-    cm_linear_shared(b, &layer->z, &b->normed, NULL, b->n_rows, NULL, to.gates, me);
-    cm_linear_shared(b, &layer->beta, &b->normed, NULL, b->n_rows, NULL, to.betas, me);
-    cm_linear_shared(b, &layer->alpha, &b->normed, NULL, b->n_rows, NULL, to.alphas, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
-    cm_delta_convolve(b, &rows, me);
-    cm_barrier(me);
-    cm_delta_recur(b, &rows, me);
-    cm_barrier(me);
-    gate_rows(b, &rows, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_add_product(b, index, &layer->out, &cm_delta_work(b)->read, NULL, NULL, me);
-}
-
-/* ---- the record ---- */
-
-static calmoe_status open_work(const struct mixer_place *place, void **out)
-{
-    const struct layer_maxima *most = &place->spec->most;
-    const size_t n = (size_t)place->max_rows, n_heads = n * (size_t)most->delta_heads;
-    const size_t n_inputs = n * (size_t)most->delta_columns, n_values = n * (size_t)most->delta_values;
-    struct delta_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "delta nets");
-    if (!work) return CALMOE_NO_MEMORY;
-    float *at = work->memory = cm_alloc(place->machine->ctx, n_inputs + n_values + 5 * n_heads, sizeof *at,
-                                      "delta nets");
-    work->read_memory = cm_alloc(place->machine->ctx, cm_activations_bytes(place->max_rows, most->delta_values), 1,
-                                 "delta nets");
-    if (!at || !work->read_memory) return CALMOE_NO_MEMORY;
-    work->inputs = at;
-    work->gates = work->inputs + n_inputs;
-    work->betas = work->gates + n_values;
-    work->alphas = work->betas + 2 * n_heads;
-    work->strengths = work->alphas + n_heads;
-    work->decays = work->strengths + n_heads;
-    cm_activations_place(&work->read, place->max_rows, most->delta_values, work->read_memory);
-    work->n_nodes = place->machine->plan->n_nodes;
-    for (int node = 0; node < work->n_nodes; node++) work->shares[node] = place->machine->plan->shares[node];
-    return CALMOE_OK;
-}
-
-static void close_work(void **out)
-{
-    struct delta_work *work = *out;
-    if (!work) return;
-    cm_free(work->read_memory);
-    cm_free(work->memory);
-    cm_free(work);
-    *out = NULL;
-}
-
-static void plan(void *work, const struct batch *b) /* which rows make a sequence is seen as they are read */
-{
-    (void)work;
-    (void)b;
-}
-
-static size_t fill_bytes(const void *weights)
-{
-    const struct delta_weights *w = weights;
-    return w->qkv.n_bytes + w->beta.n_bytes + w->alpha.n_bytes;
-}
-
-static size_t step_bytes(const void *weights)
-{
-    const struct delta_weights *w = weights;
-    return fill_bytes(w) + w->z.n_bytes + w->out.n_bytes;
-}
-
-static size_t fixed_bytes(const struct layer_spec *layer)
-{
-    const struct delta_spec *spec = &layer->delta;
-    const size_t n_columns = (size_t)(spec->n_taps - 1) * (size_t)cm_delta_channels(spec);
-    return (cm_delta_state_floats(spec) + n_columns) * sizeof(float);
-}
+static const struct recurrence delta_net = {.prepare = prepare, .head = take_head, .is_delta = true, .gate = gate};
 
 extern const struct mixer cm_mixer_delta_net;
-const struct mixer cm_mixer_delta_net = {
-    .name = "delta net", .pack = cm_delta_pack, .drop = cm_delta_drop, .step_bytes = step_bytes,
-    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
-    .fill = cm_delta_fill, .fixed_bytes = fixed_bytes,
-};
+const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net);

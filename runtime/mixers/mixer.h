@@ -25,8 +25,11 @@ struct mixer_fill {
     const float *drifts; /* (rows, dim), where there is a path                                          */
 };
 
+struct recurrence;
+
 struct mixer {
     const char *name;
+    const struct recurrence *recurrence; /* of mixers with a state of fixed size (recurrent.h); NULL for others */
     /* A layer's weights, listed for packing where the plan puts them; *weights is freed by drop(), on failure too. */
     calmoe_status (*pack)(const struct mixer_place *place, struct pack_list *list, int layer,
                           const struct layer_tensors *tensors, void **weights);
@@ -41,7 +44,7 @@ struct mixer {
     /* By one worker, after the batch's rows were set or changed, before any layer of them. */
     void (*plan)(void *work, const struct batch *batch);
     /* One layer, by all workers: norm; mix; x += what comes of it; and what its sequences keep of the rows. Ends with a
-     * barrier. */
+     * barrier, so that each worker may go on with its own rows. */
     void (*run)(struct batch *batch, int layer, const struct worker *me);
     /* By all workers; a barrier before. n_layers * n is max_rows at most. */
     void (*fill)(struct batch *batch, const struct mixer_fill *fill, const struct worker *me);
