@@ -59,6 +59,8 @@ struct family {
 const struct family *cm_family_at(int i);
 /* The family of files with this general.architecture, with experts or without; NULL: none. */
 const struct family *cm_family_of(const char *architecture, bool has_experts);
+/* The name of a family that is known and not run yet, by the architecture of its files; NULL: not known. */
+const char *cm_family_not_run(const char *architecture);
 
 /* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
  * failure there is nothing to close. */

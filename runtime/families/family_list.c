@@ -1,4 +1,4 @@
-/* runtime/families/family_list.c - all families: one row each. */
+/* runtime/families/family_list.c - all families: one row each; and those that one would look for here in vain. */
 #include <stddef.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_moe, cm_family_qwen3_moe,
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
-    cm_family_deepseek2, cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
+    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2;
+extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
     cm_family_nemotron_h, cm_family_nemotron_h_moe;
 
 static const struct family *const rows[] = {
@@ -17,7 +18,49 @@ static const struct family *const rows[] = {
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
     &cm_family_lfm2,        &cm_family_lfm2_moe, &cm_family_granite_hybrid, &cm_family_granite_hybrid_moe,
     &cm_family_nemotron_h,  &cm_family_nemotron_h_moe,
+    &cm_family_glm4_moe,    &cm_family_minimax_m2,
 };
+
+/* Architectures of files that people have, and the names of their families, so that who opens one is told what it is. */
+static const struct {
+    const char *architecture, *name;
+} not_run[] = {
+    {"jamba", "Jamba"},
+    {"ernie4_5", "ERNIE 4.5"},
+    {"ernie4_5-moe", "ERNIE 4.5 with experts"},
+    {"hunyuan-moe", "Hunyuan-A13B"},
+    {"hunyuan-dense", "Hunyuan"},
+    {"dots1", "dots.llm1"},
+    {"bailingmoe", "Ling"},
+    {"bailingmoe2", "Ling 2"},
+    {"bailingmoe3", "Ling 3"},
+    {"llama4", "Llama 4"},
+    {"phimoe", "Phi-3.5-MoE"},
+    {"phi3", "Phi-3"},
+    {"baichuan", "Baichuan"},
+    {"chatglm", "ChatGLM and GLM-4"},
+    {"glm4", "GLM-4-0414"},
+    {"glm-dsa", "GLM-5"},
+    {"bloom", "BLOOM"},
+    {"gemma", "Gemma"},
+    {"gemma2", "Gemma 2"},
+    {"gemma3n", "Gemma 3n"},
+    {"minimax-m3", "MiniMax-M3"},
+    {"deepseek", "DeepSeek-MoE"},
+    {"deepseek32", "DeepSeek-V3.2"},
+    {"deepseek4", "DeepSeek-V4"},
+    {"granite", "Granite"},
+    {"command-r", "Command R"},
+    {"grok", "Grok"},
+    {"dbrx", "DBRX"},
+};
+
+const char *cm_family_not_run(const char *architecture)
+{
+    for (size_t i = 0; i < sizeof not_run / sizeof *not_run; i++)
+        if (strcmp(not_run[i].architecture, architecture) == 0) return not_run[i].name;
+    return NULL;
+}
 
 const struct family *cm_family_at(int i)
 {

@@ -41,14 +41,19 @@ static calmoe_status read_scales(struct keys *keys, const struct family *family,
     return CALMOE_OK;
 }
 
-static calmoe_status unknown_family(struct calmoe_context *ctx, const struct meta_string *name, int n_experts)
+static calmoe_status unknown_family(struct calmoe_context *ctx, const char *architecture,
+                                    const struct meta_string *name, int n_experts)
 {
     const struct family *family;
-    char known[256] = "";
+    const char *not_run = cm_family_not_run(architecture);
+    char known[CM_MESSAGE_BYTES / 2] = "";
     for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
         const size_t length = strlen(known);
         snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", family->name);
     }
+    if (not_run)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "general.architecture is '%s': models of the family %s are not run yet; "
+                       "families that run: %s", architecture, not_run, known);
     return cm_fail(ctx, CALMOE_UNSUPPORTED,
                    "general.architecture is '%.*s' with %d experts; families that run: %s",
                    (int)(name->n_bytes < 40 ? name->n_bytes : 40), name->bytes, n_experts, known);
@@ -69,7 +74,7 @@ static calmoe_status find_family(struct keys *keys, const struct meta_string *na
     if (keys->architecture[0] != '\0') CM_TRY(cm_key_int(keys, "expert_count", 0, 1 << 20, &n_experts));
     if (cm_family_of(keys->architecture, true)) CM_TRY(check_no_experts(keys));
     *out = cm_family_of(keys->architecture, n_experts > 0);
-    return *out ? CALMOE_OK : unknown_family(keys->ctx, name, n_experts);
+    return *out ? CALMOE_OK : unknown_family(keys->ctx, keys->architecture, name, n_experts);
 }
 
 static calmoe_status need_key(struct keys *keys, const struct family *family, const char *name)

@@ -100,7 +100,6 @@ static void describe_heads(const struct synthetic_plan *plan, struct meta_draft 
     cm_meta_draft_u32(draft, "%.attention.kv_lora_rank", (uint32_t)o->latent);
     if (o->q_rank > 0) cm_meta_draft_u32(draft, "%.attention.q_lora_rank", (uint32_t)o->q_rank);
     cm_meta_draft_u32(draft, "%.expert_gating_func", 1); /* softmax */
-    cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
 }
 
 static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft *draft)
@@ -114,11 +113,11 @@ static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft 
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
 }
 
-/* Whether all models of the family have their context extended. */
-static bool is_extended(const struct family *family)
+/* Whether all files of the family have the key. */
+static bool needs_key(const struct family *family, const char *name)
 {
     for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
-        if (strcmp(*key, "rope.scaling.factor") == 0) return true;
+        if (strcmp(*key, name) == 0) return true;
     return false;
 }
 
@@ -139,7 +138,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
     cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);
-    if (is_extended(s->plan.family)) { /* by a factor of 1, since rotation costs the same by any */
+    if (needs_key(s->plan.family, "rope.scaling.factor")) { /* 1, since rotation costs the same by any */
         cm_meta_draft_text(draft, "%.rope.scaling.type", "yarn");
         cm_meta_draft_f32(draft, "%.rope.scaling.factor", 1.0f);
         cm_meta_draft_u32(draft, "%.rope.scaling.original_context_length", (uint32_t)o->context_length);
@@ -149,6 +148,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_u32(draft, "%.expert_used_count", (uint32_t)o->n_experts_used);
         cm_meta_draft_u32(draft, "%.expert_feed_forward_length", (uint32_t)o->expert_width);
     }
+    if (needs_key(s->plan.family, "expert_weights_scale")) cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
     if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     if (o->n_experts > 0 && o->shared_width > 0)

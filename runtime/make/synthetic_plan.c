@@ -292,6 +292,7 @@ static void add_feed_forward(struct lister *lister)
     add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_down_exps.weight", o->expert_width, o->width, n);
+    if (family_needs(lister, NEEDS_CHOICE_BIASES)) add_vector(lister, "exp_probs_b.bias", n, 0.0f, 0.01f);
     if (family_needs(lister, NEEDS_OTHER_BIASES)) {
         add_vector(lister, "ffn_gate_inp.bias", n, 0.0f, 0.1f);
         add_biases(lister, "ffn_gate_exps.bias", o->expert_width, n);

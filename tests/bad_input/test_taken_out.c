@@ -35,6 +35,7 @@ static struct differing {
     {.golden = "deepseek2", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek2old", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek3", .name = "tokenizer.ggml.add_bos_token"},
+    {.golden = "minimaxm2", .name = "tokenizer.ggml.add_bos_token"},
     /* Llama 3.1 and later ones have it, Llama 3 has not; nothing else in a file tells them apart. */
     {.golden = "llama3", .name = "rope_freqs.weight"},
     /* Files with pieces by score were Llama's first, where its absence means token 1, and a space before the text. */

@@ -260,6 +260,7 @@ static void write_layer(struct writer *w)
     }
     if (is_gemma_4(t)) write_dense_part(w);
     matrix(w, "ffn_gate_inp.weight", TINY_ROUTER, t->dim, t->n_experts);
+    if (t->has_choice_biases) vector(w, "exp_probs_b.bias", t->n_experts, 0.0f);
     stack(w, "ffn_gate_exps.weight", TINY_GATE, t->dim, t->expert_width);
     stack(w, "ffn_up_exps.weight", TINY_UP, t->dim, t->expert_width);
     stack(w, "ffn_down_exps.weight", TINY_DOWN, t->expert_width, t->dim);

@@ -35,6 +35,7 @@ struct tiny_model {
     bool             is_tied;           /* no output matrix                                       */
     bool             has_head_norms;    /* of q and k, one head long                              */
     bool             has_biases;        /* of q, k and v; else they are zeros where the family needs them */
+    bool             has_choice_biases; /* of the experts                                         */
     int              n_dense, dense_width; /* the first layers are dense, so wide; n_experts > 0  */
     const char      *chat_template;     /* NULL: none                                             */
     int              eos;               /* 0 = the toy's own                                      */

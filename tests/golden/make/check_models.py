@@ -25,8 +25,11 @@ ARCH = {
     "llama": ("norm", True), "granitemoe": ("norm", True), "olmoe": ("neox", False), "qwen2moe": ("neox", False),
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
-    "gemma3": ("neox", None), "gemma4": ("neox", True),
+    "gemma3": ("neox", None), "gemma4": ("neox", True), "deepseek2": ("norm", False), "glm4moe": ("neox", True),
+    "minimax-m2": ("neox", True),
 }
+SIGMOID = 2         # the number of this gating function in files
+SIGMOIDS = ("glm4moe", "minimax-m2")    # who has it unsaid
 
 
 class File:
@@ -82,7 +85,8 @@ def yarn(f, freq, hd, rounds):
     if rounds:
         low, high = np.floor(low), np.ceil(high)
     ramp = np.clip((np.arange(hd // 2) - low) / (high - low), 0, 1)
-    return freq / factor * ramp + freq * (1 - ramp), 0.1 * np.log(factor) + 1
+    # DeepSeek's sines and cosines keep their length; its scores grow instead
+    return freq / factor * ramp + freq * (1 - ramp), 1.0 if f.own("rope.scaling.yarn_log_multiplier") else 0.1 * np.log(factor) + 1
 
 
 def has_window(f, layer):
@@ -156,6 +160,35 @@ def attention(f, layer, x, eps, pairing, rounds):
     if gate is not None:
         out = out * sigmoid(gate)
     return out @ f[f"{blk}.attn_output.weight"].T + f.get(f"{blk}.attn_output.bias", 0.0)
+
+
+def attend(q, k, v, scale):
+    """q, k [n, heads, size], v [n, heads, size of a value]: what each head attends of what is not behind it."""
+    score = np.einsum("ihd,jhd->hij", q, k) * scale
+    score[:, *np.triu_indices(len(q), 1)] = -np.inf
+    return np.einsum("hij,jhd->ihd", softmax(score), v)
+
+
+def latent_attention(f, layer, x, eps, pairing):
+    """DeepSeek's, by the keys and values of all heads, which engines do not compute."""
+    blk, n, heads = f"blk.{layer}", len(x), f.own("attention.head_count")
+    rotated, latent = f.own("rope.dimension_count"), f.own("attention.kv_lora_rank")
+    if f"{blk}.attn_q_a.weight" in f:
+        q = rms(x @ f[f"{blk}.attn_q_a.weight"].T, f[f"{blk}.attn_q_a_norm.weight"], eps) @ f[f"{blk}.attn_q_b.weight"].T
+    else:
+        q = x @ f[f"{blk}.attn_q.weight"].T
+    q = q.reshape(n, heads, -1)
+    c, shared = np.split(x @ f[f"{blk}.attn_kv_a_mqa.weight"].T, [latent], axis=1)
+    c, plain = rms(c, f[f"{blk}.attn_kv_a_norm.weight"], eps), q.shape[2] - rotated
+    if f"{blk}.attn_kv_b.weight" in f:
+        k, v = np.split((c @ f[f"{blk}.attn_kv_b.weight"].T).reshape(n, heads, -1), [plain], axis=2)
+    else:
+        k, v = np.einsum("nc,hcp->nhp", c, f[f"{blk}.attn_k_b.weight"]), np.einsum("nc,hvc->nhv", c, f[f"{blk}.attn_v_b.weight"])
+    turned = rotate(f, np.concatenate([q[..., plain:], shared[:, None]], axis=1), pairing, True, None)
+    q = np.concatenate([q[..., :plain], turned[:, :-1]], axis=2)
+    k = np.concatenate([k, np.repeat(turned[:, -1:], heads, axis=1)], axis=2)
+    m = 1 + f.own("rope.scaling.yarn_log_multiplier", 0.0) * np.log(f.own("rope.scaling.factor", 1.0))
+    return attend(q, k, v, m * m / np.sqrt(q.shape[2])).reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T
 
 
 def delta_inputs(f, blk, x, sizes):
@@ -233,18 +266,36 @@ def beside_dense(f, layer, a, renormalise, routes, expert):
     return rms(dense, f[f"{blk}.post_ffw_norm_1.weight"], eps) + rms(y, f[f"{blk}.post_ffw_norm_2.weight"], eps)
 
 
+def in_best_groups(f, choice, by_sum):
+    """choice with -inf in groups that are not among the best: by their best two added, or by their best."""
+    n_groups, n_taken = f.own("expert_group_count", 1), f.own("expert_group_used_count", 1)
+    if n_groups < 2:
+        return choice
+    by_group = np.sort(choice.reshape(len(choice), n_groups, -1), axis=2)
+    of_group = by_group[..., -2:].sum(-1) if by_sum else by_group[..., -1]
+    least = np.sort(of_group, axis=1)[:, -n_taken, None]
+    return np.where(np.repeat(of_group >= least, choice.shape[1] // n_groups, axis=1), choice, -np.inf)
+
+
+def route(f, blk, x, renormalise):
+    """Experts of each token, best first, and their weights."""
+    z = x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0)
+    is_sigmoid = f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1) == SIGMOID
+    p = sigmoid(z) if is_sigmoid else softmax(z)
+    choice = in_best_groups(f, p + f.get(f"{blk}.exp_probs_b.bias", 0.0), is_sigmoid)
+    experts = np.argsort(-choice, axis=1, kind="stable")[:, :f.own("expert_used_count")]
+    weights = np.take_along_axis(p, experts, 1)
+    if f.own("expert_weights_norm", renormalise):
+        weights /= weights.sum(1, keepdims=True)
+    return experts, weights * f.own("expert_weights_scale", 1.0)
+
+
 def feed_forward(f, layer, x, renormalise, routes, expert):
     blk = f"blk.{layer}"
     if f"{blk}.ffn_gate_inp.weight" not in f:
         parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
         return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
-    p = softmax(x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0))
-    used = f.own("expert_used_count")
-    experts = np.argsort(-p, axis=1, kind="stable")[:, :used]
-    weights = np.take_along_axis(p, experts, 1)
-    if renormalise:
-        weights /= weights.sum(1, keepdims=True)
-    routes[layer] = experts, weights
+    experts, weights = routes[layer] = route(f, blk, x, renormalise)
     stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down")]
     stacks += [f.get(f"{blk}.ffn_{part}_exps.bias", np.zeros(len(stacks[0]))) for part in ("gate", "up", "down")]
     y = np.zeros_like(x)
@@ -275,8 +326,12 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
-        is_delta = f"{blk}.ssm_a" in f
-        y = delta_net(f, blk, normed, eps, in_turn) if is_delta else attention(f, layer, normed, eps, pairing, rounds)
+        if f"{blk}.ssm_a" in f:
+            y = delta_net(f, blk, normed, eps, in_turn)
+        elif f"{blk}.attn_kv_a_mqa.weight" in f:
+            y = latent_attention(f, layer, normed, eps, pairing)
+        else:
+            y = attention(f, layer, normed, eps, pairing, rounds)
         x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
@@ -313,7 +368,7 @@ def tokenizer_ids(f, text):
     pieces = [text]
     for stage in PRE[f.key("tokenizer.ggml.pre")]:
         pattern = r"\p{N}|[^\p{N}]+" if stage == "digits" else REGEX[stage]
-        pieces = [m for p in pieces for m in regex.findall(pattern, p)]
+        pieces = [m for p in pieces for m in regex.splititer(f"({pattern})", p) if m]   # gaps between matches are pieces, too
     rank = {tuple(m.split(" ", 1)): i for i, m in enumerate(f.key("tokenizer.ggml.merges"))}
     for p in pieces:
         symbols = [chars[b] for b in p.encode()]
@@ -387,10 +442,19 @@ def mistakes(path):
     eps = "attention.layer_norm_rms_epsilon"
     cases = {"pairing": (f, {"pairing": "neox" if pairing == "norm" else "norm"}),
              "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base")}), {})}
-    if f.arch != "olmoe":                       # always 1e-5 there, too small to show
+    if f.arch not in ("olmoe", "deepseek2"):    # always 1e-5, and 1e-6, there, too small to show
         cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors):
-        cases["renormalise"] = f, {"renormalise": not renormalise}
+        if (told := f.own("expert_weights_norm")) is None:
+            cases["renormalise"] = f, {"renormalise": not renormalise}
+        else:
+            cases["renormalise"] = File(path, {"expert_weights_norm": not told}), {}
+    if any("ffn_gate_inp.weight" in t for t in f.tensors) and f.arch not in ("gpt-oss", "gemma4"):
+        cases["gating"] = File(path, {"expert_gating_func": 1 if f.own("expert_gating_func") == SIGMOID else SIGMOID}), {}
+    for key, other in (("expert_weights_scale", 1.0), ("expert_group_used_count", f.own("expert_group_count")),
+                       ("rope.scaling.yarn_log_multiplier", 0.0)):
+        if f.own(key) not in (None, other):
+            cases["no " + key] = File(path, {key: other}), {}
     for key in ("attention.scale", "residual_scale", "embedding_scale", "logit_scale"):
         if f.own(key):
             cases["no " + key] = File(path, {key: None}), {}
@@ -414,7 +478,7 @@ def mistakes(path):
         cases["YaRN rounded"], cases["no clamp"] = (f, {"rounds": True}), (f, {"expert": swiglu})
     for part in ("attn_sinks", "ffn_gate_inp.bias", "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias",
                  "attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
-                 "gate_inp_shexp"):
+                 "gate_inp_shexp", "exp_probs_b"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if "blk.0.attn_q_norm.weight" in f:
@@ -422,8 +486,9 @@ def mistakes(path):
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
     cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
-    if f.own("ssm.state_size"):
+    if f.arch != "deepseek2" and f.own("rope.dimension_count", f.own("attention.key_length")) != f.own("attention.key_length"):
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
+    if f.own("ssm.state_size"):
         cases["order of value heads"] = f, {"in_turn": f.arch == "qwen3next"}
     moved = {}
     for case, (g, kw) in cases.items():

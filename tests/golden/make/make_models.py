@@ -24,6 +24,7 @@ from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
+from family_keys import add_family_keys
 from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -67,6 +68,16 @@ def gpt_oss_toy(n_merges):
 def qwen35_toy(n_merges):
     return toy.bpe("qwen35", n_merges, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
                    {"eos": "<|im_end|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
+
+
+def glm_toy(n_merges):
+    """Ends: of the text, and the roles of whom the model answers to."""
+    return toy.bpe("glm4", n_merges, ["<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"],
+                   {"eos": "<|endoftext|>", "padding": "<|endoftext|>", "eot": "<|user|>", "eom": "<|observation|>"})
+
+
+def minimax_toy(n_merges):
+    return toy.bpe("minimax-m2", n_merges, ["]~!b[", "]~b]", "[e~["], {"bos": "]~!b[", "eos": "[e~[", "unknown": "]~!b["})
 
 
 def deepseek_toy(pre, n_merges):
@@ -213,6 +224,16 @@ MODELS = {
         final_logit_softcapping=10.0, rms_norm_eps=2e-3, tie_word_embeddings=True, max_position_embeddings=512,
         rope_parameters={"full_attention": rope(1e3, rope_type="proportional", partial_rotary_factor=0.25),
                          "sliding_attention": rope(1e4)})),
+    # Half of each head is rotated; the text has a block behind it that predicts a further token.
+    "glm4moe": ("Glm4Moe", "glm4moe", lambda: glm_toy(33), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        attention_bias=True, use_qk_norm=True, first_k_dense_replace=1, n_routed_experts=6, num_experts_per_tok=2,
+        routed_scaling_factor=1.6, moe_intermediate_size=9, n_shared_experts=1, intermediate_size=26,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    "minimaxm2": ("MiniMaxM2", "minimax-m2", lambda: minimax_toy(35), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        num_local_experts=7, num_experts_per_tok=3, intermediate_size=9,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
 }
 
 
@@ -271,22 +292,22 @@ def build(name, vocab, seed):
 # ---------------------------------------------------------------- the answers
 
 def routers(model):
-    """(number of the layer, its router) of the layers that have one."""
-    return [(int(n.split("layers.")[1].split(".")[0]), m) for n, m in model.named_modules()
-            if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter"))]
-
-
-def choice_bias(router):
-    """What is added to scores where experts are chosen, and only there: [] or [bias]."""
-    return [router.e_score_correction_bias] if hasattr(router, "e_score_correction_bias") else []
+    """(number of the layer, its router, what is added to scores where experts are chosen and only there: [] or [bias])."""
+    found = []
+    for name, m in model.named_modules():
+        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter")):
+            owners = (m, model.get_submodule(name.rsplit(".", 1)[0]))
+            biases = [owner.e_score_correction_bias for owner in owners if hasattr(owner, "e_score_correction_bias")]
+            found.append((int(name.split("layers.")[1].split(".")[0]), m, biases))
+    return found
 
 
 def run(model, ids):
     """logits [n, V], by MoE layer (router logits, weights, experts), residual stream after each block."""
     routes, hidden, hooks = {}, [], []
-    for layer, m in routers(model):
+    for layer, m, biases in routers(model):
         hooks.append(m.register_forward_hook(
-            lambda m, _i, out, layer=layer: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *choice_bias(m))]})))
+            lambda m, _i, out, layer=layer, biases=biases: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *biases)]})))
         if type(m).__name__ == "Gemma4TextRouter":              # that gives probabilities in the place of its logits
             hooks.append(m.proj.register_forward_hook(
                 lambda _m, _i, out, layer=layer: routes.update({f"{layer} logits": out.detach().numpy().copy()})))
@@ -395,7 +416,7 @@ BLOCK_NAMES = {
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
-    "mlp.gate.e_score_correction_bias": "exp_probs_b.bias",
+    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe")},
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
@@ -431,7 +452,7 @@ def convert(hf, config, arch, is_old=False):
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma")) and short == "post_attention_layernorm.weight":
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma", "glm4moe")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif arch == "gemma4" and short == "experts.gate_up_proj":     # gate rows, then up rows
                 out[f"blk.{layer}.ffn_gate_up_exps.weight"] = w
@@ -454,7 +475,8 @@ def convert(hf, config, arch, is_old=False):
 
 def further_block(tensors, config):
     """A block that predicts a further token, as published files have it behind the layers: nobody runs it here."""
-    d, last, of = config.hidden_size, config.num_hidden_layers, config.layer_types.index("full_attention")
+    d, last = config.hidden_size, config.num_hidden_layers
+    of = config.layer_types.index("full_attention") if hasattr(config, "layer_types") else last - 1
     copied = {n.replace(f"blk.{of}.", f"blk.{last}."): w for n, w in tensors.items() if n.startswith(f"blk.{of}.")}
     norms = {f"blk.{last}.nextn.{n}.weight": np.ones(d, np.float32) for n in ("enorm", "hnorm", "shared_head_norm")}
     return {**copied, f"blk.{last}.nextn.eh_proj.weight": np.ones((d, 2 * d), np.float32), **norms}
@@ -541,6 +563,7 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_sliding_window(config.sliding_window)
         g.add_rope_scaling_type(RopeScalingType.LINEAR)
         g.add_rope_scaling_factor(rope["factor"])
+    add_family_keys(g, arch, config)
     if arch == "granitemoe":
         g.add_attention_scale(config.attention_multiplier)
         g.add_embedding_scale(config.embedding_multiplier)
@@ -624,7 +647,7 @@ def make(name, out, keep_hf):
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
     tensors = convert(hf, model.config, arch, name.endswith("old"))
-    if name == "qwen35moe":
+    if name in ("qwen35moe", "glm4moe"):
         tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)

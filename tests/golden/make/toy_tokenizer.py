@@ -43,6 +43,8 @@ PRE = {
     "deepseek-llm": ["lines", "cased", "signs", "end", "asian", "numbers"],
     "deepseek-v3": ["digits3", "cjk", "deepseek3"],
     "gpt-4o": ["o200k"],
+    "minimax-m2": ["o200k"],
+    "glm4": ["llama3"],
 }
 
 
@@ -120,7 +122,7 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     if pre in ("qwen2", "qwen35"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre == "llama-bpe" or pre.startswith("deepseek"):
+    if pre in ("llama-bpe", "minimax-m2") or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
     elif pre in ("qwen2", "qwen35"):
         keys["add_bos_token"] = False

@@ -351,6 +351,7 @@ static void every_family(void **state)
         struct tiny_model tiny = tiny_model();
         tiny.architecture = family->architecture;
         tiny.has_head_norms = (family->needs & NEEDS_QK_NORMS) != 0;
+        tiny.has_choice_biases = (family->needs & NEEDS_CHOICE_BIASES) != 0;
         if (!family->has_experts) tiny.n_experts = 0;
         start_with(&tiny);
         for (const char *const *key = family->keys; key && *key; key++) {
@@ -380,6 +381,16 @@ static void every_family(void **state)
     assert_null(cm_family_at(-1));
 }
 
+/* What runs is not told to be missing. */
+static void families_that_are_not_run(void **state)
+{
+    (void)state;
+    const struct family *family;
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++) assert_null(cm_family_not_run(family->architecture));
+    assert_string_equal(cm_family_not_run("dbrx"), "DBRX");
+    assert_null(cm_family_not_run("gemma9"));
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, open_builder, close_builder)
 
 int main(void)
@@ -400,6 +411,7 @@ int main(void)
         TEST(dense_layers),
         TEST(extra_blocks),
         TEST(every_family),
+        TEST(families_that_are_not_run),
     };
     return cmocka_run_group_tests_name("spec reader", tests, NULL, NULL);
 }
