@@ -58,7 +58,8 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .down_bytes = down_bytes(&t->banks[BANK_ROUTED]),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
             .dense_bytes = recurrent_bytes(&t->recurrent) + mla_bytes(&t->mla) + bytes_of(&t->o) +
-                           bytes_of(&t->router) + gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED]) +
+                           bytes_of(&t->router) +
+                           gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED]) +
                            gate_up_bytes(&t->banks[BANK_DENSE]) + down_bytes(&t->banks[BANK_DENSE])};
     }
     const struct layer_maxima *most = &spec->most;

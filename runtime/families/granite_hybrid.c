@@ -8,7 +8,9 @@
 /* Files use this key as the switch for rotary positions: false = none at all. */
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
-    return cm_key_bool(keys, "rope.scaling.finetuned", &spec->ropes[0].is_on);
+    struct rope_spec *rope = &spec->ropes[0];
+    CM_TRY(cm_key_bool(keys, "rope.scaling.finetuned", &rope->is_on));
+    return rope->is_on ? cm_key_need_float(keys, "rope.freq_base", 1.0, 1e12, &rope->base) : CALMOE_OK;
 }
 
 static const char *const keys[] = {"attention.scale", "embedding_scale", "residual_scale", "logit_scale",

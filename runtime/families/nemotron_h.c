@@ -33,7 +33,7 @@ const struct family cm_family_nemotron_h_moe = {
     .renormalise = true,
     .nonlinearity = NONLINEARITY_RELU_SQUARED,
     .needs = NEEDS_SHARED | NEEDS_CHOICE_BIASES,
-    .keys = (const char *const[]){"expert_weights_norm", "expert_weights_scale", NULL},
+    .keys = (const char *const[]){"expert_weights_norm", "expert_weights_scale", "expert_group_count", NULL},
     .recurrent = RECURRENT_MAMBA2,
     .adjust = adjust,
 };

@@ -1,5 +1,5 @@
-/* runtime/families/recurrent_reader.c - which layers are recurrent, and their numbers; and which have no mixer. A layer's
- * tensors say what it is; where the metadata says it too, they must agree. */
+/* runtime/families/recurrent_reader.c - which layers are recurrent, and their numbers; and which have no mixer. A
+ * layer's tensors say what it is; where the metadata says it too, they must agree. */
 #include <stdio.h>
 
 #include "runtime/families/spec_parts.h"

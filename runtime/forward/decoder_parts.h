@@ -48,7 +48,8 @@ static inline bool cm_any_is_wanted(const struct row *rows, int n)
 }
 
 /* Once in each layer with a feed-forward half, by one worker, others waiting: a step that nobody wants any more, or a
- * part of which failed, ends. Rows that left early are still the step's, and rows that joined are in the batch alone. */
+ * part of which failed, ends. Rows that left early are still the step's, and rows that joined are in the batch
+ * alone. */
 static inline void cm_look_whether_to_stop(struct decoder *d)
 {
     const bool is_wanted = cm_any_is_wanted(d->step->rows, d->step->n_rows) ||

@@ -1,6 +1,6 @@
-/* runtime/mixers/delta_net.c - gated delta nets (Yang et al., 2024). Each value head keeps a matrix S of what its sequence
- * has read. A position's query, key and value (behind the convolution; q and k are made vectors of length 1), beta and
- * decay say what becomes of S and what is read out of it, which is normed and weighted by silu(z). */
+/* runtime/mixers/delta_net.c - gated delta nets (Yang et al., 2024). Each value head keeps a matrix S of what its
+ * sequence has read. A position's query, key and value (behind the convolution; q and k are made vectors of length 1),
+ * beta and decay say what becomes of S and what is read out of it, which is normed and weighted by silu(z). */
 #include <math.h>
 
 #include "runtime/mixers/recurrent.h"

@@ -1,5 +1,5 @@
-/* runtime/mixers/mamba2.c - Mamba-2 (Dao and Gu, 2024). Each head keeps a matrix S (state_size, head_size). Of a position
- * it gets x (head_size), its group's B and C (state_size), all behind the convolution, and one number dt:
+/* runtime/mixers/mamba2.c - Mamba-2 (Dao and Gu, 2024). Each head keeps a matrix S (state_size, head_size). Of a
+ * position it gets x (head_size), its group's B and C (state_size), all behind the convolution, and one number dt:
  *     dt = softplus(dt + time_bias);  S = e^(dt decay) S + B (dt x)';  y = S'C + skip x
  * y of all heads is weighted by silu(z), then normed in as many parts as there are groups. */
 #include <string.h>

@@ -1,7 +1,7 @@
-/* runtime/mixers/recurrent.c - the mixer's half of a block where it keeps a state of fixed size: norm; project; convolve;
- * recur; gate what was read; project; add. Six barriers, five where there are no heads. And the states of such layers
- * that were skipped: they take a row in as if the layer had run on the row's state at the exit. What is saved there is
- * the gate and the output projection; all else is needed for the rows to come. */
+/* runtime/mixers/recurrent.c - the mixer's half of a block where it keeps a state of fixed size: norm; project;
+ * convolve; recur; gate what was read; project; add. Six barriers, five where there are no heads. And the states of
+ * such layers that were skipped: they take a row in as if the layer had run on the row's state at the exit. What is
+ * saved there is the gate and the output projection; all else is needed for the rows to come. */
 #include "runtime/mixers/recurrent.h"
 
 #include "base/memory.h"

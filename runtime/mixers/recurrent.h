@@ -1,5 +1,5 @@
-/* runtime/mixers/recurrent.h - mixers whose layers keep a state of fixed size (delta nets, Mamba-2, short convolutions):
- * what they share. A file for each says what is its own: a struct recurrence.
+/* runtime/mixers/recurrent.h - mixers whose layers keep a state of fixed size (delta nets, Mamba-2, short
+ * convolutions): what they share. A file for each says what is its own: a struct recurrence.
  *
  * Products of a layer's input go through a short convolution over positions; then each head, where there are heads,
  * takes its share into a matrix S and reads something out of it; a gate weighs what was read, and a matrix brings it
@@ -62,7 +62,8 @@ struct channels {
     float length;       /* they become a vector of this length; 0 = they do not  */
 };
 
-/* In all rows: multiplied with their factors, where there are any; convolved with what stands before them; activated. */
+/* In all rows: multiplied with their factors, where there are any; convolved with what stands before them;
+ * activated. */
 void cm_convolve_channels(struct batch *batch, const struct recurrent_rows *rows, const struct channels *channels);
 
 /* ---- a mixer ---- */

@@ -151,6 +151,48 @@ static void every_kind_of_block_runs(void **state)
     options.family = "qwen35moe";
     synthesize(&options);
     run_model();
+    options.attention_interval = 0;
+    options.kinds = "ra"; /* the same layers, said otherwise */
+    synthesize(&options);
+    run_model();
+}
+
+/* Layers of all kinds, and of one half. */
+static void families_of_other_mixers(void **state)
+{
+    (void)state;
+    calmoe_synthetic_options options = tiny("q8_0");
+    options.family = "lfm2moe";
+    options.n_layers = 3;
+    options.kinds = "rar";
+    options.dense_layers = 1;
+    options.dense_width = 96;
+    options.tied = 1;
+    synthesize(&options);
+    run_model();
+    options = tiny("q4_0");
+    options.family = "granitehybrid";
+    options.head_norms = CALMOE_NORM_NONE;
+    options.kinds = "ra";
+    options.shared_width = 64;
+    options.delta_key_heads = 2;
+    options.delta_value_heads = 4;
+    options.delta_head_size = 32;
+    options.state_size = 24;
+    options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.5f;
+    synthesize(&options);
+    run_model();
+    options.family = "nemotron_h_moe";
+    options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.0f;
+    options.n_layers = 4;
+    options.kinds = "rfaf";
+    synthesize(&options);
+    run_model();
+    options.family = "nemotron_h";
+    options.n_experts = options.shared_width = 0;
+    options.kinds = "rfa"; /* the fourth: r again */
+    synthesize(&options);
+    run_model();
 }
 
 static void narrow_rows_fall_back(void **state)
@@ -286,6 +328,12 @@ static void wrong_options_are_told(void **state)
     REFUSE(norm_eps, -1.0f, "norm_eps");
     REFUSE(logit_scale, INFINITY, "logit_scale");
     REFUSE(size, 0, "calmoe_synthetic_options");
+    REFUSE(kinds, "", "kinds is ''");
+    REFUSE(kinds, "af", "letters of 'ar' are wanted");
+    REFUSE(kinds, "rr", "of 2 layers 0 attend");
+    REFUSE(kinds, "ar", "the family 'qwen3moe' has attention only");
+    REFUSE(family, "nemotron_h_moe", "2 attend and 0 are feed-forward halves");
+    REFUSE(state_size, 1025, "state_size is 1025");
     const calmoe_synthetic_options fine = tiny("q8_0");
     uint64_t n_bytes;
     assert_int_equal(calmoe_synthesize(NULL, &fine, path, NULL, NULL), CALMOE_INVALID_ARGUMENT);
@@ -342,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_runs),
         cmocka_unit_test(every_kind_of_block_runs),
+        cmocka_unit_test(families_of_other_mixers),
         cmocka_unit_test(narrow_rows_fall_back),
         cmocka_unit_test(the_seed_alone_makes_the_file),
         cmocka_unit_test(bytes_are_foretold),
