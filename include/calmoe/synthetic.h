@@ -54,6 +54,12 @@ typedef struct calmoe_synthetic_options {
                                     layer's input (default)                                              */
     int         value_size;      /* of a head of v, where heads share latents; 0 = head_size - rotated (default) */
     int         dense_layers, dense_width; /* the first layers are dense, of this width; 0 = none (default) */
+    int         window_head_size, window_kv_heads; /* of layers that see a window, where they are not those of the
+                                    others; 0 = they are (default)                                       */
+    int         keys_are_values; /* 1: layers that see all positions have no matrix for v, in families whose keys may
+                                    be values (default 0)                                                */
+    int         dense_part;      /* width of a dense part beside experts; needed in families that have one, else 0
+                                    (default)                                                            */
     const char *kinds;           /* a letter for each layer, from the first again where there are fewer: a attends, r is
                                     recurrent as the family has it (delta net, Mamba-2, short convolution); in
                                     families whose layers are one half each, f is a feed-forward half. NULL =

@@ -59,6 +59,9 @@ struct family {
 const struct family *cm_family_at(int i);
 /* The family of files with this general.architecture, with experts or without; NULL: none. */
 const struct family *cm_family_of(const char *architecture, bool has_experts);
+/* Whether files of the family must have the key; family NULL: no. */
+bool cm_family_needs_key(const struct family *family, const char *name);
+
 /* The name of a family that is known and not run yet, by the architecture of its files; NULL: not known. */
 const char *cm_family_not_run(const char *architecture);
 

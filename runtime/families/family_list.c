@@ -21,7 +21,7 @@ static const struct family *const rows[] = {
     &cm_family_glm4_moe,    &cm_family_minimax_m2,
 };
 
-/* Architectures of files that people have, and the names of their families, so that who opens one is told what it is. */
+/* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
 static const struct {
     const char *architecture, *name;
 } not_run[] = {
@@ -60,6 +60,13 @@ const char *cm_family_not_run(const char *architecture)
     for (size_t i = 0; i < sizeof not_run / sizeof *not_run; i++)
         if (strcmp(not_run[i].architecture, architecture) == 0) return not_run[i].name;
     return NULL;
+}
+
+bool cm_family_needs_key(const struct family *family, const char *name)
+{
+    for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
+        if (strcmp(*key, name) == 0) return true;
+    return false;
 }
 
 const struct family *cm_family_at(int i)

@@ -1,5 +1,5 @@
-/* runtime/families/glm4_moe.c - GLM-4.5, 4.5-Air, 4.6 and 4.7: half of each head is rotated, biases of q, k and v, norms of
- * q and k in the large models; sigmoids with biases for choosing, dense layers first, a shared expert. */
+/* runtime/families/glm4_moe.c - GLM-4.5, 4.5-Air, 4.6 and 4.7: half of each head is rotated; biases of q, k and v,
+ * norms of q and k in the large models; sigmoids with biases for choosing, dense layers first, a shared expert. */
 #include <stddef.h>
 
 #include "runtime/families/family.h"

@@ -1,5 +1,5 @@
-/* runtime/families/minimax_m2.c - MiniMax-M2, M2.1, M2.5 and M2.7: norms over the whole of q and of k, half of each head is
- * rotated; sigmoids with biases for choosing. */
+/* runtime/families/minimax_m2.c - MiniMax-M2, M2.1, M2.5 and M2.7: norms over the whole of q and of k, half of each
+ * head is rotated; sigmoids with biases for choosing. */
 #include "runtime/families/family.h"
 
 extern const struct family cm_family_minimax_m2;

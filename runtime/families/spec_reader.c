@@ -52,8 +52,9 @@ static calmoe_status unknown_family(struct calmoe_context *ctx, const char *arch
         snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", family->name);
     }
     if (not_run)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED, "general.architecture is '%s': models of the family %s are not run yet; "
-                       "families that run: %s", architecture, not_run, known);
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "general.architecture is '%s': models of the family %s are not run yet; families that run: %s",
+                       architecture, not_run, known);
     return cm_fail(ctx, CALMOE_UNSUPPORTED,
                    "general.architecture is '%.*s' with %d experts; families that run: %s",
                    (int)(name->n_bytes < 40 ? name->n_bytes : 40), name->bytes, n_experts, known);

@@ -65,6 +65,14 @@ void cm_meta_draft_texts(struct meta_draft *draft, const char *key, struct meta_
     entry->count = n;
 }
 
+void cm_meta_draft_bools(struct meta_draft *draft, const char *key, const uint8_t *values, uint64_t n)
+{
+    struct meta_entry *entry = add(draft, key, META_ARRAY);
+    entry->element_type = META_BOOL;
+    entry->bytes = values;
+    entry->count = n;
+}
+
 void cm_meta_draft_i32s(struct meta_draft *draft, const char *key, const int32_t *values, uint64_t n)
 {
     struct meta_entry *entry = add(draft, key, META_ARRAY);

@@ -24,6 +24,7 @@ void cm_meta_draft_f32(struct meta_draft *draft, const char *key, float value);
 void cm_meta_draft_bool(struct meta_draft *draft, const char *key, bool value);
 void cm_meta_draft_text(struct meta_draft *draft, const char *key, const char *text);
 void cm_meta_draft_texts(struct meta_draft *draft, const char *key, struct meta_string *texts, uint64_t n);
+void cm_meta_draft_bools(struct meta_draft *draft, const char *key, const uint8_t *values, uint64_t n); /* 0 or 1 */
 void cm_meta_draft_i32s(struct meta_draft *draft, const char *key, const int32_t *values, uint64_t n);
 
 #endif

@@ -13,7 +13,8 @@
 
 enum {
     PIECE_BYTES = 1 << 18, /* about; each has a seed of its own, so any worker may make it */
-    PIECES_AT_ONCE = 128
+    PIECES_AT_ONCE = 128,
+    MAX_LAYERS_AT_ALL = 1024
 };
 
 calmoe_status calmoe_synthetic_bytes(calmoe_context *ctx, const calmoe_synthetic_options *options, uint64_t *n_bytes)
@@ -37,6 +38,8 @@ struct synthesis {
     struct topology          topology;
     struct team             *team;
     uint8_t                 *pieces;  /* (PIECES_AT_ONCE, PIECE_BYTES) */
+    int32_t                  kv_heads[MAX_LAYERS_AT_ALL]; /* where layers differ */
+    uint8_t                  has_window[MAX_LAYERS_AT_ALL];
     uint64_t                 n_written;
     calmoe_progress_fn       progress;
     void                    *user;
@@ -87,13 +90,36 @@ static void describe_scales(const calmoe_synthetic_options *o, struct meta_draft
     if (o->logit_scale > 0.0f) cm_meta_draft_f32(draft, "%.logit_scale", o->logit_scale);
 }
 
+/* Whether files of the family say for each layer whether it sees a window. */
+static bool says_windows_by_layer(const struct synthetic_plan *plan)
+{
+    return cm_family_needs_key(plan->family, "attention.sliding_window_pattern");
+}
+
+/* Which layers see a window and what heads they have, in families whose files say it for each layer. */
+static void describe_windows(struct synthesis *s, struct meta_draft *draft)
+{
+    const calmoe_synthetic_options *o = &s->plan.options;
+    for (int layer = 0; layer < o->n_layers; layer++) {
+        s->kv_heads[layer] = cm_synthetic_kv_heads(&s->plan, layer);
+        s->has_window[layer] = cm_synthetic_has_window(&s->plan, layer);
+    }
+    const uint32_t size = (uint32_t)(o->window_head_size > 0 ? o->window_head_size : o->head_size);
+    cm_meta_draft_i32s(draft, "%.attention.head_count_kv", s->kv_heads, (uint64_t)o->n_layers);
+    cm_meta_draft_bools(draft, "%.attention.sliding_window_pattern", s->has_window, (uint64_t)o->n_layers);
+    cm_meta_draft_u32(draft, "%.attention.key_length_swa", size);
+    cm_meta_draft_u32(draft, "%.attention.value_length_swa", size);
+    cm_meta_draft_u32(draft, "%.rope.dimension_count_swa", size);
+}
+
 static void describe_heads(const struct synthetic_plan *plan, struct meta_draft *draft)
 {
     const calmoe_synthetic_options *o = &plan->options;
     const bool has_latents = cm_synthetic_has_latents(plan);
     if (cm_synthetic_lists_kinds(plan))
         cm_meta_draft_i32s(draft, "%.attention.head_count_kv", plan->kv_heads, (uint64_t)o->n_layers);
-    else cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)(has_latents ? 1 : o->n_kv_heads));
+    else if (!says_windows_by_layer(plan))
+        cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)(has_latents ? 1 : o->n_kv_heads));
     cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)(has_latents ? o->latent + o->rotated : o->head_size));
     cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)(has_latents ? o->latent : o->head_size));
     if (!has_latents) return;
@@ -121,15 +147,7 @@ static void describe_recurrent(const struct synthetic_plan *plan, struct meta_dr
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
 }
 
-/* Whether all files of the family have the key. */
-static bool needs_key(const struct family *family, const char *name)
-{
-    for (const char *const *key = family ? family->keys : NULL; key && *key; key++)
-        if (strcmp(*key, name) == 0) return true;
-    return false;
-}
-
-static void describe(const struct synthesis *s, struct meta_draft *draft)
+static void describe(struct synthesis *s, struct meta_draft *draft)
 {
     const calmoe_synthetic_options *o = &s->plan.options;
     cm_meta_draft_begin(draft, o->family);
@@ -148,7 +166,7 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
     cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);
-    if (needs_key(s->plan.family, "rope.scaling.factor")) { /* 1, since rotation costs the same by any */
+    if (cm_family_needs_key(s->plan.family, "rope.scaling.factor")) { /* 1, since rotation costs the same by any */
         cm_meta_draft_text(draft, "%.rope.scaling.type", "yarn");
         cm_meta_draft_f32(draft, "%.rope.scaling.factor", 1.0f);
         cm_meta_draft_u32(draft, "%.rope.scaling.original_context_length", (uint32_t)o->context_length);
@@ -158,13 +176,19 @@ static void describe(const struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_u32(draft, "%.expert_used_count", (uint32_t)o->n_experts_used);
         cm_meta_draft_u32(draft, "%.expert_feed_forward_length", (uint32_t)o->expert_width);
     }
-    if (needs_key(s->plan.family, "expert_weights_scale")) cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
-    if (needs_key(s->plan.family, "expert_weights_norm")) cm_meta_draft_bool(draft, "%.expert_weights_norm", true);
-    if (needs_key(s->plan.family, "expert_group_count")) cm_meta_draft_u32(draft, "%.expert_group_count", 1);
-    if (needs_key(s->plan.family, "rope.scaling.finetuned"))
+    if (cm_family_needs_key(s->plan.family, "expert_weights_scale"))
+        cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
+    if (cm_family_needs_key(s->plan.family, "expert_weights_norm"))
+        cm_meta_draft_bool(draft, "%.expert_weights_norm", true);
+    if (cm_family_needs_key(s->plan.family, "expert_group_count"))
+        cm_meta_draft_u32(draft, "%.expert_group_count", 1);
+    if (cm_family_needs_key(s->plan.family, "rope.scaling.finetuned"))
         cm_meta_draft_bool(draft, "%.rope.scaling.finetuned", false);
     if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
+    if (says_windows_by_layer(&s->plan)) describe_windows(s, draft);
+    if (cm_family_needs_key(s->plan.family, "final_logit_softcapping"))
+        cm_meta_draft_f32(draft, "%.final_logit_softcapping", 30.0f);
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
     if (o->dense_layers > 0) cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);

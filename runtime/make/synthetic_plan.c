@@ -15,7 +15,7 @@
 #include "runtime/families/model_tensors.h"
 #include "runtime/make/filler_vocabulary.h"
 
-enum { TENSORS_OF_LAYER = 32, TENSORS_OF_MODEL = 3, NAME_BYTES = 256 };
+enum { TENSORS_OF_LAYER = 32, TENSORS_OF_MODEL = 4, NAME_BYTES = 256 };
 
 void calmoe_synthetic_options_init(calmoe_synthetic_options *options)
 {
@@ -42,7 +42,9 @@ static const struct limit {
     LIMIT(n_threads, 0, 4096),     LIMIT(window, 0, 1 << 24),
     LIMIT(latent, 0, 512),         LIMIT(q_rank, 0, 1 << 17),
     LIMIT(value_size, 0, 1024),    LIMIT(dense_layers, 0, 1024),
-    LIMIT(dense_width, 0, 1 << 17), LIMIT(state_size, 0, 1024),
+    LIMIT(dense_width, 0, 1 << 17), LIMIT(window_head_size, 0, 1024),
+    LIMIT(window_kv_heads, 0, 1024), LIMIT(keys_are_values, 0, 1),
+    LIMIT(dense_part, 0, 1 << 17), LIMIT(state_size, 0, 1024),
 #undef LIMIT
 };
 
@@ -142,6 +144,28 @@ static calmoe_status check_latents(struct calmoe_context *ctx, struct synthetic_
     CM_TRY(check_int(ctx, "latent", o->latent, 1, 512));
     CM_TRY(check_int(ctx, "rotated", o->rotated, 2, o->head_size - 1));
     if (o->value_size == 0) o->value_size = o->head_size - o->rotated;
+    return CALMOE_OK;
+}
+
+/* Options of layers that differ from each other, and of a dense part beside experts. */
+static calmoe_status check_parts(struct calmoe_context *ctx, const struct synthetic_plan *plan)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    const struct family            *family = plan->family;
+    if (cm_family_needs_key(family, "attention.sliding_window_pattern"))
+        CM_TRY(check_int(ctx, "window", o->window, 1, 1 << 24));
+    const bool has_windows = o->window > 0 && family && family->window_period > 0;
+    const bool has_part = family && (family->needs & NEEDS_DENSE_PART);
+    CM_TRY(check_int(ctx, "dense_part", o->dense_part, has_part, has_part ? 1 << 17 : 0));
+    CM_TRY(check_int(ctx, "keys_are_values", o->keys_are_values, 0, family && family->may_lack_values));
+    if (!has_windows) {
+        CM_TRY(check_int(ctx, "window_head_size", o->window_head_size, 0, 0));
+        return check_int(ctx, "window_kv_heads", o->window_kv_heads, 0, 0);
+    }
+    if (o->window_head_size % 2 != 0 || (o->window_kv_heads > 0 && o->n_heads % o->window_kv_heads != 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "heads of size %d for %d kv heads in layers with a window; an even size and a divisor of %d are"
+                       " wanted", o->window_head_size, o->window_kv_heads, o->n_heads);
     return CALMOE_OK;
 }
 
@@ -257,20 +281,40 @@ static const struct norm_roles *norm_roles(const struct lister *lister)
     return &cm_norm_roles[lister->plan->family ? lister->plan->family->norms : NORMS_BEFORE];
 }
 
+bool cm_synthetic_has_window(const struct synthetic_plan *plan, int layer)
+{
+    const int period = plan->family ? plan->family->window_period : 0;
+    return plan->options.window > 0 && period > 0 && layer % period < period - 1;
+}
+
+int cm_synthetic_head_size(const struct synthetic_plan *plan, int layer)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    return cm_synthetic_has_window(plan, layer) && o->window_head_size > 0 ? o->window_head_size : o->head_size;
+}
+
+int cm_synthetic_kv_heads(const struct synthetic_plan *plan, int layer)
+{
+    const calmoe_synthetic_options *o = &plan->options;
+    return cm_synthetic_has_window(plan, layer) && o->window_kv_heads > 0 ? o->window_kv_heads : o->n_kv_heads;
+}
+
 static void add_attention(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
-    const int q = o->n_heads * o->head_size, kv = o->n_kv_heads * o->head_size;
+    const int head_size = cm_synthetic_head_size(lister->plan, lister->layer);
+    const int q = o->n_heads * head_size, kv = cm_synthetic_kv_heads(lister->plan, lister->layer) * head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
     add_norm(lister, norm_roles(lister)->attention, o->width);
     if (norm_roles(lister)->after_attention) add_norm(lister, norm_roles(lister)->after_attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
-        add_norm(lister, "attn_q_norm.weight", is_whole ? q : o->head_size);
-        add_norm(lister, "attn_k_norm.weight", is_whole ? kv : o->head_size);
+        add_norm(lister, "attn_q_norm.weight", is_whole ? q : head_size);
+        add_norm(lister, "attn_k_norm.weight", is_whole ? kv : head_size);
     }
     add_matrix(lister, "attn_q.weight", o->width, family_needs(lister, NEEDS_QUERY_GATES) ? 2 * q : q);
     add_matrix(lister, "attn_k.weight", o->width, kv);
-    add_matrix(lister, "attn_v.weight", o->width, kv);
+    if (!o->keys_are_values || cm_synthetic_has_window(lister->plan, lister->layer))
+        add_matrix(lister, "attn_v.weight", o->width, kv);
     if (o->qkv_biases || family_needs(lister, NEEDS_QKV_BIASES)) {
         add_vector(lister, "attn_q.bias", q, 0.0f, 0.1f);
         add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
@@ -362,6 +406,19 @@ static bool has_gate(const struct lister *lister)
     return !lister->plan->family || cm_nonlinearities[lister->plan->family->nonlinearity].has_gate;
 }
 
+/* Beside experts, and the norms that keep both apart. */
+static void add_dense_part(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    static const char *const norms[] = {"ffn_gate_inp.scale", "pre_ffw_norm_2.weight", "post_ffw_norm_1.weight",
+                                        "post_ffw_norm_2.weight"};
+    for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) add_norm(lister, norms[i], o->width);
+    add_norm(lister, "ffn_down_exps.scale", o->n_experts);
+    add_matrix(lister, "ffn_gate.weight", o->width, o->dense_part);
+    add_matrix(lister, "ffn_up.weight", o->width, o->dense_part);
+    add_matrix(lister, "ffn_down.weight", o->dense_part, o->width);
+}
+
 static void add_feed_forward(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
@@ -375,6 +432,7 @@ static void add_feed_forward(struct lister *lister)
         add_matrix(lister, "ffn_down.weight", width, o->width);
         return;
     }
+    if (o->dense_part > 0) add_dense_part(lister);
     add_tensor(lister, "ffn_gate_inp.weight", WEIGHT_F32, (int[]){o->width, n, 0}, 0.0f, deviation_of(o->width));
     if (has_gate(lister)) add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
@@ -412,6 +470,7 @@ static void list_tensors(struct synthetic_plan *plan)
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
     add_norm(&lister, norm_roles(&lister)->output, o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
+    if (family_needs(&lister, NEEDS_ROPE_FACTORS)) add_norm(&lister, "rope_freqs.weight", o->head_size / 2);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
         const char kind = cm_synthetic_kind(o, lister.layer);
         plan->kv_heads[lister.layer] = kind == 'a' ? o->n_kv_heads : 0;
@@ -430,6 +489,7 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
     CM_TRY(check_recurrent(ctx, out));
     CM_TRY(check_latents(ctx, out));
+    CM_TRY(check_parts(ctx, out));
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
     out->kv_heads = cm_alloc(ctx, (size_t)out->options.n_layers, sizeof *out->kv_heads, "the metadata");

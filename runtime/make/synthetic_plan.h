@@ -29,6 +29,11 @@ char cm_synthetic_kind(const calmoe_synthetic_options *options, int layer);
 /* Whether files of the family list the kv heads of layers, by which layers that do not attend are known. */
 bool cm_synthetic_lists_kinds(const struct synthetic_plan *plan);
 
+/* Whether the layer sees a window; the sizes of its heads of keys, and how many there are. */
+bool cm_synthetic_has_window(const struct synthetic_plan *plan, int layer);
+int  cm_synthetic_head_size(const struct synthetic_plan *plan, int layer);
+int  cm_synthetic_kv_heads(const struct synthetic_plan *plan, int layer);
+
 /* Whether the family has latent attention. */
 bool cm_synthetic_has_latents(const struct synthetic_plan *plan);
 

@@ -1,6 +1,7 @@
-/* byte_pairs.c - byte-level BPE: pieces by pattern, then merges by rank inside each piece.
+/* byte_pairs.c - byte pair encoding: pieces by pattern, then merges by rank inside each piece.
  *
- * Symbols are bytes, not the printable characters that files write for them; the two say the same. */
+ * At byte level symbols are bytes, not the printable characters that files write for them; the two say the same. Of
+ * plain texts they are characters. */
 #include "runtime/text/tokenizer_parts.h"
 #include "runtime/text/utf8.h"
 
@@ -25,10 +26,19 @@ static bool may_join_by_id(const struct tokenizer *tokenizer, const char *text, 
     return *id >= 0;
 }
 
+/* Of a tokenizer whose texts are plain. Line ends that follow each other are one token, where there is one. */
+static calmoe_status encode_plain_piece(struct encoder *encoder, const char *piece, size_t n_bytes)
+{
+    const int32_t lines = piece[0] == '\n' ? cm_vocabulary_find(encoder->tokenizer, piece, n_bytes) : -1;
+    if (lines >= 0) return cm_token_list_put(encoder->ctx, encoder->list, lines);
+    return cm_encode_characters(encoder, piece, n_bytes, may_join_by_rule);
+}
+
 static calmoe_status encode_piece(void *arg, const char *piece, size_t n_bytes)
 {
     struct encoder         *encoder = arg;
     const struct tokenizer *tokenizer = encoder->tokenizer;
+    if (tokenizer->is_plain) return encode_plain_piece(encoder, piece, n_bytes);
     if (n_bytes == 1) return cm_encode_byte(encoder, (unsigned char)piece[0]);
     if (tokenizer->row->ignore_merges) {
         const int32_t id = cm_vocabulary_find(tokenizer, piece, n_bytes);

@@ -11,6 +11,7 @@
 #define BAR "\xef\xbd\x9c" /* U+FF5C */
 #define USER "<" BAR "User" BAR ">"
 #define ASSISTANT "<" BAR "Assistant" BAR ">"
+#define LING(role) "<role>" role "</role>"
 #define CHANNEL "<|channel|>"
 #define FINAL CHANNEL "final<|message|>"
 
@@ -48,6 +49,30 @@ static const struct chat_format rows[] = {
       .between = "{eos}" USER },
     { .name = "deepseek-r1", .begin = "{bos}" USER, .system_begin = "{bos}", .system_end = USER,
       .ask = ASSISTANT "<think>\n", .answer = ASSISTANT, .between = "{eos}" USER, .drops_thoughts = true },
+    { .name = "glm4.7", .begin = "[gMASK]<sop><|user|>", .system_begin = "[gMASK]<sop><|system|>",
+      .system_end = "<|user|>", .ask = "<|assistant|><think>", .answer = "<|assistant|></think>", .between = "<|user|>",
+      .drops_thoughts = true, .strip_answer = STRIP_BOTH, .strip_thoughtful = STRIP_BOTH },
+    { .name = "minimax-m2", .begin = "]~!b[]~b]system\nYou are a helpful assistant.[e~[\n]~b]user\n",
+      .system_begin = "]~!b[]~b]system\n", .system_end = "[e~[\n]~b]user\n", .ask = "[e~[\n]~b]ai\n<think>\n",
+      .answer = "[e~[\n]~b]ai\n", .between = "[e~[\n]~b]user\n", .drops_thoughts = true,
+      .strip_thoughtful = STRIP_LINES },
+    { .name = "gemma", .begin = "{bos}<start_of_turn>user\n", .system_begin = "{bos}<start_of_turn>user\n",
+      .system_end = "\n\n", .ask = "<end_of_turn>\n<start_of_turn>model\n",
+      .between = "<end_of_turn>\n<start_of_turn>user\n", .strip_user = STRIP_BOTH,
+      .strip_user_with_system = STRIP_BOTH, .strip_answer = STRIP_BOTH },
+    { .name = "gemma4", .begin = "{bos}<|turn>user\n", .system_begin = "{bos}<|turn>system\n",
+      .system_end = "<turn|>\n<|turn>user\n", .ask = "<turn|>\n<|turn>model\n", .between = "<turn|>\n<|turn>user\n",
+      STRIPPED },
+    { .name = "ernie4.5", .begin = "<|begin_of_sentence|>User: ", .system_begin = "<|begin_of_sentence|>",
+      .system_end = "\nUser: ", .ask = "\nAssistant: ", .between = "<|end_of_sentence|>User: " },
+    { .name = "hunyuan-moe", .begin = "<|startoftext|>", .system_begin = "<|startoftext|>",
+      .system_end = "<|extra_4|><|startoftext|>", .ask = "<|extra_0|>", .between = "<|eos|><|startoftext|>" },
+    { .name = "dots1", .begin = "<|userprompt|>", .system_begin = "<|system|>",
+      .system_end = "<|endofsystem|><|userprompt|>", .ask = "<|endofuserprompt|><|response|>",
+      .between = "<|endofresponse|><|userprompt|>" },
+    { .name = "ling2", .begin = LING("SYSTEM") "detailed thinking off<|role_end|>" LING("HUMAN"),
+      .system_begin = LING("SYSTEM"), .system_end = "<|role_end|>" LING("HUMAN"),
+      .ask = "<|role_end|>" LING("ASSISTANT"), .between = "<|role_end|>" LING("HUMAN") },
     { .name = "harmony", .begin = "<|start|>user<|message|>",
       .system_begin = "<|start|>developer<|message|># Instructions\n\n",
       .system_end = "\n\n<|end|><|start|>user<|message|>", .ask = "<|end|><|start|>assistant",

@@ -51,6 +51,14 @@ const struct merge_rule *cm_merge_rule(const struct tokenizer *tokenizer, int32_
     return &tokenizer->rules[slot_of(tokenizer, (uint64_t)(uint32_t)left << 32 | (uint32_t)right)];
 }
 
+/* What merging compares, of a token's text in the list of merges. */
+static bool key_of_text(const struct tokenizer *tokenizer, const char *text, size_t n_bytes, char *out, size_t *n_out)
+{
+    if (!tokenizer->is_plain) return cm_bytes_of_text(text, n_bytes, out, n_out);
+    memcpy(out, text, *n_out = n_bytes);
+    return true;
+}
+
 /* The rule of a text "left right", cut at the first space behind byte 0, since a token may begin with
  * one. False where one of its three tokens is not there. */
 static bool read_rule(struct tokenizer *tokenizer, const char *text, size_t at_space, size_t n_bytes,
@@ -59,8 +67,8 @@ static bool read_rule(struct tokenizer *tokenizer, const char *text, size_t at_s
     char   bytes[2 * CM_TOKEN_BYTES];
     size_t n_left, n_right;
     if (at_space > CM_TOKEN_BYTES || n_bytes - at_space - 1 > CM_TOKEN_BYTES) return false;
-    if (!cm_bytes_of_text(text, at_space, bytes, &n_left)) return false;
-    if (!cm_bytes_of_text(text + at_space + 1, n_bytes - at_space - 1, bytes + n_left, &n_right))
+    if (!key_of_text(tokenizer, text, at_space, bytes, &n_left)) return false;
+    if (!key_of_text(tokenizer, text + at_space + 1, n_bytes - at_space - 1, bytes + n_left, &n_right))
         return false;
     const int32_t left = cm_vocabulary_find(tokenizer, bytes, n_left);
     const int32_t right = cm_vocabulary_find(tokenizer, bytes + n_left, n_right);

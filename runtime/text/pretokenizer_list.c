@@ -114,6 +114,7 @@ static const struct pretokenizer_row rows[] = {
     { .names = { "bailingmoe", "bailingmoe2", "llada-moe" }, .stages = { BAILING } },
     { .names = { "exaone-moe" }, .stages = { EXAONEMOE } },
     { .names = { "laguna" }, .stages = { "[^\\n]+|\\n+", QWEN2 } },
+    { .names = { "gemma4" }, .stages = { "[^\\n]+|\\n+" }, .always_bos = true, .no_bos = true, .is_plain = true },
     { .names = { "default" },
       .stages = { "[\\p{P}\\$\\+<=>\\^~\\|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]" } },
 };

@@ -13,8 +13,10 @@ struct pretokenizer_row {
     const char *stages[PRETOKENIZER_MAX_STAGES]; /* PCRE2 patterns, see below; ends with NULL           */
     bool ignore_merges;    /* a piece that is a token as a whole is that token                          */
     bool add_bos;          /* the default where the file does not say                                   */
+    bool always_bos;       /* whatever the file says                                                    */
     bool no_bos;           /* no BOS token where the file names none                                    */
     bool nfc;              /* text is brought into normalisation form C first; files have no field for it */
+    bool is_plain;         /* tokens are plain texts, not bytes as printable characters: tokenizer_parts.h */
     bool merges_may_lack;  /* then the pair whose merged token has the lowest id goes first (tiktoken)  */
 };
 /* Stage n cuts inside each piece that stage n - 1 left: its matches become pieces, and so do the gaps

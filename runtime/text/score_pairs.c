@@ -5,8 +5,8 @@
 #include "runtime/text/tokenizer_parts.h"
 #include "runtime/text/utf8.h"
 
-static bool may_join(const struct tokenizer *tokenizer, const char *text, const struct symbol *left,
-                     const struct symbol *right, uint32_t *order, int32_t *id)
+static bool may_join_by_score(const struct tokenizer *tokenizer, const char *text, const struct symbol *left,
+                              const struct symbol *right, uint32_t *order, int32_t *id)
 {
     *id = cm_vocabulary_find(tokenizer, text + left->at, left->n_bytes + right->n_bytes);
     if (*id < 0 || tokenizer->tokens[*id].type == TOKEN_CONTROL) return false;
@@ -14,7 +14,7 @@ static bool may_join(const struct tokenizer *tokenizer, const char *text, const 
     return true;
 }
 
-static calmoe_status encode_stretch(struct encoder *encoder, const char *text, size_t n_bytes)
+calmoe_status cm_encode_characters(struct encoder *encoder, const char *text, size_t n_bytes, cm_pair_fn may_join)
 {
     const struct tokenizer *tokenizer = encoder->tokenizer;
     struct pair_work       *work = &encoder->work;
@@ -46,8 +46,9 @@ calmoe_status cm_encode_score_pairs(struct encoder *encoder, const char *text, s
     size_t begin = 0;
     for (size_t at = 1; encoder->tokenizer->words_apart && at < n_bytes; at++) {
         if (!cm_word_begins(text, n_bytes, at)) continue;
-        CM_TRY(encode_stretch(encoder, text + begin, at - begin));
+        CM_TRY(cm_encode_characters(encoder, text + begin, at - begin, may_join_by_score));
         begin = at;
     }
-    return begin < n_bytes ? encode_stretch(encoder, text + begin, n_bytes - begin) : CALMOE_OK;
+    if (begin == n_bytes) return CALMOE_OK;
+    return cm_encode_characters(encoder, text + begin, n_bytes - begin, may_join_by_score);
 }

@@ -14,7 +14,8 @@
 /* Texts that end generation in every vocabulary, as their files seldom say so otherwise. */
 static const char *const endings[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
-    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
+    "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<|eot|>", "<|eom|>", "<|endofresponse|>", "<|role_end|>",
+    "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
     "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
     "<\xef\xbd\x9c" "end" SPM_SPACE "of" SPM_SPACE "sentence\xef\xbd\x9c>", "[e~[",
     /* what separates files and pads holes in code models */
@@ -130,6 +131,7 @@ static calmoe_status read_ids(struct calmoe_context *ctx, const struct model_fil
     CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_eos_token"), &tokenizer->adds_eos));
     CM_TRY(cm_meta_get_bool(ctx, file, KEY("add_space_prefix"), &tokenizer->adds_space));
     tokenizer->adds_space = tokenizer->adds_space && is_spm;
+    if (!is_spm && tokenizer->row->always_bos) tokenizer->adds_bos = true;
     CM_TRY(check_named(ctx, file, KEY("add_bos_token"), tokenizer->bos, KEY("bos_token_id")));
     CM_TRY(check_named(ctx, file, KEY("add_eos_token"), tokenizer->eos, KEY("eos_token_id")));
     if (tokenizer->adds_bos && tokenizer->bos < 0) {
@@ -287,7 +289,7 @@ static calmoe_status check_bytes(struct calmoe_context *ctx, const struct model_
 {
     int n_missing = 0;
     for (int byte = 0; byte < 256; byte++) n_missing += tokenizer->byte_ids[byte] < 0;
-    if (n_missing && tokenizer->unknown < 0 && tokenizer->is_spm)
+    if (n_missing && tokenizer->unknown < 0 && tokenizer->is_plain)
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': %d of 256 bytes have no token, and there is no unknown "
                        "token to stand for them", file->name, n_missing);
     if (n_missing)

@@ -28,7 +28,7 @@ static void append(struct cutter *cutter, const char *text, size_t n_bytes)
 {
     if (n_bytes == 0) return;
     char *end = cutter->pending + cutter->n_pending;
-    if (!cutter->encoder.tokenizer->is_spm) {
+    if (!cutter->encoder.tokenizer->is_plain) {
         memcpy(end, text, n_bytes);
         cutter->n_pending += n_bytes;
         return;
@@ -127,8 +127,8 @@ calmoe_status cm_tokenize_parts(struct calmoe_context *ctx, const struct tokeniz
         .spares_space = (flags & TOKENIZE_SPARE_SPACE) != 0,
     };
     calmoe_status status = CALMOE_NO_MEMORY;
-    /* In SPM a space takes three bytes, and one may be added. */
-    cutter.pending = cm_alloc(ctx, tokenizer->is_spm ? 3 * n_bytes + 3 : n_bytes, 1, "text to tokenize");
+    /* As SPM_SPACE a space takes three bytes, and one may be added. */
+    cutter.pending = cm_alloc(ctx, tokenizer->is_plain ? 3 * n_bytes + 3 : n_bytes, 1, "text to tokenize");
     if (cutter.pending) status = CALMOE_OK;
     if (status == CALMOE_OK && tokenizer->pretokenizer)
         status = cm_splitter_open(ctx, tokenizer->pretokenizer, &cutter.encoder.splitter);

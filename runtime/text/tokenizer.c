@@ -19,10 +19,11 @@ static int shown_bytes(struct meta_string text)
 }
 
 static calmoe_status choose_row(struct calmoe_context *ctx, const struct model_file *file,
-                                struct tokenizer *tokenizer)
+                                struct meta_string model, struct tokenizer *tokenizer)
 {
     struct meta_string pre = { "default", 7 };
-    CM_TRY(cm_meta_get_string(ctx, file, "tokenizer.ggml.pre", &pre));
+    if (equals(model, "gemma4")) pre = model; /* files of the family name their rules there */
+    else CM_TRY(cm_meta_get_string(ctx, file, "tokenizer.ggml.pre", &pre));
     tokenizer->row = cm_pretokenizer_row(pre.bytes, (size_t)pre.n_bytes);
     if (!tokenizer->row)
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s': pre-tokenizer '%.*s' is not known to this version",
@@ -39,13 +40,14 @@ static calmoe_status read(struct calmoe_context *ctx, const struct model_file *f
     struct meta_string model;
     CM_TRY(cm_meta_need_string(ctx, file, "tokenizer.ggml.model", &model));
     tokenizer->is_spm = equals(model, "llama");
-    if (!tokenizer->is_spm && !equals(model, "gpt2"))
+    if (!tokenizer->is_spm && !equals(model, "gemma4") && !equals(model, "gpt2"))
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s': tokenizer model '%.*s' is not known to this version; "
-                       "'gpt2' and 'llama' are", file->name, shown_bytes(model), model.bytes);
+                       "'gpt2', 'llama' and 'gemma4' are", file->name, shown_bytes(model), model.bytes);
     if (tokenizer->is_spm)
         snprintf(tokenizer->name, sizeof tokenizer->name, "spm");
     else
-        CM_TRY(choose_row(ctx, file, tokenizer));
+        CM_TRY(choose_row(ctx, file, model, tokenizer));
+    tokenizer->is_plain = tokenizer->is_spm || tokenizer->row->is_plain;
     CM_TRY(cm_vocabulary_read(ctx, file, tokenizer));
     CM_TRY(cm_merge_rules_read(ctx, file, tokenizer));
     return cm_special_tokens_read(ctx, file, tokenizer);

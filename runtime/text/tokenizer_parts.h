@@ -39,7 +39,10 @@ struct special_index { /* tokens that are cut out of the raw text */
 };
 
 struct tokenizer {
-    bool    is_spm;
+    bool    is_spm;           /* merged by scores, not by a list of merges                           */
+    bool    is_plain;         /* texts are what they say, but for SPM_SPACE in place of spaces, and bytes that no
+                                 token covers have tokens "<0xHH>" (so in SPM); else texts are bytes that are
+                                 written as printable characters                                     */
     int32_t n_tokens;
     struct token *tokens;     /* (n_tokens) */
     char         *arena;
@@ -67,7 +70,7 @@ struct tokenizer {
 /* Fills tokens, arena, slots, byte_ids from the file's lists. */
 calmoe_status cm_vocabulary_read(struct calmoe_context *ctx, const struct model_file *file,
                                  struct tokenizer *tokenizer);
-/* What merging compares: the text for SPM, the bytes for byte-level BPE. -1: no token that text can make. */
+/* What merging compares: the text where texts are plain, else the bytes. -1: no token that text can make. */
 int32_t cm_vocabulary_find(const struct tokenizer *tokenizer, const char *key, size_t n_bytes);
 /* Turns the printable characters of byte-level BPE back to bytes; out holds n_bytes. False where text
  * has other characters. */
@@ -118,6 +121,8 @@ struct encoder { /* the scratch of one cm_tokenize() */
 calmoe_status cm_encode_byte_pairs(struct encoder *encoder, const char *text, size_t n_bytes);
 /* Spaces are written as SPM_SPACE in text. */
 calmoe_status cm_encode_score_pairs(struct encoder *encoder, const char *text, size_t n_bytes);
+/* A stretch of text whose characters are merged by what may_join says; bytes for characters without a token. */
+calmoe_status cm_encode_characters(struct encoder *encoder, const char *text, size_t n_bytes, cm_pair_fn may_join);
 /* The token of a byte that no token covers: its byte token, else the unknown token, else nothing. */
 calmoe_status cm_encode_byte(struct encoder *encoder, unsigned char byte);
 

@@ -113,7 +113,7 @@ static calmoe_status write_bytes(struct calmoe_context *ctx, const struct model_
     struct token *token = &tokenizer->tokens[id];
     size_t        n = 0;
     token->bytes = out;
-    if (token->type == TOKEN_BYTE && !tokenizer->is_spm) token->type = TOKEN_NORMAL;
+    if (token->type == TOKEN_BYTE && !tokenizer->is_plain) token->type = TOKEN_NORMAL;
     if (token->type == TOKEN_BYTE) {
         const int byte = byte_of_name(token->text, token->n_text);
         if (byte < 0)
@@ -121,7 +121,7 @@ static calmoe_status write_bytes(struct calmoe_context *ctx, const struct model_
                            "wanted '<0x00>' to '<0xFF>'", file->name, id,
                            token->n_text < 80 ? token->n_text : 80, token->text);
         out[n++] = (char)byte;
-    } else if (token->type == TOKEN_NORMAL && tokenizer->is_spm) {
+    } else if (token->type == TOKEN_NORMAL && tokenizer->is_plain) {
         for (size_t at = 0; at < token->n_text; n++) {
             const bool is_space = token->n_text - at >= 3 && !memcmp(token->text + at, SPM_SPACE, 3);
             out[n] = is_space ? ' ' : token->text[at];
@@ -133,7 +133,7 @@ static calmoe_status write_bytes(struct calmoe_context *ctx, const struct model_
     } else {
         memcpy(out, token->text, token->n_text);
         n = token->n_text;
-        token->is_text = tokenizer->is_spm && token->type == TOKEN_USER_DEFINED;
+        token->is_text = tokenizer->is_plain && token->type == TOKEN_USER_DEFINED;
     }
     token->n_bytes = (uint16_t)n;
     return CALMOE_OK;
@@ -177,8 +177,8 @@ static uint32_t hash(const char *key, size_t n_bytes)
 static const char *key_of(const struct tokenizer *tokenizer, int32_t id, size_t *n_bytes)
 {
     const struct token *token = &tokenizer->tokens[id];
-    *n_bytes = tokenizer->is_spm ? token->n_text : token->n_bytes;
-    return tokenizer->is_spm ? token->text : token->bytes;
+    *n_bytes = tokenizer->is_plain ? token->n_text : token->n_bytes;
+    return tokenizer->is_plain ? token->text : token->bytes;
 }
 
 /* The slot where key stands or would stand. */
@@ -250,7 +250,7 @@ static void find_bytes(struct tokenizer *tokenizer)
         const char key = (char)byte;
         tokenizer->byte_ids[byte] = cm_vocabulary_find(tokenizer, &key, 1);
     }
-    for (int32_t id = 0; tokenizer->is_spm && id < tokenizer->n_tokens; id++) {
+    for (int32_t id = 0; tokenizer->is_plain && id < tokenizer->n_tokens; id++) {
         const int byte = byte_of_name(tokenizer->tokens[id].text, tokenizer->tokens[id].n_text);
         if (byte >= 0) tokenizer->byte_ids[byte] = id;
     }

@@ -178,9 +178,9 @@ BEND(invalid_utf8_token) { (void)builder; toy_add_token(toy, "\xff\xfe\xe2\x96",
 
 static const struct fault faults[] = {
     BAD(no_model, false, ONE_KEY("model") "is missing; wanted a string"),
-    UNSUPPORTED(other_model, "tokenizer model 't5' is not known to this version; 'gpt2' and 'llama' are"),
+    UNSUPPORTED(other_model, "tokenizer model 't5' is not known to this version; 'gpt2', 'llama' and 'gemma4' are"),
     UNSUPPORTED(long_model, "tokenizer model 'a model whose name goes on and on and on, far beyond what anybody "
-                            "would want to ' is not known to this version; 'gpt2' and 'llama' are"),
+                            "would want to ' is not known to this version; 'gpt2', 'llama' and 'gemma4' are"),
     BAD(model_is_number, false, ONE_KEY("model") "has type u32; wanted a string"),
     UNSUPPORTED(other_pre, "pre-tokenizer 'afmoe' is not known to this version"),
     UNSUPPORTED(hostile_pre, "pre-tokenizer '?[2J%s%n?' is not known to this version"),

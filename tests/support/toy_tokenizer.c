@@ -101,6 +101,30 @@ void toy_spm(struct toy_tokenizer *toy)
     toy_add_token(toy, "<tool>", USER_DEFINED);
 }
 
+/* Every way to make the token of two others. */
+static void add_merges(struct toy_tokenizer *toy, const char *made)
+{
+    char left[TOY_MAX_TEXT];
+    for (size_t n = 1; n < strlen(made); n++) {
+        snprintf(left, sizeof left, "%.*s", (int)n, made);
+        if (toy_id(toy, left) < 0 || toy_id(toy, made + n) < 0) continue;
+        snprintf(toy->merges[toy->n_merges++], TOY_MAX_TEXT, "%.30s %.30s", left, made + n);
+    }
+}
+
+void toy_plain_bpe(struct toy_tokenizer *toy)
+{
+    toy_spm(toy);
+    toy->model = "gemma4";
+    for (int id = 3 + 256; id < toy->n_tokens; id++)
+        if (toy->types[id] == NORMAL) add_merges(toy, toy->tokens[id]);
+    toy_add_token(toy, "\n\n", NORMAL);
+    toy_add_token(toy, "<turn|>", CONTROL);
+    toy_add_token(toy, "<|tool_response>", CONTROL);
+    toy->eos = toy_add_token(toy, "<eos>", NORMAL);
+    toy->bos = toy_id(toy, "<s>");
+}
+
 /* ---- as a file ---- */
 
 static bool has(const struct toy_tokenizer *toy, const char *key)

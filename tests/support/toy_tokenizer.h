@@ -8,7 +8,7 @@
 enum { TOY_MAX = 640, TOY_MAX_TEXT = 64 };
 
 struct toy_tokenizer {
-    const char *model;  /* "gpt2", "llama"; NULL: the key is left out */
+    const char *model;  /* "gpt2", "llama", "gemma4"; NULL: the key is left out */
     const char *pre;    /* NULL: the key is left out                  */
     int         n_tokens, n_merges;
     char        tokens[TOY_MAX][TOY_MAX_TEXT];
@@ -27,6 +27,9 @@ struct toy_tokenizer {
 void toy_bpe(struct toy_tokenizer *toy, const char *pre);
 /* SPM: <unk>, <s>, </s>, 256 byte tokens, then normal pieces with falling scores, user-defined "<tool>". */
 void toy_spm(struct toy_tokenizer *toy);
+/* The texts of the SPM toy merged by a list instead of scores, as Gemma 4's files have it; "\n\n", "<eos>" of type
+ * normal, control tokens "<turn|>", "<|tool_response>". No space is added before texts. */
+void toy_plain_bpe(struct toy_tokenizer *toy);
 int  toy_add_token(struct toy_tokenizer *toy, const char *text, int32_t type); /* its id */
 int  toy_id(const struct toy_tokenizer *toy, const char *text);                /* -1: none */
 

@@ -431,21 +431,24 @@ def tokenizer_ids(f, text):
             ids += [vocab[s]] if s in vocab else [vocab[f"<0x{b:02X}>"] for b in s.encode()]
         return ids
     from toy_tokenizer import PRE, REGEX, byte_map
+    is_plain = f.key("tokenizer.ggml.model") == "gemma4"
     chars = byte_map()
+    text = text.replace(" ", "\u2581") if is_plain else text
     pieces = [text]
     for stage in PRE[f.key("tokenizer.ggml.pre")]:
         pattern = r"\p{N}|[^\p{N}]+" if stage == "digits" else REGEX[stage]
         pieces = [m for p in pieces for m in regex.splititer(f"({pattern})", p) if m]   # gaps between matches are pieces, too
     rank = {tuple(m.split(" ", 1)): i for i, m in enumerate(f.key("tokenizer.ggml.merges"))}
     for p in pieces:
-        symbols = [chars[b] for b in p.encode()]
+        symbols = list(p) if is_plain else [chars[b] for b in p.encode()]
         while True:
             pairs = [(rank[ab], i) for i, ab in enumerate(zip(symbols, symbols[1:])) if ab in rank]
             if not pairs:
                 break
             i = min(pairs)[1]
             symbols[i:i + 2] = [symbols[i] + symbols[i + 1]]
-        ids += [vocab[s] for s in symbols]
+        for s in symbols:
+            ids += [vocab[s]] if s in vocab else [vocab[f"<0x{b:02X}>"] for b in s.encode()]
     return ids
 
 

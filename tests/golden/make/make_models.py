@@ -226,7 +226,7 @@ MODELS = {
         rope_parameters=rope(1e3, rope_type="yarn", factor=8.0, original_max_position_embeddings=512,
                              beta_fast=32, beta_slow=1, mscale=1.0, mscale_all_dim=1.0))),
     # Layer 5 sees all positions: its heads are larger, half of each is turned, and its keys are its values.
-    "gemma4moe": ("Gemma4", "gemma4", lambda: toy.gemma3_toy(28), dict(
+    "gemma4moe": ("Gemma4", "gemma4", lambda: toy.gemma4_toy(28), dict(
         hidden_size=36, num_hidden_layers=6, num_attention_heads=6, num_key_value_heads=3, head_dim=12,
         global_head_dim=20, num_global_key_value_heads=2, attention_k_eq_v=True, intermediate_size=26, sliding_window=7,
         enable_moe_block=True, num_experts=5, top_k_experts=2, moe_intermediate_size=9, hidden_size_per_layer_input=0,

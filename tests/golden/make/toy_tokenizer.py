@@ -33,6 +33,7 @@ REGEX["cased"], REGEX["signs"], REGEX["end"] = r"\s?[\p{Lu}\p{Ll}\p{Lt}]+", r"\s
 REGEX["cjk"] = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 REGEX["deepseek3"] = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
                       r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["runs"] = r"[^\n]+|\n+"
 # tokenizer.ggml.pre -> the stages of pre-tokenization
 PRE = {
     "olmo": ["gpt2"],
@@ -48,6 +49,7 @@ PRE = {
     "gpt-4o": ["o200k"],
     "minimax-m2": ["o200k"],
     "glm4": ["llama3"],
+    "gemma4": ["runs"],
 }
 
 
@@ -173,3 +175,12 @@ def spm_toy(count):
 
 def gemma3_toy(count):
     return spm(SPM_PIECES[:count], ("<pad>", "<eos>", "<bos>", "<unk>"), unknown=3, bos=2, eos=1, has_prefix=False)
+
+
+def gemma4_toy(count):
+    """The same pieces in the form of Gemma 4's files: merged by a list, not by scores."""
+    toy = gemma3_toy(count)
+    normal = [t for t, kind in zip(toy.tokens, toy.types) if kind == NORMAL]
+    toy.merges = [f"{p[:i]} {p[i:]}" for p in normal for i in range(1, len(p)) if p[:i] in normal and p[i:] in normal]
+    toy.model, toy.pre, toy.scores = "gemma4", "gemma4", None
+    return toy

@@ -17,6 +17,7 @@
 #include <calmoe/synthetic.h>
 
 #include "base/memory.h"
+#include "runtime/families/family.h"
 #include "runtime/load/model_file.h"
 #include "tests/support/running.h"
 #include "tests/support/context_fixture.h"
@@ -157,42 +158,88 @@ static void every_kind_of_block_runs(void **state)
     run_model();
 }
 
-/* Layers of all kinds, and of one half. */
-static void families_of_other_mixers(void **state)
+/* Layers of which letters say what they are: the first dense, a state longer than its heads, halves. */
+static void kinds_by_letters(void **state)
 {
     (void)state;
     calmoe_synthetic_options options = tiny("q8_0");
     options.family = "lfm2moe";
-    options.n_layers = 3;
-    options.kinds = "rar";
+    options.n_layers = 5;
+    options.kinds = "rar"; /* the fourth and the fifth: r and a again */
     options.dense_layers = 1;
     options.dense_width = 96;
     options.tied = 1;
     synthesize(&options);
     run_model();
     options = tiny("q4_0");
-    options.family = "granitehybrid";
+    options.family = "nemotron_h_moe";
     options.head_norms = CALMOE_NORM_NONE;
-    options.kinds = "ra";
+    options.n_layers = 6;
+    options.kinds = "rfrfaf";
     options.shared_width = 64;
     options.delta_key_heads = 2;
     options.delta_value_heads = 4;
     options.delta_head_size = 32;
-    options.state_size = 24;
-    options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.5f;
+    options.state_size = 48;
     synthesize(&options);
     run_model();
-    options.family = "nemotron_h_moe";
-    options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.0f;
-    options.n_layers = 4;
-    options.kinds = "rfaf";
+}
+
+/* The least that a file of the family has. */
+static calmoe_synthetic_options least_of(const struct family *family)
+{
+    calmoe_synthetic_options options = tiny("q8_0");
+    options.family = family->architecture;
+    options.width = options.expert_width = 64;
+    if (!family->has_experts) options.n_experts = options.n_experts_used = 0;
+    if (!(family->needs & NEEDS_QK_NORMS)) options.head_norms = CALMOE_NORM_NONE;
+    if (family->needs & NEEDS_SHARED) options.shared_width = 32;
+    options.shared_gate = (family->needs & NEEDS_SHARED_GATE) != 0;
+    if (family->needs & NEEDS_DENSE_PART) options.dense_part = 96;
+    if (cm_family_needs_key(family, "attention.sliding_window_pattern")) options.window = 5;
+    if (family->needs & NEEDS_LATENTS) options.latent = 24, options.rotated = 8, options.head_norms = CALMOE_NORM_NONE;
+    if (family->recurrent != RECURRENT_NONE) {
+        if (family->norms == NORMS_OF_ONE_HALF) options.kinds = "rfa", options.n_layers = 3;
+        else options.attention_interval = 2;
+        options.delta_key_heads = options.delta_value_heads = 2;
+        options.delta_head_size = 16;
+    }
+    if (cm_family_needs_key(family, "embedding_scale"))
+        options.embedding_scale = options.residual_scale = options.attention_scale = options.logit_scale = 0.5f;
+    return options;
+}
+
+static void every_family_runs(void **state)
+{
+    (void)state;
+    const struct family *family;
+    for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
+        const calmoe_synthetic_options options = least_of(family);
+        synthesize(&options);
+        run_model();
+    }
+}
+
+static void layers_may_differ(void **state)
+{
+    (void)state;
+    calmoe_synthetic_options options = tiny("q8_0");
+    struct model_file *file = NULL;
+    options.family = "gemma4";
+    options.n_layers = 6;
+    options.tied = 1;
+    options.window = 5;
+    options.window_head_size = 16;
+    options.window_kv_heads = 4;
+    options.keys_are_values = 1;
+    options.dense_part = 96;
     synthesize(&options);
     run_model();
-    options.family = "nemotron_h";
-    options.n_experts = options.shared_width = 0;
-    options.kinds = "rfa"; /* the fourth: r again */
-    synthesize(&options);
-    run_model();
+    running_must(context, cm_model_file_open(context, path, &file));
+    assert_int_equal(cm_file_tensor(file, "blk.4.attn_v.weight")->shape[1], 4 * 16);
+    assert_int_equal(cm_file_tensor(file, "blk.5.attn_k.weight")->shape[1], 2 * 32);
+    assert_null(cm_file_tensor(file, "blk.5.attn_v.weight"));
+    cm_model_file_close(&file);
 }
 
 static void narrow_rows_fall_back(void **state)
@@ -327,6 +374,10 @@ static void wrong_options_are_told(void **state)
     REFUSE(rope_base, NAN, "rope_base");
     REFUSE(norm_eps, -1.0f, "norm_eps");
     REFUSE(logit_scale, INFINITY, "logit_scale");
+    REFUSE(dense_part, 8, "dense_part is 8; 0 to 0 is wanted");
+    REFUSE(keys_are_values, 1, "keys_are_values is 1; 0 to 0 is wanted");
+    REFUSE(window_kv_heads, 2, "window_kv_heads is 2; 0 to 0 is wanted");
+    REFUSE(family, "gemma4", "window is 0; 1 to");
     REFUSE(size, 0, "calmoe_synthetic_options");
     REFUSE(kinds, "", "kinds is ''");
     REFUSE(kinds, "af", "letters of 'ar' are wanted");
@@ -390,7 +441,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_runs),
         cmocka_unit_test(every_kind_of_block_runs),
-        cmocka_unit_test(families_of_other_mixers),
+        cmocka_unit_test(kinds_by_letters),
+        cmocka_unit_test(every_family_runs),
+        cmocka_unit_test(layers_may_differ),
         cmocka_unit_test(narrow_rows_fall_back),
         cmocka_unit_test(the_seed_alone_makes_the_file),
         cmocka_unit_test(bytes_are_foretold),

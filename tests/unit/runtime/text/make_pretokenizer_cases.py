@@ -66,6 +66,7 @@ ROWS = {
     "deepseek-coder": ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", ASIAN, r"\p{N}"],
     "bailingmoe": [BAILING],
     "exaone-moe": [EXAONE],
+    "gemma4": [r"[^\n]+|\n+"],
     "laguna": [r"[^\n]+|[\n]+", QWEN2],
     "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],
 }

@@ -172,6 +172,32 @@ static void spaces_are_added_as_the_file_says(void **state)
     cm_tokenizer_close(&tokenizer);
 }
 
+/* ---- merges of plain texts ---- */
+
+static void characters_are_merged_by_rank(void **state)
+{
+    (void)state;
+    toy_plain_bpe(&toy);
+    toy.add_bos = 0;
+    struct tokenizer *tokenizer = open_toy();
+    assert_string_equal(cm_tokenizer_name(tokenizer), "bpe/gemma4");
+    check(tokenizer, "the", 0, "t he");
+    check(tokenizer, "hello world", 0, "hello ▁world");
+    check(tokenizer, "hello world", TOKENIZE_ADD_BOS, "<s> hello ▁world"); /* whatever the file says */
+    check(tokenizer, " the  the", 0, "▁the ▁ ▁the");
+    check(tokenizer, "aaaaa", 0, "aaaa a");
+    check(tokenizer, "é中", 0, "é <0xE4> <0xB8> <0xAD>");
+    check(tokenizer, "a\n\nhe\n\n\n", 0, "a \n\n he <0x0A> <0x0A> <0x0A>"); /* a run is one token or none */
+    check_bytes(tokenizer, "\xff" "a", 2, 0, "<0xFF> a");
+    check(tokenizer, "he<tool>he", 0, "he <tool> he");
+    for (int32_t id = 0; id < cm_tokenizer_n_tokens(tokenizer); id++) {
+        const char *text = toy.tokens[id];
+        const bool ends = !strcmp(text, "<eos>") || !strcmp(text, "<turn|>") || !strcmp(text, "<|tool_response>");
+        assert_int_equal(cm_token_ends_generation(tokenizer, id), ends); /* "</s>" is text there */
+    }
+    cm_tokenizer_close(&tokenizer);
+}
+
 static void missing_byte_tokens_become_unknown(void **state)
 {
     (void)state;
@@ -470,6 +496,7 @@ int main(void)
         cmocka_unit_test(bytes_without_token),
         cmocka_unit_test(characters_are_merged_by_score),
         cmocka_unit_test(spaces_are_added_as_the_file_says),
+        cmocka_unit_test(characters_are_merged_by_rank),
         cmocka_unit_test(missing_byte_tokens_become_unknown),
         cmocka_unit_test(control_tokens_are_cut_only_where_asked),
         cmocka_unit_test(the_longest_special_token_wins),
