@@ -58,9 +58,10 @@ def hybrid_tensors(short, w, config, arch):
     return None
 
 
-def by_layer(config, kinds, value):
-    """A list for the file: value for layers of these kinds, 0 for others."""
-    return [value if kind in kinds else 0 for kind in config.layer_types]
+def by_block(config, kinds, value, n_blocks):
+    """A list for the file: value for layers of these kinds, 0 for others; a further block is of all kinds."""
+    further = [value] * (n_blocks - len(config.layer_types))
+    return [value if kind in kinds else 0 for kind in config.layer_types] + further
 
 
 def add_mamba_keys(g, config, state_size, n_taps, n_heads, head_size):
@@ -102,7 +103,7 @@ def add_granite_keys(g, config):
     add_mamba_keys(g, config, config.mamba_d_state, config.mamba_d_conv, config.mamba_n_heads, config.mamba_d_head)
 
 
-def add_nemotron_keys(g, config, arch):
+def add_nemotron_keys(g, config, arch, n_blocks):
     g.add_vocab_size(config.vocab_size)
     g.add_layer_norm_rms_eps(config.layer_norm_epsilon)
     g.add_layer_norm_eps(config.layer_norm_epsilon)             # files say it twice
@@ -112,7 +113,7 @@ def add_nemotron_keys(g, config, arch):
     g.add_key_length(config.head_dim)
     g.add_value_length(config.head_dim)
     width = config.moe_intermediate_size if arch == "nemotron_h_moe" else config.intermediate_size
-    g.add_feed_forward_length(by_layer(config, ("mlp", "moe"), width))
+    g.add_feed_forward_length(by_block(config, ("mlp", "moe"), width, n_blocks))
     add_mamba_keys(g, config, config.ssm_state_size, config.conv_kernel, config.mamba_num_heads, config.mamba_head_dim)
     if arch == "nemotron_h_moe":
         g.add_expert_count(config.n_routed_experts)
@@ -126,14 +127,14 @@ def add_nemotron_keys(g, config, arch):
         g.add_expert_group_used_count(config.topk_group)
 
 
-def add_hybrid_keys(g, config, arch):
+def add_hybrid_keys(g, config, arch, n_blocks):
     """All keys of such a file but those that every file has."""
     g.add_head_count(config.num_attention_heads)
-    g.add_head_count_kv(by_layer(config, ("full_attention",), config.num_key_value_heads))
+    g.add_head_count_kv(by_block(config, ("full_attention",), config.num_key_value_heads, n_blocks))
     g.add_file_type(0)
     if arch.startswith("lfm2"):
         add_lfm2_keys(g, config, arch)
     elif arch == "granitehybrid":
         add_granite_keys(g, config)
     else:
-        add_nemotron_keys(g, config, arch)
+        add_nemotron_keys(g, config, arch, n_blocks)

@@ -566,7 +566,7 @@ def write_model(path, name, config, arch, vocab, tensors):
     g.add_context_length(config.max_position_embeddings)
     g.add_embedding_length(config.hidden_size)
     if arch in HYBRIDS:
-        add_hybrid_keys(g, config, arch)
+        add_hybrid_keys(g, config, arch, n_blocks)
     else:
         add_keys(g, name, config, arch)
     add_vocabulary(g, vocab)
@@ -718,7 +718,7 @@ def make(name, out, keep_hf):
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
     tensors = convert(hf, model.config, arch, name.endswith("old"))
-    if name in ("qwen35moe", "glm4moe"):
+    if name in ("qwen35moe", "glm4moe", "nemotronhmoe"):
         tensors.update(further_block(tensors, model.config))
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)
