@@ -34,7 +34,8 @@ struct decoder {
 
 /* The halves of a block, and the head, one file each; by all workers. The mixers: mixers/mixer.h. */
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
-/* In the place of the feed-forward half, where a layer has none, by one worker: observers see that nothing is routed. */
+/* In the place of the feed-forward half, where a layer has none, by one worker: observers are told that nothing is
+ * routed. */
 void cm_show_no_routing(const struct decoder *decoder, int layer);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
 

@@ -50,22 +50,29 @@ static const struct sequence *sequence_of(const struct batch *b, const struct re
     return b->rows[rows->first_row + i].asked.sequence;
 }
 
-int cm_run_end(const struct batch *b, const struct recurrent_rows *rows, int i)
+/* The end of the run of rows of one sequence that begins at row i, counted from the first. */
+static int run_end(const struct batch *b, const struct recurrent_rows *rows, int i)
 {
     const struct sequence *sequence = sequence_of(b, rows, i);
     while (i < rows->n && sequence_of(b, rows, i) == sequence) i++;
     return i;
 }
 
-float *cm_state_of(const struct batch *b, const struct recurrent_rows *rows, int i)
+/* The layer's state of the sequence of row i. */
+static float *state_of(const struct batch *b, const struct recurrent_rows *rows, int i)
 {
     const struct sequence_state *state = sequence_of(b, rows, i)->state;
     return (float *)(state->fixed + state->fixed_at[rows->layer]);
 }
 
+static size_t head_floats(const struct recurrent_shape *shape)
+{
+    return cm_recurrent_floats(shape->key_size, shape->value_size);
+}
+
 static size_t all_heads_floats(const struct recurrent_shape *shape)
 {
-    return shape->n_heads > 0 ? (size_t)shape->n_heads * cm_head_floats(shape) : 0;
+    return (size_t)shape->n_heads * head_floats(shape);
 }
 
 /* ---- what changes the states ---- */
@@ -86,8 +93,8 @@ void cm_convolve_channels(struct batch *b, const struct recurrent_rows *rows, co
     const struct recurrent_weights *weights = rows->weights;
     const int n = channels->n, first = channels->first, n_columns = shape->rows[PRODUCT_INPUT];
     for (int i = 0, end; i < rows->n; i = end) {
-        float *columns = cm_state_of(b, rows, i) + all_heads_floats(shape) + first;
-        end = cm_run_end(b, rows, i);
+        float *columns = state_of(b, rows, i) + all_heads_floats(shape) + first;
+        end = run_end(b, rows, i);
         for (int r = i; r < end; r++) {
             float *x = cm_row(rows->products[PRODUCT_INPUT], r, n_columns) + channels->column;
             if (shape->rows[PRODUCT_FACTOR])
@@ -106,8 +113,8 @@ static void recur_head(struct batch *b, const struct recurrent_rows *rows, int h
     const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
     const struct recurrent_shape *shape = &rows->shape;
     for (int i = 0, next; i < rows->n; i = next) {
-        float *state = cm_state_of(b, rows, i) + (size_t)head * cm_head_floats(shape);
-        next = cm_run_end(b, rows, i);
+        float *state = state_of(b, rows, i) + (size_t)head * head_floats(shape);
+        next = run_end(b, rows, i);
         struct recurrent_input in = {
             .n_tokens = next - i, .key_size = shape->key_size, .value_size = shape->value_size,
             .decay = cm_row(rows->decays, i, shape->n_heads) + head,

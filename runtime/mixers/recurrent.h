@@ -46,15 +46,6 @@ struct recurrent_rows {
     float *read;                 /* (n, values): what is read out of the states             */
 };
 
-/* The end of the run of rows of one sequence that begins at row i, counted from the first. */
-int cm_run_end(const struct batch *batch, const struct recurrent_rows *rows, int i);
-/* The state in the layer of the sequence of row i; and of it the convolution's inputs. */
-float *cm_state_of(const struct batch *batch, const struct recurrent_rows *rows, int i);
-static inline size_t cm_head_floats(const struct recurrent_shape *shape)
-{
-    return cm_recurrent_floats(shape->key_size, shape->value_size);
-}
-
 /* Channels first … first + n of the convolution, which stand at `column` of the input product. */
 struct channels {
     int   first, n, column;
