@@ -3,6 +3,15 @@
 
 #include "runtime/engine/handles.h"
 
+static bool has_widths(const struct policy *policy)
+{
+    bool has = false;
+    for (int i = 0; i < policy->n_rungs; i++)
+        for (int layer = 0; policy->rungs[i].widths && layer < policy->n_layers; layer++)
+            has |= policy->rungs[i].widths[layer].kind != WIDTH_OFF;
+    return has;
+}
+
 calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy)
 {
     if (strcmp(policy->fingerprint, model->file_fingerprint) == 0 &&
@@ -10,7 +19,10 @@ calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct polic
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
                        "the policy is for '%s' as the file says; it was opened with other numbers (n_experts_used, "
                        "rope_…), and nothing is known of those", model->path);
-    return cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used);
+    CM_TRY(cm_policy_fits(model->ctx, policy, model->fingerprint, model->spec.n_layers, model->spec.most.n_used));
+    if (!cm_is_dense_model(&model->spec) || !has_widths(policy)) return CALMOE_OK;
+    return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                   "the policy runs fewer experts; '%s' is a dense model, which has none to leave out", model->path);
 }
 
 calmoe_status cm_session_let_wait(calmoe_session *session, int n)

@@ -45,6 +45,10 @@ struct family {
     /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
      * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
     float             window_base;
+    int               default_window; /* where the file has no attention.sliding_window */
+    bool              has_chunks;   /* windows begin where their chunk does             */
+    bool              weighs_input; /* weights of routed experts go on their inputs     */
+    bool              norms_follow_rotation; /* of heads of q and k; else they stand before it */
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */

@@ -7,7 +7,8 @@
 extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_moe, cm_family_qwen3_moe,
     cm_family_granite_moe, cm_family_llama, cm_family_qwen2, cm_family_qwen3, cm_family_gpt_oss, cm_family_qwen3_next,
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
-    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2;
+    cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
+    cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4;
 extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
     cm_family_nemotron_h, cm_family_nemotron_h_moe;
 
@@ -16,9 +17,10 @@ static const struct family *const rows[] = {
     &cm_family_granite_moe, &cm_family_llama, &cm_family_qwen2,     &cm_family_qwen3,
     &cm_family_gpt_oss,     &cm_family_qwen3_next, &cm_family_qwen35_moe, &cm_family_qwen35,
     &cm_family_gemma_3,     &cm_family_gemma_4, &cm_family_gemma_4_moe, &cm_family_deepseek2,
+    &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
+    &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
     &cm_family_lfm2,        &cm_family_lfm2_moe, &cm_family_granite_hybrid, &cm_family_granite_hybrid_moe,
     &cm_family_nemotron_h,  &cm_family_nemotron_h_moe,
-    &cm_family_glm4_moe,    &cm_family_minimax_m2,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -27,18 +29,12 @@ static const struct {
 } not_run[] = {
     {"jamba", "Jamba"},
     {"ernie4_5", "ERNIE 4.5"},
-    {"ernie4_5-moe", "ERNIE 4.5 with experts"},
-    {"hunyuan-moe", "Hunyuan-A13B"},
     {"hunyuan-dense", "Hunyuan"},
-    {"dots1", "dots.llm1"},
     {"bailingmoe", "Ling"},
-    {"bailingmoe2", "Ling 2"},
     {"bailingmoe3", "Ling 3"},
-    {"llama4", "Llama 4"},
     {"phimoe", "Phi-3.5-MoE"},
     {"phi3", "Phi-3"},
     {"baichuan", "Baichuan"},
-    {"chatglm", "ChatGLM and GLM-4"},
     {"glm4", "GLM-4-0414"},
     {"glm-dsa", "GLM-5"},
     {"bloom", "BLOOM"},

@@ -82,8 +82,11 @@ static calmoe_status check_default(struct reader *reader, int layer, const char 
 
 static calmoe_status check_defaults(struct reader *reader, int layer, const struct attention_spec *spec)
 {
+    static const char *const keys[] = {"attention.key_length", "attention.head_count_kv", "attention.value_length"};
     const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) /* all three in one */
+        CM_TRY(check_default(reader, layer, keys[i], "attn_qkv.weight", q + k + v));
     CM_TRY(check_default(reader, layer, "attention.key_length", "attn_q.weight", q));
     CM_TRY(check_default(reader, layer, "attention.head_count_kv", "attn_k.weight", k));
     return check_default(reader, layer, "attention.value_length", "attn_v.weight", v);
@@ -110,6 +113,11 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     CM_TRY(cm_key_float(reader->keys, "attention.clamp_kqv", 0.0, 1e6, &out->clamp));
     out->q_norm = span_of(reader, layer, "attn_q_norm.weight", out->head_size);
     out->k_norm = span_of(reader, layer, "attn_k_norm.weight", out->head_size);
+    out->norms_follow_rotation = reader->family->norms_follow_rotation;
+    if (out->norms_follow_rotation && (out->q_norm == NORM_ALL_HEADS || out->k_norm == NORM_ALL_HEADS))
+        return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
+                       "tensor '%s' is not %d long; norms of the family %s are of one head", reader->name,
+                       out->head_size, reader->family->name);
     out->has_sinks = has(reader, layer, "attn_sinks.weight");
     out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
     if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
@@ -141,7 +149,7 @@ static calmoe_status read_windows(struct reader *reader)
 {
     struct model_spec       *spec = reader->spec;
     const struct meta_entry *list;
-    int                      window = 0, period = reader->family->window_period;
+    int                      window = reader->family->default_window, period = reader->family->window_period;
     if (period == 0) return CALMOE_OK;
     CM_TRY(cm_key_int(reader->keys, "attention.sliding_window", 0, MAX_CONTEXT, &window));
     CM_TRY(read_pattern(reader->keys, spec->n_layers, &list, &period));
@@ -149,6 +157,7 @@ static calmoe_status read_windows(struct reader *reader)
         const bool has_window = list ? cm_meta_element_int(list, (uint64_t)layer) != 0
                                      : period == 0 || layer % period < period - 1;
         spec->layers[layer].attention.window = has_window ? window : 0;
+        spec->layers[layer].attention.is_chunked = has_window && window > 0 && reader->family->has_chunks;
     }
     return CALMOE_OK;
 }
@@ -221,6 +230,7 @@ static calmoe_status read_score(struct keys *keys, struct router_spec *router)
             router->group_score = gating_functions[i].group_score;
             return CALMOE_OK;
         }
+    if (number == 0) return CALMOE_OK; /* the family's own, which no file names */
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED, "%s is %d; 1 to %d are supported", keys->key, number,
                    gating_functions[N_GATING_FUNCTIONS - 1].number);
 }
@@ -257,6 +267,7 @@ static void read_routed(struct reader *reader, int layer, const struct router_sp
     for (int i = 0; i < 2 && out->branches[BANK_ROUTED].width == 0; i++)
         out->branches[BANK_ROUTED].width = size_of(reader, layer, of_2023[i], 1);
     out->branches[BANK_SHARED].width = size_of(reader, layer, "ffn_down_shexp.weight", 0);
+    out->branches[BANK_ROUTED].weighs_input = reader->family->weighs_input;
     if (reader->family->needs & NEEDS_DENSE_PART)
         out->branches[BANK_DENSE].width = size_of(reader, layer, "ffn_down.weight", 0);
     out->has_shared_gate = out->branches[BANK_SHARED].width > 0 && has(reader, layer, "ffn_gate_inp_shexp.weight");
@@ -372,22 +383,31 @@ static bool is_of(const struct family *family, const struct layer_spec *layer, c
     return (role->layers & kinds) != 0;
 }
 
+/* What layers of this file call it. */
+static const char *name_in_file(struct reader *reader, const struct optional_role *role)
+{
+    for (int layer = 0; role->other && layer < reader->spec->n_layers; layer++)
+        if (has(reader, layer, role->other)) return role->other;
+    return role->role;
+}
+
 static calmoe_status check_role(struct reader *reader, const struct optional_role *role)
 {
     struct calmoe_context *ctx = reader->keys->ctx;
+    const char *name = name_in_file(reader, role);
     int first = -1; /* layer of the kind */
     bool first_has = false;
     for (int layer = 0; layer < reader->spec->n_layers; layer++) {
         if (!is_of(reader->family, &reader->spec->layers[layer], role)) continue;
         const bool has_it = (role->other && has(reader, layer, role->other)) || has(reader, layer, role->role);
-        full(reader, layer, role->role);
+        full(reader, layer, name);
         if (!has_it && (role->needs & reader->family->needs))
             return cm_fail(ctx, CALMOE_BAD_FILE, "tensor '%s' is missing; the family %s needs it", reader->name,
                            reader->family->name);
         if (first >= 0 && has_it != first_has)
             return cm_fail(ctx, CALMOE_BAD_FILE,
                            "tensor '%s' is missing, that of layer %d is there; all layers must have it, or none",
-                           full(reader, has_it ? first : layer, role->role), has_it ? layer : first);
+                           full(reader, has_it ? first : layer, name), has_it ? layer : first);
         if (first >= 0) continue;
         first = layer;
         first_has = has_it;

@@ -35,10 +35,15 @@ struct attention_spec {
     int            value_size; /* of v                                                      */
     float          scale;      /* on q·k                                                    */
     float          clamp;      /* q, k and v are clamped to ± this; 0 = they are not        */
-    enum norm_span q_norm, k_norm; /* before rotation                                       */
+    enum norm_span q_norm, k_norm; /* before rotation, or                                   */
+    bool           norms_follow_rotation; /* behind it: those of each head                  */
+    bool           has_plain_norms; /* heads of q and k are normed without weights, behind rotation */
+    float          temperature; /* queries at position p grow by 1 + this ln(1 + floor((p + 1) / length)); 0 = not */
+    int            temperature_length;
     bool           keys_are_values; /* there is no matrix for v: values are what k's gives, before norm and rotation */
     bool           has_v_norm; /* v of each head is normed, without weights                 */
     int            window;     /* positions that a row attends, its own among them; 0 = all */
+    bool           is_chunked; /* the window of a row begins where its chunk of so many positions does */
     bool           has_sinks;  /* a score for each head that takes part in the softmax, without a value */
     float          soft_cap;   /* scores s become cap tanh(s / cap); 0 = they do not        */
     int            rope;       /* which of model_spec.ropes turns q and k                   */
@@ -56,6 +61,13 @@ static inline int cm_kept_heads(const struct attention_spec *attention)
 static inline int cm_kept_elements(const struct attention_spec *attention)
 {
     return attention->head_size + (attention->has_latents ? 0 : attention->value_size);
+}
+
+/* The first position that a row at this one attends. */
+static inline int cm_first_attended(int window, bool is_chunked, int position)
+{
+    if (window == 0 || position < window) return 0;
+    return is_chunked ? position - position % window : position + 1 - window;
 }
 
 /* Elements of one head among the rows of q. */
@@ -147,6 +159,7 @@ struct recurrent_shape {
 struct branch_spec {
     int               width; /* of an expert: rows of its gate and up; 0 = the layer has no such branch */
     enum nonlinearity nonlinearity;
+    bool              weighs_input; /* a token's weight goes on the experts' inputs, not on their outputs */
 };
 
 struct ffn_spec {

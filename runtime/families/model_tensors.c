@@ -119,6 +119,9 @@ static calmoe_status find_qkv(struct finder *finder, const struct attention_spec
         layer->k = source_of(finder, fused, (size_t)q, k);
         layer->v = source_of(finder, fused, (size_t)(q + k), v);
     } else {
+        if (!find(finder, "attn_k.weight") && !find(finder, "attn_q.weight")) /* or it is the one of both */
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing, and so is 'blk.%d.attn_qkv.weight'",
+                           finder->name, finder->layer);
         CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
         CM_TRY(need_matrix(finder, "attn_k.weight", k, dim, &layer->k));
         if (!spec->keys_are_values) CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
@@ -266,12 +269,22 @@ struct bank_roles {
     const char *gate_bias, *up_bias, *down_bias, *fused_bias;
 };
 
+/* Gate and up in one: of a name of its own, or of up's, which then has twice as many rows as the width tells. */
+static const struct file_tensor *find_fused(struct finder *finder, const struct bank_roles *roles, int width)
+{
+    const struct file_tensor *fused = find(finder, roles->fused);
+    if (fused || find(finder, roles->gate)) return fused;
+    fused = find(finder, roles->up);
+    return fused && fused->shape[1] == 2 * (uint64_t)width ? fused : NULL;
+}
+
 static calmoe_status find_matrices(struct finder *finder, const struct bank_roles *roles,
                                    const struct branch_spec *spec, int n, struct expert_sources *out)
 {
     const int dim = finder->spec->dim, width = spec->width;
     const bool has_gate = cm_nonlinearities[spec->nonlinearity].has_gate;
-    const struct file_tensor *fused = has_gate ? find(finder, roles->fused) : NULL, *gate = fused, *up = fused, *down;
+    const struct file_tensor *fused = has_gate ? find_fused(finder, roles, width) : NULL, *gate = fused, *up = fused;
+    const struct file_tensor *down;
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
     } else if (!has_gate) {
@@ -280,8 +293,9 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
     } else {
         if (!find(finder, roles->gate) && !find(finder, roles->up)) { /* or it is the one of both that is missing */
             find(finder, roles->gate);
-            return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing, and so is 'blk.%d.%s'", finder->name,
-                           finder->layer, roles->fused);
+            return cm_fail(finder->ctx, CALMOE_BAD_FILE,
+                           "tensor '%s' is missing, and so are 'blk.%d.%s' and 'blk.%d.%s'", finder->name,
+                           finder->layer, roles->up, finder->layer, roles->fused);
         }
         CM_TRY(need(finder, roles->gate, &gate));
         CM_TRY(check_shape(finder, gate, dim, width, n));

@@ -78,7 +78,8 @@ static calmoe_status override_experts(struct work *w)
 /* ---- rotary positions ---- */
 
 struct scaling { /* as it will be */
-    const char *type;   /* "none", "linear", "yarn" */
+    const char *type;     /* "none", "linear", "yarn" */
+    bool        was_yarn; /* as the file says         */
     float       factor;
     int         original_context, context;
 };
@@ -116,6 +117,7 @@ static calmoe_status said_scaling(struct work *w, struct scaling *out)
     const bool is_yarn = type.n_bytes == 4 && memcmp(type.bytes, "yarn", 4) == 0;
     const bool is_linear = type.n_bytes == 0 ? out->factor > 0.0f
                                              : type.n_bytes == 6 && memcmp(type.bytes, "linear", 6) == 0;
+    out->was_yarn = is_yarn;
     out->type = is_yarn ? "yarn" : is_linear ? "linear" : "none";
     CM_TRY(said_int(w, "context_length", MAX_CONTEXT, &out->context));
     CM_TRY(said_int(w, "rope.scaling.original_context_length", MAX_CONTEXT, &out->original_context));
@@ -164,6 +166,9 @@ static calmoe_status override_scaling(struct work *w)
     CM_TRY(cm_meta_override_float(w->ctx, w->file, full(w, "rope.scaling.factor"), s.factor));
     if (s.context > 0) CM_TRY(cm_meta_override_int(w->ctx, w->file, full(w, "context_length"), s.context));
     if (strcmp(s.type, "yarn") != 0) return CALMOE_OK;
+    /* Files with YaRN of their own must say it, where the family has it; of one that a caller wants it is none. */
+    if (!s.was_yarn && !cm_meta_entry(w->file, full(w, "rope.scaling.yarn_log_multiplier")))
+        CM_TRY(cm_meta_override_float(w->ctx, w->file, w->key, 0.0f));
     const struct { const char *name; float value; } numbers[] = {
         {"rope.scaling.attn_factor", o->yarn_attn_factor},
         {"rope.scaling.yarn_beta_fast", o->yarn_beta_fast},

@@ -129,8 +129,10 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
     layer->experts.dim = b->spec->dim;
     layer->experts.plan = b->machine->plan;
     layer->experts.index = index;
-    for (int bank = 0; bank < N_BANKS; bank++)
+    for (int bank = 0; bank < N_BANKS; bank++) {
         layer->experts.banks[bank].nonlinearity = spec->branches[bank].nonlinearity;
+        layer->experts.banks[bank].weighs_input = spec->branches[bank].weighs_input;
+    }
     if (cm_is_routed(spec)) {
         CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
         CM_TRY(add_copies(b, &t->router, &layer->router));

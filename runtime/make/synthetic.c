@@ -149,6 +149,8 @@ static void describe_recurrent(const struct synthetic_plan *plan, struct meta_dr
 
 static void describe(struct synthesis *s, struct meta_draft *draft)
 {
+    static const char *const ones[] = {"%.expert_group_count", "%.expert_group_used_count",
+                                       "%.interleave_moe_layer_step"};
     const calmoe_synthetic_options *o = &s->plan.options;
     cm_meta_draft_begin(draft, o->family);
     cm_meta_draft_text(draft, "general.architecture", o->family);
@@ -180,12 +182,12 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
         cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
     if (cm_family_needs_key(s->plan.family, "expert_weights_norm"))
         cm_meta_draft_bool(draft, "%.expert_weights_norm", true);
-    if (cm_family_needs_key(s->plan.family, "expert_group_count"))
-        cm_meta_draft_u32(draft, "%.expert_group_count", 1);
     if (cm_family_needs_key(s->plan.family, "rope.scaling.finetuned"))
         cm_meta_draft_bool(draft, "%.rope.scaling.finetuned", false);
     if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
+    for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
+        if (cm_family_needs_key(s->plan.family, ones[i] + 2)) cm_meta_draft_u32(draft, ones[i], 1);
     if (says_windows_by_layer(&s->plan)) describe_windows(s, draft);
     if (cm_family_needs_key(s->plan.family, "final_logit_softcapping"))
         cm_meta_draft_f32(draft, "%.final_logit_softcapping", 30.0f);

@@ -35,8 +35,8 @@ void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows
              r++)
             group->n_rows++;
         group->n_positions = rows[r - 1].asked.position + 1;
-        const int first_seen = rows[group->first_row].asked.position + 1 - plan->window;
-        if (plan->window > 0 && first_seen > 0) group->first_span = first_seen / CM_ATTEND_SPAN;
+        group->first_span = cm_first_attended(plan->window, plan->is_chunked, rows[group->first_row].asked.position) /
+                            CM_ATTEND_SPAN;
         plan->cost += job_cost(group);
     }
 }

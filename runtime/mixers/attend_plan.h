@@ -23,6 +23,7 @@ struct attend_group {
 struct attend_plan {
     int                  n_workers, n_kv_heads; /* of all crews */
     int                  window;    /* positions that a row attends, its own among them; 0 = all */
+    bool                 is_chunked; /* attention_spec.is_chunked                                */
     int                  max_parts; /* a job with more (queries x spans) is not cut */
     int                  heads_per_kv;
     int                  n_groups;
@@ -43,7 +44,7 @@ struct attend_share { /* a worker's part of one job */
 };
 
 /* A group has max_queries queries at most, and fewer where groups would be too few for the workers.
- * plan: the first five are set, groups has room for n_rows. */
+ * plan: the first six are set, groups has room for n_rows. */
 void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows, int max_queries);
 
 /* What a crew's worker has of job (group, head), the crew's heads being 0 … n_heads - 1; begin == end is nothing. */

@@ -38,7 +38,7 @@ struct node_crew { /* of a node that keeps kv heads first_head … first_head + 
 /* Layers whose heads have the same numbers, and that see as far back, share the plan of a step. */
 struct attend_kind {
     int                n_heads, n_kv_heads, value_size, window;
-    bool               has_latents;
+    bool               has_latents, is_chunked;
     struct attend_plan plan;
     int                n_crews;
     struct node_crew  *crews;    /* (n_crews), in the order of heads               */
@@ -93,7 +93,8 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         int i = 0;
         if (spec->layers[layer].mixer != mixer) continue;
         while (i < a->n_kinds && (a->kinds[i].n_heads != of->n_heads || a->kinds[i].n_kv_heads != of->n_kv_heads ||
-                                  a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window))
+                                  a->kinds[i].value_size != of->value_size || a->kinds[i].window != of->window ||
+                                  a->kinds[i].is_chunked != of->is_chunked))
             i++;
         if (i == MAX_KINDS)
             return cm_fail(ctx, CALMOE_UNSUPPORTED, "the heads of layer %d make more than %d kinds of layers", layer,
@@ -102,7 +103,7 @@ static calmoe_status list_kinds(struct calmoe_context *ctx, const struct model_s
         if (i < a->n_kinds) continue;
         a->kinds[a->n_kinds++] =
             (struct attend_kind){.n_heads = of->n_heads, .n_kv_heads = of->n_kv_heads, .value_size = of->value_size,
-                                 .window = of->window, .has_latents = of->has_latents};
+                                 .window = of->window, .has_latents = of->has_latents, .is_chunked = of->is_chunked};
     }
     return CALMOE_OK;
 }
@@ -133,7 +134,8 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
     for (int i = 0; i < a->n_kinds; i++) {
         struct attend_kind *kind = &a->kinds[i];
         kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
-                                          .window = kind->window, .max_parts = SLOT_PARTS,
+                                          .window = kind->window, .is_chunked = kind->is_chunked,
+                                          .max_parts = SLOT_PARTS,
                                           .heads_per_kv = kind->n_heads / kind->n_kv_heads};
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
@@ -244,10 +246,10 @@ static struct attention_input gather(const struct batch *b, int layer, const str
     const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
-        const int n_positions = b->rows[r].asked.position + 1;
+        const int position = b->rows[r].asked.position;
         seat->queries[i] = reader->q + (size_t)r * (size_t)n_q + head * q_size;
-        seat->n_positions[i] = n_positions;
-        seat->first[i] = spec->window > 0 && n_positions > spec->window ? n_positions - spec->window : 0;
+        seat->n_positions[i] = position + 1;
+        seat->first[i] = cm_first_attended(spec->window, spec->is_chunked, position);
     }
     return (struct attention_input){
         .type = b->rows[group->first_row].asked.sequence->state->kv.type,

@@ -3,9 +3,11 @@
  * all heads. */
 #include "runtime/mixers/attention.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "kernels/elementary.h"
 #include "runtime/mixers/kv_cache.h"
 #include "runtime/mixers/sequence_state.h"
 
@@ -26,15 +28,17 @@ static void clamp(float *x, int n, float limit)
     for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
 }
 
-/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r. */
+/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r; or norms it behind that. */
 static void prepare_head(const struct batch *b, const struct attention_spec *spec, const float *norm, int r,
                          float *head)
 {
     const struct rope_kind *rope = &b->rope.kinds[spec->rope];
     const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
-    if (norm) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
+    if (norm && !spec->norms_follow_rotation) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
     clamp(head, spec->head_size, spec->clamp);
     if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
+    if (spec->has_plain_norms || (norm && spec->norms_follow_rotation))
+        b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
 }
 
 void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)
@@ -60,6 +64,14 @@ void cm_norm_keys(struct batch *b, int index, float *k)
         b->ops->rms_norm(k, cm_attention_weights(b, index)->k_norm, b->spec->norm_eps, n, k);
 }
 
+/* Of queries far behind: softmax over so many keys would flatten else. */
+static void warm(const struct attention_spec *spec, int position, float *q)
+{
+    const double n = floor((position + 1.0) / spec->temperature_length);
+    const float  factor = (float)(1.0 + (double)spec->temperature * cm_ln(1.0 + n));
+    for (int i = 0; i < spec->head_size; i++) q[i] *= factor;
+}
+
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
 static void remember(struct batch *b, int index, int r, int kv_head)
 {
@@ -69,8 +81,10 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     const struct attention_work *work = cm_attention_work(b);
     const int q_size = cm_query_size(spec);
     float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
-    for (int head = 0; head < n_heads; head++)
+    for (int head = 0; head < n_heads; head++) {
         prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
+        if (spec->temperature != 0.0f) warm(spec, b->rows[r].asked.position, q + head * q_size);
+    }
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }

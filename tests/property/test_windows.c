@@ -31,6 +31,12 @@ struct how {
     const char *isa;
 };
 
+/* Whether the layer is the last one, so that no other row sees what it gives, and whether a row sees its chunk of
+ * `window` positions. */
+static bool is_last, is_chunked;
+
+static int layer_of(const calmoe_model *model) { return is_last ? model->spec.n_layers - 1 : LAYER; }
+
 struct opened {
     calmoe_context *context;
     calmoe_model   *model;
@@ -48,12 +54,13 @@ static struct opened open_how(const struct how *how)
     engine.max_rows = how->max_rows;
     running_must(NULL, calmoe_context_open(NULL, &o.context));
     running_must(o.context, calmoe_model_open(o.context, path, NULL, &o.model));
-    struct attention_spec *spec = &o.model->spec.layers[LAYER].attention;
+    struct attention_spec *spec = &o.model->spec.layers[layer_of(o.model)].attention;
     spec->window = how->window;
+    spec->is_chunked = is_chunked;
     assert_true(spec->n_heads <= MAX_HEADS);
     running_must(o.context, calmoe_engine_open(o.model, &engine, &o.engine));
     if (!isnan(how->sink)) {
-        struct attention_weights *weights = o.engine->weights->layers[LAYER].mixer.weights;
+        struct attention_weights *weights = o.engine->weights->layers[layer_of(o.model)].mixer.weights;
         for (int head = 0; head < spec->n_heads; head++) sinks[head] = how->sink + 0.25f * (float)head;
         weights->sinks = sinks;
     }
@@ -138,6 +145,41 @@ static void the_same_bits_however_it_is_read(void **state)
         free(found);
     }
     free(wanted);
+}
+
+static bool same_at(const float *a, const float *b, int n_vocab, int position)
+{
+    const size_t at = (size_t)position * (size_t)n_vocab;
+    return memcmp(a + at, b + at, (size_t)n_vocab * sizeof *a) == 0;
+}
+
+/* The last row of a chunk sees what it would see by a window of the same length; the first one sees itself alone; and
+ * this for any threads and cuts, also where a chunk ends inside a span of the cache. */
+static void chunks_begin_anew(void **state)
+{
+    (void)state;
+    enum { CHUNK = 700 };
+    const struct how window = {CHUNK, NAN, 2, 128, 128, NULL};
+    const struct how alone = {1, NAN, 2, 128, 128, NULL};
+    const struct how ways[] = {{CHUNK, NAN, 1, 8192, LENGTH, "ref"}, {CHUNK, NAN, 3, 64, 7, NULL}};
+    int n_vocab;
+    is_last = true;
+    float *by_window = logits_of(&window, &n_vocab), *by_none = logits_of(&alone, &n_vocab), *first = NULL;
+    is_chunked = true;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        float *found = logits_of(&ways[i], &n_vocab);
+        for (int end = CHUNK; end <= LENGTH; end += CHUNK) assert_true(same_at(found, by_window, n_vocab, end - 1));
+        assert_true(same_at(found, by_none, n_vocab, CHUNK));
+        assert_false(same_at(found, by_window, n_vocab, CHUNK));
+        assert_false(same_at(found, by_none, n_vocab, CHUNK + 1));
+        if (first) assert_int_equal(first_difference(first, found, n_vocab), LENGTH);
+        if (first) free(found);
+        else first = found;
+    }
+    is_last = is_chunked = false;
+    free(first);
+    free(by_none);
+    free(by_window);
 }
 
 static void a_sink_takes_its_share(void **state)
@@ -289,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inside_the_window_nothing_is_missing),
         cmocka_unit_test(the_same_bits_however_it_is_read),
+        cmocka_unit_test(chunks_begin_anew),
         cmocka_unit_test(a_sink_takes_its_share),
         cmocka_unit_test(going_back),
         cmocka_unit_test(what_is_restored_has_its_window),

@@ -32,6 +32,15 @@ struct goldens goldens(void)
     return out;
 }
 
+bool golden_has_twin(const char *name)
+{
+    static const char *const twins[] = {"dots1", "ernie", "granitemoe", "ling2", "llama", "minimaxm2", "qwen2",
+                                        "qwen2moemixed", "qwen3", "qwen3moemixed"};
+    for (size_t i = 0; i < sizeof twins / sizeof *twins; i++)
+        if (strcmp(twins[i], name) == 0) return true;
+    return false;
+}
+
 const char *golden_path(char path[600], const char *name)
 {
     snprintf(path, 600, GOLDEN_FOLDER "/%s.gguf", name);

@@ -4,6 +4,8 @@
 
 #define GOLDEN_FOLDER CALMOE_SOURCE_DIR "/tests/golden"
 
+#include <stdbool.h>
+
 enum { GOLDEN_MAX = 64, GOLDEN_NAME = 64 };
 
 struct goldens {
@@ -13,6 +15,10 @@ struct goldens {
 
 /* Those with expectations (NAME.gguf, NAME.expect.gguf), by name. */
 struct goldens goldens(void);
+
+/* Whether all that is in the model, mixers and options of layers, is in another one, too: tests that try many ways may
+ * try fewer on it. */
+bool golden_has_twin(const char *name);
 
 /* FOLDER/NAME.gguf. */
 const char *golden_path(char path[600], const char *name);

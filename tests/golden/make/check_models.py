@@ -26,11 +26,13 @@ ARCH = {
     "qwen3moe": ("neox", True), "qwen2": ("neox", None), "qwen3": ("neox", None), "gpt-oss": ("neox", True),
     "qwen3next": ("neox", True), "qwen35moe": ("neox", True), "qwen35": ("neox", None),
     "gemma3": ("neox", None), "gemma4": ("neox", True), "deepseek2": ("norm", False), "glm4moe": ("neox", True),
-    "minimax-m2": ("neox", True), "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True),
-    "nemotron_h": ("norm", None), "nemotron_h_moe": ("norm", True),
+    "minimax-m2": ("neox", True), "ernie4_5-moe": ("norm", True), "hunyuan-moe": ("neox", True), "dots1": ("neox", True),
+    "bailingmoe2": ("neox", True), "chatglm": ("norm", None), "llama4": ("norm", False),
+    "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True), "nemotron_h": ("norm", None),
+    "nemotron_h_moe": ("norm", True),
 }
 SIGMOID = 2         # the number of this gating function in files
-SIGMOIDS = ("glm4moe", "minimax-m2", "lfm2moe", "nemotron_h_moe")   # who has it unsaid
+SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2", "lfm2moe", "nemotron_h_moe")   # who has it unsaid
 
 
 class File:
@@ -93,7 +95,7 @@ def yarn(f, freq, hd, rounds):
 def has_window(f, layer):
     """Whether the layer sees a window, where the file has one: by its list, or by the family's period."""
     pattern = f.own("attention.sliding_window_pattern")
-    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 2) != 0
+    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 4 if f.arch == "llama4" else 2) != 0
 
 
 def is_rotated(f):
@@ -126,7 +128,7 @@ def rotate(f, x, pairing, rounds, has_window):
     return y
 
 
-def attention(f, layer, x, eps, pairing, rounds):
+def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=True, chunked=True):
     blk = f"blk.{layer}"
     n, d = x.shape
     heads = f.own("attention.head_count")
@@ -135,7 +137,11 @@ def attention(f, layer, x, eps, pairing, rounds):
     hd = f.own("attention.key_length", d // heads)
     if has_window(f, layer):
         hd = f.own("attention.key_length_swa", hd)
-    q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T if f"{blk}.attn_{p}.weight" in f else None for p in "qkv")
+    if f"{blk}.attn_qkv.weight" in f:
+        parts = x @ f[f"{blk}.attn_qkv.weight"].T + f.get(f"{blk}.attn_qkv.bias", 0.0)
+        q, k, v = np.split(parts, [heads * hd, (heads + kv) * hd], axis=1)
+    else:
+        q, k, v = (x @ f[f"{blk}.attn_{p}.weight"].T if f"{blk}.attn_{p}.weight" in f else None for p in "qkv")
     v = k if v is None else v                                       # Gemma 4: keys are values
     gate = None
     if q.shape[1] == 2 * heads * hd:                                # of each head a query, then a gate
@@ -148,17 +154,28 @@ def attention(f, layer, x, eps, pairing, rounds):
     q, k, v = q.reshape(n, heads, hd), k.reshape(n, kv, hd), v.reshape(n, kv, hd)
     if f.arch == "gemma4":
         v = rms(v, 1.0, eps)
-    if norms[0] is not None and norms[0].size == hd:                # over each head
+    behind = f.arch == "hunyuan-moe" if norms_behind is None else norms_behind
+    has_head_norms = norms[0] is not None and norms[0].size == hd   # over each head
+    if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
-    q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
+    if f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
+        q = q * (1 + f.own("attention.temperature_scale") * np.log1p(np.floor((np.arange(n) + 1) / f.own("attention.temperature_length"))))[:, None, None]
+    else:
+        q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
+    if f.arch == "llama4" and window and plain_norms:
+        q, k = rms(q, 1.0, eps), rms(k, 1.0, eps)
+    if has_head_norms and behind:
+        q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     scale = f.own("attention.scale", 1.0 if f.arch == "gemma4" else 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
         g = h // (heads // kv)
         score = q[:, h] @ k[:, g].T * scale
         score[np.triu_indices(n, 1)] = -np.inf
-        if window:
+        if window and f.arch == "llama4" and chunked:
+            score[np.arange(n)[None] // window < np.arange(n)[:, None] // window] = -np.inf
+        elif window:
             score[np.tril_indices(n, -window)] = -np.inf
         if sinks is not None:                       # takes its share and has no value
             score = np.concatenate([score, np.full((n, 1), sinks[h])], axis=1)
@@ -322,14 +339,14 @@ def in_best_groups(f, choice, by_sum):
     return np.where(np.repeat(of_group >= least, choice.shape[1] // n_groups, axis=1), choice, -np.inf)
 
 
-def has_sigmoids(f):
-    return f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1) == SIGMOID
+def gating_of(f):
+    return f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1)
 
 
 def route(f, blk, x, renormalise):
     """Experts of each token, best first, and their weights."""
     z = x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0)
-    is_sigmoid = has_sigmoids(f)
+    is_sigmoid = gating_of(f) == SIGMOID
     p = sigmoid(z) if is_sigmoid else softmax(z)
     choice = in_best_groups(f, p + f.get(f"{blk}.exp_probs_b.bias", 0.0), is_sigmoid)
     experts = np.argsort(-choice, axis=1, kind="stable")[:, :f.own("expert_used_count")]
@@ -339,10 +356,14 @@ def route(f, blk, x, renormalise):
     return experts, weights * f.own("expert_weights_scale", 1.0)
 
 
-def feed_forward(f, layer, x, renormalise, routes, expert):
+def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
+    """at_input: weights go on what experts read, not on what they give."""
     blk = f"blk.{layer}"
     of = ("up", "down") if expert in (relu, relu_squared) else ("gate", "up", "down")
+    at_input = f.arch == "llama4" if at_input is None else at_input
     if f"{blk}.ffn_gate_inp.weight" not in f:
+        if len(of) == 3 and f"{blk}.ffn_gate.weight" not in f:
+            return expert(x, *np.split(f[f"{blk}.ffn_up.weight"], 2), f[f"{blk}.ffn_down.weight"])
         parts = [f"{blk}.ffn_{p}" for p in of]
         return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     experts, weights = routes[layer] = route(f, blk, x, renormalise)
@@ -351,7 +372,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
     y = np.zeros_like(x)
     for t in range(len(x)):
         for e, w in zip(experts[t], weights[t]):
-            y[t] += w * expert(x[t], *(s[e] for s in stacks))
+            y[t] += expert(w * x[t], *(s[e] for s in stacks)) if at_input else w * expert(x[t], *(s[e] for s in stacks))
     if f"{blk}.ffn_up_shexp.weight" in f:
         shared = (expert if len(of) == 2 else swiglu)(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in of))
         if f"{blk}.ffn_gate_inp_shexp.weight" in f:
@@ -363,7 +384,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert):
 EXPERTS = {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
 
 
-def mix(f, layer, x, pairing, rounds, in_turn, norm_first):
+def mix(f, layer, x, pairing, rounds, in_turn, norm_first, norms_behind, more):
     """What a layer's mixer makes of its normed input; None: it has none."""
     blk, eps = f"blk.{layer}", f.own("attention.layer_norm_rms_epsilon")
     if f"{blk}.shortconv.conv.weight" in f:
@@ -374,11 +395,15 @@ def mix(f, layer, x, pairing, rounds, in_turn, norm_first):
         return delta_net(f, blk, x, eps, in_turn)
     if f"{blk}.attn_kv_a_mqa.weight" in f:
         return latent_attention(f, layer, x, eps, pairing)
-    return attention(f, layer, x, eps, pairing, rounds) if f"{blk}.attn_output.weight" in f else None
+    if f"{blk}.attn_output.weight" not in f:
+        return None
+    return attention(f, layer, x, eps, pairing, rounds, norms_behind, **more)
 
 
-def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norm_first=False):
-    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes."""
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None, at_input=None,
+            norm_first=False, **more):
+    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation;
+    norm_first: Mamba-2 norms before it gates."""
     pairing = pairing or ARCH[f.arch][0]
     expert = expert or EXPERTS.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
@@ -393,7 +418,7 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
-        y = mix(f, layer, normed, pairing, rounds, in_turn, norm_first)
+        y = mix(f, layer, normed, pairing, rounds, in_turn, norm_first, norms_behind, more)
         if f.arch.startswith("nemotron_h"):                         # a layer is one half
             x = x + (feed_forward(f, layer, normed, renormalise, routes, expert) if y is None else y)
             hidden.append(x)
@@ -402,7 +427,7 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
         else:
-            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert)
+            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert, at_input)
         x = (x + residual * after(f"{blk}.post_ffw_norm.weight", y)) * f.get(f"{blk}.layer_output_scale.weight", 1.0)
         hidden.append(x)
     head = f.get("output.weight")
@@ -522,7 +547,7 @@ def mistakes(path):
         else:
             cases["renormalise"] = File(path, {"expert_weights_norm": not told}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors) and f.arch not in ("gpt-oss", "gemma4"):
-        cases["gating"] = File(path, {"expert_gating_func": 1 if has_sigmoids(f) else SIGMOID}), {}
+        cases["gating"] = File(path, {"expert_gating_func": 1 if gating_of(f) == SIGMOID else SIGMOID}), {}
     for key, other in (("expert_weights_scale", 1.0), ("expert_group_used_count", f.own("expert_group_count")),
                        ("rope.scaling.yarn_log_multiplier", 0.0)):
         if f.own(key) not in (None, other):
@@ -544,23 +569,29 @@ def mistakes(path):
         for part in ("layer_output_scale", "ffn_down_exps.scale", "post_ffw_norm.weight", "post_attention_norm"):
             if any(part in t for t in f.tensors):
                 cases["no " + part] = File(path, hidden=(part,)), {}
+    if f.arch == "llama4":
+        cases["no chunks"], cases["a window"] = (File(path, {"attention.sliding_window": 1000}), {}), (f, {"chunked": False})
+        cases["no norms"], cases["weights at outputs"] = (f, {"plain_norms": False}), (f, {"at_input": False})
+        cases["no temperature"] = File(path, {"attention.temperature_scale": 0.0}), {}
     if f.arch == "gpt-oss":
         for key in ("attention.sliding_window", "rope.scaling.type"):
             cases["no " + key] = File(path, {key: None}), {}
         cases["YaRN rounded"], cases["no clamp"] = (f, {"rounds": True}), (f, {"expert": swiglu})
     for part in ("attn_sinks", "ffn_gate_inp.bias", "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias",
-                 "attn_q.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
+                 "attn_q.bias", "attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
                  "gate_inp_shexp", "exp_probs_b"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}
     if any("attn_q_norm" in t for t in f.tensors):
+        if next(f[t] for t in f.tensors if "attn_q_norm" in t).size == f.own("attention.key_length"):
+            cases["norms behind rotation"] = f, {"norms_behind": f.arch != "hunyuan-moe"}
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
     swap = {t: t.replace("gate", "up") for t in gates}
-    if gates:
+    if swap:
         cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
-    head_size = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
-    if f.arch != "deepseek2" and is_rotated(f) and f.own("rope.dimension_count", head_size) != head_size:
+    head = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
+    if f.arch != "deepseek2" and is_rotated(f) and f.own("rope.dimension_count", head) != head:
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
     if any("ssm_conv1d.bias" in t for t in f.tensors):              # Mamba-2
         cases["norm before gate"] = f, {"norm_first": True}

@@ -20,7 +20,28 @@ def experts_of_deepseek(config):
     }
 
 
+def as_deepseek(c):
+    """Of dots.llm1 and Ling 2."""
+    return {**experts_of_deepseek(c), **({"rope.dimension_count": rotated(c)} if "partial_rotary_factor" in c.rope_parameters else {})}
+
+
+def of_ernie(c):
+    return {"expert_count": c.moe_num_experts, "expert_used_count": c.moe_k, "interleave_moe_layer_step": c.moe_layer_interval,
+            "leading_dense_block_count": c.moe_layer_start_index, "expert_feed_forward_length": c.moe_intermediate_size,
+            "expert_shared_count": c.moe_num_shared_experts}
+
+
 KEYS = {
+    "ernie4_5-moe": of_ernie,
+    "hunyuan-moe": lambda c: {"expert_feed_forward_length": c.intermediate_size,
+                              "expert_shared_feed_forward_length": c.intermediate_size, "expert_shared_count": 1},
+    "dots1": as_deepseek,
+    "bailingmoe2": lambda c: {**as_deepseek(c), "expert_group_count": c.n_group, "expert_group_used_count": c.topk_group,
+                              "expert_shared_feed_forward_length": c.moe_intermediate_size * c.n_shared_experts},
+    "llama4": lambda c: {"rope.dimension_count": c.head_dim, "interleave_moe_layer_step": c.interleave_moe_layer_step,
+                         "expert_feed_forward_length": c.intermediate_size, "attention.sliding_window": c.attention_chunk_size,
+                         "attention.temperature_length": c.floor_scale, "attention.temperature_scale": c.attn_scale},
+    "chatglm": lambda c: {"rope.dimension_count": rotated(c)},
     "glm4moe": lambda c: {"rope.dimension_count": rotated(c), **experts_of_deepseek(c)},
     "minimax-m2": lambda c: {"rope.dimension_count": rotated(c), "expert_feed_forward_length": c.intermediate_size,
                              "expert_gating_func": SIGMOID},
@@ -36,3 +57,15 @@ def add_family_keys(g, arch, config):
     for key, value in family_keys(arch, config).items():
         add = g.add_bool if isinstance(value, bool) else g.add_uint32 if isinstance(value, int) else g.add_float32
         add(f"{arch}.{key}", value)
+
+
+def fused(tensors):
+    """q, k and v of each layer in one tensor, q's rows first."""
+    out = {}
+    for name, w in tensors.items():
+        kind = next((k for k in ("weight", "bias") for x in "kv" if name.endswith(f"attn_{x}.{k}")), None)
+        if name.endswith(("attn_q.weight", "attn_q.bias")):
+            out[name.replace("attn_q.", "attn_qkv.")] = np.concatenate([tensors[name.replace("attn_q.", f"attn_{x}.")] for x in "qkv"])
+        elif not kind:
+            out[name] = w
+    return out

@@ -24,7 +24,7 @@ from transformers.utils import logging as hf_logging
 
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
-from family_keys import add_family_keys
+from family_keys import add_family_keys, fused
 from hybrid_layers import ARCHITECTURES as HYBRIDS, add_hybrid_keys, hybrid_tensors
 from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
@@ -79,6 +79,31 @@ def glm_toy(n_merges):
 
 def minimax_toy(n_merges):
     return toy.bpe("minimax-m2", n_merges, ["]~!b[", "]~b]", "[e~["], {"bos": "]~!b[", "eos": "[e~[", "unknown": "]~!b["})
+
+
+def hunyuan_toy(n_merges):
+    return toy.bpe("hunyuan", n_merges, ["<|endoftext|>", "<|startoftext|>", "<|extra_0|>", "<|extra_4|>", "<|eos|>"],
+                   {"eos": "<|eos|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
+
+
+def dots_toy(n_merges):
+    return toy.bpe("qwen2", n_merges, ["<|endoftext|>", "<|userprompt|>", "<|endofuserprompt|>", "<|response|>", "<|endofresponse|>"],
+                   {"eos": "<|endofresponse|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
+
+
+def ling_toy(n_merges):
+    return toy.bpe("bailingmoe2", n_merges, ["<|startoftext|>", "<|endoftext|>", "<role>", "</role>", "<|role_end|>"],
+                   {"eos": "<|role_end|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
+
+
+def llama4_toy(n_merges):
+    return toy.bpe("llama4", n_merges, ["<|begin_of_text|>", "<|end_of_text|>", "<|eom|>", "<|eot|>"],
+                   {"bos": "<|begin_of_text|>", "eos": "<|eot|>"})
+
+
+def chatglm_toy(n_merges):
+    return toy.bpe("chatglm-bpe", n_merges, ["<|endoftext|>", "[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>"],
+                   {"eos": "<|endoftext|>", "padding": "<|endoftext|>", "eot": "<|user|>"})
 
 
 def deepseek_toy(pre, n_merges):
@@ -250,6 +275,38 @@ MODELS = {
         hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
         num_local_experts=7, num_experts_per_tok=3, intermediate_size=9,
         rms_norm_eps=2e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    # Layers 1 and 3 have experts.
+    "ernie": ("Ernie4_5_Moe", "ernie4_5-moe", lambda: toy.spm_toy(28), dict(
+        hidden_size=40, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=26, moe_intermediate_size=7, moe_k=2, moe_num_experts=5, moe_num_shared_experts=2,
+        moe_layer_start_index=1, moe_layer_interval=2, use_bias=False, tie_word_embeddings=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(5e4), max_position_embeddings=512)),
+    "hunyuan": ("HunYuanMoEV1", "hunyuan-moe", lambda: hunyuan_toy(31), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=11, num_experts=6, moe_topk=2, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e6), max_position_embeddings=512)),
+    "dots1": ("Dots1", "dots1", lambda: dots_toy(36), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=16,
+        intermediate_size=28, moe_intermediate_size=7, n_shared_experts=2, n_routed_experts=8, num_experts_per_tok=3,
+        first_k_dense_replace=1, norm_topk_prob=True, routed_scaling_factor=2.5, sliding_window=None,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e5), max_position_embeddings=512)),
+    # Ling 2: its equations are GLM-4.5's with groups of experts; its files have q, k and v in one tensor.
+    "ling2": ("Glm4Moe", "bailingmoe2", lambda: ling_toy(34), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        attention_bias=False, use_qk_norm=True, first_k_dense_replace=1, n_routed_experts=12, num_experts_per_tok=3,
+        n_group=4, topk_group=2, routed_scaling_factor=2.5, moe_intermediate_size=8, n_shared_experts=1,
+        intermediate_size=24, rms_norm_eps=1e-3, rope_parameters=rope(6e5, partial_rotary_factor=0.5),
+        max_position_embeddings=512)),
+    "chatglm": ("Glm", "chatglm", lambda: chatglm_toy(33), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        intermediate_size=30, attention_bias=True,
+        rms_norm_eps=1e-3, rope_parameters=rope(1e4, partial_rotary_factor=0.5), max_position_embeddings=512)),
+    # Layer 3 sees all positions and does not rotate; the others see chunks of 9. Layers 1, 3 and 5 have experts.
+    "llama4": ("Llama4", "llama4", lambda: llama4_toy(35), dict(
+        hidden_size=40, num_hidden_layers=6, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=11, intermediate_size_mlp=26, num_local_experts=5, num_experts_per_tok=1,
+        interleave_moe_layer_step=2, use_qk_norm=True, attention_chunk_size=9, floor_scale=6, attn_scale=0.4,
+        rms_norm_eps=2e-3, rope_parameters=rope(5e3), max_position_embeddings=512)),
     # Short convolutions; layers 1 and 4 attend, layer 0 is dense.
     "lfm2moe": ("Lfm2Moe", "lfm2moe", lambda: lfm2_toy(33), dict(
         hidden_size=36, num_hidden_layers=5, layer_types=["conv", "full_attention", "conv", "conv", "full_attention"],
@@ -298,7 +355,7 @@ def is_norm_less_one(config, name):
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma")) else "Config"))(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma", "Llama4")) else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
@@ -308,7 +365,9 @@ def build(name, vocab, seed):
     with torch.no_grad():
         for pname, p in sorted(model.named_parameters()):
             r = torch.randn(p.shape, generator=gen)
-            if pname.endswith("bias"):
+            if pname.endswith("e_score_correction_bias"):       # of a softmax's probabilities
+                p.copy_(0.1 * r)
+            elif pname.endswith("bias"):
                 p.copy_(0.4 * r)
             elif pname.endswith("sinks"):
                 p.copy_(1.0 + r)
@@ -326,10 +385,10 @@ def build(name, vocab, seed):
                     one = 1.0 if is_norm_less_one(config, pname) else 0.0
                     p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
             elif "embed_tokens" in pname or pname == "model.embeddings.weight":
-                wanted = 1.5 if "Granite" in stem or "Gemma" in stem else 2.5   # size of the first stream and of the logits
+                wanted = 1.5 if stem.startswith(("Granite", "Gemma")) else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
-                gain = 2.5 if ("router" in pname or pname.endswith("gate.weight")) else 2.0 if "lm_head" in pname else 1.5
+                gain = 1.0 if stem == "Llama4" and "router" in pname else 2.5 if ("router" in pname or pname.endswith(("gate.weight", "gate.wg.weight"))) else 2.0 if "lm_head" in pname else 1.5
                 if stem.startswith("Deepseek") and "self_attn" in pname:
                     gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
@@ -348,12 +407,18 @@ def routers(model):
     """(number of the layer, its router, what is added to scores where experts are chosen and only there: [] or [bias])."""
     found = []
     for name, m in model.named_modules():
-        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter")):
-            owners = (m, model.get_submodule(name.rsplit(".", 1)[0]))
-            biases = [getattr(owner, bias) for owner in owners for bias in ("e_score_correction_bias", "expert_bias")
-                      if hasattr(owner, bias)]
+        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate", "llama4router")):
+            owners = (m, getattr(m, "moe_statics", m), model.get_submodule(name.rsplit(".", 1)[0]))
+            biases = [getattr(owner, bias).reshape(-1) for owner in dict.fromkeys(owners)
+                      for bias in ("e_score_correction_bias", "expert_bias") if hasattr(owner, bias)]
             found.append((int(name.split("layers.")[1].split(".")[0]), m, biases))
     return found
+
+
+def chosen(weights, logits):
+    """[logits, weights, experts] of weights of all experts, which are 0 where an expert is not chosen."""
+    experts = torch.topk(weights, int((weights[0] > 0).sum()), dim=1).indices
+    return [t.detach().numpy().copy() for t in (logits, weights.gather(1, experts), experts)]
 
 
 def run(model, ids):
@@ -362,6 +427,8 @@ def run(model, ids):
     for layer, m, biases in routers(model):
         hooks.append(m.register_forward_hook(
             lambda m, _i, out, layer=layer, biases=biases: routes.update({layer: [t.detach().numpy().copy() for t in (*out, *biases)]})))
+        if type(m).__name__ == "Llama4Router":                  # (weights of all experts, logits)
+            hooks.append(m.register_forward_hook(lambda _m, _i, out, layer=layer: routes.update({layer: chosen(*out)})))
         if type(m).__name__ == "Gemma4TextRouter":              # that gives probabilities in the place of its logits
             hooks.append(m.proj.register_forward_hook(
                 lambda _m, _i, out, layer=layer: routes.update({f"{layer} logits": out.detach().numpy().copy()})))
@@ -393,12 +460,20 @@ def greedy(model, ids):
     return tail, np.stack(steps)
 
 
-def in_slot_order(route, by_logits):
+def scores_of(logits, is_softmax):
+    """What biases for choosing are added to."""
+    if not is_softmax:
+        return 1 / (1 + np.exp(-logits))
+    e = np.exp(logits - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def in_slot_order(route, by_logits, is_softmax):
     """Experts and weights with slot 0 = highest weight, or logit, or sigmoid with the bias for choosing; ties to the lower index."""
     logits, weights, experts, *bias = route
     scores = np.take_along_axis(logits, experts, 1) if by_logits else weights
     if bias:
-        scores = np.take_along_axis(1 / (1 + np.exp(-logits.astype(np.float64))) + bias[0], experts, 1)
+        scores = np.take_along_axis(scores_of(logits.astype(np.float64), is_softmax) + bias[0], experts, 1)
     order = np.stack([np.lexsort((e, -s)) for s, e in zip(scores, experts)])
     return np.take_along_axis(experts, order, 1).astype(np.int32), np.take_along_axis(weights, order, 1).astype(np.float32)
 
@@ -426,7 +501,7 @@ def fair(model, vocab, tail, steps, routes):
     gap, top_weight = math.inf, 0.0
     for logits, weights, experts, *bias in routes.values():
         k = experts.shape[1]
-        between_groups, z = group_gap(model.config, 1 / (1 + np.exp(-logits)) + bias[0] if bias else logits)
+        between_groups, z = group_gap(model.config, scores_of(logits, model.config.model_type == "ernie4_5_moe") + bias[0] if bias else logits)
         z = -np.sort(-z, axis=1)[:, :k + 1]
         gap = min(gap, between_groups, float((z[:, :-1] - z[:, 1:]).min()))
         top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
@@ -470,7 +545,13 @@ BLOCK_NAMES = {
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
-    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe")},
+    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
+    "feed_forward.router.weight": "ffn_gate_inp.weight",
+    **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
+    **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
+    "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
+    "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
+    **{f"mlp.shared_mlp.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
 }
 EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
@@ -510,6 +591,9 @@ def convert(hf, config, arch, is_old=False):
             elif arch == "deepseek2" and short.startswith("self_attn."):
                 named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif arch == "llama4" and ".experts." in short:     # (E, inputs, outputs); gate's columns, then up's
+                parts = {"down": w} if "down" in short else dict(zip(("gate", "up"), np.split(w, 2, axis=2)))
+                out.update({f"blk.{layer}.ffn_{part}_exps.weight": x.swapaxes(1, 2) for part, x in parts.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
             elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma", "glm4moe")) and short == "post_attention_layernorm.weight":
@@ -578,7 +662,7 @@ def write_model(path, name, config, arch, vocab, tensors):
 
 def add_keys(g, name, config, arch):
     if hasattr(config, "intermediate_size"):
-        g.add_feed_forward_length(config.intermediate_size)
+        g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
     g.add_head_count(config.num_attention_heads)
     is_old = name.endswith("old")
     if arch != "gemma4":
@@ -671,7 +755,7 @@ def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail
     g.add_tensor("greedy", np.array(tail, dtype=np.int32))
     g.add_tensor("greedy_logits", steps)
     for layer, route in routes.items():
-        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"))  # weights are scaled by expert there
+        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"), is_softmax=name == "ernie")  # Gemma 4 scales weights by expert
         g.add_tensor(f"route.{layer}.experts", experts)
         g.add_tensor(f"route.{layer}.weights", weights)
         g.add_tensor(f"route.{layer}.logits", route[0].astype(np.float32))
@@ -718,8 +802,12 @@ def make(name, out, keep_hf):
         with safe_open(os.path.join(saved, "model.safetensors"), "np") as f:
             hf = {n: f.get_tensor(n) for n in f.keys()}
     tensors = convert(hf, model.config, arch, name.endswith("old"))
-    if name in ("qwen35moe", "glm4moe", "nemotronhmoe"):
+    if arch in ("bailingmoe2", "chatglm"):
+        tensors = fused(tensors)
+    if name in ("qwen35moe", "glm4moe", "ling2", "nemotronhmoe"):
         tensors.update(further_block(tensors, model.config))
+    if name == "ling2":
+        tensors["blk.3.layer_output_norm.weight"] = np.ones(model.config.hidden_size, np.float32)
     path = os.path.join(out, f"{name}.gguf")
     write_model(path, name, model.config, arch, vocab, tensors)
     write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, text, ids, logits, routes, hidden, tail, steps, figures)

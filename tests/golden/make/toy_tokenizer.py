@@ -27,6 +27,7 @@ REGEX["o200k"] = (rf"[^\r\n\p{{L}}\p{{N}}]?{CAPITAL}*{SMALL}+{CONTRACTION}?|[^\r
 MARKED = r"\p{L}\p{M}"
 REGEX["qwen35"] = (CONTRACTION + rf"|[^\r\n\p{{L}}\p{{N}}]?[{MARKED}]+|\p{{N}}| ?[^\s{MARKED}\p{{N}}]+[\r\n]*"
                    r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["bailing"] = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+")
 REGEX["digits3"] = r"\p{N}{1,3}"
 REGEX["lines"], REGEX["numbers"], REGEX["asian"] = r"[\r\n]", r"\p{N}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
 REGEX["cased"], REGEX["signs"], REGEX["end"] = r"\s?[\p{Lu}\p{Ll}\p{Lt}]+", r"\s?[!-/:-~]+", r"\s+$"
@@ -49,6 +50,10 @@ PRE = {
     "gpt-4o": ["o200k"],
     "minimax-m2": ["o200k"],
     "glm4": ["llama3"],
+    "chatglm-bpe": ["llama3"],
+    "llama4": ["o200k"],
+    "hunyuan": ["qwen2"],
+    "bailingmoe2": ["bailing"],
     "gemma4": ["runs"],
 }
 
@@ -124,10 +129,10 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
             stages.append(pre_tokenizers.Split(Regex(REGEX[stage]), "isolated"))
     stages.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     hf.pre_tokenizer = pre_tokenizers.Sequence(stages)
-    if pre in ("qwen2", "qwen35"):
+    if pre in ("qwen2", "qwen35", "hunyuan"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre in ("llama-bpe", "minimax-m2", "lfm2", "pixtral") or pre.startswith("deepseek"):
+    if pre in ("llama-bpe", "llama4", "minimax-m2", "lfm2", "pixtral") or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
     elif pre in ("qwen2", "qwen35", "dbrx"):
         keys["add_bos_token"] = False

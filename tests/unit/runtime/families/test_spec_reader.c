@@ -359,6 +359,7 @@ static void every_family(void **state)
             char name[128];
             snprintf(name, sizeof name, "%s.%s", family->architecture, *key);
             if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f);
+            else if (strstr(*key, "group") || strstr(*key, "interleave")) builder_add_u32(builder, name, 1);
             else if (strstr(*key, "finetuned")) builder_add_bool(builder, name, false);
             else if (strstr(*key, "rank")) builder_add_u32(builder, name, 12); /* others the tiny model has */
         }
@@ -381,6 +382,40 @@ static void every_family(void **state)
     }
     assert_true(n >= 8);
     assert_null(cm_family_at(-1));
+}
+
+/* Layers that see chunks and rotate, and those that do neither; of 128 experts, and where the file has no windows. */
+static void chunks(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        struct tiny_model tiny = tiny_model();
+        tiny.architecture = "llama4";
+        tiny.n_layers = 4;
+        tiny.n_experts = way == 1 ? 128 : 4;
+        start_with(&tiny);
+        builder_add_u32(builder, "llama4.interleave_moe_layer_step", 1);
+        if (way == 2) builder_add_u32(builder, "llama4.attention.sliding_window", 0);
+        const struct layer_spec *layers = read_spec();
+        for (int i = 0; i < 4; i++) {
+            const struct attention_spec *attention = &layers[i].attention;
+            const bool has_chunks = way < 2 && i < 3, rotates = way == 2 || i < 3;
+            assert_int_equal(attention->window, has_chunks ? 8192 : 0);
+            assert_int_equal(attention->is_chunked, has_chunks);
+            assert_int_equal(spec.ropes[attention->rope].is_on, rotates);
+            assert_int_equal(attention->has_plain_norms, rotates && way != 1);
+            assert_float_equal(attention->temperature, rotates ? 0.0f : 0.1f, 0.0f);
+            assert_int_equal(attention->temperature_length, 8192);
+            assert_true(layers[i].ffn.branches[BANK_ROUTED].weighs_input);
+            assert_false(layers[i].ffn.branches[BANK_SHARED].weighs_input);
+        }
+    }
+    assert_int_equal(cm_first_attended(0, false, 100), 0);
+    assert_int_equal(cm_first_attended(8, false, 7), 0);
+    assert_int_equal(cm_first_attended(8, false, 8), 1);
+    assert_int_equal(cm_first_attended(8, true, 7), 0);
+    assert_int_equal(cm_first_attended(8, true, 8), 8);
+    assert_int_equal(cm_first_attended(8, true, 23), 16);
 }
 
 /* What runs is not told to be missing. */
@@ -413,6 +448,7 @@ int main(void)
         TEST(dense_layers),
         TEST(extra_blocks),
         TEST(every_family),
+        TEST(chunks),
         TEST(families_that_are_not_run),
     };
     return cmocka_run_group_tests_name("spec reader", tests, NULL, NULL);
