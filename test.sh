@@ -123,6 +123,8 @@ fuzz()
 packages="$calmoe_build_packages"$'\n'"$calmoe_test_packages"
 [ $tier != full ] || packages+=$'\n'"$calmoe_full_packages"
 need_packages "$packages" || exit 1
+need_packages "$calmoe_python_packages" || echo "== going on without; tests/python will be skipped" >&2
+need_packages "$calmoe_mpi_packages" || echo "== going on without; tests/ranks will be skipped" >&2
 need_packages "$calmoe_machine_packages" || echo "== going on without; tests/numa will be skipped" >&2
 need_kernel build/kernel
 [ $tier != full ] || need_packages "$calmoe_emulator_packages" ||

@@ -9,15 +9,21 @@ pkg-config|pkg-config
 libhwloc-dev|
 libpcre2-dev|
 libjansson-dev|
+libmicrohttpd-dev|
 libopenblas-dev|'
 calmoe_test_packages='g++|g++
 binutils|nm
 libcmocka-dev|'
+# for tests/python, which is skipped without it
+calmoe_python_packages='python3|python3'
 # for tests/numa, which is skipped without them
 calmoe_machine_packages='qemu-system-x86|qemu-system-x86_64
 cpio|cpio'
 # for tests/emulated.sh, which is skipped without it
 calmoe_emulator_packages='qemu-user|qemu-x86_64'
+# for what several processes do together (base/ranks.c), which is left out, and its tests skipped, without them
+calmoe_mpi_packages='libopenmpi-dev|
+openmpi-bin|mpirun'
 calmoe_full_packages='clang-14|clang-14
 libomp-14-dev|
 libclang-rt-14-dev|

@@ -1,48 +1,85 @@
-/* barrier.c - a central barrier that turns over: the last to arrive resets the count and raises
- * n_passed, for which the others wait. */
+/* base/barrier.c - a combining barrier that turns over: the last to arrive resets the counts and raises each group's
+ * n_passed, for which its members wait. */
 #include "base/barrier.h"
 
-#include <sched.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+
+enum { LOOKS_BETWEEN_CLOCKS = 16 };
 
 static void pause_a_little(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 
-static uint64_t wait_for_others(struct barrier *barrier, unsigned n_passed, int n_spins, uint64_t *waited_ns)
+static bool has_passed(struct barrier_group *group, unsigned n_passed)
 {
-    if (atomic_load_explicit(&barrier->n_passed, memory_order_acquire) != n_passed) return 0;
+    return atomic_load_explicit(&group->n_passed, memory_order_acquire) != n_passed;
+}
 
-    const uint64_t began_ns = waited_ns ? cm_now_ns() : 0;
-    while (atomic_load_explicit(&barrier->n_passed, memory_order_acquire) == n_passed) {
-        if (n_spins > 0) {
-            n_spins--;
-            pause_a_little();
-        } else {
-            sched_yield();
-        }
+/* The system looks at n_passed itself before it lets the thread sleep, and wake_all() looks at n_asleep after it has
+ * raised n_passed: so one of the two sees the other. Waking for nothing does no harm. */
+static void sleep_until(struct barrier_group *group, unsigned n_passed)
+{
+    atomic_fetch_add(&group->n_asleep, 1);
+    while (!has_passed(group, n_passed))
+        (void)syscall(SYS_futex, &group->n_passed, FUTEX_WAIT_PRIVATE, n_passed, NULL, NULL, 0);
+    atomic_fetch_sub(&group->n_asleep, 1);
+}
+
+static void wake_all(struct barrier_group *group)
+{
+    if (atomic_load(&group->n_asleep) > 0)
+        (void)syscall(SYS_futex, &group->n_passed, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static uint64_t wait_for_others(const struct barrier *barrier, struct barrier_group *group, unsigned n_passed,
+                                uint64_t *waited_ns)
+{
+    if (has_passed(group, n_passed)) return 0;
+    const uint64_t began_ns = cm_now_ns();
+    bool           is_late = barrier->spin_ns == 0;
+    for (int look = 1; !is_late && !has_passed(group, n_passed); look++) {
+        pause_a_little();
+        is_late = look % LOOKS_BETWEEN_CLOCKS == 0 && cm_now_ns() - began_ns > barrier->spin_ns;
     }
+    if (is_late) sleep_until(group, n_passed);
     if (!waited_ns) return 0;
     const uint64_t now_ns = cm_now_ns();
     *waited_ns += now_ns - began_ns;
     return now_ns;
 }
 
-uint64_t cm_meet(struct barrier *barrier, int n_workers, int n_spins, uint64_t *waited_ns, void (*serial)(void *arg),
-                 void *arg)
+/* Counts an arrival; is it the last of n? Then the count begins anew: nobody of the next round can arrive before
+ * n_passed is raised. */
+static bool is_last(atomic_int *n_arrived, int n)
 {
-    /* Cannot change before this thread has arrived, so it is the present round's. */
-    const unsigned n_passed = atomic_load_explicit(&barrier->n_passed, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&barrier->n_arrived, 1, memory_order_acq_rel) + 1 < n_workers)
-        return wait_for_others(barrier, n_passed, n_spins, waited_ns);
+    if (atomic_fetch_add_explicit(n_arrived, 1, memory_order_acq_rel) + 1 < n) return false;
+    atomic_store_explicit(n_arrived, 0, memory_order_relaxed);
+    return true;
+}
+
+uint64_t cm_meet(struct barrier *barrier, int group_index, uint64_t *waited_ns, void (*serial)(void *arg), void *arg)
+{
+    struct barrier_group *group = &barrier->groups[group_index];
+    /* Cannot change before this worker has arrived, so it is the present round's. */
+    const unsigned n_passed = atomic_load_explicit(&group->n_passed, memory_order_relaxed);
+    if (!is_last(&group->n_arrived, group->n_members) ||
+        (barrier->n_groups > 1 && !is_last(&barrier->n_arrived, barrier->n_groups)))
+        return wait_for_others(barrier, group, n_passed, waited_ns);
 
     if (serial) serial(arg);
-    atomic_store_explicit(&barrier->n_arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&barrier->n_passed, n_passed + 1, memory_order_release);
+    for (int i = 0; i < barrier->n_groups; i++) atomic_fetch_add(&barrier->groups[i].n_passed, 1);
+    for (int i = 0; i < barrier->n_groups; i++) wake_all(&barrier->groups[i]);
     return 0;
 }

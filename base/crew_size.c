@@ -21,14 +21,27 @@ static void add_size(struct crew_size *crew, int size)
     else crew->sizes[crew->n_sizes - 1] = size; /* the last one is 1 in any case */
 }
 
-void cm_crew_open(struct crew_size *crew, int n_workers)
+static void fill_sizes(struct crew_size *crew, int n_workers)
 {
-    memset(crew, 0, sizeof *crew);
     add_size(crew, n_workers);
     add_size(crew, n_workers - 1);
     add_size(crew, n_workers * 3 / 4);
     for (int size = n_workers / 2; size > 0; size /= 2) add_size(crew, size);
     for (int i = 0; i < CREW_N_CLASSES; i++) crew->classes[i].tried = -1;
+}
+
+void cm_crew_limit(struct crew_size *crew, int n_workers)
+{
+    struct crew_size limited = {.n_trials = crew->n_trials, .n_changes = crew->n_changes + 1};
+    if (n_workers == crew->sizes[0]) return;
+    fill_sizes(&limited, n_workers);
+    *crew = limited;
+}
+
+void cm_crew_open(struct crew_size *crew, int n_workers)
+{
+    memset(crew, 0, sizeof *crew);
+    fill_sizes(crew, n_workers);
 }
 
 static struct crew_class *class_of(struct crew_size *crew, int n_rows)

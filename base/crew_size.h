@@ -41,6 +41,9 @@ struct crew_size {
 /* A team of n workers: all, one fewer, three quarters, a half, a quarter, …, one. */
 void cm_crew_open(struct crew_size *crew, int n_workers);
 
+/* From now on only n workers may be had, fewer or more than before: what was learnt of other numbers is forgotten. */
+void cm_crew_limit(struct crew_size *crew, int n_workers);
+
 /* For the next step, of n_rows rows. */
 int  cm_crew_choose(struct crew_size *crew, int n_rows);
 

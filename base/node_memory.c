@@ -158,6 +158,13 @@ void cm_node_block_prefer_huge(const struct node_block *block, size_t begin)
 #endif
 }
 
+void cm_node_block_empty(const struct node_block *block, size_t begin, size_t n_bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), from = (begin + page - 1) / page * page;
+    const size_t end = (begin + n_bytes) / page * page;
+    if (from < end) madvise((unsigned char *)block->bytes + from, end - from, MADV_DONTNEED);
+}
+
 void cm_node_block_close(struct node_block *block)
 {
     if (block->bytes) {

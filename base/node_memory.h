@@ -30,6 +30,9 @@ calmoe_status cm_node_block_open_sparse(struct calmoe_context *ctx, const struct
                                         int node, size_t n_bytes, struct node_block *out);
 /* Asks the system for huge pages from byte `begin` on, in a sparse block whose further part is written densely. */
 void          cm_node_block_prefer_huge(const struct node_block *block, size_t begin);
+/* Gives the pages of a sparse block that lie wholly in n_bytes from `begin` on back to the system; they are zeros
+ * then. */
+void          cm_node_block_empty(const struct node_block *block, size_t begin, size_t n_bytes);
 void          cm_node_block_close(struct node_block *block); /* zeroes it; zeroed is fine */
 
 struct node_pages { /* where a block's pages lie                                              */

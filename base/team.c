@@ -13,55 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/barrier.h"
-#include "base/core_claims.h"
 #include "base/limits.h"
-#include "base/memory.h"
-#include "base/seats.h"
+#include "base/team_parts.h"
 
-enum {
-    MAX_WORKERS = 4096,
-    N_SPINS = 2000 /* some 50 microseconds: a phase's usual imbalance, less than a time slice */
-};
-
-enum binding {
-    BIND_NOTHING, /* threads run where the system puts them */
-    BIND_NODE,    /* on any core of their node              */
-    BIND_CORE     /* each on its own core                   */
-};
-
-struct seat { /* what one worker writes shares no cache line with another's */
-    _Alignas(CM_ALIGNMENT) struct worker worker;
-    int              core;       /* into topology.cores                               */
-    bool             is_claimed; /* other processes are told that it is worked on     */
-    bool             is_shared;  /* another process told so before                    */
-    _Atomic uint64_t waited_ns;
-};
-
-struct team {
-    const struct topology *topology;
-    struct seat           *seats; /* (n_workers) */
-    int                    n_workers;
-    int                    n_called;              /* that take part                                       */
-    struct worker         *called;                /* (n_workers): the first n_called, as they see themselves */
-    int                    n_on_node[CM_MAX_NODES], n_called_on[CM_MAX_NODES];
-    int                    n_spins; /* in a barrier, before yielding */
-    bool                   is_untimed;           /* waiting is not measured */
-    int                    server[CM_MAX_NODES]; /* cm_team_server()        */
-    enum binding           binding;
-    struct thread_mask     nodes[CM_MAX_NODES];  /* of BIND_NODE: the cores of each                        */
-    unsigned long          number;   /* no other team of this program has or had it       */
-    struct thread_mask     home;     /* where the caller may run, which a run narrows     */
-    bool                   has_home; /* home was saved                                    */
-    void (*phase)(void *arg, const struct worker *me);
-    void *arg;
-
-    _Alignas(CM_ALIGNMENT) atomic_uint n_runs; /* released when phase and arg are set */
-    atomic_int  n_delivered;                   /* threads that OpenMP gave this run   */
-    atomic_bool was_refused;                   /* a thread could not be bound         */
-    _Alignas(CM_ALIGNMENT) atomic_int n_finished;
-    struct barrier barrier;
-};
+enum { MAX_WORKERS = 4096 };
 
 /* For which seat this thread is bound; team 0 = for none. OpenMP's threads serve one team after the
  * other, and are bound anew only when the seat changes. */
@@ -157,107 +112,6 @@ static void check_seat(void *arg, const struct worker *me)
         atomic_store(&team->was_refused, true);
 }
 
-static void find_servers(const struct topology *topology, const int *n_on_node, int *server)
-{
-    for (int node = 0; node < topology->n_nodes; node++) {
-        const int nearest = topology->nodes[node].served_by;
-        int       best = -1;
-        for (int other = 0; other < topology->n_nodes; other++)
-            if (n_on_node[other] > 0 && (best < 0 || abs(other - node) < abs(best - node))) best = other;
-        server[node] = n_on_node[node] > 0 ? node : n_on_node[nearest] > 0 ? nearest : best;
-    }
-}
-
-static void fill_seats(struct team *team, const int *n_on_node, const int32_t *cores)
-{
-    int index = 0;
-    find_servers(team->topology, n_on_node, team->server);
-    memcpy(team->n_on_node, n_on_node, (size_t)team->topology->n_nodes * sizeof *n_on_node);
-    for (int node = 0; node < team->topology->n_nodes; node++)
-        for (int rank = 0; rank < n_on_node[node]; rank++, index++) {
-            team->seats[index].core = cores[index];
-            team->seats[index].worker = (struct worker){.team = team,
-                                                        .index = index,
-                                                        .seat = index,
-                                                        .n_workers = team->n_workers,
-                                                        .node = node,
-                                                        .rank_on_node = rank,
-                                                        .n_on_node = n_on_node[node]};
-        }
-}
-
-/* ---- cores that other processes work on ---- */
-
-static int look_for_others(const struct topology *topology, bool *taken)
-{
-    int n_taken = 0;
-    for (int core = 0; topology->is_this_machine && core < topology->n_cores; core++)
-        n_taken += taken[core] = cm_core_is_taken(topology->cores[core].os_pu);
-    return n_taken;
-}
-
-static void release_claims(struct team *team)
-{
-    for (int i = 0; team->seats && i < team->n_workers; i++) {
-        struct seat *seat = &team->seats[i];
-        if (seat->is_claimed) cm_core_release(team->topology->cores[seat->core].os_pu);
-        seat->is_claimed = false;
-    }
-}
-
-/* False where another process was faster with one that looked free. */
-static bool claim_cores(struct team *team, const bool *taken)
-{
-    bool has_all = true;
-    for (int i = 0; i < team->n_workers; i++) {
-        struct seat *seat = &team->seats[i];
-        seat->is_shared = taken[seat->core];
-        if (seat->is_shared) continue;
-        seat->is_claimed = cm_core_claim(team->topology->cores[seat->core].os_pu);
-        has_all = has_all && seat->is_claimed;
-        seat->is_shared = !seat->is_claimed;
-    }
-    return has_all;
-}
-
-/* Seats on cores of their own, as far as there are any, for other processes to see. A team that is larger than the
- * machine, or that describes another machine, claims nothing. */
-static void take_seats(struct team *team, bool *taken, int32_t *cores)
-{
-    enum { TRIES = 4 };
-    const struct topology *topology = team->topology;
-    int                    n_on_node[CM_MAX_NODES];
-    for (int i = 0; i < TRIES; i++) {
-        if (i > 0) look_for_others(topology, taken);
-        cm_plan_seats(topology, team->n_workers, taken, n_on_node, cores);
-        fill_seats(team, n_on_node, cores);
-        if (!topology->is_this_machine || team->n_workers > topology->n_cores || claim_cores(team, taken)) return;
-        if (i < TRIES - 1) release_claims(team);
-    }
-}
-
-/* Says, once for a program, what the user may not expect of the number of threads. */
-static void remark(struct calmoe_context *ctx, const struct team *team, bool is_default, int n_taken)
-{
-    static atomic_bool was_said;
-    const struct topology *topology = team->topology;
-    const int n_by_quota = cm_quota_threads(topology->cpu_quota, topology->n_cores);
-    int       n_shared = 0;
-    for (int i = 0; i < team->n_workers; i++) n_shared += team->seats[i].is_shared;
-    const bool is_fewer = is_default && n_by_quota == topology->n_cores && team->n_workers < topology->n_cores;
-    const bool is_above = n_by_quota < topology->n_cores && team->n_workers > n_by_quota && team->n_workers > 1;
-    if ((!n_shared && !is_fewer && !is_above) || atomic_exchange(&was_said, true)) return;
-    if (is_above)
-        cm_log(ctx, "%d threads run under a quota of %.3g processors, which stops them now and then; %d would do",
-               team->n_workers, topology->cpu_quota, n_by_quota);
-    else if (n_shared)
-        cm_log(ctx, "other processes of calmoe work on %d of the %d cores, so %d of %d threads share theirs with them, "
-               "and both are slower", n_taken, topology->n_cores, n_shared, team->n_workers);
-    else
-        cm_log(ctx, "other processes of calmoe work on %d of the %d cores: %d threads run on the others", n_taken,
-               topology->n_cores, team->n_workers);
-}
-
 /* ---- opening ---- */
 
 /* OpenMP ends the program where a thread cannot be started; so what would keep one from that is looked for before.
@@ -308,48 +162,8 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
     return CALMOE_OK;
 }
 
-/* Single workers and teams larger than the machine are better off where the system puts them. So are those under a
- * quota: other groups, which nobody here sees, share the cores with them, and would all choose the first ones. */
-static calmoe_status choose_binding(struct calmoe_context *ctx, struct team *team, bool pin)
-{
-    const struct topology *topology = team->topology;
-    const bool has_quota = cm_quota_threads(topology->cpu_quota, topology->n_cores) < topology->n_cores;
-    if (!pin || team->n_workers < 2 || team->n_workers > topology->n_cores || !topology->is_this_machine)
-        return CALMOE_OK;
-    team->binding = !has_quota ? BIND_CORE : topology->n_nodes > 1 ? BIND_NODE : BIND_NOTHING;
-    for (int node = 0; team->binding == BIND_NODE && node < topology->n_nodes; node++) {
-        CM_TRY(cm_thread_mask_open(ctx, &team->nodes[node]));
-        (void)cm_thread_mask_of_node(topology, node, &team->nodes[node]);
-    }
-    return CALMOE_OK;
-}
-
-static calmoe_status open_seats(struct calmoe_context *ctx, struct team *team, bool pin)
-{
-    const bool is_default = team->n_workers == 0;
-    bool      *taken = cm_alloc(ctx, (size_t)team->topology->n_cores, sizeof *taken, "a team's cores");
-    int32_t   *cores = NULL;
-    calmoe_status status = CALMOE_NO_MEMORY;
-    if (!taken) return CALMOE_NO_MEMORY;
-    const int n_taken = look_for_others(team->topology, taken);
-    if (is_default) team->n_workers = cm_default_workers(team->topology, n_taken);
-    team->n_spins = team->n_workers > omp_get_num_procs() ? 0 : N_SPINS;
-    team->seats = cm_alloc(ctx, (size_t)team->n_workers, sizeof *team->seats, "a team's workers");
-    team->called = cm_alloc(ctx, (size_t)team->n_workers, sizeof *team->called, "a team's workers");
-    cores = cm_alloc(ctx, (size_t)team->n_workers, sizeof *cores, "a team's cores");
-    if (team->seats && team->called && cores) {
-        take_seats(team, taken, cores);
-        cm_team_call_up(team, team->n_workers);
-        remark(ctx, team, is_default, n_taken);
-        status = choose_binding(ctx, team, pin);
-    }
-    cm_free(taken);
-    cm_free(cores);
-    return status;
-}
-
 calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *topology, int n_workers,
-                           bool pin, struct team **out)
+                           enum team_pin pin, struct team **out)
 {
     static atomic_ulong n_opened;
 
@@ -357,18 +171,22 @@ calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *to
     if (n_workers < 0 || n_workers > MAX_WORKERS)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%d threads; 0 to %d are possible", n_workers,
                        MAX_WORKERS);
+    if (pin != PIN_NO && pin != PIN_YES && pin != PIN_AUTO)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "pin_threads is %d; %d (no), %d (yes) or %d (auto) is wanted",
+                       (int)pin, PIN_NO, PIN_YES, PIN_AUTO);
 
     struct team *team = cm_alloc(ctx, 1, sizeof *team, "a team");
     if (!team) return CALMOE_NO_MEMORY;
     team->topology = topology;
     team->n_workers = n_workers;
     team->number = 1 + atomic_fetch_add(&n_opened, 1);
-    calmoe_status status = open_seats(ctx, team, pin);
+    calmoe_status status = cm_team_open_seats(ctx, team, pin, omp_get_num_procs());
     if (status == CALMOE_OK) status = cm_thread_mask_open(ctx, &team->home);
     if (status == CALMOE_OK) {
         team->has_home = cm_thread_mask_save(topology, &team->home);
         status = start(ctx, team);
     }
+    if (status == CALMOE_OK) cm_team_call_up(team, cm_team_n_wanted(team));
     if (status != CALMOE_OK) cm_team_close(&team);
     *out = team;
     return status;
@@ -377,72 +195,13 @@ calmoe_status cm_team_open(struct calmoe_context *ctx, const struct topology *to
 void cm_team_close(struct team **team)
 {
     if (!team || !*team) return;
-    release_claims(*team);
-    for (int node = 0; node < CM_MAX_NODES; node++) cm_thread_mask_close(&(*team)->nodes[node]);
+    cm_team_close_seats(*team);
     cm_thread_mask_close(&(*team)->home);
-    cm_free((*team)->seats);
-    cm_free((*team)->called);
     cm_free(*team);
     *team = NULL;
 }
 
-int cm_team_n_workers(const struct team *team)
-{
-    return team->n_workers;
-}
-
-const struct worker *cm_team_worker(const struct team *team, int index)
-{
-    assert(index >= 0 && index < team->n_workers);
-    return &team->seats[index].worker;
-}
-
-/* Each node keeps workers in proportion, and one at least: who lacks most for its share gets the next. */
-static void share_out(struct team *team, int n)
-{
-    int n_called = 0;
-    for (int node = 0; node < team->topology->n_nodes; node++)
-        n_called += team->n_called_on[node] = team->n_on_node[node] > 0;
-    for (; n_called < n; n_called++) {
-        int64_t most = INT64_MIN;
-        int     neediest = 0;
-        for (int node = 0; node < team->topology->n_nodes; node++) {
-            const int     n_all = team->n_on_node[node], n_on = team->n_called_on[node];
-            const int64_t lack = (int64_t)n_all * n - (int64_t)n_on * team->n_workers;
-            if (n_on == n_all || lack <= most) continue;
-            most = lack;
-            neediest = node;
-        }
-        team->n_called_on[neediest]++;
-    }
-    team->n_called = n_called;
-}
-
-void cm_team_call_up(struct team *team, int n)
-{
-    assert(n >= 1 && n <= team->n_workers);
-    if (n == team->n_called) return;
-    share_out(team, n);
-    for (int seat = 0, index = 0; seat < team->n_workers; seat++) {
-        const struct worker *worker = &team->seats[seat].worker;
-        if (worker->rank_on_node >= team->n_called_on[worker->node]) continue;
-        team->called[index] = *worker;
-        team->called[index].index = index;
-        team->called[index].n_workers = team->n_called;
-        team->called[index++].n_on_node = team->n_called_on[worker->node];
-    }
-}
-
-int cm_team_n_called(const struct team *team) { return team->n_called; }
-int cm_team_n_called_on(const struct team *team, int node) { return team->n_called_on[node]; }
-
 void cm_team_time_waits(struct team *team, bool is_timed) { team->is_untimed = !is_timed; }
-
-int cm_team_server(const struct team *team, int node)
-{
-    assert(node >= 0 && node < team->topology->n_nodes);
-    return team->server[node];
-}
 
 uint64_t cm_team_waited_ns(const struct team *team, int seat)
 {
@@ -463,7 +222,7 @@ static uint64_t meet(const struct worker *me, void (*serial)(void *arg), void *a
 {
     struct team   *team = me->team;
     uint64_t       waited_ns = 0;
-    const uint64_t now_ns = cm_meet(&team->barrier, team->n_called, team->n_spins,
+    const uint64_t now_ns = cm_meet(&team->barrier, team->seats[me->seat].group,
                                     team->is_untimed ? NULL : &waited_ns, serial, arg);
     if (waited_ns == 0) return now_ns;
     _Atomic uint64_t *sum = &team->seats[me->seat].waited_ns; /* only this worker writes it: no locked addition */

@@ -220,19 +220,24 @@ static void find_bandwidths(hwloc_topology_t machine, struct topology *out)
     }
 }
 
-/* The caches of the outermost level that is shown, each with the node of its first usable core. */
+/* The caches of the outermost level that is shown: whose cores are which cache's, and each cache with the node of its
+ * first usable core. */
 static void add_caches(hwloc_topology_t machine, struct topology *out)
 {
     static const hwloc_obj_type_t levels[] = {HWLOC_OBJ_L4CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L2CACHE};
+    for (int core = 0; core < out->n_cores; core++) out->cores[core].cache = -1;
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         if (hwloc_get_nbobjs_by_type(machine, levels[i]) < 1) continue;
         hwloc_obj_t cache = NULL;
-        while ((cache = hwloc_get_next_obj_by_type(machine, levels[i], cache)))
-            for (int core = 0; core < out->n_cores; core++)
-                if (hwloc_bitmap_isset(cache->cpuset, out->cores[core].os_pu)) {
-                    out->nodes[out->cores[core].node].cache_bytes += cache->attr->cache.size;
-                    break;
-                }
+        while ((cache = hwloc_get_next_obj_by_type(machine, levels[i], cache))) {
+            bool is_first = true;
+            for (int core = 0; core < out->n_cores; core++) {
+                if (!hwloc_bitmap_isset(cache->cpuset, out->cores[core].os_pu)) continue;
+                out->cores[core].cache = (int)cache->logical_index;
+                if (is_first) out->nodes[out->cores[core].node].cache_bytes += cache->attr->cache.size;
+                is_first = false;
+            }
+        }
         return;
     }
 }

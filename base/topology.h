@@ -24,6 +24,7 @@ struct topology_node {
 struct topology_core {
     unsigned os_pu; /* the system's number of the core's first usable hardware thread */
     int      node;  /* into topology.nodes                                            */
+    int      cache; /* which of the last-level caches is round it; -1: none is shown  */
 };
 
 struct topology {

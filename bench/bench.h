@@ -82,6 +82,9 @@ struct bench_row { /* NAN where there is nothing to measure */
     uint64_t                  node_bytes[CALMOE_MAX_NODES];
     double                    node_reads[CALMOE_MAX_NODES]; /* packed weights that steps read there, by tokens */
     double                    remote_bytes;   /* of them that threads of other nodes read, by tokens */
+    int                       n_ranks;        /* that run the model; 1 = this process alone              */
+    double                    exchanges, exchange_bytes, exchange_seconds; /* of rank 0, by tokens, where there are
+                                                 others: bytes received; waiting for slower ranks included           */
     double                    counting, counting_low, counting_high; /* time with counting / without - 1: median of
                                                  groups of slices, and its interval of 95 % confidence */
 };

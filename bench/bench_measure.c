@@ -228,6 +228,20 @@ static bool fill_nodes(const struct run *run, struct bench_row *row)
     return true;
 }
 
+/* What the repetitions exchanged with other ranks. */
+static bool fill_ranks(const struct run *run, struct bench_row *row)
+{
+    const double       n_tokens = (double)row->n_repeats * run->test.n_tokens * run->test.batch;
+    calmoe_ranks_stats stats = {.size = sizeof stats};
+    row->n_ranks = calmoe_ranks_count(run->front->ranks);
+    if (row->n_ranks == 1) return true;
+    if (!succeeded(run, calmoe_engine_get_ranks_stats(run->front->engine, &stats))) return false;
+    row->exchanges        = (double)stats.n_exchanges / n_tokens;
+    row->exchange_bytes   = (double)stats.n_bytes_received / n_tokens;
+    row->exchange_seconds = stats.seconds / n_tokens;
+    return true;
+}
+
 static void name_test(const struct bench_test *test, char *name, size_t n_name)
 {
     const int n = snprintf(name, n_name, "%s%d", test->is_prompt ? "pp" : "tg", test->n_tokens);
@@ -257,7 +271,7 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
         reads[i + 1] = read_rate(meter);
     }
     fine = fine && fill_row(&run, rates, reads, plan->n_repeats, row) && fill_nodes(&run, row) &&
-           measure_counting(&run, plan->n_slices, row);
+           fill_ranks(&run, row) && measure_counting(&run, plan->n_slices, row);
     calmoe_read_meter_close(&meter);
     cm_bar_end(&bar);
     close_run(&run);

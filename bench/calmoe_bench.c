@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "bench/policy_bench.h"
+#include "bench/serve_bench.h"
 
 enum { MAX_ISA_BYTES = 32 };
 
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
-    const char *plan;
-    int         n_repeats, kv, limits, n_slices, fixed_threads;
+    const char *plan, *serve;
+    int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
@@ -33,6 +34,10 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
+     "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
@@ -54,6 +59,8 @@ static const struct cli_option options[] = {
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"counting", 0, CLI_INT, AT(n_slices), 0, BENCH_MAX_SLICES, "N",
      "count the use of experts, and measure what counting costs in N repetitions with and without"},
+    {"serve", 0, CLI_TEXT, AT(serve), 0, 0, "URL",
+     "measure a server instead: -b clients at once, each with -r prompts of -p tokens and answers of -n"},
     {"limits", 0, CLI_FLAG, AT(limits), 0, 0, NULL, "print the machine's limits and end"},
     {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FORMAT", "md (default), csv, json, jsonl"},
 };
@@ -83,8 +90,13 @@ static const struct cli_command description = {
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
         "OFF's were read before them; same tokens: up to the first that differs when each reads its own. Then\n"
         "where the time goes: checks: exits that are asked; fill: keys and values of skipped layers.\n\n"
+        "Under mpirun all processes run the model together; with md and json, exchanges: how often a token's step\n"
+        "waits for other ranks, and for how long. calmoe place --ranks predicts them.\n\n"
         "--counting: repetitions with all counting (times, waiting, profile) and with none, in the order ABBA,\n"
         "four to a group; reported is the median over groups of the time with, by the time without, - 1.\n\n"
+        "--serve: time to the first token and between tokens as clients see them, medians and 99th percentiles, and\n"
+        "tokens/s of all clients. Any server will do that has OpenAI's completions and streams; the environment's\n"
+        "OPENAI_API_KEY is its key. Prompts are other words each time, about -p tokens; the server's count is told.\n\n"
         "Shapes are files in share/calmoe/shapes, or in the folder of the environment variable CALMOE_SHAPES.\n"
         "A synthetic model is written into TMPDIR, or /tmp, and removed again.\n\n"
         "Examples:\n  calmoe-bench -m model.gguf -p 512 -n 128 -t 8 -o md\n"
@@ -165,6 +177,21 @@ static bool has_test(const struct bench_plan *plan)
     return false;
 }
 
+/* Of a server, what it runs is its own business. */
+static int check_serve(const struct bench *bench)
+{
+    const struct settings *s = &bench->settings;
+    if (s->model != NULL || s->synthetic != NULL || wants_policy(bench) || s->n_slices > 0 || s->limits)
+        return cm_usage_error(description.name, "option '--serve' goes with -p, -n, -b, -r and -o only");
+    for (int i = 0; i < bench->plan.prompts.n; i++)
+        if (bench->plan.prompts.values[i] == 0)
+            return cm_usage_error(description.name, "option '-p' wants lengths above 0 with --serve");
+    for (int i = 0; i < bench->plan.answers.n; i++)
+        if (bench->plan.answers.values[i] == 0)
+            return cm_usage_error(description.name, "option '-n' wants lengths above 0 with --serve");
+    return CLI_GO_ON;
+}
+
 /* What is for policies only, or not for them. */
 static int check_policy(const struct bench *bench)
 {
@@ -209,9 +236,13 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (!read_lists(bench)) return EXIT_WRONG_USAGE;
     if (!has_test(&bench->plan) && !s->limits)
         return cm_usage_error(name, "wanted a test, found 0 for both -p and -n");
+    if (calmoe_ranks_launched() > 1 && (bench->n_isas * bench->threads.n > 1 ||
+                                        (s->synthetic != NULL && strchr(s->synthetic, ',') != NULL)))
+        return cm_usage_error(name, "several ranks measure one model, one --isa and one -t; found a list");
     if (s->n_slices > 0 && wants_policy(bench))
         return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);
+    if (s->serve != NULL) return check_serve(bench);
     return check_policy(bench);
 }
 
@@ -325,6 +356,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.plan                = bench->settings.plan;
     engine.profile             = bench->settings.n_slices > 0;
     engine.fixed_threads       = bench->settings.fixed_threads;
+    engine.pin_threads         = bench->settings.pin;
+    engine.no_tuning           = bench->settings.no_tune;
     engine.exits               = bench->settings.policy.exits;
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
@@ -358,7 +391,8 @@ static bool measure_model(struct bench *bench, struct front *front, int i)
     double start = cm_seconds();
     bool   fine;
     if (bench->n_synthetics > 0)
-        fine = cm_bench_open_synthetic(front, &bench->synthetics[i], bench->settings.save, &bench->settings.numbers,
+        fine = cm_bench_open_synthetic(front, &bench->synthetics[i],
+                                       cm_front_leads(front) ? bench->settings.save : NULL, &bench->settings.numbers,
                                        &start);
     else
         fine = cm_model_request_open(front, bench->settings.model, &bench->settings.numbers, 0);
@@ -402,17 +436,23 @@ static int run(int argc, char **argv)
     int                 n_operands;
     bench.settings = (struct settings){.answers = "128", .batches = "1", .depths = "0",
                                        .threads = "0", .isa = "", .output = "md", .routing = "router",
-                                       .n_repeats = 5};
+                                       .n_repeats = 5, .pin = CALMOE_PIN_AUTO};
     int status = cm_cli_parse(&description, argc, argv, &bench.settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&bench, n_operands, argv);
     if (status != CLI_GO_ON) return status;
     bench.plan.n_repeats = bench.settings.n_repeats;
     bench.plan.n_slices  = (bench.settings.n_slices + 3) / 4 * 4;
     cm_catch_interrupt();
+    if (bench.settings.serve != NULL) {
+        struct serve_url url;
+        if (!cm_serve_url_read(description.name, bench.settings.serve, &url)) return EXIT_WRONG_USAGE;
+        return cm_serve_measure(&url, &bench.plan, bench.settings.output) ? 0 : 1;
+    }
     bool fine = cm_front_open(&front) && read_synthetics(&bench, &front) &&
                 (bench.trace == NULL || cm_bench_replay_open(&front, bench.trace, &bench.replay)) &&
-                ((wants_policy(&bench) && !bench.settings.limits) || measure_machines(&bench, &front));
-    if (fine)
+                ((wants_policy(&bench) && !bench.settings.limits) || !cm_front_leads(&front) ||
+                 measure_machines(&bench, &front));
+    if (fine && (cm_front_leads(&front) || !bench.settings.limits))
         fine = bench.settings.limits ? bench.format->limits(bench.machines, bench.threads.n)
                                      : measure_all(&bench, &front);
     cm_front_close(&front);

@@ -59,6 +59,12 @@ static void add_figures(struct json_output *json, struct json_node *in, const st
     struct json_node *reads = cm_json_array(json, in, "node_read_bytes_per_token");
     for (int node = 0; node < row->n_nodes; node++) cm_json_real(json, reads, NULL, row->node_reads[node]);
     cm_json_real(json, in, "remote_bytes_per_token", row->remote_bytes);
+    if (row->n_ranks > 1) {
+        cm_json_integer(json, in, "ranks", (uint64_t)row->n_ranks);
+        cm_json_real(json, in, "exchanges_per_token", row->exchanges);
+        cm_json_real(json, in, "exchange_bytes_per_token", row->exchange_bytes);
+        cm_json_real(json, in, "exchange_seconds_per_token", row->exchange_seconds);
+    }
     cm_json_real(json, in, "counting", row->counting);
     cm_json_real(json, in, "counting_low", row->counting_low);
     cm_json_real(json, in, "counting_high", row->counting_high);

@@ -108,6 +108,20 @@ static bool nodes_md(const struct bench_row *rows, int n_rows)
     return fine;
 }
 
+static bool ranks_md(const struct bench_row *rows, int n_rows)
+{
+    bool fine = true;
+    if (n_rows == 0 || rows[0].n_ranks == 1) return true;
+    fine = cm_bench_print("\n| model isa threads batch test | ranks | exchanges/token | KB received/token | "
+                          "us in exchanges/token | of time |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
+    for (int i = 0; fine && i < n_rows; i++)
+        fine = put_test(&rows[i]) &&
+               cm_bench_print(" %d | %.2f | %.2f | %.1f | %.0f %% |\n", rows[i].n_ranks, rows[i].exchanges,
+                              rows[i].exchange_bytes / 1e3, rows[i].exchange_seconds * 1e6,
+                              100 * rows[i].exchange_seconds * rows[i].median);
+    return fine;
+}
+
 static bool counting_md(const struct bench_row *rows, int n_rows)
 {
     bool fine = true, has_head = false;
@@ -138,7 +152,7 @@ static bool end_md(const struct bench_row *rows, int n_rows)
         is_noisy = is_noisy || rows[i].is_noisy;
         fine = details_md(&rows[i]);
     }
-    fine = fine && nodes_md(rows, n_rows) && counting_md(rows, n_rows);
+    fine = fine && nodes_md(rows, n_rows) && ranks_md(rows, n_rows) && counting_md(rows, n_rows);
     return fine && (!is_noisy || cm_bench_print("\n~: the fastest and the slowest repetition differ by more than "
                                                 "%.0f %% of the median\n", 100 * BENCH_NOISE));
 }

@@ -12,7 +12,7 @@ enum {
     TASK_ROWS = 256,      /* rows of a task at most                                          */
     STREAM_ROWS = 512,    /* the same for few tokens: time goes to reading, in long streams  */
     FEW_TOKENS = 8,       /* of a group: for so many, kernels read each weight once          */
-    TOKENS_AT_ONCE = 32,  /* tokens whose gate and up outputs wait in a worker's scratch     */
+    TOKENS_AT_ONCE = 64,  /* tokens whose gate and up outputs wait in a worker's scratch; as many as a panel of AMX's */
     SCRATCH = TOKENS_AT_ONCE * TASK_ROWS, /* floats of a worker for gate, as many for up     */
     TASKS_PER_WORKER = 4  /* wanted, so that a slow worker does not hold up the rest         */
 };
@@ -33,6 +33,8 @@ struct expert_run {
     struct expert_run_limits  limits;
     const struct vector_ops  *ops;
     const struct team        *team;
+    struct exchange          *exchange;        /* NULL: there is one rank                   */
+    int                       first_column, n_columns; /* of outputs: what this rank's rows of down give */
     int                       n_nodes;
     int                       n_workers;
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
@@ -41,7 +43,6 @@ struct expert_run {
     void                     *hidden_memory[N_BANKS];
     float                    *outputs;         /* (n_entries, dim)                          */
     float                    *scratch;         /* (n_workers, 2, SCRATCH)                  */
-    float                    *sums;            /* (max_tokens, dim): slots added up         */
     atomic_int               *n_seam_rows;     /* (n_groups, n_nodes), see count_seam()     */
     /* where some experts are replicated */
     struct place_costs        costs;
@@ -106,13 +107,12 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     }
     const size_t tokens = (size_t)limits->max_tokens, dim = (size_t)limits->dim;
     run->outputs = cm_alloc(ctx, tokens * n_slots * dim, sizeof(float), "outputs of experts");
-    run->sums = cm_alloc(ctx, tokens * dim, sizeof(float), "outputs of experts");
     run->scratch = cm_alloc(ctx, (size_t)run->n_workers * 2 * SCRATCH, sizeof(float), "expert scratch");
     const size_t n_experts = (size_t)limits->max_experts, n_groups = n_experts + N_BANKS - 1;
     run->n_seam_rows = cm_alloc(ctx, n_groups * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
     run->uses = cm_alloc(ctx, n_experts, sizeof *run->uses, "expert tasks");
     run->serving = cm_alloc(ctx, n_experts, sizeof *run->serving, "expert tasks");
-    if (!run->outputs || !run->sums || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving)
+    if (!run->outputs || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving)
         return CALMOE_NO_MEMORY;
     return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
 }
@@ -128,6 +128,14 @@ calmoe_status cm_expert_run_open(const struct machine *machine, const struct exp
     run->limits = *limits;
     run->ops = cm_vector_ops(machine->isa);
     run->team = team;
+    run->exchange = machine->exchange;
+    run->n_columns = limits->dim;
+    if (run->exchange) {
+        int32_t borders[CM_MAX_RANKS + 1];
+        cm_rank_borders(run->exchange->shares, limits->dim, CM_SLICE_QUANTUM, borders);
+        run->first_column = borders[run->exchange->shares->own];
+        run->n_columns = borders[run->exchange->shares->own + 1] - run->first_column;
+    }
     run->n_nodes = machine->topology->n_nodes;
     run->n_workers = cm_team_n_workers(team);
     run->costs = cm_place_costs(machine->topology, &(struct place_layer){0});
@@ -155,7 +163,6 @@ void cm_expert_run_close(struct expert_run **run_pointer)
     for (int bank = 0; bank < N_BANKS; bank++) cm_free(run->hidden_memory[bank]);
     cm_dispatch_close(&run->dispatch);
     cm_free(run->outputs);
-    cm_free(run->sums);
     cm_free(run->scratch);
     cm_free(run->n_seam_rows);
     cm_free(run->uses);
@@ -343,12 +350,32 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
             const int row = hidden_row(run, group, group->first + done + i);
             float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
             run->ops->nonlinear[bank->nonlinearity](gate + (size_t)i * stride, up + (size_t)i * stride, n_rows, h);
-            if (rows.whole_begin < rows.whole_end)
+            if (rows.whole_begin < rows.whole_end && !run->exchange)
                 run->ops->quantize(hidden, row, rows.whole_begin, rows.whole_end, bank->hidden_kinds);
         }
     }
+    if (run->exchange) return; /* blocks are whole when all ranks' rows are there */
     if (rows.begin < rows.whole_begin) count_seam(run, task->group, rows.begin, rows.whole_begin);
     if (rows.whole_end < rows.end) count_seam(run, task->group, rows.whole_end, rows.end);
+}
+
+void cm_expert_run_gather(struct expert_run *run, const struct worker *me)
+{
+    struct exchange_piece pieces[N_BANKS];
+    int                   n_pieces = 0, begin, end;
+    for (int b = 0; b < N_BANKS; b++)
+        if (run->layer->banks[b].n_experts > 0)
+            pieces[n_pieces++] =
+                cm_columns_piece(run->hidden[b].values, run->dispatch.n_of_bank[b], run->layer->banks[b].width);
+    cm_exchange_meet(run->exchange, pieces, n_pieces, me);
+    for (int b = 0; b < N_BANKS; b++) {
+        const struct expert_bank *bank = &run->layer->banks[b];
+        if (bank->n_experts == 0) continue;
+        cm_share(run->dispatch.n_of_bank[b], 1, me->index, me->n_workers, &begin, &end);
+        for (int row = begin; row < end; row++)
+            run->ops->quantize(&run->hidden[b], row, 0, bank->width, bank->hidden_kinds);
+    }
+    cm_barrier(me);
 }
 
 static void down_task(struct expert_run *run, const struct expert_task *task, int32_t *rows)
@@ -395,13 +422,13 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
     }
 }
 
-/* sum += weight * the output of (token, slot) */
+/* sum += weight * the output of (token, slot), as far as this rank has it */
 static void add_output(const struct expert_run *run, int token, int slot, float weight, float *sum)
 {
     const struct dispatch *dispatch = &run->dispatch;
-    const int dim = run->layer->dim;
     const int entry = dispatch->entry_of[(size_t)token * (size_t)dispatch->n_slots + (size_t)slot];
-    run->ops->add_scaled(sum, run->outputs + (size_t)entry * (size_t)dim, weight, dim);
+    const float *output = run->outputs + (size_t)entry * (size_t)run->layer->dim;
+    run->ops->add_scaled(sum + run->first_column, output + run->first_column, weight, run->n_columns);
 }
 
 void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, float *sum)
@@ -422,12 +449,4 @@ void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, 
         if (banks >> b & 1) add_output(run, token, slot, has_weight ? step->weights[b][token] : 1.0f, sum);
         slot++;
     }
-}
-
-void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x)
-{
-    const int dim = run->layer->dim;
-    float *sum = run->sums + (size_t)token * (size_t)dim;
-    cm_expert_run_sum(run, token, ~0u, sum);
-    run->ops->add_scaled(x, sum, scale, dim);
 }

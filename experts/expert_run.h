@@ -4,7 +4,10 @@
  *   gate_up   tasks (part of an expert, rows of gate and up): h = nonlinear(gate x + bias, up x + bias), quantized for
  *             down; where the bank's weights are on the input: of weight * x
  *   down      tasks (part of an expert, rows of down): a piece of one output row, down h + bias, for each entry
- *   add       for each token, banks and slots in order: x += scale * sum of weight * output
+ *   sum       for each token, banks and slots in order: sum of weight * output
+ *
+ * Where there are other ranks, each has rows of every expert. What gate_up gave is gathered behind it; of down, each
+ * sums its own rows over slots first, since a sum's elements do not look at one another, and sums are gathered.
  *
  * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are
  * cut, changes no bit. Workers take tasks of their own node only. */
@@ -26,7 +29,7 @@ struct expert_run_limits {
     int max_width[N_BANKS];    /* of any layer; 0 where no layer has such a bank */
 };
 
-/* What a layer's experts are given; all stays borrowed until the last add. */
+/* What a layer's experts are given; all stays borrowed until the last sum. */
 struct expert_step {
     int                       n_tokens;
     const struct routing     *routing;          /* of n_tokens; NULL where the layer has no routed experts          */
@@ -53,9 +56,10 @@ struct expert_reads cm_expert_run_reads(const struct expert_run *run);
  * node's memory; only of its own node, but for nodes that have no workers. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
-/* x (dim) += scale * sum over all banks and their kept slots of weight * output, in order; any worker, any token. */
-void cm_expert_run_add(const struct expert_run *run, int token, float scale, float *x);
-/* sum (dim) = the same sum over some banks, of bits 1 << bank, for layers that do more to it before they add it. */
+/* Where there are other ranks, between the two, instead of the barrier behind gate_up. */
+void cm_expert_run_gather(struct expert_run *run, const struct worker *me);
+/* sum (dim) = sum over some banks, of bits 1 << bank, and their kept slots of weight * output, in order; any worker,
+ * any token. Elements that other ranks have are 0. */
 void cm_expert_run_sum(const struct expert_run *run, int token, unsigned banks, float *sum);
 
 #endif

@@ -3,7 +3,7 @@
 #define EXPERTS_MACHINE_H
 
 #include "base/team.h"
-#include "experts/placement.h"
+#include "experts/exchange.h"
 #include "kernels/cpu.h"
 
 struct machine { /* all of it outlives what is opened on it */
@@ -12,6 +12,7 @@ struct machine { /* all of it outlives what is opened on it */
     const struct topology *topology;
     struct team           *team;
     const struct plan     *plan;     /* which node has what                         */
+    struct exchange       *exchange; /* with other ranks; NULL: there is one only   */
 };
 
 #endif

@@ -117,6 +117,17 @@ calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *li
     return CALMOE_OK;
 }
 
+size_t cm_pack_list_size(const struct pack_list *list)
+{
+    return list->n_jobs;
+}
+
+const struct matrix *cm_pack_list_matrix(const struct pack_list *list, size_t i, int *node)
+{
+    if (node) *node = list->jobs[i].node;
+    return list->jobs[i].matrix;
+}
+
 size_t cm_pack_list_bytes(const struct pack_list *list)
 {
     size_t n = 0;

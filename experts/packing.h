@@ -53,6 +53,11 @@ calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_li
  * when the list is closed. */
 calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *list, void *memory);
 
+/* What is listed by now, once the list has run in the order of the files: matrix i and its node (which may be NULL), or
+ * NULL where entry i is plain numbers. i < cm_pack_list_size(). */
+size_t               cm_pack_list_size(const struct pack_list *list);
+const struct matrix *cm_pack_list_matrix(const struct pack_list *list, size_t i, int *node);
+
 /* Packed bytes of all matrices that are listed by now, on all nodes. */
 size_t cm_pack_list_bytes(const struct pack_list *list);
 

@@ -29,19 +29,54 @@ static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list
     return cm_pack_list_add(ctx, list, &rows, node, &part->matrix);
 }
 
-calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
-                                  const struct weight_source *source, const int32_t *rows, int n_nodes,
-                                  struct placed_matrix *out)
+static calmoe_status add_rows(struct calmoe_context *ctx, struct pack_list *list, const struct weight_source *source,
+                              int row, const int32_t *rows, int n_nodes, struct placed_matrix *out)
 {
-    int n_parts = 0, row = 0;
-    for (int node = 0; node < n_nodes; node++) n_parts += rows[node] > 0;
-    CM_TRY(open_parts(ctx, source, n_parts, out));
     for (int node = 0; node < n_nodes; row += rows[node++]) {
         if (rows[node] == 0) continue;
         CM_TRY(add_part(ctx, list, source, node, row, rows[node], out));
         out->n_bytes += cm_matrix_bytes(&out->parts[out->n_parts - 1].matrix);
     }
     return CALMOE_OK;
+}
+
+calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
+                                  const struct weight_source *source, int first_row, const int32_t *rows, int n_nodes,
+                                  struct placed_matrix *out)
+{
+    CM_TRY(open_parts(ctx, source, n_nodes, out));
+    return add_rows(ctx, list, source, first_row, rows, n_nodes, out);
+}
+
+calmoe_status cm_placed_ranges_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct row_range *ranges, int n_ranges,
+                                    const struct plan *plan, struct placed_matrix *out)
+{
+    double  shares[CM_MAX_NODES];
+    int32_t rows[CM_MAX_NODES];
+    for (int node = 0; node < plan->n_nodes; node++) shares[node] = plan->shares[node];
+    CM_TRY(open_parts(ctx, source, n_ranges * plan->n_nodes, out));
+    for (int i = 0; i < n_ranges; i++) {
+        cm_cut(ranges[i].n, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
+        CM_TRY(add_rows(ctx, list, source, ranges[i].first, rows, plan->n_nodes, out));
+    }
+    return CALMOE_OK;
+}
+
+calmoe_status cm_placed_range_open(struct calmoe_context *ctx, struct pack_list *list,
+                                   const struct weight_source *source, int first_row, int n_rows,
+                                   const struct plan *plan, struct placed_matrix *out)
+{
+    return cm_placed_ranges_open(ctx, list, source, &(struct row_range){first_row, n_rows}, 1, plan, out);
+}
+
+calmoe_status cm_placed_shares_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct plan *plan,
+                                    struct placed_matrix *out)
+{
+    int       first;
+    const int n_rows = cm_own_part(plan, source->n_rows, CM_SLICE_QUANTUM, &first);
+    return cm_placed_range_open(ctx, list, source, first, n_rows, plan, out);
 }
 
 calmoe_status cm_placed_copies_open(struct calmoe_context *ctx, struct pack_list *list,

@@ -4,6 +4,7 @@
 #define EXPERTS_PLACED_MATRIX_H
 
 #include "experts/packing.h"
+#include "experts/placement.h"
 
 struct matrix_part { /* rows first_row … first_row + matrix.n_rows of the whole */
     int           node;
@@ -13,15 +14,30 @@ struct matrix_part { /* rows first_row … first_row + matrix.n_rows of the whol
 
 struct placed_matrix {
     int                 n_rows, n_columns;
-    int                 n_parts; /* 0: there is no such matrix                 */
+    int                 n_parts; /* 0: there is no such matrix, or this rank has no row of it */
     struct matrix_part *parts;   /* in the order of rows; of copies, of nodes  */
     size_t              n_bytes; /* packed, of all rows once                   */
 };
 
-/* Lists source for packing: rows[node] rows on each node, in the order of the nodes. */
+/* Lists source for packing: rows first_row … on the nodes, rows[node] on each, in the order of the nodes. */
 calmoe_status cm_placed_rows_open(struct calmoe_context *ctx, struct pack_list *list,
-                                  const struct weight_source *source, const int32_t *rows, int n_nodes,
+                                  const struct weight_source *source, int first_row, const int32_t *rows, int n_nodes,
                                   struct placed_matrix *out);
+/* Some ranges of rows, ascending, each over the nodes by a plan's shares, in multiples of 16. */
+struct row_range {
+    int first, n;
+};
+calmoe_status cm_placed_ranges_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct row_range *ranges, int n_ranges,
+                                    const struct plan *plan, struct placed_matrix *out);
+/* One of them. */
+calmoe_status cm_placed_range_open(struct calmoe_context *ctx, struct pack_list *list,
+                                   const struct weight_source *source, int first_row, int n_rows,
+                                   const struct plan *plan, struct placed_matrix *out);
+/* The rows that a plan gives this rank: all of one rank. */
+calmoe_status cm_placed_shares_open(struct calmoe_context *ctx, struct pack_list *list,
+                                    const struct weight_source *source, const struct plan *plan,
+                                    struct placed_matrix *out);
 /* A whole copy on each node that has workers. */
 calmoe_status cm_placed_copies_open(struct calmoe_context *ctx, struct pack_list *list,
                                     const struct weight_source *source, const struct team *team, int n_nodes,

@@ -185,41 +185,72 @@ void cm_plan_complete(struct plan *plan, const struct plan *shape, int home)
     plan->kv_heads[home] = shape->n_kv_heads;
 }
 
-static int parts_of_slice(const struct slice *slice, int n_nodes, struct expert_rows *parts)
+/* The first rows are row and down_row of the expert. */
+static int parts_of_slice(const struct slice *slice, int n_nodes, int row, int down_row, struct expert_rows *parts)
 {
-    int n = 0, row = 0, down_row = 0;
+    int n = 0;
     for (int node = 0; node < n_nodes; node++) {
         if (slice->rows[node] + slice->down_rows[node] > 0)
             parts[n++] = (struct expert_rows){node, row, slice->rows[node], down_row, slice->down_rows[node]};
         row += slice->rows[node];
         down_row += slice->down_rows[node];
     }
+    if (n == 0) parts[n++] = (struct expert_rows){0, row, 0, down_row, 0}; /* a rank may have no row of it */
     return n;
 }
 
 int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts)
 {
     int n = 0;
-    if (place->kind == PLACE_SLICED) return parts_of_slice(&plan->slices[place->slice], plan->n_nodes, parts);
+    if (place->kind == PLACE_SLICED)
+        return parts_of_slice(&plan->slices[place->slice], plan->n_nodes, plan->first_row, plan->first_down_row, parts);
     for (int node = 0; node < plan->n_nodes; node++)
         if (place->kind == PLACE_PINNED ? place->node == node : place->replicas >> node & 1)
-            parts[n++] = (struct expert_rows){node, 0, plan->width, 0, plan->dim};
+            parts[n++] = (struct expert_rows){node, plan->first_row, plan->width, plan->first_down_row, plan->dim};
     return n;
 }
 
-void cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows)
+void cm_rank_borders(const struct rank_shares *ranks, int n, int quantum, int32_t *borders)
 {
-    double shares[CM_MAX_NODES];
+    int32_t rows[CM_MAX_RANKS];
+    cm_cut(n, quantum, ranks->of, ranks->n_ranks, NULL, rows);
+    borders[0] = 0;
+    for (int rank = 0; rank < ranks->n_ranks; rank++) borders[rank + 1] = borders[rank] + rows[rank];
+}
+
+int cm_own_part(const struct plan *plan, int n, int quantum, int *first)
+{
+    int32_t borders[CM_MAX_RANKS + 1];
+    *first = 0;
+    if (plan->ranks.n_ranks <= 1) return n;
+    cm_rank_borders(&plan->ranks, n, quantum, borders);
+    *first = borders[plan->ranks.own];
+    return borders[plan->ranks.own + 1] - *first;
+}
+
+int cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows)
+{
+    double    shares[CM_MAX_NODES];
+    int       first;
+    const int n_own = cm_own_part(plan, n_rows, CM_SLICE_QUANTUM, &first);
     for (int node = 0; node < plan->n_nodes; node++) shares[node] = plan->shares[node];
-    cm_cut(n_rows, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
+    cm_cut(n_own, CM_SLICE_QUANTUM, shares, plan->n_nodes, NULL, rows);
+    return first;
+}
+
+int cm_own_heads(const struct plan *plan, int n_heads, int32_t *heads)
+{
+    int       first;
+    const int n_own = cm_own_part(plan, n_heads, 1, &first);
+    cm_cut_heads(plan->n_kv_heads > 0 ? plan->kv_heads : plan->shares, plan->n_nodes, n_own, heads);
+    return first;
 }
 
 int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts)
 {
     struct slice slice;
-    cm_dense_rows(plan, width, slice.rows);
-    cm_dense_rows(plan, dim, slice.down_rows);
-    return parts_of_slice(&slice, plan->n_nodes, parts);
+    const int row = cm_dense_rows(plan, width, slice.rows), down_row = cm_dense_rows(plan, dim, slice.down_rows);
+    return parts_of_slice(&slice, plan->n_nodes, row, down_row, parts);
 }
 
 void cm_cut_heads(const int32_t *kv_heads, int n_nodes, int n_heads, int32_t *out)

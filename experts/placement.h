@@ -6,6 +6,9 @@
  *     replicated  all of it on each of several nodes; which one serves is decided in each step (place_load.h)
  * and how the dense parts and the KV caches are cut. Policies that make plans: place_policy.h.
  *
+ * Where several ranks run a model, each has a plan of its own part: rows of every matrix are cut over ranks first, in
+ * the same way and by the same function, and a rank's over its nodes then (struct rank_shares).
+ *
  * Nothing else of the runtime knows where an expert is, and no plan changes a bit of the output. */
 #ifndef EXPERTS_PLACEMENT_H
 #define EXPERTS_PLACEMENT_H
@@ -13,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/ranks.h"
 #include "base/topology.h"
 
 /* ---- plans ---- */
@@ -35,11 +39,17 @@ struct slice {
     int32_t down_rows[CM_MAX_NODES]; /* sum: plan.dim   */
 };
 
+struct rank_shares {        /* the same on all ranks, but for `own`                        */
+    int    n_ranks, own;    /* 0 or 1 ranks: this process runs all of the model            */
+    double of[CM_MAX_RANKS]; /* rows and heads are cut in these proportions                */
+};
+
 struct plan {
     int           n_nodes;    /* that it was made for                                    */
     int           n_layers;
     int           n_experts;  /* routed experts of a layer                               */
-    int           width, dim; /* of an expert: gate and up are (width, dim), down (dim, width) */
+    int           width, dim; /* of an expert: gate and up are (width, dim), down (dim, width); of several ranks: rows
+                                 of gate and up, and of down, that this one has          */
     int           quantum;    /* rows of slices come in multiples of this                */
     struct place *places;     /* (n_layers, n_experts); of dense layers not looked at    */
     int           n_slices, slices_capacity;
@@ -48,6 +58,8 @@ struct plan {
                                            (cm_cut()); a single one that is not 0 = all on that node */
     int           n_kv_heads;
     int32_t       kv_heads[CM_MAX_NODES]; /* heads of keys and values that each node keeps; sum: n_kv_heads */
+    struct rank_shares ranks;
+    int           first_row, first_down_row; /* of experts: this rank's; 0 of one rank   */
 };
 
 /* A plan of one node for everything: node 0, pinned. NO_MEMORY. */
@@ -94,8 +106,16 @@ struct expert_rows {
 int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts);
 /* Those of an expert that every token takes: width and dim, of its own size, cut by plan.shares. */
 int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts);
-/* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. */
-void cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows);
+/* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. Of several ranks: of
+ * those rows that this rank has. Answers the first of them. */
+int cm_dense_rows(const struct plan *plan, int n_rows, int32_t *rows);
+/* The same of heads of a layer that has n_heads of them, one by one, by plan.kv_heads. */
+int cm_own_heads(const struct plan *plan, int n_heads, int32_t *heads);
+
+/* n rows or heads over the ranks, in multiples of quantum: rank r has borders[r] … borders[r + 1] (n_ranks + 1). */
+void cm_rank_borders(const struct rank_shares *ranks, int n, int quantum, int32_t *borders);
+/* This rank's of them: how many, and *first. */
+int  cm_own_part(const struct plan *plan, int n, int quantum, int *first);
 
 /* How n_heads heads of keys and values lie on the nodes where the plan tells it for the layers with most of them
  * (kv_heads, (n_nodes)): as it says where these are as many, else in the same proportions. */

@@ -42,7 +42,7 @@ enum { /* CPUID leaf 7, EBX, ECX and EDX */
     HAS_AVX2 = 1 << 5, HAS_BMI2 = 1 << 8,
     HAS_AVX512F = 1 << 16, HAS_AVX512DQ = 1 << 17, HAS_AVX512BW = 1 << 30,
     HAS_AVX512VNNI = 1 << 11,                        /* ECX */
-    HAS_AMX_TILE = 1 << 24, HAS_AMX_INT8 = 1 << 25   /* EDX */
+    HAS_AMX_BF16 = 1 << 22, HAS_AMX_TILE = 1 << 24, HAS_AMX_INT8 = 1 << 25 /* EDX */
 };
 enum { LEAF_TILES = 0x1d, LEAF_TILE_PRODUCTS = 0x1e };
 static const uint32_t HAS_AVX512VL = 1u << 31;
@@ -101,8 +101,8 @@ static enum isa detect(void)
     if (!has_all(saved, SAVES_ZMM)) return narrow;
     if (!has_all(b, HAS_AVX512F | HAS_AVX512DQ | HAS_AVX512BW | HAS_AVX512VL)) return narrow;
     if (!has_all(c, HAS_AVX512VNNI)) return narrow;
-    if (!has_all(saved, SAVES_TILES) || !has_all(d, HAS_AMX_TILE | HAS_AMX_INT8)) return ISA_AVX512VNNI;
-    return has_known_tiles() ? ISA_AMX : ISA_AVX512VNNI;
+    const bool has_amx = has_all(d, HAS_AMX_TILE | HAS_AMX_INT8 | HAS_AMX_BF16);
+    return has_amx && has_all(saved, SAVES_TILES) && has_known_tiles() ? ISA_AMX : ISA_AVX512VNNI;
 }
 
 /* CPUID is slow under a hypervisor: asked once. Two threads that both ask write the same answer. */

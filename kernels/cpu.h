@@ -10,7 +10,7 @@ enum isa { /* ascending: a level includes those before it, except that one with 
     ISA_AVX2,       /* AVX2, FMA, F16C, BMI2                          */
     ISA_AVXVNNI,    /* AVX-VNNI: the dot product of bytes, 256 bits   */
     ISA_AVX512VNNI, /* AVX-512 F, BW, DQ, VL, VNNI                    */
-    ISA_AMX,        /* AMX TILE, INT8; the system must permit them    */
+    ISA_AMX,        /* AMX TILE, INT8, BF16; the system must permit them */
     ISA_COUNT
 };
 

@@ -17,7 +17,21 @@ static void read_brand(char brand[49])
         __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);
     memcpy(brand, words, sizeof words);
 }
+
+/* CPUID leaf 0: 4 bytes of text in EBX, EDX and ECX. */
+void cm_cpu_vendor(char vendor[CM_CPU_VENDOR_SIZE])
+{
+    unsigned highest, words[3] = { 0 };
+    __get_cpuid(0, &highest, &words[0], &words[2], &words[1]);
+    memcpy(vendor, words, sizeof words);
+    vendor[sizeof words] = '\0';
+}
 #else
+void cm_cpu_vendor(char vendor[CM_CPU_VENDOR_SIZE])
+{
+    vendor[0] = '\0';
+}
+
 static void read_brand(char brand[49])
 {
     memset(brand, 0, 49);

@@ -153,11 +153,11 @@ CM_INLINE void add_block(const uint8_t *block, const uint8_t *scales, const uint
 }
 
 CM_INLINE void add_some_blocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns, const size_t n_tokens,
-                               float sums[CM_GROUP][CM_TILE], const struct form form)
+                               struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], const struct form form)
 {
     const size_t scale_bytes = form.scale == scale_mxfp4 ? 1 : 2;
     for (size_t b = 0; b < n_columns / 32; b++) {
-        cm_prefetch(tile, n_tokens > 2 ? form.n_bytes : n_tokens == 1 ? CM_LINE : 0);
+        cm_prefetch(tile, n_tokens > 2 || ahead.takes_all ? form.n_bytes : n_tokens == 1 ? CM_LINE : 0, ahead);
         for (size_t first = 0; first < CM_TILE; first += LANES) /* of the rows */
             add_block(tile + 4 * first, tile + scale_bytes * first, panel, n_tokens,
                       (float(*)[CM_TILE])(void *)(sums[0] + first), form);
@@ -166,12 +166,15 @@ CM_INLINE void add_some_blocks(const uint8_t *tile, const uint8_t *panel, size_t
     }
 }
 
-/* One token, the case of generated text, has a body of its own: there the sum is a register after all. */
+/* One token, the case of generated text, has a body of its own for each way to read ahead: there the sum is a register
+ * after all. */
 CM_INLINE void add_blocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
-                          float sums[CM_GROUP][CM_TILE], const struct form form)
+                          struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], const struct form form)
 {
-    if (n_tokens == 1) add_some_blocks(tile, panel, n_columns, 1, sums, form);
-    else add_some_blocks(tile, panel, n_columns, (size_t)n_tokens, sums, form);
+    const struct read_ahead all = { ahead.distance, true }, some = { ahead.distance, false };
+    if (n_tokens == 1 && ahead.takes_all) add_some_blocks(tile, panel, n_columns, 1, all, sums, form);
+    else if (n_tokens == 1) add_some_blocks(tile, panel, n_columns, 1, some, sums, form);
+    else add_some_blocks(tile, panel, n_columns, (size_t)n_tokens, ahead, sums, form);
 }
 
 #define BLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, is_signed, has_minimum, scale)                 \

@@ -23,10 +23,10 @@ CM_INLINE vi mask8(vi v, int mask)
     return vi_and(v, V(set1_epi8)((char)mask));
 }
 
-/* Shift by a count that need not be a constant. Bits come over from the neighbour byte: mask them. */
-CM_INLINE vi shift_right(vi v, int count)
+/* Of each byte the bits of `mask`, after bit `from` has become bit `to`. Constants all, where loops are unrolled. */
+CM_INLINE vi move_bits(vi v, int from, int to, int mask)
 {
-    return V(srl_epi16)(v, _mm_cvtsi32_si128(count));
+    return mask8(from > to ? V(srli_epi16)(v, from - to) : from < to ? V(slli_epi16)(v, to - from) : v, mask);
 }
 
 struct dot {

@@ -39,7 +39,8 @@ CM_INLINE vf load_bf16(const uint8_t *tile, size_t k, int half)
 }
 
 CM_INLINE void add_some_floats(const uint8_t *tile, const uint8_t *panel, size_t n_columns, const int n_tokens,
-                               float sums[CM_GROUP][CM_TILE], load_fn *load, size_t column_bytes)
+                               struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], load_fn *load,
+                               size_t column_bytes)
 {
     const float *x[FLOAT_TOKENS];
     vf           acc[FLOAT_TOKENS][HALVES];
@@ -49,7 +50,7 @@ CM_INLINE void add_some_floats(const uint8_t *tile, const uint8_t *panel, size_t
         for (int half = 0; half < HALVES; half++) acc[t][half] = V(loadu_ps)(sums[t] + LANES * half);
     for (size_t k = 0; k < n_columns; k++) {
         vf w[HALVES];
-        if (n_tokens > 2) cm_prefetch(tile + column_bytes * k, 1);
+        if (n_tokens > 2) cm_prefetch(tile + column_bytes * k, 1, ahead);
         for (int half = 0; half < HALVES; half++) w[half] = load(tile, k, half);
         CM_UNROLL
         for (int t = 0; t < n_tokens; t++) {
@@ -64,11 +65,11 @@ CM_INLINE void add_some_floats(const uint8_t *tile, const uint8_t *panel, size_t
 }
 
 #define FLOATS_CASE(n) \
-    case n: add_some_floats(tile, panel, n_columns, n, sums, load, column_bytes); break;
+    case n: add_some_floats(tile, panel, n_columns, n, ahead, sums, load, column_bytes); break;
 
 /* The number of tokens becomes a constant, except under a sanitizer, which would compile for minutes. */
 CM_INLINE void add_floats(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
-                          float sums[CM_GROUP][CM_TILE], load_fn *load, size_t column_bytes)
+                          struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], load_fn *load, size_t column_bytes)
 {
     switch (n_tokens) {
 #if !defined(CM_IS_SANITIZED)
@@ -85,7 +86,7 @@ CM_INLINE void add_floats(const uint8_t *tile, const uint8_t *panel, size_t n_co
 #endif
     default:
 #if defined(CM_IS_SANITIZED)
-        add_some_floats(tile, panel, n_columns, n_tokens, sums, load, column_bytes);
+        add_some_floats(tile, panel, n_columns, n_tokens, ahead, sums, load, column_bytes);
 #endif
         break;
     }

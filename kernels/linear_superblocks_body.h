@@ -109,9 +109,8 @@ CM_INLINE void codes_q5_k(const uint8_t *block, int step, int side, bool is_fold
     (void)is_folded;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const vi fifth = shift_right(vi_load(block + 256 + 64 * g), 2 * step + side);
-        u[g] = vi_or(nibbles(block + 768 + 512 * step + 64 * g, side),
-                     V(slli_epi16)(mask8(fifth, 1), 4));
+        const vi fifth = move_bits(vi_load(block + 256 + 64 * g), 2 * step + side, 4, 16);
+        u[g] = vi_or(nibbles(block + 768 + 512 * step + 64 * g, side), fifth);
     }
 }
 
@@ -136,8 +135,8 @@ CM_INLINE void codes_q6_k(const uint8_t *block, int step, int side, bool is_fold
     (void)is_folded;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const vi pair_bits = mask8(shift_right(vi_load(pairs + 64 * g), 2 * (step % 2) + 4 * side), 3);
-        u[g] = vi_or(nibbles(low + 64 * g, side), V(slli_epi16)(pair_bits, 4));
+        const vi pair_bits = move_bits(vi_load(pairs + 64 * g), 2 * (step % 2) + 4 * side, 4, 48);
+        u[g] = vi_or(nibbles(low + 64 * g, side), pair_bits);
     }
 }
 
@@ -171,7 +170,7 @@ CM_INLINE void codes_q2_k(const uint8_t *block, int step, int side, bool is_fold
     const vi      *tables = sc->of + 4 * step + 2 * side;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const vi bits = mask8(shift_right(vi_load(pairs + 64 * g), 4 * (step % 2) + 2 * side), 3);
+        const vi bits = move_bits(vi_load(pairs + 64 * g), 4 * (step % 2) + 2 * side, 0, 3);
         u[g] = is_folded ? V(shuffle_epi8)(tables[g / 4], vi_or(bits, lane_starts())) : bits;
     }
 }
@@ -195,9 +194,8 @@ CM_INLINE void scales_q3_k(const uint8_t *block, const uint8_t *halves, bool is_
     (void)halves;
     CM_UNROLL
     for (int i = 0; i < 4; i++) {
-        const vi low = shift_right(vi_load(block + 32 + 64 * (i % 2)), 4 * (i / 2));
-        const vi high = V(slli_epi16)(mask8(shift_right(top, 2 * i), 3), 4);
-        const vi six_bits = vi_or(mask8(low, 15), high);
+        const vi low = move_bits(vi_load(block + 32 + 64 * (i % 2)), 4 * (i / 2), 0, 15);
+        const vi six_bits = vi_or(low, move_bits(top, 2 * i, 4, 48));
         widen_signed(V(sub_epi8)(six_bits, V(set1_epi8)(32)), out->of + 4 * i);
     }
     CM_UNROLL
@@ -214,13 +212,14 @@ CM_INLINE void codes_q3_k(const uint8_t *block, int step, int side, bool is_fold
     const vi      *tables = sc->of + 4 * step + 2 * side;
     CM_UNROLL
     for (int g = 0; g < 8; g++) {
-        const vi bits = mask8(shift_right(vi_load(pairs + 64 * g), 4 * (step % 2) + 2 * side), 3);
-        const vi third = shift_right(vi_load(thirds + 64 * g), 2 * step + side);
+        const vi bits = move_bits(vi_load(pairs + 64 * g), 4 * (step % 2) + 2 * side, 0, 3);
+        const vi thirds_of_8 = vi_load(thirds + 64 * g);
         if (is_folded)
-            u[g] = vi_add_where(V(shuffle_epi8)(tables[g / 4], vi_or(bits, lane_starts())), third,
-                                V(set1_epi8)(1), sc->other[4 * step + 2 * side + g / 4]);
+            u[g] = vi_add_where(V(shuffle_epi8)(tables[g / 4], vi_or(bits, lane_starts())), thirds_of_8,
+                                V(set1_epi8)((char)(1 << (2 * step + side))),
+                                sc->other[4 * step + 2 * side + g / 4]);
         else
-            u[g] = vi_or(bits, V(slli_epi16)(mask8(third, 1), 2));
+            u[g] = vi_or(bits, move_bits(thirds_of_8, 2 * step + side, 2, 4));
     }
 }
 
@@ -347,21 +346,25 @@ CM_INLINE void add_scaled(const uint8_t *halves, const uint8_t *panel, size_t n_
     }
 }
 
-/* Half of the rows (or all) of a superblock, for all tokens. With one token the CPU follows a single stream nearly by
- * itself, but not two, and not halves: the first half meets a superblock cold, memory would idle during the second. */
+/* Half of the rows (or all) of a superblock, for all tokens. With one token some cores follow a single stream nearly by
+ * themselves, but not two, and not halves: the first half meets a superblock cold, memory would idle during the
+ * second. */
 CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const uint8_t *panel, size_t n_tokens,
-                              float (*sums)[CM_TILE], const struct form form)
+                              struct read_ahead ahead, float (*sums)[CM_TILE], const struct form form)
 {
     alignas(64) int32_t isums[CM_GROUP][LANES];
     struct scales       sc;
-    const bool          is_followed = n_tokens == 1 && HALVES == 1 && !form.has_planes;
+    const bool          is_followed = n_tokens == 1 && HALVES == 1 && !form.has_planes && !ahead.takes_all;
     form.scales(block, halves, form.is_folded, &sc);
     for (size_t t = 0; t < n_tokens; t++) {
         const uint8_t *start = panel + 256 * n_tokens + PANEL_SUMS * t + 64;
         vi_store(isums[t], form.is_folded && form.sums == SUMS_STARTS16 ? vi_broadcast(start) : vi_zero());
     }
+    CM_UNROLL /* so that shifts are by constants */
     for (int step = 0; step < 4; step++) {
-        cm_prefetch(block + (size_t)step * form.n_bytes / 4, is_followed ? CM_LINE : form.n_bytes / 4);
+        /* With one token the compiler would read and ask for all four steps first, more than registers hold. */
+        if (__builtin_constant_p(n_tokens) && n_tokens == 1) __asm__ volatile("" ::: "memory");
+        cm_prefetch(block + (size_t)step * form.n_bytes / 4, is_followed ? CM_LINE : form.n_bytes / 4, ahead);
         CM_UNROLL
         for (int side = 0; side < 2; side++) {
             vi u[8];
@@ -373,27 +376,31 @@ CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const
 }
 
 CM_INLINE void add_some_superblocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns,
-                                    const size_t n_tokens, float sums[CM_GROUP][CM_TILE], const struct form form)
+                                    const size_t n_tokens, struct read_ahead ahead, float sums[CM_GROUP][CM_TILE],
+                                    const struct form form)
 {
     for (size_t b = 0; b < n_columns / 256; b++) {
         for (size_t first = 0; first < CM_TILE; first += LANES) /* of the rows */
-            add_superblock(tile + 4 * first, tile + 2 * first, panel, n_tokens,
+            add_superblock(tile + 4 * first, tile + 2 * first, panel, n_tokens, ahead,
                            (float(*)[CM_TILE])(void *)(sums[0] + first), form);
         tile += form.n_bytes;
         panel += n_tokens * PANEL_SUPERBLOCK;
     }
 }
 
-/* One token, the case of generated text, has a body of its own: there sums are registers after all. */
+/* One token, the case of generated text, has a body of its own for each way to read ahead: there sums are registers
+ * after all. */
 CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
-                               float sums[CM_GROUP][CM_TILE], const struct form form)
+                               struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], const struct form form)
 {
-    const size_t n = (size_t)n_tokens;
-    struct form  plain = form;
+    const struct read_ahead all = { ahead.distance, true }, some = { ahead.distance, false };
+    const size_t            n = (size_t)n_tokens;
+    struct form             plain = form;
     plain.is_folded = false;
-    if (n == 1) add_some_superblocks(tile, panel, n_columns, 1, sums, plain);
-    else if (form.is_folded && n > 8) add_some_superblocks(tile, panel, n_columns, n, sums, form);
-    else add_some_superblocks(tile, panel, n_columns, n, sums, plain);
+    if (n == 1 && ahead.takes_all) add_some_superblocks(tile, panel, n_columns, 1, all, sums, plain);
+    else if (n == 1) add_some_superblocks(tile, panel, n_columns, 1, some, sums, plain);
+    else if (form.is_folded && n > 8) add_some_superblocks(tile, panel, n_columns, n, ahead, sums, form);
+    else add_some_superblocks(tile, panel, n_columns, n, ahead, sums, plain);
 }
 
 #define SUPERBLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, sums, is_folded, n_scales, planes, apart, scales) \

@@ -81,7 +81,7 @@ static inline void store(uint8_t *to, __m128i value)
     _mm_storeu_si128((__m128i *)(void *)to, value);
 }
 
-/* 4 elements of 4 rows. */
+/* 4 elements of 4 bytes of 4 rows. */
 static inline void interleave_4x4(const uint8_t *rows, size_t stride, uint8_t *out)
 {
     const __m128i row0 = load(rows), row1 = load(rows + stride);
@@ -93,7 +93,49 @@ static inline void interleave_4x4(const uint8_t *rows, size_t stride, uint8_t *o
     store(out + 8 * CM_TILE, _mm_unpacklo_epi64(high01, high23));
     store(out + 12 * CM_TILE, _mm_unpackhi_epi64(high01, high23));
 }
+
+/* 8 elements of 2 bytes of 8 rows: pairs of rows, of pairs, of fours. */
+static inline void interleave_8x8(const uint8_t *rows, size_t stride, uint8_t *out)
+{
+    __m128i two[8], four[8];
+    for (size_t i = 0; i < 4; i++) {
+        const __m128i even = load(rows + 2 * i * stride), odd = load(rows + (2 * i + 1) * stride);
+        two[2 * i] = _mm_unpacklo_epi16(even, odd);
+        two[2 * i + 1] = _mm_unpackhi_epi16(even, odd);
+    }
+    for (size_t i = 0; i < 8; i += 4) {
+        four[i] = _mm_unpacklo_epi32(two[i], two[i + 2]);
+        four[i + 1] = _mm_unpackhi_epi32(two[i], two[i + 2]);
+        four[i + 2] = _mm_unpacklo_epi32(two[i + 1], two[i + 3]);
+        four[i + 3] = _mm_unpackhi_epi32(two[i + 1], two[i + 3]);
+    }
+    for (size_t i = 0; i < 4; i++, out += 4 * CM_TILE) {
+        store(out, _mm_unpacklo_epi64(four[i], four[i + 4]));
+        store(out + 2 * CM_TILE, _mm_unpackhi_epi64(four[i], four[i + 4]));
+    }
+}
+
+/* One element of 2 bytes of 8 rows. */
+static inline void gather_8(const uint8_t *rows, size_t stride, uint8_t *out)
+{
+    short half[8];
+    for (size_t i = 0; i < 8; i++) memcpy(&half[i], rows + i * stride, 2);
+    store(out, _mm_setr_epi16(half[0], half[1], half[2], half[3], half[4], half[5], half[6], half[7]));
+}
 #endif
+
+/* One byte of each row: the exponents of a block of MXFP4. */
+static inline void interleave_byte(const uint8_t *rows, size_t stride, uint8_t *out)
+{
+#if defined(__SSE2__)
+    uint16_t pairs[8]; /* byte i of row 2 i and of the next */
+    for (size_t i = 0; i < 8; i++)
+        pairs[i] = (uint16_t)(rows[2 * i * stride] | rows[(2 * i + 1) * stride] << 8);
+    gather_8((const uint8_t *)pairs, 2, out);
+#else
+    interleave(rows, stride, 1, 0, 1, out);
+#endif
+}
 
 /* Elements of 4 bytes, where nearly all bytes are: by vectors where every machine has them. */
 static inline void interleave_words(const uint8_t *rows, size_t stride, size_t count, uint8_t *out)
@@ -108,6 +150,21 @@ static inline void interleave_words(const uint8_t *rows, size_t stride, size_t c
     interleave(rows, stride, 4, done, count, out);
 }
 
+/* Elements of 2 bytes: one of a block, or columns of a float type. */
+static inline void interleave_halves(const uint8_t *rows, size_t stride, size_t count, uint8_t *out)
+{
+    size_t done = 0;
+#if defined(__SSE2__)
+    done = count == 1 ? 1 : count - count % 8;
+    for (size_t row = 0; row < CM_TILE; row += 8) {
+        if (count == 1) gather_8(rows + row * stride, stride, out + row * 2);
+        for (size_t i = 0; i + 8 <= count; i += 8)
+            interleave_8x8(rows + row * stride + i * 2, stride, out + (i * CM_TILE + row) * 2);
+    }
+#endif
+    interleave(rows, stride, 2, done, count, out);
+}
+
 /* One step of 16 rows: a block of the file, or n_columns floats of a type that has no blocks. Returns
  * the end of out. */
 static inline uint8_t *pack_step(const struct field *field, size_t n_columns, const uint8_t *rows,
@@ -117,8 +174,8 @@ static inline uint8_t *pack_step(const struct field *field, size_t n_columns, co
         const uint8_t *from = rows + field[i].offset;
         const size_t   size = (size_t)field[i].size, count = (size_t)field[i].count * n_columns;
         switch (size) {
-        case 1: interleave(from, stride, 1, 0, count, out); break;
-        case 2: interleave(from, stride, 2, 0, count, out); break;
+        case 1: assert(count == 1); interleave_byte(from, stride, out); break;
+        case 2: interleave_halves(from, stride, count, out); break;
         default: interleave_words(from, stride, count, out);
         }
         out += CM_TILE * size * count;

@@ -20,6 +20,7 @@
 
 #include "kernels/linear.h"
 #include "kernels/pack16.h"
+#include "kernels/read_ahead.h"
 #include "kernels/unroll.h"
 
 enum {
@@ -29,15 +30,14 @@ enum {
     CM_ROWS_BYTES = 384 << 10    /* of weights that stay in the cache while the groups pass    */
 };
 
-/* Asks for the n_bytes that lie a while after `at`. With many tokens memory would idle while a loop computes. Where it
- * is short and reads one stream, the CPU runs ahead by itself, but not into the next page of 4 KB: there a line now
- * and then is enough. Into the second-level cache: the first has room for two dozen lines under way, half of what
- * memory gives. Far enough for slow memory, near enough to be still there. A hint: nothing is read, so it may point
- * past the end. */
-CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes)
+/* Asks for the n_bytes that lie a while after `at`. With many tokens memory would idle while a loop computes, with few
+ * the core runs ahead by itself, but not into the next page of 4 KB; read_ahead.h tells what differs between
+ * processors. Into the second-level cache: the first has room for two dozen lines under way, half of what memory gives.
+ * Far enough for slow memory, near enough to be still there. A hint: nothing is read, so it may point past the end. */
+CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes, struct read_ahead ahead)
 {
-    enum { AHEAD = 8192, READ = 0, SECOND_LEVEL = 2 };
-    const uintptr_t begin = (uintptr_t)at + AHEAD;
+    enum { READ = 0, SECOND_LEVEL = 2 };
+    const uintptr_t begin = (uintptr_t)at + ahead.distance;
     for (size_t i = 0; i < n_bytes; i += CM_LINE) __builtin_prefetch((const void *)(begin + i), READ, SECOND_LEVEL);
 }
 
@@ -47,7 +47,7 @@ typedef void cm_panel_fn(const struct activations *x, const size_t *rows, int n_
 
 /* sums[token][row of the tile] += the tile's products with the panel, columns ascending */
 typedef void cm_tile_fn(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
-                        float sums[CM_GROUP][CM_TILE]);
+                        struct read_ahead ahead, float sums[CM_GROUP][CM_TILE]);
 
 struct walk {
     enum weight_type type;
@@ -64,19 +64,26 @@ CM_INLINE size_t cm_panel_columns(const struct walk *walk, int n_tokens, size_t 
     return fits < n_columns ? fits : n_columns;
 }
 
+/* n_rows floats, all of a tile's but in the last. A number that the compiler does not know becomes a string move. */
+CM_INLINE void cm_copy_rows(float *to, const float *from, size_t n_rows)
+{
+    if (n_rows == CM_TILE) memcpy(to, from, CM_TILE * sizeof(float));
+    else
+        for (size_t row = 0; row < n_rows; row++) to[row] = from[row];
+}
+
 /* One tile, one group, one panel. y: of the group's first token and the tile's first row. */
 CM_INLINE void cm_visit_tile(const struct walk *walk, const uint8_t *tile, const uint8_t *panel,
-                             size_t n_columns, int n_tokens, bool is_first, size_t n_rows, float *y,
-                             size_t y_stride)
+                             size_t n_columns, int n_tokens, struct read_ahead ahead, bool is_first, size_t n_rows,
+                             float *y, size_t y_stride)
 {
     alignas(64) float sums[CM_GROUP][CM_TILE];
-    if (is_first) memset(sums, 0, (size_t)n_tokens * sizeof sums[0]);
-    else
-        for (int t = 0; t < n_tokens; t++)
-            memcpy(sums[t], y + (size_t)t * y_stride, n_rows * sizeof(float));
-    walk->add_tile(tile, panel, n_columns, n_tokens, sums);
-    for (int t = 0; t < n_tokens; t++)
-        memcpy(y + (size_t)t * y_stride, sums[t], n_rows * sizeof(float));
+    for (int t = 0; t < n_tokens; t++) {
+        if (is_first) memset(sums[t], 0, sizeof sums[0]);
+        else cm_copy_rows(sums[t], y + (size_t)t * y_stride, n_rows);
+    }
+    walk->add_tile(tile, panel, n_columns, n_tokens, ahead, sums);
+    for (int t = 0; t < n_tokens; t++) cm_copy_rows(y + (size_t)t * y_stride, sums[t], n_rows);
 }
 
 /* Rows [row_begin, row_end) for one group of tokens. */
@@ -87,6 +94,7 @@ CM_INLINE void cm_visit_group(const struct walk *walk, const struct matrix *matr
     const size_t         n_columns = (size_t)matrix->n_columns;
     const size_t         row_bytes = cm_row_bytes(walk->type, n_columns);
     const size_t         step = cm_panel_columns(walk, n_tokens, n_columns);
+    const struct read_ahead ahead = cm_read_ahead()->how;
     alignas(64) uint8_t  panel[CM_PANEL_BYTES];
     for (size_t k = 0; k < n_columns; k += step) {
         const size_t n = n_columns - k < step ? n_columns - k : step;
@@ -95,7 +103,8 @@ CM_INLINE void cm_visit_group(const struct walk *walk, const struct matrix *matr
             const uint8_t *tile =
                 matrix->packed + (size_t)row * row_bytes + CM_TILE * cm_row_bytes(walk->type, k);
             const size_t n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);
-            cm_visit_tile(walk, tile, panel, n, n_tokens, k == 0, n_rows, y + (row - row_begin), y_stride);
+            cm_visit_tile(walk, tile, panel, n, n_tokens, ahead, k == 0, n_rows, y + (row - row_begin),
+                          y_stride);
         }
     }
 }
@@ -125,12 +134,13 @@ CM_INLINE void cm_walk_tiles(const struct walk *walk, const struct matrix *matri
 #define CM_PASTE3(a, b, c) a##b##_##c
 #define CM_NAME(type, level) CM_PASTE3(cm_linear_, type, level)
 
-/* Defines cm_linear_<type>_<level>(), whose tiles are added by body(tile, panel, n_columns, n_tokens, sums, ...). */
+/* Defines cm_linear_<type>_<level>(), whose tiles are added by body(tile, panel, n_columns, n_tokens, ahead, sums, …).
+ * */
 #define CM_LINEAR_KERNEL(type, TYPE, max_tokens, column_bytes, lay_panel, body, ...)              \
     static void tile_##type(const uint8_t *tile, const uint8_t *panel, size_t n_columns,          \
-                            int n_tokens, float sums[CM_GROUP][CM_TILE])                          \
+                            int n_tokens, struct read_ahead ahead, float sums[CM_GROUP][CM_TILE]) \
     {                                                                                             \
-        body(tile, panel, n_columns, n_tokens, sums, __VA_ARGS__);                                \
+        body(tile, panel, n_columns, n_tokens, ahead, sums, __VA_ARGS__);                         \
     }                                                                                             \
     void CM_NAME(type, CM_LEVEL)(const struct matrix *matrix, int row_begin, int row_end,         \
                                  const struct activations *x, const int32_t *which, int n_tokens, \

@@ -1,6 +1,7 @@
 /* kernels/unroll.h - what kernels say of their loops and helpers.
  *
  * CM_INLINE      files of one instruction set must not leak code to others
+ * CM_APART       the same where it is not inlined, so that its variables take no registers of its caller
  * CM_UNROLL      before a loop of up to 8 turns: written out, so that what it indexes becomes registers
  * CM_UNROLL_16   of up to 16
  *
@@ -9,6 +10,7 @@
 #define KERNELS_UNROLL_H
 
 #define CM_INLINE static inline __attribute__((always_inline))
+#define CM_APART static __attribute__((noinline))
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)

@@ -9,7 +9,9 @@
 
 static const struct command *const commands[] = {
     &cm_command_run,
+    &cm_command_serve,
     &cm_command_tokenize,
+    &cm_command_template,
     &cm_command_inspect,
     &cm_command_place,
     &cm_command_profile,

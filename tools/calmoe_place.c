@@ -1,6 +1,7 @@
 /* tools/calmoe_place.c - `calmoe place`: makes a placement plan, or looks at one, and explains it. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <calmoe/placement.h>
@@ -21,6 +22,9 @@ struct settings {
     const char *simulate;
     const char *output;
     int         json;
+    int         ranks;
+    const char *latency;
+    const char *net_bandwidth;
 };
 
 static const struct cli_option options[] = {
@@ -39,6 +43,11 @@ static const struct cli_option options[] = {
      "weights with replicas, times the model (default 1.25)"},
     {"simulate", 0, CLI_TEXT, offsetof(struct settings, simulate), 0, 0, "TRACE",
      "replay this routing trace through the plan"},
+    {"ranks", 0, CLI_INT, offsetof(struct settings, ranks), 2, 64, "N", "also N such machines together, by mpirun"},
+    {"net-latency", 0, CLI_TEXT, offsetof(struct settings, latency), 0, 0, "TIME",
+     "of a message between them, one way: 20us (default), 1ms"},
+    {"net-bandwidth", 0, CLI_TEXT, offsetof(struct settings, net_bandwidth), 0, 0, "RATE",
+     "that a machine receives: 10Gb (default), 2.5Gb, 1GB"},
     {"output", 'o', CLI_TEXT, offsetof(struct settings, output), 0, 0, "PLAN.json", "write the plan"},
     {"json", 0, CLI_FLAG, offsetof(struct settings, json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
@@ -68,13 +77,14 @@ struct report {
     calmoe_placement_info info;
     calmoe_prediction     predictions[N_BATCHES];
     calmoe_placement_node nodes[CALMOE_MAX_NODES];
+    calmoe_network          network; /* of no ranks: not asked for */
+    calmoe_ranks_prediction ranks[N_BATCHES];
     bool                  is_simulated;
     calmoe_prediction     simulations[N_BATCHES]; /* over the trace */
 };
 
 static bool gather(const struct front *front, const calmoe_placement *placement, struct report *report)
 {
-    memset(report, 0, sizeof *report);
     report->model.size = sizeof report->model;
     report->info.size  = sizeof report->info;
     if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &report->model)) ||
@@ -90,6 +100,86 @@ static bool gather(const struct front *front, const calmoe_placement *placement,
             return false;
     }
     return true;
+}
+
+/* ---- several machines ---- */
+
+/* A positive number and one of the units, "20us"; false where it is anything else. */
+static bool read_quantity(const char *text, const char *const *units, const double *values, int n, double *quantity)
+{
+    char *end;
+    *quantity = strtod(text, &end);
+    for (int i = 0; i < n && end != text && *quantity > 0; i++) {
+        if (strcmp(end, units[i]) != 0) continue;
+        *quantity *= values[i];
+        return true;
+    }
+    return false;
+}
+
+/* CLI_GO_ON, or the exit status. */
+static int read_network(const struct settings *settings, calmoe_network *network)
+{
+    static const char *const times[] = {"us", "ms", "ns", "s"}, *const rates[] = {"Gb", "GB", "Mb", "MB"};
+    static const double      seconds[] = {1e-6, 1e-3, 1e-9, 1}, bytes[] = {1e9 / 8, 1e9, 1e6 / 8, 1e6};
+    const char *latency   = settings->latency != NULL ? settings->latency : "20us";
+    const char *bandwidth = settings->net_bandwidth != NULL ? settings->net_bandwidth : "10Gb";
+    network->n_ranks      = settings->ranks;
+    if (settings->ranks == 0 && (settings->latency != NULL || settings->net_bandwidth != NULL))
+        return cm_usage_error(description.name, "option '%s' wants --ranks, found none",
+                              settings->latency != NULL ? "--net-latency" : "--net-bandwidth");
+    if (!read_quantity(latency, times, seconds, 4, &network->latency))
+        return cm_usage_error(description.name, "option '--net-latency' wants a time such as 20us, found '%s'",
+                              latency);
+    if (!read_quantity(bandwidth, rates, bytes, 4, &network->bandwidth))
+        return cm_usage_error(description.name, "option '--net-bandwidth' wants a rate such as 10Gb, found '%s'",
+                              bandwidth);
+    return CLI_GO_ON;
+}
+
+static bool predict_ranks(const struct front *front, const calmoe_placement *placement, struct report *report)
+{
+    for (int i = 0; i < N_BATCHES && report->network.n_ranks > 0; i++) {
+        report->ranks[i].size = sizeof report->ranks[i];
+        if (!cm_front_succeeded(front, calmoe_placement_predict_ranks(placement, &report->network, batches[i],
+                                                                      &report->ranks[i])))
+            return false;
+    }
+    return true;
+}
+
+static void print_ranks(const struct report *report)
+{
+    printf("\n  predicted for %d such machines, %.3g us and %.3g Gb/s between them:\n", report->network.n_ranks,
+           report->network.latency * 1e6, report->network.bandwidth * 8e-9);
+    printf("  batch  exchanges  bytes received/t  us in exchanges/t  tokens/s <=\n");
+    for (int i = 0; i < N_BATCHES; i++) {
+        const calmoe_ranks_prediction *it = &report->ranks[i];
+        printf("  %5d  %9d  %16.0f  %17.0f", it->batch, it->n_exchanges, (double)it->n_bytes_received / it->batch,
+               it->exchange_seconds * 1e6 / it->batch);
+        if (it->tokens_per_s > 0) printf("  %11.1f\n", it->tokens_per_s);
+        else printf("  %11s\n", "unknown");
+    }
+}
+
+static void add_ranks(struct json_output *json, const struct report *report)
+{
+    struct json_node *const object = cm_json_object(json, json->root, "predicted_for_ranks");
+    cm_json_integer(json, object, "ranks", (uint64_t)report->network.n_ranks);
+    cm_json_real(json, object, "latency_s", report->network.latency);
+    cm_json_real(json, object, "bandwidth_bytes_per_s", report->network.bandwidth);
+    struct json_node *const array = cm_json_array(json, object, "batches");
+    for (int i = 0; i < N_BATCHES; i++) {
+        const calmoe_ranks_prediction *it = &report->ranks[i];
+        struct json_node *const        at = cm_json_object(json, array, NULL);
+        cm_json_integer(json, at, "batch", (uint64_t)it->batch);
+        cm_json_integer(json, at, "exchanges", (uint64_t)it->n_exchanges);
+        cm_json_integer(json, at, "bytes_received", it->n_bytes_received);
+        cm_json_real(json, at, "exchange_s", it->exchange_seconds);
+        cm_json_real(json, at, "step_s", it->step_seconds);
+        if (it->tokens_per_s > 0) cm_json_real(json, at, "tokens_per_s", it->tokens_per_s);
+        else cm_json_null(json, at, "tokens_per_s");
+    }
 }
 
 /* ---- the trace ---- */
@@ -200,6 +290,7 @@ static void print_report(const struct report *report)
         printf("\n  predicted for the trace, %" PRIu64 " tokens:\n", report->simulations[0].n_tokens);
         print_predictions(report->simulations);
     }
+    if (report->network.n_ranks > 0) print_ranks(report);
     if (info->why[0] != '\0') printf("\nWhy: %s\n", info->why);
     if (info->notes[0] != '\0') printf("Note: %s\n", info->notes);
     if (!info->is_bandwidth_known)
@@ -275,15 +366,17 @@ static bool print_json(const struct report *report)
         struct json_node *const simulated = cm_json_array(&json, json.root, "predicted_for_trace");
         for (int i = 0; i < N_BATCHES; i++) add_prediction(&json, simulated, &report->simulations[i], info->n_nodes);
     }
+    if (report->network.n_ranks > 0) add_ranks(&json, report);
     const bool is_written = cm_json_write(&json, true);
     cm_json_close(&json);
     return is_written;
 }
 
-static bool place(const struct settings *settings, const struct front *front, calmoe_placement **placement)
+static bool place(const struct settings *settings, const calmoe_network *network, const struct front *front,
+                  calmoe_placement **placement)
 {
     calmoe_placement_options wanted;
-    struct report            report;
+    struct report            report = {.network = *network};
     calmoe_placement_options_init(&wanted);
     wanted.policy       = settings->policy;
     wanted.plan         = settings->plan;
@@ -293,7 +386,7 @@ static bool place(const struct settings *settings, const struct front *front, ca
     wanted.bandwidth    = settings->bandwidth;
     wanted.memory_limit = settings->memory_limit;
     if (!cm_front_succeeded(front, calmoe_placement_open(front->model, &wanted, placement)) ||
-        !gather(front, *placement, &report))
+        !gather(front, *placement, &report) || !predict_ranks(front, *placement, &report))
         return false;
     if (settings->simulate != NULL && !simulate(front, *placement, settings->simulate, &report)) return false;
     if (settings->output != NULL &&
@@ -308,12 +401,14 @@ static int run(int argc, char **argv)
 {
     struct settings settings = {.memory_limit = 1.25f};
     int             n_operands;
-    const int       status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
+    calmoe_network  network = {0};
+    int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
+    if (status == CLI_GO_ON) status = read_network(&settings, &network);
     if (status != CLI_GO_ON) return status;
     struct front      front     = {0};
     calmoe_placement *placement = NULL;
     const bool is_done = cm_front_open(&front) && cm_front_open_model(&front, settings.model, false) &&
-                         place(&settings, &front, &placement);
+                         place(&settings, &network, &front, &placement);
     calmoe_placement_close(&placement);
     cm_front_close(&front);
     return is_done ? 0 : 1;

@@ -15,11 +15,13 @@ enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS
 
 struct settings {
     const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html, *save, *restore;
+    const char *json_schema, *pattern, *after;
     int         tokens, context, threads, batch, kv;
-    float       temperature, top_p, min_p, repeat_penalty, audit;
+    float       temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, special, ignore_eos, logit_hash, json, show_exits, color, fixed_threads;
+    int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
+         fixed_threads, pin, no_tune, verbose;
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
@@ -42,6 +44,11 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
+     "bind each thread to its core; auto = unless others are bound there (default)"},
+    {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
+    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
+     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -53,6 +60,12 @@ static const struct cli_option options[] = {
      "make recent tokens less likely, 1 = off (default)"},
     {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, INT_MAX, "N",
      "how many tokens are recent (default 64)"},
+    {"presence-penalty", 0, CLI_REAL, AT(presence_penalty), -100, 100, "X",
+     "taken off the logits of tokens that stand in the answer (default 0)"},
+    {"frequency-penalty", 0, CLI_REAL, AT(frequency_penalty), -100, 100, "X",
+     "the same for each time that they do (default 0)"},
+    {"model-sampling", 0, CLI_FLAG, AT(model_sampling), 0, 0, NULL,
+     "sample as the model's file advises (keys general.sampling), but for what is given here"},
     {"seed", 0, CLI_SEED, AT(seed), 0, 0, "S", "the draws' seed (default 0)"},
     {"chat", 0, CLI_FLAG, AT(chat), 0, 0, NULL,
      "converse: each line of standard input is a turn, /help lists commands; or -p or -f is"},
@@ -60,6 +73,12 @@ static const struct cli_option options[] = {
      "how turns are written; a wrong NAME lists all (default: as the model's chat template does)"},
     {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
     {"stop", 0, CLI_LIST, AT(stops), 0, 0, "TEXT", "end an answer before TEXT; may be repeated"},
+    {"json-schema", 0, CLI_TEXT, AT(json_schema), 0, 0, "FILE",
+     "answers are JSON that fits the schema in FILE, whatever the model would rather say"},
+    {"json-object", 0, CLI_FLAG, AT(json_object), 0, 0, NULL, "answers are JSON objects"},
+    {"pattern", 0, CLI_TEXT, AT(pattern), 0, 0, "REGEX", "answers fit a regular expression"},
+    {"after", 0, CLI_TEXT, AT(after), 0, 0, "TEXT",
+     "what these ask for begins behind TEXT, such as </think>; before it comes what may"},
     {"save-session", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "at the end, write what was read and answered to FILE"},
     {"restore-session", 0, CLI_TEXT, AT(restore), 0, 0, "FILE",
      "go on from what --save-session wrote; a text is optional, and is added to it"},
@@ -180,6 +199,12 @@ static int check(const struct settings *settings)
                                                 "found none of them");
     if (settings->prompt != NULL && settings->file != NULL)
         return cm_usage_error(description.name, "wanted -p or -f, found both");
+    const int n_forms = (settings->json_schema != NULL) + (settings->json_object != 0) + (settings->pattern != NULL);
+    if (n_forms > 1)
+        return cm_usage_error(description.name, "wanted one of --json-schema, --json-object, --pattern; found several");
+    if (settings->after != NULL && (n_forms == 0 || settings->after[0] == '\0'))
+        return cm_usage_error(description.name, "option '--after' wants a text, and --json-schema, --json-object or "
+                                                "--pattern");
     return cm_policy_request_check(description.name, &settings->policy, settings->trace);
 }
 
@@ -219,31 +244,82 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.kv_float32 = settings->kv;
     engine.exits      = settings->policy.exits;
     engine.fixed_threads = settings->fixed_threads;
+    engine.pin_threads = settings->pin;
+    engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings))
         return false;
-    if (settings->trace != NULL && !open_trace(front, settings->trace, trace)) return false;
-    engine.routing      = settings->trace != NULL ? calmoe_trace_writer_see : NULL;
+    const bool has_trace = settings->trace != NULL && cm_front_leads(front);
+    if (has_trace && !open_trace(front, settings->trace, trace)) return false;
+    engine.routing      = has_trace ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;
-    return cm_front_open_engine(front, &engine);
+    if (!cm_front_open_engine(front, &engine)) return false;
+    char found[1024];
+    if (!settings->verbose) return true;
+    if (!cm_front_succeeded(front, calmoe_engine_describe(front->engine, found, sizeof found))) return false;
+    cm_say("%s", found);
+    return true;
 }
 
-static bool open_session(struct generation *generation, const struct settings *settings, calmoe_policy **policy)
+static bool open_stops(struct generation *generation, const struct settings *settings)
+{
+    const struct front *front = generation->front;
+    return cm_front_succeeded(front, calmoe_stops_open(front->context, settings->stops.values, NULL, settings->stops.n,
+                                                       &generation->stops));
+}
+
+/* What --json-schema and the like ask for; NULL for none of them. */
+static bool open_constraint(const struct front *front, const struct settings *settings, calmoe_constraint **out)
+{
+    calmoe_constraint_options form;
+    struct bytes  schema = {0};
+    calmoe_status status = CALMOE_OK;
+    calmoe_constraint_options_init(&form);
+    form.after = settings->after;
+    *out = NULL;
+    if (settings->json_schema != NULL && !cm_bytes_read_file(&schema, settings->json_schema)) return false;
+    if (settings->json_schema != NULL)
+        status = calmoe_constraint_open_json_schema(front->model, schema.n > 0 ? schema.at : "", schema.n, &form, out);
+    else if (settings->json_object)
+        status = calmoe_constraint_open_json_object(front->model, &form, out);
+    else if (settings->pattern != NULL)
+        status = calmoe_constraint_open_pattern(front->model, settings->pattern, strlen(settings->pattern), &form, out);
+    cm_bytes_close(&schema);
+    return cm_front_succeeded(front, status);
+}
+
+/* What the model's file advises, if that is wanted, and over it what was given. */
+static bool choose_sampler(const struct front *front, const struct settings *settings, calmoe_sampler_options *sampler)
+{
+    calmoe_sampler_options_init(sampler);
+    if (settings->model_sampling &&
+        !cm_front_succeeded(front, calmoe_model_sampler_defaults(front->model, sampler)))
+        return false;
+    if (settings->temperature >= 0) sampler->temperature = settings->temperature;
+    if (settings->top_k >= 0) sampler->top_k = settings->top_k;
+    if (settings->top_p >= 0) sampler->top_p = settings->top_p;
+    if (settings->min_p >= 0) sampler->min_p = settings->min_p;
+    if (settings->repeat_penalty >= 0) sampler->repeat_penalty = settings->repeat_penalty;
+    if (settings->repeat_last >= 0) sampler->repeat_last = settings->repeat_last;
+    sampler->presence_penalty  = settings->presence_penalty;
+    sampler->frequency_penalty = settings->frequency_penalty;
+    sampler->seed              = settings->seed;
+    return true;
+}
+
+static bool open_session(struct generation *generation, const struct settings *settings, calmoe_policy **policy,
+                         calmoe_constraint **constraint)
 {
     double quality;
-    if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality)) return false;
-    calmoe_session_options session;
     calmoe_sampler_options sampler;
+    if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
+        !choose_sampler(generation->front, settings, &sampler) ||
+        !open_constraint(generation->front, settings, constraint))
+        return false;
+    sampler.constraint = *constraint;
+    calmoe_session_options session;
     calmoe_session_options_init(&session);
-    calmoe_sampler_options_init(&sampler);
-    sampler.temperature    = settings->temperature;
-    sampler.top_k          = settings->top_k;
-    sampler.top_p          = settings->top_p;
-    sampler.min_p          = settings->min_p;
-    sampler.repeat_penalty = settings->repeat_penalty;
-    sampler.repeat_last    = settings->repeat_last;
-    sampler.seed           = settings->seed;
     session.context        = settings->context;
     session.ignore_end     = settings->ignore_eos;
     session.chat_format    = settings->chat_format;
@@ -432,21 +508,23 @@ static bool save(const struct generation *generation, const struct settings *set
 
 static int run(int argc, char **argv)
 {
-    struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .top_p = 1, .repeat_penalty = 1,
-                                    .repeat_last = 64, .batch = 512, .audit = -1};
+    struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .temperature = -1, .top_k = -1, .top_p = -1,
+                                    .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1,
+                                    .pin = CALMOE_PIN_AUTO};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;
     calmoe_policy       *policy   = NULL;
+    calmoe_constraint   *constraint = NULL;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
-    generation.stops      = settings.stops;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace) || !open_session(&generation, &settings, &policy)) {
+    if (!open_engine(&front, &settings, &trace) || !open_stops(&generation, &settings) ||
+        !open_session(&generation, &settings, &policy, &constraint)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
@@ -460,7 +538,9 @@ static int run(int argc, char **argv)
     }
     if (!cm_front_succeeded(&front, calmoe_trace_writer_close(&trace))) status = 1;
     cm_generation_close(&generation);
+    calmoe_stops_close(&generation.stops);
     calmoe_session_close(&generation.session);
+    calmoe_constraint_close(&constraint);
     calmoe_policy_close(&policy);
     cm_front_close(&front);
     return status;

@@ -10,7 +10,9 @@ struct command {
 
 extern const struct command cm_command_run;
 extern const struct command cm_command_calibrate;
+extern const struct command cm_command_serve;
 extern const struct command cm_command_tokenize;
+extern const struct command cm_command_template;
 extern const struct command cm_command_inspect;
 extern const struct command cm_command_place;
 extern const struct command cm_command_profile;

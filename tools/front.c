@@ -1,32 +1,84 @@
 /* tools/front.c - see front.h. */
 #include "tools/front.h"
 
+#include <calmoe/machine.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+bool cm_front_leads(const struct front *front) { return calmoe_ranks_own(front->ranks) == 0; }
 
+static void say(const struct front *front, const char *sentence)
+{
+    if (cm_front_leads(front)) cm_say("%s", sentence);
+    else cm_say("rank %d: %s", calmoe_ranks_own(front->ranks), sentence);
+}
+
+/* The same remark in a row is told once: each session of a server would make it. */
 static void log_remark(void *user, const char *sentence)
 {
-    (void)user;
-    cm_say("%s", sentence);
+    static char last[400]; /* of any front of the program */
+    if (strcmp(last, sentence) == 0) return;
+    snprintf(last, sizeof last, "%s", sentence);
+    say(user, sentence);
 }
 
 bool cm_front_succeeded(const struct front *front, calmoe_status status)
 {
     if (status == CALMOE_OK) return true;
     const char *sentence = calmoe_context_message(front->context);
-    cm_say("%s", sentence[0] != '\0' ? sentence : calmoe_status_text(status));
+    if (sentence[0] == '\0') sentence = calmoe_status_text(status);
+    say(front, sentence);
     return false;
+}
+
+/* A positive number of the environment; 0 where it is not set. */
+static bool read_number(const char *name, double *number)
+{
+    const char *text = getenv(name);
+    char       *end  = NULL;
+    *number          = text != NULL ? strtod(text, &end) : 0;
+    if (text == NULL || (end != text && *end == '\0' && *number > 0)) return true;
+    cm_say("the environment variable %s wants a number above 0, found '%s'", name, text);
+    return false;
+}
+
+/* GB/s: the best of some passes, since the machine may do other things besides. */
+static bool measure(const struct front *front, double *bandwidth)
+{
+    enum { PASSES = 8 };
+    calmoe_machine_options options;
+    calmoe_read_meter     *meter = NULL;
+    calmoe_machine_options_init(&options);
+    if (!cm_front_succeeded(front, calmoe_read_meter_open(front->context, &options, &meter))) return false;
+    for (int i = 0; i < PASSES; i++) {
+        const double rate = calmoe_read_meter_pass(meter) / 1e9;
+        if (rate > *bandwidth) *bandwidth = rate;
+    }
+    calmoe_read_meter_close(&meter);
+    return true;
+}
+
+static bool open_ranks(struct front *front)
+{
+    static const char    stated[] = "CALMOE_RANKS_BANDWIDTH";
+    const bool           measures = getenv(stated) != NULL && strcmp(getenv(stated), "measure") == 0;
+    calmoe_ranks_options options;
+    calmoe_ranks_options_init(&options);
+    return read_number("CALMOE_RANKS_TIMEOUT", &options.timeout) &&
+           (measures ? measure(front, &options.bandwidth) : read_number(stated, &options.bandwidth)) &&
+           cm_front_succeeded(front, calmoe_ranks_open(front->context, &options, &front->ranks));
 }
 
 bool cm_front_open(struct front *front)
 {
     calmoe_context_options options;
     calmoe_context_options_init(&options);
-    options.log = log_remark;
-    return cm_front_succeeded(front, calmoe_context_open(&options, &front->context));
+    options.log      = log_remark;
+    options.log_user = front;
+    return cm_front_succeeded(front, calmoe_context_open(&options, &front->context)) &&
+           (calmoe_ranks_launched() == 1 || open_ranks(front));
 }
 
 bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only)
@@ -39,22 +91,40 @@ bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_
                               calmoe_model_open(front->context, path, &options, &front->model));
 }
 
+/* What rank 0 watches, the others do not. */
+static void follow(struct front *front, calmoe_engine_options *options)
+{
+    options->profile = 0;
+    options->routing = NULL;
+    front->is_as_one = cm_front_succeeded(front, calmoe_engine_open(front->model, options, &front->engine)) &&
+                       cm_front_succeeded(front, calmoe_engine_follow(front->engine));
+    const int status = front->is_as_one ? 0 : 1;
+    cm_front_close(front);
+    exit(status);
+}
+
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options)
 {
     struct progress_bar   bar;
     calmoe_engine_options with_bar = *options;
+    with_bar.ranks                 = front->ranks;
+    if (!cm_front_leads(front)) follow(front, &with_bar);
     with_bar.progress              = cm_bar_move;
     with_bar.progress_user         = &bar;
     cm_bar_begin(&bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &with_bar, &front->engine);
     cm_bar_end(&bar);
+    front->is_as_one = status == CALMOE_OK;
     return cm_front_succeeded(front, status);
 }
 
 void cm_front_close(struct front *front)
 {
+    const char *sentence = calmoe_context_message(front->context), *failure = NULL;
+    if (!front->is_as_one) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
     calmoe_engine_close(&front->engine);
     calmoe_model_close(&front->model);
+    calmoe_ranks_close(&front->ranks, failure);
     calmoe_context_close(&front->context);
 }
 

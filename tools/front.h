@@ -4,6 +4,7 @@
 #define TOOLS_FRONT_H
 
 #include <calmoe/calmoe.h>
+#include <calmoe/ranks.h>
 #include <stdbool.h>
 
 #include "tools/cli.h"
@@ -16,14 +17,19 @@ struct front {
     calmoe_context *context;
     calmoe_model   *model;
     calmoe_engine  *engine;
+    calmoe_ranks   *ranks;        /* NULL: the program was started by itself      */
+    bool            is_as_one;    /* it opened an engine together with the others */
 };
 
 /* Each says on stderr why it failed. path NULL = the embedded model. cm_front_close() is fine after
  * any of them, and for a zeroed front. */
 bool cm_front_open(struct front *front);
 bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only);
-/* With a progress bar of its own. */
+/* With a progress bar of its own. Where mpirun started the program several times, all of them run the model together:
+ * on ranks but 0 this does not return; they take part until rank 0 is done, then end with status 0, else 1. */
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options);
+/* Whether this process is the one that prints and writes; for what happens before that. */
+bool cm_front_leads(const struct front *front);
 void cm_front_close(struct front *front);
 
 /* True for CALMOE_OK; else the context's sentence goes to stderr. */

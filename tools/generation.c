@@ -67,14 +67,18 @@ static void drop_held(struct generation *generation)
     cm_bytes_drop(&generation->held_uses, generation->held_uses.n);
 }
 
-/* Shows what is held, but for what may be the beginning of a stop text and goes on; up to one that is there. */
-static bool release_text(struct generation *generation, bool is_end, bool *is_stopped)
+/* Shows what is held, with this text behind it, but for what may be the beginning of a stop text and goes on; up to one
+ * that is there. */
+static bool release_text(struct generation *generation, const char *text, bool is_end, bool *is_stopped)
 {
-    const char *const text = generation->held.n > 0 ? generation->held.at : "";
-    size_t            at   = generation->held.n;
-    *is_stopped            = cm_stop_find(&generation->stops, text, generation->held.n, &at);
-    if (!*is_stopped && !is_end) at -= cm_stop_held(&generation->stops, text, generation->held.n);
-    if (!release(generation, at)) return false;
+    const char *shown;
+    size_t      n_shown;
+    const calmoe_status status = calmoe_stops_put(generation->stops, text, strlen(text), &shown, &n_shown, NULL);
+    *is_stopped = status == CALMOE_END;
+    if (!*is_stopped && !cm_front_succeeded(generation->front, status)) return false;
+    if (!*is_stopped && is_end) n_shown = generation->held.n;
+    if (!*is_stopped && is_end) calmoe_stops_end(generation->stops, &shown, &(size_t){0});
+    if (!release(generation, n_shown)) return false;
     if (*is_stopped) drop_held(generation);
     return true;
 }
@@ -99,7 +103,7 @@ static bool show(struct generation *generation, calmoe_text_stream *stream, int3
     if (generation->keeps && token >= 0 && !cm_bytes_append(&generation->ids, &token, sizeof token)) return false;
     return cm_bytes_append(&generation->held, generation->piece, n_bytes) &&
            cm_bytes_append(&generation->held_uses, &use, sizeof use) &&
-           release_text(generation, token < 0, is_stopped);
+           release_text(generation, generation->piece, token < 0, is_stopped);
 }
 
 /* One calmoe_session_next(), timed. */

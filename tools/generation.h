@@ -5,7 +5,6 @@
 
 #include "tools/exit_colors.h"
 #include "tools/front.h"
-#include "tools/stop_texts.h"
 
 struct run_times { /* sums over all answers */
     uint64_t n_prompt;       /* tokens read before the first of an answer     */
@@ -26,7 +25,7 @@ struct generation {
     int                 max_tokens; /* of one answer; 0 = only read the prompt      */
     bool                prints;     /* stream the text to stdout                    */
     bool                keeps;      /* keep text and ids                            */
-    struct cli_list     stops;      /* texts that end an answer and are not shown   */
+    calmoe_stops       *stops;      /* texts that end an answer and are not shown   */
     struct bytes        held;       /* text that may be the beginning of one        */
     struct bytes        held_uses;  /* struct token_use of the tokens that it is of */
     struct bytes        text;
@@ -51,7 +50,7 @@ enum answer_end {
 
 /* Reads what was fed and makes the answer; *n_tokens counts its tokens. */
 enum answer_end cm_generate(struct generation *generation, int *n_tokens);
-void            cm_generation_close(struct generation *generation); /* not the session */
+void            cm_generation_close(struct generation *generation); /* not the session, nor the stops */
 
 double cm_tokens_per_second(uint64_t n_tokens, double seconds); /* 0 where nothing was timed */
 /* Two lines on stderr: tokens, seconds and tokens/s of the prompt and of the generation. */

@@ -1,11 +1,12 @@
 /* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in what running a model takes:
- * contexts, models, tokens, engines, sessions, samplers, policies, statistics. Beside it stand, each to be included by
- * who wants it:
+ * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. Beside it stand, each
+ * to be included by who wants it:
  *
  *     calmoe/profile.h      how experts are used           calmoe/calibration.h  policies whose bounds are proven
  *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model
  *     calmoe/trace.h        routings in a file             calmoe/synthetic.h    models with random weights
  *     calmoe/machine.h      what the machine can do        calmoe/quantize.h     files of smaller types
+ *     calmoe/ranks.h        one model by several processes
  *
  *     calmoe_context    *context = NULL;
  *     calmoe_model      *model   = NULL;
@@ -47,6 +48,8 @@
 #ifndef CALMOE_CALMOE_H
 #define CALMOE_CALMOE_H
 
+#include "calmoe/chat.h"
+#include "calmoe/constraint.h"
 #include "calmoe/context.h"
 #include "calmoe/engine.h"
 #include "calmoe/model.h"
@@ -55,6 +58,7 @@
 #include "calmoe/session.h"
 #include "calmoe/stats.h"
 #include "calmoe/status.h"
+#include "calmoe/stops.h"
 #include "calmoe/tokenizer.h"
 #include "calmoe/version.h"
 

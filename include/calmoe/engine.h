@@ -14,6 +14,7 @@ extern "C" {
 
 typedef struct calmoe_engine calmoe_engine;
 typedef struct calmoe_session calmoe_session;
+typedef struct calmoe_ranks calmoe_ranks;
 
 /* One token's routing in one layer: n experts in slot order (best selection score first, which without a
  * selection bias is the highest weight). A layer without a router, which all tokens run whole, is told with n = 0. The
@@ -46,12 +47,18 @@ typedef struct calmoe_routing_choice {
 } calmoe_routing_choice;
 typedef void (*calmoe_routing_source_fn)(void *user, const calmoe_routing_choice *choice);
 
+enum {
+    CALMOE_PIN_NO,  /* threads run where the system puts them                                                   */
+    CALMOE_PIN_YES, /* each on a core of its own, where there are so many and no quota of processor time        */
+    CALMOE_PIN_AUTO /* the same, unless working threads of other programs are bound to one of these cores       */
+};
+
 typedef struct calmoe_engine_options {
     size_t             size;          /* set by calmoe_engine_options_init()                        */
     int                n_threads;     /* 0 = every core that the process may use; as many as a quota of
                                          processor time is worth; without those that other processes of
                                          calmoe work on, if these are at most half (default)          */
-    int                pin_threads;   /* bind each thread to its core (default 1)                   */
+    int                pin_threads;   /* CALMOE_PIN_*: bind each thread to its core (default CALMOE_PIN_AUTO) */
     const char        *isa;           /* "ref", "avx2", … "amx"; NULL = the best here (default)     */
     const char        *plan;          /* path of a placement plan; NULL = sliced over the memory nodes, of which most
                                          machines have one (default)                                */
@@ -66,8 +73,13 @@ typedef struct calmoe_engine_options {
     int                profile;       /* count how experts are used: profile.h (default 0)          */
     const char        *exits;         /* path of a file of fitted exits: docs/FORMATS.md; NULL = none (default) */
     int                fixed_threads; /* 1: every step runs on all threads. 0 (default): the engine leaves out some for
-                                         as long as that is quicker, because other programs work on the machine; logits
-                                         are the same bits by any number                             */
+                                         as long as that is quicker, because other programs work on the machine, or a
+                                         quota of processor time was lowered; logits are the same bits by any number */
+    int                no_tuning;     /* 1: settings of kernels are those for the processor's maker. 0 (default): they
+                                         are chosen by measuring for some milliseconds, once on a machine
+                                         (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
+    calmoe_ranks      *ranks;         /* processes that run the model together: ranks.h; they must outlive the engine.
+                                         NULL = this one alone (default)                                          */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
@@ -76,6 +88,9 @@ CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
  * SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the exits). */
 CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
                                             calmoe_engine **out);
+/* What the engine found on the machine, as one line for people, cut to capacity bytes with its NUL: threads, cores and
+ * nodes, whether threads are bound and why not, limits of the control groups, weights. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_engine_describe(const calmoe_engine *engine, char *text, size_t capacity);
 /* Sessions first. Sets *engine to NULL; NULL is fine. */
 CALMOE_API void calmoe_engine_close(calmoe_engine **engine);
 
@@ -107,6 +122,7 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
     calmoe_status   status;   /* OK: token is new. END: token ends the answer, or the session's limit is
                                  reached (then token is -1). FULL: the context is full (token -1).
                                  NOT_FINITE: its logits are NaN or infinite (token -1).
+                                 INVALID_ARGUMENT: its sampler lets no token come (token -1).
                                  CANCELLED: it was interrupted, told once (token -1)                     */
     int32_t         token;
 } calmoe_event;
@@ -117,6 +133,11 @@ typedef struct calmoe_event { /* what calmoe_engine_next() brought to one sessio
  * token or ended). CALMOE_END when no session has work left. */
 CALMOE_API calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, int capacity,
                                             int *n_events);
+/* Steps of calmoe_engine_next() and calmoe_session_next() take at most n rows of texts that are fed, so that a long one
+ * holds up the answers of others no longer than n rows take; rows of answers come on top, one for each session, and
+ * are in every step as long as max_rows allows. 0 = as many as fit (default). Logits do not depend on it.
+ * INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_engine_set_step_rows(calmoe_engine *engine, int n);
 
 #ifdef __cplusplus
 }

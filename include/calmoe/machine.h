@@ -3,6 +3,7 @@
 #ifndef CALMOE_MACHINE_H
 #define CALMOE_MACHINE_H
 
+#include "calmoe/engine.h"
 #include "calmoe/stats.h"
 
 #ifdef __cplusplus
@@ -14,7 +15,7 @@ enum { CALMOE_MAX_LEVELS = 8 };
 typedef struct calmoe_machine_options {
     size_t size;        /* set by calmoe_machine_options_init()                    */
     int    n_threads;   /* 0 = as of an engine (default)                           */
-    int    pin_threads; /* bind each thread to its core, as engines do (default 1) */
+    int    pin_threads; /* CALMOE_PIN_* of engine.h (default CALMOE_PIN_AUTO) */
 } calmoe_machine_options;
 
 CALMOE_API void calmoe_machine_options_init(calmoe_machine_options *options);

@@ -126,6 +126,30 @@ CALMOE_API calmoe_status calmoe_placement_predict(const calmoe_placement *placem
 CALMOE_API calmoe_status calmoe_placement_simulate(const calmoe_placement *placement, const int32_t *experts,
                                                    int n_tokens, int n_slots, int batch, calmoe_prediction *out);
 
+/* The same model by several such machines, each with an equal part (ranks.h). */
+typedef struct calmoe_network {
+    int    n_ranks;   /* 2 at least                                         */
+    double latency;   /* seconds that a short message takes, one way        */
+    double bandwidth; /* bytes/s that a machine receives                    */
+} calmoe_network;
+
+typedef struct calmoe_ranks_prediction {
+    size_t   size;             /* set by the caller to sizeof(calmoe_ranks_prediction)                    */
+    int      batch;            /* tokens of a step, each with logits                                      */
+    int      n_exchanges;      /* of a step, one after the other; what calmoe_ranks_stats counts          */
+    uint64_t n_bytes_received; /* of a step, by rank 0, which receives most                               */
+    double   exchange_seconds; /* of a step: these, and the message by which rank 0 begins it             */
+    double   step_seconds;     /* with the weights, of which some are whole on every rank: routers, and of
+                                  latent attention what makes latents                                     */
+    double   tokens_per_s;     /* 0 where bandwidths of nodes are relative                                */
+} calmoe_ranks_prediction;
+
+/* The placement's machine stands for each rank's; its plan is looked at for the time of one machine only.
+ * UNSUPPORTED: the model has layers that run on one rank only. */
+CALMOE_API calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *placement,
+                                                        const calmoe_network *network, int batch,
+                                                        calmoe_ranks_prediction *out);
+
 #ifdef __cplusplus
 }
 #endif

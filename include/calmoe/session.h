@@ -20,8 +20,9 @@ enum {
     CALMOE_AUDIT_NEVER
 };
 
-/* How calmoe_session_next() uses an early exit to draft tokens, which one step then verifies. The tokens are OFF's, at
- * any temperature, in every case. */
+/* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
+ * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
+ * case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
@@ -62,6 +63,19 @@ CALMOE_API calmoe_status calmoe_session_open(calmoe_engine *engine, const calmoe
                                              calmoe_session **out);
 CALMOE_API void calmoe_session_close(calmoe_session **session); /* sets it to NULL; NULL is fine */
 
+/* Another sampler for what comes next, NULL = greedy: as if the session had been opened with it and had read its tokens
+ * since. So a session serves request after request. The random numbers begin with the new seed. INVALID_ARGUMENT,
+ * NO_MEMORY; then the sampler is as it was. */
+CALMOE_API calmoe_status calmoe_session_set_sampler(calmoe_session *session, const calmoe_sampler_options *sampler);
+/* The same for calmoe_session_options.max_new_tokens and ignore_end. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_set_limits(calmoe_session *session, int max_new_tokens, int ignore_end);
+/* Another policy for answers that begin from now on, NULL = OFF; quality and the audit as of calmoe_session_options.
+ * What was read before stays as it is. The audit begins anew. Rows that left early and wait are run first, so it may be
+ * CANCELLED. INVALID_ARGUMENT (a lossless session, too: it drafts by the policy that it was opened with), UNSUPPORTED,
+ * NO_MEMORY; then the session is OFF. */
+CALMOE_API calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy,
+                                                   double quality);
+
 /* Appends to what the session has yet to read. Text is tokenized with flags (tokenizer.h). FULL when it
  * would not fit into the context; then nothing was appended. */
 CALMOE_API calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t *tokens,
@@ -93,15 +107,17 @@ CALMOE_API void calmoe_session_interrupt(calmoe_session *session);
 CALMOE_API int calmoe_session_n_positions(const calmoe_session *session); /* tokens in the cache   */
 CALMOE_API int calmoe_session_n_tokens(const calmoe_session *session);    /* and those that are pending: fed or
                                                                              sampled, and not read yet */
+CALMOE_API const int32_t *calmoe_session_tokens(const calmoe_session *session); /* (calmoe_session_n_tokens()), borrowed
+                                                                             until the session is closed          */
 CALMOE_API int calmoe_session_context(const calmoe_session *session);     /* positions at most     */
 CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
 
-/* Forgets all but the first n tokens of the session, those that were fed or sampled and not read yet counted with the
- * others (the repetition penalty and the sampler's random numbers go on as they are). Where layers keep too little to
- * stand at n at once (a window that has moved on, a recurrent state without a snapshot there), the session stands
- * before n afterwards, as calmoe_session_n_positions() says, and the next step first reads the tokens between again; a
- * step by hand goes on from n in any case.
- * INVALID_ARGUMENT when n is negative or more than the session's tokens. */
+/* Forgets all but the first n tokens of the session, those that were fed or sampled and not read yet counted with
+ * the others; the sampler's penalties forget them, too (its random numbers go on as they are). Where layers keep too
+ * little to stand at n at once (a window that has moved on, a recurrent state without a snapshot there), the session
+ * stands before n afterwards, as calmoe_session_n_positions() says, and the next step first reads the tokens between
+ * again; a step by hand goes on from n in any case. INVALID_ARGUMENT when n is negative or more than the session's
+ * tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
 /* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or
  * it was taken back. */
@@ -109,8 +125,10 @@ CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
 
 /* A second session of the engine, opened with the same options, that stands where this one does and goes on with the
  * same bits: tokens, what layers keep, what waits, the sampler's random numbers, the audit, the last step's logits.
- * Neither knows of the other from then on. On success *out is the caller's until calmoe_session_close(); the policy
- * must outlive it, too. NO_MEMORY, INVALID_ARGUMENT. */
+ * Neither knows of the other from then on. What was read is not copied but shared, in spans of 512 positions, until
+ * one of the two goes back and reads other tokens there (which may answer NO_MEMORY then); so a fork costs little
+ * more than the last span. On success *out is the caller's until calmoe_session_close(); the policy must outlive it,
+ * too. NO_MEMORY, INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_fork(const calmoe_session *session, calmoe_session **out);
 
 /* Writes what the session has read, with its keys and values, and what is pending to a file (docs/FORMATS.md), whole or
@@ -136,8 +154,30 @@ CALMOE_API const float *calmoe_session_logits(const calmoe_session *session, int
 /* Chooses from the last row of logits with the session's sampler. *token is not yet read: hand it to the
  * next step. (The repetition penalty counts tokens as they are read.) NOT_FINITE: a logit is NaN or infinite, so no
  * token is chosen; the sentence says in which layer it began, for which the sequence is read again where it is
- * short. */
+ * short. INVALID_ARGUMENT: the step computed no logits, or the sampler lets no token come. END: the
+ * answer has the form that its constraint asks for, and the vocabulary has no token that ends it. */
 CALMOE_API calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token);
+
+/* The natural logarithm of a token's probability by row `row` of the logits (as of calmoe_session_logits(); -1 = the
+ * last), over the whole vocabulary and by the logits as the model gave them: without temperature, penalties, biases and
+ * whatever else the sampler does. And the n_top likeliest tokens, best first, the lower id of equals first; arrays
+ * (n_top). The same bits on every machine, with drafts as without; of an audited token they are the full model's.
+ * logprob may be NULL; so may the arrays where n_top is 0. INVALID_ARGUMENT: no such row, an id that is none, n_top
+ * below 0 or above the vocabulary. NOT_FINITE as of calmoe_session_sample(). */
+CALMOE_API calmoe_status calmoe_session_logprobs(const calmoe_session *session, int row, int32_t token,
+                                                 float *logprob, int n_top, int32_t *top_tokens,
+                                                 float *top_logprobs);
+/* From now on calmoe_session_next() and calmoe_engine_next() compute the logits of texts that are fed, too, and keep
+ * for each of their tokens its log-probability after those before it, and the n_top likeliest tokens in its place;
+ * n_top -1 = no more, and what is kept is forgotten. Steps have 64 of such tokens at most. A fork or a file of the
+ * session has none of it, and goes on without. INVALID_ARGUMENT, NO_MEMORY (calmoe_session_feed_tokens() and the like
+ * answer it, too, once this is on). */
+CALMOE_API calmoe_status calmoe_session_keep_logprobs(calmoe_session *session, int n_top);
+/* What is kept of the token at a position, written as by calmoe_session_logprobs(); n_top up to the number that was
+ * kept. INVALID_ARGUMENT where nothing is kept of it: position 0, which nothing stands before; tokens that were not
+ * read yet, that were sampled, or whose predecessor was read before keeping was on. NOT_FINITE. */
+CALMOE_API calmoe_status calmoe_session_kept_logprobs(const calmoe_session *session, int position, float *logprob,
+                                                      int n_top, int32_t *top_tokens, float *top_logprobs);
 
 /* Tokens that come from now on are an answer's, which the session's policy is for. Tokens that were fed never are;
  * calmoe_session_next() and calmoe_engine_next() call this before the first token that they sample. It is for own loops
@@ -190,7 +230,7 @@ typedef struct calmoe_speculation {
 } calmoe_speculation;
 /* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
-/* The same by the number of layers that the draft came of: n is at least the model's layers. */
+/* The same by the number of layers that the draft came of, 0: it was looked up; n is at least the model's layers. */
 CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
                                                      uint64_t *accepted, int n);
 

@@ -9,6 +9,10 @@
 
 #include "kernels/unroll.h"
 
+/* Hides from the compiler what a pointer was computed from. Else GCC 12 computes each element's address anew from
+ * there, and what it keeps for that goes through vector registers, on the port that multiplies. */
+#define KEEP_IN_REGISTER(pointer) __asm__("" : "+r"(pointer))
+
 CM_INLINE __m512i load64(const uint8_t *at)
 {
     return _mm512_loadu_si512(at);

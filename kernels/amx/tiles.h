@@ -4,12 +4,16 @@
  *     tile_configure(&config)      shapes of all tiles; zeroes them. Costs some 200 cycles
  *     tile_release()               gives the state back: signals and task switches no longer carry 8 KiB
  *     tile_zero(t)
- *     tile_load(t, at, stride)     the tile's rows from at, at + stride, … (bytes, ptrdiff_t)
- *     tile_store(t, at, stride)
+ *     tile_load(t, base, at, stride)    the tile's rows from base + at, base + at + stride, … (bytes)
+ *     tile_store(t, base, at, stride)
  *     tile_dot(c, a, b)            c[m][n] += sum over k of a[m][k] * b[k / 4][4 n + k % 4], int8 in, int32 out
+ *     tile_dot_unsigned(c, a, b)   the same for b of uint8
+ *     tile_dot_bfloat(c, a, b)     c[m][n] += sum over k of a[m][k] * b[k / 2][2 n + k % 2], bfloat16 in, float32 out.
+ *                                  The order of the sum is the processor's: for sums that are exact in any order
  *
- * t, c, a, b are written as digits. What the manual demands, and software tiles check: a, b, c are three
- * different tiles; rows of c = rows of a; bytes in a row of c = those of b; bytes in a row of a = 4 * rows of b.
+ * t, c, a, b are written as digits, and `at` as a constant, which becomes part of the instruction. What the manual
+ * demands, and software tiles check: a, b, c are three different tiles; rows of c = rows of a; bytes in a row of c =
+ * those of b; bytes in a row of a = 4 * rows of b.
  *
  * With CM_SOFTWARE_TILES the operations are functions in plain C (tests/support/software_tiles.c): tests run
  * these same kernels on machines without AMX. */
@@ -38,43 +42,46 @@ _Static_assert(sizeof(struct tile_config) == 64 && offsetof(struct tile_config, 
 #define tile_configure cm_software_tile_configure
 #define tile_release cm_software_tile_release
 #define tile_zero cm_software_tile_zero
-#define tile_load cm_software_tile_load
-#define tile_store cm_software_tile_store
+#define tile_load(t, base, at, stride) cm_software_tile_load(t, (const uint8_t *)(const void *)(base) + (at), stride)
+#define tile_store(t, base, at, stride) cm_software_tile_store(t, (uint8_t *)(void *)(base) + (at), stride)
 #define tile_dot cm_software_tile_dot
+#define tile_dot_unsigned cm_software_tile_dot_unsigned
+#define tile_dot_bfloat cm_software_tile_dot_bfloat
 
 void tile_configure(const struct tile_config *config);
 void tile_release(void);
 void tile_zero(int t);
-void tile_load(int t, const void *at, ptrdiff_t stride);
-void tile_store(int t, void *at, ptrdiff_t stride);
+void cm_software_tile_load(int t, const void *at, ptrdiff_t stride);
+void cm_software_tile_store(int t, void *at, ptrdiff_t stride);
 void tile_dot(int c, int a, int b);
+void tile_dot_unsigned(int c, int a, int b);
+void tile_dot_bfloat(int c, int a, int b);
 
 #else
 
 #include <immintrin.h>
 
-/* To GCC 12 the intrinsics of loading read no memory (that of the configuration: 8 of 64 bytes), so stores
- * before them could come too late or never. */
-#define TILE_MEMORY_IS_WRITTEN __asm__ volatile("" ::: "memory")
-
+/* To GCC 12 the intrinsic of configuring reads 8 of 64 bytes, so stores to the others could come too late or never. */
 #define tile_configure(config)                                        \
     do {                                                              \
-        TILE_MEMORY_IS_WRITTEN;                                       \
+        __asm__ volatile("" ::: "memory");                            \
         _tile_loadconfig(config);                                     \
     } while (0)
 #define tile_release() _tile_release()
 #define tile_zero(t) _tile_zero(t)
-#define tile_load(t, at, stride)                                      \
-    do {                                                              \
-        TILE_MEMORY_IS_WRITTEN;                                       \
-        _tile_loadd(t, at, stride);                                   \
-    } while (0)
-#define tile_store(t, at, stride)                                     \
-    do {                                                              \
-        _tile_stored(t, at, stride);                                  \
-        TILE_MEMORY_IS_WRITTEN;                                       \
-    } while (0)
+
+/* Not by intrinsics: to GCC 12 these neither read nor write what lies behind the address, and each address takes a
+ * register of its own. Where those run out, addresses come back from vector registers, which takes the very port
+ * that multiplies floats. */
+#define tile_load(t, base, at, stride)                                                                    \
+    __asm__ volatile("tileloadd %c1(%0,%2,1), %%tmm" #t                                                   \
+                     : : "r"(base), "i"(at), "r"((ptrdiff_t)(stride)) : "memory")
+#define tile_store(t, base, at, stride)                                                                   \
+    __asm__ volatile("tilestored %%tmm" #t ", %c1(%0,%2,1)"                                               \
+                     : : "r"(base), "i"(at), "r"((ptrdiff_t)(stride)) : "memory")
 #define tile_dot(c, a, b) _tile_dpbssd(c, a, b)
+#define tile_dot_unsigned(c, a, b) _tile_dpbsud(c, a, b)
+#define tile_dot_bfloat(c, a, b) _tile_dpbf16ps(c, a, b)
 
 #endif
 #endif

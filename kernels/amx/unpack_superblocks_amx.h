@@ -15,7 +15,6 @@ struct scales {
 struct form {
     bool has_minimum; /* dmin follows d */
     int  offset;
-    bool is_signed;   /* codes, less their offset */
     int  n_scales;    /* 8 or 16 */
     void (*scales)(const uint8_t *block, struct scales *out);
     int  apart;       /* the two 32 of a step: neighbours (1) or not (2), see first_of() */

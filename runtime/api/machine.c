@@ -20,7 +20,7 @@ static const uint64_t FIRST_ROUNDS = 1 << 16, PEAK_NS = 10000000;
 
 void calmoe_machine_options_init(calmoe_machine_options *options)
 {
-    if (options) *options = (calmoe_machine_options){.size = sizeof *options, .pin_threads = 1};
+    if (options) *options = (calmoe_machine_options){.size = sizeof *options, .pin_threads = CALMOE_PIN_AUTO};
 }
 
 struct calmoe_read_meter {
@@ -167,7 +167,12 @@ static calmoe_status open_meter(struct calmoe_read_meter *m, const calmoe_machin
         if (row && cm_isa_is_supported((enum isa)isa) && row->read) m->best = row;
     }
     CM_TRY(cm_topology_open(m->ctx, NULL, &m->topology));
-    CM_TRY(cm_team_open(m->ctx, &m->topology, options->n_threads, options->pin_threads != 0, &m->team));
+    CM_TRY(cm_team_open(m->ctx, &m->topology, options->n_threads, (enum team_pin)options->pin_threads, &m->team));
+    if (cm_team_n_called(m->team) < cm_team_n_workers(m->team)) { /* a quota leaves out some */
+        const int n = cm_team_n_called(m->team);
+        cm_team_close(&m->team);
+        CM_TRY(cm_team_open(m->ctx, &m->topology, n, (enum team_pin)options->pin_threads, &m->team));
+    }
     m->n_workers = cm_team_n_workers(m->team);
     CM_TRY(open_blocks(m));
     cm_team_run(m->team, touch_block, m);

@@ -155,6 +155,21 @@ static calmoe_status read_weights(calmoe_model *model)
     return list_usable_tokens(model);
 }
 
+/* The file's chat template as a program. One that cannot be read is told when it is wanted. */
+static calmoe_status read_template(calmoe_model *model)
+{
+    struct calmoe_context quiet = {.message = ""};
+    struct meta_string   *text = &model->template_text;
+    if (cm_meta_get_string(NULL, model->file, "tokenizer.chat_template", text) != CALMOE_OK || text->n_bytes == 0) {
+        memcpy(model->template_problem, "it has no chat template", sizeof "it has no chat template");
+        return CALMOE_OK;
+    }
+    const calmoe_status status = cm_template_open(&quiet, text->bytes, (size_t)text->n_bytes, &model->tmpl);
+    if (status == CALMOE_NO_MEMORY) return cm_fail(model->ctx, status, "%s", quiet.message);
+    memcpy(model->template_problem, quiet.message, sizeof quiet.message);
+    return CALMOE_OK;
+}
+
 /* First things first: what the file is, whether its family runs, and only then the rest of it. */
 static calmoe_status read_contents(calmoe_model *model, const calmoe_model_options *options)
 {
@@ -174,6 +189,7 @@ static calmoe_status read_contents(calmoe_model *model, const calmoe_model_optio
     CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
     CM_TRY(cm_chat_format_of_file(model->ctx, model->file, model->tokenizer, time(NULL), &model->chat,
                                   model->chat_problem));
+    CM_TRY(read_template(model));
     return has_weights ? read_weights(model) : CALMOE_OK;
 }
 
@@ -207,6 +223,8 @@ void calmoe_model_close(calmoe_model **model)
     cm_model_tensors_close(&(*model)->tensors);
     cm_model_spec_close(&(*model)->spec);
     cm_chat_format_close(&(*model)->chat);
+    cm_template_close(&(*model)->tmpl);
+    cm_token_trie_close(&(*model)->trie);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
     cm_model_file_close(&(*model)->file);

@@ -67,7 +67,7 @@ static calmoe_status check_all(struct calmoe_context *ctx, struct checking *c)
     struct topology topology = {0};
     struct team    *team = NULL;
     calmoe_status   status = cm_topology_open(ctx, NULL, &topology);
-    if (status == CALMOE_OK) status = cm_team_open(ctx, &topology, c->options.n_threads, false, &team);
+    if (status == CALMOE_OK) status = cm_team_open(ctx, &topology, c->options.n_threads, PIN_NO, &team);
     if (status == CALMOE_OK) status = cm_number_check_open(ctx, team, &c->check);
     if (status == CALMOE_OK) status = check_tensors(c);
     cm_number_check_close(&c->check);

@@ -32,7 +32,7 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
         .step_seconds = (double)counters->step_ns * 1e-9,
         .wait_share = wait_share(engine),
         .n_packed_bytes = engine->weights->packed.n_bytes,
-        .n_threads = cm_team_n_workers(engine->team),
+        .n_threads = cm_team_n_wanted(engine->team),
         .n_nodes = engine->topology.n_nodes,
         .isa = cm_isa_name(engine->machine.isa),
         .imbalance = cm_imbalance(counters),
@@ -93,6 +93,7 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     cm_counters_reset(cm_decoder_counters(engine->decoder));
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
+    if (engine->machine.exchange) engine->ranks_work_at_reset = cm_ranks_work(engine->machine.exchange->ranks);
 }
 
 void calmoe_engine_set_counting(calmoe_engine *engine, int is_on)

@@ -31,37 +31,60 @@ static const char *fault_name(enum json_error_code code)
     }
 }
 
-static calmoe_status check_size(struct calmoe_context *ctx, const char *name, size_t n_bytes)
+static calmoe_status fault_of(const struct json_document *document)
 {
-    if (n_bytes <= JSON_MAX_BYTES) return CALMOE_OK;
-    return cm_fail(ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; at most %d are read", name, n_bytes,
-                   JSON_MAX_BYTES);
+    return document->is_argument ? CALMOE_INVALID_ARGUMENT : CALMOE_BAD_FILE;
+}
+
+/* Parses text into *out, whose name and is_argument are set; takes the name over. */
+static calmoe_status parse(struct calmoe_context *ctx, const char *text, size_t n_bytes, size_t flags,
+                           struct json_document *out)
+{
+    const char *quote = out->is_argument ? "" : "'";
+    if (out->name == NULL) return CALMOE_NO_MEMORY;
+    if (n_bytes > JSON_MAX_BYTES) {
+        const calmoe_status status = cm_fail(ctx, fault_of(out), "%s%s%s has %zu bytes; at most %d are read", quote,
+                                             out->name, quote, n_bytes, JSON_MAX_BYTES);
+        cm_json_close(out);
+        return status;
+    }
+    json_error_t error;
+    out->root = json_loadb(text != NULL ? text : "", n_bytes, flags, &error);
+    if (out->root != NULL) return CALMOE_OK;
+    const enum json_error_code code = json_error_code(&error);
+    const calmoe_status        status =
+        code == json_error_out_of_memory
+                   ? cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for '%s'", out->name)
+                   : cm_fail(ctx, fault_of(out), "%s%s%s, line %d, column %d: %s", quote, out->name, quote,
+                             error.line, error.column, fault_name(code));
+    cm_json_close(out);
+    return status;
 }
 
 calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *path, const void *text,
                             size_t n_bytes, struct json_document *out)
 {
-    *out = (struct json_document){0};
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
-    CM_TRY(check_size(ctx, name, n_bytes));
-    struct json_document document = {.name = cm_copy_text(ctx, name, strlen(name))};
-    if (document.name == NULL) return CALMOE_NO_MEMORY;
+    *out = (struct json_document){.name = cm_copy_text(ctx, name, strlen(name))};
+    return parse(ctx, text, n_bytes, JSON_REJECT_DUPLICATES, out);
+}
 
-    json_error_t error;
-    document.root = json_loadb(text != NULL ? text : "", n_bytes, JSON_REJECT_DUPLICATES, &error);
-    if (document.root != NULL) {
-        *out = document;
-        return CALMOE_OK;
-    }
-    const enum json_error_code code = json_error_code(&error);
-    const calmoe_status        status =
-        code == json_error_out_of_memory
-                   ? cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for '%s'", document.name)
-                   : cm_fail(ctx, CALMOE_BAD_FILE, "'%s', line %d, column %d: %s", document.name,
-                             error.line, error.column, fault_name(code));
-    cm_json_close(&document);
-    return status;
+calmoe_status cm_json_parse_argument(struct calmoe_context *ctx, const char *what, const char *text, size_t n_bytes,
+                                     struct json_document *out)
+{
+    *out = (struct json_document){.name = cm_copy_text(ctx, what, strlen(what)), .is_argument = true};
+    return parse(ctx, text, n_bytes, JSON_ALLOW_NUL, out);
+}
+
+calmoe_status cm_json_parse_quietly(struct calmoe_context *ctx, const char *text, size_t n_bytes,
+                                    struct json_document *out)
+{
+    struct calmoe_context quiet = {.message = ""};
+    *out = (struct json_document){.name = cm_copy_text(ctx, "", 0), .is_argument = true};
+    if (out->name == NULL) return CALMOE_NO_MEMORY;
+    const calmoe_status status = parse(&quiet, text, n_bytes, JSON_ALLOW_NUL, out);
+    return status == CALMOE_NO_MEMORY ? cm_fail(ctx, status, "%s", quiet.message) : CALMOE_OK;
 }
 
 calmoe_status cm_json_open(struct calmoe_context *ctx, const char *path, struct json_document *out)
@@ -115,6 +138,45 @@ struct json_value cm_json_root(const struct json_document *document)
 
 bool cm_json_is_object(const struct json_value *value) { return json_is_object((const json_t *)value->json); }
 
+/* ---- values of any kind ---- */
+
+enum json_sort cm_json_sort(const struct json_value *value)
+{
+    static const enum json_sort sorts[] = {
+        [JSON_OBJECT] = JSON_IS_OBJECT, [JSON_ARRAY] = JSON_IS_ARRAY, [JSON_STRING] = JSON_IS_TEXT,
+        [JSON_INTEGER] = JSON_IS_INTEGER, [JSON_REAL] = JSON_IS_REAL, [JSON_TRUE] = JSON_IS_BOOL,
+        [JSON_FALSE] = JSON_IS_BOOL, [JSON_NULL] = JSON_IS_NULL,
+    };
+    const json_t *json = value->json;
+    return json != NULL ? sorts[json_typeof(json)] : JSON_IS_ABSENT;
+}
+
+int64_t cm_json_integer(const struct json_value *value)
+{
+    const json_t *json = value->json;
+    return json_is_true(json) ? 1 : json_integer_value(json);
+}
+
+double cm_json_real(const struct json_value *value) { return json_number_value(value->json); }
+
+const char *cm_json_bytes(const struct json_value *value, size_t *n)
+{
+    const char *text = json_string_value(value->json);
+    *n = json_string_length(value->json);
+    return text != NULL ? text : "";
+}
+
+size_t cm_json_length(const struct json_value *value)
+{
+    const json_t *json = value->json;
+    return json_is_array(json) ? json_array_size(json) : json_object_size(json);
+}
+
+struct json_value cm_json_get(const struct json_value *object, const char *key)
+{
+    return (struct json_value){json_object_get(object->json, key), object->document, object, key, 0};
+}
+
 /* ---- messages ---- */
 
 /* Appends to text, which has room for WHERE_BYTES, and stays terminated when it is full. */
@@ -158,6 +220,9 @@ static calmoe_status fail_with(struct calmoe_context *ctx, const struct json_val
 {
     char where[WHERE_BYTES];
     write_where(value, where);
+    if (value->document->is_argument)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s: found %s, wanted %s",
+                       where[0] != '\0' ? where : value->document->name, found, wanted);
     return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': %s%sfound %s, wanted %s", value->document->name,
                    where, where[0] != '\0' ? ": " : "", found, wanted);
 }
@@ -229,6 +294,46 @@ calmoe_status cm_json_array(struct calmoe_context *ctx, const struct json_value 
 struct json_value cm_json_element(const struct json_value *array, size_t i)
 {
     return (struct json_value){json_array_get(array->json, i), array->document, array, NULL, i};
+}
+
+/* ---- objects and values of any kind ---- */
+
+bool cm_json_next(const struct json_value *object, struct json_value *member)
+{
+    json_t *json = (json_t *)(uintptr_t)object->json; /* jansson's iterator wants it writable */
+    void   *at = member->key == NULL ? json_object_iter(json)
+                                     : json_object_iter_next(json, json_object_iter_at(json, member->key));
+    if (at == NULL) return false;
+    *member = (struct json_value){json_object_iter_value(at), object->document, object, json_object_iter_key(at), 0};
+    return true;
+}
+
+bool cm_json_same(const struct json_value *a, const struct json_value *b)
+{
+    const json_t *one = a->json, *other = b->json;
+    if (json_is_number(one) && json_is_number(other)) {
+        const double x = json_number_value(one), y = json_number_value(other);
+        return x <= y && x >= y;
+    }
+    return json_equal(one, other);
+}
+
+calmoe_status cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                  size_t *n_bytes)
+{
+    const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY;
+    *n_bytes = json_dumpb(value->json, NULL, 0, flags);
+    *out = *n_bytes > 0 ? cm_alloc(ctx, *n_bytes + 1, 1, "JSON") : NULL;
+    if (*out == NULL) return CALMOE_NO_MEMORY;
+    (void)json_dumpb(value->json, *out, *n_bytes, flags);
+    return CALMOE_OK;
+}
+
+void cm_json_where(const struct json_value *value, char *out, size_t n_out)
+{
+    char where[WHERE_BYTES];
+    write_where(value, where);
+    snprintf(out, n_out, "%s%s%s", value->document->name, where[0] != '\0' ? ": " : "", where);
 }
 
 /* ---- scalars ---- */

@@ -16,8 +16,9 @@
 enum { JSON_MAX_BYTES = 16 << 20, JSON_FINGERPRINT_DIGITS = 16 };
 
 struct json_document {
-    char *name; /* the last component of the path, for messages */
-    void *root; /* jansson's                                    */
+    char *name;        /* the last component of the path, or what the text is, for messages */
+    void *root;        /* jansson's                                                         */
+    bool  is_argument; /* of a call: what is wrong in it is INVALID_ARGUMENT, not BAD_FILE   */
 };
 
 struct json_value {
@@ -33,6 +34,12 @@ struct json_value {
 calmoe_status cm_json_open(struct calmoe_context *ctx, const char *path, struct json_document *out);
 calmoe_status cm_json_parse(struct calmoe_context *ctx, const char *name, const void *text,
                             size_t n_bytes, struct json_document *out);
+/* The same for a text that a caller handed over: INVALID_ARGUMENT. what: "the conversation". Its texts may hold NUL
+ * characters. Quietly: failures but NO_MEMORY leave no sentence, and *out has no root. */
+calmoe_status cm_json_parse_argument(struct calmoe_context *ctx, const char *what, const char *text, size_t n_bytes,
+                                     struct json_document *out);
+calmoe_status cm_json_parse_quietly(struct calmoe_context *ctx, const char *text, size_t n_bytes,
+                                    struct json_document *out);
 void          cm_json_close(struct json_document *document); /* zeroes it; a zeroed one is fine */
 
 /* How documents of a kind become a struct of `size` bytes. */
@@ -50,7 +57,30 @@ calmoe_status cm_json_read_text(struct calmoe_context *ctx, const char *name, co
 struct json_value cm_json_root(const struct json_document *document); /* an object or an array */
 bool              cm_json_is_object(const struct json_value *value);
 
-/* Each of the following fails with BAD_FILE: where, found, wanted. */
+/* ---- values of any kind, for those who take what is there ---- */
+
+enum json_sort {
+    JSON_IS_ABSENT, JSON_IS_NULL, JSON_IS_BOOL, JSON_IS_INTEGER, JSON_IS_REAL, JSON_IS_TEXT, JSON_IS_ARRAY,
+    JSON_IS_OBJECT
+};
+enum json_sort cm_json_sort(const struct json_value *value);
+int64_t        cm_json_integer(const struct json_value *value);          /* of an integer or a bool; else 0 */
+double         cm_json_real(const struct json_value *value);             /* of a number; else 0             */
+const char    *cm_json_bytes(const struct json_value *value, size_t *n); /* of a text; else "". NULs may be inside */
+size_t         cm_json_length(const struct json_value *value);           /* elements or members; else 0     */
+/* The member of an object; its json is NULL where there is none, or no object. */
+struct json_value cm_json_get(const struct json_value *object, const char *key);
+/* Members of an object in the document's order: *member begins zeroed. False: there are no more. */
+bool           cm_json_next(const struct json_value *object, struct json_value *member);
+/* The same value? 1 and 1.0 are. */
+bool           cm_json_same(const struct json_value *a, const struct json_value *b);
+/* The value as JSON without white space, the caller's (cm_free()). NO_MEMORY. */
+calmoe_status  cm_json_write_value(struct calmoe_context *ctx, const struct json_value *value, char **out,
+                                   size_t *n_bytes);
+/* Where a value stands, for messages: "schema: properties.name"; out has n_out bytes. */
+void           cm_json_where(const struct json_value *value, char *out, size_t n_out);
+
+/* Each of the following fails with BAD_FILE (INVALID_ARGUMENT): where, found, wanted. */
 
 /* value is an object whose members are all among known[0 .. n_known). */
 calmoe_status cm_json_check_object(struct calmoe_context *ctx, const struct json_value *value,

@@ -33,7 +33,7 @@ static calmoe_status check_chunk(const calmoe_engine *engine, const calmoe_chunk
     if (chunk->n_tokens > session->context - session->n_positions)
         return cm_fail(ctx, CALMOE_FULL, "the context of %d tokens is full: %d are in it, %d more do not fit",
                        session->context, session->n_positions, chunk->n_tokens);
-    return cm_session_need_memory(chunk->session, chunk->n_tokens);
+    return cm_session_may_write(chunk->session, chunk->n_tokens);
 }
 
 static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
@@ -84,12 +84,13 @@ static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
     for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
         cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
-        cm_sampler_accept(session->sampler, chunk->tokens[i]);
+        cm_session_accept(session, session->n_positions + i);
     }
     session->n_positions += chunk->n_tokens;
     if (session->n_known < session->n_positions) session->n_known = session->n_positions;
     if (is_again) session->n_logits = 0;
     else cm_session_hash(session);
+    if (session->kept.n_top >= 0) cm_session_keep_logprobs(session);
 }
 
 /* The step failed. */
@@ -104,7 +105,7 @@ calmoe_status cm_session_catch_up(calmoe_session *session)
 {
     calmoe_engine  *engine = session->engine;
     struct waiting *waiting = session->sequence.waiting;
-    calmoe_status   status = CALMOE_OK;
+    calmoe_status   status = cm_session_may_write(session, 0);
     if (waiting && waiting->n > 0) engine->n_steps++; /* logits of the last step are gone */
     while (waiting && waiting->n > 0 && status == CALMOE_OK) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;

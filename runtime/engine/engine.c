@@ -4,13 +4,13 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
 
 void calmoe_engine_options_init(calmoe_engine_options *options)
 {
-    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = 1};
+    if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = CALMOE_PIN_AUTO};
 }
 
 static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_options *given, calmoe_engine *engine)
@@ -62,17 +62,28 @@ static void report_pages(const calmoe_engine *engine)
     }
 }
 
+static calmoe_status open_machine(calmoe_engine *engine, const calmoe_engine_options *given)
+{
+    const calmoe_engine_options *options = &engine->options;
+    CM_TRY(read_options(engine->ctx, given, engine));
+    CM_TRY(cm_topology_open(engine->ctx, NULL, &engine->topology));
+    CM_TRY(cm_team_open(engine->ctx, &engine->topology, options->n_threads, (enum team_pin)options->pin_threads,
+                        &engine->team));
+    cm_crew_open(&engine->crew, cm_team_n_called(engine->team));
+    return CALMOE_OK;
+}
+
 static calmoe_status open_parts(calmoe_engine *engine)
 {
     calmoe_context *ctx = engine->ctx;
     const calmoe_engine_options *options = &engine->options;
-    CM_TRY(cm_topology_open(ctx, NULL, &engine->topology));
-    CM_TRY(cm_team_open(ctx, &engine->topology, options->n_threads, options->pin_threads != 0, &engine->team));
-    cm_crew_open(&engine->crew, cm_team_n_workers(engine->team));
     CM_TRY(cm_engine_open_plan(engine));
-    engine->machine = (struct machine){ctx, engine->machine.isa, &engine->topology, engine->team, &engine->plan};
+    engine->machine = (struct machine){.ctx = ctx, .isa = engine->machine.isa, .topology = &engine->topology,
+                                       .team = engine->team, .plan = &engine->plan};
+    CM_TRY(cm_engine_open_exchange(engine));
     const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
-                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine)};
+                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
+                                            .is_tuned = !options->no_tuning};
     CM_TRY(cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
                            &engine->weights));
     report_pages(engine);
@@ -102,8 +113,8 @@ calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_option
     if (!engine) return CALMOE_NO_MEMORY;
     engine->ctx = ctx;
     engine->model = model;
-    calmoe_status status = read_options(ctx, given, engine);
-    if (status == CALMOE_OK) status = open_parts(engine);
+    calmoe_status status = cm_engine_join(engine, open_machine(engine, given));
+    if (status == CALMOE_OK) status = cm_engine_begin_ranks(engine, open_parts(engine));
     if (status != CALMOE_OK) calmoe_engine_close(&engine);
     *out = engine;
     return status;
@@ -113,6 +124,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
 {
     if (!engine_pointer || !*engine_pointer) return;
     calmoe_engine *engine = *engine_pointer;
+    cm_engine_end_ranks(engine);
     cm_exits_close(&engine->exits);
     cm_decoder_close(&engine->decoder);
     cm_free(engine->rows);

@@ -8,6 +8,14 @@
 
 enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
 
+/* Heads that this process keeps of a layer: of several ranks, its own, but latents all. */
+static int kept_here(const calmoe_engine *engine, const struct attention_spec *attention)
+{
+    int first;
+    if (attention->has_latents) return cm_kept_heads(attention);
+    return cm_own_part(&engine->plan, cm_kept_heads(attention), 1, &first);
+}
+
 static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
@@ -15,7 +23,7 @@ static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
     uint64_t                 n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
-        n += (uint64_t)cm_kept_heads(attention) * (uint64_t)cm_kept_elements(attention) * element;
+        n += (uint64_t)kept_here(engine, attention) * (uint64_t)cm_kept_elements(attention) * element;
     }
     return n;
 }
@@ -27,7 +35,7 @@ static uint64_t kv_first_bytes(const calmoe_engine *engine)
     uint64_t                 pages = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
-        pages += (attention->has_latents ? 1 : 2) * (uint64_t)cm_kept_heads(attention);
+        pages += (attention->has_latents ? 1 : 2) * (uint64_t)kept_here(engine, attention);
     }
     return pages * PAGE;
 }
@@ -44,8 +52,8 @@ uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
     const struct model_spec   *spec = &engine->model->spec;
     const struct layer_maxima *most = &spec->most;
     const uint64_t             rows = (uint64_t)engine->options.max_rows, dim = (uint64_t)spec->dim;
-    /* The stream, what is added to it, and the sums of experts; each expert's output. */
-    uint64_t floats = rows * (3 + (uint64_t)most->n_used) * dim;
+    /* The stream and what is added to it; each expert's output. */
+    uint64_t floats = rows * (2 + (uint64_t)most->n_used) * dim;
     floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
     floats += rows * (uint64_t)most->recurrent_floats;
     floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);
@@ -72,6 +80,14 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
     CM_TRY(cm_room_check(engine->ctx, &room, each * (uint64_t)stretch, "keys and values of further tokens"));
     session->n_paid += stretch;
     return CALMOE_OK;
+}
+
+calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens)
+{
+    const struct waiting *waiting = session->sequence.waiting;
+    const int n = session->n_positions, first = waiting && waiting->n > 0 ? waiting->rows[0].position : n;
+    CM_TRY(cm_session_need_memory(session, n_tokens));
+    return cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n);
 }
 
 void cm_session_remark_on_memory(const calmoe_session *session)

@@ -70,6 +70,56 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
     return CALMOE_OK;
 }
 
+uint64_t cm_whole_bytes(const calmoe_model *model)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < model->tensors.n_layers; i++) {
+        const struct layer_tensors *t = &model->tensors.layers[i];
+        n += bytes_of(&t->router) + bytes_of(&t->mla.q_a) + bytes_of(&t->mla.latent) +
+             bytes_of(&t->recurrent.products[PRODUCT_BETA]) + bytes_of(&t->recurrent.products[PRODUCT_ALPHA]);
+    }
+    return n;
+}
+
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks)
+{
+    for (int layer = 0; layer < model->spec.n_layers; layer++) {
+        const struct mixer *mixer = cm_mixers[model->spec.layers[layer].mixer];
+        if (mixer->gathers) continue;
+        return cm_fail(model->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
+                       layer, mixer->name, n_ranks);
+    }
+    return CALMOE_OK;
+}
+
+/* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. */
+static void take_own(const calmoe_engine *engine, struct place_layer *layers, struct place_model *model,
+                     struct plan *first)
+{
+    const struct rank_shares *shares = &engine->shares;
+    const struct {
+        int *n, *first, quantum;
+    } all[] = {{&model->width, &first->first_row, CM_SLICE_QUANTUM},
+               {&model->dim, &first->first_down_row, CM_SLICE_QUANTUM},
+               {&model->n_kv_heads, NULL, 1}};
+    double sum = 0;
+    for (int rank = 0; rank < shares->n_ranks; rank++) sum += shares->of[rank];
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        int32_t borders[CM_MAX_RANKS + 1];
+        cm_rank_borders(shares, *all[i].n, all[i].quantum, borders);
+        if (all[i].first) *all[i].first = borders[shares->own];
+        *all[i].n = borders[shares->own + 1] - borders[shares->own];
+    }
+    const double part = shares->of[shares->own] / sum;
+    uint64_t *const head = &model->head_bytes;
+    *head = (uint64_t)((double)*head * part);
+    for (int i = 0; i < model->n_layers; i++) {
+        uint64_t *const bytes[] = {&layers[i].gate_up_bytes, &layers[i].down_bytes, &layers[i].heads_bytes,
+                                   &layers[i].dense_bytes};
+        for (size_t j = 0; j < sizeof bytes / sizeof *bytes; j++) *bytes[j] = (uint64_t)((double)*bytes[j] * part);
+    }
+}
+
 /* ---- a plan from a file ---- */
 
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
@@ -123,12 +173,17 @@ calmoe_status cm_engine_open_plan(calmoe_engine *engine)
 {
     struct place_layer *layers = NULL;
     struct place_model  model;
+    struct plan         first = {0};
     calmoe_status       status = cm_describe_weights(engine->model, &layers, &model);
+    if (status == CALMOE_OK && engine->shares.n_ranks > 1) take_own(engine, layers, &model, &first);
     if (status == CALMOE_OK) {
         const struct plan shape = cm_place_shape(&model, engine->topology.n_nodes);
         status = engine->options.plan ? cm_read_plan(engine->model, engine->options.plan, &engine->topology, &shape,
                                                      &engine->plan)
                                       : make_default(engine, &model);
+        engine->plan.ranks = engine->shares;
+        engine->plan.first_row = first.first_row;
+        engine->plan.first_down_row = first.first_down_row;
     }
     cm_free(layers);
     return status;

@@ -30,7 +30,11 @@ static calmoe_event advance(calmoe_session *session)
     calmoe_event event = {.session = session, .status = CALMOE_END, .token = -1};
     int32_t token;
     const calmoe_status status = calmoe_session_sample(session, &token);
-    if (status == CALMOE_NOT_FINITE) event.status = status;
+    if (status != CALMOE_OK && cm_session_logits(session, 0)) event.status = status; /* else: nothing to go on from */
+    if (status == CALMOE_END) {
+        session->has_ended = true;
+        cm_session_end_answer(session);
+    }
     if (status != CALMOE_OK) return event;
     if (session->answer_begin < 0) cm_session_begin_answer(session);
     session->n_new++;
@@ -49,6 +53,8 @@ static calmoe_event advance(calmoe_session *session)
 
 /* ---- reading ---- */
 
+enum { LOGPROB_ROWS = 64 }; /* of a step whose logits are kept: a row of logits takes a vocabulary of memory */
+
 static int n_pending(const calmoe_session *session)
 {
     return session->has_ended || session->n_known <= session->n_again ? 0 : session->n_known - session->n_positions;
@@ -57,7 +63,7 @@ static int n_pending(const calmoe_session *session)
 static int wanted_logits(const calmoe_session *session, bool is_last)
 {
     if (session->n_positions < session->n_again) return cm_session_logits_again(session);
-    if (session->hashes) return CALMOE_LOGITS_ALL;
+    if (session->hashes || session->kept.n_top >= 0) return CALMOE_LOGITS_ALL;
     return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
 }
 
@@ -66,11 +72,13 @@ static int make_chunks(calmoe_engine *engine, calmoe_session *const *sessions, i
 {
     int n_chunks = 0;
     for (int i = 0; i < n; i++) {
-        const int pending = n_pending(sessions[i]), most = cm_session_rows_at_once(sessions[i]);
+        const int pending = n_pending(sessions[i]), at_once = cm_session_rows_at_once(sessions[i]);
+        const int most = sessions[i]->kept.n_top >= 0 && at_once > LOGPROB_ROWS ? LOGPROB_ROWS : at_once;
         engine->demands[i] = (struct demand){.n_pending = pending < most ? pending : most,
                                              .last_step = sessions[i]->last_step};
     }
-    cm_schedule(engine->demands, n, engine->options.max_rows, engine->order);
+    cm_schedule(engine->demands, n, engine->options.max_rows,
+                engine->step_rows > 0 ? engine->step_rows : engine->options.max_rows, engine->order);
     for (int i = 0; i < n; i++) {
         const struct demand *demand = &engine->demands[i];
         calmoe_session *session = sessions[i];
@@ -115,6 +123,15 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
     return cm_generate(engine, engine->sessions, engine->n_sessions, events, n_events);
+}
+
+calmoe_status calmoe_engine_set_step_rows(calmoe_engine *engine, int n)
+{
+    if (!engine || n < 0)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT, "calmoe_engine_set_step_rows: an engine, "
+                       "and a number of rows of 0 (any) or more, are needed");
+    engine->step_rows = n;
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)

@@ -17,11 +17,13 @@
 #include "runtime/proof/exit_audit.h"
 #include "runtime/families/family.h"
 #include "runtime/families/model_tensors.h"
+#include "runtime/constrain/token_trie.h"
 #include "runtime/exits/exits.h"
 #include "runtime/forward/decoder.h"
 #include "runtime/mixers/sequence_state.h"
 #include "runtime/stats/profile.h"
 #include "runtime/text/chat.h"
+#include "runtime/text/template.h"
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
@@ -31,8 +33,12 @@ struct calmoe_model {
     char                     *name;
     struct model_file              *file;
     struct tokenizer         *tokenizer;
+    struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
+    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
+    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
+    struct meta_string        template_text;                      /* (file's)                               */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
@@ -55,7 +61,10 @@ struct calmoe_engine {
     struct team           *team;
     struct crew_size       crew;            /* how many of it a step gets                  */
     struct plan            plan;
+    struct rank_shares     shares;          /* what of the model each rank has; none: all is here */
     struct machine         machine;         /* of these                                    */
+    struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
+    struct ranks_work      ranks_work_at_reset;
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -70,6 +79,7 @@ struct calmoe_engine {
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
+    int                    step_rows;       /* of texts, in a step; 0 = any number         */
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
     struct profile_work    profiled;        /* the counters' part that is in the profile   */
@@ -96,6 +106,15 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+struct kept_logprobs { /* log_probabilities.c: of texts that are read */
+    int      n_top;        /* likeliest tokens of each position; -1: nothing is kept              */
+    int      capacity;     /* positions                                                           */
+    float   *logprobs;     /* (capacity) NOTHING_KEPT; NaN where logits were no numbers           */
+    int32_t *top_tokens;   /* (capacity, n_top)                                                   */
+    float   *top_logprobs; /* (capacity, n_top)                                                   */
+};
+static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
+
 enum { CM_MAX_CONTEXT = 1 << 24 };
 
 struct calmoe_session {
@@ -121,6 +140,7 @@ struct calmoe_session {
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
     bool            hashes;
+    struct kept_logprobs kept;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
     struct sha256   logit_hash;
     int             first_logits, n_logits; /* its rows of the last step's logits       */
@@ -142,13 +162,22 @@ struct calmoe_profile {
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
+/* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
+ * share keys and values until then. */
+calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 /* Says by the log if the whole context does not fit. */
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
 calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+/* Of them what each of several ranks has whole. */
+uint64_t cm_whole_bytes(const calmoe_model *model);
+/* UNSUPPORTED where the model has layers that run on one rank only. */
+calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
+/* How and where its sequences keep what their layers keep. */
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 
@@ -175,6 +204,24 @@ const float *cm_session_logits(const calmoe_session *session, int row);
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
+
+/* ---- session_sampler.c ---- */
+
+calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
+/* The token at a position was read. */
+void          cm_session_accept(calmoe_session *session, int position);
+/* The sampler knows of the first n tokens and of no others. */
+void          cm_session_accept_anew(calmoe_session *session, int n);
+
+/* ---- log_probabilities.c ---- */
+
+void          cm_session_close_logprobs(calmoe_session *session);
+/* Room for the first n tokens, where they are kept. NO_MEMORY. */
+calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n);
+/* The session's last tokens were read: keeps what their logits say of those behind them. */
+void          cm_session_keep_logprobs(calmoe_session *session);
+/* All but the first n tokens are forgotten. */
+void          cm_session_rewind_logprobs(calmoe_session *session, int n);
 
 /* ---- engine_exits.c ---- */
 

@@ -7,6 +7,9 @@
  *   read       one by one, as calmoe_session_next() is called: the sampler draws from the verified logits; while what
  *              it draws is what was drafted, the next token is read already
  *
+ * Or, where the last tokens stood before in the sequence (lookup.h), what followed them there is the draft, and all of
+ * it goes through all layers in one step.
+ *
  * So the tokens, and the sampler's random numbers, are those of plain steps. Drafts are drawn with the numbers that the
  * sampler will use, so that they are the same wherever the two distributions are close. Verified logits stay where the
  * step left them; another step of the engine, by another session, takes them away, and their tokens are read anew. */
@@ -18,9 +21,10 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "runtime/engine/handles.h"
+#include "runtime/engine/lookup.h"
 #include "runtime/engine/speculation.h"
 
-enum { MAX_DRAFTS = 4 };
+enum { MAX_DRAFTS = 4, MAX_ROWS = LOOKUP_MOST + 1, LOOKED_UP = SPECULATION_MAX_ARMS };
 
 struct way { /* an arm of the controller */
     struct policy_rung rung;
@@ -35,13 +39,15 @@ struct drafts {
     /* the last round: row i of the step's logits is of position first + i */
     uint64_t step;
     int      first, n_rows, n_read;
-    int32_t  tokens[MAX_DRAFTS + 1]; /* row i's                              */
-    int      layers[MAX_DRAFTS + 1]; /* that token i was drafted from; i > 0 */
-    int      arm;                    /* of a round whose end is not noted yet */
+    int32_t  tokens[MAX_ROWS]; /* row i's                                              */
+    int      layers[MAX_ROWS]; /* that token i was drafted from, 0: looked up; i > 0   */
+    int      arm;              /* of a round whose end is not noted yet; or LOOKED_UP  */
     bool     is_open;
     double   ns;
     uint64_t n_rounds, n_drafted, n_accepted;
     uint64_t *drafted, *accepted;    /* (n_layers) by the layers that were run */
+    int      most_looked_up;         /* that a step has room for               */
+    struct lookup lookup;
 };
 
 /* What a round costs is the machine's and the model's, and so an answer need not find out what the one before knew. */
@@ -120,9 +126,11 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
     if (session->rung) ways_of_policy(drafts, session->rung, most);
     else ways_by_default(drafts, spec->n_layers, most);
     CM_TRY(begin_control(engine, drafts));
+    cm_lookup_begin(&drafts->lookup);
+    drafts->most_looked_up = engine->options.max_rows - 1 < LOOKUP_MOST ? engine->options.max_rows - 1 : LOOKUP_MOST;
+    CM_TRY(cm_decoder_reserve_logits(engine->decoder, drafts->most_looked_up + 1));
     if (drafts->n_ways == 0) return CALMOE_OK;
     CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
-    CM_TRY(cm_decoder_reserve_logits(engine->decoder, most + 1));
     return cm_engine_need_exits(engine);
 }
 
@@ -138,7 +146,7 @@ calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_optio
     struct drafts *drafts = session->drafts = cm_alloc(ctx, 1, sizeof *drafts, "drafts");
     if (!drafts) return CALMOE_NO_MEMORY;
     CM_TRY(open_parts(session, drafts));
-    drafts->is_always = options->lossless == CALMOE_LOSSLESS_ALWAYS && drafts->n_ways > 0;
+    drafts->is_always = options->lossless == CALMOE_LOSSLESS_ALWAYS;
     session->rung = NULL;
     return CALMOE_OK;
 }
@@ -174,7 +182,9 @@ double cm_drafts_cost(const calmoe_session *session, int arm)
 
 void cm_drafts_forget(calmoe_session *session)
 {
-    if (session->drafts) session->drafts->n_rows = 0;
+    if (!session->drafts) return;
+    session->drafts->n_rows = 0;
+    cm_lookup_forget(&session->drafts->lookup, session->n_positions);
 }
 
 /* ---- a round ---- */
@@ -201,16 +211,19 @@ static calmoe_status drive(calmoe_session *session)
     return cm_step_run(engine, NULL);
 }
 
-/* Draws the token that follows row i, as a draft from so many layers. */
-static void draft(calmoe_session *session, int i, int layers)
+/* Draws the token that follows row i, as a draft from so many layers. False: there is none that may come. */
+static bool draft(calmoe_session *session, int i, int layers)
 {
     struct drafts *drafts = session->drafts;
     const calmoe_engine *engine = session->engine;
     const float *logits = engine->step.logits + (size_t)i * (size_t)engine->model->spec.n_vocab;
     drafts->tokens[i + 1] = cm_sampler_pick(session->sampler, logits, engine->model->usable);
+    if (drafts->tokens[i + 1] < 0) return false;
+    cm_sampler_suppose(session->sampler, drafts->tokens[i + 1]);
     drafts->layers[i + 1] = layers;
     drafts->drafted[layers]++;
     drafts->n_drafted++;
+    return true;
 }
 
 static calmoe_status run_rows(calmoe_session *session, const struct way *way, int n_drafts)
@@ -224,22 +237,39 @@ static calmoe_status run_rows(calmoe_session *session, const struct way *way, in
             drafts->n_rows = i + 1;
             return CALMOE_OK;
         }
-        draft(session, i++, layers);
-        if (session->ignores_end || !cm_token_ends_generation(engine->model->tokenizer, drafts->tokens[i])) continue;
+        const bool is_there = draft(session, i++, layers);
+        const int32_t token = drafts->tokens[i];
+        if (is_there && (session->ignores_end || !cm_token_ends_generation(engine->model->tokenizer, token))) continue;
         drafts->n_rows = i; /* the token that ends an answer is never read */
         return drive(session);
     }
 }
 
+/* Drafts that stand in the round's tokens already: all rows at once. */
+static calmoe_status run_looked_up(calmoe_session *session, int n_drafts)
+{
+    struct drafts *drafts = session->drafts;
+    cm_step_begin(session->engine);
+    for (int i = 0; i <= n_drafts; i++)
+        cm_step_add(session->engine, session, drafts->first + i, drafts->tokens[i], true, NULL);
+    CM_TRY(cm_step_run(session->engine, NULL));
+    drafts->n_rows = n_drafts + 1;
+    drafts->drafted[0] += (uint64_t)n_drafts;
+    drafts->n_drafted += (uint64_t)n_drafts;
+    return CALMOE_OK;
+}
+
+/* way NULL: the drafts are looked up. */
 static calmoe_status run_round(calmoe_session *session, const struct way *way, int n_drafts)
 {
     struct drafts *drafts = session->drafts;
-    const struct random numbers = cm_sampler_random(session->sampler);
     drafts->first = session->n_positions;
     drafts->tokens[0] = session->tokens[session->n_positions];
     drafts->n_rows = drafts->n_read = 0;
-    const calmoe_status status = run_rows(session, way, n_drafts);
-    cm_sampler_set_random(session->sampler, &numbers);
+    cm_sampler_mark(session->sampler);
+    cm_sampler_suppose(session->sampler, drafts->tokens[0]);
+    const calmoe_status status = way ? run_rows(session, way, n_drafts) : run_looked_up(session, n_drafts);
+    cm_sampler_return(session->sampler);
     drafts->n_rounds += status == CALMOE_OK;
     if (status == CALMOE_OK) return CALMOE_OK;
     drafts->n_rows = 0;
@@ -262,9 +292,8 @@ static void take(calmoe_session *session)
     session->n_logits = 1;
     session->logits_step = session->last_step = engine->n_steps;
     cm_session_note_numbers(session, session->n_positions, &engine->step.outcomes[row]);
-    session->n_positions++;
+    cm_session_accept(session, session->n_positions++); /* it is drafts->tokens[row] */
     cm_sequence_state_note(&session->state, session->n_positions + drafts->n_rows - drafts->n_read);
-    cm_sampler_accept(session->sampler, drafts->tokens[row]);
     cm_session_hash(session);
     if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
 }
@@ -295,9 +324,52 @@ static calmoe_status read_plainly(calmoe_session *session)
     return cm_engine_run(session->engine, &chunk, 1, NULL);
 }
 
+/* Tokens that are looked up for the next round, and stand in it then; none behind one that ends the answer. */
+static int look_up(calmoe_session *session)
+{
+    struct drafts *drafts = session->drafts;
+    const struct tokenizer *tokenizer = session->engine->model->tokenizer;
+    const bool is_turn = drafts->is_always ? drafts->n_ways == 0 || drafts->n_rounds % 2 == 0
+                                           : cm_speculation_may(&drafts->control);
+    const int  most = is_turn ? most_drafts(session, drafts->most_looked_up) : 0;
+    const int  n = cm_lookup_find(&drafts->lookup, session->tokens, session->n_known, drafts->tokens + 1, most);
+    for (int i = 1; i <= n; i++) {
+        drafts->layers[i] = 0;
+        if (!session->ignores_end && cm_token_ends_generation(tokenizer, drafts->tokens[i])) return i - 1;
+    }
+    return n;
+}
+
+/* How the pending token is read: the drafts of a round, 0 = plainly; *way NULL: they are looked up. */
+static int choose_drafts(calmoe_session *session, const struct way **way)
+{
+    struct drafts *drafts = session->drafts;
+    const int n_looked_up = look_up(session);
+    *way = NULL;
+    drafts->arm = LOOKED_UP;
+    if (n_looked_up > 0) return n_looked_up;
+    if (drafts->is_always && drafts->n_ways > 0) drafts->arm = (int)(drafts->n_rounds % (uint64_t)drafts->n_ways);
+    else drafts->arm = cm_speculation_choose(&drafts->control);
+    if (drafts->arm == SPECULATION_PLAIN) return 0;
+    *way = &drafts->ways[drafts->arm];
+    return most_drafts(session, (*way)->n_drafts);
+}
+
+/* The last round is over: what was not read of it never will be. */
+static void note_round(struct drafts *drafts)
+{
+    if (drafts->is_open && drafts->arm != LOOKED_UP)
+        cm_speculation_note(&drafts->control, drafts->arm, drafts->n_read, drafts->ns);
+    else if (drafts->is_open)
+        cm_lookup_note(&drafts->lookup, drafts->n_rows - 1, drafts->n_read - 1,
+                       cm_speculation_note_other(&drafts->control, drafts->n_read, drafts->ns));
+    drafts->is_open = false;
+}
+
 calmoe_status cm_drafts_read(calmoe_session *session)
 {
     struct drafts *drafts = session->drafts;
+    const struct way *way;
     if (is_ahead(session)) {
         take(session);
         return CALMOE_OK;
@@ -305,18 +377,15 @@ calmoe_status cm_drafts_read(calmoe_session *session)
     const uint64_t again = cm_now_ns(); /* what was drafted in vain costs the round that did */
     CM_TRY(cm_session_read_again(session));
     drafts->ns += (double)(cm_now_ns() - again);
-    if (drafts->is_open) cm_speculation_note(&drafts->control, drafts->arm, drafts->n_read, drafts->ns);
+    note_round(drafts);
     const uint64_t start = cm_now_ns();
-    drafts->is_open = false;
-    drafts->arm = drafts->is_always ? (int)(drafts->n_rounds % (uint64_t)drafts->n_ways)
-                                    : cm_speculation_choose(&drafts->control);
-    const struct way *way = drafts->arm == SPECULATION_PLAIN ? NULL : &drafts->ways[drafts->arm];
-    const int n_drafts = way ? most_drafts(session, way->n_drafts) : 0;
+    const int      n_drafts = choose_drafts(session, &way);
     if (n_drafts == 0) {
         CM_TRY(read_plainly(session));
         cm_speculation_note(&drafts->control, SPECULATION_PLAIN, 1, (double)(cm_now_ns() - start));
         return CALMOE_OK;
     }
+    CM_TRY(cm_session_may_write(session, n_drafts + 1));
     CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
     drafts->step = ++session->engine->n_steps;
     CM_TRY(run_round(session, way, n_drafts));

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "router/router.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 /* ---- building ---- */
 
@@ -110,9 +110,10 @@ static calmoe_status run_by_crew(calmoe_engine *engine)
 {
     const int n_rows = engine->step.n_rows, n_all = cm_team_n_workers(engine->team);
     if (n_all == 1 || engine->options.fixed_threads) return cm_decoder_run(engine->decoder, &engine->step);
+    const uint64_t start = cm_now_ns(), waited = waited_ns(engine);
+    cm_crew_limit(&engine->crew, cm_team_n_most(engine->team, start));
     const int n = cm_crew_choose(&engine->crew, n_rows);
     cm_team_call_up(engine->team, n);
-    const uint64_t start = cm_now_ns(), waited = waited_ns(engine);
     const calmoe_status status = cm_decoder_run(engine->decoder, &engine->step);
     const uint64_t ns = cm_now_ns() - start;
     cm_crew_note(&engine->crew, n_rows, start, ns, (double)(waited_ns(engine) - waited) / ((double)ns * n));
@@ -130,7 +131,9 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
     engine->step.observers = observers;
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
+    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step));
     const calmoe_status status = run_by_crew(engine);
+    if (engine->followers) cm_followers_end_step(engine->followers);
     engine->step.observers = NULL;
     return status;
 }

@@ -4,19 +4,9 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
-
-void calmoe_sampler_options_init(calmoe_sampler_options *options)
-{
-    const struct sampler_options defaults = cm_sampler_defaults();
-    if (options)
-        *options = (calmoe_sampler_options){.size = sizeof *options, .temperature = defaults.temperature,
-                                            .top_k = defaults.top_k, .top_p = defaults.top_p,
-                                            .min_p = defaults.min_p, .repeat_penalty = defaults.repeat_penalty,
-                                            .repeat_last = defaults.repeat_last_n, .seed = defaults.seed};
-}
 
 void calmoe_session_options_init(calmoe_session_options *options)
 {
@@ -24,19 +14,6 @@ void calmoe_session_options_init(calmoe_session_options *options)
         *options = (calmoe_session_options){.size = sizeof *options, .audit = CALMOE_AUDIT_WHERE_PROVEN,
                                             .audit_share = 0.01, .audit_alpha = 0.05,
                                             .lossless = CALMOE_LOSSLESS_OFF};
-}
-
-static calmoe_status open_sampler(calmoe_session *session, const calmoe_sampler_options *given)
-{
-    calmoe_context *ctx = session->engine->ctx;
-    calmoe_sampler_options options;
-    calmoe_sampler_options_init(&options);
-    CM_TRY(cm_options_copy(ctx, "calmoe_sampler_options", &options, sizeof options, given));
-    const struct sampler_options sampler = {.temperature = options.temperature, .top_k = options.top_k,
-                                            .top_p = options.top_p, .min_p = options.min_p,
-                                            .repeat_penalty = options.repeat_penalty,
-                                            .repeat_last_n = options.repeat_last, .seed = options.seed};
-    return cm_sampler_open(ctx, &sampler, session->engine->model->spec.n_vocab, &session->sampler);
 }
 
 static calmoe_status resize(calmoe_context *ctx, void **array, size_t n_used, size_t capacity, size_t size)
@@ -78,6 +55,12 @@ static void remark_on_context(const calmoe_session *session)
            "nonsense%s", session->context, spec->context_length, help);
 }
 
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
+{
+    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
+                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+}
+
 static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_engine *engine = session->engine;
@@ -91,11 +74,16 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->hashes = options->hash_logits != 0;
     session->logit_hash = cm_sha256();
-    session->answer_begin = session->broke_after = -1;
+    session->answer_begin = session->broke_after = session->kept.n_top = -1;
+    if (engine->shares.own > 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "sessions are rank 0's; rank %d takes part in them by calmoe_engine_follow()",
+                       engine->shares.own);
+    if (options->lossless != CALMOE_LOSSLESS_OFF) CM_TRY(cm_engine_needs_one_rank(engine, "drafts are made"));
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
-    CM_TRY(open_sampler(session, options->sampler));
+    CM_TRY(cm_session_open_sampler(session, options->sampler));
     CM_TRY(cm_session_choose_chat(session, options->chat_format));
     session->tokens = cm_alloc(engine->ctx, (size_t)session->context, sizeof *session->tokens, "the sequence");
     if (!session->tokens) return CALMOE_NO_MEMORY;
@@ -104,10 +92,9 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
         session->last_used = cm_alloc(engine->ctx, n, sizeof *session->last_used, "a profile");
         if (!session->last_used) return CALMOE_NO_MEMORY;
     }
-    const enum kv_type type = engine->options.kv_float32 ? KV_F32 : KV_F16;
-    const struct state_place place = {.type = type, .n_positions = session->context,
-                                      .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+    const struct state_place place = cm_engine_state_place(engine, session->context);
     CM_TRY(cm_sequence_state_open(&engine->machine, spec, &place, &session->state));
+    if (engine->followers) cm_followers_add(engine->followers, &session->state, session->context);
     return reserve_session(engine);
 }
 
@@ -118,6 +105,7 @@ static void free_session(calmoe_session *session)
     cm_session_close_chat(session);
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
+    cm_session_close_logprobs(session);
     cm_sequence_state_close(&session->state);
     cm_free(session->tokens);
     cm_free(session->last_used);
@@ -173,6 +161,7 @@ void calmoe_session_close(calmoe_session **session)
 
 int calmoe_session_n_positions(const calmoe_session *session) { return session ? session->n_positions : 0; }
 int calmoe_session_n_tokens(const calmoe_session *session) { return session ? session->n_known : 0; }
+const int32_t *calmoe_session_tokens(const calmoe_session *session) { return session ? session->tokens : NULL; }
 int calmoe_session_context(const calmoe_session *session) { return session ? session->context : 0; }
 calmoe_engine *calmoe_session_engine(const calmoe_session *session) { return session ? session->engine : NULL; }
 
@@ -196,6 +185,8 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     if (n < session->answer_begin) session->answer_begin = -1;
     if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
     cm_drafts_forget(session);
+    cm_session_accept_anew(session, session->n_again);
+    cm_session_rewind_logprobs(session, n);
     session->audit.state = AUDIT_NO_TOKEN;
     session->n_new = 0;
     session->has_ended = false;
@@ -215,6 +206,7 @@ void cm_session_begin_answer(calmoe_session *session)
 {
     cm_session_end_answer(session);
     session->answer_begin = session->n_known;
+    cm_sampler_begin_answer(session->sampler);
 }
 
 void calmoe_session_begin_answer(calmoe_session *session)
@@ -234,20 +226,6 @@ calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmo
     const struct row_outcome *from = &session->engine->step.outcomes[session->first_logits + row];
     const calmoe_depth filled = {.layers = from->layers, .experts = from->n_experts, .confidence = from->confidence};
     cm_options_give(depth, &filled, sizeof filled);
-    return CALMOE_OK;
-}
-
-calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
-{
-    if (!session || !token)
-        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_sample: session and token are needed");
-    const float *logits = calmoe_session_logits(session, session->n_logits - 1);
-    if (!logits)
-        return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_session_sample: the last step computed no logits of this session");
-    CM_TRY(cm_session_check_logits(session, session->n_logits - 1));
-    *token = cm_sampler_pick(session->sampler, logits, session->engine->model->usable);
     return CALMOE_OK;
 }
 

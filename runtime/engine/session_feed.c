@@ -17,13 +17,16 @@ calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t 
     if (n_tokens > (size_t)(session->context - session->n_known))
         return cm_fail(ctx, CALMOE_FULL, "%zu tokens do not fit: the context is %d tokens and %d are taken", n_tokens,
                        session->context, session->n_known);
+    CM_TRY(cm_session_reserve_logprobs(session, session->n_known + (int)n_tokens));
     if (n_tokens > 0) memcpy(session->tokens + session->n_known, tokens, n_tokens * sizeof *tokens);
     session->n_known += (int)n_tokens;
     session->n_new = 0;
     session->has_ended = false;
     cm_session_go_on(session);
-    if (n_tokens > 0) cm_session_end_answer(session);
-    if (n_tokens > 0) session->answer_begin = -1;
+    if (n_tokens == 0) return CALMOE_OK;
+    cm_session_end_answer(session);
+    session->answer_begin = -1;
+    cm_sampler_begin_answer(session->sampler);
     return CALMOE_OK;
 }
 

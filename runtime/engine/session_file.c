@@ -18,7 +18,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/whole_file.h"
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 enum { VERSION = 1, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
 
@@ -105,12 +105,15 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
                        "calmoe_session_save: session and path are needed");
     calmoe_context   *ctx = session->engine->ctx;
     struct whole_file file;
+    CM_TRY(cm_engine_needs_one_rank(session->engine, "sessions are saved"));
     if (session->broke_after >= 0 && session->broken < session->n_positions)
         return cm_fail(ctx, CALMOE_NOT_FINITE, "from position %d on the session holds NaN or infinities, from which "
                        "nothing goes on", session->broken);
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
     CM_TRY(cm_session_read_again(session));
     CM_TRY(cm_session_catch_up(session));
+    CM_TRY(cm_sequence_state_own(&session->state, session->n_positions, session->n_positions + 1,
+                                 session->n_positions));
     cm_sequence_state_wipe(&session->state, session->n_positions);
     const struct head head = head_of(session);
     if (head.n_system > MAX_TEXT_BYTES || head.n_user > MAX_TEXT_BYTES)
@@ -253,7 +256,7 @@ static void take_head(const struct head *head, calmoe_session *session)
     session->chat.is_first = (head->flags & IS_FIRST) != 0;
     session->chat.begin = (int)head->turn_begin;
     session->chat.end = (int)head->turn_end;
-    for (int i = 0; i < session->n_positions; i++) cm_sampler_accept(session->sampler, session->tokens[i]);
+    cm_session_accept_anew(session, session->n_positions);
 }
 
 static calmoe_status restore(calmoe_engine *engine, struct source *source, const calmoe_session_options *given,
@@ -263,6 +266,7 @@ static calmoe_status restore(calmoe_engine *engine, struct source *source, const
     struct head            head;
     calmoe_session_options_init(&options);
     CM_TRY(cm_options_copy(engine->ctx, "calmoe_session_options", &options, sizeof options, given));
+    CM_TRY(cm_engine_needs_one_rank(engine, "sessions are restored"));
     CM_TRY(read_head(engine, source, &head));
     if (options.context == 0) options.context = (int)head.context;
     if (options.context > 0 && (uint32_t)options.context < head.n_tokens)

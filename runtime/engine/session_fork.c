@@ -27,8 +27,11 @@ static calmoe_status copy_chat(const calmoe_session *from, calmoe_session *to)
 static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *to)
 {
     const struct model_spec *spec = &from->engine->model->spec;
+    const struct waiting *waiting = from->sequence.waiting;
+    int n_shared = waiting && waiting->n > 0 ? waiting->rows[0].position : from->n_positions; /* that are written */
+    to->n_paid = n_shared / CM_ATTEND_SPAN * CM_ATTEND_SPAN;
     CM_TRY(cm_session_need_memory(to, from->n_positions));
-    to->n_positions = cm_sequence_state_copy(&from->state, from->n_positions, &to->state);
+    to->n_positions = cm_sequence_state_copy(&from->state, from->n_positions, &to->state, &n_shared);
     to->n_again = cm_session_n_read(from);
     if (from->sequence.waiting) {
         cm_waiting_copy(from->sequence.waiting, &to->sequence, to->sequence.waiting);

@@ -1,7 +1,7 @@
 /* runtime/engine/session_policy.c - the rung of a policy that a session goes by, and what its rows need for it. */
 #include <string.h>
 
-#include "runtime/engine/handles.h"
+#include "runtime/engine/engine_ranks.h"
 
 static bool has_widths(const struct policy *policy)
 {
@@ -54,6 +54,7 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     if (quality > 0.0 && !policy->is_proven)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g is wanted of a policy of which nothing is proven",
                        quality);
+    CM_TRY(cm_engine_needs_one_rank(session->engine, "policies leave out layers and experts"));
     CM_TRY(cm_policy_fits_model(session->engine->model, &policy->policy));
     if (quality > 0.0) session->rung = cm_policy_rung(&policy->policy, quality);
     else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
@@ -64,6 +65,32 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
     if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
     return cm_engine_need_exits(session->engine);
+}
+
+calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
+{
+    if (!session || session->drafts)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       session ? "calmoe_session_set_policy: a lossless session drafts by the policy that it has"
+                               : "calmoe_session_set_policy: a session is needed");
+    CM_TRY(cm_session_catch_up(session));
+    cm_session_end_answer(session);
+    cm_waiting_close(&session->sequence.waiting);
+    session->policy = NULL;
+    session->rung = NULL;
+    session->audit.share = 0.0;
+    calmoe_session_options options = session->asked;
+    options.policy = policy;
+    options.quality = quality;
+    calmoe_status status = cm_session_set_policy(session, policy, quality);
+    if (status == CALMOE_OK) status = cm_session_open_audit(session, &options);
+    if (status != CALMOE_OK) {
+        session->policy = options.policy = NULL;
+        session->rung = NULL;
+        session->audit.share = options.quality = 0.0;
+    }
+    session->asked = options;
+    return status;
 }
 
 int calmoe_session_rung(const calmoe_session *session)

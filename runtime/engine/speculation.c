@@ -1,8 +1,6 @@
 /* speculation.c - see speculation.h. */
 #include "runtime/engine/speculation.h"
 
-#include <stdbool.h>
-
 enum {
     SETTLE_PLAIN = 6, SETTLE_ROUNDS = 1, /* after a change                   */
     FIRST_PLAIN = SETTLE_PLAIN + 4,      /* tokens before anything is tried  */
@@ -68,10 +66,25 @@ static int best_arm(const struct speculation *s)
     return best;
 }
 
-static bool has_credit(const struct speculation *s)
+static bool is_allowed(const struct speculation *s, double excess_ns)
 {
     const double allowed = share * s->total_ns + head_start * cm_speculation_cost(s, SPECULATION_PLAIN);
-    return s->n_arms > 0 && s->excess_ns < allowed;
+    return excess_ns < allowed;
+}
+
+static bool has_credit(const struct speculation *s) { return s->n_arms > 0 && is_allowed(s, s->excess_ns); }
+
+bool cm_speculation_may(const struct speculation *s)
+{
+    return s->plain.n_rounds > 0 && is_allowed(s, s->other_excess_ns);
+}
+
+double cm_speculation_note_other(struct speculation *s, int n_tokens, double ns)
+{
+    const double plain_ns = n_tokens * cm_speculation_cost(s, SPECULATION_PLAIN);
+    s->total_ns += ns;
+    s->other_excess_ns += ns - plain_ns;
+    return ns > 0.0 ? plain_ns / ns : 1.0;
 }
 
 static void begin_phase(struct speculation *s, int arm, int n)

@@ -17,6 +17,8 @@
 #ifndef RUNTIME_ENGINE_SPECULATION_H
 #define RUNTIME_ENGINE_SPECULATION_H
 
+#include <stdbool.h>
+
 enum { SPECULATION_MAX_ARMS = 16, SPECULATION_PLAIN = -1 };
 
 struct speculation_arm {
@@ -29,6 +31,7 @@ struct speculation {
     struct speculation_arm arms[SPECULATION_MAX_ARMS];
     struct speculation_arm plain;
     double total_ns, excess_ns;
+    double other_excess_ns; /* of rounds that are none of the arms: what they win pays for no trial of an arm */
     int    arm, n_left; /* of the phase: this arm so many times more */
     int    n_settling;  /* so many of which do not count yet         */
     int    next_trial;  /* the arm that is tried next                */
@@ -41,6 +44,12 @@ void cm_speculation_begin(struct speculation *speculation, int n_arms);
 int cm_speculation_choose(struct speculation *speculation);
 /* It gave so many tokens and took so long. */
 void cm_speculation_note(struct speculation *speculation, int arm, int n_tokens, double ns);
+
+/* Rounds that are none of the arms (drafts that cost nothing come where they come): may one be made now, as far as
+ * trials cost? And it gave so many tokens and took so long; answers how many times the tokens a second of plain
+ * steps. */
+bool   cm_speculation_may(const struct speculation *speculation);
+double cm_speculation_note_other(struct speculation *speculation, int n_tokens, double ns);
 
 /* Nanoseconds a token, 0 before the first; arm may be SPECULATION_PLAIN. */
 double cm_speculation_cost(const struct speculation *speculation, int arm);

@@ -8,9 +8,7 @@ static calmoe_status add(struct calmoe_context *ctx, struct pack_list *list, con
 {
     const struct weight_source source = {.type = WEIGHT_F32, .rows = (const uint8_t *)values, .n_rows = n_rows,
                                          .n_columns = n_columns};
-    int32_t rows[CM_MAX_NODES];
-    cm_dense_rows(plan, n_rows, rows);
-    return cm_placed_rows_open(ctx, list, &source, rows, plan->n_nodes, out);
+    return cm_placed_shares_open(ctx, list, &source, plan, out);
 }
 
 static calmoe_status fill(struct calmoe_context *ctx, struct pack_list *list, const struct plan *plan,

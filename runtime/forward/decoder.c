@@ -90,6 +90,7 @@ static void begin_step(struct decoder *d, struct step *step)
     d->step = step;
     d->batch.n_rows = step->n_rows;
     d->is_stopped = false;
+    if (d->batch.exchange) d->batch.exchange->is_stopped = d->batch.exchange->wants_stop = false;
     atomic_store(&d->failure, CALMOE_OK);
     step->logits = d->logits;
     step->outcomes = d->outcomes;
@@ -107,6 +108,7 @@ static calmoe_status status_of(const struct decoder *d)
 {
     const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
     if (failure != CALMOE_OK) return failure; /* whose part failed said why */
+    if (d->batch.exchange && d->batch.exchange->failure != CALMOE_OK) return d->batch.exchange->failure;
     return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted by all whose it is") : CALMOE_OK;
 }
 
@@ -178,6 +180,8 @@ static void lay_out(struct decoder *d, struct layout *layout)
     d->routing.weights = piece(layout, n * used, sizeof(float));
     d->shared_weights = piece(layout, n, sizeof(float));
     if (most->width[BANK_DENSE] > 0) place_activations(layout, d->batch.max_rows, spec->dim, &d->routed_input);
+    for (int bank = 0; bank < N_BANKS && d->batch.exchange && most->width[BANK_DENSE] > 0; bank++)
+        d->bank_sums[bank] = piece(layout, n * dim, sizeof(float));
     d->batch.identity = piece(layout, n, sizeof(int32_t));
 }
 
@@ -238,6 +242,7 @@ calmoe_status cm_decoder_open(const struct machine *machine, const struct model_
     (*out)->weights = weights;
     (*out)->batch.ops = cm_vector_ops(machine->isa);
     (*out)->team = machine->team;
+    (*out)->batch.exchange = machine->exchange;
     (*out)->batch.max_rows = max_rows;
     const calmoe_status status = open_parts(machine, *out);
     if (status != CALMOE_OK) cm_decoder_close(out);

@@ -28,6 +28,7 @@ struct decoder {
     struct routing      routing;        /* n_used of the layer    */
     float              *shared_weights; /* 1                      */
     struct activations  routed_input;   /* dim: what router and experts read where norms of their own make it */
+    float              *bank_sums[N_BANKS]; /* dim: of banks that are normed by themselves, among several ranks */
     struct expert_run  *experts;
     void               *memory;         /* of all but the experts', the mixers' and the logits */
 };
@@ -55,7 +56,14 @@ static inline void cm_look_whether_to_stop(struct decoder *d)
 {
     const bool is_wanted = cm_any_is_wanted(d->step->rows, d->step->n_rows) ||
                            cm_any_is_wanted(d->batch.rows, d->batch.n_rows);
-    if (!is_wanted || atomic_load_explicit(&d->failure, memory_order_relaxed) != 0) d->is_stopped = true;
+    const bool wants_stop = !is_wanted || atomic_load_explicit(&d->failure, memory_order_relaxed) != 0;
+    struct exchange *exchange = d->batch.exchange;
+    if (exchange) { /* all ranks stop at the same layer: behind the exchange that told them */
+        exchange->wants_stop |= wants_stop;
+        d->is_stopped = exchange->is_stopped || exchange->failure != CALMOE_OK;
+    } else if (wants_stop) {
+        d->is_stopped = true;
+    }
 }
 
 #endif

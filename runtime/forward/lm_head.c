@@ -62,4 +62,7 @@ void cm_lm_head(struct decoder *d, const struct worker *me)
     if (between) between->norm_gone(self, d, me);
     cm_barrier(me);
     cm_head_multiply(d, rows, n, d->batch.spec->n_vocab, me);
+    if (!d->batch.exchange) return;
+    const struct exchange_piece logits = cm_columns_piece(d->logits, n, d->batch.spec->n_vocab);
+    cm_exchange_meet_at_first(d->batch.exchange, &logits, me);
 }

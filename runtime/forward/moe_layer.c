@@ -104,6 +104,14 @@ void cm_show_no_routing(const struct decoder *d, int index)
     show_routing(d, index, &none);
 }
 
+/* sum += part (dim), what a bank gave a row, normed by itself; in place. */
+static void add_normed_bank(const struct decoder *d, const struct layer *layer, int bank, float *part, float *sum)
+{
+    const int dim = d->batch.spec->dim;
+    d->batch.ops->rms_norm(part, layer->after_bank_norms[bank], d->batch.spec->norm_eps, dim, part);
+    d->batch.ops->add_scaled(sum, part, 1.0f, dim);
+}
+
 /* sum (dim) = what the banks gave row r: together, or that of each normed by itself. */
 static void sum_outputs(struct decoder *d, const struct layer *layer, int r, float *sum)
 {
@@ -116,25 +124,47 @@ static void sum_outputs(struct decoder *d, const struct layer *layer, int r, flo
         if (!layer->after_bank_norms[bank]) continue;
         float *part = cm_row(d->routed_input.values, r, dim); /* was read in the phases before */
         cm_expert_run_sum(d->experts, r, 1u << bank, part);
-        d->batch.ops->rms_norm(part, layer->after_bank_norms[bank], d->batch.spec->norm_eps, dim, part);
-        d->batch.ops->add_scaled(sum, part, 1.0f, dim);
+        add_normed_bank(d, layer, bank, part, sum);
     }
 }
 
 /* What the experts gave row r, normed where the layer does that, is added to x. */
-static void add_outputs(struct decoder *d, int index, int r)
+static void add_sum(struct decoder *d, int index, int r, float *sum)
 {
     const struct layer *layer = &d->weights->layers[index];
     const int dim = d->batch.spec->dim;
     float *x = cm_row(d->batch.x, r, dim);
-    if (layer->after_ffn_norm) {
-        float *sum = cm_row(d->batch.projected, r, dim);
-        sum_outputs(d, layer, r, sum);
-        cm_add_normed(&d->batch, index, layer->after_ffn_norm, r, sum);
-    } else {
-        cm_expert_run_add(d->experts, r, d->batch.spec->layers[index].residual_scale, x);
-    }
+    if (layer->after_ffn_norm) cm_add_normed(&d->batch, index, layer->after_ffn_norm, r, sum);
+    else d->batch.ops->add_scaled(x, sum, d->batch.spec->layers[index].residual_scale, dim);
     for (int i = 0; layer->output_scale && i < dim; i++) x[i] *= layer->output_scale[0];
+}
+
+/* The same of all rows where ranks have columns of what the experts gave: each sums its own, and the sums come
+ * together. */
+static void add_gathered(struct decoder *d, int index, int begin, int end, const struct worker *me)
+{
+    const struct layer *layer = &d->weights->layers[index];
+    const int dim = d->batch.spec->dim, n_rows = d->batch.n_rows;
+    struct exchange_piece pieces[1 + N_BANKS] = {cm_columns_piece(d->batch.projected, n_rows, dim)};
+    unsigned together = 0;
+    int      n_pieces = 1;
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        if (!layer->after_bank_norms[bank]) together |= 1u << bank;
+        else pieces[n_pieces++] = cm_columns_piece(d->bank_sums[bank], n_rows, dim);
+    }
+    for (int r = begin; r < end; r++) {
+        cm_expert_run_sum(d->experts, r, together, cm_row(d->batch.projected, r, dim));
+        for (int bank = 0; bank < N_BANKS; bank++)
+            if (layer->after_bank_norms[bank])
+                cm_expert_run_sum(d->experts, r, 1u << bank, cm_row(d->bank_sums[bank], r, dim));
+    }
+    cm_barrier_gather(&d->batch, me, pieces, n_pieces, CALMOE_PHASE_OTHER);
+    for (int r = begin; r < end; r++) {
+        float *sum = cm_row(d->batch.projected, r, dim);
+        for (int bank = 0; bank < N_BANKS; bank++)
+            if (layer->after_bank_norms[bank]) add_normed_bank(d, layer, bank, cm_row(d->bank_sums[bank], r, dim), sum);
+        add_sum(d, index, r, sum);
+    }
 }
 
 void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
@@ -152,8 +182,14 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     if (me->index == 0 && d->step->observers) show_routing(d, index, &d->routing);
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_EXPERTS);
     cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
-    cm_barrier(me);
+    if (d->batch.exchange) cm_expert_run_gather(d->experts, me);
+    else cm_barrier(me);
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
-    for (int r = begin; r < end; r++) add_outputs(d, index, r);
+    if (d->batch.exchange) add_gathered(d, index, begin, end, me);
+    for (int r = begin; r < end && !d->batch.exchange; r++) {
+        float *sum = cm_row(d->batch.projected, r, d->batch.spec->dim);
+        sum_outputs(d, layer, r, sum);
+        add_sum(d, index, r, sum);
+    }
 }

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "runtime/forward/tuning.h"
 
 struct builder {
     struct calmoe_context        *ctx;
@@ -69,14 +70,6 @@ static void build_vectors(struct builder *b, const struct layer_tensors *t, stru
     layer->output_scale = read_floats(t->output_scale, &b->next_vector);
     layer->router_bias = read_floats(t->router_bias, &b->next_vector);
     layer->choice_bias = read_floats(t->choice_bias, &b->next_vector);
-}
-
-static calmoe_status add_rows(struct builder *b, const struct weight_source *source, struct placed_matrix *out)
-{
-    const struct plan *plan = b->machine->plan;
-    int32_t            rows[CM_MAX_NODES];
-    cm_dense_rows(plan, source->n_rows, rows);
-    return cm_placed_rows_open(b->ctx, b->list, source, rows, plan->n_nodes, out);
 }
 
 /* What the router reads is small, and all of it is read by whoever owns a token: each node has its own. */
@@ -187,11 +180,12 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
     out->rope_factors = read_floats(tensors->rope_factors, &b->next_vector);
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
-    CM_TRY(add_rows(b, &tensors->output, &out->output));
+    CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
     CM_TRY(check_room(b));
-    return cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
-                            b->options->user, &out->packed);
+    CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
+                            b->options->user, &out->packed));
+    return b->options->is_tuned ? cm_tune(b->machine, b->list) : CALMOE_OK;
 }
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

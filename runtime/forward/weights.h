@@ -38,6 +38,7 @@ struct weights_options {
     uint64_t                n_bytes_behind; /* that the caller takes at least besides: there must be room for both */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
+    bool  is_tuned; /* settings of kernels may be chosen by measuring with these weights */
 };
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

@@ -242,7 +242,7 @@ static calmoe_status quantize(struct quantizer *q, const char *in, const char *o
     const struct new_meta_u32 added[] = {{"general.file_type", cm_file_type_of(q->plan.most)},
                                          {"general.quantization_version", 2}};
     CM_TRY(cm_topology_open(q->ctx, NULL, &q->topology));
-    CM_TRY(cm_team_open(q->ctx, &q->topology, q->options.n_threads, true, &q->team));
+    CM_TRY(cm_team_open(q->ctx, &q->topology, q->options.n_threads, PIN_AUTO, &q->team));
     CM_TRY(cm_number_check_open(q->ctx, q->team, &q->check));
     CM_TRY(open_buffers(q));
     CM_TRY(cm_model_writer_open(q->ctx, out, q->file, dropped, 3, added, 2, q->plan.written, q->plan.n_tensors,

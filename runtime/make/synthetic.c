@@ -214,7 +214,7 @@ static calmoe_status open_writer(struct synthesis *s, const char *path)
     }
     describe(s, s->draft);
     CM_TRY(cm_topology_open(s->ctx, NULL, &s->topology));
-    CM_TRY(cm_team_open(s->ctx, &s->topology, s->plan.options.n_threads, false, &s->team));
+    CM_TRY(cm_team_open(s->ctx, &s->topology, s->plan.options.n_threads, PIN_NO, &s->team));
     return cm_model_writer_open(s->ctx, path, &s->draft->file, NULL, 0, added, 2, s->tensors, s->plan.n_tensors,
                                &s->writer);
 }

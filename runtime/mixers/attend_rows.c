@@ -64,12 +64,12 @@ struct attention {
 
 static struct attend_kind *kind_of(const struct attention *a, int layer) { return &a->kinds[a->kind_of[layer]]; }
 
-/* A crew for each node that keeps heads; returns the number of slots. */
+/* A crew for each node that keeps heads, or has the heads' queries; returns the number of slots. */
 static int form_crews(const struct plan *plan, const struct team *team, int n_seats, struct attend_kind *kind)
 {
-    int     n_slots = 0, head = 0;
+    int     n_slots = 0;
     int32_t heads[CM_MAX_NODES];
-    cm_cut_heads(plan->kv_heads, plan->n_nodes, kind->n_kv_heads, heads);
+    int     head = cm_own_heads(plan, kind->n_kv_heads, heads);
     for (int node = 0; node < plan->n_nodes; head += heads[node++]) {
         struct node_crew *crew = &kind->crews[kind->n_crews];
         if (heads[node] == 0) continue;
@@ -286,7 +286,7 @@ static void attend(struct job *job, int i, float *parts, size_t stride)
 }
 
 /* The job is done: its columns of the rows. Of latents each head's are quantized by themselves; else the last of a
- * group's jobs quantizes the rows. */
+ * group's jobs quantizes the rows, unless other ranks have some of these jobs: cm_attend_gather(). */
 static void finish_job(const struct job *job, int group_index, float *whole)
 {
     const struct batch *b = job->batch;
@@ -305,7 +305,7 @@ static void finish_job(const struct job *job, int group_index, float *whole)
         if (spec->has_gate) b->ops->sigmoid_multiply(attended, job->in.queries[i] + spec->head_size, value_size);
         if (kind->has_latents) b->ops->quantize(&kind->attended, r * kind->n_heads + head, 0, n_columns, kinds);
     }
-    if (kind->has_latents) return;
+    if (kind->has_latents || b->exchange) return;
     atomic_int *n_done = &a->n_jobs_done[group_index];
     if (atomic_fetch_add_explicit(n_done, 1, memory_order_acq_rel) + 1 < kind->n_kv_heads) return;
     atomic_store_explicit(n_done, 0, memory_order_relaxed); /* for the next layer, behind a barrier */
@@ -366,6 +366,29 @@ void cm_attend_rows(struct batch *b, int layer, const struct attend_reader *read
     const struct attend_kind *kind = kind_of(reader->attention, layer);
     for (int i = 0; i < kind->n_crews; i++)
         if (kind->crews[i].node == me->node) run_crew(b, layer, reader, me, &kind->crews[i]);
+}
+
+void cm_attend_gather(struct batch *b, int layer, const struct attend_reader *reader, const struct worker *me)
+{
+    struct activations *attended = &kind_of(reader->attention, layer)->attended;
+    const struct attention_spec *spec = cm_attention_spec(b, layer);
+    const int size = spec->n_heads / spec->n_kv_heads * spec->value_size;
+    const struct exchange_piece heads = cm_heads_piece(attended->values, b->n_rows, spec->n_kv_heads, size);
+    int begin, end;
+    cm_exchange_meet(b->exchange, &heads, 1, me);
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end; r++) b->ops->quantize(attended, r, 0, attended->n_columns, reader->kinds);
+}
+
+struct attend_heads cm_attend_own_heads(const struct attention *a, int layer)
+{
+    const struct attend_kind *kind = kind_of(a, layer);
+    struct attend_heads       heads = {0, 0};
+    for (int i = 0; i < kind->n_crews; i++) {
+        if (i == 0) heads.first = kind->crews[i].first_head;
+        heads.n += kind->crews[i].of.n_heads;
+    }
+    return heads;
 }
 
 void cm_attend_deal_heads(struct attention *a, int layer)

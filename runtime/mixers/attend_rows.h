@@ -27,8 +27,17 @@ struct attend_reader { /* who attends, and who reads what is attended */
 
 /* The queries of all rows become cm_attended(): values, and those forms. By all workers; barriers around. */
 void cm_attend_rows(struct batch *batch, int layer, const struct attend_reader *reader, const struct worker *me);
+/* Where there are other ranks, behind that and before a barrier: what their heads attended comes in, and each worker
+ * makes the forms of its own rows, all at once. Not of latents, whose value matrices are the heads' own. */
+void cm_attend_gather(struct batch *batch, int layer, const struct attend_reader *reader, const struct worker *me);
 /* (rows, n_heads * value_size); of latents the rows of (rows * n_heads, value_size) have forms of their own. */
 const struct activations *cm_attended(const struct attention *attention, int layer);
+
+/* The layer's kv heads that this rank has. */
+struct attend_heads {
+    int first, n;
+};
+struct attend_heads cm_attend_own_heads(const struct attention *attention, int layer);
 
 /* Before that, the workers of each node take the kv heads of its part of the layer's k, to compute q, k and v of them.
  * One worker deals the heads out while others wait. Then each takes some, *begin … *end counted from the first of

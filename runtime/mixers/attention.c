@@ -128,19 +128,26 @@ static void project_own_rows(struct batch *b, int index, const struct worker *me
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const struct attention_work *work = cm_attention_work(b);
+    const int n_heads_per_kv = spec->n_heads / spec->n_kv_heads;
     int begin, end;
     cm_enter_phase(b, me, CALMOE_PHASE_PROJECT);
     cm_linear_shared(b, &layer->q, &b->normed, NULL, b->n_rows, layer->q_bias, work->q, me);
     cm_linear_shared(b, &layer->k, &b->normed, NULL, b->n_rows, layer->k_bias, work->k, me);
     cm_linear_shared(b, &layer->v, &b->normed, NULL, b->n_rows, layer->v_bias, work->v, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
     if (has_vector_norm(spec)) {
+        const struct exchange_piece heads[] = {
+            cm_heads_piece(work->q, b->n_rows, spec->n_kv_heads, n_heads_per_kv * cm_query_size(spec)),
+            cm_heads_piece(work->k, b->n_rows, spec->n_kv_heads, spec->head_size)};
+        cm_barrier_gather(b, me, heads, 2, CALMOE_PHASE_OTHER);
         norm_vectors(b, layer->q_norm, spec->q_norm, spec->n_heads * spec->head_size, work->q, me);
         norm_vectors(b, layer->k_norm, spec->k_norm, spec->n_kv_heads * spec->head_size, work->k, me);
         cm_barrier(me);
+    } else {
+        cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
     }
-    cm_share(spec->n_kv_heads * b->n_rows, 1, me->index, me->n_workers, &begin, &end);
-    for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, i / b->n_rows);
+    const struct attend_heads heads = cm_attend_own_heads(work->attention, index);
+    cm_share(heads.n * b->n_rows, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, heads.first + i / b->n_rows);
 }
 
 /* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
@@ -166,6 +173,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     else project_own_rows(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
     cm_attend_rows(b, index, &reader, me);
+    if (b->exchange) cm_attend_gather(b, index, &reader, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     cm_add_product(b, index, &layer->o, cm_attended(attention, index), layer->o_bias, layer->after_norm, me);
 }
@@ -214,6 +222,19 @@ static size_t fill_bytes(const void *weights)
     return w->k.n_bytes + w->v.n_bytes;
 }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    const struct attention_spec *spec = &layer->attention;
+    const int n_kv = spec->n_kv_heads, heads_per_kv = spec->n_heads / n_kv;
+    if (has_vector_norm(spec)) {
+        out->pieces[0][0] = cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * cm_query_size(spec));
+        out->pieces[0][1] = cm_heads_piece(NULL, n_rows, n_kv, spec->head_size);
+        out->n_pieces[out->n++] = 2;
+    }
+    cm_add_gathering(out, cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * spec->value_size));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -222,7 +243,8 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
-    .name = "attention", .pack = cm_attention_pack, .drop = cm_attention_drop, .step_bytes = step_bytes,
-    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };

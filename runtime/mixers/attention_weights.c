@@ -50,21 +50,19 @@ static calmoe_status add_heads(const struct mixer_place *place, struct pack_list
     const struct plan *plan = place->machine->plan;
     const int          n_rows = source->n_rows / n_kv_heads;
     int32_t            rows[CM_MAX_NODES];
-    cm_cut_heads(plan->kv_heads, plan->n_nodes, n_kv_heads, rows);
+    const int first = cm_own_heads(plan, n_kv_heads, rows);
     for (int node = 0; node < plan->n_nodes; node++) rows[node] *= n_rows;
-    return cm_placed_rows_open(place->machine->ctx, list, source, rows, plan->n_nodes, out);
+    return cm_placed_rows_open(place->machine->ctx, list, source, first * n_rows, rows, plan->n_nodes, out);
 }
 
 static calmoe_status pack(const struct mixer_place *place, struct pack_list *list, const struct attention_spec *spec,
                           const struct layer_tensors *t, struct attention_weights *out)
 {
-    int32_t rows[CM_MAX_NODES];
     CM_TRY(read_vectors(place->machine->ctx, t, out));
     CM_TRY(add_heads(place, list, &t->q, spec->n_kv_heads, &out->q));
     CM_TRY(add_heads(place, list, &t->k, spec->n_kv_heads, &out->k));
     if (!spec->keys_are_values) CM_TRY(add_heads(place, list, &t->v, spec->n_kv_heads, &out->v));
-    cm_dense_rows(place->machine->plan, t->o.n_rows, rows);
-    CM_TRY(cm_placed_rows_open(place->machine->ctx, list, &t->o, rows, place->machine->plan->n_nodes, &out->o));
+    CM_TRY(cm_placed_shares_open(place->machine->ctx, list, &t->o, place->machine->plan, &out->o));
     out->input_kinds = cm_placed_kind(&out->q) | cm_placed_kind(&out->k) | cm_placed_kind(&out->v);
     out->o_kinds = cm_placed_kind(&out->o);
     return CALMOE_OK;

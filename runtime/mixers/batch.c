@@ -47,23 +47,28 @@ void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const 
 void cm_add_product(struct batch *batch, int layer, const struct placed_matrix *matrix, const struct activations *y,
                     const float *bias, const float *norm, const struct worker *me)
 {
-    const int dim = batch->spec->dim;
-    int own_begin, own_end;
+    const int  dim = batch->spec->dim;
+    const struct exchange_piece product = cm_columns_piece(batch->projected, batch->n_rows, dim);
+    const bool adds_parts = !norm && !batch->exchange;
+    int        own_begin, own_end;
     for (int i = 0; i < matrix->n_parts; i++) {
         const struct matrix_part *part = &matrix->parts[i];
         const int first = part->first_row;
         int begin, end;
         cm_part_share(part, me, &begin, &end);
         cm_linear_part(batch, matrix, part, begin, end, y, NULL, batch->n_rows, bias, batch->projected, me);
-        for (int r = 0; r < batch->n_rows && begin < end && !norm; r++)
+        for (int r = 0; r < batch->n_rows && begin < end && adds_parts; r++)
             batch->ops->add_scaled(cm_row(batch->x, r, dim) + first + begin,
                                    cm_row(batch->projected, r, dim) + first + begin,
                                    batch->spec->layers[layer].residual_scale, end - begin);
     }
-    cm_barrier_into(batch, me, CALMOE_PHASE_OTHER);
+    cm_barrier_gather(batch, me, &product, 1, CALMOE_PHASE_OTHER);
     cm_own_rows(batch, me, &own_begin, &own_end);
-    for (int r = own_begin; r < own_end && norm; r++)
-        cm_add_normed(batch, layer, norm, r, cm_row(batch->projected, r, dim));
+    for (int r = own_begin; r < own_end && !adds_parts; r++) {
+        float *row = cm_row(batch->projected, r, dim);
+        if (norm) cm_add_normed(batch, layer, norm, r, row);
+        else batch->ops->add_scaled(cm_row(batch->x, r, dim), row, batch->spec->layers[layer].residual_scale, dim);
+    }
 }
 
 void cm_norm_pair(struct batch *batch, const struct mixer_fill *fill, int pair, const float *norm, unsigned kinds)

@@ -4,12 +4,15 @@
  * Every worker of the team walks the same code and meets the others at barriers. Two kinds of phases:
  *   "own rows"  each worker has its share of rows, the same share in every such phase of a step, so from
  *               one to the next no barrier is needed;
- *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around. */
+ *   "shared"    output rows of a matrix, attention heads, or expert tasks are split; barriers around.
+ * Several ranks share the second kind likewise, and each has all rows of the first; what they computed is gathered at
+ * the barrier behind the phase, where someone reads more than his own of it. */
 #ifndef RUNTIME_MIXERS_BATCH_H
 #define RUNTIME_MIXERS_BATCH_H
 
 #include "base/clock.h"
 #include "base/team.h"
+#include "experts/exchange.h"
 #include "experts/placed_matrix.h"
 #include "kernels/vector_ops.h"
 #include "runtime/families/model_spec.h"
@@ -27,6 +30,7 @@ struct batch {
     int                      max_rows;
     struct mixer_layer      *layers;    /* (n_layers): how each mixes positions, and with what (mixer.h) */
     void                   **works;     /* (MIXER_KIND_COUNT): each mixer's own scratch                  */
+    struct exchange         *exchange;  /* with other ranks; NULL: there is one only                     */
 
     int                 n_rows;
     struct row         *rows;           /* (max_rows)                  */
@@ -53,6 +57,15 @@ static inline void cm_barrier_into(struct batch *batch, const struct worker *me,
     struct phase_clock *clock = &batch->counters.clocks[me->seat];
     if (batch->counters.is_paused || clock->phase == phase) return;
     cm_phase_clock_enter(clock, phase, now_ns > 0 ? now_ns : cm_now_ns(), cm_team_waited_ns(me->team, me->seat));
+}
+
+/* The same barrier behind a shared phase whose outputs are read whole: where there are other ranks, theirs come in. */
+static inline void cm_barrier_gather(struct batch *batch, const struct worker *me, const struct exchange_piece *pieces,
+                                     int n_pieces, int phase)
+{
+    if (batch->exchange) cm_exchange_meet(batch->exchange, pieces, n_pieces, me);
+    if (batch->exchange) cm_enter_phase(batch, me, phase);
+    else cm_barrier_into(batch, me, phase);
 }
 
 /* Row r of a matrix with rows of n floats. */

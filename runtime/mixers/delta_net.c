@@ -33,6 +33,85 @@ static int column_of(const struct delta_spec *spec, enum input input, int head)
     return spec->is_by_head ? column_by_head(spec, input, head) : channel_of(spec, input, head);
 }
 
+/* ---- heads of this rank ---- */
+
+/* Some key heads in a row, and the value heads that read them: by key head those side by side, in turn (HEADS_IN_TURN)
+ * as many runs of n_keys as a key head has readers. All of them where there is one rank. */
+struct delta_heads {
+    int first_key, n_keys, n_values;
+};
+
+static struct delta_heads own_heads(const struct delta_spec *spec, const struct plan *plan)
+{
+    struct delta_heads own;
+    own.n_keys = cm_own_part(plan, spec->n_key_heads, 1, &own.first_key);
+    own.n_values = own.n_keys * values_per_key(spec);
+    return own;
+}
+
+/* The number of value head i of them. */
+static int own_value(const struct delta_spec *spec, const struct delta_heads *own, int i)
+{
+    if (spec->order != HEADS_IN_TURN) return own->first_key * values_per_key(spec) + i;
+    return i / own->n_keys * spec->n_key_heads + own->first_key + i % own->n_keys;
+}
+
+static int n_own(const struct layer_spec *layer, const struct plan *plan)
+{
+    return own_heads(&layer->delta, plan).n_values;
+}
+
+static int own_head(const struct layer_spec *layer, const struct plan *plan, int i)
+{
+    const struct delta_heads own = own_heads(&layer->delta, plan);
+    return own_value(&layer->delta, &own, i);
+}
+
+/* Rows of a matrix that has value_size rows for each value head, the first at `first`. */
+static int value_ranges(const struct delta_spec *spec, const struct delta_heads *own, int first,
+                        struct row_range *ranges)
+{
+    const int in_a_row = spec->order == HEADS_IN_TURN ? own->n_keys : own->n_values;
+    int       n = 0;
+    for (int i = 0; i < own->n_values; i += in_a_row)
+        ranges[n++] = (struct row_range){first + own_value(spec, own, i) * spec->value_size,
+                                         in_a_row * spec->value_size};
+    return n;
+}
+
+/* Numbers for heads are all on each rank; of q, k, v, z it has the rows of its heads. */
+static int own_ranges(const struct layer_spec *layer, const struct plan *plan, enum recurrent_product product,
+                      struct row_range *ranges)
+{
+    const struct delta_spec *spec = &layer->delta;
+    const struct delta_heads own = own_heads(spec, plan);
+    const int keys = cm_delta_key_columns(spec);
+    const int of_key = 2 * spec->key_size + 2 * values_per_key(spec) * spec->value_size;
+    if (own.n_keys == spec->n_key_heads || product == PRODUCT_BETA || product == PRODUCT_ALPHA) return 0;
+    if (product == PRODUCT_GATE) return value_ranges(spec, &own, 0, ranges);
+    if (spec->is_by_head) {
+        ranges[0] = (struct row_range){own.first_key * of_key, own.n_keys * of_key};
+        return 1;
+    }
+    for (int i = 0; i < 2; i++)
+        ranges[i] = (struct row_range){i * keys + own.first_key * spec->key_size, own.n_keys * spec->key_size};
+    return 2 + value_ranges(spec, &own, 2 * keys, ranges + 2);
+}
+
+/* What heads read comes together: rows by key head, or, of heads in turn, as many rows as a key head has readers. */
+static struct exchange_piece read_piece(const struct layer_spec *layer, int n_rows, float *read)
+{
+    const struct delta_spec *spec = &layer->delta;
+    const int n = values_per_key(spec), n_runs = spec->order == HEADS_IN_TURN ? n : 1;
+    return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
+}
+
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    cm_add_gathering(out, read_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 /* z of one value head. */
 static const float *gate_of(const struct recurrent_rows *rows, int row, int head)
 {
@@ -78,13 +157,14 @@ static void set_numbers(struct batch *b, const struct recurrent_rows *rows, int 
 static void prepare(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)
 {
     const struct delta_spec *spec = &rows->spec->delta;
-    const int n_keys = spec->n_key_heads;
+    const struct delta_heads own = own_heads(spec, rows->plan);
+    const int n_keys = own.n_keys;
     int begin, end;
-    cm_share(2 * n_keys + spec->n_value_heads, 1, me->index, me->n_workers, &begin, &end);
+    cm_share(2 * n_keys + own.n_values, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++) {
-        if (i < n_keys) convolve_head(b, rows, QUERY, i);
-        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, i - n_keys);
-        else convolve_head(b, rows, VALUE, i - 2 * n_keys);
+        if (i < n_keys) convolve_head(b, rows, QUERY, own.first_key + i);
+        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, own.first_key + i - n_keys);
+        else convolve_head(b, rows, VALUE, own_value(spec, &own, i - 2 * n_keys));
     }
     cm_share(rows->n, 1, me->index, me->n_workers, &begin, &end);
     for (int row = begin; row < end; row++) set_numbers(b, rows, row);
@@ -103,14 +183,18 @@ static void take_head(const struct recurrent_rows *rows, int head, int i, struct
 static void gate(const struct batch *b, const struct recurrent_rows *rows, int i)
 {
     const int n = rows->shape.value_size;
-    for (int head = 0; head < rows->shape.n_heads; head++) {
+    const struct delta_heads own = own_heads(&rows->spec->delta, rows->plan);
+    for (int k = 0; k < own.n_values; k++) {
+        const int head = own_value(&rows->spec->delta, &own, k);
         float *x = cm_row(rows->read, i, rows->shape.n_values) + head * n;
         b->ops->rms_norm(x, rows->weights->read_norm, b->spec->norm_eps, n, x);
         b->ops->nonlinear[NONLINEARITY_SILU_UP](gate_of(rows, i, head), x, n, x);
     }
 }
 
-static const struct recurrence delta_net = {.prepare = prepare, .head = take_head, .is_delta = true, .gate = gate};
+static const struct recurrence delta_net = {.prepare = prepare, .head = take_head, .is_delta = true, .gate = gate,
+                                            .n_own = n_own, .own_head = own_head, .own_ranges = own_ranges,
+                                            .read_piece = read_piece};
 
 extern const struct mixer cm_mixer_delta_net;
-const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net);
+const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net, gathers);

@@ -1,6 +1,8 @@
 /* runtime/mixers/kv_cache.c - see kv_cache.h. */
 #include "runtime/mixers/kv_cache.h"
 
+#include <stdint.h>
+
 #include "base/memory.h"
 #include "experts/placement.h"
 
@@ -36,26 +38,22 @@ static calmoe_status open_layers(struct calmoe_context *ctx, const struct model_
     return CALMOE_OK;
 }
 
-static calmoe_status open_store(struct calmoe_context *ctx, const struct topology *topology, int node, int n_spans,
-                                int capacity, struct kv_store *store)
+/* Heads of a layer on each node; answers the first of them. */
+static int heads_on(const struct attention_spec *spec, const struct plan *plan, int32_t *heads)
 {
-    size_t n_bytes;
-    if (store->span_bytes == 0) return CALMOE_OK;
-    if (!cm_multiply(store->span_bytes, (size_t)n_spans, &n_bytes))
-        return cm_fail(ctx, CALMOE_NO_MEMORY, "a context of %d tokens is larger than any memory", capacity);
-    CM_TRY(cm_node_block_open_sparse(ctx, topology, node, n_bytes, &store->memory));
-    if (n_spans > 1) cm_node_block_prefer_huge(&store->memory, store->span_bytes);
-    return CALMOE_OK;
+    if (!spec->has_latents) return cm_own_heads(plan, cm_kept_heads(spec), heads);
+    cm_cut_heads(plan->n_kv_heads > 0 ? plan->kv_heads : plan->shares, plan->n_nodes, cm_kept_heads(spec), heads);
+    return 0;
 }
 
-/* What node keeps of each layer; nothing where it keeps no heads. */
+/* What node keeps of each layer; nothing where the plan gives it no heads. */
 static calmoe_status open_part(struct calmoe_context *ctx, const struct model_spec *spec,
-                               const struct topology *topology, const int32_t *kv_heads, int node,
+                               const struct topology *topology, const struct plan *plan, int node,
                                struct kv_cache *cache)
 {
     struct kv_part *part = &cache->parts[cache->n_parts];
     int             n_ring = 0;
-    if (kv_heads[node] == 0) return CALMOE_OK;
+    if (plan->n_kv_heads > 0 && plan->kv_heads[node] == 0) return CALMOE_OK;
     cache->n_parts++;
     part->regions = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *part->regions, "keys and values");
     if (!part->regions) return CALMOE_NO_MEMORY;
@@ -63,36 +61,37 @@ static calmoe_status open_part(struct calmoe_context *ctx, const struct model_sp
         const struct kv_layer *layer = &cache->layers[i];
         struct kv_store       *store = layer->n_ring > 0 ? &part->rings : &part->all;
         int32_t heads[CM_MAX_NODES];
-        int     first = 0;
         if (layer->region_bytes == 0) continue;
-        cm_cut_heads(kv_heads, topology->n_nodes, cm_kept_heads(&spec->layers[i].attention), heads);
+        int first = heads_on(&spec->layers[i].attention, plan, heads);
         for (int before = 0; before < node; before++) first += heads[before];
         part->regions[i] = (struct kv_regions){store->span_bytes, first, heads[node]};
         store->span_bytes += layer->region_bytes * (size_t)heads[node];
         if (layer->n_ring > n_ring) n_ring = layer->n_ring;
     }
-    CM_TRY(open_store(ctx, topology, node, spans_of(cache->capacity), cache->capacity, &part->all));
-    return open_store(ctx, topology, node, n_ring, cache->capacity, &part->rings);
+    if (part->all.span_bytes > PTRDIFF_MAX / (size_t)spans_of(cache->capacity))
+        return cm_fail(ctx, CALMOE_NO_MEMORY, "a context of %d tokens is larger than any memory", cache->capacity);
+    CM_TRY(cm_kv_store_open(ctx, topology, node, spans_of(cache->capacity), &part->all));
+    return cm_kv_store_open(ctx, topology, node, n_ring, &part->rings);
 }
 
 static calmoe_status open_parts(struct calmoe_context *ctx, const struct model_spec *spec, int max_rows,
-                                const struct topology *topology, const int32_t *kv_heads, struct kv_cache *cache)
+                                const struct topology *topology, const struct plan *plan, struct kv_cache *cache)
 {
     CM_TRY(open_layers(ctx, spec, max_rows, cache));
     cache->parts = cm_alloc(ctx, (size_t)topology->n_nodes, sizeof *cache->parts, "keys and values");
     if (!cache->parts) return CALMOE_NO_MEMORY;
     for (int node = 0; node < topology->n_nodes; node++)
-        CM_TRY(open_part(ctx, spec, topology, kv_heads, node, cache));
+        CM_TRY(open_part(ctx, spec, topology, plan, node, cache));
     return CALMOE_OK;
 }
 
 calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_spec *spec, enum kv_type type,
                                int n_positions, int max_rows, const struct topology *topology,
-                               const int32_t *kv_heads, struct kv_cache *out)
+                               const struct plan *plan, struct kv_cache *out)
 {
     *out = (struct kv_cache){.type = type};
     out->capacity = (n_positions + CM_KV_BLOCK - 1) / CM_KV_BLOCK * CM_KV_BLOCK;
-    const calmoe_status status = open_parts(ctx, spec, max_rows, topology, kv_heads, out);
+    const calmoe_status status = open_parts(ctx, spec, max_rows, topology, plan, out);
     if (status != CALMOE_OK) cm_kv_cache_close(out);
     return status;
 }
@@ -100,8 +99,8 @@ calmoe_status cm_kv_cache_open(struct calmoe_context *ctx, const struct model_sp
 void cm_kv_cache_close(struct kv_cache *cache)
 {
     for (int i = 0; i < cache->n_parts; i++) {
-        cm_node_block_close(&cache->parts[i].all.memory);
-        cm_node_block_close(&cache->parts[i].rings.memory);
+        cm_kv_store_close(&cache->parts[i].all);
+        cm_kv_store_close(&cache->parts[i].rings);
         cm_free(cache->parts[i].regions);
     }
     cm_free(cache->parts);
@@ -117,4 +116,21 @@ bool cm_kv_may_rewind(const struct kv_cache *cache, int position, int n_written)
         if (layer->n_ring > 0 && first_wanted / CM_ATTEND_SPAN < first_kept && first_kept > 0) return false;
     }
     return true;
+}
+
+int cm_kv_cache_share(const struct kv_cache *from, int n, struct kv_cache *to)
+{
+    bool are_alike = from->n_parts == to->n_parts && from->type == to->type;
+    for (int i = 0; i < from->n_parts && are_alike; i++)
+        are_alike = cm_kv_stores_are_alike(&from->parts[i].all, &to->parts[i].all);
+    for (int i = 0; i < from->n_parts && are_alike; i++)
+        cm_kv_store_share(&from->parts[i].all, n, &to->parts[i].all);
+    return are_alike ? n : 0;
+}
+
+calmoe_status cm_kv_cache_own(struct kv_cache *cache, int first, int end, int n_kept)
+{
+    for (int i = 0; i < cache->n_parts && first < end; i++)
+        CM_TRY(cm_kv_store_own(&cache->parts[i].all, first / CM_ATTEND_SPAN, spans_of(end), spans_of(n_kept)));
+    return CALMOE_OK;
 }

@@ -52,4 +52,4 @@ static void gate(const struct batch *b, const struct recurrent_rows *rows, int i
 static const struct recurrence mamba2 = {.prepare = prepare, .head = take_head, .gate = gate};
 
 extern const struct mixer cm_mixer_mamba2;
-const struct mixer cm_mixer_mamba2 = RECURRENT_MIXER("Mamba-2", &mamba2);
+const struct mixer cm_mixer_mamba2 = RECURRENT_MIXER("Mamba-2", &mamba2, NULL);

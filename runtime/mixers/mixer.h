@@ -25,11 +25,29 @@ struct mixer_fill {
     const float *drifts; /* (rows, dim), where there is a path                                          */
 };
 
+/* Exchanges of a layer between ranks, and what comes together in each. */
+enum { MAX_GATHERINGS = 8, MAX_GATHERED = 1 + N_BANKS };
+struct gatherings {
+    int n;
+    int n_pieces[MAX_GATHERINGS];
+    struct exchange_piece pieces[MAX_GATHERINGS][MAX_GATHERED];
+};
+
+/* One exchange more, of one piece. */
+static inline void cm_add_gathering(struct gatherings *gatherings, struct exchange_piece piece)
+{
+    gatherings->pieces[gatherings->n][0] = piece;
+    gatherings->n_pieces[gatherings->n++] = 1;
+}
+
 struct recurrence;
 
 struct mixer {
     const char *name;
     const struct recurrence *recurrence; /* of mixers with a state of fixed size (recurrent.h); NULL for others */
+    /* How ranks share a layer: what is gathered in a step of n_rows rows, exchange by exchange. The pieces' values are
+     * not looked at. NULL: such layers run on one rank only. */
+    void (*gathers)(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out);
     /* A layer's weights, listed for packing where the plan puts them; *weights is freed by drop(), on failure too. */
     calmoe_status (*pack)(const struct mixer_place *place, struct pack_list *list, int layer,
                           const struct layer_tensors *tensors, void **weights);

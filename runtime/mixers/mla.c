@@ -57,12 +57,14 @@ static void split_query(struct batch *b, int index, int r, int head)
 static void split_and_remember(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_spec *spec = cm_attention_spec(b, index);
+    const struct mla_work *work = cm_mla_work(b);
     int begin, end;
-    cm_share(b->n_rows * spec->n_heads, 1, me->index, me->n_workers, &begin, &end);
-    for (int i = begin; i < end; i++) split_query(b, index, i / spec->n_heads, i % spec->n_heads);
+    cm_share(b->n_rows * work->n_own_heads, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++)
+        split_query(b, index, i / work->n_own_heads, work->first_head + i % work->n_own_heads);
     cm_own_rows(b, me, &begin, &end);
     for (int r = begin; r < end; r++)
-        cm_remember_latent(b, index, r, cm_row(cm_mla_work(b)->rows, r, spec->head_size));
+        cm_remember_latent(b, index, r, cm_row(work->rows, r, spec->head_size));
 }
 
 /* y of head h and row r, at y + r * stride + h * n_out, becomes the head's matrix times input r * n_heads + h of x. */
@@ -91,9 +93,9 @@ static void multiply_head(struct batch *b, int index, const struct head_product 
 static void multiply_heads(struct batch *b, int index, const struct head_product *p, const struct worker *me)
 {
     const struct mla_work *work = cm_mla_work(b);
-    const struct mla_head *heads = cm_mla_weights(b, index)->heads;
-    const int n_units = ((p->is_value ? heads->value.n_rows : heads->key.n_rows) + UNIT - 1) / UNIT; /* of a head */
-    for (int node = 0, first = 0; node < work->n_nodes; first += work->heads_on[node++]) {
+    const int n_rows = p->is_value ? cm_mla_spec(b, index)->value_size : cm_attention_spec(b, index)->value_size;
+    const int n_units = (n_rows + UNIT - 1) / UNIT; /* of a head */
+    for (int node = 0, first = work->first_head; node < work->n_nodes; first += work->heads_on[node++]) {
         int at, end;
         if (work->heads_on[node] == 0 || cm_team_server(me->team, node) != me->node) continue;
         cm_share(work->heads_on[node] * n_units, 1, me->rank_on_node, me->n_on_node, &at, &end);
@@ -115,6 +117,13 @@ static void quantize_values(struct batch *b, int index, const struct worker *me)
         b->ops->quantize(values, r, 0, values->n_columns, cm_mla_weights(b, index)->o_kinds);
 }
 
+/* What heads give, as their output projection reads it. */
+static struct exchange_piece attended_piece(const struct layer_spec *layer, int n_rows, float *values)
+{
+    const int n_groups = layer->attention.n_kv_heads;
+    return cm_heads_piece(values, n_rows, n_groups, layer->attention.n_heads / n_groups * layer->mla.value_size);
+}
+
 static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct mla_weights *layer = cm_mla_weights(b, index);
@@ -123,6 +132,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     const struct head_product keys = {false, &work->plain, work->queries, cm_attention_spec(b, index)->head_size};
     const struct head_product values = {true, cm_attended(work->attention, index), work->values.values,
                                         cm_mla_spec(b, index)->value_size};
+    const struct exchange_piece attended = attended_piece(&b->spec->layers[index], b->n_rows, work->values.values);
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
@@ -134,7 +144,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_attend_rows(b, index, &reader, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     multiply_heads(b, index, &values, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_OTHER);
+    cm_barrier_gather(b, me, &attended, 1, CALMOE_PHASE_OTHER);
     quantize_values(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     cm_add_product(b, index, &layer->o, &work->values, NULL, NULL, me);
@@ -172,7 +182,9 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
     work->n_nodes = place->machine->plan->n_nodes;
     for (int layer = 0; layer < place->spec->n_layers; layer++) /* all such layers have the same heads */
         if (place->spec->layers[layer].mixer == MIXER_MLA)
-            cm_mla_heads_on_nodes(place->machine->plan, &place->spec->layers[layer].attention, work->heads_on);
+            work->first_head = cm_mla_heads_on_nodes(place->machine->plan, &place->spec->layers[layer].attention,
+                                                     work->heads_on);
+    for (int node = 0; node < work->n_nodes; node++) work->n_own_heads += work->heads_on[node];
     const size_t n_queries = n * (size_t)most->q_columns;
     float *at = work->memory = cm_alloc(ctx, n_q + n_kept + n_queries, sizeof *at, "latent attention");
     if (!at) return CALMOE_NO_MEMORY;
@@ -213,6 +225,12 @@ static size_t step_bytes(const void *weights)
 
 static size_t fill_bytes(const void *weights) { return ((const struct mla_weights *)weights)->latent.n_bytes; }
 
+static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+{
+    cm_add_gathering(out, attended_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -221,7 +239,8 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_mla;
 const struct mixer cm_mixer_mla = {
-    .name = "latent attention", .pack = cm_mla_pack, .drop = cm_mla_drop, .step_bytes = step_bytes,
-    .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan, .run = run,
+    .name = "latent attention", .gathers = gathers, .pack = cm_mla_pack, .drop = cm_mla_drop,
+    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
+    .run = run,
     .fill = cm_mla_fill, .fixed_bytes = fixed_bytes,
 };

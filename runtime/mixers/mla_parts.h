@@ -22,11 +22,11 @@ struct mla_weights {
     float *norm;                    /* (dim)                                                    */
     float *q_norm;                  /* (q_rank); NULL where q_rank is 0                         */
     float *latent_norm;             /* (latent)                                                 */
-    struct placed_matrix q_a;       /* (q_rank, dim); absent where q_rank is 0                  */
-    struct placed_matrix q;         /* (n_heads * (plain_size + rope_size), q_rank or dim)      */
-    struct placed_matrix latent;    /* (latent + rope_size, dim)                                */
+    struct placed_matrix q_a;       /* (q_rank, dim), whole on each rank; absent where q_rank is 0 */
+    struct placed_matrix q;         /* (n_heads * (plain_size + rope_size), q_rank or dim), by heads */
+    struct placed_matrix latent;    /* (latent + rope_size, dim), whole on each rank            */
     struct placed_matrix o;         /* (dim, n_heads * value_size)                              */
-    struct mla_head *heads;         /* (n_heads)                                                */
+    struct mla_head *heads;         /* (n_heads); those of this rank are set                    */
     unsigned input_kinds;           /* forms of the layer's input that its products read        */
     unsigned q_kinds;               /* of the vector that queries are products of               */
     unsigned plain_kinds, attended_kinds; /* that the heads' key and value matrices read        */
@@ -48,14 +48,15 @@ static inline const struct mla_spec *cm_mla_spec(const struct batch *batch, int 
     return &batch->spec->layers[layer].mla;
 }
 
-/* Heads on each node of the plan: those of its groups of queries. */
-void cm_mla_heads_on_nodes(const struct plan *plan, const struct attention_spec *spec, int32_t *out);
+/* Heads on each node of the plan: those of its groups of queries. Answers the first of them: 0 of one rank. */
+int cm_mla_heads_on_nodes(const struct plan *plan, const struct attention_spec *spec, int32_t *out);
 
 /* ---- a step ---- */
 
 struct mla_work { /* scratch of all such layers */
     struct attention  *attention;
     int32_t            heads_on[CM_MAX_NODES];
+    int                first_head, n_own_heads; /* of this rank: those on its nodes                                */
     int                n_nodes, max_rows;
     int32_t           *inputs;    /* (n_heads, max_rows): which of (rows * n_heads) inputs are a head's           */
     /* (max_rows, …) each */

@@ -11,8 +11,7 @@ enum { TILE = 32 };                    /* columns of a state that a worker takes
 static const float LENGTH_EPS = 1e-6f; /* of q and k; the models' own, in no file            */
 
 struct recurrent_work { /* scratch of all such layers */
-    int32_t           shares[CM_MAX_NODES]; /* the plan's: heads are dealt out to nodes in these proportions */
-    int               n_nodes;
+    const struct plan *plan; /* heads are dealt out to nodes in proportion to its shares */
     /* the largest of all layers: floats of a row in each product; heads; values */
     int               most_rows[N_PRODUCTS], most_heads, most_values;
     /* (max_rows, …) each */
@@ -35,7 +34,8 @@ static struct recurrent_rows rows_of(const struct batch *b, int layer, int first
     const struct recurrent_work *work = work_of(b, layer);
     struct recurrent_rows rows = {
         .spec = &b->spec->layers[layer], .weights = cm_mixer_weights(b, layer),
-        .shape = cm_recurrent_shape(&b->spec->layers[layer]), .layer = layer, .first_row = first_row, .n = n,
+        .shape = cm_recurrent_shape(&b->spec->layers[layer]), .plan = work->plan, .layer = layer,
+        .first_row = first_row, .n = n,
         .strengths = cm_row(work->strengths, scratch_row, work->most_heads),
         .decays = cm_row(work->decays, scratch_row, work->most_heads),
         .read = cm_row(work->read.values, scratch_row, work->most_values),
@@ -129,7 +129,14 @@ static void recur_head(struct batch *b, const struct recurrent_rows *rows, int h
     }
 }
 
-/* Heads first … first + n of one node, by its workers. */
+/* The number of head i of this rank's. */
+static int own_head(const struct batch *b, const struct recurrent_rows *rows, int i)
+{
+    const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
+    return recurrence->own_head ? recurrence->own_head(rows->spec, rows->plan, i) : i;
+}
+
+/* Heads first … first + n of this rank's, which are of one node, by its workers. */
 static void recur_node(struct batch *b, const struct recurrent_rows *rows, int first, int n, const struct worker *me)
 {
     const int size = rows->shape.value_size, n_tiles = (size + TILE - 1) / TILE;
@@ -138,18 +145,20 @@ static void recur_node(struct batch *b, const struct recurrent_rows *rows, int f
     while (begin < end) { /* all tiles of a head at once, where it has them */
         const int head = begin / n_tiles, tile = begin % n_tiles;
         const int last = end - head * n_tiles < n_tiles ? end - head * n_tiles : n_tiles;
-        recur_head(b, rows, first + head, tile * TILE, last * TILE < size ? last * TILE : size);
+        recur_head(b, rows, own_head(b, rows, first + head), tile * TILE, last * TILE < size ? last * TILE : size);
         begin = head * n_tiles + last;
     }
 }
 
 static void recur(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)
 {
-    const struct recurrent_work *work = work_of(b, rows->layer);
+    const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
+    const struct plan *plan = rows->plan;
     int32_t heads[CM_MAX_NODES];
     int     first = 0;
-    cm_cut_heads(work->shares, work->n_nodes, rows->shape.n_heads, heads);
-    for (int node = 0; node < work->n_nodes; first += heads[node++])
+    cm_cut_heads(plan->shares, plan->n_nodes,
+                 recurrence->n_own ? recurrence->n_own(rows->spec, plan) : rows->shape.n_heads, heads);
+    for (int node = 0; node < plan->n_nodes; first += heads[node++])
         if (cm_team_server(me->team, node) == me->node) recur_node(b, rows, first, heads[node], me);
 }
 
@@ -158,12 +167,16 @@ static void recur(struct batch *b, const struct recurrent_rows *rows, const stru
 /* Own rows: what was read, gated, in the forms that the output matrix asks for. */
 static void gate_rows(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)
 {
+    const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
     int begin, end;
     cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++) {
-        cm_mixer_of(b, rows->layer)->recurrence->gate(b, rows, r);
-        b->ops->quantize(&work_of(b, rows->layer)->read, r, 0, rows->shape.n_values, rows->weights->out_kinds);
+    for (int r = begin; r < end; r++) recurrence->gate(b, rows, r);
+    if (b->exchange) {
+        const struct exchange_piece all = recurrence->read_piece(rows->spec, rows->n, rows->read);
+        cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
     }
+    for (int r = begin; r < end; r++)
+        b->ops->quantize(&work_of(b, rows->layer)->read, r, 0, rows->shape.n_values, rows->weights->out_kinds);
 }
 
 void cm_recurrent_run(struct batch *b, int layer, const struct worker *me)
@@ -260,8 +273,7 @@ calmoe_status cm_recurrent_open(const struct mixer_place *place, void **out)
     work->strengths = at;
     work->decays = at + n * (size_t)work->most_heads;
     cm_activations_place(&work->read, place->max_rows, work->most_values, work->read_memory);
-    work->n_nodes = place->machine->plan->n_nodes;
-    for (int node = 0; node < work->n_nodes; node++) work->shares[node] = place->machine->plan->shares[node];
+    work->plan = place->machine->plan;
     return CALMOE_OK;
 }
 

@@ -40,6 +40,7 @@ struct recurrent_rows {
     const struct layer_spec        *spec;
     const struct recurrent_weights *weights;
     struct recurrent_shape          shape;
+    const struct plan *plan;
     int    layer, first_row, n;
     float *products[N_PRODUCTS]; /* (n, shape.rows[product]) each */
     float *strengths, *decays;   /* (n, heads): what the recurrence takes as beta and decay */
@@ -68,6 +69,14 @@ struct recurrence {
     bool is_delta; /* the recurrence is delta_net's, else state_space's (kernels/vector_ops.h) */
     /* Row i: what was read, weighted by its gate, to `read`. */
     void (*gate)(const struct batch *batch, const struct recurrent_rows *rows, int i);
+    /* Of mixers whose heads several ranks share; NULL for others, which have all heads. How many heads this rank has,
+     * and the number of the i-th; the rows of a product that it has, ascending, 2 and the readers of a key head at most
+     * (0 ranges: all rows); and how what heads read comes together. */
+    int (*n_own)(const struct layer_spec *layer, const struct plan *plan);
+    int (*own_head)(const struct layer_spec *layer, const struct plan *plan, int i);
+    int (*own_ranges)(const struct layer_spec *layer, const struct plan *plan, enum recurrent_product product,
+                      struct row_range *ranges);
+    struct exchange_piece (*read_piece)(const struct layer_spec *layer, int n_rows, float *read);
 };
 
 calmoe_status cm_recurrent_open(const struct mixer_place *place, void **work);
@@ -79,9 +88,9 @@ size_t        cm_recurrent_step_bytes(const void *weights);
 size_t        cm_recurrent_fill_bytes(const void *weights);
 size_t        cm_recurrent_fixed_bytes(const struct layer_spec *layer);
 
-#define RECURRENT_MIXER(its_name, its_recurrence)                                                                      \
+#define RECURRENT_MIXER(its_name, its_recurrence, its_gathers)                                                                      \
     {                                                                                                                  \
-        .name = its_name, .recurrence = its_recurrence, .pack = cm_recurrent_pack, .drop = cm_recurrent_drop,          \
+        .name = its_name, .recurrence = its_recurrence, .gathers = its_gathers, .pack = cm_recurrent_pack, .drop = cm_recurrent_drop,          \
         .step_bytes = cm_recurrent_step_bytes, .fill_bytes = cm_recurrent_fill_bytes, .open = cm_recurrent_open,       \
         .close = cm_recurrent_close, .plan = cm_recurrent_plan, .run = cm_recurrent_run, .fill = cm_recurrent_fill,    \
         .fixed_bytes = cm_recurrent_fixed_bytes,                                                                       \

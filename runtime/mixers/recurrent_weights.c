@@ -48,14 +48,22 @@ static calmoe_status read_vectors(struct calmoe_context *ctx, const struct recur
     return CALMOE_OK;
 }
 
-static calmoe_status add_matrix(const struct mixer_place *place, struct pack_list *list,
-                                const struct weight_source *from, struct placed_matrix *to)
+/* A product's matrix: the rows of this rank's heads. */
+static calmoe_status add_product(const struct mixer_place *place, struct pack_list *list, const struct layer_spec *spec,
+                                 enum recurrent_product product, const struct weight_source *from,
+                                 struct placed_matrix *to)
 {
-    const struct plan *plan = place->machine->plan;
-    int32_t rows[CM_MAX_NODES];
+    const struct recurrence *recurrence = cm_mixers[spec->mixer]->recurrence;
+    struct calmoe_context   *ctx = place->machine->ctx;
+    const struct plan       *plan = place->machine->plan;
     if (!from->rows) return CALMOE_OK;
-    cm_dense_rows(plan, from->n_rows, rows);
-    return cm_placed_rows_open(place->machine->ctx, list, from, rows, plan->n_nodes, to);
+    struct row_range *ranges = cm_alloc(ctx, 2 + (size_t)cm_recurrent_shape(spec).n_heads, sizeof *ranges, "a layer");
+    if (!ranges) return CALMOE_NO_MEMORY;
+    const int n = recurrence->own_ranges ? recurrence->own_ranges(spec, plan, product, ranges) : 0;
+    const calmoe_status status = n > 0 ? cm_placed_ranges_open(ctx, list, from, ranges, n, plan, to)
+                                       : cm_placed_range_open(ctx, list, from, 0, from->n_rows, plan, to);
+    cm_free(ranges);
+    return status;
 }
 
 static calmoe_status pack(const struct mixer_place *place, struct pack_list *list, const struct layer_spec *spec,
@@ -64,11 +72,12 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
     const struct recurrent_shape shape = cm_recurrent_shape(spec);
     CM_TRY(read_vectors(place->machine->ctx, &shape, t, out));
     for (int product = 0; product < N_PRODUCTS; product++) {
-        CM_TRY(add_matrix(place, list, &t->recurrent.products[product], &out->products[product]));
+        CM_TRY(add_product(place, list, spec, (enum recurrent_product)product, &t->recurrent.products[product],
+                           &out->products[product]));
         out->input_kinds |= cm_placed_kind(&out->products[product]);
         if (product != PRODUCT_GATE) out->fill_kinds |= cm_placed_kind(&out->products[product]);
     }
-    CM_TRY(add_matrix(place, list, &t->recurrent.out, &out->out));
+    CM_TRY(cm_placed_shares_open(place->machine->ctx, list, &t->recurrent.out, place->machine->plan, &out->out));
     out->out_kinds = cm_placed_kind(&out->out);
     return CALMOE_OK;
 }

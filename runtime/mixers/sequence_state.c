@@ -6,6 +6,12 @@
 #include "base/memory.h"
 #include "runtime/mixers/mixer.h"
 
+static void tell(const struct sequence_state *state, enum state_event event, int value, int from_id)
+{
+    const struct state_listener *listener = &state->listener;
+    if (listener->tell) listener->tell(listener->user, event, listener->id, value, from_id);
+}
+
 /* ---- opening ---- */
 
 static calmoe_status open_fixed(const struct model_spec *spec, size_t snapshot_bytes, struct sequence_state *state)
@@ -31,7 +37,7 @@ calmoe_status cm_sequence_state_open(const struct machine *machine, const struct
 {
     *out = (struct sequence_state){.ctx = machine->ctx};
     calmoe_status status = cm_kv_cache_open(machine->ctx, spec, place->type, place->n_positions, place->max_rows,
-                                            machine->topology, machine->plan->kv_heads, &out->kv);
+                                            machine->topology, machine->plan, &out->kv);
     if (status == CALMOE_OK) status = open_fixed(spec, place->snapshot_bytes, out);
     if (status != CALMOE_OK) cm_sequence_state_close(out);
     return status;
@@ -39,6 +45,7 @@ calmoe_status cm_sequence_state_open(const struct machine *machine, const struct
 
 void cm_sequence_state_close(struct sequence_state *state)
 {
+    tell(state, STATE_CLOSE, 0, 0);
     for (int i = 0; i < state->n_snapshots; i++) cm_free(state->snapshots[i].bytes);
     cm_free(state->snapshots);
     cm_free(state->fixed);
@@ -49,6 +56,7 @@ void cm_sequence_state_close(struct sequence_state *state)
 
 void cm_sequence_state_note(struct sequence_state *state, int n_positions)
 {
+    tell(state, STATE_NOTE, n_positions, 0);
     if (n_positions > state->n_written) state->n_written = n_positions;
     state->n_seen = n_positions;
 }
@@ -73,6 +81,7 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
 {
     int at = state->n_snapshots;
     if (state->fixed_bytes == 0) return CALMOE_OK;
+    tell(state, STATE_SNAPSHOT, position, 0);
     for (int i = 0; i < state->n_snapshots; i++)
         if (state->snapshots[i].position == position) { /* a sequence that was read again may differ from there on */
             memcpy(state->snapshots[i].bytes, state->fixed, state->fixed_bytes);
@@ -91,11 +100,16 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
 
 void cm_sequence_state_touch(struct sequence_state *state, int position)
 {
+    tell(state, STATE_TOUCH, position, 0);
     for (int i = 0; i < state->n_snapshots; i++)
         if (state->snapshots[i].position == position) state->snapshots[i].used = ++state->n_uses;
 }
 
-void cm_sequence_state_lose(struct sequence_state *state) { state->n_seen = -1; }
+void cm_sequence_state_lose(struct sequence_state *state)
+{
+    tell(state, STATE_LOSE, 0, 0);
+    state->n_seen = -1;
+}
 
 /* The last snapshot at or before the position; NULL: only the beginning is. */
 static struct state_snapshot *snapshot_before(const struct sequence_state *state, int position)
@@ -122,6 +136,7 @@ static int rewind_fixed(struct sequence_state *state, int position)
 
 int cm_sequence_state_rewind(struct sequence_state *state, int position)
 {
+    tell(state, STATE_REWIND, position, 0);
     if (position < state->n_least || !cm_kv_may_rewind(&state->kv, position, state->n_written)) position = 0;
     if (state->fixed_bytes > 0) position = rewind_fixed(state, position);
     if (position == 0) state->n_written = state->n_least = 0;
@@ -163,6 +178,7 @@ struct passing {
     calmoe_status (*put)(void *user, const void *bytes, size_t n);
     calmoe_status (*get)(void *user, void *bytes, size_t n);
     void *user;
+    int   n_skipped;             /* spans of layers that keep all of them */
 };
 
 static size_t blocks_of(const struct kv_cache *kv)
@@ -198,12 +214,17 @@ static calmoe_status pass_all(const struct passing *passing, int n_positions,
 {
     const struct kv_cache *kv = passing->kv;
     for (int layer = 0; layer < kv->n_layers; layer++) {
-        int n_heads = 0;
-        for (int i = 0; i < kv->n_parts && kv->layers[layer].region_bytes > 0; i++)
+        int first_head = 0, n_heads = 0;
+        for (int i = 0; i < kv->n_parts && kv->layers[layer].region_bytes > 0; i++) {
+            if (i == 0) first_head = kv->parts[i].regions[layer].first_head;
             n_heads += kv->parts[i].regions[layer].n_heads;
-        for (int span = first(&kv->layers[layer], n_of_first); span < spans_of(n_positions); span++) {
+        }
+        int span = first(&kv->layers[layer], n_of_first);
+        if (kv->layers[layer].n_ring == 0 && span < passing->n_skipped) span = passing->n_skipped;
+        for (; span < spans_of(n_positions); span++) {
             const int left = n_positions - span * CM_ATTEND_SPAN, n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
-            for (int head = 0; head < n_heads; head++) CM_TRY(pass_region(passing, layer, span, head, n));
+            for (int head = first_head; head < first_head + n_heads; head++)
+                CM_TRY(pass_region(passing, layer, span, head, n));
         }
     }
     return CALMOE_OK;
@@ -232,10 +253,18 @@ void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
     }
 }
 
-int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to)
+calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept)
 {
-    const struct passing copying = {.kv = &from->kv, .to = &to->kv};
+    return cm_kv_cache_own(&state->kv, first, end, n_kept);
+}
+
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to, int *n_shared)
+{
+    tell(to, STATE_COPY, n_positions, from->listener.id);
+    const int            n_spans = cm_kv_cache_share(&from->kv, *n_shared / CM_ATTEND_SPAN, &to->kv);
+    const struct passing copying = {.kv = &from->kv, .to = &to->kv, .n_skipped = n_spans};
     const int            least = least_position(&from->kv, first_kept, from->n_written);
+    *n_shared = n_spans * CM_ATTEND_SPAN;
     (void)pass_all(&copying, n_positions, first_kept, from->n_written); /* ascending: a ring's last spans stay */
     to->n_written = to->n_seen = n_positions;
     to->n_least = from->n_least > least ? from->n_least : least;

@@ -10,6 +10,14 @@
 #include "experts/machine.h"
 #include "runtime/mixers/kv_cache.h"
 
+/* Who is told of all that is done to a state, so that other ranks do it to theirs. value: the position, if any. */
+enum state_event { STATE_CLOSE, STATE_NOTE, STATE_SNAPSHOT, STATE_TOUCH, STATE_LOSE, STATE_REWIND, STATE_COPY };
+struct state_listener {
+    void (*tell)(void *user, enum state_event event, int id, int value, int from_id); /* NULL: nobody */
+    void *user;
+    int   id; /* of the state; from_id: of the one that is copied */
+};
+
 struct state_snapshot {
     int      position; /* positions that it has seen */
     uint64_t used;     /* when it was last of use    */
@@ -29,6 +37,7 @@ struct sequence_state {
     int             n_snapshots, max_snapshots;
     struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
     uint64_t        n_uses;
+    struct state_listener listener;
 };
 
 struct state_place { /* where and how large */
@@ -59,10 +68,16 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, opened for the same model and at least as many positions, becomes what from is after n_positions, but for its
- * snapshots; it may have another number of rows in a step. Answers where it stands: before n_positions where the
- * fixed-size state of from is of other positions (what lies between must be read again). */
-int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to);
+/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions, but for
+ * its snapshots; it may have another number of rows in a step. Spans of keys and values before n_shared, which
+ * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
+ * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
+ * lies between must be read again). */
+int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to,
+                           int *n_shared);
+/* Before positions first … end - 1 are written, of which those before n_kept were: keys and values become the
+ * sequence's own where they are shared. NO_MEMORY. */
+calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept);
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
  * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of

@@ -23,4 +23,4 @@ static void gate(const struct batch *b, const struct recurrent_rows *rows, int i
 static const struct recurrence shortconv = {.prepare = prepare, .gate = gate};
 
 extern const struct mixer cm_mixer_shortconv;
-const struct mixer cm_mixer_shortconv = RECURRENT_MIXER("short convolution", &shortconv);
+const struct mixer cm_mixer_shortconv = RECURRENT_MIXER("short convolution", &shortconv, NULL);

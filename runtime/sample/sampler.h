@@ -1,15 +1,18 @@
 /* runtime/sample/sampler.h - picks the next token from logits.
  *
- * In this order: repeat penalty; tokens out that must not be used or whose logit is not a number;
- * top-k; softmax at a temperature; top-p; min-p; draw. The same seed and the same logits give the same
- * tokens on every machine: only double arithmetic that IEEE 754 fixes, in a fixed order. */
+ * In this order: repeat penalty; biases; presence and frequency penalties; tokens out that must not be used, that
+ * are banned or whose logit is not a number; top-k; softmax at a temperature; top-p; min-p; draw. The same seed and
+ * the same logits give the same tokens on every machine: only double arithmetic that IEEE 754 fixes, in a fixed
+ * order. */
 #ifndef RUNTIME_SAMPLE_SAMPLER_H
 #define RUNTIME_SAMPLE_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/random.h"
 #include "base/status.h"
+#include "runtime/constrain/constraint.h"
 
 struct sampler; /* one sequence's; serves one thread at a time */
 
@@ -24,6 +27,12 @@ struct sampler_options {
                                 ones; 1 = off (default)                                 */
     int      repeat_last_n;  /* how many tokens are recent (default 64)                 */
     uint64_t seed;           /* default 0                                               */
+    float    presence_penalty;  /* taken off the logits of tokens that stand in the answer; 0 = off (default) */
+    float    frequency_penalty; /* the same for each time that they do; 0 = off (default)                     */
+    int      n_biases;          /* default 0                                                                  */
+    const int32_t *bias_tokens; /* (n_biases) copied when the sampler is opened                               */
+    const float   *biases;      /* (n_biases) added to their logits; -INFINITY: the token is banned           */
+    const struct calmoe_constraint *constraint; /* of answers; NULL = none (default)                          */
 };
 
 struct sampler_options cm_sampler_defaults(void);
@@ -35,16 +44,32 @@ calmoe_status cm_sampler_open(struct calmoe_context *ctx, const struct sampler_o
 calmoe_status cm_sampler_fork(struct calmoe_context *ctx, const struct sampler *from, struct sampler **out);
 void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NULL; NULL is fine */
 
-/* logits (n_vocab); usable (n_vocab): 1 for a token that may be picked, NULL: all may. Among equal logits the lower id
- * comes first. At temperature 0, and where no usable token has a number, it is what likeliest.h says. */
+/* logits (n_vocab); usable (n_vocab): 1 for a token that may be picked, NULL: all may. Among equal logits the lower
+ * id comes first. At temperature 0, and where no usable token has a number, it is what likeliest.h says. -1: no
+ * token may come, and cm_sampler_problem() says why. */
 int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable);
 
-/* The random numbers to come: to be taken before picks that are not to count, and put back. */
-struct random cm_sampler_random(const struct sampler *sampler);
-void          cm_sampler_set_random(struct sampler *sampler, const struct random *random);
+/* Why the last pick was -1. */
+enum sampler_problem {
+    SAMPLER_BANNED,  /* all usable tokens are, or all that the constraint lets through                 */
+    SAMPLER_STUCK,   /* the answer so far does not fit the constraint, or no token goes on from there  */
+    SAMPLER_COMPLETE /* the answer is complete, and the vocabulary has no token that says so           */
+};
+enum sampler_problem cm_sampler_problem(const struct sampler *sampler);
 
-/* Notes a token of the sequence, from the prompt or picked, for the repeat penalty. Ids that are none
- * are ignored. */
-void cm_sampler_accept(struct sampler *sampler, int32_t token);
+/* Before picks that are not to count: the random numbers to come and the constraint's state are noted, once at a time.
+ * Such picks go on from tokens that are supposed to follow; then all is put back. */
+void cm_sampler_mark(struct sampler *sampler);
+void cm_sampler_suppose(struct sampler *sampler, int32_t token);
+void cm_sampler_return(struct sampler *sampler);
+
+/* Notes a token of the sequence, from the prompt or picked, for the penalties; those of presence and frequency, and
+ * the constraint, count it where it is an answer's. Ids that are none are ignored. */
+void cm_sampler_accept(struct sampler *sampler, int32_t token, bool is_answer);
+/* An answer begins: no token stands in it. */
+void cm_sampler_begin_answer(struct sampler *sampler);
+/* No token was noted. */
+void cm_sampler_forget(struct sampler *sampler);
+int  cm_sampler_repeat_last(const struct sampler *sampler);
 
 #endif

@@ -55,9 +55,15 @@ static calmoe_status render(struct learner *learner, const struct conversation *
                               : (struct template_message){
                                     "assistant", text + cm_chat_last_part(&learner->format, text, strlen(text)) };
     }
-    const struct template_input input = { messages, n, learner->tokens.bos[0] ? learner->tokens.bos : NULL,
-                                          learner->tokens.eos[0] ? learner->tokens.eos : NULL, learner->now };
-    return cm_template_render(learner->ctx, learner->tmpl, &input, out);
+    const struct template_input input = { .messages = messages, .n_messages = n, .now = learner->now,
+                                          .bos = learner->tokens.bos[0] ? learner->tokens.bos : NULL,
+                                          .eos = learner->tokens.eos[0] ? learner->tokens.eos : NULL };
+    struct template_text        text;
+    const calmoe_status         status = cm_template_render(learner->ctx, learner->tmpl, &input, &text);
+    *out = text.text;
+    text.text = NULL;
+    cm_template_text_close(&text);
+    return status;
 }
 
 /* What stands before, between and behind words that follow each other in text, each once: n + 1 pieces, which the

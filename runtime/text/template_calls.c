@@ -1,386 +1,152 @@
-/* template_calls.c - what a template can call: functions, methods of texts and dicts, filters, tests. Each is a row
- * of a table; what has no row is an error by name when it is called. */
+/* template_calls.c - what a template can call by name: functions, tests, and filters; those filters are here that call
+ * others. Each is a row of a table; what has no row is an error by name when it is called. */
 #include <ctype.h>
 #include <locale.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "runtime/text/template_parts.h"
-#include "runtime/text/utf8.h"
 
-struct call { /* one call, its name for messages */
-    const char             *what;
-    struct value            subject;
-    const struct arguments *arguments;
-};
+/* ---- attributes by text ---- */
 
-typedef calmoe_status (*call_fn)(struct run *run, const struct call *call, struct value *out);
-
-static const struct value *argument(const struct call *call, int place, const char *name)
+/* A part of a path: a number is an item of a list. */
+static struct value path_part(struct string part)
 {
-    for (int i = 0; i < call->arguments->n; i++) {
-        const struct string given = call->arguments->names[i];
-        if (given.text ? name && cm_string_is(given, name) : i == place) return &call->arguments->values[i];
+    int64_t number = 0;
+    if (part.n == 0 || part.n > 9) return cm_value_string(part);
+    for (size_t i = 0; i < part.n; i++) {
+        if (!isdigit((unsigned char)part.text[i])) return cm_value_string(part);
+        number = number * 10 + (part.text[i] - '0');
     }
-    return NULL;
+    return cm_value_integer(number);
 }
 
-static calmoe_status need_text(struct run *run, const struct call *call, const struct value *value, struct string *text)
+calmoe_status cm_value_attribute(struct run *run, const struct value *whole, const struct value *attribute,
+                                 struct value *out)
 {
-    const bool is_text = value && value->kind == VALUE_STRING;
-    *text = is_text ? value->string : cm_string("");
-    return is_text ? CALMOE_OK
-                   : cm_run_fail(run, "'%s' wants a text, found %s", call->what,
-                                 value ? cm_value_kind_name(value) : "nothing");
-}
-
-/* Text that is taken for what it prints as. */
-static calmoe_status subject_text(struct run *run, const struct call *call, struct string *text)
-{
-    return cm_value_text(run, &call->subject, text);
-}
-
-/* ---- white space and characters at the ends ---- */
-
-static bool is_one_of(const char *character, int n, struct string set)
-{
-    return memmem(set.text, set.n, character, (size_t)n) != NULL;
-}
-
-/* Python's strip(chars): of set, characters in any order. */
-static struct string strip_set(struct string text, struct string set, bool left, bool right)
-{
-    while (left && text.n > 0) {
-        const int length = cm_utf8_length(text.text, text.n);
-        if (length < 1 || !is_one_of(text.text, length, set)) break;
-        text.text += length;
-        text.n -= (size_t)length;
-    }
-    while (right && text.n > 0) {
-        size_t at = text.n - 1;
-        while (at > 0 && ((unsigned char)text.text[at] & 0xc0) == 0x80) at--;
-        if (!is_one_of(text.text + at, (int)(text.n - at), set)) break;
-        text.n = at;
-    }
-    return text;
-}
-
-static calmoe_status strip(struct run *run, const struct call *call, bool left, bool right, struct value *out)
-{
-    const struct value *set = argument(call, 0, "chars");
-    struct string       text, characters;
-    CM_TRY(subject_text(run, call, &text));
-    if (!set || set->kind == VALUE_NONE) {
-        *out = cm_value_string(cm_string_strip(text, left, right));
-        return CALMOE_OK;
-    }
-    CM_TRY(need_text(run, call, set, &characters));
-    *out = cm_value_string(strip_set(text, characters, left, right));
-    return CALMOE_OK;
-}
-
-static calmoe_status both_ends(struct run *run, const struct call *call, struct value *out)
-{
-    return strip(run, call, true, true, out);
-}
-
-static calmoe_status left_end(struct run *run, const struct call *call, struct value *out)
-{
-    return strip(run, call, true, false, out);
-}
-
-static calmoe_status right_end(struct run *run, const struct call *call, struct value *out)
-{
-    return strip(run, call, false, true, out);
-}
-
-/* ---- letters: of ASCII only, others are an error ---- */
-
-static calmoe_status change_letters(struct run *run, const struct call *call, bool capital_first, bool capitals,
-                                    bool each_word, struct value *out)
-{
-    struct string text;
-    char         *copy;
-    bool          begins = true;
-    CM_TRY(subject_text(run, call, &text));
-    CM_TRY(cm_arena_take(run->ctx, &run->arena, text.n, &copy));
-    for (size_t i = 0; i < text.n; i++) {
-        const unsigned char c = (unsigned char)text.text[i];
-        if (c >= 0x80) return cm_run_fail(run, "'%s' of letters beyond ASCII", call->what);
-        copy[i] = (char)(capitals || (capital_first && begins) ? toupper(c) : tolower(c));
-        begins = each_word && !isalpha(c);
-    }
-    *out = cm_value_string((struct string){ copy, text.n });
-    return CALMOE_OK;
-}
-
-static calmoe_status upper(struct run *run, const struct call *call, struct value *out)
-{
-    return change_letters(run, call, false, true, false, out);
-}
-
-static calmoe_status lower(struct run *run, const struct call *call, struct value *out)
-{
-    return change_letters(run, call, false, false, false, out);
-}
-
-static calmoe_status capitalize(struct run *run, const struct call *call, struct value *out)
-{
-    return change_letters(run, call, true, false, false, out);
-}
-
-static calmoe_status title(struct run *run, const struct call *call, struct value *out)
-{
-    return change_letters(run, call, true, false, true, out);
-}
-
-/* ---- parts of texts ---- */
-
-/* Where part begins in text[at …), text.n where it does not. */
-static size_t find(struct string text, struct string part, size_t at)
-{
-    const char *found = at < text.n ? memmem(text.text + at, text.n - at, part.text, part.n) : NULL;
-    return found ? (size_t)(found - text.text) : text.n;
-}
-
-static calmoe_status begins_or_ends(struct run *run, const struct call *call, bool begins, struct value *out)
-{
-    struct string text, part;
-    CM_TRY(subject_text(run, call, &text));
-    CM_TRY(need_text(run, call, argument(call, 0, NULL), &part));
-    const bool fits = part.n <= text.n;
-    *out = cm_value_bool(fits && (part.n == 0 || !memcmp(begins ? text.text : text.text + (text.n - part.n), part.text,
-                                                         part.n)));
-    return CALMOE_OK;
-}
-
-static calmoe_status startswith(struct run *run, const struct call *call, struct value *out)
-{
-    return begins_or_ends(run, call, true, out);
-}
-
-static calmoe_status endswith(struct run *run, const struct call *call, struct value *out)
-{
-    return begins_or_ends(run, call, false, out);
-}
-
-/* split(separator): the parts between its occurrences, at most n cuts. */
-static calmoe_status split(struct run *run, const struct call *call, struct value *out)
-{
-    const struct value *most = argument(call, 1, "maxsplit");
-    struct string       text, separator;
-    size_t              n = 1, at = 0, n_most = SIZE_MAX;
-    CM_TRY(subject_text(run, call, &text));
-    CM_TRY(need_text(run, call, argument(call, 0, "sep"), &separator));
-    if (separator.n == 0) return cm_run_fail(run, "'split' at an empty text");
-    if (most && most->kind != VALUE_INTEGER) return cm_run_fail(run, "'split' wants a number of cuts");
-    if (most && most->number >= 0) n_most = (size_t)most->number;
-    for (size_t next; n <= n_most && (next = find(text, separator, at)) < text.n; at = next + separator.n) n++;
-    CM_TRY(cm_list_open(run, n, out));
-    at = 0;
-    for (size_t i = 0; i < n; i++) {
-        const size_t next = i + 1 < n ? find(text, separator, at) : text.n;
-        out->list->items[i] = cm_value_string((struct string){ text.text + at, next - at });
-        at = next + separator.n;
+    if (attribute->kind != VALUE_STRING) return cm_value_get(run, whole, attribute, false, out);
+    const struct string path = attribute->string;
+    *out = *whole;
+    for (size_t at = 0; at <= path.n;) {
+        const size_t       dot = cm_string_find(path, cm_string("."), at);
+        const struct value part = path_part(cm_string_part(path, at, dot)), from = *out;
+        CM_TRY(cm_value_get(run, &from, &part, false, out));
+        at = dot + 1;
     }
     return CALMOE_OK;
 }
 
-static calmoe_status replace(struct run *run, const struct call *call, struct value *out)
+/* ---- filters that call tests and filters ---- */
+
+/* The arguments from place `first` on, and those with names. */
+static struct arguments rest_of(const struct arguments *arguments, int first)
 {
-    struct string      text, from, to;
-    struct text_buffer buffer = { NULL, 0, 0 };
-    CM_TRY(subject_text(run, call, &text));
-    CM_TRY(need_text(run, call, argument(call, 0, "old"), &from));
-    CM_TRY(need_text(run, call, argument(call, 1, "new"), &to));
-    if (from.n == 0 || call->arguments->n > 2) return cm_run_fail(run, "this 'replace' is not known to this version");
-    for (size_t at = 0, next; at < text.n; at = next + from.n) {
-        next = find(text, from, at);
-        CM_TRY(cm_buffer_put(run, &buffer, (struct string){ text.text + at, next - at }));
-        if (next == text.n) break;
-        CM_TRY(cm_buffer_put(run, &buffer, to));
+    struct arguments rest = { .n = 0 };
+    for (int i = first; i < arguments->n; i++) {
+        rest.values[rest.n] = arguments->values[i];
+        rest.names[rest.n++] = arguments->names[i];
     }
-    *out = cm_value_string((struct string){ buffer.text ? buffer.text : "", buffer.n });
-    return CALMOE_OK;
+    return rest;
 }
 
-/* ---- dicts ---- */
-
-static calmoe_status get(struct run *run, const struct call *call, struct value *out)
+/* What is false, none above all, has no items for these filters. */
+static calmoe_status items_of(struct run *run, const struct call *call, struct value *items)
 {
-    struct string       name;
-    const struct value *usual = argument(call, 1, NULL);
-    CM_TRY(need_text(run, call, argument(call, 0, NULL), &name));
-    const struct value *found = cm_record_find(call->subject.record, name);
-    *out = found ? *found : usual ? *usual : (struct value){ .kind = VALUE_NONE };
-    return CALMOE_OK;
+    if (!cm_value_is_true(&call->subject)) return cm_list_open(run, 0, items);
+    return cm_value_items(run, &call->subject, items);
 }
 
-/* ---- filters ---- */
-
-static calmoe_status length(struct run *run, const struct call *call, struct value *out)
+/* select(test, …), reject: the items for which it holds, or does not; selectattr(name, test, …), rejectattr: for
+ * which it holds of an attribute. Without a test: which are true. */
+static calmoe_status choose(struct run *run, const struct call *call, struct value *out)
 {
-    const struct value *subject = &call->subject;
-    int64_t             n = 0;
-    if (subject->kind == VALUE_STRING) {
-        for (size_t i = 0; i < subject->string.n; i++) n += ((unsigned char)subject->string.text[i] & 0xc0) != 0x80;
-    } else if (subject->kind == VALUE_LIST) {
-        n = (int64_t)subject->list->n;
-    } else if (subject->kind == VALUE_RECORD && subject->record->is_dict) {
-        for (const struct field *field = subject->record->fields; field; field = field->next) n++;
-    } else if (subject->kind != VALUE_UNDEFINED) {
-        return cm_run_fail(run, "%s has no length", cm_value_kind_name(subject));
-    }
-    *out = cm_value_integer(n);
-    return CALMOE_OK;
-}
-
-static calmoe_status string(struct run *run, const struct call *call, struct value *out)
-{
-    struct string text;
-    CM_TRY(subject_text(run, call, &text));
-    *out = cm_value_string(text);
-    return CALMOE_OK;
-}
-
-static calmoe_status same(struct run *run, const struct call *call, struct value *out)
-{
-    if (call->subject.kind == VALUE_STRING && !strcmp(call->what, "list"))
-        return cm_run_fail(run, "a list of a text's characters is not known to this version");
-    *out = call->subject;
-    return CALMOE_OK;
-}
-
-/* default(x), and default(x, true), which is x for all that is false. */
-static calmoe_status fall_back(struct run *run, const struct call *call, struct value *out)
-{
-    const struct value *usual = argument(call, 0, "default_value"), *also_false = argument(call, 1, "boolean");
-    const bool          takes = call->subject.kind == VALUE_UNDEFINED ||
-                       (also_false && cm_value_is_true(also_false) && !cm_value_is_true(&call->subject));
-    (void)run;
-    *out = !takes ? call->subject : usual ? *usual : cm_value_string(cm_string(""));
-    return CALMOE_OK;
-}
-
-static calmoe_status end_of_list(struct run *run, const struct call *call, bool first, struct value *out)
-{
-    if (call->subject.kind != VALUE_LIST)
-        return cm_run_fail(run, "'%s' of %s is not known to this version", call->what,
-                           cm_value_kind_name(&call->subject));
-    const struct list *list = call->subject.list;
-    *out = (struct value){ .kind = VALUE_UNDEFINED };
-    if (list->n > 0) *out = list->items[first ? 0 : list->n - 1];
-    return CALMOE_OK;
-}
-
-static calmoe_status first(struct run *run, const struct call *call, struct value *out)
-{
-    return end_of_list(run, call, true, out);
-}
-
-static calmoe_status last(struct run *run, const struct call *call, struct value *out)
-{
-    return end_of_list(run, call, false, out);
-}
-
-static calmoe_status join(struct run *run, const struct call *call, struct value *out)
-{
-    struct text_buffer  buffer = { NULL, 0, 0 };
-    struct string       between = { "", 0 }, text;
-    const struct value *separator = argument(call, 0, "d");
-    if (call->subject.kind != VALUE_LIST || call->arguments->n > 1)
-        return cm_run_fail(run, "this 'join' is not known to this version");
-    if (separator) CM_TRY(need_text(run, call, separator, &between));
-    for (size_t i = 0; i < call->subject.list->n; i++) {
-        CM_TRY(cm_value_text(run, &call->subject.list->items[i], &text));
-        if (i > 0) CM_TRY(cm_buffer_put(run, &buffer, between));
-        CM_TRY(cm_buffer_put(run, &buffer, text));
-    }
-    *out = cm_value_string((struct string){ buffer.text ? buffer.text : "", buffer.n });
-    return CALMOE_OK;
-}
-
-/* selectattr(name), selectattr(name, test, value): the dicts of a list for which it holds, or does not. */
-static calmoe_status choose(struct run *run, const struct call *call, bool wanted, struct value *out)
-{
-    const struct value *const test = argument(call, 1, NULL);
-    struct arguments          rest = { .n = 0 };
-    struct string             name, test_name;
-    size_t                    n = 0;
-    if (call->subject.kind != VALUE_LIST)
-        return cm_run_fail(run, "'%s' of %s is not known to this version", call->what,
-                           cm_value_kind_name(&call->subject));
-    CM_TRY(need_text(run, call, argument(call, 0, NULL), &name));
-    if (test) CM_TRY(need_text(run, call, test, &test_name));
-    for (int i = 2; i < call->arguments->n; i++) rest.values[rest.n++] = call->arguments->values[i];
-    CM_TRY(cm_list_open(run, call->subject.list->n, out));
-    for (size_t i = 0; i < call->subject.list->n; i++) {
-        const struct value key = cm_value_string(name);
-        struct value       item, holds;
-        CM_TRY(cm_value_get(run, &call->subject.list->items[i], &key, false, &item));
+    const bool          wanted = call->what[0] == 's', by_attribute = strstr(call->what, "attr") != NULL;
+    const struct value *attribute = by_attribute ? cm_argument(call, 0, NULL) : NULL;
+    const struct value *test = cm_argument(call, by_attribute, NULL);
+    struct arguments    rest = rest_of(call->arguments, by_attribute + 1);
+    struct string       test_name = cm_string("");
+    struct value        items, holds;
+    if (by_attribute && !attribute) return cm_run_fail(run, "'%s' wants an attribute", call->what);
+    if (test) CM_TRY(cm_need_text(run, call, test, &test_name));
+    CM_TRY(items_of(run, call, &items));
+    CM_TRY(cm_list_open(run, 0, out));
+    for (size_t i = 0; i < items.list->n; i++) {
+        struct value item = items.list->items[i];
+        if (attribute) CM_TRY(cm_value_attribute(run, &items.list->items[i], attribute, &item));
         holds = item;
         if (test) CM_TRY(cm_call_test(run, &item, test_name, &rest, &holds));
-        if (cm_value_is_true(&holds) == wanted) out->list->items[n++] = call->subject.list->items[i];
+        if (cm_value_is_true(&holds) == wanted) CM_TRY(cm_list_put(run, out->list, items.list->items[i]));
     }
-    out->list->n = n;
+    out->list->kind = LIST_GENERATOR;
     return CALMOE_OK;
 }
 
-static calmoe_status selectattr(struct run *run, const struct call *call, struct value *out)
-{
-    return choose(run, call, true, out);
-}
-
-static calmoe_status rejectattr(struct run *run, const struct call *call, struct value *out)
-{
-    return choose(run, call, false, out);
-}
-
-/* map(attribute='a'): that part of each. */
+/* map(attribute='a', default=d): that part of each; map(filter, …): what the filter makes of each. */
 static calmoe_status map(struct run *run, const struct call *call, struct value *out)
 {
-    const struct value *attribute = argument(call, -1, "attribute");
-    struct string       name;
-    if (call->subject.kind != VALUE_LIST || call->arguments->n != 1 || !attribute)
-        return cm_run_fail(run, "this 'map' is not known to this version");
-    CM_TRY(need_text(run, call, attribute, &name));
-    CM_TRY(cm_list_open(run, call->subject.list->n, out));
-    for (size_t i = 0; i < call->subject.list->n; i++)
-        CM_TRY(cm_value_get(run, &call->subject.list->items[i], attribute, false, &out->list->items[i]));
+    const struct value *attribute = cm_argument(call, -1, "attribute"), *usual = cm_argument(call, -1, "default");
+    const struct value *filter = cm_argument(call, 0, NULL);
+    struct arguments    rest = rest_of(call->arguments, 1);
+    struct string       name = cm_string("");
+    struct value        items;
+    if (!attribute) CM_TRY(cm_need_text(run, call, filter, &name));
+    CM_TRY(items_of(run, call, &items));
+    CM_TRY(cm_list_open(run, items.list->n, out));
+    for (size_t i = 0; i < items.list->n; i++) {
+        struct value *item = &out->list->items[i];
+        if (attribute) CM_TRY(cm_value_attribute(run, &items.list->items[i], attribute, item));
+        else CM_TRY(cm_call_filter(run, &items.list->items[i], name, &rest, item));
+        if (attribute && usual && item->kind == VALUE_UNDEFINED) *item = *usual;
+    }
+    out->list->kind = LIST_GENERATOR;
     return CALMOE_OK;
 }
+
+static const struct call_row calling_filters[] = {
+    { "select", choose },     { "reject", choose }, { "selectattr", choose },
+    { "rejectattr", choose }, { "map", map },       { NULL, NULL },
+};
 
 /* ---- functions ---- */
 
 static calmoe_status raise_exception(struct run *run, const struct call *call, struct value *out)
 {
     struct string text;
-    (void)out;
-    CM_TRY(need_text(run, call, argument(call, 0, NULL), &text));
+    *out = cm_value_undefined();
+    CM_TRY(cm_need_text(run, call, cm_argument(call, 0, "message"), &text));
     return cm_fail(run->ctx, CALMOE_INVALID_ARGUMENT, "the chat template says: %.*s",
                    (int)(text.n < 400 ? text.n : 400), text.text);
 }
 
-static calmoe_status namespace(struct run *run, const struct call *call, struct value *out)
+/* namespace(…), dict(…): of a dict, and of what has names */
+static calmoe_status make_record(struct run *run, const struct call *call, struct value *out)
 {
-    CM_TRY(cm_record_open(run, false, out));
-    out->record->may_be_set = true;
+    const bool is_dict = call->what[0] == 'd';
+    CM_TRY(cm_record_open(run, is_dict ? RECORD_DICT : RECORD_NAMESPACE, out));
     for (int i = 0; i < call->arguments->n; i++) {
-        if (!call->arguments->names[i].text) return cm_run_fail(run, "this 'namespace' is not known to this version");
-        CM_TRY(cm_record_put(run, out->record, call->arguments->names[i], call->arguments->values[i]));
+        const struct value *value = &call->arguments->values[i];
+        if (call->arguments->names[i].text) {
+            CM_TRY(cm_record_put(run, out->record, call->arguments->names[i], *value));
+            continue;
+        }
+        if (!cm_is_dict(value)) return cm_run_fail(run, "'%s' wants values with names", call->what);
+        for (const struct field *field = value->record->fields; field; field = field->next)
+            CM_TRY(cm_dict_put(run, out->record, &field->key, field->value));
     }
     return CALMOE_OK;
 }
 
 static calmoe_status range(struct run *run, const struct call *call, struct value *out)
 {
+    enum { MOST = 1 << 30 };
     int64_t   parts[3] = { 0, 0, 1 };
     const int n = call->arguments->n;
     if (n < 1 || n > 3) return cm_run_fail(run, "'range' wants 1 to 3 numbers");
     for (int i = 0; i < n; i++) {
-        if (call->arguments->values[i].kind != VALUE_INTEGER) return cm_run_fail(run, "'range' wants numbers");
-        parts[n == 1 ? 1 : i] = call->arguments->values[i].number;
+        const struct value *part = &call->arguments->values[i];
+        if (part->kind != VALUE_INTEGER || part->number > MOST || part->number < -MOST)
+            return cm_run_fail(run, "'range' wants numbers");
+        parts[n == 1 ? 1 : i] = part->number;
     }
     const int64_t step = parts[2], length = step > 0 ? parts[1] - parts[0] : parts[0] - parts[1];
     const int64_t width = step > 0 ? step : -step;
@@ -399,19 +165,23 @@ static calmoe_status strftime_now(struct run *run, const struct call *call, stru
     struct tm     parts;
     const time_t  now = (time_t)run->input->now;
     size_t        n = 0;
-    CM_TRY(need_text(run, call, argument(call, 0, "format"), &format));
+    CM_TRY(cm_need_text(run, call, cm_argument(call, 0, "format"), &format));
     if (format.n >= sizeof copy || !localtime_r(&now, &parts)) return cm_run_fail(run, "a date of that form");
     memcpy(copy, format.text, format.n);
     copy[format.n] = '\0';
     const locale_t english = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (english) n = strftime_l(text, sizeof text, copy, &parts, english);
     if (english) freelocale(english);
-    char *kept;
-    CM_TRY(cm_arena_take(run->ctx, &run->arena, n, &kept));
-    if (n > 0) memcpy(kept, text, n);
-    *out = cm_value_string((struct string){ kept, n });
+    struct text_buffer buffer = { .text = NULL };
+    CM_TRY(cm_buffer_put(run, &buffer, cm_string_of(text, n)));
+    *out = cm_buffer_value(&buffer);
     return CALMOE_OK;
 }
+
+static const struct call_row functions[] = {
+    { "raise_exception", raise_exception }, { "namespace", make_record }, { "dict", make_record }, { "range", range },
+    { "strftime_now", strftime_now },       { NULL, NULL },
+};
 
 /* ---- tests ---- */
 
@@ -425,23 +195,29 @@ static calmoe_status is_defined(struct run *run, const struct call *call, struct
 static calmoe_status is_of_kind(struct run *run, const struct call *call, struct value *out)
 {
     const struct value *subject = &call->subject;
-    const bool          is_dict = subject->kind == VALUE_RECORD && subject->record->is_dict;
+    const enum value_kind kind = subject->kind;
+    const bool is_generator = kind == VALUE_LIST && subject->list->kind == LIST_GENERATOR;
+    const bool is_walked = kind == VALUE_STRING || kind == VALUE_LIST || cm_is_dict(subject) ||
+                           kind == VALUE_UNDEFINED || kind == VALUE_LOOP;
+    const bool is_called = kind == VALUE_MACRO || kind == VALUE_FUNCTION || kind == VALUE_METHOD ||
+                           kind == VALUE_LOOP;
     const struct {
         const char *name;
         bool        is;
     } kinds[] = {
-        { "none", subject->kind == VALUE_NONE },
-        { "string", subject->kind == VALUE_STRING },
-        { "boolean", subject->kind == VALUE_BOOL },
-        { "true", subject->kind == VALUE_BOOL && subject->number },
-        { "false", subject->kind == VALUE_BOOL && !subject->number },
-        { "integer", subject->kind == VALUE_INTEGER },
-        { "number", subject->kind == VALUE_INTEGER || subject->kind == VALUE_BOOL },
-        { "mapping", is_dict },
-        { "sequence", subject->kind == VALUE_STRING || subject->kind == VALUE_LIST || is_dict ||
-                          subject->kind == VALUE_UNDEFINED },
-        { "iterable", subject->kind == VALUE_STRING || subject->kind == VALUE_LIST || is_dict ||
-                          subject->kind == VALUE_UNDEFINED },
+        { "none", kind == VALUE_NONE },
+        { "string", kind == VALUE_STRING },
+        { "boolean", kind == VALUE_BOOL },
+        { "true", kind == VALUE_BOOL && subject->number },
+        { "false", kind == VALUE_BOOL && !subject->number },
+        { "integer", kind == VALUE_INTEGER },
+        { "float", kind == VALUE_REAL },
+        { "number", cm_is_number(subject) },
+        { "mapping", cm_is_dict(subject) },
+        { "iterable", is_walked },
+        { "sequence", is_walked && !is_generator && kind != VALUE_LOOP &&
+                          !(kind == VALUE_LIST && subject->list->kind == LIST_VIEW) },
+        { "callable", is_called || kind == VALUE_UNDEFINED },
     };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!strcmp(kinds[i].name, call->what)) {
@@ -451,109 +227,102 @@ static calmoe_status is_of_kind(struct run *run, const struct call *call, struct
     return cm_run_fail(run, "the test '%s' is not known to this version", call->what);
 }
 
-static calmoe_status is_equal(struct run *run, const struct call *call, struct value *out)
+/* Tests that are operators with the argument. */
+static calmoe_status is_compared(struct run *run, const struct call *call, struct value *out)
 {
-    const struct value *other = argument(call, 0, NULL);
-    bool                equal;
+    static const struct {
+        const char   *names[4];
+        enum operator op;
+    } operators[] = {
+        { { "equalto", "eq", "==", "sameas" }, OP_EQUAL }, { { "ne", "!=" }, OP_UNEQUAL },
+        { { "lt", "<", "lessthan" }, OP_LESS },            { { "le", "<=" }, OP_LESS_EQUAL },
+        { { "gt", ">", "greaterthan" }, OP_GREATER },      { { "ge", ">=" }, OP_GREATER_EQUAL },
+        { { "in" }, OP_IN },
+    };
+    const struct value *other = cm_argument(call, 0, NULL);
     if (!other) return cm_run_fail(run, "the test '%s' wants a value", call->what);
-    CM_TRY(cm_value_equals(run, &call->subject, other, &equal));
-    *out = cm_value_bool(equal == (strcmp(call->what, "ne") != 0 && strcmp(call->what, "!=") != 0));
-    return CALMOE_OK;
+    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++)
+        for (int k = 0; k < 4 && operators[i].names[k]; k++)
+            if (!strcmp(operators[i].names[k], call->what)) {
+                CM_TRY(cm_value_binary(run, operators[i].op, &call->subject, other, out));
+                const bool is_other_kind = call->what[0] == 's' && call->subject.kind != other->kind;
+                if (is_other_kind) *out = cm_value_bool(false); /* sameas: 1 is not true */
+                return CALMOE_OK;
+            }
+    return cm_run_fail(run, "the test '%s' is not known to this version", call->what);
 }
 
-static calmoe_status is_in(struct run *run, const struct call *call, struct value *out)
+/* odd, even, divisibleby */
+static calmoe_status is_divided(struct run *run, const struct call *call, struct value *out)
 {
-    const struct value *whole = argument(call, 0, NULL);
-    bool                is;
-    if (!whole) return cm_run_fail(run, "the test 'in' wants a value");
-    CM_TRY(cm_value_contains(run, whole, &call->subject, &is));
-    *out = cm_value_bool(is);
+    const bool          by_other = call->what[0] == 'd';
+    const struct value *other = by_other ? cm_argument(call, 0, "num") : NULL;
+    const struct value  two = cm_value_integer(2), *by = by_other ? other : &two;
+    struct value        left;
+    if (!cm_is_number(&call->subject) || !by || !cm_is_number(by))
+        return cm_run_fail(run, "the test '%s' wants a number", call->what);
+    CM_TRY(cm_value_binary(run, OP_MODULO, &call->subject, by, &left));
+    *out = cm_value_bool(cm_value_is_true(&left) == !strcmp(call->what, "odd"));
     return CALMOE_OK;
 }
 
-static calmoe_status is_odd(struct run *run, const struct call *call, struct value *out)
+/* lower, upper: has letters, all of them such */
+static calmoe_status has_letters(struct run *run, const struct call *call, struct value *out)
 {
-    if (call->subject.kind != VALUE_INTEGER) return cm_run_fail(run, "the test '%s' wants a number", call->what);
-    *out = cm_value_bool((call->subject.number % 2 != 0) == !strcmp(call->what, "odd"));
+    const bool    is_upper = call->what[0] == 'u';
+    struct string text;
+    struct value  same, other;
+    CM_TRY(cm_value_text(run, &call->subject, &text));
+    CM_TRY(cm_string_letters(run, text, is_upper ? LETTERS_UPPER : LETTERS_LOWER, &same));
+    CM_TRY(cm_string_letters(run, text, is_upper ? LETTERS_LOWER : LETTERS_UPPER, &other));
+    *out = cm_value_bool(cm_same_string(text, same.string) && !cm_same_string(text, other.string));
     return CALMOE_OK;
 }
 
-/* ---- the tables ---- */
-
-struct row {
-    const char *name;
-    call_fn     call;
-};
-
-static const struct row functions[] = {
-    { "raise_exception", raise_exception }, { "namespace", namespace }, { "range", range },
-    { "strftime_now", strftime_now },       { NULL, NULL },
-};
-static const struct row string_methods[] = {
-    { "strip", both_ends },   { "lstrip", left_end },         { "rstrip", right_end },     { "upper", upper },
-    { "lower", lower },       { "capitalize", capitalize },   { "title", title },          { "split", split },
-    { "replace", replace },   { "startswith", startswith },   { "endswith", endswith },    { NULL, NULL },
-};
-static const struct row dict_methods[] = { { "get", get }, { NULL, NULL } };
-static const struct row filters[] = {
-    { "trim", both_ends },       { "upper", upper },           { "lower", lower },           { "title", title },
-    { "capitalize", capitalize }, { "replace", replace },      { "length", length },         { "count", length },
-    { "string", string },        { "safe", string },           { "list", same },             { "default", fall_back },
-    { "d", fall_back },          { "first", first },           { "last", last },             { "join", join },
-    { "selectattr", selectattr }, { "rejectattr", rejectattr }, { "map", map },              { NULL, NULL },
-};
-static const struct row tests[] = {
-    { "defined", is_defined }, { "undefined", is_defined }, { "none", is_of_kind },     { "string", is_of_kind },
-    { "boolean", is_of_kind }, { "true", is_of_kind },      { "false", is_of_kind },    { "integer", is_of_kind },
-    { "number", is_of_kind },  { "mapping", is_of_kind },   { "sequence", is_of_kind }, { "iterable", is_of_kind },
-    { "equalto", is_equal },   { "eq", is_equal },          { "==", is_equal },         { "ne", is_equal },
-    { "!=", is_equal },        { "in", is_in },             { "odd", is_odd },          { "even", is_odd },
+static const struct call_row tests[] = {
+    { "defined", is_defined },  { "undefined", is_defined },   { "none", is_of_kind },     { "string", is_of_kind },
+    { "boolean", is_of_kind },  { "true", is_of_kind },        { "false", is_of_kind },    { "integer", is_of_kind },
+    { "float", is_of_kind },    { "number", is_of_kind },      { "mapping", is_of_kind },  { "sequence", is_of_kind },
+    { "iterable", is_of_kind }, { "callable", is_of_kind },    { "equalto", is_compared }, { "eq", is_compared },
+    { "==", is_compared },      { "sameas", is_compared },     { "ne", is_compared },      { "!=", is_compared },
+    { "lt", is_compared },      { "<", is_compared },          { "lessthan", is_compared }, { "le", is_compared },
+    { "<=", is_compared },      { "gt", is_compared },         { ">", is_compared },
+    { "greaterthan", is_compared },
+    { "ge", is_compared },      { ">=", is_compared },         { "in", is_compared },      { "odd", is_divided },
+    { "even", is_divided },     { "divisibleby", is_divided }, { "lower", has_letters },   { "upper", has_letters },
     { NULL, NULL },
 };
 
-static calmoe_status call_row(struct run *run, const struct row *rows, const char *kind, struct string name,
+/* ---- calling ---- */
+
+static calmoe_status call_row(struct run *run, const struct call_row *row, const char *kind, struct string name,
                               const struct value *subject, const struct arguments *arguments, struct value *out)
 {
-    for (const struct row *row = rows; row->name; row++) {
-        if (!cm_string_is(name, row->name)) continue;
-        const struct call call = { row->name, *subject, arguments };
-        return row->call(run, &call, out);
-    }
-    return cm_run_fail(run, "the %s '%.*s' is not known to this version", kind, cm_string_shown(name), name.text);
+    if (!row)
+        return cm_run_fail(run, "the %s '%.*s' is not known to this version", kind, cm_string_shown(name), name.text);
+    const struct call call = { row->name, *subject, arguments };
+    CM_TRY(cm_run_count(run, 0));
+    return row->call(run, &call, out);
 }
 
 calmoe_status cm_define_functions(struct run *run)
 {
-    for (int i = 0; functions[i].name; i++)
-        CM_TRY(cm_record_put(run, &run->global->variables, cm_string(functions[i].name),
-                             (struct value){ .kind = VALUE_FUNCTION, .function = i }));
+    for (const struct call_row *row = functions; row->name; row++)
+        CM_TRY(cm_record_put(run, &run->global->variables, cm_string(row->name), cm_value_function(row)));
     return CALMOE_OK;
-}
-
-calmoe_status cm_call_function(struct run *run, int function, const struct arguments *arguments, struct value *out)
-{
-    const struct call call = { functions[function].name, { .kind = VALUE_NONE }, arguments };
-    return functions[function].call(run, &call, out);
-}
-
-calmoe_status cm_call_method(struct run *run, const struct value *subject, struct string name,
-                             const struct arguments *arguments, struct value *out)
-{
-    if (subject->kind == VALUE_STRING) return call_row(run, string_methods, "method", name, subject, arguments, out);
-    if (subject->kind == VALUE_RECORD && subject->record->is_dict)
-        return call_row(run, dict_methods, "method", name, subject, arguments, out);
-    return cm_run_fail(run, "the method '%.*s' of %s is not known to this version", cm_string_shown(name), name.text,
-                       cm_value_kind_name(subject));
 }
 
 calmoe_status cm_call_filter(struct run *run, const struct value *subject, struct string name,
                              const struct arguments *arguments, struct value *out)
 {
-    return call_row(run, filters, "filter", name, subject, arguments, out);
+    const struct call_row *const tables[] = { cm_text_filters, cm_filters, calling_filters };
+    const struct call_row       *row = NULL;
+    for (size_t i = 0; !row && i < sizeof tables / sizeof tables[0]; i++) row = cm_find_row(tables[i], name);
+    return call_row(run, row, "filter", name, subject, arguments, out);
 }
 
 calmoe_status cm_call_test(struct run *run, const struct value *subject, struct string name,
                            const struct arguments *arguments, struct value *out)
 {
-    return call_row(run, tests, "test", name, subject, arguments, out);
+    return call_row(run, cm_find_row(tests, name), "test", name, subject, arguments, out);
 }

@@ -19,13 +19,6 @@ struct level { /* operators that bind alike, from the left */
     calmoe_status (*operand)(struct parser *parser, struct node **out);
 };
 
-static calmoe_status unknown_operator(struct parser *parser, const char *text, struct node **out)
-{
-    CM_TRY(cm_parser_node(parser, NODE_NOT_KNOWN, out));
-    (*out)->name = cm_string(text);
-    return CALMOE_OK;
-}
-
 static calmoe_status binary(struct parser *parser, enum operator op, struct node *a, struct node *b, struct node **out)
 {
     CM_TRY(cm_parser_node(parser, NODE_BINARY, out));
@@ -53,22 +46,22 @@ static calmoe_status parse_level(struct parser *parser, const struct level *leve
     return CALMOE_OK;
 }
 
-static calmoe_status parse_signed(struct parser *parser, struct node **out)
+static calmoe_status parse_factor(struct parser *parser, struct node **out)
 {
-    bool taken;
-    CM_TRY(parse_unary(parser, true, out));
-    CM_TRY(cm_parser_take(parser, LEX_SIGN, "**", &taken));
-    if (!taken) return CALMOE_OK;
-    struct node *power;
-    CM_TRY(parse_unary(parser, true, &power));
-    return unknown_operator(parser, "the operator **", out);
+    return parse_unary(parser, true, out);
+}
+
+static calmoe_status parse_power(struct parser *parser, struct node **out)
+{
+    static const struct level level = { { { "**", LEX_SIGN, OP_POWER } }, parse_factor };
+    return parse_level(parser, &level, out);
 }
 
 static calmoe_status parse_product(struct parser *parser, struct node **out)
 {
     static const struct level level = { {
         { "*", LEX_SIGN, OP_MULTIPLY }, { "/", LEX_SIGN, OP_DIVIDE }, { "//", LEX_SIGN, OP_FLOOR_DIVIDE },
-        { "%", LEX_SIGN, OP_MODULO } }, parse_signed };
+        { "%", LEX_SIGN, OP_MODULO } }, parse_power };
     return parse_level(parser, &level, out);
 }
 
@@ -187,41 +180,55 @@ static calmoe_status parse_items(struct parser *parser, const char *close, struc
     }
 }
 
-/* A dict is read, but not run: messages are dicts, templates make them for tools only. */
 static calmoe_status parse_dict(struct parser *parser, struct node **out)
 {
     bool taken;
     CM_TRY(cm_parser_need(parser, LEX_SIGN, "{"));
-    for (;;) {
-        struct node *ignored;
+    CM_TRY(cm_parser_node(parser, NODE_DICT, out));
+    for (struct node **at = &(*out)->list;; at = &(*at)->next) {
         CM_TRY(cm_parser_take(parser, LEX_SIGN, "}", &taken));
-        if (taken) break;
-        CM_TRY(cm_parse_expression(parser, true, &ignored));
+        if (taken) return CALMOE_OK;
+        CM_TRY(cm_parse_expression(parser, true, at));
         CM_TRY(cm_parser_need(parser, LEX_SIGN, ":"));
-        CM_TRY(cm_parse_expression(parser, true, &ignored));
+        at = &(*at)->next;
+        CM_TRY(cm_parse_expression(parser, true, at));
         CM_TRY(cm_parser_take(parser, LEX_SIGN, ",", &taken));
-        if (taken) continue;
-        CM_TRY(cm_parser_need(parser, LEX_SIGN, "}"));
-        break;
+        if (!taken) return cm_parser_need(parser, LEX_SIGN, "}");
     }
-    return unknown_operator(parser, "a dict", out);
 }
 
-/* An expression in brackets, or a tuple, which is a list here. */
-static calmoe_status parse_brackets(struct parser *parser, struct node **out)
+calmoe_status cm_parse_tuple(struct parser *parser, bool with_choice, struct node **out)
 {
     bool         taken;
     struct node *first;
-    CM_TRY(cm_parser_need(parser, LEX_SIGN, "("));
-    CM_TRY(cm_parser_take(parser, LEX_SIGN, ")", &taken));
-    if (taken) return cm_parser_node(parser, NODE_LIST, out);
-    CM_TRY(cm_parse_expression(parser, true, &first));
+    CM_TRY(cm_parse_expression(parser, with_choice, &first));
     *out = first;
     CM_TRY(cm_parser_take(parser, LEX_SIGN, ",", &taken));
-    if (!taken) return cm_parser_need(parser, LEX_SIGN, ")");
+    if (!taken) return CALMOE_OK;
     CM_TRY(cm_parser_node(parser, NODE_LIST, out));
+    (*out)->is_tuple = true;
     (*out)->list = first;
-    return parse_items(parser, ")", &first->next);
+    for (struct node **at = &first->next; taken; at = &(*at)->next) {
+        if (parser->token.kind == LEX_END || cm_parser_sees(parser, LEX_SIGN, ")")) break;
+        CM_TRY(cm_parse_expression(parser, with_choice, at));
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, ",", &taken));
+    }
+    return CALMOE_OK;
+}
+
+/* An expression in brackets, or a tuple. */
+static calmoe_status parse_brackets(struct parser *parser, struct node **out)
+{
+    bool taken;
+    CM_TRY(cm_parser_need(parser, LEX_SIGN, "("));
+    CM_TRY(cm_parser_take(parser, LEX_SIGN, ")", &taken));
+    if (taken) {
+        CM_TRY(cm_parser_node(parser, NODE_LIST, out));
+        (*out)->is_tuple = true;
+        return CALMOE_OK;
+    }
+    CM_TRY(cm_parse_tuple(parser, true, out));
+    return cm_parser_need(parser, LEX_SIGN, ")");
 }
 
 /* 'a' 'b' is 'ab'. */
@@ -265,8 +272,9 @@ static calmoe_status parse_operand(struct parser *parser, struct node **out)
         (*out)->value = (struct value){ .kind = VALUE_INTEGER, .number = parser->token.number };
         return cm_parser_next(parser);
     case LEX_REAL:
-        CM_TRY(cm_parser_next(parser));
-        return unknown_operator(parser, "a number with a fraction", out);
+        CM_TRY(cm_parser_node(parser, NODE_CONSTANT, out));
+        (*out)->value = cm_value_real(parser->token.real);
+        return cm_parser_next(parser);
     case LEX_SIGN:
     case LEX_END: break;
     }
@@ -282,7 +290,7 @@ static calmoe_status parse_operand(struct parser *parser, struct node **out)
 
 /* ---- what is done with an operand ---- */
 
-/* Arguments behind "(" up to ")". */
+/* Arguments behind "(" up to ")": a, b=c, *d, **e. */
 static calmoe_status parse_arguments(struct parser *parser, struct node **first)
 {
     bool taken;
@@ -293,10 +301,16 @@ static calmoe_status parse_arguments(struct parser *parser, struct node **first)
         if (++n > TEMPLATE_MAX_ARGUMENTS)
             return cm_parser_fail(parser, "a call has more than %d arguments", TEMPLATE_MAX_ARGUMENTS);
         struct node *argument;
+        bool         is_list, is_dict;
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, "*", &is_list));
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, "**", &is_dict));
         CM_TRY(cm_parse_expression(parser, true, &argument));
         CM_TRY(cm_parser_take(parser, LEX_SIGN, "=", &taken));
         *at = argument;
-        if (taken) {
+        if (is_list || is_dict) {
+            CM_TRY(cm_parser_node(parser, NODE_SPREAD, at));
+            (*at)->a = argument;
+        } else if (taken) {
             if (argument->kind != NODE_NAME) return cm_parser_fail(parser, "a name is wanted before '='");
             CM_TRY(cm_parser_node(parser, NODE_KEYWORD, at));
             (*at)->name = argument->name;
@@ -331,6 +345,10 @@ static calmoe_status parse_dotted(struct parser *parser, struct node *whole, str
     CM_TRY(cm_parser_node(parser, NODE_CONSTANT, &(*out)->b));
     (*out)->a = whole;
     (*out)->is_dotted = true;
+    if (parser->token.kind == LEX_INTEGER) { /* a.0 is a[0] */
+        (*out)->b->value = cm_value_integer(parser->token.number);
+        return cm_parser_next(parser);
+    }
     (*out)->b->value.kind = VALUE_STRING;
     return cm_parser_need_name(parser, &(*out)->b->value.string);
 }
@@ -350,6 +368,18 @@ static calmoe_status parse_filter(struct parser *parser, struct node *subject, s
     CM_TRY(cm_parser_need_name(parser, &(*out)->name));
     CM_TRY(cm_parser_take(parser, LEX_SIGN, "(", &taken));
     return taken ? parse_arguments(parser, &(*out)->list) : CALMOE_OK;
+}
+
+calmoe_status cm_parse_filters(struct parser *parser, struct node **out)
+{
+    bool taken = true;
+    CM_TRY(cm_parser_node(parser, NODE_CAPTURED, out));
+    for (int n = 0; taken; n++) {
+        if (n > TEMPLATE_MAX_DEPTH) return cm_parser_fail(parser, "too much is done with one value");
+        CM_TRY(parse_filter(parser, *out, out));
+        CM_TRY(cm_parser_take(parser, LEX_SIGN, "|", &taken));
+    }
+    return CALMOE_OK;
 }
 
 static calmoe_status parse_uses(struct parser *parser, bool with_filters, struct node **out);
@@ -375,7 +405,8 @@ static calmoe_status parse_test(struct parser *parser, struct node *subject, str
                          !cm_parser_sees(parser, LEX_NAME, "if") && !cm_parser_sees(parser, LEX_NAME, "is");
     if (taken) CM_TRY(parse_arguments(parser, &test->list));
     else if (is_name || parser->token.kind == LEX_STRING || parser->token.kind == LEX_INTEGER ||
-             cm_parser_sees(parser, LEX_SIGN, "["))
+             parser->token.kind == LEX_REAL || cm_parser_sees(parser, LEX_SIGN, "[") ||
+             cm_parser_sees(parser, LEX_SIGN, "{"))
         CM_TRY(parse_argument(parser, &test->list));
     *out = test;
     if (!is_not) return CALMOE_OK;

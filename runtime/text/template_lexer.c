@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/text/template_parts.h"
@@ -56,23 +57,23 @@ static enum piece tag_at(const struct parser *parser)
 /* Takes off the blanks that a tag with this sign at its front swallows. */
 static void trim_before(const struct parser *parser, enum piece tag, char sign, struct string *text)
 {
-    if (sign == '-') {
-        while (text->n > 0 && is_white(text->text[text->n - 1])) text->n--;
-        return;
-    }
-    if (sign == '+' || tag == PIECE_OUTPUT) return;
-    size_t n = text->n;
-    while (n > 0 && text->text[n - 1] != '\n' && is_white(text->text[n - 1])) n--;
-    if (n > 0 ? text->text[n - 1] == '\n' : parser->begins_line) text->n = n;
+    if (sign == '-') *text = cm_string_strip(*text, false, true);
+    if (sign == '-' || sign == '+' || tag == PIECE_OUTPUT) return;
+    const char  *line = text->n > 0 ? memrchr(text->text, '\n', text->n) : NULL;
+    const size_t begin = line ? (size_t)(line - text->text) + 1 : 0;
+    const bool   is_blank = cm_string_strip(cm_string_part(*text, begin, text->n), false, true).n == 0;
+    if (is_blank && (begin > 0 || parser->begins_line)) text->n = begin;
 }
 
 /* Behind a tag's last byte: takes what the sign at its end swallows. */
 static void trim_behind(struct parser *parser, char sign)
 {
-    if (sign == '-')
-        while (is_white(peek(parser, 0))) parser->at++;
-    else if (sign != '+' && parser->tag != PIECE_OUTPUT && peek(parser, 0) == '\n')
+    if (sign == '-') {
+        const struct string rest = cm_string_of(parser->text + parser->at, parser->n - parser->at);
+        parser->at = parser->n - cm_string_strip(rest, true, false).n;
+    } else if (sign != '+' && parser->tag != PIECE_OUTPUT && peek(parser, 0) == '\n') {
         parser->at++;
+    }
     parser->begins_line = parser->text[parser->at - 1] == '\n';
     parser->tag = PIECE_NOTHING;
 }
@@ -92,7 +93,7 @@ calmoe_status cm_parser_next_piece(struct parser *parser, enum piece *piece, str
 {
     const size_t begin = parser->at;
     while (parser->at < parser->n && tag_at(parser) == PIECE_NOTHING) parser->at++;
-    *text = (struct string){ parser->text + begin, parser->at - begin };
+    *text = cm_string_of(parser->text + begin, parser->at - begin);
     *piece = parser->tag = tag_at(parser);
     if (*piece == PIECE_NOTHING) return CALMOE_OK;
     const char sign = peek(parser, 2);
@@ -113,17 +114,33 @@ static size_t end_at(const struct parser *parser, char *sign)
     return peek(parser, has_sign) == close && peek(parser, has_sign + 1u) == '}' ? has_sign + 2u : 0;
 }
 
-/* The value of n hexadecimal digits at text, -1 where they are none. */
-static int32_t hexadecimal(const char *text, size_t n_left, int n)
+/* The value of up to n digits of the base at text; *n_read: their number. */
+static uint32_t digits_at(const char *text, size_t n_left, int n, int base, int *n_read)
 {
-    int32_t value = 0;
-    if (n_left < (size_t)n) return -1;
-    for (int i = 0; i < n; i++) {
-        if (!isxdigit((unsigned char)text[i])) return -1;
-        const int c = tolower((unsigned char)text[i]);
-        value = value * 16 + (c <= '9' ? c - '0' : c - 'a' + 10);
+    uint32_t value = 0;
+    for (*n_read = 0; *n_read < n && (size_t)*n_read < n_left; ++*n_read) {
+        const int c = tolower((unsigned char)text[*n_read]);
+        const int digit = isdigit(c) ? c - '0' : isxdigit(c) ? c - 'a' + 10 : base;
+        if (digit >= base) break;
+        value = value * (uint32_t)base + (uint32_t)digit;
     }
     return value;
+}
+
+/* A character by its number: \xhh, \uhhhh, \Uhhhhhhhh, \ooo. Bytes that were read, 0 where it is none. */
+static size_t unescape_number(const char *text, size_t n_left, char *out, size_t *n_out)
+{
+    const char     kind = n_left > 1 ? text[1] : '\0';
+    const int      n_digits = kind == 'x' ? 2 : kind == 'u' ? 4 : kind == 'U' ? 8 : 0;
+    const bool     is_octal = kind >= '0' && kind <= '7';
+    int            n_read;
+    const uint32_t point = is_octal ? digits_at(text + 1, n_left - 1, 3, 8, &n_read)
+                                    : digits_at(text + (n_left > 2 ? 2 : 0), n_left > 2 ? n_left - 2 : 0, n_digits, 16,
+                                                &n_read);
+    if (n_read == 0 || (!is_octal && n_read != n_digits)) return 0;
+    if (point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) return 0;
+    *n_out += (size_t)cm_utf8_write(point, out + *n_out);
+    return (is_octal ? 1 : 2) + (size_t)n_read;
 }
 
 /* What follows the backslash at text[0]: writes what it stands for, says how many bytes were read. */
@@ -131,16 +148,13 @@ static size_t unescape(const char *text, size_t n_left, char *out, size_t *n_out
 {
     static const char names[] = "ntr\\'\"abfv", values[] = "\n\t\r\\'\"\a\b\f\v";
     const char       *name = n_left > 1 && text[1] ? strchr(names, text[1]) : NULL;
-    const int         n_digits = n_left < 2 ? 0 : text[1] == 'u' ? 4 : text[1] == 'x' ? 2 : 0;
-    const int32_t     point = n_digits ? hexadecimal(text + 2, n_left - 2, n_digits) : -1;
     if (name) {
         out[(*n_out)++] = values[name - names];
         return 2;
     }
-    if (point >= 0 && (point < 0xd800 || point > 0xdfff)) {
-        *n_out += (size_t)cm_utf8_write((uint32_t)point, out + *n_out);
-        return 2 + (size_t)n_digits;
-    }
+    if (n_left > 1 && text[1] == '\n') return 2; /* the line goes on */
+    const size_t n_read = unescape_number(text, n_left, out, n_out);
+    if (n_read > 0) return n_read;
     out[(*n_out)++] = '\\';
     return 1;
 }
@@ -162,28 +176,45 @@ static calmoe_status read_string(struct parser *parser, char quote)
         }
     }
     parser->token.kind = LEX_STRING;
-    parser->token.text = (struct string){ out, n };
+    parser->token.text = cm_string_of(out, n);
     parser->at = end + 1;
     return CALMOE_OK;
+}
+
+/* Digits with _ between them. */
+static void skip_digits(struct parser *parser)
+{
+    while (isdigit((unsigned char)peek(parser, 0)) ||
+           (peek(parser, 0) == '_' && isdigit((unsigned char)peek(parser, 1))))
+        parser->at++;
 }
 
 static calmoe_status read_number(struct parser *parser)
 {
     const size_t begin = parser->at;
-    int64_t      number = 0;
-    for (; isdigit((unsigned char)peek(parser, 0)) || peek(parser, 0) == '_'; parser->at++) {
-        if (peek(parser, 0) == '_') continue;
-        if (number > INT32_MAX) return cm_parser_fail(parser, "a number is too large");
-        number = number * 10 + (peek(parser, 0) - '0');
-    }
+    char         copy[64];
+    size_t       n = 0;
+    skip_digits(parser);
     parser->token.kind = LEX_INTEGER;
-    parser->token.number = number;
     if (peek(parser, 0) == '.' && isdigit((unsigned char)peek(parser, 1))) {
         parser->token.kind = LEX_REAL;
-        do parser->at++;
-        while (isdigit((unsigned char)peek(parser, 0)));
+        parser->at++;
+        skip_digits(parser);
     }
-    parser->token.text = (struct string){ parser->text + begin, parser->at - begin };
+    const size_t sign = peek(parser, 1) == '-' || peek(parser, 1) == '+';
+    if (tolower((unsigned char)peek(parser, 0)) == 'e' && isdigit((unsigned char)peek(parser, 1 + sign))) {
+        parser->token.kind = LEX_REAL;
+        parser->at += 1 + sign;
+        skip_digits(parser);
+    }
+    parser->token.text = cm_string_of(parser->text + begin, parser->at - begin);
+    for (size_t i = begin; i < parser->at && n + 1 < sizeof copy; i++)
+        if (parser->text[i] != '_') copy[n++] = parser->text[i];
+    copy[n] = '\0';
+    parser->token.real = strtod(copy, NULL);
+    parser->token.number = parser->token.kind == LEX_INTEGER && n < 19 ? strtoll(copy, NULL, 10) : INT64_MAX;
+    if (n + 1 == sizeof copy || (parser->token.kind == LEX_INTEGER && parser->token.number >= INT64_C(1) << 62))
+        return cm_parser_fail(parser, "a number is too large");
     return CALMOE_OK;
 }
 
@@ -199,7 +230,7 @@ static calmoe_status read_sign(struct parser *parser)
     if (strchr("([{", c)) parser->n_open++;
     if (strchr(")]}", c) && parser->n_open > 0) parser->n_open--;
     parser->token.kind = LEX_SIGN;
-    parser->token.text = (struct string){ parser->text + parser->at, n };
+    parser->token.text = cm_string_of(parser->text + parser->at, n);
     parser->at += n;
     return CALMOE_OK;
 }
@@ -218,7 +249,7 @@ calmoe_status cm_parser_next(struct parser *parser)
     const size_t begin = parser->at;
     while (isalnum((unsigned char)peek(parser, 0)) || peek(parser, 0) == '_') parser->at++;
     parser->token.kind = LEX_NAME;
-    parser->token.text = (struct string){ parser->text + begin, parser->at - begin };
+    parser->token.text = cm_string_of(parser->text + begin, parser->at - begin);
     return CALMOE_OK;
 }
 

@@ -18,7 +18,7 @@ static calmoe_status parse_if(struct parser *parser, struct node **out)
 {
     struct body_end end = { { "endif", "else", "elif" }, -1 };
     CM_TRY(cm_parser_node(parser, NODE_IF, out));
-    CM_TRY(cm_parse_expression(parser, true, &(*out)->a));
+    CM_TRY(cm_parse_tuple(parser, true, &(*out)->a));
     CM_TRY(cm_parser_leave(parser));
     CM_TRY(parse_body(parser, &end, &(*out)->body));
     if (end.ended_by == 2) {
@@ -35,13 +35,38 @@ static calmoe_status parse_if(struct parser *parser, struct node **out)
     return cm_parser_leave(parser);
 }
 
-/* Names with commas between them. */
-static calmoe_status parse_names(struct parser *parser, struct node **first)
+static calmoe_status parse_target(struct parser *parser, struct node **out);
+
+/* A name, or targets in brackets. */
+static calmoe_status parse_target_part(struct parser *parser, struct node **out)
 {
-    bool taken = true;
-    for (struct node **at = first; taken; at = &(*at)->next) {
-        CM_TRY(cm_parser_node(parser, NODE_NAME, at));
-        CM_TRY(cm_parser_need_name(parser, &(*at)->name));
+    bool taken;
+    CM_TRY(cm_parser_take(parser, LEX_SIGN, "(", &taken));
+    if (taken) {
+        if (++parser->depth > TEMPLATE_MAX_DEPTH) return cm_parser_fail(parser, "too much stands inside each other");
+        CM_TRY(parse_target(parser, out));
+        parser->depth--;
+        return cm_parser_need(parser, LEX_SIGN, ")");
+    }
+    CM_TRY(cm_parser_node(parser, NODE_NAME, out));
+    return cm_parser_need_name(parser, &(*out)->name);
+}
+
+/* What is assigned to: a, or a, (b, c) for the parts of a list. */
+static calmoe_status parse_target(struct parser *parser, struct node **out)
+{
+    struct node *first;
+    bool         taken;
+    CM_TRY(parse_target_part(parser, &first));
+    *out = first;
+    CM_TRY(cm_parser_take(parser, LEX_SIGN, ",", &taken));
+    if (!taken) return CALMOE_OK;
+    CM_TRY(cm_parser_node(parser, NODE_LIST, out));
+    (*out)->list = first;
+    for (struct node **at = &first->next; taken; at = &(*at)->next) {
+        if (parser->token.kind != LEX_NAME && !cm_parser_sees(parser, LEX_SIGN, "(")) break;
+        if (cm_parser_sees(parser, LEX_NAME, "in")) break;
+        CM_TRY(parse_target_part(parser, at));
         CM_TRY(cm_parser_take(parser, LEX_SIGN, ",", &taken));
     }
     return CALMOE_OK;
@@ -53,9 +78,9 @@ static calmoe_status parse_for(struct parser *parser, struct node **out)
     struct body_end end = { { "endfor", "else" }, -1 };
     bool            taken;
     CM_TRY(cm_parser_node(parser, NODE_FOR, out));
-    CM_TRY(parse_names(parser, &(*out)->list));
+    CM_TRY(parse_target(parser, &(*out)->c));
     CM_TRY(cm_parser_need(parser, LEX_NAME, "in"));
-    CM_TRY(cm_parse_expression(parser, false, &(*out)->a));
+    CM_TRY(cm_parse_tuple(parser, false, &(*out)->a));
     CM_TRY(cm_parser_take(parser, LEX_NAME, "if", &taken));
     if (taken) CM_TRY(cm_parse_expression(parser, true, &(*out)->b));
     CM_TRY(cm_parser_leave(parser)); /* refuses `recursive` */
@@ -68,15 +93,14 @@ static calmoe_status parse_for(struct parser *parser, struct node **out)
     return cm_parser_leave(parser);
 }
 
-/* {% set a = b %}, {% set a.b = c %}, {% set a %} … {% endset %} */
+/* {% set a = b %}, {% set a.b = c %}, {% set a, b = c %}, {% set a | filter %} … {% endset %} */
 static calmoe_status parse_set(struct parser *parser, struct node **out)
 {
     struct node    *target;
     struct body_end end = { { "endset" }, -1 };
     bool            taken;
     CM_TRY(cm_parser_node(parser, NODE_SET, out));
-    CM_TRY(cm_parser_node(parser, NODE_NAME, &target));
-    CM_TRY(cm_parser_need_name(parser, &target->name));
+    CM_TRY(parse_target(parser, &target));
     (*out)->a = target;
     CM_TRY(cm_parser_take(parser, LEX_SIGN, ".", &taken));
     if (taken) {
@@ -86,11 +110,24 @@ static calmoe_status parse_set(struct parser *parser, struct node **out)
     }
     CM_TRY(cm_parser_take(parser, LEX_SIGN, "=", &taken));
     if (taken) {
-        CM_TRY(cm_parse_expression(parser, true, &(*out)->b));
+        CM_TRY(cm_parse_tuple(parser, true, &(*out)->b));
         return cm_parser_leave(parser);
     }
-    CM_TRY(cm_parser_leave(parser));
     (*out)->kind = NODE_CAPTURE;
+    CM_TRY(cm_parser_take(parser, LEX_SIGN, "|", &taken));
+    if (taken) CM_TRY(cm_parse_filters(parser, &(*out)->b));
+    CM_TRY(cm_parser_leave(parser));
+    CM_TRY(parse_body(parser, &end, &(*out)->body));
+    return cm_parser_leave(parser);
+}
+
+/* {% filter a | b %} … {% endfilter %} */
+static calmoe_status parse_filtered(struct parser *parser, struct node **out)
+{
+    struct body_end end = { { "endfilter" }, -1 };
+    CM_TRY(cm_parser_node(parser, NODE_FILTERED, out));
+    CM_TRY(cm_parse_filters(parser, &(*out)->b));
+    CM_TRY(cm_parser_leave(parser));
     CM_TRY(parse_body(parser, &end, &(*out)->body));
     return cm_parser_leave(parser);
 }
@@ -137,9 +174,12 @@ static calmoe_status parse_continue(struct parser *parser, struct node **out)
 }
 
 /* {% generation %} … {% endgeneration %} mark what the model wrote, for training. */
-static calmoe_status parse_mark(struct parser *parser, struct node **out)
+static calmoe_status parse_generation(struct parser *parser, struct node **out)
 {
-    CM_TRY(cm_parser_node(parser, NODE_TEXT, out));
+    struct body_end end = { { "endgeneration" }, -1 };
+    CM_TRY(cm_parser_node(parser, NODE_SCOPE, out));
+    CM_TRY(cm_parser_leave(parser));
+    CM_TRY(parse_body(parser, &end, &(*out)->body));
     return cm_parser_leave(parser);
 }
 
@@ -151,9 +191,9 @@ static calmoe_status parse_statement(struct parser *parser, struct node **out)
         const char *word;
         calmoe_status (*parse)(struct parser *parser, struct node **out);
     } statements[] = {
-        { "if", parse_if },           { "for", parse_for },           { "set", parse_set },
-        { "macro", parse_macro },     { "break", parse_break },       { "continue", parse_continue },
-        { "generation", parse_mark }, { "endgeneration", parse_mark },
+        { "if", parse_if },         { "for", parse_for },     { "set", parse_set },
+        { "macro", parse_macro },   { "break", parse_break }, { "continue", parse_continue },
+        { "filter", parse_filtered }, { "generation", parse_generation },
     };
     struct string word;
     CM_TRY(cm_parser_need_name(parser, &word));
@@ -166,7 +206,7 @@ static calmoe_status parse_statement(struct parser *parser, struct node **out)
 static calmoe_status parse_output(struct parser *parser, struct node **out)
 {
     CM_TRY(cm_parser_node(parser, NODE_OUTPUT, out));
-    CM_TRY(cm_parse_expression(parser, true, &(*out)->a));
+    CM_TRY(cm_parse_tuple(parser, true, &(*out)->a));
     return cm_parser_leave(parser);
 }
 

@@ -14,7 +14,7 @@ static struct value find_variable(const struct run *run, struct string name)
         const struct value *found = cm_record_find(&scope->variables, name);
         if (found) return *found;
     }
-    return (struct value){ .kind = VALUE_UNDEFINED };
+    return cm_value_undefined();
 }
 
 static calmoe_status evaluate_list(struct run *run, const struct node *node, struct value *out)
@@ -22,43 +22,91 @@ static calmoe_status evaluate_list(struct run *run, const struct node *node, str
     size_t n = 0;
     for (const struct node *item = node->list; item; item = item->next) n++;
     CM_TRY(cm_list_open(run, n, out));
+    out->list->kind = node->is_tuple ? LIST_TUPLE : LIST_PLAIN;
     n = 0;
     for (const struct node *item = node->list; item; item = item->next)
         CM_TRY(evaluate(run, item, &out->list->items[n++]));
     return CALMOE_OK;
 }
 
-static calmoe_status evaluate_arguments(struct run *run, const struct node *first, struct arguments *arguments)
+static calmoe_status evaluate_dict(struct run *run, const struct node *node, struct value *out)
 {
-    arguments->n = 0;
-    for (const struct node *node = first; node; node = node->next) {
-        const bool is_keyword = node->kind == NODE_KEYWORD;
-        arguments->names[arguments->n] = is_keyword ? node->name : (struct string){ NULL, 0 };
-        CM_TRY(evaluate(run, is_keyword ? node->a : node, &arguments->values[arguments->n]));
-        arguments->n++;
+    struct value key, value;
+    CM_TRY(cm_record_open(run, RECORD_DICT, out));
+    for (const struct node *item = node->list; item; item = item->next->next) {
+        CM_TRY(evaluate(run, item, &key));
+        CM_TRY(evaluate(run, item->next, &value));
+        CM_TRY(cm_dict_put(run, out->record, &key, value));
     }
     return CALMOE_OK;
 }
 
-static calmoe_status call_macro(struct run *run, const struct node *macro, const struct arguments *arguments,
+static calmoe_status add_argument(struct run *run, struct arguments *arguments, struct string name,
+                                  const struct value *value)
+{
+    if (arguments->n == TEMPLATE_MAX_ARGUMENTS)
+        return cm_run_fail(run, "a call has more than %d arguments", TEMPLATE_MAX_ARGUMENTS);
+    arguments->names[arguments->n] = name;
+    arguments->values[arguments->n++] = *value;
+    return CALMOE_OK;
+}
+
+/* The items of *a, or the members of **a. */
+static calmoe_status spread(struct run *run, const struct value *value, struct arguments *arguments)
+{
+    static const struct string no_name = { NULL, 0, NULL };
+    struct value               items;
+    if (cm_is_dict(value)) {
+        for (const struct field *field = value->record->fields; field; field = field->next) {
+            if (field->key.kind != VALUE_STRING) return cm_run_fail(run, "an argument's name is no text");
+            CM_TRY(add_argument(run, arguments, field->key.string, &field->value));
+        }
+        return CALMOE_OK;
+    }
+    CM_TRY(cm_value_items(run, value, &items));
+    for (size_t i = 0; i < items.list->n; i++) CM_TRY(add_argument(run, arguments, no_name, &items.list->items[i]));
+    return CALMOE_OK;
+}
+
+static calmoe_status evaluate_arguments(struct run *run, const struct node *first, struct arguments *arguments)
+{
+    static const struct string no_name = { NULL, 0, NULL };
+    struct value               value;
+    arguments->n = 0;
+    for (const struct node *node = first; node; node = node->next) {
+        const bool is_keyword = node->kind == NODE_KEYWORD, is_spread = node->kind == NODE_SPREAD;
+        CM_TRY(evaluate(run, is_keyword || is_spread ? node->a : node, &value));
+        if (is_spread) CM_TRY(spread(run, &value, arguments));
+        else CM_TRY(add_argument(run, arguments, is_keyword ? node->name : no_name, &value));
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status call_macro(struct run *run, const struct macro *macro, const struct arguments *arguments,
                                 struct value *out);
 
 static calmoe_status evaluate_call(struct run *run, const struct node *node, struct value *out)
 {
     struct arguments arguments;
     struct value     called;
-    if (node->a->kind == NODE_GET && node->a->is_dotted) {
-        struct value subject;
-        CM_TRY(evaluate(run, node->a->a, &subject));
-        CM_TRY(evaluate_arguments(run, node->list, &arguments));
-        return cm_call_method(run, &subject, node->a->b->value.string, &arguments, out);
-    }
     CM_TRY(evaluate(run, node->a, &called));
     CM_TRY(evaluate_arguments(run, node->list, &arguments));
+    run->line = node->line;
     if (called.kind == VALUE_MACRO) return call_macro(run, called.macro, &arguments, out);
-    if (called.kind == VALUE_FUNCTION) return cm_call_function(run, called.function, &arguments, out);
-    const struct string name = node->a->kind == NODE_NAME ? node->a->name : cm_string("this");
-    return cm_run_fail(run, "'%.*s' is no function that is known to this version", cm_string_shown(name), name.text);
+    const bool is_method = called.kind == VALUE_METHOD;
+    if (is_method || called.kind == VALUE_FUNCTION) {
+        const struct call_row *row = is_method ? called.method->row : called.function;
+        const struct call      call = { row->name, is_method ? called.method->subject : cm_value_none(), &arguments };
+        CM_TRY(cm_run_count(run, 0));
+        return row->call(run, &call, out);
+    }
+    const bool          is_dotted = node->a->kind == NODE_GET && node->a->is_dotted;
+    const bool          is_part = is_dotted && node->a->b->value.kind == VALUE_STRING;
+    const struct string name = node->a->kind == NODE_NAME ? node->a->name
+                               : is_part                  ? node->a->b->value.string
+                                                          : cm_string("this");
+    return cm_run_fail(run, "'%.*s' is no %s that is known to this version", cm_string_shown(name), name.text,
+                       is_part ? "method" : "function");
 }
 
 static calmoe_status evaluate_slice(struct run *run, const struct node *node, struct value *out)
@@ -67,7 +115,7 @@ static calmoe_status evaluate_slice(struct run *run, const struct node *node, st
     const struct node *const parts[3] = { node->b, node->c, node->d };
     CM_TRY(evaluate(run, node->a, &whole));
     for (int i = 0; i < 3; i++) {
-        bounds[i] = (struct value){ .kind = VALUE_NONE };
+        bounds[i] = cm_value_none();
         if (parts[i]) CM_TRY(evaluate(run, parts[i], &bounds[i]));
     }
     return cm_value_slice(run, &whole, bounds, out);
@@ -81,9 +129,9 @@ static calmoe_status evaluate_unary(struct run *run, const struct node *node, st
         *out = cm_value_bool(!cm_value_is_true(&operand));
         return CALMOE_OK;
     }
-    if (operand.kind != VALUE_INTEGER)
-        return cm_run_fail(run, "%s has no sign", cm_value_kind_name(&operand));
-    *out = cm_value_integer(node->op == OP_NEGATE ? -operand.number : operand.number);
+    if (!cm_is_number(&operand)) return cm_run_fail(run, "%s has no sign", cm_value_kind_name(&operand));
+    if (operand.kind == VALUE_REAL) *out = cm_value_real(node->op == OP_NEGATE ? -operand.real : operand.real);
+    else *out = cm_value_integer(node->op == OP_NEGATE ? -operand.number : operand.number);
     return CALMOE_OK;
 }
 
@@ -110,6 +158,7 @@ static calmoe_status evaluate_use(struct run *run, const struct node *node, stru
         return cm_value_get(run, &subject, &which, node->is_dotted, out);
     }
     CM_TRY(evaluate_arguments(run, node->list, &arguments));
+    run->line = node->line;
     return node->kind == NODE_FILTER ? cm_call_filter(run, &subject, node->name, &arguments, out)
                                      : cm_call_test(run, &subject, node->name, &arguments, out);
 }
@@ -119,7 +168,7 @@ static calmoe_status evaluate_choice(struct run *run, const struct node *node, s
     struct value condition;
     CM_TRY(evaluate(run, node->a, &condition));
     if (cm_value_is_true(&condition)) return evaluate(run, node->b, out);
-    *out = (struct value){ .kind = VALUE_UNDEFINED };
+    *out = cm_value_undefined();
     return node->c ? evaluate(run, node->c, out) : CALMOE_OK;
 }
 
@@ -129,6 +178,8 @@ static calmoe_status evaluate_kind(struct run *run, const struct node *node, str
     case NODE_CONSTANT: *out = node->value; return CALMOE_OK;
     case NODE_NAME: *out = find_variable(run, node->name); return CALMOE_OK;
     case NODE_LIST: return evaluate_list(run, node, out);
+    case NODE_DICT: return evaluate_dict(run, node, out);
+    case NODE_CAPTURED: *out = *run->captured; return CALMOE_OK;
     case NODE_CALL: return evaluate_call(run, node, out);
     case NODE_SLICE: return evaluate_slice(run, node, out);
     case NODE_UNARY: return evaluate_unary(run, node, out);
@@ -139,15 +190,15 @@ static calmoe_status evaluate_kind(struct run *run, const struct node *node, str
     case NODE_TEST: return evaluate_use(run, node, out);
     default: break;
     }
-    return cm_run_fail(run, "%.*s is not known to this version", (int)node->name.n, node->name.text);
+    return cm_run_fail(run, "an expression is not known to this version");
 }
 
 /* Counts a step down the tree; each call has its own leave(). */
 static calmoe_status enter(struct run *run, const struct node *node)
 {
     run->line = node->line;
-    if (++run->n_steps > TEMPLATE_MAX_STEPS) return cm_run_fail(run, "it takes too long");
-    if (++run->depth > TEMPLATE_MAX_DEPTH) return cm_run_fail(run, "too much stands inside each other");
+    CM_TRY(cm_run_count(run, 0));
+    if (++run->depth > TEMPLATE_MAX_RUN_DEPTH) return cm_run_fail(run, "too much stands inside each other");
     return CALMOE_OK;
 }
 
@@ -163,109 +214,114 @@ static calmoe_status evaluate(struct run *run, const struct node *node, struct v
 
 static calmoe_status execute(struct run *run, const struct node *first);
 
-static calmoe_status assign(struct run *run, const struct node *target, struct value value)
+static calmoe_status open_scope(struct run *run, struct scope *parent, struct scope **out)
 {
-    if (target->kind == NODE_NAME) return cm_record_put(run, &run->scope->variables, target->name, value);
-    const struct value whole = find_variable(run, target->a->name);
-    if (whole.kind != VALUE_RECORD || !whole.record->may_be_set)
-        return cm_run_fail(run, "a part is set of %s; only of a namespace it can be", cm_value_kind_name(&whole));
-    return cm_record_put(run, whole.record, target->name, value);
-}
-
-/* Lets body print into a text of its own. */
-static calmoe_status capture(struct run *run, const struct node *body, struct value *out)
-{
-    struct text_buffer  buffer = { NULL, 0, 0 };
-    struct text_buffer *outer = run->out;
-    run->out = &buffer;
-    const calmoe_status status = execute(run, body);
-    run->out = outer;
-    *out = cm_value_string((struct string){ buffer.text ? buffer.text : "", buffer.n });
-    return status;
-}
-
-/* The variable `loop` of round i of n. */
-static calmoe_status describe_loop(struct run *run, const struct list *list, size_t i, struct value *loop)
-{
-    const int64_t at = (int64_t)i, n = (int64_t)list->n;
-    const struct {
-        const char  *name;
-        struct value value;
-    } fields[] = {
-        { "index0", cm_value_integer(at) },        { "index", cm_value_integer(at + 1) },
-        { "revindex0", cm_value_integer(n - at - 1) }, { "revindex", cm_value_integer(n - at) },
-        { "first", cm_value_bool(at == 0) },       { "last", cm_value_bool(at == n - 1) },
-        { "length", cm_value_integer(n) },
-    };
-    CM_TRY(cm_record_open(run, false, loop));
-    for (size_t k = 0; k < sizeof fields / sizeof fields[0]; k++)
-        CM_TRY(cm_record_put(run, loop->record, cm_string(fields[k].name), fields[k].value));
-    if (i > 0) CM_TRY(cm_record_put(run, loop->record, cm_string("previtem"), list->items[i - 1]));
-    if (i + 1 < list->n) CM_TRY(cm_record_put(run, loop->record, cm_string("nextitem"), list->items[i + 1]));
+    CM_TRY(cm_arena_take(run->ctx, &run->arena, sizeof **out, out));
+    (*out)->parent = parent;
     return CALMOE_OK;
 }
 
-/* Gives an item to the names of a loop: to one, or its parts to several. */
-static calmoe_status assign_item(struct run *run, const struct node *names, const struct value *item)
+/* Gives a value to a name, to a member of a namespace, or its parts to several targets. */
+static calmoe_status assign(struct run *run, const struct node *target, const struct value *value)
 {
-    size_t n = 0;
-    if (!names->next) return cm_record_put(run, &run->scope->variables, names->name, *item);
-    for (const struct node *name = names; name; name = name->next) n++;
-    if (item->kind != VALUE_LIST || item->list->n != n) return cm_run_fail(run, "an item has not %zu parts", n);
+    struct value items;
+    size_t       n = 0;
+    if (target->kind == NODE_NAME) return cm_record_put(run, &run->scope->variables, target->name, *value);
+    if (target->kind == NODE_GET) {
+        const struct value whole = find_variable(run, target->a->name);
+        if (whole.kind != VALUE_RECORD || whole.record->kind != RECORD_NAMESPACE)
+            return cm_run_fail(run, "a part is set of %s; only of a namespace it can be", cm_value_kind_name(&whole));
+        return cm_record_put(run, whole.record, target->name, *value);
+    }
+    CM_TRY(cm_value_items(run, value, &items));
+    for (const struct node *part = target->list; part; part = part->next) n++;
+    if (items.list->n != n) return cm_run_fail(run, "%zu parts are wanted, found %zu", n, items.list->n);
     n = 0;
-    for (const struct node *name = names; name; name = name->next)
-        CM_TRY(cm_record_put(run, &run->scope->variables, name->name, item->list->items[n++]));
+    for (const struct node *part = target->list; part; part = part->next)
+        CM_TRY(assign(run, part, &items.list->items[n++]));
+    return CALMOE_OK;
+}
+
+/* Lets body print into a text of its own, with variables of its own. */
+static calmoe_status capture(struct run *run, const struct node *body, struct value *out)
+{
+    struct text_buffer  buffer = { .text = NULL };
+    struct text_buffer *outer = run->out;
+    struct scope       *scope = run->scope, *inner = NULL;
+    CM_TRY(open_scope(run, scope, &inner));
+    run->out = &buffer;
+    run->scope = inner;
+    const calmoe_status status = execute(run, body);
+    run->out = outer;
+    run->scope = scope;
+    *out = cm_buffer_value(&buffer);
+    return status;
+}
+
+/* The same, through filters if there are some. */
+static calmoe_status capture_filtered(struct run *run, const struct node *node, struct value *out)
+{
+    struct value        plain;
+    const struct value *outer = run->captured;
+    CM_TRY(capture(run, node->body, &plain));
+    *out = plain;
+    if (!node->b) return CALMOE_OK;
+    run->captured = &plain;
+    CM_TRY(evaluate(run, node->b, out));
+    run->captured = outer;
     return CALMOE_OK;
 }
 
 /* The items for which the loop's condition holds. */
 static calmoe_status choose_items(struct run *run, const struct node *node, struct value *items)
 {
-    struct value kept, holds;
-    size_t       n = 0;
-    CM_TRY(cm_list_open(run, items->list->n, &kept));
+    struct value  kept, holds;
+    struct scope *outer = run->scope, *scope = NULL;
+    CM_TRY(cm_list_open(run, 0, &kept));
     for (size_t i = 0; i < items->list->n; i++) {
-        struct scope scope = { .parent = run->scope };
-        run->scope = &scope;
-        calmoe_status status = assign_item(run, node->list, &items->list->items[i]);
-        if (status == CALMOE_OK) status = evaluate(run, node->b, &holds);
-        run->scope = scope.parent;
-        CM_TRY(status);
-        if (cm_value_is_true(&holds)) kept.list->items[n++] = items->list->items[i];
+        CM_TRY(open_scope(run, outer, &scope));
+        run->scope = scope;
+        CM_TRY(assign(run, node->c, &items->list->items[i]));
+        CM_TRY(evaluate(run, node->b, &holds));
+        run->scope = outer;
+        if (cm_value_is_true(&holds)) CM_TRY(cm_list_put(run, kept.list, items->list->items[i]));
     }
-    kept.list->n = n;
     *items = kept;
     return CALMOE_OK;
 }
 
-static calmoe_status run_round(struct run *run, const struct node *node, const struct list *list, size_t i)
+static calmoe_status run_round(struct run *run, const struct node *node, const struct value *loop,
+                               const struct value *item)
 {
-    struct scope scope = { .parent = run->scope };
-    struct value loop;
-    run->scope = &scope;
-    calmoe_status status = describe_loop(run, list, i, &loop);
-    if (status == CALMOE_OK) status = cm_record_put(run, &scope.variables, cm_string("loop"), loop);
-    if (status == CALMOE_OK) status = assign_item(run, node->list, &list->items[i]);
-    if (status == CALMOE_OK) status = execute(run, node->body);
-    run->scope = scope.parent;
-    return status;
+    struct scope *outer = run->scope, *scope = NULL;
+    CM_TRY(open_scope(run, outer, &scope));
+    run->scope = scope;
+    CM_TRY(cm_record_put(run, &scope->variables, cm_string("loop"), *loop));
+    CM_TRY(assign(run, node->c, item));
+    CM_TRY(execute(run, node->body));
+    run->scope = outer;
+    return CALMOE_OK;
 }
 
+/* {% else %} runs where no round came to its end, be it that all were left by continue or break. */
 static calmoe_status run_for(struct run *run, const struct node *node)
 {
-    struct value items;
-    CM_TRY(evaluate(run, node->a, &items));
-    if (items.kind == VALUE_UNDEFINED) CM_TRY(cm_list_open(run, 0, &items));
-    if (items.kind != VALUE_LIST)
-        return cm_run_fail(run, "a loop over %s is not known to this version", cm_value_kind_name(&items));
+    struct value walked, items, loop = { .kind = VALUE_LOOP };
+    bool         is_else = true;
+    CM_TRY(evaluate(run, node->a, &walked));
+    CM_TRY(cm_value_items(run, &walked, &items));
     if (node->b) CM_TRY(choose_items(run, node, &items));
+    CM_TRY(cm_arena_take(run->ctx, &run->arena, sizeof *loop.loop, &loop.loop));
+    *loop.loop = (struct loop){ items.list, 0 };
     for (size_t i = 0; i < items.list->n; i++) {
-        CM_TRY(run_round(run, node, items.list, i));
+        loop.loop->at = i;
+        CM_TRY(run_round(run, node, &loop, &items.list->items[i]));
         const enum flow flow = run->flow;
         run->flow = FLOW_ON;
+        if (flow == FLOW_ON) is_else = false;
         if (flow == FLOW_BREAK) break;
     }
-    return items.list->n == 0 ? execute(run, node->otherwise) : CALMOE_OK;
+    return is_else && node->otherwise ? execute(run, node->otherwise) : CALMOE_OK;
 }
 
 static calmoe_status run_statement(struct run *run, const struct node *node)
@@ -280,16 +336,23 @@ static calmoe_status run_statement(struct run *run, const struct node *node)
         return cm_buffer_put(run, run->out, text);
     case NODE_SET:
         CM_TRY(evaluate(run, node->b, &value));
-        return assign(run, node->a, value);
+        return assign(run, node->a, &value);
     case NODE_CAPTURE:
-        CM_TRY(capture(run, node->body, &value));
-        return assign(run, node->a, value);
+        CM_TRY(capture_filtered(run, node, &value));
+        return assign(run, node->a, &value);
+    case NODE_FILTERED:
+    case NODE_SCOPE:
+        CM_TRY(capture_filtered(run, node, &value));
+        CM_TRY(cm_value_text(run, &value, &text));
+        return cm_buffer_put(run, run->out, text);
     case NODE_IF:
         CM_TRY(evaluate(run, node->a, &value));
         return execute(run, cm_value_is_true(&value) ? node->body : node->otherwise);
     case NODE_FOR: return run_for(run, node);
     case NODE_MACRO:
-        value = (struct value){ .kind = VALUE_MACRO, .macro = node };
+        value = (struct value){ .kind = VALUE_MACRO };
+        CM_TRY(cm_arena_take(run->ctx, &run->arena, sizeof *value.macro, &value.macro));
+        *value.macro = (struct macro){ node, run->scope };
         return cm_record_put(run, &run->scope->variables, node->name, value);
     case NODE_BREAK: run->flow = FLOW_BREAK; return CALMOE_OK;
     case NODE_CONTINUE: run->flow = FLOW_CONTINUE; return CALMOE_OK;
@@ -325,8 +388,10 @@ static const struct value *argument_for(const struct arguments *arguments, int p
 static calmoe_status bind(struct run *run, const struct node *macro, const struct arguments *arguments)
 {
     int place = 0, n_used = 0;
+    for (const struct node *parameter = macro->list; parameter; parameter = parameter->next)
+        CM_TRY(cm_record_put(run, &run->scope->variables, parameter->name, cm_value_undefined()));
     for (const struct node *parameter = macro->list; parameter; parameter = parameter->next, place++) {
-        struct value        value = { .kind = VALUE_UNDEFINED };
+        struct value        value = cm_value_undefined();
         const struct value *given = argument_for(arguments, place, parameter->name);
         if (given) value = *given;
         else if (parameter->a) CM_TRY(evaluate(run, parameter->a, &value));
@@ -339,18 +404,19 @@ static calmoe_status bind(struct run *run, const struct node *macro, const struc
     return CALMOE_OK;
 }
 
-static calmoe_status call_macro(struct run *run, const struct node *macro, const struct arguments *arguments,
+static calmoe_status call_macro(struct run *run, const struct macro *macro, const struct arguments *arguments,
                                 struct value *out)
 {
-    struct scope  scope = { .parent = run->global };
-    struct scope *outer = run->scope;
+    struct scope *outer = run->scope, *scope = NULL;
     if (++run->n_calls > TEMPLATE_MAX_CALLS) return cm_run_fail(run, "too many macros call each other");
-    run->scope = &scope;
-    calmoe_status status = bind(run, macro, arguments);
-    if (status == CALMOE_OK) status = capture(run, macro->body, out);
+    CM_TRY(open_scope(run, macro->scope, &scope));
+    run->scope = scope;
+    CM_TRY(bind(run, macro->node, arguments));
+    CM_TRY(capture(run, macro->node->body, out));
     run->scope = outer;
+    run->flow = FLOW_ON;
     run->n_calls--;
-    return status;
+    return CALMOE_OK;
 }
 
 /* ---- a rendering ---- */
@@ -367,7 +433,7 @@ static calmoe_status define_messages(struct run *run)
     CM_TRY(cm_list_open(run, (size_t)input->n_messages, &messages));
     for (int i = 0; i < input->n_messages; i++) {
         struct value *message = &messages.list->items[i];
-        CM_TRY(cm_record_open(run, true, message));
+        CM_TRY(cm_record_open(run, RECORD_DICT, message));
         CM_TRY(cm_record_put(run, message->record, cm_string("role"),
                              cm_value_string(cm_string(input->messages[i].role))));
         CM_TRY(cm_record_put(run, message->record, cm_string("content"),
@@ -379,28 +445,62 @@ static calmoe_status define_messages(struct run *run)
 static calmoe_status render(struct run *run, const struct template *tmpl)
 {
     CM_TRY(cm_define_functions(run));
-    CM_TRY(define_messages(run));
     CM_TRY(define(run, "add_generation_prompt", cm_value_bool(true)));
-    CM_TRY(define(run, "tools", (struct value){ .kind = VALUE_NONE }));
-    CM_TRY(define(run, "documents", (struct value){ .kind = VALUE_NONE }));
+    CM_TRY(define(run, "tools", cm_value_none()));
+    CM_TRY(define(run, "documents", cm_value_none()));
     if (run->input->bos) CM_TRY(define(run, "bos_token", cm_value_string(cm_string(run->input->bos))));
     if (run->input->eos) CM_TRY(define(run, "eos_token", cm_value_string(cm_string(run->input->eos))));
+    CM_TRY(run->input->define ? run->input->define(run, run->input->user) : define_messages(run));
     return execute(run, tmpl->body);
 }
 
-calmoe_status cm_template_render(struct calmoe_context *ctx, const struct template *tmpl,
-                                 const struct template_input *input, char **out)
+/* A copy outside of the run's memory. */
+static calmoe_status hand_out(struct calmoe_context *ctx, const struct text_buffer *buffer, struct template_text *out)
 {
-    struct text_buffer buffer = { NULL, 0, 0 };
+    out->n = buffer->n;
+    out->text = cm_copy_text(ctx, buffer->text ? buffer->text : "", buffer->n);
+    out->marks = out->text ? cm_alloc(ctx, buffer->n, 1, "a conversation") : NULL;
+    if (!out->marks) {
+        cm_template_text_close(out);
+        return CALMOE_NO_MEMORY;
+    }
+    if (buffer->n > 0) memcpy(out->marks, buffer->marks, buffer->n);
+    return CALMOE_OK;
+}
+
+void cm_template_text_close(struct template_text *text)
+{
+    cm_free(text->text);
+    cm_free(text->marks);
+    *text = (struct template_text){ NULL, NULL, 0 };
+}
+
+/* Lets print write into a text: the template's tree, or what else makes one. */
+static calmoe_status write(struct calmoe_context *ctx, const struct template_input *input, const struct template *tmpl,
+                           calmoe_status (*print)(struct run *run, const void *user), const void *user,
+                           struct template_text *out)
+{
+    struct text_buffer buffer = { .text = NULL };
     struct scope       global = { .parent = NULL };
     struct run         run = { .ctx = ctx, .input = input, .out = &buffer, .global = &global, .scope = &global,
                                .line = 1 };
-    *out = NULL;
-    calmoe_status status = render(&run, tmpl);
-    if (status == CALMOE_OK) {
-        *out = cm_copy_text(ctx, buffer.text ? buffer.text : "", buffer.n);
-        if (!*out) status = CALMOE_NO_MEMORY;
-    }
+    *out = (struct template_text){ NULL, NULL, 0 };
+    run.arena.n_more = input->n_bytes * TEMPLATE_MEMORY_FACTOR;
+    calmoe_status status = tmpl ? render(&run, tmpl) : print(&run, user);
+    if (status == CALMOE_OK) status = hand_out(ctx, &buffer, out);
     cm_arena_close(&run.arena);
     return status;
+}
+
+calmoe_status cm_template_render(struct calmoe_context *ctx, const struct template *tmpl,
+                                 const struct template_input *input, struct template_text *out)
+{
+    return write(ctx, input, tmpl, NULL, NULL, out);
+}
+
+calmoe_status cm_template_print(struct calmoe_context *ctx, const struct template_input *input,
+                                calmoe_status (*print)(struct run *run, const void *user), const void *user,
+                                struct template_text *out)
+{
+    return write(ctx, input, NULL, print, user, out);
 }

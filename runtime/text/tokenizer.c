@@ -110,6 +110,12 @@ bool cm_token_ends_generation(const struct tokenizer *tokenizer, int32_t id)
     return token && token->ends_generation;
 }
 
+bool cm_token_is_special(const struct tokenizer *tokenizer, int32_t id)
+{
+    const struct token *token = token_of(tokenizer, id);
+    return token && (token->type == TOKEN_CONTROL || token->type == TOKEN_UNKNOWN || token->type == TOKEN_USER_DEFINED);
+}
+
 bool cm_token_is_usable(const struct tokenizer *tokenizer, int32_t id)
 {
     const struct token *token = token_of(tokenizer, id);

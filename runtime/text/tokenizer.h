@@ -65,6 +65,8 @@ int cm_text_stream_end(struct text_stream *stream, char *out, int capacity);
 
 int32_t cm_tokenizer_n_tokens(const struct tokenizer *tokenizer);
 bool    cm_token_ends_generation(const struct tokenizer *tokenizer, int32_t token);
+/* Whether it is more than its text: control tokens, the unknown one, and those that the model's makers defined. */
+bool    cm_token_is_special(const struct tokenizer *tokenizer, int32_t token);
 /* False for padding entries and unused ones, which must never be sampled. */
 bool    cm_token_is_usable(const struct tokenizer *tokenizer, int32_t token);
 int32_t cm_tokenizer_bos(const struct tokenizer *tokenizer); /* -1: none */

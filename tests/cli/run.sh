@@ -20,6 +20,7 @@ shift 2
 : "${CALMOE_MODELS:=$(realpath "$here/../../models")}"
 export CALMOE_MODELS MODEL=$CALMOE_MODELS/calmoe-nano.gguf
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
+export CALMOE_CACHE= # nothing is kept in anyone's home
 export CALMOE_CORES= # cases run side by side, and each shall have the threads that it asks for
 
 work=$(mktemp -d) || exit 1

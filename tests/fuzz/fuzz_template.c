@@ -32,13 +32,14 @@ static void render(const char *text, size_t size)
     static const struct template_message messages[] = {
         { "system", " a" }, { "user", "b\n" }, { "assistant", "<think>c</think>\n\303\251" }, { "user", "" },
     };
-    const struct template_input input = { messages, 4, "<s>", size % 2 ? "</s>" : NULL, NOW };
+    const struct template_input input = { .messages = messages, .n_messages = 4, .bos = "<s>",
+                                          .eos = size % 2 ? "</s>" : NULL, .now = NOW };
     struct template            *tmpl;
-    char                       *out;
+    struct template_text        out;
     if (cm_template_open(NULL, text, size, &tmpl) != CALMOE_OK) return;
     const calmoe_status status = cm_template_render(NULL, tmpl, &input, &out);
-    CHECK((status == CALMOE_OK) == (out != NULL));
-    cm_free(out);
+    CHECK((status == CALMOE_OK) == (out.text != NULL));
+    cm_template_text_close(&out);
     cm_template_close(&tmpl);
 }
 

@@ -1,4 +1,4 @@
-/* bench.h - kernelcheck --bench [part of a kernel's name]: times every kernel that the machine runs, on one
+/* bench.h - kernelcheck --bench [part of a kernel's name] times every kernel that the machine runs, on one
  * thread. Matrices of 256 MB in all are taken in turn, so that each comes from memory. Columns: GB/s of packed
  * weights with 1 token, and its share of a plain streaming read; G operations/s (2 for each weight and token) with
  * some tokens more, and their share of what the level's instructions do at best (kernels/peak.h), in %.
@@ -17,6 +17,7 @@
 #include "fills.h"
 #include "kernels/linear.h"
 #include "kernels/peak.h"
+#include "kernels/read_ahead.h"
 #include "tests/support/evex_kernels.h"
 
 enum { BENCH_BYTES = 256 << 20, BENCH_RUNS = 8, BENCH_RUN_NS = 10000000, BENCH_TOKENS = 256 };
@@ -102,26 +103,45 @@ static inline double bench_multiply(const struct linear_kernel *kernel, const ui
     return best;
 }
 
+struct bench_input { /* for up to BENCH_TOKENS tokens, and room for their outputs */
+    struct activations x;
+    void              *memory;
+    float             *y;
+};
+
+static inline struct bench_input bench_input(void)
+{
+    struct random      random = cm_random(1);
+    struct bench_input input;
+    struct activations *x = &input.x;
+    input.memory = bench_memory(cm_activations_bytes(BENCH_TOKENS, BENCH_COLUMNS));
+    input.y = (float *)(void *)bench_memory((size_t)BENCH_TOKENS * BENCH_ROWS * sizeof(float));
+    cm_activations_place(x, BENCH_TOKENS, BENCH_COLUMNS, input.memory);
+    fill_values(&random, INPUT_TYPICAL, x->values, (size_t)BENCH_TOKENS * BENCH_COLUMNS);
+    fill_quantized(&random, INPUT_TYPICAL, x->q32.codes, x->q32.scales, x->q32.sums,
+                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 32);
+    fill_quantized(&random, INPUT_TYPICAL, x->q256.codes, x->q256.scales, x->q256.sums,
+                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 256);
+    return input;
+}
+
+static inline void bench_input_free(struct bench_input *input)
+{
+    free(input->memory);
+    free(input->y);
+}
+
 static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *memory,
                                 const struct bench_limits *limits)
 {
     static const int   tokens[] = { 1, 2, 4, 8, 16, 64, 256 };
-    struct random      random = cm_random(1);
-    struct activations x;
-    void  *input = bench_memory(cm_activations_bytes(BENCH_TOKENS, BENCH_COLUMNS));
-    float *y = (float *)(void *)bench_memory((size_t)BENCH_TOKENS * BENCH_ROWS * sizeof(float));
-    cm_activations_place(&x, BENCH_TOKENS, BENCH_COLUMNS, input);
-    fill_values(&random, INPUT_TYPICAL, x.values, (size_t)BENCH_TOKENS * BENCH_COLUMNS);
-    fill_quantized(&random, INPUT_TYPICAL, x.q32.codes, x.q32.scales, x.q32.sums,
-                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 32);
-    fill_quantized(&random, INPUT_TYPICAL, x.q256.codes, x.q256.scales, x.q256.sums,
-                   (size_t)BENCH_TOKENS * BENCH_COLUMNS, 256);
+    struct bench_input input = bench_input();
     const bool   is_float = cm_weight_types[kernel->type].activation == ACTIVATION_F32;
     const double peak = is_float ? limits->f32 : limits->int8;
     printf("%-28s", kernel->name);
     for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
         const double seconds =
-            bench_multiply(kernel, memory, BENCH_ROWS, BENCH_COLUMNS, tokens[t], &x, y);
+            bench_multiply(kernel, memory, BENCH_ROWS, BENCH_COLUMNS, tokens[t], &input.x, input.y);
         const double packed = (double)kernel->packed_bytes(BENCH_ROWS, BENCH_COLUMNS);
         const double operations = 2.0 * BENCH_ROWS * BENCH_COLUMNS * tokens[t];
         if (t == 0) printf(" %5.1f GB/s (%3.0f)", 1e-9 * packed / seconds, 100 * packed / seconds / limits->read);
@@ -131,8 +151,30 @@ static inline void bench_kernel(const struct linear_kernel *kernel, uint8_t *mem
     }
     printf("\n");
     fflush(stdout);
-    free(input);
-    free(y);
+    bench_input_free(&input);
+}
+
+/* kernelcheck --ahead: GB/s with one token, and G operations/s with two and four, for each way to read ahead. */
+static inline void bench_ahead(const struct linear_kernel *kernel, uint8_t *memory)
+{
+    static const int             tokens[] = { 1, 2, 4 };
+    const double                 packed = (double)kernel->packed_bytes(BENCH_ROWS, BENCH_COLUMNS);
+    struct bench_input           input = bench_input();
+    const struct read_ahead_row *own = cm_read_ahead(), *row;
+    for (int i = 0; (row = cm_read_ahead_row(i)) != NULL; i++) {
+        printf("%-28s %-16s", kernel->name, row->name);
+        cm_read_ahead_choose(row);
+        for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+            const double seconds =
+                bench_multiply(kernel, memory, BENCH_ROWS, BENCH_COLUMNS, tokens[t], &input.x, input.y);
+            const double operations = 2.0 * BENCH_ROWS * BENCH_COLUMNS * tokens[t];
+            printf("  %d: %5.1f", tokens[t], 1e-9 * (t == 0 ? packed : operations) / seconds);
+        }
+        printf("%s\n", row == own ? "  (this processor's)" : "");
+        fflush(stdout);
+    }
+    cm_read_ahead_choose(own);
+    bench_input_free(&input);
 }
 
 static inline bool bench_wants(const struct linear_kernel *kernel, const char *part)
@@ -140,29 +182,48 @@ static inline bool bench_wants(const struct linear_kernel *kernel, const char *p
     return cm_isa_is_supported(kernel->isa) && (part == NULL || strstr(kernel->name, part) != NULL);
 }
 
-static inline int bench(const char *part)
+/* Packed weights: random bytes whose half-float exponents are finite and small. A block of MXFP4 begins with an
+ * exponent of a byte for each of its rows; those of real models are near 120. Any byte would do, but most give products
+ * that are subnormal, for which some processors take a hundred times as long. */
+static inline void bench_fill(uint8_t *memory, const struct linear_kernel *kernel)
 {
-    uint8_t      *memory = bench_memory(BENCH_BYTES);
+    const size_t  n_rows = (size_t)kernel->tile_rows, block = n_rows * (size_t)cm_weight_types[kernel->type].n_bytes;
     struct random random = cm_random(1);
-    for (size_t i = 0; i < BENCH_BYTES; i += 8) { /* half-float exponents that are finite and small */
+    for (size_t i = 0; i < BENCH_BYTES; i += 8) {
         const uint64_t bits = cm_random_u64(&random) & 0x3fff3fff3fff3fffu;
         memcpy(memory + i, &bits, 8);
     }
-    const struct linear_kernel *kernel;
+    for (size_t at = 0; kernel->type == WEIGHT_MXFP4 && at + block <= BENCH_BYTES; at += block)
+        for (size_t row = 0; row < n_rows; row++) memory[at + row] = (uint8_t)(115 + cm_random_below(&random, 11));
+}
+
+typedef const struct linear_kernel *bench_list(int i);
+
+static inline void bench_kernels(bench_list *kernel_at, uint8_t *memory, const char *part, bool is_ahead)
+{
     struct bench_limits         limits = { 0 };
     enum isa                    level = ISA_COUNT;
-    for (int i = 0; (kernel = cm_linear_kernel_at(i)) != NULL; i++) {
+    const struct linear_kernel *kernel;
+    int                         filled = -1; /* the type that memory holds */
+    for (int i = 0; (kernel = kernel_at(i)) != NULL; i++) {
         if (!bench_wants(kernel, part)) continue;
+        if (filled < 0 || (filled == WEIGHT_MXFP4) != (kernel->type == WEIGHT_MXFP4)) bench_fill(memory, kernel);
+        filled = (int)kernel->type;
+        if (is_ahead) {
+            bench_ahead(kernel, memory);
+            continue;
+        }
         if (kernel->isa != level) limits = bench_limits(kernel->isa, memory);
         level = kernel->isa;
         bench_kernel(kernel, memory, &limits);
     }
-    for (int i = 0; (kernel = cm_evex_kernel_at(i)) != NULL; i++) {
-        if (!bench_wants(kernel, part)) continue;
-        if (kernel->isa != level) limits = bench_limits(kernel->isa, memory);
-        level = kernel->isa;
-        bench_kernel(kernel, memory, &limits);
-    }
+}
+
+static inline int bench(const char *part, bool is_ahead)
+{
+    uint8_t *memory = bench_memory(BENCH_BYTES);
+    bench_kernels(cm_linear_kernel_at, memory, part, is_ahead);
+    bench_kernels(cm_evex_kernel_at, memory, part, is_ahead);
     free(memory);
     return 0;
 }

@@ -127,8 +127,9 @@ static void check_kv(const struct process *p)
     for (int i = 0; i < cache->n_parts; i++) {
         const struct kv_part *part = &cache->parts[i];
         const int             n = part->regions[0].n_heads;
-        if (n != p->engine->plan.kv_heads[part->all.memory.node]) fail("kv heads: part %d", i);
-        if (!cm_node_block_check(&p->engine->topology, &part->all.memory, &pages) || pages.n_elsewhere != 0 ||
+        if (n != p->engine->plan.kv_heads[cm_kv_store_memory(&part->all)->node]) fail("kv heads: part %d", i);
+        if (!cm_node_block_check(&p->engine->topology, cm_kv_store_memory(&part->all), &pages) ||
+            pages.n_elsewhere != 0 ||
             pages.n_touched == 0)
             fail("keys and values: %zu pages, %zu elsewhere", pages.n_touched, pages.n_elsewhere);
         n_heads += n;

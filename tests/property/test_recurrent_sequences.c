@@ -388,7 +388,7 @@ static void copied(void **state)
         calmoe_session *fork = open_session(&r, NULL, CALMOE_LOSSLESS_OFF), *read = open_session(&r, NULL, 0);
         static float logits[MAX_FLOATS];
         running_read(&r, r.session, long_tokens, AT, 64, logits);
-        cm_sequence_state_copy(&r.session->state, AT, &fork->state);
+        cm_sequence_state_copy(&r.session->state, AT, &fork->state, &(int){0});
         assert_int_equal(cm_sequence_state_write(&r.session->state, AT, put, &bytes), CALMOE_OK);
         check_rest(&r, r.session, AT); /* the copies are of what was */
         assert_int_equal(cm_sequence_state_read(&read->state, AT, get, &bytes), CALMOE_OK);

@@ -19,11 +19,13 @@ check()
     door 'omp\.h'                 'omp_[a-z_]+ *\(|# *pragma +omp'  'base/team[.]c'
     door 'pcre2(posix)?\.h'       'pcre2_[a-z_]+ *\('               'runtime/text/pretokenize[.]c'
     door 'jansson\.h'             'json_(load|dump|decref|pack|unpack|object_|array_)[a-z_]* *\(' \
-                                  'runtime/documents/json[.]c|tools/json_(output|lines)[.]c|bench/[a-z_]+[.]c'
+                                  'runtime/documents/json[.]c|tools/json_(output|lines)[.]c|tools/serve/json_reader[.]c|bench/[a-z_]+[.]c'
     door '(cblas|lapacke|f77blas|openblas.*)\.h'  '(cblas|LAPACKE|openblas)_[a-z_]+ *\(|d[a-z]{4,5}_ *\(' \
                                   'kernels/blas[.]c'
     door 'dlfcn\.h'             '(dlopen|dlsym) *\('               'kernels/blas[.]c'
-    door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'nobody'
+    door 'microhttpd\.h'         '(MHD_[A-Za-z_]+) *\('           'tools/serve/http[.]c'
+    door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'tools/serve/http[.]c|bench/serve_client[.]c'
+    door 'mpi\.h'               'MPI_[A-Z][a-z_]+ *\('             'base/ranks[.]c'
     grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
         sed 's/$/:1: jansson: bench\/ has a door to jansson already/'
 }
@@ -44,6 +46,12 @@ samples()
     finds 'door: only kernels/blas[.]c'
     sample runtime/fit/a.c <<< '    dpotrf_("L", &n, a, &n, &info, 1);'
     finds 'door: only kernels/blas[.]c'
+    sample tools/serve/routes.c <<< '    MHD_queue_response(a, b, c);'
+    finds 'door: only tools/serve/http[.]c'
+    sample tools/calmoe_run.c <<< 'int fd = socket(AF_INET, SOCK_STREAM, 0);'
+    finds 'door: only tools/serve/http[.]c'
+    sample runtime/engine/a.c <<< '    MPI_Comm_rank(comm, &rank);'
+    finds 'door: only base/ranks[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'
     finds 'has a door to jansson already'

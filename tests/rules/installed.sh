@@ -14,6 +14,7 @@ whole()
     local prefix=$1 build=$2 root=$3 name file
     for name in bin/calmoe bin/calmoe-bench share/calmoe/calmoe-nano.gguf \
                 share/calmoe/calmoe-nano.policy.json include/calmoe/calmoe.h \
+                share/man/man1/calmoe.1.gz share/man/man1/calmoe-run.1.gz share/bash-completion/completions/calmoe \
                 'lib*/libcalmoe.so' 'lib*/libcalmoe.a' 'lib*/pkgconfig/calmoe.pc' \
                 'lib*/cmake/calmoe/calmoe-config.cmake' 'lib*/cmake/calmoe/calmoe-config-version.cmake'; do
         [ -n "$(find "$prefix" -path "$prefix/$name")" ] ||

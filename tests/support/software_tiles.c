@@ -3,6 +3,7 @@
  *
  * Each thread has tiles of its own; they are unconfigured at first, and after cm_software_tile_release(). */
 #define CM_SOFTWARE_TILES
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "kernels/amx/tiles.h"
+#include "kernels/half.h"
 #include "tests/support/software_tiles.h"
 
 enum { N_TILES = 8, MAX_ROWS = 16, MAX_ROW_BYTES = 64 };
@@ -80,7 +82,7 @@ void tile_zero(int t)
     memset(tiles.data[t], 0, sizeof tiles.data[t]);
 }
 
-void tile_load(int t, const void *at, ptrdiff_t stride)
+void cm_software_tile_load(int t, const void *at, ptrdiff_t stride)
 {
     check_tile(t);
     memset(tiles.data[t], 0, sizeof tiles.data[t]); /* what lies outside its shape becomes zero */
@@ -88,22 +90,22 @@ void tile_load(int t, const void *at, ptrdiff_t stride)
         memcpy(tiles.data[t][row], (const uint8_t *)at + row * stride, (size_t)tiles.row_bytes[t]);
 }
 
-void tile_store(int t, void *at, ptrdiff_t stride)
+void cm_software_tile_store(int t, void *at, ptrdiff_t stride)
 {
     check_tile(t);
     for (int row = 0; row < tiles.rows[t]; row++)
         memcpy((uint8_t *)at + row * stride, tiles.data[t][row], (size_t)tiles.row_bytes[t]);
 }
 
-/* The four products of a step are added in 32 bits, without saturation. */
-static uint32_t dot4(const uint8_t *a, const uint8_t *b)
+/* Products of four bytes of a with four of b, the first signed, added in 32 bits without saturation. */
+static uint32_t dot4(const uint8_t *a, const uint8_t *b, bool is_b_signed)
 {
     int32_t sum = 0;
-    for (int i = 0; i < 4; i++) sum += (int8_t)a[i] * (int8_t)b[i];
+    for (int i = 0; i < 4; i++) sum += (int8_t)a[i] * (is_b_signed ? (int8_t)b[i] : (int)b[i]);
     return (uint32_t)sum;
 }
 
-void tile_dot(int c, int a, int b)
+static void check_product(int c, int a, int b)
 {
     check_tile(c);
     check_tile(a);
@@ -112,13 +114,48 @@ void tile_dot(int c, int a, int b)
     if (tiles.rows[c] != tiles.rows[a]) refuse(SIGILL, "dot: rows of c are not those of a");
     if (tiles.row_bytes[c] != tiles.row_bytes[b]) refuse(SIGILL, "dot: columns of c are not those of b");
     if (tiles.row_bytes[a] != 4 * tiles.rows[b]) refuse(SIGILL, "dot: columns of a are not the rows of b");
+}
+
+/* Rows and bytes of c outside its shape are zero already: configuring and loading leave them so. */
+static void dot_bytes(int c, int a, int b, bool is_b_signed)
+{
+    check_product(c, a, b);
     for (int m = 0; m < tiles.rows[c]; m++) {
         uint32_t sums[MAX_ROW_BYTES / 4];
         memcpy(sums, tiles.data[c][m], sizeof sums);
         for (int k = 0; k < tiles.rows[b]; k++)
             for (int n = 0; n < tiles.row_bytes[c] / 4; n++)
-                sums[n] += dot4(tiles.data[a][m] + 4 * k, tiles.data[b][k] + 4 * n);
+                sums[n] += dot4(tiles.data[a][m] + 4 * k, tiles.data[b][k] + 4 * n, is_b_signed);
         memcpy(tiles.data[c][m], sums, (size_t)tiles.row_bytes[c]);
     }
-    /* rows and bytes of c outside its shape are zero already: configuring and loading leave them so */
+}
+
+void tile_dot(int c, int a, int b)
+{
+    dot_bytes(c, a, b, true);
+}
+
+void tile_dot_unsigned(int c, int a, int b)
+{
+    dot_bytes(c, a, b, false);
+}
+
+/* As the processor does it: even and odd k are summed by themselves, each with one rounding a step, then added. (It
+ * also takes subnormal numbers as zeros; of whole numbers none is subnormal.) */
+void tile_dot_bfloat(int c, int a, int b)
+{
+    check_product(c, a, b);
+    for (int m = 0; m < tiles.rows[c]; m++) {
+        for (int n = 0; n < tiles.row_bytes[c] / 4; n++) {
+            float even = 0, odd = 0, sum;
+            for (int k = 0; k < tiles.rows[b]; k++) {
+                const uint8_t *x = tiles.data[a][m] + 4 * k, *w = tiles.data[b][k] + 4 * n;
+                even = fmaf(cm_float_of_bfloat(cm_load_u16(x)), cm_float_of_bfloat(cm_load_u16(w)), even);
+                odd = fmaf(cm_float_of_bfloat(cm_load_u16(x + 2)), cm_float_of_bfloat(cm_load_u16(w + 2)), odd);
+            }
+            memcpy(&sum, tiles.data[c][m] + 4 * n, sizeof sum);
+            sum += even + odd;
+            memcpy(tiles.data[c][m] + 4 * n, &sum, sizeof sum);
+        }
+    }
 }

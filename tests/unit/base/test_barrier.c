@@ -14,20 +14,23 @@
 #include "base/memory.h"
 #include "base/team.h"
 
-enum { MAX_WORKERS = 8 };
+enum { MAX_WORKERS = 20 };
 
-static struct topology eight; /* a described machine of two nodes with four cores each */
+static struct topology eight;  /* a described machine of two nodes with four cores each                            */
+static struct topology twenty; /* and one of two nodes with two caches each, round five cores */
 
 static int open_machine(void **state)
 {
     (void)state;
-    return cm_topology_open(NULL, "numa:2 core:4 pu:1", &eight) != CALMOE_OK;
+    return cm_topology_open(NULL, "numa:2 core:4 pu:1", &eight) != CALMOE_OK ||
+           cm_topology_open(NULL, "numa:2 l3:2 core:5 pu:1", &twenty) != CALMOE_OK;
 }
 
 static int close_machine(void **state)
 {
     (void)state;
     cm_topology_close(&eight);
+    cm_topology_close(&twenty);
     return cm_live_blocks() != 0;
 }
 
@@ -85,6 +88,36 @@ static void barriers_order_what_is_written(void **state)
     }
 }
 
+/* Workers of several groups, of which later ones are called up and sent away again. */
+static void groups_meet(void **state)
+{
+    (void)state;
+    static const int called[] = {20, 2, 11, 20, 5};
+    struct team     *team = open_team(&twenty, 20, false);
+    for (size_t at = 0; at < sizeof called / sizeof called[0]; at++) {
+        struct race race = {.n_rounds = 100};
+        cm_team_call_up(team, called[at]);
+        cm_team_run(team, race_through_barriers, &race);
+        assert_int_equal(atomic_load(&race.n_wrong), 0);
+        assert_int_equal(race.n_serial, 100);
+    }
+    cm_team_close(&team);
+}
+
+/* More groups than a node has: of eight workers each, since they share one cache. */
+static void a_full_group_is_followed_by_another(void **state)
+{
+    (void)state;
+    struct topology one;
+    struct race     race = {.n_rounds = 100};
+    assert_int_equal(cm_topology_open(NULL, "l3:1 core:20 pu:1", &one), CALMOE_OK);
+    struct team *team = open_team(&one, 20, false);
+    cm_team_run(team, race_through_barriers, &race);
+    assert_int_equal(atomic_load(&race.n_wrong), 0);
+    cm_team_close(&team);
+    cm_topology_close(&one);
+}
+
 static void one_comes_late(void *arg, const struct worker *me)
 {
     atomic_bool *first_is_there = arg;
@@ -101,7 +134,7 @@ static void waiting_is_counted_where_it_happens(void **state)
     atomic_bool  first_is_there = false;
     assert_int_equal(cm_team_waited_ns(team, 0), 0);
     cm_team_run(team, one_comes_late, &first_is_there);
-    assert_true(cm_team_waited_ns(team, 0) > 10000000u);
+    assert_true(cm_team_waited_ns(team, 0) > 10000000u); /* so long that it slept */
     assert_int_equal(cm_team_waited_ns(team, 1), 0);
     cm_team_close(&team);
 }
@@ -110,6 +143,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(barriers_order_what_is_written),
+        cmocka_unit_test(groups_meet),
+        cmocka_unit_test(a_full_group_is_followed_by_another),
         cmocka_unit_test(waiting_is_counted_where_it_happens),
     };
     return cmocka_run_group_tests(tests, open_machine, close_machine);

@@ -135,6 +135,26 @@ static void steps_of_other_sizes(void **state)
     assert_true(rate(&crew, &m, 1, 5.0) > 0.9 * best_rate(&crew, m, 1));
 }
 
+/* A limit that is lowered holds at once, and one that is raised lets all work again. */
+static void limits_change(void **state)
+{
+    (void)state;
+    struct crew_size crew;
+    struct machine   m = machine_of(8, 4e5);
+    cm_crew_open(&crew, 8);
+    rate(&crew, &m, 1, 1.0);
+    cm_crew_limit(&crew, 3);
+    assert_int_equal(cm_crew_choose(&crew, 1), 3);
+    rate(&crew, &m, 1, 1.0);
+    assert_in_range(cm_crew_choose(&crew, 256), 1, 3);
+    const uint64_t n_changes = crew.n_changes;
+    cm_crew_limit(&crew, 3);
+    assert_int_equal(crew.n_changes, n_changes);
+    cm_crew_limit(&crew, 8);
+    assert_int_equal(crew.n_changes, n_changes + 1);
+    assert_int_equal(cm_crew_choose(&crew, 1), 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +162,7 @@ int main(void)
         cmocka_unit_test(a_quiet_machine_works_with_all),
         cmocka_unit_test(others_come_and_go),
         cmocka_unit_test(steps_of_other_sizes),
+        cmocka_unit_test(limits_change),
     };
     return cmocka_run_group_tests_name("crew size", tests, NULL, NULL);
 }

@@ -101,7 +101,7 @@ static void workers_at_once(void **state)
     struct topology       topology;
     struct team          *team;
     assert_int_equal(cm_topology_open(NULL, NULL, &topology), CALMOE_OK);
-    assert_int_equal(cm_team_open(NULL, &topology, N_WORKERS, false, &team), CALMOE_OK);
+    assert_int_equal(cm_team_open(NULL, &topology, N_WORKERS, PIN_NO, &team), CALMOE_OK);
     for (int round = 0; round < N_ROUNDS; round++) {
         memset(contest.n_taken, 0, sizeof contest.n_taken);
         cm_deal_tasks(contest.ranges, N_WORKERS, round);

@@ -273,8 +273,8 @@ static void every_request_may_fail(void **state)
         n_memory += status == CALMOE_NO_MEMORY;
         n_threads += status == CALMOE_SYSTEM;
     }
-    /* the team, its seats, who is called up, two lists of cores, and where the caller may run */
-    assert_int_equal(n_memory, 6);
+    /* the team, its seats, who is called up, the barrier, two lists of cores, and where the caller may run */
+    assert_int_equal(n_memory, 7);
     assert_int_equal(n_threads, 3);
     assert_int_equal(cm_live_blocks(), n_live);
 }

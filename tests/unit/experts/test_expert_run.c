@@ -253,12 +253,8 @@ static void add(struct at_work *w, int token)
 {
     const struct shape *shape = &w->problem->shape;
     float *to = w->out + (size_t)token * (size_t)shape->dim, sum[608];
-    if (!shape->adds_apart) {
-        cm_expert_run_add(w->run, token, shape->scale, to);
-        return;
-    }
-    for (int bank = 0; bank < N_BANKS; bank++) {
-        cm_expert_run_sum(w->run, token, 1u << bank, sum);
+    for (int bank = 0; bank < (shape->adds_apart ? N_BANKS : 1); bank++) {
+        cm_expert_run_sum(w->run, token, shape->adds_apart ? 1u << bank : ~0u, sum);
         w->ops->add_scaled(to, sum, shape->scale, shape->dim);
     }
 }

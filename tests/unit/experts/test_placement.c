@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "experts/placement.h"
 
 /* A node without cores, or without memory, is no home. */
@@ -232,6 +233,89 @@ static void a_plan_of_the_first_schema_is_completed(void **state)
     cm_plan_close(&plan);
 }
 
+/* The places of n_rows rows over ranks and their nodes follow each other and leave no row out, in multiples of 16. */
+static void check_rows(const struct plan *plan_of_rank, int n_ranks, int n_rows)
+{
+    int next = 0;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        int32_t   rows[CM_MAX_NODES], heads[CM_MAX_NODES];
+        const int first = cm_dense_rows(&plan_of_rank[rank], n_rows, rows);
+        int       n = 0, own, n_heads = 0, first_head;
+        for (int node = 0; node < plan_of_rank[rank].n_nodes; node++) n += rows[node];
+        assert_true(n == 0 || (first == next && first % 16 == 0));
+        assert_int_equal(cm_own_part(&plan_of_rank[rank], n_rows, CM_SLICE_QUANTUM, &own), n);
+        next += n;
+        first_head = cm_own_heads(&plan_of_rank[rank], n_rows, heads); /* one by one */
+        for (int node = 0; node < plan_of_rank[rank].n_nodes; node++) n_heads += heads[node];
+        assert_int_equal(n_heads, cm_own_part(&plan_of_rank[rank], n_rows, 1, &own));
+        assert_int_equal(first_head, own);
+    }
+    assert_int_equal(next, n_rows);
+}
+
+/* Experts' parts of all ranks likewise: of one of its own size, and of a routed one that a plan slices. */
+static void check_experts(const struct plan *plan_of_rank, int n_ranks, int width, int dim)
+{
+    int row = 0, down_row = 0;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        struct expert_rows parts[CM_MAX_NODES];
+        const int          n = cm_parts_of_shared(&plan_of_rank[rank], width, dim, parts);
+        assert_true(n >= 1);
+        for (int i = 0; i < n; i++) {
+            assert_true(parts[i].n_rows == 0 || parts[i].row == row);
+            assert_true(parts[i].n_down_rows == 0 || parts[i].down_row == down_row);
+            row += parts[i].n_rows;
+            down_row += parts[i].n_down_rows;
+        }
+    }
+    assert_true(row == width && down_row == dim);
+}
+
+static void ranks_have_every_row_once(void **state)
+{
+    (void)state;
+    static struct plan plans[CM_MAX_RANKS];
+    struct random      random = cm_random(5);
+    for (int round = 0; round < 300; round++) {
+        const int n_ranks = 1 + (int)cm_random_below(&random, 7), n_rows = 1 + (int)cm_random_below(&random, 700);
+        struct rank_shares shares = {.n_ranks = n_ranks};
+        for (int rank = 0; rank < n_ranks; rank++) shares.of[rank] = 1 + (double)cm_random_below(&random, 9);
+        for (int rank = 0; rank < n_ranks; rank++) {
+            struct plan *plan = &plans[rank];
+            *plan = (struct plan){.n_nodes = 1 + (int)cm_random_below(&random, 4), .ranks = shares};
+            plan->ranks.own = rank;
+            for (int node = 0; node < plan->n_nodes; node++)
+                plan->shares[node] = 1 + (int32_t)cm_random_below(&random, 3);
+        }
+        check_rows(plans, n_ranks, n_rows);
+        check_experts(plans, n_ranks, n_rows, 1 + (int)cm_random_below(&random, 300));
+    }
+}
+
+/* A routed expert of which a rank has 32 and 16 rows, on two nodes. */
+static void parts_of_a_rank(void **state)
+{
+    (void)state;
+    struct plan own = shape;
+    own.width = 32;
+    own.dim = 16;
+    struct plan        plan;
+    struct place       place = {.kind = PLACE_SLICED};
+    struct slice       slice = {.rows = {16, 16}, .down_rows = {0, 16}};
+    struct expert_rows parts[2];
+    assert_int_equal(cm_plan_open(NULL, &own, &plan), CALMOE_OK);
+    plan.first_row = 64;
+    plan.first_down_row = 48;
+    assert_int_equal(cm_plan_add_slice(NULL, &plan, &slice, &place.slice), CALMOE_OK);
+    assert_int_equal(cm_parts_of_place(&plan, &place, parts), 2);
+    check_part(&parts[0], 0, 64, 16, 48, 0);
+    check_part(&parts[1], 1, 80, 16, 48, 16);
+    place = (struct place){.kind = PLACE_PINNED, .node = 1};
+    assert_int_equal(cm_parts_of_place(&plan, &place, parts), 1);
+    check_part(&parts[0], 1, 64, 32, 48, 16);
+    cm_plan_close(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -244,6 +328,8 @@ int main(void)
         cmocka_unit_test(what_is_no_plan_is_refused),
         cmocka_unit_test(parts_of_an_expert),
         cmocka_unit_test(a_plan_of_the_first_schema_is_completed),
+        cmocka_unit_test(ranks_have_every_row_once),
+        cmocka_unit_test(parts_of_a_rank),
     };
     return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
 }

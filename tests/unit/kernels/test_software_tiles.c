@@ -59,11 +59,11 @@ static void a_product_is_that_of_the_manual(void **state)
     tile_configure(&config);
     assert_true(cm_software_tiles_are_configured());
     tile_zero(0);
-    tile_load(1, a, 16);
-    tile_load(2, b, 8);
+    tile_load(1, a, 0, 16);
+    tile_load(2, b, 0, 8);
     tile_dot(0, 1, 2);
     tile_dot(0, 1, 2);
-    tile_store(0, c, 16);
+    tile_store(0, c, 0, 16);
     tile_release();
     assert_false(cm_software_tiles_are_configured());
     for (int m = 0; m < 3; m++) {

@@ -347,8 +347,57 @@ static void opening_sessions(void **state)
     WITH_SAMPLER(min_p, 2.0f);
     WITH_SAMPLER(repeat_penalty, -1.0f);
     WITH_SAMPLER(repeat_last, -1);
+    WITH_SAMPLER(presence_penalty, NAN);
+    WITH_SAMPLER(frequency_penalty, INFINITY);
+    WITH_SAMPLER(n_biases, -1);
+    WITH_SAMPLER(n_biases, 1); /* without arrays */
 #undef WITH
 #undef WITH_SAMPLER
+}
+
+static void samplers_and_limits(void **state)
+{
+    (void)state;
+    calmoe_sampler_options sampler;
+    calmoe_sampler_options_init(&sampler);
+    WRONG_WITHOUT_CONTEXT(calmoe_model_sampler_defaults(NULL, &sampler));
+    WRONG(calmoe_model_sampler_defaults(r.model, NULL));
+    sampler.temperature = -1;
+    WRONG_WITHOUT_CONTEXT(calmoe_session_set_sampler(NULL, &sampler));
+    WRONG(calmoe_session_set_sampler(r.session, &sampler));
+    sampler.size = 0;
+    WRONG(calmoe_session_set_sampler(r.session, &sampler));
+    WRONG(calmoe_model_sampler_defaults(r.model, &sampler));
+    WRONG_WITHOUT_CONTEXT(calmoe_session_set_limits(NULL, 1, 0));
+    WRONG(calmoe_session_set_limits(r.session, -1, 0));
+    WRONG_WITHOUT_CONTEXT(calmoe_engine_set_step_rows(NULL, 1));
+    WRONG(calmoe_engine_set_step_rows(r.engine, -1));
+}
+
+static void log_probabilities(void **state)
+{
+    (void)state;
+    int32_t tokens[4];
+    float   logprob, logprobs[4];
+    const calmoe_chunk chunk = {.session = r.session, .tokens = (int32_t[]){1}, .n_tokens = 1,
+                                .logits = CALMOE_LOGITS_LAST};
+    running_must(r.context, calmoe_engine_step(r.engine, &chunk, 1));
+    WRONG_WITHOUT_CONTEXT(calmoe_session_logprobs(NULL, 0, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 1, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, -2, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, -1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, r.n_vocab, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, -1, tokens, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, r.n_vocab + 1, tokens, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, NULL, logprobs));
+    WRONG(calmoe_session_logprobs(r.session, 0, 1, &logprob, 1, tokens, NULL));
+    running_must(r.context, calmoe_session_logprobs(r.session, 0, 1, NULL, 4, tokens, logprobs));
+    WRONG_WITHOUT_CONTEXT(calmoe_session_keep_logprobs(NULL, 1));
+    WRONG(calmoe_session_keep_logprobs(r.session, -2));
+    WRONG(calmoe_session_keep_logprobs(r.session, r.n_vocab + 1));
+    WRONG_WITHOUT_CONTEXT(calmoe_session_kept_logprobs(NULL, 1, &logprob, 0, NULL, NULL));
+    WRONG(calmoe_session_kept_logprobs(r.session, 1, &logprob, -1, NULL, NULL));
+    running_must(r.context, calmoe_session_rewind(r.session, 0));
 }
 
 static void feeding(void **state)
@@ -371,6 +420,57 @@ static void feeding(void **state)
     int32_t token = 5;
     GIVES_SILENTLY(calmoe_session_next(r.session, &token), END); /* nothing was appended */
     assert_int_equal(token, -1);
+}
+
+static void hear_nothing(void *user, const calmoe_answer_event *event)
+{
+    (void)user;
+    (void)event;
+}
+
+static void conversing(void **state)
+{
+    (void)state;
+    calmoe_chat_prompt          *prompt = (calmoe_chat_prompt *)&r;
+    calmoe_answer_parser        *parser = (calmoe_answer_parser *)&r;
+    calmoe_answer_parser_options options;
+    const char                  *text = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}";
+    size_t                       n = 1;
+    GIVES_SILENTLY(calmoe_chat_prompt_open(NULL, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
+    assert_null(prompt);
+    GIVES(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
+    WRONG(calmoe_chat_prompt_open(r.context, NULL, text, strlen(text), NULL, &prompt));
+    WRONG(calmoe_chat_prompt_open(r.context, r.model, NULL, 1, NULL, &prompt));
+    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, NULL));
+    const calmoe_chat_prompt_options no_size = {0};
+    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), &no_size, &prompt));
+    assert_string_equal(calmoe_chat_prompt_text(NULL, &n), "");
+    assert_int_equal(n, 0);
+    assert_null(calmoe_chat_prompt_marks(NULL));
+    assert_null(calmoe_chat_prompt_tokens(NULL, &n));
+    assert_int_equal(calmoe_chat_prompt_turn_begin(NULL), -1);
+    calmoe_chat_prompt_close(NULL);
+    calmoe_chat_prompt_close(&prompt);
+    calmoe_chat_prompt_options_init(NULL);
+    calmoe_answer_parser_options_init(NULL);
+    calmoe_answer_parser_options_init(&options);
+    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser));
+    assert_null(parser);
+    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, NULL, &parser));
+    options.on_event = hear_nothing;
+    WRONG(calmoe_answer_parser_open(r.context, NULL, NULL, &options, &parser));
+    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, NULL));
+    GIVES_SILENTLY(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser), OK);
+    WRONG(calmoe_answer_parser_put(parser, NULL, 1, 0));
+    GIVES_SILENTLY(calmoe_answer_parser_put(parser, NULL, 0, 0), OK);
+    GIVES_SILENTLY(calmoe_answer_parser_put_token(parser, -1), OK); /* a token without a text */
+    GIVES_SILENTLY(calmoe_answer_parser_put_token(parser, 1 << 30), OK);
+    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_put(NULL, "a", 1, 0));
+    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_put_token(NULL, 1));
+    WRONG_WITHOUT_CONTEXT(calmoe_answer_parser_finish(NULL));
+    assert_int_equal(calmoe_answer_parser_in_text(NULL), 0);
+    calmoe_answer_parser_close(NULL);
+    calmoe_answer_parser_close(&parser);
 }
 
 static void using_sessions(void **state)
@@ -506,7 +606,10 @@ int main(void)
         cmocka_unit_test(scheduled_steps),
         cmocka_unit_test(statistics),
         cmocka_unit_test(opening_sessions),
+        cmocka_unit_test(samplers_and_limits),
+        cmocka_unit_test(log_probabilities),
         cmocka_unit_test(feeding),
+        cmocka_unit_test(conversing),
         cmocka_unit_test(using_sessions),
         cmocka_unit_test(newer_options),
         cmocka_unit_test(older_options),

@@ -156,6 +156,36 @@ static void the_same_tokens(void **state)
     assert_in_range(n_accepted, n_drafted / 10, n_drafted - 1);
 }
 
+/* A text that says the same again and again: drafts are looked up, and many are right. By themselves, in turns with an
+ * exit's; drawn tokens are often others than those before. */
+static void quotes_are_looked_up(void **state)
+{
+    (void)state;
+    static const char nano[] = CALMOE_SOURCE_DIR "/models/calmoe-nano.gguf";
+    static const char text[] = "int add(int a, int b)\n{\n    return a + b;\n}\n\nint add(int a, int b)\n{\n    return";
+    struct running r = open_file(nano, 2), of_plain = open_file(nano, 1);
+    int32_t tokens[CONTEXT];
+    size_t  n_tokens;
+    running_must(r.context, calmoe_tokenize(r.context, r.model, text, strlen(text), CALMOE_TOKENIZE_BOS,
+                                            tokens, CONTEXT, &n_tokens));
+    assert_in_range(n_tokens, 20, CONTEXT - N_NEW / 2);
+    for (int kind = 0; kind < 3; kind++)
+        for (int mode = CALMOE_LOSSLESS_WHERE_FASTER; mode <= CALMOE_LOSSLESS_ALWAYS; mode++) {
+            calmoe_session *plain = open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, kind);
+            calmoe_session *lossless = open_session(&r, NULL, mode, kind);
+            uint64_t drafted[64], accepted[64];
+            feed(&r, plain, lossless, tokens, n_tokens);
+            for (int t = 0; t < N_NEW; t++) compare_next(&r, plain, lossless); /* FULL at the end, both */
+            running_must(r.context, calmoe_session_draft_counts(lossless, drafted, accepted, 64));
+            assert_true(accepted[0] <= drafted[0]);
+            if (mode == CALMOE_LOSSLESS_ALWAYS && kind == 0) assert_true(accepted[0] > 3);
+            calmoe_session_close(&plain);
+            calmoe_session_close(&lossless);
+        }
+    running_close(&of_plain);
+    running_close(&r);
+}
+
 /* Fed in between, rewound, to the end of the context. */
 static void the_same_calls(void **state)
 {
@@ -318,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_tokens),
+        cmocka_unit_test(quotes_are_looked_up),
         cmocka_unit_test(the_same_calls),
         cmocka_unit_test(in_company),
         cmocka_unit_test(limits_are_kept),

@@ -217,16 +217,16 @@ static void without_a_format_nothing_is_fed(void **state)
 {
     (void)state;
     calmoe_model_info info = {.size = sizeof info};
-    struct running    r = open_chat("{{ messages | tojson }}", 0, NULL);
+    struct running    r = open_chat("{{ messages | xmlattr }}", 0, NULL);
     assert_int_equal(calmoe_session_feed_chat(r.session, NULL, "hello"), CALMOE_UNSUPPORTED);
     assert_non_null(strstr(calmoe_context_message(r.context),
                            ".gguf' names no chat format that is known: line 1 of the chat template: the filter "
-                           "'tojson' is not known to this version"));
+                           "'xmlattr' is not known to this version"));
     assert_int_equal(r.session->n_known, 0);
     running_must(r.context, calmoe_model_get_info(r.model, &info));
     assert_string_equal(info.chat_format, "");
     assert_string_equal(info.chat_problem,
-                        "line 1 of the chat template: the filter 'tojson' is not known to this version");
+                        "line 1 of the chat template: the filter 'xmlattr' is not known to this version");
     running_close(&r);
 
     r = open_chat("{% for m in messages if m.role != 'system' %}{{ m.content + '|' }}{% endfor %}", 0, NULL);

@@ -172,7 +172,7 @@ static void assert_same_kv(const calmoe_session *a, const calmoe_session *b)
     assert_int_equal(a->state.kv.n_parts, 1);
     const struct kv_store *stores[] = {&a->state.kv.parts[0].all, &b->state.kv.parts[0].all};
     assert_int_equal(stores[0]->span_bytes, stores[1]->span_bytes);
-    assert_memory_equal(stores[0]->memory.bytes, stores[1]->memory.bytes, stores[0]->span_bytes);
+    assert_memory_equal(stores[0]->spans[0].bytes, stores[1]->spans[0].bytes, stores[0]->span_bytes);
 }
 
 /* The plans by threshold are here to let some go and others not, in changing order. */

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
+#include "experts/placement.h"
 #include "runtime/mixers/kv_cache.h"
 #include "tests/support/attend_one.h"
 
@@ -30,6 +31,13 @@ static struct model_spec spec_of(int n_layers, int n_kv_heads, int head_size, in
     return (struct model_spec){.n_layers = n_layers, .layers = layers};
 }
 
+static struct plan heads_on(const int32_t *kv_heads, int n_nodes)
+{
+    struct plan plan = {.n_nodes = n_nodes};
+    for (int node = 0; node < n_nodes; node++) plan.n_kv_heads += plan.kv_heads[node] = kv_heads[node];
+    return plan;
+}
+
 /* Writes every position of every region, each with a value of its own, then looks whether all are still there.
  * is_alike: all layers have as many heads as kv_heads says. */
 static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_type type, int n_positions,
@@ -39,7 +47,8 @@ static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_ty
     float k[64], v[64], out[64];
     const float zeros[64] = {0};
     const struct vector_ops *ops = cm_vector_ops(ISA_REF);
-    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, 512, machine, kv_heads, &cache), CALMOE_OK);
+    const struct plan plan = heads_on(kv_heads, machine->n_nodes);
+    assert_int_equal(cm_kv_cache_open(NULL, spec, type, n_positions, 512, machine, &plan, &cache), CALMOE_OK);
     assert_true(cache.capacity >= n_positions && cache.capacity % CM_KV_BLOCK == 0);
     for (int layer = 0; layer < spec->n_layers; layer++)
         for (int head = 0; head < spec->layers[layer].attention.n_kv_heads; head++)
@@ -78,11 +87,11 @@ static void check_apart(const struct model_spec *spec, bool is_alike, enum kv_ty
         const int                layer = spec->n_layers - 1;
         const struct kv_regions *regions = &part->regions[layer];
         const int                head = regions->first_head + regions->n_heads - 1;
-        if (is_alike) assert_int_equal(kv_heads[part->all.memory.node], regions->n_heads);
+        if (is_alike) assert_int_equal(kv_heads[cm_kv_store_memory(&part->all)->node], regions->n_heads);
         if (regions->n_heads == 0) continue;
         const uint8_t *last = cm_kv_region(&cache, layer, head, (cache.capacity - 1) / CM_ATTEND_SPAN).keys;
         assert_true(last + cache.layers[layer].region_bytes <=
-                    (const uint8_t *)part->all.memory.bytes + part->all.memory.n_bytes);
+                    (const uint8_t *)cm_kv_store_memory(&part->all)->bytes + cm_kv_store_memory(&part->all)->n_bytes);
     }
     cm_kv_cache_close(&cache);
     assert_null(cache.parts);
@@ -139,10 +148,11 @@ static void windows_keep_a_ring(void **state)
     struct model_spec spec = spec_of(3, 2, 16, 8);
     struct kv_cache   cache;
     spec.layers[1].attention.window = 128;
-    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 16, 512, &topology, (int32_t[]){2}, &cache), CALMOE_OK);
+    const struct plan plan = heads_on((int32_t[]){2}, 1);
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 16, 512, &topology, &plan, &cache), CALMOE_OK);
     assert_int_equal(cache.layers[0].n_ring, 0);
     assert_int_equal(cache.layers[1].n_ring, 3);
-    assert_int_equal(cache.parts[0].rings.memory.n_bytes, 3 * cache.parts[0].rings.span_bytes);
+    assert_int_equal(cm_kv_store_memory(&cache.parts[0].rings)->n_bytes, 3 * cache.parts[0].rings.span_bytes);
     assert_ptr_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 4).keys);
     assert_ptr_not_equal(cm_kv_region(&cache, 1, 1, 7).keys, cm_kv_region(&cache, 1, 1, 6).keys);
     assert_ptr_not_equal(cm_kv_region(&cache, 0, 1, 7).keys, cm_kv_region(&cache, 0, 1, 4).keys);
@@ -153,7 +163,7 @@ static void windows_keep_a_ring(void **state)
     assert_true(cm_kv_may_rewind(&cache, 10, 1000)); /* nothing was replaced yet */
     cm_kv_cache_close(&cache);
     spec.layers[1].attention.window = 1 << 15; /* a ring would be no shorter than the context */
-    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 4096, 512, &topology, (int32_t[]){2}, &cache), CALMOE_OK);
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 4096, 512, &topology, &plan, &cache), CALMOE_OK);
     assert_int_equal(cache.layers[1].n_ring, 0);
     cm_kv_cache_close(&cache);
 }
@@ -164,9 +174,11 @@ static void a_long_context_is_reserved_only(void **state)
     (void)state;
     const struct model_spec spec = spec_of(48, 4, 128, 128);
     struct kv_cache cache;
-    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, 512, &topology, (int32_t[]){4}, &cache), CALMOE_OK);
-    assert_int_equal(cache.parts[0].all.memory.n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
-    ((uint8_t *)cache.parts[0].all.memory.bytes)[cache.parts[0].all.memory.n_bytes - 1] = 1;
+    const struct plan plan = heads_on((int32_t[]){4}, 1);
+    assert_int_equal(cm_kv_cache_open(NULL, &spec, KV_F16, 1 << 18, 512, &topology, &plan, &cache), CALMOE_OK);
+    const struct node_block *memory = cm_kv_store_memory(&cache.parts[0].all);
+    assert_int_equal(memory->n_bytes, 2ull * 2 * 48 * 4 * 128 << 18); /* 24 GiB */
+    ((uint8_t *)memory->bytes)[memory->n_bytes - 1] = 1;
     cm_kv_cache_close(&cache);
 }
 
@@ -176,7 +188,8 @@ static void what_no_machine_has(void **state)
     struct calmoe_context ctx = {0};
     struct kv_cache cache;
     const struct model_spec spec = spec_of(MANY_LAYERS, 1 << 20, 1024, 1024);
-    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, 512, &topology, (int32_t[]){1 << 20}, &cache),
+    const struct plan plan = heads_on((int32_t[]){1 << 20}, 1);
+    assert_int_equal(cm_kv_cache_open(&ctx, &spec, KV_F32, 1 << 24, 512, &topology, &plan, &cache),
                      CALMOE_NO_MEMORY);
     assert_string_equal(ctx.message, "a context of 16777216 tokens is larger than any memory");
     cm_kv_cache_close(&cache);

@@ -201,13 +201,92 @@ static void a_copy_has_what_is_left(void **state)
     give_fixed(&to, 1);
     write_positions(&from, 3000);
     read_to(&from, 3000);
-    cm_sequence_state_copy(&from, 3000, &to);
+    cm_sequence_state_copy(&from, 3000, &to, &(int){0});
     assert_memory_equal(from.fixed, to.fixed, FIXED);
     for (int p = 0; p < 3000; p++) {
         assert_true(marked(&to, 0, p) == (float)p);
         assert_true(marked(&to, 2, p) == (float)p);
         if (p >= 3000 - WINDOW) assert_true(marked(&to, 1, p) == (float)p);
     }
+    cm_sequence_state_close(&from);
+    cm_sequence_state_close(&to);
+}
+
+/* Position p of layer 0 of a text of its own. */
+static void mark_as(struct sequence_state *state, int position, int text)
+{
+    float *value = cm_kv_region(&state->kv, 0, 1, position / CM_ATTEND_SPAN).values;
+    value[position % CM_ATTEND_SPAN * 8] = (float)(position + 100000 * text);
+}
+
+static void check_text(const struct sequence_state *state, int n_common, int n, int text)
+{
+    for (int p = 0; p < n; p += 7)
+        assert_true(marked(state, 0, p) == (float)(p + (p < n_common ? 0 : 100000 * text)));
+}
+
+/* As a step does. */
+static void write_as(struct sequence_state *state, int first, int end, int text)
+{
+    assert_int_equal(cm_sequence_state_own(state, first, end, first), CALMOE_OK);
+    for (int p = first; p < end; p++) mark_as(state, p, text);
+    cm_sequence_state_note(state, end);
+}
+
+/* Four sequences of one beginning: copies, a copy of a copy; each goes back to another place and writes on. Whoever
+ * closes first, the others have what they had. */
+static void spans_are_shared_until_they_are_written(void **state)
+{
+    (void)state;
+    enum { N = 2600, SHARED = 2560 };
+    for (int first_to_close = 0; first_to_close < 4; first_to_close++) {
+        const long n_live = cm_live_blocks();
+        struct sequence_state s[4];
+        int n_shared[4] = {0, N, N, N};
+        for (int i = 0; i < 4; i++) open_state(&s[i], CONTEXT, 64, false);
+        write_as(&s[0], 0, N, 0);
+        for (int i = 1; i < 4; i++) {
+            assert_int_equal(cm_sequence_state_copy(&s[i == 3 ? 2 : 0], N, &s[i], &n_shared[i]), N);
+            assert_int_equal(n_shared[i], SHARED);
+            assert_ptr_equal(cm_kv_region(&s[i].kv, 0, 1, 4).keys, cm_kv_region(&s[0].kv, 0, 1, 4).keys);
+            assert_ptr_not_equal(cm_kv_region(&s[i].kv, 0, 1, 5).keys, cm_kv_region(&s[0].kv, 0, 1, 5).keys);
+        }
+        const int goes_back_to[] = {N, 1300, 0, 1536}; /* 3 spans are a border */
+        for (int i = 3; i >= 0; i--) write_as(&s[i], goes_back_to[i], 3000, i);
+        for (int i = 0; i < 4; i++) check_text(&s[i], goes_back_to[i], 3000, i);
+        write_as(&s[0], 10, 700, 5); /* the owner, of whose home others still have spans */
+        check_text(&s[1], 1300, 3000, 1);
+        check_text(&s[3], 1536, 3000, 3);
+        cm_sequence_state_close(&s[first_to_close]);
+        for (int i = 0; i < 4; i++) {
+            if (i == first_to_close) continue;
+            if (i > 0) check_text(&s[i], goes_back_to[i], 3000, i);
+            write_as(&s[i], 500, 600, 7);
+            assert_true(marked(&s[i], 0, 499) == (i == 0 ? 500499 : i == 2 ? 200499 : 499));
+        }
+        for (int i = 0; i < 4; i++)
+            if (i != first_to_close) cm_sequence_state_close(&s[i]);
+        assert_int_equal(cm_live_blocks(), n_live);
+    }
+}
+
+static void no_memory_for_a_copy(void **state)
+{
+    (void)state;
+    struct sequence_state from, to;
+    int n_shared = 2000;
+    open_state(&from, CONTEXT, 64, false);
+    open_state(&to, CONTEXT, 64, false);
+    write_as(&from, 0, 2000, 0);
+    (void)cm_sequence_state_copy(&from, 2000, &to, &n_shared);
+    for (long nth = 1; nth <= 3; nth++) { /* the owner needs another home */
+        cm_fail_request(nth);
+        assert_int_equal(cm_sequence_state_own(&from, 100, 101, 100), CALMOE_NO_MEMORY);
+        cm_fail_request(0);
+        check_text(&from, 2000, 2000, 0);
+    }
+    write_as(&from, 100, 2000, 1);
+    check_text(&to, 2000, 2000, 0);
     cm_sequence_state_close(&from);
     cm_sequence_state_close(&to);
 }
@@ -244,8 +323,8 @@ static void a_copy_goes_back_no_further(void **state)
     open_state(&to, CONTEXT, 2048, true);
     open_state(&again, CONTEXT, 2048, true);
     write_positions(&from, 3000);
-    cm_sequence_state_copy(&from, 2990, &to);
-    cm_sequence_state_copy(&to, 2980, &again);
+    cm_sequence_state_copy(&from, 2990, &to, &(int){0});
+    cm_sequence_state_copy(&to, 2980, &again, &(int){0});
     for (int p = 2048; p < 2980; p++) assert_true(marked(&again, 1, p) == (float)p);
     assert_int_equal(cm_sequence_state_rewind(&again, 2048 + WINDOW - 1), 2048 + WINDOW - 1);
     assert_int_equal(cm_sequence_state_rewind(&again, 2048 + WINDOW - 2), 0);
@@ -340,6 +419,8 @@ int main(void)
         cmocka_unit_test(a_snapshot_without_memory_is_not_kept),
         cmocka_unit_test(a_copy_has_what_is_left),
         cmocka_unit_test(a_copy_goes_back_no_further),
+        cmocka_unit_test(spans_are_shared_until_they_are_written),
+        cmocka_unit_test(no_memory_for_a_copy),
         cmocka_unit_test(bytes_come_back),
         cmocka_unit_test(what_was_taken_back_is_wiped),
     };

@@ -54,12 +54,18 @@ static void expect(const float *logits, double temperature, unsigned kept, doubl
     for (int id = 0; id < N; id++) p[id] /= sum;
 }
 
-static void check_shares(struct sampler_options options, const float *logits, unsigned kept)
+/* What is drawn from logits are the tokens that are kept, with the probabilities of those in `like`. */
+static void check_shares_of(struct sampler_options options, const float *logits, const float *like, unsigned kept)
 {
     double shares[N], p[N];
     draw_shares(options, logits, shares);
-    expect(logits, (double)options.temperature, kept, p);
+    expect(like, (double)options.temperature, kept, p);
     for (int id = 0; id < N; id++) assert_share(shares[id], p[id]);
+}
+
+static void check_shares(struct sampler_options options, const float *logits, unsigned kept)
+{
+    check_shares_of(options, logits, logits, kept);
 }
 
 static void draws_follow_the_softmax(void **state)
@@ -188,25 +194,25 @@ static void recent_tokens_are_penalised(void **state)
     struct sampler *sampler = open_sampler(options, 4);
     const float     logits[4] = { 4, 3, 2.5f, -1 };
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
-    cm_sampler_accept(sampler, 0);
-    cm_sampler_accept(sampler, 0); /* counted once: 4 / 2, not 4 / 4 */
+    cm_sampler_accept(sampler, 0, true);
+    cm_sampler_accept(sampler, 0, true); /* counted once: 4 / 2, not 4 / 4 */
     assert_int_equal(cm_sampler_pick(sampler, (float[]){ 4, 1.5f, 1, 1 }, NULL), 0);
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 1);
-    cm_sampler_accept(sampler, 1);
+    cm_sampler_accept(sampler, 1, true);
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 2);
-    cm_sampler_accept(sampler, 1); /* 0 is forgotten */
+    cm_sampler_accept(sampler, 1, true); /* 0 is forgotten */
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
-    cm_sampler_accept(sampler, -1);
-    cm_sampler_accept(sampler, 4);
-    cm_sampler_accept(sampler, INT32_MAX);
+    cm_sampler_accept(sampler, -1, true);
+    cm_sampler_accept(sampler, 4, true);
+    cm_sampler_accept(sampler, INT32_MAX, true);
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
-    cm_sampler_accept(sampler, 3); /* negative logits are multiplied */
+    cm_sampler_accept(sampler, 3, true); /* negative logits are multiplied */
     assert_int_equal(cm_sampler_pick(sampler, (float[]){ -2.5f, -9, -1.5f, -1 }, NULL), 2);
     cm_sampler_close(&sampler);
 
     options.repeat_last_n = 0;
     sampler = open_sampler(options, 4);
-    cm_sampler_accept(sampler, 0);
+    cm_sampler_accept(sampler, 0, true);
     assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
     cm_sampler_close(&sampler);
 }
@@ -257,10 +263,95 @@ static void the_same_seed_gives_the_same_tokens(void **state)
             for (int id = 0; id < 100; id++) logits[id] = (float)((id * 37 + (int)i * 11) % 101) * 0.05f;
             const int32_t id = cm_sampler_pick(sampler, logits, NULL);
             assert_int_equal(id, wanted[i]);
-            cm_sampler_accept(sampler, id);
+            cm_sampler_accept(sampler, id, true);
         }
         cm_sampler_close(&sampler);
     }
+}
+
+#define OPTIONS(t, k, p, m, penalty, last, presence, frequency)                                                       \
+    { .temperature = (t), .top_k = (k), .top_p = (p), .min_p = (m), .repeat_penalty = (penalty),                      \
+      .repeat_last_n = (last), .presence_penalty = (presence), .frequency_penalty = (frequency) }
+
+static void biases_are_checked(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t     token;
+        float       bias;
+        const char *message;
+    } rows[] = {
+        { -1, 1, "bias 1 is of token -1; wanted 0 to 4" },
+        { 5, 1, "bias 1 is of token 5; wanted 0 to 4" },
+        { 2, NAN, "the bias of token 2 is nan; wanted a number, or -infinity" },
+        { 2, INFINITY, "the bias of token 2 is inf; wanted a number, or -infinity" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct calmoe_context  ctx = { .message = "" };
+        struct sampler        *sampler;
+        struct sampler_options options = cm_sampler_defaults();
+        options.n_biases = 2;
+        options.bias_tokens = (int32_t[]){ 1, rows[i].token };
+        options.biases = (float[]){ -INFINITY, rows[i].bias };
+        assert_int_equal(cm_sampler_open(&ctx, &options, 5, &sampler), CALMOE_INVALID_ARGUMENT);
+        assert_string_equal(ctx.message, rows[i].message);
+        options.biases = NULL;
+        assert_int_equal(cm_sampler_open(&ctx, &options, 5, &sampler), CALMOE_INVALID_ARGUMENT);
+        assert_string_equal(ctx.message, "2 biases; wanted 0 or more, with their tokens and values");
+    }
+}
+
+/* In order of probability the ids are 4 2 7 1 5 0 3 6. */
+static void biases_are_added_and_bans_hold(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    float                  biased[N];
+    memcpy(biased, logits_of_thirds, sizeof biased);
+    options.n_biases = 4;
+    options.bias_tokens = (int32_t[]){ 3, 4, 3, 6 };
+    options.biases = (float[]){ 3, -INFINITY, 0.5f, -1 };
+    biased[3] += 3.5f;
+    biased[6] -= 1;
+    assert_int_equal(pick_once(options, logits_of_thirds, N), 3);
+    options.temperature = 1;
+    check_shares_of(options, logits_of_thirds, biased, 0xff & ~(1u << 4));
+    options.top_k = 2;
+    check_shares_of(options, logits_of_thirds, biased, 1u << 3 | 1u << 2);
+    options.n_biases = 3;
+    options.bias_tokens = (int32_t[]){ 0, 1, 2 };
+    options.biases = (float[]){ -INFINITY, -INFINITY, -INFINITY };
+    assert_int_equal(pick_once(options, logits_of_thirds, 3), -1);
+    options.temperature = 0;
+    assert_int_equal(pick_once(options, logits_of_thirds, 3), -1);
+    options.biases = (float[]){ -INFINITY, -1e30f, -INFINITY };
+    assert_int_equal(pick_once(options, logits_of_thirds, 3), 1);
+}
+
+static void tokens_of_the_answer_are_penalised(void **state)
+{
+    (void)state;
+    struct sampler_options options = cm_sampler_defaults();
+    options.presence_penalty = 1;
+    options.frequency_penalty = 0.25f;
+    struct sampler *sampler = open_sampler(options, 3), *fork;
+    const float     logits[3] = { 4, 3.9f, 2.6f };
+    cm_sampler_accept(sampler, 0, false); /* the text before it does not count */
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_accept(sampler, 0, true); /* 4 - 1.25 */
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 1);
+    cm_sampler_accept(sampler, 1, true); /* 3.9 - 1.25 */
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_accept(sampler, 0, true); /* 4 - 1.5 */
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 1);
+    cm_sampler_accept(sampler, 1, true); /* 3.9 - 1.5 */
+    assert_int_equal(cm_sampler_fork(NULL, sampler, &fork), CALMOE_OK);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 2);
+    assert_int_equal(cm_sampler_pick(fork, logits, NULL), 2);
+    cm_sampler_close(&fork);
+    cm_sampler_begin_answer(sampler);
+    assert_int_equal(cm_sampler_pick(sampler, logits, NULL), 0);
+    cm_sampler_close(&sampler);
 }
 
 static void options_are_checked(void **state)
@@ -270,19 +361,21 @@ static void options_are_checked(void **state)
         struct sampler_options options;
         const char            *message;
     } rows[] = {
-        { { -1, 0, 1, 0, 1, 0, 0 }, "temperature is -1; wanted 0 or a positive number" },
-        { { NAN, 0, 1, 0, 1, 0, 0 }, "temperature is nan; wanted 0 or a positive number" },
-        { { INFINITY, 0, 1, 0, 1, 0, 0 }, "temperature is inf; wanted 0 or a positive number" },
-        { { 1, -2, 1, 0, 1, 0, 0 }, "top-k is -2; wanted 0 (all) or a positive number" },
-        { { 1, 0, 0, 0, 1, 0, 0 }, "top-p is 0; wanted more than 0 and at most 1" },
-        { { 1, 0, 1.5f, 0, 1, 0, 0 }, "top-p is 1.5; wanted more than 0 and at most 1" },
-        { { 1, 0, NAN, 0, 1, 0, 0 }, "top-p is nan; wanted more than 0 and at most 1" },
-        { { 1, 0, 1, -0.5f, 1, 0, 0 }, "min-p is -0.5; wanted 0 to 1" },
-        { { 1, 0, 1, 2, 1, 0, 0 }, "min-p is 2; wanted 0 to 1" },
-        { { 1, 0, 1, 0, 0, 0, 0 }, "repeat penalty is 0; wanted a positive number" },
-        { { 1, 0, 1, 0, INFINITY, 0, 0 }, "repeat penalty is inf; wanted a positive number" },
-        { { 1, 0, 1, 0, 1, -1, 0 }, "repeat penalty looks back -1 tokens; wanted 0 to 1048576" },
-        { { 1, 0, 1, 0, 1, 1 << 21, 0 }, "repeat penalty looks back 2097152 tokens; wanted 0 to 1048576" },
+        { OPTIONS(-1, 0, 1, 0, 1, 0, 0, 0), "temperature is -1; wanted 0 or a positive number" },
+        { OPTIONS(NAN, 0, 1, 0, 1, 0, 0, 0), "temperature is nan; wanted 0 or a positive number" },
+        { OPTIONS(INFINITY, 0, 1, 0, 1, 0, 0, 0), "temperature is inf; wanted 0 or a positive number" },
+        { OPTIONS(1, -2, 1, 0, 1, 0, 0, 0), "top-k is -2; wanted 0 (all) or a positive number" },
+        { OPTIONS(1, 0, 0, 0, 1, 0, 0, 0), "top-p is 0; wanted more than 0 and at most 1" },
+        { OPTIONS(1, 0, 1.5f, 0, 1, 0, 0, 0), "top-p is 1.5; wanted more than 0 and at most 1" },
+        { OPTIONS(1, 0, NAN, 0, 1, 0, 0, 0), "top-p is nan; wanted more than 0 and at most 1" },
+        { OPTIONS(1, 0, 1, -0.5f, 1, 0, 0, 0), "min-p is -0.5; wanted 0 to 1" },
+        { OPTIONS(1, 0, 1, 2, 1, 0, 0, 0), "min-p is 2; wanted 0 to 1" },
+        { OPTIONS(1, 0, 1, 0, 0, 0, 0, 0), "repeat penalty is 0; wanted a positive number" },
+        { OPTIONS(1, 0, 1, 0, INFINITY, 0, 0, 0), "repeat penalty is inf; wanted a positive number" },
+        { OPTIONS(1, 0, 1, 0, 1, -1, 0, 0), "repeat penalty looks back -1 tokens; wanted 0 to 1048576" },
+        { OPTIONS(1, 0, 1, 0, 1, 1 << 21, 0, 0), "repeat penalty looks back 2097152 tokens; wanted 0 to 1048576" },
+        { OPTIONS(1, 0, 1, 0, 1, 0, NAN, 0), "presence penalty nan and frequency penalty 0; wanted numbers" },
+        { OPTIONS(1, 0, 1, 0, 1, 0, 2, INFINITY), "presence penalty 2 and frequency penalty inf; wanted numbers" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct calmoe_context ctx = { .message = "" };
@@ -308,7 +401,7 @@ static void picking_allocates_nothing_and_failing_leaves_nothing(void **state)
     const long      n_live = cm_live_blocks();
     struct sampler *sampler = open_sampler(options, N);
     const long      n_requests = cm_requests();
-    for (int i = 0; i < 100; i++) cm_sampler_accept(sampler, cm_sampler_pick(sampler, logits_of_thirds, NULL));
+    for (int i = 0; i < 100; i++) cm_sampler_accept(sampler, cm_sampler_pick(sampler, logits_of_thirds, NULL), true);
     assert_int_equal(cm_requests(), n_requests);
     cm_sampler_close(&sampler);
     cm_sampler_close(&sampler);
@@ -333,6 +426,9 @@ int main(void)
         cmocka_unit_test(recent_tokens_are_penalised),
         cmocka_unit_test(unusable_tokens_are_never_picked),
         cmocka_unit_test(the_same_seed_gives_the_same_tokens),
+        cmocka_unit_test(biases_are_checked),
+        cmocka_unit_test(biases_are_added_and_bans_hold),
+        cmocka_unit_test(tokens_of_the_answer_are_penalised),
         cmocka_unit_test(options_are_checked),
         cmocka_unit_test(picking_allocates_nothing_and_failing_leaves_nothing),
     };

@@ -1,0 +1,153 @@
+/* exchange.c - see exchange.h. A rank's message has a head, then of each piece, row by row, its columns. */
+#include "experts/exchange.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+struct head {
+    uint32_t n_exchanges; /* before this one: ranks that walk apart would be told here */
+    uint32_t wants_stop;
+};
+
+calmoe_status cm_exchange_open(struct calmoe_context *ctx, struct ranks *ranks, const struct rank_shares *shares,
+                               size_t most_floats, struct exchange **out)
+{
+    struct exchange *e = *out = cm_alloc(ctx, 1, sizeof *e, "the exchange between ranks");
+    if (!e) return CALMOE_NO_MEMORY;
+    *e = (struct exchange){.ctx = ctx, .ranks = ranks, .shares = shares};
+    e->capacity = most_floats * sizeof(float) + (size_t)shares->n_ranks * sizeof(struct head);
+    if (e->capacity > INT32_MAX)
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
+                       "ranks would exchange %zu bytes at once; with fewer rows in a step (max_rows) that is less",
+                       e->capacity);
+    e->sent = cm_alloc(ctx, e->capacity, 1, "the exchange between ranks");
+    e->received = cm_alloc(ctx, e->capacity, 1, "the exchange between ranks");
+    return e->sent && e->received ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+void cm_exchange_close(struct exchange **exchange)
+{
+    if (!*exchange) return;
+    cm_free((*exchange)->sent);
+    cm_free((*exchange)->received);
+    cm_free(*exchange);
+    *exchange = NULL;
+}
+
+struct columns {
+    size_t begin, n;
+};
+
+static struct columns columns_of(const struct rank_shares *shares, const struct exchange_piece *piece, int rank)
+{
+    int32_t borders[CM_MAX_RANKS + 1];
+    cm_rank_borders(shares, piece->n_units, piece->quantum, borders);
+    return (struct columns){(size_t)borders[rank] * (size_t)piece->unit,
+                            (size_t)(borders[rank + 1] - borders[rank]) * (size_t)piece->unit};
+}
+
+static size_t bytes_of(const struct rank_shares *shares, const struct exchange_piece *pieces, int n_pieces, int rank)
+{
+    size_t n = sizeof(struct head);
+    for (int i = 0; i < n_pieces; i++)
+        n += columns_of(shares, &pieces[i], rank).n * (size_t)pieces[i].n_rows * sizeof(float);
+    return n;
+}
+
+uint64_t cm_exchange_bytes(const struct rank_shares *shares, const struct exchange_piece *pieces, int n_pieces, int to)
+{
+    uint64_t n = 0;
+    for (int rank = 0; rank < shares->n_ranks; rank++)
+        if (rank != to) n += bytes_of(shares, pieces, n_pieces, rank);
+    return n;
+}
+
+/* A rank's columns of all pieces: from there to a message behind its head, or back. */
+static void copy(const struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int rank,
+                 uint8_t *message, bool is_back)
+{
+    message += sizeof(struct head);
+    for (int i = 0; i < n_pieces; i++) {
+        const struct columns columns = columns_of(e->shares, &pieces[i], rank);
+        const size_t stride = (size_t)pieces[i].n_units * (size_t)pieces[i].unit, n_bytes = columns.n * sizeof(float);
+        float *at = pieces[i].values + columns.begin;
+        for (int row = 0; row < pieces[i].n_rows; row++, at += stride, message += n_bytes) {
+            if (is_back) memcpy(at, message, n_bytes);
+            else memcpy(message, at, n_bytes);
+        }
+    }
+}
+
+static void take_head(struct exchange *e, int rank, const uint8_t *message)
+{
+    struct head head;
+    memcpy(&head, message, sizeof head);
+    e->is_stopped |= head.wants_stop != 0;
+    if (head.n_exchanges != e->n_exchanges)
+        e->failure = cm_fail(e->ctx, CALMOE_IO,
+                             "rank %d is at exchange %u, this one at %u: they do not run the same step", rank,
+                             head.n_exchanges, e->n_exchanges);
+}
+
+static void exchange(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int to)
+{
+    const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
+    const struct head head = {e->n_exchanges, e->wants_stop};
+    size_t            sizes[CM_MAX_RANKS];
+    if (e->failure != CALMOE_OK) return;
+    for (int rank = 0; rank < n_ranks; rank++) sizes[rank] = bytes_of(e->shares, pieces, n_pieces, rank);
+    memcpy(e->sent, &head, sizeof head);
+    copy(e, pieces, n_pieces, own, e->sent, false);
+    e->is_stopped |= e->wants_stop && to < 0;
+    e->failure = cm_ranks_gather(e->ranks, e->sent, sizes, e->received, to);
+    uint8_t *at = e->received;
+    for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++]) {
+        if (rank == own || (to >= 0 && to != own)) continue;
+        take_head(e, rank, at);
+        copy(e, pieces, n_pieces, rank, at, true);
+    }
+    e->n_exchanges++;
+}
+
+struct meeting {
+    struct exchange             *exchange;
+    const struct exchange_piece *pieces;
+    int                          n_pieces;
+};
+
+static void meet(void *arg)
+{
+    const struct meeting *meeting = arg;
+    exchange(meeting->exchange, meeting->pieces, meeting->n_pieces, -1);
+}
+
+void cm_exchange_meet(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, const struct worker *me)
+{
+    cm_barrier_with(me, meet, &(struct meeting){e, pieces, n_pieces});
+}
+
+int cm_exchange_rows_at_first(const struct exchange_piece *piece, size_t capacity)
+{
+    const size_t n = capacity / sizeof(float) / ((size_t)piece->n_units * (size_t)piece->unit);
+    return n < 1 ? 1 : n < (size_t)piece->n_rows ? (int)n : piece->n_rows;
+}
+
+static void meet_at_first(void *arg)
+{
+    const struct meeting       *meeting = arg;
+    const struct exchange_piece all = *meeting->pieces;
+    struct exchange            *e = meeting->exchange;
+    const int n_rows = cm_exchange_rows_at_first(&all, e->capacity - (size_t)e->shares->n_ranks * sizeof(struct head));
+    struct exchange_piece some = all;
+    for (int row = 0; row < all.n_rows; row += n_rows) {
+        some.n_rows = all.n_rows - row < n_rows ? all.n_rows - row : n_rows;
+        some.values = all.values + (size_t)row * (size_t)all.n_units * (size_t)all.unit;
+        exchange(e, &some, 1, 0);
+    }
+}
+
+void cm_exchange_meet_at_first(struct exchange *e, const struct exchange_piece *piece, const struct worker *me)
+{
+    cm_barrier_with(me, meet_at_first, &(struct meeting){e, piece, 1});
+}

@@ -1,0 +1,147 @@
+/* engine_ranks.c - see engine_ranks.h; and calmoe_ranks, which an engine is opened with. */
+#include "runtime/engine/engine_ranks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <calmoe/ranks.h>
+
+#include "base/memory.h"
+#include "base/options.h"
+#include "runtime/forward/step_exchanges.h"
+
+/* ---- ranks by themselves ---- */
+
+static const double DEFAULT_TIMEOUT = 10, LONGEST_TIMEOUT = 86400;
+
+int calmoe_ranks_launched(void) { return cm_ranks_launched(); }
+
+void calmoe_ranks_options_init(calmoe_ranks_options *options)
+{
+    if (options) *options = (calmoe_ranks_options){.size = sizeof *options};
+}
+
+calmoe_status calmoe_ranks_open(calmoe_context *ctx, const calmoe_ranks_options *given, calmoe_ranks **out)
+{
+    calmoe_ranks_options options;
+    if (out) *out = NULL;
+    if (!ctx || !out) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_ranks_open: context and out are needed");
+    calmoe_ranks_options_init(&options);
+    CM_TRY(cm_options_copy(ctx, "calmoe_ranks_options", &options, sizeof options, given));
+    if (!(options.timeout >= 0 && options.timeout <= LONGEST_TIMEOUT && options.bandwidth >= 0 &&
+          isfinite(options.bandwidth)))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
+                       "ranks with a timeout of %g s and %g GB/s: 0 to %g, and 0 or more, are wanted", options.timeout,
+                       options.bandwidth, LONGEST_TIMEOUT);
+    calmoe_ranks *ranks = cm_alloc(ctx, 1, sizeof *ranks, "ranks");
+    if (!ranks) return CALMOE_NO_MEMORY;
+    ranks->ctx = ctx;
+    ranks->bandwidth = options.bandwidth;
+    const calmoe_status status = cm_ranks_open(ctx, options.communicator,
+                                               options.timeout > 0 ? options.timeout : DEFAULT_TIMEOUT, &ranks->ranks);
+    if (status != CALMOE_OK) calmoe_ranks_close(&ranks, NULL);
+    *out = ranks;
+    return status;
+}
+
+void calmoe_ranks_close(calmoe_ranks **ranks, const char *failure)
+{
+    if (!ranks || !*ranks) return;
+    cm_ranks_close(&(*ranks)->ranks, failure);
+    cm_free(*ranks);
+    *ranks = NULL;
+}
+
+int calmoe_ranks_count(const calmoe_ranks *ranks) { return ranks ? cm_ranks_n(ranks->ranks) : 1; }
+int calmoe_ranks_own(const calmoe_ranks *ranks) { return ranks ? cm_ranks_own(ranks->ranks) : 0; }
+
+/* ---- an engine's ---- */
+
+static bool has_others(const calmoe_engine *engine) { return calmoe_ranks_count(engine->options.ranks) > 1; }
+
+calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what)
+{
+    if (!has_others(engine)) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "%s on one rank only; these are %d", what,
+                   calmoe_ranks_count(engine->options.ranks));
+}
+
+static calmoe_status check(const calmoe_engine *engine)
+{
+    const calmoe_engine_options *options = &engine->options;
+    if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
+    if (options->exits) CM_TRY(cm_engine_needs_one_rank(engine, "fitted exits are run"));
+    if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
+    return cm_model_needs_one_rank(engine->model, calmoe_ranks_count(options->ranks));
+}
+
+/* What must be the same on all ranks. */
+static void describe(const calmoe_engine *engine, char text[CM_RANK_TEXT])
+{
+    const calmoe_engine_options *options = &engine->options;
+    snprintf(text, CM_RANK_TEXT, "calmoe %s, the model %s, %d rows in a step, %s keys and values, %s", calmoe_version(),
+             engine->model->fingerprint, options->max_rows, options->kv_float32 ? "float32" : "float16",
+             options->ranks->bandwidth > 0 ? "a stated bandwidth" : "no stated bandwidth");
+}
+
+static calmoe_status agree(const calmoe_engine *engine, calmoe_status status, double number, const char *text,
+                           double *numbers)
+{
+    struct rank_word word = {.status = status, .number = number};
+    snprintf(word.text, sizeof word.text, "%.*s", CM_RANK_TEXT - 1,
+             status == CALMOE_OK ? text : calmoe_context_message(engine->ctx));
+    return cm_ranks_agree(engine->options.ranks->ranks, &word, numbers);
+}
+
+calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status)
+{
+    struct rank_shares *shares = &engine->shares;
+    char                text[CM_RANK_TEXT] = "";
+    if (!has_others(engine)) return status;
+    if (status == CALMOE_OK) status = check(engine);
+    if (status == CALMOE_OK) describe(engine, text);
+    const double stated = engine->options.ranks->bandwidth;
+    const double threads = status == CALMOE_OK ? cm_team_n_workers(engine->team) : 1;
+    *shares = (struct rank_shares){.n_ranks = calmoe_ranks_count(engine->options.ranks),
+                                   .own = calmoe_ranks_own(engine->options.ranks)};
+    return agree(engine, status, stated > 0 ? stated : threads, text, shares->of);
+}
+
+calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
+{
+    if (!has_others(engine)) return CALMOE_OK;
+    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,
+                            cm_exchange_floats(&engine->model->spec, engine->options.max_rows),
+                            &engine->machine.exchange);
+}
+
+calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)
+{
+    double numbers[CM_MAX_RANKS];
+    if (!has_others(engine)) return status;
+    CM_TRY(agree(engine, status, 0, "", numbers));
+    return engine->shares.own == 0 ? cm_followers_open(engine, &engine->followers) : CALMOE_OK;
+}
+
+void cm_engine_end_ranks(calmoe_engine *engine)
+{
+    cm_followers_close(&engine->followers);
+    cm_exchange_close(&engine->machine.exchange);
+}
+
+calmoe_status calmoe_engine_get_ranks_stats(const calmoe_engine *engine, calmoe_ranks_stats *stats)
+{
+    if (!engine || !stats || stats->size < sizeof stats->size || !has_others(engine))
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_ranks_stats: an engine of several ranks, and stats with its size set, are "
+                       "needed");
+    const struct ranks_work now = cm_ranks_work(engine->options.ranks->ranks), *then = &engine->ranks_work_at_reset;
+    const calmoe_ranks_stats filled = {.n_ranks = engine->shares.n_ranks, .own = engine->shares.own,
+                                       .n_exchanges = now.n_exchanges - then->n_exchanges,
+                                       .n_bytes_received = now.n_bytes_received - then->n_bytes_received,
+                                       .n_bytes_sent = now.n_bytes_sent - then->n_bytes_sent,
+                                       .seconds = (double)(now.ns - then->ns) * 1e-9};
+    cm_options_give(stats, &filled, sizeof filled);
+    return CALMOE_OK;
+}

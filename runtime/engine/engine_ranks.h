@@ -1,0 +1,38 @@
+/* runtime/engine/engine_ranks.h - an engine among several ranks: what it agrees on with the others before it is opened,
+ * and what rank 0's engine tells the others' from then on (followers.c). */
+#ifndef RUNTIME_ENGINE_ENGINE_RANKS_H
+#define RUNTIME_ENGINE_ENGINE_RANKS_H
+
+#include "base/ranks.h"
+#include "runtime/engine/handles.h"
+
+struct calmoe_ranks {
+    calmoe_context *ctx;
+    struct ranks   *ranks;
+    double          bandwidth; /* 0: not stated */
+};
+
+/* How opening went so far on this rank; the others' word is waited for. OK: all are well, have the same model and
+ * options, and engine->shares says who has which part. Without other ranks: status. */
+calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status);
+/* The engine's weights are there: opens the exchange. */
+calmoe_status cm_engine_open_exchange(calmoe_engine *engine);
+/* The last word of opening; then rank 0's sessions are told to the others. */
+calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status);
+/* Rank 0 tells the others that its engine is closed, where it told them anything. */
+void          cm_engine_end_ranks(calmoe_engine *engine);
+/* UNSUPPORTED where there are other ranks: what. */
+calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what);
+
+/* ---- followers.c: on rank 0; others do as they are told in calmoe_engine_follow() ---- */
+
+struct followers; /* of an engine of rank 0 that has other ranks */
+calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out);
+void          cm_followers_close(struct followers **followers); /* NULL inside is fine */
+/* A sequence's state was opened: whatever is done to it is told. */
+void          cm_followers_add(struct followers *followers, struct sequence_state *state, int n_positions);
+/* The step that is built begins on all ranks; then it is run, and ended. */
+calmoe_status cm_followers_begin_step(struct followers *followers, const struct step *step);
+void          cm_followers_end_step(struct followers *followers);
+
+#endif

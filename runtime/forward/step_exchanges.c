@@ -1,0 +1,65 @@
+/* step_exchanges.c - see step_exchanges.h. */
+#include "runtime/forward/step_exchanges.h"
+
+#include "runtime/mixers/mixer.h"
+
+/* What the experts gave, all of a layer's banks in one exchange; and their sums, those that are normed by themselves
+ * apart. */
+static void add_ffn(const struct model_spec *spec, const struct ffn_spec *ffn, int n_rows, struct gatherings *out)
+{
+    struct exchange_piece *hidden = out->pieces[out->n];
+    int                    n = 0;
+    for (int bank = 0; bank < N_BANKS; bank++) {
+        const int n_slots = bank == BANK_ROUTED ? ffn->router.n_used : 1, width = ffn->branches[bank].width;
+        if (width > 0 && n_slots > 0) hidden[n++] = cm_columns_piece(NULL, n_rows * n_slots, width);
+    }
+    out->n_pieces[out->n++] = n;
+    const int n_sums = 1 + (ffn->branches[BANK_DENSE].width > 0 ? 2 : 0); /* routed and dense beside each other */
+    for (int i = 0; i < n_sums; i++) out->pieces[out->n][i] = cm_columns_piece(NULL, n_rows, spec->dim);
+    out->n_pieces[out->n++] = n_sums;
+}
+
+static struct gatherings of_layer(const struct model_spec *spec, int layer, int n_rows)
+{
+    struct gatherings all = {.n = 0};
+    cm_mixers[spec->layers[layer].mixer]->gathers(&spec->layers[layer], spec->dim, n_rows, &all);
+    add_ffn(spec, &spec->layers[layer].ffn, n_rows, &all);
+    return all;
+}
+
+struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const struct rank_shares *shares, int max_rows,
+                                        int n_rows, int n_logits, int rank)
+{
+    struct step_exchanges sum = {0};
+    const struct exchange_piece logits = cm_columns_piece(NULL, n_logits, spec->n_vocab);
+    const int at_once = cm_exchange_rows_at_first(&logits, cm_exchange_floats(spec, max_rows) * sizeof(float));
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const struct gatherings all = of_layer(spec, layer, n_rows);
+        for (int i = 0; i < all.n; i++)
+            sum.n_bytes += cm_exchange_bytes(shares, all.pieces[i], all.n_pieces[i], rank);
+        sum.n += all.n;
+    }
+    for (int row = 0; row < n_logits; row += at_once) {
+        const int n = n_logits - row < at_once ? n_logits - row : at_once;
+        const struct exchange_piece some = cm_columns_piece(NULL, n, spec->n_vocab);
+        if (rank == 0) sum.n_bytes += cm_exchange_bytes(shares, &some, 1, 0);
+        sum.n++;
+    }
+    return sum;
+}
+
+size_t cm_exchange_floats(const struct model_spec *spec, int max_rows)
+{
+    size_t most = (size_t)spec->n_vocab; /* a row of logits at least */
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        const struct gatherings all = of_layer(spec, layer, max_rows);
+        for (int i = 0; i < all.n; i++) {
+            size_t n = 0;
+            for (int piece = 0; piece < all.n_pieces[i]; piece++)
+                n += (size_t)all.pieces[i][piece].n_rows * (size_t)all.pieces[i][piece].n_units *
+                     (size_t)all.pieces[i][piece].unit;
+            most = n > most ? n : most;
+        }
+    }
+    return most;
+}

@@ -1,0 +1,390 @@
+/* answer_parser.c - what comes of an answer, byte by byte, as texts, thoughts and calls: finds the marks that stand
+ * between them, and tells events of whole characters. What is inside a call is read in answer_calls.c and its
+ * neighbours. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "runtime/text/answer_parts.h"
+#include "runtime/text/tokenizer_parts.h"
+#include "runtime/text/utf8.h"
+
+/* ---- growing texts ---- */
+
+void cm_answer_add(struct answer_parser *p, struct answer_text *text, const char *bytes, size_t n)
+{
+    if (p->status != CALMOE_OK || n == 0) return;
+    if (n + 1 > text->n_room - text->n) { /* a NUL fits behind it */
+        const size_t n_room = 2 * text->n_room + n + 64;
+        char        *grown = cm_alloc(p->ctx, n_room, 1, "an answer");
+        if (!grown) {
+            p->status = CALMOE_NO_MEMORY;
+            return;
+        }
+        if (text->n > 0) memcpy(grown, text->at, text->n);
+        cm_free(text->at);
+        text->at = grown;
+        text->n_room = n_room;
+    }
+    memcpy(text->at + text->n, bytes, n);
+    text->n += n;
+}
+
+/* ---- telling ---- */
+
+/* Bytes of whole characters at the beginning of text; what is no UTF-8 counts as such. */
+static size_t whole_characters(const char *text, size_t n, bool *is_valid)
+{
+    size_t at = 0;
+    *is_valid = true;
+    while (at < n) {
+        const int length = cm_utf8_length(text + at, n - at);
+        if (length < 0) break;
+        *is_valid = *is_valid && length > 0;
+        at += length > 0 ? (size_t)length : 1;
+    }
+    return at;
+}
+
+static void tell(struct answer_parser *p, enum answer_kind kind, const char *text, size_t n)
+{
+    const bool               has_id = kind == ANSWER_CALL_BEGIN && p->id.n > 0;
+    const struct answer_told told = { kind, text, n, p->n_calls - 1, has_id ? p->id.at : "" };
+    if (!p->is_silent && p->status == CALMOE_OK) p->tell(p->user, &told);
+}
+
+/* Tells the first n bytes of what was gathered, with U+FFFD for what is no UTF-8. */
+static void tell_mended(struct answer_parser *p, size_t n)
+{
+    struct answer_text mended = { NULL, 0, 0 };
+    for (size_t at = 0; at < n;) {
+        const int length = cm_utf8_length(p->out.at + at, n - at);
+        if (length > 0) cm_answer_add(p, &mended, p->out.at + at, (size_t)length);
+        else cm_answer_add(p, &mended, "\xef\xbf\xbd", 3);
+        at += length > 0 ? (size_t)length : length < 0 ? n - at : 1;
+    }
+    if (p->status == CALMOE_OK && mended.n > 0) {
+        mended.at[mended.n] = '\0';
+        tell(p, p->out_kind, mended.at, mended.n);
+    }
+    cm_free(mended.at);
+}
+
+/* Tells what was gathered: whole characters of it, or all. */
+static void tell_gathered(struct answer_parser *p, bool all)
+{
+    bool         is_valid;
+    const size_t whole = whole_characters(p->out.at, p->out.n, &is_valid), n = all ? p->out.n : whole;
+    if (n == 0 || p->status != CALMOE_OK) return;
+    if (is_valid && n == whole) {
+        const char behind = p->out.at[n];
+        p->out.at[n] = '\0';
+        tell(p, p->out_kind, p->out.at, n);
+        p->out.at[n] = behind;
+    } else {
+        tell_mended(p, n);
+    }
+    memmove(p->out.at, p->out.at + n, p->out.n - n);
+    p->out.n -= n;
+}
+
+void cm_answer_tell_now(struct answer_parser *p)
+{
+    tell_gathered(p, true);
+}
+
+void cm_answer_say(struct answer_parser *p, enum answer_kind kind, const char *bytes, size_t n)
+{
+    if (p->out.n > 0 && p->out_kind != kind) tell_gathered(p, true);
+    p->out_kind = kind;
+    if (kind == ANSWER_CALL_END) tell(p, kind, "", 0);
+    else cm_answer_add(p, &p->out, bytes, n);
+    if (kind == ANSWER_CALL_BEGIN) tell_gathered(p, true);
+}
+
+bool cm_answer_is_white(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+void cm_answer_say_prose(struct answer_parser *p, enum answer_kind kind, const char *bytes, size_t n)
+{
+    size_t begin = 0, end = n;
+    if (p->drops_blank)
+        while (begin < n && cm_answer_is_white(bytes[begin])) begin++;
+    while (end > begin && cm_answer_is_white(bytes[end - 1])) end--;
+    if (begin < end) {
+        cm_answer_say(p, kind, p->blank.at, p->blank.n);
+        p->blank.n = 0;
+        p->drops_blank = false;
+        p->has_begun = true;
+        cm_answer_say(p, kind, bytes + begin, end - begin);
+    }
+    if (!p->drops_blank) cm_answer_add(p, &p->blank, bytes + end, n - end);
+}
+
+void cm_answer_pass_mark(struct answer_parser *p)
+{
+    p->blank.n = 0;
+    p->drops_blank = true;
+    p->has_begun = true;
+}
+
+/* ---- looking at what is held ---- */
+
+bool cm_answer_sees(const struct answer_parser *p, const char *mark, bool *may)
+{
+    const size_t n = strlen(mark), left = cm_left(p), both = n < left ? n : left;
+    const bool   fits = both == 0 || !memcmp(cm_held(p), mark, both);
+    *may = fits && left < n && !p->at_end;
+    return fits && left >= n;
+}
+
+size_t cm_answer_find(const struct answer_parser *p, const char *const marks[], int n, int *which)
+{
+    const char  *text = cm_held(p);
+    const size_t left = cm_left(p);
+    *which = -1;
+    for (size_t at = 0; at < left; at++) {
+        for (int i = 0; i < n; i++) {
+            if (!marks[i] || text[at] != marks[i][0]) continue;
+            const size_t n_mark = strlen(marks[i]), both = n_mark < left - at ? n_mark : left - at;
+            if (memcmp(text + at, marks[i], both) != 0 || (both < n_mark && p->at_end)) continue;
+            if (both == n_mark) *which = i;
+            return at; /* a mark, or what may be one */
+        }
+    }
+    return left;
+}
+
+void cm_answer_skip_white(struct answer_parser *p)
+{
+    while (cm_left(p) > 0 && cm_answer_is_white(*cm_held(p))) p->at++;
+}
+
+/* ---- texts and thoughts ---- */
+
+enum { SEE_THINK, SEE_END_THINK, SEE_SECTION, SEE_END_SECTION, SEE_CALL, SEE_END_CALL, N_MARKS };
+
+static void list_marks(const struct answer_parser *p, const char *marks[N_MARKS])
+{
+    const struct answer_form *form = p->form;
+    const bool                in_text = p->state == STATE_TEXT && form && form->body != BODY_CHANNELS;
+    marks[SEE_THINK] = p->thought && p->state == STATE_TEXT ? p->thought->open : NULL;
+    marks[SEE_END_THINK] = p->thought ? p->thought->close : NULL;
+    marks[SEE_SECTION] = in_text ? form->section_open : NULL;
+    marks[SEE_END_SECTION] = in_text ? form->section_close : NULL;
+    marks[SEE_CALL] = in_text ? form->call_open : NULL;
+    marks[SEE_END_CALL] = in_text ? form->call_close : NULL;
+}
+
+/* An answer may begin with a call that has no mark; *waits: it is not told yet. */
+static bool begins_bare(struct answer_parser *p, bool *waits)
+{
+    size_t at = 0;
+    *waits = false;
+    if (!p->form || !p->form->is_bare || p->has_begun || p->state != STATE_TEXT || p->is_silent) return false;
+    while (at < cm_left(p) && cm_answer_is_white(cm_held(p)[at])) at++;
+    *waits = at == cm_left(p) && !p->at_end;
+    return at < cm_left(p) && (cm_held(p)[at] == '{' || cm_held(p)[at] == '[');
+}
+
+static bool step_prose(struct answer_parser *p)
+{
+    const enum answer_kind kind = p->state == STATE_THOUGHT ? ANSWER_REASONING : ANSWER_TEXT;
+    const char            *marks[N_MARKS];
+    int                    which;
+    bool                   waits;
+    if (cm_left(p) == 0) return false;
+    if (begins_bare(p, &waits)) {
+        p->opener = p->body = p->at;
+        p->is_unmarked = true;
+        cm_answer_open_body(p, BODY_PYTHON);
+        return true;
+    }
+    if (waits) return false;
+    list_marks(p, marks);
+    const size_t n = cm_answer_find(p, marks, N_MARKS, &which);
+    cm_answer_say_prose(p, kind, cm_held(p), n);
+    p->at += n;
+    if (which < 0) return false;
+    const size_t opener = p->at;
+    p->at += strlen(marks[which]);
+    cm_answer_pass_mark(p);
+    if (which == SEE_THINK) p->state = STATE_THOUGHT;
+    if (which == SEE_END_THINK) p->state = STATE_TEXT;
+    if (which != SEE_CALL) return true;
+    p->opener = opener;
+    p->body = p->at;
+    p->is_unmarked = false;
+    cm_answer_open_body(p, p->form->body);
+    return true;
+}
+
+/* ---- bytes ---- */
+
+static bool step(struct answer_parser *p)
+{
+    if (p->form && p->form->body == BODY_CHANNELS) return cm_answer_step_channels(p);
+    if (p->state != STATE_BODY) return step_prose(p);
+    switch (p->how) {
+    case BODY_JSON: return cm_answer_step_json(p);
+    case BODY_TAGGED: return cm_answer_step_tagged(p);
+    case BODY_NAME_JSON: return cm_answer_step_name_json(p);
+    case BODY_PYTHON: return cm_answer_step_python(p);
+    case BODY_QUOTED: return cm_answer_step_quoted(p);
+    case BODY_CHANNELS: break;
+    }
+    return false;
+}
+
+/* What is behind `at`, or may have to be read again, moves to the front. */
+static void drop_read(struct answer_parser *p)
+{
+    const size_t n = p->opener < p->at ? p->opener : p->at;
+    if (n == 0) return;
+    memmove(p->held.at, p->held.at + n, p->held.n - n);
+    p->held.n -= n;
+    p->at -= n;
+    if (p->opener != SIZE_MAX) {
+        p->opener -= n;
+        p->body -= n;
+    }
+}
+
+static calmoe_status advance(struct answer_parser *p)
+{
+    while (p->status == CALMOE_OK && step(p)) {}
+    if (p->status == CALMOE_OK) drop_read(p);
+    tell_gathered(p, p->at_end);
+    return p->status;
+}
+
+/* Whether a control token's text is, or is a part of, one of the marks that are looked for. */
+static bool is_of_marks(const struct answer_parser *p, const char *text, size_t n)
+{
+    static const char *const channels[] = { MARK_START, MARK_CHANNEL, MARK_MESSAGE, MARK_END, MARK_RETURN, MARK_CALL,
+                                            "<|constrain|>" };
+    const struct answer_form *form = p->form;
+    const struct answer_tags *tags = form ? form->tags : NULL;
+    const char *const         marks[] = {
+        form ? form->section_open : NULL, form ? form->section_close : NULL, form ? form->call_open : NULL,
+        form ? form->call_close : NULL, form ? form->separator : NULL, form ? form->id_mark : NULL,
+        p->shown ? p->shown->open : NULL, p->shown ? p->shown->close : NULL, tags ? tags->key_open : NULL,
+        tags ? tags->key_close : NULL, tags ? tags->value_open : NULL, tags ? tags->value_close : NULL,
+        form && form->body == BODY_QUOTED ? "<|\"|>" : NULL,
+    };
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        if (marks[i] && marks[i][0] && memmem(marks[i], strlen(marks[i]), text, n)) return true;
+    for (size_t i = 0; form && form->body == BODY_CHANNELS && i < sizeof channels / sizeof channels[0]; i++)
+        if (strlen(channels[i]) == n && !memcmp(channels[i], text, n)) return true;
+    return false;
+}
+
+calmoe_status cm_answer_parser_put(struct answer_parser *p, const char *bytes, size_t n, bool is_control)
+{
+    if (p->status != CALMOE_OK || n == 0) return p->status;
+    if (is_control && !is_of_marks(p, bytes, n)) return CALMOE_OK;
+    cm_answer_add(p, &p->held, bytes, n);
+    return advance(p);
+}
+
+calmoe_status cm_answer_parser_put_token(struct answer_parser *p, int32_t token)
+{
+    int         n;
+    const char *bytes = cm_token_bytes(p->tokenizer, token, true, &n);
+    if (n == 0) return p->status;
+    const struct token *known = &p->tokenizer->tokens[token];
+    return cm_answer_parser_put(p, bytes, (size_t)n, known->type == TOKEN_CONTROL || known->is_shown);
+}
+
+calmoe_status cm_answer_parser_finish(struct answer_parser *p)
+{
+    p->at_end = true;
+    calmoe_status status = advance(p);
+    if (status == CALMOE_OK && p->state == STATE_BODY) {
+        if (p->opener != SIZE_MAX) cm_answer_no_call(p);
+        else if (p->has_name) cm_answer_end_call(p);
+        status = advance(p);
+    }
+    if (status == CALMOE_OK && !p->drops_blank && (p->state == STATE_TEXT || p->state == STATE_THOUGHT))
+        cm_answer_say(p, p->state == STATE_TEXT ? ANSWER_TEXT : ANSWER_REASONING, p->blank.at, p->blank.n);
+    p->blank.n = 0;
+    tell_gathered(p, true);
+    return p->status;
+}
+
+bool cm_answer_parser_in_text(const struct answer_parser *p)
+{
+    return p->state == STATE_TEXT;
+}
+
+/* ---- parsers ---- */
+
+/* What a tool's schema says is copied, with the texts behind the list moved along. */
+static calmoe_status copy_parameters(struct calmoe_context *ctx, const struct tool_parameters *from,
+                                     struct tool_parameters *out)
+{
+    *out = *from;
+    out->list = cm_alloc(ctx, from->n_bytes, 1, "the tools");
+    if (!out->list) return CALMOE_NO_MEMORY;
+    if (from->n_bytes > 0) memcpy(out->list, from->list, from->n_bytes);
+    for (size_t i = 0; i < from->n; i++) {
+        out->list[i].function = (const char *)out->list + (from->list[i].function - (const char *)from->list);
+        out->list[i].name = (const char *)out->list + (from->list[i].name - (const char *)from->list);
+    }
+    return CALMOE_OK;
+}
+
+/* Reads what the prompt ends with, which may have opened a thought. */
+static calmoe_status read_prompt(struct answer_parser *p, const struct chat_prompt *prompt)
+{
+    p->is_silent = true;
+    CM_TRY(cm_answer_parser_put(p, prompt->text.text + prompt->tail, prompt->text.n - prompt->tail, false));
+    p->is_silent = p->has_begun = false;
+    p->held.n = p->at = p->out.n = p->blank.n = 0;
+    if (p->state == STATE_BODY && p->opener != SIZE_MAX) p->state = STATE_TEXT;
+    p->opener = SIZE_MAX;
+    return CALMOE_OK;
+}
+
+static calmoe_status fill(struct answer_parser *p, const struct answer_source *source)
+{
+    p->form = source->no_calls ? NULL : cm_answer_form(source->tmpl, source->n_tmpl);
+    const struct answer_form *form = cm_answer_form(source->tmpl, source->n_tmpl);
+    if (form && form->body == BODY_CHANNELS) p->form = form;
+    p->shown = cm_answer_thought(source->tmpl, source->n_tmpl);
+    if (form && form->body == BODY_CHANNELS) p->shown = NULL;
+    p->thought = source->no_reasoning ? NULL : p->shown;
+    if (!source->prompt) return CALMOE_OK;
+    CM_TRY(copy_parameters(p->ctx, &source->prompt->parameters, &p->parameters));
+    return read_prompt(p, source->prompt);
+}
+
+calmoe_status cm_answer_parser_open(struct calmoe_context *ctx, const struct answer_source *source,
+                                    struct answer_parser **out)
+{
+    struct answer_parser *p = *out = cm_alloc(ctx, 1, sizeof *p, "a parser of answers");
+    if (!p) return CALMOE_NO_MEMORY;
+    p->ctx = ctx;
+    p->tokenizer = source->tokenizer;
+    p->tell = source->tell;
+    p->user = source->user;
+    p->no_calls = source->no_calls;
+    p->no_reasoning = source->no_reasoning;
+    p->opener = SIZE_MAX;
+    const calmoe_status status = fill(p, source);
+    if (status != CALMOE_OK) cm_answer_parser_close(out);
+    return status;
+}
+
+void cm_answer_parser_close(struct answer_parser **parser)
+{
+    struct answer_parser *p = *parser;
+    if (!p) return;
+    struct answer_text *texts[] = { &p->held, &p->out, &p->blank, &p->name, &p->key, &p->early, &p->id };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) cm_free(texts[i]->at);
+    cm_free(p->parameters.list);
+    cm_free(p);
+    *parser = NULL;
+}

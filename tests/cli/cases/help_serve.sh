@@ -1,0 +1,1 @@
+calmoe serve --help

@@ -1,0 +1,1 @@
+calmoe template --help

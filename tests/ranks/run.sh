@@ -1,0 +1,137 @@
+#!/bin/bash
+# run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
+#   bits N [uneven | threads]
+#                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
+#                     and exchange what was predicted
+#   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
+#   lost              ranks that are killed or stopped: all others end within the timeout, with a sentence
+# Skipped (77) where calmoe was built without MPI, or there is no mpirun.
+set -u
+asked=$1 driver=$2 calmoe=$3 has_mpi=$4
+here=$(cd "$(dirname "$0")" && pwd)
+golden=$here/../golden
+
+skip() { echo "skipped: $*"; exit 77; }
+[ "$has_mpi" = yes ] || skip "built without MPI"
+command -v mpirun > /dev/null || skip "no mpirun"
+nm -D "$driver" 2> /dev/null | grep -qE ' __tsan_init' && skip "MPI is not built for the thread sanitizer"
+
+# More processes than cores, as root in a container, without a network.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_pml=ob1 OMPI_MCA_osc=^ucx
+export OMP_WAIT_POLICY=passive ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 # MPI keeps memory until the end
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+export TMPDIR=$folder
+
+# ---- bits ----
+
+bits()
+{
+    local models=("$here/../../models/calmoe-nano.gguf") name
+    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
+    [ "${2-}" != threads ] || names="olmoe gemma4moe deepseek3 qwen3next" # more of them than cores are slow
+    for name in $names; do
+        models+=("$golden/$name.gguf")
+    done
+    "$driver" "${models[@]}" > "$folder/one" || { cat "$folder/one"; exit 1; }
+    timeout 300 mpirun -n "$1" "$driver" ${2+"$2"} "${models[@]}" > "$folder/many" 2> "$folder/errors" || {
+        cat "$folder/many" "$folder/errors"
+        exit 1
+    }
+    [ "$(grep -c . "$folder/one")" = "${#models[@]}" ] || { echo "FAIL not all models ran"; exit 1; }
+    diff "$folder/one" "$folder/many" || { echo "FAIL $1 ranks give other logits than one"; exit 1; }
+    echo "ok   $1 ranks, ${#models[@]} models"
+}
+
+# ---- failures ----
+
+# The program of a rank, whose end is noted, and which mpirun does not notice before the others have ended, too.
+cat > "$folder/rank" << 'END'
+#!/bin/bash
+rank=$OMPI_COMM_WORLD_RANK
+[ "$rank" = 0 ] || exec < /dev/null
+exec 3<&0
+"$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
+wait $!
+echo $? > "$TMPDIR/end.part.$rank" && mv "$TMPDIR/end.part.$rank" "$TMPDIR/end.$rank"
+for ((i = 0; i < 60 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
+END
+chmod +x "$folder/rank"
+
+# ended RANK STATUS [SENTENCE]: an extended regular expression, one line of what it said
+ended()
+{
+    [ "$(cat "$folder/end.$1" 2> /dev/null)" = "$2" ] && { [ $# = 2 ] || grep -qE "$3" "$folder/err.$1"; } && return
+    echo "FAIL $what: rank $1 ended with '$(cat "$folder/end.$1" 2> /dev/null)', wanted $2 ${3-}; it said:"
+    cat "$folder/err.$1"
+    exit 1
+}
+
+# begin WHAT: a case of its own, as far as files are concerned
+begin()
+{
+    what=$1
+    rm -f "$folder"/end.* "$folder"/err.* "$folder"/pid.*
+}
+
+# lose SIGNAL RANK: in the middle of a long answer
+lose()
+{
+    begin "rank $2 gets SIG$1"
+    timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
+    for ((i = 0; i < 100; i++)); do
+        grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
+        sleep 0.1
+    done
+    sleep 0.3
+    kill "-$1" "$(< "$folder/pid.$2")"
+    for ((i = 0; i < 60 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
+    for rank in 0 1 2; do
+        [ $rank = "$2" ] || ended $rank 1 'lost: no answer for 1 s'
+    done
+    kill -KILL "$(< "$folder/pid.$2")" 2> /dev/null
+    wait
+    echo "ok   $what"
+}
+
+export CALMOE_RANKS_TIMEOUT=1 CALMOE_MODELS=$here/../../models CALMOE_CORES=
+
+misfits()
+{
+    local run=("$folder/rank" "$calmoe" run -t 1 -p "hi" -n 3)
+
+    begin "ranks with other options"
+    timeout 60 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --kv f32 2> /dev/null
+    for rank in 0 1 2; do
+        ended $rank 1 'rank 2 has .* float32 keys and values.*; rank 0 has .* float16 keys and values'
+    done
+    echo "ok   $what"
+
+    begin "a rank without a model"
+    timeout 60 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" -m "$folder/none.gguf" 2> /dev/null
+    for rank in 0 1; do ended $rank 1 'rank 2 ended: cannot open .*/none.gguf'; done
+    ended 2 1 'cannot open .*/none.gguf'
+    echo "ok   $what"
+
+    begin "a policy"
+    timeout 60 mpirun -n 3 "${run[@]}" --exit softmax:0.9@2 2> /dev/null
+    ended 0 1 'policies leave out layers and experts on one rank only; these are 3'
+    ended 1 0
+    ended 2 0
+    echo "ok   $what"
+
+    begin "a pause longer than the timeout"
+    (sleep 2.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
+    for rank in 0 1 2; do ended $rank 0; done
+    echo "ok   $what"
+}
+
+shift 4
+case $asked in
+bits) bits "$@" ;;
+misfits) misfits ;;
+lost) lose 9 0 && lose 19 2 ;;
+*) echo "no test '$asked'"; exit 2 ;;
+esac

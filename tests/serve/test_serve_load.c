@@ -1,0 +1,141 @@
+/* test_serve_load.c - many clients for a while, a third of which vanish at random moments: no answer differs from that
+ * of a client alone, no slot stays busy, and (under a sanitizer) nothing leaks or races.
+ *
+ * Two seconds in the suite. By hand: CALMOE_SERVE_LOAD_SECONDS=1800 CALMOE_SERVE_LOAD_CLIENTS=64 test_serve_load calmoe */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/serve/serving.h"
+
+enum { N_PROMPTS = 12, MAX_CLIENTS = 256 };
+
+static struct serving server;
+static char          *expected[N_PROMPTS];
+static double         until;
+static atomic_int     n_answers, n_left, n_differing;
+
+static int number(const char *name, int otherwise)
+{
+    const char *const text = getenv(name);
+    return text != NULL ? (int)strtol(text, NULL, 10) : otherwise;
+}
+
+static int start(void **state)
+{
+    static const char *const options[] = {"-t", "2", "--parallel", "8", "--queue", "256", "--step-rows", "64", NULL};
+    (void)state;
+    server = serving_start(options);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PROMPTS; i++) free(expected[i]);
+    return serving_stop(&server);
+}
+
+static char *request_of(int prompt, bool streams)
+{
+    char *const shared = long_text(30, prompt / 3), *const own = long_text(5 + 9 * prompt, 50 + prompt);
+    char *const body = malloc(4096);
+    assert_non_null(body);
+    (void)snprintf(body, 4096, "{\"prompt\":\"%s%s\",\"max_tokens\":%d,\"ignore_eos\":true,\"seed\":%d,\"temperature\":%g,"
+                               "\"stream\":%s}", shared, own, 8 + 3 * prompt, prompt, prompt % 4 * 0.4,
+                   streams ? "true" : "false");
+    free(shared);
+    free(own);
+    return body;
+}
+
+static unsigned next(unsigned *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 16;
+}
+
+/* It asks and goes, after a moment or in the middle of the answer. */
+static void ask_and_leave(unsigned *state)
+{
+    char *const body = request_of((int)(next(state) % N_PROMPTS), true);
+    const int   fd = client_open(&server, 0);
+    client_send(fd, "/v1/completions", "", body);
+    if (next(state) % 2 == 0) {
+        sleep_milliseconds((int)(next(state) % 60));
+    } else {
+        struct reply reply = client_read(fd, "\"text\":\"");
+        reply_free(&reply);
+    }
+    (void)close(fd);
+    free(body);
+    atomic_fetch_add(&n_left, 1);
+}
+
+static void ask_and_compare(unsigned *state)
+{
+    const int    prompt = (int)(next(state) % N_PROMPTS);
+    char *const  body = request_of(prompt, next(state) % 2 == 0);
+    struct reply reply = client_ask(&server, "/v1/completions", body);
+    char *const  text = reply.body != NULL ? json_texts(reply.body, "text") : NULL;
+    if (reply.status != 200 || text == NULL || strcmp(text, expected[prompt]) != 0) {
+        if (atomic_fetch_add(&n_differing, 1) == 0)
+            fprintf(stderr, "prompt %d, status %d: %s\nwanted: %s\n", prompt, reply.status, reply.body, expected[prompt]);
+    }
+    atomic_fetch_add(&n_answers, 1);
+    free(text);
+    free(body);
+    reply_free(&reply);
+}
+
+static void *run_client(void *seed)
+{
+    unsigned state = (unsigned)(uintptr_t)seed * 2654435761u + 7;
+    while (seconds_now() < until) {
+        if (next(&state) % 3 == 0) ask_and_leave(&state);
+        else ask_and_compare(&state);
+    }
+    return NULL;
+}
+
+static void test_load(void **state)
+{
+    pthread_t threads[MAX_CLIENTS];
+    const int n = number("CALMOE_SERVE_LOAD_CLIENTS", 24);
+    (void)state;
+    assert_true(n > 0 && n <= MAX_CLIENTS);
+    for (int i = 0; i < N_PROMPTS; i++) {
+        char *const  body = request_of(i, false);
+        struct reply reply = client_ask(&server, "/v1/completions", body);
+        assert_int_equal(reply.status, 200);
+        expected[i] = json_text(reply.body, "text");
+        assert_non_null(expected[i]);
+        free(body);
+        reply_free(&reply);
+    }
+    until = seconds_now() + number("CALMOE_SERVE_LOAD_SECONDS", 2);
+    for (int i = 0; i < n; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_client, (void *)(uintptr_t)(i + 1)), 0);
+    for (int i = 0; i < n; i++) (void)pthread_join(threads[i], NULL);
+    wait_until_idle(&server);
+    printf("%d answers, %d clients left before\n", atomic_load(&n_answers), atomic_load(&n_left));
+    assert_int_equal(atomic_load(&n_differing), 0);
+    assert_true(atomic_load(&n_answers) > 0 && atomic_load(&n_left) > 0);
+}
+
+int main(int argc, char **argv)
+{
+    serving_begin(argc, argv);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_load)};
+    return cmocka_run_group_tests(tests, start, stop);
+}

@@ -1,0 +1,72 @@
+/* test_step_exchanges.c - what a step of several ranks is predicted to exchange, by hand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "runtime/forward/step_exchanges.h"
+
+enum { HEAD = 8 }; /* bytes that begin a rank's message */
+
+static struct layer_spec layers[2];
+static struct model_spec spec;
+
+/* Layer 0: 4 heads of 16, two to a kv head; 2 of some experts of 48. Layer 1: norms of q and k that span all heads; a
+ * shared expert of 32 alone. */
+static void set_up(void)
+{
+    for (int i = 0; i < 2; i++) {
+        layers[i] = (struct layer_spec){.mixer = MIXER_ATTENTION};
+        layers[i].attention =
+            (struct attention_spec){.n_heads = 4, .n_kv_heads = 2, .head_size = 16, .value_size = 16};
+    }
+    layers[0].ffn.router.n_experts = 8;
+    layers[0].ffn.router.n_used = 2;
+    layers[0].ffn.branches[BANK_ROUTED].width = 48;
+    layers[1].attention.q_norm = layers[1].attention.k_norm = NORM_ALL_HEADS;
+    layers[1].ffn.branches[BANK_SHARED].width = 32;
+    spec = (struct model_spec){.dim = 64, .n_vocab = 320, .n_layers = 2, .layers = layers};
+}
+
+static void two_ranks_receive_each_others_half(void **state)
+{
+    (void)state;
+    set_up();
+    const struct rank_shares shares = {.n_ranks = 2, .of = {1, 1}};
+    /* Floats that rank 0 receives for a row: attended, projected, hidden (48 rows are 2 + 1 tiles: 16 of each of 2
+     * experts), sums; q and k, attended, projected, hidden, sums. */
+    const int floats = 32 + 32 + 2 * 16 + 32 + (32 + 16) + 32 + 32 + 16 + 32, logits = 160;
+    struct step_exchanges found = cm_step_exchanges(&spec, &shares, 512, 1, 1, 0);
+    assert_int_equal(found.n, 4 + 5 + 1);
+    assert_int_equal(found.n_bytes, 4 * (floats + logits) + HEAD * 10);
+    found = cm_step_exchanges(&spec, &shares, 512, 3, 0, 0);
+    assert_int_equal(found.n, 9);
+    assert_int_equal(found.n_bytes, 3 * 4 * floats + HEAD * 9);
+    found = cm_step_exchanges(&spec, &shares, 512, 1, 1, 1); /* no logits; and of hidden rows the larger part */
+    assert_int_equal(found.n, 10);
+    assert_int_equal(found.n_bytes, 4 * (floats + 2 * 16) + HEAD * 9);
+}
+
+static void logits_come_in_as_many_messages_as_it_takes(void **state)
+{
+    (void)state;
+    set_up();
+    const struct rank_shares shares = {.n_ranks = 2, .of = {1, 1}};
+    assert_int_equal(cm_exchange_floats(&spec, 1), 320); /* a row of logits is more than any row of layers */
+    assert_int_equal(cm_step_exchanges(&spec, &shares, 1, 1, 1, 0).n, 10);
+    assert_int_equal(cm_step_exchanges(&spec, &shares, 1, 1, 3, 0).n, 12);
+    assert_int_equal(cm_exchange_floats(&spec, 100), 100 * 96); /* q and k, or two experts' hidden states */
+    assert_int_equal(cm_step_exchanges(&spec, &shares, 100, 1, 30, 0).n, 10);
+    assert_int_equal(cm_step_exchanges(&spec, &shares, 100, 1, 31, 0).n, 11);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_ranks_receive_each_others_half),
+        cmocka_unit_test(logits_come_in_as_many_messages_as_it_takes),
+    };
+    return cmocka_run_group_tests_name("step_exchanges", tests, NULL, NULL);
+}

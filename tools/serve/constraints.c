@@ -1,0 +1,268 @@
+/* tools/serve/constraints.c - see constraints.h. */
+#include "tools/serve/constraints.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/serve/forced_calls.h"
+#include "tools/serve/prompts.h"
+#include "tools/serve/service_parts.h"
+
+/* ---- making one: on the engine's thread, whose model it is ---- */
+
+struct wish {
+    const char               *schema;   /* NULL: any object, where there are no choices either */
+    calmoe_constraint_choice *choices;  /* (n)                                                 */
+    int                       n;
+    calmoe_constraint_options options;
+    calmoe_constraint        *made;
+    struct refusal           *refusal;
+};
+
+static void make(void *user, struct service *service)
+{
+    struct wish *const   wish = user;
+    calmoe_model *const  model = service->front.model;
+    const calmoe_status  status =
+        wish->n > 0 ? calmoe_constraint_open_choice(model, wish->choices, wish->n, &wish->options, &wish->made)
+        : wish->schema != NULL
+            ? calmoe_constraint_open_json_schema(model, wish->schema, strlen(wish->schema), &wish->options, &wish->made)
+            : calmoe_constraint_open_json_object(model, &wish->options, &wish->made);
+    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(wish->refusal);
+    else if (status != CALMOE_OK)
+        (void)cm_refuse(wish->refusal, 400, wish->n > 0 ? "tools" : "response_format", "%s",
+                        calmoe_context_message(service->front.context));
+}
+
+/* Where a thought is open, the form begins behind it. */
+static void begin_wish(struct wish *wish, bool thinks, struct refusal *refusal)
+{
+    *wish = (struct wish){.refusal = refusal};
+    calmoe_constraint_options_init(&wish->options);
+    if (thinks) wish->options.after = "</think>";
+}
+
+static bool fulfil(struct server *server, struct wish *wish, struct job *job)
+{
+    if (!cm_service_call(server->service, make, wish))
+        return cm_refuse(wish->refusal, 503, NULL, "the server is shutting down");
+    job->constraint              = wish->made;
+    job->want.sampler.constraint = wish->made;
+    return wish->refusal->status == 0;
+}
+
+/* ---- formats ---- */
+
+bool cm_constrain_format(struct server *server, const struct sent_value *body, bool thinks, struct job *job,
+                         struct refusal *refusal)
+{
+    const struct sent_value *format = NULL, *schema;
+    const char              *type = "text";
+    struct wish              wish;
+    if (!cm_read_value(body, "response_format", SENT_OBJECT, &format, refusal) ||
+        !cm_read_text(format, "type", &type, refusal))
+        return false;
+    if (strcmp(type, "text") == 0) return true;
+    schema = cm_sent_member(cm_sent_member(format, "json_schema"), "schema"); /* as OpenAI nests it */
+    if (schema == NULL) schema = cm_sent_member(format, "schema");            /* as others do       */
+    if (strcmp(type, "json_object") != 0 && strcmp(type, "json_schema") != 0)
+        return cm_refuse(refusal, 400, "response_format", "'response_format' wants a 'type' of text, json_object or "
+                                                          "json_schema, found '%.40s'", type);
+    if (strcmp(type, "json_schema") == 0 && schema == NULL)
+        return cm_refuse(refusal, 400, "response_format", "'response_format' wants a 'schema', found none");
+    begin_wish(&wish, thinks, refusal);
+    char *const text = schema != NULL ? cm_sent_print(schema) : NULL;
+    wish.schema      = text;
+    if (schema != NULL && text == NULL) return cm_refuse_memory(refusal);
+    const bool is_fine = fulfil(server, &wish, job);
+    free(text);
+    return is_fine;
+}
+
+/* ---- calls ---- */
+
+/* What stands round a call's arguments, with the name of the tool that it was learned of. */
+struct call_form {
+    char *before, *after;
+};
+
+static void close_form(struct call_form *form)
+{
+    free(form->before);
+    free(form->after);
+}
+
+/* The prompt of a conversation with the one tool, and with a call of it or before that. To be freed; NULL: the template
+ * does not write such a thing. */
+static char *render(const struct server *server, const struct sent_value *tool, const char *name, bool has_call)
+{
+    struct json_writer  writer = {.failed = false};
+    struct refusal      none = {0};
+    calmoe_chat_prompt *prompt = NULL;
+    char               *text = NULL;
+    size_t              n = 0;
+    cm_write_object(&writer, NULL);
+    cm_write_array(&writer, "messages");
+    cm_write_json(&writer, NULL, "{\"role\":\"user\",\"content\":\"Go\"}");
+    if (has_call) {
+        cm_write_json(&writer, NULL, "{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":\"call_0\","
+                                     "\"type\":\"function\",\"function\":{\"arguments\":{\"zqkey\":\"zqvalue\"}");
+        cm_write_text(&writer, "name", name);
+        cm_write_raw(&writer, "}}]}");
+    }
+    cm_write_end_array(&writer);
+    cm_write_array(&writer, "tools");
+    cm_sent_copy(&writer, NULL, tool);
+    cm_write_end_array(&writer);
+    cm_write_bool(&writer, "add_generation_prompt", !has_call);
+    cm_write_end_object(&writer);
+    if (!writer.failed && cm_open_prompt(server, writer.bytes.at, writer.bytes.n, &prompt, &none)) {
+        const char *const from = calmoe_chat_prompt_text(prompt, &n);
+        text = strndup(from, n);
+    }
+    calmoe_chat_prompt_close(&prompt);
+    cm_writer_close(&writer);
+    return text;
+}
+
+/* Up to the token that ends an answer. */
+static char *before_end(const struct server *server, const char *text)
+{
+    const calmoe_model *const model = cm_server_model(server);
+    struct refusal            none = {0};
+    int32_t                  *tokens = NULL;
+    char                     *cut = NULL;
+    int                       n = 0, end = 0;
+    size_t                    n_cut = 0;
+    if (!cm_server_tokenize(server, text, strlen(text), CALMOE_TOKENIZE_SPECIAL, &tokens, &n, &none)) return NULL;
+    while (end < n && !calmoe_token_ends(model, tokens[end])) end++;
+    if (cm_tokens_text(server, tokens, end, &cut, &n_cut, &none)) {
+        char *const ended = realloc(cut, n_cut + 1);
+        if (ended != NULL) ended[n_cut] = '\0';
+        else free(cut);
+        cut = ended;
+    }
+    free(tokens);
+    return cut;
+}
+
+/* Behind white space, and behind a thought that the template puts there. */
+static const char *skip_thought(const char *text)
+{
+    static const char open[] = "<think>", close[] = "</think>";
+    text += strspn(text, " \n");
+    const char *const end = strncmp(text, open, sizeof open - 1) == 0 ? strstr(text, close) : NULL;
+    if (end != NULL) text = end + sizeof close - 1;
+    else if (strncmp(text, close, sizeof close - 1) == 0) text += sizeof close - 1;
+    return text + strspn(text, " \n");
+}
+
+/* How the template writes a call: what a prompt with one has more than the prompt before it. False: no call in JSON
+ * stands there. */
+static bool learn(const struct server *server, const struct sent_value *tool, const char *name, struct call_form *form)
+{
+    static const char key[] = "{\"zqkey\":", value[] = "zqvalue\"";
+    char *const whole = render(server, tool, name, true), *const begin = render(server, tool, name, false);
+    bool        is_learned = false;
+    if (whole != NULL && begin != NULL) {
+        size_t n = 0;
+        while (begin[n] != '\0' && begin[n] == whole[n]) n++;
+        const char *const from = skip_thought(whole + n), *const arguments = strstr(from, key);
+        const char *const last = arguments != NULL ? strstr(arguments, value) : NULL;
+        const char *const end = last != NULL ? strchr(last, '}') : NULL;
+        if (end != NULL) {
+            form->before = strndup(from, (size_t)(arguments - from));
+            form->after  = before_end(server, end + 1);
+            is_learned   = form->before != NULL && form->after != NULL && strstr(form->before, name) != NULL;
+        }
+    }
+    free(whole);
+    free(begin);
+    return is_learned;
+}
+
+/* The text with each `name` in it replaced, to be freed. */
+static char *with_name(const char *text, const char *name, const char *other)
+{
+    struct bytes all = {0};
+    bool         is_fine = true;
+    for (const char *at; is_fine && (at = strstr(text, name)) != NULL; text = at + strlen(name))
+        is_fine = cm_bytes_append(&all, text, (size_t)(at - text)) && cm_bytes_append(&all, other, strlen(other));
+    if (is_fine && cm_bytes_append(&all, text, strlen(text) + 1)) return all.at;
+    cm_bytes_close(&all);
+    return NULL;
+}
+
+struct choices {
+    calmoe_constraint_choice *at;     /* (n) their texts are of texts */
+    char                    **texts;  /* (2 n) prefixes and schemas   */
+    int                       n;
+};
+
+static void close_choices(struct choices *choices)
+{
+    for (int i = 0; choices->texts != NULL && i < 2 * choices->n; i++) free(choices->texts[i]);
+    free(choices->texts);
+    free(choices->at);
+}
+
+static const char *name_of(const struct sent_value *tool)
+{
+    return cm_sent_text(cm_sent_member(tool, "function"), "name");
+}
+
+/* One for each tool, or for the one of the name. */
+static bool make_choices(const struct sent_value *tools, const char *name, const struct call_form *form,
+                         const char *learned, struct choices *choices)
+{
+    const size_t n = cm_sent_n(tools);
+    choices->at    = calloc(n, sizeof *choices->at);
+    choices->texts = calloc(2 * n, sizeof *choices->texts);
+    if (choices->at == NULL || choices->texts == NULL) return false;
+    for (size_t i = 0; i < n; i++) {
+        const struct sent_value *const tool = cm_sent_at(tools, i);
+        const struct sent_value *const schema = cm_sent_member(cm_sent_member(tool, "function"), "parameters");
+        if (name != NULL && strcmp(name, name_of(tool)) != 0) continue;
+        const int   at = choices->n++;
+        char *const prefix = with_name(form->before, learned, name_of(tool)), *const text =
+            cm_sent_n(schema) > 0 ? cm_sent_print(schema) : NULL;
+        choices->texts[2 * at]     = prefix;
+        choices->texts[2 * at + 1] = text;
+        choices->at[at] = (calmoe_constraint_choice){.prefix = prefix, .schema = text, .suffix = form->after,
+                                                     .n_bytes = text != NULL ? strlen(text) : 0};
+        if (prefix == NULL || (cm_sent_n(schema) > 0 && text == NULL)) return false;
+    }
+    return true;
+}
+
+bool cm_constrain_calls(struct server *server, const struct sent_value *tools, const char *name, bool thinks,
+                        struct job *job, bool *is_plain, struct refusal *refusal)
+{
+    const struct sent_value *const first = cm_sent_at(tools, 0);
+    const char *const              learned = name_of(first);
+    struct call_form               form = {NULL, NULL};
+    struct choices                 choices = {.n = 0};
+    struct wish                    wish;
+    if (learned[0] == '\0')
+        return cm_refuse(refusal, 400, "tools", "'tools' wants functions with a 'name'");
+    *is_plain = !learn(server, first, learned, &form);
+    if (*is_plain) {
+        close_form(&form);
+        form.before = with_name(FORCED_CALL_BEGIN, FORCED_CALL_NAME, learned);
+        form.after  = strdup(FORCED_CALL_END);
+    }
+    bool is_fine = form.before != NULL && form.after != NULL &&
+                   make_choices(tools, name, &form, learned, &choices);
+    if (!is_fine) (void)cm_refuse_memory(refusal);
+    else if (choices.n == 0)
+        is_fine = cm_refuse(refusal, 400, "tool_choice", "'tool_choice' names '%.60s', which is none of the tools", name);
+    if (is_fine) {
+        begin_wish(&wish, thinks, refusal);
+        wish.choices = choices.at;
+        wish.n       = choices.n;
+        is_fine      = fulfil(server, &wish, job);
+    }
+    close_choices(&choices);
+    close_form(&form);
+    return is_fine;
+}

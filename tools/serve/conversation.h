@@ -1,0 +1,23 @@
+/* tools/serve/conversation.h - what the APIs for conversations have in common: messages to a prompt, tools, formats of
+ * answers. */
+#ifndef TOOLS_SERVE_CONVERSATION_H
+#define TOOLS_SERVE_CONVERSATION_H
+
+#include "tools/serve/answering.h"
+
+/* Reads the whole request into the answering, with cm_open_conversation(). */
+typedef bool (*read_request_fn)(struct answering *answering, const struct http_request *request,
+                                const struct sent_value *body, struct refusal *refusal);
+
+/* Reads the body, lets read make of it what is to be answered, and answers in this form. */
+void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,
+                           const struct answer_form *form, const char *id_begin, read_request_fn read);
+
+/* cm_read_generation() and cm_read_own_request() with the server's numbers. */
+bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
+                                  const struct sent_value *body, struct refusal *refusal);
+/* conversation (n_bytes): JSON in the form of chat completions, of which body is the object. Makes the prompt, and the
+ * parser of its answer. */
+bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
+                          const struct sent_value *body, struct refusal *refusal);
+#endif

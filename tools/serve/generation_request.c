@@ -1,0 +1,191 @@
+/* tools/serve/generation_request.c - see generation_request.h. */
+#include "tools/serve/generation_request.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { MAX_STOPS = 64, MAX_BIASES = 4096, MAX_PENALTY = 1000 };
+
+/* ---- stop texts ---- */
+
+static bool read_stops(const struct sent_value *body, const char *name, struct job *job, struct refusal *refusal)
+{
+    const struct sent_value *stop = cm_sent_member(body, name);
+    const char              *texts[MAX_STOPS];
+    size_t                   n_bytes[MAX_STOPS], n = 0;
+    const bool   is_list = cm_sent_kind(stop) == SENT_ARRAY;
+    const size_t n_given = stop == NULL ? 0 : is_list ? cm_sent_n(stop) : 1;
+    if (n_given > MAX_STOPS)
+        return cm_refuse(refusal, 400, name, "'%s' wants at most %d texts, found %zu", name, MAX_STOPS, n_given);
+    for (size_t i = 0; i < n_given; i++) {
+        const struct sent_value *value = is_list ? cm_sent_at(stop, i) : stop;
+        texts[n] = cm_sent_string(value, &n_bytes[n]);
+        if (texts[n] == NULL)
+            return cm_refuse(refusal, 400, name, "'%s' wants a text or an array of texts, found %s", name,
+                             cm_sent_kind_name(value));
+        if (n_bytes[n] == 0) continue; /* it stops nothing: some clients send it for none */
+        if (memchr(texts[n], '\0', n_bytes[n]) != NULL)
+            return cm_refuse(refusal, 400, name, "'%s' wants texts without NUL characters", name);
+        if (!cm_bytes_append(&job->want.stop_texts, texts[n], n_bytes[n] + 1)) return cm_refuse_memory(refusal);
+        n++;
+    }
+    if (calmoe_stops_open(job->context, texts, n_bytes, (int)n, &job->want.stops) != CALMOE_OK)
+        return cm_refuse_memory(refusal);
+    return true;
+}
+
+/* ---- biases ---- */
+
+struct bias_list {
+    int32_t        *tokens;
+    float          *biases;
+    int             n, n_vocab;
+    struct refusal *refusal;
+};
+
+/* false: the token never comes. */
+static bool add_bias(struct bias_list *list, int64_t token, const struct sent_value *value)
+{
+    const enum sent_kind kind = cm_sent_kind(value);
+    const double         bias = cm_sent_number(value);
+    if (token < 0 || token >= list->n_vocab)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants tokens from 0 to %d, found %lld",
+                         list->n_vocab - 1, (long long)token);
+    if (kind != SENT_FALSE && kind != SENT_INTEGER && kind != SENT_REAL)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers or false, found %s",
+                         cm_sent_kind_name(value));
+    if (kind != SENT_FALSE && !(fabs(bias) <= 1e6))
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers up to 1e6, found %.9g", bias);
+    list->tokens[list->n]   = (int32_t)token;
+    list->biases[list->n++] = kind == SENT_FALSE || bias <= -100.0 ? -INFINITY : (float)bias; /* -100: a ban */
+    return true;
+}
+
+static bool see_bias(void *user, const char *name, const struct sent_value *value)
+{
+    struct bias_list *const list = user;
+    char                   *end = NULL;
+    errno = 0;
+    const long token = strtol(name, &end, 10);
+    if (end == name || *end != '\0' || errno != 0)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers of tokens, found '%.40s'", name);
+    return add_bias(list, token, value);
+}
+
+/* An object {"id": bias}, or an array of [id, bias]. */
+static bool read_biases(const struct sent_value *body, int n_vocab, struct job_request *want, struct refusal *refusal)
+{
+    const struct sent_value *given = cm_sent_member(body, "logit_bias");
+    const size_t             n = cm_sent_n(given);
+    if (given == NULL || refusal->status != 0) return refusal->status == 0;
+    if (cm_sent_kind(given) != SENT_OBJECT && cm_sent_kind(given) != SENT_ARRAY)
+        return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants an object, found %s",
+                         cm_sent_kind_name(given));
+    if (n > MAX_BIASES)
+        return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants at most %d tokens, found %zu", MAX_BIASES, n);
+    if (n == 0) return true;
+    struct bias_list list = {.tokens = calloc(n, sizeof *list.tokens), .biases = calloc(n, sizeof *list.biases),
+                             .n_vocab = n_vocab, .refusal = refusal};
+    want->sampler.bias_tokens = list.tokens; /* the job's, whatever comes */
+    want->sampler.biases      = list.biases;
+    if (list.tokens == NULL || list.biases == NULL) return cm_refuse_memory(refusal);
+    bool is_fine = true;
+    if (cm_sent_kind(given) == SENT_OBJECT) is_fine = cm_sent_each(given, see_bias, &list);
+    for (size_t i = 0; is_fine && cm_sent_kind(given) == SENT_ARRAY && i < n; i++) {
+        const struct sent_value *pair = cm_sent_at(given, i);
+        is_fine = cm_sent_n(pair) == 2 && cm_sent_kind(cm_sent_at(pair, 0)) == SENT_INTEGER
+                      ? add_bias(&list, cm_sent_int(cm_sent_at(pair, 0)), cm_sent_at(pair, 1))
+                      : cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants pairs [token, bias]");
+    }
+    want->sampler.n_biases = list.n;
+    return is_fine;
+}
+
+/* ---- the rest ---- */
+
+static bool read_seed(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
+{
+    int64_t seed = -1;
+    if (!cm_read_integer(body, "seed", INT64_MIN, INT64_MAX, &seed, refusal)) return false;
+    want->sampler.seed = (uint64_t)seed;
+    /* Without a seed, or with -1, each request draws otherwise. */
+    if (seed == -1 && getrandom(&want->sampler.seed, sizeof want->sampler.seed, GRND_NONBLOCK) < 0)
+        want->sampler.seed = (uint64_t)(cm_seconds() * 1e9);
+    return true;
+}
+
+static bool read_sampler(const struct sent_value *body, calmoe_sampler_options *sampler, struct refusal *refusal)
+{
+    return cm_read_real(body, "temperature", 0, MAX_PENALTY, &sampler->temperature, refusal) &&
+           cm_read_int(body, "top_k", -1, INT_MAX, &sampler->top_k, refusal) &&
+           cm_read_real(body, "top_p", 0, 1, &sampler->top_p, refusal) &&
+           cm_read_real(body, "min_p", 0, 1, &sampler->min_p, refusal) &&
+           cm_read_real(body, "repeat_penalty", 0.01, MAX_PENALTY, &sampler->repeat_penalty, refusal) &&
+           cm_read_int(body, "repeat_last_n", 0, INT_MAX, &sampler->repeat_last, refusal) &&
+           cm_read_real(body, "presence_penalty", -MAX_PENALTY, MAX_PENALTY, &sampler->presence_penalty, refusal) &&
+           cm_read_real(body, "frequency_penalty", -MAX_PENALTY, MAX_PENALTY, &sampler->frequency_penalty, refusal);
+}
+
+/* What is asked for and not there must be told: a client that wished for it would get something else. */
+static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
+{
+    int         n = 1, best_of = 1;
+    const char *grammar = NULL;
+    if (!cm_read_int(body, "n", INT_MIN, INT_MAX, &n, refusal) ||
+        !cm_read_int(body, "best_of", INT_MIN, INT_MAX, &best_of, refusal) ||
+        !cm_read_text(body, "grammar", &grammar, refusal))
+        return false;
+    if (n != 1) return cm_refuse(refusal, 400, "n", "'n' wants 1: one answer is made of a request, found %d", n);
+    if (best_of != 1) return cm_refuse(refusal, 400, "best_of", "'best_of' wants 1, found %d", best_of);
+    if (grammar != NULL && grammar[0] != '\0')
+        return cm_refuse(refusal, 400, "grammar", "'grammar' is not supported; 'response_format' takes a JSON schema");
+    return true;
+}
+
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
+                        struct job *job, struct refusal *refusal)
+{
+    struct job_request *const want = &job->want;
+    int                       milliseconds = 0;
+    const size_t n_names = sizeof names->max_tokens / sizeof names->max_tokens[0];
+    for (size_t i = 0; i < n_names && names->max_tokens[i] != NULL; i++) {
+        if (cm_sent_member(body, names->max_tokens[i]) == NULL) continue;
+        if (!cm_read_int(body, names->max_tokens[i], -1, INT_MAX, &want->max_tokens, refusal)) return false;
+        break;
+    }
+    if (!refuse_unsupported(body, refusal) || !read_sampler(body, &want->sampler, refusal) ||
+        !read_seed(body, want, refusal) || !read_biases(body, n_vocab, want, refusal) ||
+        !cm_read_bool(body, "ignore_eos", &want->ignore_end, refusal) ||
+        !cm_read_bool(body, "cache_prompt", &want->uses_cache, refusal) ||
+        !cm_read_int(body, "id_slot", -1, n_slots - 1, &want->slot, refusal) ||
+        !cm_read_int(body, "t_max_predict_ms", -1, INT_MAX, &milliseconds, refusal) ||
+        !read_stops(body, names->stop, job, refusal))
+        return false;
+    if (want->sampler.top_k < 0) want->sampler.top_k = 0;
+    want->max_seconds = milliseconds > 0 ? milliseconds / 1e3 : 0;
+    return true;
+}
+
+bool cm_read_own_request(const struct sent_value *body, int n_experts_used, struct job_request *want,
+                         struct own_request *own, struct refusal *refusal)
+{
+    const struct sent_value *given = NULL;
+    float                    quality = (float)want->quality;
+    if (!cm_read_value(body, "calmoe", SENT_OBJECT, &given, refusal)) return false;
+    if (given == NULL) return true;
+    const bool is_fine = cm_read_real(given, "quality", 0, 1, &quality, refusal) &&
+                         cm_read_int(given, "experts", 1, n_experts_used, &want->n_experts, refusal) &&
+                         cm_read_bool(given, "tokens", &own->tokens, refusal) &&
+                         cm_read_bool(given, "routing", &own->routing, refusal);
+    if (cm_sent_member(given, "quality") != NULL) want->quality = cm_sent_number(cm_sent_member(given, "quality"));
+    own->tokens         = own->tokens || own->routing;
+    want->wants_routing = own->routing;
+    if (is_fine && want->n_experts > 0 && want->quality > 0)
+        return cm_refuse(refusal, 400, "calmoe", "'quality' is for what is proven, 'experts' for what is not; one of "
+                                                 "them is wanted");
+    return is_fine;
+}

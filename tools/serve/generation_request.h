@@ -1,0 +1,26 @@
+/* tools/serve/generation_request.h - what all requests for text have in common: sampling, length, stop texts, slots. */
+#ifndef TOOLS_SERVE_GENERATION_REQUEST_H
+#define TOOLS_SERVE_GENERATION_REQUEST_H
+
+#include "tools/serve/job.h"
+#include "tools/serve/json_reader.h"
+
+/* Where one API calls a member otherwise than the others. NULL = it has none. */
+struct generation_names {
+    const char *max_tokens[3]; /* the first that is there counts */
+    const char *stop;
+};
+
+/* Reads the members of body into the job, which holds the server's defaults. False and the refusal filled. */
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
+                        struct job *job, struct refusal *refusal);
+
+/* "calmoe": {"quality", "experts", "tokens", "routing"}: what may be left out, and what is told of each token. */
+struct own_request {
+    bool tokens;  /* layers, experts and confidence of each token */
+    bool routing; /* and the numbers of its experts               */
+};
+bool cm_read_own_request(const struct sent_value *body, int n_experts_used, struct job_request *want,
+                         struct own_request *own, struct refusal *refusal);
+
+#endif

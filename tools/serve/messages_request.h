@@ -1,0 +1,11 @@
+/* tools/serve/messages_request.h - a request of Anthropic's messages as one of chat completions. */
+#ifndef TOOLS_SERVE_MESSAGES_REQUEST_H
+#define TOOLS_SERVE_MESSAGES_REQUEST_H
+
+#include "tools/serve/json_reader.h"
+#include "tools/serve/json_writer.h"
+#include "tools/serve/refusal.h"
+
+bool cm_convert_messages_request(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal);
+
+#endif

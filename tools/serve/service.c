@@ -1,0 +1,196 @@
+/* tools/serve/service.c - see service.h: jobs come and go. */
+#include "tools/serve/service_parts.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+static struct timespec deadline_in(double seconds)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)seconds;
+    at.tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (at.tv_nsec >= 1000000000L) {
+        at.tv_nsec -= 1000000000L;
+        at.tv_sec++;
+    }
+    return at;
+}
+
+static void open_condition(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(condition, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+struct service *cm_service_open(const struct service_options *options)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (service == NULL) {
+        cm_say("no memory for the service");
+        return NULL;
+    }
+    service->options   = *options;
+    service->queue_end = &service->queue;
+    (void)pthread_mutex_init(&service->lock, NULL);
+    open_condition(&service->work);
+    open_condition(&service->changed);
+    cm_metrics_open(&service->metrics);
+    if (pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
+    cm_say("the system refused a thread for the engine");
+    free(service);
+    return NULL;
+}
+
+void cm_service_drain(struct service *service)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    if (service->state == SERVICE_READY) service->state = SERVICE_DRAINING;
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_end(struct service *service)
+{
+    cm_service_drain(service);
+    (void)pthread_mutex_lock(&service->lock);
+    const bool has_slots = service->state == SERVICE_DRAINING && !service->must_end; /* its thread has not let go */
+    service->must_end    = true;
+    for (int i = 0; has_slots && i < service->options.n_slots; i++)
+        if (service->slots[i].job != NULL) calmoe_session_interrupt(service->slots[i].job->session);
+    (void)pthread_cond_broadcast(&service->work);
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_close(struct service **service)
+{
+    if (*service == NULL) return;
+    cm_service_end(*service);
+    (void)pthread_join((*service)->thread, NULL);
+    (void)pthread_mutex_destroy(&(*service)->lock);
+    (void)pthread_cond_destroy(&(*service)->work);
+    (void)pthread_cond_destroy(&(*service)->changed);
+    free(*service);
+    *service = NULL;
+}
+
+enum service_state cm_service_state(struct service *service)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    const enum service_state state = service->state;
+    (void)pthread_mutex_unlock(&service->lock);
+    return state;
+}
+
+const calmoe_model_info *cm_service_model(const struct service *service) { return &service->model; }
+const calmoe_model *cm_service_calmoe_model(const struct service *service) { return service->front.model; }
+int cm_service_context(const struct service *service) { return service->context; }
+int cm_service_n_slots(const struct service *service) { return service->options.n_slots; }
+struct metrics *cm_service_metrics(struct service *service) { return &service->metrics; }
+
+/* ---- jobs ---- */
+
+static bool refuse_now(struct service *service, struct refusal *refusal)
+{
+    if (service->state == SERVICE_LOADING) return cm_refuse(refusal, 503, NULL, "the model is still loading");
+    if (service->state != SERVICE_READY || service->must_end)
+        return cm_refuse(refusal, 503, NULL, "the server is shutting down");
+    int n_idle = 0;
+    for (int i = 0; i < service->options.n_slots; i++) n_idle += service->slots[i].job == NULL;
+    if (service->n_queued < service->options.max_queue + n_idle) return true;
+    refusal->retry_after = 1 + service->n_queued;
+    return cm_refuse(refusal, 429, NULL, "%d requests are at work and %d are waiting; no more may wait",
+                     service->n_active, service->n_queued);
+}
+
+bool cm_service_submit(struct service *service, struct job *job, struct refusal *refusal)
+{
+    if (job->want.n_tokens >= service->context && cm_service_state(service) == SERVICE_READY)
+        return cm_refuse_length(refusal, job->want.n_tokens, service->context);
+    (void)pthread_mutex_lock(&service->lock);
+    const bool is_taken = refuse_now(service, refusal);
+    if (is_taken) {
+        job->state     = JOB_QUEUED;
+        job->submitted = cm_seconds();
+        job->n_holders++;
+        job->next           = NULL;
+        *service->queue_end = job;
+        service->queue_end  = &job->next;
+        service->n_queued++;
+        (void)pthread_cond_signal(&service->work);
+    } else if (refusal->status == 429) service->metrics.n_refused++;
+    (void)pthread_mutex_unlock(&service->lock);
+    return is_taken;
+}
+
+enum job_state cm_service_wait(struct service *service, struct job *job, double seconds, struct bytes *taken)
+{
+    const struct timespec until = deadline_in(seconds);
+    int                   error = 0;
+    (void)pthread_mutex_lock(&service->lock);
+    const enum job_state before = job->state;
+    while (error == 0 && job->state == before && job->out.n == 0 && job->state != JOB_OVER)
+        error = pthread_cond_timedwait(&job->changed, &service->lock, &until);
+    taken->n = 0;
+    if (job->out.n > 0) {
+        const struct bytes swapped = *taken;
+        *taken   = job->out;
+        job->out = swapped;
+    }
+    const enum job_state state = job->state;
+    (void)pthread_mutex_unlock(&service->lock);
+    return state;
+}
+
+enum job_state cm_service_wait_begun(struct service *service, struct job *job, double seconds)
+{
+    const struct timespec until = deadline_in(seconds);
+    int                   error = 0;
+    (void)pthread_mutex_lock(&service->lock);
+    while (error == 0 && job->state == JOB_QUEUED)
+        error = pthread_cond_timedwait(&job->changed, &service->lock, &until);
+    const enum job_state state = job->state;
+    (void)pthread_mutex_unlock(&service->lock);
+    return state;
+}
+
+static void cancel(struct service *service, struct job *job)
+{
+    job->is_cancelled = true;
+    if (job->session != NULL) calmoe_session_interrupt(job->session); /* this one's alone */
+    (void)pthread_cond_signal(&service->work);
+}
+
+void cm_service_cancel(struct service *service, struct job *job)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    if (job->state != JOB_OVER && job->state != JOB_NEW) cancel(service, job);
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_release(struct service *service, struct job *job)
+{
+    if (job == NULL) return;
+    (void)pthread_mutex_lock(&service->lock);
+    if (job->state != JOB_OVER && job->state != JOB_NEW) cancel(service, job);
+    const bool is_last = --job->n_holders == 0;
+    (void)pthread_mutex_unlock(&service->lock);
+    if (is_last) cm_job_free(job);
+}
+
+bool cm_service_call(struct service *service, void (*work)(void *user, struct service *service), void *user)
+{
+    struct service_call call = {.work = work, .user = user};
+    (void)pthread_mutex_lock(&service->lock);
+    call.is_refused = service->state == SERVICE_LOADING || service->state == SERVICE_FAILED || service->must_end;
+    if (!call.is_refused) {
+        call.next      = service->calls;
+        service->calls = &call;
+        (void)pthread_cond_signal(&service->work);
+    }
+    while (!call.is_done && !call.is_refused) (void)pthread_cond_wait(&service->changed, &service->lock);
+    (void)pthread_mutex_unlock(&service->lock);
+    return call.is_done;
+}
