@@ -125,7 +125,7 @@ bool cm_bench_print(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 struct bench_synthetic { /* one item of --synthetic */
     char                     spec[192]; /* as typed: "a1b:q4_0"                                       */
-    char                     name[128], family[32], type[16];
+    char                     name[128], family[32], type[16], kinds[128];
     calmoe_synthetic_options options;   /* its texts point into this struct: it is not moved          */
 };
 

@@ -122,7 +122,7 @@ void cm_bench_figures(const calmoe_stats *stats, const double *phases, struct be
 {
     const struct bench_model *model = row->model;
     const double seconds = stats->step_seconds;
-    const double n_layer_steps = (double)stats->n_steps * (model->info.n_layers - model->info.n_dense_layers);
+    const double n_layer_steps = (double)stats->n_steps * model->info.n_routed_layers;
     const double kv_bytes = row->n_repeats * cm_bench_kv_bytes(&row->test, model->kv_bytes_per_position);
     row->is_noisy = (row->max - row->min) > BENCH_NOISE * row->median;
     row->wait_share = stats->wait_share;

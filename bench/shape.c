@@ -16,7 +16,7 @@
 
 enum { MAX_LINE = 512, FAMILY_BYTES = 32 };
 
-enum key_kind { KEY_FAMILY, KEY_INT, KEY_REAL, KEY_YES_NO, KEY_NORMS };
+enum key_kind { KEY_FAMILY, KEY_INT, KEY_REAL, KEY_YES_NO, KEY_NORMS, KEY_LETTERS };
 
 static const struct key {
     const char   *name;
@@ -56,6 +56,8 @@ static const struct key {
     KEY("window_kv_heads", KEY_INT, window_kv_heads, false),
     KEY("keys_are_values", KEY_YES_NO, keys_are_values, false),
     KEY("dense_part", KEY_INT, dense_part, false),
+    KEY("kinds", KEY_LETTERS, kinds, false),
+    KEY("state_size", KEY_INT, state_size, false),
     KEY("rope_base", KEY_REAL, rope_base, false),
     KEY("norm_eps", KEY_REAL, norm_eps, false),
     KEY("embedding_scale", KEY_REAL, embedding_scale, false),
@@ -113,6 +115,11 @@ static const char *set_value(const struct key *key, const char *value, struct be
     case KEY_NORMS:
         *(int *)setting = word_of(value, norms, 3);
         return *(int *)setting < 0 ? "none, heads or whole" : NULL;
+    case KEY_LETTERS:
+        if (value[0] == '\0' || strlen(value) >= sizeof out->kinds) return "1 to 127 letters";
+        snprintf(out->kinds, sizeof out->kinds, "%s", value);
+        out->options.kinds = out->kinds;
+        return NULL;
     }
     return NULL;
 }

@@ -187,7 +187,8 @@ static void print_shape_of_model(const calmoe_model_info *info)
         printf("%-12s %d of %d, %d for keys and values\n", "heads", info->n_heads, info->head_size,
                info->n_kv_heads);
         if (info->n_attention_layers < info->n_layers)
-            printf("%-12s in %d of the layers; the others keep a state\n", "attention", info->n_attention_layers);
+            printf("%-12s in %d of the layers; %d keep a state\n", "attention", info->n_attention_layers,
+                   info->n_state_layers);
         if (info->n_experts > 1)
             printf("%-12s %d of %d for a token, %d wide\n", "experts", info->n_experts_used,
                    info->n_experts, info->expert_width);
@@ -195,6 +196,9 @@ static void print_shape_of_model(const calmoe_model_info *info)
             printf("%-12s none: one feed-forward block, %d wide\n", "experts", info->expert_width);
         if (info->shared_width > 0)
             printf("%-12s %d wide, for every token\n", "shared", info->shared_width);
+        if (info->n_routed_layers > 0 && info->n_routed_layers + info->n_dense_layers < info->n_layers)
+            printf("%-12s in %d of the layers; %d are a mixer alone\n", "routing", info->n_routed_layers,
+                   info->n_layers - info->n_routed_layers - info->n_dense_layers);
         if (info->n_dense_layers > 0 && info->n_dense_layers < info->n_layers)
             printf("%-12s %d of the layers, %d wide\n", "dense", info->n_dense_layers, info->dense_width);
     }
@@ -280,6 +284,8 @@ static void add_summary(struct json_output *json, const struct summary *summary)
         {"expert_width", (uint64_t)info->expert_width},
         {"shared_width", (uint64_t)info->shared_width},
         {"n_attention_layers", (uint64_t)info->n_attention_layers},
+        {"n_state_layers", (uint64_t)info->n_state_layers},
+        {"n_routed_layers", (uint64_t)info->n_routed_layers},
         {"n_dense_layers", (uint64_t)info->n_dense_layers},
         {"dense_width", (uint64_t)info->dense_width},
         {"n_vocab", (uint64_t)info->n_vocab},

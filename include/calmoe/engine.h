@@ -17,8 +17,8 @@ typedef struct calmoe_session calmoe_session;
 typedef struct calmoe_ranks calmoe_ranks;
 
 /* One token's routing in one layer: n experts in slot order (best selection score first, which without a
- * selection bias is the highest weight). A dense layer, which all tokens run whole, is told with n = 0. The arrays
- * are borrowed for the call. Called between two phases of a step, on the thread that steps; it must
+ * selection bias is the highest weight). A layer without a router, which all tokens run whole, is told with n = 0. The
+ * arrays are borrowed for the call. Called between two phases of a step, on the thread that steps; it must
  * not call into the engine. */
 typedef struct calmoe_routing_event {
     calmoe_session *session;

@@ -76,10 +76,13 @@ typedef struct calmoe_model_info {
     int         n_dense_layers;   /* layers whose feed-forward block every token runs whole; all of a
                                      dense model                                                  */
     int         dense_width;      /* of that block; 0 where no layer is dense                     */
-    int         n_attention_layers; /* layers that keep keys and values; the others keep a state    */
+    int         n_attention_layers; /* layers that keep keys and values                             */
     const char *chat_problem;     /* "it has no chat template", or why its template is not used; "" = it is */
     int         n_kept_values;    /* numbers that one position takes in the cache of keys and values, in all layers
                                      together; latents, which are both, count once                */
+    int         n_state_layers;   /* layers that keep a state of fixed size instead of keys and values; where layers
+                                     are one half of a block, others keep nothing                 */
+    int         n_routed_layers;  /* layers with routed experts                                   */
 } calmoe_model_info;
 
 /* Texts are borrowed until the model is closed. */

@@ -39,7 +39,8 @@ typedef struct calmoe_synthetic_options {
     int         rotated;         /* dimensions of a head that are rotated; 0 = all (default)             */
     int         attention_interval; /* every so manyth layer attends, the others are gated delta nets; 0 = all attend
                                     (default)                                                            */
-    int         delta_key_heads, delta_value_heads, delta_head_size; /* of those; the first divides the second */
+    int         delta_key_heads, delta_value_heads, delta_head_size; /* of those, and of Mamba-2 (groups, heads, size
+                                    of a head); the first divides the second                             */
     float       rope_base;       /* default 10000                                                        */
     float       norm_eps;        /* default 1e-6                                                         */
     float       embedding_scale, residual_scale, attention_scale, logit_scale; /* 0 = not in the file (default) */
@@ -58,6 +59,12 @@ typedef struct calmoe_synthetic_options {
     int         keys_are_values; /* 1: layers that see all positions have no matrix for v, in families whose keys may
                                     be values (default 0)                                                */
     int         dense_part;      /* width of a dense part beside experts; needed in families that have one, else 0
+                                    (default)                                                            */
+    const char *kinds;           /* a letter for each layer, from the first again where there are fewer: a attends, r is
+                                    recurrent as the family has it (delta net, Mamba-2, short convolution); in
+                                    families whose layers are one half each, f is a feed-forward half. NULL =
+                                    attention_interval says it (default)                                 */
+    int         state_size;      /* of Mamba-2: elements of a head's state for each of the head; 0 = delta_head_size
                                     (default)                                                            */
 } calmoe_synthetic_options;
 

@@ -240,10 +240,11 @@ static void describe_ffns(const struct model_spec *spec, calmoe_model_info *info
     for (int i = 0; i < spec->n_layers; i++) {
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
         const int shared = ffn->branches[ffn->branches[BANK_DENSE].width > 0 ? BANK_DENSE : BANK_SHARED].width;
-        int *width = cm_is_dense(ffn) ? &info->dense_width : &info->shared_width;
+        int *width = cm_is_routed(ffn) ? &info->shared_width : &info->dense_width;
         if (shared > *width) *width = shared;
     }
     info->n_dense_layers = cm_dense_layers(spec);
+    info->n_routed_layers = cm_routed_layers(spec);
     info->expert_width = cm_is_dense_model(spec) ? info->dense_width : spec->most.width[BANK_ROUTED];
 }
 
@@ -254,6 +255,7 @@ static void describe(const calmoe_model *model, calmoe_model_info *info)
     info->n_layers = spec->n_layers;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
+        info->n_state_layers += cm_recurrent_shape(&spec->layers[i]).n_channels > 0;
         if (attention->n_heads == 0) continue;
         info->n_attention_layers++;
         info->n_kept_values += cm_kept_heads(attention) * cm_kept_elements(attention);

@@ -95,11 +95,13 @@ static void solve(const struct timing *timing)
     struct calmoe_calibration *c = timing->calibration;
     const struct model_spec   *spec = &c->engine->model->spec;
     const double *cost = timing->cost;
-    const int     n_layers = spec->n_layers, n_used = spec->most.n_used, n_sparse = n_layers - cm_dense_layers(spec);
+    const int     n_layers = spec->n_layers, n_used = spec->most.n_used, n_sparse = cm_routed_layers(spec);
+    const int     n_ffns = n_sparse + cm_dense_layers(spec); /* a dense half is taken to cost what n_used experts do */
     const double  head = above_zero(cost[WHOLE] - cost[HEADLESS]), whole_layer = cost[HEADLESS] / n_layers;
     double        expert = 0.0, fill = 0.0, fill_lazily = 0.0;
     if (timing->is_run[NARROW]) expert = above_zero(cost[WHOLE] - cost[NARROW]) / (n_used - 1) / n_sparse;
-    if (expert * n_used > whole_layer) expert = whole_layer / n_used;
+    if (expert * n_used * n_ffns > cost[HEADLESS]) expert = cost[HEADLESS] / n_ffns / n_used;
+    const double rest = whole_layer - expert * n_used * n_ffns / n_layers;
     for (int m = 0; m < MEASURE_COUNT; m++)
         if (timing->is_run[ASKED + m])
             c->costs.check[m] =
@@ -114,9 +116,9 @@ static void solve(const struct timing *timing)
     double *layers = c->cost_memory, *experts = layers + n_layers, *fills = experts + n_layers;
     double *lazy_fills = fills + n_layers;
     for (int layer = 0; layer < n_layers; layer++) {
-        const bool is_dense = cm_is_dense(&spec->layers[layer].ffn);
-        layers[layer] = is_dense ? whole_layer : whole_layer - n_used * expert;
-        experts[layer] = is_dense ? 0.0 : expert;
+        const struct ffn_spec *ffn = &spec->layers[layer].ffn;
+        layers[layer] = cm_is_dense(ffn) ? rest + n_used * expert : rest;
+        experts[layer] = cm_is_routed(ffn) ? expert : 0.0;
         fills[layer] = fill;
         lazy_fills[layer] = fill_lazily;
     }

@@ -55,7 +55,7 @@ uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
     /* The stream and what is added to it; each expert's output. */
     uint64_t floats = rows * (2 + (uint64_t)most->n_used) * dim;
     floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
-    floats += rows * (uint64_t)(most->delta_columns + 2 * most->delta_values);
+    floats += rows * (uint64_t)most->recurrent_floats;
     floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);
     return floats * sizeof(float) + kv_first_bytes(engine);
 }

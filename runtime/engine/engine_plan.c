@@ -15,9 +15,11 @@ static uint64_t bytes_of(const struct weight_source *source)
     return (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
 }
 
-static uint64_t delta_bytes(const struct delta_tensors *t)
+static uint64_t recurrent_bytes(const struct recurrent_tensors *t)
 {
-    return bytes_of(&t->qkv) + bytes_of(&t->z) + bytes_of(&t->beta) + bytes_of(&t->alpha) + bytes_of(&t->out);
+    uint64_t n = bytes_of(&t->out);
+    for (int product = 0; product < N_PRODUCTS; product++) n += bytes_of(&t->products[product]);
+    return n;
 }
 
 static uint64_t mla_bytes(const struct mla_tensors *t)
@@ -55,7 +57,8 @@ calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer 
             .gate_up_bytes = gate_up_bytes(&t->banks[BANK_ROUTED]),
             .down_bytes = down_bytes(&t->banks[BANK_ROUTED]),
             .heads_bytes = bytes_of(&t->q) + bytes_of(&t->k) + bytes_of(&t->v),
-            .dense_bytes = delta_bytes(&t->delta) + mla_bytes(&t->mla) + bytes_of(&t->o) + bytes_of(&t->router) +
+            .dense_bytes = recurrent_bytes(&t->recurrent) + mla_bytes(&t->mla) + bytes_of(&t->o) +
+                           bytes_of(&t->router) +
                            gate_up_bytes(&t->banks[BANK_SHARED]) + down_bytes(&t->banks[BANK_SHARED]) +
                            gate_up_bytes(&t->banks[BANK_DENSE]) + down_bytes(&t->banks[BANK_DENSE])};
     }
@@ -72,8 +75,8 @@ uint64_t cm_whole_bytes(const calmoe_model *model)
     uint64_t n = 0;
     for (int i = 0; i < model->tensors.n_layers; i++) {
         const struct layer_tensors *t = &model->tensors.layers[i];
-        n += bytes_of(&t->router) + bytes_of(&t->mla.q_a) + bytes_of(&t->mla.latent) + bytes_of(&t->delta.beta) +
-             bytes_of(&t->delta.alpha);
+        n += bytes_of(&t->router) + bytes_of(&t->mla.q_a) + bytes_of(&t->mla.latent) +
+             bytes_of(&t->recurrent.products[PRODUCT_BETA]) + bytes_of(&t->recurrent.products[PRODUCT_ALPHA]);
     }
     return n;
 }

@@ -26,8 +26,9 @@ enum {
     NEEDS_CHOICE_BIASES = 1 << 13 /* of routed experts, for choosing them */
 };
 
-/* Whether layers may be gated delta nets, and how such files order the value heads (head_order). */
-enum delta_nets { DELTA_NONE, DELTA_IN_GROUPS, DELTA_IN_TURN };
+/* What layers may be that do not attend; of delta nets, how such files order the value heads (head_order). */
+enum recurrent_layers { RECURRENT_NONE, RECURRENT_DELTA_IN_GROUPS, RECURRENT_DELTA_IN_TURN, RECURRENT_MAMBA2,
+                  RECURRENT_SHORTCONV };
 
 struct family {
     const char       *name;         /* as users see it                               */
@@ -51,7 +52,7 @@ struct family {
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     unsigned          needs;        /* NEEDS_*                                       */
-    enum delta_nets   delta_nets;
+    enum recurrent_layers recurrent;
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
                                        NULL = none but those that every file must have */
     /* What is special; reads keys that no other family has. NULL = nothing. */

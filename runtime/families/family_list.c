@@ -10,6 +10,8 @@ extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_m
     cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
     cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4, cm_family_glm4,
     cm_family_ernie45, cm_family_hunyuan;
+extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
+    cm_family_nemotron_h, cm_family_nemotron_h_moe;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
@@ -19,17 +21,14 @@ static const struct family *const rows[] = {
     &cm_family_glm4_moe,    &cm_family_minimax_m2, &cm_family_ernie45_moe, &cm_family_hunyuan_moe,
     &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
     &cm_family_glm4,        &cm_family_ernie45, &cm_family_hunyuan,
+    &cm_family_lfm2,        &cm_family_lfm2_moe, &cm_family_granite_hybrid, &cm_family_granite_hybrid_moe,
+    &cm_family_nemotron_h,  &cm_family_nemotron_h_moe,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
 static const struct {
     const char *architecture, *name;
 } not_run[] = {
-    {"lfm2", "LFM2"},
-    {"lfm2moe", "LFM2-MoE"},
-    {"granitehybrid", "Granite 4 with state spaces"},
-    {"nemotron_h", "Nemotron-H"},
-    {"nemotron_h_moe", "Nemotron 3"},
     {"jamba", "Jamba"},
     {"bailingmoe", "Ling"},
     {"bailingmoe3", "Ling 3"},

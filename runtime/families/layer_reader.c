@@ -291,25 +291,46 @@ static calmoe_status check_rule(const struct reader *reader, const struct dense_
                    layer, names[is_dense], reader->keys->architecture, rule->key, names[!is_dense]);
 }
 
+/* Of a layer that is one half: feed_forward_length says which, where it is a list. */
+static calmoe_status check_half(const struct reader *reader, const struct meta_entry *told, int layer)
+{
+    static const char *const names[2] = {"a mixer", "a feed-forward half"};
+    const bool is_ffn = reader->spec->layers[layer].mixer == MIXER_NONE;
+    if (!told || told->type != META_ARRAY || (cm_meta_element_int(told, (uint64_t)layer) > 0) == is_ffn)
+        return CALMOE_OK;
+    return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.feed_forward_length says"
+                   " that it is %s", layer, names[is_ffn], reader->keys->architecture, names[!is_ffn]);
+}
+
+/* One layer's. router: of all layers that have one. */
+static calmoe_status read_ffn(struct reader *reader, int layer, const struct router_spec *router,
+                              const struct dense_rule *rule, int told_width)
+{
+    const bool is_dense = !reader->family->has_experts || has_dense_tensors(reader, layer);
+    CM_TRY(check_rule(reader, rule, layer, is_dense));
+    if (is_dense) return read_dense(reader, layer, told_width);
+    read_routed(reader, layer, router);
+    return CALMOE_OK;
+}
+
 static calmoe_status read_ffns(struct reader *reader)
 {
     struct keys *keys = reader->keys;
-    const struct model_spec *spec = reader->spec;
+    struct model_spec *spec = reader->spec;
     struct router_spec router = {0};
     struct dense_rule rule = {0};
-    int told_widths[MAX_LAYERS] = {0}, n_dense = 0;
-    const bool has_experts = reader->family->has_experts;
+    int told_widths[MAX_LAYERS] = {0};
+    const bool has_experts = reader->family->has_experts, is_one_half = reader->family->norms == NORMS_OF_ONE_HALF;
     CM_TRY(cm_key_layer_ints(keys, "feed_forward_length", 0, MAX_DIM * 64, spec->n_layers, told_widths));
+    const struct meta_entry *told = cm_key_entry(keys, "feed_forward_length");
     if (has_experts) CM_TRY(read_router(keys, reader->family, &router));
     if (has_experts) CM_TRY(read_dense_rule(keys, &rule));
     for (int layer = 0; layer < spec->n_layers; layer++) {
-        const bool is_dense = !has_experts || has_dense_tensors(reader, layer);
-        CM_TRY(check_rule(reader, &rule, layer, is_dense));
-        if (is_dense) CM_TRY(read_dense(reader, layer, told_widths[layer]));
-        else read_routed(reader, layer, &router);
-        n_dense += is_dense;
+        if (is_one_half) CM_TRY(check_half(reader, told, layer));
+        if (is_one_half && spec->layers[layer].mixer != MIXER_NONE) continue;
+        CM_TRY(read_ffn(reader, layer, &router, &rule, told_widths[layer]));
     }
-    if (has_experts && n_dense == spec->n_layers)
+    if (has_experts && cm_routed_layers(spec) == 0)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "%s.expert_count is %d; no layer has a router", keys->architecture,
                        router.n_experts);
     return CALMOE_OK;
@@ -354,7 +375,9 @@ static const struct optional_role {
 
 static bool is_of(const struct family *family, const struct layer_spec *layer, const struct optional_role *role)
 {
-    unsigned kinds = OF_ALL | (cm_is_dense(&layer->ffn) ? OF_DENSE : OF_ROUTED);
+    unsigned kinds = OF_ALL;
+    if (cm_is_routed(&layer->ffn)) kinds |= OF_ROUTED;
+    if (cm_is_dense(&layer->ffn)) kinds |= OF_DENSE;
     if (layer->mixer == MIXER_ATTENTION) kinds |= OF_ATTENTION;
     if (family->may_lack_values && layer->attention.window == 0) kinds |= OF_MAY_LACK_VALUES;
     return (role->layers & kinds) != 0;
@@ -409,7 +432,7 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     float residual_scale = 1.0f;
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
     CM_TRY(check_further_blocks(&reader));
-    CM_TRY(cm_read_delta_layers(keys, family, spec));
+    CM_TRY(cm_read_recurrent_layers(keys, family, spec));
     CM_TRY(cm_read_mla_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));
     CM_TRY(read_windows(&reader));

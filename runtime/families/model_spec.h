@@ -16,7 +16,15 @@
 
 /* ---- the mixer ---- */
 
-enum mixer_kind { MIXER_ATTENTION, MIXER_DELTA_NET, MIXER_MLA, MIXER_KIND_COUNT };
+enum mixer_kind {
+    MIXER_ATTENTION,
+    MIXER_DELTA_NET,
+    MIXER_MLA,
+    MIXER_MAMBA2,
+    MIXER_SHORTCONV,
+    MIXER_NONE, /* the layer is a feed-forward half alone */
+    MIXER_KIND_COUNT
+};
 
 enum norm_span { NORM_NONE, NORM_EACH_HEAD, NORM_ALL_HEADS }; /* what one norm of q or k spans */
 
@@ -107,6 +115,43 @@ static inline int cm_delta_channels(const struct delta_spec *delta)
     return 2 * cm_delta_key_columns(delta) + cm_delta_value_columns(delta);
 }
 
+/* Mamba-2 (Dao and Gu, 2024): each head keeps a matrix S (state_size, head_size) of what it has read. Heads of a group
+ * share what they write by and read by (B and C), each (state_size). */
+struct mamba2_spec {
+    int n_heads;    /* a multiple of n_groups          */
+    int n_groups;   /* head h is of group h / (n_heads / n_groups) */
+    int state_size;
+    int head_size;
+    int n_taps;     /* of the short convolution over positions */
+};
+
+/* A short convolution over positions, between two factors: with b, c, x (dim each), products of the layer's input,
+ * c * conv(b * x). All that is kept are the last n_taps - 1 inputs of the convolution. */
+struct shortconv_spec {
+    int n_channels; /* the model's width */
+    int n_taps;
+};
+
+/* The matrices by which a recurrent mixer's layer reads its input, by what becomes of their products. */
+enum recurrent_product {
+    PRODUCT_INPUT,  /* through the convolution: q, k, v of a delta net (by head: and z); x, B, C of Mamba-2, and behind
+                       them a number for each head, dt, which is not convolved; x of a short convolution */
+    PRODUCT_FACTOR, /* on the convolution's input: b of a short convolution                          */
+    PRODUCT_BETA,   /* of a delta net: a number for each value head                                  */
+    PRODUCT_ALPHA,  /* of a delta net: another                                                       */
+    PRODUCT_GATE,   /* on what is read: z of a delta net and of Mamba-2; c of a short convolution. The only one that
+                       does not change the state                                                     */
+    N_PRODUCTS
+};
+
+/* What recurrent mixers have in common, as numbers: zeros for other layers. */
+struct recurrent_shape {
+    int n_heads, key_size, value_size; /* each head keeps a matrix (key_size, value_size); 0 heads: none does   */
+    int n_taps, n_channels;            /* of the convolution                                                    */
+    int n_values;                      /* elements of what is read at a position: columns of the output matrix  */
+    int rows[N_PRODUCTS];              /* of each product's matrix; 0 = there is none                           */
+};
+
 /* ---- the feed-forward half ---- */
 
 /* A branch is a bank of experts of one shape: BANK_ROUTED, of which a router chooses some for each token, and
@@ -123,7 +168,13 @@ struct ffn_spec {
     bool               has_shared_gate; /* the shared expert's output is weighted by the sigmoid of one more row */
 };
 
-static inline bool cm_is_dense(const struct ffn_spec *ffn) { return ffn->router.n_experts == 0; }
+static inline bool cm_is_routed(const struct ffn_spec *ffn) { return ffn->router.n_experts > 0; }
+/* Every token runs the half whole. Neither: the layer is a mixer alone. */
+static inline bool cm_is_dense(const struct ffn_spec *ffn)
+{
+    return !cm_is_routed(ffn) && ffn->branches[BANK_SHARED].width > 0;
+}
+static inline bool cm_has_ffn(const struct ffn_spec *ffn) { return cm_is_routed(ffn) || cm_is_dense(ffn); }
 
 /* ---- layers and the model ---- */
 
@@ -132,6 +183,8 @@ enum norm_names {
     NORMS_BEFORE,         /* each half has one before it, named for the half    */
     NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */
     NORMS_AROUND,         /* one before each half, and one of what it gives, before that is added to the stream */
+    NORMS_LAST_OF_EMBEDDING, /* as NORMS_BEFORE; files name the one behind all layers for the embedding */
+    NORMS_OF_ONE_HALF,    /* layers are a mixer or a feed-forward half, not both, with one norm before it         */
     NORM_NAMES_COUNT
 };
 
@@ -141,6 +194,8 @@ struct layer_spec {
     struct attention_spec attention;      /* of MIXER_ATTENTION and MIXER_MLA; zeros in others */
     struct mla_spec       mla;            /* of MIXER_MLA                             */
     struct delta_spec     delta;          /* of MIXER_DELTA_NET                       */
+    struct mamba2_spec    mamba2;         /* of MIXER_MAMBA2                          */
+    struct shortconv_spec shortconv;      /* of MIXER_SHORTCONV                       */
     struct ffn_spec       ffn;
     float                 residual_scale; /* on what each half adds to the stream; 1 = none */
 };
@@ -150,8 +205,7 @@ struct layer_maxima {
     int n_heads, n_kv_heads, head_size, value_size;
     int q_columns, k_columns, v_columns; /* of all heads of a layer            */
     int attended_columns;                /* n_heads * value_size               */
-    int delta_columns, delta_values;     /* of a delta net: rows of its first matrix, columns of all value heads */
-    int delta_heads;                     /* value heads                        */
+    int recurrent_floats;                /* of a recurrent mixer: its products' rows, and what is read, twice */
     int mla_inputs;                      /* of latent attention: columns of q of all heads          */
     int mla_values;                      /* of v of all heads                  */
     int mla_q_rank, mla_plain_size;
@@ -181,8 +235,11 @@ void cm_model_spec_close(struct model_spec *spec); /* zeroed is fine */
 /* Sets spec->most from the layers. */
 void cm_model_spec_measure(struct model_spec *spec);
 
-/* Layers without a router; routed experts that a token takes in all layers together. */
+struct recurrent_shape cm_recurrent_shape(const struct layer_spec *layer);
+
+/* Layers whose feed-forward half is dense; those with a router; experts that a token takes in all layers together. */
 int cm_dense_layers(const struct model_spec *spec);
+int cm_routed_layers(const struct model_spec *spec);
 int cm_experts_of_token(const struct model_spec *spec);
 /* The router of the first layer that has one; of a dense model one of no experts. */
 const struct router_spec *cm_first_router(const struct model_spec *spec);

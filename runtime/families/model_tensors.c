@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "experts/placed_matrix.h"
 #include "runtime/load/tensor_types.h"
 
 struct finder {
@@ -90,9 +91,14 @@ static calmoe_status need_matrix(struct finder *finder, const char *role, int n_
 static const struct layer_spec *layer_of(const struct finder *finder) { return &finder->spec->layers[finder->layer]; }
 
 const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
-    [NORMS_BEFORE] = {"attn_norm.weight", "ffn_norm.weight", NULL, NULL},
-    [NORMS_POST_ATTENTION] = {"attn_norm.weight", "post_attention_norm.weight", NULL, NULL},
-    [NORMS_AROUND] = {"attn_norm.weight", "ffn_norm.weight", "post_attention_norm.weight", "post_ffw_norm.weight"},
+    [NORMS_BEFORE] = {.attention = "attn_norm.weight", .ffn = "ffn_norm.weight", .output = "output_norm.weight"},
+    [NORMS_POST_ATTENTION] = {.attention = "attn_norm.weight", .ffn = "post_attention_norm.weight",
+                              .output = "output_norm.weight"},
+    [NORMS_AROUND] = {.attention = "attn_norm.weight", .ffn = "ffn_norm.weight", .output = "output_norm.weight",
+                      .after_attention = "post_attention_norm.weight", .after_ffn = "post_ffw_norm.weight"},
+    [NORMS_LAST_OF_EMBEDDING] = {.attention = "attn_norm.weight", .ffn = "ffn_norm.weight",
+                                 .output = "token_embd_norm.weight"},
+    [NORMS_OF_ONE_HALF] = {.attention = "attn_norm.weight", .ffn = "attn_norm.weight", .output = "output_norm.weight"},
 };
 
 static calmoe_status find_norm(struct finder *finder, const char *role, const struct file_tensor **out)
@@ -134,13 +140,10 @@ static calmoe_status find_head_norm(struct finder *finder, const char *role, enu
     return may_vector(finder, role, span == NORM_ALL_HEADS ? n_heads * head_size : head_size, out);
 }
 
-static calmoe_status find_attention(struct finder *finder, struct layer_tensors *layer)
+static calmoe_status find_attention(struct finder *finder, const struct layer_spec *of, struct layer_tensors *layer)
 {
-    const struct attention_spec *spec = &layer_of(finder)->attention;
-    const struct norm_roles *norms = &cm_norm_roles[layer_of(finder)->norms];
+    const struct attention_spec *spec = &of->attention;
     const int dim = finder->spec->dim;
-    CM_TRY(find_norm(finder, norms->attention, &layer->attention_norm));
-    CM_TRY(find_norm(finder, norms->after_attention, &layer->after_attention_norm));
     CM_TRY(find_qkv(finder, spec, layer));
     CM_TRY(find_head_norm(finder, "attn_q_norm.weight", spec->q_norm, spec->n_heads, spec->head_size, &layer->q_norm));
     CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
@@ -150,28 +153,65 @@ static calmoe_status find_attention(struct finder *finder, struct layer_tensors 
     return may_vector(finder, "attn_output.bias", dim, &layer->o_bias);
 }
 
-static calmoe_status find_delta(struct finder *finder, const struct delta_spec *spec, struct layer_tensors *layer)
+static calmoe_status need_shaped(struct finder *finder, const char *role, int n_columns, int n_rows,
+                                 const struct file_tensor **out)
 {
-    struct delta_tensors *out = &layer->delta;
-    const int dim = finder->spec->dim, n_heads = spec->n_value_heads, values = cm_delta_value_columns(spec);
-    const int channels = cm_delta_channels(spec);
-    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
-    if (spec->is_by_head) CM_TRY(need_matrix(finder, "ssm_in.weight", channels + values, dim, &out->qkv));
-    else {
-        CM_TRY(need_matrix(finder, "attn_qkv.weight", channels, dim, &out->qkv));
-        CM_TRY(need_matrix(finder, "attn_gate.weight", values, dim, &out->z));
-    }
-    if (spec->has_pairs) CM_TRY(need_matrix(finder, "ssm_ba.weight", 2 * n_heads, dim, &out->beta));
-    else {
-        CM_TRY(need_matrix(finder, "ssm_beta.weight", n_heads, dim, &out->beta));
-        CM_TRY(need_matrix(finder, "ssm_alpha.weight", n_heads, dim, &out->alpha));
-    }
-    CM_TRY(need(finder, "ssm_conv1d.weight", &out->taps));
-    CM_TRY(check_shape(finder, out->taps, spec->n_taps, channels, 1));
+    CM_TRY(need(finder, role, out));
+    return check_shape(finder, *out, n_columns, n_rows, 1);
+}
+
+static calmoe_status find_delta(struct finder *finder, const struct layer_spec *spec, struct layer_tensors *layer)
+{
+    const struct recurrent_shape shape = cm_recurrent_shape(spec);
+    struct recurrent_tensors *out = &layer->recurrent;
+    struct weight_source *products = out->products;
+    const int dim = finder->spec->dim, n_heads = shape.n_heads, *rows = shape.rows;
+    const char *const input = spec->delta.is_by_head ? "ssm_in.weight" : "attn_qkv.weight";
+    const char *const beta = spec->delta.has_pairs ? "ssm_ba.weight" : "ssm_beta.weight";
+    CM_TRY(need_matrix(finder, input, rows[PRODUCT_INPUT], dim, &products[PRODUCT_INPUT]));
+    if (rows[PRODUCT_GATE])
+        CM_TRY(need_matrix(finder, "attn_gate.weight", rows[PRODUCT_GATE], dim, &products[PRODUCT_GATE]));
+    CM_TRY(need_matrix(finder, beta, rows[PRODUCT_BETA], dim, &products[PRODUCT_BETA]));
+    if (rows[PRODUCT_ALPHA])
+        CM_TRY(need_matrix(finder, "ssm_alpha.weight", rows[PRODUCT_ALPHA], dim, &products[PRODUCT_ALPHA]));
+    CM_TRY(need_shaped(finder, "ssm_conv1d.weight", shape.n_taps, shape.n_channels, &out->taps));
     CM_TRY(need_vector(finder, "ssm_dt.bias", n_heads, &out->time_bias));
     CM_TRY(need_vector(finder, "ssm_a", n_heads, &out->decay));
-    CM_TRY(need_vector(finder, "ssm_norm.weight", spec->value_size, &out->norm));
-    return need_matrix(finder, "ssm_out.weight", dim, values, &out->out);
+    CM_TRY(need_vector(finder, "ssm_norm.weight", shape.value_size, &out->norm));
+    return need_matrix(finder, "ssm_out.weight", dim, shape.n_values, &out->out);
+}
+
+/* One matrix has the rows of z, x, B, C and dt. */
+static calmoe_status find_mamba2(struct finder *finder, const struct layer_spec *spec, struct layer_tensors *layer)
+{
+    const struct recurrent_shape shape = cm_recurrent_shape(spec);
+    struct recurrent_tensors *out = &layer->recurrent;
+    const int dim = finder->spec->dim, n_heads = shape.n_heads, n_groups = spec->mamba2.n_groups;
+    const int n_gate = shape.rows[PRODUCT_GATE], n_input = shape.rows[PRODUCT_INPUT];
+    struct weight_source in;
+    CM_TRY(need_matrix(finder, "ssm_in.weight", n_gate + n_input, dim, &in));
+    out->products[PRODUCT_GATE] = cm_source_rows(&in, 0, n_gate);
+    out->products[PRODUCT_INPUT] = cm_source_rows(&in, n_gate, n_input);
+    CM_TRY(need_shaped(finder, "ssm_conv1d.weight", shape.n_taps, shape.n_channels, &out->taps));
+    CM_TRY(need_vector(finder, "ssm_conv1d.bias", shape.n_channels, &out->taps_bias));
+    CM_TRY(need_vector(finder, "ssm_dt.bias", n_heads, &out->time_bias));
+    CM_TRY(need_shaped(finder, "ssm_a", 1, n_heads, &out->decay));
+    CM_TRY(need_shaped(finder, "ssm_d", 1, n_heads, &out->skip));
+    CM_TRY(need_shaped(finder, "ssm_norm.weight", shape.n_values / n_groups, n_groups, &out->norm));
+    return need_matrix(finder, "ssm_out.weight", dim, shape.n_values, &out->out);
+}
+
+/* One matrix has the rows of b, c and x. */
+static calmoe_status find_shortconv(struct finder *finder, const struct layer_spec *spec, struct layer_tensors *layer)
+{
+    static const enum recurrent_product order[] = {PRODUCT_FACTOR, PRODUCT_GATE, PRODUCT_INPUT};
+    const int n = spec->shortconv.n_channels;
+    struct recurrent_tensors *out = &layer->recurrent;
+    struct weight_source in;
+    CM_TRY(need_matrix(finder, "shortconv.in_proj.weight", 3 * n, n, &in));
+    for (int i = 0; i < 3; i++) out->products[order[i]] = cm_source_rows(&in, i * n, n);
+    CM_TRY(need_shaped(finder, "shortconv.conv.weight", spec->shortconv.n_taps, n, &out->taps));
+    return need_matrix(finder, "shortconv.out_proj.weight", n, n, &out->out);
 }
 
 /* A matrix for each head, as one tensor. */
@@ -191,7 +231,6 @@ static calmoe_status find_mla(struct finder *finder, const struct layer_spec *sp
     struct mla_tensors *out = &layer->mla;
     const int dim = finder->spec->dim, n_heads = spec->attention.n_heads, latent = spec->attention.value_size;
     const int q = n_heads * (mla->plain_size + mla->rope_size);
-    CM_TRY(need_vector(finder, "attn_norm.weight", dim, &layer->attention_norm));
     if (mla->q_rank > 0) {
         CM_TRY(need_matrix(finder, "attn_q_a.weight", mla->q_rank, dim, &out->q_a));
         CM_TRY(need_vector(finder, "attn_q_a_norm.weight", mla->q_rank, &out->q_norm));
@@ -211,9 +250,17 @@ static calmoe_status find_mla(struct finder *finder, const struct layer_spec *sp
 
 static calmoe_status find_mixer(struct finder *finder, struct layer_tensors *layer)
 {
+    static calmoe_status (*const finds[MIXER_KIND_COUNT])(struct finder *finder, const struct layer_spec *spec,
+                                                          struct layer_tensors *layer) = {
+        [MIXER_ATTENTION] = find_attention, [MIXER_DELTA_NET] = find_delta,       [MIXER_MLA] = find_mla,
+        [MIXER_MAMBA2] = find_mamba2,       [MIXER_SHORTCONV] = find_shortconv,
+    };
     const struct layer_spec *spec = layer_of(finder);
-    if (spec->mixer == MIXER_MLA) return find_mla(finder, spec, layer);
-    return spec->mixer == MIXER_DELTA_NET ? find_delta(finder, &spec->delta, layer) : find_attention(finder, layer);
+    const struct norm_roles *norms = &cm_norm_roles[spec->norms];
+    if (!finds[spec->mixer]) return CALMOE_OK;
+    CM_TRY(find_norm(finder, norms->attention, &layer->attention_norm));
+    CM_TRY(find_norm(finder, norms->after_attention, &layer->after_attention_norm));
+    return finds[spec->mixer](finder, spec, layer);
 }
 
 /* The tensors of a branch, each with a matrix or a vector for each of its experts; gate and up may be one. */
@@ -231,13 +278,18 @@ static const struct file_tensor *find_fused(struct finder *finder, const struct 
     return fused && fused->shape[1] == 2 * (uint64_t)width ? fused : NULL;
 }
 
-static calmoe_status find_matrices(struct finder *finder, const struct bank_roles *roles, int width, int n,
-                                   struct expert_sources *out)
+static calmoe_status find_matrices(struct finder *finder, const struct bank_roles *roles,
+                                   const struct branch_spec *spec, int n, struct expert_sources *out)
 {
-    const int dim = finder->spec->dim;
-    const struct file_tensor *fused = find_fused(finder, roles, width), *gate = fused, *up = fused, *down;
+    const int dim = finder->spec->dim, width = spec->width;
+    const bool has_gate = cm_nonlinearities[spec->nonlinearity].has_gate;
+    const struct file_tensor *fused = has_gate ? find_fused(finder, roles, width) : NULL, *gate = fused, *up = fused;
+    const struct file_tensor *down;
     if (fused) { /* each expert: rows of gate, then rows of up */
         CM_TRY(check_shape(finder, fused, dim, 2 * width, n));
+    } else if (!has_gate) {
+        CM_TRY(need(finder, roles->up, &up));
+        CM_TRY(check_shape(finder, up, dim, width, n));
     } else {
         if (!find(finder, roles->gate) && !find(finder, roles->up)) { /* or it is the one of both that is missing */
             find(finder, roles->gate);
@@ -254,10 +306,11 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
     CM_TRY(check_shape(finder, down, width, dim, n));
     const size_t behind = fused ? (size_t)width : 0;       /* rows of gate before an expert's rows of up */
     const size_t stride = (size_t)width + behind;          /* rows from one expert to the next           */
-    for (size_t e = 0; e < (size_t)n; e++)
-        out[e] = (struct expert_sources){.gate = source_of(finder, gate, e * stride, width),
-                                         .up = source_of(finder, up, e * stride + behind, width),
+    for (size_t e = 0; e < (size_t)n; e++) {
+        out[e] = (struct expert_sources){.up = source_of(finder, up, e * stride + behind, width),
                                          .down = source_of(finder, down, e * (size_t)dim, dim)};
+        if (has_gate) out[e].gate = source_of(finder, gate, e * stride, width);
+    }
     return CALMOE_OK;
 }
 
@@ -303,14 +356,14 @@ static calmoe_status find_biases(struct finder *finder, const struct bank_roles 
 static calmoe_status find_bank(struct finder *finder, const struct bank_roles *roles, int bank, int n,
                                struct layer_tensors *layer)
 {
-    const int width = layer_of(finder)->ffn.branches[bank].width;
+    const struct branch_spec *spec = &layer_of(finder)->ffn.branches[bank];
     struct bank_tensors *out = &layer->banks[bank];
     out->experts = cm_alloc(finder->ctx, (size_t)n, sizeof *out->experts, "the tensor table");
     if (!out->experts) return CALMOE_NO_MEMORY;
     const bool are_single = bank == BANK_ROUTED && !find(finder, roles->down);
-    CM_TRY(are_single ? find_singles(finder, width, n, out->experts)
-                      : find_matrices(finder, roles, width, n, out->experts));
-    return find_biases(finder, roles, width, n, out);
+    CM_TRY(are_single ? find_singles(finder, spec->width, n, out->experts)
+                      : find_matrices(finder, roles, spec, n, out->experts));
+    return find_biases(finder, roles, spec->width, n, out);
 }
 
 #define BANK_ROLES(end)                                                                                               \
@@ -350,11 +403,12 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
     const struct ffn_spec *ffn = &layer_of(finder)->ffn;
     const struct norm_roles *norms = &cm_norm_roles[layer_of(finder)->norms];
     const bool is_dense = cm_is_dense(ffn);
+    if (!cm_has_ffn(ffn)) return CALMOE_OK;
     CM_TRY(find_norm(finder, norms->ffn, &layer->ffn_norm));
     CM_TRY(find_norm(finder, norms->after_ffn, &layer->after_ffn_norm));
     CM_TRY(may_vector(finder, "layer_output_scale.weight", 1, &layer->output_scale));
     if (ffn->branches[BANK_DENSE].width > 0) CM_TRY(find_dense_part(finder, layer));
-    if (!is_dense) CM_TRY(find_routed(finder, ffn, layer));
+    if (cm_is_routed(ffn)) CM_TRY(find_routed(finder, ffn, layer));
     if (ffn->branches[BANK_SHARED].width == 0) return CALMOE_OK;
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);
 }
@@ -363,7 +417,7 @@ static calmoe_status find_globals(struct finder *finder, struct model_tensors *o
 {
     const struct model_spec *spec = finder->spec;
     CM_TRY(need_matrix(finder, "token_embd.weight", spec->n_vocab, spec->dim, &out->embedding));
-    CM_TRY(need_vector(finder, "output_norm.weight", spec->dim, &out->output_norm));
+    CM_TRY(need_vector(finder, cm_norm_roles[spec->layers[0].norms].output, spec->dim, &out->output_norm));
     CM_TRY(may_vector(finder, "rope_freqs.weight", spec->ropes[0].n_rot / 2, &out->rope_factors));
     out->is_tied = find(finder, "output.weight") == NULL;
     if (out->is_tied) out->output = out->embedding;
@@ -418,7 +472,8 @@ static uint64_t idle_parameters(const struct model_spec *spec, const struct mode
         const struct ffn_spec *ffn = &spec->layers[i].ffn;
         const struct bank_tensors *bank = &tensors->layers[i].banks[BANK_ROUTED];
         const uint64_t dim = (uint64_t)spec->dim, width = (uint64_t)ffn->branches[BANK_ROUTED].width;
-        const uint64_t of_expert = 3u * dim * width + (bank->gate_bias.tensor ? width : 0) +
+        const uint64_t n_matrices = cm_nonlinearities[ffn->branches[BANK_ROUTED].nonlinearity].has_gate ? 3 : 2;
+        const uint64_t of_expert = n_matrices * dim * width + (bank->gate_bias.tensor ? width : 0) +
                                    (bank->up_bias.tensor ? width : 0) + (bank->down_bias.tensor ? dim : 0);
         n += of_expert * (uint64_t)(ffn->router.n_experts - ffn->router.n_used);
     }
@@ -444,13 +499,15 @@ static calmoe_status check_widths(const struct finder *finder)
 {
     int width = 0;
     for (int i = 0; i < finder->spec->n_layers; i++) {
-        const struct ffn_spec *ffn = &finder->spec->layers[i].ffn;
-        const int own = ffn->branches[cm_is_dense(ffn) ? BANK_SHARED : BANK_ROUTED].width;
+        const struct layer_spec *layer = &finder->spec->layers[i];
+        const bool is_routed = cm_is_routed(&layer->ffn);
+        const int own = layer->ffn.branches[is_routed ? BANK_ROUTED : BANK_SHARED].width;
+        if (layer->norms == NORMS_OF_ONE_HALF && layer->mixer != MIXER_NONE) continue;
         if (own < 1)
             return cm_fail(finder->ctx, CALMOE_BAD_FILE,
                            "tensor 'blk.%d.%s' is missing or has no rows that fit the family %s", i,
-                           cm_is_dense(ffn) ? dense_roles.down : routed_roles.down, finder->spec->family);
-        if (cm_is_dense(ffn)) continue;
+                           is_routed ? routed_roles.down : dense_roles.down, finder->spec->family);
+        if (!is_routed) continue;
         if (width > 0 && own != width)
             return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,
                            "routed experts are %d wide in block %d, and %d before; only equal ones run", own, i, width);

@@ -19,15 +19,16 @@ struct bank_tensors {
     struct bias_source down_bias;           /* (n_experts, dim)                                                 */
 };
 
-struct delta_tensors {
-    struct weight_source qkv;     /* (channels, dim): rows of q, k, v; by head: of all four (delta_spec.is_by_head) */
-    struct weight_source z;       /* (value columns, dim); rows NULL by head                           */
-    struct weight_source beta, alpha; /* (value heads, dim); of pairs: beta alone, twice as many rows  */
-    struct weight_source out;     /* (dim, value columns)                                              */
-    const struct file_tensor *taps;      /* (n_taps, channels)                                         */
-    const struct file_tensor *time_bias; /* (value heads): added to alpha                              */
-    const struct file_tensor *decay;     /* (value heads): negative, times softplus(alpha)             */
-    const struct file_tensor *norm;      /* (value_size): of what a head reads                         */
+struct recurrent_tensors { /* of a recurrent mixer; see recurrent_shape */
+    struct weight_source products[N_PRODUCTS]; /* (rows, dim) each; rows NULL: there is none      */
+    struct weight_source out;            /* (dim, values)                                         */
+    const struct file_tensor *taps;      /* (n_taps, channels)                                    */
+    /* NULL where the mixer has none */
+    const struct file_tensor *taps_bias; /* (channels): behind the convolution                    */
+    const struct file_tensor *time_bias; /* (heads): added to alpha, or dt                        */
+    const struct file_tensor *decay;     /* (heads): negative, times softplus of that             */
+    const struct file_tensor *skip;      /* (heads): of what goes in, a part comes out at once    */
+    const struct file_tensor *norm;      /* of what is read: (value_size), or (values) in groups  */
 };
 
 struct mla_tensors { /* of latent attention; q is (n_heads * (plain_size + rope_size), q_rank or dim) */
@@ -40,10 +41,12 @@ struct mla_tensors { /* of latent attention; q is (n_heads * (plain_size + rope_
     struct weight_source joint;            /* (n_heads * (plain_size + value_size), latent)              */
 };
 
-/* What files call the norms of a layer's halves, before them and of what they give; NULL: there is none. */
+/* What files call the norms of a layer's halves, before them and of what they give, NULL: there is none; and the norm
+ * behind all layers. */
 struct norm_roles {
     const char *attention, *ffn;
     const char *after_attention, *after_ffn;
+    const char *output;
 };
 
 extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
@@ -67,7 +70,7 @@ struct layer_tensors {
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
-    struct delta_tensors delta;   /* of such a layer                                                      */
+    struct recurrent_tensors recurrent; /* of such a layer                                                */
     struct mla_tensors mla;       /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */
     struct bank_tensors banks[N_BANKS];

@@ -11,5 +11,5 @@ const struct family cm_family_qwen35 = {
     .score = SCORE_SOFTMAX,
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES,
-    .delta_nets = DELTA_IN_TURN,
+    .recurrent = RECURRENT_DELTA_IN_TURN,
 };

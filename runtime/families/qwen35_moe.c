@@ -12,5 +12,5 @@ const struct family cm_family_qwen35_moe = {
     .score = SCORE_SOFTMAX,
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_QUERY_GATES | NEEDS_SHARED | NEEDS_SHARED_GATE,
-    .delta_nets = DELTA_IN_TURN,
+    .recurrent = RECURRENT_DELTA_IN_TURN,
 };

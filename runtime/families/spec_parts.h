@@ -27,8 +27,9 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struc
 /* layer_reader.c: spec->layers, whose memory is there; all else of spec but ropes and maxima is read. */
 calmoe_status cm_read_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
 
-/* delta_reader.c: which of spec->layers are gated delta nets, before all else of the layers is read. */
-calmoe_status cm_read_delta_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
+/* recurrent_reader.c: which of spec->layers are recurrent, and which have no mixer, before all else of the layers is
+ * read. */
+calmoe_status cm_read_recurrent_layers(struct keys *keys, const struct family *family, struct model_spec *spec);
 
 /* mla_reader.c: all of spec->layers have latent attention, where the family has it; before all else of them is read. */
 calmoe_status cm_read_mla_layers(struct keys *keys, const struct family *family, struct model_spec *spec);

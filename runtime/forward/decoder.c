@@ -57,7 +57,8 @@ static void run_layer(struct decoder *d, int layer, const struct worker *me)
     int begin, end;
     if (me->index == 0) d->batch.counters.n_weight_bytes += dense_bytes(&d->weights->layers[layer]);
     cm_mixer_of(&d->batch, layer)->run(&d->batch, layer, me);
-    cm_moe_layer(d, layer, me);
+    if (cm_has_ffn(&d->batch.spec->layers[layer].ffn)) cm_moe_layer(d, layer, me);
+    else if (me->index == 0) cm_show_no_routing(d, layer);
     cm_own_rows(&d->batch, me, &begin, &end);
     look_for_breaks(d, layer + 1, begin, end);
     if (d->step->observers) show_states(d, layer, begin, end);

@@ -35,6 +35,9 @@ struct decoder {
 
 /* The halves of a block, and the head, one file each; by all workers. The mixers: mixers/mixer.h. */
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
+/* In the place of the feed-forward half, where a layer has none, by one worker: observers are told that nothing is
+ * routed. */
+void cm_show_no_routing(const struct decoder *decoder, int layer);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
 
 static inline bool cm_any_is_wanted(const struct row *rows, int n)
@@ -46,8 +49,9 @@ static inline bool cm_any_is_wanted(const struct row *rows, int n)
     return false;
 }
 
-/* Once in each layer, by one worker, others waiting: a step that nobody wants any more, or a part of which failed,
- * ends. Rows that left early are still the step's, and rows that joined are in the batch alone. */
+/* Once in each layer with a feed-forward half, by one worker, others waiting: a step that nobody wants any more, or a
+ * part of which failed, ends. Rows that left early are still the step's, and rows that joined are in the batch
+ * alone. */
 static inline void cm_look_whether_to_stop(struct decoder *d)
 {
     const bool is_wanted = cm_any_is_wanted(d->step->rows, d->step->n_rows) ||

@@ -92,10 +92,16 @@ static void plan_experts(void *arg)
     d->batch.counters.n_expert_bytes += reads.n_bytes;
 }
 
-static void show_routing(struct decoder *d, int index)
+static void show_routing(const struct decoder *d, int index, const struct routing *routing)
 {
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
-        if (observer->routing) observer->routing(observer->user, index, d->batch.rows, d->batch.n_rows, &d->routing);
+        if (observer->routing) observer->routing(observer->user, index, d->batch.rows, d->batch.n_rows, routing);
+}
+
+void cm_show_no_routing(const struct decoder *d, int index)
+{
+    const struct routing none = {.n_tokens = d->batch.n_rows};
+    show_routing(d, index, &none);
 }
 
 /* sum += part (dim), what a bank gave a row, normed by itself; in place. */
@@ -173,7 +179,7 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_ROUTE);
     route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);
-    if (me->index == 0 && d->step->observers) show_routing(d, index);
+    if (me->index == 0 && d->step->observers) show_routing(d, index, &d->routing);
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_EXPERTS);
     cm_expert_run_gate_up(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     if (d->batch.exchange) cm_expert_run_gather(d->experts, me);

@@ -118,6 +118,7 @@ static calmoe_status build_mixer(struct builder *b, const struct layer_tensors *
 static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, const struct layer_tensors *t, int index,
                                struct layer *layer)
 {
+    if (!cm_has_ffn(spec)) return CALMOE_OK;
     layer->experts.dim = b->spec->dim;
     layer->experts.plan = b->machine->plan;
     layer->experts.index = index;
@@ -125,7 +126,7 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
         layer->experts.banks[bank].nonlinearity = spec->branches[bank].nonlinearity;
         layer->experts.banks[bank].weighs_input = spec->branches[bank].weighs_input;
     }
-    if (!cm_is_dense(spec)) {
+    if (cm_is_routed(spec)) {
         CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
         CM_TRY(add_copies(b, &t->router, &layer->router));
     }

@@ -12,12 +12,14 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Vectors, norms and routers are no matrices to convert: they keep their type, as in published files. */
+/* Vectors, norms, routers and taps of convolutions are no matrices to convert: they keep their type, as in published
+ * files. */
 static bool is_matrix(const struct file_tensor *tensor)
 {
     return !cm_tensor_type_is_integer(tensor->file_id) && tensor->n_dims >= 2 && tensor->shape[1] > 1 &&
            ends_with(tensor->name, ".weight") && !strstr(tensor->name, "_norm") &&
-           !strstr(tensor->name, "ffn_gate_inp");
+           !strstr(tensor->name, "ffn_gate_inp") && !strstr(tensor->name, "conv1d.weight") &&
+           !strstr(tensor->name, "conv.weight");
 }
 
 static bool is_quantized(const struct file_tensor *tensor)

@@ -116,7 +116,9 @@ static void describe_heads(const struct synthetic_plan *plan, struct meta_draft 
 {
     const calmoe_synthetic_options *o = &plan->options;
     const bool has_latents = cm_synthetic_has_latents(plan);
-    if (!says_windows_by_layer(plan))
+    if (cm_synthetic_lists_kinds(plan))
+        cm_meta_draft_i32s(draft, "%.attention.head_count_kv", plan->kv_heads, (uint64_t)o->n_layers);
+    else if (!says_windows_by_layer(plan))
         cm_meta_draft_u32(draft, "%.attention.head_count_kv", (uint32_t)(has_latents ? 1 : o->n_kv_heads));
     cm_meta_draft_u32(draft, "%.attention.key_length", (uint32_t)(has_latents ? o->latent + o->rotated : o->head_size));
     cm_meta_draft_u32(draft, "%.attention.value_length", (uint32_t)(has_latents ? o->latent : o->head_size));
@@ -128,12 +130,18 @@ static void describe_heads(const struct synthetic_plan *plan, struct meta_draft 
     cm_meta_draft_u32(draft, "%.expert_gating_func", 1); /* softmax */
 }
 
-static void describe_delta(const calmoe_synthetic_options *o, struct meta_draft *draft)
+static void describe_recurrent(const struct synthetic_plan *plan, struct meta_draft *draft)
 {
-    if (o->attention_interval == 0) return;
-    cm_meta_draft_u32(draft, "%.full_attention_interval", (uint32_t)o->attention_interval);
+    const calmoe_synthetic_options *o = &plan->options;
+    if (!plan->family || (o->attention_interval == 0 && !o->kinds)) return;
+    if (o->attention_interval > 0)
+        cm_meta_draft_u32(draft, "%.full_attention_interval", (uint32_t)o->attention_interval);
+    if (plan->family->recurrent == RECURRENT_SHORTCONV) {
+        cm_meta_draft_u32(draft, "%.shortconv.l_cache", CM_SYNTHETIC_SHORT_TAPS);
+        return;
+    }
     cm_meta_draft_u32(draft, "%.ssm.conv_kernel", CM_SYNTHETIC_TAPS);
-    cm_meta_draft_u32(draft, "%.ssm.state_size", (uint32_t)o->delta_head_size);
+    cm_meta_draft_u32(draft, "%.ssm.state_size", (uint32_t)o->state_size);
     cm_meta_draft_u32(draft, "%.ssm.group_count", (uint32_t)o->delta_key_heads);
     cm_meta_draft_u32(draft, "%.ssm.time_step_rank", (uint32_t)o->delta_value_heads);
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
@@ -151,7 +159,9 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.context_length", (uint32_t)o->context_length);
     cm_meta_draft_u32(draft, "%.embedding_length", (uint32_t)o->width);
     const int width = o->dense_layers > 0 ? o->dense_width : o->expert_width;
-    cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
+    if (s->plan.family && s->plan.family->norms == NORMS_OF_ONE_HALF)
+        cm_meta_draft_i32s(draft, "%.feed_forward_length", s->plan.widths, (uint64_t)o->n_layers);
+    else cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
     cm_meta_draft_u32(draft, "%.attention.head_count", (uint32_t)o->n_heads);
     describe_heads(&s->plan, draft);
     cm_meta_draft_f32(draft, "%.attention.layer_norm_rms_epsilon", o->norm_eps);
@@ -170,6 +180,10 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     }
     if (cm_family_needs_key(s->plan.family, "expert_weights_scale"))
         cm_meta_draft_f32(draft, "%.expert_weights_scale", 1.0f);
+    if (cm_family_needs_key(s->plan.family, "expert_weights_norm"))
+        cm_meta_draft_bool(draft, "%.expert_weights_norm", true);
+    if (cm_family_needs_key(s->plan.family, "rope.scaling.finetuned"))
+        cm_meta_draft_bool(draft, "%.rope.scaling.finetuned", false);
     if (o->window > 0 || (s->plan.family && s->plan.family->window_period > 0))
         cm_meta_draft_u32(draft, "%.attention.sliding_window", (uint32_t)o->window);
     for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
@@ -180,7 +194,7 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     if (o->n_experts > 0 && o->shared_width > 0)
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
     if (o->dense_layers > 0) cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);
-    describe_delta(o, draft);
+    describe_recurrent(&s->plan, draft);
     describe_scales(o, draft);
     cm_filler_vocabulary_describe(&s->vocabulary, draft);
 }

@@ -44,7 +44,7 @@ static const struct limit {
     LIMIT(value_size, 0, 1024),    LIMIT(dense_layers, 0, 1024),
     LIMIT(dense_width, 0, 1 << 17), LIMIT(window_head_size, 0, 1024),
     LIMIT(window_kv_heads, 0, 1024), LIMIT(keys_are_values, 0, 1),
-    LIMIT(dense_part, 0, 1 << 17),
+    LIMIT(dense_part, 0, 1 << 17), LIMIT(state_size, 0, 1024),
 #undef LIMIT
 };
 
@@ -60,18 +60,63 @@ static calmoe_status check_real(struct calmoe_context *ctx, const char *name, fl
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "%s is %g; %g to %g is wanted", name, (double)value, min, max);
 }
 
-static calmoe_status check_delta(struct calmoe_context *ctx, const struct synthetic_plan *plan)
+static bool is_one_half(const struct synthetic_plan *plan)
+{
+    return plan->family && plan->family->norms == NORMS_OF_ONE_HALF;
+}
+
+char cm_synthetic_kind(const calmoe_synthetic_options *options, int layer)
+{
+    if (options->kinds) return options->kinds[(size_t)layer % strlen(options->kinds)];
+    return options->attention_interval == 0 || (layer + 1) % options->attention_interval == 0 ? 'a' : 'r';
+}
+
+bool cm_synthetic_lists_kinds(const struct synthetic_plan *plan)
+{
+    return plan->family &&
+           (plan->family->recurrent == RECURRENT_MAMBA2 || plan->family->recurrent == RECURRENT_SHORTCONV);
+}
+
+/* Layers with this letter. */
+static int n_of_kind(const calmoe_synthetic_options *options, char kind)
+{
+    int n = 0;
+    for (int layer = 0; layer < options->n_layers; layer++) n += cm_synthetic_kind(options, layer) == kind;
+    return n;
+}
+
+static calmoe_status check_kinds(struct calmoe_context *ctx, const struct synthetic_plan *plan)
 {
     const calmoe_synthetic_options *o = &plan->options;
-    const struct family            *family = plan->family;
-    if (o->attention_interval == 0) return CALMOE_OK;
-    if (!family || family->delta_nets == DELTA_NONE)
+    const char *const letters = is_one_half(plan) ? "arf" : "ar";
+    if (o->kinds && (o->kinds[0] == '\0' || o->kinds[strspn(o->kinds, letters)] != '\0' || o->attention_interval > 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kinds is '%.40s'; letters of '%s' are wanted for the family '%s',"
+                       " and no attention_interval", o->kinds, letters, o->family);
+    if (n_of_kind(o, 'a') == 0 || (is_one_half(plan) && n_of_kind(o, 'f') == 0))
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kinds says that of %d layers %d attend and %d are feed-forward"
+                       " halves; the family '%s' has some", o->n_layers, n_of_kind(o, 'a'), n_of_kind(o, 'f'),
+                       o->family);
+    return CALMOE_OK;
+}
+
+static calmoe_status check_recurrent(struct calmoe_context *ctx, struct synthetic_plan *plan)
+{
+    calmoe_synthetic_options *o = &plan->options;
+    const struct family      *family = plan->family;
+    if (o->attention_interval > 0 && (!family || family->recurrent == RECURRENT_NONE))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "attention_interval is %d; the family '%s' has attention only",
                        o->attention_interval, o->family);
-    CM_TRY(check_int(ctx, "attention_interval", o->attention_interval, 2, o->n_layers));
+    if (o->attention_interval > 0)
+        CM_TRY(check_int(ctx, "attention_interval", o->attention_interval, 2, o->n_layers));
+    CM_TRY(check_kinds(ctx, plan));
+    if (n_of_kind(o, 'r') == 0 || (family && family->recurrent == RECURRENT_SHORTCONV)) return CALMOE_OK;
+    if (!family || family->recurrent == RECURRENT_NONE)
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "kinds is '%.40s'; the family '%s' has attention only", o->kinds,
+                       o->family);
     CM_TRY(check_int(ctx, "delta_key_heads", o->delta_key_heads, 1, 1024));
     CM_TRY(check_int(ctx, "delta_value_heads", o->delta_value_heads, 1, 1024));
     CM_TRY(check_int(ctx, "delta_head_size", o->delta_head_size, 1, 1024));
+    if (o->state_size == 0) o->state_size = o->delta_head_size;
     if (o->delta_value_heads % o->delta_key_heads == 0) return CALMOE_OK;
     return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                    "delta_value_heads is %d; a multiple of delta_key_heads, %d, is wanted", o->delta_value_heads,
@@ -289,7 +334,8 @@ static void add_delta(struct lister *lister)
     add_norm(lister, "attn_norm.weight", o->width);
     add_matrix(lister, "attn_qkv.weight", o->width, channels);
     add_matrix(lister, "attn_gate.weight", o->width, values);
-    if (lister->plan->family->delta_nets == DELTA_IN_GROUPS) add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
+    if (lister->plan->family->recurrent == RECURRENT_DELTA_IN_GROUPS)
+        add_matrix(lister, "ssm_ba.weight", o->width, 2 * n_heads);
     else {
         add_matrix(lister, "ssm_beta.weight", o->width, n_heads);
         add_matrix(lister, "ssm_alpha.weight", o->width, n_heads);
@@ -300,6 +346,41 @@ static void add_delta(struct lister *lister)
     add_vector(lister, "ssm_a", n_heads, -0.7f, 0.05f);
     add_norm(lister, "ssm_norm.weight", size);
     add_matrix(lister, "ssm_out.weight", values, o->width);
+}
+
+static void add_mamba2(struct lister *lister)
+{
+    const calmoe_synthetic_options *o = &lister->plan->options;
+    const int n_heads = o->delta_value_heads, n_groups = o->delta_key_heads, values = n_heads * o->delta_head_size;
+    const int channels = values + 2 * n_groups * o->state_size;
+    add_norm(lister, "attn_norm.weight", o->width);
+    add_matrix(lister, "ssm_in.weight", o->width, values + channels + n_heads);
+    add_tensor(lister, "ssm_conv1d.weight", WEIGHT_F32, (int[]){CM_SYNTHETIC_TAPS, channels, 0}, 0.0f,
+               deviation_of(CM_SYNTHETIC_TAPS));
+    add_vector(lister, "ssm_conv1d.bias", channels, 0.0f, 0.1f);
+    add_vector(lister, "ssm_dt.bias", n_heads, 0.0f, 0.1f);
+    add_tensor(lister, "ssm_a", WEIGHT_F32, (int[]){1, n_heads, 0}, -0.7f, 0.05f);
+    add_tensor(lister, "ssm_d", WEIGHT_F32, (int[]){1, n_heads, 0}, 1.0f, 0.1f);
+    add_tensor(lister, "ssm_norm.weight", WEIGHT_F32, (int[]){values / n_groups, n_groups, 0}, 1.0f, 0.1f);
+    add_matrix(lister, "ssm_out.weight", values, o->width);
+}
+
+static void add_shortconv(struct lister *lister)
+{
+    const int width = lister->plan->options.width;
+    add_norm(lister, "attn_norm.weight", width);
+    add_matrix(lister, "shortconv.in_proj.weight", width, 3 * width);
+    add_tensor(lister, "shortconv.conv.weight", WEIGHT_F32, (int[]){CM_SYNTHETIC_SHORT_TAPS, width, 0}, 0.0f,
+               deviation_of(CM_SYNTHETIC_SHORT_TAPS));
+    add_matrix(lister, "shortconv.out_proj.weight", width, width);
+}
+
+static void add_recurrent(struct lister *lister)
+{
+    const enum recurrent_layers recurrent = lister->plan->family->recurrent;
+    if (recurrent == RECURRENT_MAMBA2) add_mamba2(lister);
+    else if (recurrent == RECURRENT_SHORTCONV) add_shortconv(lister);
+    else add_delta(lister);
 }
 
 static void add_mla(struct lister *lister)
@@ -317,6 +398,12 @@ static void add_mla(struct lister *lister)
     add_stack(lister, "attn_k_b.weight", n_plain, o->latent, o->n_heads);
     add_stack(lister, "attn_v_b.weight", o->latent, o->value_size, o->n_heads);
     add_matrix(lister, "attn_output.weight", o->n_heads * o->value_size, o->width);
+}
+
+/* Whether feed-forward blocks have a gate besides up. */
+static bool has_gate(const struct lister *lister)
+{
+    return !lister->plan->family || cm_nonlinearities[lister->plan->family->nonlinearity].has_gate;
 }
 
 /* Beside experts, and the norms that keep both apart. */
@@ -340,14 +427,14 @@ static void add_feed_forward(struct lister *lister)
     add_norm(lister, norm_roles(lister)->ffn, o->width);
     if (norm_roles(lister)->after_ffn) add_norm(lister, norm_roles(lister)->after_ffn, o->width);
     if (is_dense) {
-        add_matrix(lister, "ffn_gate.weight", o->width, width);
+        if (has_gate(lister)) add_matrix(lister, "ffn_gate.weight", o->width, width);
         add_matrix(lister, "ffn_up.weight", o->width, width);
         add_matrix(lister, "ffn_down.weight", width, o->width);
         return;
     }
     if (o->dense_part > 0) add_dense_part(lister);
     add_tensor(lister, "ffn_gate_inp.weight", WEIGHT_F32, (int[]){o->width, n, 0}, 0.0f, deviation_of(o->width));
-    add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
+    if (has_gate(lister)) add_stack(lister, "ffn_gate_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_up_exps.weight", o->width, o->expert_width, n);
     add_stack(lister, "ffn_down_exps.weight", o->expert_width, o->width, n);
     if (family_needs(lister, NEEDS_CHOICE_BIASES)) add_vector(lister, "exp_probs_b.bias", n, 0.0f, 0.01f);
@@ -358,10 +445,19 @@ static void add_feed_forward(struct lister *lister)
         add_biases(lister, "ffn_down_exps.bias", o->width, n);
     }
     if (o->shared_width == 0) return;
-    add_matrix(lister, "ffn_gate_shexp.weight", o->width, o->shared_width);
+    if (has_gate(lister)) add_matrix(lister, "ffn_gate_shexp.weight", o->width, o->shared_width);
     add_matrix(lister, "ffn_up_shexp.weight", o->width, o->shared_width);
     add_matrix(lister, "ffn_down_shexp.weight", o->shared_width, o->width);
     if (o->shared_gate) add_vector(lister, "ffn_gate_inp_shexp.weight", o->width, 0.0f, deviation_of(o->width));
+}
+
+static void add_layer(struct lister *lister)
+{
+    const char kind = cm_synthetic_kind(&lister->plan->options, lister->layer);
+    if (cm_synthetic_has_latents(lister->plan)) add_mla(lister);
+    else if (kind == 'a') add_attention(lister);
+    else if (kind == 'r') add_recurrent(lister);
+    if (kind == 'f' || !is_one_half(lister->plan)) add_feed_forward(lister);
 }
 
 /* Embeddings of mean square 1 after the model's own scale. */
@@ -372,20 +468,15 @@ static void list_tensors(struct synthetic_plan *plan)
     add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
     /* a tied one must serve as the output as well */
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
-    add_norm(&lister, "output_norm.weight", o->width);
+    add_norm(&lister, norm_roles(&lister)->output, o->width);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
     if (family_needs(&lister, NEEDS_ROPE_FACTORS)) add_norm(&lister, "rope_freqs.weight", o->head_size / 2);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
-        if (cm_synthetic_has_latents(plan)) add_mla(&lister);
-        else if (cm_synthetic_attends(o, lister.layer)) add_attention(&lister);
-        else add_delta(&lister);
-        add_feed_forward(&lister);
+        const char kind = cm_synthetic_kind(o, lister.layer);
+        plan->kv_heads[lister.layer] = kind == 'a' ? o->n_kv_heads : 0;
+        plan->widths[lister.layer] = kind == 'f' ? o->expert_width : 0;
+        add_layer(&lister);
     }
-}
-
-bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer)
-{
-    return options->attention_interval == 0 || (layer + 1) % options->attention_interval == 0;
 }
 
 calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_synthetic_options *given,
@@ -396,12 +487,14 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
     CM_TRY(cm_options_copy(ctx, "calmoe_synthetic_options", &out->options, sizeof out->options, given));
     CM_TRY(check_options(ctx, out));
     out->family = cm_family_of(out->options.family, out->options.n_experts > 0);
-    CM_TRY(check_delta(ctx, out));
+    CM_TRY(check_recurrent(ctx, out));
     CM_TRY(check_latents(ctx, out));
     CM_TRY(check_parts(ctx, out));
     const size_t n = (size_t)out->options.n_layers * TENSORS_OF_LAYER + TENSORS_OF_MODEL;
     out->tensors = cm_alloc(ctx, n, sizeof *out->tensors, "the tensor table");
-    if (!out->tensors) return CALMOE_NO_MEMORY;
+    out->kv_heads = cm_alloc(ctx, (size_t)out->options.n_layers, sizeof *out->kv_heads, "the metadata");
+    out->widths = cm_alloc(ctx, (size_t)out->options.n_layers, sizeof *out->widths, "the metadata");
+    if (!out->tensors || !out->kv_heads || !out->widths) return CALMOE_NO_MEMORY;
     list_tensors(out);
     return CALMOE_OK;
 }
@@ -409,5 +502,7 @@ calmoe_status cm_synthetic_plan_open(struct calmoe_context *ctx, const calmoe_sy
 void cm_synthetic_plan_close(struct synthetic_plan *plan)
 {
     cm_free(plan->tensors);
+    cm_free(plan->kv_heads);
+    cm_free(plan->widths);
     *plan = (struct synthetic_plan){0};
 }

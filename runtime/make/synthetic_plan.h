@@ -18,12 +18,16 @@ struct synthetic_plan {
     const struct family     *family;             /* NULL: none that this library runs */
     uint64_t                 n_tensors, n_bytes; /* of all tensors */
     struct synthetic_tensor *tensors;            /* (n_tensors)    */
+    int32_t                 *kv_heads, *widths;  /* (n_layers) each: lists for the metadata, where a file has such */
 };
 
-enum { CM_SYNTHETIC_TAPS = 4 }; /* of a delta net's convolution */
+enum { CM_SYNTHETIC_TAPS = 4, CM_SYNTHETIC_SHORT_TAPS = 3 }; /* of convolutions; of those without heads */
 
-/* Whether the layer attends; the others are gated delta nets. */
-bool cm_synthetic_attends(const calmoe_synthetic_options *options, int layer);
+/* The layer's letter in calmoe_synthetic_options.kinds, said by attention_interval where that is NULL. */
+char cm_synthetic_kind(const calmoe_synthetic_options *options, int layer);
+
+/* Whether files of the family list the kv heads of layers, by which layers that do not attend are known. */
+bool cm_synthetic_lists_kinds(const struct synthetic_plan *plan);
 
 /* Whether the layer sees a window; the sizes of its heads of keys, and how many there are. */
 bool cm_synthetic_has_window(const struct synthetic_plan *plan, int layer);

@@ -1,131 +1,200 @@
-/* runtime/mixers/delta_net.c - the mixer's half of a block where it is a gated delta net: norm; project; convolve;
- * recur; norm what was read and gate it; project; add. Six barriers. */
-#include "runtime/mixers/delta_parts.h"
+/* runtime/mixers/delta_net.c - gated delta nets (Yang et al., 2024). Each value head keeps a matrix S of what its
+ * sequence has read. A position's query, key and value (behind the convolution; q and k are made vectors of length 1),
+ * beta and decay say what becomes of S and what is read out of it, which is normed and weighted by silu(z). */
+#include <math.h>
 
-#include "base/memory.h"
+#include "runtime/mixers/recurrent.h"
+
+enum input { QUERY, KEY, VALUE };
+
+/* ---- where a head's elements stand ---- */
+
+static int values_per_key(const struct delta_spec *spec) { return spec->n_value_heads / spec->n_key_heads; }
+
+/* Among the channels of the convolution. */
+static int channel_of(const struct delta_spec *spec, enum input input, int head)
+{
+    const int keys = cm_delta_key_columns(spec);
+    return input == QUERY ? head * spec->key_size : input == KEY ? keys + head * spec->key_size
+                                                                 : 2 * keys + head * spec->value_size;
+}
+
+/* In a row of inputs by key head: q, k, and r heads of v and of z. */
+static int column_by_head(const struct delta_spec *spec, enum input input, int head)
+{
+    const int r = values_per_key(spec), size = 2 * spec->key_size + 2 * r * spec->value_size;
+    if (input == QUERY) return head * size;
+    if (input == KEY) return head * size + spec->key_size;
+    return head / r * size + 2 * spec->key_size + head % r * spec->value_size;
+}
+
+static int column_of(const struct delta_spec *spec, enum input input, int head)
+{
+    return spec->is_by_head ? column_by_head(spec, input, head) : channel_of(spec, input, head);
+}
+
+/* ---- heads of this rank ---- */
+
+/* Some key heads in a row, and the value heads that read them: by key head those side by side, in turn (HEADS_IN_TURN)
+ * as many runs of n_keys as a key head has readers. All of them where there is one rank. */
+struct delta_heads {
+    int first_key, n_keys, n_values;
+};
+
+static struct delta_heads own_heads(const struct delta_spec *spec, const struct plan *plan)
+{
+    struct delta_heads own;
+    own.n_keys = cm_own_part(plan, spec->n_key_heads, 1, &own.first_key);
+    own.n_values = own.n_keys * values_per_key(spec);
+    return own;
+}
+
+/* The number of value head i of them. */
+static int own_value(const struct delta_spec *spec, const struct delta_heads *own, int i)
+{
+    if (spec->order != HEADS_IN_TURN) return own->first_key * values_per_key(spec) + i;
+    return i / own->n_keys * spec->n_key_heads + own->first_key + i % own->n_keys;
+}
+
+static int n_own(const struct layer_spec *layer, const struct plan *plan)
+{
+    return own_heads(&layer->delta, plan).n_values;
+}
+
+static int own_head(const struct layer_spec *layer, const struct plan *plan, int i)
+{
+    const struct delta_heads own = own_heads(&layer->delta, plan);
+    return own_value(&layer->delta, &own, i);
+}
+
+/* Rows of a matrix that has value_size rows for each value head, the first at `first`. */
+static int value_ranges(const struct delta_spec *spec, const struct delta_heads *own, int first,
+                        struct row_range *ranges)
+{
+    const int in_a_row = spec->order == HEADS_IN_TURN ? own->n_keys : own->n_values;
+    int       n = 0;
+    for (int i = 0; i < own->n_values; i += in_a_row)
+        ranges[n++] = (struct row_range){first + own_value(spec, own, i) * spec->value_size,
+                                         in_a_row * spec->value_size};
+    return n;
+}
+
+/* Numbers for heads are all on each rank; of q, k, v, z it has the rows of its heads. */
+static int own_ranges(const struct layer_spec *layer, const struct plan *plan, enum recurrent_product product,
+                      struct row_range *ranges)
+{
+    const struct delta_spec *spec = &layer->delta;
+    const struct delta_heads own = own_heads(spec, plan);
+    const int keys = cm_delta_key_columns(spec);
+    const int of_key = 2 * spec->key_size + 2 * values_per_key(spec) * spec->value_size;
+    if (own.n_keys == spec->n_key_heads || product == PRODUCT_BETA || product == PRODUCT_ALPHA) return 0;
+    if (product == PRODUCT_GATE) return value_ranges(spec, &own, 0, ranges);
+    if (spec->is_by_head) {
+        ranges[0] = (struct row_range){own.first_key * of_key, own.n_keys * of_key};
+        return 1;
+    }
+    for (int i = 0; i < 2; i++)
+        ranges[i] = (struct row_range){i * keys + own.first_key * spec->key_size, own.n_keys * spec->key_size};
+    return 2 + value_ranges(spec, &own, 2 * keys, ranges + 2);
+}
 
 /* What heads read comes together: rows by key head, or, of heads in turn, as many rows as a key head has readers. */
-static struct exchange_piece read_piece(const struct delta_spec *spec, int n_rows, float *read)
+static struct exchange_piece read_piece(const struct layer_spec *layer, int n_rows, float *read)
 {
-    const int n = spec->n_value_heads / spec->n_key_heads, n_runs = spec->order == HEADS_IN_TURN ? n : 1;
+    const struct delta_spec *spec = &layer->delta;
+    const int n = values_per_key(spec), n_runs = spec->order == HEADS_IN_TURN ? n : 1;
     return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
-}
-
-/* Own rows: what each head read, normed, and weighted by silu of its gate. */
-static void gate_rows(struct batch *b, const struct delta_rows *rows, const struct worker *me)
-{
-    const struct delta_spec *spec = cm_delta_spec(b, rows->layer);
-    const struct delta_weights *weights = cm_delta_weights(b, rows->layer);
-    const struct delta_floats floats = cm_delta_floats(b, rows);
-    const int n = spec->value_size, n_values = cm_delta_value_columns(spec);
-    const struct delta_heads own = cm_delta_own_heads(spec, cm_delta_work(b)->plan);
-    struct activations *read = &cm_delta_work(b)->read;
-    int begin, end;
-    cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++)
-        for (int i = 0; i < own.n_values; i++) {
-            const int head = cm_delta_own_value(spec, &own, i);
-            float *x = cm_row(floats.read, r, n_values) + head * n;
-            b->ops->rms_norm(x, weights->read_norm, b->spec->norm_eps, n, x);
-            b->ops->nonlinear[NONLINEARITY_SILU_UP](cm_delta_gate(spec, &floats, r, head), x, n, x);
-        }
-    const struct exchange_piece all = read_piece(spec, rows->n, floats.read);
-    if (b->exchange) cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
-    for (int r = begin; r < end; r++) b->ops->quantize(read, r, 0, n_values, weights->out_kinds);
-}
-
-static void run(struct batch *b, int index, const struct worker *me)
-{
-    const struct delta_weights *layer = cm_delta_weights(b, index);
-    const struct delta_rows rows = {.layer = index, .n = b->n_rows};
-    const struct delta_floats to = cm_delta_floats(b, &rows);
-    cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
-    cm_norm_rows(b, layer->norm, layer->input_kinds, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_linear_shared(b, &layer->qkv, &b->normed, NULL, b->n_rows, NULL, to.inputs, me);
-    cm_linear_shared(b, &layer->z, &b->normed, NULL, b->n_rows, NULL, to.gates, me);
-    cm_linear_shared(b, &layer->beta, &b->normed, NULL, b->n_rows, NULL, to.betas, me);
-    cm_linear_shared(b, &layer->alpha, &b->normed, NULL, b->n_rows, NULL, to.alphas, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
-    cm_delta_convolve(b, &rows, me);
-    cm_barrier(me);
-    cm_delta_recur(b, &rows, me);
-    cm_barrier(me);
-    gate_rows(b, &rows, me);
-    cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    cm_add_product(b, index, &layer->out, &cm_delta_work(b)->read, NULL, NULL, me);
-}
-
-/* ---- the record ---- */
-
-static calmoe_status open_work(const struct mixer_place *place, void **out)
-{
-    const struct layer_maxima *most = &place->spec->most;
-    const size_t n = (size_t)place->max_rows, n_heads = n * (size_t)most->delta_heads;
-    const size_t n_inputs = n * (size_t)most->delta_columns, n_values = n * (size_t)most->delta_values;
-    struct delta_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "delta nets");
-    if (!work) return CALMOE_NO_MEMORY;
-    float *at = work->memory = cm_alloc(place->machine->ctx, n_inputs + n_values + 5 * n_heads, sizeof *at,
-                                      "delta nets");
-    work->read_memory = cm_alloc(place->machine->ctx, cm_activations_bytes(place->max_rows, most->delta_values), 1,
-                                 "delta nets");
-    if (!at || !work->read_memory) return CALMOE_NO_MEMORY;
-    work->inputs = at;
-    work->gates = work->inputs + n_inputs;
-    work->betas = work->gates + n_values;
-    work->alphas = work->betas + 2 * n_heads;
-    work->strengths = work->alphas + n_heads;
-    work->decays = work->strengths + n_heads;
-    cm_activations_place(&work->read, place->max_rows, most->delta_values, work->read_memory);
-    work->plan = place->machine->plan;
-    return CALMOE_OK;
-}
-
-static void close_work(void **out)
-{
-    struct delta_work *work = *out;
-    if (!work) return;
-    cm_free(work->read_memory);
-    cm_free(work->memory);
-    cm_free(work);
-    *out = NULL;
-}
-
-static void plan(void *work, const struct batch *b) /* which rows make a sequence is seen as they are read */
-{
-    (void)work;
-    (void)b;
-}
-
-static size_t fill_bytes(const void *weights)
-{
-    const struct delta_weights *w = weights;
-    return w->qkv.n_bytes + w->beta.n_bytes + w->alpha.n_bytes;
-}
-
-static size_t step_bytes(const void *weights)
-{
-    const struct delta_weights *w = weights;
-    return fill_bytes(w) + w->z.n_bytes + w->out.n_bytes;
 }
 
 static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
 {
-    cm_add_gathering(out, read_piece(&layer->delta, n_rows, NULL));
+    cm_add_gathering(out, read_piece(layer, n_rows, NULL));
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
-static size_t fixed_bytes(const struct layer_spec *layer)
+/* z of one value head. */
+static const float *gate_of(const struct recurrent_rows *rows, int row, int head)
 {
-    const struct delta_spec *spec = &layer->delta;
-    const size_t n_columns = (size_t)(spec->n_taps - 1) * (size_t)cm_delta_channels(spec);
-    return (cm_delta_state_floats(spec) + n_columns) * sizeof(float);
+    const struct delta_spec *spec = &rows->spec->delta;
+    if (!spec->is_by_head)
+        return cm_row(rows->products[PRODUCT_GATE], row, rows->shape.n_values) + head * spec->value_size;
+    return cm_row(rows->products[PRODUCT_INPUT], row, rows->shape.rows[PRODUCT_INPUT]) +
+           column_by_head(spec, VALUE, head) + values_per_key(spec) * spec->value_size;
 }
 
+/* ---- a step ---- */
+
+/* One head of q, k or v in all rows. q is scaled as the models want it. */
+static void convolve_head(struct batch *b, const struct recurrent_rows *rows, enum input input, int head)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const struct channels channels = {
+        .first = channel_of(spec, input, head), .n = input == VALUE ? spec->value_size : spec->key_size,
+        .column = column_of(spec, input, head), .is_activated = true,
+        .length = input == QUERY ? 1.0f / sqrtf((float)spec->key_size) : input == KEY ? 1.0f : 0.0f};
+    cm_convolve_channels(b, rows, &channels);
+}
+
+/* strength = sigmoid(beta), decay = decay softplus(alpha + time_bias), of all heads of a row. */
+static void set_numbers(struct batch *b, const struct recurrent_rows *rows, int row)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const struct recurrent_weights *weights = rows->weights;
+    const int n = spec->n_value_heads, r = values_per_key(spec);
+    const float *betas = cm_row(rows->products[PRODUCT_BETA], row, rows->shape.rows[PRODUCT_BETA]);
+    const float *alphas = cm_row(rows->products[PRODUCT_ALPHA], row, rows->shape.rows[PRODUCT_ALPHA]);
+    float *strengths = cm_row(rows->strengths, row, n), *decays = cm_row(rows->decays, row, n);
+    for (int head = 0; head < n; head++) {
+        const float *pair = betas + head / r * 2 * r + head % r;
+        strengths[head] = spec->has_pairs ? pair[0] : betas[head];
+        decays[head] = (spec->has_pairs ? pair[r] : alphas[head]) + weights->time_bias[head];
+    }
+    b->ops->sigmoid(strengths, n);
+    b->ops->softplus(decays, n);
+    b->ops->multiply(decays, weights->decay, n);
+}
+
+static void prepare(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const struct delta_heads own = own_heads(spec, rows->plan);
+    const int n_keys = own.n_keys;
+    int begin, end;
+    cm_share(2 * n_keys + own.n_values, 1, me->index, me->n_workers, &begin, &end);
+    for (int i = begin; i < end; i++) {
+        if (i < n_keys) convolve_head(b, rows, QUERY, own.first_key + i);
+        else if (i < 2 * n_keys) convolve_head(b, rows, KEY, own.first_key + i - n_keys);
+        else convolve_head(b, rows, VALUE, own_value(spec, &own, i - 2 * n_keys));
+    }
+    cm_share(rows->n, 1, me->index, me->n_workers, &begin, &end);
+    for (int row = begin; row < end; row++) set_numbers(b, rows, row);
+}
+
+static void take_head(const struct recurrent_rows *rows, int head, int i, struct recurrent_input *in)
+{
+    const struct delta_spec *spec = &rows->spec->delta;
+    const float *inputs = cm_row(rows->products[PRODUCT_INPUT], i, rows->shape.rows[PRODUCT_INPUT]);
+    const int key_head = spec->order == HEADS_IN_TURN ? head % spec->n_key_heads : head / values_per_key(spec);
+    in->q = inputs + column_of(spec, QUERY, key_head);
+    in->k = inputs + column_of(spec, KEY, key_head);
+    in->v = inputs + column_of(spec, VALUE, head);
+}
+
+static void gate(const struct batch *b, const struct recurrent_rows *rows, int i)
+{
+    const int n = rows->shape.value_size;
+    const struct delta_heads own = own_heads(&rows->spec->delta, rows->plan);
+    for (int k = 0; k < own.n_values; k++) {
+        const int head = own_value(&rows->spec->delta, &own, k);
+        float *x = cm_row(rows->read, i, rows->shape.n_values) + head * n;
+        b->ops->rms_norm(x, rows->weights->read_norm, b->spec->norm_eps, n, x);
+        b->ops->nonlinear[NONLINEARITY_SILU_UP](gate_of(rows, i, head), x, n, x);
+    }
+}
+
+static const struct recurrence delta_net = {.prepare = prepare, .head = take_head, .is_delta = true, .gate = gate,
+                                            .n_own = n_own, .own_head = own_head, .own_ranges = own_ranges,
+                                            .read_piece = read_piece};
+
 extern const struct mixer cm_mixer_delta_net;
-const struct mixer cm_mixer_delta_net = {
-    .name = "delta net", .gathers = gathers, .pack = cm_delta_pack, .drop = cm_delta_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
-    .run = run,
-    .fill = cm_delta_fill, .fixed_bytes = fixed_bytes,
-};
+const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net, gathers);

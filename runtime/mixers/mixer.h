@@ -40,8 +40,11 @@ static inline void cm_add_gathering(struct gatherings *gatherings, struct exchan
     gatherings->n_pieces[gatherings->n++] = 1;
 }
 
+struct recurrence;
+
 struct mixer {
     const char *name;
+    const struct recurrence *recurrence; /* of mixers with a state of fixed size (recurrent.h); NULL for others */
     /* How ranks share a layer: what is gathered in a step of n_rows rows, exchange by exchange. The pieces' values are
      * not looked at. NULL: such layers run on one rank only. */
     void (*gathers)(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out);
@@ -59,7 +62,7 @@ struct mixer {
     /* By one worker, after the batch's rows were set or changed, before any layer of them. */
     void (*plan)(void *work, const struct batch *batch);
     /* One layer, by all workers: norm; mix; x += what comes of it; and what its sequences keep of the rows. Ends with a
-     * barrier. */
+     * barrier, so that each worker may go on with its own rows. */
     void (*run)(struct batch *batch, int layer, const struct worker *me);
     /* By all workers; a barrier before. n_layers * n is max_rows at most. */
     void (*fill)(struct batch *batch, const struct mixer_fill *fill, const struct worker *me);

@@ -179,7 +179,15 @@ static void check_long_context(struct running *r, const struct subject *s)
     calmoe_model_options_init(&options);
     options.rope_scaling = "yarn";
     options.rope_scale = 16.0f;
-    running_must(longer.context, calmoe_model_open(longer.context, s->path, &options, &longer.model));
+    const calmoe_status opened = calmoe_model_open(longer.context, s->path, &options, &longer.model);
+    if (opened == CALMOE_INVALID_ARGUMENT) { /* nothing is there to be stretched */
+        assert_non_null(strstr(calmoe_context_message(longer.context), "does not rotate positions"));
+        assert_true(strstr(s->name, "granitehybrid") || strstr(s->name, "nemotronh"));
+        free(logits);
+        running_close(&longer);
+        return;
+    }
+    running_must(longer.context, opened);
     running_must(longer.context, calmoe_model_get_info(longer.model, &info));
     assert_true(info.context_length > s->info.context_length);
     running_must(longer.context, calmoe_engine_open(longer.model, &engine, &longer.engine));

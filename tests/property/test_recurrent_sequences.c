@@ -2,7 +2,8 @@
  * early, is drafted, audited, broken off, taken back or copied, the logits are the bits of a sequence that was read in
  * one way.
  *
- * The models are golden ones: delta nets with attention between them. What they answer at all: tests/golden. */
+ * The models are golden ones: delta nets, Mamba-2 and short convolutions, with attention between them. What they answer
+ * at all: tests/golden. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +24,7 @@
 enum { N_PROMPT = 29, N_NEW = 9, N_SECOND = 3, N_LAST = 4, N_LONG = 330, MAX_FLOATS = 330 * 320 };
 enum { N_FILLS = 3, N_MEASURES = 4 };
 
-static const char *const models[] = {"qwen35moe", "qwen3next", "qwen35"};
+static const char *const models[] = {"qwen35moe", "qwen3next", "qwen35", "lfm2moe", "granitehybridmoe", "nemotronhmoe"};
 enum { N_MODELS = sizeof models / sizeof *models };
 static const char *const fills[N_FILLS] = {"propagate", "lazy", "catch_up"};
 

@@ -278,7 +278,8 @@ static void golden_models(void **state)
     static const char *const names[] = {"mixtral", "qwen2moe", "granitemoeshared", "olmoe", "qwen3moe", "llama3",
                                         "llamabias", "gptoss", "qwen3next", "qwen35moe", "qwen3nextold", "qwen35",
                                         "gemma3", "gemma4moe", "gemma4", "deepseek2", "deepseek2old", "deepseek3",
-                                        "hunyuan", "llama4"};
+                                        "hunyuan", "llama4", "lfm2", "lfm2moe", "granitehybrid", "granitehybridmoe",
+                                        "nemotronh", "nemotronhmoe"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[600];
         snprintf(path, sizeof path, CALMOE_SOURCE_DIR "/tests/golden/%s.gguf", names[i]);

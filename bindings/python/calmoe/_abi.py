@@ -129,6 +129,8 @@ class calmoe_model_info(Structure):
         ("n_attention_layers", c_int),
         ("chat_problem", c_char_p),
         ("n_kept_values", c_int),
+        ("n_state_layers", c_int),
+        ("n_routed_layers", c_int),
     ]
 
 
@@ -870,6 +872,8 @@ class calmoe_synthetic_options(Structure):
         ("window_kv_heads", c_int),
         ("keys_are_values", c_int),
         ("dense_part", c_int),
+        ("kinds", c_char_p),
+        ("state_size", c_int),
     ]
 
 

@@ -29,9 +29,11 @@ ARCH = {
     "minimax-m2": ("neox", True), "ernie4_5-moe": ("norm", True), "hunyuan-moe": ("neox", True), "dots1": ("neox", True),
     "bailingmoe2": ("neox", True), "chatglm": ("norm", None), "llama4": ("norm", False),
     "glm4": ("norm", None), "ernie4_5": ("norm", None), "hunyuan-dense": ("neox", None),
+    "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True), "nemotron_h": ("norm", None),
+    "nemotron_h_moe": ("norm", True),
 }
 SIGMOID = 2         # the number of this gating function in files
-SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2")    # who has it unsaid
+SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2", "lfm2moe", "nemotron_h_moe")   # who has it unsaid
 
 
 class File:
@@ -97,8 +99,14 @@ def has_window(f, layer):
     return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 4 if f.arch == "llama4" else 2) != 0
 
 
+def is_rotated(f):
+    return not f.arch.startswith("nemotron_h") and f.own("rope.scaling.finetuned", True)
+
+
 def rotate(f, x, pairing, rounds, has_window):
     """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
+    if not is_rotated(f):
+        return x
     n_rot = f.own("rope.dimension_count_swa" if has_window and f.arch == "gemma4" else "rope.dimension_count", x.shape[2])
     if n_rot < x.shape[2]:
         return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds, has_window), x[..., n_rot:]], axis=-1)
@@ -208,6 +216,38 @@ def latent_attention(f, layer, x, eps, pairing):
     return attend(q, k, v, m * m / np.sqrt(q.shape[2])).reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T
 
 
+def convolved(x, taps, bias=0.0):
+    """Each channel over positions; taps (channels, taps), the last is of the token itself."""
+    n, padded = len(x), np.concatenate([np.zeros((taps.shape[1] - 1, x.shape[1])), x])
+    return sum(padded[i:i + n] * taps[:, i] for i in range(taps.shape[1])) + bias
+
+
+def short_convolution(f, blk, x):
+    b, c, inputs = np.split(x @ f[f"{blk}.shortconv.in_proj.weight"].T, 3, axis=1)
+    return (c * convolved(b * inputs, f[f"{blk}.shortconv.conv.weight"])) @ f[f"{blk}.shortconv.out_proj.weight"].T
+
+
+def mamba2(f, blk, x, eps, norm_first=False):
+    """norm_first: what is read is normed before it is gated."""
+    n, n_heads, n_groups = len(x), f.own("ssm.time_step_rank"), f.own("ssm.group_count")
+    size, values = f.own("ssm.state_size"), f.own("ssm.inner_size")
+    z, xbc, dt = np.split(x @ f[f"{blk}.ssm_in.weight"].T, [values, 2 * values + 2 * n_groups * size], axis=1)
+    xbc = silu(convolved(xbc, f[f"{blk}.ssm_conv1d.weight"], f.get(f"{blk}.ssm_conv1d.bias", 0.0)))
+    inputs, writes, reads = np.split(xbc, [values, values + n_groups * size], axis=1)
+    inputs = inputs.reshape(n, n_heads, -1)
+    of_head = np.arange(n_heads) // (n_heads // n_groups)
+    writes, reads = (y.reshape(n, n_groups, size)[:, of_head] for y in (writes, reads))
+    dt = np.log1p(np.exp(dt + f.get(f"{blk}.ssm_dt.bias", 0.0)))
+    decay, skip = np.exp(dt * f[f"{blk}.ssm_a"][:, 0]), f.get(f"{blk}.ssm_d", np.zeros((n_heads, 1)))
+    state, out = np.zeros((n_heads, inputs.shape[2], size)), np.empty_like(inputs)
+    for t in range(n):
+        state = decay[t, :, None, None] * state + (dt[t, :, None] * inputs[t])[:, :, None] * writes[t][:, None, :]
+        out[t] = np.einsum("hvk,hk->hv", state, reads[t]) + skip * inputs[t]
+    out, norm = out.reshape(n, -1), lambda y: rms(y.reshape(n, n_groups, -1), f[f"{blk}.ssm_norm.weight"], eps).reshape(n, -1)
+    out = norm(out) * silu(z) if norm_first else norm(out * silu(z))
+    return out @ f[f"{blk}.ssm_out.weight"].T
+
+
 def delta_inputs(f, blk, x, sizes):
     """q, k, v (one row, all heads), z, beta, alpha of the projections, value heads in the file's order."""
     n_keys, n_values, dk, dv = sizes
@@ -229,9 +269,7 @@ def delta_net(f, blk, x, eps, in_turn=None):
     n_keys, n_values, dk = f.own("ssm.group_count"), f.own("ssm.time_step_rank"), f.own("ssm.state_size")
     dv = f.own("ssm.inner_size") // n_values
     qkv, z, beta, alpha = delta_inputs(f, blk, x, (n_keys, n_values, dk, dv))
-    taps = f[f"{blk}.ssm_conv1d.weight"]                            # (channels, taps), the last is of the token itself
-    padded = np.concatenate([np.zeros((taps.shape[1] - 1, qkv.shape[1])), qkv])
-    qkv = silu(sum(padded[i:i + n] * taps[:, i] for i in range(taps.shape[1])))
+    qkv = silu(convolved(qkv, f[f"{blk}.ssm_conv1d.weight"]))
     q, k, v = np.split(qkv, [n_keys * dk, 2 * n_keys * dk], axis=1)
     q, k = (y.reshape(n, n_keys, dk) / np.sqrt((y.reshape(n, n_keys, dk) ** 2).sum(-1, keepdims=True) + 1e-6) for y in (q, k))
     v, decay = v.reshape(n, n_values, dv), np.exp(f[f"{blk}.ssm_a"] * np.log1p(np.exp(alpha + f[f"{blk}.ssm_dt.bias"])))
@@ -256,6 +294,14 @@ def swiglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
 def geglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     g = x @ gate.T + gate_bias
     return (g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g ** 3))) / 2 * (x @ up.T + up_bias)) @ down.T + down_bias
+
+
+def relu(x, up, down, *_):
+    return np.maximum(x @ up.T, 0) @ down.T
+
+
+def relu_squared(x, up, down, up_bias=0.0, down_bias=0.0):
+    return np.maximum(x @ up.T + up_bias, 0) ** 2 @ down.T + down_bias
 
 
 def clamped(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
@@ -314,31 +360,53 @@ def route(f, blk, x, renormalise):
 def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
     """at_input: weights go on what experts read, not on what they give."""
     blk = f"blk.{layer}"
+    of = ("up", "down") if expert in (relu, relu_squared) else ("gate", "up", "down")
     at_input = f.arch == "llama4" if at_input is None else at_input
     if f"{blk}.ffn_gate_inp.weight" not in f:
-        if f"{blk}.ffn_gate.weight" not in f:
+        if len(of) == 3 and f"{blk}.ffn_gate.weight" not in f:
             return expert(x, *np.split(f[f"{blk}.ffn_up.weight"], 2), f[f"{blk}.ffn_down.weight"])
-        parts = [f"{blk}.ffn_{p}" for p in ("gate", "up", "down")]
+        parts = [f"{blk}.ffn_{p}" for p in of]
         return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     experts, weights = routes[layer] = route(f, blk, x, renormalise)
-    stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in ("gate", "up", "down")]
-    stacks += [f.get(f"{blk}.ffn_{part}_exps.bias", np.zeros(len(stacks[0]))) for part in ("gate", "up", "down")]
+    stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in of]
+    stacks += [f.get(f"{blk}.ffn_{part}_exps.bias", np.zeros(len(stacks[0]))) for part in of]
     y = np.zeros_like(x)
     for t in range(len(x)):
         for e, w in zip(experts[t], weights[t]):
             y[t] += expert(w * x[t], *(s[e] for s in stacks)) if at_input else w * expert(x[t], *(s[e] for s in stacks))
-    if f"{blk}.ffn_gate_shexp.weight" in f:
-        shared = swiglu(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in ("gate", "up", "down")))
+    if f"{blk}.ffn_up_shexp.weight" in f:
+        shared = (expert if len(of) == 2 else swiglu)(x, *(f[f"{blk}.ffn_{part}_shexp.weight"] for part in of))
         if f"{blk}.ffn_gate_inp_shexp.weight" in f:
             shared *= 1 / (1 + np.exp(-(x @ f[f"{blk}.ffn_gate_inp_shexp.weight"])))[:, None]
         y += shared
     return y
 
 
-def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None, at_input=None, **more):
-    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation."""
+EXPERTS = {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
+
+
+def mix(f, layer, x, pairing, rounds, in_turn, norm_first, norms_behind, more):
+    """What a layer's mixer makes of its normed input; None: it has none."""
+    blk, eps = f"blk.{layer}", f.own("attention.layer_norm_rms_epsilon")
+    if f"{blk}.shortconv.conv.weight" in f:
+        return short_convolution(f, blk, x)
+    if f"{blk}.ssm_in.weight" in f and f"{blk}.ssm_conv1d.bias" in f.tensors:
+        return mamba2(f, blk, x, eps, norm_first)
+    if f"{blk}.ssm_a" in f:
+        return delta_net(f, blk, x, eps, in_turn)
+    if f"{blk}.attn_kv_a_mqa.weight" in f:
+        return latent_attention(f, layer, x, eps, pairing)
+    if f"{blk}.attn_output.weight" not in f:
+        return None
+    return attention(f, layer, x, eps, pairing, rounds, norms_behind, **more)
+
+
+def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None, at_input=None,
+            norm_first=False, **more):
+    """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation;
+    norm_first: Mamba-2 norms before it gates."""
     pairing = pairing or ARCH[f.arch][0]
-    expert = expert or {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu}.get(f.arch, swiglu)
+    expert = expert or EXPERTS.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
 
     def after(name, y):                                             # Gemma's and GLM-4's norms of what a half gives
@@ -351,12 +419,11 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
         normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
-        if f"{blk}.ssm_a" in f:
-            y = delta_net(f, blk, normed, eps, in_turn)
-        elif f"{blk}.attn_kv_a_mqa.weight" in f:
-            y = latent_attention(f, layer, normed, eps, pairing)
-        else:
-            y = attention(f, layer, normed, eps, pairing, rounds, norms_behind, **more)
+        y = mix(f, layer, normed, pairing, rounds, in_turn, norm_first, norms_behind, more)
+        if f.arch.startswith("nemotron_h"):                         # a layer is one half
+            x = x + (feed_forward(f, layer, normed, renormalise, routes, expert) if y is None else y)
+            hidden.append(x)
+            continue
         x = x + residual * after(f"{blk}.post_attention_norm.weight", y)
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
@@ -366,7 +433,8 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
-    logits, cap = rms(x, f["output_norm.weight"], eps) @ head.T / f.own("logit_scale", 1.0), f.own("final_logit_softcapping")
+    last = f.get("token_embd_norm.weight", f.get("output_norm.weight"))
+    logits, cap = rms(x, last, eps) @ head.T / f.own("logit_scale", 1.0), f.own("final_logit_softcapping")
     return cap * np.tanh(logits / cap) if cap else logits, routes, hidden
 
 
@@ -468,8 +536,10 @@ def mistakes(path):
     ids, scale = want["tokens"].tolist(), float(np.ptp(want["logits"]))
     pairing, renormalise = ARCH[f.arch]
     eps = "attention.layer_norm_rms_epsilon"
-    cases = {"pairing": (f, {"pairing": "neox" if pairing == "norm" else "norm"}),
-             "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base")}), {})}
+    cases = {}
+    if is_rotated(f):
+        cases = {"pairing": (f, {"pairing": "neox" if pairing == "norm" else "norm"}),
+                 "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base")}), {})}
     if f.arch not in ("olmoe", "deepseek2"):    # always 1e-5, and 1e-6, there, too small to show
         cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors):
@@ -513,8 +583,8 @@ def mistakes(path):
                  "gate_inp_shexp", "exp_probs_b"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}
-    if "blk.0.attn_q_norm.weight" in f:
-        if f["blk.0.attn_q_norm.weight"].size == f.own("attention.key_length"):
+    if any("attn_q_norm" in t for t in f.tensors):
+        if next(f[t] for t in f.tensors if "attn_q_norm" in t).size == f.own("attention.key_length"):
             cases["norms behind rotation"] = f, {"norms_behind": not f.arch.startswith("hunyuan")}
         cases["no q, k norm"] = File(path, hidden=("attn_q_norm", "attn_k_norm")), {}
     gates = [t for t in f.tensors if "ffn_gate" in t and "inp" not in t and "gate_up" not in t and t.endswith(".weight")]
@@ -522,10 +592,18 @@ def mistakes(path):
     if swap:
         cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
     head = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
-    if f.arch != "deepseek2" and f.own("rope.dimension_count", head) != head:
+    if f.arch != "deepseek2" and is_rotated(f) and f.own("rope.dimension_count", head) != head:
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
-    if f.own("ssm.state_size"):
+    if any("ssm_conv1d.bias" in t for t in f.tensors):              # Mamba-2
+        cases["norm before gate"] = f, {"norm_first": True}
+        for part in ("ssm_conv1d.bias", "ssm_dt.bias", "ssm_d"):
+            cases["no " + part] = File(path, hidden=(part,)), {}
+    elif f.own("ssm.state_size"):
         cases["order of value heads"] = f, {"in_turn": f.arch == "qwen3next"}
+    if f.arch == "granitehybrid":
+        cases["rotation"] = File(path, {"rope.scaling.finetuned": not is_rotated(f)}), {}
+    if f.arch.startswith("nemotron_h"):
+        cases["no square"] = f, {"expert": relu}
     moved = {}
     for case, (g, kw) in cases.items():
         moved[case] = float(np.abs(forward(g, ids, **kw)[0] - want["logits"]).max()) / scale

@@ -25,6 +25,7 @@ from transformers.utils import logging as hf_logging
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
 from family_keys import add_family_keys, fused
+from hybrid_layers import ARCHITECTURES as HYBRIDS, add_hybrid_keys, hybrid_tensors
 from mla_layers import add_mla_keys, add_router_keys, mla_tensors
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -109,6 +110,21 @@ def deepseek_toy(pre, n_merges):
     return toy.bpe(pre, n_merges, ["<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5cend\u2581of\u2581sentence\uff5c>"],
                    {"bos": "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "eos": "<\uff5cend\u2581of\u2581sentence\uff5c>",
                     "padding": "<\uff5cend\u2581of\u2581sentence\uff5c>"})
+
+
+def lfm2_toy(n_merges):
+    return toy.bpe("lfm2", n_merges, ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+                   {"bos": "<|startoftext|>", "eos": "<|im_end|>", "padding": "<|pad|>"}, specials_first=True)
+
+
+def granite4_toy(n_merges):
+    return toy.bpe("dbrx", n_merges, ["<|pad|>", "<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<|unk|>"],
+                   {"bos": "<|end_of_text|>", "eos": "<|end_of_text|>", "padding": "<|pad|>", "unknown": "<|unk|>"})
+
+
+def nemotron_toy(n_merges):
+    return toy.bpe("pixtral", n_merges, ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"],
+                   {"bos": "<s>", "eos": "<|im_end|>", "unknown": "<unk>"}, specials_first=True)
 
 
 def rope(theta, **more):
@@ -303,6 +319,43 @@ MODELS = {
         intermediate_size=11, intermediate_size_mlp=26, num_local_experts=5, num_experts_per_tok=1,
         interleave_moe_layer_step=2, use_qk_norm=True, attention_chunk_size=9, floor_scale=6, attn_scale=0.4,
         rms_norm_eps=2e-3, rope_parameters=rope(5e3), max_position_embeddings=512)),
+    # Short convolutions; layers 1 and 4 attend, layer 0 is dense.
+    "lfm2moe": ("Lfm2Moe", "lfm2moe", lambda: lfm2_toy(33), dict(
+        hidden_size=36, num_hidden_layers=5, layer_types=["conv", "full_attention", "conv", "conv", "full_attention"],
+        num_attention_heads=6, num_key_value_heads=2, intermediate_size=26, moe_intermediate_size=9, num_experts=7,
+        num_experts_per_tok=3, num_dense_layers=1, conv_L_cache=3, tie_word_embeddings=True,
+        norm_eps=2e-3, rope_parameters=rope(1e5), max_position_embeddings=512)),
+    "lfm2": ("Lfm2", "lfm2", lambda: lfm2_toy(30), dict(
+        hidden_size=40, num_hidden_layers=4, layer_types=["conv", "conv", "full_attention", "conv"],
+        num_attention_heads=4, num_key_value_heads=1, intermediate_size=34, block_auto_adjust_ff_dim=False, conv_L_cache=5,
+        tie_word_embeddings=False, norm_eps=1e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    # Mamba-2; layer 2 attends, unrotated; the dense one's layer 1, rotated.
+    "granitehybridmoe": ("GraniteMoeHybrid", "granitehybrid", lambda: granite4_toy(35), dict(
+        hidden_size=36, num_hidden_layers=4,
+        layer_types=["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+        num_attention_heads=6, num_key_value_heads=2, num_local_experts=7, num_experts_per_tok=3, intermediate_size=9,
+        shared_intermediate_size=14, mamba_n_heads=6, mamba_d_head=12, mamba_d_state=10, mamba_d_conv=4, mamba_chunk_size=32,
+        embedding_multiplier=6.0, residual_multiplier=0.45, attention_multiplier=0.3, logits_scaling=3.0,
+        tie_word_embeddings=True, rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "granitehybrid": ("GraniteMoeHybrid", "granitehybrid", lambda: granite4_toy(32), dict(
+        hidden_size=40, num_hidden_layers=3, layer_types=["linear_attention", "full_attention", "linear_attention"],
+        num_attention_heads=4, num_key_value_heads=4, num_local_experts=0, num_experts_per_tok=0, intermediate_size=30,
+        shared_intermediate_size=30, mamba_n_heads=4, mamba_d_head=20, mamba_d_state=18, mamba_d_conv=3, mamba_chunk_size=32,
+        position_embedding_type="rope", embedding_multiplier=5.0, residual_multiplier=0.6, attention_multiplier=0.25,
+        logits_scaling=2.0, tie_word_embeddings=True, rms_norm_eps=1e-3, rope_parameters=rope(1e3),
+        max_position_embeddings=512)),
+    # Each layer is one half: Mamba-2 in groups, attention, or a feed-forward half without gate.
+    "nemotronhmoe": ("NemotronH", "nemotron_h_moe", lambda: nemotron_toy(34), dict(
+        hidden_size=36, layers_block_type=["linear_attention", "moe", "linear_attention", "moe", "full_attention", "moe"],
+        num_attention_heads=6, num_key_value_heads=2, head_dim=10, ssm_state_size=12, n_groups=3, mamba_num_heads=6,
+        mamba_head_dim=9, conv_kernel=4, chunk_size=32, n_routed_experts=8, num_experts_per_tok=2, n_group=2, topk_group=1,
+        moe_intermediate_size=10, moe_shared_expert_intermediate_size=15, routed_scaling_factor=2.5, norm_topk_prob=True,
+        layer_norm_epsilon=2e-3, max_position_embeddings=512)),
+    "nemotronh": ("NemotronH", "nemotron_h", lambda: nemotron_toy(31), dict(
+        hidden_size=40, layers_block_type=["linear_attention", "mlp", "full_attention", "mlp", "linear_attention"],
+        num_attention_heads=4, num_key_value_heads=2, head_dim=12, ssm_state_size=16, n_groups=2, mamba_num_heads=4,
+        mamba_head_dim=18, conv_kernel=4, chunk_size=32, intermediate_size=34,
+        layer_norm_epsilon=1e-3, max_position_embeddings=512)),
 }
 
 
@@ -340,10 +393,10 @@ def build(name, vocab, seed):
                 p.copy_(1.0 + 0.3 * r)
             elif "norm" in pname:
                 p.copy_(0.2 * r if is_norm_less_one(config, pname) else 1.0 + 0.2 * r)
-                if config.tie_word_embeddings and pname == "model.norm.weight":     # else each token predicts itself
+                if config.tie_word_embeddings and pname in ("model.norm.weight", "model.embedding_norm.weight"):     # else each token predicts itself
                     one = 1.0 if is_norm_less_one(config, pname) else 0.0
                     p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
-            elif "embed_tokens" in pname:
+            elif "embed_tokens" in pname or pname == "model.embeddings.weight":
                 wanted = 1.5 if stem.startswith(("Granite", "Gemma")) else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
@@ -352,7 +405,7 @@ def build(name, vocab, seed):
                     gain = 1.0
                 p.copy_(gain / math.sqrt(p.shape[-1]) * r)
         for bname, buffer in sorted(model.named_buffers()):
-            if bname.endswith("e_score_correction_bias"):
+            if bname.endswith(("e_score_correction_bias", "expert_bias")):
                 buffer.copy_(0.15 * torch.randn(buffer.shape, generator=gen))
         for bname, b in sorted(model.named_buffers()):
             if bname.endswith("layer_scalar"):
@@ -368,7 +421,8 @@ def routers(model):
     for name, m in model.named_modules():
         if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate", "llama4router")):
             owners = (m, getattr(m, "moe_statics", m), model.get_submodule(name.rsplit(".", 1)[0]))
-            biases = [owner.e_score_correction_bias.reshape(-1) for owner in dict.fromkeys(owners) if hasattr(owner, "e_score_correction_bias")]
+            biases = [getattr(owner, bias).reshape(-1) for owner in dict.fromkeys(owners)
+                      for bias in ("e_score_correction_bias", "expert_bias") if hasattr(owner, bias)]
             found.append((int(name.split("layers.")[1].split(".")[0]), m, biases))
     return found
 
@@ -518,17 +572,21 @@ EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up
 def convert(hf, config, arch, is_old=False):
     """{published safetensors name: array} -> {GGUF name: array}, in the order of a converted file."""
     hf = {n: w + 1.0 if "norm" in n and is_norm_less_one(config, n) else w for n, w in hf.items()}
-    out = {"token_embd.weight": hf["model.embed_tokens.weight"], "output_norm.weight": hf["model.norm.weight"]}
+    hf = {n.replace("backbone.", "model."): w for n, w in hf.items()}
+    last_norm = "token_embd_norm.weight" if arch.startswith("lfm2") else "output_norm.weight"
+    globals_ = {"model.embed_tokens.weight": "token_embd.weight", "model.embeddings.weight": "token_embd.weight",
+                **{f"model.{n}.weight": last_norm for n in ("norm", "norm_f", "embedding_norm")}}
+    out = {gguf: hf[n] for n, gguf in globals_.items() if n in hf}
     if not config.tie_word_embeddings:
         out["output.weight"] = hf["lm_head.weight"]
-    used = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
-    if config.rope_parameters.get("rope_type") == "llama3":
+    used = {*globals_, "lm_head.weight"}
+    if getattr(config, "rope_parameters", None) and config.rope_parameters.get("rope_type") == "llama3":
         out["rope_freqs.weight"] = llama3_factors(config)
     if arch == "gemma4":                                        # pairs that are not turned: a factor beyond all positions
         size = config.per_layer_config["full_attention"].head_dim
         turned = int(config.rope_parameters["full_attention"]["partial_rotary_factor"] * size // 2)
         out["rope_freqs.weight"] = np.array([1.0] * turned + [1e30] * (size // 2 - turned), dtype=np.float32)
-    permuted = arch in ("llama", "granitemoe")
+    permuted = arch in ("llama", "granitemoe", "granitehybrid")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
         for name in sorted(n for n in hf if n.startswith(prefix)):
@@ -538,7 +596,9 @@ def convert(hf, config, arch, is_old=False):
                 w = permute(w, config.num_attention_heads)
             if permuted and short.startswith("self_attn.k_proj"):
                 w = permute(w, config.num_key_value_heads)
-            if short.startswith("linear_attn."):
+            if arch in HYBRIDS and (named := hybrid_tensors(short, w, config, arch)) is not None:
+                out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
+            elif short.startswith("linear_attn."):
                 named = delta_tensors(short.split(".", 1)[1], w, config, arch, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "deepseek2" and short.startswith("self_attn."):
@@ -602,6 +662,18 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_nextn_predict_layers(n_blocks - config.num_hidden_layers)
     g.add_context_length(config.max_position_embeddings)
     g.add_embedding_length(config.hidden_size)
+    if arch in HYBRIDS:
+        add_hybrid_keys(g, config, arch, n_blocks)
+    else:
+        add_keys(g, name, config, arch)
+    add_vocabulary(g, vocab)
+    g.add_quantization_version(2)
+    for tname, w in tensors.items():
+        g.add_tensor(tname, w)
+    finish(g)
+
+
+def add_keys(g, name, config, arch):
     if hasattr(config, "intermediate_size"):
         g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
     g.add_head_count(config.num_attention_heads)
@@ -668,6 +740,9 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_logit_scale(config.logits_scaling)
         if shared := getattr(config, "shared_intermediate_size", 0):
             g.add_expert_shared_feed_forward_length(shared)
+
+
+def add_vocabulary(g, vocab):
     g.add_tokenizer_model(vocab.model)
     g.add_tokenizer_pre(vocab.pre)
     g.add_token_list(vocab.tokens)
@@ -678,10 +753,6 @@ def write_model(path, name, config, arch, vocab, tensors):
         g.add_token_merges(vocab.merges)
     for key, value in vocab.ids.items():
         (g.add_bool if isinstance(value, bool) else g.add_uint32)(f"tokenizer.ggml.{key}", value)
-    g.add_quantization_version(2)
-    for tname, w in tensors.items():
-        g.add_tensor(tname, w)
-    finish(g)
 
 
 def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail, steps, figures):
@@ -726,7 +797,7 @@ def first_seed(name):
 def make(name, out, keep_hf):
     _, arch, vocab_of, _ = MODELS[name]
     vocab = vocab_of()
-    text = LONG_TEXT if arch.startswith(("qwen3next", "qwen35")) else TEXT
+    text = LONG_TEXT if arch.startswith(("qwen3next", "qwen35")) or arch in HYBRIDS else TEXT
     ids = vocab.encode(text)
     start = first_seed(name)
     for seed in range(start, start + 1000):
@@ -746,7 +817,7 @@ def make(name, out, keep_hf):
     tensors = convert(hf, model.config, arch, name.endswith("old"))
     if arch in ("bailingmoe2", "chatglm"):
         tensors = fused(tensors)
-    if name in ("qwen35moe", "glm4moe", "ling2"):
+    if name in ("qwen35moe", "glm4moe", "ling2", "nemotronhmoe"):
         tensors.update(further_block(tensors, model.config))
     if name == "ling2":
         tensors["blk.3.layer_output_norm.weight"] = np.ones(model.config.hidden_size, np.float32)

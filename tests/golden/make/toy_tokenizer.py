@@ -42,6 +42,9 @@ PRE = {
     "qwen2": ["qwen2"],
     "qwen35": ["qwen35"],
     "llama-bpe": ["llama3"],
+    "lfm2": ["llama3"],
+    "pixtral": ["llama3"],
+    "dbrx": ["llama3"],
     "deepseek-llm": ["lines", "cased", "signs", "end", "asian", "numbers"],
     "deepseek-v3": ["digits3", "cjk", "deepseek3"],
     "gpt-4o": ["o200k"],
@@ -118,7 +121,7 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     tokens = specials + text if specials_first else text + specials
     types = [CONTROL if t in specials else NORMAL for t in tokens] + [UNUSED] * n_pad
     vocab = {t: i for i, t in enumerate(tokens)}
-    hf = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=(pre == "llama-bpe")))
+    hf = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=pre in ("llama-bpe", "lfm2", "pixtral")))
     stages = []
     for stage in PRE[pre]:
         if stage == "digits":
@@ -130,9 +133,9 @@ def bpe(pre, n_merges, specials, ids, specials_first=False, n_pad=0):
     if pre in ("qwen2", "qwen35", "hunyuan"):
         hf.normalizer = normalizers.NFC()
     keys = {f"{k}_token_id": vocab[t] for k, t in ids.items()}
-    if pre in ("llama-bpe", "llama4", "minimax-m2") or pre.startswith("deepseek"):
+    if pre in ("llama-bpe", "llama4", "minimax-m2", "lfm2", "pixtral") or pre.startswith("deepseek"):
         keys["add_bos_token"] = True
-    elif pre in ("qwen2", "qwen35"):
+    elif pre in ("qwen2", "qwen35", "dbrx"):
         keys["add_bos_token"] = False
     first = [keys["bos_token_id"]] if keys.get("add_bos_token") else []
     return Toy("gpt2", pre, tokens + pads, types, keys, hf, merges=[f"{a} {b}" for a, b in merges], first=first)

@@ -169,6 +169,25 @@ static void a_tied_embedding_is_the_head(void **state)
     cm_model_file_close(&to);
 }
 
+/* Few numbers by which much is multiplied. */
+static void taps_and_norms_keep_their_type(void **state)
+{
+    (void)state;
+    static const struct { const char *golden, *kept[2], *converted; } rows[] = {
+        {"lfm2", {"blk.0.shortconv.conv.weight", "blk.0.attn_norm.weight"}, "blk.0.shortconv.in_proj.weight"},
+        {"nemotronh", {"blk.0.ssm_conv1d.weight", "blk.0.ssm_norm.weight"}, "blk.0.ssm_in.weight"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char golden[600];
+        snprintf(golden, sizeof golden, CALMOE_SOURCE_DIR "/tests/golden/%s.gguf", rows[i].golden);
+        unlink(out_path);
+        running_must(context, calmoe_quantize(context, golden, out_path, "f16", NULL, NULL));
+        struct model_file *to = open_gguf(out_path);
+        for (int k = 0; k < 2; k++) assert_string_equal(type_name(to, rows[i].kept[k]), "f32");
+        assert_string_equal(type_name(to, rows[i].converted), "f16");
+        cm_model_file_close(&to);
+    }
+}
+
 /* ---- what is quantized already ---- */
 
 struct told {
@@ -458,6 +477,7 @@ int main(void)
         cmocka_unit_test(each_type),
         cmocka_unit_test(rows_that_blocks_do_not_divide),
         cmocka_unit_test(a_tied_embedding_is_the_head),
+        cmocka_unit_test(taps_and_norms_keep_their_type),
         cmocka_unit_test(quantized_twice),
         cmocka_unit_test(fallbacks_are_told),
         cmocka_unit_test(numbers_that_are_none),

@@ -152,6 +152,37 @@ static void every_kind_of_block_runs(void **state)
     options.family = "qwen35moe";
     synthesize(&options);
     run_model();
+    options.attention_interval = 0;
+    options.kinds = "ra"; /* the same layers, said otherwise */
+    synthesize(&options);
+    run_model();
+}
+
+/* Layers of which letters say what they are: the first dense, a state longer than its heads, halves. */
+static void kinds_by_letters(void **state)
+{
+    (void)state;
+    calmoe_synthetic_options options = tiny("q8_0");
+    options.family = "lfm2moe";
+    options.n_layers = 5;
+    options.kinds = "rar"; /* the fourth and the fifth: r and a again */
+    options.dense_layers = 1;
+    options.dense_width = 96;
+    options.tied = 1;
+    synthesize(&options);
+    run_model();
+    options = tiny("q4_0");
+    options.family = "nemotron_h_moe";
+    options.head_norms = CALMOE_NORM_NONE;
+    options.n_layers = 6;
+    options.kinds = "rfrfaf";
+    options.shared_width = 64;
+    options.delta_key_heads = 2;
+    options.delta_value_heads = 4;
+    options.delta_head_size = 32;
+    options.state_size = 48;
+    synthesize(&options);
+    run_model();
 }
 
 /* The least that a file of the family has. */
@@ -167,8 +198,9 @@ static calmoe_synthetic_options least_of(const struct family *family)
     if (family->needs & NEEDS_DENSE_PART) options.dense_part = 96;
     if (cm_family_needs_key(family, "attention.sliding_window_pattern")) options.window = 5;
     if (family->needs & NEEDS_LATENTS) options.latent = 24, options.rotated = 8, options.head_norms = CALMOE_NORM_NONE;
-    if (family->delta_nets != DELTA_NONE) {
-        options.attention_interval = 2;
+    if (family->recurrent != RECURRENT_NONE) {
+        if (family->norms == NORMS_OF_ONE_HALF) options.kinds = "rfa", options.n_layers = 3;
+        else options.attention_interval = 2;
         options.delta_key_heads = options.delta_value_heads = 2;
         options.delta_head_size = 16;
     }
@@ -347,6 +379,12 @@ static void wrong_options_are_told(void **state)
     REFUSE(window_kv_heads, 2, "window_kv_heads is 2; 0 to 0 is wanted");
     REFUSE(family, "gemma4", "window is 0; 1 to");
     REFUSE(size, 0, "calmoe_synthetic_options");
+    REFUSE(kinds, "", "kinds is ''");
+    REFUSE(kinds, "af", "letters of 'ar' are wanted");
+    REFUSE(kinds, "rr", "of 2 layers 0 attend");
+    REFUSE(kinds, "ar", "the family 'qwen3moe' has attention only");
+    REFUSE(family, "nemotron_h_moe", "2 attend and 0 are feed-forward halves");
+    REFUSE(state_size, 1025, "state_size is 1025");
     const calmoe_synthetic_options fine = tiny("q8_0");
     uint64_t n_bytes;
     assert_int_equal(calmoe_synthesize(NULL, &fine, path, NULL, NULL), CALMOE_INVALID_ARGUMENT);
@@ -403,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_runs),
         cmocka_unit_test(every_kind_of_block_runs),
+        cmocka_unit_test(kinds_by_letters),
         cmocka_unit_test(every_family_runs),
         cmocka_unit_test(layers_may_differ),
         cmocka_unit_test(narrow_rows_fall_back),

@@ -1,5 +1,5 @@
-/* test_delta_reader.c - which layers are gated delta nets, and their numbers: as tensors and metadata say, and where
- * they disagree. A tiny model gets the tensors by which such a layer is known. */
+/* test_recurrent_reader.c - which layers are recurrent, and their numbers: as tensors and metadata say, and where they
+ * disagree. A tiny model gets the tensors by which such a layer is known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -120,12 +120,13 @@ static void layers_and_numbers(void **state)
             assert_int_equal(delta->key_size, 8);
             assert_int_equal(delta->value_size, 12);
             assert_int_equal(cm_delta_channels(delta), 2 * 16 + 72);
+            assert_int_equal(cm_recurrent_shape(&spec.layers[i]).rows[PRODUCT_INPUT], 2 * 16 + 72);
             assert_int_equal(delta->order, a == 0 ? HEADS_IN_GROUPS : HEADS_IN_TURN);
             assert_false(delta->is_by_head || delta->has_pairs);
         }
         assert_int_equal(spec.layers[3].mixer, MIXER_ATTENTION);
         assert_true(spec.layers[3].attention.has_gate);
-        assert_int_equal(spec.most.delta_columns, 104);
+        assert_int_equal(spec.most.recurrent_floats, 104 + 2 * 6 + 72 + 2 * 72);
         assert_int_equal(spec.most.q_columns, 2 * 32);
         assert_int_equal(spec.layers[0].norms, NORMS_POST_ATTENTION);
         assert_int_equal(spec.ropes[0].n_rot, 4); /* of heads of the layer that attends */
@@ -219,6 +220,165 @@ static void some_layer_must_attend(void **state)
     must_refuse("no layer has the tensors of attention");
 }
 
+/* ---- layers of other mixers, and of none ---- */
+
+enum { DIM = 32, N_ROWS = 8 };
+
+static void add_key(const char *architecture, const char *name, uint32_t value)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", architecture, name);
+    builder_add_u32(builder, key, value);
+}
+
+static void add_list(const char *architecture, const char *name, const int32_t *values, size_t n)
+{
+    char key[96];
+    snprintf(key, sizeof key, "%s.%s", architecture, name);
+    builder_add_i32s(builder, key, values, n);
+}
+
+/* A file with a letter for each layer: s and c are recurrent, a attends, f is dense, e has routed experts. */
+static void start_bare(const char *architecture, const char *kinds)
+{
+    static const float rows[DIM * N_ROWS];
+    builder_close(&builder);
+    builder = builder_open();
+    builder_add_string(builder, "general.architecture", architecture);
+    add_key(architecture, "block_count", (uint32_t)strlen(kinds));
+    add_key(architecture, "embedding_length", DIM);
+    add_key(architecture, "attention.head_count", 4);
+    char eps[96], base[96];
+    snprintf(eps, sizeof eps, "%s.attention.layer_norm_rms_epsilon", architecture);
+    snprintf(base, sizeof base, "%s.rope.freq_base", architecture);
+    builder_add_f32(builder, eps, 1e-5f);
+    builder_add_f32(builder, base, 1e4f);
+    builder_add_tensor_f32(builder, "token_embd.weight", 2, (uint64_t[]){DIM, N_ROWS}, rows);
+    for (int layer = 0; kinds[layer]; layer++) {
+        const char kind = kinds[layer];
+        if (kind == 's') add_tensor(layer, "ssm_a");
+        if (kind == 'c') add_tensor(layer, "shortconv.conv.weight");
+        if (kind == 'f') add_tensor(layer, "ffn_down.weight");
+        if (kind == 'a') add_tensor(layer, "attn_output.weight");
+        if (kind == 'a') add_tensor(layer, "attn_q_norm.weight");
+        if (kind == 'a') add_tensor(layer, "attn_k_norm.weight");
+        if (kind == 'e') add_tensor(layer, "ffn_down_exps.weight");
+        if (kind == 'e') add_tensor(layer, "exp_probs_b.bias");
+        if (kind == 'e') add_tensor(layer, "ffn_down_shexp.weight");
+    }
+}
+
+static void short_convolutions(void **state)
+{
+    (void)state;
+    start_bare("lfm2", "cac");
+    add_list("lfm2", "attention.head_count_kv", (int32_t[]){0, 2, 0}, 3);
+    must_refuse("lfm2.shortconv.l_cache");
+    start_bare("lfm2", "cac");
+    add_list("lfm2", "attention.head_count_kv", (int32_t[]){0, 2, 0}, 3);
+    add_key("lfm2", "shortconv.l_cache", 3);
+    must_read();
+    const struct recurrent_shape shape = cm_recurrent_shape(&spec.layers[2]);
+    assert_int_equal(spec.layers[0].mixer, MIXER_SHORTCONV);
+    assert_int_equal(spec.layers[1].mixer, MIXER_ATTENTION);
+    assert_int_equal(spec.layers[1].attention.n_kv_heads, 2);
+    assert_int_equal(shape.n_heads, 0);
+    assert_int_equal(shape.n_taps, 3);
+    assert_int_equal(shape.n_channels, DIM);
+    assert_int_equal(spec.most.recurrent_floats, 5 * DIM);
+    static const struct { int32_t kv_heads[3]; const char *sentence; } wrong[] = {
+        {{0, 2, 2}, "layer 2 has the tensors of a recurrent layer; lfm2.attention.head_count_kv says that it has those"
+                    " of attention"},
+        {{0, 0, 0}, "layer 1 has the tensors of attention; lfm2.attention.head_count_kv says that it has those of a"
+                    " recurrent layer"}};
+    for (int i = 0; i < 2; i++) {
+        start_bare("lfm2", "cac");
+        add_list("lfm2", "attention.head_count_kv", wrong[i].kv_heads, 3);
+        add_key("lfm2", "shortconv.l_cache", 3);
+        must_refuse(wrong[i].sentence);
+    }
+}
+
+static void state_spaces(void **state)
+{
+    (void)state;
+    start_bare("nemotron_h", "safs");
+    add_numbers("nemotron_h", NULL, 0);
+    must_read();
+    const struct mamba2_spec *mamba2 = &spec.layers[3].mamba2;
+    const struct recurrent_shape shape = cm_recurrent_shape(&spec.layers[3]);
+    assert_int_equal(spec.layers[3].mixer, MIXER_MAMBA2);
+    assert_int_equal(mamba2->n_heads, 6);
+    assert_int_equal(mamba2->n_groups, 2);
+    assert_int_equal(mamba2->state_size, 8);
+    assert_int_equal(mamba2->head_size, 12);
+    assert_int_equal(shape.n_channels, 72 + 2 * 2 * 8);
+    assert_int_equal(shape.rows[PRODUCT_INPUT], shape.n_channels + 6);
+    assert_int_equal(shape.rows[PRODUCT_GATE], 72);
+    start_bare("nemotron_h", "safs");
+    add_numbers("nemotron_h", "ssm.time_step_rank", 5);
+    must_refuse("ssm.time_step_rank is 5; a multiple of the 2 key heads");
+}
+
+/* Lists: feed_forward_length, attention.head_count_kv; NULL: one number for all. */
+static void start_halves(const int32_t *widths, const int32_t *kv_heads)
+{
+    start_bare("nemotron_h", "sfaf");
+    add_numbers("nemotron_h", NULL, 0);
+    if (widths) add_list("nemotron_h", "feed_forward_length", widths, 4);
+    if (kv_heads) add_list("nemotron_h", "attention.head_count_kv", kv_heads, 4);
+}
+
+static void layers_of_one_half(void **state)
+{
+    (void)state;
+    static const enum mixer_kind mixers[] = {MIXER_MAMBA2, MIXER_NONE, MIXER_ATTENTION, MIXER_NONE};
+    start_halves((int32_t[]){0, 6, 0, 6}, (int32_t[]){0, 0, 1, 0});
+    must_read();
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(spec.layers[i].mixer, mixers[i]);
+        assert_int_equal(cm_has_ffn(&spec.layers[i].ffn), i % 2);
+        assert_int_equal(cm_is_dense(&spec.layers[i].ffn), i % 2);
+    }
+    assert_false(spec.ropes[0].is_on);
+    assert_int_equal(cm_dense_layers(&spec), 2);
+    assert_int_equal(cm_routed_layers(&spec), 0);
+    start_halves((int32_t[]){6, 6, 0, 6}, NULL);
+    must_refuse("layer 0 has the tensors of a mixer; nemotron_h.feed_forward_length says that it is a feed-forward"
+                " half");
+    start_halves((int32_t[]){0, 6, 0, 0}, NULL);
+    must_refuse("layer 3 has the tensors of a feed-forward half; nemotron_h.feed_forward_length says that it is a"
+                " mixer");
+    start_halves((int32_t[]){0, 5, 0, 6}, NULL);
+    must_refuse("feed_forward_length is 5; the tensor 'blk.1.ffn_down.weight' has rows of 6");
+    start_halves(NULL, (int32_t[]){0, 1, 1, 0});
+    must_refuse("layer 1 has the tensors of no mixer; nemotron_h.attention.head_count_kv says that it has those of"
+                " attention");
+}
+
+static void experts_in_halves(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        start_bare("nemotron_h_moe", i ? "sfaf" : "seaf");
+        add_numbers("nemotron_h_moe", NULL, 0);
+        add_key("nemotron_h_moe", "expert_count", 4);
+        add_key("nemotron_h_moe", "expert_used_count", 2);
+        add_key("nemotron_h_moe", "expert_group_count", 1);
+        builder_add_bool(builder, "nemotron_h_moe.expert_weights_norm", true);
+        builder_add_f32(builder, "nemotron_h_moe.expert_weights_scale", 2.5f);
+        if (i) must_refuse("no layer has a router");
+        else must_read();
+        if (i) continue;
+        assert_true(cm_is_routed(&spec.layers[1].ffn) && !cm_is_dense(&spec.layers[1].ffn));
+        assert_int_equal(spec.layers[1].ffn.router.score, SCORE_SIGMOID);
+        assert_ptr_equal(cm_first_router(&spec), &spec.layers[1].ffn.router);
+        assert_int_equal(cm_routed_layers(&spec), 1);
+        assert_int_equal(cm_dense_layers(&spec), 1);
+        assert_int_equal(cm_experts_of_token(&spec), 2);
+    }
+}
+
 #define TEST(test) cmocka_unit_test_teardown(test, close_all)
 
 int main(void)
@@ -226,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(layers_and_numbers),   TEST(tensors_of_early_files),      TEST(metadata_that_agrees),
         TEST(metadata_that_does_not), TEST(numbers_that_make_no_sense), TEST(some_layer_must_attend),
+        TEST(short_convolutions),   TEST(state_spaces),                TEST(layers_of_one_half),
+        TEST(experts_in_halves),
     };
-    return cmocka_run_group_tests_name("delta reader", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("recurrent reader", tests, NULL, NULL);
 }
