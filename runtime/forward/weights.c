@@ -108,8 +108,8 @@ static calmoe_status build_bank(struct builder *b, const struct layer_tensors *t
 
 static calmoe_status build_mixer(struct builder *b, const struct layer_tensors *t, int index, struct mixer_layer *out)
 {
-    const struct mixer_place place = {.machine = b->machine, .spec = b->spec};
     out->mixer = cm_mixers[b->spec->layers[index].mixer];
+    const struct mixer_place place = {.machine = b->machine, .spec = b->spec, .mixer = out->mixer};
     CM_TRY(out->mixer->pack(&place, b->list, index, t, &out->weights));
     b->out->n_dense_bytes += out->mixer->step_bytes(out->weights);
     return CALMOE_OK;

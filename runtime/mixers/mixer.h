@@ -14,6 +14,7 @@ struct mixer_place {
     const struct machine    *machine;
     const struct model_spec *spec;
     int                      max_rows;
+    const struct mixer      *mixer; /* of the layer that is packed */
 };
 
 /* Layers first_layer … first_layer + n_layers, all of one mixer, are skipped by the rows begin … begin + n, which stand

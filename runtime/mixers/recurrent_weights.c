@@ -53,7 +53,7 @@ static calmoe_status add_product(const struct mixer_place *place, struct pack_li
                                  enum recurrent_product product, const struct weight_source *from,
                                  struct placed_matrix *to)
 {
-    const struct recurrence *recurrence = cm_mixers[spec->mixer]->recurrence;
+    const struct recurrence *recurrence = place->mixer->recurrence;
     struct calmoe_context   *ctx = place->machine->ctx;
     const struct plan       *plan = place->machine->plan;
     if (!from->rows) return CALMOE_OK;

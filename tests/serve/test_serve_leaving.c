@@ -228,12 +228,12 @@ static void test_drain(void **state)
     struct reply reply = client_read(other, NULL);
     reply_free(&reply);
     client_send(fd, "/v1/completions", "",
-                "{\"prompt\":\"A\",\"ignore_eos\":true,\"max_tokens\":400,\"stream\":true,\"temperature\":0}");
+                "{\"prompt\":\"A\",\"ignore_eos\":true,\"max_tokens\":1500,\"stream\":true,\"temperature\":0}");
     reply = client_read(fd, "\"text\":\"");
     assert_int_equal(reply.status, 200);
     reply_free(&reply);
     (void)kill(own.pid, SIGTERM);
-    sleep_milliseconds(100);
+    sleep_milliseconds(20); /* less than the answer takes */
     client_send(other, "/v1/completions", "", "{\"prompt\":\"A\"}");
     reply = client_read(other, NULL);
     assert_int_equal(reply.status, 503);

@@ -1,5 +1,5 @@
-/* tests/support/wrong_calls.h - calls of the API with arguments that are wrong: one of each thing to call them with, and
- * what they must answer. For test programs, each of which includes it once. */
+/* tests/support/wrong_calls.h - calls of the API with arguments that are wrong: one of each thing to call them with,
+ * and what they must answer. For test programs, each of which includes it once. */
 #ifndef TESTS_SUPPORT_WRONG_CALLS_H
 #define TESTS_SUPPORT_WRONG_CALLS_H
 
