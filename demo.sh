@@ -55,6 +55,7 @@ documentation and code, not facts. In all: $SECONDS s. What to try next:
     $calmoe run --chat                                 converse: ask it "What does ls do?"
     $calmoe run --quality 5% --html page.html -p 'The' the same as a page: depth, confidence, experts
     $calmoe run -m MODEL.gguf -p 'Hello'               another model, as a GGUF file
+    $calmoe serve                                      a server with OpenAI's API, and a page at http://127.0.0.1:8080
     build/release/bin/calmoe-bench                                      how fast this machine is
     $calmoe --help                                     all that it can do
     ./test.sh                                                           the test suite

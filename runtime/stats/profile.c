@@ -155,8 +155,10 @@ void cm_profiler_count(struct profiler *p, int layer, int position, const int32_
     row->last_used = last_used;
     row->position = position;
     row->n = n;
-    memcpy(row->experts, experts, (size_t)n * sizeof *experts);
-    memcpy(weights_of(p, row), weights, (size_t)n * sizeof *weights);
+    if (n > 0) { /* a layer without routed experts has no lists */
+        memcpy(row->experts, experts, (size_t)n * sizeof *experts);
+        memcpy(weights_of(p, row), weights, (size_t)n * sizeof *weights);
+    }
     if (++p->n_waiting[layer] == PROFILER_WAITING) flush_layer(p, layer);
 }
 

@@ -212,6 +212,7 @@ static void each_tensor_of_each_golden(void **state)
     char path[MAX_PATH];
     (void)state;
     for (int i = 0; i < models.n; i++) {
+        if (golden_is_left_out(models.names[i])) continue;
         check_file(golden_path(path, models.names[i]));
         if (golden_has_twin(models.names[i])) continue;
         char quantized[MAX_PATH];

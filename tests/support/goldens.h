@@ -19,6 +19,9 @@ struct goldens goldens(void);
 /* Whether all that is in the model, mixers and options of layers, is in another one, too: tests that try many ways may
  * try fewer on it. */
 bool golden_has_twin(const char *name);
+/* Whether it is left out where many models are tried in many ways: in a thin run (thin.h) all but one of each mixer and
+ * of each kind of layer are. */
+bool golden_is_left_out(const char *name);
 
 /* FOLDER/NAME.gguf. */
 const char *golden_path(char path[600], const char *name);

@@ -15,6 +15,7 @@
 #include "runtime/engine/speculation.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_PROMPT = 6, N_NEW = 30, CONTEXT = 64 };
@@ -118,7 +119,7 @@ static void the_same_tokens(void **state)
     (void)state;
     enum { MOST_LAYERS = 64 };
     uint64_t n_drafted = 0, n_accepted = 0;
-    for (int threads = 1; threads <= 2; threads++) {
+    FOR_THREADS(threads, 2) {
         static const char nano[] = CALMOE_SOURCE_DIR "/models/calmoe-nano.gguf";
         struct running r = open_file(nano, threads), of_plain = open_file(nano, 1);
         const int n_layers = r.engine->model->spec.n_layers;

@@ -17,6 +17,7 @@
 #include "runtime/forward/decoder_parts.h" /* looks inside: the states that a step left */
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_EXPERTS = 8, N_USED = 3, N_PROMPT = 7, N_NEW = 12, MAX_SESSIONS = 6 };
@@ -127,7 +128,7 @@ static void what_leaves_nothing_out_is_off(void **state)
         {.width = "top_p", .bound = 1.0f, .k = N_USED},
         {.width = "ratio", .bound = 1e-30f},
     };
-    for (int threads = 1; threads <= 3; threads++) {
+    FOR_THREADS(threads, 3) {
         struct running r = open_model(path, threads, NULL);
         const struct answer off = run_alone(&r, NULL, N_PROMPT);
         for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
@@ -221,7 +222,7 @@ static void the_same_for_threads_and_levels(void **state)
     struct running first = open_model(path, 1, "ref");
     for (int i = 0; i < N_MIXED; i++) wanted[i] = run_alone(&first, &mixed[i], N_PROMPT);
     running_close(&first);
-    for (int threads = 1; threads <= 3; threads++)
+    FOR_THREADS(threads, 3)
         for (int level = 0; running_isa(level); level++) {
             struct running r = open_model(path, threads, running_isa(level));
             for (int i = 0; i < N_MIXED; i++) {
@@ -272,7 +273,7 @@ static void the_same_in_company(void **state)
     static const int batches[][MAX_SESSIONS] = {
         {-1, 0, 1, -1, 2, 3}, {4, 5, -1, 6, 7, -1}, {8, 9, 10, 0, -1, 2}, {11, 12, 13, -1, 14, 0}, {0, 0, 0, 0, 0, 0},
     };
-    for (int threads = 1; threads <= 3; threads++) {
+    FOR_THREADS(threads, 3) {
         struct running r = open_model(path, threads, NULL);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) check_company(&r, batches[b], MAX_SESSIONS);
         running_close(&r);
@@ -452,7 +453,7 @@ static void propagated_keys_and_values(void **state)
     static const char windows[] = CALMOE_SOURCE_DIR "/tests/golden/gptoss.gguf";
     const char *const files[] = {path, norms_path, dense_path, whole_norms, windows};
     for (size_t f = 0; f < sizeof files / sizeof *files; f++)
-        for (int threads = 1; threads <= 3; threads++)
+        FOR_THREADS(threads, 3)
             for (int exit = 1, n_layers = N_LAYERS; exit < n_layers; exit++) {
                 struct running r = open_model(files[f], threads, NULL);
                 n_layers = r.engine->model->spec.n_layers;

@@ -16,6 +16,7 @@
 #include "runtime/engine/handles.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_USED = 3, N_PROMPT = 5, N_TOKENS = 14, CONTEXT = 64, MAX_SESSIONS = 6 };
@@ -388,7 +389,7 @@ static void the_same_in_company(void **state)
     static const int batches[][MAX_SESSIONS] = {
         {0, 3, -1, 7, 9, 4}, {1, 2, 5, 6, 8, 10}, {11, 12, 13, 14, -1, 3}, {3, 3, 3, 9, 9, 9}, {4, -1, 10, -1, 1, 8},
     };
-    for (int threads = 1; threads <= 3; threads++) {
+    FOR_THREADS(threads, 3) {
         struct running r = open_engine(threads, NULL, threads == 2 ? 12 : 96);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) check_company(&r, batches[b], MAX_SESSIONS);
         running_close(&r);

@@ -21,6 +21,7 @@
 #include "tests/support/learned.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_LAYERS = 5, N_PROMPT = 7, N_NEW = 10, N_SESSIONS = 4, DIM = 256, RANK = 19 };
@@ -174,7 +175,7 @@ static void the_head_reads_what_is_translated(void **state)
         {"always", 1.0f, {3}, 1, -1, NULL}, {"softmax", 1e-9f, {3}, 1, -1, NULL},
         {"classifier", 1e-9f, {3}, 1, -1, NULL}, {"shortlist", 1e-9f, {3}, 1, -1, NULL}};
     for (int i = 0; i < 4; i++)
-        for (int threads = 1; threads <= 3; threads++) {
+        FOR_THREADS(threads, 3) {
             struct running r = open_with(exits_path, threads, NULL);
             calmoe_policy *policy = NULL;
             calmoe_session *session = NULL;
@@ -282,7 +283,7 @@ static void the_same_for_threads_and_levels(void **state)
     }
     running_close(&plain);
     running_close(&first);
-    for (int threads = 1; threads <= 3; threads++)
+    FOR_THREADS(threads, 3)
         for (int level = 0; running_isa(level); level++) {
             struct running r = open_with(exits_path, threads, running_isa(level));
             for (int i = 0; i < N_LEAVINGS; i++) {
@@ -331,7 +332,7 @@ static void the_same_in_company(void **state)
 {
     (void)state;
     static const int batches[][N_SESSIONS] = {{0, 1, -1, 2}, {4, 4, 4, 4}, {3, 5, 6, 0}, {2, -1, 2, 1}, {7, 0, 8, 2}};
-    for (int threads = 1; threads <= 3; threads++) {
+    FOR_THREADS(threads, 3) {
         struct running r = open_with(exits_path, threads, NULL);
         for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) check_company(&r, batches[b]);
         running_close(&r);
