@@ -85,13 +85,24 @@ static bool send_all(int fd, const char *bytes, size_t n)
 
 /* The next line without its end; lengths of chunks stand on lines of their own and do not look like events. False: the
  * connection ended. */
+static bool end_line(struct bytes *line)
+{
+    if (!cm_bytes_append(line, "", 1)) return false;
+    line->n--;
+    return true;
+}
+
+/* False at the end, or where the last line has none: what there is of it stands in line all the same. */
 static bool read_line(struct connection *connection, struct bytes *line)
 {
     line->n = 0;
     for (;;) {
         if (connection->at == connection->n) {
             const ssize_t n = recv(connection->fd, connection->bytes, sizeof connection->bytes, 0);
-            if (n <= 0) return false;
+            if (n <= 0) {
+                if (!end_line(line)) line->n = 0;
+                return false;
+            }
             connection->at = 0;
             connection->n  = (size_t)n;
         }
@@ -100,12 +111,13 @@ static bool read_line(struct connection *connection, struct bytes *line)
         const char  *end = memchr(from, '\n', left);
         const size_t n = end != NULL ? (size_t)(end - from) : left;
         connection->at += n + (end != NULL);
-        if (line->n + n > MAX_LINE || !cm_bytes_append(line, from, n)) return false;
+        if (line->n + n > MAX_LINE || !cm_bytes_append(line, from, n)) {
+            line->n = 0;
+            return false;
+        }
         if (end == NULL) continue;
         if (line->n > 0 && line->at[line->n - 1] == '\r') line->n--;
-        if (!cm_bytes_append(line, "", 1)) return false;
-        line->n--;
-        return true;
+        return end_line(line);
     }
 }
 

@@ -175,19 +175,34 @@ class Context:
 
 
 class Handle:
-    """A thing that the library opened. It is closed when nobody refers to it any more; it refers to what it was opened
-    from, so that order is right whoever goes first. kept: what the library borrows as long."""
-    __slots__ = ("context", "pointer", "_close", "parent", "kept", "__weakref__")
+    """A thing that the library opened. It is closed when nobody refers to it any more, and all that was opened from it,
+    or borrows it, is closed: a garbage collector that finds them at once takes them in any order. kept: what the
+    library borrows as long."""
+    __slots__ = ("context", "pointer", "_close", "parents", "kept", "_n_users", "_is_over", "__weakref__")
 
     def __init__(self, context: Context, pointer: c_void_p, close: Callable[..., Any], parent: Optional[Handle],
                  *kept: Any) -> None:
         assert pointer.value is not None
-        self.context, self.pointer, self._close, self.parent = context, pointer.value, close, parent
+        self.context, self.pointer, self._close = context, pointer.value, close
+        borrowed = [thing._handle for thing in kept if isinstance(thing, Closing)]
+        self.parents = [handle for handle in (parent, *borrowed) if handle is not None]
+        for handle in self.parents:
+            handle._n_users += 1
+        self._n_users, self._is_over = 0, False
         self.kept = kept
 
     def __del__(self) -> None:
         if hasattr(self, "kept"):
-            self.context.drop(self._close, self.pointer)
+            self._is_over = True
+            self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._is_over or self._n_users > 0:
+            return
+        self.context.drop(self._close, self.pointer)
+        for handle in self.parents:
+            handle._n_users -= 1
+            handle._close_unused()
 
 
 class Closing:
