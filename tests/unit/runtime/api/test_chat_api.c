@@ -149,69 +149,12 @@ static void without_a_template_a_format_must_be_named(void **state)
     running_close(&broken);
 }
 
-static void hear_nothing(void *user, const calmoe_answer_event *event)
-{
-    (void)user;
-    (void)event;
-}
-
-#define IS(call, wanted) assert_int_equal(call, CALMOE_##wanted)
-#define WRONG(call) IS(call, INVALID_ARGUMENT)
-
-static void wrong_arguments_are_refused(void **state)
-{
-    (void)state;
-    struct running               r = open_model(NULL);
-    calmoe_chat_prompt          *prompt = (calmoe_chat_prompt *)&r;
-    calmoe_answer_parser        *parser = (calmoe_answer_parser *)&r;
-    calmoe_answer_parser_options options;
-    const char                  *text = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}";
-    size_t                       n = 1;
-    IS(calmoe_chat_prompt_open(NULL, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
-    assert_null(prompt);
-    IS(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, &prompt), UNSUPPORTED);
-    WRONG(calmoe_chat_prompt_open(r.context, NULL, text, strlen(text), NULL, &prompt));
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, NULL, 1, NULL, &prompt));
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), NULL, NULL));
-    const calmoe_chat_prompt_options no_size = {0};
-    WRONG(calmoe_chat_prompt_open(r.context, r.model, text, strlen(text), &no_size, &prompt));
-    assert_string_equal(calmoe_chat_prompt_text(NULL, &n), "");
-    assert_int_equal(n, 0);
-    assert_null(calmoe_chat_prompt_marks(NULL));
-    assert_null(calmoe_chat_prompt_tokens(NULL, &n));
-    assert_int_equal(calmoe_chat_prompt_turn_begin(NULL), -1);
-    calmoe_chat_prompt_close(NULL);
-    calmoe_chat_prompt_close(&prompt);
-    calmoe_chat_prompt_options_init(NULL);
-    calmoe_answer_parser_options_init(NULL);
-    calmoe_answer_parser_options_init(&options);
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser));
-    assert_null(parser);
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, NULL, &parser));
-    options.on_event = hear_nothing;
-    WRONG(calmoe_answer_parser_open(r.context, NULL, NULL, &options, &parser));
-    WRONG(calmoe_answer_parser_open(r.context, r.model, NULL, &options, NULL));
-    IS(calmoe_answer_parser_open(r.context, r.model, NULL, &options, &parser), OK);
-    WRONG(calmoe_answer_parser_put(parser, NULL, 1, 0));
-    IS(calmoe_answer_parser_put(parser, NULL, 0, 0), OK);
-    IS(calmoe_answer_parser_put_token(parser, -1), OK); /* a token without a text */
-    IS(calmoe_answer_parser_put_token(parser, 1 << 30), OK);
-    WRONG(calmoe_answer_parser_put(NULL, "a", 1, 0));
-    WRONG(calmoe_answer_parser_put_token(NULL, 1));
-    WRONG(calmoe_answer_parser_finish(NULL));
-    assert_int_equal(calmoe_answer_parser_in_text(NULL), 0);
-    calmoe_answer_parser_close(NULL);
-    calmoe_answer_parser_close(&parser);
-    running_close(&r);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prompt_is_fed_and_its_answer_heard),
         cmocka_unit_test(answers_are_heard_in_the_form_of_the_template),
         cmocka_unit_test(without_a_template_a_format_must_be_named),
-        cmocka_unit_test(wrong_arguments_are_refused),
     };
     return cmocka_run_group_tests_name("chats", tests, open_folder, close_folder);
 }
