@@ -4,7 +4,6 @@
 #include "runtime/mixers/attention.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "kernels/elementary.h"
