@@ -87,6 +87,25 @@ struct calmoe_engine {
 
 enum audit_state { AUDIT_NO_TOKEN, AUDIT_TRIAL, AUDIT_IN_FULL };
 
+struct session_answer { /* generate.c: how far it is */
+    int  n_new;     /* sampled since the last feed                  */
+    int  max_new;   /* 0 = no limit                                 */
+    bool has_ended; /* until something is fed                       */
+    bool is_full;   /* the last token found no room; until a rewind */
+};
+
+struct session_logits { /* results.c: the rows of a step's logits that are the session's */
+    int           first, n; /* in the step                     */
+    uint64_t      step;     /* which it is                     */
+    bool          hashes;   /* all rows go into the hash       */
+    struct sha256 hash;
+};
+
+struct session_break { /* results.c: where the session stopped having numbers */
+    int position; /* the first one that was read so                                  */
+    int after;    /* so many layers, 0 = its embedding; -1 = it has numbers          */
+};
+
 struct session_audit { /* audit.c */
     double            share, alpha;
     struct random     picks;
@@ -129,22 +148,15 @@ struct calmoe_session {
     int             n_positions;
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
-    int             n_again;     /* tokens before it were read once; see again.c       */
-    int             n_new;       /* sampled since the last feed                        */
-    int             max_new;     /* 0 = no limit                                       */
+    int             n_again;     /* tokens before it were read once; see chunks.c      */
     bool            ignores_end;
-    bool            has_ended;   /* until something is fed                             */
-    bool            is_full;     /* the last token found no room; until a rewind       */
-    int             broken;      /* where it stopped having numbers, the first position that was read so; */
-    int             broke_after; /* and after how many layers, 0 = its embedding; -1 = it has numbers     */
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
-    bool            hashes;
+    struct session_answer answer;
+    struct session_break broke;
+    struct session_logits logits;
     struct kept_logprobs kept;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
-    struct sha256   logit_hash;
-    int             first_logits, n_logits; /* its rows of the last step's logits       */
-    uint64_t        logits_step;            /* the step that they are of                */
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
@@ -152,6 +164,18 @@ struct calmoe_session {
     struct session_audit      audit;
     struct drafts            *drafts;       /* NULL: not lossless                        */
 };
+
+/* Tokens that were read, whether or not the session stands behind them now. */
+static inline int cm_session_n_read(const calmoe_session *session)
+{
+    return session->n_again > session->n_positions ? session->n_again : session->n_positions;
+}
+
+/* Is the token at that position one of an answer's, to which a policy applies? */
+static inline bool cm_session_is_answer(const calmoe_session *session, int position)
+{
+    return session->answer_begin >= 0 && position >= session->answer_begin;
+}
 
 struct calmoe_profile {
     calmoe_context *ctx;
@@ -181,7 +205,7 @@ struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_posi
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 
-/* ---- rows.c: the step that is built, and what came of it ---- */
+/* ---- rows.c: the step that is built ---- */
 
 void cm_step_begin(calmoe_engine *engine);
 /* A row more; it wants logits or not. rung: what it may leave out, NULL = nothing. */
@@ -193,10 +217,6 @@ void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers);
 /* Does a step count for the engine's profile? */
 bool          cm_engine_profiles(const calmoe_engine *engine);
-/* Adds the session's rows of logits to its hash, where it has one. */
-void          cm_session_hash(calmoe_session *session);
-/* Row `row` of the session's logits in the engine's last step, (n_vocab); NULL: there is none. */
-const float *cm_session_logits(const calmoe_session *session, int row);
 
 /* ---- session.c ---- */
 
@@ -205,13 +225,24 @@ calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_option
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
-/* ---- session_sampler.c ---- */
+/* ---- results.c ---- */
 
-calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
-/* The token at a position was read. */
-void          cm_session_accept(calmoe_session *session, int position);
+/* The session gets n of the step's rows of logits, from `first` on; once the step has run, they are there. */
+void          cm_session_give_logits(calmoe_session *session, int first, int n);
+/* Row `row` of the session's logits in the engine's last step, (n_vocab); NULL: there is none. */
+const float  *cm_session_logits(const calmoe_session *session, int row);
+/* Adds the session's rows of logits to its hash, where it has one. */
+void          cm_session_hash(calmoe_session *session);
+/* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
+ * the sentence says in which layer it began. */
+calmoe_status cm_session_check_logits(calmoe_session *session, int row);
+/* The same for all rows of logits of the step that just read these chunks. */
+calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+/* The token at a position was read: the sampler knows of it, and it is noted whether its state still held numbers. */
+void          cm_session_keep_row(calmoe_session *session, int position, const struct row_outcome *came);
 /* The sampler knows of the first n tokens and of no others. */
 void          cm_session_accept_anew(calmoe_session *session, int n);
+calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
 
 /* ---- log_probabilities.c ---- */
 
@@ -268,14 +299,8 @@ void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
 
-/* ---- again.c ---- */
+/* ---- chunks.c ---- */
 
-/* Tokens that were read, whether or not the session stands behind them now. */
-int  cm_session_n_read(const calmoe_session *session);
-/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
-bool cm_session_wants_snapshot(const calmoe_session *session);
-/* NO_MEMORY only where the step cannot do without. */
-calmoe_status cm_session_snapshot(calmoe_session *session);
 /* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
  * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
  * INT_MAX: any number. */
@@ -286,9 +311,6 @@ int  cm_session_logits_again(const calmoe_session *session);
 /* The session stands where its layers' state is, or before: tokens between are read again. has_state: the state is of
  * some position; false: a step broke off. */
 void cm_session_stand_again(calmoe_session *session, bool has_state);
-
-/* ---- chunks.c ---- */
-
 /* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
 calmoe_status cm_session_catch_up(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
@@ -296,16 +318,6 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
                             const struct step_observer *observers);
 /* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
 calmoe_status cm_session_read_again(calmoe_session *session);
-
-/* ---- not_finite.c ---- */
-
-/* The session's position was read: notes whether its state still held numbers. */
-void cm_session_note_numbers(calmoe_session *session, int position, const struct row_outcome *came);
-/* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
- * the sentence says in which layer it began. */
-calmoe_status cm_session_check_logits(calmoe_session *session, int row);
-/* The same for all rows of logits of the step that just read these chunks. */
-calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
 
 /* ---- session_file.c ---- */
 

@@ -12,7 +12,7 @@ calmoe_status calmoe_session_logprobs(const calmoe_session *session, int row, in
     calmoe_context *ctx = session ? session->engine->ctx : NULL;
     if (!session) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_logprobs: a session is needed");
     const int n_vocab = session->engine->model->spec.n_vocab;
-    if (row == -1) row = session->n_logits - 1;
+    if (row == -1) row = session->logits.n - 1;
     const float *logits = cm_session_logits(session, row);
     if (!logits)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
@@ -83,8 +83,8 @@ void cm_session_keep_logprobs(calmoe_session *session)
 {
     struct kept_logprobs *kept = &session->kept;
     const int             n_vocab = session->engine->model->spec.n_vocab;
-    for (int row = 0; row < session->n_logits; row++) {
-        const int position = session->n_positions - session->n_logits + row + 1; /* whose token the row is about */
+    for (int row = 0; row < session->logits.n; row++) {
+        const int position = session->n_positions - session->logits.n + row + 1; /* whose token the row is about */
         if (position >= session->n_known || position >= kept->capacity) continue;
         const size_t  at = (size_t)position * (size_t)kept->n_top;
         const float  *logits = cm_session_logits(session, row);

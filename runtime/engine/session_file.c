@@ -71,11 +71,11 @@ static struct head head_of(const calmoe_session *session)
     const struct session_chat *chat = &session->chat;
     struct head head = {.version = VERSION, .kv_bits = kv_bits(session->engine), .context = (uint32_t)session->context,
                         .n_tokens = (uint32_t)session->n_known, .n_positions = (uint32_t)session->n_positions,
-                        .answer_begin = session->answer_begin, .n_new = (uint32_t)session->n_new,
+                        .answer_begin = session->answer_begin, .n_new = (uint32_t)session->answer.n_new,
                         .n_state = cm_sequence_state_bytes(&session->state, session->n_positions)};
     memcpy(head.magic, magic, sizeof magic);
     memcpy(head.model, session->engine->model->fingerprint, FINGERPRINT);
-    head.flags = (session->has_ended ? HAS_ENDED : 0u) | (session->is_full ? IS_FULL : 0u) |
+    head.flags = (session->answer.has_ended ? HAS_ENDED : 0u) | (session->answer.is_full ? IS_FULL : 0u) |
                  (chat->has_turns ? HAS_TURNS : 0u);
     if (!chat->user) return head;
     head.flags |= HAS_USER | (chat->is_first ? IS_FIRST : 0u) | (chat->system ? HAS_SYSTEM : 0u);
@@ -106,9 +106,9 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
     calmoe_context   *ctx = session->engine->ctx;
     struct whole_file file;
     CM_TRY(cm_engine_needs_one_rank(session->engine, "sessions are saved"));
-    if (session->broke_after >= 0 && session->broken < session->n_positions)
+    if (session->broke.after >= 0 && session->broke.position < session->n_positions)
         return cm_fail(ctx, CALMOE_NOT_FINITE, "from position %d on the session holds NaN or infinities, from which "
-                       "nothing goes on", session->broken);
+                       "nothing goes on", session->broke.position);
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
     CM_TRY(cm_session_read_again(session));
     CM_TRY(cm_session_catch_up(session));
@@ -249,9 +249,9 @@ static void take_head(const struct head *head, calmoe_session *session)
     session->n_known = (int)head->n_tokens;
     session->n_positions = (int)head->n_positions;
     session->answer_begin = head->answer_begin;
-    session->n_new = (int)head->n_new;
-    session->has_ended = (head->flags & HAS_ENDED) != 0;
-    session->is_full = (head->flags & IS_FULL) != 0 && session->n_known == session->context;
+    session->answer.n_new = (int)head->n_new;
+    session->answer.has_ended = (head->flags & HAS_ENDED) != 0;
+    session->answer.is_full = (head->flags & IS_FULL) != 0 && session->n_known == session->context;
     session->chat.has_turns = (head->flags & HAS_TURNS) != 0;
     session->chat.is_first = (head->flags & IS_FIRST) != 0;
     session->chat.begin = (int)head->turn_begin;
