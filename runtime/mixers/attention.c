@@ -191,6 +191,16 @@ static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct 
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
+/* Behind the norm, the projections, the reading and the product; before keys are kept where heads are dealt out, and
+ * once more where norms span several. */
+static int n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers)
+{
+    const bool is_even = layer->attention.n_kv_heads % n_workers == 0; /* has_own_heads() */
+    (void)mixer;
+    if (has_vector_norm(&layer->attention)) return 6;
+    return is_even && layer->attention.head_size % 16 == 0 && layer->attention.value_size % 16 == 0 ? 4 : 5;
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -199,8 +209,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
-    .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
-    .run = run,
-    .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
+    .name = "attention", .gathers = gathers, .n_barriers = n_barriers, .pack = cm_attention_pack,
+    .drop = cm_attention_drop, .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work,
+    .close = close_work, .plan = plan, .run = run, .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };
