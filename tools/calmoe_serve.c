@@ -13,7 +13,7 @@
 #include "tools/serve/server.h"
 
 enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
-       TICK_MILLISECONDS = 50 };
+       TICK_MILLISECONDS = 50, FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
 struct settings {
     const char *model, *host, *name, *key_file, *slot_folder, *plan, *isa;
@@ -237,6 +237,13 @@ static bool say_where(const struct server *server, const struct settings *settin
     return cm_put(line, strlen(line));
 }
 
+/* Waits until all are answered, for so many seconds at most, or until the next signal. */
+static void let_tell(struct http_server *http, int seconds, int signals)
+{
+    const double until = cm_seconds() + seconds;
+    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
+}
+
 /* Until the service is told to end, and those that are answered have got their answers. */
 static bool serve(struct server *server, struct http_server *http, const struct settings *settings, int signals)
 {
@@ -247,8 +254,7 @@ static bool serve(struct server *server, struct http_server *http, const struct 
     (void)has_signal(signals, -1);
     cm_http_stop_listening(http);
     cm_service_drain(server->service);
-    const double until = cm_seconds() + settings->drain;
-    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
+    let_tell(http, settings->drain, signals);
     return true;
 }
 
@@ -264,6 +270,7 @@ static int run_server(struct server *server, const struct settings *settings, in
     if (is_fine && cm_http_open(&listen, &http)) is_fine = serve(server, http, settings, signals);
     else is_fine = false;
     if (server->service != NULL) cm_service_end(server->service);
+    if (http != NULL) let_tell(http, FAREWELL_SECONDS, signals);
     cm_http_close(&http);
     cm_service_close(&server->service);
     return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;

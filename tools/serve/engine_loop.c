@@ -165,14 +165,17 @@ static bool put_record(struct service *service, struct slot *slot, const struct 
 {
     struct job *const job = slot->job;
     (void)pthread_mutex_lock(&service->lock);
+    const size_t n_before = job->out.n;
     const bool is_fine = job->out.n <= service->options.max_unread_bytes &&
                          cm_bytes_append(&job->out, token, sizeof *token) &&
                          cm_bytes_append(&job->out, text, token->n_text) &&
                          cm_bytes_append(&job->out, top, (size_t)token->n_top * sizeof *top) &&
                          cm_bytes_append(&job->out, slot->routing, (size_t)token->n_routing * sizeof *slot->routing);
-    if (!is_fine)
+    job->out.n = is_fine ? job->out.n : n_before; /* no part of a record */
+    if (n_before > service->options.max_unread_bytes)
         (void)cm_refuse(&job->refusal, 500, NULL, "the client reads its answer too slowly: %zu bytes wait for it",
-                        job->out.n);
+                        n_before);
+    else if (!is_fine) (void)cm_refuse_memory(&job->refusal);
     if (job->state == JOB_READING && !token->is_prompt) job->state = JOB_ANSWERING;
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&service->lock);
@@ -335,9 +338,11 @@ static void take_event(struct service *service, const calmoe_event *event)
     if (slot == NULL) return;
     if (event->status == CALMOE_OK || (event->status == CALMOE_END && event->token >= 0)) {
         take_token(service, slot, event->token);
+    } else if (event->status == CALMOE_END && calmoe_session_logits(slot->session, 0) == NULL) {
+        fail_job(service, slot, 500); /* no token was sampled, and none was declined */
     } else if (event->status == CALMOE_FULL || event->status == CALMOE_END) {
         put_rest(service, slot);
-        end_job(service, slot, JOB_LENGTH);
+        end_job(service, slot, event->status == CALMOE_END ? JOB_ENDED : JOB_LENGTH);
     } else if (event->status == CALMOE_CANCELLED) {
         end_job(service, slot, JOB_CANCELLED);
     } else fail_job(service, slot, event->status == CALMOE_INVALID_ARGUMENT ? 400 : 500);
