@@ -510,6 +510,9 @@ void *cm_engine_thread(void *user)
     (void)pthread_cond_broadcast(&service->changed);
     (void)pthread_mutex_unlock(&service->lock);
     if (is_loaded) serve(service);
+    (void)pthread_mutex_lock(&service->lock);
+    while (!service->must_unload) (void)pthread_cond_wait(&service->work, &service->lock); /* texts are still told */
+    (void)pthread_mutex_unlock(&service->lock);
     unload(service);
     return NULL;
 }
