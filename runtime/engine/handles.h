@@ -115,7 +115,7 @@ struct kept_logprobs { /* log_probabilities.c: of texts that are read */
 };
 static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
 
-enum { CM_MAX_CONTEXT = 1 << 24 };
+enum { CM_MAX_CONTEXT = 1 << 24, CM_MAX_RETURNS = 4 };
 
 struct calmoe_session {
     calmoe_engine  *engine;
@@ -130,6 +130,8 @@ struct calmoe_session {
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
     int             n_again;     /* tokens before it were read once; see again.c       */
+    int             n_returns;   /* positions that a later text may go back to         */
+    int             returns[CM_MAX_RETURNS];
     int             n_new;       /* sampled since the last feed                        */
     int             max_new;     /* 0 = no limit                                       */
     bool            ignores_end;
