@@ -71,6 +71,7 @@ static bool load(struct service *service)
     service->context = options->context != 0 ? options->context : service->model.context_length;
     service->position_bytes = (double)service->model.n_kept_values * (engine.kv_float32 ? 4.0 : 2.0);
     if (!open_slots(service)) return false;
+    engine.ranks         = front->ranks;
     engine.routing       = see_routing;
     engine.routing_user  = service;
     engine.progress      = go_on_loading;
@@ -78,10 +79,15 @@ static bool load(struct service *service)
     cm_bar_begin(&loading.bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &engine, &front->engine);
     cm_bar_end(&loading.bar);
+    front->is_as_one = status == CALMOE_OK;
     if (!cm_front_succeeded(front, status) ||
         !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
         !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality))
         return false;
+    if (service->policy != NULL && front->ranks != NULL) {
+        cm_say("policies leave out layers and experts on one rank only; these are %d", calmoe_ranks_count(front->ranks));
+        return false;
+    }
     options->on_loaded(options->on_loaded_user, front->model);
     return true;
 }
@@ -364,6 +370,17 @@ static void give_up_one(struct service *service)
     if (worst != NULL) fail_job(service, worst, 500);
 }
 
+/* Without the other ranks there is nothing to go on with: all that is asked is answered so, and the server ends. */
+static void lose_ranks(struct service *service)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    service->state    = SERVICE_FAILED;
+    service->must_end = true;
+    (void)pthread_mutex_unlock(&service->lock);
+    for (int i = 0; i < service->options.n_slots; i++)
+        if (service->slots[i].job != NULL) fail_job(service, &service->slots[i], 503);
+}
+
 static void step(struct service *service)
 {
     int n_events = 0, n_busy = 0;
@@ -381,7 +398,8 @@ static void step(struct service *service)
     service->metrics.n_steps++;
     service->metrics.n_busy_slots += (uint64_t)n_busy;
     (void)pthread_mutex_unlock(&service->lock);
-    if (status != CALMOE_OK) give_up_one(service);
+    if (status != CALMOE_OK && calmoe_ranks_are_lost(service->front.ranks)) lose_ranks(service);
+    else if (status != CALMOE_OK) give_up_one(service);
     for (int i = 0; status == CALMOE_OK && i < n_events; i++) take_event(service, &service->events[i]);
 }
 

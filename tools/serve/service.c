@@ -26,6 +26,20 @@ static void open_condition(pthread_cond_t *condition)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
+/* Where mpirun started several processes they come together before any of them listens: all but rank 0 take part in
+ * what it does, and do not return. */
+static bool join_ranks(struct service *service)
+{
+    const struct service_options *const options = &service->options;
+    struct front *const front = &service->front;
+    if (calmoe_ranks_launched() == 1) return true;
+    if (!cm_front_open(front)) return false;
+    return cm_front_leads(front) ||
+           (cm_model_request_open(front, options->model, &options->numbers,
+                                  cm_policy_request_fixed_width(&options->policy)) &&
+            cm_front_open_engine(front, &options->engine));
+}
+
 struct service *cm_service_open(const struct service_options *options)
 {
     struct service *service = calloc(1, sizeof *service);
@@ -40,8 +54,10 @@ struct service *cm_service_open(const struct service_options *options)
     open_condition(&service->work);
     open_condition(&service->changed);
     cm_metrics_open(&service->metrics);
-    if (pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
-    cm_say("the system refused a thread for the engine");
+    const bool is_joined = join_ranks(service);
+    if (is_joined && pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
+    if (is_joined) cm_say("the system refused a thread for the engine");
+    cm_front_close(&service->front);
     free(service);
     return NULL;
 }
