@@ -13,7 +13,8 @@
 #include "tools/serve/server.h"
 
 enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
-       TICK_MILLISECONDS = 50 };
+       TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
+       FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
 struct settings {
     const char *model, *host, *name, *key_file, *slot_folder, *plan, *isa;
@@ -217,7 +218,7 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Has one come? Waits for it so many milliseconds; below 0: for ever. */
+/* Has one come? Waits for it so many milliseconds. */
 static bool has_signal(int fd, int milliseconds)
 {
     struct pollfd           wait = {.fd = fd, .events = POLLIN};
@@ -237,6 +238,13 @@ static bool say_where(const struct server *server, const struct settings *settin
     return cm_put(line, strlen(line));
 }
 
+/* Waits until all are answered, for so many seconds at most, or until the next signal. */
+static void let_tell(struct http_server *http, int seconds, int signals)
+{
+    const double until = cm_seconds() + seconds;
+    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
+}
+
 /* Until the service is told to end, and those that are answered have got their answers. */
 static bool serve(struct server *server, struct http_server *http, const struct settings *settings, int signals)
 {
@@ -244,12 +252,12 @@ static bool serve(struct server *server, struct http_server *http, const struct 
         if (has_signal(signals, TICK_MILLISECONDS)) return true;
     if (cm_service_state(server->service) != SERVICE_READY) return false;
     if (!say_where(server, settings, cm_http_port(http))) return false;
-    (void)has_signal(signals, -1);
+    while (cm_service_state(server->service) == SERVICE_READY && !has_signal(signals, LOOK_MILLISECONDS)) {}
+    const bool is_well = cm_service_state(server->service) == SERVICE_READY;
     cm_http_stop_listening(http);
     cm_service_drain(server->service);
-    const double until = cm_seconds() + settings->drain;
-    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
-    return true;
+    let_tell(http, settings->drain, signals);
+    return is_well;
 }
 
 static int run_server(struct server *server, const struct settings *settings, int signals)
@@ -264,6 +272,7 @@ static int run_server(struct server *server, const struct settings *settings, in
     if (is_fine && cm_http_open(&listen, &http)) is_fine = serve(server, http, settings, signals);
     else is_fine = false;
     if (server->service != NULL) cm_service_end(server->service);
+    if (http != NULL) let_tell(http, FAREWELL_SECONDS, signals);
     cm_http_close(&http);
     cm_service_close(&server->service);
     return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -281,10 +290,6 @@ static int run(int argc, char **argv)
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
-    if (calmoe_ranks_launched() > 1) {
-        cm_say("the server runs as one process yet; mpirun started %d", calmoe_ranks_launched());
-        return EXIT_FAILURE;
-    }
     char *const name = model_name(&settings);
     const int   signals = open_signals();
     server.name         = name;

@@ -119,6 +119,11 @@ CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
  * again; a step by hand goes on from n in any case. INVALID_ARGUMENT when n is negative or more than the session's
  * tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
+/* Says to which positions a later text is likely to go back (up to 4; others are forgotten): where the last turn of a
+ * conversation begins and where it ends, as calmoe_chat_prompt_turn_begin() and calmoe_chat_prompt_turn_end() tell.
+ * Where layers have a state that cannot be taken back, a snapshot of it is kept there as the session reads on, so that
+ * nothing is read again after a rewind to such a place. No bit depends on it. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_will_return(calmoe_session *session, const int *positions, int n);
 /* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or
  * it was taken back. */
 CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);

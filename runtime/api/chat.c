@@ -92,6 +92,11 @@ int64_t calmoe_chat_prompt_turn_begin(const calmoe_chat_prompt *prompt)
     return prompt ? prompt->prompt->turn_begin : -1;
 }
 
+int64_t calmoe_chat_prompt_turn_end(const calmoe_chat_prompt *prompt)
+{
+    return prompt ? prompt->prompt->turn_end : -1;
+}
+
 /* ---- answers ---- */
 
 struct calmoe_answer_parser {

@@ -33,16 +33,41 @@ int cm_session_chunk_limit(const calmoe_session *session, int from)
     return from < session->answer_begin ? session->answer_begin - from : 1;
 }
 
+/* Answers begin anew where calibration compares them, and turns where the history holds an answer otherwise. */
+enum { N_MARKS = 2 + CM_MAX_RETURNS };
+static int list_marks(const calmoe_session *session, int marks[N_MARKS])
+{
+    int n = 0;
+    marks[n++] = session->answer_begin;
+    marks[n++] = session->chat.begin;
+    for (int i = 0; i < session->n_returns; i++) marks[n++] = session->returns[i];
+    return n;
+}
+
 int cm_session_rows_at_once(const calmoe_session *session)
 {
     const int at = session->n_positions;
     int       most = cm_session_chunk_limit(session, at);
     if (session->n_again > at) most = least(most, session->n_again - at);
     if (session->state.fixed_bytes == 0) return most;
-    const int marks[] = {session->answer_begin, session->chat.begin, next_by_spacing(&session->state)};
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+    int       marks[N_MARKS + 1];
+    const int n = list_marks(session, marks);
+    marks[n] = next_by_spacing(&session->state);
+    for (int i = 0; i <= n; i++)
         if (marks[i] > at) most = least(most, marks[i] - at);
     return most;
+}
+
+calmoe_status calmoe_session_will_return(calmoe_session *session, const int *positions, int n)
+{
+    bool is_fine = session && n >= 0 && n <= CM_MAX_RETURNS && (positions || n == 0);
+    for (int i = 0; is_fine && i < n; i++) is_fine = positions[i] >= 0 && positions[i] <= session->context;
+    if (!is_fine)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_will_return: a session and up to %d positions in it are needed", CM_MAX_RETURNS);
+    session->n_returns = n;
+    for (int i = 0; i < n; i++) session->returns[i] = positions[i];
+    return CALMOE_OK;
 }
 
 int cm_session_logits_again(const calmoe_session *session)
@@ -198,18 +223,22 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
     return CALMOE_OK;
 }
 
-/* Answers begin anew where calibration compares them, and turns where the history holds an answer otherwise. */
 static bool wants_snapshot(const calmoe_session *session)
 {
     const int at = session->n_positions;
+    int       marks[N_MARKS];
     if (session->state.fixed_bytes == 0 || at == 0) return false;
-    return session->audit.state == AUDIT_TRIAL || at == session->answer_begin || at == session->chat.begin ||
-           at >= next_by_spacing(&session->state);
+    if (session->audit.state == AUDIT_TRIAL || at >= next_by_spacing(&session->state)) return true;
+    for (int n = list_marks(session, marks); n > 0; n--)
+        if (marks[n - 1] == at) return true;
+    return false;
 }
 
 static calmoe_status take_snapshot(calmoe_session *session)
 {
-    cm_sequence_state_touch(&session->state, session->chat.begin); /* the next turn may go back to it */
+    int marks[N_MARKS];
+    for (int i = list_marks(session, marks) - 1; i > 0; i--) /* but where the answer begins */
+        cm_sequence_state_touch(&session->state, marks[i]);
     const calmoe_status status = cm_sequence_state_snapshot(&session->state, session->n_positions);
     return session->audit.state == AUDIT_TRIAL ? status : CALMOE_OK; /* others only save reading again */
 }

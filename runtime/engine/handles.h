@@ -134,7 +134,7 @@ struct kept_logprobs { /* log_probabilities.c: of texts that are read */
 };
 static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
 
-enum { CM_MAX_CONTEXT = 1 << 24 };
+enum { CM_MAX_CONTEXT = 1 << 24, CM_MAX_RETURNS = 4 };
 
 struct calmoe_session {
     calmoe_engine  *engine;
@@ -149,6 +149,8 @@ struct calmoe_session {
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
     int             n_again;     /* tokens before it were read once; see chunks.c      */
+    int             n_returns;   /* positions that a later text may go back to         */
+    int             returns[CM_MAX_RETURNS];
     bool            ignores_end;
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;

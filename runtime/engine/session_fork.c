@@ -39,6 +39,8 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
     }
     memcpy(to->tokens, from->tokens, (size_t)from->n_known * sizeof *to->tokens);
     to->n_known = from->n_known;
+    to->n_returns = from->n_returns;
+    memcpy(to->returns, from->returns, sizeof to->returns);
     if (from->last_used)
         memcpy(to->last_used, from->last_used,
                (size_t)spec->n_layers * (size_t)spec->most.n_experts * sizeof *to->last_used);

@@ -199,7 +199,9 @@ static calmoe_status fill(struct calmoe_context *ctx, const struct chat_prompt_s
     prompt->tail = find_tail(text);
     for (size_t i = 0; i < text->n; i++) text->marks[i] = text->marks[i] != MARK_TEMPLATE;
     CM_TRY(tokenize(ctx, source->tokenizer, text, text->n, &prompt->tokens));
-    prompt->turn_begin = -1;
+    prompt->turn_begin = prompt->turn_end = -1;
+    if (prompt->tail > 0 && prompt->tail < text->n)
+        CM_TRY(token_at(ctx, source->tokenizer, prompt, prompt->tail, &prompt->turn_end));
     if (turn < text->n) CM_TRY(token_at(ctx, source->tokenizer, prompt, turn, &prompt->turn_begin));
     return read_parameters(ctx, conversation, &prompt->parameters);
 }

@@ -19,6 +19,7 @@ struct chat_prompt {
     struct template_text   text; /* its marks are 0 and 1                                       */
     struct token_list      tokens;
     int                    turn_begin; /* token; -1: not known                                  */
+    int                    turn_end;   /* the one at or behind tail; -1: the prompt ends there  */
     size_t                 tail;       /* bytes of text before what asks for an answer or begins one    */
     struct tool_parameters parameters;
 };

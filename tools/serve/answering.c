@@ -111,10 +111,10 @@ static void write_waiting(struct json_writer *writer, const char *name, struct j
 void cm_write_own(struct json_writer *writer, struct answering *answering, bool is_end)
 {
     const struct job_figures *const figures = &answering->job->figures;
-    const double                    n = figures->n_generated > 0 ? figures->n_generated : 1;
     if (!is_end && answering->details.bytes.n == 0) return;
     cm_write_object(writer, "calmoe");
-    if (is_end) {
+    if (is_end) { /* before, the figures are the engine's thread's */
+        const double n = figures->n_generated > 0 ? figures->n_generated : 1;
         cm_write_real(writer, "layers", (double)figures->n_layers / n);
         cm_write_real(writer, "experts", (double)figures->n_experts / n);
         if (figures->rung < 0) cm_write_null(writer, "rung");

@@ -20,6 +20,8 @@ enum { JOB_NO_LOGPROBS = -1 };
 struct job_request {
     int32_t               *tokens;         /* (n_tokens) the prompt; the job's                             */
     int                    n_tokens;
+    int                    returns[2];     /* (n_returns) where a later prompt may part from this one        */
+    int                    n_returns;
     calmoe_sampler_options sampler;        /* its arrays are the job's                                     */
     int                    max_tokens;     /* of the answer; -1 = as many as fit                           */
     bool                   ignore_end;

@@ -26,6 +26,20 @@ static void open_condition(pthread_cond_t *condition)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
+/* Where mpirun started several processes they come together before any of them listens: all but rank 0 take part in
+ * what it does, and do not return. */
+static bool join_ranks(struct service *service)
+{
+    const struct service_options *const options = &service->options;
+    struct front *const front = &service->front;
+    if (calmoe_ranks_launched() == 1) return true;
+    if (!cm_front_open(front)) return false;
+    return cm_front_leads(front) ||
+           (cm_model_request_open(front, options->model, &options->numbers,
+                                  cm_policy_request_fixed_width(&options->policy)) &&
+            cm_front_open_engine(front, &options->engine));
+}
+
 struct service *cm_service_open(const struct service_options *options)
 {
     struct service *service = calloc(1, sizeof *service);
@@ -36,11 +50,14 @@ struct service *cm_service_open(const struct service_options *options)
     service->options   = *options;
     service->queue_end = &service->queue;
     (void)pthread_mutex_init(&service->lock, NULL);
+    (void)pthread_mutex_init(&service->making, NULL);
     open_condition(&service->work);
     open_condition(&service->changed);
     cm_metrics_open(&service->metrics);
-    if (pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
-    cm_say("the system refused a thread for the engine");
+    const bool is_joined = join_ranks(service);
+    if (is_joined && pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
+    if (is_joined) cm_say("the system refused a thread for the engine");
+    cm_front_close(&service->front);
     free(service);
     return NULL;
 }
@@ -68,8 +85,13 @@ void cm_service_close(struct service **service)
 {
     if (*service == NULL) return;
     cm_service_end(*service);
+    (void)pthread_mutex_lock(&(*service)->lock);
+    (*service)->must_unload = true;
+    (void)pthread_cond_broadcast(&(*service)->work);
+    (void)pthread_mutex_unlock(&(*service)->lock);
     (void)pthread_join((*service)->thread, NULL);
     (void)pthread_mutex_destroy(&(*service)->lock);
+    (void)pthread_mutex_destroy(&(*service)->making);
     (void)pthread_cond_destroy(&(*service)->work);
     (void)pthread_cond_destroy(&(*service)->changed);
     free(*service);
@@ -86,6 +108,18 @@ enum service_state cm_service_state(struct service *service)
 
 const calmoe_model_info *cm_service_model(const struct service *service) { return &service->model; }
 const calmoe_model *cm_service_calmoe_model(const struct service *service) { return service->front.model; }
+/* One at a time: they take memory and a core, which answers need. Engines and threads share a model. */
+calmoe_status cm_service_constrain(struct service *service,
+                                   calmoe_status (*make)(void *user, calmoe_model *model), void *user,
+                                   const char **message)
+{
+    (void)pthread_mutex_lock(&service->making);
+    const calmoe_status status = make(user, service->front.model);
+    (void)pthread_mutex_unlock(&service->making);
+    *message = calmoe_context_message(service->front.context); /* this thread's */
+    return status;
+}
+
 int cm_service_context(const struct service *service) { return service->context; }
 int cm_service_n_slots(const struct service *service) { return service->options.n_slots; }
 struct metrics *cm_service_metrics(struct service *service) { return &service->metrics; }

@@ -31,10 +31,11 @@ struct service {
     pthread_mutex_t        lock;
     pthread_cond_t         work;    /* there is something to do for the engine's thread */
     pthread_cond_t         changed; /* the state, a call, the number of jobs             */
+    pthread_mutex_t        making;  /* held by the one thread that makes a constraint    */
 
     /* under the lock */
     enum service_state   state;
-    bool                 must_end;
+    bool                 must_end, must_unload;
     struct job          *queue, **queue_end;
     int                  n_queued, n_active;
     struct service_call *calls;

@@ -149,6 +149,7 @@ static calmoe_status set_up(struct service *service, struct slot *slot, const st
 {
     calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
     if (status == CALMOE_OK) status = set_policy(service, slot, want);
+    if (status == CALMOE_OK) status = calmoe_session_will_return(slot->session, want->returns, want->n_returns);
     if (status != CALMOE_OK || !want->echo_logprobs) return status;
     return calmoe_session_keep_logprobs(slot->session, want->n_top > 0 ? want->n_top : 0);
 }

@@ -236,6 +236,8 @@ static void the_last_turn_is_found(void **state)
     assert_int_equal(prompt->turn_begin, before->tokens.n);
     assert_memory_equal(prompt->tokens.ids, before->tokens.ids, (size_t)before->tokens.n * sizeof *before->tokens.ids);
     assert_int_equal(prompt->tokens.ids[prompt->turn_begin], im_start);
+    assert_true(prompt->turn_end > prompt->turn_begin && prompt->turn_end < prompt->tokens.n);
+    assert_int_equal(before->turn_end, before->tokens.n - 2); /* <|im_end|> and a line end */
     cm_chat_prompt_close(&prompt);
     cm_chat_prompt_close(&before);
     assert_int_equal(open_prompt(NULL, TURNS, NULL, M("{\"role\":\"assistant\",\"content\":\"A\"}"), &prompt),
