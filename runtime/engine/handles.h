@@ -27,6 +27,12 @@
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
+struct file_template {
+    struct template   *program; /* NULL: there is none that can be read, */
+    char               problem[CM_MESSAGE_BYTES]; /* which this says     */
+    struct meta_string text;    /* the file's; "": there is none         */
+};
+
 struct calmoe_model {
     calmoe_context           *ctx;
     char                     *path;
@@ -36,9 +42,7 @@ struct calmoe_model {
     struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
-    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
-    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
-    struct meta_string        template_text;                      /* (file's)                               */
+    struct file_template      plain, for_tools; /* its chat templates; the second is for conversations with tools */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
