@@ -287,7 +287,7 @@ static calmoe_status open_run(struct calmoe_context *ctx, struct pack_list *list
     cut(list, run->chunks);
     for (size_t i = 0; i < run->n_chunks; i++) {
         const size_t n_bytes = chunk_bytes(list, &run->chunks[i]);
-        if (n_bytes > run->buffer_bytes) run->buffer_bytes = n_bytes;
+        if (list->jobs[run->chunks[i].job].source.map && n_bytes > run->buffer_bytes) run->buffer_bytes = n_bytes;
     }
     run->buffers = cm_alloc(ctx, (size_t)cm_team_n_workers(team), run->buffer_bytes, "buffers for weights");
     return run->buffers ? CALMOE_OK : CALMOE_NO_MEMORY;
