@@ -96,8 +96,8 @@ static calmoe_status need_target(const struct folder *folder, const struct halve
                    folder->reading->name, h->name, folder->reading->model->path, role);
 }
 
-/* Rows of the tensor that is called so: one of n_parts that the module has rows of, all of one length. expert: which of
- * the halves, and of a stack; -1: there are none. */
+/* Rows of the tensor that is called so: one of n_parts that the module has rows of, all of one length. expert: which of a
+ * stack, and of the halves where they are of all experts; -1: there is no stack. */
 static calmoe_status emit_rows(const struct folder *folder, const struct halves *h, int expert, const char *role,
                                int n_parts, const struct row_order *order)
 {
@@ -105,7 +105,7 @@ static calmoe_status emit_rows(const struct folder *folder, const struct halves 
     CM_TRY(need_target(folder, h, role, &target));
     cm_adapter_leave_gate_out(folder->reading->model, role, &target);
     if (h->n_outputs != n_parts * target.n_rows) return wrong_shape(folder, h, target.tensor->name);
-    return emit(folder, h, expert < 0 ? 0 : expert, &target, expert < 0 ? 0 : expert, order);
+    return emit(folder, h, h->n_experts > 1 ? expert : 0, &target, expert < 0 ? 0 : expert, order);
 }
 
 static calmoe_status emit_gate_up(const struct folder *folder, const struct halves *h, int expert, int layer,
