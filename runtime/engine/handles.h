@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
@@ -57,6 +58,13 @@ struct calmoe_policy {
     struct policy   policy;
 };
 
+struct engine_adapters { /* adapters.c */
+    int                         n, capacity, n_opened;
+    calmoe_adapter            **adapters; /* (n) in the order of their fingerprints; those that are closed and still
+                                             used are among them */
+    const struct low_rank_set **sets;     /* (n) theirs          */
+};
+
 struct calmoe_engine {
     calmoe_context        *ctx;
     calmoe_model          *model;
@@ -77,6 +85,7 @@ struct calmoe_engine {
     struct row            *rows;            /* (max_rows) of the step that is built        */
     struct step            step;            /* that is built, or the last one              */
     uint64_t               n_steps;
+    struct engine_adapters adapters;
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
     struct known_drafts   *known_drafts;    /* NULL: no session was lossless yet           */
@@ -138,6 +147,17 @@ struct kept_logprobs { /* log_probabilities.c: of texts that are read */
 };
 static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
 
+struct used_adapter {
+    calmoe_adapter *adapter;
+    float           scale; /* not 0 */
+};
+struct session_adapters { /* adapters.c */
+    int                  n;
+    struct used_adapter  used[CALMOE_MAX_ADAPTERS];    /* (n) in the order in which they are added */
+    struct low_rank_use  of_step[CALMOE_MAX_ADAPTERS]; /* (n) the same as steps see them           */
+    struct low_rank_uses uses;                         /* of these                                 */
+};
+
 enum { CM_MAX_CONTEXT = 1 << 24, CM_MAX_RETURNS = 4 };
 
 struct calmoe_session {
@@ -145,6 +165,7 @@ struct calmoe_session {
     calmoe_session_options asked; /* as it was opened; sampler and chat_format, the caller's, are NULL here */
     struct sequence_state state; /* what its layers keep                                         */
     struct sequence sequence;    /* of that and of what waits: what steps know of the session    */
+    struct session_adapters adapters;
     struct sampler *sampler;
     int             context;
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
@@ -330,6 +351,18 @@ calmoe_status cm_session_read_again(calmoe_session *session);
 /* calmoe_session_restore() of a file in memory; name is used in messages. */
 calmoe_status cm_session_parse(calmoe_engine *engine, const char *name, const void *bytes, size_t n_bytes,
                                const calmoe_session_options *options, calmoe_session **out);
+
+/* ---- adapters.c ---- */
+
+/* The session uses none any more. */
+void          cm_session_close_adapters(calmoe_session *session);
+/* A session without tokens uses those of another one. */
+void          cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to);
+/* INVALID_ARGUMENT: it has adapters, and a rung. */
+calmoe_status cm_session_check_policy_with_adapters(const calmoe_session *session);
+/* The step that is built gets all adapters that a session may use. */
+void          cm_step_use_adapters(calmoe_engine *engine);
+void          cm_engine_close_adapters(calmoe_engine *engine); /* the list, which is empty by then */
 
 /* ---- generate.c ---- */
 

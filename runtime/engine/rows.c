@@ -130,6 +130,7 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
         .choice = engine->options.routing_source ? take_choice : NULL, .next = observers};
     if (host.routing || host.choice) observers = &host;
     engine->step.observers = observers;
+    cm_step_use_adapters(engine);
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
     const calmoe_status status = run_by_crew(engine);

@@ -106,6 +106,7 @@ static void free_session(calmoe_session *session)
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
     cm_session_close_logprobs(session);
+    cm_session_close_adapters(session);
     cm_sequence_state_close(&session->state);
     cm_free(session->tokens);
     cm_free(session->last_used);

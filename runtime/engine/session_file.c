@@ -1,6 +1,8 @@
 /* runtime/engine/session_file.c - sessions in files: saved, and restored by an engine of the same model.
  *
  *     head        struct head
+ *     adapters    of a session with any (version 2): their number (uint32), then of each struct used: without the
+ *                 adapters themselves, which are found by their fingerprints
  *     tokens      int32 (n_tokens): those that are read, then those that are pending
  *     texts       of the last turn of a conversation: the system's, the user's
  *     state       of the tokens that are read: cm_sequence_state_write()
@@ -20,7 +22,7 @@
 #include "base/whole_file.h"
 #include "runtime/engine/engine_ranks.h"
 
-enum { VERSION = 1, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
+enum { VERSION = 1, VERSION_WITH_ADAPTERS = 2, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
 
 enum { /* flags */
     HAS_ENDED = 1,  /* the answer                                                           */
@@ -29,7 +31,8 @@ enum { /* flags */
     HAS_USER = 8,   /* the last turn is in the session: what turn_… say                     */
     IS_FIRST = 16,  /* it opened the conversation                                           */
     HAS_SYSTEM = 32,
-    ALL_FLAGS = 63
+    HAS_ADAPTERS = 64, /* exactly where the version is 2                                  */
+    ALL_FLAGS = 127
 };
 
 static const char magic[8] = "CALMOESE";
@@ -48,6 +51,14 @@ struct head {
     uint64_t n_state;               /* bytes                                        */
 };
 _Static_assert(sizeof(struct head) == 80, "the file's layout, without gaps");
+
+struct used { /* an adapter */
+    char  fingerprint[FINGERPRINT];
+    float scale;
+};
+_Static_assert(sizeof(struct used) == 20, "the file's layout, without gaps");
+
+static size_t adapters_bytes(uint32_t n) { return n > 0 ? sizeof n + n * sizeof(struct used) : 0; }
 
 static uint32_t kv_bits(const calmoe_engine *engine) { return engine->options.kv_float32 ? 32 : 16; }
 
@@ -76,7 +87,8 @@ static struct head head_of(const calmoe_session *session)
     memcpy(head.magic, magic, sizeof magic);
     memcpy(head.model, session->engine->model->fingerprint, FINGERPRINT);
     head.flags = (session->answer.has_ended ? HAS_ENDED : 0u) | (session->answer.is_full ? IS_FULL : 0u) |
-                 (chat->has_turns ? HAS_TURNS : 0u);
+                 (chat->has_turns ? HAS_TURNS : 0u) | (session->adapters.n > 0 ? HAS_ADAPTERS : 0u);
+    if (session->adapters.n > 0) head.version = VERSION_WITH_ADAPTERS;
     if (!chat->user) return head;
     head.flags |= HAS_USER | (chat->is_first ? IS_FIRST : 0u) | (chat->system ? HAS_SYSTEM : 0u);
     head.turn_begin = (uint32_t)chat->begin;
@@ -86,10 +98,24 @@ static struct head head_of(const calmoe_session *session)
     return head;
 }
 
+static void write_adapters(const calmoe_session *session, struct sink *sink)
+{
+    const uint32_t n = (uint32_t)session->adapters.n;
+    if (n > 0) (void)put(sink, &n, sizeof n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct used         used = {.scale = session->adapters.used[i].scale};
+        calmoe_adapter_info info = {.size = sizeof info};
+        if (calmoe_adapter_get_info(session->adapters.used[i].adapter, &info) != CALMOE_OK) continue;
+        memcpy(used.fingerprint, info.fingerprint, FINGERPRINT);
+        (void)put(sink, &used, sizeof used);
+    }
+}
+
 static void write_all(const calmoe_session *session, const struct head *head, struct sink *sink)
 {
     char digest[DIGITS + 1];
     (void)put(sink, head, sizeof *head);
+    write_adapters(session, sink);
     (void)put(sink, session->tokens, head->n_tokens * sizeof *session->tokens);
     if (head->n_system > 0) (void)put(sink, session->chat.system, head->n_system);
     if (head->n_user > 0) (void)put(sink, session->chat.user, head->n_user);
@@ -178,10 +204,10 @@ static calmoe_status read_head(const calmoe_engine *engine, struct source *sourc
     if (memcmp(head->magic, magic, sizeof magic) != 0)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is no session: it does not begin with %.8s", source->name,
                        magic);
-    if (head->version != VERSION)
-        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d",
-                       source->name, (unsigned)head->version, VERSION);
-    if (!is_sound(head))
+    if (head->version != VERSION && head->version != VERSION_WITH_ADAPTERS)
+        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d and %d",
+                       source->name, (unsigned)head->version, VERSION, VERSION_WITH_ADAPTERS);
+    if (!is_sound(head) || (head->version == VERSION_WITH_ADAPTERS) != ((head->flags & HAS_ADAPTERS) != 0))
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its head holds numbers that cannot be",
                        source->name);
     if (memcmp(head->model, engine->model->fingerprint, FINGERPRINT) != 0)
@@ -226,11 +252,51 @@ static calmoe_status read_digest(struct source *source)
                    source->name);
 }
 
+static calmoe_adapter *find_adapter(const calmoe_engine *engine, const char *fingerprint)
+{
+    for (int i = 0; i < calmoe_engine_n_adapters(engine); i++) {
+        calmoe_adapter     *adapter = calmoe_engine_adapter(engine, i);
+        calmoe_adapter_info info = {.size = sizeof info};
+        if (calmoe_adapter_get_info(adapter, &info) == CALMOE_OK && memcmp(info.fingerprint, fingerprint, 16) == 0)
+            return adapter;
+    }
+    return NULL;
+}
+
+/* What the session was read with. */
+static calmoe_status read_adapters(struct source *source, const struct head *head, calmoe_session *session,
+                                   uint32_t *n)
+{
+    calmoe_adapter *adapters[CALMOE_MAX_ADAPTERS];
+    float           scales[CALMOE_MAX_ADAPTERS];
+    *n = 0;
+    if ((head->flags & HAS_ADAPTERS) == 0) return CALMOE_OK;
+    CM_TRY(get(source, n, sizeof *n));
+    if (*n < 1 || *n > CALMOE_MAX_ADAPTERS)
+        return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: it has %u adapters; 1 to %d are possible",
+                       source->name, (unsigned)*n, CALMOE_MAX_ADAPTERS);
+    for (uint32_t i = 0; i < *n; i++) {
+        struct used used;
+        CM_TRY(get(source, &used, sizeof used));
+        scales[i] = used.scale;
+        adapters[i] = find_adapter(session->engine, used.fingerprint);
+        if (!adapters[i])
+            return cm_fail(source->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was read with the adapter %.16s, which is not open; "
+                           "%d others are", source->name, used.fingerprint, calmoe_engine_n_adapters(session->engine));
+        if (scales[i] == 0.0f)
+            return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: adapter %u has the scale 0", source->name,
+                           (unsigned)i);
+    }
+    return calmoe_session_set_adapters(session, adapters, scales, (int)*n);
+}
+
 /* All behind the head, into a session that was just opened. */
 static calmoe_status read_session(struct source *source, const struct head *head, calmoe_session *session)
 {
+    uint32_t n_adapters;
+    CM_TRY(read_adapters(source, head, session, &n_adapters));
     const uint64_t n_state = cm_sequence_state_bytes(&session->state, (int)head->n_positions);
-    const uint64_t n_bytes = sizeof *head + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
+    const uint64_t n_bytes = sizeof *head + adapters_bytes(n_adapters) + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
                              n_state + DIGITS;
     if (head->n_state != n_state || source->n_bytes != n_bytes)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; a session of %u tokens, %u of them read, has "

@@ -49,6 +49,7 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
 
 static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to)
 {
+    cm_session_copy_adapters(from, to);
     CM_TRY(copy_sequence(from, to));
     CM_TRY(copy_chat(from, to));
     cm_sampler_close(&to->sampler);
