@@ -173,7 +173,7 @@ struct calmoe_session {
     int             n_positions;
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
-    int             n_again;     /* tokens before it were read once; see chunks.c      */
+    int             n_again;     /* tokens before it were read once; see again.c       */
     int             n_returns;   /* positions that a later text may go back to         */
     int             returns[CM_MAX_RETURNS];
     bool            ignores_end;
@@ -326,8 +326,12 @@ void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
 
-/* ---- chunks.c ---- */
+/* ---- again.c ---- */
 
+/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
+bool cm_session_wants_snapshot(const calmoe_session *session);
+/* NO_MEMORY only where the step cannot do without. */
+calmoe_status cm_session_snapshot(calmoe_session *session);
 /* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
  * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
  * INT_MAX: any number. */
@@ -338,6 +342,9 @@ int  cm_session_logits_again(const calmoe_session *session);
 /* The session stands where its layers' state is, or before: tokens between are read again. has_state: the state is of
  * some position; false: a step broke off. */
 void cm_session_stand_again(calmoe_session *session, bool has_state);
+
+/* ---- chunks.c ---- */
+
 /* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
 calmoe_status cm_session_catch_up(calmoe_session *session);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */

@@ -40,16 +40,6 @@ static void forget(struct kept_logprobs *kept)
 
 void cm_session_close_logprobs(calmoe_session *session) { forget(&session->kept); }
 
-static calmoe_status grow(calmoe_context *ctx, void **array, size_t n, size_t capacity, size_t size)
-{
-    void *larger = cm_alloc(ctx, capacity, size, "log-probabilities");
-    if (!larger) return CALMOE_NO_MEMORY;
-    if (n > 0) memcpy(larger, *array, n * size);
-    cm_free(*array);
-    *array = larger;
-    return CALMOE_OK;
-}
-
 calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n)
 {
     calmoe_context       *ctx = session->engine->ctx;
@@ -58,9 +48,10 @@ calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n)
     int capacity = n > INT32_MAX / 2 ? n : 2 * n;
     if (capacity > session->context) capacity = session->context;
     const size_t n_old = (size_t)kept->capacity, n_new = (size_t)capacity, n_top = (size_t)kept->n_top;
-    CM_TRY(grow(ctx, (void **)&kept->top_tokens, n_old * n_top, n_new * n_top, sizeof *kept->top_tokens));
-    CM_TRY(grow(ctx, (void **)&kept->top_logprobs, n_old * n_top, n_new * n_top, sizeof *kept->top_logprobs));
-    CM_TRY(grow(ctx, (void **)&kept->logprobs, n_old, n_new, sizeof *kept->logprobs));
+    const char  *what = "log-probabilities";
+    CM_TRY(cm_grow(ctx, &kept->top_tokens, n_old * n_top, n_new * n_top, sizeof *kept->top_tokens, what));
+    CM_TRY(cm_grow(ctx, &kept->top_logprobs, n_old * n_top, n_new * n_top, sizeof *kept->top_logprobs, what));
+    CM_TRY(cm_grow(ctx, &kept->logprobs, n_old, n_new, sizeof *kept->logprobs, what));
     for (int i = kept->capacity; i < capacity; i++) kept->logprobs[i] = NOTHING_KEPT;
     kept->capacity = capacity;
     return CALMOE_OK;

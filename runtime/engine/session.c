@@ -1,6 +1,5 @@
 /* runtime/engine/session.c - calmoe_session: open, feed, rewind, sample. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/options.h"
@@ -16,25 +15,15 @@ void calmoe_session_options_init(calmoe_session_options *options)
                                             .lossless = CALMOE_LOSSLESS_OFF};
 }
 
-static calmoe_status resize(calmoe_context *ctx, void **array, size_t n_used, size_t capacity, size_t size)
-{
-    void *larger = cm_alloc(ctx, capacity, size, "sessions");
-    if (!larger) return CALMOE_NO_MEMORY;
-    if (n_used > 0) memcpy(larger, *array, n_used * size);
-    cm_free(*array);
-    *array = larger;
-    return CALMOE_OK;
-}
-
 /* Room for one session more in the engine's table and in what the scheduler works with. */
 static calmoe_status reserve_session(calmoe_engine *engine)
 {
     if (engine->n_sessions < engine->sessions_capacity) return CALMOE_OK;
     const size_t n = (size_t)engine->n_sessions, capacity = n ? 2 * n : 8;
-    CM_TRY(resize(engine->ctx, (void **)&engine->sessions, n, capacity, sizeof *engine->sessions));
-    CM_TRY(resize(engine->ctx, (void **)&engine->demands, 0, capacity, sizeof *engine->demands));
-    CM_TRY(resize(engine->ctx, (void **)&engine->order, 0, capacity, sizeof *engine->order));
-    CM_TRY(resize(engine->ctx, (void **)&engine->chunks, 0, capacity, sizeof *engine->chunks));
+    CM_TRY(cm_grow(engine->ctx, &engine->sessions, n, capacity, sizeof *engine->sessions, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->demands, 0, capacity, sizeof *engine->demands, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->order, 0, capacity, sizeof *engine->order, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->chunks, 0, capacity, sizeof *engine->chunks, "sessions"));
     engine->sessions_capacity = (int)capacity;
     return CALMOE_OK;
 }
