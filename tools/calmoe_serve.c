@@ -22,7 +22,7 @@ struct settings {
                 step_rows, kv, fixed_threads, no_tune, open, half_close;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k;
-    struct cli_list keys, origins, hosts;
+    struct cli_list keys, origins, hosts, loras;
     struct policy_request policy;
     struct model_request  numbers;
 };
@@ -32,6 +32,9 @@ struct settings {
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "have an adapter (LoRA), a GGUF file or a folder by PEFT, used so strongly where a request does not say it (default\n"
+     "1; 0 = not); may be repeated"},
     {"host", 0, CLI_TEXT, AT(host), 0, 0, "ADDRESS", "where to listen (default 127.0.0.1: this machine only)"},
     {"port", 0, CLI_INT, AT(port), 0, 65535, "PORT", "0 = any that is free, which is told (default 8080)"},
     {"api-key", 0, CLI_LIST, AT(keys), 0, 0, "KEY", "requests must bring it; may be repeated"},
@@ -192,6 +195,7 @@ static struct service *open_service(const struct settings *settings, struct load
     struct service_options service = {
         .model = settings->model, .numbers = settings->numbers, .policy = settings->policy,
         .context = settings->context, .n_slots = settings->slots, .step_rows = settings->step_rows,
+        .loras = settings->loras,
         .max_queue = settings->queue, .queue_seconds = settings->queue_seconds,
         .cache_bytes = (double)settings->cache * 1048576.0, .max_unread_bytes = (size_t)settings->unread * 1024,
         .on_loaded = set_sampler, .on_loaded_user = loaded};

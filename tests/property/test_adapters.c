@@ -214,7 +214,8 @@ static void prepare(const char *path)
     running_close(&r);
 }
 
-static void try_model(const char *path)
+/* Levels of instructions: all of them, or the best alone. */
+static void try_model(const char *path, bool has_levels)
 {
     struct way way = {1, N_TOKENS, NULL};
     prepare(path);
@@ -224,7 +225,7 @@ static void try_model(const char *path)
     assert_memory_not_equal(alone[0], wanted, n_bytes);
     way = (struct way){3, 4, NULL};
     try_way(&way, false);
-    for (int i = 0; (way.isa = running_isa(i)) != NULL && !tests_are_thin(); i++) {
+    for (int i = 0; has_levels && (way.isa = running_isa(i)) != NULL && !tests_are_thin(); i++) {
         way.n_threads = 1 + i % 2;
         way.n_chunk = 1 + 3 * i;
         try_way(&way, false);
@@ -237,11 +238,138 @@ static void the_same_bits(void **state)
     char path[600];
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!golden_is_left_out(names[i])) try_model(golden_path(path, names[i]));
+        if (!golden_is_left_out(names[i])) try_model(golden_path(path, names[i]), i == 0);
     const struct tiny_model tiny = tiny_model_mixed(2); /* quantized weights, float32 adapters */
     in_folder(path, "mixed.gguf");
     tiny_model_write(&tiny, path);
-    try_model(path);
+    try_model(path, false);
+}
+
+/* ---- sessions that go on elsewhere ---- */
+
+static void greedy(struct running *r, calmoe_session *session, int32_t *out, int n)
+{
+    for (int i = 0; i < n; i++) running_must(r->context, calmoe_session_next(session, &out[i]));
+}
+
+/* A fork has its session's adapters, a file of a session names them, and an adapter that was closed lives as long as a
+ * session uses it. */
+static void forks_and_files(void **state)
+{
+    enum { N = 9 };
+    char    path[600], saved[600];
+    int32_t forked[N], restored[N], ahead[N];
+    float   scale;
+    (void)state;
+    prepare(golden_path(path, "qwen2moe"));
+    in_folder(saved, "saved.session");
+    struct running  r = open_model(model_path, 2, NULL);
+    calmoe_session *fork = NULL, *other = NULL;
+    calmoe_adapter *adapters[2], *used, *again;
+    open_both(&r, adapters, false);
+    running_must(r.context, calmoe_session_set_adapters(r.session, adapters, scales[3], 2));
+    running_must(r.context, calmoe_session_feed_tokens(r.session, text, N_TOKENS));
+    greedy(&r, r.session, ahead, 1);
+    running_must(r.context, calmoe_session_fork(r.session, &fork));
+    running_must(r.context, calmoe_session_save(r.session, saved));
+    running_must(r.context, calmoe_session_restore(r.engine, saved, NULL, &other));
+    assert_int_equal(calmoe_session_n_adapters(fork), 2);
+    assert_int_equal(calmoe_session_n_adapters(other), 2);
+    greedy(&r, r.session, ahead, N);
+    calmoe_adapter_close(&adapters[0]);
+    assert_int_equal(calmoe_engine_n_adapters(r.engine), 1);
+    calmoe_session_close(&r.session);
+    greedy(&r, fork, forked, N);
+    greedy(&r, other, restored, N);
+    assert_memory_equal(forked, ahead, sizeof ahead);
+    assert_memory_equal(restored, ahead, sizeof ahead);
+    running_must(r.context, calmoe_session_adapter(fork, 0, &used, &scale));
+    calmoe_session_close(&other);
+    calmoe_session_close(&fork);
+    assert_int_equal(calmoe_session_restore(r.engine, saved, NULL, &other), CALMOE_INVALID_ARGUMENT);
+    assert_non_null(strstr(calmoe_context_message(r.context), ", which is not open; 1 others are"));
+    again = open_adapter(&r, adapter_paths[0]);
+    running_must(r.context, calmoe_session_restore(r.engine, saved, NULL, &other));
+    greedy(&r, other, restored, N);
+    assert_memory_equal(restored, ahead, sizeof ahead);
+    calmoe_session_close(&other);
+    calmoe_adapter_close(&again);
+    calmoe_adapter_close(&adapters[1]);
+    running_close(&r);
+}
+
+/* Drafts by early exits and by what stood before are verified with the adapter: the same tokens. */
+static void drafts(void **state)
+{
+    enum { N = 40 };
+    char    path[600];
+    int32_t plain[N], drafted[N];
+    calmoe_session_options options;
+    calmoe_speculation     speculation = {.size = sizeof speculation};
+    (void)state;
+    prepare(golden_path(path, "qwen3moe"));
+    struct running  r = open_model(model_path, 2, NULL);
+    calmoe_adapter *adapters[2];
+    calmoe_session *session;
+    calmoe_session_options_init(&options);
+    options.lossless = CALMOE_LOSSLESS_ALWAYS;
+    options.ignore_end = 1;
+    open_both(&r, adapters, false);
+    for (int i = 0; i < 2; i++) {
+        running_must(r.context, calmoe_session_open(r.engine, &options, &session));
+        running_must(r.context, calmoe_session_set_adapters(session, adapters, scales[3], 2));
+        running_must(r.context, calmoe_session_feed_tokens(session, text, N_TOKENS));
+        greedy(&r, session, i ? plain : drafted, N);
+        running_must(r.context, calmoe_session_speculation(session, &speculation));
+        if (i == 0) assert_true(speculation.drafted > 0);
+        options.lossless = CALMOE_LOSSLESS_OFF;
+        calmoe_session_close(&session);
+    }
+    assert_memory_equal(plain, drafted, sizeof plain);
+    for (int i = 0; i < 2; i++) calmoe_adapter_close(&adapters[i]);
+    running_close(&r);
+}
+
+/* Adapters with early exits of other sessions in the same steps: rows come and go, and each keeps its own. */
+static void beside_a_policy(void **state)
+{
+    enum { N = 20 };
+    char    path[600];
+    int32_t alone_tokens[2][N], token;
+    (void)state;
+    prepare(golden_path(path, "llama"));
+    for (int together = 0; together < 2; together++) {
+        struct running  r = open_model(model_path, 2, NULL);
+        calmoe_adapter *adapters[2];
+        calmoe_session *sessions[2];
+        calmoe_policy  *policy = running_exits(&r, "softmax", 0.2f, (const int[]){1, 2}, 2, "catch_up", 4);
+        calmoe_session_options options;
+        int n_seen[2] = {0};
+        open_both(&r, adapters, false);
+        calmoe_session_options_init(&options);
+        options.ignore_end = 1;
+        for (int i = 0; i < 2; i++) {
+            options.policy = i ? policy : NULL;
+            running_must(r.context, calmoe_session_open(r.engine, &options, &sessions[i]));
+            if (i == 0) running_must(r.context, calmoe_session_set_adapters(sessions[0], adapters, scales[3], 2));
+            running_must(r.context, calmoe_session_feed_tokens(sessions[i], text + i, (size_t)(N_TOKENS - i)));
+        }
+        for (int i = 0; i < 2 && !together; i++) greedy(&r, sessions[i], alone_tokens[i], N);
+        while (together && (n_seen[0] < N || n_seen[1] < N)) {
+            calmoe_event events[3]; /* r.session, with nothing to say, is one, too */
+            int          n_events;
+            running_must(r.context, calmoe_engine_next(r.engine, events, 3, &n_events));
+            for (int e = 0; e < n_events; e++) {
+                const int i = events[e].session == sessions[1];
+                token = events[e].token;
+                if (n_seen[i] < N) assert_int_equal(token, alone_tokens[i][n_seen[i]++]);
+            }
+        }
+        for (int i = 0; i < 2; i++) calmoe_session_close(&sessions[i]);
+        for (int i = 0; i < 2; i++) calmoe_adapter_close(&adapters[i]);
+        calmoe_policy_close(&policy);
+        running_close(&r);
+    }
 }
 
 int main(void)
@@ -249,6 +377,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_if_merged),
         cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(forks_and_files),
+        cmocka_unit_test(drafts),
+        cmocka_unit_test(beside_a_policy),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

@@ -57,6 +57,19 @@ static bool open_slots(struct service *service)
     return is_fine;
 }
 
+static bool load_adapters(struct service *service)
+{
+    struct adapters *const adapters = &service->adapters;
+    if (!cm_adapters_open(&service->front, &service->options.loras, adapters)) return false;
+    for (int i = 0; i < adapters->n; i++) {
+        service->about[i].size = sizeof service->about[i];
+        if (!cm_front_succeeded(&service->front, calmoe_adapter_get_info(adapters->open[i], &service->about[i])))
+            return false;
+    }
+    cm_service_set_scales(service, adapters->scales);
+    return true;
+}
+
 static bool load(struct service *service)
 {
     const struct service_options *const options = &service->options;
@@ -82,7 +95,8 @@ static bool load(struct service *service)
     front->is_as_one = status == CALMOE_OK;
     if (!cm_front_succeeded(front, status) ||
         !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
-        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality))
+        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality) ||
+        !load_adapters(service))
         return false;
     if (service->policy != NULL && front->ranks != NULL) {
         cm_say("policies leave out layers and experts on one rank only; these are %d", calmoe_ranks_count(front->ranks));
@@ -105,6 +119,7 @@ static void unload(struct service *service)
     free(service->widths);
     free(service->piece);
     calmoe_policy_close(&service->policy);
+    cm_adapters_close(&service->adapters);
     cm_front_close(&service->front);
 }
 

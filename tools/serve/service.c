@@ -124,7 +124,34 @@ int cm_service_context(const struct service *service) { return service->context;
 int cm_service_n_slots(const struct service *service) { return service->options.n_slots; }
 struct metrics *cm_service_metrics(struct service *service) { return &service->metrics; }
 
+int cm_service_n_adapters(const struct service *service) { return service->adapters.n; }
+const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i) { return &service->about[i]; }
+
+void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS])
+{
+    (void)pthread_mutex_lock(&service->lock);
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) scales[i] = service->scales[i];
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS])
+{
+    (void)pthread_mutex_lock(&service->lock);
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) service->scales[i] = scales[i];
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
 /* ---- jobs ---- */
+
+/* Lock held: which adapters the job uses, by its own words or the server's. */
+static bool take_scales(struct service *service, struct job_request *want, struct refusal *refusal)
+{
+    if (want->n_scales > service->adapters.n)
+        return cm_refuse(refusal, 400, "lora", "'lora' names the adapter %d; the server has %d, numbered from 0",
+                         want->n_scales - 1, service->adapters.n);
+    for (int i = 0; i < service->adapters.n && !want->has_scales; i++) want->scales[i] = service->scales[i];
+    return true;
+}
 
 static bool refuse_now(struct service *service, struct refusal *refusal)
 {
@@ -144,7 +171,7 @@ bool cm_service_submit(struct service *service, struct job *job, struct refusal 
     if (job->want.n_tokens >= service->context && cm_service_state(service) == SERVICE_READY)
         return cm_refuse_length(refusal, job->want.n_tokens, service->context);
     (void)pthread_mutex_lock(&service->lock);
-    const bool is_taken = refuse_now(service, refusal);
+    const bool is_taken = refuse_now(service, refusal) && take_scales(service, &job->want, refusal);
     if (is_taken) {
         job->state     = JOB_QUEUED;
         job->submitted = cm_seconds();
