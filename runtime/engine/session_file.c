@@ -1,6 +1,7 @@
 /* runtime/engine/session_file.c - sessions in files: saved, and restored by an engine of the same model.
  *
  *     head        struct head
+ *     source      struct source_head, name, text: where its text comes from; in files of version 2 only
  *     tokens      int32 (n_tokens): those that are read, then those that are pending
  *     texts       of the last turn of a conversation: the system's, the user's
  *     state       of the tokens that are read: cm_sequence_state_write()
@@ -20,7 +21,7 @@
 #include "base/whole_file.h"
 #include "runtime/engine/engine_ranks.h"
 
-enum { VERSION = 1, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
+enum { VERSION = 1, VERSION_WITH_SOURCE = 2, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
 
 enum { /* flags */
     HAS_ENDED = 1,  /* the answer                                                           */
@@ -49,6 +50,11 @@ struct head {
 };
 _Static_assert(sizeof(struct head) == 80, "the file's layout, without gaps");
 
+struct source_head {
+    uint64_t n_text;
+    uint32_t n_name, is_system;
+};
+
 static uint32_t kv_bits(const calmoe_engine *engine) { return engine->options.kv_float32 ? 32 : 16; }
 
 /* ---- saving ---- */
@@ -73,6 +79,7 @@ static struct head head_of(const calmoe_session *session)
                         .n_tokens = (uint32_t)session->n_known, .n_positions = (uint32_t)session->n_positions,
                         .answer_begin = session->answer_begin, .n_new = (uint32_t)session->n_new,
                         .n_state = cm_sequence_state_bytes(&session->state, session->n_positions)};
+    if (session->source.name) head.version = VERSION_WITH_SOURCE;
     memcpy(head.magic, magic, sizeof magic);
     memcpy(head.model, session->engine->model->fingerprint, FINGERPRINT);
     head.flags = (session->has_ended ? HAS_ENDED : 0u) | (session->is_full ? IS_FULL : 0u) |
@@ -86,10 +93,19 @@ static struct head head_of(const calmoe_session *session)
     return head;
 }
 
+static void write_source(const struct session_source *source, struct sink *sink)
+{
+    const struct source_head head = {source->n_text, (uint32_t)strlen(source->name), source->is_system};
+    (void)put(sink, &head, sizeof head);
+    (void)put(sink, source->name, head.n_name);
+    (void)put(sink, source->text, source->n_text);
+}
+
 static void write_all(const calmoe_session *session, const struct head *head, struct sink *sink)
 {
     char digest[DIGITS + 1];
     (void)put(sink, head, sizeof *head);
+    if (session->source.name) write_source(&session->source, sink);
     (void)put(sink, session->tokens, head->n_tokens * sizeof *session->tokens);
     if (head->n_system > 0) (void)put(sink, session->chat.system, head->n_system);
     if (head->n_user > 0) (void)put(sink, session->chat.user, head->n_user);
@@ -178,9 +194,9 @@ static calmoe_status read_head(const calmoe_engine *engine, struct source *sourc
     if (memcmp(head->magic, magic, sizeof magic) != 0)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is no session: it does not begin with %.8s", source->name,
                        magic);
-    if (head->version != VERSION)
-        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d",
-                       source->name, (unsigned)head->version, VERSION);
+    if (head->version != VERSION && head->version != VERSION_WITH_SOURCE)
+        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d and %d",
+                       source->name, (unsigned)head->version, VERSION, VERSION_WITH_SOURCE);
     if (!is_sound(head))
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its head holds numbers that cannot be",
                        source->name);
@@ -226,11 +242,34 @@ static calmoe_status read_digest(struct source *source)
                    source->name);
 }
 
+/* *n_bytes: what it takes of the file. */
+static calmoe_status read_source(struct source *source, const struct head *head, calmoe_session *session,
+                                 uint64_t *n_bytes)
+{
+    struct source_head own;
+    *n_bytes = 0;
+    if (head->version != VERSION_WITH_SOURCE) return CALMOE_OK;
+    CM_TRY(get(source, &own, sizeof own));
+    *n_bytes = sizeof own + own.n_name + own.n_text;
+    if (own.n_name > CM_MAX_SOURCE_NAME || own.n_text > CM_MAX_SOURCE_BYTES || own.is_system > 1 ||
+        own.n_name + own.n_text > source->n_bytes - source->at)
+        return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its source holds numbers that cannot be",
+                       source->name);
+    CM_TRY(cm_session_reserve_source(session, own.n_name, (size_t)own.n_text));
+    session->source.is_system = own.is_system != 0;
+    CM_TRY(get(source, session->source.name, own.n_name));
+    CM_TRY(get(source, session->source.text, (size_t)own.n_text));
+    if (memchr(session->source.name, '\0', own.n_name) == NULL) return CALMOE_OK;
+    return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its source's name holds a byte 0", source->name);
+}
+
 /* All behind the head, into a session that was just opened. */
 static calmoe_status read_session(struct source *source, const struct head *head, calmoe_session *session)
 {
     const uint64_t n_state = cm_sequence_state_bytes(&session->state, (int)head->n_positions);
-    const uint64_t n_bytes = sizeof *head + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
+    uint64_t n_source;
+    CM_TRY(read_source(source, head, session, &n_source));
+    const uint64_t n_bytes = sizeof *head + n_source + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
                              n_state + DIGITS;
     if (head->n_state != n_state || source->n_bytes != n_bytes)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; a session of %u tokens, %u of them read, has "

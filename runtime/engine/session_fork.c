@@ -51,6 +51,7 @@ static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to
 {
     CM_TRY(copy_sequence(from, to));
     CM_TRY(copy_chat(from, to));
+    CM_TRY(cm_session_copy_source(from, to));
     cm_sampler_close(&to->sampler);
     CM_TRY(cm_sampler_fork(from->engine->ctx, from->sampler, &to->sampler));
     to->n_new = from->n_new;
