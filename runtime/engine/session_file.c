@@ -269,8 +269,8 @@ static calmoe_status read_session(struct source *source, const struct head *head
     const uint64_t n_state = cm_sequence_state_bytes(&session->state, (int)head->n_positions);
     uint64_t n_source;
     CM_TRY(read_source(source, head, session, &n_source));
-    const uint64_t n_bytes = sizeof *head + n_source + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
-                             n_state + DIGITS;
+    const uint64_t n_bytes = sizeof *head + n_source + head->n_tokens * sizeof *session->tokens + head->n_system +
+                             head->n_user + n_state + DIGITS;
     if (head->n_state != n_state || source->n_bytes != n_bytes)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; a session of %u tokens, %u of them read, has "
                        "%llu", source->name, source->n_bytes, (unsigned)head->n_tokens, (unsigned)head->n_positions,

@@ -53,8 +53,9 @@ calmoe_status calmoe_session_set_source(calmoe_session *session, const calmoe_so
     const size_t n_name = source.name ? strlen(source.name) : 0;
     if (!source.name || n_name > CM_MAX_SOURCE_NAME || source.n_bytes > CM_MAX_SOURCE_BYTES ||
         (!source.text && source.n_bytes > 0))
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_set_source: a name of %zu bytes and a text of %zu; "
-                       "up to %d and %d are wanted", n_name, source.n_bytes, CM_MAX_SOURCE_NAME, CM_MAX_SOURCE_BYTES);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_set_source: a name of %zu bytes and a text of "
+                       "%zu; up to %d and %d are wanted", n_name, source.n_bytes, CM_MAX_SOURCE_NAME,
+                       CM_MAX_SOURCE_BYTES);
     return fill(session, source.name, source.text, source.n_bytes, source.is_system != 0);
 }
 

@@ -463,59 +463,6 @@ static void each_fault_has_its_sentence(void **state)
     running_close(&r);
 }
 
-/* Where a session's text comes from goes with it: into files, and to forks. */
-static void a_source_goes_along(void **state)
-{
-    (void)state;
-    static const struct fault faults[] = {
-        {HEAD_BYTES, 1 << 27, CALMOE_BAD_FILE, "its source holds"},
-        {HEAD_BYTES, 2, CALMOE_BAD_FILE, "a session of "}, /* a byte less: all behind it is where it should not be */
-        {HEAD_BYTES + 8, 5000, CALMOE_BAD_FILE, "its source holds"},
-        {HEAD_BYTES + 12, 2, CALMOE_BAD_FILE, "its source holds"},
-        {HEAD_BYTES + 16, 0, CALMOE_BAD_FILE, "its source's name holds a byte 0"},
-    };
-    const calmoe_source given = {.size = sizeof given, .name = "a.txt", .text = "a\0b", .n_bytes = 3, .is_system = 1};
-    calmoe_session_options options = session_options(NULL, NULL);
-    struct running         r = open_engine(small_path, 1, 64);
-    calmoe_session        *session = NULL;
-    calmoe_source          found = {.size = sizeof found};
-    running_must(r.context, calmoe_session_open(r.engine, &options, &session));
-    assert_int_equal(calmoe_session_source(session, &found), CALMOE_END);
-    feed(&r, session, 5);
-    (void)next(&r, session);
-    running_must(r.context, calmoe_session_set_source(session, &given));
-    save(&r, session);
-    calmoe_session *const copies[] = {restore(&r, &options), fork_of(&r, session)};
-    calmoe_session_close(&session);
-    for (int i = 0; i < 2; i++) {
-        calmoe_session *copy = copies[i];
-        running_must(r.context, calmoe_session_source(copy, &found));
-        assert_string_equal(found.name, "a.txt");
-        assert_int_equal(found.n_bytes, 3);
-        assert_memory_equal(found.text, "a\0b", 3);
-        assert_int_equal(found.is_system, 1);
-        assert_string_equal(found.sha256, "59b271ae1bbcb1d31d41929817f4b16fb439eb4f31520b5ad1d5ce98920a7138");
-        running_must(r.context, calmoe_session_set_source(copy, NULL));
-        assert_int_equal(calmoe_session_source(copy, &found), CALMOE_END);
-        assert_int_equal(calmoe_session_set_source(copy, &(calmoe_source){.size = sizeof found}),
-                         CALMOE_INVALID_ARGUMENT);
-        calmoe_session_close(&copy);
-    }
-    struct bytes whole = read_saved(), lie = {malloc(whole.n), whole.n};
-    assert_non_null(lie.at);
-    assert_int_equal(parse(&r, whole), CALMOE_OK);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
-        memcpy(lie.at, whole.at, whole.n);
-        memcpy(lie.at + faults[i].at, &faults[i].value, sizeof faults[i].value);
-        seal(lie);
-        if (parse(&r, lie) != faults[i].status || !strstr(calmoe_context_message(r.context), faults[i].words))
-            fail_msg("fault %zu: %s", i, calmoe_context_message(r.context));
-    }
-    free(lie.at);
-    free(whole.at);
-    running_close(&r);
-}
-
 static void other_engines_and_options(void **state)
 {
     (void)state;
@@ -622,7 +569,6 @@ int main(void)
         cmocka_unit_test(flipped_and_cut_files_are_refused),
         cmocka_unit_test(sealed_lies_do_no_harm),
         cmocka_unit_test(each_fault_has_its_sentence),
-        cmocka_unit_test(a_source_goes_along),
         cmocka_unit_test(other_engines_and_options),
         cmocka_unit_test(without_numbers_nothing_is_saved),
         cmocka_unit_test(files_are_whole_or_not_at_all),
