@@ -10,24 +10,27 @@
 #include <unistd.h>
 
 #include "tools/command.h"
+#include "tools/engine_request.h"
 #include "tools/serve/server.h"
 
-enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
+enum { MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
        TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
        FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
 struct settings {
-    const char *model, *host, *name, *key_file, *slot_folder, *plan, *isa;
-    int         port, context, slots, queue, queue_seconds, drain, max_body, cache, unread, idle, ping, threads, batch,
-                step_rows, kv, fixed_threads, no_tune, open, half_close;
+    const char *model, *host, *name, *key_file, *slot_folder;
+    int         port, context, slots, queue, queue_seconds, drain, max_body, cache, unread, idle, ping, batch,
+                step_rows, open, half_close;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k;
     struct cli_list keys, origins, hosts, loras;
     struct policy_request policy;
+    struct engine_request engine;
     struct model_request  numbers;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
@@ -73,15 +76,7 @@ static const struct cli_option options[] = {
      "clients that end their side of the connection still get their answer"},
     {"drain", 0, CLI_INT, AT(drain), 0, INT_MAX, "SECONDS",
      "that requests have to end after SIGTERM (default 30)"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
-    {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
-     "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
-    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
-     "do not measure which settings of kernels are quickest here, or look up what was measured"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
-    {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
-    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    ENGINE_REQUEST_ROWS(AT_ENGINE),
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
      "answers leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
@@ -199,15 +194,9 @@ static struct service *open_service(const struct settings *settings, struct load
         .max_queue = settings->queue, .queue_seconds = settings->queue_seconds,
         .cache_bytes = (double)settings->cache * 1048576.0, .max_unread_bytes = (size_t)settings->unread * 1024,
         .on_loaded = set_sampler, .on_loaded_user = loaded};
-    calmoe_engine_options_init(&service.engine);
-    service.engine.n_threads     = settings->threads;
-    service.engine.isa           = settings->isa;
-    service.engine.plan          = settings->plan;
-    service.engine.max_rows      = settings->batch;
-    service.engine.kv_float32    = settings->kv;
-    service.engine.exits         = settings->policy.exits;
-    service.engine.fixed_threads = settings->fixed_threads;
-    service.engine.no_tuning     = settings->no_tune;
+    service.engine          = cm_engine_request_options(&settings->engine);
+    service.engine.max_rows = settings->batch;
+    service.engine.exits    = settings->policy.exits;
     return cm_service_open(&service);
 }
 

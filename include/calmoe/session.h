@@ -152,6 +152,21 @@ CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char
 CALMOE_API calmoe_status calmoe_session_restore(calmoe_engine *engine, const char *path,
                                                 const calmoe_session_options *options, calmoe_session **out);
 
+/* Where what a session has read comes from: a text that many questions will be asked about, say. */
+typedef struct calmoe_source {
+    size_t      size;       /* set by the caller to sizeof(calmoe_source)                                   */
+    const char *name;       /* of the text, NUL-terminated: its file's, say                                 */
+    const char *text;       /* (n_bytes)                                                                    */
+    size_t      n_bytes;    /* up to 2^26                                                                   */
+    int         is_system;  /* 1: it was read as a conversation's system text; 0: as it is                  */
+    char        sha256[65]; /* of the text, 64 hex digits and a NUL; calmoe_session_set_source() ignores it */
+} calmoe_source;
+/* Notes it, copied, in place of another; NULL = none. Files of the session and forks have it, too; nothing else looks
+ * at it, and it stays whatever becomes of the tokens. INVALID_ARGUMENT, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_session_set_source(calmoe_session *session, const calmoe_source *source);
+/* Texts are borrowed until the session is closed or has another source. END: none was noted. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_source(const calmoe_session *session, calmoe_source *source);
+
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
  * computed, so with CALMOE_LOGITS_LAST there is row 0 only. NULL where there is none. Borrowed until
  * the next step of the engine. */

@@ -138,6 +138,15 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+enum { CM_MAX_SOURCE_BYTES = 1 << 26, CM_MAX_SOURCE_NAME = 4096 };
+
+struct session_source { /* session_source.c: where its text comes from, for files */
+    char  *name;        /* NULL: nobody said                                      */
+    char  *text;        /* (n_text)                                               */
+    size_t n_text;
+    bool   is_system;
+};
+
 struct kept_logprobs { /* log_probabilities.c: of texts that are read */
     int      n_top;        /* likeliest tokens of each position; -1: nothing is kept              */
     int      capacity;     /* positions                                                           */
@@ -179,6 +188,7 @@ struct calmoe_session {
     bool            ignores_end;
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
+    struct session_source source;
     struct session_answer answer;
     struct session_break broke;
     struct session_logits logits;
@@ -325,6 +335,13 @@ void          cm_session_close_chat(calmoe_session *session);
 void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
+
+/* ---- session_source.c ---- */
+
+/* Room for texts of these lengths, in place of what there was. NO_MEMORY: there is none then. */
+calmoe_status cm_session_reserve_source(calmoe_session *session, size_t n_name, size_t n_text);
+void          cm_session_close_source(calmoe_session *session);
+calmoe_status cm_session_copy_source(const calmoe_session *from, calmoe_session *to);
 
 /* ---- again.c ---- */
 

@@ -92,6 +92,7 @@ static void free_session(calmoe_session *session)
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_session_close_chat(session);
+    cm_session_close_source(session);
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
     cm_session_close_logprobs(session);

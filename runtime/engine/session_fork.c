@@ -52,6 +52,7 @@ static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to
     cm_session_copy_adapters(from, to);
     CM_TRY(copy_sequence(from, to));
     CM_TRY(copy_chat(from, to));
+    CM_TRY(cm_session_copy_source(from, to));
     cm_sampler_close(&to->sampler);
     CM_TRY(cm_sampler_fork(from->engine->ctx, from->sampler, &to->sampler));
     to->answer = from->answer;

@@ -72,8 +72,8 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions; it may have
- * another number of rows in a step. Snapshots are shared. Spans of keys and values before n_shared, which
+/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions; it may
+ * have another number of rows in a step. Snapshots are shared. Spans of keys and values before n_shared, which
  * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
  * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
  * lies between must be read again). */

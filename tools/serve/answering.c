@@ -59,6 +59,42 @@ bool cm_read_stream(struct answering *answering, const struct sent_value *body, 
 
 /* ---- what forms have in common ---- */
 
+void cm_write_head(struct json_writer *writer, const struct answering *answering, const char *object)
+{
+    cm_write_object(writer, NULL);
+    cm_write_text(writer, "id", answering->id);
+    cm_write_text(writer, "object", object);
+    cm_write_integer(writer, "created", answering->created);
+    cm_write_text(writer, "model", answering->model);
+    cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
+    cm_write_array(writer, "choices");
+}
+
+void cm_write_stream_end(struct answering *answering, const char *object)
+{
+    struct json_writer *const out = &answering->out;
+    if (answering->includes_usage) {
+        cm_write_raw(out, "data: ");
+        cm_write_head(out, answering, object);
+        cm_write_end_array(out);
+        cm_write_usage(out, answering);
+        cm_write_end_object(out);
+        cm_write_raw(out, "\n\n");
+    }
+    cm_write_raw(out, "data: [DONE]\n\n");
+}
+
+static void fail(struct answering *answering, const struct refusal *refusal)
+{
+    if (answering->form->fail != NULL) {
+        answering->form->fail(answering, refusal);
+        return;
+    }
+    cm_write_raw(&answering->out, "data: ");
+    cm_refusal_write(&answering->out, refusal);
+    cm_write_raw(&answering->out, "\n\n");
+}
+
 const char *cm_finish_reason(const struct answering *answering)
 {
     if (answering->job->end == JOB_LENGTH) return "length";
@@ -289,7 +325,7 @@ static void advance(struct answering *answering)
     take_records(answering);
     answering->is_over = true;
     if (!has_failed(answering, &refusal)) finish_parser(answering);
-    if (has_failed(answering, &refusal)) answering->form->fail(answering, &refusal);
+    if (has_failed(answering, &refusal)) fail(answering, &refusal);
     else answering->form->finish(answering);
 }
 

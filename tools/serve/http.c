@@ -19,7 +19,7 @@ enum {
     HEADER_BYTES   = 64 * 1024, /* all headers of a request                                */
     STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be 2048 levels deep */
     BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
-    BACKLOG        = 128,
+    BACKLOG        = 1024, /* connections that wait to be taken: one that finds no place is reset in the end */
     SEND_BYTES     = 256 * 1024, /* that the system keeps for a client that reads slowly   */
     MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */
 };

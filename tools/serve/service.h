@@ -35,7 +35,8 @@ struct service *cm_service_open(const struct service_options *options);
 void cm_service_drain(struct service *service);
 /* All jobs are cancelled, and loading ends. What came of them can still be told. */
 void cm_service_end(struct service *service);
-/* Ends it and waits for its thread; nobody may hold a job, or use the model, any more. Sets it to NULL; NULL is fine. */
+/* Ends it and waits for its thread; nobody may hold a job, or use the model, any more. Sets it to NULL; NULL is
+ * fine. */
 void cm_service_close(struct service **service);
 
 enum service_state cm_service_state(struct service *service);

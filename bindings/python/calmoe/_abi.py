@@ -339,6 +339,17 @@ class calmoe_session_options(Structure):
     ]
 
 
+class calmoe_source(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("text", c_char_p),
+        ("n_bytes", c_size_t),
+        ("is_system", c_int),
+        ("sha256", c_char * 65),
+    ]
+
+
 class calmoe_depth(Structure):
     _fields_ = [
         ("size", c_size_t),
@@ -991,6 +1002,8 @@ FUNCTIONS = {
     "calmoe_session_fork": (c_int, [c_void_p, POINTER(c_void_p)]),
     "calmoe_session_save": (c_int, [c_void_p, c_char_p]),
     "calmoe_session_restore": (c_int, [c_void_p, c_char_p, POINTER(calmoe_session_options), POINTER(c_void_p)]),
+    "calmoe_session_set_source": (c_int, [c_void_p, POINTER(calmoe_source)]),
+    "calmoe_session_source": (c_int, [c_void_p, POINTER(calmoe_source)]),
     "calmoe_session_logits": (POINTER(c_float), [c_void_p, c_int]),
     "calmoe_session_sample": (c_int, [c_void_p, POINTER(c_int32)]),
     "calmoe_session_logprobs": (c_int, [c_void_p, c_int, c_int32, POINTER(c_float), c_int, POINTER(c_int32),
