@@ -19,8 +19,8 @@ static inline int full_or_thin(int full, int thin)
     return tests_are_thin() ? thin : full;
 }
 
-/* Whether the i-th of many ways is left out: a thin run takes every n-th of them, and where i counts on through a test, in
- * the end each of a table's rows that n does not divide. */
+/* Whether the i-th of many ways is left out: a thin run takes every n-th of them. Where i counts on through a test, n
+ * should not divide the length of its table, so that other rows are taken each time. */
 static inline bool way_is_left_out(int i, int n)
 {
     return tests_are_thin() && i % n != 0;
