@@ -420,7 +420,7 @@ class Signals(unittest.TestCase):
 
     def test_ctrl_c_ends_a_long_prompt(self):
         self.n_heard = 0
-        for n_tries, n_words in enumerate((100, 400, 1600)):  # a short text may be read before
+        for n_tries, n_words in enumerate((100, 400, 1600, 1600, 1600, 1600)):  # a short text may be read before
             session = self.engine.session(context=4000)
             if self.read_pressed(session, n_words):
                 break
