@@ -119,7 +119,7 @@ static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_opti
     if (options->plan && options->policy)
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a plan to look at and a policy to make one exclude each"
             " other");
-    CM_TRY(cm_describe_weights(p->model, &p->layers, &p->shape));
+    CM_TRY(cm_describe_weights(p->model->ctx, &p->model->spec, &p->model->tensors, &p->layers, &p->shape));
     CM_TRY(cm_topology_open(p->ctx, options->topology, &p->topology));
     if (options->bandwidth) CM_TRY(cm_topology_set_bandwidth(p->ctx, &p->topology, options->bandwidth));
     CM_TRY(read_use(p, options));

@@ -16,15 +16,23 @@ static int kept_here(const calmoe_engine *engine, const struct attention_spec *a
     return cm_own_part(&engine->plan, cm_kept_heads(attention), 1, &first);
 }
 
-static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+static uint64_t kv_bytes(const calmoe_engine *engine, const struct model_spec *spec)
 {
-    const struct model_spec *spec = &engine->model->spec;
     const uint64_t           element = engine->options.kv_float32 ? sizeof(float) : sizeof(uint16_t);
     uint64_t                 n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
         n += (uint64_t)kept_here(engine, attention) * (uint64_t)cm_kept_elements(attention) * element;
     }
+    return n;
+}
+
+/* What a position takes: of the model, and of what drafts for it. */
+static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+{
+    uint64_t n = kv_bytes(engine, &engine->model->spec);
+    for (int i = 0; i < N_DRAFTERS; i++)
+        if (engine->drafters[i]) n += kv_bytes(engine, cm_drafter_spec(engine->drafters[i]));
     return n;
 }
 

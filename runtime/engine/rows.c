@@ -19,7 +19,8 @@ void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, i
 {
     struct step *step = &engine->step;
     step->rows[step->n_rows++] = (struct row){
-        .asked = {&session->sequence, position, token, wants_logits ? step->n_logits++ : -1},
+        .asked = {.sequence = &session->sequence, .position = position, .token = token,
+                  .logits_row = wants_logits ? step->n_logits++ : -1, .state = cm_drafts_state(session, position)},
         .may = {rung, rung ? position - session->answer_begin : 0},
     };
 }
@@ -27,7 +28,10 @@ void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, i
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session)
 {
     struct waiting *waiting = session->sequence.waiting;
-    for (int i = 0; i < waiting->n; i++) waiting->rows[i].logits_row = engine->step.n_logits++;
+    for (int i = 0; i < waiting->n; i++) {
+        waiting->rows[i].logits_row = engine->step.n_logits++;
+        waiting->rows[i].state = cm_drafts_state(session, waiting->rows[i].position);
+    }
 }
 
 /* ---- the engine's own observers ---- */
