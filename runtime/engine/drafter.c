@@ -30,8 +30,8 @@ calmoe_status cm_draft_model_check(const calmoe_engine *engine)
     while (id >= n && id < larger->spec.n_vocab && !larger->usable[id]) id++;
     if (id == larger->spec.n_vocab) return CALMOE_OK;
     return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
-                   "the draft model '%s' has another vocabulary than '%s': token %d is not the same; a model of the same "
-                   "vocabulary is wanted", draft->path, model->path, id);
+                   "the draft model '%s' has another vocabulary than '%s': token %d is not the same; a model "
+                   "of the same vocabulary is wanted", draft->path, model->path, id);
 }
 
 /* ---- opening ---- */

@@ -1,4 +1,4 @@
-/* runtime/engine/drafter.h - a second, smaller decoder beside the engine's, on the same threads, whose tokens are drafts:
+/* runtime/engine/drafter.h - a second, smaller decoder beside the engine's, on the same threads, which drafts:
  *
  *   further   the block behind a model's layers that was trained to predict a further token (multi-token prediction,
  *             arXiv 2412.19437): one layer, that reads the model's state at a position and the token behind it

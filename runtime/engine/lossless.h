@@ -16,7 +16,8 @@ calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_optio
 /* Fine without. What was found out is left to the engine's next session. */
 void          cm_drafts_close(calmoe_session *session);
 void          cm_known_drafts_close(struct known_drafts **known); /* NULL inside is fine */
-/* For tests: who drafts for the session, NULL: nobody; and nanoseconds that a token takes by an arm of the controller; 0: never tried. */
+/* For tests: who drafts for the session, NULL: nobody; and nanoseconds that a token takes by an arm of the controller;
+ * 0: never tried. */
 struct draft_reader *cm_drafts_reader(const calmoe_session *session, enum drafter_kind kind);
 double        cm_drafts_cost(const calmoe_session *session, int arm);
 

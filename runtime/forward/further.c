@@ -1,5 +1,5 @@
-/* runtime/forward/further.c - what the layer of a block that predicts a further token reads: the embedding of a token and
- * the model's state at the position before it, each normed, side by side through one matrix. */
+/* runtime/forward/further.c - what the layer of a block that predicts a further token reads: the embedding of a token
+ * and the model's state at the position before it, each normed, side by side through one matrix. */
 #include "runtime/forward/decoder_parts.h"
 
 
