@@ -202,8 +202,8 @@ void cm_lossless_say(const calmoe_session *session)
             snprintf(by + n, sizeof by - n, "%s%s %llu", n > 0 ? ", " : "", cm_draft_names[kind],
                      (unsigned long long)drafts.rounds_by[kind]);
     }
-    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round; %llu plain steps, "
-           "rounds by %s",
+    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round; %llu plain "
+           "steps; rounds: %s",
            (unsigned long long)drafts.rounds, (unsigned long long)drafts.drafted, (unsigned long long)drafts.accepted,
            100.0 * (double)drafts.accepted / (double)drafts.drafted,
            1.0 + (double)drafts.accepted / (double)drafts.rounds, (unsigned long long)drafts.plain, by);

@@ -7,6 +7,13 @@
 #include "runtime/engine/handles.h"
 
 enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
+static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
+
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
+{
+    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
+                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+}
 
 /* Heads that this process keeps of a layer: of several ranks, its own, but latents all. */
 static int kept_here(const calmoe_engine *engine, const struct attention_spec *attention)

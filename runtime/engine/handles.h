@@ -157,6 +157,9 @@ struct calmoe_session {
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
     struct drafts            *drafts;       /* NULL: not lossless                        */
+    struct draft_reader      *readers[N_DRAFTERS]; /* drafter.h; NULL: there is none     */
+    int                       kept_first;   /* in a round: rows from this position on leave states behind them
+                                               (sequence_state.kept); -1: they do not    */
 };
 
 struct calmoe_profile {

@@ -53,7 +53,6 @@ struct drafts {
     uint64_t n_plain, n_turns;
     struct draft_counts by[CALMOE_N_DRAFT_KINDS];
     uint64_t *drafted, *accepted;    /* (n_layers) by the layers that were run */
-    struct draft_reader *readers[N_DRAFTERS];
     int      most_looked_up;         /* that a step has room for               */
     struct lookup lookup;
 };
@@ -105,8 +104,8 @@ static calmoe_status open_readers(calmoe_session *session, struct drafts *drafts
     CM_TRY(cm_drafters_open(session->engine));
     for (int i = 0; i < N_READER_WAYS; i++) {
         const struct reader_ways *ways = &reader_ways[i];
-        CM_TRY(cm_draft_reader_open(session, ways->drafter, &drafts->readers[ways->drafter]));
-        for (int j = 0; j < 2 && drafts->readers[ways->drafter]; j++)
+        CM_TRY(cm_draft_reader_open(session, ways->drafter, &session->readers[ways->drafter]));
+        for (int j = 0; j < 2 && session->readers[ways->drafter]; j++)
             if (ways->n_drafts[j] <= most) add_way(drafts, ways->kind, ways->n_drafts[j]);
     }
     return CALMOE_OK;
@@ -203,7 +202,7 @@ void cm_drafts_close(calmoe_session *session)
     struct drafts *drafts = session->drafts;
     if (!drafts) return;
     if (session->engine->known_drafts) leave_known(session->engine->known_drafts, drafts);
-    for (int i = 0; i < N_DRAFTERS; i++) cm_draft_reader_close(&drafts->readers[i]);
+    for (int i = 0; i < N_DRAFTERS; i++) cm_draft_reader_close(&session->readers[i]);
     cm_free(drafts->drafted);
     cm_free(drafts->accepted);
     cm_free(drafts);
@@ -216,25 +215,9 @@ void cm_known_drafts_close(struct known_drafts **known)
     *known = NULL;
 }
 
-struct draft_reader *cm_drafts_reader(const calmoe_session *session, enum drafter_kind kind)
-{
-    return session->drafts ? session->drafts->readers[kind] : NULL;
-}
-
 double cm_drafts_cost(const calmoe_session *session, int arm)
 {
     return cm_speculation_cost(&session->drafts->control, arm);
-}
-
-float *cm_drafts_state(calmoe_session *session, int position)
-{
-    return session->drafts ? cm_draft_reader_state(session->drafts->readers[DRAFTER_FURTHER], position) : NULL;
-}
-
-void cm_drafts_follow(calmoe_session *session)
-{
-    for (int i = 0; session->drafts && i < N_DRAFTERS; i++)
-        cm_draft_reader_follow(session, session->drafts->readers[i]);
 }
 
 void cm_drafts_forget(calmoe_session *session)
@@ -326,7 +309,7 @@ static calmoe_status run_by(calmoe_session *session, enum drafter_kind drafter, 
 {
     struct drafts *drafts = session->drafts;
     int            n;
-    CM_TRY(cm_draft_reader_draft(session, drafts->readers[drafter], n_drafts, drafts->tokens + 1, &n));
+    CM_TRY(cm_draft_reader_draft(session, session->readers[drafter], n_drafts, drafts->tokens + 1, &n));
     return run_drafted(session, way, n);
 }
 
@@ -360,8 +343,10 @@ static calmoe_status run_round(calmoe_session *session, const struct way *way, i
     drafts->n_rows = drafts->n_read = 0;
     cm_sampler_mark(session->sampler);
     cm_sampler_suppose(session->sampler, drafts->tokens[0]);
+    session->kept_first = drafts->first;
     const calmoe_status status = runs[drafts->kind](session, way, n_drafts);
     cm_sampler_return(session->sampler);
+    session->kept_first = -1;
     drafts->by[drafts->kind].rounds += status == CALMOE_OK;
     if (status == CALMOE_OK) return CALMOE_OK;
     drafts->n_rows = 0;
@@ -456,6 +441,16 @@ static void note_round(struct drafts *drafts)
     drafts->is_open = false;
 }
 
+/* The last round ran ahead of what was accepted of it: where it left the state behind that, nothing is read again. */
+static void drop_rejected(calmoe_session *session)
+{
+    const struct drafts *drafts = session->drafts;
+    const int at = drafts->n_read - 1;
+    if (drafts->is_open && at < session->state.n_kept && session->n_positions == drafts->first + drafts->n_read &&
+        session->state.n_seen == drafts->first + drafts->n_rows && drafts->n_read < drafts->n_rows)
+        cm_sequence_state_take_kept(&session->state, at, session->n_positions);
+}
+
 calmoe_status cm_drafts_read(calmoe_session *session)
 {
     struct drafts *drafts = session->drafts;
@@ -465,6 +460,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         return CALMOE_OK;
     }
     const uint64_t again = cm_now_ns(); /* what was drafted in vain costs the round that did */
+    drop_rejected(session);
     CM_TRY(cm_session_read_again(session));
     drafts->ns += (double)(cm_now_ns() - again);
     note_round(drafts);
@@ -477,7 +473,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         return CALMOE_OK;
     }
     CM_TRY(cm_session_may_write(session, n_drafts + 1));
-    CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
+    if (n_drafts > session->state.n_kept) CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
     drafts->step = ++session->engine->n_steps;
     CM_TRY(run_round(session, way, n_drafts));
     take(session);

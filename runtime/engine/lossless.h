@@ -5,8 +5,7 @@
 
 #include <calmoe/calmoe.h>
 
-#include "runtime/engine/drafter.h"
-
+enum { CM_KEPT_STATES = 4 }; /* rows of a round behind which states of fixed size are kept, where there is room */
 struct drafts; /* NULL: the session is not lossless */
 struct known_drafts; /* an engine's: what its sessions found out about the ways to draft that the last of them used */
 
@@ -16,18 +15,12 @@ calmoe_status cm_drafts_open(calmoe_session *session, const calmoe_session_optio
 /* Fine without. What was found out is left to the engine's next session. */
 void          cm_drafts_close(calmoe_session *session);
 void          cm_known_drafts_close(struct known_drafts **known); /* NULL inside is fine */
-/* For tests: who drafts for the session, NULL: nobody; and nanoseconds that a token takes by an arm of the controller;
- * 0: never tried. */
-struct draft_reader *cm_drafts_reader(const calmoe_session *session, enum drafter_kind kind);
+/* For tests: nanoseconds that a token takes by an arm of the controller; 0: never tried. */
 double        cm_drafts_cost(const calmoe_session *session, int arm);
 
 /* Reads the one token that is pending, and has its logits: they were verified before, or a round or a step brings them
  * now. */
 calmoe_status cm_drafts_read(calmoe_session *session);
-/* A row of the session runs next: where its state goes for who drafts by states; NULL: nowhere. */
-float        *cm_drafts_state(calmoe_session *session, int position);
-/* A step has read a text of the session: who drafts reads it too. */
-void          cm_drafts_follow(calmoe_session *session);
 /* What was verified ahead is of no use any more. */
 void          cm_drafts_forget(calmoe_session *session);
 

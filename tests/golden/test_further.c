@@ -99,7 +99,7 @@ static double run_block(struct running *r, const struct further *further)
     struct drafter *drafter = r->engine->drafters[DRAFTER_FURTHER];
     const int    n = further->n_tokens - 1, n_vocab = r->n_vocab;
     const size_t dim = (size_t)drafter->spec->dim;
-    struct draft_reader *reader = cm_drafts_reader(r->session, DRAFTER_FURTHER);
+    struct draft_reader *reader = r->session->readers[DRAFTER_FURTHER];
     float own[1024];
     struct sequence_state state;
     const struct state_place place = cm_engine_state_place(r->engine, 256);
@@ -162,7 +162,7 @@ static void drafts_of_a_session(void **state)
         if (!open_further(all.names[m], &further)) continue;
         for (int chunk = 5; chunk <= 105; chunk += 20) {
             struct running r = open_model(all.names[m], NULL, 2, chunk > MOST_TOKENS ? MOST_TOKENS : chunk + 3);
-            struct draft_reader *reader = cm_drafts_reader(r.session, DRAFTER_FURTHER);
+            struct draft_reader *reader = r.session->readers[DRAFTER_FURTHER];
             int32_t drafts[4];
             int     n;
             read_text(&r, further.tokens, further.n_tokens - 1, chunk);
@@ -233,12 +233,34 @@ static void sessions_are_as_plain_ones(void **state)
     }
 }
 
+/* Where drafts are rejected, states of fixed size are had back as they were behind the last one that was accepted: no
+ * row runs but those of rounds and plain steps. */
+static void nothing_is_read_again(void **state)
+{
+    (void)state;
+    struct further further = {0};
+    assert_true(open_further("qwen35moe", &further));
+    struct running r = open_model("qwen35moe", NULL, 2, 64);
+    calmoe_stats stats = {.size = sizeof stats};
+    calmoe_speculation told = {.size = sizeof told};
+    int32_t token;
+    running_must(r.context, calmoe_session_feed_tokens(r.session, further.tokens, 12));
+    for (int t = 0; t < N_NEW; t++) running_must(r.context, calmoe_session_next(r.session, &token));
+    running_must(r.context, calmoe_session_speculation(r.session, &told));
+    running_must(r.context, calmoe_engine_get_stats(r.engine, &stats));
+    assert_in_range(told.accepted, 0, told.drafted / 2); /* many were rejected */
+    assert_int_equal(stats.n_rows, 12 + told.plain + told.rounds + told.drafted);
+    running_close(&r);
+    cm_model_file_close(&further.expect);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_along_a_text),
         cmocka_unit_test(drafts_of_a_session),
         cmocka_unit_test(sessions_are_as_plain_ones),
+        cmocka_unit_test(nothing_is_read_again),
     };
     return cmocka_run_group_tests_name("further blocks", tests, NULL, NULL);
 }
