@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from gguf import GGUFWriter
 
-MODELS = {"qwen35moe": True, "glm4moe": False, "deepseek3": False, "ling2": True}   # whether states are handed on normed
+MODELS = {"qwen35moe": True, "qwen3next": True, "glm4moe": False, "deepseek3": False, "ling2": True}   # whether states are handed on normed
 N_DRAFTS = 3
 
 
