@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "runtime/engine/drafter_parts.h"
+#include "tests/support/folder_fixture.h"
+#include "tests/support/gguf_copy.h"
 #include "tests/support/goldens.h"
 #include "tests/support/running.h"
 #include "tests/support/thin.h"
@@ -254,6 +256,33 @@ static void nothing_is_read_again(void **state)
     cm_model_file_close(&further.expect);
 }
 
+/* Files that lost a part of the block, or all of it, run without, and say so where drafts are wanted. */
+static void blocks_that_are_not_whole(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"blk.5.nextn.hnorm.weight", "blk.5.nextn.eh_proj.weight",
+                                        "blk.5.ffn_down_exps.weight", "blk.5.attn_q.weight"};
+    char path[600];
+    calmoe_context *context = NULL;
+    struct model_file *file = NULL;
+    running_must(NULL, calmoe_context_open(NULL, &context));
+    running_must(context, cm_model_file_open(context, golden_path(path, "qwen35moe"), &file));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *copy = temp_file(folder, "m.gguf");
+        struct gguf_builder *builder = gguf_copy(file, names[i]);
+        calmoe_model *model = NULL;
+        builder_write(builder, copy);
+        builder_close(&builder);
+        running_must(context, calmoe_model_open(context, copy, NULL, &model));
+        assert_int_equal(model->further.n_layers, 0);
+        if (i != 1) assert_non_null(strstr(model->further_problem, names[i]));
+        else assert_string_equal(model->further_problem, ""); /* it has none */
+        calmoe_model_close(&model);
+    }
+    cm_model_file_close(&file);
+    calmoe_context_close(&context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +290,7 @@ int main(void)
         cmocka_unit_test(drafts_of_a_session),
         cmocka_unit_test(sessions_are_as_plain_ones),
         cmocka_unit_test(nothing_is_read_again),
+        cmocka_unit_test(blocks_that_are_not_whole),
     };
-    return cmocka_run_group_tests_name("further blocks", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("further blocks", tests, open_folder, close_folder);
 }

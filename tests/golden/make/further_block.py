@@ -6,7 +6,8 @@ last norm at position p,
 
     x = eh_proj [ RMSNorm_e(embedding of the token) ; RMSNorm_h(h) ],   logits = head(RMSNorm_s(layer(x)))
 
-say the token at p + 2. For further drafts the block's own state takes the place of h: behind RMSNorm_s in Qwen3.5 and
+say the token at p + 2. Embedding and head are the model's; GLM-4.5's block has some of its own, here the model's with their
+rows moved on by 1 and 2. For further drafts the block's own state takes the place of h: behind RMSNorm_s in Qwen3.5 and
 Ling 2, before it in GLM-4.5 and DeepSeek-V3.
 """
 import copy
@@ -17,6 +18,7 @@ import torch
 from gguf import GGUFWriter
 
 MODELS = {"qwen35moe": True, "qwen3next": True, "glm4moe": False, "deepseek3": False, "ling2": True}   # whether states are handed on normed
+HAVE_OWN = ("glm4moe",)
 N_DRAFTS = 3
 
 
@@ -39,6 +41,9 @@ def tensors(name, converted, config):
     for n, w in parts(name, config).items():
         is_lings = name == "ling2" and n == "shared_head_norm"
         out[f"blk.{last}.{'layer_output_norm' if is_lings else 'nextn.' + n}.weight"] = w
+    if name in HAVE_OWN:
+        out[f"blk.{last}.nextn.embed_tokens.weight"] = np.roll(converted["token_embd.weight"], 1, axis=0)
+        out[f"blk.{last}.nextn.shared_head_head.weight"] = np.roll(converted["output.weight"], 2, axis=0)
     return out
 
 
@@ -61,7 +66,9 @@ def answers(name, model, ids, is_less_one):
     with torch.no_grad():
         one.model.norm.weight.copy_(torch.from_numpy(p["shared_head_norm"]) - (1.0 if is_less_one else 0.0))
         h = model.model(torch.tensor([ids]), use_cache=False).last_hidden_state[0]
-        embedding, eps = model.get_input_embeddings().weight, config.rms_norm_eps
+        embedding, head, eps = model.get_input_embeddings().weight, model.lm_head.weight, config.rms_norm_eps
+        if name in HAVE_OWN:
+            embedding, head = torch.roll(embedding, 1, 0), torch.roll(head, 2, 0)
 
         def join(token, state):
             return torch.cat([rms(embedding[token], p["enorm"], eps), rms(state, p["hnorm"], eps)]) @ torch.from_numpy(p["eh_proj"]).T
@@ -70,7 +77,7 @@ def answers(name, model, ids, is_less_one):
         first, drafts, rows = None, [], []
         for _ in range(N_DRAFTS):
             out = one.model(inputs_embeds=torch.stack(x)[None], use_cache=False).last_hidden_state[0]
-            logits = one.lm_head(out)
+            logits = out @ head.T
             first = logits.numpy().copy() if first is None else first
             rows.append(logits[-1].numpy().copy())
             drafts.append(int(rows[-1].argmax()))
