@@ -80,6 +80,9 @@ typedef struct calmoe_engine_options {
                                          (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
     calmoe_ranks      *ranks;         /* processes that run the model together: ranks.h; they must outlive the engine.
                                          NULL = this one alone (default)                                          */
+    calmoe_model      *draft_model;   /* a smaller model of the same vocabulary, whose tokens are drafts of lossless
+                                         sessions (session.h): it reads what they read. It must outlive the engine, and
+                                         is made ready with the first such session. NULL = none (default)         */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

@@ -13,6 +13,7 @@
 #include "base/sha256.h"
 #include "experts/machine.h"
 #include "experts/place_load.h"
+#include "runtime/engine/drafter.h"
 #include "runtime/engine/lossless.h"
 #include "runtime/engine/scheduler.h"
 #include "runtime/proof/exit_audit.h"
@@ -47,6 +48,10 @@ struct calmoe_model {
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
+    struct model_spec         further;     /* its block that predicts a further token; n_layers 0: none that can be
+                                              used, and if it has one, further_problem says why            */
+    struct model_tensors      further_tensors;
+    char                      further_problem[CM_MESSAGE_BYTES];
     uint8_t                  *usable;      /* (spec.n_vocab): 1 for a token that may be sampled */
     char                      fingerprint[17];      /* with the numbers that it was opened with            */
     char                      file_fingerprint[17]; /* as the file says; plans, which only move weights, carry it */
@@ -89,6 +94,7 @@ struct calmoe_engine {
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
     struct known_drafts   *known_drafts;    /* NULL: no session was lossless yet           */
+    struct drafter        *drafters[N_DRAFTERS]; /* drafter.h; NULL: there is none, or no session was lossless yet */
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
@@ -200,6 +206,9 @@ struct calmoe_session {
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
     struct drafts            *drafts;       /* NULL: not lossless                        */
+    struct draft_reader      *readers[N_DRAFTERS]; /* drafter.h; NULL: there is none     */
+    int                       kept_first;   /* in a round: rows from this position on leave states behind them
+                                               (sequence_state.kept); -1: they do not    */
 };
 
 /* Tokens that were read, whether or not the session stands behind them now. */
@@ -229,7 +238,12 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 /* Says by the log if the whole context does not fit. */
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
-calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+calmoe_status cm_describe_weights(calmoe_context *ctx, const struct model_spec *spec,
+                                  const struct model_tensors *tensors, struct place_layer **layers,
+                                  struct place_model *out);
+/* The default plan for another model that runs on the engine's machine, too. */
+calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct model_spec *spec,
+                                    const struct model_tensors *tensors, struct plan *out);
 /* Of them what each of several ranks has whole. */
 uint64_t cm_whole_bytes(const calmoe_model *model);
 /* UNSUPPORTED where the model has layers that run on one rank only. */

@@ -27,6 +27,9 @@ struct weights {
     unsigned              output_kinds;
     float                *output_norm;
     float                *rope_factors; /* NULL or (n_rot / 2)                                   */
+    bool                  has_others_output; /* output is another model's, packed there          */
+    struct placed_matrix  joint;      /* (dim, 2 dim), as further_tensors has it; no parts: it is a whole model */
+    float                *embedding_norm, *state_norm; /* (dim) each, where there is that        */
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
@@ -40,6 +43,7 @@ struct weights_options {
     uint64_t                n_bytes_behind; /* that the caller takes at least besides: there must be room for both */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
+    const struct weights *output_of; /* the output matrix is theirs; NULL: it is packed */
     bool  is_tuned; /* settings of kernels may be chosen by measuring with these weights */
 };
 

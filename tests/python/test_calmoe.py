@@ -616,6 +616,12 @@ class Counting(Base):
         session.feed(PROMPT)
         self.assertEqual(session.generate(), plain)
         self.assertGreater(session.speculation().drafted, 0)
+        drafting = calmoe.Engine(self.model, threads=1, draft_model=calmoe.Model(self.model.info.path))
+        session = drafting.session(lossless="always", max_new_tokens=32)
+        session.feed(PROMPT)
+        self.assertEqual(session.generate(), plain)
+        self.assertEqual(sum(session.speculation().accepted_by), session.speculation().accepted)
+        self.assertGreater(session.speculation().accepted_by[3], 0)
         with self.assertRaises(calmoe.InvalidArgument):
             calmoe.Policy.make(self.model, measure="softmax", threshold=7)
 

@@ -31,6 +31,11 @@ CALMOE_AUDIT_NEVER = 2
 CALMOE_LOSSLESS_OFF = 0
 CALMOE_LOSSLESS_WHERE_FASTER = 1
 CALMOE_LOSSLESS_ALWAYS = 2
+CALMOE_DRAFTS_BY_EXITS = 0
+CALMOE_DRAFTS_BY_LOOKUP = 1
+CALMOE_DRAFTS_BY_FURTHER = 2
+CALMOE_DRAFTS_BY_MODEL = 3
+CALMOE_N_DRAFT_KINDS = 4
 CALMOE_MAX_ADAPTERS = 16
 CALMOE_MAX_DELTAS = 32
 CALMOE_COSTS_TIME = 0
@@ -224,6 +229,7 @@ class calmoe_engine_options(Structure):
         ("fixed_threads", c_int),
         ("no_tuning", c_int),
         ("ranks", c_void_p),
+        ("draft_model", c_void_p),
     ]
 
 
@@ -379,6 +385,10 @@ class calmoe_speculation(Structure):
         ("rounds", c_uint64),
         ("drafted", c_uint64),
         ("accepted", c_uint64),
+        ("plain", c_uint64),
+        ("rounds_by", c_uint64 * 4),
+        ("drafted_by", c_uint64 * 4),
+        ("accepted_by", c_uint64 * 4),
     ]
 
 
