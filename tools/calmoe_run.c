@@ -26,10 +26,12 @@ struct settings {
     struct cli_list stops;
     struct policy_request policy;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -110,6 +112,7 @@ static const struct cli_option options[] = {
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
     {"logit-hash", 0, CLI_FLAG, AT(logit_hash), 0, 0, NULL,
@@ -251,6 +254,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.fixed_threads = settings->fixed_threads;
     engine.pin_threads = settings->pin;
     engine.no_tuning  = settings->no_tune;
+    cm_memory_request_set(&settings->memory, &engine);
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings, is_whole))

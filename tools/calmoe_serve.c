@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/command.h"
+#include "tools/front.h"
 #include "tools/serve/server.h"
 
 enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
@@ -24,10 +25,12 @@ struct settings {
     struct cli_list keys, origins, hosts;
     struct policy_request policy;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -85,6 +88,7 @@ static const struct cli_option options[] = {
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
 };
 
 static const struct cli_command description = {
@@ -203,6 +207,7 @@ static struct service *open_service(const struct settings *settings, struct load
     service.engine.exits         = settings->policy.exits;
     service.engine.fixed_threads = settings->fixed_threads;
     service.engine.no_tuning     = settings->no_tune;
+    cm_memory_request_set(&settings->memory, &service.engine);
     return cm_service_open(&service);
 }
 

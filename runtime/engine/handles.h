@@ -178,6 +178,9 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
                            const struct plan *shape, struct plan *out);
 /* How and where its sequences keep what their layers keep. */
 struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
+/* What the engine's options say about experts on disk. *uses is the caller's, and out borrows it; set on failure too.
+ * INVALID_ARGUMENT, UNSUPPORTED, IO, BAD_FILE, NO_MEMORY. */
+calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_options *out, uint64_t **uses);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

@@ -30,6 +30,8 @@ struct weights {
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
+    struct expert_stream *stream;     /* that has all routed experts; NULL: they are packed                      */
+    bool                  looks_ahead; /* in a layer for the experts of the next, where there is a stream        */
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */
 };
@@ -39,6 +41,11 @@ struct weights_options {
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
     bool  is_tuned; /* settings of kernels may be chosen by measuring with these weights */
+    uint64_t        memory_limit; /* bytes for weights and what is behind them; 0 = none: all weights are packed */
+    int             max_rows;     /* of a step                                                                   */
+    const uint64_t *uses;         /* (n_layers, most.n_experts): tokens of a profile that took each; may be NULL */
+    bool            is_direct;    /* files are read past the system's cache, where the file system can           */
+    bool            looks_ahead;
 };
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

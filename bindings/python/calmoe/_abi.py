@@ -223,6 +223,10 @@ class calmoe_engine_options(Structure):
         ("fixed_threads", c_int),
         ("no_tuning", c_int),
         ("ranks", c_void_p),
+        ("memory_limit", c_uint64),
+        ("memory_profile", c_char_p),
+        ("disk_reads", c_int),
+        ("no_lookahead", c_int),
     ]
 
 

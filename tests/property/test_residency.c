@@ -1,0 +1,183 @@
+/* test_residency.c - experts that are read from disk give the same bits as experts in memory: with the fewest slots that
+ * work, with all but one, and some between, by any number of threads, any cut of a prompt, several sequences in a step,
+ * with and without looking ahead and a profile, and when rows leave early. And a read that fails ends the step, and
+ * nothing else. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <calmoe/calmoe.h>
+#include <calmoe/profile.h>
+
+#include "base/disk_file.h"
+#include "base/random.h"
+#include "tests/support/folder_fixture.h"
+#include "tests/support/gguf_copy.h"
+#include "tests/support/goldens.h"
+#include "tests/support/running.h"
+#include "tests/support/tiny_model.h"
+
+enum { N_TOKENS = 26, MAX_ROWS = 24 };
+
+static char    model_path[600];
+static int32_t tokens[N_TOKENS];
+static float  *wanted, *found; /* (N_TOKENS, n_vocab) */
+
+static calmoe_engine_options options_of(int n_threads, uint64_t limit)
+{
+    calmoe_engine_options options = running_options(n_threads, NULL);
+    options.max_rows = MAX_ROWS;
+    options.memory_limit = limit;
+    return options;
+}
+
+static calmoe_disk_stats disk_of(const struct running *r)
+{
+    calmoe_disk_stats stats = {.size = sizeof stats};
+    running_must(r->context, calmoe_engine_get_disk_stats(r->engine, &stats));
+    return stats;
+}
+
+/* The smallest limit that works, out of the sentence that refuses one of a byte. */
+static uint64_t smallest_limit(void)
+{
+    calmoe_context       *context;
+    calmoe_model         *model;
+    calmoe_engine        *engine;
+    calmoe_engine_options options = options_of(1, 1);
+    unsigned long long    kib = 0;
+    running_must(NULL, calmoe_context_open(NULL, &context));
+    running_must(context, calmoe_model_open(context, model_path, NULL, &model));
+    assert_int_equal(calmoe_engine_open(model, &options, &engine), CALMOE_INVALID_ARGUMENT);
+    const char *sentence = calmoe_context_message(context), *at = strstr(sentence, "may need at once; ");
+    if (!at || sscanf(at, "may need at once; %lluKiB is the smallest that works", &kib) != 1)
+        fail_msg("%s: %s", model_path, sentence);
+    calmoe_model_close(&model);
+    calmoe_context_close(&context);
+    return kib * 1024;
+}
+
+/* Reads all tokens under a limit and compares; answers what the disk did. */
+static calmoe_disk_stats check(calmoe_engine_options options, int n_chunk, const char *way)
+{
+    struct running r = running_open(model_path, &options, NULL);
+    const size_t   n_floats = (size_t)N_TOKENS * (size_t)r.n_vocab;
+    if (!wanted) wanted = malloc(n_floats * sizeof *wanted);
+    else if (!found) found = malloc(n_floats * sizeof *found);
+    float *const to = found ? found : wanted;
+    assert_non_null(to);
+    running_read(&r, r.session, tokens, N_TOKENS, n_chunk, to);
+    if (to == found && memcmp(found, wanted, n_floats * sizeof *found) != 0)
+        fail_msg("%s, %s: other logits than in memory", model_path, way);
+    const calmoe_disk_stats stats = disk_of(&r);
+    running_close(&r);
+    return stats;
+}
+
+static void forget(void)
+{
+    free(wanted);
+    free(found);
+    wanted = found = NULL;
+}
+
+static void write_profile(const char *path)
+{
+    calmoe_engine_options options = options_of(2, 0);
+    calmoe_profile       *profile;
+    options.profile = 1;
+    struct running r = running_open(model_path, &options, NULL);
+    float *logits = malloc((size_t)N_TOKENS * (size_t)r.n_vocab * sizeof *logits);
+    running_read(&r, r.session, tokens, N_TOKENS, N_TOKENS < MAX_ROWS ? N_TOKENS : MAX_ROWS, logits);
+    running_must(r.context, calmoe_engine_get_profile(r.engine, &profile));
+    running_must(r.context, calmoe_profile_write(profile, path));
+    calmoe_profile_close(&profile);
+    free(logits);
+    running_close(&r);
+}
+
+/* False: the model is too small for anything to stay on disk. */
+static bool check_model(uint64_t seed)
+{
+    struct random random = cm_random(seed);
+    char          profile[600], way[100];
+    forget();
+    for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + (int32_t)cm_random_below(&random, 25);
+    snprintf(profile, sizeof profile, "%s", temp_file(folder, "profile.json"));
+    assert_int_equal(check(options_of(1, 0), N_TOKENS < MAX_ROWS ? N_TOKENS : MAX_ROWS, "no limit").n_slots, 0);
+    write_profile(profile);
+    const uint64_t          least = smallest_limit();
+    const calmoe_disk_stats few = check(options_of(2, least), 1, "the fewest slots");
+    if (few.n_slots == 0) return false; /* a model so small that what reads experts would be larger than they are */
+    assert_in_range(few.n_slots, 1, few.n_experts - 1);
+    assert_true(few.n_reads > 0 && few.n_bytes > 0);
+    const uint64_t each = few.n_slot_bytes / (uint64_t)few.n_slots;
+    const int      left = few.n_experts - few.n_slots;
+    for (int i = 1; i < 4; i++) {
+        const int             more = i == 3 ? left - 1 : left * i / 4;
+        calmoe_engine_options options = options_of(1 + i % 3, least + (uint64_t)more * each);
+        options.no_lookahead = i % 2;
+        options.memory_profile = i >= 2 ? profile : NULL;
+        options.disk_reads = i % 3;
+        snprintf(way, sizeof way, "%d slots more", more);
+        const calmoe_disk_stats stats = check(options, 1 + 7 * i, way);
+        if (stats.n_slots == 0) continue; /* without slots and what reads into them, all are smaller: it fits */
+        assert_int_equal(stats.n_slots, few.n_slots + more);
+        assert_true(stats.n_there + stats.n_ahead <= stats.n_wanted);
+        assert_true(stats.n_named <= stats.n_asked && stats.n_asked <= stats.n_wanted);
+        if (options.no_lookahead) assert_int_equal(stats.n_reads, stats.n_wanted - stats.n_there);
+    }
+    return true;
+}
+
+static void golden_models(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"qwen2moe", "olmoe", "gptoss", "qwen3next", "gemma4moe", "deepseek3", "llama4",
+                                        "lfm2moe", "nemotronhmoe"};
+    int n_checked = 0, n_models = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (golden_is_left_out(names[i])) continue;
+        golden_path(model_path, names[i]);
+        n_checked += check_model(i + 1);
+        n_models++;
+    }
+    forget();
+    assert_true(n_checked >= n_models / 2);
+}
+
+/* Types that are packed in different ways, in experts that are read in several chunks; and a thin one beside them. */
+static void wide_models(void **state)
+{
+    (void)state;
+    static const enum weight_type types[] = {WEIGHT_Q4_K, WEIGHT_Q8_0, WEIGHT_BF16};
+    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "wide.gguf"));
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct tiny_model tiny = tiny_model_wide();
+        tiny.n_layers = 4;
+        tiny.types[TINY_GATE] = tiny.types[TINY_UP] = types[i];
+        tiny.types[TINY_DOWN] = WEIGHT_Q6_K;
+        tiny.seed = i + 1;
+        tiny_model_write(&tiny, model_path);
+        assert_true(check_model(50 + i));
+    }
+    forget();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_models),
+        cmocka_unit_test(wide_models),
+    };
+    return cmocka_run_group_tests_name("same bits, any residency", tests, open_folder, close_folder);
+}
