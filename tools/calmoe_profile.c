@@ -223,7 +223,7 @@ static bool tell(const struct front *front, const struct settings *settings, con
     if (settings->html != NULL && !cm_page_write(&view, settings->html)) return false;
     if (settings->json) return cm_view_print_json(&view);
     cm_view_print(&view);
-    return true;
+    return cm_disk_say(front);
 }
 
 static int run(int argc, char **argv)

@@ -543,6 +543,7 @@ static int run(int argc, char **argv)
         const bool converses = settings.chat && settings.prompt == NULL && settings.file == NULL;
         status = converses ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
+        if (status == 0 && !cm_disk_say(&front)) status = 1;
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);
         if (status == 0) cm_audit_say(generation.session);

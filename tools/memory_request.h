@@ -4,6 +4,7 @@
 #define TOOLS_MEMORY_REQUEST_H
 
 #include <calmoe/engine.h>
+#include <stdbool.h>
 
 struct memory_request { /* 0 or NULL = not given */
     uint64_t    limit;
@@ -22,12 +23,13 @@ struct memory_request { /* 0 or NULL = not given */
     {"no-lookahead", 0, CLI_FLAG, AT(no_lookahead), 0, 0, NULL,                                                       \
      "with --memory-limit, read no expert before its layer's router has named it"}
 
-static inline void cm_memory_request_set(const struct memory_request *request, calmoe_engine_options *engine)
-{
-    engine->memory_limit   = request->limit;
-    engine->memory_profile = request->profile;
-    engine->disk_reads     = request->disk_reads;
-    engine->no_lookahead   = request->no_lookahead;
-}
+void cm_memory_request_set(const struct memory_request *request, calmoe_engine_options *engine);
+
+struct front;
+struct json_output;
+/* What was read from disk, on stderr and as the member "disk"; nothing where all experts are in memory, or there is no
+ * engine. False with a sentence. */
+bool cm_disk_say(const struct front *front);
+bool cm_disk_add(const struct front *front, struct json_output *json);
 
 #endif

@@ -167,5 +167,8 @@ calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *te
     struct profile_node nodes[CM_MAX_NODES];
     for (int i = 0; i < stats.n_nodes; i++) nodes[i] = cm_engine_node_work(engine, i);
     cm_expose_stats(&out, &stats, cm_decoder_counters(engine->decoder), nodes);
+    calmoe_disk_stats disk = {.size = sizeof disk};
+    CM_TRY(calmoe_engine_get_disk_stats(engine, &disk));
+    cm_expose_disk(&out, &disk);
     return cm_exposition_end(&out, ctx, n_text);
 }
