@@ -27,20 +27,36 @@ struct adding { /* where matrices of an expert go */
     struct pack_list      *list;
     struct expert_stream  *stream; /* NULL: into the list */
     int                    layer, expert;
+    const uint8_t         *mapped; /* the next matrix, packed; NULL: it is to be packed */
 };
 
+/* A matrix that stands packed in a mapped file. */
+static calmoe_status map_matrix(struct adding *to, const struct weight_source *rows, enum isa isa, struct matrix *out)
+{
+    *out = (struct matrix){.kernel = cm_linear_kernel(rows->type, isa), .n_rows = rows->n_rows,
+                           .n_columns = rows->n_columns, .packed = to->mapped};
+    to->mapped += (cm_matrix_bytes(out) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    return CALMOE_OK;
+}
+
+static calmoe_status add_weights(struct adding *to, const struct weight_source *rows, int node, struct matrix *out)
+{
+    if (to->stream) return cm_expert_stream_add(to->stream, to->layer, to->expert, rows, node, out);
+    if (to->mapped) return map_matrix(to, rows, cm_pack_list_isa(to->list), out);
+    return cm_pack_list_add(to->ctx, to->list, rows, node, out);
+}
+
 /* Rows row … row + n_rows of a matrix and of its bias (NULL = none). */
-static calmoe_status add_matrix(const struct adding *to, const struct weight_source *source, const float *bias, int row,
+static calmoe_status add_matrix(struct adding *to, const struct weight_source *source, const float *bias, int row,
                                 int n_rows, int node, struct expert_matrix *out)
 {
     const struct weight_source rows = cm_source_rows(source, row, n_rows);
-    CM_TRY(to->stream ? cm_expert_stream_add(to->stream, to->layer, to->expert, &rows, node, &out->weights)
-                      : cm_pack_list_add(to->ctx, to->list, &rows, node, &out->weights));
+    CM_TRY(add_weights(to, &rows, node, &out->weights));
     if (!bias || n_rows == 0) return CALMOE_OK;
     return cm_pack_list_add_floats(to->ctx, to->list, bias + row, n_rows, node, &out->bias);
 }
 
-static calmoe_status add_part(const struct adding *to, const struct expert_bank *bank,
+static calmoe_status add_part(struct adding *to, const struct expert_bank *bank,
                               const struct expert_sources *from, const struct expert_rows *rows,
                               struct expert_part *out)
 {
@@ -67,7 +83,9 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
     struct expert_bank *bank = &layer->banks[bank_index];
     struct expert      *expert = &bank->experts[index];
     struct expert_rows  rows[CM_MAX_NODES];
-    const struct adding to = {ctx, list, bank_index == BANK_ROUTED ? layer->stream : NULL, layer->index, index};
+    struct adding to = {ctx, list, bank_index == BANK_ROUTED ? layer->stream : NULL, layer->index, index, NULL};
+    if (bank_index == BANK_ROUTED && layer->packed)
+        to.mapped = layer->packed->map.bytes + cm_packed_expert(layer->packed, layer->index, index)->at;
     expert->n_parts = rows_of(layer, bank_index, index, rows);
     expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED && !layer->stream &&
                             cm_place_of(layer->plan, layer->index, index)->kind == PLACE_REPLICATED;

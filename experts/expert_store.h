@@ -52,7 +52,8 @@ struct expert_layer {
     int                dim;
     unsigned           input_kinds; /* of all banks */
     struct expert_bank banks[N_BANKS];
-    struct expert_stream *stream; /* that has the routed experts; NULL: they are all packed in memory */
+    struct expert_stream *stream; /* that has the routed experts; NULL: they are all in memory        */
+    const struct packed_experts *packed; /* where they are mapped, if there is no stream; NULL: they are packed */
     /* by which replicas are chosen (place_load.h) */
     bool               has_replicas;
     const struct plan *plan;
@@ -67,7 +68,7 @@ struct expert_sources { /* one expert in the file */
 };
 
 /* Lists the experts of a bank for packing, where the plan puts them; biases must stay until the list has run. sources:
- * (n_experts). layer->dim, plan, stream and index, the bank's nonlinearity and weighs_input are set before; the plan
+ * (n_experts). layer->dim, plan, stream, packed and index, the bank's nonlinearity and weighs_input are set before; the plan
  * must outlive the layer. Routed experts of a stream are added to it instead, cut over nodes as dense matrices are:
  * only their biases are listed. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,

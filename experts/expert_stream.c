@@ -13,7 +13,7 @@ enum { N_THREADS = 4, SLOT_ALIGNMENT = CM_DISK_BLOCK };
 /* ---- opened, experts added ---- */
 
 calmoe_status cm_expert_stream_open(struct calmoe_context *ctx, enum isa isa, int n_layers, int n_experts,
-                                    struct expert_stream **out)
+                                    const struct packed_experts *packed, struct expert_stream **out)
 {
     struct expert_stream *stream = *out = cm_alloc(ctx, 1, sizeof *stream, "experts on disk");
     if (!stream) return CALMOE_NO_MEMORY;
@@ -21,6 +21,8 @@ calmoe_status cm_expert_stream_open(struct calmoe_context *ctx, enum isa isa, in
     stream->isa = isa;
     stream->n_layers = n_layers;
     stream->n_experts = n_experts;
+    stream->packed = packed;
+    stream->packed_file = (struct disk_file){.file = -1, .direct = -1};
     atomic_store(&stream->failed_slot, NO_SLOT);
     stream->experts = cm_alloc(ctx, (size_t)n_layers * (size_t)n_experts, sizeof *stream->experts, "experts on disk");
     if (stream->experts) return CALMOE_OK;
@@ -34,6 +36,7 @@ void cm_expert_stream_close(struct expert_stream **stream_pointer)
     if (!stream) return;
     cm_readers_close(&stream->readers);
     for (int i = 0; i < stream->n_files; i++) cm_disk_file_close(&stream->files[i].disk);
+    cm_disk_file_close(&stream->packed_file);
     for (int node = 0; node < stream->n_nodes; node++) cm_node_block_close(&stream->blocks[node]);
     cm_slot_cache_close(&stream->cache);
     cm_free(stream->slots);
@@ -86,7 +89,7 @@ calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int 
         grow(stream, &pieces, stream->n_pieces, &stream->pieces_capacity, sizeof *stream->pieces);
     stream->pieces = pieces;
     if (status != CALMOE_OK) return status;
-    if (source->map) CM_TRY(find_file(stream, source->map, &piece.file));
+    if (source->map && !stream->packed) CM_TRY(find_file(stream, source->map, &piece.file));
     piece.at = of->bytes_on[node];
     of->bytes_on[node] += (cm_matrix_bytes(out) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
     if (of->n == 0) of->first = stream->n_pieces;
@@ -201,6 +204,7 @@ static calmoe_status open_slots(struct expert_stream *stream, const struct strea
     }
     for (int i = 0; i < stream->n_files; i++)
         cm_disk_file_open(stream->files[i].map, start->is_direct, &stream->files[i].disk);
+    if (stream->packed) cm_disk_file_open(&stream->packed->map, start->is_direct, &stream->packed_file);
     const struct readers_options readers = {.n_threads = N_THREADS, .n_jobs = start->n_slots, .work = cm_stream_read,
                                             .buffer_bytes = cm_disk_buffer_bytes(stream->chunk_bytes), .self = stream};
     return cm_readers_open(stream->ctx, &readers, &stream->readers);
@@ -208,9 +212,11 @@ static calmoe_status open_slots(struct expert_stream *stream, const struct strea
 
 static calmoe_status say_failure(const struct expert_stream *stream, const struct stream_slot *slot)
 {
-    return cm_fail(stream->ctx, CALMOE_IO, "cannot read an expert from the model's file at byte %" PRIu64 ": %s",
-                   slot->failed_at,
-                   slot->failure == CM_FILE_ENDED ? "the file has become shorter" : strerror(slot->failure));
+    return cm_fail(stream->ctx, CALMOE_IO, "cannot read an expert from the %s file at byte %" PRIu64 ": %s",
+                   stream->packed ? "packed" : "model's", slot->failed_at,
+                   slot->failure == CM_FILE_ENDED    ? "the file has become shorter"
+                   : slot->failure == STREAM_DAMAGED ? "it is damaged there; calmoe pack writes it anew"
+                                                     : strerror(slot->failure));
 }
 
 /* Fills the slots with the experts that are probably worth most. */
@@ -365,6 +371,7 @@ struct stream_size cm_expert_stream_size(const struct expert_stream *stream)
     struct stream_size size = {.n_slots = stream->cache.n_slots, .n_experts = cm_expert_stream_n_experts(stream)};
     for (int node = 0; node < stream->n_nodes; node++)
         size.n_bytes += size.bytes_on[node] = stream->slot_bytes[node] * (size_t)size.n_slots;
+    size.is_direct = stream->packed_file.direct >= 0;
     for (int i = 0; i < stream->n_files; i++) size.is_direct |= stream->files[i].disk.direct >= 0;
     return size;
 }

@@ -11,13 +11,15 @@
 #ifndef EXPERTS_EXPERT_STREAM_H
 #define EXPERTS_EXPERT_STREAM_H
 
-#include "experts/packing.h"
+#include "experts/packed_experts.h"
 #include "experts/slot_cache.h"
 
 struct expert_stream;
 
+/* packed: where experts are read from as they are, checked by their checksums; it outlives the stream. NULL: they are
+ * read from the model's own file. */
 calmoe_status cm_expert_stream_open(struct calmoe_context *ctx, enum isa isa, int n_layers, int n_experts,
-                                    struct expert_stream **out);
+                                    const struct packed_experts *packed, struct expert_stream **out);
 void          cm_expert_stream_close(struct expert_stream **stream); /* NULL is fine */
 
 /* A matrix of an expert, or its rows on a node: *out gets its shape and kernel, and its bytes whenever the expert is in

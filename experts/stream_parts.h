@@ -16,6 +16,8 @@ struct stream_piece { /* rows of a matrix of an expert, on one node */
     int                  file; /* of stream.files; -1: the source lies in memory      */
 };
 
+enum { STREAM_DAMAGED = -2 }; /* a failure: what was read has another checksum */
+
 struct stream_expert {
     size_t first, n;        /* its pieces: stream.pieces[first …]       */
     size_t bytes_on[CM_MAX_NODES]; /* packed, of a slot                 */
@@ -30,8 +32,7 @@ struct stream_file {
 struct stream_slot {
     uint8_t *bytes_on[CM_MAX_NODES]; /* NULL where experts have nothing                     */
     int      failure;                /* of the last read: as of cm_disk_file_read()         */
-    int      failed_file;            /* and where that was                                  */
-    uint64_t failed_at;
+    uint64_t failed_at;              /* and where that was                                  */
     bool     is_ahead;               /* read because it was named, and not needed since     */
 };
 
@@ -39,6 +40,8 @@ struct expert_stream {
     struct calmoe_context *ctx;
     enum isa               isa;
     int                    n_layers, n_experts;
+    const struct packed_experts *packed; /* NULL: each piece is read from its source */
+    struct disk_file       packed_file;
     struct stream_expert  *experts; /* (n_layers, n_experts)    */
     size_t                 n_pieces, pieces_capacity;
     struct stream_piece   *pieces;  /* (n_pieces)               */

@@ -9,6 +9,7 @@ void cm_memory_request_set(const struct memory_request *request, calmoe_engine_o
 {
     engine->memory_limit   = request->limit;
     engine->memory_profile = request->profile;
+    engine->packed         = request->packed;
     engine->disk_reads     = request->disk_reads;
     engine->no_lookahead   = request->no_lookahead;
 }

@@ -8,7 +8,7 @@
 
 struct memory_request { /* 0 or NULL = not given */
     uint64_t    limit;
-    const char *profile;
+    const char *profile, *packed;
     int         disk_reads, no_lookahead;
 };
 
@@ -18,6 +18,8 @@ struct memory_request { /* 0 or NULL = not given */
      "memory for weights, 12GiB: experts that do not fit are read from disk when needed"},                            \
     {"keep-by", 0, CLI_TEXT, AT(profile), 0, 0, "PROFILE",                                                            \
      "with --memory-limit, a profile of the model that says which experts stay in memory"},                           \
+    {"packed", 0, CLI_TEXT, AT(packed), 0, 0, "FILE",                                                                 \
+     "the model's packed experts, of calmoe pack: mapped, or with --memory-limit read one by one"},                   \
     {"disk-reads", 0, CLI_CHOICE, AT(disk_reads), 0, 0, "auto|cached|direct",                                         \
      "with --memory-limit, through the system's cache or past it; auto = as the file fits (default)"},                \
     {"no-lookahead", 0, CLI_FLAG, AT(no_lookahead), 0, 0, NULL,                                                       \

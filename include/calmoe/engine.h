@@ -92,6 +92,9 @@ typedef struct calmoe_engine_options {
                                          the same bits by any limit. Not with ranks                               */
     const char        *memory_profile; /* path of a profile (profile.h) by which experts are kept; NULL = by what the
                                          engine itself sees (default). Not looked at without a limit              */
+    const char        *packed;        /* path of the model's packed experts (pack.h): mapped, or with a memory limit
+                                         read one by one; NULL = the model's own file (default). Refused where it is of
+                                         another model, version or packing, or damaged; on one memory node and rank */
     int                disk_reads;    /* CALMOE_DISK_*: how experts are read (default CALMOE_DISK_AUTO)            */
     int                no_lookahead;  /* 1: an expert is read when its layer's router has named it, never before
                                          (default 0)                                                              */
@@ -101,7 +104,7 @@ CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
 
 /* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT (a memory limit that is too small, too: the
  * sentence names the smallest that works), NO_MEMORY, UNSUPPORTED, SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the exits,
- * the profile). */
+ * the profile, the packed experts). */
 CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
                                             calmoe_engine **out);
 /* What the engine found on the machine, as one line for people, cut to capacity bytes with its NUL: threads, cores and

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "runtime/documents/packed_file.h"
 #include "runtime/engine/engine_ranks.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
@@ -142,6 +143,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_exit_weights_close(&engine->exit_weights);
     cm_learned_exits_close(&engine->learned_exits);
     cm_weights_close(&engine->weights);
+    cm_packed_file_close(&engine->packed);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);
     cm_topology_close(&engine->topology);

@@ -40,7 +40,8 @@ calmoe_status cm_streaming_open(struct streaming *s, const struct model_tensors 
     if (cm_is_dense_model(s->spec)) return CALMOE_OK;
     s->n_whole = beside_experts(s, list) + routed_bytes(s, tensors);
     if (s->n_whole <= s->options->memory_limit) return CALMOE_OK;
-    return cm_expert_stream_open(s->machine->ctx, s->machine->isa, s->spec->n_layers, s->spec->most.n_experts, out);
+    return cm_expert_stream_open(s->machine->ctx, s->machine->isa, s->spec->n_layers, s->spec->most.n_experts,
+                                 s->options->packed, out);
 }
 
 /* That a step may need at once: the most experts that its rows can name in a layer. */

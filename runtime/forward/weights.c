@@ -143,6 +143,7 @@ static calmoe_status build_routed(struct builder *b, const struct layer_tensors 
 {
     const struct ffn_spec *spec = &b->spec->layers[index].ffn;
     layer->experts.stream = b->out->stream;
+    layer->experts.packed = b->out->stream ? NULL : b->options->packed;
     if (cm_is_routed(spec)) CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
     layer->ffn_kinds =
         layer->experts.input_kinds | cm_placed_kind(&layer->router) | cm_placed_kind(&layer->shared_gate);

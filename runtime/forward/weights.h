@@ -44,6 +44,7 @@ struct weights_options {
     uint64_t        memory_limit; /* bytes for weights and what is behind them; 0 = none: all weights are packed */
     int             max_rows;     /* of a step                                                                   */
     const uint64_t *uses;         /* (n_layers, most.n_experts): tokens of a profile that took each; may be NULL */
+    const struct packed_experts *packed; /* of this model, for this machine's kernels, one node; may be NULL     */
     bool            is_direct;    /* files are read past the system's cache, where the file system can           */
     bool            looks_ahead;
 };

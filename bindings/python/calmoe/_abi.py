@@ -225,6 +225,7 @@ class calmoe_engine_options(Structure):
         ("ranks", c_void_p),
         ("memory_limit", c_uint64),
         ("memory_profile", c_char_p),
+        ("packed", c_char_p),
         ("disk_reads", c_int),
         ("no_lookahead", c_int),
     ]
