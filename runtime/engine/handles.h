@@ -162,6 +162,8 @@ struct calmoe_profile {
 
 /* What the engine takes at least behind its weights, in bytes: scratch, and the first keys and values. */
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
+/* The same of a model on one rank, with steps of so many rows. */
+uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 /* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks

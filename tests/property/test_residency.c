@@ -20,6 +20,7 @@
 
 #include "base/disk_file.h"
 #include "base/random.h"
+#include "experts/slot_predict.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/goldens.h"
 #include "tests/support/running.h"
@@ -154,6 +155,67 @@ static void wide_models(void **state)
     forget();
 }
 
+/* ---- what is predicted ---- */
+
+static void open_wide(void)
+{
+    struct tiny_model tiny = tiny_model_wide();
+    tiny.n_layers = 4;
+    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "wide.gguf"));
+    tiny_model_write(&tiny, model_path);
+    forget();
+    for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + i % 25;
+    check(options_of(1, 0), 1, "no limit");
+}
+
+enum { N_ROUTED = N_TOKENS * 4 * 3 };
+
+struct recording { /* (N_TOKENS, n_layers, n_used) */
+    int32_t experts[N_ROUTED];
+    int     n;
+};
+
+static void record(void *user, const calmoe_routing_event *event)
+{
+    struct recording *recording = user;
+    for (int i = 0; i < event->n; i++) recording->experts[recording->n++] = event->experts[i];
+}
+
+/* The book that predicts is the engine's own: token by token, without looking ahead, all numbers are the same. */
+static void predicted_as_measured(void **state)
+{
+    (void)state;
+    static struct recording recording;
+    open_wide();
+    for (int more = 0; more < 3; more++) {
+        calmoe_engine_options options = options_of(2, smallest_limit() + (uint64_t)more * 3000000);
+        options.no_lookahead = 1;
+        options.routing = record;
+        options.routing_user = &recording;
+        recording.n = 0;
+        const calmoe_disk_stats     disk = check(options, 1, "recorded");
+        const struct place_routings routings = {.n_tokens = N_TOKENS, .n_layers = 4, .n_slots = 3,
+                                                .experts = recording.experts};
+        uint64_t               bytes[4];
+        int32_t                keys[4 * 8];
+        struct slot_cache      cache;
+        struct slot_prediction predicted;
+        int                    n;
+        assert_int_equal(recording.n, N_ROUTED);
+        assert_true(disk.n_slots > 0);
+        for (int layer = 0; layer < 4; layer++) bytes[layer] = disk.n_bytes / (disk.n_reads > 0 ? disk.n_reads : 1);
+        assert_int_equal(cm_slot_cache_open(NULL, 4 * 8, disk.n_slots, &cache), CALMOE_OK);
+        assert_int_equal(cm_slot_cache_first(NULL, &cache, 4, NULL, keys, &n), CALMOE_OK);
+        for (int i = 0; i < n; i++) cm_slot_cache_put(&cache, i, keys[i]);
+        assert_int_equal(cm_slot_predict(NULL, &cache, &routings, 8, 1, bytes, &predicted), CALMOE_OK);
+        cm_slot_cache_close(&cache);
+        assert_int_equal(predicted.n_wanted, disk.n_wanted);
+        assert_int_equal(predicted.n_there, disk.n_there);
+        assert_int_equal(predicted.n_bytes, disk.n_bytes);
+    }
+    forget();
+}
+
 /* ---- reads that fail ---- */
 
 static struct running open_limited(int n_threads)
@@ -177,17 +239,6 @@ static bool read_one(struct running *r, int position)
     assert_int_equal(status, CALMOE_IO);
     assert_int_equal(calmoe_session_n_positions(r->session), position);
     return false;
-}
-
-static void open_wide(void)
-{
-    struct tiny_model tiny = tiny_model_wide();
-    tiny.n_layers = 4;
-    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "wide.gguf"));
-    tiny_model_write(&tiny, model_path);
-    forget();
-    for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + i % 25;
-    check(options_of(1, 0), 1, "no limit");
 }
 
 /* One read of many fails, another one each time: in the first layer and the last, needed or only named ahead. */
@@ -278,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_models),
         cmocka_unit_test(wide_models),
+        cmocka_unit_test(predicted_as_measured),
         cmocka_unit_test(one_read_fails),
         cmocka_unit_test(file_cut_short),
         cmocka_unit_test(recurrent_state_goes_back),
