@@ -68,7 +68,7 @@ static uint64_t smallest_limit(void)
 static void make_model(enum weight_type type, uint64_t seed)
 {
     struct tiny_model tiny = tiny_model_wide();
-    tiny.n_layers = type == WEIGHT_F16 ? 4 : 12;
+    tiny.n_layers = type == WEIGHT_F16 ? 3 : 6;
     tiny.types[TINY_GATE] = tiny.types[TINY_UP] = tiny.types[TINY_DOWN] = type;
     tiny.seed = seed;
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "model.gguf"));
