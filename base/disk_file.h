@@ -23,8 +23,8 @@ void cm_disk_file_close(struct disk_file *file);
 /* Room that a buffer must have for reads of n_bytes. */
 static inline size_t cm_disk_buffer_bytes(size_t n_bytes) { return n_bytes + 2 * CM_DISK_BLOCK; }
 
-/* Reads n_bytes from offset on into the buffer, aligned to CM_DISK_BLOCK; *found = where in it they lie. Returns 0, what
- * errno would say, or CM_FILE_ENDED where the file has no such bytes any more. Any thread may call it. */
+/* Reads n_bytes from offset on into the buffer, aligned to CM_DISK_BLOCK; *found = where in it they lie. Returns 0,
+ * what errno would say, or CM_FILE_ENDED where the file has no such bytes any more. Any thread may call it. */
 int cm_disk_file_read(const struct disk_file *file, uint64_t offset, size_t n_bytes, void *buffer,
                       const uint8_t **found);
 

@@ -1,5 +1,5 @@
-/* base/readers.h - threads that read files in the background, while others compute. Work is given to them as the numbers
- * of jobs; what a job is, is the business of whoever opened them.
+/* base/readers.h - threads that read files in the background, while others compute. Work is given to them as the
+ * numbers of jobs; what a job is, is the business of whoever opened them.
  *
  * Urgent jobs are taken before all others, and both kinds in the order in which they were asked for. A job is idle,
  * queued, or running; one that is idle has been done, or was never asked for. */

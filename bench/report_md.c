@@ -132,8 +132,9 @@ static bool disk_md(const struct bench_row *rows, int n_rows)
         char         bytes[32], recall[32];
         if (disk->n_slots == 0) continue;
         if (!has_head)
-            fine = cm_bench_print("\n| model isa threads batch test | experts in memory | hits | named ahead | recall | "
-                                  "MB read/token | ms waited/token |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+            fine = cm_bench_print("\n| model isa threads batch test | experts in memory | hits | named ahead | "
+                                  "recall | MB read/token | ms waited/token |\n"
+                                  "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
         has_head = true;
         fine = fine && put_test(&rows[i]) &&
                cm_bench_print(" %d of %d | %.1f %% | %.1f %% | %s | %s | %.2f |\n", disk->n_slots, disk->n_experts,

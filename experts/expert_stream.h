@@ -48,8 +48,8 @@ calmoe_status cm_expert_stream_start(struct expert_stream *stream, const struct 
 /* ---- in a step; by one worker, others waiting ---- */
 
 void cm_expert_stream_begin_step(struct expert_stream *stream);
-/* The layer's step needs these experts (n), which are different; late[i] = whether expert i is still on its way. What an
- * earlier layer needed may go from now on. There are slots for n experts at least. */
+/* The layer's step needs these experts (n), which are different; late[i] = whether expert i is still on its way. What
+ * an earlier layer needed may go from now on. There are slots for n experts at least. */
 void cm_expert_stream_want(struct expert_stream *stream, int layer, const int32_t *experts, int n, bool *late);
 /* These experts (n, repetitions are fine) are probably wanted next, by that layer. was_asked: a router was asked which,
  * so it counts whether they come to be wanted. */

@@ -39,8 +39,8 @@ struct slot_cache {
 calmoe_status cm_slot_cache_open(struct calmoe_context *ctx, int n_keys, int n_slots, struct slot_cache *out);
 void          cm_slot_cache_close(struct slot_cache *cache); /* zeroed is fine */
 
-/* uses (n_layers, n_experts): tokens that took each, as profiles have it; prior = its share of the layer's tokens, which
- * take n_used experts each. */
+/* uses (n_layers, n_experts): tokens that took each, as profiles have it; prior = its share of the layer's tokens,
+ * which take n_used experts each. */
 void cm_slot_cache_set_priors(struct slot_cache *cache, const uint64_t *uses, int n_layers, int n_experts, int n_used);
 
 /* A step begins: what was recent becomes less so. */

@@ -42,8 +42,9 @@ static void run_layer(struct slot_cache *cache, const bool *is_named, int first_
     }
 }
 
-calmoe_status cm_slot_predict(struct calmoe_context *ctx, struct slot_cache *cache, const struct place_routings *routings,
-                              int n_experts, int batch, const uint64_t *expert_bytes, struct slot_prediction *out)
+calmoe_status cm_slot_predict(struct calmoe_context *ctx, struct slot_cache *cache,
+                              const struct place_routings *routings, int n_experts, int batch,
+                              const uint64_t *expert_bytes, struct slot_prediction *out)
 {
     bool *is_named = cm_alloc(ctx, (size_t)n_experts, sizeof *is_named, "a prediction");
     *out = (struct slot_prediction){0};

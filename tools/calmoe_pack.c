@@ -26,11 +26,12 @@ static const struct cli_command description = {
     .max_operands = 1,
     .options      = options,
     .n_options    = sizeof options / sizeof options[0],
-    .notes        = "--packed FILE of calmoe run, serve, profile and calmoe-bench uses it: experts are mapped, which takes\n"
-                    "milliseconds, and shared by all processes; with --memory-limit they are read one by one. The file\n"
-                    "is about as large as the model's experts, and stands under its name only when it is complete.\n"
-                    "docs/DISK.md tells more.\n\n"
-                    "Example:\n  calmoe pack model.gguf\n  calmoe run -m model.gguf --packed model.gguf.packed -p Hello\n",
+    .notes        = "--packed FILE of calmoe run, serve, profile and calmoe-bench uses it: experts are mapped, which\n"
+                    "takes milliseconds, and shared by all processes; with --memory-limit they are read one by one.\n"
+                    "The file is about as large as the model's experts, and stands under its name only when it is\n"
+                    "complete. docs/DISK.md tells more.\n\n"
+                    "Example:\n  calmoe pack model.gguf\n"
+                    "  calmoe run -m model.gguf --packed model.gguf.packed -p Hello\n",
 };
 
 static bool pack(const struct settings *settings, const char *model, const char *path)

@@ -103,8 +103,8 @@ typedef struct calmoe_engine_options {
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
 
 /* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT (a memory limit that is too small, too: the
- * sentence names the smallest that works), NO_MEMORY, UNSUPPORTED, SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the exits,
- * the profile, the packed experts). */
+ * sentence names the smallest that works), NO_MEMORY, UNSUPPORTED, SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the
+ * exits, the profile, the packed experts). */
 CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
                                             calmoe_engine **out);
 /* What the engine found on the machine, as one line for people, cut to capacity bytes with its NUL: threads, cores and

@@ -19,8 +19,8 @@ typedef struct calmoe_pack_options {
 
 CALMOE_API void calmoe_pack_options_init(calmoe_pack_options *options);
 
-/* Writes the file, whole or not at all. options may be NULL. UNSUPPORTED: the model has no routed experts. IO, NO_MEMORY,
- * CANCELLED. */
+/* Writes the file, whole or not at all. options may be NULL. UNSUPPORTED: the model has no routed experts. IO,
+ * NO_MEMORY, CANCELLED. */
 CALMOE_API calmoe_status calmoe_pack(const calmoe_model *model, const char *path, const calmoe_pack_options *options);
 /* Reads such a file as a whole: does it belong to the model, and is every byte as it was written? BAD_FILE,
  * INVALID_ARGUMENT (of another model or version), IO, NO_MEMORY. */

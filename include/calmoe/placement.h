@@ -144,7 +144,8 @@ typedef struct calmoe_disk_prediction {
 } calmoe_disk_prediction;
 
 /* By the same rules by which an engine keeps experts; a profile, where the placement has one, as its memory_profile.
- * INVALID_ARGUMENT as calmoe_placement_simulate(), and for a limit that is too small: the sentence says which is not. */
+ * INVALID_ARGUMENT as calmoe_placement_simulate(), and for a limit that is too small: the sentence says which is
+ * not. UNSUPPORTED: the model has no routed experts. */
 CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *placement, const int32_t *experts,
                                                         int n_tokens, int n_slots, int batch, uint64_t memory_limit,
                                                         calmoe_disk_prediction *out);

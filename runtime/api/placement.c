@@ -427,8 +427,8 @@ static calmoe_status count_slots(const calmoe_placement *p, const struct disk *d
     *n_slots = (int)(all <= limit || room > most ? most : room);
     if (*n_slots >= disk->n_least) return CALMOE_OK;
     return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
-                   "a memory limit of %llu bytes leaves room for %d experts; a step may need %d at once, and %llu bytes "
-                   "are about the smallest limit that works", (unsigned long long)limit, *n_slots, disk->n_least,
+                   "a memory limit of %llu bytes leaves room for %d experts; a step may need %d at once, and %llu "
+                   "bytes are about the smallest limit that works", (unsigned long long)limit, *n_slots, disk->n_least,
                    (unsigned long long)(beside + each * (uint64_t)disk->n_least));
 }
 

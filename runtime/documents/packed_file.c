@@ -63,8 +63,8 @@ static calmoe_status read_head(struct calmoe_context *ctx, const char *path, con
         return cm_fail(ctx, CALMOE_BAD_FILE, "'%s' holds no packed experts", path);
     memcpy(version, header + VERSION, FINGERPRINT - VERSION);
     if (strcmp(version, CALMOE_VERSION_TEXT) != 0)
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' was written by version %s, and this is %s; calmoe pack writes "
-                       "it anew", path, version, CALMOE_VERSION_TEXT);
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "'%s' was written by version %s, and this is %s; calmoe pack "
+                       "writes it anew", path, version, CALMOE_VERSION_TEXT);
     if (number_at(header + FILE_BYTES, 8) != out->map.n_bytes) return bad(ctx, path, "was cut short, or is damaged");
     const uint64_t n_layers = number_at(header + COUNTS, 4), n_experts = number_at(header + COUNTS + 4, 4);
     if (n_layers > PACKED_MAX_LAYERS || n_experts > PACKED_MAX_EXPERTS) return bad(ctx, path, "is damaged");

@@ -50,8 +50,10 @@ void          cm_lookahead_ask(struct decoder *decoder, int layer, int begin, in
 /* By one worker, others waiting, when the layer's own needs are known: what was answered is read ahead. */
 void          cm_lookahead_tell(struct decoder *decoder, int layer);
 
-/* What the rows' routed experts read, and y (end - begin, n rows) = the node's copy of a matrix times own rows of it:
- * moe_layer.c. */
+/* ---- own_rows.c ---- */
+
+/* Norms of own rows' states in the forms `kinds`; and y (end - begin, n rows) = the node's copy of a matrix times own
+ * rows of the input. */
 void cm_norm_ffn_rows(struct decoder *decoder, unsigned kinds, const float *norm, int begin, int end,
                   struct activations *out);
 void cm_multiply_own(struct decoder *decoder, const struct placed_matrix *matrix, const struct activations *input,

@@ -2,8 +2,8 @@
  * this layer's run.
  *
  * A layer adds little to a row's state, so the next layer's router is asked with the state that this layer begins with:
- * its norm of that, its matrix, its rule. The answer says what is read, and nothing else: when the next layer comes, its
- * router is asked again with the state as it is then. A step of many rows needs most experts of a layer anyway; then no
+ * its norm of that, its matrix, its rule. The answer says what is read, and nothing else: when the next layer comes,
+ * its router is asked again with the state as it is then. A step of many rows needs most experts of a layer anyway; then no
  * router is asked, and all of them are named. */
 #include "base/memory.h"
 #include "router/router.h"
@@ -68,8 +68,8 @@ void cm_lookahead_ask(struct decoder *d, int index, int begin, int end, const st
     const struct layer         *layer = &d->weights->layers[next];
     const struct router_vectors vectors = {.logit_bias = layer->router_bias, .choice_bias = layer->choice_bias,
                                            .output_scale = layer->expert_scale};
-    cm_norm_ffn_rows(d, cm_placed_kind(&layer->router), layer->router_norm ? layer->router_norm : layer->ffn_norm, begin, end,
-                 &l->input);
+    cm_norm_ffn_rows(d, cm_placed_kind(&layer->router), layer->router_norm ? layer->router_norm : layer->ffn_norm,
+                     begin, end, &l->input);
     cm_multiply_own(d, &layer->router, &l->input, begin, end, l->logits, me);
     for (int r = begin; r < end; r++)
         cm_route(router, d->batch.ops, cm_row(l->logits, r, router->n_experts), &vectors,

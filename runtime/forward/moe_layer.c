@@ -3,16 +3,6 @@
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"
 
-/* y (end - begin, n rows) = the node's copy of matrix times own rows of the input */
-void cm_multiply_own(struct decoder *d, const struct placed_matrix *matrix, const struct activations *input, int begin,
-                     int end, float *y, const struct worker *me)
-{
-    const int n = matrix->n_rows;
-    if (end > begin)
-        cm_linear_part(&d->batch, matrix, cm_copy_for(matrix, me), 0, n, input, d->batch.identity + begin,
-                       end - begin, NULL, cm_row(y, begin, n), me);
-}
-
 static void route_row(struct decoder *d, int index, int r)
 {
     const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
@@ -28,16 +18,6 @@ static void route_row(struct decoder *d, int index, int r)
     struct row *row = &d->batch.rows[r];
     row->came.n_experts += d->routing.n_kept ? step->between->width(step->between_self, row, index, r, weights)
                                              : router->n_used;
-}
-
-void cm_norm_ffn_rows(struct decoder *d, unsigned kinds, const float *norm, int begin, int end, struct activations *out)
-{
-    const int dim = d->batch.spec->dim;
-    for (int r = begin; r < end; r++) {
-        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), norm, d->batch.spec->norm_eps, dim,
-                               cm_row(out->values, r, dim));
-        d->batch.ops->quantize(out, r, 0, dim, kinds);
-    }
 }
 
 /* What routed experts read. */

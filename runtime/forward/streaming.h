@@ -18,8 +18,8 @@ struct streaming {
  * room for all. */
 calmoe_status cm_streaming_open(struct streaming *streaming, const struct model_tensors *tensors,
                                 const struct pack_list *list, struct expert_stream **out);
-/* All experts are in the stream: how many slots there is room for. INVALID_ARGUMENT: too few, and the sentence says what
- * the smallest limit is. stream NULL: whether the list keeps the limit. */
+/* All experts are in the stream: how many slots there is room for. INVALID_ARGUMENT: too few, and the sentence says
+ * what the smallest limit is. stream NULL: whether the list keeps the limit. */
 calmoe_status cm_streaming_fit(struct streaming *streaming, const struct pack_list *list,
                                const struct expert_stream *stream);
 /* The slots are taken and filled; nothing for NULL. */

@@ -1,5 +1,5 @@
-/* test_packed_experts.c - packed experts, mapped or read one by one, give the same bits as those of the model's own file;
- * and a packed file that is damaged, cut short, of another model, version or packing is refused in a sentence. */
+/* test_packed_experts.c - packed experts, mapped or read one by one, give the same bits as those of the model's own
+ * file; and a packed file that is damaged, cut short, of another model, version or packing is refused in a sentence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

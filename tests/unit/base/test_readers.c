@@ -1,4 +1,5 @@
-/* test_readers.c - jobs in the background: each is done once, urgent ones first, and one that waits can be taken back. */
+/* test_readers.c - jobs in the background: each is done once, urgent ones first, and one that waits can be taken
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
