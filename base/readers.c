@@ -42,7 +42,13 @@ struct readers {
     void                  *buffers;
 };
 
-static struct queue *queue_of(struct readers *readers, int state)
+/* Under the lock, where no other thread writes it. */
+static enum state state_of(const struct job *job)
+{
+    return (enum state)atomic_load_explicit(&job->state, memory_order_relaxed);
+}
+
+static struct queue *queue_of(struct readers *readers, enum state state)
 {
     return state == QUEUED_URGENT ? &readers->urgent : &readers->ordinary;
 }
@@ -63,7 +69,7 @@ static void push(struct readers *readers, int job, enum state state)
 static void take_out(struct readers *readers, int job, enum state becomes)
 {
     struct job   *entry = &readers->jobs[job];
-    struct queue *queue = queue_of(readers, atomic_load_explicit(&entry->state, memory_order_relaxed));
+    struct queue *queue = queue_of(readers, state_of(entry));
     if (entry->before != NOBODY) readers->jobs[entry->before].behind = entry->behind;
     else queue->first = entry->behind;
     if (entry->behind != NOBODY) readers->jobs[entry->behind].before = entry->before;
@@ -170,7 +176,7 @@ void cm_readers_ask(struct readers *readers, int job, bool is_urgent)
 void cm_readers_hurry(struct readers *readers, int job)
 {
     pthread_mutex_lock(&readers->lock);
-    if (atomic_load_explicit(&readers->jobs[job].state, memory_order_relaxed) == QUEUED) {
+    if (state_of(&readers->jobs[job]) == QUEUED) {
         take_out(readers, job, IDLE);
         push(readers, job, QUEUED_URGENT);
     }
@@ -180,8 +186,8 @@ void cm_readers_hurry(struct readers *readers, int job)
 bool cm_readers_withdraw(struct readers *readers, int job)
 {
     pthread_mutex_lock(&readers->lock);
-    const int  state = atomic_load_explicit(&readers->jobs[job].state, memory_order_relaxed);
-    const bool is_queued = state == QUEUED || state == QUEUED_URGENT;
+    const enum state state = state_of(&readers->jobs[job]);
+    const bool       is_queued = state == QUEUED || state == QUEUED_URGENT;
     if (is_queued) take_out(readers, job, IDLE);
     pthread_mutex_unlock(&readers->lock);
     return is_queued;
