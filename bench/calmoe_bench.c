@@ -16,10 +16,12 @@ struct settings {
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
@@ -56,6 +58,7 @@ static const struct cli_option options[] = {
      "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
@@ -360,6 +363,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.fixed_threads       = bench->settings.fixed_threads;
     engine.pin_threads         = bench->settings.pin;
     engine.no_tuning           = bench->settings.no_tune;
+    cm_memory_request_set(&bench->settings.memory, &engine);
     engine.exits               = bench->settings.policy.exits;
     fine = front->draft_model != NULL || cm_front_open_draft_model(front, bench->settings.policy.draft_model);
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {

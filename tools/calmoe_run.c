@@ -31,11 +31,13 @@ struct settings {
     struct policy_request policy;
     struct engine_request engine;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -117,6 +119,7 @@ static const struct cli_option options[] = {
     {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
     {"logit-hash", 0, CLI_FLAG, AT(logit_hash), 0, 0, NULL,
@@ -279,6 +282,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.max_rows    = settings->batch;
     engine.exits       = settings->policy.exits;
     engine.pin_threads = settings->pin;
+    cm_memory_request_set(&settings->memory, &engine);
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings, is_whole))
@@ -599,6 +603,7 @@ static int run(int argc, char **argv)
         if (is_whole) generation.history = &history;
         status = run_session(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
+        if (status == 0 && !cm_disk_say(&front)) status = 1;
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);
         if (status == 0) cm_audit_say(generation.session);

@@ -9,6 +9,7 @@
 
 #include "tools/cli.h"
 #include "tools/json_output.h"
+#include "tools/memory_request.h"
 #include "tools/model_request.h"
 #include "tools/policy_request.h"
 #include "tools/terminal.h"

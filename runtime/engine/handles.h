@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/sha256.h"
 #include "experts/machine.h"
+#include "experts/packed_experts.h"
 #include "experts/place_load.h"
 #include "runtime/engine/drafter.h"
 #include "runtime/engine/lossless.h"
@@ -82,6 +83,7 @@ struct calmoe_engine {
     struct machine         machine;         /* of these                                    */
     struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
     struct ranks_work      ranks_work_at_reset;
+    struct packed_experts  packed;          /* of the file that the options name; zeroed: none */
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -230,6 +232,8 @@ struct calmoe_profile {
 
 /* What the engine takes at least behind its weights, in bytes: scratch, and the first keys and values. */
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
+/* The same of a model on one rank, with steps of so many rows. */
+uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 /* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
@@ -253,6 +257,14 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
                            const struct plan *shape, struct plan *out);
 /* How and where its sequences keep what their layers keep. */
 struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
+/* The model's packed experts: of this model, and complete. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_open_packed(const calmoe_model *model, const char *path, struct packed_experts *out);
+/* Gate (NULL where there is none), up and down of an expert. */
+void          cm_expert_matrices(const calmoe_model *model, int layer, int expert,
+                                 const struct weight_source *matrices[3]);
+/* What the engine's options say about experts on disk. *uses is the caller's, and out borrows it; set on failure too.
+ * INVALID_ARGUMENT, UNSUPPORTED, IO, BAD_FILE, NO_MEMORY. */
+calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_options *out, uint64_t **uses);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

@@ -35,6 +35,8 @@ struct weights {
     struct packed_weights packed;
     struct matrix_origin *origins;    /* (n_origins): by matrix.id, where each comes from        */
     int                   n_origins;
+    struct expert_stream *stream;     /* that has all routed experts; NULL: they are packed                      */
+    bool                  looks_ahead; /* in a layer for the experts of the next, where there is a stream        */
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */
 };
@@ -45,6 +47,12 @@ struct weights_options {
     void *user;
     const struct weights *output_of; /* the output matrix is theirs; NULL: it is packed */
     bool  is_tuned; /* settings of kernels may be chosen by measuring with these weights */
+    uint64_t        memory_limit; /* bytes for weights and what is behind them; 0 = none: all weights are packed */
+    int             max_rows;     /* of a step                                                                   */
+    const uint64_t *uses;         /* (n_layers, most.n_experts): tokens of a profile that took each; may be NULL */
+    const struct packed_experts *packed; /* of this model, for this machine's kernels, one node; may be NULL     */
+    bool            is_direct;    /* files are read past the system's cache, where the file system can           */
+    bool            looks_ahead;
 };
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

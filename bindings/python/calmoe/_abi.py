@@ -21,6 +21,9 @@ CALMOE_NOT_FINITE = 10
 CALMOE_PIN_NO = 0
 CALMOE_PIN_YES = 1
 CALMOE_PIN_AUTO = 2
+CALMOE_DISK_AUTO = 0
+CALMOE_DISK_CACHED = 1
+CALMOE_DISK_DIRECT = 2
 CALMOE_LOGITS_NONE = 0
 CALMOE_LOGITS_LAST = 1
 CALMOE_LOGITS_ALL = 2
@@ -230,6 +233,11 @@ class calmoe_engine_options(Structure):
         ("no_tuning", c_int),
         ("ranks", c_void_p),
         ("draft_model", c_void_p),
+        ("memory_limit", c_uint64),
+        ("memory_profile", c_char_p),
+        ("packed", c_char_p),
+        ("disk_reads", c_int),
+        ("no_lookahead", c_int),
     ]
 
 
@@ -550,6 +558,24 @@ class calmoe_node_stats(Structure):
     ]
 
 
+class calmoe_disk_stats(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("n_experts", c_int),
+        ("n_slots", c_int),
+        ("n_slot_bytes", c_uint64),
+        ("is_direct", c_int),
+        ("n_wanted", c_uint64),
+        ("n_there", c_uint64),
+        ("n_ahead", c_uint64),
+        ("n_asked", c_uint64),
+        ("n_named", c_uint64),
+        ("n_reads", c_uint64),
+        ("n_bytes", c_uint64),
+        ("waited_seconds", c_double),
+    ]
+
+
 class calmoe_text_stream(Structure):
     _fields_ = [
         ("state", c_ubyte * 32),
@@ -669,6 +695,15 @@ class calmoe_machine(Structure):
         ("line_near", calmoe_delay),
         ("line_far", calmoe_delay),
         ("barrier", calmoe_delay),
+    ]
+
+
+class calmoe_pack_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("isa", c_char_p),
+        ("progress", calmoe_progress_fn),
+        ("progress_user", c_void_p),
     ]
 
 
@@ -802,6 +837,19 @@ class calmoe_prediction(Structure):
         ("node_replica_uses", c_uint64 * 64),
         ("n_barriers", c_int),
         ("barrier_seconds", c_double),
+    ]
+
+
+class calmoe_disk_prediction(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("batch", c_int),
+        ("n_experts", c_int),
+        ("n_slots", c_int),
+        ("n_tokens", c_uint64),
+        ("n_wanted", c_uint64),
+        ("n_there", c_uint64),
+        ("n_bytes", c_uint64),
     ]
 
 
@@ -1068,6 +1116,7 @@ FUNCTIONS = {
     "calmoe_engine_get_phases": (c_int, [c_void_p, POINTER(c_double), c_int]),
     "calmoe_engine_get_node_stats": (c_int, [c_void_p, c_int, POINTER(calmoe_node_stats)]),
     "calmoe_engine_get_node_phases": (c_int, [c_void_p, c_int, POINTER(c_double), POINTER(c_uint64), c_int]),
+    "calmoe_engine_get_disk_stats": (c_int, [c_void_p, POINTER(calmoe_disk_stats)]),
     "calmoe_engine_set_counting": (None, [c_void_p, c_int]),
     "calmoe_engine_get_exit_counts": (c_int, [c_void_p, POINTER(c_uint64), c_int]),
     "calmoe_engine_get_expert_counts": (c_int, [c_void_p, c_int, POINTER(c_uint64), c_int]),
@@ -1089,6 +1138,9 @@ FUNCTIONS = {
     "calmoe_read_meter_open": (c_int, [c_void_p, POINTER(calmoe_machine_options), POINTER(c_void_p)]),
     "calmoe_read_meter_close": (None, [POINTER(c_void_p)]),
     "calmoe_read_meter_pass": (c_double, [c_void_p]),
+    "calmoe_pack_options_init": (None, [POINTER(calmoe_pack_options)]),
+    "calmoe_pack": (c_int, [c_void_p, c_char_p, POINTER(calmoe_pack_options)]),
+    "calmoe_pack_check": (c_int, [c_void_p, c_char_p]),
     "calmoe_engine_profile_domain": (c_int, [c_void_p, c_char_p]),
     "calmoe_engine_get_profile": (c_int, [c_void_p, POINTER(c_void_p)]),
     "calmoe_profile_open": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
@@ -1116,6 +1168,8 @@ FUNCTIONS = {
     "calmoe_placement_predict": (c_int, [c_void_p, c_int, POINTER(calmoe_prediction)]),
     "calmoe_placement_simulate": (c_int, [c_void_p, POINTER(c_int32), c_int, c_int, c_int,
         POINTER(calmoe_prediction)]),
+    "calmoe_placement_simulate_disk": (c_int, [c_void_p, POINTER(c_int32), c_int, c_int, c_int, c_uint64,
+        POINTER(calmoe_disk_prediction)]),
     "calmoe_placement_predict_ranks": (c_int, [c_void_p, POINTER(calmoe_network), c_int,
         POINTER(calmoe_ranks_prediction)]),
     "calmoe_quantize_options_init": (None, [POINTER(calmoe_quantize_options)]),
