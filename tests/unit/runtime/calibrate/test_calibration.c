@@ -280,12 +280,12 @@ static void paths_lead_to_the_bound(void **state)
     calmoe_calibration *c = NULL;
     options.rivals = 1;
     running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &c));
-    assert_true(c->aims[KIND_ANY][1].n > 1 && c->aims[KIND_WIDTH][1].n > 1);
-    assert_int_equal(c->aims[KIND_STATIC][1].n, 0); /* nothing of it has odds */
+    assert_true(c->aims[KIND_ANY][1][0].n > 1 && c->aims[KIND_WIDTH][1][0].n > 1);
+    assert_int_equal(c->aims[KIND_STATIC][1][0].n, 0); /* nothing of it has odds */
     for (int kind = 0; kind < N_KINDS; kind++) {
-        assert_int_equal(c->aims[kind][0].n, 0); /* 30 prompts cannot prove 1 % */
-        assert_true((c->aims[kind][1].n > 1) == has_one_to_scale(c, kind));
-        check_path(c, kind, &c->aims[kind][1]);
+        assert_int_equal(c->aims[kind][0][0].n, 0); /* 30 prompts cannot prove 1 % */
+        assert_true((c->aims[kind][1][0].n > 1) == has_one_to_scale(c, kind));
+        check_path(c, kind, &c->aims[kind][1][0]);
     }
     calmoe_calibration_close(&c);
     running_close(&r);
