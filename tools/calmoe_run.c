@@ -92,6 +92,8 @@ static const struct cli_option options[] = {
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
@@ -319,6 +321,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     double quality;
     calmoe_sampler_options sampler;
     if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
+        !cm_policy_request_choose(generation->front, &settings->policy, !settings->no_tune, *policy) ||
         !choose_sampler(generation->front, settings, &sampler) ||
         !open_constraint(generation->front, settings, constraint))
         return false;

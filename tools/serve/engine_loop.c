@@ -80,7 +80,8 @@ static bool load(struct service *service)
     cm_bar_end(&loading.bar);
     if (!cm_front_succeeded(front, status) ||
         !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
-        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality))
+        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality) ||
+        !cm_policy_request_choose(front, &options->policy, !options->engine.no_tuning, service->policy))
         return false;
     options->on_loaded(options->on_loaded_user, front->model);
     return true;
