@@ -38,7 +38,7 @@ static const struct cli_option options[] = {
      "of the prompts that policies are made on; the others prove; default: 0.3"},
     {"seed", 's', CLI_SEED, AT(seed), 0, 0, "N", "of the deal to the two parts; default: 1"},
     {"measures", 0, CLI_TEXT, AT(measures), 0, 0, "M[,M...]",
-     "of confidence: softmax, state, shortlist, classifier, always; none; default: all that can run, but always"},
+     "of confidence: softmax, lead, state, shortlist, classifier, always; none; default: all that can run, but always"},
     {"max-exits", 0, CLI_INT, AT(max_exits), 1, 3, "N", "exits of a policy at most; default: 2"},
     {"no-width", 0, CLI_FLAG, AT(no_width), 0, 0, NULL, "all experts: early exits only"},
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},

@@ -139,7 +139,7 @@ static const struct cli_command description = {
         "of keys and values (--kv); without -c it has the context that it had. Sampling is as the options say, from\n"
         "their seed on. With -n 0 the file ends with the text, to be gone on from by another; after Ctrl-C it holds\n"
         "what was read, and what is still to be read.\n\n"
-        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, state, shortlist, always, and\n"
+        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, lead, state, shortlist, always, and\n"
         "with --exits classifier; without @LAYER every layer is an exit. --quality without --policy reads\n"
         "MODEL.policy.json beside MODEL.gguf.\n\n"
         "Where a model's authors advise YaRN with a factor of 4 for contexts beyond 32768 tokens, that is\n"

@@ -44,7 +44,8 @@ CALMOE_API void calmoe_policy_close(calmoe_policy **policy);
 
 typedef struct calmoe_policy_options {
     size_t      size;         /* set by calmoe_policy_options_init()                                          */
-    const char *measure;      /* "softmax", "state", "classifier" (of the engine's exits file), "shortlist", "always";
+    const char *measure;      /* "softmax", "state", "classifier" (of the engine's exits file), "shortlist", "lead",
+                                 "always";
                                  NULL = no exits (default)                                                    */
     float       threshold;    /* above 0, at most 1: a token that is at least so sure leaves                   */
     const int  *exit_layers;  /* (n_exits) layers that have run, ascending, below the model's; NULL = every layer at

@@ -11,6 +11,7 @@ const char *const cm_part_names[PART_COUNT] = {
     [PART_CHECK + MEASURE_STATE] = "state",
     [PART_CHECK + MEASURE_CLASSIFIER] = "classifier",
     [PART_CHECK + MEASURE_SHORTLIST] = "shortlist",
+    [PART_CHECK + MEASURE_LEAD] = "lead",
     [PART_CHECK + MEASURE_ALWAYS] = "always",
 };
 

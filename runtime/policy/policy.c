@@ -260,26 +260,25 @@ int cm_policy_front_for(const struct policy *policy, double wish)
     return best < 0 ? best : cm_policy_front(policy, best, NULL);
 }
 
-static calmoe_status choose(struct calmoe_context *ctx, struct policy *policy, int first, int n,
-                            const struct parts *prices, double off)
+static int cheapest(const struct policy_rung *rungs, int n, const struct parts *prices, double off)
 {
-    double least = off;
-    policy->chosen[first] = FRONT_OFF;
+    int best = FRONT_OFF;
     for (int i = 0; i < n; i++) {
-        const double cost = cm_parts_cost(&policy->rungs[first + i].parts, prices);
-        if (isnan(cost))
-            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy has",
-                           first + i);
-        if (cost < least) least = cost, policy->chosen[first] = i;
+        const double cost = cm_parts_cost(&rungs[i].parts, prices);
+        if (cost < off) off = cost, best = i;
     }
-    return CALMOE_OK;
+    return best;
 }
 
 calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices, double off)
 {
+    for (int i = 0; i < policy->n_rungs; i++)
+        if (policy->rungs[i].has_parts && isnan(cm_parts_cost(&policy->rungs[i].parts, prices)))
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy has", i);
     for (int first = 0, n; first < policy->n_rungs; first += n) {
         (void)cm_policy_front(policy, first, &n);
-        if (policy->rungs[first].has_parts) CM_TRY(choose(ctx, policy, first, n, prices, off));
+        if (policy->rungs[first].has_parts)
+            policy->chosen[first] = cheapest(&policy->rungs[first], n, prices, off);
     }
     return CALMOE_OK;
 }
