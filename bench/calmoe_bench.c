@@ -371,7 +371,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
-        fine = fine && cm_policy_request_choose(front, &bench->settings.policy, !bench->settings.no_tune, bench->policy);
+        fine = fine &&
+               cm_policy_request_choose(front, &bench->settings.policy, !bench->settings.no_tune, bench->policy);
         if (fine)
             fine = wants_policy(bench) ? measure_policy(bench, front, &common)
                                        : measure_tests(bench, front, &common);

@@ -203,7 +203,7 @@ void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session)
     calmoe_rung_info info = {.size = sizeof info};
     if (policy == NULL) return;
     if (rung < 0) {
-        cm_say("no rung of the policy has so small a bound, or none is cheaper than the full model: nothing is left out");
+        cm_say("nothing of the policy has so small a bound and is cheaper than the full model: nothing is left out");
         return;
     }
     if (calmoe_policy_get_rung(policy, rung, &info) != CALMOE_OK || !info.is_proven) return;

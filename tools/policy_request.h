@@ -29,9 +29,9 @@ int cm_policy_request_fixed_width(const struct policy_request *request);
  * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
 bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,
                             double *quality);
-/* Which of the policies of a front answers go by: the one that --quality fixes, else the one that is cheapest by --costs; without
- * that by what is measured on the engine if `tunes`, else the file's first. *policy NULL is fine; no session has it yet. False
- * after a sentence. */
+/* Which of the policies of a front answers go by: the one that --quality fixes, else the one that is cheapest by
+ * --costs; without that by what is measured on the engine if `tunes`, else the file's first. *policy NULL is fine;
+ * no session has it yet. False after a sentence. */
 bool cm_policy_request_choose(const struct front *front, const struct policy_request *request, bool tunes,
                               calmoe_policy *policy);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */

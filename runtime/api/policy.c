@@ -56,7 +56,8 @@ calmoe_status calmoe_policy_fix(calmoe_policy *policy, double quality, int membe
     const int first = cm_policy_front_for(&policy->policy, quality);
     int       n = 0;
     if (first < 0 || !policy->is_proven)
-        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing of the policy is proven for a bound of %g", quality);
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing of the policy is proven for a bound of %g",
+                       quality);
     (void)cm_policy_front(&policy->policy, first, &n);
     if (member < 1 || member > n)
         return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "policy %d of those proven for a bound of %g; 1 to %d is "

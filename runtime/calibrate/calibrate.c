@@ -357,8 +357,8 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
     return CALMOE_OK;
 }
 
-static void add_rung(const struct calmoe_calibration *c, const struct risk_finding *finding, const struct proven *proven,
-                     struct policy *policy)
+static void add_rung(const struct calmoe_calibration *c, const struct risk_finding *finding,
+                     const struct proven *proven, struct policy *policy)
 {
     const size_t              row_bytes = (size_t)policy->n_layers * sizeof *policy->widths;
     const struct policy_rung *from = &c->configurations.rungs[proven->configuration];

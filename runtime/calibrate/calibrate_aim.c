@@ -49,16 +49,16 @@ int cm_calibrate_most_steps(const struct calmoe_calibration *c)
 
 /* ---- candidates around a mean loss ---- */
 
-/* The largest mean loss at which any test of n prompts can be sure to pass: one prompt in 1 / (delta - mean) that loses
- * all would lift the risk to delta, and ln(1/epsilon) / (delta - mean) prompts miss it with chance epsilon. In a family of
- * sequences each has its share of epsilon. */
+/* The largest mean loss at which any test of n prompts can be sure to pass: one prompt in 1 / (delta - mean) that
+ * loses all would lift the risk to delta, and ln(1/epsilon) / (delta - mean) prompts miss it with chance epsilon. In
+ * a family of sequences each has its share of epsilon. */
 static double best_proof(const struct calmoe_calibration *c, double delta, int n_sequences)
 {
     return delta + cm_ln(c->options.epsilon / n_sequences) / (c->n_prompts - c->n_first);
 }
 
-/* How many sheets of prices get a path: all of them, where that takes away at most a tenth of what one could prove. Known
- * before any loss is. */
+/* How many sheets of prices get a path: all of them, where that takes away at most a tenth of what one could prove.
+ * Known before any loss is. */
 static int n_sheets_of(const struct calmoe_calibration *c, int kind, double delta)
 {
     const double alone = best_proof(c, delta, 1);
@@ -243,8 +243,8 @@ static calmoe_status open_aiming(struct aiming *aiming)
     aiming->points = cm_alloc(c->ctx, n_steps, sizeof *aiming->points, "calibration");
     aiming->trials = cm_alloc(c->ctx, n_steps, sizeof *aiming->trials, "calibration");
     aiming->widths = cm_alloc(c->ctx, (size_t)c->costs.n_layers, sizeof *aiming->widths, "calibration");
-    return c->aim_memory && aiming->means && aiming->anchors && aiming->orders && aiming->steps && aiming->points && aiming->trials &&
-                   aiming->widths
+    return c->aim_memory && aiming->means && aiming->anchors && aiming->orders && aiming->steps && aiming->points &&
+                   aiming->trials && aiming->widths
                ? CALMOE_OK
                : CALMOE_NO_MEMORY;
 }

@@ -1,4 +1,5 @@
-/* runtime/calibrate/calibrate_costs.c - what parts of a token cost here, with the prompts and answers of the calibration. */
+/* runtime/calibrate/calibrate_costs.c - what parts of a token cost here, with the prompts and answers of the
+ * calibration. */
 #include "base/memory.h"
 #include "runtime/calibrate/calibrate_parts.h"
 

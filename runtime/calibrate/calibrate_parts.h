@@ -34,8 +34,9 @@ struct aim { /* of a kind and a delta: a path of policies, from careful to bold 
     const int *order; /* (n) configurations */
 };
 
-/* What is cheapest depends on the machine. So for each delta there may be several paths, one for each of these sheets of
- * prices, the calibrating machine's first; they are tested as one family, and what is proven goes into the file. */
+/* What is cheapest depends on the machine. So for each delta there may be several paths, one for each of these
+ * sheets of prices, the calibrating machine's first; they are tested as one family, and what is proven goes into the
+ * file. */
 enum { N_SHEETS = 3 };
 
 struct proven { /* at a delta, as one of a family */

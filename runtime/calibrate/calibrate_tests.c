@@ -369,8 +369,8 @@ static calmoe_status open_proof(struct proof *proof)
     proof->kept = cm_alloc(c->ctx, n, sizeof *proof->kept, "calibration");
     proof->trials = cm_alloc(c->ctx, n, sizeof *proof->trials, "calibration");
     proof->waiting = cm_alloc(c->ctx, n, sizeof *proof->waiting, "calibration");
-    if (!c->cost || !c->parts || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs || !proof->means ||
-        !proof->kind_kept || !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
+    if (!c->cost || !c->parts || !c->layers || !c->experts || !c->losses || !proof->first || !proof->costs ||
+        !proof->means || !proof->kind_kept || !proof->scratch || !proof->kept || !proof->trials || !proof->waiting)
         return CALMOE_NO_MEMORY;
     for (size_t i = 0; i < n_cells; i++) c->losses[i] = (double)NAN;
     return CALMOE_OK;

@@ -91,8 +91,8 @@ static calmoe_status know_costs(calmoe_engine *engine, const char *from, struct 
     if (strcmp(from, "bytes") == 0) return measure(engine, CALMOE_COSTS_BYTES, &costs->prices);
     CM_TRY(cm_costs_file_read(engine->ctx, from, costs));
     if (strcmp(costs->fingerprint, fingerprint) == 0) return CALMOE_OK;
-    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "'%s' has costs of a model with fingerprint %s; this one's is %s",
-                   from, costs->fingerprint, fingerprint);
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "'%s' has costs of a model with fingerprint %s; this one's "
+                   "is %s", from, costs->fingerprint, fingerprint);
 }
 
 static void tell_front(calmoe_context *ctx, const calmoe_policy *policy, int first, int n, const char *from)
@@ -107,8 +107,8 @@ static void tell_front(calmoe_context *ctx, const calmoe_policy *policy, int fir
         snprintf(costs + at, sizeof costs - at, "%s%.3g", i > 0 ? ", " : "",
                  cm_parts_cost(&of->rungs[first + i].parts, &policy->prices) / policy->off);
     }
-    cm_log(ctx, "policy at %g: %d of %d, %s (costs of the full model's, by %s: %s)", of->rungs[first].delta, chosen + 1, n,
-           text, from, costs);
+    cm_log(ctx, "policy at %g: %d of %d, %s (costs of the full model's, by %s: %s)", of->rungs[first].delta, chosen + 1,
+           n, text, from, costs);
 }
 
 static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const char *from)
@@ -125,7 +125,8 @@ static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const 
     CM_TRY(know_costs(engine, from, &costs));
     const double whole = cm_parts_cost(&off, &costs.prices);
     if (!(whole > 0.0))
-        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "costs by '%s' say nothing of layers, experts or head", from);
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "costs by '%s' say nothing of layers, experts or head",
+                       from);
     CM_TRY(cm_policy_choose(engine->ctx, &policy->policy, &costs.prices, whole));
     policy->prices = costs.prices;
     policy->off = whole;
@@ -149,8 +150,8 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
     CM_TRY(cm_engine_needs_one_rank(engine, "policies leave out layers and experts"));
     const bool is_watched = engine->profiler || engine->options.routing || engine->options.routing_source;
     if (is_watched && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
-        cm_log(engine->ctx, "what parts of a token cost is not measured, for its steps would be seen; of what is proven the "
-               "first is taken");
+        cm_log(engine->ctx, "what parts of a token cost is not measured, for its steps would be seen; of what is "
+               "proven the first is taken");
         return CALMOE_OK;
     }
     return choose(policy, engine, from);

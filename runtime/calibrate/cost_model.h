@@ -44,8 +44,8 @@ struct token_depths { /* what n_tokens tokens did under a rung */
 double cm_expected_cost(const struct cost_table *table, const struct policy_rung *rung,
                         const struct token_depths *tokens);
 
-/* Adds to counts what the tokens ran, in parts: their cost is cm_parts_cost() of that. tables[part] prices that part at 1 and
- * all others at 0. */
+/* Adds to counts what the tokens ran, in parts: their cost is cm_parts_cost() of that. tables[part] prices that part
+ * at 1 and all others at 0. */
 void cm_count_parts(const struct cost_table tables[PART_COUNT], const struct policy_rung *rung,
                     const struct token_depths *tokens, struct parts *counts);
 

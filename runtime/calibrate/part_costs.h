@@ -7,8 +7,8 @@
 #include "runtime/calibrate/cost_model.h"
 #include "runtime/calibrate/lanes.h"
 
-/* Can the engine ask a token by a measure after so many layers? And the layer nearest to the middle where it can; 0: there
- * is none. */
+/* Can the engine ask a token by a measure after so many layers? And the layer nearest to the middle where it can; 0:
+ * there is none. */
 bool cm_exit_can_ask(const calmoe_engine *engine, enum exit_measure measure, int layer);
 int  cm_exit_layer_of(const calmoe_engine *engine, enum exit_measure measure);
 

@@ -26,7 +26,8 @@ struct costs_file {
 
 /* IO, BAD_FILE. */
 calmoe_status cm_costs_file_read(struct calmoe_context *ctx, const char *path, struct costs_file *out);
-/* Where what was measured on this machine with this model is kept; NULL where there is no folder for it. Free with cm_free(). */
+/* Where what was measured on this machine with this model is kept; NULL where there is no folder for it. Free with
+ * cm_free(). */
 char         *cm_costs_path(const struct costs_file *of);
 /* Makes the folder, too. Where that fails, nothing is kept, with a sentence in the log. */
 void          cm_costs_file_keep(struct calmoe_context *ctx, const char *path, const struct costs_file *costs);

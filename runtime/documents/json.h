@@ -122,8 +122,8 @@ calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_
 calmoe_status cm_json_wrong(struct calmoe_context *ctx, const struct json_value *value,
                             const char *wanted);
 
-/* "KEY": NUMBER in the fewest of `digits` digits or less that read back as the same number (below 17: the same float); a
- * point whatever the process's locale writes. */
+/* "KEY": NUMBER in the fewest of `digits` digits or less that read back as the same number (below 17: the same
+ * float); a point whatever the process's locale writes. */
 void cm_json_write_number(FILE *file, const char *key, double number, int digits);
 
 #endif

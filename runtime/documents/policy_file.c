@@ -68,7 +68,7 @@ static calmoe_status read_head(struct calmoe_context *ctx, const struct json_val
     static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
     struct json_value        model, exits, prompts;
-    CM_TRY(cm_json_schema(ctx, root, schemas, COUNT_OF(schemas), schema)); /* first: of another schema, other members may be right */
+    CM_TRY(cm_json_schema(ctx, root, schemas, COUNT_OF(schemas), schema)); /* first: in another one others are right */
     CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
     CM_TRY(cm_json_version(ctx, root));
     CM_TRY(cm_json_member(ctx, root, "model", &model));
@@ -259,7 +259,10 @@ calmoe_status cm_policy_file_parse(struct calmoe_context *ctx, const char *name,
 /* ---- writing ---- */
 
 static void write_double(FILE *file, const char *key, double number) { cm_json_write_number(file, key, number, 17); }
-static void write_float(FILE *file, const char *key, float number) { cm_json_write_number(file, key, (double)number, 9); }
+static void write_float(FILE *file, const char *key, float number)
+{
+    cm_json_write_number(file, key, (double)number, 9);
+}
 
 static void write_exit(FILE *file, const struct policy_exit *exit)
 {

@@ -16,8 +16,8 @@
  * for each layer; "tau" and "length" are there unless the schedule is "constant". Rungs are sorted by delta.
  *
  * In the schema "calmoe.policy.2" a rung may have "parts", {"layer": 6.4, "expert": 25.6, "fill": 3.6, "head": 1,
- * "softmax": 1.2}, what a token runs in the mean (parts.h; what is left out is 0), and rungs that have them may stand at the
- * same delta, a front: proven together. Files of the first schema have none. */
+ * "softmax": 1.2}, what a token runs in the mean (parts.h; what is left out is 0), and rungs that have them may
+ * stand at the same delta, a front: proven together. Files of the first schema have none. */
 #ifndef RUNTIME_DOCUMENTS_POLICY_FILE_H
 #define RUNTIME_DOCUMENTS_POLICY_FILE_H
 

@@ -23,7 +23,8 @@ enum { TUNING_NAME_BYTES = 64 };
 /* A file of that folder: the kind, "tuning", and a digest of what it depends on. NULL where there is no folder, or no
  * memory; free with cm_free(). */
 char *cm_cache_path(const char *kind, const char *of);
-/* Makes the folder, too, and lets text() write the file. Where that fails, nothing is kept, with a sentence in the log. */
+/* Makes the folder, too, and lets text() write the file. Where that fails, nothing is kept, with a sentence in the
+ * log. */
 typedef void (*cache_text_fn)(FILE *file, const void *what);
 void cm_cache_write(struct calmoe_context *ctx, const char *path, cache_text_fn text, const void *what);
 

@@ -8,7 +8,8 @@
 
 enum { MACHINE_BYTES = 200 };
 
-/* "AuthenticAMD, AMD EPYC 9R14, avx512vnni, 2 threads": all that times of such work depend on, where nobody else works. */
+/* "AuthenticAMD, AMD EPYC 9R14, avx512vnni, 2 threads": all that times of such work depend on, where nobody else
+ * works. */
 void cm_tell_machine(const struct machine *machine, char text[MACHINE_BYTES]);
 
 /* Chooses how weights are read ahead, for the whole process: as it was measured on such a machine before, else by

@@ -25,8 +25,8 @@ struct parts {
 /* What so many cost. NaN where one that is there has no known price. */
 double cm_parts_cost(const struct parts *counts, const struct parts *prices);
 
-/* Does b do with less of one part and no more of any other, so that it is cheaper whatever parts cost? A fill is taken to
- * cost at most what the layer would, and layers not run to be filled. */
+/* Does b do with less of one part and no more of any other, so that it is cheaper whatever parts cost? A fill is
+ * taken to cost at most what the layer would, and layers not run to be filled. */
 bool cm_parts_beat(const struct parts *b, const struct parts *a);
 
 #endif

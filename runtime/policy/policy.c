@@ -270,11 +270,13 @@ static int cheapest(const struct policy_rung *rungs, int n, const struct parts *
     return best;
 }
 
-calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices, double off)
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
+                               double off)
 {
     for (int i = 0; i < policy->n_rungs; i++)
         if (policy->rungs[i].has_parts && isnan(cm_parts_cost(&policy->rungs[i].parts, prices)))
-            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy has", i);
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy "
+                           "has", i);
     for (int first = 0, n; first < policy->n_rungs; first += n) {
         (void)cm_policy_front(policy, first, &n);
         if (policy->rungs[first].has_parts)

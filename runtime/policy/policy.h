@@ -101,9 +101,10 @@ calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *po
 int cm_policy_front(const struct policy *policy, int rung, int *n);
 /* The first rung of the front with the largest delta that is at most wish; -1 = there is none. */
 int cm_policy_front_for(const struct policy *policy, double wish);
-/* In each front the cheapest at these prices, or OFF, which costs off, where that is less; of equal ones the first. Fronts
- * without parts keep their first. INVALID_ARGUMENT: a part has no price. */
-calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices, double off);
+/* In each front the cheapest at these prices, or OFF, which costs off, where that is less; of equal ones the first.
+ * Fronts without parts keep their first. INVALID_ARGUMENT: a part has no price. */
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
+                               double off);
 
 /* What is taken of the front with the largest delta that is at most wish ("--quality 1%": 0.01); NULL = OFF. */
 const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish);

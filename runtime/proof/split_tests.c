@@ -45,8 +45,9 @@ static double mean_of_rest(const struct loss_table *table, int configuration, co
     return sum / (table->n_prompts - halves->n_proof);
 }
 
-calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table, const struct split_order *orders,
-                            int n_orders, const struct split_options *options, struct split_finding *out)
+calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table,
+                            const struct split_order *orders, int n_orders, const struct split_options *options,
+                            struct split_finding *out)
 {
     const int     n = table->n_prompts;
     struct halves halves = {.n_proof = n / 2};

@@ -26,7 +26,8 @@ struct split_order {
     const int *order;
     int        n;
 };
-calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table, const struct split_order *orders,
-                            int n_orders, const struct split_options *options, struct split_finding *out);
+calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table,
+                            const struct split_order *orders, int n_orders, const struct split_options *options,
+                            struct split_finding *out);
 
 #endif

@@ -144,9 +144,10 @@ static void fronts_keep_their_promise(void **state)
     (void)state;
     for (int kind = 0; kind < P_VALUE_KIND_COUNT; kind++)
         for (int are_hard = 0; are_hard < 2; are_hard++) {
-            int       n_any;
-            const int n_runs = RUNS / 4;
-            const int n_wrong = n_wrong_fronts((enum p_value_kind)kind, EPSILON / CHAINS, n_runs, are_hard != 0, &n_any);
+            int          n_any;
+            const int    n_runs = RUNS / 4;
+            const double share = EPSILON / CHAINS;
+            const int    n_wrong = n_wrong_fronts((enum p_value_kind)kind, share, n_runs, are_hard != 0, &n_any);
             print_message("%s: of %d fronts %d have one above delta, %d are empty\n", cm_p_values[kind].name, n_runs,
                           n_wrong, n_runs - n_any);
             if (n_wrong > limit_of(n_runs)) fail_msg("%s", cm_p_values[kind].name);

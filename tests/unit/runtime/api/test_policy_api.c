@@ -377,7 +377,8 @@ static double cost_by(struct running *r, const char *costs)
     return info.cost;
 }
 
-/* Bytes are the same again, times are measured once and then known; neither leaves a trace in what the engine counts. */
+/* Bytes are the same again, times are measured once and then known; neither leaves a trace in what the engine
+ * counts. */
 static void costs_are_measured_once(void **state)
 {
     (void)state;

@@ -174,7 +174,7 @@ static int check_findings(struct running *r, const calmoe_calibration *calibrati
         const int first = cm_policy_front_for(&policy->policy, finding.delta);
         int       n_members;
         (void)cm_policy_front(&policy->policy, first, &n_members);
-        for (int member = 1; member <= n_members; member++) { /* each is proven, so each loses less; the first is told */
+        for (int member = 1; member <= n_members; member++) { /* each is proven; the first is told */
             double mean = 0.0;
             running_must(r->context, calmoe_policy_fix(policy, finding.delta, member));
             for (int p = N_FIRST; p < N_PROMPTS; p++)

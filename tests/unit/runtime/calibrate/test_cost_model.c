@@ -57,8 +57,9 @@ static void in_parts(void **state)
     (void)state;
     int                      fixed[] = {0, 2, 0, 0}, routed[] = {1, 0, 1, 0}; /* a dense layer, and one with neither */
     const struct cost_layers layers = {4, fixed, routed};
-    const struct parts       prices = {{[PART_LAYER] = 3.0, [PART_EXPERT] = 0.75, [PART_FILL] = 0.5, [PART_LAZY_FILL] = 0.25,
-                                        [PART_HEAD] = 7.0, [PART_CHECK + MEASURE_SOFTMAX] = 1.5}};
+    const struct parts       prices = {{[PART_LAYER] = 3.0, [PART_EXPERT] = 0.75, [PART_FILL] = 0.5,
+                                        [PART_LAZY_FILL] = 0.25, [PART_HEAD] = 7.0,
+                                        [PART_CHECK + MEASURE_SOFTMAX] = 1.5}};
     struct cost_table        whole, one[PART_COUNT];
     static double            memory[(PART_COUNT + 1) * 4 * 4];
     cm_price_layers(&layers, &prices, memory, &whole);
@@ -74,7 +75,7 @@ static void in_parts(void **state)
     struct parts              counts = {{0.0}};
     cm_count_parts(one, &rung, &tokens, &counts);
     near(counts.of[PART_LAYER], 6.0);
-    near(counts.of[PART_EXPERT], 2.0 + 2.0 + 1.0 + 1.0 + 2.0); /* of the routed ones that are kept, and the dense half's two */
+    near(counts.of[PART_EXPERT], 2.0 + 2.0 + 1.0 + 1.0 + 2.0); /* the dense half's two among them */
     near(counts.of[PART_LAZY_FILL], 2.0);
     near(counts.of[PART_FILL], 0.0);
     near(counts.of[PART_HEAD], 3.0); /* a check in vain */

@@ -40,7 +40,8 @@ static const struct {
     const char *text;
     const char *message; /* after "'p.json': " */
 } faults[] = {
-    {"{\"schema\": \"calmoe.plan.1\"}", "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\" or \"calmoe.policy.2\""},
+    {"{\"schema\": \"calmoe.plan.1\"}",
+     "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\" or \"calmoe.policy.2\""},
     {"{}", "schema: found nothing, wanted a value"},
     {HEAD MODEL "\"rungs\": [], \"x\": 1}", "x: found an unknown member, wanted none of that name"},
     {HEAD "\"rungs\": []}", "model: found nothing, wanted a value"},
@@ -73,7 +74,8 @@ static const struct {
      "rung 1: delta 0.01 as before it, which wants both to have their parts"},
     {FRONTS(PROOF PARTS("{\"layer\": 3}") EXITS(EXIT) TAIL NO_WIDTH ", "
             PROOF_OF("0.01", "1501", "0.01") PARTS("{}") EXITS(EXIT) TAIL NO_WIDTH),
-     "rung 1: delta 0.01 as before it, but another epsilon, loss, p-value or number of prompts; they must be proven together"},
+     "rung 1: delta 0.01 as before it, but another epsilon, loss, p-value or number of prompts; they must be proven "
+     "together"},
     {RUNGS(PROOF_OF("0.01", "1500", "0.06") EXITS(EXIT) TAIL NO_WIDTH),
      "rung 0: p = 0.06 proves nothing at epsilon 0.05"},
     {RUNGS(PROOF_OF("0.01", "298", "0.01") EXITS(EXIT) TAIL NO_WIDTH),

@@ -16,7 +16,8 @@ static void by_hand(void **state)
 {
     (void)state;
     const struct parts counts = {{[PART_LAYER] = 6.5, [PART_EXPERT] = 20.0, [PART_HEAD] = 1.25}};
-    struct parts prices = {{[PART_LAYER] = 2.0, [PART_EXPERT] = 0.5, [PART_HEAD] = 8.0, [PART_LAZY_FILL] = (double)NAN}};
+    struct parts prices = {
+        {[PART_LAYER] = 2.0, [PART_EXPERT] = 0.5, [PART_HEAD] = 8.0, [PART_LAZY_FILL] = (double)NAN}};
     assert_true(cm_parts_cost(&counts, &prices) == 33.0); /* what is not there needs no price */
     prices.of[PART_HEAD] = (double)NAN;
     assert_true(isnan(cm_parts_cost(&counts, &prices)));
@@ -44,7 +45,8 @@ static struct parts random_prices(struct random *random)
     return prices;
 }
 
-/* b beats a just where no prices make a the cheaper one: hundreds of random ones must not, where it does not some must. */
+/* b beats a just where no prices make a the cheaper one: hundreds of random ones must not, where it does not some
+ * must. */
 static void beaten_whatever_parts_cost(void **state)
 {
     (void)state;
