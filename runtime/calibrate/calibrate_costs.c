@@ -17,8 +17,8 @@ static calmoe_status measure(struct calmoe_calibration *c, struct part_costs *ou
     CM_TRY(cm_calibrate_load(c, 0, c->options.batch < c->n_first ? c->options.batch : c->n_first));
     for (int i = 0; i < c->lanes.n; i++) {
         const int prompt = c->lanes.at[i].prompt;
-        how.answers[i] = c->forced + (size_t)prompt * (size_t)c->options.answer_tokens;
-        how.n_answers[i] = c->n_forced[prompt];
+        how.answers[i] = c->full.forced + (size_t)prompt * (size_t)c->options.answer_tokens;
+        how.n_answers[i] = c->full.n_forced[prompt];
     }
     return cm_measure_parts(&how, out);
 }

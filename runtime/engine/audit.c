@@ -124,7 +124,7 @@ calmoe_status calmoe_session_audit(const calmoe_session *session, calmoe_audit *
         .n_answers = is_on ? audit->test.n : 0,
         .ln_evidence = is_on ? cm_audit_ln_evidence(&audit->test) : 0.0,
         .ln_limit = is_on ? -cm_ln(audit->alpha) : 0.0,
-        .rung = calmoe_session_rung(session),
+        .rung = session->rung ? cm_policy_index(&session->policy->policy, session->rung) : -1,
         .n_alarms = audit->n_alarms,
     };
     cm_options_give(out, &now, sizeof now);

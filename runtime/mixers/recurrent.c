@@ -199,6 +199,14 @@ void cm_recurrent_run(struct batch *b, int layer, const struct worker *me)
     cm_add_product(b, layer, &rows.weights->out, &work_of(b, layer)->read, NULL, NULL, me);
 }
 
+/* Behind the norm, the projections, what is prepared, the heads' recurrence where there is one, the gates and the
+ * product. */
+int cm_recurrent_n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers)
+{
+    (void)layer, (void)n_workers;
+    return mixer->recurrence->head ? 6 : 5;
+}
+
 /* ---- layers that were skipped ---- */
 
 static void norm_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)

@@ -308,3 +308,8 @@ const struct policy_rung *cm_policy_step_down(const struct policy *policy, const
     const int first = cm_policy_front(policy, (int)(rung - policy->rungs), NULL);
     return taken(policy, first > 0 ? cm_policy_front(policy, first - 1, NULL) : -1);
 }
+
+int cm_policy_index(const struct policy *policy, const struct policy_rung *rung)
+{
+    return rung ? (int)(rung - policy->rungs) : -1;
+}

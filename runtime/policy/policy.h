@@ -112,5 +112,7 @@ const struct policy_rung *cm_policy_rung(const struct policy *policy, double wis
 const struct policy_rung *cm_policy_safest(const struct policy *policy);
 /* Of the front below, where the audit says so; NULL = OFF. rung is the policy's. */
 const struct policy_rung *cm_policy_step_down(const struct policy *policy, const struct policy_rung *rung);
+/* Which of the policy's rungs it is; -1 = OFF. */
+int cm_policy_index(const struct policy *policy, const struct policy_rung *rung);
 
 #endif

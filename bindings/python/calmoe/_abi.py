@@ -614,6 +614,13 @@ class calmoe_level_peaks(Structure):
     ]
 
 
+class calmoe_delay(Structure):
+    _fields_ = [
+        ("least", c_double),
+        ("median", c_double),
+    ]
+
+
 class calmoe_machine(Structure):
     _fields_ = [
         ("size", c_size_t),
@@ -626,6 +633,9 @@ class calmoe_machine(Structure):
         ("n_levels", c_int),
         ("levels", calmoe_level_peaks * 8),
         ("seconds", c_double),
+        ("line_near", calmoe_delay),
+        ("line_far", calmoe_delay),
+        ("barrier", calmoe_delay),
     ]
 
 
@@ -697,6 +707,8 @@ class calmoe_placement_options(Structure):
         ("topology", c_char_p),
         ("bandwidth", c_char_p),
         ("memory_limit", c_float),
+        ("near_latency", c_double),
+        ("far_latency", c_double),
         ("usage", c_void_p),
     ]
 
@@ -755,6 +767,8 @@ class calmoe_prediction(Structure):
         ("node_remote_weights", c_uint64 * 64),
         ("node_remote_activations", c_uint64 * 64),
         ("node_replica_uses", c_uint64 * 64),
+        ("n_barriers", c_int),
+        ("barrier_seconds", c_double),
     ]
 
 
