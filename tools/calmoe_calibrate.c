@@ -233,11 +233,12 @@ static void print_head(const struct told *told)
 
 static void print_finding(const calmoe_finding *finding, const char *kind)
 {
-    char loss[32] = "-";
+    char loss[32] = "-", others[48] = "";
+    if (finding->n_members > 1) snprintf(others, sizeof others, " (and %d more)", finding->n_members - 1);
     if (finding->n_tried > 0) snprintf(loss, sizeof loss, "%.3f%%", 100 * finding->mean_loss);
-    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s\n", 100 * finding->delta,
+    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s%s\n", 100 * finding->delta,
            finding->is_proven ? "proven" : "OFF", loss, finding->p, 100 * finding->cost, finding->mean_layers,
-           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-");
+           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-", others);
 }
 
 static void print_findings(const struct told *told)
@@ -287,6 +288,7 @@ static void add_figures(struct json_output *json, struct json_node *row, const s
     cm_json_integer(json, row, "prompts", (uint64_t)finding->n_prompts);
     cm_json_integer(json, row, "prompts_needed", (uint64_t)finding->n_needed);
     cm_json_integer(json, row, "tried", (uint64_t)finding->n_tried);
+    cm_json_integer(json, row, "members", (uint64_t)finding->n_members);
     cm_json_real(json, row, words->column, finding->cost);
     cm_json_real(json, row, "layers", finding->mean_layers);
     cm_json_real(json, row, "experts", finding->mean_experts);

@@ -320,6 +320,7 @@ static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delt
                               .mean_layers = c->costs.n_layers, .policy = told->policy, .sentence = told->sentence,
                               .mean_experts = (double)cm_experts_of_token(spec) / spec->n_layers};
     if (finding.is_proven) {
+        finding.n_members = kind == KIND_ANY ? c->fronts[delta].n : 1;
         finding.cost = found->cost / c->off_cost;
         finding.mean_layers = c->layers[found->configuration];
         finding.mean_experts = c->experts[found->configuration];

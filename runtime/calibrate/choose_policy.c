@@ -9,9 +9,9 @@
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/forward/tuning.h"
 
-enum { N_PROMPT = 16, N_READ = 4, MOST_ROUNDS = 24, POLICY_TEXT_BYTES = 512 };
+enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, MOST_ROUNDS = 1000, POLICY_TEXT_BYTES = 512 };
 
-static const uint64_t most_ns = 100000000ULL;
+static const uint64_t most_ns = 1000000000ULL; /* mostly it takes some hundredths of that */
 
 /* ---- measured ---- */
 
@@ -40,23 +40,29 @@ static calmoe_status run(calmoe_engine *engine, struct part_runs *how, struct pa
     return cm_measure_parts(how, out);
 }
 
-static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out)
+/* *is_known false: it was too noisy to tell. */
+static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out, bool *is_known)
 {
     struct lanes      lanes;
     struct part_costs costs;
-    struct part_runs  how = {.lanes = &lanes, .unit = unit, .n_tokens = N_READ, .least_rounds = 1,
-                             .most_rounds = MOST_ROUNDS, .most_ns = most_ns};
+    struct part_runs  how = {.lanes = &lanes, .unit = unit, .n_tokens = N_READ, .least_rounds = LEAST_ROUNDS,
+                             .most_rounds = MOST_ROUNDS, .most_ns = most_ns, .stops_when_steady = true};
     CM_TRY(cm_engine_need_exits(engine));
     CM_TRY(cm_lanes_open(engine, 1, N_PROMPT + N_READ + 1, &lanes));
     const calmoe_status status = run(engine, &how, &costs);
     cm_lanes_close(&lanes);
     calmoe_engine_reset_stats(engine);
-    if (status == CALMOE_OK) *out = costs.prices;
-    return status;
+    if (status != CALMOE_OK) return status;
+    *out = costs.prices;
+    *is_known = costs.is_steady;
+    if (!costs.is_steady)
+        cm_log(engine->ctx, "other programs are at work, so what parts of a token cost here is not known yet; of what is "
+               "proven the first is taken");
+    return CALMOE_OK;
 }
 
 /* Measured before on such a machine, or now. */
-static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs)
+static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs, bool *is_known)
 {
     struct costs_file kept;
     char              machine[MACHINE_BYTES];
@@ -75,20 +81,20 @@ static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs)
             return CALMOE_OK;
         }
     }
-    const calmoe_status status = measure(engine, CALMOE_COSTS_TIME, &costs->prices);
-    if (status == CALMOE_OK && path) cm_costs_file_keep(engine->ctx, path, costs);
+    const calmoe_status status = measure(engine, CALMOE_COSTS_TIME, &costs->prices, is_known);
+    if (status == CALMOE_OK && *is_known && path) cm_costs_file_keep(engine->ctx, path, costs);
     cm_free(path);
     return status;
 }
 
 /* ---- chosen ---- */
 
-static calmoe_status know_costs(calmoe_engine *engine, const char *from, struct costs_file *costs)
+static calmoe_status know_costs(calmoe_engine *engine, const char *from, struct costs_file *costs, bool *is_known)
 {
     const char *fingerprint = engine->model->fingerprint;
     memcpy(costs->fingerprint, fingerprint, sizeof costs->fingerprint);
-    if (strcmp(from, "time") == 0) return know_times(engine, costs);
-    if (strcmp(from, "bytes") == 0) return measure(engine, CALMOE_COSTS_BYTES, &costs->prices);
+    if (strcmp(from, "time") == 0) return know_times(engine, costs, is_known);
+    if (strcmp(from, "bytes") == 0) return measure(engine, CALMOE_COSTS_BYTES, &costs->prices, is_known);
     CM_TRY(cm_costs_file_read(engine->ctx, from, costs));
     if (strcmp(costs->fingerprint, fingerprint) == 0) return CALMOE_OK;
     return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "'%s' has costs of a model with fingerprint %s; this one's "
@@ -117,12 +123,14 @@ static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const 
     struct costs_file        costs = {.machine = ""};
     struct cost_layers       layers;
     struct parts             off;
+    bool                     is_known = true;
     int *memory = cm_alloc(engine->ctx, 2 * (size_t)spec->n_layers, sizeof *memory, "what parts cost");
     if (!memory) return CALMOE_NO_MEMORY;
     cm_cost_layers(spec, memory, &layers);
     cm_off_parts(&layers, spec->most.n_used, &off);
     cm_free(memory);
-    CM_TRY(know_costs(engine, from, &costs));
+    CM_TRY(know_costs(engine, from, &costs, &is_known));
+    if (!is_known) return CALMOE_OK;
     const double whole = cm_parts_cost(&off, &costs.prices);
     if (!(whole > 0.0))
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "costs by '%s' say nothing of layers, experts or head",

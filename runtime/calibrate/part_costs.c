@@ -23,7 +23,8 @@ struct timing {
     const struct part_runs *how;
     struct policy_rung      rungs[N_RUNS];
     bool                    is_run[N_RUNS];
-    double                  cost[N_RUNS]; /* of a token: least seen */
+    double                  cost[N_RUNS];   /* of a token: least seen */
+    double                  second[N_RUNS]; /* and next to it         */
 };
 
 /* ---- exits ---- */
@@ -73,8 +74,20 @@ static calmoe_status run_once(struct timing *timing, int which)
         CM_TRY(cm_lanes_read(lanes, which == HEADLESS ? CALMOE_LOGITS_NONE : CALMOE_LOGITS_LAST, NULL, NULL));
     }
     const double cost = (spent(how) - start) / how->n_tokens / lanes->n;
-    if (timing->cost[which] == 0.0 || cost < timing->cost[which]) timing->cost[which] = cost;
+    double *least = &timing->cost[which], *second = &timing->second[which];
+    if (*least == 0.0 || cost < *least) {
+        *second = *least;
+        *least = cost;
+    } else if (*second == 0.0 || cost < *second) *second = cost;
     return CALMOE_OK;
+}
+
+static bool is_steady(const struct timing *timing)
+{
+    for (int which = 0; which < N_RUNS; which++)
+        if (timing->is_run[which] && !(timing->second[which] > 0.0 && timing->second[which] < 1.03 * timing->cost[which]))
+            return false;
+    return true;
 }
 
 static struct policy_rung one_exit(int layer, enum exit_measure measure, enum threshold_schedule schedule)
@@ -162,12 +175,15 @@ calmoe_status cm_measure_parts(const struct part_runs *how, struct part_costs *o
     const uint64_t start = cm_now_ns();
     const int      n_rounds = how->unit == CALMOE_COSTS_TIME ? how->most_rounds : 1;
     for (int round = 0; round < n_rounds && status == CALMOE_OK; round++) {
-        if (round >= how->least_rounds && cm_now_ns() - start > how->most_ns) break;
+        if (round >= how->least_rounds &&
+            (cm_now_ns() - start > how->most_ns || (how->stops_when_steady && is_steady(&timing))))
+            break;
         if (how->progress) status = how->progress(how->user, (double)round / n_rounds);
         for (int which = 0; which < N_RUNS && status == CALMOE_OK; which++)
             if (timing.is_run[which]) status = run_once(&timing, which);
     }
     if (status == CALMOE_OK) solve(&timing, out);
+    if (status == CALMOE_OK) out->is_steady = how->unit != CALMOE_COSTS_TIME || is_steady(&timing);
     cm_free(widths);
     return status;
 }

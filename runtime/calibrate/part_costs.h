@@ -20,12 +20,15 @@ struct part_runs {
     int            n_tokens;  /* of a run, 2 at least                                            */
     int            least_rounds, most_rounds; /* of runs in turns, where time is measured        */
     uint64_t       most_ns;   /* after so long, and the least rounds, it is enough               */
+    bool           stops_when_steady; /* and also as soon as all of them are                     */
     calmoe_status (*progress)(void *user, double fraction); /* NULL = none                       */
     void          *user;
 };
 struct part_costs {
     struct parts prices; /* 0: the engine cannot run that part                    */
     double       step;   /* as it was measured                                    */
+    bool         is_steady; /* of each run the two quickest are about the same; else others were at work on the machine
+                               all the time, and times mean little                */
 };
 calmoe_status cm_measure_parts(const struct part_runs *how, struct part_costs *out);
 

@@ -332,6 +332,7 @@ class calmoe_finding(Structure):
         ("mean_experts", c_double),
         ("policy", c_char_p),
         ("sentence", c_char_p),
+        ("n_members", c_int),
     ]
 
 
