@@ -12,8 +12,8 @@ static calmoe_status tell(void *user, double fraction) { return cm_calibrate_pro
 static calmoe_status measure(struct calmoe_calibration *c, struct part_costs *out)
 {
     struct part_runs how = {.lanes = &c->lanes, .unit = c->options.costs, .n_tokens = TIMED_TOKENS,
-                            .least_rounds = MIN_ROUNDS, .most_rounds = MAX_ROUNDS, .most_ns = most_ns,
-                            .progress = tell, .user = c};
+                            .least_rounds = MIN_ROUNDS, .most_rounds = MAX_ROUNDS, .steady_rounds = MAX_ROUNDS,
+                            .most_ns = most_ns, .progress = tell, .user = c};
     CM_TRY(cm_calibrate_load(c, 0, c->options.batch < c->n_first ? c->options.batch : c->n_first));
     for (int i = 0; i < c->lanes.n; i++) {
         const int prompt = c->lanes.at[i].prompt;

@@ -9,7 +9,7 @@
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/forward/tuning.h"
 
-enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, MOST_ROUNDS = 1000, POLICY_TEXT_BYTES = 512 };
+enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, STEADY_ROUNDS = 8, MOST_ROUNDS = 1000, POLICY_TEXT_BYTES = 512 };
 
 static const uint64_t most_ns = 1000000000ULL; /* mostly it takes some hundredths of that */
 
@@ -46,7 +46,7 @@ static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out,
     struct lanes      lanes;
     struct part_costs costs;
     struct part_runs  how = {.lanes = &lanes, .unit = unit, .n_tokens = N_READ, .least_rounds = LEAST_ROUNDS,
-                             .most_rounds = MOST_ROUNDS, .most_ns = most_ns, .stops_when_steady = true};
+                             .most_rounds = MOST_ROUNDS, .most_ns = most_ns, .steady_rounds = STEADY_ROUNDS};
     CM_TRY(cm_engine_need_exits(engine));
     CM_TRY(cm_lanes_open(engine, 1, N_PROMPT + N_READ + 1, &lanes));
     const calmoe_status status = run(engine, &how, &costs);
@@ -56,8 +56,8 @@ static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out,
     *out = costs.prices;
     *is_known = costs.is_steady;
     if (!costs.is_steady)
-        cm_log(engine->ctx, "other programs are at work, so what parts of a token cost here is not known yet; of what is "
-               "proven the first is taken");
+        cm_log(engine->ctx, "other programs are at work, so what parts of a token cost here is not known yet; of what "
+               "is proven the first is taken");
     return CALMOE_OK;
 }
 

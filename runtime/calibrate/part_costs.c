@@ -85,7 +85,8 @@ static calmoe_status run_once(struct timing *timing, int which)
 static bool is_steady(const struct timing *timing)
 {
     for (int which = 0; which < N_RUNS; which++)
-        if (timing->is_run[which] && !(timing->second[which] > 0.0 && timing->second[which] < 1.03 * timing->cost[which]))
+        if (timing->is_run[which] &&
+            !(timing->second[which] > 0.0 && timing->second[which] < 1.03 * timing->cost[which]))
             return false;
     return true;
 }
@@ -175,9 +176,9 @@ calmoe_status cm_measure_parts(const struct part_runs *how, struct part_costs *o
     const uint64_t start = cm_now_ns();
     const int      n_rounds = how->unit == CALMOE_COSTS_TIME ? how->most_rounds : 1;
     for (int round = 0; round < n_rounds && status == CALMOE_OK; round++) {
-        if (round >= how->least_rounds &&
-            (cm_now_ns() - start > how->most_ns || (how->stops_when_steady && is_steady(&timing))))
-            break;
+        const uint64_t spent_ns = cm_now_ns() - start;
+        if (round >= how->least_rounds && spent_ns > how->most_ns) break;
+        if ((round >= how->steady_rounds || spent_ns > how->most_ns / 4) && is_steady(&timing)) break;
         if (how->progress) status = how->progress(how->user, (double)round / n_rounds);
         for (int which = 0; which < N_RUNS && status == CALMOE_OK; which++)
             if (timing.is_run[which]) status = run_once(&timing, which);

@@ -20,7 +20,7 @@ struct part_runs {
     int            n_tokens;  /* of a run, 2 at least                                            */
     int            least_rounds, most_rounds; /* of runs in turns, where time is measured        */
     uint64_t       most_ns;   /* after so long, and the least rounds, it is enough               */
-    bool           stops_when_steady; /* and also as soon as all of them are                     */
+    int            steady_rounds; /* after so many, or a quarter of that time, it is enough that all are steady */
     calmoe_status (*progress)(void *user, double fraction); /* NULL = none                       */
     void          *user;
 };

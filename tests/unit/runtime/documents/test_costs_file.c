@@ -1,5 +1,5 @@
-/* test_costs_file.c - files of what parts cost: kept and read back to the bit, refused with the very sentence, and under
- * which name they are kept. */
+/* test_costs_file.c - files of what parts cost: kept and read back to the bit, refused with the very sentence, and
+ * under which name they are kept. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
