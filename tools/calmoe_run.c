@@ -325,6 +325,7 @@ static bool open_session(struct generation *generation, const struct settings *s
         !choose_sampler(generation->front, settings, &sampler) ||
         !open_constraint(generation->front, settings, constraint))
         return false;
+    if (settings->verbose) cm_policy_say_costs(*policy);
     sampler.constraint = *constraint;
     calmoe_session_options session;
     calmoe_session_options_init(&session);

@@ -187,13 +187,30 @@ bool cm_policy_request_choose(const struct front *front, const struct policy_req
     return cm_front_succeeded(front, calmoe_policy_choose(policy, front->engine, request->costs));
 }
 
+void cm_policy_say_costs(const calmoe_policy *policy)
+{
+    for (int i = 0; policy != NULL && i < calmoe_policy_n_rungs(policy); i++) {
+        calmoe_rung_info info = {.size = sizeof info};
+        char             exits[8 * CALMOE_MAX_EXITS] = "";
+        if (calmoe_policy_get_rung(policy, i, &info) != CALMOE_OK || info.cost <= 0.0) continue;
+        for (int exit = 0; exit < info.n_exits; exit++) {
+            const size_t at = strlen(exits);
+            (void)snprintf(exits + at, sizeof exits - at, "%s%d", exit > 0 ? ", " : " after layers ",
+                           info.exit_layers[exit]);
+        }
+        cm_say("policy %d of %d at %g: exits%s, %s experts, %.1f %% of the full model's cost%s", info.member,
+               info.n_members, info.delta, info.n_exits > 0 ? exits : " nowhere", info.has_width ? "fewer" : "all",
+               100.0 * info.cost, info.is_taken ? ", taken" : "");
+    }
+}
+
 /* Does the policy have a choice, so that which one was taken is worth telling? */
 static void say_which(const calmoe_rung_info *info)
 {
     if (info->n_members < 2) return;
     if (info->cost > 0.0)
-        cm_say("policy %d of %d that are proven for it, %.0f %% of the full model's cost by what parts cost here",
-               info->member, info->n_members, 100.0 * info->cost);
+        cm_say("policy %d of %d that are proven for it, expected to cost %.0f %% of the full model", info->member,
+               info->n_members, 100.0 * info->cost);
     else cm_say("policy %d of %d that are proven for it", info->member, info->n_members);
 }
 

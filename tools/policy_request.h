@@ -34,6 +34,8 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
  * no session has it yet. False after a sentence. */
 bool cm_policy_request_choose(const struct front *front, const struct policy_request *request, bool tunes,
                               calmoe_policy *policy);
+/* What each policy of a front costs by what it was chosen by; nothing where there was no choice. */
+void cm_policy_say_costs(const calmoe_policy *policy);
 /* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
 /* What a lossless session drafted; nothing where it did not. */

@@ -3,13 +3,12 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "runtime/calibrate/configurations.h"
 #include "runtime/calibrate/part_costs.h"
 #include "runtime/documents/costs_file.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/forward/tuning.h"
 
-enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, STEADY_ROUNDS = 8, MOST_ROUNDS = 1000, POLICY_TEXT_BYTES = 512 };
+enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, STEADY_ROUNDS = 8, MOST_ROUNDS = 1000 };
 
 static const uint64_t most_ns = 1000000000ULL; /* mostly it takes some hundredths of that */
 
@@ -101,22 +100,6 @@ static calmoe_status know_costs(calmoe_engine *engine, const char *from, struct 
                    "is %s", from, costs->fingerprint, fingerprint);
 }
 
-static void tell_front(calmoe_context *ctx, const calmoe_policy *policy, int first, int n, const char *from)
-{
-    const struct policy *of = &policy->policy;
-    const int            chosen = of->chosen[first];
-    char                 text[POLICY_TEXT_BYTES] = "nothing is left out";
-    char                 costs[24 * POLICY_MAX_FRONT] = "";
-    if (chosen != FRONT_OFF) cm_configuration_text(&of->rungs[first + chosen], of->n_layers, text, sizeof text);
-    for (int i = 0; i < n; i++) {
-        const size_t at = strlen(costs);
-        snprintf(costs + at, sizeof costs - at, "%s%.3g", i > 0 ? ", " : "",
-                 cm_parts_cost(&of->rungs[first + i].parts, &policy->prices) / policy->off);
-    }
-    cm_log(ctx, "policy at %g: %d of %d, %s (costs of the full model's, by %s: %s)", of->rungs[first].delta, chosen + 1,
-           n, text, from, costs);
-}
-
 static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const char *from)
 {
     const struct model_spec *spec = &engine->model->spec;
@@ -138,10 +121,6 @@ static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const 
     CM_TRY(cm_policy_choose(engine->ctx, &policy->policy, &costs.prices, whole));
     policy->prices = costs.prices;
     policy->off = whole;
-    for (int first = 0, n; first < policy->policy.n_rungs; first += n) {
-        (void)cm_policy_front(&policy->policy, first, &n);
-        if (policy->policy.rungs[first].has_parts) tell_front(engine->ctx, policy, first, n, from);
-    }
     return CALMOE_OK;
 }
 
