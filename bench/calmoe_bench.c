@@ -47,6 +47,8 @@ static const struct cli_option options[] = {
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "measure what this file of proven bounds gains against OFF"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
@@ -376,6 +378,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
+        fine = fine &&
+               cm_policy_request_choose(front, &bench->settings.policy, !bench->settings.no_tune, bench->policy);
         if (fine)
             fine = wants_policy(bench) ? measure_policy(bench, front, &common)
                                        : measure_tests(bench, front, &common);

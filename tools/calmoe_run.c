@@ -99,6 +99,8 @@ static const struct cli_option options[] = {
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
@@ -147,7 +149,7 @@ static const struct cli_command description = {
         "of keys and values (--kv); without -c it has the context that it had. Sampling is as the options say, from\n"
         "their seed on. With -n 0 the file ends with the text, to be gone on from by another; after Ctrl-C it holds\n"
         "what was read, and what is still to be read.\n\n"
-        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, state, shortlist, always, and\n"
+        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, lead, state, shortlist, always, and\n"
         "with --exits classifier; without @LAYER every layer is an exit. --quality without --policy reads\n"
         "MODEL.policy.json beside MODEL.gguf.\n\n"
         "Where a model's authors advise YaRN with a factor of 4 for contexts beyond 32768 tokens, that is\n"
@@ -352,9 +354,11 @@ static bool open_session(struct generation *generation, const struct settings *s
     double quality;
     calmoe_sampler_options sampler;
     if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
+        !cm_policy_request_choose(generation->front, &settings->policy, !settings->no_tune, *policy) ||
         !choose_sampler(generation->front, settings, &sampler) ||
         !open_constraint(generation->front, settings, constraint))
         return false;
+    if (settings->verbose) cm_policy_say_costs(*policy);
     sampler.constraint = *constraint;
     calmoe_session_options session;
     calmoe_session_options_init(&session);

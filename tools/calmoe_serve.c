@@ -83,6 +83,8 @@ static const struct cli_option options[] = {
      "answers leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%, where a request does not say another (default: the policy's safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     MODEL_REQUEST_ROWS(AT_NUMBER),

@@ -62,6 +62,8 @@ struct calmoe_policy {
     calmoe_context *ctx;
     bool            is_proven;
     struct policy   policy;
+    struct parts    prices;    /* that it was chosen by */
+    double          off;       /* of a whole token; 0: it was not */
 };
 
 struct engine_adapters { /* adapters.c */

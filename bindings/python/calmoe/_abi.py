@@ -291,6 +291,10 @@ class calmoe_rung_info(Structure):
         ("exit_layers", c_int * 16),
         ("k_tail", c_int),
         ("has_width", c_int),
+        ("member", c_int),
+        ("n_members", c_int),
+        ("is_taken", c_int),
+        ("cost", c_double),
     ]
 
 
@@ -464,6 +468,7 @@ class calmoe_finding(Structure):
         ("mean_experts", c_double),
         ("policy", c_char_p),
         ("sentence", c_char_p),
+        ("n_members", c_int),
     ]
 
 
@@ -1022,6 +1027,8 @@ FUNCTIONS = {
     "calmoe_engine_set_step_rows": (c_int, [c_void_p, c_int]),
     "calmoe_policy_open": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
     "calmoe_policy_save": (c_int, [c_void_p, c_char_p]),
+    "calmoe_policy_choose": (c_int, [c_void_p, c_void_p, c_char_p]),
+    "calmoe_policy_fix": (c_int, [c_void_p, c_double, c_int]),
     "calmoe_policy_close": (None, [POINTER(c_void_p)]),
     "calmoe_policy_options_init": (None, [POINTER(calmoe_policy_options)]),
     "calmoe_policy_make": (c_int, [c_void_p, POINTER(calmoe_policy_options), POINTER(c_void_p)]),
