@@ -39,7 +39,7 @@ class Messages(unittest.TestCase):
             self.assertTrue(C.good_pair(*pair), pair)
 
     def test_bad_pairs(self):
-        for pair in (("Open file %s", "Datei %s öffnen", "de"), ("<b>Open</b>", "<b>Öffnen</b>", "de"), ("translator-credits", "Jemand", "de"),
+        for pair in (("Open file %s", "Datei %s öffnen", "de"), ("Open %'d", "Öffnen %'d", "de"), ("<b>Open</b>", "<b>Öffnen</b>", "de"), ("translator-credits", "Jemand", "de"),
                      ("Open file", "Open file", "de"), ("Open file", "Open the file", "ru"), ("Open file", "Datei", "ja"),
                      ("Open the file that was saved last", "Öffnen", "de"), ("Open", "Öffnen oder auch nicht, das hängt von allerlei Dingen ab", "de"),
                      ("Open file?", "Datei öffnen", "de"), ("Delete 3 files", "2 Dateien löschen", "de"), ("SIG_IGN", "SIG_IGN", "de"), ("x", "y", "de"),

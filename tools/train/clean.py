@@ -12,7 +12,7 @@ HELD_OUT = 200                                         # of 10,000 buckets: 2 % 
 
 # "Open (_O)", "Open(&O)…": in Japanese the accelerator stands behind the text.
 BEHIND = re.compile(r"\s*[(（][_&~][A-Za-z0-9][)）]")
-FORMATS = re.compile(r"%(?:\d+\$)?[-+#0 ]*\d*(?:\.\d+)?(?:hh|ll|[hlqjzt])?[a-zA-Z@]|%\d+|%[\[({<]|[{}<>|\\^\x00-\x1f]|\$[({a-zA-Z]"
+FORMATS = re.compile(r"%(?:\d+\$)?[-+#0 ']*\d*(?:\.\d+)?(?:hh|ll|[hlqjzt])?[a-zA-Z@]|%\d+|%[\[({<]|[{}<>|\\^\x00-\x1f]|\$[({a-zA-Z]"
                      r"|&[a-z]+;|&#|https?:|www\.|@[a-z]|--[a-z]|__|\*\*|==")
 CREDITS = re.compile(r"translator|your (names|emails)|copyright|\(c\) ?\d{4}|©", re.I)
 LETTER = re.compile(r"[^\W\d_]")

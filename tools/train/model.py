@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 @dataclass
 class Config:
-    vocab: int = 6144
+    vocab: int = 5120
     embd: int = 256
     layers: int = 10
     heads: int = 4

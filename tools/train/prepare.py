@@ -262,7 +262,7 @@ def documents(a):
     return stats, docs
 
 def train_tokenizer(a, docs):
-    """Byte pairs of documents and of tasks: as many bytes of every domain, and half as many of its questions and answers."""
+    """Byte pairs of documents and of tasks: as many bytes of every domain, and half as many of the answers of every task."""
     from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers, Regex
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -271,13 +271,12 @@ def train_tokenizer(a, docs):
         for dom in DOMAINS:
             size = 0
             for d in docs[dom]:
-                if size > 2e6: break
+                if size > 1e6: break
                 size += len(d["text"].encode()); yield d["text"]
         for path in sorted(glob.glob(f"{a.dir}/tasks/*.train.jsonl")):
-            items = list(lines(path)); size = 0
-            np.random.default_rng(1).shuffle(items)
-            for d in sorted(items, key=lambda d: -d["weight"]):        # the frequent ones first
-                if size > 1e6: break
+            size = 0
+            for d in sorted(lines(path), key=lambda d: (-d["weight"], bucket(d["key"]))):   # the frequent ones first
+                if size > 5e5: break
                 size += len(d["answer"].encode()); yield d["answer"]
     tok.train_from_iterator(sample(), trainers.BpeTrainer(vocab_size=a.vocab, special_tokens=SPECIAL, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False))
     tok.save(f"{a.dir}/tokenizer.json")
@@ -288,7 +287,8 @@ def task_tokens(a, tok):
     end, eos, gap = tok.token_to_id("<|im_end|>"), tok.token_to_id("<|endoftext|>"), tok.encode("\n").ids
     ids, starts, weights, tasks, names, counts = [], [0], [], [], [], {}
     for path in sorted(glob.glob(f"{a.dir}/tasks/*.train.jsonl")):
-        items = list(lines(path)); names.append(items[0]["task"]); n = 0
+        items = [d for d in lines(path) if max(len(d["user"]), len(d["answer"])) <= a.longest]
+        names.append(items[0]["task"]); n = 0
         prompts = tok.encode_batch([prompt_text(d["user"]) for d in items])
         answers = tok.encode_batch([d["answer"] for d in items])
         for d, p, s in zip(items, prompts, answers):
@@ -304,9 +304,10 @@ def task_tokens(a, tok):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dir", help="the folder that get_data.sh filled, and tasks.py")
-    ap.add_argument("--vocab", type=int, default=6144, help="tokenizer entries, specials included (default 6144)")
+    ap.add_argument("--vocab", type=int, default=5120, help="tokenizer entries, specials included (default 5120)")
     ap.add_argument("--cap", type=float, default=7, help="largest size of a domain's training text in MB (default 7)")
     ap.add_argument("--heldout", type=float, default=0.2, help="largest size of a domain's held-out text in MB (default 0.2)")
+    ap.add_argument("--longest", type=int, default=100, help="characters of a question or answer to learn (default 100)")
     ap.add_argument("--step", choices=["text", "tokens", "all"], default="all", help="only the text, or only tokenizer and tokens of text that is there (default: all)")
     a = ap.parse_args()
     os.makedirs(f"{a.dir}/text", exist_ok=True); os.makedirs(f"{a.dir}/tokens", exist_ok=True)

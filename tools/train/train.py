@@ -16,7 +16,7 @@ to learn what the full depth and width says.
 Everything drawn in a step depends on seed, step and worker alone: with the same number of workers a run that was stopped and resumed has the
 same bits as one that was not. The learning rate stays, after a warm-up, until --cool lets it fall to zero over so many tokens.
 """
-import argparse, ctypes, glob, json, math, multiprocessing, os, signal, time
+import argparse, ctypes, glob, json, math, multiprocessing, os, signal, sys, time
 from dataclasses import asdict
 
 import env
@@ -138,6 +138,9 @@ class Workers:
         if self.rank == 0: self.told.fill_(value)
         self.barrier.wait()
         return self.told.item()
+    def failed(self):
+        """Lets the others fail too, who would wait for this one."""
+        if self.n > 1: self.barrier.abort()
     def mean(self, grads):
         if self.n == 1: return grads
         for x, g in grads.items(): self.grads[self.rank][x].copy_(g)
@@ -153,7 +156,9 @@ class Batch:
     read again, that of the row as it is."""
     def __init__(self, a, rows, layers, streams, rng, device):
         share = lambda x: int(x * rows + rng.random())
-        again, own, tasks = share(a.again), share(a.own), share(a.tasks)
+        again = min(share(a.again), rows // 2)
+        own = min(share(a.own), rows - again)
+        tasks = min(share(a.tasks), rows - again - own)
         texts = rows - again - own - tasks
         # Every domain the same number of windows, the rest at random.
         pick = DOMAINS * (texts // len(DOMAINS))
@@ -223,7 +228,7 @@ def exit_losses(cfg, w, batch, states, a, weights, last_share, rng):
 @torch.no_grad()
 def check(cfg, w, held, cos, sin, dtype):
     """Quick look at held-out windows: per domain bits a byte, per task nats a token of the answers, of the last layer; over all, each exit's agreement
-    with it, and that of ratio 0.5. Last: share of the layers that answers read, and their agreement, when they leave at a margin of 0.5."""
+    with it, that of ratio 0.5, and that of what comes out when tokens leave at a margin of 0.5 after any layer."""
     wb = {n: p.to(torch.float32 if "gate_inp" in n else dtype) for n, p in w.items()}
     cost, agree, total = {}, torch.zeros(cfg.layers + 2), 0
     for name, (ids, size) in held.items():
@@ -322,6 +327,7 @@ def main():
     print(json.dumps({"parameters": sum(p.numel() for p in w.values()), "step": opt.step, "tokens": tokens, "cool": cool, **asdict(cfg), **vars(a)}), flush=True)
 
     team = Workers(a.workers, w, opt)
+    sys.excepthook = lambda *error: (team.failed(), sys.__excepthook__(*error))
     rows = a.rows // a.workers
     streams = {d: Stream(f"{a.dir}/tokens/{d}.npy", a.length) for d in [*DOMAINS, *(["own"] if a.own else [])]}
     streams["tasks"] = Exchanges(f"{a.dir}/tokens/tasks.npz", a.length, {k: float(v) for k, v in (x.split("=") for x in a.share.split(",") if x)})
