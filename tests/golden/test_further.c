@@ -169,7 +169,7 @@ static void drafts_of_a_session(void **state)
     for (int m = 0; m < all.n; m++) {
         struct further further = {0};
         if (!open_further(all.names[m], &further)) continue;
-        for (int chunk = 5; chunk <= 105; chunk += 20) {
+        for (int chunk = 5; chunk <= 105; chunk += 50) {
             struct running r = open_model(all.names[m], NULL, 2, chunk > MOST_TOKENS ? MOST_TOKENS : chunk + 3);
             struct draft_reader *reader = r.session->readers[DRAFTER_FURTHER];
             int32_t drafts[4];
