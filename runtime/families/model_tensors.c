@@ -535,8 +535,9 @@ static calmoe_status check_widths(const struct finder *finder)
         if (layer->norms == NORMS_OF_ONE_HALF && layer->mixer != MIXER_NONE) continue;
         if (own < 1)
             return cm_fail(finder->ctx, CALMOE_BAD_FILE,
-                           "tensor 'blk.%d.%s' is missing or has no rows that fit the family %s", i,
-                           is_routed ? routed_roles.down : dense_roles.down, finder->spec->family);
+                           "tensor 'blk.%d.%s' is missing or has no rows that fit the family %s",
+                           finder->first_block + i, is_routed ? routed_roles.down : dense_roles.down,
+                           finder->spec->family);
         if (!is_routed) continue;
         if (width > 0 && own != width)
             return cm_fail(finder->ctx, CALMOE_UNSUPPORTED,

@@ -129,6 +129,21 @@ static double run_block(struct running *r, const struct further *further)
     return worst;
 }
 
+/* On this machine with a level of instructions, or on one of three nodes that is not there. */
+static void check_logits(const char *name, const char *isa, const struct further *further)
+{
+    if (!isa) setenv("HWLOC_SYNTHETIC", "numa:3 core:1 pu:1", 1);
+    struct running r = open_model(name, isa, isa ? 2 : 3, MOST_TOKENS);
+    unsetenv("HWLOC_SYNTHETIC");
+    assert_string_equal(r.model->further_problem, "");
+    assert_int_equal(r.model->further.n_layers, 1);
+    read_text(&r, further->tokens, further->n_tokens, further->n_tokens);
+    const double worst = run_block(&r, further);
+    printf("%-10s %-11s %.1e of the range\n", name, isa ? isa : "three nodes", worst);
+    assert_true(worst <= LIMIT);
+    running_close(&r);
+}
+
 static void logits_along_a_text(void **state)
 {
     (void)state;
@@ -139,16 +154,8 @@ static void logits_along_a_text(void **state)
         struct further further = {0};
         if (!open_further(all.names[m], &further)) continue;
         n_models++;
-        for (int i = 0; (isa = running_isa(i)) != NULL; i++) {
-            struct running r = open_model(all.names[m], isa, 2, MOST_TOKENS);
-            assert_string_equal(r.model->further_problem, "");
-            assert_int_equal(r.model->further.n_layers, 1);
-            read_text(&r, further.tokens, further.n_tokens, further.n_tokens);
-            const double worst = run_block(&r, &further);
-            printf("%-10s %-10s %.1e of the range\n", all.names[m], isa, worst);
-            assert_true(worst <= LIMIT);
-            running_close(&r);
-        }
+        for (int i = 0; (isa = running_isa(i)) != NULL; i++) check_logits(all.names[m], isa, &further);
+        check_logits(all.names[m], NULL, &further);
         cm_model_file_close(&further.expect);
     }
     assert_in_range(n_models, 4, GOLDEN_MAX);
@@ -162,7 +169,7 @@ static void drafts_of_a_session(void **state)
     for (int m = 0; m < all.n; m++) {
         struct further further = {0};
         if (!open_further(all.names[m], &further)) continue;
-        for (int chunk = 5; chunk <= 105; chunk += 20) {
+        for (int chunk = 5; chunk <= 105; chunk += 50) {
             struct running r = open_model(all.names[m], NULL, 2, chunk > MOST_TOKENS ? MOST_TOKENS : chunk + 3);
             struct draft_reader *reader = r.session->readers[DRAFTER_FURTHER];
             int32_t drafts[4];
@@ -215,7 +222,9 @@ static void sessions_are_as_plain_ones(void **state)
             options.ignore_end = options.hash_logits = 1;
             options.context = 256;
             FOR_THREADS(threads, 2) {
+                if (threads == 2) setenv("HWLOC_SYNTHETIC", "numa:2 core:1 pu:1", 1);
                 struct running r = open_model(all.names[m], NULL, threads, 16);
+                unsetenv("HWLOC_SYNTHETIC");
                 for (int lossless = 0; lossless < 2; lossless++) {
                     calmoe_session *session = NULL;
                     calmoe_speculation told = {.size = sizeof told};
@@ -275,8 +284,8 @@ static void blocks_that_are_not_whole(void **state)
         builder_close(&builder);
         running_must(context, calmoe_model_open(context, copy, NULL, &model));
         assert_int_equal(model->further.n_layers, 0);
-        if (i != 1) assert_non_null(strstr(model->further_problem, names[i]));
-        else assert_string_equal(model->further_problem, ""); /* it has none */
+        if (i == 1) assert_string_equal(model->further_problem, ""); /* it has none */
+        else if (!strstr(model->further_problem, names[i])) fail_msg("%s: %s", names[i], model->further_problem);
         calmoe_model_close(&model);
     }
     cm_model_file_close(&file);
