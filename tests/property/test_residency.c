@@ -155,6 +155,29 @@ static void wide_models(void **state)
     forget();
 }
 
+/* On machines of several nodes, slots have a part on each. */
+static void several_nodes(void **state)
+{
+    (void)state;
+    static const char *const machines[] = {"numa:2 core:2 pu:1", "numa:3 core:1 pu:1"};
+    struct tiny_model        tiny = tiny_model_wide();
+    tiny.types[TINY_GATE] = tiny.types[TINY_UP] = tiny.types[TINY_DOWN] = WEIGHT_Q4_K;
+    tiny.expert_width = 512;
+    tiny.n_layers = 4;
+    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "nodes.gguf"));
+    tiny_model_write(&tiny, model_path);
+    forget();
+    for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + i % 25;
+    check(options_of(1, 0), 1, "no limit");
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        setenv("HWLOC_SYNTHETIC", machines[i], 1);
+        const uint64_t least = running_smallest_limit(model_path, options_of(4, 0));
+        assert_true(check(options_of(4, least), 3, machines[i]).n_slots > 0);
+    }
+    unsetenv("HWLOC_SYNTHETIC");
+    forget();
+}
+
 /* ---- what is predicted ---- */
 
 static void open_wide(void)
@@ -329,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_models),
         cmocka_unit_test(wide_models),
+        cmocka_unit_test(several_nodes),
         cmocka_unit_test(predicted_as_measured),
         cmocka_unit_test(one_read_fails),
         cmocka_unit_test(file_cut_short),
