@@ -346,7 +346,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     double quality;
     calmoe_sampler_options sampler;
     if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
-        !cm_policy_request_choose(generation->front, &settings->policy, !settings->no_tune, *policy) ||
+        !cm_policy_request_choose(generation->front, &settings->policy, !settings->engine.no_tune, *policy) ||
         !choose_sampler(generation->front, settings, &sampler) ||
         !open_constraint(generation->front, settings, constraint))
         return false;
