@@ -33,9 +33,9 @@ CALMOE_API calmoe_status calmoe_policy_save(const calmoe_policy *policy, const c
  * costs: NULL or "time": what parts of a token cost here, measured in less than a second, once for a processor and a
  * model (kept in the user's cache, docs/FORMATS.md); "bytes": weights that are read, counted; else the path of a
  * costs file: the same file makes the same choice on every machine. Nothing changes, and nothing is measured, where
- * no rung has a choice. Nothing changes, either, where the machine is too busy to tell times, or where the engine's
- * options have a profile or callbacks that would see the steps; the log says so. INVALID_ARGUMENT: another model's
- * costs, or too few of them; IO, BAD_FILE. */
+ * no rung has a choice. Nothing changes, either, where the machine is too busy to tell times, or where the engine
+ * was opened with a profile, which would count the steps; the log says so. INVALID_ARGUMENT: another model's costs, or
+ * too few of them; IO, BAD_FILE. */
 CALMOE_API calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine, const char *costs);
 /* Takes the member (1, 2, … as in the file) of the front with the largest delta that is at most quality, whatever it
  * costs. INVALID_ARGUMENT: it has not so many, or there is none. */

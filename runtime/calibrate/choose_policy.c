@@ -48,7 +48,12 @@ static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out,
                              .most_rounds = MOST_ROUNDS, .most_ns = most_ns, .steady_rounds = STEADY_ROUNDS};
     CM_TRY(cm_engine_need_exits(engine));
     CM_TRY(cm_lanes_open(engine, 1, N_PROMPT + N_READ + 1, &lanes));
+    const calmoe_engine_options options = engine->options;
+    engine->options.routing = NULL; /* these steps are nobody's */
+    engine->options.routing_source = NULL;
     const calmoe_status status = run(engine, &how, &costs);
+    engine->options.routing = options.routing;
+    engine->options.routing_source = options.routing_source;
     cm_lanes_close(&lanes);
     calmoe_engine_reset_stats(engine);
     if (status != CALMOE_OK) return status;
@@ -135,9 +140,8 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
     if (!has_choice) return CALMOE_OK;
     CM_TRY(cm_policy_fits_model(engine->model, &policy->policy));
     CM_TRY(cm_engine_needs_one_rank(engine, "policies leave out layers and experts"));
-    const bool is_watched = engine->profiler || engine->options.routing || engine->options.routing_source;
-    if (is_watched && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
-        cm_log(engine->ctx, "what parts of a token cost is not measured, for its steps would be seen; of what is "
+    if (engine->profiler && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
+        cm_log(engine->ctx, "what parts of a token cost is not measured, for the profile would count it; of what is "
                "proven the first is taken");
         return CALMOE_OK;
     }

@@ -103,6 +103,7 @@ static bool load(struct service *service)
         cm_say("policies leave out layers and experts on one rank only; these are %d", calmoe_ranks_count(front->ranks));
         return false;
     }
+    if (!cm_policy_request_choose(front, &options->policy, !options->engine.no_tuning, service->policy)) return false;
     options->on_loaded(options->on_loaded_user, front->model);
     return true;
 }
