@@ -1,6 +1,7 @@
 /* base/seats.c - see seats.h. */
 #include "base/seats.h"
 
+#include "base/barrier.h"
 #include "base/limits.h"
 
 int cm_default_workers(const struct topology *topology, int n_taken)
@@ -55,4 +56,9 @@ void cm_plan_seats(const struct topology *topology, int n_workers, const bool *t
     for (int node = 0, index = 0; node < topology->n_nodes; node++)
         for (int rank = 0; rank < n_on_node[node]; rank++, index++)
             cores[index] = core_of_rank(&topology->nodes[node], taken, rank);
+}
+
+bool cm_begins_group(const struct topology_core *last, const struct topology_core *core, int n_members)
+{
+    return !last || core->cache != last->cache || core->node != last->node || n_members == CM_MOST_IN_GROUP;
 }

@@ -17,4 +17,8 @@ int cm_default_workers(const struct topology *topology, int n_taken);
  * taken (n_cores); n_on_node (n_nodes) and cores (n_workers, into topology.cores, node after node) are written. */
 void cm_plan_seats(const struct topology *topology, int n_workers, const bool *taken, int *n_on_node, int32_t *cores);
 
+/* The groups of a barrier, over cores in order: does this one begin a group, behind `last` (NULL = none) in one of
+ * n_members? Neighbours that share a node and a cache belong together, until a group is full. */
+bool cm_begins_group(const struct topology_core *last, const struct topology_core *core, int n_members);
+
 #endif

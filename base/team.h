@@ -55,6 +55,11 @@ void cm_team_call_up(struct team *team, int n);
 const char *cm_team_binding(const struct team *team);
 const char *cm_team_crowd(const struct team *team);
 
+/* The core that worker `index` of those that are called up is meant to sit on, into topology.cores. */
+int      cm_team_core(const struct team *team, int index);
+/* How often all have met at a barrier since the team was opened, modulo 2^32. */
+uint32_t cm_team_n_meetings(const struct team *team);
+
 /* How many take part; how many of them on a node. */
 int  cm_team_n_called(const struct team *team);
 int  cm_team_n_called_on(const struct team *team, int node);

@@ -121,7 +121,6 @@ static void share_out(struct team *team, int n)
     team->n_called = n_called;
 }
 
-/* Neighbours that share a node and a cache form a group of the barrier, until it is full. */
 static void form_groups(struct team *team)
 {
     struct barrier             *barrier = &team->barrier;
@@ -131,8 +130,8 @@ static void form_groups(struct team *team)
     for (int i = 0; i < team->n_called; i++) {
         struct seat                *seat = &team->seats[team->called[i].seat];
         const struct topology_core *core = &cores[seat->core];
-        if (!last || core->cache != last->cache || core->node != last->node ||
-            team->groups[barrier->n_groups - 1].n_members == CM_MOST_IN_GROUP)
+        const int n_members = barrier->n_groups > 0 ? team->groups[barrier->n_groups - 1].n_members : 0;
+        if (cm_begins_group(last, core, n_members))
             team->groups[barrier->n_groups++].n_members = 0;
         seat->group = barrier->n_groups - 1;
         team->groups[seat->group].n_members++;
@@ -182,6 +181,14 @@ const struct worker *cm_team_worker(const struct team *team, int index)
     assert(index >= 0 && index < team->n_workers);
     return &team->seats[index].worker;
 }
+
+int cm_team_core(const struct team *team, int index)
+{
+    assert(index >= 0 && index < team->n_called);
+    return team->seats[team->called[index].seat].core;
+}
+
+uint32_t cm_team_n_meetings(const struct team *team) { return atomic_load(&team->groups[0].n_passed); }
 
 int cm_team_server(const struct team *team, int node)
 {

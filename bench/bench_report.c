@@ -94,6 +94,9 @@ static bool limits_csv(const calmoe_machine *machines, int n_machines)
                    cm_bench_print("%s,%s_bf16_operations_per_s,%.9g,%.9g\n", head, l->isa, l->bf16.best,
                                   l->bf16.median);
         }
+        fine = fine && cm_bench_print("%s,line_near_s,%.9g,%.9g\n", head, m->line_near.least, m->line_near.median) &&
+               cm_bench_print("%s,line_far_s,%.9g,%.9g\n", head, m->line_far.least, m->line_far.median) &&
+               cm_bench_print("%s,barrier_s,%.9g,%.9g\n", head, m->barrier.least, m->barrier.median);
     }
     return fine;
 }

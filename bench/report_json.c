@@ -8,6 +8,18 @@ static void add_rate(struct json_output *json, struct json_node *in, const char 
     cm_json_real(json, node, "median", rate->median);
 }
 
+/* null where there was nothing to measure. */
+static void add_delay(struct json_output *json, struct json_node *in, const char *name, const calmoe_delay *delay)
+{
+    if (!(delay->least > 0)) {
+        cm_json_null(json, in, name);
+        return;
+    }
+    struct json_node *object = cm_json_object(json, in, name);
+    cm_json_real(json, object, "least", delay->least);
+    cm_json_real(json, object, "median", delay->median);
+}
+
 static void add_machine(struct json_output *json, struct json_node *in, const calmoe_machine *machine)
 {
     cm_json_text(json, in, "cpu", machine->cpu);
@@ -26,6 +38,9 @@ static void add_machine(struct json_output *json, struct json_node *in, const ca
         add_rate(json, level, "f32_operations_per_s", &machine->levels[i].f32);
         add_rate(json, level, "bf16_operations_per_s", &machine->levels[i].bf16);
     }
+    add_delay(json, in, "line_near_s", &machine->line_near);
+    add_delay(json, in, "line_far_s", &machine->line_far);
+    add_delay(json, in, "barrier_s", &machine->barrier);
     cm_json_real(json, in, "seconds", machine->seconds);
 }
 

@@ -179,6 +179,12 @@ static bool limits_md(const calmoe_machine *machines, int n_machines)
                                           kinds[kind].name, kinds[kind].rate->best / 1e9,
                                           kinds[kind].rate->median / 1e9);
         }
+        const struct { const char *name; const calmoe_delay *delay; } waits[] = {
+            {"line, cores of one cache", &m->line_near}, {"line, other cores", &m->line_far}, {"barrier", &m->barrier}};
+        for (int wait = 0; fine && wait < 3; wait++)
+            if (waits[wait].delay->least > 0)
+                fine = cm_bench_print("| %d | %s, ns | %.1f | %.1f |\n", m->n_threads, waits[wait].name,
+                                      waits[wait].delay->least * 1e9, waits[wait].delay->median * 1e9);
     }
     return fine;
 }

@@ -7,9 +7,8 @@
  *     whole experts, dealt out by use · the same with the most used ones twice · or everywhere
  * From each, one expert after the other, the most used first, is moved to wherever the time falls, until nothing
  * moves or MAX_PASSES have passed. The search sees the first half of the steps and is judged by the second half,
- * so that it does not learn chance by heart. Plain slicing is among what is judged, replicas must buy
- * at least two per cent, and at last the whole plan is held against those of the other policies: by its own
- * measure, the second half, it is never slower than any of them. */
+ * so that it does not learn chance by heart. Plain slicing is among what is judged, and replicas must buy
+ * at least two per cent. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -394,11 +393,6 @@ static calmoe_status search_layer(struct calmoe_context *ctx, struct search *s)
 
 /* ---- the whole ---- */
 
-static int n_to_place(const struct place_model *model, int layer)
-{
-    return cm_layer_has_experts(&model->layers[layer]) ? model->n_experts : 0;
-}
-
 /* All layers, each with its part of what dense parts leave. */
 static calmoe_status search_all(struct calmoe_context *ctx, struct search *s, const struct place_room *room)
 {
@@ -411,7 +405,7 @@ static calmoe_status search_all(struct calmoe_context *ctx, struct search *s, co
         all += (double)(model->layers[layer].gate_up_bytes + model->layers[layer].down_bytes);
     const double extra = (s->problem->memory_limit - 1) * (double)cm_place_model_bytes(model);
     for (s->layer = 0; s->layer < model->n_layers; s->layer++) {
-        if (n_to_place(model, s->layer) == 0) continue;
+        if (cm_n_to_place(model, s->layer) == 0) continue;
         s->bytes = (double)(model->layers[s->layer].gate_up_bytes + model->layers[s->layer].down_bytes);
         const double part = s->bytes / all;
         for (int node = 0; node < s->plan->n_nodes; node++)
@@ -423,45 +417,12 @@ static calmoe_status search_all(struct calmoe_context *ctx, struct search *s, co
     return CALMOE_OK;
 }
 
-/* Holds the plan against those of the other policies; the first of the best stays. names the one that it is. */
-static calmoe_status keep_the_best(struct calmoe_context *ctx, const struct place_problem *problem,
-                                   struct place_result *out, const char **name, double *seconds, double *sliced,
-                                   double *pinned)
+calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_problem *problem, struct plan *out)
 {
-    const struct place_routings proof = cm_place_proof(problem->routings);
-    *name = NULL;
-    CM_TRY(cm_place_cost(ctx, problem, &proof, &out->plan, seconds));
-    for (int i = 0; cm_place_policy_at(i); i++) {
-        const struct place_policy *policy = cm_place_policy_at(i);
-        struct place_result        other;
-        double                     other_seconds;
-        if (policy->needs_routings) continue;
-        CM_TRY(cm_place(ctx, policy, problem, &other));
-        const calmoe_status status = cm_place_cost(ctx, problem, &proof, &other.plan, &other_seconds);
-        if (strcmp(policy->name, "sliced") == 0) *sliced = other_seconds;
-        if (strcmp(policy->name, "round_robin") == 0) *pinned = other_seconds;
-        if (status == CALMOE_OK && other_seconds < *seconds * (1 - 1e-9)) {
-            const struct plan better = other.plan;
-            other.plan = out->plan;
-            out->plan = better;
-            *seconds = other_seconds;
-            *name = policy->name;
-        }
-        cm_place_result_close(&other);
-        CM_TRY(status);
-    }
-    return CALMOE_OK;
-}
-
-calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_problem *problem,
-                                struct place_result *out)
-{
-    struct search     s = {.problem = problem, .plan = &out->plan};
+    struct search     s = {.problem = problem, .plan = out};
     struct place_room room;
-    const char       *name;
-    double            seconds, sliced = 0, pinned = 0;
     CM_TRY(cm_place_room(ctx, problem, &room));
-    CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
+    CM_TRY(cm_place_open(ctx, problem, room.shares, out));
     memcpy(s.shares, room.shares, sizeof s.shares);
     memcpy(s.ideal, room.ideal, sizeof s.ideal);
     for (int node = 0; node < problem->topology->n_nodes; node++)
@@ -470,21 +431,6 @@ calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_p
     if (status == CALMOE_OK) status = search_all(ctx, &s, &room);
     close_search(&s);
     CM_TRY(status);
-    cm_plan_drop_unused(&out->plan);
-    CM_TRY(keep_the_best(ctx, problem, out, &name, &seconds, &sliced, &pinned));
-    bool is_all_sliced = name == NULL;
-    for (int layer = 0; layer < out->plan.n_layers; layer++)
-        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
-            is_all_sliced = is_all_sliced && cm_place_of(&out->plan, layer, expert)->kind == PLACE_SLICED;
-    if (name || is_all_sliced)
-        snprintf(out->why, sizeof out->why,
-                 "Over the profile's steps no mixture of whole, cut and copied experts is worth more than the policy"
-                 " %s, so this is its plan.",
-                 name ? name : "sliced");
-    else
-        snprintf(out->why, sizeof out->why,
-                 "Over the profile's steps the slowest node is expected to take %.1f us for a token's experts: %.1f %%"
-                 " less than with all of them sliced, %.1f %% less than with all of them dealt out whole.",
-                 seconds * 1e6, 100 * (1 - seconds / sliced), 100 * (1 - seconds / pinned));
+    cm_plan_drop_unused(out);
     return CALMOE_OK;
 }

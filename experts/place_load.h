@@ -38,6 +38,13 @@ struct place_model {
     uint64_t                  head_bytes; /* the output matrix, cut by plan.shares            */
     const struct place_layer *layers;     /* (n_layers)                                       */
 };
+
+/* Experts of a layer that a plan places. */
+static inline int cm_n_to_place(const struct place_model *model, int layer)
+{
+    return cm_layer_has_experts(&model->layers[layer]) ? model->n_experts : 0;
+}
+
 uint64_t    cm_place_model_bytes(const struct place_model *model);
 struct plan cm_place_shape(const struct place_model *model, int n_nodes); /* for cm_plan_open, cm_plan_check */
 

@@ -8,130 +8,6 @@
 
 #include "base/names.h"
 
-static const double usable_memory = 0.9; /* of a node; the rest is for caches, scratch and the system */
-
-/* ---- room ---- */
-
-/* True for the node that its cores read fastest, of equals the one nearest to them (their own). */
-static bool is_primary(const struct topology *topology, int node)
-{
-    const struct topology_node *me = &topology->nodes[node];
-    for (int other = 0; other < topology->n_nodes; other++) {
-        const struct topology_node *it = &topology->nodes[other];
-        if (other == node || it->served_by != me->served_by) continue;
-        if (topology->is_memory_known && it->memory_bytes == 0) continue;
-        if (it->bandwidth > me->bandwidth) return false;
-        if (it->bandwidth >= me->bandwidth && (it->n_cores > 0 || (me->n_cores == 0 && other < node))) return false;
-    }
-    return !topology->is_memory_known || me->memory_bytes > 0;
-}
-
-/* Shares of all bytes: by bandwidth over the primary nodes; what exceeds a node's capacity goes to the others,
- * and when the primary ones are full, to the rest. */
-static void fill(const struct topology *topology, const double *capacity, double bytes, double *shares)
-{
-    bool   is_active[CM_MAX_NODES], is_full[CM_MAX_NODES] = {false};
-    double left = bytes;
-    for (int node = 0; node < topology->n_nodes; node++) {
-        is_active[node] = is_primary(topology, node);
-        shares[node] = 0;
-    }
-    for (bool is_done = false, is_last = false; !is_done;) {
-        double sum = 0;
-        is_done = true;
-        for (int node = 0; node < topology->n_nodes; node++)
-            if (is_active[node] && !is_full[node]) sum += topology->nodes[node].bandwidth;
-        const double per_bandwidth = sum > 0 ? left / sum : 0;
-        for (int node = 0; node < topology->n_nodes; node++) {
-            if (!is_active[node] || is_full[node]) continue;
-            shares[node] = topology->nodes[node].bandwidth * per_bandwidth;
-            is_full[node] = shares[node] > capacity[node];
-            if (is_full[node]) is_done = false;
-        }
-        for (int node = 0; node < topology->n_nodes && !is_done; node++)
-            if (is_full[node] && shares[node] > capacity[node]) {
-                shares[node] = capacity[node];
-                left -= capacity[node];
-            }
-        if (is_done && sum <= 0 && left > 0 && !is_last) { /* all are full: the rest of the nodes too */
-            for (int node = 0; node < topology->n_nodes; node++) is_active[node] = true;
-            is_done = false;
-            is_last = true;
-        }
-    }
-    for (int node = 0; node < topology->n_nodes; node++) shares[node] /= bytes;
-}
-
-calmoe_status cm_place_room(struct calmoe_context *ctx, const struct place_problem *problem, struct place_room *out)
-{
-    const struct topology *topology = problem->topology;
-    const double           bytes = (double)cm_place_model_bytes(problem->model);
-    double                 all = 0, unlimited[CM_MAX_NODES], scale = usable_memory;
-    for (int node = 0; node < topology->n_nodes; node++) {
-        unlimited[node] = DBL_MAX;
-        all += (double)topology->nodes[node].memory_bytes;
-    }
-    if (topology->memory_limit > 0 && (double)topology->memory_limit < all)
-        scale *= (double)topology->memory_limit / all;
-    for (int node = 0; node < topology->n_nodes; node++)
-        out->capacity[node] = topology->is_memory_known ? scale * (double)topology->nodes[node].memory_bytes : DBL_MAX;
-    if (topology->is_memory_known && scale * all < bytes)
-        return cm_fail(ctx, CALMOE_NO_MEMORY,
-                       "the model's weights are %.2f GB; the machine's nodes hold %.2f GB in all, of which %.2f GB"
-                       " are planned with",
-                       bytes * 1e-9, all * 1e-9, scale * all * 1e-9);
-    fill(topology, unlimited, bytes, out->ideal);
-    fill(topology, out->capacity, bytes, out->shares);
-    return CALMOE_OK;
-}
-
-/* ---- what policies share ---- */
-
-calmoe_status cm_place_open(struct calmoe_context *ctx, const struct place_problem *problem, const double *shares,
-                            struct plan *out)
-{
-    const int         n_nodes = problem->topology->n_nodes;
-    const struct plan shape = cm_place_shape(problem->model, n_nodes);
-    double            least = DBL_MAX;
-    CM_TRY(cm_plan_open(ctx, &shape, out));
-    for (int node = 0; node < n_nodes; node++)
-        if (shares[node] > 0) least = fmin(least, shares[node]);
-    for (int node = 0; node < n_nodes; node++) /* small whole numbers where they are: 1, 1, 2 */
-        out->shares[node] = (int32_t)lround(fmin(shares[node] / least, 1e4) * 1000);
-    bool is_whole = true;
-    for (int node = 0; node < n_nodes; node++) is_whole = is_whole && out->shares[node] % 1000 == 0;
-    for (int node = 0; node < n_nodes && is_whole; node++) out->shares[node] /= 1000;
-    cm_cut(shape.n_kv_heads, 1, shares, n_nodes, NULL, out->kv_heads);
-    return CALMOE_OK;
-}
-
-calmoe_status cm_place_slice_layer(struct calmoe_context *ctx, struct plan *plan, int layer, const double *shares)
-{
-    double credit[CM_MAX_NODES] = {0}, down_credit[CM_MAX_NODES] = {0};
-    int    n_nodes_used = 0, only = 0;
-    for (int node = 0; node < plan->n_nodes; node++)
-        if (shares[node] > 0) {
-            n_nodes_used++;
-            only = node;
-        }
-    for (int i = 0; i < plan->n_nodes; i++) { /* layers begin at different nodes, so that odd quanta even out */
-        const int node = (i + layer) % plan->n_nodes;
-        credit[node] = down_credit[node] = -1e-6 * i;
-    }
-    for (int expert = 0; expert < plan->n_experts; expert++) {
-        struct place *place = cm_place_of(plan, layer, expert);
-        struct slice  slice = {{0}, {0}};
-        *place = (struct place){.kind = PLACE_PINNED, .node = only};
-        if (n_nodes_used == 1) continue;
-        cm_cut(plan->width, plan->quantum, shares, plan->n_nodes, credit, slice.rows);
-        cm_cut(plan->dim, plan->quantum, shares, plan->n_nodes, down_credit, slice.down_rows);
-        place->kind = PLACE_SLICED;
-        place->node = 0;
-        CM_TRY(cm_plan_add_slice(ctx, plan, &slice, &place->slice));
-    }
-    return CALMOE_OK;
-}
-
 /* The bytes that the dense parts of a plan put on each node, out of its capacity. */
 static void take_dense(const struct plan *plan, const struct place_model *model, double *capacity)
 {
@@ -158,16 +34,11 @@ static void pin(const struct place_model *model, struct plan *plan, int layer, i
     *cm_place_of(plan, layer, expert) = (struct place){.kind = PLACE_PINNED, .node = node};
 }
 
-static int n_to_place(const struct place_model *model, int layer)
-{
-    return cm_layer_has_experts(&model->layers[layer]) ? model->n_experts : 0;
-}
-
 static calmoe_status slice_all(struct calmoe_context *ctx, const struct place_model *model, struct plan *plan,
                                const double *shares)
 {
     for (int layer = 0; layer < plan->n_layers; layer++)
-        if (n_to_place(model, layer) > 0) CM_TRY(cm_place_slice_layer(ctx, plan, layer, shares));
+        if (cm_n_to_place(model, layer) > 0) CM_TRY(cm_place_slice_layer(ctx, plan, layer, shares));
     return CALMOE_OK;
 }
 
@@ -190,7 +61,7 @@ static calmoe_status make_one_node(struct calmoe_context *ctx, const struct plac
         take_dense(&out->plan, problem->model, room.capacity);
     }
     for (int layer = 0; layer < out->plan.n_layers; layer++)
-        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
+        for (int expert = 0; expert < cm_n_to_place(problem->model, layer); expert++)
             pin(problem->model, &out->plan, layer, expert, home, room.capacity);
     snprintf(out->why, sizeof out->why, "Everything is on node %d, as asked: the other nodes' cores and memory rest.",
              home);
@@ -221,7 +92,7 @@ static calmoe_status make_interleave(struct calmoe_context *ctx, const struct pl
         equal.nodes[node].bandwidth = !equal.is_memory_known || equal.nodes[node].memory_bytes > 0;
         equal.nodes[node].served_by = node;
     }
-    fill(&equal, room.capacity, (double)cm_place_model_bytes(problem->model), shares);
+    cm_place_fill(&equal, room.capacity, (double)cm_place_model_bytes(problem->model), shares);
     CM_TRY(cm_place_open(ctx, problem, room.shares, &out->plan));
     CM_TRY(slice_all(ctx, problem->model, &out->plan, shares));
     snprintf(out->why, sizeof out->why,
@@ -241,10 +112,64 @@ static calmoe_status make_round_robin(struct calmoe_context *ctx, const struct p
     for (int node = 0; node < problem->topology->n_nodes; node++)
         if (room.shares[node] > 0) nodes[n_nodes++] = node;
     for (int layer = 0; layer < out->plan.n_layers; layer++)
-        for (int expert = 0; expert < n_to_place(problem->model, layer); expert++)
+        for (int expert = 0; expert < cm_n_to_place(problem->model, layer); expert++)
             pin(problem->model, &out->plan, layer, expert, nodes[next++ % n_nodes], room.capacity);
     snprintf(out->why, sizeof out->why,
              "Whole experts are dealt to the nodes in turn, as asked; a token's few experts fall unevenly on them.");
+    return CALMOE_OK;
+}
+
+/* Holds the plan against those of the other policies; the first of the best stays. names the one that it is. */
+static calmoe_status keep_the_best(struct calmoe_context *ctx, const struct place_problem *problem,
+                                   struct place_result *out, const char **name, double *seconds, double *sliced,
+                                   double *pinned)
+{
+    const struct place_routings proof = cm_place_proof(problem->routings);
+    *name = NULL;
+    CM_TRY(cm_place_cost(ctx, problem, &proof, &out->plan, seconds));
+    for (int i = 0; cm_place_policy_at(i); i++) {
+        const struct place_policy *policy = cm_place_policy_at(i);
+        struct place_result        other;
+        double                     other_seconds = 0;
+        if (policy->needs_routings) continue;
+        CM_TRY(cm_place(ctx, policy, problem, &other));
+        const calmoe_status status = cm_place_cost(ctx, problem, &proof, &other.plan, &other_seconds);
+        if (strcmp(policy->name, "sliced") == 0) *sliced = other_seconds;
+        if (strcmp(policy->name, "round_robin") == 0) *pinned = other_seconds;
+        if (status == CALMOE_OK && other_seconds < *seconds * (1 - 1e-9)) {
+            const struct plan better = other.plan;
+            other.plan = out->plan;
+            out->plan = better;
+            *seconds = other_seconds;
+            *name = policy->name;
+        }
+        cm_place_result_close(&other);
+        CM_TRY(status);
+    }
+    return CALMOE_OK;
+}
+
+static calmoe_status make_by_usage(struct calmoe_context *ctx, const struct place_problem *problem,
+                                   struct place_result *out)
+{
+    const char *name;
+    double      seconds, sliced = 0, pinned = 0;
+    CM_TRY(cm_place_by_usage(ctx, problem, &out->plan));
+    CM_TRY(keep_the_best(ctx, problem, out, &name, &seconds, &sliced, &pinned));
+    bool is_all_sliced = name == NULL;
+    for (int layer = 0; layer < out->plan.n_layers; layer++)
+        for (int expert = 0; expert < cm_n_to_place(problem->model, layer); expert++)
+            is_all_sliced = is_all_sliced && cm_place_of(&out->plan, layer, expert)->kind == PLACE_SLICED;
+    if (name || is_all_sliced)
+        snprintf(out->why, sizeof out->why,
+                 "Over the profile's steps no mixture of whole, cut and copied experts is worth more than the policy"
+                 " %s, so this is its plan.",
+                 name ? name : "sliced");
+    else
+        snprintf(out->why, sizeof out->why,
+                 "Over the profile's steps the slowest node is expected to take %.1f us for a token's experts: %.1f %%"
+                 " less than with all of them sliced, %.1f %% less than with all of them dealt out whole.",
+                 seconds * 1e6, 100 * (1 - seconds / sliced), 100 * (1 - seconds / pinned));
     return CALMOE_OK;
 }
 
@@ -253,7 +178,7 @@ static const struct place_policy policies[] = {
     {"interleave", "each expert in equal parts over all nodes", false, make_interleave},
     {"round_robin", "whole experts, dealt to the nodes in turn", false, make_round_robin},
     {"sliced", "each expert cut in proportion to the nodes' bandwidths", false, make_sliced},
-    {"by_usage", "pinned, sliced or replicated, as a profile says", true, cm_place_by_usage},
+    {"by_usage", "pinned, sliced or replicated, as a profile says", true, make_by_usage},
 };
 enum { N_POLICIES = sizeof policies / sizeof policies[0] };
 
@@ -274,7 +199,7 @@ void cm_place_describe(const struct place_model *model, struct place_result *out
 {
     out->n_pinned = out->n_sliced = out->n_replicated = 0;
     for (int layer = 0; layer < model->n_layers; layer++)
-        for (int expert = 0; expert < n_to_place(model, layer); expert++) {
+        for (int expert = 0; expert < cm_n_to_place(model, layer); expert++) {
             const enum place_kind kind = cm_place_of(&out->plan, layer, expert)->kind;
             out->n_pinned += kind == PLACE_PINNED;
             out->n_sliced += kind == PLACE_SLICED;
@@ -311,15 +236,6 @@ static void note_overflow(const struct place_problem *problem, struct place_resu
     if (elsewhere > 0)
         snprintf(out->notes, sizeof out->notes, "Node %d is too small: %.2f GB spilled to other nodes.", home,
                  elsewhere * 1e-9);
-}
-
-struct place_routings cm_place_proof(const struct place_routings *routings)
-{
-    struct place_routings proof = *routings;
-    const int             n_skipped = routings->n_tokens < 8 ? 0 : routings->n_tokens / 2;
-    proof.n_tokens -= n_skipped;
-    proof.experts += (size_t)n_skipped * (size_t)routings->n_layers * (size_t)routings->n_slots;
-    return proof;
 }
 
 calmoe_status cm_place_cost(struct calmoe_context *ctx, const struct place_problem *problem,

@@ -5,7 +5,8 @@
  *     interleave   each expert sliced in equal parts over all nodes, whatever they can do
  *     round_robin  whole experts, dealt to the nodes in turn
  *     sliced       each expert sliced in proportion to the nodes' bandwidths
- *     by_usage     for each expert the best of pinned, sliced and replicated for how it is used (place_by_usage.c)
+ *     by_usage     for each expert the best of pinned, sliced and replicated for how it is used (place_by_usage.c); at
+ *                  last the whole plan is held against those of the others, and is never expected to be slower
  *
  * Dense parts are sliced and KV heads dealt out in proportion to bandwidths, but by one_node. What does not fit
  * on its node spills to others, and the plan's notes say so. Memory-only nodes are used where they read faster
@@ -51,8 +52,11 @@ calmoe_status cm_place(struct calmoe_context *ctx, const struct place_policy *po
 /* Sets the counts, bytes and memory factor of a result whose plan is there. */
 void          cm_place_describe(const struct place_model *model, struct place_result *out);
 void          cm_place_result_close(struct place_result *result); /* zeroes it; a zeroed one is fine */
+/* Expected seconds of the experts' part of a step of one token. NO_MEMORY. */
+calmoe_status cm_place_cost(struct calmoe_context *ctx, const struct place_problem *problem,
+                            const struct place_routings *routings, const struct plan *plan, double *seconds);
 
-/* ---- for the policies ---- */
+/* ---- for the policies: place_room.c ---- */
 
 /* What a plan may put where. */
 struct place_room {
@@ -60,18 +64,20 @@ struct place_room {
     double shares[CM_MAX_NODES];   /* of all weights, in proportion to bandwidth as far as there is room; sum 1 */
     double ideal[CM_MAX_NODES];    /* the same without regard to room */
 };
+/* Shares of all bytes: by bandwidth over the nodes that their cores read fastest; what exceeds a node's capacity goes
+ * to the others of them, and when these are full, to the rest. */
+void          cm_place_fill(const struct topology *topology, const double *capacity, double bytes, double *shares);
+/* NO_MEMORY: all nodes together do not hold the model. */
 calmoe_status cm_place_room(struct calmoe_context *ctx, const struct place_problem *problem, struct place_room *out);
 /* Opens a plan whose dense parts and KV heads are cut by shares. */
 calmoe_status cm_place_open(struct calmoe_context *ctx, const struct place_problem *problem, const double *shares,
                             struct plan *out);
 /* Cuts all experts of a layer by shares; odd quanta take turns. One node only: pins. */
 calmoe_status cm_place_slice_layer(struct calmoe_context *ctx, struct plan *plan, int layer, const double *shares);
-calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_problem *problem,
-                                struct place_result *out);
-/* Expected seconds of the experts' part of a step of one token. NO_MEMORY. */
-calmoe_status cm_place_cost(struct calmoe_context *ctx, const struct place_problem *problem,
-                            const struct place_routings *routings, const struct plan *plan, double *seconds);
 /* The second half of the steps (of fewer than 8 all), by which by_usage judges. Borrowed. */
 struct place_routings cm_place_proof(const struct place_routings *routings);
+
+/* place_by_usage.c: the best plan that its search finds. */
+calmoe_status cm_place_by_usage(struct calmoe_context *ctx, const struct place_problem *problem, struct plan *out);
 
 #endif

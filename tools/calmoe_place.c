@@ -25,6 +25,7 @@ struct settings {
     int         ranks;
     const char *latency;
     const char *net_bandwidth;
+    const char *line_latency;
 };
 
 static const struct cli_option options[] = {
@@ -48,6 +49,8 @@ static const struct cli_option options[] = {
      "of a message between them, one way: 20us (default), 1ms"},
     {"net-bandwidth", 0, CLI_TEXT, offsetof(struct settings, net_bandwidth), 0, 0, "RATE",
      "that a machine receives: 10Gb (default), 2.5Gb, 1GB"},
+    {"line-latency", 0, CLI_TEXT, offsetof(struct settings, line_latency), 0, 0, "NEAR[,FAR]",
+     "of a cache line between cores round one cache and others: 40ns,150ns; then waiting is predicted, too"},
     {"output", 'o', CLI_TEXT, offsetof(struct settings, output), 0, 0, "PLAN.json", "write the plan"},
     {"json", 0, CLI_FLAG, offsetof(struct settings, json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
@@ -117,24 +120,44 @@ static bool read_quantity(const char *text, const char *const *units, const doub
     return false;
 }
 
+static bool read_time(const char *text, double *seconds)
+{
+    static const char *const units[] = {"us", "ms", "ns", "s"};
+    static const double      values[] = {1e-6, 1e-3, 1e-9, 1};
+    return read_quantity(text, units, values, 4, seconds);
+}
+
 /* CLI_GO_ON, or the exit status. */
 static int read_network(const struct settings *settings, calmoe_network *network)
 {
-    static const char *const times[] = {"us", "ms", "ns", "s"}, *const rates[] = {"Gb", "GB", "Mb", "MB"};
-    static const double      seconds[] = {1e-6, 1e-3, 1e-9, 1}, bytes[] = {1e9 / 8, 1e9, 1e6 / 8, 1e6};
+    static const char *const rates[] = {"Gb", "GB", "Mb", "MB"};
+    static const double      bytes[] = {1e9 / 8, 1e9, 1e6 / 8, 1e6};
     const char *latency   = settings->latency != NULL ? settings->latency : "20us";
     const char *bandwidth = settings->net_bandwidth != NULL ? settings->net_bandwidth : "10Gb";
     network->n_ranks      = settings->ranks;
     if (settings->ranks == 0 && (settings->latency != NULL || settings->net_bandwidth != NULL))
         return cm_usage_error(description.name, "option '%s' wants --ranks, found none",
                               settings->latency != NULL ? "--net-latency" : "--net-bandwidth");
-    if (!read_quantity(latency, times, seconds, 4, &network->latency))
+    if (!read_time(latency, &network->latency))
         return cm_usage_error(description.name, "option '--net-latency' wants a time such as 20us, found '%s'",
                               latency);
     if (!read_quantity(bandwidth, rates, bytes, 4, &network->bandwidth))
         return cm_usage_error(description.name, "option '--net-bandwidth' wants a rate such as 10Gb, found '%s'",
                               bandwidth);
     return CLI_GO_ON;
+}
+
+/* "40ns,150ns", or one time for both. CLI_GO_ON, or the exit status. */
+static int read_latencies(const char *text, calmoe_placement_options *wanted)
+{
+    char near[32];
+    if (text == NULL) return CLI_GO_ON;
+    const char *const comma = strchr(text, ',');
+    snprintf(near, sizeof near, "%.*s", comma != NULL ? (int)(comma - text) : (int)strlen(text), text);
+    if (read_time(near, &wanted->near_latency) && read_time(comma != NULL ? comma + 1 : near, &wanted->far_latency))
+        return CLI_GO_ON;
+    return cm_usage_error(description.name, "option '--line-latency' wants one or two times such as 40ns,150ns, "
+                          "found '%s'", text);
 }
 
 static bool predict_ranks(const struct front *front, const calmoe_placement *placement, struct report *report)
@@ -255,7 +278,8 @@ static void print_nodes(const struct report *report)
 
 static void print_predictions(const calmoe_prediction *predictions)
 {
-    printf("  batch  imbalance  remote weights/t  remote activations/t  by replicas  tokens/s <=\n");
+    printf("  batch  imbalance  remote weights/t  remote activations/t  by replicas  barriers   us in them"
+           "  tokens/s <=\n");
     for (int i = 0; i < N_BATCHES; i++) {
         const calmoe_prediction *prediction = &predictions[i];
         const double             n_tokens   = (double)prediction->n_tokens;
@@ -267,6 +291,9 @@ static void print_predictions(const calmoe_prediction *predictions)
         const double n_uses = prediction->n_uses > 0 ? (double)prediction->n_uses : 1;
         printf("  %5d  %9.3f  %16.0f  %20.0f  %9.1f %%", prediction->batch, prediction->imbalance, weights / n_tokens,
                activations / n_tokens, 100 * (double)prediction->n_replica_uses / n_uses);
+        printf("  %8d", prediction->n_barriers);
+        if (prediction->barrier_seconds > 0) printf("  %11.1f", prediction->barrier_seconds * 1e6);
+        else printf("  %11s", "unknown");
         if (prediction->tokens_per_s > 0) printf("  %11.1f\n", prediction->tokens_per_s);
         else printf("  %11s\n", "unknown");
     }
@@ -309,6 +336,9 @@ static void add_prediction(struct json_output *json, struct json_node *in, const
     cm_json_real(json, object, "imbalance", prediction->imbalance);
     if (prediction->tokens_per_s > 0) cm_json_real(json, object, "tokens_per_s", prediction->tokens_per_s);
     else cm_json_null(json, object, "tokens_per_s");
+    cm_json_integer(json, object, "barriers", (uint64_t)prediction->n_barriers);
+    if (prediction->barrier_seconds > 0) cm_json_real(json, object, "barrier_s", prediction->barrier_seconds);
+    else cm_json_null(json, object, "barrier_s");
     cm_json_integer(json, object, "uses", prediction->n_uses);
     cm_json_integer(json, object, "sliced_uses", prediction->n_sliced_uses);
     cm_json_integer(json, object, "replica_uses", prediction->n_replica_uses);
@@ -372,12 +402,11 @@ static bool print_json(const struct report *report)
     return is_written;
 }
 
-static bool place(const struct settings *settings, const calmoe_network *network, const struct front *front,
-                  calmoe_placement **placement)
+static bool place(const struct settings *settings, const calmoe_placement_options *latencies,
+                  const calmoe_network *network, const struct front *front, calmoe_placement **placement)
 {
-    calmoe_placement_options wanted;
+    calmoe_placement_options wanted = *latencies;
     struct report            report = {.network = *network};
-    calmoe_placement_options_init(&wanted);
     wanted.policy       = settings->policy;
     wanted.plan         = settings->plan;
     wanted.profile      = settings->profile;
@@ -402,13 +431,16 @@ static int run(int argc, char **argv)
     struct settings settings = {.memory_limit = 1.25f};
     int             n_operands;
     calmoe_network  network = {0};
+    calmoe_placement_options latencies;
+    calmoe_placement_options_init(&latencies);
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = read_network(&settings, &network);
+    if (status == CLI_GO_ON) status = read_latencies(settings.line_latency, &latencies);
     if (status != CLI_GO_ON) return status;
     struct front      front     = {0};
     calmoe_placement *placement = NULL;
     const bool is_done = cm_front_open(&front) && cm_front_open_model(&front, settings.model, false) &&
-                         place(&settings, &network, &front, &placement);
+                         place(&settings, &latencies, &network, &front, &placement);
     calmoe_placement_close(&placement);
     cm_front_close(&front);
     return is_done ? 0 : 1;

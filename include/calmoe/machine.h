@@ -32,6 +32,11 @@ typedef struct calmoe_level_peaks { /* in operations per second; a multiply-add 
     calmoe_rate bf16; /* products of bfloat16 summed to float32                                */
 } calmoe_level_peaks;
 
+typedef struct calmoe_delay { /* in seconds; 0: there was nothing to measure */
+    double least;
+    double median;
+} calmoe_delay;
+
 typedef struct calmoe_machine {
     size_t             size;      /* set by the caller to sizeof(calmoe_machine)                     */
     char               cpu[64];   /* as the processor calls itself; "" = it does not                 */
@@ -43,6 +48,10 @@ typedef struct calmoe_machine {
     int                n_levels;  /* that this machine has                                           */
     calmoe_level_peaks levels[CALMOE_MAX_LEVELS]; /* ascending, plain C first                        */
     double             seconds;   /* that measuring took                                             */
+    calmoe_delay       line_near; /* from a core's store until a core that waits for it sees it: pairs round one
+                                     last-level cache; half of a round trip of a cache line, of 1 to 64 pairs */
+    calmoe_delay       line_far;  /* pairs that share no cache, or stand on different nodes          */
+    calmoe_delay       barrier;   /* a meeting of all threads, as layers have between their parts    */
 } calmoe_machine;
 
 /* Measures, in 1 to 2 seconds. Memory is read as weights are: from blocks on each thread's own node, with huge pages

@@ -37,6 +37,9 @@ typedef struct calmoe_placement_options {
     const char *bandwidth;    /* what nodes read in GB/s, "0:40,1:20" or "40" for all; NULL = what hwloc knows,
                                  else relative, one unit for each core (default)                               */
     float       memory_limit; /* weights with replicas / the model's weights; 1 to 64 (default 1.25)           */
+    double      near_latency; /* seconds that a cache line takes between cores of one cache, and                 */
+    double      far_latency;  /* between others (calmoe_machine.line_near, line_far); 0 = predictions leave out
+                                 that threads wait for each other (default)                                    */
     const calmoe_profile *usage; /* a profile in memory instead of a file, read while opening; NULL = none (default) */
 } calmoe_placement_options;
 
@@ -105,7 +108,7 @@ typedef struct calmoe_prediction {
     uint64_t n_steps, n_tokens;
     double   imbalance;      /* experts: time of the slowest node / mean over the nodes that have cores      */
     double   expert_seconds; /* of a step; relative where bandwidths are                                     */
-    double   step_seconds;   /* with attention's matrices and the head, without keys and values              */
+    double   step_seconds;   /* with attention's matrices, the head and barriers, without keys and values    */
     double   tokens_per_s;   /* 0 where bandwidths are relative                                              */
     uint64_t n_uses;         /* experts that steps took, summed over steps and layers                        */
     uint64_t n_sliced_uses, n_replica_uses; /* of them                                                       */
@@ -115,6 +118,8 @@ typedef struct calmoe_prediction {
     uint64_t node_remote_activations[CALMOE_MAX_NODES]; /* bytes of inputs, hidden states and outputs that its
                                                            cores took from other nodes                       */
     uint64_t node_replica_uses[CALMOE_MAX_NODES];       /* times that a replica there served                 */
+    int      n_barriers;      /* at which all threads meet in a step                                         */
+    double   barrier_seconds; /* of a step, with a thread on each core; 0 where no latency was stated        */
 } calmoe_prediction;
 
 /* Over steps of `batch` tokens drawn from the profile's counts with a fixed seed, or from even use where there is no

@@ -1,5 +1,5 @@
-/* runtime/api/machine.c - calmoe_machine_measure: streaming reads by a pinned team, and the peak loops of every
- * instruction set. */
+/* runtime/api/machine.c - calmoe_machine_measure: streaming reads by a pinned team, the peak loops of every
+ * instruction set, and what meetings cost. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include <calmoe/machine.h>
 
 #include "base/clock.h"
+#include "base/meeting_cost.h"
 #include "base/memory.h"
 #include "base/node_memory.h"
 #include "base/options.h"
@@ -180,6 +181,16 @@ static calmoe_status open_meter(struct calmoe_read_meter *m, const calmoe_machin
     return CALMOE_OK;
 }
 
+static calmoe_status measure_meetings(struct calmoe_read_meter *m, calmoe_machine *out)
+{
+    struct meeting_delays found;
+    CM_TRY(cm_measure_meetings(m->ctx, m->team, &m->topology, &found));
+    out->line_near = (calmoe_delay){found.near.least, found.near.median};
+    out->line_far = (calmoe_delay){found.far.least, found.far.median};
+    out->barrier = (calmoe_delay){found.barrier.least, found.barrier.median};
+    return CALMOE_OK;
+}
+
 static calmoe_status measure(struct calmoe_read_meter *m, const calmoe_machine_options *options, calmoe_machine *out)
 {
     const uint64_t start = cm_now_ns();
@@ -190,6 +201,7 @@ static calmoe_status measure(struct calmoe_read_meter *m, const calmoe_machine_o
     out->n_threads = m->n_workers;
     measure_reads(m, out);
     measure_peaks(m, out);
+    CM_TRY(measure_meetings(m, out));
     out->seconds = (double)(cm_now_ns() - start) * 1e-9;
     return CALMOE_OK;
 }

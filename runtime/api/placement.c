@@ -4,10 +4,12 @@
 
 #include <calmoe/placement.h>
 
+#include "base/meeting_cost.h"
 #include "base/memory.h"
 #include "base/options.h"
 #include "experts/place_policy.h"
 #include "runtime/engine/handles.h"
+#include "runtime/forward/step_barriers.h"
 #include "runtime/forward/step_exchanges.h"
 #include "runtime/documents/plan_file.h"
 #include "runtime/documents/profile_file.h"
@@ -22,6 +24,7 @@ struct calmoe_placement {
     struct place_model   shape;
     struct place_result  result;
     const char          *policy;
+    double               barrier_seconds; /* one; 0 = left out */
     bool                 has_profile;
     uint64_t            *counts;  /* (n_layers, n_experts) */
     int32_t             *sampled; /* (SAMPLED_TOKENS, n_layers, n_used) */
@@ -119,8 +122,13 @@ static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_opti
     if (options->plan && options->policy)
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a plan to look at and a policy to make one exclude each"
             " other");
+    if (!(options->near_latency >= 0 && options->near_latency <= 1 && options->far_latency >= 0 &&
+          options->far_latency <= 1))
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "latencies of a cache line are %g and %g s; 0 to 1 is wanted",
+                       options->near_latency, options->far_latency);
     CM_TRY(cm_describe_weights(p->model, &p->layers, &p->shape));
     CM_TRY(cm_topology_open(p->ctx, options->topology, &p->topology));
+    p->barrier_seconds = cm_barrier_seconds(&p->topology, options->near_latency, options->far_latency);
     if (options->bandwidth) CM_TRY(cm_topology_set_bandwidth(p->ctx, &p->topology, options->bandwidth));
     CM_TRY(read_use(p, options));
     return options->plan ? read_plan(p, options->plan) : make_plan(p, options);
@@ -251,7 +259,11 @@ static calmoe_status predict(const calmoe_placement *p, const struct place_routi
                               .imbalance = found.imbalance, .expert_seconds = found.expert_seconds,
                               .step_seconds = found.step_seconds, .tokens_per_s = found.tokens_per_s,
                               .n_uses = found.n_uses, .n_sliced_uses = found.n_sliced_uses,
-                              .n_replica_uses = found.n_replica_uses};
+                              .n_replica_uses = found.n_replica_uses,
+                              .n_barriers = cm_step_barriers(&p->model->spec, p->topology.n_cores)};
+    told.barrier_seconds = told.n_barriers * p->barrier_seconds;
+    if (told.tokens_per_s > 0) told.tokens_per_s *= told.step_seconds / (told.step_seconds + told.barrier_seconds);
+    if (p->topology.is_bandwidth_known) told.step_seconds += told.barrier_seconds;
     for (int node = 0; node < p->topology.n_nodes; node++) {
         told.node_share[node] = found.nodes[node].share;
         told.node_bytes[node] = found.nodes[node].expert_bytes;

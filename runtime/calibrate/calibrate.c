@@ -162,23 +162,39 @@ static calmoe_status deal(struct calmoe_calibration *c, const calmoe_prompt *pro
     return CALMOE_OK;
 }
 
+static calmoe_status open_full(calmoe_context *ctx, size_t n_prompts, size_t n_answer, struct full_model *out)
+{
+    out->answers = cm_alloc(ctx, n_prompts * n_answer, sizeof *out->answers, "answers");
+    out->forced = cm_alloc(ctx, n_prompts * n_answer, sizeof *out->forced, "answers");
+    out->winners = cm_alloc(ctx, n_prompts * n_answer, sizeof *out->winners, "answers");
+    out->n_answers = cm_alloc(ctx, n_prompts, sizeof *out->n_answers, "answers");
+    out->n_forced = cm_alloc(ctx, n_prompts, sizeof *out->n_forced, "answers");
+    out->loss = cm_alloc(ctx, n_prompts, sizeof *out->loss, "answers");
+    const bool is_whole = out->answers && out->forced && out->winners && out->n_answers && out->n_forced && out->loss;
+    return is_whole ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+static void close_full(struct full_model *full)
+{
+    cm_free(full->answers);
+    cm_free(full->forced);
+    cm_free(full->winners);
+    cm_free(full->n_answers);
+    cm_free(full->n_forced);
+    cm_free(full->loss);
+}
+
 static calmoe_status open_prompts(struct calmoe_calibration *c, const calmoe_prompt *prompts, int n_prompts)
 {
-    const size_t n = (size_t)(c->n_prompts = n_prompts), n_answer = (size_t)c->options.answer_tokens;
+    const size_t n = (size_t)(c->n_prompts = n_prompts);
     c->has_references = prompts[0].answer != NULL;
     if (c->has_references && c->loss == LOSS_TOTAL_VARIATION)
         return cm_fail(c->ctx, CALMOE_INVALID_ARGUMENT, "the loss 'total_variation' has no use for references");
     for (int i = 0; i < n_prompts; i++) CM_TRY(check_prompt(c, &prompts[i], i));
     hash_prompts(c, prompts);
     c->prompts = cm_alloc(c->ctx, n, sizeof *c->prompts, "prompts");
-    c->answers = cm_alloc(c->ctx, n * n_answer, sizeof *c->answers, "answers");
-    c->forced = cm_alloc(c->ctx, n * n_answer, sizeof *c->forced, "answers");
-    c->winners = cm_alloc(c->ctx, n * n_answer, sizeof *c->winners, "answers");
-    c->n_answers = cm_alloc(c->ctx, n, sizeof *c->n_answers, "answers");
-    c->n_forced = cm_alloc(c->ctx, n, sizeof *c->n_forced, "answers");
-    c->full_loss = cm_alloc(c->ctx, n, sizeof *c->full_loss, "answers");
-    if (!c->prompts || !c->answers || !c->forced || !c->winners || !c->n_answers || !c->n_forced || !c->full_loss)
-        return CALMOE_NO_MEMORY;
+    if (!c->prompts) return CALMOE_NO_MEMORY;
+    CM_TRY(open_full(c->ctx, n, (size_t)c->options.answer_tokens, &c->full));
     return deal(c, prompts);
 }
 
@@ -267,12 +283,7 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
     if (!calibration || !*calibration) return;
     struct calmoe_calibration *c = *calibration;
     cm_configurations_close(&c->configurations);
-    cm_free(c->answers);
-    cm_free(c->n_answers);
-    cm_free(c->forced);
-    cm_free(c->n_forced);
-    cm_free(c->winners);
-    cm_free(c->full_loss);
+    close_full(&c->full);
     cm_free(c->cost_memory);
     cm_free(c->cost);
     cm_free(c->layers);
@@ -344,7 +355,7 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
 {
     CM_TRY(check_call(c, out, 0, "calmoe_calibration_get_info"));
     double n_answer = 0.0;
-    for (int i = 0; i < c->n_prompts; i++) n_answer += c->n_forced[i];
+    for (int i = 0; i < c->n_prompts; i++) n_answer += c->full.n_forced[i];
     calmoe_calibration_info info = {.n_deltas = c->n_deltas, .n_prompts = {c->n_first, c->n_prompts - c->n_first},
                                     .n_policies = c->configurations.n, .mean_answer = n_answer / c->n_prompts,
                                     .step = c->off_step, .layer = c->costs.layer[0], .expert = c->costs.expert[0],

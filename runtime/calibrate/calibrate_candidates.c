@@ -62,7 +62,7 @@ static calmoe_status open_trace(struct paths *paths)
     int n = 0, p = 0;
     for (; p < c->n_first && n < TRACE_TOKENS; p++) {
         paths->first_token[p] = n;
-        n += c->n_forced[p] > 1 ? c->n_forced[p] - 1 : 0;
+        n += c->full.n_forced[p] > 1 ? c->full.n_forced[p] - 1 : 0;
     }
     paths->first_token[p] = n;
     paths->n_trace_prompts = p;
@@ -101,7 +101,7 @@ static void note_exit(void *user, const struct row *row, int n_layers_run, const
     const calmoe_model *model = c->engine->model;
     const int32_t winner = cm_likeliest_token(logits, model->spec.n_vocab, model->usable);
     const size_t token = (size_t)lane->prompt * (size_t)c->options.answer_tokens + (size_t)row->may.t;
-    paths->agrees[at] = winner == c->winners[token];
+    paths->agrees[at] = winner == c->full.winners[token];
     paths->is_short[at] = winner < cm_shortlist_length(model->spec.n_vocab);
 }
 

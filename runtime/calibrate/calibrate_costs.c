@@ -47,8 +47,8 @@ static calmoe_status run_once(struct timing *timing, int which)
     for (int t = 0; t < TIMED_TOKENS; t++) {
         for (int i = 0; i < lanes->n; i++) {
             struct lane *lane = &lanes->at[i];
-            const int    n = c->n_forced[lane->prompt];
-            lane->tokens = c->forced + (size_t)lane->prompt * (size_t)c->options.answer_tokens + t % n;
+            const int    n = c->full.n_forced[lane->prompt];
+            lane->tokens = c->full.forced + (size_t)lane->prompt * (size_t)c->options.answer_tokens + t % n;
             lane->n_tokens = 1;
             if (which == LAZY && t == TIMED_TOKENS - 1) lane->session->rung = NULL;
         }

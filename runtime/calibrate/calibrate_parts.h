@@ -67,6 +67,15 @@ struct aim { /* of a kind and a delta: a path of policies, from careful to bold 
     const int *order; /* (n) configurations */
 };
 
+struct full_model { /* what it does with the prompts */
+    int32_t *answers;   /* (n_prompts, answer_tokens): what it writes                       */
+    int     *n_answers; /* (n_prompts)                                                      */
+    int32_t *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read        */
+    int     *n_forced;  /* (n_prompts)                                                      */
+    int32_t *winners;   /* (n_prompts, answer_tokens): its likeliest token after each of these */
+    double  *loss;      /* (n_prompts): against the reference; 0 where there is none        */
+};
+
 struct calmoe_calibration {
     calmoe_context          *ctx;
     calmoe_engine           *engine;
@@ -84,12 +93,7 @@ struct calmoe_calibration {
     bool                  has_references;
     int                   longest;   /* tokens of a prompt                                  */
     struct lanes          lanes;
-    int32_t              *answers;   /* (n_prompts, answer_tokens): the full model's        */
-    int                  *n_answers;
-    int32_t              *forced;    /* (n_prompts, answer_tokens): what teacher-forced runs read */
-    int                  *n_forced;
-    int32_t              *winners;   /* (n_prompts, answer_tokens): the full model's, after each of these */
-    double               *full_loss; /* (n_prompts): against the reference; 0 where there is none */
+    struct full_model     full;
 
     /* costs */
     struct cost_table costs;

@@ -45,8 +45,8 @@ calmoe_status cm_calibrate_force(struct calmoe_calibration *c, const struct poli
     cm_lanes_begin(&c->lanes, rung);
     for (int i = 0; i < c->lanes.n; i++) {
         struct lane *lane = &c->lanes.at[i];
-        lane->tokens = answer_of(c, c->forced, lane->prompt);
-        lane->n_tokens = c->n_forced[lane->prompt] - 1; /* the last one has nothing after it to predict */
+        lane->tokens = answer_of(c, c->full.forced, lane->prompt);
+        lane->n_tokens = c->full.n_forced[lane->prompt] - 1; /* the last one has nothing after it to predict */
     }
     return cm_lanes_read(&c->lanes, CALMOE_LOGITS_ALL, rows, user);
 }
@@ -111,7 +111,7 @@ static calmoe_status write_answers(struct calmoe_calibration *c, const struct po
 static void note_winners(void *user, const struct lane *lane, int first, int n)
 {
     struct calmoe_calibration *c = user;
-    int32_t *winners = answer_of(c, c->winners, lane->prompt);
+    int32_t *winners = answer_of(c, c->full.winners, lane->prompt);
     for (int i = 0; i < n; i++)
         winners[first + i] = winner_of(c, calmoe_session_logits(lane->session, i));
 }
@@ -138,8 +138,8 @@ static int n_reference(const struct calmoe_calibration *c, int prompt)
 
 static calmoe_status finish_prompt(struct calmoe_calibration *c, int p)
 {
-    const int32_t *forced = answer_of(c, c->forced, p), *winners = answer_of(c, c->winners, p);
-    const int      n_rows = c->n_forced[p] - 1;
+    const int32_t *forced = answer_of(c, c->full.forced, p), *winners = answer_of(c, c->full.winners, p);
+    const int      n_rows = c->full.n_forced[p] - 1;
     int32_t        scratch[MAX_ANSWER + 1];
     if (!c->has_references) {
         if (n_rows > 0 && n_different(winners, forced + 1, n_rows) > 0)
@@ -148,9 +148,9 @@ static calmoe_status finish_prompt(struct calmoe_calibration *c, int p)
         return CALMOE_OK;
     }
     if (cm_loss_kinds[c->loss].is_free_running)
-        c->full_loss[p] = answer_loss(c, answer_of(c, c->answers, p), c->n_answers[p], c->prompts[p]->answer,
+        c->full.loss[p] = answer_loss(c, answer_of(c, c->full.answers, p), c->full.n_answers[p], c->prompts[p]->answer,
                                       n_reference(c, p), scratch);
-    else if (n_rows > 0) c->full_loss[p] = cm_token_disagreement(winners, forced + 1, n_rows);
+    else if (n_rows > 0) c->full.loss[p] = cm_token_disagreement(winners, forced + 1, n_rows);
     return CALMOE_OK;
 }
 
@@ -161,11 +161,11 @@ calmoe_status cm_calibrate_answers(struct calmoe_calibration *c)
         CM_TRY(cm_calibrate_progress(c, (double)first / c->n_prompts));
         n = c->n_prompts - first < c->lanes.n_open ? c->n_prompts - first : c->lanes.n_open;
         CM_TRY(cm_calibrate_load(c, first, n));
-        if (!reads_references) CM_TRY(write_answers(c, NULL, c->answers, c->n_answers));
+        if (!reads_references) CM_TRY(write_answers(c, NULL, c->full.answers, c->full.n_answers));
         for (int p = first; p < first + n; p++) {
-            c->n_forced[p] = reads_references ? n_reference(c, p) : c->n_answers[p];
-            memcpy(answer_of(c, c->forced, p), reads_references ? c->prompts[p]->answer : answer_of(c, c->answers, p),
-                   (size_t)c->n_forced[p] * sizeof *c->forced);
+            c->full.n_forced[p] = reads_references ? n_reference(c, p) : c->full.n_answers[p];
+            const int32_t *from = reads_references ? c->prompts[p]->answer : answer_of(c, c->full.answers, p);
+            memcpy(answer_of(c, c->full.forced, p), from, (size_t)c->full.n_forced[p] * sizeof *from);
         }
         CM_TRY(cm_calibrate_force(c, NULL, note_winners, c));
         for (int p = first; p < first + n; p++) CM_TRY(finish_prompt(c, p));
@@ -201,7 +201,7 @@ static void note_kept(void *user, int layer, const struct row *rows, int n_rows,
 static void add_costs(const struct run *run, const struct lane *lane, int n)
 {
     const struct calmoe_calibration *c = run->calibration;
-    const int             begin = lane->session->first_logits, n_layers = c->engine->model->spec.n_layers;
+    const int             begin = lane->session->logits.first, n_layers = c->engine->model->spec.n_layers;
     struct trial         *trial = run->trial;
     for (int i = 0; i < n; i++) {
         const struct row_outcome *depth = &c->engine->step.outcomes[begin + i];
@@ -221,8 +221,8 @@ static void compare_rows(void *user, const struct lane *lane, int first, int n)
     struct run                      *run = user;
     const struct calmoe_calibration *c = run->calibration;
     const int      n_vocab = n_vocab_of(c), which = (int)(lane - c->lanes.at);
-    const int32_t *winners = answer_of(c, c->winners, lane->prompt) + first;
-    const int32_t *wanted = c->has_references ? answer_of(c, c->forced, lane->prompt) + first + 1 : winners;
+    const int32_t *winners = answer_of(c, c->full.winners, lane->prompt) + first;
+    const int32_t *wanted = c->has_references ? answer_of(c, c->full.forced, lane->prompt) + first + 1 : winners;
     for (int i = 0; i < n; i++) {
         const float  *logits = calmoe_session_logits(lane->session, i);
         const int32_t winner = winner_of(c, logits);
@@ -260,13 +260,13 @@ static double loss_of(const struct run *run, const struct lane *lane, int which)
         int32_t    scratch[MAX_ANSWER + 1];
         const bool to_reference = c->has_references;
         loss = answer_loss(c, answer_of(c, run->answers, p), run->n_answers[p],
-                           to_reference ? c->prompts[p]->answer : answer_of(c, c->answers, p),
-                           to_reference ? n_reference(c, p) : c->n_answers[p], scratch);
+                           to_reference ? c->prompts[p]->answer : answer_of(c, c->full.answers, p),
+                           to_reference ? n_reference(c, p) : c->full.n_answers[p], scratch);
     } else {
         /* An answer of one token comes from the prompt, which is read in full. */
-        loss = c->n_forced[p] > 1 ? run->sums[which] / (c->n_forced[p] - 1) : 0.0;
+        loss = c->full.n_forced[p] > 1 ? run->sums[which] / (c->full.n_forced[p] - 1) : 0.0;
     }
-    return c->has_references ? cm_excess_loss(loss, c->full_loss[p]) : loss;
+    return c->has_references ? cm_excess_loss(loss, c->full.loss[p]) : loss;
 }
 
 static calmoe_status run_trial(struct run *run, struct trial *trial)

@@ -24,7 +24,17 @@ void          cm_engine_end_ranks(calmoe_engine *engine);
 /* UNSUPPORTED where there are other ranks: what. */
 calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what);
 
-/* ---- followers.c: on rank 0; others do as they are told in calmoe_engine_follow() ---- */
+/* ---- what rank 0 tells (followers.c) and the others do (follow.c) ---- */
+
+/* What a sentence of words begins with; the events of a state (sequence_state.h) come first. */
+enum {
+    WORD_OPEN = STATE_COPY + 1, /* id, positions                                            */
+    WORD_STEP,                  /* rows, logits; of each row id, position, token, logits row */
+    WORD_END
+};
+enum { WORDS_OF_EVENT = 4, WORDS_OF_ROW = 4 }; /* event, id, value, other id */
+
+/* ---- followers.c ---- */
 
 struct followers; /* of an engine of rank 0 that has other ranks */
 calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out);

@@ -60,9 +60,11 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
+    CM_TRY(cm_session_check_policy_with_adapters(session));
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
-    const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, (int)(session->rung - policy->policy.rungs) + 1);
+    const int n_rungs = cm_policy_index(&policy->policy, session->rung) + 1; /* that alarms may lead to */
+    const int max_waiting = cm_exits_max_waiting(policy->policy.rungs, n_rungs);
     if (max_waiting > 0) CM_TRY(cm_session_let_wait(session, max_waiting));
     return cm_engine_need_exits(session->engine);
 }
@@ -95,5 +97,5 @@ calmoe_status calmoe_session_set_policy(calmoe_session *session, const calmoe_po
 
 int calmoe_session_rung(const calmoe_session *session)
 {
-    return session && session->rung ? (int)(session->rung - session->policy->policy.rungs) : -1;
+    return session && session->rung ? cm_policy_index(&session->policy->policy, session->rung) : -1;
 }

@@ -4,16 +4,13 @@
 #include "runtime/mixers/attention.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "kernels/elementary.h"
-#include "runtime/mixers/kv_cache.h"
-#include "runtime/mixers/sequence_state.h"
 
 enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
 
-/* A norm of q or k (n wide) that spans all heads: own rows. Those of one head each: prepare_head(). */
+/* A norm of q or k (n wide) that spans all heads: own rows. Those of one head each: cm_prepare_head(). */
 static void norm_vectors(struct batch *b, const float *weight, enum norm_span span, int n, float *x,
                          const struct worker *me)
 {
@@ -21,47 +18,6 @@ static void norm_vectors(struct batch *b, const float *weight, enum norm_span sp
     cm_own_rows(b, me, &begin, &end);
     for (int r = begin; r < end && span == NORM_ALL_HEADS; r++)
         b->ops->rms_norm(cm_row(x, r, n), weight, b->spec->norm_eps, n, cm_row(x, r, n));
-}
-
-static void clamp(float *x, int n, float limit)
-{
-    for (int i = 0; limit > 0.0f && i < n; i++) x[i] = x[i] > limit ? limit : x[i] < -limit ? -limit : x[i];
-}
-
-/* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r; or norms it behind that. */
-static void prepare_head(const struct batch *b, const struct attention_spec *spec, const float *norm, int r,
-                         float *head)
-{
-    const struct rope_kind *rope = &b->rope.kinds[spec->rope];
-    const size_t at = (size_t)r * (size_t)b->rope.n_pairs + (size_t)rope->first_pair;
-    if (norm && !spec->norms_follow_rotation) b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
-    clamp(head, spec->head_size, spec->clamp);
-    if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
-    if (spec->has_plain_norms || (norm && spec->norms_follow_rotation))
-        b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
-}
-
-void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)
-{
-    const struct attention_spec *spec = cm_attention_spec(b, index);
-    const struct attention_weights *layer = cm_attention_weights(b, index);
-    const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
-    const int position = b->rows[r].asked.position;
-    const struct kv_region region = cm_kv_region(cache, index, kv_head, position / CM_ATTEND_SPAN);
-    if (spec->keys_are_values) memcpy(v, k, (size_t)spec->value_size * sizeof *v);
-    if (spec->has_v_norm) b->ops->rms_norm(v, NULL, b->spec->norm_eps, spec->value_size, v);
-    prepare_head(b, spec, spec->k_norm == NORM_EACH_HEAD ? layer->k_norm : NULL, r, k);
-    clamp(v, spec->value_size, spec->clamp);
-    b->ops->store_kv(k, v, region.keys, region.values, cache->type, spec->head_size, spec->value_size,
-                     position % CM_ATTEND_SPAN);
-}
-
-void cm_norm_keys(struct batch *b, int index, float *k)
-{
-    const struct attention_spec *spec = cm_attention_spec(b, index);
-    const int n = spec->n_kv_heads * spec->head_size;
-    if (spec->k_norm == NORM_ALL_HEADS)
-        b->ops->rms_norm(k, cm_attention_weights(b, index)->k_norm, b->spec->norm_eps, n, k);
 }
 
 /* Of queries far behind: softmax over so many keys would flatten else. */
@@ -82,7 +38,7 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     const int q_size = cm_query_size(spec);
     float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
     for (int head = 0; head < n_heads; head++) {
-        prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
+        cm_prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
         if (spec->temperature != 0.0f) warm(spec, b->rows[r].asked.position, q + head * q_size);
     }
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
@@ -235,6 +191,16 @@ static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct 
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
+/* Behind the norm, the projections, the reading and the product; before keys are kept where heads are dealt out, and
+ * once more where norms span several. */
+static int n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers)
+{
+    const bool is_even = layer->attention.n_kv_heads % n_workers == 0; /* has_own_heads() */
+    (void)mixer;
+    if (has_vector_norm(&layer->attention)) return 6;
+    return is_even && layer->attention.head_size % 16 == 0 && layer->attention.value_size % 16 == 0 ? 4 : 5;
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -243,8 +209,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_attention;
 const struct mixer cm_mixer_attention = {
-    .name = "attention", .gathers = gathers, .pack = cm_attention_pack, .drop = cm_attention_drop,
-    .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
-    .run = run,
-    .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
+    .name = "attention", .gathers = gathers, .n_barriers = n_barriers, .pack = cm_attention_pack,
+    .drop = cm_attention_drop, .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work,
+    .close = close_work, .plan = plan, .run = run, .fill = cm_attention_fill, .fixed_bytes = fixed_bytes,
 };

@@ -49,6 +49,8 @@ struct mixer {
     /* How ranks share a layer: what is gathered in a step of n_rows rows, exchange by exchange. The pieces' values are
      * not looked at. NULL: such layers run on one rank only. */
     void (*gathers)(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out);
+    /* Barriers that its run() meets on one rank, of n_workers on equal nodes. */
+    int (*n_barriers)(const struct mixer *mixer, const struct layer_spec *layer, int n_workers);
     /* A layer's weights, listed for packing where the plan puts them; *weights is freed by drop(), on failure too. */
     calmoe_status (*pack)(const struct mixer_place *place, struct pack_list *list, int layer,
                           const struct layer_tensors *tensors, void **weights);

@@ -87,6 +87,12 @@ static void multiply_head(struct batch *b, int index, const struct head_product 
     matrix->kernel->multiply(matrix, begin, end, p->x, work->inputs + (size_t)h * (size_t)work->max_rows, b->n_rows,
                              p->y + (size_t)h * (size_t)p->n_out + begin, stride);
     cm_phase_bytes(&b->counters.clocks[me->seat])[head->node] += cm_rows_bytes(matrix, end - begin);
+    if (!b->adapters) return;
+    const struct low_rank_product product = {
+        .matrix = matrix, .begin = begin, .end = end, .x = p->x,
+        .which = work->inputs + (size_t)h * (size_t)work->max_rows, .rows = b->identity, .n = b->n_rows,
+        .y = p->y + (size_t)h * (size_t)p->n_out + begin, .stride = stride};
+    cm_low_rank_add(b->ops, b->adapters, &product);
 }
 
 /* Shared: the heads of a node by its workers, in units of rows. */
@@ -231,6 +237,14 @@ static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct 
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
+/* Behind the norm, the projections, the split, the keys' product, the reading, the values' product, its quantization,
+ * and the output's product; two more where q has a low-rank form. */
+static int n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers)
+{
+    (void)mixer, (void)n_workers;
+    return layer->mla.q_rank > 0 ? 10 : 8;
+}
+
 static size_t fixed_bytes(const struct layer_spec *layer)
 {
     (void)layer;
@@ -239,7 +253,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_mla;
 const struct mixer cm_mixer_mla = {
-    .name = "latent attention", .gathers = gathers, .pack = cm_mla_pack, .drop = cm_mla_drop,
+    .name = "latent attention", .gathers = gathers, .n_barriers = n_barriers, .pack = cm_mla_pack, .drop = cm_mla_drop,
     .step_bytes = step_bytes, .fill_bytes = fill_bytes, .open = open_work, .close = close_work, .plan = plan,
     .run = run,
     .fill = cm_mla_fill, .fixed_bytes = fixed_bytes,

@@ -84,6 +84,7 @@ void          cm_recurrent_close(void **work);
 void          cm_recurrent_plan(void *work, const struct batch *batch);
 void          cm_recurrent_run(struct batch *batch, int layer, const struct worker *me);
 void          cm_recurrent_fill(struct batch *batch, const struct mixer_fill *fill, const struct worker *me);
+int           cm_recurrent_n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers);
 size_t        cm_recurrent_step_bytes(const void *weights);
 size_t        cm_recurrent_fill_bytes(const void *weights);
 size_t        cm_recurrent_fixed_bytes(const struct layer_spec *layer);
@@ -91,7 +92,8 @@ size_t        cm_recurrent_fixed_bytes(const struct layer_spec *layer);
 #define RECURRENT_MIXER(its_name, its_recurrence, its_gathers)                                                        \
     {                                                                                                                 \
         .name = its_name, .recurrence = its_recurrence, .gathers = its_gathers, .pack = cm_recurrent_pack,            \
-        .drop = cm_recurrent_drop, .step_bytes = cm_recurrent_step_bytes, .fill_bytes = cm_recurrent_fill_bytes,      \
+        .n_barriers = cm_recurrent_n_barriers, .drop = cm_recurrent_drop, .step_bytes = cm_recurrent_step_bytes,      \
+        .fill_bytes = cm_recurrent_fill_bytes,                                                                        \
         .open = cm_recurrent_open, .close = cm_recurrent_close, .plan = cm_recurrent_plan, .run = cm_recurrent_run,   \
         .fill = cm_recurrent_fill, .fixed_bytes = cm_recurrent_fixed_bytes,                                           \
     }

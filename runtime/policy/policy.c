@@ -230,3 +230,8 @@ const struct policy_rung *cm_policy_step_down(const struct policy *policy, const
 {
     return rung && rung > policy->rungs ? rung - 1 : NULL;
 }
+
+int cm_policy_index(const struct policy *policy, const struct policy_rung *rung)
+{
+    return rung ? (int)(rung - policy->rungs) : -1;
+}

@@ -91,5 +91,7 @@ calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *po
 const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish);
 /* The rung below, where the audit says so; NULL = OFF. rung is the policy's. */
 const struct policy_rung *cm_policy_step_down(const struct policy *policy, const struct policy_rung *rung);
+/* Which of the policy's rungs it is; -1 = OFF. */
+int cm_policy_index(const struct policy *policy, const struct policy_rung *rung);
 
 #endif

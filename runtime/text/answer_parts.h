@@ -61,7 +61,7 @@ struct answer_parser {
     char                brackets[ANSWER_MAX_DEPTH];
 };
 
-/* ---- answer_parser.c ---- */
+/* ---- answer_events.c ---- */
 
 static inline const char *cm_held(const struct answer_parser *p)
 {
@@ -85,7 +85,8 @@ void cm_answer_say(struct answer_parser *p, enum answer_kind kind, const char *b
 void cm_answer_say_prose(struct answer_parser *p, enum answer_kind kind, const char *bytes, size_t n);
 /* A mark stood here. */
 void cm_answer_pass_mark(struct answer_parser *p);
-void cm_answer_tell_now(struct answer_parser *p);
+/* Tells what was gathered of an event: whole characters of it, or all. */
+void cm_answer_tell(struct answer_parser *p, bool all);
 
 /* ---- answer_calls.c ---- */
 

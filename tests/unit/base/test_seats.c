@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/meeting_cost.h"
 #include "base/seats.h"
 
 static struct topology described(const char *spec)
@@ -90,10 +91,33 @@ static void any_taken_cores(void **state)
     cm_topology_close(&topology);
 }
 
+/* 12 cores of a cache are groups of 8 and 4. */
+static void groups_are_of_one_cache(void **state)
+{
+    (void)state;
+    static const struct { const char *spec; int n_groups; double seconds; } cases[] = {
+        {"numa:1 core:1 pu:1", 1, 0},
+        {"numa:1 l3:1 core:2 pu:1", 1, 2 * 1},
+        {"numa:1 l3:1 core:12 pu:1", 2, 2 * 7 + 3 * 100},
+        {"numa:2 l3:4 core:8 pu:1", 8, 2 * 7 + 15 * 100}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct topology             topology = described(cases[i].spec);
+        const struct topology_core *last = NULL;
+        int                         n_groups = 0, n_members = 0;
+        for (int core = 0; core < topology.n_cores; last = &topology.cores[core++]) {
+            n_members = cm_begins_group(last, &topology.cores[core], n_members) ? 1 : n_members + 1;
+            n_groups += n_members == 1;
+        }
+        assert_int_equal(n_groups, cases[i].n_groups);
+        assert_float_equal(cm_barrier_seconds(&topology, 1, 100), cases[i].seconds, 1e-9);
+        cm_topology_close(&topology);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(workers_by_default),
+        cmocka_unit_test(workers_by_default), cmocka_unit_test(groups_are_of_one_cache),
         cmocka_unit_test(cores_of_workers),
         cmocka_unit_test(any_taken_cores),
     };

@@ -55,6 +55,9 @@ static void figures_are_there(void **state)
         double of_nodes = 0.0;
         for (int node = 0; node < machine.n_nodes; node++) of_nodes += machine.node_read[node].best;
         assert_true(of_nodes > 0.0);
+        assert_true(machine.barrier.least > 0.0 && machine.barrier.median >= machine.barrier.least);
+        const double line = machine.line_near.least + machine.line_far.least; /* two workers have one kind of pair */
+        if (machine.n_cores >= 2) assert_true(n_threads == 1 ? !(line > 0.0) : line > 0.0);
     }
 }
 
