@@ -365,8 +365,8 @@ def main():
         scale = min(1.0, (opt.step + 1) / a.warm) * (1 - fallen)
         opt.update(team.mean({n: p.grad for n, p in wb.items()}), scale, team.rank, team.n)
         tokens += batch.count.numel() * team.n
-        if opt.step % 20 == 0 and team.rank == 0:
-            now = time.time()
+        now = time.time()
+        if team.rank == 0 and (opt.step % 20 == 0 or now - t0 > 60):
             print(json.dumps({"step": opt.step, "tokens": tokens, "elapsed": round(now - begun), "cpu": round(time.process_time(), 1), "tok_s": round((tokens - tok0) / (now - t0)),
                               "tok_cpu_s": round((tokens - tokens0) / team.n / time.process_time()),
                               "nll": [round(x, 3) for x in (nll_sum / nll_n).tolist()], "balance": round(float(balance.detach()), 3), "least_used": round(worst, 3),
@@ -374,7 +374,7 @@ def main():
             nll_sum[:], nll_n[:], t0, tok0, left = 0, 1e-9, now, tokens, [0, 0]
     if team.rank: os._exit(0)
     save()
-    cost, agree = check(cfg, w, held, cos, sin, dtype)
+    cost, agree = check(cfg, w, held, cos, sin, dtype) if not stop else ({}, [])       # who stops it does not want to wait
     print(json.dumps({"done": opt.step, "tokens": tokens, "cpu": round(time.process_time(), 1), "minutes": round((time.time() - begun) / 60, 1), "heldout": cost, "agree": agree}), flush=True)
 
 if __name__ == "__main__":
