@@ -72,8 +72,8 @@ static void test_server_that_ends(void **state)
     stops_well(&serving);
 }
 
-/* Prompts that take longer than a connection may be idle, without comments that keep it busy: all at once, read token by
- * token. Under sanitizers fewer words take as long. */
+/* Prompts that take longer than a connection may be idle, without comments that keep it busy: all at once, read token
+ * by token. Under sanitizers fewer words take as long. */
 static void test_silence(void **state)
 {
     enum { N = 6 };
