@@ -6,6 +6,7 @@
 
 #include <calmoe/trace.h>
 
+#include "tools/adapter_request.h"
 #include "tools/calmoe_chat.h"
 #include "tools/chat_history.h"
 #include "tools/command.h"
@@ -26,7 +27,7 @@ struct settings {
     uint64_t    seed;
     int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
          pin, verbose;
-    struct cli_list stops;
+    struct cli_list stops, loras;
     struct policy_request policy;
     struct engine_request engine;
     struct model_request  numbers;
@@ -38,6 +39,8 @@ struct settings {
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "use an adapter (LoRA), a GGUF file or a folder by PEFT, so strongly (default 1); may be repeated"},
     {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; with --chat, the only turn"},
     {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
      "take it from FILE, byte for byte; - reads standard input"},
@@ -560,6 +563,7 @@ static int run(int argc, char **argv)
     calmoe_policy       *policy   = NULL;
     calmoe_constraint   *constraint = NULL;
     struct chat_history history   = {.n_before = 0};
+    struct adapters   adapters    = {.n = 0};
     bool              is_whole    = false;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
@@ -568,8 +572,9 @@ static int run(int argc, char **argv)
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace, &is_whole) || !open_stops(&generation, &settings) ||
-        !open_session(&generation, &settings, &policy, &constraint)) {
+    if (!open_engine(&front, &settings, &trace, &is_whole) || !cm_adapters_open(&front, &settings.loras, &adapters) ||
+        !open_stops(&generation, &settings) || !open_session(&generation, &settings, &policy, &constraint) ||
+        !cm_adapters_use(&front, &adapters, generation.session)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
@@ -586,6 +591,7 @@ static int run(int argc, char **argv)
     calmoe_stops_close(&generation.stops);
     cm_history_close(&history);
     calmoe_session_close(&generation.session);
+    cm_adapters_close(&adapters);
     calmoe_constraint_close(&constraint);
     calmoe_policy_close(&policy);
     cm_front_close(&front);

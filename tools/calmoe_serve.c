@@ -14,7 +14,8 @@
 #include "tools/serve/server.h"
 
 enum { MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
-       TICK_MILLISECONDS = 50, FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
+       TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
+       FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
 struct settings {
     const char *model, *host, *name, *key_file, *slot_folder;
@@ -22,7 +23,7 @@ struct settings {
                 step_rows, open, half_close;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k;
-    struct cli_list keys, origins, hosts;
+    struct cli_list keys, origins, hosts, loras;
     struct policy_request policy;
     struct engine_request engine;
     struct model_request  numbers;
@@ -34,6 +35,8 @@ struct settings {
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "an adapter (LoRA) by GGUF or PEFT, so strong (default 1) where a request does not say; may be repeated"},
     {"host", 0, CLI_TEXT, AT(host), 0, 0, "ADDRESS", "where to listen (default 127.0.0.1: this machine only)"},
     {"port", 0, CLI_INT, AT(port), 0, 65535, "PORT", "0 = any that is free, which is told (default 8080)"},
     {"api-key", 0, CLI_LIST, AT(keys), 0, 0, "KEY", "requests must bring it; may be repeated"},
@@ -186,6 +189,7 @@ static struct service *open_service(const struct settings *settings, struct load
     struct service_options service = {
         .model = settings->model, .numbers = settings->numbers, .policy = settings->policy,
         .context = settings->context, .n_slots = settings->slots, .step_rows = settings->step_rows,
+        .loras = settings->loras,
         .max_queue = settings->queue, .queue_seconds = settings->queue_seconds,
         .cache_bytes = (double)settings->cache * 1048576.0, .max_unread_bytes = (size_t)settings->unread * 1024,
         .on_loaded = set_sampler, .on_loaded_user = loaded};
@@ -206,7 +210,7 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Has one come? Waits for it so many milliseconds; below 0: for ever. */
+/* Has one come? Waits for it so many milliseconds. */
 static bool has_signal(int fd, int milliseconds)
 {
     struct pollfd           wait = {.fd = fd, .events = POLLIN};
@@ -240,11 +244,12 @@ static bool serve(struct server *server, struct http_server *http, const struct 
         if (has_signal(signals, TICK_MILLISECONDS)) return true;
     if (cm_service_state(server->service) != SERVICE_READY) return false;
     if (!say_where(server, settings, cm_http_port(http))) return false;
-    (void)has_signal(signals, -1);
+    while (cm_service_state(server->service) == SERVICE_READY && !has_signal(signals, LOOK_MILLISECONDS)) {}
+    const bool is_well = cm_service_state(server->service) == SERVICE_READY;
     cm_http_stop_listening(http);
     cm_service_drain(server->service);
     let_tell(http, settings->drain, signals);
-    return true;
+    return is_well;
 }
 
 static int run_server(struct server *server, const struct settings *settings, int signals)
@@ -277,10 +282,6 @@ static int run(int argc, char **argv)
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
-    if (calmoe_ranks_launched() > 1) {
-        cm_say("the server runs as one process yet; mpirun started %d", calmoe_ranks_launched());
-        return EXIT_FAILURE;
-    }
     char *const name = model_name(&settings);
     const int   signals = open_signals();
     server.name         = name;

@@ -9,11 +9,6 @@
 
 enum { SNAPSHOT_SPACING = 256 }; /* positions without a snapshot, at most, while a session generates or is fed */
 
-int cm_session_n_read(const calmoe_session *session)
-{
-    return session->n_again > session->n_positions ? session->n_again : session->n_positions;
-}
-
 /* ---- snapshots ---- */
 
 static int next_by_spacing(const struct sequence_state *state)
@@ -99,7 +94,7 @@ int cm_session_rows_at_once(const calmoe_session *session)
 
 int cm_session_logits_again(const calmoe_session *session)
 {
-    const bool is_answer = session->answer_begin >= 0 && session->n_positions >= session->answer_begin;
+    const bool is_answer = cm_session_is_answer(session, session->n_positions);
     return is_answer && session->rung ? CALMOE_LOGITS_ALL : CALMOE_LOGITS_NONE;
 }
 

@@ -127,6 +127,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_engine_end_ranks(engine);
     cm_exits_close(&engine->exits);
     cm_decoder_close(&engine->decoder);
+    cm_engine_close_adapters(engine);
     cm_free(engine->rows);
     cm_exit_weights_close(&engine->exit_weights);
     cm_learned_exits_close(&engine->learned_exits);

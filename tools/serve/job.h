@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 #include <calmoe/constraint.h>
 #include <calmoe/stops.h>
@@ -35,6 +36,9 @@ struct job_request {
     bool                   wants_routing;  /* the experts of each token                                    */
     double                 quality;        /* risk that may be; 0 = nothing may be left out; -1 = the server's */
     int                    n_experts;      /* of a token in a layer at most; 0 = as many as the model takes */
+    bool                   has_scales;     /* it says how strongly adapters are used; else as the server does */
+    int                    n_scales;       /* those behind them are 0                                      */
+    float                  scales[CALMOE_MAX_ADAPTERS]; /* of the server's adapters, 0 = not used          */
 };
 
 enum job_state { JOB_NEW, JOB_QUEUED, JOB_READING, JOB_ANSWERING, JOB_OVER };

@@ -15,6 +15,7 @@ struct service_options {
     struct model_request  numbers;
     struct policy_request policy;
     calmoe_engine_options engine;
+    struct cli_list       loras;  /* adapters: FILE or FILE:SCALE                                     */
     int         context;          /* positions of a slot, 0 = the model's                             */
     int         n_slots;          /* jobs at once                                                     */
     int         step_rows;        /* rows of prompts in a step that others share                      */
@@ -50,6 +51,14 @@ calmoe_status cm_service_constrain(struct service *service, calmoe_status (*make
 int  cm_service_context(const struct service *service); /* positions of a slot */
 int  cm_service_n_slots(const struct service *service);
 struct metrics *cm_service_metrics(struct service *service);
+
+/* The server's adapters, numbered from 0, once the model is loaded. Their infos are borrowed for as long as the service
+ * lives. */
+int                        cm_service_n_adapters(const struct service *service);
+const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i);
+/* How strongly requests use them that do not say it: (n). */
+void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS]);
+void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS]);
 
 /* Hands the job over; the caller still holds it. False and the refusal filled: the queue is full, the server shuts
  * down, the prompt is too long. */

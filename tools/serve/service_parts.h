@@ -3,6 +3,7 @@
 #ifndef TOOLS_SERVE_SERVICE_PARTS_H
 #define TOOLS_SERVE_SERVICE_PARTS_H
 
+#include "tools/adapter_request.h"
 #include "tools/serve/service.h"
 
 /* Of the engine's thread alone, but for what is marked. */
@@ -40,9 +41,12 @@ struct service {
     int                  n_queued, n_active;
     struct service_call *calls;
     struct metrics       metrics;
+    float                scales[CALMOE_MAX_ADAPTERS]; /* of adapters, where a request does not say others */
 
     /* of the engine's thread; model and sizes are read by all once the state is READY */
     struct front      front;
+    struct adapters     adapters;
+    calmoe_adapter_info about[CALMOE_MAX_ADAPTERS]; /* (adapters.n)                                */
     calmoe_policy    *policy;
     calmoe_policy   **widths;   /* (experts of a token + 1) policies of a fixed width, made when they are wanted */
     double            quality;
