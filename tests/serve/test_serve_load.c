@@ -47,14 +47,21 @@ static int stop(void **state)
     return serving_stop(&server);
 }
 
+/* Every fourth one is a conversation whose answer has a form. */
+static bool is_chat(int prompt) { return prompt % 4 == 3; }
+static const char *path_of(int prompt) { return is_chat(prompt) ? "/v1/chat/completions" : "/v1/completions"; }
+static const char *text_of(int prompt) { return is_chat(prompt) ? "content" : "text"; }
+
 static char *request_of(int prompt, bool streams)
 {
     char *const shared = long_text(30, prompt / 3), *const own = long_text(5 + 9 * prompt, 50 + prompt);
     char *const body = malloc(4096);
     assert_non_null(body);
-    (void)snprintf(body, 4096, "{\"prompt\":\"%s%s\",\"max_tokens\":%d,\"ignore_eos\":true,\"seed\":%d,"
-            "\"temperature\":%g,"
-                               "\"stream\":%s}", shared, own, 8 + 3 * prompt, prompt, prompt % 4 * 0.4,
+    (void)snprintf(body, 4096, "{%s%s%s%s,\"max_tokens\":%d,\"ignore_eos\":true,\"seed\":%d,\"temperature\":%g,"
+                               "\"stream\":%s}",
+                   is_chat(prompt) ? "\"response_format\":{\"type\":\"json_object\"},"
+                                     "\"messages\":[{\"role\":\"user\",\"content\":\"" : "\"prompt\":\"",
+                   shared, own, is_chat(prompt) ? "\"}]" : "\"", 8 + 3 * prompt, prompt, prompt % 4 * 0.4,
                    streams ? "true" : "false");
     free(shared);
     free(own);
@@ -70,13 +77,14 @@ static unsigned next(unsigned *state)
 /* It asks and goes, after a moment or in the middle of the answer. */
 static void ask_and_leave(unsigned *state)
 {
-    char *const body = request_of((int)(next(state) % N_PROMPTS), true);
+    const int   prompt = (int)(next(state) % N_PROMPTS), streams = next(state) % 3 != 0;
+    char *const body = request_of(prompt, streams);
     const int   fd = client_open(&server, 0);
-    client_send(fd, "/v1/completions", "", body);
-    if (next(state) % 2 == 0) {
+    client_send(fd, path_of(prompt), "", body);
+    if (!streams || next(state) % 2 == 0) {
         sleep_milliseconds((int)(next(state) % 60));
     } else {
-        struct reply reply = client_read(fd, "\"text\":\"");
+        struct reply reply = client_read(fd, is_chat(prompt) ? "\"content\":\"" : "\"text\":\"");
         reply_free(&reply);
     }
     (void)close(fd);
@@ -89,8 +97,8 @@ static void ask_and_compare(unsigned *state)
     const int    prompt = (int)(next(state) % N_PROMPTS);
     char *const  body = request_of(prompt, next(state) % 2 == 0);
     const double begin = seconds_now();
-    struct reply reply = client_ask(&server, "/v1/completions", body);
-    char *const  text = reply.body != NULL ? json_texts(reply.body, "text") : NULL;
+    struct reply reply = client_ask(&server, path_of(prompt), body);
+    char *const  text = reply.body != NULL ? json_texts(reply.body, text_of(prompt)) : NULL;
     if (reply.status != 200 || text == NULL || strcmp(text, expected[prompt]) != 0) {
         if (atomic_fetch_add(&n_differing, 1) < MAX_SHOWN)
             fprintf(stderr, "prompt %d, status %d, %s after %.1f s: %s\nwanted: %s\n", prompt, reply.status,
@@ -120,9 +128,9 @@ static void test_load(void **state)
     assert_true(n > 0 && n <= MAX_CLIENTS);
     for (int i = 0; i < N_PROMPTS; i++) {
         char *const  body = request_of(i, false);
-        struct reply reply = client_ask(&server, "/v1/completions", body);
+        struct reply reply = client_ask(&server, path_of(i), body);
         assert_int_equal(reply.status, 200);
-        expected[i] = json_text(reply.body, "text");
+        expected[i] = json_text(reply.body, text_of(i));
         assert_non_null(expected[i]);
         free(body);
         reply_free(&reply);

@@ -362,7 +362,10 @@ static void take_event(struct service *service, const calmoe_event *event)
     if (event->status == CALMOE_OK || (event->status == CALMOE_END && event->token >= 0)) {
         take_token(service, slot, event->token);
     } else if (event->status == CALMOE_END && calmoe_session_logits(slot->session, 0) == NULL) {
-        fail_job(service, slot, 500); /* no token was sampled, and none was declined */
+        (void)pthread_mutex_lock(&service->lock);
+        (void)cm_refuse(&slot->job->refusal, 500, NULL, "the engine read all tokens and had none to go on with");
+        (void)pthread_mutex_unlock(&service->lock);
+        fail_job(service, slot, 500);
     } else if (event->status == CALMOE_FULL || event->status == CALMOE_END) {
         put_rest(service, slot);
         end_job(service, slot, event->status == CALMOE_END ? JOB_ENDED : JOB_LENGTH);
