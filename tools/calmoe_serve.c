@@ -32,7 +32,8 @@ static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
     {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
-     "have an adapter (LoRA), a GGUF file or a folder by PEFT, used so strongly where a request does not say it (default\n"
+     "have an adapter (LoRA), a GGUF file or a folder by PEFT, used so strongly where a request does not say it "
+     "(default\n"
      "1; 0 = not); may be repeated"},
     {"host", 0, CLI_TEXT, AT(host), 0, 0, "ADDRESS", "where to listen (default 127.0.0.1: this machine only)"},
     {"port", 0, CLI_INT, AT(port), 0, 65535, "PORT", "0 = any that is free, which is told (default 8080)"},

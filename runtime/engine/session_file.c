@@ -281,7 +281,8 @@ static calmoe_status read_adapters(struct source *source, const struct head *hea
         scales[i] = used.scale;
         adapters[i] = find_adapter(session->engine, used.fingerprint);
         if (!adapters[i])
-            return cm_fail(source->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was read with the adapter %.16s, which is not open; "
+            return cm_fail(source->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was read with the adapter %.16s, which is not "
+                               "open; "
                            "%d others are", source->name, used.fingerprint, calmoe_engine_n_adapters(session->engine));
         if (scales[i] == 0.0f)
             return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: adapter %u has the scale 0", source->name,
@@ -296,8 +297,8 @@ static calmoe_status read_session(struct source *source, const struct head *head
     uint32_t n_adapters;
     CM_TRY(read_adapters(source, head, session, &n_adapters));
     const uint64_t n_state = cm_sequence_state_bytes(&session->state, (int)head->n_positions);
-    const uint64_t n_bytes = sizeof *head + adapters_bytes(n_adapters) + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
-                             n_state + DIGITS;
+    const uint64_t n_bytes = sizeof *head + adapters_bytes(n_adapters) + head->n_tokens * sizeof *session->tokens +
+                             head->n_system + head->n_user + n_state + DIGITS;
     if (head->n_state != n_state || source->n_bytes != n_bytes)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; a session of %u tokens, %u of them read, has "
                        "%llu", source->name, source->n_bytes, (unsigned)head->n_tokens, (unsigned)head->n_positions,

@@ -160,7 +160,8 @@ static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair
 
 static calmoe_status add_embedding(struct builder *b, const struct adapter_pair *pair)
 {
-    const size_t rank = (size_t)pair->rank, n_vocab = (size_t)pair->target->shape[1], dim = (size_t)pair->target->shape[0];
+    const size_t rank = (size_t)pair->rank;
+    const size_t n_vocab = (size_t)pair->target->shape[1], dim = (size_t)pair->target->shape[0];
     struct low_rank_embedding *embedding = &b->out->set.embedding;
     float *at = b->out->embedding = cm_alloc(b->machine->ctx, rank * (n_vocab + dim), sizeof *at, "an adapter");
     if (!at) return CALMOE_NO_MEMORY;

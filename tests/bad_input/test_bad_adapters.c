@@ -1,5 +1,5 @@
-/* test_bad_adapters.c - adapters with exactly one fault: the status, the very sentence, and nothing left open. Then calls
- * that ask for what cannot be. The faults are listed in bad_adapter_list.inc. */
+/* test_bad_adapters.c - adapters with exactly one fault: the status, the very sentence, and nothing left open. Then
+ * calls that ask for what cannot be. The faults are listed in bad_adapter_list.inc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -230,14 +230,16 @@ static void wrong_uses(void **state)
     running_must(r.context, calmoe_session_feed_tokens(r.session, &token, 1));
     running_must(r.context, calmoe_session_set_adapters(r.session, NULL, NULL, 0)); /* as it is */
     check_refused(calmoe_session_set_adapters(r.session, &adapter, scales, 1),
-                  "the session has 1 tokens, which are read with the adapters that it has; to use others, rewind it to 0 "
+                  "the session has 1 tokens, which are read with the adapters that it has; to use others, rewind it to "
+                  "0 "
                   "first");
     running_must(r.context, calmoe_session_rewind(r.session, 0));
     running_must(r.context, calmoe_session_set_adapters(r.session, &adapter, scales, 1));
     assert_int_equal(calmoe_session_n_adapters(r.session), 1);
     running_must(r.context, calmoe_session_set_adapters(r.session, NULL, NULL, 0));
     calmoe_adapter_close(&adapter);
-    check_refused(calmoe_adapter_open(r.engine, NULL, &adapter), "calmoe_adapter_open: engine, path and out are needed");
+    check_refused(calmoe_adapter_open(r.engine, NULL, &adapter),
+                  "calmoe_adapter_open: engine, path and out are needed");
 }
 
 /* Neither way round. */
@@ -254,7 +256,8 @@ static void no_policies(void **state)
     running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
     running_must(r.context, calmoe_session_set_policy(r.session, policy, 0.0));
     check_refused(calmoe_session_set_adapters(r.session, &adapter, &scale, 1),
-                  "the session has a policy, which was made for the model as it is: with adapters nothing that is known of "
+                  "the session has a policy, which was made for the model as it is: with adapters nothing that is "
+                  "known of "
                   "it holds");
     running_must(r.context, calmoe_session_set_policy(r.session, NULL, 0.0));
     running_must(r.context, calmoe_session_set_adapters(r.session, &adapter, &scale, 1));

@@ -1,5 +1,5 @@
-/* test_adapters.c - what an adapter does to a session: the same as if it were merged into the model, of every family and
- * everything that is multiplied by; and the same bits, whoever stands in the step, with any threads, chunks and
+/* test_adapters.c - what an adapter does to a session: the same as if it were merged into the model, of every family
+ * and everything that is multiplied by; and the same bits, whoever stands in the step, with any threads, chunks and
  * instruction sets, in forks and in sessions that were saved. */
 #include <setjmp.h>
 #include <stdarg.h>
