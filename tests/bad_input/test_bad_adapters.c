@@ -268,6 +268,40 @@ static void no_policies(void **state)
     calmoe_policy_close(&policy);
 }
 
+/* The n-th request for memory fails, for every n: nothing is left of it. */
+static void no_memory(void **state)
+{
+    static const char *const paths[] = {"good.gguf", CALMOE_SOURCE_DIR "/tests/golden/adapters/qwen3moe"};
+    char golden[600];
+    (void)state;
+    running_close(&r); /* of another model from here on */
+    snprintf(golden, sizeof golden, CALMOE_SOURCE_DIR "/tests/golden/qwen3moe.gguf");
+    const calmoe_engine_options options = running_options(1, NULL);
+    for (int i = 0; i < 2; i++) {
+        char path[600];
+        long n = 1;
+        calmoe_status status = CALMOE_NO_MEMORY;
+        r = running_open(i ? golden : tiny_path, &options, NULL);
+        snprintf(path, sizeof path, i ? "%.0s%s" : "%s/%s", folder->path, paths[i]);
+        calmoe_adapter *adapter = NULL;
+        running_must(r.context, calmoe_adapter_open(r.engine, path, &adapter));
+        calmoe_adapter_close(&adapter);
+        const long live = cm_live_blocks();
+        for (; status == CALMOE_NO_MEMORY && n < 100000; n++) {
+            cm_fail_request(n);
+            status = calmoe_adapter_open(r.engine, path, &adapter);
+            cm_fail_request(0);
+            if (status == CALMOE_OK) break;
+            assert_null(adapter);
+            assert_int_equal(cm_live_blocks(), live);
+        }
+        running_must(r.context, status);
+        assert_true(n > 20);
+        calmoe_adapter_close(&adapter);
+        if (i == 0) running_close(&r);
+    }
+}
+
 static int open_all(void **state)
 {
     if (open_folder_with_tiny(state) != 0) return 1;
@@ -291,6 +325,7 @@ int main(void)
         cmocka_unit_test(folders),
         cmocka_unit_test(wrong_uses),
         cmocka_unit_test(no_policies),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
