@@ -54,7 +54,7 @@ struct low_rank_uses {
 /* Who uses what in a step. */
 struct low_rank_rows {
     int                                n_sets;
-    const struct low_rank_set  *const *sets;   /* (n_sets) all that a row may use, in the order in which they are added */
+    const struct low_rank_set  *const *sets;   /* (n_sets) all that a row may use, in the order of adding */
     const struct low_rank_uses *const *of_row; /* by row; NULL: the row uses none */
 };
 

@@ -56,7 +56,8 @@ calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_li
  * when the list is closed. */
 calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *list, void *memory);
 
-/* Where a packed matrix comes from: whoever adds something to a file's tensor finds the matrices that are made of it. */
+/* Where a packed matrix comes from: whoever adds something to a file's tensor finds the matrices that are made of it.
+ * */
 struct matrix_origin {
     struct weight_source source; /* rows may be read no more */
     int                  node;

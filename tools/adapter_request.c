@@ -43,7 +43,8 @@ bool cm_adapters_open(const struct front *front, const struct cli_list *wanted, 
 bool cm_adapters_use(const struct front *front, const struct adapters *adapters, calmoe_session *session)
 {
     return adapters->n == 0 ||
-           cm_front_succeeded(front, calmoe_session_set_adapters(session, adapters->open, adapters->scales, adapters->n));
+           cm_front_succeeded(front, calmoe_session_set_adapters(session, adapters->open, adapters->scales,
+                                                                 adapters->n));
 }
 
 void cm_adapters_close(struct adapters *adapters)

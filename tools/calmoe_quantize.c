@@ -12,6 +12,8 @@
 
 struct settings {
     int requantize, keep_quantized, threads;
+    const char *merge;
+    float scale;
 };
 
 #define AT(member) offsetof(struct settings, member)
@@ -20,6 +22,8 @@ static const struct cli_option options[] = {
      "convert weights that are quantized already, too: they get the losses of both times"},
     {"keep-quantized", 0, CLI_FLAG, AT(keep_quantized), 0, 0, NULL,
      "leave weights that are quantized already as they are, and convert the others"},
+    {"lora-merge", 0, CLI_TEXT, AT(merge), 0, 0, "ADAPTER", "add an adapter (LoRA) to the weights for good"},
+    {"lora-scale", 0, CLI_REAL, AT(scale), -1000, 1000, "S", "so strongly (default 1)"},
     {"threads", 't', CLI_INT, AT(threads), 0, 4096, "N", "threads, 0 = every core (default)"},
 };
 
@@ -158,6 +162,8 @@ static bool quantize(const struct settings *settings, char *const *operands)
     how.progress       = cm_bar_move;
     how.progress_user  = &bar;
     how.n_threads      = settings->threads;
+    how.adapter        = settings->merge;
+    how.adapter_scale  = settings->scale;
     cm_catch_interrupt();
     cm_bar_begin(&bar, "quantizing");
     const calmoe_status status = calmoe_quantize(front.context, in, out, type, &how, &result);
@@ -174,7 +180,7 @@ static bool quantize(const struct settings *settings, char *const *operands)
 
 static int run(int argc, char **argv)
 {
-    struct settings settings = {0};
+    struct settings settings = {.scale = 1};
     int             n_operands;
     const int       parsed = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (parsed != CLI_GO_ON) return parsed;

@@ -43,6 +43,10 @@ typedef struct calmoe_quantize_options {
     calmoe_progress_fn progress; /* NULL = none (default); may cancel                                 */
     void              *progress_user;
     int                n_threads; /* 0 = one for each core (default); the file does not depend on it  */
+    const char        *adapter;   /* path of an adapter (adapter.h) that is added to the weights for good; tensors that
+                                     it changes are written anew, also those that keep their type. NULL = none
+                                     (default) */
+    float              adapter_scale; /* how strongly (default 1)                                     */
 } calmoe_quantize_options;
 
 CALMOE_API void calmoe_quantize_options_init(calmoe_quantize_options *options);
@@ -65,8 +69,9 @@ CALMOE_API const char *calmoe_quantize_type(int i);
  * either, to what the tensor was. general.file_type says what most weights are.
  *
  * BAD_FILE: a weight is NaN or infinite, or too large for the type; the sentence names the tensor and the place.
- * UNSUPPORTED: weights are quantized already (options->quantized), or of a type that is not read; or the file holds no
- * model. INVALID_ARGUMENT: in and out are the same file, or out is there and is no regular file. IO, NO_MEMORY, SYSTEM,
+ * UNSUPPORTED: weights are quantized already (options->quantized), or of a type that is not read; the file holds no
+ * model; the adapter cannot be merged. Whatever calmoe_adapter_open() may answer to the adapter. INVALID_ARGUMENT: in
+ * and out are the same file, or out is there and is no regular file. IO, NO_MEMORY, SYSTEM,
  * CANCELLED. out is written whole or not at all; on failure nothing is left behind. options and result may be NULL. */
 CALMOE_API calmoe_status calmoe_quantize(calmoe_context *context, const char *in, const char *out, const char *type,
                                          const calmoe_quantize_options *options, calmoe_quantize_result *result);

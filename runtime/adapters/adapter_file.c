@@ -26,7 +26,8 @@ static calmoe_status check_key(const struct adapter_reading *reading, const stru
     struct meta_string found = {"", 0};
     CM_TRY(cm_meta_get_string(reading->ctx, file, key, &found));
     if (says(&found, wanted)) return CALMOE_OK;
-    return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' is no adapter that is run here: its key '%s' is '%.*s', wanted "
+    return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' is no adapter that is run here: its key '%s' is "
+                                                          "'%.*s', wanted "
                    "'%s'", reading->name, key, shown(&found), found.bytes, wanted);
 }
 
@@ -39,11 +40,13 @@ static calmoe_status check_kind(const struct adapter_reading *reading, const str
     CM_TRY(cm_meta_need_string(reading->ctx, reading->model->file, "general.architecture", &ours));
     CM_TRY(cm_meta_need_string(reading->ctx, file, "general.architecture", &its));
     if (ours.n_bytes != its.n_bytes || memcmp(ours.bytes, its.bytes, (size_t)ours.n_bytes) != 0)
-        return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' is an adapter for models of the family '%.*s'; '%s' is "
+        return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' is an adapter for models of the family '%.*s'; "
+                       "'%s' is "
                        "one of '%.*s'", reading->name, shown(&its), its.bytes, reading->model->path, shown(&ours),
                        ours.bytes);
     if (cm_meta_entry(file, "adapter.alora.invocation_tokens"))
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is an adapter that works from certain tokens on (aLoRA); only "
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is an adapter that works from certain tokens on "
+                                                         "(aLoRA); only "
                        "those that work from the first one are run", reading->name);
     return CALMOE_OK;
 }
@@ -72,7 +75,8 @@ static calmoe_status find_other(const struct adapter_reading *reading, const str
     for (int i = 0; i < 2; i++) {
         const struct file_tensor *half = i ? out->b : out->a;
         if (!half->is_weight)
-            return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' has type %s; weights of that type are not "
+            return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' has type %s; weights of that type are "
+                               "not "
                            "read by this version", reading->name, half->name, cm_tensor_type_name(half->file_id));
     }
     return CALMOE_OK;
@@ -91,7 +95,8 @@ static calmoe_status wrong_shape(const struct adapter_reading *reading, const st
 {
     const uint64_t *a = halves->a->shape, *b = halves->b->shape;
     return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT,
-                   "'%s': '%s' is %llu x %llu x %llu and its other half %llu x %llu x %llu; they do not fit '%s', %s%d x %d x "
+                   "'%s': '%s' is %llu x %llu x %llu and its other half %llu x %llu x %llu; they do not fit '%s', %s%d "
+                   "x %d x "
                    "%d, of '%s'", reading->name, halves->a->name, (unsigned long long)a[0], (unsigned long long)a[1],
                    (unsigned long long)a[2], (unsigned long long)b[0], (unsigned long long)b[1],
                    (unsigned long long)b[2], target->tensor->name,
@@ -129,14 +134,15 @@ static calmoe_status read_tensor(const struct adapter_reading *reading, const st
     bool                  is_a;
     struct adapter_target target;
     if (!split_name(tensor, base, &is_a))
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' is none of a pair (.lora_a, .lora_b); running "
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' is none of a pair (.lora_a, .lora_b); "
+                                                         "running "
                        "without it would give other results than were trained", reading->name, tensor->name);
     struct halves halves = {is_a ? tensor : NULL, is_a ? NULL : tensor};
     CM_TRY(find_other(reading, file, base, is_a, &halves));
     if (!is_a) return CALMOE_OK; /* the pair is read with its other half */
     if (!cm_adapter_target(reading->model, base, &target))
-        return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' changes '%s', which '%s' does not have", reading->name,
-                       base, reading->model->path);
+        return cm_fail(reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' changes '%s', which '%s' does not have",
+                       reading->name, base, reading->model->path);
     return add_pair(reading, &halves, &target);
 }
 

@@ -51,8 +51,8 @@ static int row_of(const struct row_order *order, int n_rows, int i)
 
 static float element_of_a(const struct halves *h, int expert, int i, int input)
 {
-    if (h->is_turned) return h->b[(size_t)input * (size_t)(h->rank * h->n_experts) + (size_t)(i * h->n_experts + expert)];
-    return h->a[(size_t)(expert * h->rank + i) * (size_t)h->n_inputs + (size_t)input];
+    const size_t of_b = (size_t)input * (size_t)(h->rank * h->n_experts) + (size_t)(i * h->n_experts + expert);
+    return h->is_turned ? h->b[of_b] : h->a[(size_t)(expert * h->rank + i) * (size_t)h->n_inputs + (size_t)input];
 }
 
 static float element_of_b(const struct halves *h, int expert, int output, int i)
@@ -64,7 +64,8 @@ static float element_of_b(const struct halves *h, int expert, int output, int i)
 static calmoe_status wrong_shape(const struct folder *folder, const struct halves *h, const char *what)
 {
     const uint64_t *a = h->from_a->shape, *b = h->from_b->shape;
-    return cm_fail(folder->reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s': '%s' has %llu x %llu and %llu x %llu numbers, which "
+    return cm_fail(folder->reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s': '%s' has %llu x %llu and %llu x %llu numbers, "
+               "which "
                    "do not fit %s of '%s'", folder->reading->name, h->name, (unsigned long long)a[0],
                    (unsigned long long)a[1], (unsigned long long)b[0], (unsigned long long)b[1], what,
                    folder->reading->model->path);
@@ -92,12 +93,13 @@ static calmoe_status need_target(const struct folder *folder, const struct halve
                                  struct adapter_target *out)
 {
     if (cm_adapter_target(folder->reading->model, role, out)) return CALMOE_OK;
-    return cm_fail(folder->reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' changes '%s'; '%s' has no tensor '%s' that would be it",
+    return cm_fail(folder->reading->ctx, CALMOE_INVALID_ARGUMENT, "'%s' changes '%s'; '%s' has no tensor '%s' that "
+               "would be it",
                    folder->reading->name, h->name, folder->reading->model->path, role);
 }
 
-/* Rows of the tensor that is called so: one of n_parts that the module has rows of, all of one length. expert: which of a
- * stack, and of the halves where they are of all experts; -1: there is no stack. */
+/* Rows of the tensor that is called so: one of n_parts that the module has rows of, all of one length. expert: which
+ * of a stack, and of the halves where they are of all experts; -1: there is no stack. */
 static calmoe_status emit_rows(const struct folder *folder, const struct halves *h, int expert, const char *role,
                                int n_parts, const struct row_order *order)
 {
@@ -116,7 +118,7 @@ static calmoe_status emit_gate_up(const struct folder *folder, const struct halv
     char role[FILE_MAX_NAME_BYTES + 24];
     if (h->n_outputs % 2 != 0) return wrong_shape(folder, h, "gate and up");
     for (int is_up = 0; is_up < 2; is_up++) {
-        const struct row_order order = alternates ? (struct row_order){is_up, 2, 0} : (struct row_order){is_up * half, 1, 0};
+        const struct row_order order = {alternates ? is_up : is_up * half, alternates ? 2 : 1, 0};
         snprintf(role, sizeof role, "blk.%d.ffn_%s%s", layer, is_up ? "up" : "gate", end);
         CM_TRY(emit_rows(folder, h, expert, role, 2, &order));
     }
@@ -124,8 +126,8 @@ static calmoe_status emit_gate_up(const struct folder *folder, const struct halv
 }
 
 /* Of latent attention: the matrix of head `head`. K is K' turned: B A becomes A' B'. */
-static calmoe_status emit_head(const struct folder *folder, const struct halves *h, const struct mla_spec *spec, int head,
-                               const struct adapter_target *keys, const struct adapter_target *values)
+static calmoe_status emit_head(const struct folder *folder, const struct halves *h, const struct mla_spec *spec,
+                               int head, const struct adapter_target *keys, const struct adapter_target *values)
 {
     const int first = head * (spec->plain_size + spec->value_size);
     float    *a, *b;
@@ -213,8 +215,8 @@ static calmoe_status read_half(const struct folder *folder, const struct safeten
 {
     const struct adapter_reading *reading = folder->reading;
     if (tensor->n_dims != 2 || tensor->shape[0] > INT32_MAX || tensor->shape[1] > INT32_MAX)
-        return cm_fail(reading->ctx, CALMOE_BAD_FILE, "'%s': tensor '%s' has %d dimensions; 2 are wanted", reading->name,
-                       tensor->name, tensor->n_dims);
+        return cm_fail(reading->ctx, CALMOE_BAD_FILE, "'%s': tensor '%s' has %d dimensions; 2 are wanted",
+                       reading->name, tensor->name, tensor->n_dims);
     *out = cm_alloc(reading->ctx, (size_t)tensor->n_elements, sizeof **out, "an adapter");
     if (!*out) return CALMOE_NO_MEMORY;
     if (cm_safetensor_floats(tensor, 0, tensor->n_elements, *out)) return CALMOE_OK;
@@ -227,7 +229,8 @@ static calmoe_status add_module(const struct folder *folder, struct halves *h)
     const struct adapter_reading *reading = folder->reading;
     struct module                 module;
     if (!cm_peft_module(h->name, &module) || module.layer >= reading->model->spec->n_layers)
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' changes the module '%s', which is none that is known of models "
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' changes the module '%s', which is none that is known of "
+                                                         "models "
                        "such as '%s'", reading->name, h->name, reading->model->path);
     CM_TRY(cm_peft_scale(reading, &folder->config, h->name, h->rank, &h->scale));
     switch (module.form) {
@@ -245,7 +248,8 @@ static void name_module(const char *tensor, size_t n, char *out)
     static const char wrapping[] = ".base_layer";
     memcpy(out, tensor, n);
     out[n] = '\0';
-    if (strncmp(out, PREFIX, sizeof PREFIX - 1) == 0) memmove(out, out + sizeof PREFIX - 1, n + 1 - (sizeof PREFIX - 1));
+    const size_t n_prefix = sizeof PREFIX - 1;
+    if (strncmp(out, PREFIX, n_prefix) == 0) memmove(out, out + n_prefix, n + 1 - n_prefix);
     for (char *at; (at = strstr(out, wrapping)) != NULL;)
         memmove(at, at + sizeof wrapping - 1, strlen(at + sizeof wrapping - 1) + 1);
 }
@@ -305,9 +309,11 @@ static calmoe_status read_tensor(const struct folder *folder, const struct safet
         other = ends[i][0];
         snprintf(name, sizeof name, "%.*s%s", (int)(strlen(tensor->name) - strlen(ends[i][1])), tensor->name, other);
         if (cm_safetensor(folder->file, name)) return CALMOE_OK; /* it is read with its other half */
-        return cm_fail(folder->reading->ctx, CALMOE_BAD_FILE, "'%s': tensor '%s' is missing", folder->reading->name, name);
+        return cm_fail(folder->reading->ctx, CALMOE_BAD_FILE, "'%s': tensor '%s' is missing", folder->reading->name,
+                       name);
     }
-    return cm_fail(folder->reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' is no half of a LoRA; running without it "
+    return cm_fail(folder->reading->ctx, CALMOE_UNSUPPORTED, "'%s': tensor '%s' is no half of a LoRA; running without "
+               "it "
                    "would give other results than were trained", folder->reading->name, tensor->name);
 }
 

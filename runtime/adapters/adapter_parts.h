@@ -20,11 +20,12 @@ struct adapter_target {
     int                       n_columns, n_stacked;
 };
 
-/* The target that files call so, "blk.3.attn_q.weight"; where the model's file has it as rows of another tensor, such as
- * attn_qkv, those. False: the model has none. */
+/* The target that files call so, "blk.3.attn_q.weight"; where the model's file has it as rows of another tensor, such
+ * as attn_qkv, those. False: the model has none. */
 bool cm_adapter_target(const struct adapter_model *model, const char *name, struct adapter_target *out);
 
-/* A target called ffn_up… that has the rows of gate, too, because the file has no ffn_gate…: up's are its second half. */
+/* A target called ffn_up… that has the rows of gate, too, because the file has no ffn_gate…: up's are its second half.
+ * */
 void cm_adapter_leave_gate_out(const struct adapter_model *model, const char *name, struct adapter_target *target);
 
 /* Adds a pair with room for its numbers, zeros, which the caller writes: *a (rank, columns), *b (n_rows, rank), of

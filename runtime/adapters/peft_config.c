@@ -20,7 +20,8 @@ static const struct refused {
     {"bias", "none", "it changes biases, and only what is added to matrices is run"},
     {"lora_bias", NULL, "it has biases of its own, and only what is added to matrices is run"},
     {"trainable_token_indices", NULL, "it replaces rows of the embedding, and only what is added to matrices is run"},
-    {"alora_invocation_tokens", NULL, "it works from certain tokens on (aLoRA); only those that work from the first one "
+    {"alora_invocation_tokens", NULL, "it works from certain tokens on (aLoRA); only those that work from the first "
+                                      "one "
                                       "are run"},
     {"layer_replication", NULL, "it repeats layers of the model"},
     {"use_qalora", NULL, "it pools inputs (QA-LoRA), which is not run"},
@@ -50,13 +51,13 @@ static calmoe_status check(const struct adapter_reading *reading, const struct j
     const char *name;
     CM_TRY(cm_json_text(reading->ctx, &type, &name));
     if (strcmp(name, "LORA") != 0)
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is an adapter of the kind '%.40s'; LORA is run", reading->name,
-                       name);
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is an adapter of the kind '%.40s'; LORA is run",
+                       reading->name, name);
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct json_value value = cm_json_get(root, refused[i].key);
         if (asks_for_something(&value, refused[i].fine))
-            return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' cannot be run: %s (%s)", reading->name, refused[i].why,
-                           refused[i].key);
+            return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' cannot be run: %s (%s)", reading->name,
+                           refused[i].why, refused[i].key);
     }
     return CALMOE_OK;
 }
@@ -88,7 +89,8 @@ void cm_peft_config_close(struct peft_config *config) { cm_json_close(&config->d
 
 /* ---- patterns ---- */
 
-/* PEFT reads a pattern as a regular expression of Python, behind nothing or a dot, up to the module's end. Of those this
+/* PEFT reads a pattern as a regular expression of Python, behind nothing or a dot, up to the module's end. Of those
+ * this
  * takes what POSIX writes alike, and \d; repetitions with numbers can cost any time and room, so they are none. False:
  * something else is in it. */
 static bool translate(const char *pattern, char *out, size_t n_out)
@@ -111,7 +113,8 @@ static calmoe_status matches(const struct adapter_reading *reading, const char *
     char    text[5 * MAX_PATTERN_BYTES + 32];
     regex_t compiled;
     if (!translate(pattern, text, sizeof text) || regcomp(&compiled, text, REG_EXTENDED | REG_NOSUB) != 0)
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': alpha_pattern has '%.80s', which is not read here; names of "
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s': alpha_pattern has '%.80s', which is not read here; "
+                                                         "names of "
                        "modules, and simple regular expressions are", reading->name, pattern);
     *does = regexec(&compiled, module, 0, NULL, 0) == 0;
     regfree(&compiled);

@@ -19,9 +19,9 @@ struct module {
     enum module_form form;
     int              layer;  /* -1: of none                                                     */
     int              expert; /* -1: of none                                                     */
-    char             role[FILE_MAX_NAME_BYTES]; /* the tensor's name, "blk.3.attn_q.weight"; of MODULE_GATE_UP what stands
-                                                   behind "blk.3.ffn_gate" and "blk.3.ffn_up"; of MODULE_KEY_VALUE and
-                                                   MODULE_EXPERTS "" */
+    /* The tensor's name, "blk.3.attn_q.weight"; of MODULE_GATE_UP what stands behind "blk.3.ffn_gate" and
+     * "blk.3.ffn_up"; of MODULE_KEY_VALUE and MODULE_EXPERTS "". */
+    char             role[FILE_MAX_NAME_BYTES];
 };
 
 /* name: "model.layers.3.self_attn.q_proj". False: no module that is known. */

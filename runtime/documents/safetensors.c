@@ -153,7 +153,8 @@ static calmoe_status check_places(struct calmoe_context *ctx, const struct safet
     for (int i = 0; i < file->n; i++) {
         const struct safetensor *tensor = &file->tensors[i];
         if (tensor->bytes != at)
-            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': tensor '%.200s' begins at byte %zu of the data; wanted %zu, where the "
+            return cm_fail(ctx, CALMOE_BAD_FILE, "'%s': tensor '%.200s' begins at byte %zu of the data; wanted %zu, "
+                                                 "where the "
                            "one before it ends", file->name, tensor->name, (size_t)(tensor->bytes - data),
                            (size_t)(at - data));
         at += tensor->n_bytes;
@@ -190,7 +191,8 @@ static calmoe_status read_file(struct calmoe_context *ctx, const uint8_t *bytes,
     const uint64_t       n_header = cm_read_u64(&reader);
     struct json_document header;
     if (reader.failed || n_header > cm_reader_left(&reader))
-        return cm_fail(ctx, CALMOE_BAD_FILE, "'%s' is no safetensors file, or cut off: it has %zu bytes, and its header "
+        return cm_fail(ctx, CALMOE_BAD_FILE, "'%s' is no safetensors file, or cut off: it has %zu bytes, and its "
+                                             "header "
                        "should have %llu", file->name, n_bytes, (unsigned long long)n_header);
     if (n_header > JSON_MAX_BYTES)
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' has a header of %llu bytes; at most %d are read", file->name,

@@ -5,8 +5,8 @@
  *     the rest        the tensors' bytes, in the order of rows, each offset counted from here
  *
  * All is checked when the file is opened: the header against the file, each tensor's bytes against its shape and type,
- * and that tensors fill the rest of the file one after the other, without gaps and without sharing a byte, as the format
- * asks for. Tensors are views into the map, until the file is closed. */
+ * and that tensors fill the rest of the file one after the other, without gaps and without sharing a byte, as the
+ * format asks for. Tensors are views into the map, until the file is closed. */
 #ifndef RUNTIME_DOCUMENTS_SAFETENSORS_H
 #define RUNTIME_DOCUMENTS_SAFETENSORS_H
 
@@ -34,7 +34,8 @@ struct safetensors {
     struct safetensor *tensors; /* (n) by name                                  */
 };
 
-/* Other programs may not change the file meanwhile. IO, BAD_FILE, NO_MEMORY; UNSUPPORTED: more than the limits above. */
+/* Other programs may not change the file meanwhile. IO, BAD_FILE, NO_MEMORY; UNSUPPORTED: more than the limits above.
+ * */
 calmoe_status cm_safetensors_open(struct calmoe_context *ctx, const char *path, struct safetensors **out);
 /* The same of bytes in memory, which must outlive *out. */
 calmoe_status cm_safetensors_parse(struct calmoe_context *ctx, const char *name, const void *bytes, size_t n_bytes,

@@ -250,7 +250,8 @@ calmoe_status calmoe_session_set_adapters(calmoe_session *session, calmoe_adapte
     if (are_set(&session->adapters, wanted, n_used)) return CALMOE_OK;
     if (session->n_known > 0)
         return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
-                       "the session has %d tokens, which are read with the adapters that it has; to use others, rewind it "
+                       "the session has %d tokens, which are read with the adapters that it has; to use others, rewind "
+                       "it "
                        "to 0 first", session->n_known);
     if (n_used > 0 && session->rung)
         return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,

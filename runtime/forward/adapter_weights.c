@@ -143,7 +143,7 @@ static struct common common_rows(const struct adapter_pair *pair, const struct p
 static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair)
 {
     const struct file_tensor *tensor = pair->target;
-    int n_found = 0;
+    uint64_t n_found = 0; /* rows */
     const uint64_t n_stacked = tensor->shape[2], of_slice = tensor->n_bytes / n_stacked;
     const uint8_t *begin = tensor->bytes + (pair->slice > 0 ? (uint64_t)pair->slice * of_slice : 0);
     const uint8_t *end = pair->slice >= 0 ? begin + of_slice : tensor->bytes + tensor->n_bytes;
@@ -151,16 +151,20 @@ static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair
         const struct common rows = common_rows(pair, &b->origins[i]);
         if (rows.n == 0) continue;
         CM_TRY(add_part(b, pair, &b->origins[i], &rows));
-        n_found++;
+        n_found += (uint64_t)rows.n;
     }
-    if (n_found > 0) return CALMOE_OK;
+    if (n_found >= (uint64_t)pair->n_rows * (pair->slice >= 0 ? 1 : n_stacked)) return CALMOE_OK;
+    if (n_found > 0)
+        return cm_fail(b->machine->ctx, CALMOE_UNSUPPORTED,
+                       "the adapter changes '%s', of which only a part was packed into memory", tensor->name);
     return cm_fail(b->machine->ctx, CALMOE_INVALID_ARGUMENT,
                    "the adapter changes '%s', which is no matrix that this model multiplies by", tensor->name);
 }
 
 static calmoe_status add_embedding(struct builder *b, const struct adapter_pair *pair)
 {
-    const size_t rank = (size_t)pair->rank, n_vocab = (size_t)pair->target->shape[1], dim = (size_t)pair->target->shape[0];
+    const size_t rank = (size_t)pair->rank;
+    const size_t n_vocab = (size_t)pair->target->shape[1], dim = (size_t)pair->target->shape[0];
     struct low_rank_embedding *embedding = &b->out->set.embedding;
     float *at = b->out->embedding = cm_alloc(b->machine->ctx, rank * (n_vocab + dim), sizeof *at, "an adapter");
     if (!at) return CALMOE_NO_MEMORY;

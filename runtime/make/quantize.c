@@ -14,6 +14,7 @@
 #include "runtime/load/number_check.h"
 #include "runtime/load/tensor_types.h"
 #include "runtime/make/file_type.h"
+#include "runtime/make/merge.h"
 #include "runtime/make/quantize_plan.h"
 
 enum { PIECE_BYTES = 4 << 20 };
@@ -29,6 +30,7 @@ struct quantizer {
     calmoe_quantize_options options;
     struct model_file      *file;
     struct quantize_plan    plan;
+    struct merge           *merge;             /* NULL: no adapter is merged                   */
     struct topology         topology;
     struct team            *team;
     struct number_check    *check;
@@ -80,6 +82,7 @@ static void convert_rows(void *arg, const struct worker *me)
     struct loss loss = {.too_large = UINT64_MAX};
     for (size_t i = (size_t)me->index; i < q->n_rows; i += (size_t)me->n_workers) {
         from->dequantize(q->in + i * in_bytes, x, n_from);
+        cm_merge_row(q->merge, source, q->first_row + i, x);
         to->quantize(x, q->out + i * out_bytes, n_to);
         to->dequantize(q->out + i * out_bytes, y, n_to);
         add_loss(x, y, columns, (q->first_row + i) * columns, &loss);
@@ -239,6 +242,10 @@ static calmoe_status quantize(struct quantizer *q, const char *in, const char *o
     CM_TRY(cm_check_holds_model(q->ctx, q->file, false));
     CM_TRY(check_out(q, out));
     CM_TRY(cm_quantize_plan_open(q->ctx, q->file, type, q->options.quantized, &q->plan));
+    if (q->options.adapter) {
+        CM_TRY(cm_merge_open(q->ctx, q->file, q->options.adapter, q->options.adapter_scale, &q->merge));
+        CM_TRY(cm_merge_plan(q->ctx, q->merge, q->options.quantized, &q->plan));
+    }
     const struct new_meta_u32 added[] = {{"general.file_type", cm_file_type_of(q->plan.most)},
                                          {"general.quantization_version", 2}};
     CM_TRY(cm_topology_open(q->ctx, NULL, &q->topology));
@@ -272,6 +279,7 @@ static void close_quantizer(struct quantizer *q)
     cm_model_writer_close(&q->writer);
     cm_number_check_close(&q->check);
     cm_quantize_plan_close(&q->plan);
+    cm_merge_close(&q->merge);
     cm_free(q->in);
     cm_free(q->out);
     cm_free(q->rows);
@@ -285,7 +293,7 @@ static void close_quantizer(struct quantizer *q)
 
 void calmoe_quantize_options_init(calmoe_quantize_options *options)
 {
-    if (options) *options = (calmoe_quantize_options){.size = sizeof *options};
+    if (options) *options = (calmoe_quantize_options){.size = sizeof *options, .adapter_scale = 1.0f};
 }
 
 const char *calmoe_quantize_type(int i)

@@ -91,8 +91,8 @@ static size_t all_heads_floats(const struct recurrent_shape *shape)
 
 /* ---- what changes the states ---- */
 
-/* All products of the batch's rows; or, where tokens says which rows of the normed input, of pairs of a fill, those that
- * change the state. */
+/* All products of the batch's rows; or, where tokens says which rows of the normed input, of pairs of a fill, those
+ * that change the state. */
 static void project(struct batch *b, const struct recurrent_rows *rows, const int32_t *tokens, const struct worker *me)
 {
     for (int product = 0; product < N_PRODUCTS; product++)

@@ -1,5 +1,5 @@
-/* test_bad_adapters.c - adapters with exactly one fault: the status, the very sentence, and nothing left open. Then calls
- * that ask for what cannot be. The faults are listed in bad_adapter_list.inc. */
+/* test_bad_adapters.c - adapters with exactly one fault: the status, the very sentence, and nothing left open. Then
+ * calls that ask for what cannot be. The faults are listed in bad_adapter_list.inc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -230,14 +230,16 @@ static void wrong_uses(void **state)
     running_must(r.context, calmoe_session_feed_tokens(r.session, &token, 1));
     running_must(r.context, calmoe_session_set_adapters(r.session, NULL, NULL, 0)); /* as it is */
     check_refused(calmoe_session_set_adapters(r.session, &adapter, scales, 1),
-                  "the session has 1 tokens, which are read with the adapters that it has; to use others, rewind it to 0 "
+                  "the session has 1 tokens, which are read with the adapters that it has; to use others, rewind it to "
+                  "0 "
                   "first");
     running_must(r.context, calmoe_session_rewind(r.session, 0));
     running_must(r.context, calmoe_session_set_adapters(r.session, &adapter, scales, 1));
     assert_int_equal(calmoe_session_n_adapters(r.session), 1);
     running_must(r.context, calmoe_session_set_adapters(r.session, NULL, NULL, 0));
     calmoe_adapter_close(&adapter);
-    check_refused(calmoe_adapter_open(r.engine, NULL, &adapter), "calmoe_adapter_open: engine, path and out are needed");
+    check_refused(calmoe_adapter_open(r.engine, NULL, &adapter),
+                  "calmoe_adapter_open: engine, path and out are needed");
 }
 
 /* Neither way round. */
@@ -254,7 +256,8 @@ static void no_policies(void **state)
     running_must(r.context, calmoe_policy_make(r.model, &options, &policy));
     running_must(r.context, calmoe_session_set_policy(r.session, policy, 0.0));
     check_refused(calmoe_session_set_adapters(r.session, &adapter, &scale, 1),
-                  "the session has a policy, which was made for the model as it is: with adapters nothing that is known of "
+                  "the session has a policy, which was made for the model as it is: with adapters nothing that is "
+                  "known of "
                   "it holds");
     running_must(r.context, calmoe_session_set_policy(r.session, NULL, 0.0));
     running_must(r.context, calmoe_session_set_adapters(r.session, &adapter, &scale, 1));
@@ -263,6 +266,40 @@ static void no_policies(void **state)
     running_must(r.context, calmoe_session_set_adapters(r.session, NULL, NULL, 0));
     calmoe_adapter_close(&adapter);
     calmoe_policy_close(&policy);
+}
+
+/* The n-th request for memory fails, for every n: nothing is left of it. */
+static void no_memory(void **state)
+{
+    static const char *const paths[] = {"good.gguf", CALMOE_SOURCE_DIR "/tests/golden/adapters/qwen3moe"};
+    char golden[600];
+    (void)state;
+    running_close(&r); /* of another model from here on */
+    snprintf(golden, sizeof golden, CALMOE_SOURCE_DIR "/tests/golden/qwen3moe.gguf");
+    const calmoe_engine_options options = running_options(1, NULL);
+    for (int i = 0; i < 2; i++) {
+        char path[600];
+        long n = 1;
+        calmoe_status status = CALMOE_NO_MEMORY;
+        r = running_open(i ? golden : tiny_path, &options, NULL);
+        snprintf(path, sizeof path, i ? "%.0s%s" : "%s/%s", folder->path, paths[i]);
+        calmoe_adapter *adapter = NULL;
+        running_must(r.context, calmoe_adapter_open(r.engine, path, &adapter));
+        calmoe_adapter_close(&adapter);
+        const long live = cm_live_blocks();
+        for (; status == CALMOE_NO_MEMORY && n < 100000; n++) {
+            cm_fail_request(n);
+            status = calmoe_adapter_open(r.engine, path, &adapter);
+            cm_fail_request(0);
+            if (status == CALMOE_OK) break;
+            assert_null(adapter);
+            assert_int_equal(cm_live_blocks(), live);
+        }
+        running_must(r.context, status);
+        assert_true(n > 20);
+        calmoe_adapter_close(&adapter);
+        if (i == 0) running_close(&r);
+    }
 }
 
 static int open_all(void **state)
@@ -288,6 +325,7 @@ int main(void)
         cmocka_unit_test(folders),
         cmocka_unit_test(wrong_uses),
         cmocka_unit_test(no_policies),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

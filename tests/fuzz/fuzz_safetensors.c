@@ -1,5 +1,5 @@
-/* fuzz_safetensors.c - any bytes as a file of tensors: refused with a sentence, or tensors that lie where they say, all of
- * whose numbers can be read. */
+/* fuzz_safetensors.c - any bytes as a file of tensors: refused with a sentence, or tensors that lie where they say,
+ * all of whose numbers can be read. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -76,7 +76,8 @@ static struct expected open_expected(const char *folder)
 }
 
 /* adapter NULL: the model as it is. */
-static void read_with(const char *model, const char *adapter_path, const char *isa, const struct expected *e, float *out)
+static void read_with(const char *model, const char *adapter_path, const char *isa, const struct expected *e,
+                      float *out)
 {
     char path[600];
     calmoe_engine_options options = running_options(1, isa);

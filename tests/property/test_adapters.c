@@ -1,12 +1,10 @@
-/* test_adapters.c - what an adapter does to a session: the same as if it were merged into the model, of every family and
- * everything that is multiplied by; and the same bits, whoever stands in the step, with any threads, chunks and
- * instruction sets, in forks and in sessions that were saved. */
+/* test_adapters.c - sessions with adapters: the same bits, whoever stands in the step, with any threads, chunks and
+ * instruction sets, in forks and in sessions that were saved. What adapters do: test_adapters_merged.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,79 +48,6 @@ static calmoe_adapter *open_adapter(struct running *r, const char *path)
     running_must(r->context, calmoe_adapter_open(r->engine, path, &adapter));
     return adapter;
 }
-
-static void use(struct running *r, calmoe_session *session, calmoe_adapter *adapter, float scale)
-{
-    running_must(r->context, calmoe_session_set_adapters(session, &adapter, &scale, 1));
-}
-
-/* ---- merged ---- */
-
-/* The largest difference of two runs' logits, as a part of the range of the second. */
-static double difference(int n_vocab)
-{
-    double low = INFINITY, high = -INFINITY, worst = 0.0;
-    for (int i = 0; i < N_TOKENS * n_vocab; i++) {
-        const double d = fabs((double)found[i] - (double)wanted[i]);
-        low = fmin(low, (double)wanted[i]);
-        high = fmax(high, (double)wanted[i]);
-        if (!(d <= worst)) worst = d;
-    }
-    return worst / (high - low);
-}
-
-static double changed_by(const char *model, const struct random_adapter *random, double *change)
-{
-    char  adapter_path[600], merged_path[600];
-    const float scale = 0.6f;
-    in_folder(adapter_path, "adapter.gguf");
-    in_folder(merged_path, "merged.gguf");
-    if (random_adapter_write(model, random, adapter_path) == 0) fail_msg("%s: nothing to adapt", model);
-    random_adapter_merge(model, adapter_path, scale, merged_path);
-    struct running merged = open_model(merged_path, 1, NULL);
-    make_text(merged.n_vocab, random->seed);
-    running_read(&merged, merged.session, text, N_TOKENS, N_TOKENS, wanted);
-    running_close(&merged);
-    struct running r = open_model(model, 1, NULL);
-    running_read(&r, r.session, text, N_TOKENS, N_TOKENS, found);
-    *change = difference(r.n_vocab);
-    running_must(r.context, calmoe_session_rewind(r.session, 0));
-    calmoe_adapter *adapter = open_adapter(&r, adapter_path);
-    use(&r, r.session, adapter, scale);
-    running_read(&r, r.session, text, N_TOKENS, N_TOKENS, found);
-    const double d = difference(r.n_vocab);
-    calmoe_adapter_close(&adapter);
-    running_close(&r);
-    return d;
-}
-
-/* States take in every token, and what rounding leaves in them passes on: test_golden.c. */
-static double limit_of(const char *name)
-{
-    static const char *const with_state[] = {"qwen3next", "qwen35", "granitehybrid", "nemotronh", "lfm2"};
-    for (size_t i = 0; i < sizeof with_state / sizeof *with_state; i++)
-        if (strncmp(name, with_state[i], strlen(with_state[i])) == 0) return 5e-5;
-    return 1e-5;
-}
-
-static void as_if_merged(void **state)
-{
-    (void)state;
-    const struct goldens all = goldens();
-    for (int i = 0; i < all.n; i++) {
-        char   path[600];
-        double change;
-        if (golden_is_left_out(all.names[i]) || golden_has_twin(all.names[i])) continue;
-        const struct random_adapter random = {.seed = 5 + (uint64_t)i, .rank = 2 + i % 3, .size = 0.15f,
-                                              .is_for_all = i % 4 == 3};
-        const double d = changed_by(golden_path(path, all.names[i]), &random, &change);
-        if (getenv("CALMOE_SHOW")) printf("%-20s %.1e of a change of %.1e\n", all.names[i], d, change);
-        if (!(d <= limit_of(all.names[i])) || !(change > 1e-2))
-            fail_msg("%s: %g from the merged model, which is %g from the model", all.names[i], d, change);
-    }
-}
-
-/* ---- the same bits ---- */
 
 struct way {
     int         n_threads, n_chunk;
@@ -234,7 +159,7 @@ static void try_model(const char *path, bool has_levels)
 
 static void the_same_bits(void **state)
 {
-    static const char *const names[] = {"qwen3moe", "deepseek3", "qwen35moe", "gptoss", "gemma4moe"};
+    static const char *const names[] = {"qwen3moe", "deepseek3", "qwen35moe"};
     char path[600];
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -375,7 +300,6 @@ static void beside_a_policy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_if_merged),
         cmocka_unit_test(the_same_bits),
         cmocka_unit_test(forks_and_files),
         cmocka_unit_test(drafts),

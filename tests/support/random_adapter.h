@@ -1,5 +1,5 @@
-/* tests/support/random_adapter.h - an adapter with random numbers for everything that a float32 model multiplies by, and
- * the model with the adapter merged into its tensors by other code than the library's. */
+/* tests/support/random_adapter.h - an adapter with random numbers for everything that a float32 model multiplies by,
+ * and the model with the adapter merged into its tensors by other code than the library's. */
 #ifndef TESTS_SUPPORT_RANDOM_ADAPTER_H
 #define TESTS_SUPPORT_RANDOM_ADAPTER_H
 

@@ -1,5 +1,5 @@
-/* tools/serve/lora_api.c - /lora-adapters: which adapters the server has, and how strongly requests use them that do not
- * say it themselves ("lora": [{"id", "scale"}]). */
+/* tools/serve/lora_api.c - /lora-adapters: which adapters the server has, and how strongly requests use them that do
+ * not say it themselves ("lora": [{"id", "scale"}]). */
 #include <string.h>
 
 #include "tools/serve/generation_request.h"
@@ -47,7 +47,8 @@ static bool set(struct server *server, const struct http_request *request, struc
     float                    scales[CALMOE_MAX_ADAPTERS];
     int                      n = 0;
     bool is_fine = body != NULL && cm_read_value(body, "adapters", SENT_ARRAY, &adapters, refusal);
-    if (is_fine && adapters == NULL) is_fine = cm_refuse(refusal, 400, NULL, "an array of {\"id\", \"scale\"} is wanted");
+    if (is_fine && adapters == NULL) is_fine = cm_refuse(refusal, 400, NULL, "an array of {\"id\", \"scale\"} is "
+        "wanted");
     is_fine = is_fine && cm_read_scales(adapters, "adapters", &n, scales, refusal);
     if (is_fine && n > cm_service_n_adapters(server->service))
         is_fine = cm_refuse(refusal, 400, "id", "the adapter %d is named; the server has %d, numbered from 0", n - 1,

@@ -898,6 +898,8 @@ class calmoe_quantize_options(Structure):
         ("progress", calmoe_progress_fn),
         ("progress_user", c_void_p),
         ("n_threads", c_int),
+        ("adapter", c_char_p),
+        ("adapter_scale", c_float),
     ]
 
 
