@@ -16,10 +16,12 @@ struct settings {
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
@@ -54,8 +56,11 @@ static const struct cli_option options[] = {
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
+    {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
+     "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
@@ -349,7 +354,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
 {
     const int             n_sessions = largest(&bench->plan.batches);
     calmoe_engine_options engine;
-    bool                  fine = true;
+    bool                  fine;
     calmoe_engine_options_init(&engine);
     engine.kv_float32 = bench->settings.kv;
     engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
@@ -360,7 +365,9 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.fixed_threads       = bench->settings.fixed_threads;
     engine.pin_threads         = bench->settings.pin;
     engine.no_tuning           = bench->settings.no_tune;
+    cm_memory_request_set(&bench->settings.memory, &engine);
     engine.exits               = bench->settings.policy.exits;
+    fine = front->draft_model != NULL || cm_front_open_draft_model(front, bench->settings.policy.draft_model);
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;

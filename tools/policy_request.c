@@ -99,6 +99,8 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
     if (request->kv_fill != NULL && !is_fill(request->kv_fill))
         return cm_usage_error(command, "option '--kv-fill' wants propagate, lazy or catch_up, found '%s'",
                               request->kv_fill);
+    if (request->draft_model != NULL && !request->lossless)
+        return cm_usage_error(command, "option '--draft-model' wants --lossless");
     if (request->lossless && (request->width != NULL || request->kv_fill != NULL))
         return cm_usage_error(command, "option '--lossless' does not go with %s",
                               request->width != NULL ? "--width" : "--kv-fill");
@@ -237,12 +239,27 @@ void cm_audit_say(const calmoe_session *session)
            audit.n_alarms > 0 ? "; the policy stepped down" : "");
 }
 
+const char *const cm_draft_names[CALMOE_N_DRAFT_KINDS] = {
+    [CALMOE_DRAFTS_BY_EXITS] = "exits",
+    [CALMOE_DRAFTS_BY_LOOKUP] = "lookup",
+    [CALMOE_DRAFTS_BY_FURTHER] = "further block",
+    [CALMOE_DRAFTS_BY_MODEL] = "draft model",
+};
+
 void cm_lossless_say(const calmoe_session *session)
 {
     calmoe_speculation drafts = {.size = sizeof drafts};
+    char               by[256] = "";
     if (calmoe_session_speculation(session, &drafts) != CALMOE_OK || drafts.drafted == 0) return;
-    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round",
+    for (int kind = 0; kind < CALMOE_N_DRAFT_KINDS; kind++) {
+        const size_t n = strlen(by);
+        if (drafts.rounds_by[kind] > 0)
+            snprintf(by + n, sizeof by - n, "%s%s %llu", n > 0 ? ", " : "", cm_draft_names[kind],
+                     (unsigned long long)drafts.rounds_by[kind]);
+    }
+    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round; %llu plain "
+           "steps; rounds: %s",
            (unsigned long long)drafts.rounds, (unsigned long long)drafts.drafted, (unsigned long long)drafts.accepted,
            100.0 * (double)drafts.accepted / (double)drafts.drafted,
-           1.0 + (double)drafts.accepted / (double)drafts.rounds);
+           1.0 + (double)drafts.accepted / (double)drafts.rounds, (unsigned long long)drafts.plain, by);
 }

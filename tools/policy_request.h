@@ -1,5 +1,5 @@
 /* tools/policy_request.h - the options that say what an answer may leave out: --policy, --quality, --exit,
- * --kv-fill, --width, --exits. */
+ * --kv-fill, --width, --exits, --lossless, --draft-model. */
 #ifndef TOOLS_POLICY_REQUEST_H
 #define TOOLS_POLICY_REQUEST_H
 
@@ -17,6 +17,7 @@ struct policy_request { /* as typed; NULL = not given */
     const char *kv_fill; /* --kv-fill HOW                                 */
     int         lossless; /* --lossless: exits only draft, and need no proof */
     const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
+    const char *draft_model; /* --draft-model FILE: a model that drafts, with --lossless */
 };
 
 /* Whether answers may leave anything out. */
@@ -40,6 +41,8 @@ void cm_policy_say_costs(const calmoe_policy *policy);
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
 /* What a lossless session drafted; nothing where it did not. */
 void cm_lossless_say(const calmoe_session *session);
+/* The names of the ways to draft, CALMOE_DRAFTS_BY_*, as reports have them. */
+extern const char *const cm_draft_names[CALMOE_N_DRAFT_KINDS];
 /* And what its audit found; nothing where no token was audited. */
 void cm_audit_say(const calmoe_session *session);
 

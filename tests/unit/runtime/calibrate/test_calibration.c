@@ -22,6 +22,7 @@
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { N_LAYERS = 4, N_PROMPTS = 60, N_FIRST = 30, N_TOKENS = 5, N_ANSWER = 6, N_VOCAB = 317 };
 
@@ -309,6 +310,7 @@ static void every_loss(void **state)
     struct running r = open_running(0);
     for (int with = 0; with < 2; with++)
         for (int i = 0; i < 4; i++) {
+            if (with && way_is_left_out(i, 2) && i != 1) continue;
             calmoe_calibrate_options options = small();
             calmoe_calibration *calibration = NULL;
             calmoe_finding finding = {.size = sizeof finding};
