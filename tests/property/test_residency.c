@@ -171,8 +171,8 @@ static void several_nodes(void **state)
     check(options_of(1, 0), 1, "no limit");
     for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
         setenv("HWLOC_SYNTHETIC", machines[i], 1);
-        const uint64_t least = running_smallest_limit(model_path, options_of(4, 0));
-        assert_true(check(options_of(4, least), 3, machines[i]).n_slots > 0);
+        const uint64_t least = running_smallest_limit(model_path, options_of(2 + (int)i, 0));
+        assert_true(check(options_of(2 + (int)i, least), 3, machines[i]).n_slots > 0);
     }
     unsetenv("HWLOC_SYNTHETIC");
     forget();
