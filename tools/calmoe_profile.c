@@ -165,6 +165,7 @@ static bool open_reading(struct front *front, const struct settings *settings, s
     engine.routing_user = reading;
     return cm_policy_request_open(front, &settings->policy, &reading->policy, &reading->quality) &&
            cm_front_open_engine(front, &engine) &&
+           cm_policy_request_choose(front, &settings->policy, false, reading->policy) &&
            (settings->trace == NULL || open_trace(reading, settings->trace, &model));
 }
 

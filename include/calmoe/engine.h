@@ -86,6 +86,9 @@ typedef struct calmoe_engine_options {
                                          (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
     calmoe_ranks      *ranks;         /* processes that run the model together: ranks.h; they must outlive the engine.
                                          NULL = this one alone (default)                                          */
+    calmoe_model      *draft_model;   /* a smaller model of the same vocabulary, whose tokens are drafts of lossless
+                                         sessions (session.h): it reads what they read. It must outlive the engine, and
+                                         is made ready with the first such session. NULL = none (default)         */
     uint64_t           memory_limit;  /* bytes for weights, scratch and the first keys and values; 0 = none (default).
                                          Where routed experts do not all fit, some are kept in memory and the others
                                          read from the model's file when a router names them (docs/DISK.md); logits are

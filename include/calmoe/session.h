@@ -20,9 +20,8 @@ enum {
     CALMOE_AUDIT_NEVER
 };
 
-/* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
- * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
- * case. */
+/* How calmoe_session_next() drafts tokens, which one step then verifies: CALMOE_DRAFTS_BY_*. The tokens are OFF's, at
+ * any temperature, in every case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
@@ -119,6 +118,11 @@ CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
  * again; a step by hand goes on from n in any case. INVALID_ARGUMENT when n is negative or more than the session's
  * tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
+/* Says to which positions a later text is likely to go back (up to 4; others are forgotten): where the last turn of a
+ * conversation begins and where it ends, as calmoe_chat_prompt_turn_begin() and calmoe_chat_prompt_turn_end() tell.
+ * Where layers have a state that cannot be taken back, a snapshot of it is kept there as the session reads on, so that
+ * nothing is read again after a rewind to such a place. No bit depends on it. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_will_return(calmoe_session *session, const int *positions, int n);
 /* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or
  * it was taken back. */
 CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
@@ -146,6 +150,21 @@ CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char
  * options' context; NO_MEMORY. */
 CALMOE_API calmoe_status calmoe_session_restore(calmoe_engine *engine, const char *path,
                                                 const calmoe_session_options *options, calmoe_session **out);
+
+/* Where what a session has read comes from: a text that many questions will be asked about, say. */
+typedef struct calmoe_source {
+    size_t      size;       /* set by the caller to sizeof(calmoe_source)                                   */
+    const char *name;       /* of the text, NUL-terminated: its file's, say                                 */
+    const char *text;       /* (n_bytes)                                                                    */
+    size_t      n_bytes;    /* up to 2^26                                                                   */
+    int         is_system;  /* 1: it was read as a conversation's system text; 0: as it is                  */
+    char        sha256[65]; /* of the text, 64 hex digits and a NUL; calmoe_session_set_source() ignores it */
+} calmoe_source;
+/* Notes it, copied, in place of another; NULL = none. Files of the session and forks have it, too; nothing else looks
+ * at it, and it stays whatever becomes of the tokens. INVALID_ARGUMENT, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_session_set_source(calmoe_session *session, const calmoe_source *source);
+/* Texts are borrowed until the session is closed or has another source. END: none was noted. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_source(const calmoe_session *session, calmoe_source *source);
 
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
  * computed, so with CALMOE_LOGITS_LAST there is row 0 only. NULL where there is none. Borrowed until
@@ -222,15 +241,29 @@ CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, cal
  * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next()
  * drafts where only one session has something to read; calmoe_engine_step() makes plain steps. A step of another
  * session throws away what was verified ahead. */
+enum {
+    CALMOE_DRAFTS_BY_EXITS,   /* early exits of the model itself                                             */
+    CALMOE_DRAFTS_BY_LOOKUP,  /* what followed the last tokens where they stood before in the sequence       */
+    CALMOE_DRAFTS_BY_FURTHER, /* the block of the model's file that predicts a further token, where it has one
+                                 (multi-token prediction)                                                    */
+    CALMOE_DRAFTS_BY_MODEL,   /* calmoe_engine_options.draft_model                                           */
+    CALMOE_N_DRAFT_KINDS
+};
+
 typedef struct calmoe_speculation {
     size_t   size;     /* set by the caller to sizeof(calmoe_speculation) */
     uint64_t rounds;
     uint64_t drafted;  /* tokens                                          */
     uint64_t accepted; /* of these, that were read                        */
+    uint64_t plain;    /* plain steps                                     */
+    /* the same by what drafted, CALMOE_DRAFTS_BY_* */
+    uint64_t rounds_by[CALMOE_N_DRAFT_KINDS];
+    uint64_t drafted_by[CALMOE_N_DRAFT_KINDS];
+    uint64_t accepted_by[CALMOE_N_DRAFT_KINDS];
 } calmoe_speculation;
 /* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
-/* The same by the number of layers that the draft came of, 0: it was looked up; n is at least the model's layers. */
+/* The same by the number of layers that the draft came of, 0: none of them; n is at least the model's layers. */
 CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
                                                      uint64_t *accepted, int n);
 

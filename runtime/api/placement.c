@@ -127,7 +127,7 @@ static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_opti
           options->far_latency <= 1))
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "latencies of a cache line are %g and %g s; 0 to 1 is wanted",
                        options->near_latency, options->far_latency);
-    CM_TRY(cm_describe_weights(p->model, &p->layers, &p->shape));
+    CM_TRY(cm_describe_weights(p->model->ctx, &p->model->spec, &p->model->tensors, &p->layers, &p->shape));
     CM_TRY(cm_topology_open(p->ctx, options->topology, &p->topology));
     p->barrier_seconds = cm_barrier_seconds(&p->topology, options->near_latency, options->far_latency);
     if (options->bandwidth) CM_TRY(cm_topology_set_bandwidth(p->ctx, &p->topology, options->bandwidth));

@@ -102,6 +102,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
     CM_TRY(cm_decoder_open(&engine->machine, &engine->model->spec, engine->weights, options->max_rows,
                            &engine->decoder));
     CM_TRY(cm_engine_read_exits(engine));
+    if (options->draft_model) CM_TRY(cm_draft_model_check(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.most.n_experts, engine->model->spec.most.n_used,
@@ -138,7 +139,9 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     calmoe_engine *engine = *engine_pointer;
     cm_engine_end_ranks(engine);
     cm_exits_close(&engine->exits);
+    for (int i = 0; i < N_DRAFTERS; i++) cm_drafter_close(&engine->drafters[i]);
     cm_decoder_close(&engine->decoder);
+    cm_engine_close_adapters(engine);
     cm_free(engine->rows);
     cm_exit_weights_close(&engine->exit_weights);
     cm_learned_exits_close(&engine->learned_exits);

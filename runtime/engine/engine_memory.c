@@ -7,6 +7,13 @@
 #include "runtime/engine/handles.h"
 
 enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
+static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
+
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
+{
+    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
+                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+}
 
 /* Heads that this process keeps of a layer: of several ranks, its own, but latents all. */
 static int kept_here(const calmoe_engine *engine, const struct attention_spec *attention)
@@ -16,15 +23,23 @@ static int kept_here(const calmoe_engine *engine, const struct attention_spec *a
     return cm_own_part(&engine->plan, cm_kept_heads(attention), 1, &first);
 }
 
-static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+static uint64_t kv_bytes(const calmoe_engine *engine, const struct model_spec *spec)
 {
-    const struct model_spec *spec = &engine->model->spec;
     const uint64_t           element = engine->options.kv_float32 ? sizeof(float) : sizeof(uint16_t);
     uint64_t                 n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
         const struct attention_spec *attention = &spec->layers[i].attention;
         n += (uint64_t)kept_here(engine, attention) * (uint64_t)cm_kept_elements(attention) * element;
     }
+    return n;
+}
+
+/* What a position takes: of the model, and of what drafts for it. */
+static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+{
+    uint64_t n = kv_bytes(engine, &engine->model->spec);
+    for (int i = 0; i < N_DRAFTERS; i++)
+        if (engine->drafters[i]) n += kv_bytes(engine, cm_drafter_spec(engine->drafters[i]));
     return n;
 }
 

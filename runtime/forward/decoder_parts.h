@@ -15,6 +15,9 @@ struct decoder {
     struct mixer_layer      *mixers;    /* (n_layers): batch.layers                */
     void                    *works[MIXER_KIND_COUNT]; /* batch.works               */
     int                      logits_capacity;
+    struct low_rank_rows     row_adapters;   /* of the batch's rows (max_rows): batch.adapters, where any row has some */
+    struct low_rank_rows     logit_adapters; /* of rows of logits (logits_capacity)                                    */
+    const struct low_rank_uses **row_uses, **logit_uses; /* their of_row */
 
     /* the step at hand */
     struct step *step;
@@ -27,6 +30,7 @@ struct decoder {
     float              *router_logits;  /* n_experts of the layer */
     struct routing      routing;        /* n_used of the layer    */
     float              *shared_weights; /* 1                      */
+    struct activations  joined;         /* 2 dim: of further blocks, what joint reads */
     struct activations  routed_input;   /* dim: what router and experts read where norms of their own make it */
     float              *bank_sums[N_BANKS]; /* dim: of banks that are normed by themselves, among several ranks */
     struct expert_run  *experts;
@@ -40,6 +44,8 @@ void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
  * routed. */
 void cm_show_no_routing(const struct decoder *decoder, int layer);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
+/* Of a further block, behind the embedding: x = joint (normed embedding, normed state that came with the row). */
+void cm_join_states(struct decoder *decoder, const struct worker *me);
 
 /* ---- lookahead.c: what the next layer will probably need of experts on disk ---- */
 

@@ -41,7 +41,8 @@ static float *read_floats(const struct file_tensor *tensor, float **next)
 /* All vectors of all layers lie in one block, whose size is added up first; experts' biases in another. */
 static calmoe_status reserve_vectors(struct builder *b, const struct model_tensors *tensors)
 {
-    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors), n_biases = 0;
+    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors) +
+               elements_of(tensors->further.embedding_norm) + elements_of(tensors->further.state_norm), n_biases = 0;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
         const struct file_tensor *const vectors[] = {
@@ -189,13 +190,21 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->embedding = tensors->embedding;
     out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
     out->rope_factors = read_floats(tensors->rope_factors, &b->next_vector);
+    out->embedding_norm = read_floats(tensors->further.embedding_norm, &b->next_vector);
+    out->state_norm = read_floats(tensors->further.state_norm, &b->next_vector);
+    if (tensors->further.joint.rows)
+        CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->further.joint, b->machine->plan, &out->joint));
+    out->n_dense_bytes += out->joint.n_bytes;
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
-    CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
+    out->has_others_output = b->options->output_of != NULL;
+    if (out->has_others_output) out->output = b->options->output_of->output;
+    else CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
     CM_TRY(cm_streaming_open(&streaming, tensors, b->list, &out->stream));
     for (int i = 0; i < tensors->n_layers; i++)
         CM_TRY(build_routed(b, &tensors->layers[i], i, &out->layers[i]));
     CM_TRY(cm_streaming_fit(&streaming, b->list, out->stream));
+    CM_TRY(cm_pack_list_origins(b->ctx, b->list, &out->origins, &out->n_origins));
     CM_TRY(check_room(b, streaming.n_slot_bytes));
     CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
                             b->options->user, &out->packed));
@@ -212,7 +221,10 @@ calmoe_status cm_weights_open(const struct machine *machine, const struct model_
     b.out = cm_alloc(machine->ctx, 1, sizeof *b.out, "the weights");
     if (!b.out) return CALMOE_NO_MEMORY;
     calmoe_status status = cm_pack_list_open(machine->ctx, machine->isa, &b.list);
-    if (status == CALMOE_OK) status = build(&b, tensors);
+    if (status == CALMOE_OK) {
+        cm_pack_list_number(b.list);
+        status = build(&b, tensors);
+    }
     cm_pack_list_close(&b.list);
     cm_free(b.biases);
     if (status != CALMOE_OK) cm_weights_close(&b.out);
@@ -232,9 +244,11 @@ void cm_weights_close(struct weights **weights)
 {
     if (!*weights) return;
     for (int i = 0; i < (*weights)->n_layers; i++) close_layer(&(*weights)->layers[i]);
-    cm_placed_close(&(*weights)->output);
+    if (!(*weights)->has_others_output) cm_placed_close(&(*weights)->output);
+    cm_placed_close(&(*weights)->joint);
     cm_expert_stream_close(&(*weights)->stream);
     cm_packed_weights_close(&(*weights)->packed);
+    cm_free((*weights)->origins);
     cm_free((*weights)->vectors);
     cm_free((*weights)->layers);
     cm_free(*weights);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct low_rank_uses;
 struct policy_rung;
 struct sequence_state;
 struct waiting;
@@ -17,6 +18,7 @@ struct sequence {
     struct waiting  *waiting; /* its rows that left early (runtime/exits/waiting.h); NULL: none ever waits. Only what
                                  runs between layers looks at it                                            */
     void            *owner;   /* for observers                                                              */
+    const struct low_rank_uses *adapters; /* what its rows add to products (experts/low_rank.h); NULL = nothing */
     const atomic_int *interrupt; /* once it is not 0, nobody wants rows of this sequence any more; NULL: they are always
                                     wanted                                                                  */
 };
@@ -26,6 +28,12 @@ struct row_request {
     int                    position;
     int32_t                token;
     int                    logits_row; /* where in the step's logits this row's go; -1 = none are wanted */
+    const float           *before;     /* (dim): of a model whose layers read a state beside the token, that state */
+    uint8_t               *kept;       /* of sequence_state: where the state of fixed size behind this row goes, too;
+                                          NULL = nowhere */
+    float                 *state;      /* (dim): where the row's state behind the last norm goes, if it runs all layers
+                                          (of a model that hands on its state plain: before that norm); NULL = nowhere
+                                          */
 };
 
 struct row_freedom {

@@ -18,10 +18,14 @@ struct state_listener {
     int   id; /* of the state; from_id: of the one that is copied */
 };
 
+struct kept_state { /* copies of a sequence have the same ones: they are never written to */
+    int     n_holders;
+    uint8_t bytes[]; /* (fixed_bytes) */
+};
 struct state_snapshot {
-    int      position; /* positions that it has seen */
-    uint64_t used;     /* when it was last of use    */
-    uint8_t *bytes;    /* (fixed_bytes)              */
+    int                position; /* positions that it has seen */
+    uint64_t           used;     /* when it was last of use    */
+    struct kept_state *kept;
 };
 
 struct sequence_state {
@@ -37,6 +41,8 @@ struct sequence_state {
     int             n_snapshots, max_snapshots;
     struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
     uint64_t        n_uses;
+    int             n_kept;         /* further states that rows of a step may leave behind them */
+    uint8_t       **kept;           /* (n_kept) (fixed_bytes)                    */
     struct state_listener listener;
 };
 
@@ -61,6 +67,12 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
 /* The snapshot at that position is of use: others go before it. */
 void cm_sequence_state_touch(struct sequence_state *state, int position);
 
+/* Room for states behind so many rows of a step (row_request.kept): as many as fit in n_bytes, n_kept of
+ * them. NO_MEMORY. */
+calmoe_status cm_sequence_state_keep(struct sequence_state *state, int n, size_t n_bytes);
+/* The fixed-size state becomes kept state i, which is that behind n_positions; what it was is lost. */
+void cm_sequence_state_take_kept(struct sequence_state *state, int i, int n_positions);
+
 /* A step broke off: the fixed-size state is of no position, until the next rewind. */
 void cm_sequence_state_lose(struct sequence_state *state);
 
@@ -68,8 +80,8 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions, but for
- * its snapshots; it may have another number of rows in a step. Spans of keys and values before n_shared, which
+/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions; it may
+ * have another number of rows in a step. Snapshots are shared. Spans of keys and values before n_shared, which
  * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
  * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
  * lies between must be read again). */

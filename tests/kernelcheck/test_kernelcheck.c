@@ -15,6 +15,7 @@
 #include "kernels/linear.h"
 #include "tests/support/evex_kernels.h"
 #include "tests/support/software_tiles.h"
+#include "tests/support/thin.h"
 
 enum { MAX_ROWS = 160, MAX_COLUMNS = 2880, MAX_TOKENS = 304, MAX_STRIDE = MAX_ROWS + 8 };
 
@@ -143,7 +144,7 @@ static void check_kernel(const struct linear_kernel *kernel, const struct shape 
     choose_ahead();
     memset(packed, 0xa5, n_bytes);
     kernel->pack(rows, n_rows, n_columns, packed);
-    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed };
+    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed, 0 };
     float              *y = clear_output(&memory.got, n_y);
     kernel->multiply(&matrix, shape->row_begin, shape->row_end, x, which, shape->n_tokens, y, y_stride);
     n_checks++;
@@ -167,7 +168,7 @@ static void check_case(struct random *random, const struct shape *shape)
     const size_t             n_inputs = (size_t)shape->n_tokens;
     const struct activations x = make_input(random, shape, n_inputs);
     const int32_t           *which = make_which(random, shape, n_inputs);
-    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows };
+    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows, 0 };
     float                   *expected = clear_output(&memory.expected, n_y);
     describe(plain, shape);
     plain->multiply(&matrix, shape->row_begin, shape->row_end, &x, which, shape->n_tokens, expected,
@@ -224,7 +225,7 @@ static void check_shapes(struct random *random, enum weight_type type)
                 shape.weights = (enum weight_fill)cm_random_below(random, WEIGHT_FILL_COUNT);
                 shape.input = (enum input_fill)cm_random_below(random, INPUT_FILL_COUNT);
                 choose_rows(random, &shape);
-                check_case(random, &shape);
+                if (!way_is_left_out(r + c + t, 4)) check_case(random, &shape);
             }
         }
     }
@@ -281,7 +282,7 @@ static void check_fills(struct random *random, enum weight_type type)
                                              .n_columns = columns_of(type, 3), .is_permuted = false,
                                              .weights = (enum weight_fill)w, .row_end = 21,
                                              .input = (enum input_fill)i };
-                check_case(random, &shape);
+                if (!way_is_left_out(w + i + n_tokens, 3)) check_case(random, &shape);
             }
         }
     }

@@ -4,6 +4,7 @@
 #   abi        _abi.py says what the headers say, and its structs lie as the compiler lays them
 #   module     test_calmoe.py
 #   page       README.md, whose blocks must print what it shows
+#   training   test_training_data.py: how tools/train cleans messages and counts answers
 #   installed  `pip install .` into an empty folder; what is there runs
 #
 # Skipped (77) where there is no Python of 3.9 or later; `installed` also where pip and setuptools are missing.
@@ -12,7 +13,7 @@ python=$1 source=$2 cc=$3 what=$4
 skip() { echo "skipped: $1"; exit 77; }
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2> /dev/null || skip 'there is no Python 3.9 or later'
-[ "$what" = abi ] || [ -f "$source/models/calmoe-nano.gguf" ] || skip 'there is no embedded model to run'
+[ "$what" = abi ] || [ "$what" = training ] || [ -f "$source/models/calmoe-nano.gguf" ] || skip 'there is no embedded model to run'
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source/bindings/python
@@ -36,6 +37,8 @@ abi)
     ! "$python" "$make_abi" --check > /dev/null || { echo "abi: another header was not noticed"; exit 1; } ;;
 module)
     "$python" "$source/tests/python/test_calmoe.py" ;;
+training)
+    "$python" "$source/tests/python/test_training_data.py" "$source" ;;
 page)
     "$python" "$source/tests/python/run_page.py" "$source/bindings/python/README.md" ;;
 installed)

@@ -25,6 +25,7 @@
 #include "tests/support/folder_fixture.h"
 #include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
 
@@ -302,7 +303,7 @@ static struct outcome run_once(calmoe_status (*run)(struct handles *h), const ch
 static void torture_from(long first, calmoe_status (*run)(struct handles *h), const char *what, int max_helped)
 {
     int n_helped = 0;
-    for (long nth = first; nth < MAX_REQUESTS; nth++) {
+    for (long nth = first; nth < MAX_REQUESTS; nth += full_or_thin(1, 3)) {
         const struct outcome outcome = run_once(run, what, nth);
         if (outcome.status != CALMOE_OK) continue;
         if (!outcome.has_failed) {

@@ -1,39 +1,44 @@
 #!/bin/sh
-# Fetch and unpack the Debian packages that calmoe-nano is trained on.
-# Nothing is installed: packages are downloaded with apt-get and unpacked with dpkg -x.
+# Fetch and unpack the Debian packages that calmoe-nano is trained on (packages.txt).
+# Nothing is installed: packages are downloaded with apt-get and unpacked with dpkg-deb.
 set -eu
 
 if [ $# -ne 1 ] || [ "$1" = --help ]; then
-    echo "usage: get_data.sh DIR    (needs about 2 GB in DIR; Debian 12, apt sources for 'main')" >&2
+    echo "usage: get_data.sh DIR    (needs about 6 GB in DIR; Debian 12, apt sources for 'main')" >&2
     exit 2
 fi
-
-packages="
-manpages manpages-dev
-manpages-de manpages-de-dev manpages-fr manpages-fr-dev manpages-ru manpages-ru-dev manpages-ja manpages-ja-dev
-libreoffice-help-en-us libreoffice-help-de libreoffice-help-fr libreoffice-help-ru libreoffice-help-ja
-debian-reference-en debian-reference-de debian-reference-fr debian-reference-ja
-debian-handbook debian-faq debian-faq-de debian-faq-fr debian-faq-ru debian-faq-ja
-installation-guide-amd64 git-doc perl-doc python3.11-doc coreutils
-gimp-help-en gimp-help-de gimp-help-fr gimp-help-ru gimp-help-ja
-aptitude-doc-en aptitude-doc-fr aptitude-doc-ru aptitude-doc-ja
-linux-source-6.1
-libpython3.11-stdlib libpython3.11-minimal python3-django python3-networkx python3-docutils python3-sqlalchemy
-python3-twisted mercurial-common python3-pygments
-"
+here=$(cd "$(dirname "$0")" && pwd)
+whole=$(sed -n '/^# Of these only/q; /^#/!p' "$here/packages.txt")
+parts=$(sed -n '1,/^# Of these only/d; p' "$here/packages.txt")
 
 mkdir -p "$1/deb"
 cd "$1/deb"
-for p in $packages; do
-    ls "$p"_*.deb >/dev/null 2>&1 || apt-get download -q "$p" || echo "skipped: $p" >&2
-done
+missing=
+for p in $whole $parts; do ls "$p"_*.deb >/dev/null 2>&1 || missing="$missing $p"; done
+# All at once, which is quick; where one of them is no more, one after another.
+# shellcheck disable=SC2086
+if [ -n "$missing" ] && ! apt-get download -q $missing; then
+    for p in $missing; do ls "$p"_*.deb >/dev/null 2>&1 || apt-get download -q "$p" || echo "skipped: $p" >&2; done
+fi
 
-# One folder a package, so that prepare.py knows where a file came from.
-for d in *.deb; do
-    p=${d%%_*}
-    [ -d "../pkg/$p" ] && continue
-    mkdir -p "../pkg/$p"
-    dpkg -x "$d" "../pkg/$p"
+# unpack PACKAGE PATTERN...: into a folder of its own, so that the programs know where a file came from.
+unpack() {
+    package=$1
+    shift
+    [ ! -d "../pkg/$package" ] || return 0
+    for deb in "$package"_*.deb; do
+        [ -f "$deb" ] || continue
+        rm -rf "../pkg/$package.part"
+        mkdir -p "../pkg/$package.part"
+        # tar fails where a package has nothing of a kind.
+        dpkg-deb --fsys-tarfile "$deb" | tar -C "../pkg/$package.part" -x --wildcards "$@" 2>/dev/null || :
+        mv "../pkg/$package.part" "../pkg/$package"
+    done
+}
+for p in $whole; do unpack "$p" '*'; done
+for p in $parts; do
+    unpack "$p" '*/de/LC_MESSAGES/*.mo' '*/fr/LC_MESSAGES/*.mo' '*/ru/LC_MESSAGES/*.mo' '*/ja/LC_MESSAGES/*.mo' \
+        '*/man/man[1-8]/*' '*/man/de/man[1-8]/*' '*/man/fr/man[1-8]/*' '*/man/ru/man[1-8]/*' '*/man/ja/man[1-8]/*' '*.desktop'
 done
 
 # Of the kernel only these folders are used.

@@ -1,7 +1,7 @@
 """calmoe-nano in torch: the published qwen3moe architecture, with an exit after every layer.
 
 Weights live in a plain dict of float32 tensors under their GGUF names ("blk.0.attn_q.weight" …), matrices as rows × columns
-(out × in), experts stacked. The forward pass takes a dict of the same names in bfloat16 (training) or float32 (evaluation).
+(out × in), experts stacked. The forward pass takes a dict of the same names in bfloat16 (training) or float32 (evaluation), on any device.
 """
 import math
 from dataclasses import dataclass, asdict
@@ -111,9 +111,9 @@ class Causal(torch.autograd.Function):
         return dq, dk, dv, None
 
 
-def attend(o, wo, x, heads: int):
+def attend(o, wo, x, here, heads: int):               # here [rows, length, 1]: 0 where a token left before this layer
     r, t, _ = x.shape
-    return x + o.view(r, heads, t, -1).transpose(1, 2).reshape(r, t, -1) @ wo.T
+    return x + here * (o.view(r, heads, t, -1).transpose(1, 2).reshape(r, t, -1) @ wo.T)
 
 
 def route(x, norm, wg, ratio, eps, used: int):
@@ -155,8 +155,8 @@ class Experts(torch.autograd.Function):
         pad = 64 if n * k > 4096 else 1
         padded = (count + pad - 1) // pad * pad
         ends = padded.cumsum(0)
-        place = torch.arange(n * k) + (ends - padded - count.cumsum(0) + count)[flat[order]]     # of each routed token
-        token = torch.zeros(int(ends[-1]), dtype=torch.long); token[place] = order // k
+        place = torch.arange(n * k, device=x.device) + (ends - padded - count.cumsum(0) + count)[flat[order]]     # of each routed token
+        token = torch.zeros(int(ends[-1]), dtype=torch.long, device=x.device); token[place] = order // k
         ws = wt.new_zeros(len(token), 1); ws[place] = wt.reshape(-1)[order].unsqueeze(1)
         inv = torch.empty_like(order); inv[order] = place
         ends = ends.tolist()
@@ -192,11 +192,11 @@ class HeadLoss(torch.autograd.Function):
     """Sum of the tokens' losses at one exit, in chunks, with its gradients computed on the way.
 
     A token's target is text * (the text's token) + taught * (the teacher's distribution), with text and taught of [tokens];
-    teacher: detached normed states for the same tokens, or None. Returned is the loss against the text alone, of all tokens with text > 0."""
+    teacher: detached normed states for the same tokens, or None. Returned is the loss against the text alone, weighted by text."""
     @staticmethod
     def forward(ctx, h, w, target, text, teacher, taught):
         dh = torch.empty_like(h)
-        dw = torch.zeros(w.shape)
+        dw = torch.zeros(w.shape, device=w.device)
         loss = 0.0
         for a in range(0, h.shape[0], 1024):
             hc, tc, share = h[a:a + 1024], target[a:a + 1024].unsqueeze(1), text[a:a + 1024].unsqueeze(1)
@@ -222,7 +222,7 @@ class HeadLoss(torch.autograd.Function):
 def ce(logits, target, share):
     l = logits.float()
     lse = l.logsumexp(-1, keepdim=True)
-    return (l - lse).exp(), ((lse - l.gather(1, target)) * (share > 0)).sum()
+    return (l - lse).exp(), ((lse - l.gather(1, target)) * share).sum()
 
 
 def lean(p, logits, share, taught):                # gradient of both parts, but for the text's token
@@ -238,24 +238,57 @@ def compile_parts():
     for n in FN: FN[n] = torch.compile(FN[n], dynamic=n in ("act", "act_back"))
 
 
-def forward(cfg, w, ids, cos, sin, ratio=None):
-    """Residual stream after every layer [layers] of [tokens, embd], and per layer (expert ids, probabilities).
+@dataclass
+class Leave:
+    """Which tokens may leave early, and when: by the runtime's rule, the margin between the two likeliest tokens.
 
-    ratio [rows]: of each row's width rule, 0 (and None) = all experts."""
+    exits [rows, layers] (a row asks after these layers), may [rows, length] (an answer's tokens: prompts are read at full depth),
+    margin [rows] (p1 - p2 at which a token leaves). Whoever has left keeps its state, and the layers above make its keys and values
+    from that, as the runtime fills them in: so later tokens read here what they will read there."""
+    exits: torch.Tensor
+    may: torch.Tensor
+    margin: torch.Tensor
+
+    @torch.no_grad()
+    def who(self, layer, cfg, w, x, here):
+        """Indices [n] of the tokens that leave after this layer."""
+        ask = (self.exits[:, layer, None] & self.may & (here.view(self.may.shape) > 0)).view(-1).nonzero().squeeze(1)
+        if not len(ask): return ask
+        logits = rms(x[ask], w["output_norm.weight"], cfg.eps) @ w["token_embd.weight"].T
+        best = logits.float().softmax(-1).topk(2, -1).values
+        return ask[best[:, 0] - best[:, 1] >= self.margin[ask // self.may.shape[1]]]
+
+
+def forward(cfg, w, ids, cos, sin, ratio=None, leave=None):
+    """Residual stream after every layer [layers] of [tokens, embd], and per layer (expert ids, probabilities) of the tokens there.
+
+    ratio [rows]: of each row's width rule, 0 (and None) = all experts. leave: None = nobody leaves."""
     r, t = ids.shape
-    ratio = torch.zeros(r * t, 1) if ratio is None else ratio.repeat_interleave(t).unsqueeze(1)
+    dev = ids.device
+    ratio = torch.zeros(r * t, 1, device=dev) if ratio is None else ratio.repeat_interleave(t).unsqueeze(1)
     x = F.embedding(ids, w["token_embd.weight"])
-    mask = torch.ones(t, t).tril()
+    here, stay = torch.ones(r, t, 1, dtype=x.dtype, device=dev), None          # stay: indices of those there, None for all
+    mask = torch.ones(t, t, device=dev).tril()
     states, routing = [], []
     for i in range(cfg.layers):
         g = lambda n: w[f"blk.{i}.{n}.weight"]
         q, k, v = FN["qkv"](x, g("attn_norm"), g("attn_q"), g("attn_k"), g("attn_v"), g("attn_q_norm"), g("attn_k_norm"),
                             cos[:t], sin[:t], cfg.heads, cfg.kv_heads, cfg.eps)
-        x = FN["attend"](Causal.apply(q, k, v, mask), g("attn_output"), x, cfg.heads)
+        x = FN["attend"](Causal.apply(q, k, v, mask), g("attn_output"), x, here, cfg.heads)
         h, e, wt, p = FN["route"](x.view(r * t, -1), g("ffn_norm"), g("ffn_gate_inp"), ratio, cfg.eps, cfg.used)
         w13 = torch.cat([g("ffn_gate_exps"), g("ffn_up_exps")], 1)
-        x = x + Experts.apply(h, e, wt, w13, g("ffn_down_exps")).view(r, t, -1)
-        states.append(x.view(r * t, -1)); routing.append((e, p))
+        if stay is None:
+            flat = x.view(r * t, -1) + Experts.apply(h, e, wt, w13, g("ffn_down_exps"))
+        else:
+            e, p = e[stay], p[stay]
+            flat = x.view(r * t, -1).index_add(0, stay, Experts.apply(h[stay], e, wt[stay], w13, g("ffn_down_exps")))
+        x = flat.view(r, t, -1)
+        states.append(flat); routing.append((e, p))
+        if leave is not None and i + 1 < cfg.layers:
+            gone = leave.who(i, cfg, w, flat, here)
+            if len(gone):
+                here = here.clone(); here.view(-1)[gone] = 0
+                stay = here.view(-1).nonzero().squeeze(1)
     return states, routing
 
 
@@ -268,7 +301,7 @@ def is_float(name):                                   # tensors that stay float3
 
 
 def save(path, cfg, w, **more):
-    torch.save({"config": asdict(cfg), "weights": w, **more}, path)
+    torch.save({"config": asdict(cfg), "weights": {n: t.cpu() for n, t in w.items()}, **more}, path)
 
 
 def load(path):

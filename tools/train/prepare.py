@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Turn the packages fetched by get_data.sh into text, a tokenizer and token streams.
+"""Turn the packages fetched by get_data.sh, and what tasks.py made of them, into text, a tokenizer and token streams.
 
-Writes into DIR: text/<domain>.{train,heldout}.jsonl ({"key", "text"} a document), text/chat.train.jsonl,
-tokenizer.json, tokens/<domain>.npy (uint16, documents ended by <|endoftext|>) and prepare.json (counts).
+Writes into DIR: text/<domain>.{train,heldout}.jsonl ({"key", "text"} a document), tokenizer.json,
+tokens/<domain>.npy (uint16, documents ended by <|endoftext|>), tokens/tasks.npz (the exchanges) and prepare.json (counts).
 """
 import argparse, glob, gzip, hashlib, html, json, os, re
 from html.parser import HTMLParser
 import numpy as np
+from clean import bucket, lines, prompt_text
 
 LANGS = {"en": "en", "de": "de", "fr": "fr", "ru": "ru", "ja": "ja"}
 DOMAINS = [*LANGS, "c", "python"]
+PROMPT = 1 << 14                                       # marks a token of tasks.npz that is not the answer's
+HELD_OUT = 320                                         # of 10,000 buckets: 3.2 % of the pages
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 QWEN2 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -206,30 +209,15 @@ def untranslated(p, lang):
     if lang in ("ru", "ja"): return eng >= 2 and eng > 0.1 * len(w) and sum(c > "\u024f" for c in p) < 0.1 * len(p)
     return eng >= 2 and eng > 0.15 * len(w)
 
-def bucket(key):                                       # 0 … 9999, the same for all translations of a page
-    return int(hashlib.md5(key.encode()).hexdigest()[:8], 16) % 10000
-
 def clean_code(t):
     t = re.sub(r"\A(#!.*\n|# -\*-.*\n|// SPDX.*\n|/\* SPDX.*\n)+", "", t)
     t = re.sub(r"\A\s*/\*.*?\*/\s*", lambda m: "" if re.search(r"copyright|licen[cs]e", m[0], re.I) else m[0], t, flags=re.S)
     t = re.sub(r"\A(#.*\n|\s*\n)+", lambda m: "" if re.search(r"copyright|licen[cs]e", m[0], re.I) else m[0], t)
     return t.strip() + "\n"
 
-ASK = {"en": ["What does {} do?", "What is {}?", "Explain {}.", "Tell me about {}."],
-       "de": ["Was macht {}?", "Was ist {}?", "Erkläre {}.", "Wozu dient {}?"],
-       "fr": ["À quoi sert {} ?", "Que fait {} ?", "Qu'est-ce que {} ?", "Explique {}."],
-       "ru": ["Что делает {}?", "Что такое {}?", "Объясни {}.", "Для чего нужна {}?"],
-       "ja": ["{} は何をしますか?", "{} とは何ですか?", "{} を説明してください。", "{} の用途は?"]}
-
-def main():
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("dir", help="the folder that get_data.sh filled")
-    ap.add_argument("--vocab", type=int, default=5120, help="tokenizer entries, specials included (default 5120)")
-    ap.add_argument("--cap", type=float, default=7, help="largest size of a domain's training text in MB (default 7)")
-    ap.add_argument("--heldout", type=float, default=0.2, help="largest size of a domain's held-out text in MB (default 0.2)")
-    a = ap.parse_args()
-    os.makedirs(f"{a.dir}/text", exist_ok=True); os.makedirs(f"{a.dir}/tokens", exist_ok=True)
-    seen, stats, chat, docs = {}, {}, [], {}
+def documents(a):
+    """Writes text/<domain>.{train,heldout}.jsonl; returns sizes, and the training documents by domain."""
+    seen, stats, docs = {}, {}, {}
     def dedupe(t, code, lang):
         """Keeps the first copy of a long paragraph anywhere, and at most 20 copies of a short one."""
         keep = []
@@ -244,67 +232,99 @@ def main():
         t = "\n\n".join(keep)
         if not code: t = re.sub(r"(?m)^(#+ .*\n\n)+(?=## |\Z)", "", t + "\n\n")   # headings left without text
         return t.strip() + "\n"
+    def select(items, limit, dom):
+        out, size = [], 0
+        for key, kind, t in items:                     # in the order of the hash: a random subset
+            t = dedupe(t, kind == "code", dom)
+            if len(t) < 200: continue
+            size += len(t.encode())
+            if size > limit: break
+            out.append({"key": key, "text": t})
+        return out
     for dom in DOMAINS:
-        train, held, names = [], [], []
+        train, held = [], []
         for key, kind, path in sorted(sources(a.dir, dom), key=lambda s: (bucket(s[0]), s[0], s[2])):
             t = read(path)
             if t is None: continue
-            name = None
-            if kind == "man": t, name = man_text(t)
+            if kind == "man": t, _ = man_text(t)
             elif kind == "html": t = html_text(t)
             elif kind == "pod": t = pod_text(t)
             elif kind == "code": t = clean_code(t)
             if not t or len(t) < 200 or len(t) > (150_000 if kind != "code" else 120_000) or not in_language(t, dom): continue
-            (held if bucket(key) < 320 else train).append((key, kind, t))
-            if name and bucket(key) >= 320: names.append(name)
-        def select(items, limit):
-            out, size = [], 0
-            for key, kind, t in items:                 # in the order of the hash: a random subset
-                t = dedupe(t, kind == "code", dom)
-                if len(t) < 200: continue
-                size += len(t.encode())
-                if size > limit: break
-                out.append({"key": key, "text": t})
-            return out
-        tr = select(train, a.cap * 1e6)
-        he = select(held, a.heldout * 1e6)             # after training text: paragraphs seen there are dropped
-        docs[dom] = tr
-        for part, items in (("train", tr), ("heldout", he)):
+            (held if bucket(key) < HELD_OUT else train).append((key, kind, t))
+        docs[dom] = select(train, a.cap * 1e6, dom)
+        # After training text: paragraphs seen there are dropped.
+        for part, items in (("train", docs[dom]), ("heldout", select(held, a.heldout * 1e6, dom))):
             with open(f"{a.dir}/text/{dom}.{part}.jsonl", "w") as f:
                 for d in items: f.write(json.dumps(d, ensure_ascii=False) + "\n")
             stats[f"{dom}.{part}"] = {"documents": len(items), "bytes": sum(len(d["text"].encode()) for d in items)}
-        for i, nm in enumerate(sorted(set(names))):
-            what, text = re.split(r" +- +", nm, maxsplit=1)
-            what = what.split(",")[0].strip()
-            if dom in ASK and what and len(text) > 5 and len(nm) < 200:
-                q = ASK[dom][bucket(nm) % len(ASK[dom])].format(what)
-                chat.append({"key": what, "text": f"<|im_start|>user\n{q}<|im_end|>\n<|im_start|>assistant\n{what} - {text.strip()}<|im_end|>\n"})
         print(dom, stats[f"{dom}.train"], stats[f"{dom}.heldout"], flush=True)
-    with open(f"{a.dir}/text/chat.train.jsonl", "w") as f:
-        for d in chat: f.write(json.dumps(d, ensure_ascii=False) + "\n")
-    stats["chat.train"] = {"documents": len(chat), "bytes": sum(len(d["text"].encode()) for d in chat)}
+    return stats, docs
 
+def train_tokenizer(a, docs):
+    """Byte pairs of documents and of tasks: as many bytes of every domain, and half as many of the answers of every task."""
     from tokenizers import Tokenizer, models, pre_tokenizers, decoders, trainers, Regex
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(QWEN2), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     tok.decoder = decoders.ByteLevel()
-    def sample():                                      # as many bytes of every domain, taken evenly over its documents
+    def sample():
         for dom in DOMAINS:
             size = 0
             for d in docs[dom]:
-                if size > 3e6: break
+                if size > 1e6: break
                 size += len(d["text"].encode()); yield d["text"]
+        for path in sorted(glob.glob(f"{a.dir}/tasks/*.train.jsonl")):
+            size = 0
+            for d in sorted(lines(path), key=lambda d: (-d["weight"], bucket(d["key"]))):   # the frequent ones first
+                if size > 5e5: break
+                size += len(d["answer"].encode()); yield d["answer"]
     tok.train_from_iterator(sample(), trainers.BpeTrainer(vocab_size=a.vocab, special_tokens=SPECIAL, initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), show_progress=False))
     tok.save(f"{a.dir}/tokenizer.json")
+    return tok
+
+def task_tokens(a, tok):
+    """tokens/tasks.npz: the exchanges one after another, what is not the answer's marked; where each begins, its weight and its task."""
+    end, eos, gap = tok.token_to_id("<|im_end|>"), tok.token_to_id("<|endoftext|>"), tok.encode("\n").ids
+    ids, starts, weights, tasks, names, counts = [], [0], [], [], [], {}
+    for path in sorted(glob.glob(f"{a.dir}/tasks/*.train.jsonl")):
+        items = [d for d in lines(path) if max(len(d["user"]), len(d["answer"])) <= a.longest]
+        names.append(items[0]["task"]); n = 0
+        prompts = tok.encode_batch([prompt_text(d["user"]) for d in items])
+        answers = tok.encode_batch([d["answer"] for d in items])
+        for d, p, s in zip(items, prompts, answers):
+            one = [*(t | PROMPT for t in p.ids), *s.ids, end, *(t | PROMPT for t in gap), eos | PROMPT]
+            ids.append(np.array(one, np.uint16)); starts.append(starts[-1] + len(one))
+            weights.append(d["weight"]); tasks.append(len(names) - 1); n += len(one)
+        counts[names[-1]] = {"exchanges": len(items), "tokens": n, "weight": round(sum(d["weight"] for d in items))}
+        print(names[-1], counts[names[-1]], flush=True)
+    np.savez(f"{a.dir}/tokens/tasks.npz", ids=np.concatenate(ids), starts=np.array(starts, np.int64), weights=np.array(weights, np.float32),
+             tasks=np.array(tasks, np.uint8), names=np.array(names))
+    return counts
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("dir", help="the folder that get_data.sh filled, and tasks.py")
+    ap.add_argument("--vocab", type=int, default=5120, help="tokenizer entries, specials included (default 5120)")
+    ap.add_argument("--cap", type=float, default=7, help="largest size of a domain's training text in MB (default 7)")
+    ap.add_argument("--heldout", type=float, default=0.2, help="largest size of a domain's held-out text in MB (default 0.2)")
+    ap.add_argument("--longest", type=int, default=100, help="characters of a question or answer to learn (default 100)")
+    ap.add_argument("--step", choices=["text", "tokens", "all"], default="all", help="only the text, or only tokenizer and tokens of text that is there (default: all)")
+    a = ap.parse_args()
+    os.makedirs(f"{a.dir}/text", exist_ok=True); os.makedirs(f"{a.dir}/tokens", exist_ok=True)
+    stats = {}
+    if a.step != "tokens": stats, docs = documents(a)
+    else: docs = {dom: list(lines(f"{a.dir}/text/{dom}.train.jsonl")) for dom in DOMAINS}
+    if a.step == "text": return
+    tok = train_tokenizer(a, docs)
     eos = tok.token_to_id(SPECIAL[0])
-    for dom in [*DOMAINS, "chat"]:
+    for dom in DOMAINS:
         ids = []
-        items = chat if dom == "chat" else docs[dom]
-        np.random.default_rng(1).shuffle(items)
-        for e in tok.encode_batch([d["text"] for d in items]): ids += e.ids + [eos]
+        np.random.default_rng(1).shuffle(docs[dom])
+        for e in tok.encode_batch([d["text"] for d in docs[dom]]): ids += e.ids + [eos]
         np.save(f"{a.dir}/tokens/{dom}.npy", np.array(ids, np.uint16))
-        stats[f"{dom}.train"]["tokens"] = len(ids)
+        stats.setdefault(f"{dom}.train", {})["tokens"] = len(ids)
         print(dom, stats[f"{dom}.train"], flush=True)
+    stats["tasks"] = task_tokens(a, tok)
     json.dump(stats, open(f"{a.dir}/prepare.json", "w"), indent=1)
 
 if __name__ == "__main__":
