@@ -141,44 +141,19 @@ static void golden_models(void **state)
 static void wide_models(void **state)
 {
     (void)state;
-    static const enum weight_type types[] = {WEIGHT_Q4_K, WEIGHT_BF16};
+    static const enum weight_type types[] = {WEIGHT_Q4_0, WEIGHT_BF16};
     snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "wide.gguf"));
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct tiny_model tiny = tiny_model_wide();
         tiny.n_layers = 3;
         tiny.types[TINY_GATE] = tiny.types[TINY_UP] = types[i];
-        tiny.types[TINY_DOWN] = WEIGHT_Q6_K;
+        tiny.types[TINY_DOWN] = WEIGHT_Q8_0;
         tiny.seed = i + 1;
         tiny_model_write(&tiny, model_path);
         assert_true(check_model(50 + i));
     }
     forget();
 }
-
-/* On machines of several nodes, slots have a part on each. */
-static void several_nodes(void **state)
-{
-    (void)state;
-    static const char *const machines[] = {"numa:2 core:2 pu:1", "numa:3 core:1 pu:1"};
-    struct tiny_model        tiny = tiny_model_wide();
-    tiny.types[TINY_GATE] = tiny.types[TINY_UP] = tiny.types[TINY_DOWN] = WEIGHT_Q4_K;
-    tiny.expert_width = 512;
-    tiny.n_layers = 4;
-    snprintf(model_path, sizeof model_path, "%s", temp_file(folder, "nodes.gguf"));
-    tiny_model_write(&tiny, model_path);
-    forget();
-    for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + i % 25;
-    check(options_of(1, 0), 1, "no limit");
-    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
-        setenv("HWLOC_SYNTHETIC", machines[i], 1);
-        const uint64_t least = running_smallest_limit(model_path, options_of(4, 0));
-        assert_true(check(options_of(4, least), 3, machines[i]).n_slots > 0);
-    }
-    unsetenv("HWLOC_SYNTHETIC");
-    forget();
-}
-
-/* ---- what is predicted ---- */
 
 static void open_wide(void)
 {
@@ -190,6 +165,23 @@ static void open_wide(void)
     for (int i = 0; i < N_TOKENS; i++) tokens[i] = 3 + i % 25;
     check(options_of(1, 0), 1, "no limit");
 }
+
+/* On machines of several nodes, slots have a part on each. */
+static void several_nodes(void **state)
+{
+    (void)state;
+    static const char *const machines[] = {"numa:2 core:2 pu:1", "numa:3 core:1 pu:1"};
+    open_wide();
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        setenv("HWLOC_SYNTHETIC", machines[i], 1);
+        const uint64_t least = running_smallest_limit(model_path, options_of(2 + (int)i, 0));
+        assert_true(check(options_of(2 + (int)i, least), 3, machines[i]).n_slots > 0);
+    }
+    unsetenv("HWLOC_SYNTHETIC");
+    forget();
+}
+
+/* ---- what is predicted ---- */
 
 enum { N_ROUTED = N_TOKENS * 4 * 3 };
 
