@@ -85,6 +85,8 @@ struct bench_row { /* NAN where there is nothing to measure */
     int                       n_ranks;        /* that run the model; 1 = this process alone              */
     double                    exchanges, exchange_bytes, exchange_seconds; /* of rank 0, by tokens, where there are
                                                  others: bytes received; waiting for slower ranks included           */
+    calmoe_disk_stats         disk;           /* of all repetitions; n_slots 0: all experts were in memory */
+    double                    disk_tokens;    /* that these took                                     */
     double                    counting, counting_low, counting_high; /* time with counting / without - 1: median of
                                                  groups of slices, and its interval of 95 % confidence */
 };

@@ -242,6 +242,14 @@ static bool fill_ranks(const struct run *run, struct bench_row *row)
     return true;
 }
 
+/* What the repetitions read from disk. */
+static bool fill_disk(const struct run *run, struct bench_row *row)
+{
+    row->disk.size   = sizeof row->disk;
+    row->disk_tokens = (double)row->n_repeats * run->test.n_tokens * run->test.batch;
+    return succeeded(run, calmoe_engine_get_disk_stats(run->front->engine, &row->disk));
+}
+
 static void name_test(const struct bench_test *test, char *name, size_t n_name)
 {
     const int n = snprintf(name, n_name, "%s%d", test->is_prompt ? "pp" : "tg", test->n_tokens);
@@ -271,7 +279,7 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
         reads[i + 1] = read_rate(meter);
     }
     fine = fine && fill_row(&run, rates, reads, plan->n_repeats, row) && fill_nodes(&run, row) &&
-           fill_ranks(&run, row) && measure_counting(&run, plan->n_slices, row);
+           fill_ranks(&run, row) && fill_disk(&run, row) && measure_counting(&run, plan->n_slices, row);
     calmoe_read_meter_close(&meter);
     cm_bar_end(&bar);
     close_run(&run);

@@ -16,10 +16,12 @@ struct settings {
     struct cli_list       texts;
     struct policy_request policy;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
@@ -45,6 +47,8 @@ static const struct cli_option options[] = {
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "measure what this file of proven bounds gains against OFF"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
@@ -52,8 +56,11 @@ static const struct cli_option options[] = {
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
+    {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
+     "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
@@ -347,7 +354,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
 {
     const int             n_sessions = largest(&bench->plan.batches);
     calmoe_engine_options engine;
-    bool                  fine = true;
+    bool                  fine;
     calmoe_engine_options_init(&engine);
     engine.kv_float32 = bench->settings.kv;
     engine.max_rows   = n_sessions > BENCH_MAX_ROWS_IN_STEP ? n_sessions : BENCH_MAX_ROWS_IN_STEP;
@@ -358,7 +365,9 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.fixed_threads       = bench->settings.fixed_threads;
     engine.pin_threads         = bench->settings.pin;
     engine.no_tuning           = bench->settings.no_tune;
+    cm_memory_request_set(&bench->settings.memory, &engine);
     engine.exits               = bench->settings.policy.exits;
+    fine = front->draft_model != NULL || cm_front_open_draft_model(front, bench->settings.policy.draft_model);
     for (int i = 0; fine && i < bench->n_isas * bench->threads.n; i++) {
         const char      *isa = bench->isas[i / bench->threads.n];
         const int        at = i % bench->threads.n;
@@ -369,6 +378,8 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
+        fine = fine &&
+               cm_policy_request_choose(front, &bench->settings.policy, !bench->settings.no_tune, bench->policy);
         if (fine)
             fine = wants_policy(bench) ? measure_policy(bench, front, &common)
                                        : measure_tests(bench, front, &common);

@@ -44,6 +44,8 @@ struct policy_row {
     char                      name[160]; /* of the policy: as it was asked for             */
     int                       rung;      /* -1 = none is safe enough, so it is OFF too     */
     double                    delta;     /* NAN: nothing is proven                         */
+    int                       member, n_members; /* which of those proven for delta        */
+    double                    cost;      /* of OFF's, that it was chosen by; 0 = not known */
     struct policy_rates       off, on, ratio; /* ratio: of each repetition                 */
     bool                      is_noisy;  /* the ratios' range is above BENCH_NOISE of the median */
     struct policy_side        off_side, on_side;

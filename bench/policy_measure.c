@@ -235,14 +235,18 @@ static void fill_row(const struct comparison *c, double rates[3][BENCH_MAX_REPEA
         row->n_drafted  = drafts.drafted;
         row->n_accepted = drafts.accepted;
     }
-    if (row->rung >= 0 && calmoe_policy_get_rung(test->policy, row->rung, &info) == CALMOE_OK && info.is_proven)
-        row->delta = info.delta;
+    if (row->rung >= 0 && calmoe_policy_get_rung(test->policy, row->rung, &info) == CALMOE_OK && info.is_proven) {
+        row->delta     = info.delta;
+        row->member    = info.member;
+        row->n_members = info.n_members;
+        row->cost      = info.cost;
+    }
 }
 
 static void put_name(const struct policy_request *request, struct policy_row *row)
 {
     const char *const parts[] = {request->lossless ? "lossless" : NULL, request->file, request->quality,
-                                 request->exit, request->width, request->exits};
+                                 request->costs, request->exit, request->width, request->exits};
     size_t            n = 0;
     row->name[0] = '\0';
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -64,6 +64,11 @@ static bool end_md(const struct policy_row *rows, int n_rows)
             fine = cm_bench_print("\n%s: %.1f %% of %llu drafts accepted, in %llu rounds\n", rows[i].name,
                                   100.0 * (double)rows[i].n_accepted / (double)rows[i].n_drafted,
                                   (unsigned long long)rows[i].n_drafted, (unsigned long long)rows[i].n_rounds);
+    for (int i = 0; fine && i < n_rows; i++)
+        if (rows[i].n_members > 1)
+            fine = cm_bench_print("\n%s, batch %d: policy %d of %d that are proven for it%s\n", rows[i].name,
+                                  rows[i].batch, rows[i].member, rows[i].n_members,
+                                  rows[i].cost > 0.0 ? ", the cheapest by these costs" : "");
     return fine && (!is_noisy || cm_bench_print("\n~: the least and the greatest speed-up differ by more than %.0f %% "
                                                 "of the median\n", 100 * BENCH_NOISE));
 }
@@ -155,6 +160,9 @@ static void add_row(struct json_output *json, struct json_node *in, const struct
     if (row->rung >= 0) cm_json_integer(json, in, "rung", (uint64_t)row->rung);
     else cm_json_null(json, in, "rung");
     cm_json_real(json, in, "delta", row->delta);
+    cm_json_integer(json, in, "member", (uint64_t)row->member);
+    cm_json_integer(json, in, "members", (uint64_t)row->n_members);
+    cm_json_real(json, in, "expected_cost", row->cost);
     add_rates(json, in, "off_tokens_per_s", &row->off);
     add_rates(json, in, "tokens_per_s", &row->on);
     add_rates(json, in, "speed_up", &row->ratio);

@@ -54,6 +54,23 @@ static void add_model(struct json_output *json, struct json_node *in, const stru
     cm_json_integer(json, in, "active_parameters", model->info.n_active_parameters);
 }
 
+static void add_disk(struct json_output *json, struct json_node *in, const struct bench_row *row)
+{
+    const calmoe_disk_stats *disk = &row->disk;
+    cm_json_integer(json, in, "experts", (uint64_t)disk->n_experts);
+    cm_json_integer(json, in, "experts_in_memory", (uint64_t)disk->n_slots);
+    cm_json_integer(json, in, "memory_bytes", disk->n_slot_bytes);
+    cm_json_integer(json, in, "past_cache", (uint64_t)disk->is_direct);
+    cm_json_integer(json, in, "wanted", disk->n_wanted);
+    cm_json_integer(json, in, "hits", disk->n_there);
+    cm_json_integer(json, in, "named_ahead", disk->n_ahead);
+    cm_json_integer(json, in, "lookahead_asked", disk->n_asked);
+    cm_json_integer(json, in, "lookahead_named", disk->n_named);
+    cm_json_integer(json, in, "reads", disk->n_reads);
+    cm_json_real(json, in, "bytes_per_token", (double)disk->n_bytes / row->disk_tokens);
+    cm_json_real(json, in, "waited_seconds_per_token", disk->waited_seconds / row->disk_tokens);
+}
+
 static void add_figures(struct json_output *json, struct json_node *in, const struct bench_row *row)
 {
     cm_json_real(json, in, "active_bytes_per_token", row->model->active_bytes_per_token);
@@ -80,6 +97,7 @@ static void add_figures(struct json_output *json, struct json_node *in, const st
         cm_json_real(json, in, "exchange_bytes_per_token", row->exchange_bytes);
         cm_json_real(json, in, "exchange_seconds_per_token", row->exchange_seconds);
     }
+    if (row->disk.n_slots > 0) add_disk(json, cm_json_object(json, in, "disk"), row);
     cm_json_real(json, in, "counting", row->counting);
     cm_json_real(json, in, "counting_low", row->counting_low);
     cm_json_real(json, in, "counting_high", row->counting_high);

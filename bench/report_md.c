@@ -122,6 +122,31 @@ static bool ranks_md(const struct bench_row *rows, int n_rows)
     return fine;
 }
 
+/* Of experts that steps needed: in memory, named ahead; and what reading the others cost. */
+static bool disk_md(const struct bench_row *rows, int n_rows)
+{
+    bool fine = true, has_head = false;
+    for (int i = 0; fine && i < n_rows; i++) {
+        const calmoe_disk_stats *disk = &rows[i].disk;
+        const double n_wanted = disk->n_wanted > 0 ? (double)disk->n_wanted : 1;
+        char         bytes[32], recall[32];
+        if (disk->n_slots == 0) continue;
+        if (!has_head)
+            fine = cm_bench_print("\n| model isa threads batch test | experts in memory | hits | named ahead | "
+                                  "recall | MB read/token | ms waited/token |\n"
+                                  "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+        has_head = true;
+        fine = fine && put_test(&rows[i]) &&
+               cm_bench_print(" %d of %d | %.1f %% | %.1f %% | %s | %s | %.2f |\n", disk->n_slots, disk->n_experts,
+                              100 * (double)disk->n_there / n_wanted, 100 * (double)disk->n_ahead / n_wanted,
+                              percent(disk->n_asked > 0 ? (double)disk->n_named / (double)disk->n_asked : NAN, recall,
+                                      sizeof recall),
+                              number((double)disk->n_bytes / rows[i].disk_tokens, 1e6, bytes, sizeof bytes),
+                              1e3 * disk->waited_seconds / rows[i].disk_tokens);
+    }
+    return fine;
+}
+
 static bool counting_md(const struct bench_row *rows, int n_rows)
 {
     bool fine = true, has_head = false;
@@ -152,7 +177,8 @@ static bool end_md(const struct bench_row *rows, int n_rows)
         is_noisy = is_noisy || rows[i].is_noisy;
         fine = details_md(&rows[i]);
     }
-    fine = fine && nodes_md(rows, n_rows) && ranks_md(rows, n_rows) && counting_md(rows, n_rows);
+    fine = fine && nodes_md(rows, n_rows) && ranks_md(rows, n_rows) && disk_md(rows, n_rows) &&
+           counting_md(rows, n_rows);
     return fine && (!is_noisy || cm_bench_print("\n~: the fastest and the slowest repetition differ by more than "
                                                 "%.0f %% of the median\n", 100 * BENCH_NOISE));
 }

@@ -38,6 +38,10 @@ struct expert_run {
     int                       n_nodes;
     int                       n_workers;
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
+    struct work_list          late[CM_MAX_NODES]; /* of gate_up: experts that were still to be read, in that order  */
+    int32_t                  *wanted;          /* (max_experts) routed experts of a layer that has a stream */
+    bool                     *is_late;         /* (max_experts) of those                  */
+    atomic_bool               has_failed;      /* an expert could not be read             */
     struct dispatch           dispatch;
     struct activations        hidden[N_BANKS]; /* (entries of the bank, width)             */
     void                     *hidden_memory[N_BANKS];
@@ -80,14 +84,14 @@ static calmoe_status open_lists(struct calmoe_context *ctx, struct expert_run *r
     for (int bank = 0; bank < N_BANKS; bank++)
         if (run->limits.max_width[bank] > width) width = run->limits.max_width[bank];
     for (int node = 0; node < run->n_nodes; node++) {
-        struct work_list *lists[2] = {&run->gate_up[node], &run->down[node]};
-        const int n_rows[2] = {width, run->limits.dim};
-        for (int phase = 0; phase < 2; phase++) {
-            const size_t n = most_tasks(n_rows[phase], n_groups, run->n_nodes, run->n_workers);
+        struct work_list *lists[] = {&run->gate_up[node], &run->down[node], &run->late[node]};
+        const int n_rows[] = {width, run->limits.dim, width};
+        for (int i = 0; i < (run->limits.has_stream ? 3 : 2); i++) {
+            const size_t n = most_tasks(n_rows[i], n_groups, run->n_nodes, run->n_workers);
             const size_t n_ranges = (size_t)cm_team_n_called_on(run->team, node); /* all, when it is opened */
-            lists[phase]->tasks = cm_alloc(ctx, n, sizeof *lists[phase]->tasks, "expert tasks");
-            lists[phase]->ranges = cm_alloc(ctx, n_ranges, sizeof *lists[phase]->ranges, "expert tasks");
-            if (!lists[phase]->tasks || !lists[phase]->ranges) return CALMOE_NO_MEMORY;
+            lists[i]->tasks = cm_alloc(ctx, n, sizeof *lists[i]->tasks, "expert tasks");
+            lists[i]->ranges = cm_alloc(ctx, n_ranges, sizeof *lists[i]->ranges, "expert tasks");
+            if (!lists[i]->tasks || !lists[i]->ranges) return CALMOE_NO_MEMORY;
         }
     }
     return CALMOE_OK;
@@ -112,7 +116,10 @@ static calmoe_status open_memory(struct calmoe_context *ctx, struct expert_run *
     run->n_seam_rows = cm_alloc(ctx, n_groups * (size_t)run->n_nodes, sizeof *run->n_seam_rows, "expert tasks");
     run->uses = cm_alloc(ctx, n_experts, sizeof *run->uses, "expert tasks");
     run->serving = cm_alloc(ctx, n_experts, sizeof *run->serving, "expert tasks");
-    if (!run->outputs || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving)
+    run->wanted = cm_alloc(ctx, n_experts, sizeof *run->wanted, "expert tasks");
+    run->is_late = cm_alloc(ctx, n_experts, sizeof *run->is_late, "expert tasks");
+    if (!run->outputs || !run->scratch || !run->n_seam_rows || !run->uses || !run->serving || !run->wanted ||
+        !run->is_late)
         return CALMOE_NO_MEMORY;
     return cm_dispatch_open(ctx, limits->max_tokens, (int)n_slots, limits->max_experts, &run->dispatch);
 }
@@ -159,6 +166,8 @@ void cm_expert_run_close(struct expert_run **run_pointer)
         cm_free(run->gate_up[node].ranges);
         cm_free(run->down[node].tasks);
         cm_free(run->down[node].ranges);
+        cm_free(run->late[node].tasks);
+        cm_free(run->late[node].ranges);
     }
     for (int bank = 0; bank < N_BANKS; bank++) cm_free(run->hidden_memory[bank]);
     cm_dispatch_close(&run->dispatch);
@@ -167,6 +176,8 @@ void cm_expert_run_close(struct expert_run **run_pointer)
     cm_free(run->n_seam_rows);
     cm_free(run->uses);
     cm_free(run->serving);
+    cm_free(run->wanted);
+    cm_free(run->is_late);
     cm_free(run);
     *run_pointer = NULL;
 }
@@ -183,6 +194,30 @@ static void choose_replicas(struct expert_run *run)
     cm_place_serve(layer->plan, layer->index, &run->costs, run->uses, n, run->serving, &run->load);
 }
 
+/* The stream is told what the layer needs of it. Groups of routed experts come first. */
+static void want_experts(struct expert_run *run)
+{
+    int n = 0;
+    for (; n < run->dispatch.n_groups && run->dispatch.groups[n].bank == BANK_ROUTED; n++)
+        run->wanted[n] = run->dispatch.groups[n].expert;
+    cm_expert_stream_want(run->layer->stream, run->layer->index, run->wanted, n, run->is_late);
+}
+
+static bool comes_late(const struct expert_run *run, int group)
+{
+    return run->layer->stream && run->dispatch.groups[group].bank == BANK_ROUTED && run->is_late[group];
+}
+
+/* Waits for the expert of a task, where it came late; false: it could not be read. */
+static bool is_there(struct expert_run *run, const struct expert_task *task)
+{
+    if (!comes_late(run, task->group)) return true;
+    if (cm_expert_stream_wait(run->layer->stream, run->layer->index, run->dispatch.groups[task->group].expert))
+        return true;
+    atomic_store_explicit(&run->has_failed, true, memory_order_relaxed);
+    return false;
+}
+
 /* Rows of a part, in tasks that begin at multiples of step of the expert's rows: else they would cut blocks. */
 static void cut_part(struct work_list *list, const struct expert_part *part, int group, int first_row, int n_rows,
                      int step)
@@ -196,7 +231,8 @@ static void cut_part(struct work_list *list, const struct expert_part *part, int
 /* Cuts every group into tasks of both phases, on the lists of the nodes that its expert's parts lie on. */
 static void cut_tasks(struct expert_run *run)
 {
-    for (int node = 0; node < run->n_nodes; node++) run->gate_up[node].n_tasks = run->down[node].n_tasks = 0;
+    for (int node = 0; node < run->n_nodes; node++)
+        run->gate_up[node].n_tasks = run->down[node].n_tasks = run->late[node].n_tasks = 0;
     const int n_groups = run->dispatch.n_groups;
     for (int g = 0; g < n_groups; g++) {
         const struct expert_group *group = &run->dispatch.groups[g];
@@ -208,7 +244,8 @@ static void cut_tasks(struct expert_run *run)
             const struct expert_part *part = &expert->parts[i];
             if (expert->is_replicated && part->node != run->serving[g]) continue;
             const int node = cm_team_server(run->team, part->node);
-            cut_part(&run->gate_up[node], part, g, part->row, part->up.weights.n_rows, step);
+            struct work_list *list = comes_late(run, g) ? &run->late[node] : &run->gate_up[node];
+            cut_part(list, part, g, part->row, part->up.weights.n_rows, step);
             cut_part(&run->down[node], part, g, part->down_row, part->down.weights.n_rows, down_step);
         }
     }
@@ -216,6 +253,7 @@ static void cut_tasks(struct expert_run *run)
         const int n_workers = cm_team_n_called_on(run->team, node);
         cm_deal_tasks(run->gate_up[node].ranges, n_workers, run->gate_up[node].n_tasks);
         cm_deal_tasks(run->down[node].ranges, n_workers, run->down[node].n_tasks);
+        if (run->late[node].n_tasks > 0) cm_deal_tasks(run->late[node].ranges, 1, run->late[node].n_tasks);
     }
 }
 
@@ -233,6 +271,7 @@ void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer
             cm_activations_place(&run->hidden[bank], run->dispatch.n_of_bank[bank], layer->banks[bank].width,
                                  run->hidden_memory[bank]);
     if (layer->has_replicas) choose_replicas(run);
+    if (layer->stream && routing) want_experts(run);
     cut_tasks(run);
 }
 
@@ -407,17 +446,27 @@ static const struct expert_task *take(const struct work_list *list, const struct
     return i >= 0 ? &list->tasks[i] : NULL;
 }
 
+static void gate_up_and_count(struct expert_run *run, const struct expert_task *task, const struct worker *me,
+                              uint64_t *bytes_of)
+{
+    const struct expert_part *part = task->part;
+    const int n_rows = task->row_end - task->row_begin;
+    float *gate = run->scratch + (size_t)me->index * 2 * SCRATCH;
+    gate_up_task(run, task, gate, gate + SCRATCH);
+    bytes_of[part->node] += cm_expert_matrix_bytes(&part->gate, n_rows) + cm_expert_matrix_bytes(&part->up, n_rows);
+}
+
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of)
 {
-    float *gate = run->scratch + (size_t)me->index * 2 * SCRATCH;
+    struct work_list *late = &run->late[me->node];
     const struct expert_task *task;
-    while ((task = take(&run->gate_up[me->node], me)) != NULL) {
-        const struct expert_part *part = task->part;
-        gate_up_task(run, task, gate, gate + SCRATCH);
-        const int n_rows = task->row_end - task->row_begin;
-        bytes_of[part->node] += cm_expert_matrix_bytes(&part->gate, n_rows) + cm_expert_matrix_bytes(&part->up, n_rows);
-    }
+    int i;
+    while ((task = take(&run->gate_up[me->node], me)) != NULL) gate_up_and_count(run, task, me, bytes_of);
+    while (late->n_tasks > 0 && (i = cm_take_task(late->ranges, 1, 0)) >= 0)
+        if (is_there(run, &late->tasks[i])) gate_up_and_count(run, &late->tasks[i], me, bytes_of);
 }
+
+bool cm_expert_run_has_failed(struct expert_run *run) { return atomic_exchange(&run->has_failed, false); }
 
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of)
 {
@@ -425,6 +474,7 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
     const struct expert_task *task;
     while ((task = take(&run->down[me->node], me)) != NULL) {
         const struct expert_part *part = task->part;
+        if (!is_there(run, task)) continue;
         down_task(run, task, rows);
         bytes_of[part->node] += cm_expert_matrix_bytes(&part->down, task->row_end - task->row_begin);
     }

@@ -9,6 +9,9 @@
  * Where there are other ranks, each has rows of every expert. What gate_up gave is gathered behind it; of down, each
  * sums its own rows over slots first, since a sum's elements do not look at one another, and sums are gathered.
  *
+ * Where a layer's routed experts are a stream's, the plan tells it which are needed, and gate_up takes tasks of experts
+ * that are still on their way from disk after all others.
+ *
  * A task is one writer of its outputs, and each output is one lane's sum: which worker runs it, and how experts are
  * cut, changes no bit. Workers take tasks of their own node only. */
 #ifndef EXPERTS_EXPERT_RUN_H
@@ -28,6 +31,7 @@ struct expert_run_limits {
     int n_slots;               /* routed experts of a token, at most */
     int max_experts;           /* of a layer                          */
     int max_width[N_BANKS];    /* of any layer; 0 where no layer has such a bank */
+    bool has_stream;           /* layers may have one                 */
 };
 
 /* What a layer's experts are given; all stays borrowed until the last sum. */
@@ -58,6 +62,8 @@ struct expert_reads cm_expert_run_reads(const struct expert_run *run);
  * node's memory; only of its own node, but for nodes that have no workers. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
+/* By one worker behind either phase: whether an expert could not be read, so that outputs mean nothing; told once. */
+bool cm_expert_run_has_failed(struct expert_run *run);
 /* Where there are other ranks, between the two, instead of the barrier behind gate_up. */
 void cm_expert_run_gather(struct expert_run *run, const struct worker *me);
 /* sum (dim) = sum over some banks, of bits 1 << bank, and their kept slots of weight * output, in order; any worker,

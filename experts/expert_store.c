@@ -15,23 +15,48 @@ static int quantum_of(const struct matrix *down)
 static int rows_of(const struct expert_layer *layer, int bank, int expert, struct expert_rows *rows)
 {
     const struct plan *plan = layer->plan;
-    if (bank != BANK_ROUTED) return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
+    if (bank != BANK_ROUTED || layer->stream)
+        return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
     return cm_parts_of_place(plan, cm_place_of(plan, layer->index, expert), rows);
 }
 
 static bool has_gate(const struct expert_bank *bank) { return cm_nonlinearities[bank->nonlinearity].has_gate; }
 
-/* Rows row … row + n_rows of a matrix and of its bias (NULL = none). */
-static calmoe_status add_matrix(struct calmoe_context *ctx, struct pack_list *list, const struct weight_source *source,
-                                const float *bias, int row, int n_rows, int node, struct expert_matrix *out)
+struct adding { /* where matrices of an expert go */
+    struct calmoe_context *ctx;
+    struct pack_list      *list;
+    struct expert_stream  *stream; /* NULL: into the list */
+    int                    layer, expert;
+    const uint8_t         *mapped; /* the next matrix, packed; NULL: it is to be packed */
+};
+
+/* A matrix that stands packed in a mapped file. */
+static calmoe_status map_matrix(struct adding *to, const struct weight_source *rows, enum isa isa, struct matrix *out)
 {
-    const struct weight_source rows = cm_source_rows(source, row, n_rows);
-    CM_TRY(cm_pack_list_add(ctx, list, &rows, node, &out->weights));
-    if (!bias || n_rows == 0) return CALMOE_OK;
-    return cm_pack_list_add_floats(ctx, list, bias + row, n_rows, node, &out->bias);
+    *out = (struct matrix){.kernel = cm_linear_kernel(rows->type, isa), .n_rows = rows->n_rows,
+                           .n_columns = rows->n_columns, .packed = to->mapped};
+    to->mapped += (cm_matrix_bytes(out) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    return CALMOE_OK;
 }
 
-static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list, const struct expert_bank *bank,
+static calmoe_status add_weights(struct adding *to, const struct weight_source *rows, int node, struct matrix *out)
+{
+    if (to->stream) return cm_expert_stream_add(to->stream, to->layer, to->expert, rows, node, out);
+    if (to->mapped) return map_matrix(to, rows, cm_pack_list_isa(to->list), out);
+    return cm_pack_list_add(to->ctx, to->list, rows, node, out);
+}
+
+/* Rows row … row + n_rows of a matrix and of its bias (NULL = none). */
+static calmoe_status add_matrix(struct adding *to, const struct weight_source *source, const float *bias, int row,
+                                int n_rows, int node, struct expert_matrix *out)
+{
+    const struct weight_source rows = cm_source_rows(source, row, n_rows);
+    CM_TRY(add_weights(to, &rows, node, &out->weights));
+    if (!bias || n_rows == 0) return CALMOE_OK;
+    return cm_pack_list_add_floats(to->ctx, to->list, bias + row, n_rows, node, &out->bias);
+}
+
+static calmoe_status add_part(struct adding *to, const struct expert_bank *bank,
                               const struct expert_sources *from, const struct expert_rows *rows,
                               struct expert_part *out)
 {
@@ -39,9 +64,9 @@ static calmoe_status add_part(struct calmoe_context *ctx, struct pack_list *list
     out->row = rows->row;
     out->down_row = rows->down_row;
     if (has_gate(bank))
-        CM_TRY(add_matrix(ctx, list, &from->gate, from->gate_bias, rows->row, rows->n_rows, node, &out->gate));
-    CM_TRY(add_matrix(ctx, list, &from->up, from->up_bias, rows->row, rows->n_rows, node, &out->up));
-    return add_matrix(ctx, list, &from->down, from->down_bias, rows->down_row, rows->n_down_rows, node, &out->down);
+        CM_TRY(add_matrix(to, &from->gate, from->gate_bias, rows->row, rows->n_rows, node, &out->gate));
+    CM_TRY(add_matrix(to, &from->up, from->up_bias, rows->row, rows->n_rows, node, &out->up));
+    return add_matrix(to, &from->down, from->down_bias, rows->down_row, rows->n_down_rows, node, &out->down);
 }
 
 /* Of a part, as a step reads it. */
@@ -58,13 +83,16 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
     struct expert_bank *bank = &layer->banks[bank_index];
     struct expert      *expert = &bank->experts[index];
     struct expert_rows  rows[CM_MAX_NODES];
+    struct adding to = {ctx, list, bank_index == BANK_ROUTED ? layer->stream : NULL, layer->index, index, NULL};
+    if (bank_index == BANK_ROUTED && layer->packed)
+        to.mapped = layer->packed->map.bytes + cm_packed_expert(layer->packed, layer->index, index)->at;
     expert->n_parts = rows_of(layer, bank_index, index, rows);
-    expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED &&
+    expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED && !layer->stream &&
                             cm_place_of(layer->plan, layer->index, index)->kind == PLACE_REPLICATED;
     layer->has_replicas |= expert->is_replicated;
     for (int i = 0; i < expert->n_parts; i++) {
         struct expert_part *part = &expert->parts[i];
-        CM_TRY(add_part(ctx, list, bank, sources, &rows[i], part));
+        CM_TRY(add_part(&to, bank, sources, &rows[i], part));
         if (i == 0 || !expert->is_replicated) expert->n_bytes += bytes_of_part(part);
     }
     const struct expert_part *first = &expert->parts[0];

@@ -62,6 +62,8 @@ void cm_pack_list_close(struct pack_list **list)
     *list = NULL;
 }
 
+enum isa cm_pack_list_isa(const struct pack_list *list) { return list->isa; }
+
 static calmoe_status grow(struct calmoe_context *ctx, struct pack_list *list)
 {
     if (list->n_jobs < list->capacity) return CALMOE_OK;

@@ -40,6 +40,7 @@ void cm_packed_weights_close(struct packed_weights *weights); /* zeroed is fine 
 struct pack_list;
 calmoe_status cm_pack_list_open(struct calmoe_context *ctx, enum isa isa, struct pack_list **out);
 void          cm_pack_list_close(struct pack_list **list);
+enum isa      cm_pack_list_isa(const struct pack_list *list);
 
 /* *out gets its shape and kernel now and its bytes when the list runs; it must stay where it is. A source without rows
  * gets no bytes. */

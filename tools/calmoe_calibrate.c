@@ -38,7 +38,7 @@ static const struct cli_option options[] = {
      "of the prompts that policies are made on; the others prove; default: 0.3"},
     {"seed", 's', CLI_SEED, AT(seed), 0, 0, "N", "of the deal to the two parts; default: 1"},
     {"measures", 0, CLI_TEXT, AT(measures), 0, 0, "M[,M...]",
-     "of confidence: softmax, state, shortlist, classifier, always; none; default: all that can run, but always"},
+     "of confidence: softmax, lead, state, shortlist, classifier, always; none; default: all that can run, but always"},
     {"max-exits", 0, CLI_INT, AT(max_exits), 1, 3, "N", "exits of a policy at most; default: 2"},
     {"no-width", 0, CLI_FLAG, AT(no_width), 0, 0, NULL, "all experts: early exits only"},
     {"no-tails", 0, CLI_FLAG, AT(no_tails), 0, 0, NULL, "no thin tails after exits"},
@@ -233,11 +233,12 @@ static void print_head(const struct told *told)
 
 static void print_finding(const calmoe_finding *finding, const char *kind)
 {
-    char loss[32] = "-";
+    char loss[32] = "-", others[48] = "";
+    if (finding->n_members > 1) snprintf(others, sizeof others, " (and %d more)", finding->n_members - 1);
     if (finding->n_tried > 0) snprintf(loss, sizeof loss, "%.3f%%", 100 * finding->mean_loss);
-    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s\n", 100 * finding->delta,
+    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s%s\n", 100 * finding->delta,
            finding->is_proven ? "proven" : "OFF", loss, finding->p, 100 * finding->cost, finding->mean_layers,
-           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-");
+           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-", others);
 }
 
 static void print_findings(const struct told *told)
@@ -287,6 +288,7 @@ static void add_figures(struct json_output *json, struct json_node *row, const s
     cm_json_integer(json, row, "prompts", (uint64_t)finding->n_prompts);
     cm_json_integer(json, row, "prompts_needed", (uint64_t)finding->n_needed);
     cm_json_integer(json, row, "tried", (uint64_t)finding->n_tried);
+    cm_json_integer(json, row, "members", (uint64_t)finding->n_members);
     cm_json_real(json, row, words->column, finding->cost);
     cm_json_real(json, row, "layers", finding->mean_layers);
     cm_json_real(json, row, "experts", finding->mean_experts);

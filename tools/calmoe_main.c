@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
     &cm_command_profile,
     &cm_command_calibrate,
     &cm_command_quantize,
+    &cm_command_pack,
     &cm_command_fit_exits,
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -18,7 +18,7 @@ struct settings {
     const char *domain;
     const char *topology;
     const char *bandwidth;
-    float       memory_limit;
+    const char *memory_limit;
     const char *simulate;
     const char *output;
     int         json;
@@ -40,8 +40,8 @@ static const struct cli_option options[] = {
      "hwloc description or .xml; default: this machine"},
     {"bandwidth", 0, CLI_TEXT, offsetof(struct settings, bandwidth), 0, 0, "LIST",
      "GB/s that nodes read: \"0:40,1:20\", or \"40\" for all"},
-    {"memory-limit", 0, CLI_REAL, offsetof(struct settings, memory_limit), 1, 64, "X",
-     "weights with replicas, times the model (default 1.25)"},
+    {"memory-limit", 0, CLI_TEXT, offsetof(struct settings, memory_limit), 0, 0, "X",
+     "weights with replicas, times the model (default 1.25); or bytes, 12GiB, with --simulate: as of calmoe run"},
     {"simulate", 0, CLI_TEXT, offsetof(struct settings, simulate), 0, 0, "TRACE",
      "replay this routing trace through the plan"},
     {"ranks", 0, CLI_INT, offsetof(struct settings, ranks), 2, 64, "N", "also N such machines together, by mpirun"},
@@ -83,6 +83,8 @@ struct report {
     calmoe_network          network; /* of no ranks: not asked for */
     calmoe_ranks_prediction ranks[N_BATCHES];
     bool                  is_simulated;
+    uint64_t              limit_bytes; /* of memory, for experts on disk; 0: not asked for */
+    calmoe_disk_prediction disk[N_BATCHES];
     calmoe_prediction     simulations[N_BATCHES]; /* over the trace */
 };
 
@@ -145,6 +147,28 @@ static int read_network(const struct settings *settings, calmoe_network *network
         return cm_usage_error(description.name, "option '--net-bandwidth' wants a rate such as 10Gb, found '%s'",
                               bandwidth);
     return CLI_GO_ON;
+}
+
+/* A factor on the model, or bytes. CLI_GO_ON, or the exit status. */
+static int read_limit(const struct settings *settings, float *factor, uint64_t *n_bytes)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "KB", "MB", "GB", "TB"};
+    static const double      values[] = {1024, 1048576, 1073741824, 1099511627776, 1e3, 1e6, 1e9, 1e12};
+    const char *text = settings->memory_limit;
+    double      number;
+    *factor  = 1.25f;
+    *n_bytes = 0;
+    if (text == NULL) return CLI_GO_ON;
+    if (read_quantity(text, (const char *const[]){""}, (const double[]){1}, 1, &number) && number >= 1 && number <= 64) {
+        *factor = (float)number;
+        return CLI_GO_ON;
+    }
+    if (!read_quantity(text, units, values, 8, &number) || number < 1 || number > 9e18)
+        return cm_usage_error(description.name, "option '--memory-limit' wants a number from 1 to 64, or bytes such as "
+                                                "12GiB, found '%s'", text);
+    *n_bytes = (uint64_t)number;
+    if (settings->simulate != NULL) return CLI_GO_ON;
+    return cm_usage_error(description.name, "option '--memory-limit %s' wants --simulate, found none", text);
 }
 
 /* "40ns,150ns", or one time for both. CLI_GO_ON, or the exit status. */
@@ -251,6 +275,12 @@ static bool simulate(const struct front *front, const calmoe_placement *placemen
                                                                       n_tokens, info.n_used, batches[i],
                                                                       &report->simulations[i]));
     }
+    for (int i = 0; i < N_BATCHES && is_fine && report->limit_bytes > 0; i++) {
+        report->disk[i].size = sizeof report->disk[i];
+        is_fine = cm_front_succeeded(front, calmoe_placement_simulate_disk(
+                                                placement, (const int32_t *)(void *)experts.at, n_tokens, info.n_used,
+                                                batches[i], report->limit_bytes, &report->disk[i]));
+    }
     report->is_simulated = is_fine;
     cm_bytes_close(&experts);
     calmoe_trace_reader_close(&reader);
@@ -299,6 +329,35 @@ static void print_predictions(const calmoe_prediction *predictions)
     }
 }
 
+static double share(uint64_t a, uint64_t b) { return b > 0 ? (double)a / (double)b : 0; }
+
+static void print_disk(const struct report *report)
+{
+    printf("\n  predicted for the trace with %.1f MiB of memory, %d of %d experts in it, without looking ahead:\n",
+           (double)report->limit_bytes / 1048576, report->disk[0].n_slots, report->disk[0].n_experts);
+    printf("  batch     hits  MB read/t\n");
+    for (int i = 0; i < N_BATCHES; i++)
+        printf("  %5d  %5.1f %%  %9.3f\n", report->disk[i].batch,
+               100 * share(report->disk[i].n_there, report->disk[i].n_wanted),
+               share(report->disk[i].n_bytes, report->disk[i].n_tokens) * 1e-6);
+}
+
+static void add_disk(struct json_output *json, const struct report *report)
+{
+    struct json_node *const object = cm_json_object(json, json->root, "predicted_on_disk");
+    cm_json_integer(json, object, "memory_limit_bytes", report->limit_bytes);
+    cm_json_integer(json, object, "experts", (uint64_t)report->disk[0].n_experts);
+    cm_json_integer(json, object, "experts_in_memory", (uint64_t)report->disk[0].n_slots);
+    struct json_node *const array = cm_json_array(json, object, "batches");
+    for (int i = 0; i < N_BATCHES; i++) {
+        struct json_node *const at = cm_json_object(json, array, NULL);
+        cm_json_integer(json, at, "batch", (uint64_t)report->disk[i].batch);
+        cm_json_integer(json, at, "wanted", report->disk[i].n_wanted);
+        cm_json_integer(json, at, "hits", report->disk[i].n_there);
+        cm_json_real(json, at, "bytes_per_token", share(report->disk[i].n_bytes, report->disk[i].n_tokens));
+    }
+}
+
 static void print_report(const struct report *report)
 {
     const calmoe_placement_info *info = &report->info;
@@ -317,6 +376,7 @@ static void print_report(const struct report *report)
         printf("\n  predicted for the trace, %" PRIu64 " tokens:\n", report->simulations[0].n_tokens);
         print_predictions(report->simulations);
     }
+    if (report->limit_bytes > 0) print_disk(report);
     if (report->network.n_ranks > 0) print_ranks(report);
     if (info->why[0] != '\0') printf("\nWhy: %s\n", info->why);
     if (info->notes[0] != '\0') printf("Note: %s\n", info->notes);
@@ -396,24 +456,30 @@ static bool print_json(const struct report *report)
         struct json_node *const simulated = cm_json_array(&json, json.root, "predicted_for_trace");
         for (int i = 0; i < N_BATCHES; i++) add_prediction(&json, simulated, &report->simulations[i], info->n_nodes);
     }
+    if (report->limit_bytes > 0) add_disk(&json, report);
     if (report->network.n_ranks > 0) add_ranks(&json, report);
     const bool is_written = cm_json_write(&json, true);
     cm_json_close(&json);
     return is_written;
 }
 
-static bool place(const struct settings *settings, const calmoe_placement_options *latencies,
-                  const calmoe_network *network, const struct front *front, calmoe_placement **placement)
+struct limits { /* as they were read from the options */
+    calmoe_network           network;
+    calmoe_placement_options placement; /* its latencies, and memory_limit as a factor */
+    uint64_t                 n_bytes;
+};
+
+static bool place(const struct settings *settings, const struct limits *limits, const struct front *front,
+                  calmoe_placement **placement)
 {
-    calmoe_placement_options wanted = *latencies;
-    struct report            report = {.network = *network};
+    calmoe_placement_options wanted = limits->placement;
+    struct report            report = {.network = limits->network, .limit_bytes = limits->n_bytes};
     wanted.policy       = settings->policy;
     wanted.plan         = settings->plan;
     wanted.profile      = settings->profile;
     wanted.domain       = settings->domain;
     wanted.topology     = settings->topology;
     wanted.bandwidth    = settings->bandwidth;
-    wanted.memory_limit = settings->memory_limit;
     if (!cm_front_succeeded(front, calmoe_placement_open(front->model, &wanted, placement)) ||
         !gather(front, *placement, &report) || !predict_ranks(front, *placement, &report))
         return false;
@@ -428,19 +494,19 @@ static bool place(const struct settings *settings, const calmoe_placement_option
 
 static int run(int argc, char **argv)
 {
-    struct settings settings = {.memory_limit = 1.25f};
+    struct settings settings = {0};
     int             n_operands;
-    calmoe_network  network = {0};
-    calmoe_placement_options latencies;
-    calmoe_placement_options_init(&latencies);
+    struct limits   limits = {0};
+    calmoe_placement_options_init(&limits.placement);
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
-    if (status == CLI_GO_ON) status = read_network(&settings, &network);
-    if (status == CLI_GO_ON) status = read_latencies(settings.line_latency, &latencies);
+    if (status == CLI_GO_ON) status = read_network(&settings, &limits.network);
+    if (status == CLI_GO_ON) status = read_latencies(settings.line_latency, &limits.placement);
+    if (status == CLI_GO_ON) status = read_limit(&settings, &limits.placement.memory_limit, &limits.n_bytes);
     if (status != CLI_GO_ON) return status;
     struct front      front     = {0};
     calmoe_placement *placement = NULL;
     const bool is_done = cm_front_open(&front) && cm_front_open_model(&front, settings.model, false) &&
-                         place(&settings, &latencies, &network, &front, &placement);
+                         place(&settings, &limits, &front, &placement);
     calmoe_placement_close(&placement);
     cm_front_close(&front);
     return is_done ? 0 : 1;

@@ -18,9 +18,11 @@ struct settings {
     const char     *topology, *bandwidth;
     int             merge, tokens, context, threads, json;
     struct policy_request policy;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
     {"file", 'f', CLI_LIST, AT(files), 0, 0, "FILE", "a text to read; its name is its domain; more may follow"},
@@ -36,6 +38,7 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA", "as of calmoe run"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "as of calmoe run: softmax:0.9@5"},
@@ -157,10 +160,12 @@ static bool open_reading(struct front *front, const struct settings *settings, s
     engine.plan         = settings->plan;
     engine.exits        = settings->policy.exits;
     engine.profile      = 1;
+    cm_memory_request_set(&settings->memory, &engine);
     engine.routing      = cm_reading_see;
     engine.routing_user = reading;
     return cm_policy_request_open(front, &settings->policy, &reading->policy, &reading->quality) &&
            cm_front_open_engine(front, &engine) &&
+           cm_policy_request_choose(front, &settings->policy, false, reading->policy) &&
            (settings->trace == NULL || open_trace(reading, settings->trace, &model));
 }
 
@@ -219,7 +224,7 @@ static bool tell(const struct front *front, const struct settings *settings, con
     if (settings->html != NULL && !cm_page_write(&view, settings->html)) return false;
     if (settings->json) return cm_view_print_json(&view);
     cm_view_print(&view);
-    return true;
+    return cm_disk_say(front);
 }
 
 static int run(int argc, char **argv)

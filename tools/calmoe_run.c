@@ -31,11 +31,13 @@ struct settings {
     struct policy_request policy;
     struct engine_request engine;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -97,10 +99,15 @@ static const struct cli_option options[] = {
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
-     "draft tokens with an early exit (of --exit, --policy, or chosen) and verify them: the same text"},
+     "draft tokens and verify them, where that is faster: the same text; by early exits (of --exit, --policy, or "
+     "chosen), by lookup, by the file's block for it"},
+    {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
+     "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
@@ -114,6 +121,7 @@ static const struct cli_option options[] = {
     {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
     {"logit-hash", 0, CLI_FLAG, AT(logit_hash), 0, 0, NULL,
@@ -136,12 +144,12 @@ static const struct cli_command description = {
         "prompt_tokens_per_s, decode_tokens_per_s (0 where nothing was timed), layers_per_token,\n"
         "experts_per_token (over all layers; both of tokens read after the prompt, if any, else of the\n"
         "prompt), token_layers (with --show-exits: layers that each token came of), rounds, drafted and\n"
-        "accepted (with --lossless), logit_hash (null without --logit-hash).\n\n"
+        "accepted, plain_steps and drafts_by (with --lossless), logit_hash (null without --logit-hash).\n\n"
         "A session in a file is read no second time: its keys and values are in it. It is of one model, with one type\n"
         "of keys and values (--kv); without -c it has the context that it had. Sampling is as the options say, from\n"
         "their seed on. With -n 0 the file ends with the text, to be gone on from by another; after Ctrl-C it holds\n"
         "what was read, and what is still to be read.\n\n"
-        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, state, shortlist, always, and\n"
+        "--exit MEASURE:THRESHOLD[@LAYER[,LAYER]]: measures are softmax, lead, state, shortlist, always, and\n"
         "with --exits classifier; without @LAYER every layer is an exit. --quality without --policy reads\n"
         "MODEL.policy.json beside MODEL.gguf.\n\n"
         "Where a model's authors advise YaRN with a factor of 4 for contexts beyond 32768 tokens, that is\n"
@@ -276,6 +284,7 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     engine.max_rows    = settings->batch;
     engine.exits       = settings->policy.exits;
     engine.pin_threads = settings->pin;
+    cm_memory_request_set(&settings->memory, &engine);
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings, is_whole))
@@ -284,7 +293,8 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     if (has_trace && !open_trace(front, settings->trace, trace)) return false;
     engine.routing      = has_trace ? calmoe_trace_writer_see : NULL;
     engine.routing_user = *trace;
-    if (!cm_front_open_engine(front, &engine)) return false;
+    if (!cm_front_open_draft_model(front, settings->policy.draft_model) || !cm_front_open_engine(front, &engine))
+        return false;
     char found[1024];
     if (!settings->verbose) return true;
     if (!cm_front_succeeded(front, calmoe_engine_describe(front->engine, found, sizeof found))) return false;
@@ -344,9 +354,11 @@ static bool open_session(struct generation *generation, const struct settings *s
     double quality;
     calmoe_sampler_options sampler;
     if (!cm_policy_request_open(generation->front, &settings->policy, policy, &quality) ||
+        !cm_policy_request_choose(generation->front, &settings->policy, !settings->engine.no_tune, *policy) ||
         !choose_sampler(generation->front, settings, &sampler) ||
         !open_constraint(generation->front, settings, constraint))
         return false;
+    if (settings->verbose) cm_policy_say_costs(*policy);
     sampler.constraint = *constraint;
     calmoe_session_options session;
     calmoe_session_options_init(&session);
@@ -438,6 +450,19 @@ static void add_layers(struct json_output *json, const struct generation *genera
         cm_json_integer(json, layers, NULL, (uint64_t)uses[i].depth.layers);
 }
 
+/* What each way to draft did, and plain steps. */
+static void add_drafts(struct json_output *json, const calmoe_speculation *drafts)
+{
+    struct json_node *const ways = cm_json_object(json, json->root, "drafts_by");
+    cm_json_integer(json, json->root, "plain_steps", drafts->plain);
+    for (int kind = 0; kind < CALMOE_N_DRAFT_KINDS; kind++) {
+        struct json_node *const way = cm_json_object(json, ways, cm_draft_names[kind]);
+        cm_json_integer(json, way, "rounds", drafts->rounds_by[kind]);
+        cm_json_integer(json, way, "drafted", drafts->drafted_by[kind]);
+        cm_json_integer(json, way, "accepted", drafts->accepted_by[kind]);
+    }
+}
+
 static bool print_json(const struct generation *generation, bool is_lossless, const char *hash)
 {
     const struct run_times *const times = &generation->times;
@@ -471,6 +496,7 @@ static bool print_json(const struct generation *generation, bool is_lossless, co
         cm_json_integer(&json, json.root, "rounds", drafts.rounds);
         cm_json_integer(&json, json.root, "drafted", drafts.drafted);
         cm_json_integer(&json, json.root, "accepted", drafts.accepted);
+        add_drafts(&json, &drafts);
     }
     if (hash != NULL) cm_json_text(&json, json.root, "logit_hash", hash);
     else cm_json_null(&json, json.root, "logit_hash");
@@ -581,6 +607,7 @@ static int run(int argc, char **argv)
         if (is_whole) generation.history = &history;
         status = run_session(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
+        if (status == 0 && !cm_disk_say(&front)) status = 1;
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);
         if (status == 0) cm_audit_say(generation.session);

@@ -11,6 +11,7 @@
 
 #include "tools/command.h"
 #include "tools/engine_request.h"
+#include "tools/front.h"
 #include "tools/serve/server.h"
 
 enum { MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
@@ -27,11 +28,13 @@ struct settings {
     struct policy_request policy;
     struct engine_request engine;
     struct model_request  numbers;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
 #define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
@@ -80,9 +83,12 @@ static const struct cli_option options[] = {
      "answers leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%, where a request does not say another (default: the policy's safest)"},
+    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+     "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
 };
 
 static const struct cli_command description = {
@@ -196,6 +202,7 @@ static struct service *open_service(const struct settings *settings, struct load
     service.engine          = cm_engine_request_options(&settings->engine);
     service.engine.max_rows = settings->batch;
     service.engine.exits    = settings->policy.exits;
+    cm_memory_request_set(&settings->memory, &service.engine);
     return cm_service_open(&service);
 }
 

@@ -96,6 +96,26 @@ static bool read_real(const char *text, double min, double max, float *out)
     return true;
 }
 
+/* A positive number with a unit, or whole bytes. */
+static bool read_bytes(const char *text, uint64_t *out)
+{
+    static const struct {
+        const char *name;
+        double      bytes;
+    } units[] = {{"", 1},        {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776},
+                 {"KB", 1e3},    {"MB", 1e6},   {"GB", 1e9},      {"TB", 1e12}};
+    char        *end    = NULL;
+    const double number = strtod(text, &end);
+    if (end == text || !isdigit((unsigned char)text[0]) || !isfinite(number)) return false;
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        const double bytes = number * units[i].bytes;
+        if (strcmp(end, units[i].name) != 0 || bytes < 1 || bytes >= 9e18) continue;
+        *out = (uint64_t)bytes;
+        return true;
+    }
+    return false;
+}
+
 static bool read_choice(const char *text, const char *words, int *out)
 {
     for (int index = 0;; index++) {
@@ -139,6 +159,10 @@ static int set_option(const struct cli_command *command, const struct cli_option
         if (read_real(text, option->min, option->max, setting)) return CLI_GO_ON;
         return cm_usage_error(command->name, "option '%.*s' wants a number from %g to %g, found '%s'",
                               n_typed, typed, option->min, option->max, text);
+    case CLI_BYTES:
+        if (read_bytes(text, setting)) return CLI_GO_ON;
+        return cm_usage_error(command->name, "option '%.*s' wants bytes such as 12GiB, 800MB or 4096, found '%s'",
+                              n_typed, typed, text);
     case CLI_CHOICE:
         if (read_choice(text, option->value, setting)) return CLI_GO_ON;
         return cm_usage_error(command->name, "option '%.*s' wants %s, found '%s'", n_typed, typed,

@@ -15,6 +15,7 @@ enum cli_kind {  /* the setting that an option writes    */
     CLI_INT,     /* int                                  */
     CLI_SEED,    /* uint64_t; every value is allowed     */
     CLI_REAL,    /* float                                */
+    CLI_BYTES,   /* uint64_t: "12GiB", "800MB", "4096"   */
     CLI_TEXT,    /* const char *                         */
     CLI_LIST,    /* struct cli_list; may be repeated     */
     CLI_CHOICE   /* int: which word of value, "f16|f32"  */

@@ -18,6 +18,7 @@ extern const struct command cm_command_inspect;
 extern const struct command cm_command_place;
 extern const struct command cm_command_profile;
 extern const struct command cm_command_quantize;
+extern const struct command cm_command_pack;
 extern const struct command cm_command_fit_exits;
 
 #endif

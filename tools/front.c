@@ -91,6 +91,12 @@ bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_
                               calmoe_model_open(front->context, path, &options, &front->model));
 }
 
+bool cm_front_open_draft_model(struct front *front, const char *path)
+{
+    return path == NULL ||
+           cm_front_succeeded(front, calmoe_model_open(front->context, path, NULL, &front->draft_model));
+}
+
 /* What rank 0 watches, the others do not. */
 static void follow(struct front *front, calmoe_engine_options *options)
 {
@@ -108,6 +114,7 @@ bool cm_front_open_engine(struct front *front, const calmoe_engine_options *opti
     struct progress_bar   bar;
     calmoe_engine_options with_bar = *options;
     with_bar.ranks                 = front->ranks;
+    with_bar.draft_model           = front->draft_model;
     if (!cm_front_leads(front)) follow(front, &with_bar);
     with_bar.progress              = cm_bar_move;
     with_bar.progress_user         = &bar;
@@ -124,6 +131,7 @@ void cm_front_close(struct front *front)
     if (!front->is_as_one) failure = sentence[0] != '\0' ? sentence : "it did not get as far as the others";
     calmoe_engine_close(&front->engine);
     calmoe_model_close(&front->model);
+    calmoe_model_close(&front->draft_model);
     calmoe_ranks_close(&front->ranks, failure);
     calmoe_context_close(&front->context);
 }

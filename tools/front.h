@@ -9,6 +9,7 @@
 
 #include "tools/cli.h"
 #include "tools/json_output.h"
+#include "tools/memory_request.h"
 #include "tools/model_request.h"
 #include "tools/policy_request.h"
 #include "tools/terminal.h"
@@ -16,6 +17,7 @@
 struct front {
     calmoe_context *context;
     calmoe_model   *model;
+    calmoe_model   *draft_model;  /* NULL: none                                   */
     calmoe_engine  *engine;
     calmoe_ranks   *ranks;        /* NULL: the program was started by itself      */
     bool            is_as_one;    /* it opened an engine together with the others */
@@ -25,6 +27,8 @@ struct front {
  * any of them, and for a zeroed front. */
 bool cm_front_open(struct front *front);
 bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_only);
+/* The model that drafts for the engine that is opened then; NULL: none. */
+bool cm_front_open_draft_model(struct front *front, const char *path);
 /* With a progress bar of its own. Where mpirun started the program several times, all of them run the model together:
  * on ranks but 0 this does not return; they take part until rank 0 is done, then end with status 0, else 1. */
 bool cm_front_open_engine(struct front *front, const calmoe_engine_options *options);

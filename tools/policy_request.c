@@ -52,14 +52,22 @@ static bool read_width(const char *text, struct parsed *out)
                                            : out->number <= 1.0f;
 }
 
-static bool read_quality(const char *text, double *out)
+/* A bound, and which of the policies that are proven for it; 0: it is not said. */
+static bool read_quality(const char *text, double *out, int *member)
 {
     char *end = NULL;
     *out      = strtod(text, &end);
+    *member   = 0;
     if (end == text) return false;
     if (*end == '%') {
         *out /= 100.0;
         end++;
+    }
+    if (*end == ':') {
+        const char *number = end + 1;
+        const long  found  = strtol(number, &end, 10);
+        if (end == number || found < 1 || found > 1000) return false;
+        *member = (int)found;
     }
     return *end == '\0' && *out > 0.0 && *out < 1.0;
 }
@@ -81,6 +89,7 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
                                        "experts of every layer for each token");
     struct parsed exit = {.n_layers = 0}, width = {.n_layers = 0};
     double        quality;
+    int           member = 0;
     const bool    is_made = request->exit != NULL || request->width != NULL;
     if (is_made && (request->file != NULL || request->quality != NULL))
         return cm_usage_error(command, "option '%s' does not go with %s", request->exit != NULL ? "--exit" : "--width",
@@ -90,11 +99,18 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
     if (request->kv_fill != NULL && !is_fill(request->kv_fill))
         return cm_usage_error(command, "option '--kv-fill' wants propagate, lazy or catch_up, found '%s'",
                               request->kv_fill);
+    if (request->draft_model != NULL && !request->lossless)
+        return cm_usage_error(command, "option '--draft-model' wants --lossless");
     if (request->lossless && (request->width != NULL || request->kv_fill != NULL))
         return cm_usage_error(command, "option '--lossless' does not go with %s",
                               request->width != NULL ? "--width" : "--kv-fill");
-    if (request->quality != NULL && !read_quality(request->quality, &quality))
-        return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, found '%s'",
+    if (request->quality != NULL && !read_quality(request->quality, &quality, &member))
+        return cm_usage_error(command, "option '--quality' wants a share such as 1%% or 0.01, or 1%%:2, found '%s'",
+                              request->quality);
+    if (request->costs != NULL && (is_made || (request->file == NULL && request->quality == NULL)))
+        return cm_usage_error(command, "option '--costs' wants --policy or --quality");
+    if (request->costs != NULL && member > 0)
+        return cm_usage_error(command, "option '--costs' does not go with '--quality %s', which has chosen",
                               request->quality);
     if (request->exit != NULL && !read_exit(request->exit, &exit))
         return cm_usage_error(command, "option '--exit' wants MEASURE:THRESHOLD[@LAYER[,LAYER]] with a threshold above "
@@ -151,7 +167,8 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
     *policy                = NULL;
     *quality               = 0.0;
     if (request->exit != NULL || request->width != NULL) return make(front, request, policy);
-    if (request->quality != NULL) (void)read_quality(request->quality, quality);
+    int member;
+    if (request->quality != NULL) (void)read_quality(request->quality, quality, &member);
     if (request->file != NULL)
         return cm_front_succeeded(front, calmoe_policy_open(front->model, request->file, policy));
     if (request->quality == NULL) return true;
@@ -160,18 +177,58 @@ bool cm_policy_request_open(const struct front *front, const struct policy_reque
            cm_front_succeeded(front, calmoe_policy_open(front->model, path, policy));
 }
 
+bool cm_policy_request_choose(const struct front *front, const struct policy_request *request, bool tunes,
+                              calmoe_policy *policy)
+{
+    double quality;
+    int    member = 0;
+    if (policy == NULL || request->exit != NULL || request->width != NULL) return true;
+    if (request->quality != NULL && read_quality(request->quality, &quality, &member) && member > 0)
+        return cm_front_succeeded(front, calmoe_policy_fix(policy, quality, member));
+    if (request->costs == NULL && !tunes) return true;
+    return cm_front_succeeded(front, calmoe_policy_choose(policy, front->engine, request->costs));
+}
+
+void cm_policy_say_costs(const calmoe_policy *policy)
+{
+    for (int i = 0; policy != NULL && i < calmoe_policy_n_rungs(policy); i++) {
+        calmoe_rung_info info = {.size = sizeof info};
+        char             exits[8 * CALMOE_MAX_EXITS] = "";
+        if (calmoe_policy_get_rung(policy, i, &info) != CALMOE_OK || info.cost <= 0.0) continue;
+        for (int exit = 0; exit < info.n_exits; exit++) {
+            const size_t at = strlen(exits);
+            (void)snprintf(exits + at, sizeof exits - at, "%s%d", exit > 0 ? ", " : " after layers ",
+                           info.exit_layers[exit]);
+        }
+        cm_say("policy %d of %d at %g: exits%s, %s experts, %.1f %% of the full model's cost%s", info.member,
+               info.n_members, info.delta, info.n_exits > 0 ? exits : " nowhere", info.has_width ? "fewer" : "all",
+               100.0 * info.cost, info.is_taken ? ", taken" : "");
+    }
+}
+
+/* Does the policy have a choice, so that which one was taken is worth telling? */
+static void say_which(const calmoe_rung_info *info)
+{
+    if (info->n_members < 2) return;
+    if (info->cost > 0.0)
+        cm_say("policy %d of %d that are proven for it, expected to cost %.0f %% of the full model", info->member,
+               info->n_members, 100.0 * info->cost);
+    else cm_say("policy %d of %d that are proven for it", info->member, info->n_members);
+}
+
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session)
 {
     const int        rung = calmoe_session_rung(session);
     calmoe_rung_info info = {.size = sizeof info};
     if (policy == NULL) return;
     if (rung < 0) {
-        cm_say("no rung of the policy has so small a bound: nothing is left out");
+        cm_say("nothing of the policy has so small a bound and is cheaper than the full model: nothing is left out");
         return;
     }
     if (calmoe_policy_get_rung(policy, rung, &info) != CALMOE_OK || !info.is_proven) return;
     cm_say("policy: %s at most %g with confidence %g (%s, %d prompts)", info.loss, info.delta, 1.0 - info.epsilon,
            info.p_value, info.n_prompts);
+    say_which(&info);
 }
 
 void cm_audit_say(const calmoe_session *session)
@@ -182,12 +239,27 @@ void cm_audit_say(const calmoe_session *session)
            audit.n_alarms > 0 ? "; the policy stepped down" : "");
 }
 
+const char *const cm_draft_names[CALMOE_N_DRAFT_KINDS] = {
+    [CALMOE_DRAFTS_BY_EXITS] = "exits",
+    [CALMOE_DRAFTS_BY_LOOKUP] = "lookup",
+    [CALMOE_DRAFTS_BY_FURTHER] = "further block",
+    [CALMOE_DRAFTS_BY_MODEL] = "draft model",
+};
+
 void cm_lossless_say(const calmoe_session *session)
 {
     calmoe_speculation drafts = {.size = sizeof drafts};
+    char               by[256] = "";
     if (calmoe_session_speculation(session, &drafts) != CALMOE_OK || drafts.drafted == 0) return;
-    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round",
+    for (int kind = 0; kind < CALMOE_N_DRAFT_KINDS; kind++) {
+        const size_t n = strlen(by);
+        if (drafts.rounds_by[kind] > 0)
+            snprintf(by + n, sizeof by - n, "%s%s %llu", n > 0 ? ", " : "", cm_draft_names[kind],
+                     (unsigned long long)drafts.rounds_by[kind]);
+    }
+    cm_say("lossless: %llu rounds, %llu tokens drafted, %llu accepted (%.1f %%), %.2f tokens a round; %llu plain "
+           "steps; rounds: %s",
            (unsigned long long)drafts.rounds, (unsigned long long)drafts.drafted, (unsigned long long)drafts.accepted,
            100.0 * (double)drafts.accepted / (double)drafts.drafted,
-           1.0 + (double)drafts.accepted / (double)drafts.rounds);
+           1.0 + (double)drafts.accepted / (double)drafts.rounds, (unsigned long long)drafts.plain, by);
 }

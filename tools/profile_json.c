@@ -138,7 +138,7 @@ bool cm_view_print_json(const struct view *view)
     for (int i = 0; i < view->info.n_domains; i++)
         cm_view_add_domain(&json, cm_json_object(&json, domains, NULL), view, i);
     cm_view_add_forecasts(&json, view);
-    const bool written = cm_json_write(&json, true);
+    const bool written = cm_disk_add(view->front, &json) && cm_json_write(&json, true);
     cm_json_close(&json);
     return written;
 }

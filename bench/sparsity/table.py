@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 
-THRESHOLDS = {"softmax": (0.3, 0.5, 0.7, 0.9, 0.97), "shortlist": (0.5, 0.7, 0.9, 0.97),
+THRESHOLDS = {"softmax": (0.3, 0.5, 0.7, 0.9, 0.97), "lead": (0.3, 0.5, 0.7, 0.9, 0.97), "shortlist": (0.5, 0.7, 0.9, 0.97),
               "state": (0.8, 0.9, 0.95, 0.98), "classifier": (0.5, 0.7, 0.8, 0.9, 0.95)}
 WIDTHS = [("ratio", (0.1, 0.2, 0.3, 0.5)), ("top_p", (0.7, 0.8, 0.9, 0.95))]
 

@@ -87,6 +87,8 @@ typedef struct calmoe_finding { /* for one of the deltas */
     double      mean_experts;  /* of a token in a layer that it runs                                */
     const char *policy;        /* in words: "softmax 6:0.93, width ratio:0.3"; lives as long as the calibration */
     const char *sentence;      /* what is proven, or why nothing is                                 */
+    int         n_members;     /* policies that are proven for delta and cheapest on some machine; this is the one that
+                                  is here                                                           */
 } calmoe_finding;
 CALMOE_API calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *calibration, int delta,
                                                         calmoe_finding *finding);

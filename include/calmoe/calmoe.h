@@ -6,7 +6,7 @@
  *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model
  *     calmoe/trace.h        routings in a file             calmoe/synthetic.h    models with random weights
  *     calmoe/machine.h      what the machine can do        calmoe/quantize.h     files of smaller types
- *     calmoe/ranks.h        one model by several processes
+ *     calmoe/ranks.h        one model by several processes calmoe/pack.h         experts as kernels read them
  *
  *     calmoe_context    *context = NULL;
  *     calmoe_model      *model   = NULL;

@@ -53,6 +53,12 @@ enum {
     CALMOE_PIN_AUTO /* the same, unless working threads of other programs are bound to one of these cores       */
 };
 
+enum {
+    CALMOE_DISK_AUTO,   /* CACHED where the files fit into the memory that is left beside the limit, else DIRECT      */
+    CALMOE_DISK_CACHED, /* through the system's cache of files, which keeps what it has room for                      */
+    CALMOE_DISK_DIRECT  /* past it, where the file system can                                                         */
+};
+
 typedef struct calmoe_engine_options {
     size_t             size;          /* set by calmoe_engine_options_init()                        */
     int                n_threads;     /* 0 = every core that the process may use; as many as a quota of
@@ -80,12 +86,28 @@ typedef struct calmoe_engine_options {
                                          (docs/FORMATS.md, "Tuning"); logits are the same bits by any */
     calmoe_ranks      *ranks;         /* processes that run the model together: ranks.h; they must outlive the engine.
                                          NULL = this one alone (default)                                          */
+    calmoe_model      *draft_model;   /* a smaller model of the same vocabulary, whose tokens are drafts of lossless
+                                         sessions (session.h): it reads what they read. It must outlive the engine, and
+                                         is made ready with the first such session. NULL = none (default)         */
+    uint64_t           memory_limit;  /* bytes for weights, scratch and the first keys and values; 0 = none (default).
+                                         Where routed experts do not all fit, some are kept in memory and the others
+                                         read from the model's file when a router names them (docs/DISK.md); logits are
+                                         the same bits by any limit. Not with ranks                               */
+    const char        *memory_profile; /* path of a profile (profile.h) by which experts are kept; NULL = by what the
+                                         engine itself sees (default). Not looked at without a limit              */
+    const char        *packed;        /* path of the model's packed experts (pack.h): mapped, or with a memory limit
+                                         read one by one; NULL = the model's own file (default). Refused where it is of
+                                         another model, version or packing, or damaged; on one memory node and rank */
+    int                disk_reads;    /* CALMOE_DISK_*: how experts are read (default CALMOE_DISK_AUTO)            */
+    int                no_lookahead;  /* 1: an expert is read when its layer's router has named it, never before
+                                         (default 0)                                                              */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);
 
-/* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT, NO_MEMORY, UNSUPPORTED,
- * SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the exits). */
+/* options may be NULL. The model must outlive the engine. INVALID_ARGUMENT (a memory limit that is too small, too: the
+ * sentence names the smallest that works), NO_MEMORY, UNSUPPORTED, SYSTEM, CANCELLED, IO, BAD_FILE (the plan, the
+ * exits, the profile, the packed experts). */
 CALMOE_API calmoe_status calmoe_engine_open(calmoe_model *model, const calmoe_engine_options *options,
                                             calmoe_engine **out);
 /* What the engine found on the machine, as one line for people, cut to capacity bytes with its NUL: threads, cores and
@@ -109,7 +131,8 @@ typedef struct calmoe_chunk {
  * Everything is checked first: INVALID_ARGUMENT (a token id, a session of another engine, more rows than max_rows),
  * FULL (a session's context has no room), CANCELLED (a session is interrupted), NO_MEMORY (for more logits than any
  * step had before, or for their keys and values). CANCELLED comes during the step, too, when all of its sessions are
- * interrupted; while one is not, the step goes on for its sake. Where such a call fails, every session stands where
+ * interrupted; while one is not, the step goes on for its sake; and IO, where experts are read from disk and a read
+ * fails. Where such a call fails, every session stands where
  * it stood before (one with a recurrent state perhaps before that, with the tokens between pending, as after
  * calmoe_session_rewind()); only the last step's logits are gone. But NOT_FINITE comes after the step: logits of a
  * chunk are NaN or infinite, and the sentence says in which layer it began; tokens are read, all logits are there, and

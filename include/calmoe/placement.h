@@ -131,6 +131,25 @@ CALMOE_API calmoe_status calmoe_placement_predict(const calmoe_placement *placem
 CALMOE_API calmoe_status calmoe_placement_simulate(const calmoe_placement *placement, const int32_t *experts,
                                                    int n_tokens, int n_slots, int batch, calmoe_prediction *out);
 
+/* What a memory limit (calmoe_engine_options) would do for such routings; looking ahead is not in it. */
+typedef struct calmoe_disk_prediction {
+    size_t   size;      /* set by the caller to sizeof(calmoe_disk_prediction)                     */
+    int      batch;     /* tokens of a step                                                        */
+    int      n_experts; /* routed experts of all layers                                            */
+    int      n_slots;   /* of them in memory at a time, about; all: nothing is read                */
+    uint64_t n_tokens;
+    uint64_t n_wanted;  /* experts that steps need, each once in a step and layer                  */
+    uint64_t n_there;   /* of them, in memory already                                              */
+    uint64_t n_bytes;   /* of the model's file that are read for the others                        */
+} calmoe_disk_prediction;
+
+/* By the same rules by which an engine keeps experts; a profile, where the placement has one, as its memory_profile.
+ * INVALID_ARGUMENT as calmoe_placement_simulate(), and for a limit that is too small: the sentence says which is
+ * not. UNSUPPORTED: the model has no routed experts. */
+CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *placement, const int32_t *experts,
+                                                        int n_tokens, int n_slots, int batch, uint64_t memory_limit,
+                                                        calmoe_disk_prediction *out);
+
 /* The same model by several such machines, each with an equal part (ranks.h). */
 typedef struct calmoe_network {
     int    n_ranks;   /* 2 at least                                         */

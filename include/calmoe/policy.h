@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 typedef struct calmoe_policy calmoe_policy;
+typedef struct calmoe_engine calmoe_engine; /* calmoe/engine.h */
 
 enum { CALMOE_MAX_EXITS = 16 };
 
@@ -24,12 +25,29 @@ CALMOE_API calmoe_status calmoe_policy_open(calmoe_model *model, const char *pat
  * IO. */
 CALMOE_API calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path);
 
+/* Rungs of the same delta are a front: all of them proven, at once, so that any may be taken, for whatever reason.
+ * Which one is cheapest depends on the machine; what they leave out, and so the tokens of answers, differs. Until
+ * one of the next two calls the first of each front is taken. Both are for a policy that no session has yet.
+ *
+ * Takes of each front the cheapest on this engine, or OFF where that is cheaper (calmoe_policy_get_rung() tells).
+ * costs: NULL or "time": what parts of a token cost here, measured in less than a second, once for a processor and a
+ * model (kept in the user's cache, docs/FORMATS.md); "bytes": weights that are read, counted; else the path of a
+ * costs file: the same file makes the same choice on every machine. Nothing changes, and nothing is measured, where
+ * no rung has a choice. Nothing changes, either, where the machine is too busy to tell times, or where the engine's
+ * options have a profile or callbacks that would see the steps; the log says so. INVALID_ARGUMENT: another model's
+ * costs, or too few of them; IO, BAD_FILE. */
+CALMOE_API calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine, const char *costs);
+/* Takes the member (1, 2, … as in the file) of the front with the largest delta that is at most quality, whatever it
+ * costs. INVALID_ARGUMENT: it has not so many, or there is none. */
+CALMOE_API calmoe_status calmoe_policy_fix(calmoe_policy *policy, double quality, int member);
+
 /* Sessions first. Sets *policy to NULL; NULL is fine. */
 CALMOE_API void calmoe_policy_close(calmoe_policy **policy);
 
 typedef struct calmoe_policy_options {
     size_t      size;         /* set by calmoe_policy_options_init()                                          */
-    const char *measure;      /* "softmax", "state", "classifier" (of the engine's exits file), "shortlist", "always";
+    const char *measure;      /* "softmax", "state", "classifier" (of the engine's exits file), "shortlist", "lead",
+                                 "always";
                                  NULL = no exits (default)                                                    */
     float       threshold;    /* above 0, at most 1: a token that is at least so sure leaves                   */
     const int  *exit_layers;  /* (n_exits) layers that have run, ascending, below the model's; NULL = every layer at
@@ -69,9 +87,13 @@ typedef struct calmoe_rung_info {
     int         exit_layers[CALMOE_MAX_EXITS];
     int         k_tail;    /* -1 = none */
     int         has_width; /* 1: some layer may run fewer experts */
+    int         member;    /* of n_members of its front, from 1 on                          */
+    int         n_members;
+    int         is_taken;  /* of its front                                                  */
+    double      cost;      /* of a token against OFF, by the costs that it was chosen by; 0 = not known */
 } calmoe_rung_info;
 
-/* Rungs from the safest (0) on. */
+/* Rungs from the safest (0) on; those of a front stand side by side. */
 CALMOE_API int calmoe_policy_n_rungs(const calmoe_policy *policy);
 /* What it points to lives as long as the policy. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int rung, calmoe_rung_info *info);

@@ -20,9 +20,8 @@ enum {
     CALMOE_AUDIT_NEVER
 };
 
-/* How calmoe_session_next() drafts tokens, which one step then verifies: by an early exit, or, where the last tokens
- * stood before in the sequence, by what followed them there. The tokens are OFF's, at any temperature, in every
- * case. */
+/* How calmoe_session_next() drafts tokens, which one step then verifies: CALMOE_DRAFTS_BY_*. The tokens are OFF's, at
+ * any temperature, in every case. */
 enum {
     CALMOE_LOSSLESS_OFF,          /* no drafts                                                             */
     CALMOE_LOSSLESS_WHERE_FASTER, /* drafts where they are measured to be faster than plain steps          */
@@ -242,15 +241,29 @@ CALMOE_API calmoe_status calmoe_session_audit(const calmoe_session *session, cal
  * decided by what they are measured to cost, so figures differ from run to run; tokens do not. calmoe_engine_next()
  * drafts where only one session has something to read; calmoe_engine_step() makes plain steps. A step of another
  * session throws away what was verified ahead. */
+enum {
+    CALMOE_DRAFTS_BY_EXITS,   /* early exits of the model itself                                             */
+    CALMOE_DRAFTS_BY_LOOKUP,  /* what followed the last tokens where they stood before in the sequence       */
+    CALMOE_DRAFTS_BY_FURTHER, /* the block of the model's file that predicts a further token, where it has one
+                                 (multi-token prediction)                                                    */
+    CALMOE_DRAFTS_BY_MODEL,   /* calmoe_engine_options.draft_model                                           */
+    CALMOE_N_DRAFT_KINDS
+};
+
 typedef struct calmoe_speculation {
     size_t   size;     /* set by the caller to sizeof(calmoe_speculation) */
     uint64_t rounds;
     uint64_t drafted;  /* tokens                                          */
     uint64_t accepted; /* of these, that were read                        */
+    uint64_t plain;    /* plain steps                                     */
+    /* the same by what drafted, CALMOE_DRAFTS_BY_* */
+    uint64_t rounds_by[CALMOE_N_DRAFT_KINDS];
+    uint64_t drafted_by[CALMOE_N_DRAFT_KINDS];
+    uint64_t accepted_by[CALMOE_N_DRAFT_KINDS];
 } calmoe_speculation;
 /* All are 0 where the session is not lossless. INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_speculation *speculation);
-/* The same by the number of layers that the draft came of, 0: it was looked up; n is at least the model's layers. */
+/* The same by the number of layers that the draft came of, 0: none of them; n is at least the model's layers. */
 CALMOE_API calmoe_status calmoe_session_draft_counts(const calmoe_session *session, uint64_t *drafted,
                                                      uint64_t *accepted, int n);
 

@@ -72,6 +72,26 @@ CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engin
 CALMOE_API calmoe_status calmoe_engine_get_node_phases(const calmoe_engine *engine, int i, double *seconds,
                                                        uint64_t *n_bytes, int n);
 
+/* What an engine with a memory limit (calmoe_engine_options) did with experts on disk since the start (or reset). Where
+ * all experts are in memory, all is 0. */
+typedef struct calmoe_disk_stats {
+    size_t   size;           /* set by the caller to sizeof(calmoe_disk_stats)                         */
+    int      n_experts;      /* routed experts of all layers                                           */
+    int      n_slots;        /* of them, so many are in memory at a time                               */
+    uint64_t n_slot_bytes;   /* that those take                                                        */
+    int      is_direct;      /* 1: files are read past the system's cache                              */
+    uint64_t n_wanted;       /* experts that steps needed, each once in a step and layer               */
+    uint64_t n_there;        /* of them, in memory already                                             */
+    uint64_t n_ahead;        /* of them, in memory or on the way, since they had been named by looking ahead; all
+                                others were read when they were needed                                 */
+    uint64_t n_asked;        /* of those wanted, in layers for which a router was asked ahead          */
+    uint64_t n_named;        /* of those, named by it: n_named / n_asked is its recall                 */
+    uint64_t n_reads;        /* experts that were read, those that nobody needed then too              */
+    uint64_t n_bytes;        /* of files, that this took                                               */
+    double   waited_seconds; /* for experts on their way, mean over threads                            */
+} calmoe_disk_stats;
+CALMOE_API calmoe_status calmoe_engine_get_disk_stats(const calmoe_engine *engine, calmoe_disk_stats *stats);
+
 /* 0: from now on the engine counts no times, no waiting, nothing by node, and where it was opened with profile no use
  * of experts; 1: it does again. Steps, tokens and all bytes are always counted. For measuring what counting costs. */
 CALMOE_API void calmoe_engine_set_counting(calmoe_engine *engine, int is_on);

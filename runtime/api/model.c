@@ -144,9 +144,25 @@ static calmoe_status read_spec(calmoe_model *model, const calmoe_model_options *
     return CALMOE_OK;
 }
 
+/* A block behind the layers that predicts a further token: drafts can do without one that cannot be read. */
+static calmoe_status read_further(calmoe_model *model)
+{
+    struct calmoe_context quiet = {.message = ""};
+    calmoe_status status = cm_read_further_spec(&quiet, model->file, &model->spec, &model->further);
+    if (status == CALMOE_OK && model->further.n_layers > 0)
+        status = cm_model_tensors_open(&quiet, model->file, &model->further, &model->further_tensors);
+    if (status == CALMOE_OK) return CALMOE_OK;
+    cm_model_spec_close(&model->further);
+    model->further = (struct model_spec){0};
+    if (status == CALMOE_NO_MEMORY) return cm_fail(model->ctx, status, "%s", quiet.message);
+    memcpy(model->further_problem, quiet.message, sizeof quiet.message);
+    return CALMOE_OK;
+}
+
 static calmoe_status read_weights(calmoe_model *model)
 {
     CM_TRY(cm_model_tensors_open(model->ctx, model->file, &model->spec, &model->tensors));
+    CM_TRY(read_further(model));
     model->has_weights = true;
     if (cm_tokenizer_n_tokens(model->tokenizer) > model->spec.n_vocab)
         return cm_fail(model->ctx, CALMOE_BAD_FILE,
@@ -223,6 +239,8 @@ void calmoe_model_close(calmoe_model **model)
 {
     if (!model || !*model) return;
     cm_model_tensors_close(&(*model)->tensors);
+    cm_model_tensors_close(&(*model)->further_tensors);
+    cm_model_spec_close(&(*model)->further);
     cm_model_spec_close(&(*model)->spec);
     cm_chat_format_close(&(*model)->chat);
     cm_template_close(&(*model)->plain.program);

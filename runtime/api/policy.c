@@ -50,6 +50,22 @@ calmoe_status calmoe_policy_save(const calmoe_policy *policy, const char *path)
     return cm_policy_file_write(policy->ctx, path, &policy->policy);
 }
 
+calmoe_status calmoe_policy_fix(calmoe_policy *policy, double quality, int member)
+{
+    if (!policy) return cm_fail(NULL, CALMOE_INVALID_ARGUMENT, "calmoe_policy_fix: a policy is needed");
+    const int first = cm_policy_front_for(&policy->policy, quality);
+    int       n = 0;
+    if (first < 0 || !policy->is_proven)
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "nothing of the policy is proven for a bound of %g",
+                       quality);
+    (void)cm_policy_front(&policy->policy, first, &n);
+    if (member < 1 || member > n)
+        return cm_fail(policy->ctx, CALMOE_INVALID_ARGUMENT, "policy %d of those proven for a bound of %g; 1 to %d is "
+                       "wanted", member, policy->policy.rungs[first].delta, n);
+    policy->policy.chosen[first] = member - 1;
+    return CALMOE_OK;
+}
+
 /* ---- made of options ---- */
 
 void calmoe_policy_options_init(calmoe_policy_options *options)
@@ -173,6 +189,10 @@ calmoe_status calmoe_policy_get_rung(const calmoe_policy *policy, int index, cal
     const struct policy_rung *rung = &policy->policy.rungs[index];
     calmoe_rung_info info = {.is_proven = policy->is_proven, .loss = "", .p_value = "", .n_exits = rung->n_exits,
                              .k_tail = rung->k_tail, .has_width = rung->widths != NULL};
+    const int first = cm_policy_front(&policy->policy, index, &info.n_members);
+    info.member = index - first + 1;
+    info.is_taken = policy->policy.chosen[first] == index - first;
+    if (policy->off > 0.0 && rung->has_parts) info.cost = cm_parts_cost(&rung->parts, &policy->prices) / policy->off;
     if (policy->is_proven) {
         info.delta = rung->delta;
         info.epsilon = rung->epsilon;

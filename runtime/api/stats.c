@@ -46,6 +46,32 @@ calmoe_status calmoe_engine_get_stats(const calmoe_engine *engine, calmoe_stats 
     const struct packed_weights *packed = &engine->weights->packed;
     for (int node = 0; node < packed->n_blocks && node < CALMOE_MAX_NODES; node++)
         stats.node_bytes[node] = packed->blocks[node].n_bytes;
+    if (engine->weights->stream) {
+        const struct stream_size size = cm_expert_stream_size(engine->weights->stream);
+        stats.n_packed_bytes += size.n_bytes;
+        for (int node = 0; node < CALMOE_MAX_NODES; node++) stats.node_bytes[node] += size.bytes_on[node];
+    }
+    cm_options_give(out, &stats, sizeof stats);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_engine_get_disk_stats(const calmoe_engine *engine, calmoe_disk_stats *out)
+{
+    if (!engine || !out || out->size < sizeof out->size)
+        return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_engine_get_disk_stats: engine and stats with its size set are needed");
+    calmoe_disk_stats           stats = {0};
+    const struct expert_stream *stream = engine->weights->stream;
+    if (stream) {
+        const struct stream_size   size = cm_expert_stream_size(stream);
+        const struct stream_counts counts = cm_expert_stream_counts(stream);
+        stats = (calmoe_disk_stats){
+            .n_experts = size.n_experts, .n_slots = size.n_slots, .n_slot_bytes = size.n_bytes,
+            .is_direct = size.is_direct, .n_wanted = counts.n_wanted, .n_there = counts.n_there,
+            .n_ahead = counts.n_ahead, .n_asked = counts.n_asked, .n_named = counts.n_named,
+            .n_reads = counts.n_reads, .n_bytes = counts.n_bytes,
+            .waited_seconds = (double)counts.waited_ns * 1e-9 / cm_team_n_wanted(engine->team)};
+    }
     cm_options_give(out, &stats, sizeof stats);
     return CALMOE_OK;
 }
@@ -91,6 +117,7 @@ void calmoe_engine_reset_stats(calmoe_engine *engine)
     cm_engine_profile_work(engine);
     engine->profiled = (struct profile_work){0};
     cm_counters_reset(cm_decoder_counters(engine->decoder));
+    if (engine->weights->stream) cm_expert_stream_reset_counts(engine->weights->stream);
     for (int i = 0; i < cm_team_n_workers(engine->team); i++)
         engine->waited_at_reset[i] = cm_team_waited_ns(engine->team, i);
     if (engine->machine.exchange) engine->ranks_work_at_reset = cm_ranks_work(engine->machine.exchange->ranks);
@@ -140,5 +167,8 @@ calmoe_status calmoe_engine_get_stats_text(const calmoe_engine *engine, char *te
     struct profile_node nodes[CM_MAX_NODES];
     for (int i = 0; i < stats.n_nodes; i++) nodes[i] = cm_engine_node_work(engine, i);
     cm_expose_stats(&out, &stats, cm_decoder_counters(engine->decoder), nodes);
+    calmoe_disk_stats disk = {.size = sizeof disk};
+    CM_TRY(calmoe_engine_get_disk_stats(engine, &disk));
+    cm_expose_disk(&out, &disk);
     return cm_exposition_end(&out, ctx, n_text);
 }

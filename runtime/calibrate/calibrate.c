@@ -71,7 +71,7 @@ static calmoe_status check_measures(const struct calmoe_calibration *c)
         name[n] = '\0';
         int measure;
         CM_TRY(cm_name_choose(c->ctx, "measure", CM_NAMES(cm_exit_measures, name), name, &measure));
-        if (cm_calibrate_layer_of(c, (enum exit_measure)measure) == 0)
+        if (cm_exit_layer_of(c->engine, (enum exit_measure)measure) == 0)
             return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "no layer can be asked by '%s'%s", name,
                            cm_exit_measures[measure].reads_features ? ": the engine was opened without exits that "
                                                                       "have classifiers" : "");
@@ -285,7 +285,9 @@ void calmoe_calibration_close(calmoe_calibration **calibration)
     cm_configurations_close(&c->configurations);
     close_full(&c->full);
     cm_free(c->cost_memory);
+    cm_free(c->cost_layers);
     cm_free(c->cost);
+    cm_free(c->parts);
     cm_free(c->layers);
     cm_free(c->experts);
     cm_free(c->losses);
@@ -318,6 +320,7 @@ static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delt
                               .mean_layers = c->costs.n_layers, .policy = told->policy, .sentence = told->sentence,
                               .mean_experts = (double)cm_experts_of_token(spec) / spec->n_layers};
     if (finding.is_proven) {
+        finding.n_members = kind == KIND_ANY ? c->fronts[delta].n : 1;
         finding.cost = found->cost / c->off_cost;
         finding.mean_layers = c->layers[found->configuration];
         finding.mean_experts = c->experts[found->configuration];
@@ -366,24 +369,30 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
     return CALMOE_OK;
 }
 
+static void add_rung(const struct calmoe_calibration *c, const struct risk_finding *finding,
+                     const struct proven *proven, struct policy *policy)
+{
+    const size_t              row_bytes = (size_t)policy->n_layers * sizeof *policy->widths;
+    const struct policy_rung *from = &c->configurations.rungs[proven->configuration];
+    struct policy_rung       *rung = &policy->rungs[policy->n_rungs];
+    *rung = *from;
+    rung->delta = finding->delta;
+    rung->epsilon = finding->epsilon;
+    rung->loss = c->loss;
+    rung->p_value = c->p_value;
+    rung->n_prompts = (int)finding->n;
+    rung->p = proven->p;
+    rung->has_parts = true;
+    rung->parts = c->parts[proven->configuration];
+    if (from->widths) rung->widths = memcpy(cm_policy_widths(policy, policy->n_rungs), from->widths, row_bytes);
+    policy->n_rungs++;
+}
+
 static void fill_policy(const calmoe_calibration *c, struct policy *policy)
 {
-    const size_t row_bytes = (size_t)policy->n_layers * sizeof *policy->widths;
-    for (int i = 0; i < c->n_deltas; i++) {
-        const struct risk_finding *finding = &c->found[KIND_ANY][i].finding;
-        if (finding->answer != RISK_PROVEN) continue;
-        const struct policy_rung *from = &c->configurations.rungs[finding->configuration];
-        struct policy_rung       *rung = &policy->rungs[policy->n_rungs];
-        *rung = *from;
-        rung->delta = finding->delta;
-        rung->epsilon = finding->epsilon;
-        rung->loss = c->loss;
-        rung->p_value = c->p_value;
-        rung->n_prompts = (int)finding->n;
-        rung->p = finding->p;
-        if (from->widths) rung->widths = memcpy(cm_policy_widths(policy, policy->n_rungs), from->widths, row_bytes);
-        policy->n_rungs++;
-    }
+    for (int i = 0; i < c->n_deltas; i++)
+        for (int j = 0; j < c->fronts[i].n && policy->n_rungs < POLICY_MAX_RUNGS; j++)
+            add_rung(c, &c->found[KIND_ANY][i].finding, &c->fronts[i].of[j], policy);
 }
 
 calmoe_status calmoe_calibration_get_policy(const calmoe_calibration *c, calmoe_policy **out)

@@ -22,7 +22,8 @@ struct aim_step { /* of a path */
     double b;
 };
 
-struct target { /* of a kind and a delta */
+struct target { /* of a kind, a delta and a sheet of prices */
+    int    kind, sheet;
     double wanted; /* mean loss */
     int    n_paths;
     int    paths[2 * N_NEAR]; /* one of them leads */
@@ -33,25 +34,40 @@ struct aiming {
     int                        n_candidates, n_paths, n_steps;
     double                    *means;   /* (n_candidates) on the first part; NaN: it is out */
     int                       *anchors; /* (n_paths) candidates          */
+    struct aim                *orders;  /* (n_paths) their steps         */
     struct aim_step               *steps;   /* (n_steps)                     */
     struct boldness_point     *points;  /* scratch: of one path          */
     struct trial              *trials;
     struct width_rule         *widths;  /* scratch (n_layers)            */
-    struct target              targets[N_KINDS][CALMOE_MAX_DELTAS];
+    struct target              targets[N_KINDS][CALMOE_MAX_DELTAS][N_SHEETS];
 };
 
 int cm_calibrate_most_steps(const struct calmoe_calibration *c)
 {
-    return cm_calibrate_n_kinds(c) * c->n_deltas * (2 * 2 * N_NEAR + N_SHARES);
+    return (cm_calibrate_n_kinds(c) - 1 + N_SHEETS) * c->n_deltas * (2 * 2 * N_NEAR + N_SHARES);
 }
 
 /* ---- candidates around a mean loss ---- */
 
-/* The largest mean loss at which any test of n prompts can be sure to pass: one prompt in 1 / (delta - mean) that loses
- * all would lift the risk to delta, and ln(1/epsilon) / (delta - mean) prompts miss it with chance epsilon. */
-static double best_proof(const struct calmoe_calibration *c, double delta)
+/* The largest mean loss at which any test of n prompts can be sure to pass: one prompt in 1 / (delta - mean) that
+ * loses all would lift the risk to delta, and ln(1/epsilon) / (delta - mean) prompts miss it with chance epsilon. In
+ * a family of sequences each has its share of epsilon. */
+static double best_proof(const struct calmoe_calibration *c, double delta, int n_sequences)
 {
-    return delta + cm_ln(c->options.epsilon) / (c->n_prompts - c->n_first);
+    return delta + cm_ln(c->options.epsilon / n_sequences) / (c->n_prompts - c->n_first);
+}
+
+/* How many sheets of prices get a path: all of them, where that takes away at most a tenth of what one could prove.
+ * Known before any loss is. */
+static int n_sheets_of(const struct calmoe_calibration *c, int kind, double delta)
+{
+    const double alone = best_proof(c, delta, 1);
+    return kind == KIND_ANY && best_proof(c, delta, N_SHEETS) >= 0.9 * alone && alone > 0.0 ? N_SHEETS : 1;
+}
+
+static double cost_at(const struct aiming *aiming, int configuration, int sheet)
+{
+    return cm_parts_cost(&aiming->calibration->parts[configuration], &aiming->calibration->sheets[sheet]);
 }
 
 static const struct policy_rung *rung_of(const struct aiming *aiming, int candidate)
@@ -70,11 +86,13 @@ static void find_means(struct aiming *aiming)
     }
 }
 
-static bool is_beaten(const struct aiming *aiming, int kind, int i)
+static bool is_beaten(const struct aiming *aiming, const struct target *target, int i)
 {
-    const double *means = aiming->means, *cost = aiming->calibration->cost;
+    const double *means = aiming->means;
     for (int j = 0; j < aiming->n_candidates; j++)
-        if (means[j] <= means[i] && cost[j] < cost[i] && cm_calibrate_is_of_kind(rung_of(aiming, j), kind)) return true;
+        if (means[j] <= means[i] && cost_at(aiming, j, target->sheet) < cost_at(aiming, i, target->sheet) &&
+            cm_calibrate_is_of_kind(rung_of(aiming, j), target->kind))
+            return true;
     return false;
 }
 
@@ -98,15 +116,15 @@ static bool is_chosen(const struct aiming *aiming, const struct target *target, 
 }
 
 /* The next of a kind that none beats, from the wanted mean downwards or upwards; -1. */
-static int next_near(const struct aiming *aiming, const struct target *target, int kind, bool up)
+static int next_near(const struct aiming *aiming, const struct target *target, bool up)
 {
     const double *means = aiming->means;
     int           best = -1;
     for (int i = 0; i < aiming->n_candidates; i++) {
         if (!(up ? means[i] > target->wanted : means[i] <= target->wanted)) continue;
         if (best >= 0 && !(up ? means[i] < means[best] : means[i] > means[best])) continue;
-        if (cm_calibrate_is_of_kind(rung_of(aiming, i), kind) && !is_chosen(aiming, target, i) &&
-            !is_beaten(aiming, kind, i))
+        if (cm_calibrate_is_of_kind(rung_of(aiming, i), target->kind) && !is_chosen(aiming, target, i) &&
+            !is_beaten(aiming, target, i))
             best = i;
     }
     return best;
@@ -169,10 +187,10 @@ static int sort_path(const struct aiming *aiming, int path, int *order)
 /* ---- the stage ---- */
 
 /* Each candidate around the target, and made such that it should come there. */
-static void add_contenders(struct aiming *aiming, int kind, struct target *target)
+static void add_contenders(struct aiming *aiming, struct target *target)
 {
     for (int i = 0; i < 2 * N_NEAR; i++) {
-        const int candidate = next_near(aiming, target, kind, i % 2 != 0);
+        const int candidate = next_near(aiming, target, i % 2 != 0);
         if (candidate < 0) continue;
         const int                   path = path_of(aiming, candidate);
         const struct boldness_point here = {1.0, aiming->means[candidate]};
@@ -183,17 +201,18 @@ static void add_contenders(struct aiming *aiming, int kind, struct target *targe
 }
 
 /* A path's cost where its mean loss is the wanted one: linear in the logarithm, between steps or a bit beyond. */
-static double cost_of_path(const struct aiming *aiming, int path, double wanted, int *order)
+static double cost_of_path(const struct aiming *aiming, int path, const struct target *target, int *order)
 {
-    const double *cost = aiming->calibration->cost, least = wanted / 16;
-    const int     n = sort_path(aiming, path, order);
-    int           i = 1;
-    if (n < 2) return n == 1 ? cost[order[0]] : (double)INFINITY;
+    const double wanted = target->wanted, least = wanted / 16;
+    const int    n = sort_path(aiming, path, order), sheet = target->sheet;
+    int          i = 1;
+    if (n < 2) return n == 1 ? cost_at(aiming, order[0], sheet) : (double)INFINITY;
     while (i < n - 1 && aiming->points[i].mean < wanted) i++;
     const double from = fmax(aiming->points[i - 1].mean, least), to = fmax(aiming->points[i].mean, least);
-    if (to < 1.02 * from) return cost[order[i - 1]];
+    const double cost = cost_at(aiming, order[i - 1], sheet);
+    if (to < 1.02 * from) return cost;
     const double share = fmin(fmax(cm_ln(wanted / from) / cm_ln(to / from), -1.0), 2.0);
-    return cost[order[i - 1]] + share * (cost[order[i]] - cost[order[i - 1]]);
+    return cost + share * (cost_at(aiming, order[i], sheet) - cost);
 }
 
 /* The cheapest path becomes the target's only one, and gets its steps. */
@@ -202,7 +221,7 @@ static void add_shares(struct aiming *aiming, struct target *target, int *order)
     double least = (double)INFINITY;
     int    best = target->paths[0];
     for (int i = 0; i < target->n_paths; i++) {
-        const double cost = cost_of_path(aiming, target->paths[i], target->wanted, order);
+        const double cost = cost_of_path(aiming, target->paths[i], target, order);
         if (cost < least) least = cost, best = target->paths[i];
     }
     target->n_paths = 1;
@@ -219,12 +238,13 @@ static calmoe_status open_aiming(struct aiming *aiming)
     c->aim_memory = cm_alloc(c->ctx, n_steps, sizeof *c->aim_memory, "calibration");
     aiming->means = cm_alloc(c->ctx, n_candidates, sizeof *aiming->means, "calibration");
     aiming->anchors = cm_alloc(c->ctx, n_candidates, sizeof *aiming->anchors, "calibration");
+    aiming->orders = cm_alloc(c->ctx, n_candidates, sizeof *aiming->orders, "calibration");
     aiming->steps = cm_alloc(c->ctx, n_steps, sizeof *aiming->steps, "calibration");
     aiming->points = cm_alloc(c->ctx, n_steps, sizeof *aiming->points, "calibration");
     aiming->trials = cm_alloc(c->ctx, n_steps, sizeof *aiming->trials, "calibration");
     aiming->widths = cm_alloc(c->ctx, (size_t)c->costs.n_layers, sizeof *aiming->widths, "calibration");
-    return c->aim_memory && aiming->means && aiming->anchors && aiming->steps && aiming->points && aiming->trials &&
-                   aiming->widths
+    return c->aim_memory && aiming->means && aiming->anchors && aiming->orders && aiming->steps && aiming->points &&
+                   aiming->trials && aiming->widths
                ? CALMOE_OK
                : CALMOE_NO_MEMORY;
 }
@@ -233,39 +253,68 @@ static void close_aiming(struct aiming *aiming)
 {
     cm_free(aiming->means);
     cm_free(aiming->anchors);
+    cm_free(aiming->orders);
     cm_free(aiming->steps);
     cm_free(aiming->points);
     cm_free(aiming->trials);
     cm_free(aiming->widths);
 }
 
-static void tell_aims(const struct aiming *aiming)
+/* The paths of a delta's sheets, each once. */
+static void tell_aims_of(const struct aiming *aiming, int kind, int delta)
+{
+    struct calmoe_calibration *c = aiming->calibration;
+    int *n = &c->n_aims[kind][delta];
+    for (int sheet = 0; sheet < N_SHEETS; sheet++) {
+        const struct target *target = &aiming->targets[kind][delta][sheet];
+        bool                 is_told = target->n_paths != 1;
+        for (int j = 0; j < sheet; j++)
+            is_told |= aiming->targets[kind][delta][j].n_paths == 1 &&
+                       aiming->targets[kind][delta][j].paths[0] == target->paths[0];
+        if (!is_told) c->aims[kind][delta][(*n)++] = aiming->orders[target->paths[0]];
+    }
+}
+
+static void tell_aims(struct aiming *aiming)
 {
     struct calmoe_calibration *c = aiming->calibration;
     for (int path = 0, at = 0, n; path < aiming->n_paths; path++, at += n) {
         n = sort_path(aiming, path, c->aim_memory + at);
-        for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
-            for (int i = 0; i < c->n_deltas; i++)
-                if (aiming->targets[kind][i].n_paths == 1 && aiming->targets[kind][i].paths[0] == path)
-                    c->aims[kind][i] = (struct aim){n, c->aim_memory + at};
+        aiming->orders[path] = (struct aim){n, c->aim_memory + at};
     }
+    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
+        for (int i = 0; i < c->n_deltas; i++) tell_aims_of(aiming, kind, i);
+}
+
+typedef void (*target_fn)(struct aiming *aiming, struct target *target);
+
+static void add_shares_of(struct aiming *aiming, struct target *target)
+{
+    if (target->n_paths > 0) add_shares(aiming, target, aiming->calibration->aim_memory);
+}
+
+static void each_target(struct aiming *aiming, target_fn fn)
+{
+    const struct calmoe_calibration *c = aiming->calibration;
+    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
+        for (int i = 0; i < c->n_deltas; i++)
+            for (int sheet = 0; sheet < n_sheets_of(c, kind, c->deltas[i]); sheet++) {
+                struct target *target = &aiming->targets[kind][i][sheet];
+                target->kind = kind;
+                target->sheet = sheet;
+                target->wanted = best_proof(c, c->deltas[i], n_sheets_of(c, kind, c->deltas[i]));
+                if (target->wanted > 0.0) fn(aiming, target);
+            }
 }
 
 static calmoe_status aim(struct aiming *aiming)
 {
     struct calmoe_calibration *c = aiming->calibration;
     find_means(aiming);
-    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
-        for (int i = 0; i < c->n_deltas; i++) {
-            struct target *target = &aiming->targets[kind][i];
-            target->wanted = best_proof(c, c->deltas[i]);
-            if (target->wanted > 0.0) add_contenders(aiming, kind, target);
-        }
+    each_target(aiming, add_contenders);
     CM_TRY(run_steps(aiming, aiming->n_candidates));
     const int n_before = c->configurations.n;
-    for (int kind = 0; kind < cm_calibrate_n_kinds(c); kind++)
-        for (int i = 0; i < c->n_deltas; i++)
-            if (aiming->targets[kind][i].n_paths > 0) add_shares(aiming, &aiming->targets[kind][i], c->aim_memory);
+    each_target(aiming, add_shares_of);
     CM_TRY(run_steps(aiming, n_before));
     tell_aims(aiming);
     return CALMOE_OK;

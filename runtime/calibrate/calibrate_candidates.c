@@ -111,7 +111,7 @@ static calmoe_status ask(struct paths *paths, enum exit_measure measure)
     const struct step_observer observer = {paths, .asked = note_exit};
     struct policy_rung         rung = {.k_tail = TAIL_NONE};
     for (int i = 0; i < paths->n_asked; i++)
-        if (cm_calibrate_can_ask(c, measure, paths->asked[i]))
+        if (cm_exit_can_ask(c->engine, measure, paths->asked[i]))
             rung.exits[rung.n_exits++] = (struct policy_exit){paths->asked[i], measure, {.schedule = SCHEDULE_OFF}};
     calmoe_status status = CALMOE_OK;
     memset(paths->confidences, 0, (size_t)paths->n_asked * (size_t)paths->search.trace.n_tokens * sizeof(float));
@@ -154,7 +154,7 @@ static bool is_listed(const char *list, const char *name)
 
 static bool is_wanted(const struct calmoe_calibration *c, enum exit_measure measure)
 {
-    if (cm_calibrate_layer_of(c, measure) == 0) return false;
+    if (cm_exit_layer_of(c->engine, measure) == 0) return false;
     return c->options.measures ? is_listed(c->options.measures, cm_exit_measures[measure].name)
                                : measure != MEASURE_ALWAYS;
 }

@@ -11,26 +11,6 @@ calmoe_status cm_calibrate_progress(struct calmoe_calibration *c, double fractio
     return CALMOE_OK;
 }
 
-/* ---- exits ---- */
-
-bool cm_calibrate_can_ask(const struct calmoe_calibration *c, enum exit_measure measure, int layer)
-{
-    struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE};
-    rung.exits[0] = (struct policy_exit){.layer = layer, .measure = measure};
-    return layer >= (cm_exit_measures[measure].reads_previous ? 2 : 1) &&
-           cm_exits_check(NULL, &rung, c->engine->exit_weights) == CALMOE_OK;
-}
-
-int cm_calibrate_layer_of(const struct calmoe_calibration *c, enum exit_measure measure)
-{
-    const int n_layers = c->engine->model->spec.n_layers, middle = n_layers / 2 > 0 ? n_layers / 2 : 1;
-    for (int away = 0; away < n_layers; away++) {
-        if (middle + away < n_layers && cm_calibrate_can_ask(c, measure, middle + away)) return middle + away;
-        if (middle - away > 0 && cm_calibrate_can_ask(c, measure, middle - away)) return middle - away;
-    }
-    return 0;
-}
-
 /* ---- kinds of policies ---- */
 
 bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind)
@@ -58,6 +38,7 @@ void cm_calibrate_note(struct calmoe_calibration *c, int which, const struct tri
 {
     const double n = trial->n_tokens > 0 ? (double)trial->n_tokens : 1.0;
     c->cost[which] = trial->n_tokens > 0 ? trial->cost / n : c->off_cost;
+    for (int part = 0; part < PART_COUNT; part++) c->parts[which].of[part] = trial->parts.of[part] / n;
     c->layers[which] = trial->layers / n;
     c->experts[which] = trial->n_layer_runs > 0.0 ? trial->experts / trial->n_layer_runs : 0.0;
 }

@@ -2,9 +2,8 @@
  *
  *   calibrate.c             the call: options, stages, what is told
  *   calibrate_common.c      what several stages ask
- *   calibrate_lanes.c       many sessions that read or write side by side
  *   calibrate_runs.c        the full model's answers; a policy on many prompts: losses and costs
- *   calibrate_costs.c       what parts of a step cost on this machine
+ *   calibrate_costs.c       what parts of a step cost on this machine, by part_costs.h
  *   calibrate_candidates.c  which policies to try
  *   calibrate_aim.c         policies on purpose near each bound
  *   calibrate_tests.c       first part: order; second part: proof; divisions of it */
@@ -13,44 +12,12 @@
 
 #include <calmoe/calibration.h>
 
-#include "runtime/engine/handles.h"
 #include "runtime/calibrate/configurations.h"
-#include "runtime/calibrate/cost_model.h"
+#include "runtime/calibrate/part_costs.h"
 #include "runtime/proof/risk_tests.h"
 
 /* The most that options may ask for: tokens of an answer, policies that are tried. */
-enum { MAX_ANSWER = 4096, MAX_POLICIES = 1000 };
-
-/* ---- lanes ---- */
-
-enum { MAX_LANES = 32, TIMED_TOKENS = 8 /* of a run that is timed */ };
-
-struct lane {
-    calmoe_session *session;
-    int             prompt;   /* which it holds, in dealt order           */
-    int             n_prompt; /* positions                                */
-    const int32_t  *tokens;   /* to be read: (n_tokens)                   */
-    int             n_tokens, n_read;
-};
-
-struct lanes {
-    calmoe_engine *engine;
-    int            n_open;    /* sessions                                 */
-    int            n;         /* in use                                   */
-    const struct step_observer *observer; /* of what is read; NULL = nobody      */
-    struct lane    at[MAX_LANES];
-};
-
-calmoe_status cm_lanes_open(calmoe_engine *engine, int n, int context, struct lanes *out);
-void          cm_lanes_close(struct lanes *lanes);
-/* Goes back to the end of each prompt; what comes is an answer under the rung. NULL: OFF. */
-void          cm_lanes_begin(struct lanes *lanes, const struct policy_rung *rung);
-
-/* After a step: rows first … first + n of what the lane reads; their logits are its session's rows 0 … n - 1. */
-typedef void (*lane_rows_fn)(void *user, const struct lane *lane, int first, int n);
-/* Reads all tokens of all lanes, in as few steps as max_rows allows. rows may be NULL. */
-calmoe_status cm_lanes_read(struct lanes *lanes, int logits, lane_rows_fn rows, void *user);
-
+enum { MAX_ANSWER = 4096, MAX_POLICIES = 1000, TIMED_TOKENS = 8 /* of a run that is timed */ };
 
 /* ---- the whole ---- */
 
@@ -65,6 +32,20 @@ struct told_finding {
 struct aim { /* of a kind and a delta: a path of policies, from careful to bold */
     int        n;     /* 0: there is none */
     const int *order; /* (n) configurations */
+};
+
+/* What is cheapest depends on the machine. So for each delta there may be several paths, one for each of these
+ * sheets of prices, the calibrating machine's first; they are tested as one family, and what is proven goes into the
+ * file. */
+enum { N_SHEETS = 3 };
+
+struct proven { /* at a delta, as one of a family */
+    int    configuration;
+    double p, mean_loss; /* p times the sequences of the family */
+};
+struct front {
+    int           n;
+    struct proven of[POLICY_MAX_FRONT]; /* from the one that is cheapest here on */
 };
 
 struct full_model { /* what it does with the prompts */
@@ -96,23 +77,31 @@ struct calmoe_calibration {
     struct full_model     full;
 
     /* costs */
-    struct cost_table costs;
-    double           *cost_memory;   /* of costs                                            */
+    struct parts      prices;        /* of parts                                            */
+    struct cost_table costs;         /* of layers by them                                   */
+    struct cost_table part_tables[PART_COUNT]; /* each prices one part at 1                 */
+    double           *cost_memory;   /* of these                                            */
+    int              *cost_layers;
     enum kv_fill      kv_fill;       /* of all policies with exits: the cheaper one          */
-    double            off_cost;      /* of a whole token by them                            */
+    struct parts      sheets[N_SHEETS]; /* of prices; the first are those                   */
+    struct parts      off_parts;     /* of a whole token                                    */
+    double            off_cost;      /* of that by prices                                   */
     double            off_step;      /* as measured                                         */
     double            oracle_layers;
 
     /* policies */
     struct configurations configurations;
     double               *cost;      /* (capacity) microseconds a token, on the first part  */
+    struct parts         *parts;     /* (capacity) of a token, on the first part            */
     double               *layers;    /* (capacity) mean                                     */
     double               *experts;   /* (capacity) mean of a layer that runs                */
     double               *losses;    /* (capacity, n_prompts); NaN = not run                */
 
-    struct aim           aims[N_KINDS][CALMOE_MAX_DELTAS];
+    int                  n_aims[N_KINDS][CALMOE_MAX_DELTAS];
+    struct aim           aims[N_KINDS][CALMOE_MAX_DELTAS][N_SHEETS];
     int                 *aim_memory; /* of their orders */
     struct told_finding  found[N_KINDS][CALMOE_MAX_DELTAS];
+    struct front         fronts[CALMOE_MAX_DELTAS]; /* of KIND_ANY */
     calmoe_split_finding splits[CALMOE_MAX_DELTAS];
 };
 
@@ -125,11 +114,6 @@ static inline double *cm_losses_of(const struct calmoe_calibration *calibration,
 {
     return calibration->losses + (size_t)configuration * (size_t)calibration->n_prompts;
 }
-
-/* Can the engine ask by that measure after so many layers? */
-bool cm_calibrate_can_ask(const struct calmoe_calibration *calibration, enum exit_measure measure, int layer);
-/* The layer nearest to the middle where it can; 0: nowhere. */
-int cm_calibrate_layer_of(const struct calmoe_calibration *calibration, enum exit_measure measure);
 
 int  cm_calibrate_n_kinds(const struct calmoe_calibration *calibration);
 bool cm_calibrate_is_of_kind(const struct policy_rung *rung, int kind);
@@ -149,7 +133,8 @@ calmoe_status cm_calibrate_aim(struct calmoe_calibration *calibration);
 struct trial {
     const struct policy_rung *rung;
     double                   *losses;   /* (n_prompts of the whole): of those that are run; may be NULL */
-    double                    cost, layers, experts; /* sums over n_tokens               */
+    struct parts              parts;                 /* sums over n_tokens, as the next  */
+    double                    cost, layers, experts;
     double                    n_layer_runs;
     double                    n_differ; /* tokens that are not the full model's          */
     uint64_t                  n_tokens;

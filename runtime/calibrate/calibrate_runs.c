@@ -212,7 +212,8 @@ static void add_costs(const struct run *run, const struct lane *lane, int n)
         trial->n_layer_runs += trial->rung && trial->rung->k_tail != TAIL_NONE ? n_layers : depth->layers;
     }
     const struct token_depths tokens = {n, run->depths, run->kept + (size_t)begin * (size_t)n_layers, run->refused};
-    trial->cost += n * cm_expected_cost(&c->costs, trial->rung, &tokens);
+    cm_count_parts(c->part_tables, trial->rung, &tokens, &trial->parts);
+    trial->cost = cm_parts_cost(&trial->parts, &c->prices);
     trial->n_tokens += (uint64_t)n;
 }
 

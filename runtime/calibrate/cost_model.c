@@ -1,6 +1,29 @@
 /* cost_model.c - see cost_model.h. */
 #include "runtime/calibrate/cost_model.h"
 
+void cm_price_layers(const struct cost_layers *layers, const struct parts *prices, double *memory,
+                     struct cost_table *out)
+{
+    const int n = layers->n_layers;
+    double   *layer = memory, *expert = layer + n, *fill = expert + n, *lazy = fill + n;
+    for (int i = 0; i < n; i++) {
+        layer[i] = prices->of[PART_LAYER] + layers->n_fixed[i] * prices->of[PART_EXPERT];
+        expert[i] = layers->n_routed[i] * prices->of[PART_EXPERT];
+        fill[i] = prices->of[PART_FILL];
+        lazy[i] = prices->of[PART_LAZY_FILL];
+    }
+    *out = (struct cost_table){.n_layers = n, .layer = layer, .expert = expert, .head = prices->of[PART_HEAD]};
+    for (int i = 0; i < KV_FILL_COUNT; i++) out->fill[i] = i == KV_LAZY ? lazy : fill;
+    for (int m = 0; m < MEASURE_COUNT; m++) out->check[m] = prices->of[PART_CHECK + m];
+}
+
+void cm_count_parts(const struct cost_table tables[PART_COUNT], const struct policy_rung *rung,
+                    const struct token_depths *tokens, struct parts *counts)
+{
+    for (int part = 0; part < PART_COUNT; part++)
+        counts->of[part] += tokens->n_tokens * cm_expected_cost(&tables[part], rung, tokens);
+}
+
 /* Layers [begin, end) with the experts kept, at most k of them. */
 static double cost_of_layers(const struct cost_table *table, const uint8_t *n_kept, int begin, int end, int k)
 {

@@ -22,6 +22,16 @@ struct cost_table { /* microseconds, or kilobytes of weights, for one row at the
     double        head;
 };
 
+/* What layers are, as far as costs are concerned. */
+struct cost_layers {
+    int  n_layers;
+    int *n_fixed;  /* (n_layers) experts that every token runs: those of a dense half, whose cost counts as theirs */
+    int *n_routed; /* (n_layers) 1: has routed experts; 0                                                          */
+};
+/* The table by these prices. memory (4, n_layers) becomes the table's. */
+void cm_price_layers(const struct cost_layers *layers, const struct parts *prices, double *memory,
+                     struct cost_table *out);
+
 struct token_depths { /* what n_tokens tokens did under a rung */
     int            n_tokens;
     const int32_t *n_layers_run; /* (n_tokens): 1 … n_layers; n_layers = did not leave               */
@@ -33,6 +43,11 @@ struct token_depths { /* what n_tokens tokens did under a rung */
 /* The mean of a token. rung NULL = OFF: every layer, no checks, one head. */
 double cm_expected_cost(const struct cost_table *table, const struct policy_rung *rung,
                         const struct token_depths *tokens);
+
+/* Adds to counts what the tokens ran, in parts: their cost is cm_parts_cost() of that. tables[part] prices that part
+ * at 1 and all others at 0. */
+void cm_count_parts(const struct cost_table tables[PART_COUNT], const struct policy_rung *rung,
+                    const struct token_depths *tokens, struct parts *counts);
 
 /* Mean layers a token, CALM's main figure: those that ran in full. */
 double cm_mean_layers(const struct token_depths *tokens);

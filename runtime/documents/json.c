@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,8 @@
 
 enum {
     WHERE_BYTES = 256, /* of a path; a longer one is cut  */
-    FOUND_BYTES = 96   /* of a value; a longer one is cut */
+    FOUND_BYTES = 96,  /* of a value; a longer one is cut */
+    NUMBER_BYTES = 40  /* of a number that is written     */
 };
 
 /* ---- documents ---- */
@@ -424,4 +426,20 @@ calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_
     struct json_value value = {0};
     CM_TRY(cm_json_member(ctx, model, "fingerprint", &value));
     return cm_json_digits(ctx, &value, out);
+}
+
+/* ---- writing ---- */
+
+void cm_json_write_number(FILE *file, const char *key, double number, int digits)
+{
+    char   text[NUMBER_BYTES];
+    double back = (double)NAN;
+    for (int n = 1; n <= digits && back != number; n++) {
+        snprintf(text, sizeof text, "%.*g", n, number);
+        sscanf(text, "%lf", &back);
+        if (digits < 17 && (float)back == (float)number) break; /* a float's */
+    }
+    for (char *at = text; *at; at++)
+        if (!strchr("0123456789+-e.", *at)) *at = '.';
+    fprintf(file, "\"%s\": %s", key, text);
 }

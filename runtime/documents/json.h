@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
@@ -120,5 +121,9 @@ calmoe_status cm_json_fingerprint(struct calmoe_context *ctx, const struct json_
 /* For checks of the caller's own: fails with "where: found <the value>, wanted <wanted>". */
 calmoe_status cm_json_wrong(struct calmoe_context *ctx, const struct json_value *value,
                             const char *wanted);
+
+/* "KEY": NUMBER in the fewest of `digits` digits or less that read back as the same number (below 17: the same
+ * float); a point whatever the process's locale writes. */
+void cm_json_write_number(FILE *file, const char *key, double number, int digits);
 
 #endif

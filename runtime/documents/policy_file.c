@@ -2,16 +2,15 @@
 #include "runtime/documents/policy_file.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/names.h"
+#include "runtime/documents/costs_file.h"
 #include "runtime/documents/json.h"
 
-enum { NUMBER_BYTES = 40 };
-
-static const char schema[] = "calmoe.policy.1";
+/* The second one has fronts: rungs of the same delta, and parts. */
+static const char *const schemas[] = {"calmoe.policy.1", "calmoe.policy.2"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -63,14 +62,13 @@ static calmoe_status read_name(struct calmoe_context *ctx, const struct json_val
 
 /* ---- reading ---- */
 
-static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy)
+static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy,
+                               int *schema)
 {
     static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
-    static const char *const schemas[] = {schema};
     struct json_value        model, exits, prompts;
-    int                      which;
-    CM_TRY(cm_json_schema(ctx, root, schemas, 1, &which)); /* first: of another schema, other members may be right */
+    CM_TRY(cm_json_schema(ctx, root, schemas, COUNT_OF(schemas), schema)); /* first: in another one others are right */
     CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
     CM_TRY(cm_json_version(ctx, root));
     CM_TRY(cm_json_member(ctx, root, "model", &model));
@@ -186,14 +184,23 @@ static calmoe_status read_tail(struct calmoe_context *ctx, const struct json_val
     return strcmp(text, "none") == 0 ? CALMOE_OK : cm_json_wrong(ctx, &value, "\"none\" or a number");
 }
 
-static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_value *object, struct policy *policy,
-                               int index)
+static calmoe_status read_parts(struct calmoe_context *ctx, const struct json_value *object, struct policy_rung *rung)
 {
-    static const char *const known[] = {"delta", "epsilon", "loss",        "p_value", "n",    "p",
-                                        "exits", "kv",      "max_pending", "k_tail",  "width"};
+    struct json_value value;
+    CM_TRY(cm_json_find(ctx, object, "parts", &value));
+    rung->has_parts = value.json != NULL;
+    return rung->has_parts ? cm_parts_read(ctx, &value, POLICY_MAX_PARTS, 0.0, &rung->parts) : CALMOE_OK;
+}
+
+static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_value *object, struct policy *policy,
+                               int index, int schema)
+{
+    static const char *const known[] = {"delta", "epsilon", "loss",        "p_value", "n",     "p",
+                                        "exits", "kv",      "max_pending", "k_tail",  "width", "parts"};
     struct policy_rung *rung = &policy->rungs[index];
     int                 loss, p_value;
-    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
+    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known) - (schema == 0)));
+    CM_TRY(read_parts(ctx, object, rung));
     CM_TRY(read_number(ctx, object, "delta", 0.0, 1.0, &rung->delta));
     CM_TRY(read_number(ctx, object, "epsilon", 0.0, 1.0, &rung->epsilon));
     CM_TRY(read_name(ctx, object, "loss", CM_NAMES(cm_loss_kinds, name), &loss));
@@ -221,13 +228,14 @@ static calmoe_status read_policy(struct calmoe_context *ctx, const struct json_d
     const struct json_value root = cm_json_root(document);
     struct json_value       rungs;
     size_t                  n;
-    CM_TRY(read_head(ctx, &root, policy));
+    int                     schema;
+    CM_TRY(read_head(ctx, &root, policy, &schema));
     CM_TRY(cm_json_member(ctx, &root, "rungs", &rungs));
     CM_TRY(cm_json_array(ctx, &rungs, 0, POLICY_MAX_RUNGS, &n));
     CM_TRY(cm_policy_reserve(ctx, policy));
     for (size_t i = 0; i < n; i++) {
         const struct json_value rung = cm_json_element(&rungs, i);
-        CM_TRY(read_rung(ctx, &rung, policy, (int)i));
+        CM_TRY(read_rung(ctx, &rung, policy, (int)i, schema));
     }
     policy->n_rungs = (int)n;
     return check(ctx, document->name, policy);
@@ -250,24 +258,11 @@ calmoe_status cm_policy_file_parse(struct calmoe_context *ctx, const char *name,
 
 /* ---- writing ---- */
 
-/* "KEY": NUMBER in the fewest of `digits` digits or less that read back as the same number; a point whatever the
- * process's locale writes. */
-static void write_number(FILE *file, const char *key, double number, int digits)
+static void write_double(FILE *file, const char *key, double number) { cm_json_write_number(file, key, number, 17); }
+static void write_float(FILE *file, const char *key, float number)
 {
-    char   text[NUMBER_BYTES];
-    double back = (double)NAN;
-    for (int n = 1; n <= digits && back != number; n++) {
-        snprintf(text, sizeof text, "%.*g", n, number);
-        sscanf(text, "%lf", &back);
-        if (digits < 17 && (float)back == (float)number) break; /* a float's */
-    }
-    for (char *at = text; *at; at++)
-        if (!strchr("0123456789+-e.", *at)) *at = '.';
-    fprintf(file, "\"%s\": %s", key, text);
+    cm_json_write_number(file, key, (double)number, 9);
 }
-
-static void write_double(FILE *file, const char *key, double number) { write_number(file, key, number, 17); }
-static void write_float(FILE *file, const char *key, float number) { write_number(file, key, (double)number, 9); }
 
 static void write_exit(FILE *file, const struct policy_exit *exit)
 {
@@ -309,7 +304,13 @@ static void write_rung(FILE *file, const struct policy_rung *rung, int n_layers)
         if (i > 0) fputs(",\n             ", file);
         write_exit(file, &rung->exits[i]);
     }
-    fprintf(file, "],\n   \"kv\": \"%s\", ", cm_kv_fill_names[rung->kv_fill]);
+    fputs("],\n   ", file);
+    if (rung->has_parts) {
+        fputs("\"parts\": ", file);
+        cm_parts_write(file, &rung->parts, 0.0);
+        fputs(",\n   ", file);
+    }
+    fprintf(file, "\"kv\": \"%s\", ", cm_kv_fill_names[rung->kv_fill]);
     if (rung->kv_fill != KV_PROPAGATE) fprintf(file, "\"max_pending\": %d, ", rung->max_pending);
     if (rung->k_tail == TAIL_NONE) fputs("\"k_tail\": \"none\",\n   \"width\": [", file);
     else fprintf(file, "\"k_tail\": %d,\n   \"width\": [", rung->k_tail);
@@ -324,7 +325,9 @@ calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path,
 {
     FILE *file = fopen(path, "we");
     if (file == NULL) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
+    bool has_parts = false;
+    for (int i = 0; i < policy->n_rungs; i++) has_parts |= policy->rungs[i].has_parts;
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[has_parts], CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n", policy->fingerprint, policy->n_layers);
     if (policy->exits[0]) fprintf(file, " \"exits\": \"%s\",\n", policy->exits);
     if (policy->prompts[0]) fprintf(file, " \"prompts\": \"%s\",\n", policy->prompts);

@@ -13,7 +13,11 @@
  * Meanings and limits: runtime/policy/policy.h. "exits" is there where learned exits (exits_file.h) are used;
  * "prompts", a hash of those that it was proven on, may be there; "layer" counts layers that have run; "k_tail" is
  * "none" or a number; "max_pending" is there unless "kv" is "propagate"; "width" is [] (all experts) or has a rule
- * for each layer; "tau" and "length" are there unless the schedule is "constant". Rungs are sorted by delta. */
+ * for each layer; "tau" and "length" are there unless the schedule is "constant". Rungs are sorted by delta.
+ *
+ * In the schema "calmoe.policy.2" a rung may have "parts", {"layer": 6.4, "expert": 25.6, "fill": 3.6, "head": 1,
+ * "softmax": 1.2}, what a token runs in the mean (parts.h; what is left out is 0), and rungs that have them may
+ * stand at the same delta, a front: proven together. Files of the first schema have none. */
 #ifndef RUNTIME_DOCUMENTS_POLICY_FILE_H
 #define RUNTIME_DOCUMENTS_POLICY_FILE_H
 

@@ -28,19 +28,21 @@ static bool folder_parts(const char **first, const char **second)
     return home != NULL && home[0] == '/';
 }
 
-char *cm_tuning_path(const char *machine)
+char *cm_cache_path(const char *kind, const char *of)
 {
     struct sha256 sha = cm_sha256();
     char          hex[65];
     const char   *first, *second;
     if (!folder_parts(&first, &second)) return NULL;
-    cm_sha256_add(&sha, machine, strlen(machine));
+    cm_sha256_add(&sha, of, strlen(of));
     cm_sha256_hex(&sha, hex);
-    const size_t n = strlen(first) + strlen(second) + sizeof "/tuning-" + 16;
+    const size_t n = strlen(first) + strlen(second) + strlen(kind) + sizeof "/-" + 16;
     char        *path = cm_alloc(NULL, n, 1, "a path");
-    if (path) snprintf(path, n, "%s%s/tuning-%.16s", first, second, hex);
+    if (path) snprintf(path, n, "%s%s/%s-%.16s", first, second, kind, hex);
     return path;
 }
+
+char *cm_tuning_path(const char *machine) { return cm_cache_path("tuning", machine); }
 
 /* The file's text, NUL-terminated; false where it cannot be read or is longer than such a file is. */
 static bool read_text(const char *path, char text[MAX_BYTES])
@@ -85,7 +87,7 @@ static void make_folders(char *path)
     }
 }
 
-void cm_tuning_write(struct calmoe_context *ctx, const char *path, const char *machine, const char *read_ahead)
+void cm_cache_write(struct calmoe_context *ctx, const char *path, cache_text_fn text, const void *what)
 {
     struct calmoe_context own = { .message = "" }; /* its failure is no failure of the caller's */
     struct whole_file     file = { 0 };
@@ -94,10 +96,26 @@ void cm_tuning_write(struct calmoe_context *ctx, const char *path, const char *m
     if (copy) make_folders(copy);
     if (status == CALMOE_OK) status = cm_whole_file_open(&own, path, &file);
     if (status == CALMOE_OK) {
-        fprintf(file.stream, "calmoe tuning 1\nmachine: %s\nread ahead: %s\n", machine, read_ahead);
+        text(file.stream, what);
         status = cm_whole_file_finish(&own, &file);
     }
     if (status != CALMOE_OK) cm_log(ctx, "what was measured is not kept: %s", own.message);
     cm_whole_file_close(&file);
     cm_free(copy);
+}
+
+struct tuning {
+    const char *machine, *read_ahead;
+};
+
+static void write_tuning(FILE *file, const void *what)
+{
+    const struct tuning *tuning = what;
+    fprintf(file, "calmoe tuning 1\nmachine: %s\nread ahead: %s\n", tuning->machine, tuning->read_ahead);
+}
+
+void cm_tuning_write(struct calmoe_context *ctx, const char *path, const char *machine, const char *read_ahead)
+{
+    const struct tuning tuning = {machine, read_ahead};
+    cm_cache_write(ctx, path, write_tuning, &tuning);
 }

@@ -12,13 +12,25 @@
 #define RUNTIME_DOCUMENTS_TUNING_FILE_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/status.h"
 
 enum { TUNING_NAME_BYTES = 64 };
 
-/* Where what belongs to the machine is kept. NULL where there is no folder for it, or no memory; free with cm_free().
- * */
+/* ---- anything that is measured once ---- */
+
+/* A file of that folder: the kind, "tuning", and a digest of what it depends on. NULL where there is no folder, or no
+ * memory; free with cm_free(). */
+char *cm_cache_path(const char *kind, const char *of);
+/* Makes the folder, too, and lets text() write the file. Where that fails, nothing is kept, with a sentence in the
+ * log. */
+typedef void (*cache_text_fn)(FILE *file, const void *what);
+void cm_cache_write(struct calmoe_context *ctx, const char *path, cache_text_fn text, const void *what);
+
+/* ---- how weights are read ---- */
+
+/* Where what belongs to the machine is kept, as cm_cache_path(). */
 char *cm_tuning_path(const char *machine);
 
 /* False where nothing is kept. A file that is damaged or tells of another machine is ignored, with a sentence in the

@@ -158,6 +158,9 @@ static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunk
     }
     for (int r = 0; r < engine->step.n_rows && status == CALMOE_OK && cm_engine_profiles(engine); r++)
         cm_profiler_exit(engine->profiler, engine->step.rows[r].came.layers - 1);
+    for (int i = 0; i < n_chunks && status == CALMOE_OK; i++)
+        for (int j = 0; j < N_DRAFTERS && chunks[i].n_tokens > 1; j++)
+            cm_draft_reader_follow(chunks[i].session, chunks[i].session->readers[j]);
     return status;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "runtime/documents/packed_file.h"
 #include "runtime/engine/engine_ranks.h"
 
 enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 8 };
@@ -73,6 +74,21 @@ static calmoe_status open_machine(calmoe_engine *engine, const calmoe_engine_opt
     return CALMOE_OK;
 }
 
+static calmoe_status open_weights(calmoe_engine *engine)
+{
+    const calmoe_engine_options *options = &engine->options;
+    struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
+                                      .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
+                                      .is_tuned = !options->no_tuning, .max_rows = options->max_rows};
+    uint64_t     *uses;
+    calmoe_status status = cm_engine_disk_options(engine, &weights, &uses);
+    if (status == CALMOE_OK)
+        status = cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
+                                 &engine->weights);
+    cm_free(uses);
+    return status;
+}
+
 static calmoe_status open_parts(calmoe_engine *engine)
 {
     calmoe_context *ctx = engine->ctx;
@@ -81,15 +97,12 @@ static calmoe_status open_parts(calmoe_engine *engine)
     engine->machine = (struct machine){.ctx = ctx, .isa = engine->machine.isa, .topology = &engine->topology,
                                        .team = engine->team, .plan = &engine->plan};
     CM_TRY(cm_engine_open_exchange(engine));
-    const struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
-                                            .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
-                                            .is_tuned = !options->no_tuning};
-    CM_TRY(cm_weights_open(&engine->machine, &engine->model->spec, &engine->model->tensors, &weights,
-                           &engine->weights));
+    CM_TRY(open_weights(engine));
     report_pages(engine);
     CM_TRY(cm_decoder_open(&engine->machine, &engine->model->spec, engine->weights, options->max_rows,
                            &engine->decoder));
     CM_TRY(cm_engine_read_exits(engine));
+    if (options->draft_model) CM_TRY(cm_draft_model_check(engine));
     if (options->profile)
         CM_TRY(cm_profiler_open(ctx, engine->model->fingerprint, engine->model->spec.n_layers,
                                 engine->model->spec.most.n_experts, engine->model->spec.most.n_used,
@@ -126,12 +139,14 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     calmoe_engine *engine = *engine_pointer;
     cm_engine_end_ranks(engine);
     cm_exits_close(&engine->exits);
+    for (int i = 0; i < N_DRAFTERS; i++) cm_drafter_close(&engine->drafters[i]);
     cm_decoder_close(&engine->decoder);
     cm_engine_close_adapters(engine);
     cm_free(engine->rows);
     cm_exit_weights_close(&engine->exit_weights);
     cm_learned_exits_close(&engine->learned_exits);
     cm_weights_close(&engine->weights);
+    cm_packed_file_close(&engine->packed);
     cm_team_close(&engine->team);
     cm_plan_close(&engine->plan);
     cm_topology_close(&engine->topology);

@@ -7,6 +7,13 @@
 #include "runtime/engine/handles.h"
 
 enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
+static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
+
+struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
+{
+    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
+                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
+}
 
 /* Heads that this process keeps of a layer: of several ranks, its own, but latents all. */
 static int kept_here(const calmoe_engine *engine, const struct attention_spec *attention)
@@ -16,9 +23,8 @@ static int kept_here(const calmoe_engine *engine, const struct attention_spec *a
     return cm_own_part(&engine->plan, cm_kept_heads(attention), 1, &first);
 }
 
-static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+static uint64_t kv_bytes(const calmoe_engine *engine, const struct model_spec *spec)
 {
-    const struct model_spec *spec = &engine->model->spec;
     const uint64_t           element = engine->options.kv_float32 ? sizeof(float) : sizeof(uint16_t);
     uint64_t                 n = 0;
     for (int i = 0; i < spec->n_layers; i++) {
@@ -28,16 +34,28 @@ static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
     return n;
 }
 
-/* That the first position takes: a page of each head's keys, and one of its values. */
+/* What a position takes: of the model, and of what drafts for it. */
+static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
+{
+    uint64_t n = kv_bytes(engine, &engine->model->spec);
+    for (int i = 0; i < N_DRAFTERS; i++)
+        if (engine->drafters[i]) n += kv_bytes(engine, cm_drafter_spec(engine->drafters[i]));
+    return n;
+}
+
+/* That the first position takes in a layer: a page of each head's keys, and one of its values. */
+static uint64_t first_bytes_of(const struct attention_spec *attention, int n_heads)
+{
+    return (attention->has_latents ? 1 : 2) * (uint64_t)n_heads * PAGE;
+}
+
 static uint64_t kv_first_bytes(const calmoe_engine *engine)
 {
     const struct model_spec *spec = &engine->model->spec;
-    uint64_t                 pages = 0;
-    for (int i = 0; i < spec->n_layers; i++) {
-        const struct attention_spec *attention = &spec->layers[i].attention;
-        pages += (attention->has_latents ? 1 : 2) * (uint64_t)kept_here(engine, attention);
-    }
-    return pages * PAGE;
+    uint64_t                 n = 0;
+    for (int i = 0; i < spec->n_layers; i++)
+        n += first_bytes_of(&spec->layers[i].attention, kept_here(engine, &spec->layers[i].attention));
+    return n;
 }
 
 /* Positions that n_bytes are enough for; 1 at least. */
@@ -47,17 +65,29 @@ static int positions_of(const calmoe_engine *engine, uint64_t n_bytes)
     return n > 1 ? (int)n : 1;
 }
 
-uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
+static uint64_t scratch_bytes(const struct model_spec *spec, int max_rows)
 {
-    const struct model_spec   *spec = &engine->model->spec;
     const struct layer_maxima *most = &spec->most;
-    const uint64_t             rows = (uint64_t)engine->options.max_rows, dim = (uint64_t)spec->dim;
+    const uint64_t             rows = (uint64_t)max_rows, dim = (uint64_t)spec->dim;
     /* The stream and what is added to it; each expert's output. */
     uint64_t floats = rows * (2 + (uint64_t)most->n_used) * dim;
     floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
     floats += rows * (uint64_t)most->recurrent_floats;
     floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);
-    return floats * sizeof(float) + kv_first_bytes(engine);
+    return floats * sizeof(float);
+}
+
+uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows)
+{
+    uint64_t n = scratch_bytes(spec, max_rows);
+    for (int i = 0; i < spec->n_layers; i++)
+        n += first_bytes_of(&spec->layers[i].attention, cm_kept_heads(&spec->layers[i].attention));
+    return n;
+}
+
+uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
+{
+    return scratch_bytes(&engine->model->spec, engine->options.max_rows) + kv_first_bytes(engine);
 }
 
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)

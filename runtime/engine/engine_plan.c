@@ -45,11 +45,11 @@ static uint64_t down_bytes(const struct bank_tensors *bank)
     return bank->experts ? expert_bytes(&bank->experts[0].down, &bank->down_bias) : 0;
 }
 
-calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out)
+calmoe_status cm_describe_weights(calmoe_context *ctx, const struct model_spec *spec,
+                                  const struct model_tensors *tensors, struct place_layer **layers,
+                                  struct place_model *out)
 {
-    const struct model_spec    *spec = &model->spec;
-    const struct model_tensors *tensors = &model->tensors;
-    *layers = cm_alloc(model->ctx, (size_t)tensors->n_layers, sizeof **layers, "a placement");
+    *layers = cm_alloc(ctx, (size_t)tensors->n_layers, sizeof **layers, "a placement");
     if (!*layers) return CALMOE_NO_MEMORY;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
@@ -154,19 +154,30 @@ static struct topology seen_by(const struct team *team, const struct topology *t
 }
 
 /* Sliced over the nodes that have workers and memory; on one node, everything there. */
-static calmoe_status make_default(calmoe_engine *engine, const struct place_model *shape)
+static calmoe_status make_default(const calmoe_engine *engine, const struct place_model *shape, struct plan *out)
 {
     const struct topology      seen = seen_by(engine->team, &engine->topology);
     const struct place_problem problem = {.topology = &seen, .model = shape, .memory_limit = 1};
     const struct plan          whole = cm_place_shape(shape, 1);
     const struct place_policy *policy;
     struct place_result        result;
-    if (seen.n_nodes == 1) return cm_plan_open(engine->ctx, &whole, &engine->plan);
+    if (seen.n_nodes == 1) return cm_plan_open(engine->ctx, &whole, out);
     CM_TRY(cm_place_policy_named(engine->ctx, "sliced", &policy));
     CM_TRY(cm_place(engine->ctx, policy, &problem, &result));
     if (result.notes[0]) cm_log(engine->ctx, "%s", result.notes);
-    engine->plan = result.plan;
+    *out = result.plan;
     return CALMOE_OK;
+}
+
+calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct model_spec *spec,
+                                    const struct model_tensors *tensors, struct plan *out)
+{
+    struct place_layer *layers = NULL;
+    struct place_model  model;
+    calmoe_status       status = cm_describe_weights(engine->ctx, spec, tensors, &layers, &model);
+    if (status == CALMOE_OK) status = make_default(engine, &model, out);
+    cm_free(layers);
+    return status;
 }
 
 calmoe_status cm_engine_open_plan(calmoe_engine *engine)
@@ -174,13 +185,14 @@ calmoe_status cm_engine_open_plan(calmoe_engine *engine)
     struct place_layer *layers = NULL;
     struct place_model  model;
     struct plan         first = {0};
-    calmoe_status       status = cm_describe_weights(engine->model, &layers, &model);
+    calmoe_status       status =
+        cm_describe_weights(engine->ctx, &engine->model->spec, &engine->model->tensors, &layers, &model);
     if (status == CALMOE_OK && engine->shares.n_ranks > 1) take_own(engine, layers, &model, &first);
     if (status == CALMOE_OK) {
         const struct plan shape = cm_place_shape(&model, engine->topology.n_nodes);
         status = engine->options.plan ? cm_read_plan(engine->model, engine->options.plan, &engine->topology, &shape,
                                                      &engine->plan)
-                                      : make_default(engine, &model);
+                                      : make_default(engine, &model, &engine->plan);
         engine->plan.ranks = engine->shares;
         engine->plan.first_row = first.first_row;
         engine->plan.first_down_row = first.first_down_row;

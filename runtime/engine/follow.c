@@ -84,7 +84,8 @@ static calmoe_status do_step(struct follower *f, const int32_t *head, const int3
     for (int r = 0; r < head[1]; r++, rows += WORDS_OF_ROW) {
         if (!of || of->id != rows[0]) of = find(f, rows[0]);
         assert(of);
-        engine->rows[r] = (struct row){.asked = {&of->sequence, rows[1], rows[2], rows[3]}};
+        engine->rows[r] = (struct row){
+            .asked = {.sequence = &of->sequence, .position = rows[1], .token = rows[2], .logits_row = rows[3]}};
     }
     const calmoe_status status = cm_step_run(engine, NULL);
     return status == CALMOE_CANCELLED ? CALMOE_OK : status;

@@ -12,7 +12,9 @@
 #include "base/random.h"
 #include "base/sha256.h"
 #include "experts/machine.h"
+#include "experts/packed_experts.h"
 #include "experts/place_load.h"
+#include "runtime/engine/drafter.h"
 #include "runtime/engine/lossless.h"
 #include "runtime/engine/scheduler.h"
 #include "runtime/proof/exit_audit.h"
@@ -47,6 +49,10 @@ struct calmoe_model {
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
+    struct model_spec         further;     /* its block that predicts a further token; n_layers 0: none that can be
+                                              used, and if it has one, further_problem says why            */
+    struct model_tensors      further_tensors;
+    char                      further_problem[CM_MESSAGE_BYTES];
     uint8_t                  *usable;      /* (spec.n_vocab): 1 for a token that may be sampled */
     char                      fingerprint[17];      /* with the numbers that it was opened with            */
     char                      file_fingerprint[17]; /* as the file says; plans, which only move weights, carry it */
@@ -56,6 +62,8 @@ struct calmoe_policy {
     calmoe_context *ctx;
     bool            is_proven;
     struct policy   policy;
+    struct parts    prices;    /* that it was chosen by */
+    double          off;       /* of a whole token; 0: it was not */
 };
 
 struct engine_adapters { /* adapters.c */
@@ -77,6 +85,7 @@ struct calmoe_engine {
     struct machine         machine;         /* of these                                    */
     struct followers      *followers;       /* on rank 0: how others are told; NULL: there are none */
     struct ranks_work      ranks_work_at_reset;
+    struct packed_experts  packed;          /* of the file that the options name; zeroed: none */
     struct weights        *weights;
     struct decoder        *decoder;
     struct learned_exits   learned_exits;   /* of the exits file                           */
@@ -89,6 +98,7 @@ struct calmoe_engine {
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
     struct known_drafts   *known_drafts;    /* NULL: no session was lossless yet           */
+    struct drafter        *drafters[N_DRAFTERS]; /* drafter.h; NULL: there is none, or no session was lossless yet */
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
@@ -200,6 +210,9 @@ struct calmoe_session {
     int             answer_begin;           /* tokens from this position on may leave early; -1 = none yet */
     struct session_audit      audit;
     struct drafts            *drafts;       /* NULL: not lossless                        */
+    struct draft_reader      *readers[N_DRAFTERS]; /* drafter.h; NULL: there is none     */
+    int                       kept_first;   /* in a round: rows from this position on leave states behind them
+                                               (sequence_state.kept); -1: they do not    */
 };
 
 /* Tokens that were read, whether or not the session stands behind them now. */
@@ -221,6 +234,8 @@ struct calmoe_profile {
 
 /* What the engine takes at least behind its weights, in bytes: scratch, and the first keys and values. */
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
+/* The same of a model on one rank, with steps of so many rows. */
+uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 /* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
@@ -229,7 +244,12 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens);
 /* Says by the log if the whole context does not fit. */
 void          cm_session_remark_on_memory(const calmoe_session *session);
 /* A model's weights as bytes by layer, as plans are made for them. *layers is the caller's, out borrows it. */
-calmoe_status cm_describe_weights(const calmoe_model *model, struct place_layer **layers, struct place_model *out);
+calmoe_status cm_describe_weights(calmoe_context *ctx, const struct model_spec *spec,
+                                  const struct model_tensors *tensors, struct place_layer **layers,
+                                  struct place_model *out);
+/* The default plan for another model that runs on the engine's machine, too. */
+calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct model_spec *spec,
+                                    const struct model_tensors *tensors, struct plan *out);
 /* Of them what each of several ranks has whole. */
 uint64_t cm_whole_bytes(const calmoe_model *model);
 /* UNSUPPORTED where the model has layers that run on one rank only. */
@@ -239,6 +259,14 @@ calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const st
                            const struct plan *shape, struct plan *out);
 /* How and where its sequences keep what their layers keep. */
 struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
+/* The model's packed experts: of this model, and complete. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
+calmoe_status cm_open_packed(const calmoe_model *model, const char *path, struct packed_experts *out);
+/* Gate (NULL where there is none), up and down of an expert. */
+void          cm_expert_matrices(const calmoe_model *model, int layer, int expert,
+                                 const struct weight_source *matrices[3]);
+/* What the engine's options say about experts on disk. *uses is the caller's, and out borrows it; set on failure too.
+ * INVALID_ARGUMENT, UNSUPPORTED, IO, BAD_FILE, NO_MEMORY. */
+calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_options *out, uint64_t **uses);
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 

@@ -7,8 +7,8 @@
  *   read       one by one, as calmoe_session_next() is called: the sampler draws from the verified logits; while what
  *              it draws is what was drafted, the next token is read already
  *
- * Or, where the last tokens stood before in the sequence (lookup.h), what followed them there is the draft, and all of
- * it goes through all layers in one step.
+ * Or a smaller decoder drafts (drafter.h), or, where the last tokens stood before in the sequence (lookup.h), what
+ * followed them there is the draft; and all of it goes through all layers in one step.
  *
  * So the tokens, and the sampler's random numbers, are those of plain steps. Drafts are drawn with the numbers that the
  * sampler will use, so that they are the same wherever the two distributions are close. Verified logits stay where the
@@ -27,8 +27,13 @@
 enum { MAX_DRAFTS = 4, MAX_ROWS = LOOKUP_MOST + 1, LOOKED_UP = SPECULATION_MAX_ARMS };
 
 struct way { /* an arm of the controller */
-    struct policy_rung rung;
+    int                kind; /* CALMOE_DRAFTS_BY_*        */
+    struct policy_rung rung; /* of exits; zeros of others */
     int                n_drafts;
+};
+
+struct draft_counts {
+    uint64_t rounds, drafted, accepted;
 };
 
 struct drafts {
@@ -40,11 +45,13 @@ struct drafts {
     uint64_t step;
     int      first, n_rows, n_read;
     int32_t  tokens[MAX_ROWS]; /* row i's                                              */
-    int      layers[MAX_ROWS]; /* that token i was drafted from, 0: looked up; i > 0   */
+    int      layers[MAX_ROWS]; /* that token i was drafted from, 0: not by layers; i > 0 */
+    int      kind;             /* CALMOE_DRAFTS_BY_*                                   */
     int      arm;              /* of a round whose end is not noted yet; or LOOKED_UP  */
     bool     is_open;
     double   ns;
-    uint64_t n_rounds, n_drafted, n_accepted;
+    uint64_t n_plain, n_turns;
+    struct draft_counts by[CALMOE_N_DRAFT_KINDS];
     uint64_t *drafted, *accepted;    /* (n_layers) by the layers that were run */
     int      most_looked_up;         /* that a step has room for               */
     struct lookup lookup;
@@ -67,30 +74,60 @@ static void draft_rung(struct policy_rung *rung)
     rung->widths = NULL;
 }
 
-/* One arm for each number of drafts, by the policy's exits. */
-static void ways_of_policy(struct drafts *drafts, const struct policy_rung *rung, int max_drafts)
+static struct way *add_way(struct drafts *drafts, int kind, int n_drafts)
 {
-    for (int n = 1; n <= max_drafts; n++) {
-        struct way *way = &drafts->ways[drafts->n_ways++];
-        *way = (struct way){.rung = *rung, .n_drafts = n};
-        draft_rung(&way->rung);
+    struct way *way = &drafts->ways[drafts->n_ways++];
+    *way = (struct way){.kind = kind, .n_drafts = n_drafts};
+    return way;
+}
+
+static void add_exits(struct drafts *drafts, const struct policy_rung *rung, int n_drafts)
+{
+    struct way *way = add_way(drafts, CALMOE_DRAFTS_BY_EXITS, n_drafts);
+    way->rung = *rung;
+    draft_rung(&way->rung);
+}
+
+/* A decoder's drafts: which of its ways there are, by how many it drafts. */
+static const struct reader_ways {
+    enum drafter_kind drafter;
+    int               kind;
+    int               n_drafts[2];
+} reader_ways[] = {
+    {DRAFTER_FURTHER, CALMOE_DRAFTS_BY_FURTHER, {1, 3}},
+    {DRAFTER_MODEL, CALMOE_DRAFTS_BY_MODEL, {2, 4}},
+};
+enum { N_READER_WAYS = sizeof reader_ways / sizeof *reader_ways };
+
+static calmoe_status open_readers(calmoe_session *session, struct drafts *drafts, int most)
+{
+    CM_TRY(cm_drafters_open(session->engine));
+    for (int i = 0; i < N_READER_WAYS; i++) {
+        const struct reader_ways *ways = &reader_ways[i];
+        CM_TRY(cm_draft_reader_open(session, ways->drafter, &session->readers[ways->drafter]));
+        for (int j = 0; j < 2 && session->readers[ways->drafter]; j++)
+            if (ways->n_drafts[j] <= most) add_way(drafts, ways->kind, ways->n_drafts[j]);
     }
+    return CALMOE_OK;
+}
+
+/* One arm for each number of drafts, by the policy's exits. */
+static void ways_of_policy(struct drafts *drafts, const struct policy_rung *rung, int most)
+{
+    for (int n = 1; n <= most; n++) add_exits(drafts, rung, n);
 }
 
 /* Where nothing is said: after a third of the layers, and after half; one draft, or three. Later exits agree more
  * often, but leave too little to win: after four fifths of the layers, drafts that are always right save a tenth. */
-static void ways_by_default(struct drafts *drafts, int n_layers, int max_drafts)
+static void ways_by_default(struct drafts *drafts, int n_layers, int most)
 {
     const int layers[] = {n_layers / 3, n_layers / 2};
     for (int i = 0; i < 2; i++) {
         const struct policy_exit always = {.layer = layers[i], .measure = MEASURE_ALWAYS,
                                            .threshold = {.schedule = SCHEDULE_CONSTANT, .lambda = 1.0f}};
+        const struct policy_rung rung = {.n_exits = 1, .exits = {always}};
         if (always.layer < 1 || (i > 0 && always.layer == layers[0])) continue;
-        for (int n = 1; n <= 3 && n <= max_drafts; n += 2) {
-            struct way *way = &drafts->ways[drafts->n_ways++];
-            *way = (struct way){.rung = {.n_exits = 1, .exits = {always}}, .n_drafts = n};
-            draft_rung(&way->rung);
-        }
+        for (int n = 1; n <= 3 && n <= most; n += 2) add_exits(drafts, &rung, n);
     }
 }
 
@@ -98,7 +135,7 @@ static bool is_known(const struct known_drafts *known, const struct drafts *draf
 {
     if (known->n_ways != drafts->n_ways) return false;
     for (int i = 0; i < known->n_ways; i++)
-        if (known->ways[i].n_drafts != drafts->ways[i].n_drafts ||
+        if (known->ways[i].kind != drafts->ways[i].kind || known->ways[i].n_drafts != drafts->ways[i].n_drafts ||
             !cm_same_exits(&known->ways[i].rung, &drafts->ways[i].rung))
             return false;
     return true;
@@ -123,13 +160,15 @@ static calmoe_status open_parts(calmoe_session *session, struct drafts *drafts)
     drafts->drafted = cm_alloc(engine->ctx, n_layers, sizeof *drafts->drafted, "drafts");
     drafts->accepted = cm_alloc(engine->ctx, n_layers, sizeof *drafts->accepted, "drafts");
     if (!drafts->drafted || !drafts->accepted) return CALMOE_NO_MEMORY;
+    CM_TRY(open_readers(session, drafts, most));
+    const int n_readers = drafts->n_ways;
     if (session->rung) ways_of_policy(drafts, session->rung, most);
     else ways_by_default(drafts, spec->n_layers, most);
     CM_TRY(begin_control(engine, drafts));
     cm_lookup_begin(&drafts->lookup);
     drafts->most_looked_up = engine->options.max_rows - 1 < LOOKUP_MOST ? engine->options.max_rows - 1 : LOOKUP_MOST;
     CM_TRY(cm_decoder_reserve_logits(engine->decoder, drafts->most_looked_up + 1));
-    if (drafts->n_ways == 0) return CALMOE_OK;
+    if (drafts->n_ways == n_readers) return CALMOE_OK;
     CM_TRY(cm_session_let_wait(session, MAX_DRAFTS));
     return cm_engine_need_exits(engine);
 }
@@ -163,6 +202,7 @@ void cm_drafts_close(calmoe_session *session)
     struct drafts *drafts = session->drafts;
     if (!drafts) return;
     if (session->engine->known_drafts) leave_known(session->engine->known_drafts, drafts);
+    for (int i = 0; i < N_DRAFTERS; i++) cm_draft_reader_close(&session->readers[i]);
     cm_free(drafts->drafted);
     cm_free(drafts->accepted);
     cm_free(drafts);
@@ -211,6 +251,12 @@ static calmoe_status drive(calmoe_session *session)
     return cm_step_run(engine, NULL);
 }
 
+static void count_drafts(struct drafts *drafts, int layers, int n)
+{
+    drafts->drafted[layers] += (uint64_t)n;
+    drafts->by[drafts->kind].drafted += (uint64_t)n;
+}
+
 /* Draws the token that follows row i, as a draft from so many layers. False: there is none that may come. */
 static bool draft(calmoe_session *session, int i, int layers)
 {
@@ -221,12 +267,11 @@ static bool draft(calmoe_session *session, int i, int layers)
     if (drafts->tokens[i + 1] < 0) return false;
     cm_sampler_suppose(session->sampler, drafts->tokens[i + 1]);
     drafts->layers[i + 1] = layers;
-    drafts->drafted[layers]++;
-    drafts->n_drafted++;
+    count_drafts(drafts, layers, 1);
     return true;
 }
 
-static calmoe_status run_rows(calmoe_session *session, const struct way *way, int n_drafts)
+static calmoe_status run_exits(calmoe_session *session, const struct way *way, int n_drafts)
 {
     struct drafts *drafts = session->drafts;
     const calmoe_engine *engine = session->engine;
@@ -246,31 +291,63 @@ static calmoe_status run_rows(calmoe_session *session, const struct way *way, in
 }
 
 /* Drafts that stand in the round's tokens already: all rows at once. */
-static calmoe_status run_looked_up(calmoe_session *session, int n_drafts)
+static calmoe_status run_drafted(calmoe_session *session, const struct way *way, int n_drafts)
 {
     struct drafts *drafts = session->drafts;
+    (void)way;
+    for (int i = 1; i <= n_drafts; i++) drafts->layers[i] = 0;
     cm_step_begin(session->engine);
     for (int i = 0; i <= n_drafts; i++)
         cm_step_add(session->engine, session, drafts->first + i, drafts->tokens[i], true, NULL);
     CM_TRY(cm_step_run(session->engine, NULL));
     drafts->n_rows = n_drafts + 1;
-    drafts->drafted[0] += (uint64_t)n_drafts;
-    drafts->n_drafted += (uint64_t)n_drafts;
+    count_drafts(drafts, 0, n_drafts);
     return CALMOE_OK;
 }
+
+static calmoe_status run_by(calmoe_session *session, enum drafter_kind drafter, const struct way *way, int n_drafts)
+{
+    struct drafts *drafts = session->drafts;
+    int            n;
+    CM_TRY(cm_draft_reader_draft(session, session->readers[drafter], n_drafts, drafts->tokens + 1, &n));
+    return run_drafted(session, way, n);
+}
+
+static calmoe_status run_further(calmoe_session *session, const struct way *way, int n_drafts)
+{
+    return run_by(session, DRAFTER_FURTHER, way, n_drafts);
+}
+
+static calmoe_status run_model(calmoe_session *session, const struct way *way, int n_drafts)
+{
+    return run_by(session, DRAFTER_MODEL, way, n_drafts);
+}
+
+/* The ways to draft: each makes a round of at most so many drafts, which is verified then. way NULL where it is not
+ * an arm of the controller. */
+static calmoe_status (*const runs[CALMOE_N_DRAFT_KINDS])(calmoe_session *session, const struct way *way, int n_drafts) =
+    {
+        [CALMOE_DRAFTS_BY_EXITS] = run_exits,
+        [CALMOE_DRAFTS_BY_LOOKUP] = run_drafted,
+        [CALMOE_DRAFTS_BY_FURTHER] = run_further,
+        [CALMOE_DRAFTS_BY_MODEL] = run_model,
+};
 
 /* way NULL: the drafts are looked up. */
 static calmoe_status run_round(calmoe_session *session, const struct way *way, int n_drafts)
 {
     struct drafts *drafts = session->drafts;
+    drafts->kind = way ? way->kind : CALMOE_DRAFTS_BY_LOOKUP;
     drafts->first = session->n_positions;
     drafts->tokens[0] = session->tokens[session->n_positions];
     drafts->n_rows = drafts->n_read = 0;
     cm_sampler_mark(session->sampler);
     cm_sampler_suppose(session->sampler, drafts->tokens[0]);
-    const calmoe_status status = way ? run_rows(session, way, n_drafts) : run_looked_up(session, n_drafts);
+    session->kept_first = drafts->first;
+    const calmoe_status status = runs[drafts->kind](session, way, n_drafts);
     cm_sampler_return(session->sampler);
-    drafts->n_rounds += status == CALMOE_OK;
+    session->kept_first = -1;
+    drafts->by[drafts->kind].rounds += status == CALMOE_OK;
     if (status == CALMOE_OK) return CALMOE_OK;
     drafts->n_rows = 0;
     cm_waiting_rewind(session->sequence.waiting, session->n_positions);
@@ -286,7 +363,7 @@ static void take(calmoe_session *session)
     const int row = drafts->n_read++;
     if (row > 0) {
         drafts->accepted[drafts->layers[row]]++;
-        drafts->n_accepted++;
+        drafts->by[drafts->kind].accepted++;
     }
     cm_session_give_logits(session, row, 1);
     cm_session_keep_row(session, session->n_positions++, &engine->step.outcomes[row]); /* it is drafts->tokens[row] */
@@ -326,14 +403,12 @@ static int look_up(calmoe_session *session)
 {
     struct drafts *drafts = session->drafts;
     const struct tokenizer *tokenizer = session->engine->model->tokenizer;
-    const bool is_turn = drafts->is_always ? drafts->n_ways == 0 || drafts->n_rounds % 2 == 0
+    const bool is_turn = drafts->is_always ? drafts->n_ways == 0 || drafts->kind != CALMOE_DRAFTS_BY_LOOKUP
                                            : cm_speculation_may(&drafts->control);
     const int  most = is_turn ? most_drafts(session, drafts->most_looked_up) : 0;
     const int  n = cm_lookup_find(&drafts->lookup, session->tokens, session->n_known, drafts->tokens + 1, most);
-    for (int i = 1; i <= n; i++) {
-        drafts->layers[i] = 0;
+    for (int i = 1; i <= n; i++)
         if (!session->ignores_end && cm_token_ends_generation(tokenizer, drafts->tokens[i])) return i - 1;
-    }
     return n;
 }
 
@@ -345,7 +420,7 @@ static int choose_drafts(calmoe_session *session, const struct way **way)
     *way = NULL;
     drafts->arm = LOOKED_UP;
     if (n_looked_up > 0) return n_looked_up;
-    if (drafts->is_always && drafts->n_ways > 0) drafts->arm = (int)(drafts->n_rounds % (uint64_t)drafts->n_ways);
+    if (drafts->is_always && drafts->n_ways > 0) drafts->arm = (int)(drafts->n_turns++ % (uint64_t)drafts->n_ways);
     else drafts->arm = cm_speculation_choose(&drafts->control);
     if (drafts->arm == SPECULATION_PLAIN) return 0;
     *way = &drafts->ways[drafts->arm];
@@ -363,6 +438,16 @@ static void note_round(struct drafts *drafts)
     drafts->is_open = false;
 }
 
+/* The last round ran ahead of what was accepted of it: where it left the state behind that, nothing is read again. */
+static void drop_rejected(calmoe_session *session)
+{
+    const struct drafts *drafts = session->drafts;
+    const int at = drafts->n_read - 1;
+    if (drafts->is_open && at < session->state.n_kept && session->n_positions == drafts->first + drafts->n_read &&
+        session->state.n_seen == drafts->first + drafts->n_rows && drafts->n_read < drafts->n_rows)
+        cm_sequence_state_take_kept(&session->state, at, session->n_positions);
+}
+
 calmoe_status cm_drafts_read(calmoe_session *session)
 {
     struct drafts *drafts = session->drafts;
@@ -372,6 +457,7 @@ calmoe_status cm_drafts_read(calmoe_session *session)
         return CALMOE_OK;
     }
     const uint64_t again = cm_now_ns(); /* what was drafted in vain costs the round that did */
+    drop_rejected(session);
     CM_TRY(cm_session_read_again(session));
     drafts->ns += (double)(cm_now_ns() - again);
     note_round(drafts);
@@ -379,11 +465,12 @@ calmoe_status cm_drafts_read(calmoe_session *session)
     const int      n_drafts = choose_drafts(session, &way);
     if (n_drafts == 0) {
         CM_TRY(read_plainly(session));
+        drafts->n_plain++;
         cm_speculation_note(&drafts->control, SPECULATION_PLAIN, 1, (double)(cm_now_ns() - start));
         return CALMOE_OK;
     }
     CM_TRY(cm_session_may_write(session, n_drafts + 1));
-    CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
+    if (n_drafts > session->state.n_kept) CM_TRY(cm_sequence_state_snapshot(&session->state, session->n_positions));
     drafts->step = ++session->engine->n_steps;
     CM_TRY(run_round(session, way, n_drafts));
     take(session);
@@ -399,11 +486,12 @@ calmoe_status calmoe_session_speculation(const calmoe_session *session, calmoe_s
     if (!session || !out || out->size < sizeof out->size)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_speculation: a session and speculation with its size set are needed");
-    calmoe_speculation told = {.rounds = 0};
-    if (session->drafts) {
-        told.rounds = session->drafts->n_rounds;
-        told.drafted = session->drafts->n_drafted;
-        told.accepted = session->drafts->n_accepted;
+    calmoe_speculation told = {.plain = session->drafts ? session->drafts->n_plain : 0};
+    for (int kind = 0; session->drafts && kind < CALMOE_N_DRAFT_KINDS; kind++) {
+        const struct draft_counts *by = &session->drafts->by[kind];
+        told.rounds += told.rounds_by[kind] = by->rounds;
+        told.drafted += told.drafted_by[kind] = by->drafted;
+        told.accepted += told.accepted_by[kind] = by->accepted;
     }
     cm_options_give(out, &told, sizeof told);
     return CALMOE_OK;

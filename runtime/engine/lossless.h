@@ -5,6 +5,7 @@
 
 #include <calmoe/calmoe.h>
 
+enum { CM_KEPT_STATES = 4 }; /* rows of a round behind which states of fixed size are kept, where there is room */
 struct drafts; /* NULL: the session is not lossless */
 struct known_drafts; /* an engine's: what its sessions found out about the ways to draft that the last of them used */
 

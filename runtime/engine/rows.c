@@ -14,12 +14,21 @@ void cm_step_begin(calmoe_engine *engine)
     engine->step = (struct step){.rows = engine->rows};
 }
 
+/* Where the state of fixed size behind a row goes, too, of which a round's later rows may turn out to be wrong. */
+static uint8_t *kept_behind(const calmoe_session *session, int position)
+{
+    const int at = session->kept_first >= 0 ? position - session->kept_first : -1;
+    return at >= 0 && at < session->state.n_kept ? session->state.kept[at] : NULL;
+}
+
 void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, int32_t token, bool wants_logits,
                  const struct policy_rung *rung)
 {
     struct step *step = &engine->step;
     step->rows[step->n_rows++] = (struct row){
-        .asked = {&session->sequence, position, token, wants_logits ? step->n_logits++ : -1},
+        .asked = {.sequence = &session->sequence, .position = position, .token = token,
+                  .logits_row = wants_logits ? step->n_logits++ : -1, .kept = kept_behind(session, position),
+                  .state = cm_draft_reader_state(session->readers[DRAFTER_FURTHER], position)},
         .may = {rung, rung ? position - session->answer_begin : 0},
     };
 }
@@ -27,7 +36,12 @@ void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, i
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session)
 {
     struct waiting *waiting = session->sequence.waiting;
-    for (int i = 0; i < waiting->n; i++) waiting->rows[i].logits_row = engine->step.n_logits++;
+    for (int i = 0; i < waiting->n; i++) {
+        struct waiting_row *row = &waiting->rows[i];
+        row->logits_row = engine->step.n_logits++;
+        row->kept = kept_behind(session, row->position);
+        row->state = cm_draft_reader_state(session->readers[DRAFTER_FURTHER], row->position);
+    }
 }
 
 /* ---- the engine's own observers ---- */

@@ -5,8 +5,6 @@
 #include "base/options.h"
 #include "runtime/engine/engine_ranks.h"
 
-static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
-
 void calmoe_session_options_init(calmoe_session_options *options)
 {
     if (options)
@@ -44,12 +42,6 @@ static void remark_on_context(const calmoe_session *session)
            "nonsense%s", session->context, spec->context_length, help);
 }
 
-struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions)
-{
-    return (struct state_place){.type = engine->options.kv_float32 ? KV_F32 : KV_F16, .n_positions = n_positions,
-                                .max_rows = engine->options.max_rows, .snapshot_bytes = SNAPSHOT_BYTES};
-}
-
 static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_engine *engine = session->engine;
@@ -63,7 +55,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     session->ignores_end = options->ignore_end != 0;
     session->logits.hashes = options->hash_logits != 0;
     session->logits.hash = cm_sha256();
-    session->answer_begin = session->broke.after = session->kept.n_top = -1;
+    session->answer_begin = session->broke.after = session->kept.n_top = session->kept_first = -1;
     if (engine->shares.own > 0)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "sessions are rank 0's; rank %d takes part in them by calmoe_engine_follow()",
@@ -83,6 +75,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     }
     const struct state_place place = cm_engine_state_place(engine, session->context);
     CM_TRY(cm_sequence_state_open(&engine->machine, spec, &place, &session->state));
+    if (session->drafts) CM_TRY(cm_sequence_state_keep(&session->state, CM_KEPT_STATES, place.snapshot_bytes));
     if (engine->followers) cm_followers_add(engine->followers, &session->state, session->context);
     return reserve_session(engine);
 }

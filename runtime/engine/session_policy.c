@@ -56,8 +56,7 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
                        quality);
     CM_TRY(cm_engine_needs_one_rank(session->engine, "policies leave out layers and experts"));
     CM_TRY(cm_policy_fits_model(session->engine->model, &policy->policy));
-    if (quality > 0.0) session->rung = cm_policy_rung(&policy->policy, quality);
-    else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
+    session->rung = quality > 0.0 ? cm_policy_rung(&policy->policy, quality) : cm_policy_safest(&policy->policy);
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
     CM_TRY(cm_session_check_policy_with_adapters(session));

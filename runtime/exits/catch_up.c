@@ -67,7 +67,8 @@ static void place(const struct exits *e, struct decoder *d, const struct waiting
 {
     const struct waiting_row *from = &waiting->rows[i];
     const struct row row = {
-        .asked = {from->sequence, from->position, from->token, from->logits_row},
+        .asked = {.sequence = from->sequence, .position = from->position, .token = from->token,
+                  .logits_row = from->logits_row, .kept = from->kept, .state = from->state},
         .may = {.rung = from->rung},
         .came = {.layers = e->n_layers, .n_experts = from->n_experts,
                  .broke_after = from->broke_after},

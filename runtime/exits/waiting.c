@@ -79,6 +79,8 @@ void cm_waiting_add(struct waiting *waiting, struct waiting_row row, const float
     int at = waiting->n++;
     row.slot = free_slot(waiting);
     row.logits_row = -1;
+    row.state = NULL;
+    row.kept = NULL;
     waiting->is_taken[row.slot] = true;
     for (; at > 0 && waiting->rows[at - 1].position > row.position; at--) waiting->rows[at] = waiting->rows[at - 1];
     waiting->rows[at] = row;

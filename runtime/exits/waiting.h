@@ -25,6 +25,8 @@ struct waiting_row {
     int     n_experts;  /* that it ran                                                                    */
     int     broke_after; /* as of struct row_outcome                                                      */
     int     logits_row; /* of the step at hand, made where it reaches the head; -1 = none                  */
+    float  *state;      /* as of struct row_request; NULL = nowhere                                        */
+    uint8_t *kept;      /* likewise                                                                        */
     const struct policy_rung *rung;
     int     slot;       /* of its state                                                                   */
 };

@@ -72,6 +72,7 @@ const struct family cm_family_deepseek2 = {
     .pairing = ROPE_NORM,
     .score = SCORE_SOFTMAX,
     .renormalise = false,
+    .hands_on_plain = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_LATENTS,
     .keys = (const char *const[]){"attention.kv_lora_rank", "expert_weights_scale", NULL},
     .adjust = adjust,

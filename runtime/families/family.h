@@ -54,6 +54,7 @@ struct family {
     /* How published weights lie otherwise than in files, for adapters of them: rows of each head of q and k as pairs
      * (i, i + n / 2), where the file's are (2 i, 2 i + 1); gate's and up's rows of routed experts by turns. */
     bool              turns_heads, alternates_gate_up;
+    bool              hands_on_plain; /* as of model_spec: blocks that predict further tokens */
     unsigned          needs;        /* NEEDS_*                                       */
     enum recurrent_layers recurrent;
     const char *const *keys;        /* names behind "<architecture>." that such a file must have, the last NULL;
@@ -76,5 +77,10 @@ const char *cm_family_not_run(const char *architecture);
  * failure there is nothing to close. */
 calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,
                                  struct model_spec *out);
+/* The first block behind the layers of that model, which predicts a further token, as a model of one layer: it reads
+ * the model's state behind its last norm at a position and the token behind it, and says the one behind that. What
+ * out->n_layers is afterwards: 1, or 0 where the file has no such block, or not all of it. */
+calmoe_status cm_read_further_spec(struct calmoe_context *ctx, const struct model_file *file,
+                                   const struct model_spec *of, struct model_spec *out);
 
 #endif

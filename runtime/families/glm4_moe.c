@@ -13,6 +13,7 @@ const struct family cm_family_glm4_moe = {
     .score = SCORE_SIGMOID,
     .renormalise = true,
     .norms = NORMS_POST_ATTENTION,
+    .hands_on_plain = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_CHOICE_BIASES | NEEDS_SHARED,
     .keys = (const char *const[]){"expert_weights_scale", NULL},
 };

@@ -100,11 +100,12 @@ calmoe_status cm_key_layer_ints(struct keys *keys, const char *name, int min, in
         for (int layer = 1; layer < n_layers; layer++) out[layer] = out[0];
         return CALMOE_OK;
     }
-    if (entry->count < (uint64_t)n_layers)
+    const int n_blocks = keys->first_block + n_layers;
+    if (entry->count < (uint64_t)n_blocks)
         return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s' has %llu numbers; one for each of %d layers is"
-                       " wanted", keys->file->name, keys->key, (unsigned long long)entry->count, n_layers);
+                       " wanted", keys->file->name, keys->key, (unsigned long long)entry->count, n_blocks);
     for (int layer = 0; layer < n_layers; layer++) {
-        const int64_t value = cm_meta_element_int(entry, (uint64_t)layer);
+        const int64_t value = cm_meta_element_int(entry, (uint64_t)(keys->first_block + layer));
         if (value < min || value > max)
             return cm_fail(keys->ctx, CALMOE_BAD_FILE, "'%s': key '%.80s' is %lld for layer %d; wanted %d to %d",
                            keys->file->name, keys->key, (long long)value, layer, min, max);

@@ -10,6 +10,7 @@ struct keys {
     struct calmoe_context   *ctx;
     const struct model_file *file;
     bool                    *is_read; /* (n_entries)                     */
+    int                      first_block; /* layer l is block first_block + l of the file */
     char                     architecture[32];
     char                     key[128]; /* the last one, in full           */
 };
@@ -30,7 +31,7 @@ calmoe_status cm_key_bool(struct keys *keys, const char *name, bool *out);
 calmoe_status cm_key_string(struct keys *keys, const char *name, struct meta_string *out);
 /* Fails where the key is absent. */
 calmoe_status cm_key_need(struct keys *keys, const char *name);
-/* A number for each layer: one for all of them, or an array with at least n_layers. */
+/* A number for each layer: one for all of them, or an array that has those of n_layers blocks from first_block on. */
 calmoe_status cm_key_layer_ints(struct keys *keys, const char *name, int min, int max, int n_layers, int *out);
 
 /* The entry itself, noted as read; NULL where it is absent. keys->key is the full name. */

@@ -16,7 +16,7 @@ struct reader {
 
 static const char *full(struct reader *reader, int layer, const char *role)
 {
-    snprintf(reader->name, sizeof reader->name, "blk.%d.%s", layer, role);
+    snprintf(reader->name, sizeof reader->name, "blk.%d.%s", reader->keys->first_block + layer, role);
     return reader->name;
 }
 
@@ -152,10 +152,11 @@ static calmoe_status read_windows(struct reader *reader)
     int                      window = reader->family->default_window, period = reader->family->window_period;
     if (period == 0) return CALMOE_OK;
     CM_TRY(cm_key_int(reader->keys, "attention.sliding_window", 0, MAX_CONTEXT, &window));
-    CM_TRY(read_pattern(reader->keys, spec->n_layers, &list, &period));
+    CM_TRY(read_pattern(reader->keys, reader->keys->first_block + spec->n_layers, &list, &period));
     for (int layer = 0; layer < spec->n_layers; layer++) {
-        const bool has_window = list ? cm_meta_element_int(list, (uint64_t)layer) != 0
-                                     : period == 0 || layer % period < period - 1;
+        const int  block = reader->keys->first_block + layer;
+        const bool has_window = list ? cm_meta_element_int(list, (uint64_t)block) != 0
+                                     : period == 0 || block % period < period - 1;
         spec->layers[layer].attention.window = has_window ? window : 0;
         spec->layers[layer].attention.is_chunked = has_window && window > 0 && reader->family->has_chunks;
     }
@@ -286,7 +287,7 @@ static calmoe_status read_dense(struct reader *reader, int layer, int told_width
 static calmoe_status check_rule(const struct reader *reader, const struct dense_rule *rule, int layer, bool is_dense)
 {
     static const char *const names[2] = {"routed experts", "a dense layer"};
-    if (!rule->key || says_dense(rule, layer) == is_dense) return CALMOE_OK;
+    if (!rule->key || reader->keys->first_block > 0 || says_dense(rule, layer) == is_dense) return CALMOE_OK;
     return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.%s says that it has %s",
                    layer, names[is_dense], reader->keys->architecture, rule->key, names[!is_dense]);
 }
@@ -431,7 +432,7 @@ calmoe_status cm_read_layers(struct keys *keys, const struct family *family, str
     struct reader reader = {.keys = keys, .family = family, .spec = spec};
     float residual_scale = 1.0f;
     CM_TRY(cm_key_float(keys, "residual_scale", -1e6, 1e6, &residual_scale));
-    CM_TRY(check_further_blocks(&reader));
+    if (keys->first_block == 0) CM_TRY(check_further_blocks(&reader));
     CM_TRY(cm_read_recurrent_layers(keys, family, spec));
     CM_TRY(cm_read_mla_layers(keys, family, spec));
     CM_TRY(read_heads(&reader));

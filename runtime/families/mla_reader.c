@@ -4,16 +4,11 @@
 
 #include "runtime/families/spec_parts.h"
 
-static const char *full(char *name, size_t size, int layer, const char *role)
-{
-    snprintf(name, size, "blk.%d.%s", layer, role);
-    return name;
-}
-
 static int size_of(const struct keys *keys, int layer, const char *role, int dimension)
 {
     char name[64];
-    return cm_size_of_tensor(keys->file, full(name, sizeof name, layer, role), dimension);
+    snprintf(name, sizeof name, "blk.%d.%s", keys->first_block + layer, role);
+    return cm_size_of_tensor(keys->file, name, dimension);
 }
 
 /* Workers take queries of a position in such groups: of 16 heads at most, which read a latent together, but four groups

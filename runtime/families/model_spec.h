@@ -217,6 +217,9 @@ struct model_spec {
     const char         *family;          /* the row's name; static                            */
     int                 n_layers;        /* that run                                          */
     int                 n_blocks;        /* in the file: blocks behind the layers predict further tokens */
+    int                 first_block;     /* of the file, that layer 0 is: 0, or of a further block its number        */
+    bool                hands_on_plain;  /* of a further block: what the next one of its rows goes on from is its state
+                                            before its last norm, not behind it                          */
     int                 dim;             /* width of the residual stream                      */
     int                 n_vocab;         /* rows of the output matrix                         */
     int                 context_length;

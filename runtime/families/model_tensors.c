@@ -14,6 +14,7 @@ struct finder {
     const struct model_file *file;
     const struct model_spec *spec;
     int                      layer;   /* -1: names have no "blk.N." in front     */
+    int                      first_block; /* which block layer 0 is              */
     bool                    *is_used; /* (n_tensors)                             */
     char                     name[FILE_MAX_NAME_BYTES + 32];
 };
@@ -22,7 +23,7 @@ struct finder {
 static const struct file_tensor *find(struct finder *finder, const char *role)
 {
     if (finder->layer < 0) snprintf(finder->name, sizeof finder->name, "%s", role);
-    else snprintf(finder->name, sizeof finder->name, "blk.%d.%s", finder->layer, role);
+    else snprintf(finder->name, sizeof finder->name, "blk.%d.%s", finder->first_block + finder->layer, role);
     const struct file_tensor *tensor = cm_file_tensor(finder->file, finder->name);
     if (tensor) finder->is_used[tensor - finder->file->tensors] = true;
     return tensor;
@@ -121,7 +122,7 @@ static calmoe_status find_qkv(struct finder *finder, const struct attention_spec
     } else {
         if (!find(finder, "attn_k.weight") && !find(finder, "attn_q.weight")) /* or it is the one of both */
             return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is missing, and so is 'blk.%d.attn_qkv.weight'",
-                           finder->name, finder->layer);
+                           finder->name, finder->first_block + finder->layer);
         CM_TRY(need_matrix(finder, "attn_q.weight", q, dim, &layer->q));
         CM_TRY(need_matrix(finder, "attn_k.weight", k, dim, &layer->k));
         if (!spec->keys_are_values) CM_TRY(need_matrix(finder, "attn_v.weight", v, dim, &layer->v));
@@ -295,7 +296,8 @@ static calmoe_status find_matrices(struct finder *finder, const struct bank_role
             find(finder, roles->gate);
             return cm_fail(finder->ctx, CALMOE_BAD_FILE,
                            "tensor '%s' is missing, and so are 'blk.%d.%s' and 'blk.%d.%s'", finder->name,
-                           finder->layer, roles->up, finder->layer, roles->fused);
+                           finder->first_block + finder->layer, roles->up, finder->first_block + finder->layer,
+                           roles->fused);
         }
         CM_TRY(need(finder, roles->gate, &gate));
         CM_TRY(check_shape(finder, gate, dim, width, n));
@@ -422,9 +424,36 @@ static calmoe_status find_globals(struct finder *finder, struct model_tensors *o
     out->is_tied = find(finder, "output.weight") == NULL;
     if (out->is_tied) out->output = out->embedding;
     else CM_TRY(need_matrix(finder, "output.weight", spec->n_vocab, spec->dim, &out->output));
-    out->embedding.map = NULL;
-    if (out->is_tied) out->output.map = NULL;
     return CALMOE_OK;
+}
+
+/* Of a further block what it has of its own: what stands before its layer, and, in some files, embedding, last norm and
+ * output; else they are the model's. */
+static calmoe_status find_further(struct finder *finder, struct model_tensors *out)
+{
+    static const char *const norms[] = {"nextn.shared_head_norm.weight", "layer_output_norm.weight"};
+    const struct model_spec *spec = finder->spec;
+    const int dim = spec->dim;
+    bool has_embedding, has_output;
+    finder->layer = 0;
+    CM_TRY(need_matrix(finder, "nextn.eh_proj.weight", dim, 2 * dim, &out->further.joint));
+    CM_TRY(need_vector(finder, "nextn.enorm.weight", dim, &out->further.embedding_norm));
+    CM_TRY(need_vector(finder, "nextn.hnorm.weight", dim, &out->further.state_norm));
+    for (size_t i = 0; i < sizeof norms / sizeof *norms && !out->output_norm; i++)
+        CM_TRY(may_vector(finder, norms[i], dim, &out->output_norm));
+    has_embedding = find(finder, "nextn.embed_tokens.weight") != NULL;
+    if (has_embedding) CM_TRY(need_matrix(finder, "nextn.embed_tokens.weight", spec->n_vocab, dim, &out->embedding));
+    has_output = find(finder, "nextn.shared_head_head.weight") != NULL;
+    if (has_output) CM_TRY(need_matrix(finder, "nextn.shared_head_head.weight", spec->n_vocab, dim, &out->output));
+    finder->layer = -1;
+    if (!has_embedding) CM_TRY(need_matrix(finder, "token_embd.weight", spec->n_vocab, dim, &out->embedding));
+    out->is_tied = !find(finder, "output.weight");
+    if (!has_output)
+        CM_TRY(need_matrix(finder, out->is_tied ? "token_embd.weight" : "output.weight", spec->n_vocab, dim,
+                           &out->output));
+    if (!out->output_norm)
+        CM_TRY(need_vector(finder, cm_norm_roles[spec->layers[0].norms].output, dim, &out->output_norm));
+    return may_vector(finder, "rope_freqs.weight", spec->ropes[0].n_rot / 2, &out->rope_factors);
 }
 
 /* The number in "blk.N."; -1 = of no block. */
@@ -453,7 +482,8 @@ static calmoe_status check_all_used(const struct finder *finder)
         const char *name = finder->file->tensors[i].name;
         const int block = block_of(name);
         if (finder->is_used[i] || is_of_other_parts(name)) continue;
-        if (block >= spec->n_layers && block < spec->n_blocks) continue; /* it predicts further tokens */
+        if (spec->first_block > 0 && block != spec->first_block) continue; /* the model's */
+        if (spec->first_block == 0 && block >= spec->n_layers && block < spec->n_blocks) continue; /* a further one's */
         if (block >= spec->n_blocks)
             return cm_fail(finder->ctx, CALMOE_BAD_FILE, "tensor '%s' is of block %d; the metadata tells of %d blocks",
                            name, block, spec->n_blocks);
@@ -520,7 +550,9 @@ static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
 {
     CM_TRY(check_widths(finder));
     finder->layer = -1;
-    CM_TRY(find_globals(finder, out));
+    CM_TRY(finder->spec->first_block > 0 ? find_further(finder, out) : find_globals(finder, out));
+    out->embedding.map = NULL; /* its rows are read from the file */
+    if (out->output.rows == out->embedding.rows) out->output.map = NULL;
     for (finder->layer = 0; finder->layer < out->n_layers; finder->layer++) {
         CM_TRY(find_mixer(finder, &out->layers[finder->layer]));
         CM_TRY(find_ffn(finder, &out->layers[finder->layer]));
@@ -533,7 +565,7 @@ static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
 calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct model_file *file,
                                     const struct model_spec *spec, struct model_tensors *out)
 {
-    struct finder finder = {.ctx = ctx, .file = file, .spec = spec};
+    struct finder finder = {.ctx = ctx, .file = file, .spec = spec, .first_block = spec->first_block};
     *out = (struct model_tensors){.n_layers = spec->n_layers};
     out->layers = cm_alloc(ctx, (size_t)spec->n_layers, sizeof *out->layers, "the tensor table");
     finder.is_used = cm_alloc(ctx, (size_t)file->n_tensors, sizeof *finder.is_used, "the tensor table");

@@ -76,12 +76,21 @@ struct layer_tensors {
     struct bank_tensors banks[N_BANKS];
 };
 
+/* Of a block that predicts a further token: what its layer reads is joint (normed embedding of the token, normed state
+ * of the model at the position before it). */
+struct further_tensors {
+    struct weight_source      joint;          /* (dim, 2 dim); rows NULL: the model is none         */
+    const struct file_tensor *embedding_norm; /* (dim)                                              */
+    const struct file_tensor *state_norm;     /* (dim)                                              */
+};
+
 struct model_tensors {
     struct weight_source      embedding;    /* (n_vocab, dim), map NULL: rows are read from the file   */
     struct weight_source      output;       /* (n_vocab, dim)                                          */
     bool                      is_tied;      /* output is the embedding                                 */
     const struct file_tensor *output_norm;  /* (dim)                                                   */
     const struct file_tensor *rope_factors; /* NULL or (n_rot / 2): frequencies are divided by these   */
+    struct further_tensors    further;      /* of spec->first_block above 0                            */
     int                       n_layers;
     struct layer_tensors     *layers;
     uint64_t                  n_parameters, n_active_parameters;

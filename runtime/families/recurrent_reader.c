@@ -9,7 +9,7 @@ enum { MAX_TAPS = 16 };
 static bool has(const struct keys *keys, int layer, const char *role)
 {
     char name[64];
-    snprintf(name, sizeof name, "blk.%d.%s", layer, role);
+    snprintf(name, sizeof name, "blk.%d.%s", keys->first_block + layer, role);
     return cm_file_tensor(keys->file, name) != NULL;
 }
 
@@ -83,7 +83,7 @@ static calmoe_status check_kind(const struct keys *keys, const struct kind_rule 
 {
     const bool attends = mixer == MIXER_ATTENTION;
     const char *const found = attends ? "attention" : mixer == MIXER_NONE ? "no mixer" : "a recurrent layer";
-    if (!rule->key || says_attention(rule, layer) == attends) return CALMOE_OK;
+    if (!rule->key || keys->first_block > 0 || says_attention(rule, layer) == attends) return CALMOE_OK;
     return cm_fail(keys->ctx, CALMOE_BAD_FILE, "layer %d has the tensors of %s; %s.%s says that it has those of %s",
                    layer, found, keys->architecture, rule->key, attends ? "a recurrent layer" : "attention");
 }

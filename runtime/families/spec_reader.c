@@ -118,6 +118,42 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     return cm_keys_check_rest(keys, family->name);
 }
 
+/* The layer of a further block, and what is the model's. */
+static calmoe_status read_further(struct keys *keys, const struct model_spec *of, struct model_spec *out)
+{
+    const struct family *family = cm_family_of(keys->architecture, of->most.width[BANK_ROUTED] > 0);
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.nextn.eh_proj.weight", of->n_layers);
+    if (of->n_blocks == of->n_layers || !family || family->norms == NORMS_OF_ONE_HALF ||
+        !cm_file_tensor(keys->file, name))
+        return CALMOE_OK;
+    *out = (struct model_spec){.family = of->family, .n_layers = 1, .n_blocks = of->n_blocks,
+                               .first_block = of->n_layers, .hands_on_plain = family->hands_on_plain, .dim = of->dim,
+                               .n_vocab = of->n_vocab, .context_length = of->context_length};
+    keys->first_block = of->n_layers;
+    CM_TRY(read_scales(keys, family, out));
+    out->layers = cm_alloc(keys->ctx, 1, sizeof *out->layers, "the layers' records");
+    if (!out->layers) return CALMOE_NO_MEMORY;
+    CM_TRY(cm_read_layers(keys, family, out));
+    CM_TRY(cm_read_rope(keys, family, out));
+    if (family->adjust) CM_TRY(family->adjust(keys, out));
+    cm_model_spec_measure(out);
+    return CALMOE_OK;
+}
+
+calmoe_status cm_read_further_spec(struct calmoe_context *ctx, const struct model_file *file,
+                                   const struct model_spec *of, struct model_spec *out)
+{
+    struct keys        keys;
+    struct meta_string name = {0};
+    *out = (struct model_spec){0};
+    calmoe_status status = cm_keys_open(ctx, file, &keys, &name);
+    if (status == CALMOE_OK) status = read_further(&keys, of, out);
+    cm_keys_close(&keys);
+    if (status != CALMOE_OK) cm_model_spec_close(out);
+    return status;
+}
+
 calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,
                                  struct model_spec *out)
 {

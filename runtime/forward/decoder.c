@@ -72,6 +72,7 @@ static void run_step(void *arg, const struct worker *me)
     void *self = d->step->between_self;
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
+    if (d->weights->joint.n_parts > 0) cm_join_states(d, me);
     if (between) between->after(self, d, 0, me);
     for (int layer = 0; layer < d->batch.spec->n_layers; layer++) {
         if (d->batch.n_rows == 0 && !(between && between->more_come(self))) break;
@@ -104,6 +105,7 @@ static void begin_step(struct decoder *d, struct step *step)
     d->is_stopped = false;
     if (d->batch.exchange) d->batch.exchange->is_stopped = d->batch.exchange->wants_stop = false;
     atomic_store(&d->failure, CALMOE_OK);
+    if (d->weights->stream) cm_expert_stream_begin_step(d->weights->stream);
     step->logits = d->logits;
     step->outcomes = d->outcomes;
     for (int r = 0; r < step->n_rows; r++) {
@@ -119,7 +121,7 @@ static void begin_step(struct decoder *d, struct step *step)
 static calmoe_status status_of(const struct decoder *d)
 {
     const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
-    if (failure != CALMOE_OK) return failure; /* whose part failed said why */
+    if (failure != CALMOE_OK) return cm_expert_stream_failure(d->weights->stream); /* nothing else can fail so far */
     if (d->batch.exchange && d->batch.exchange->failure != CALMOE_OK) return d->batch.exchange->failure;
     return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted by all whose it is") : CALMOE_OK;
 }
@@ -196,6 +198,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     d->routing.experts = piece(layout, n * used, sizeof(int32_t));
     d->routing.weights = piece(layout, n * used, sizeof(float));
     d->shared_weights = piece(layout, n, sizeof(float));
+    if (d->weights->joint.n_parts > 0) place_activations(layout, d->batch.max_rows, 2 * spec->dim, &d->joined);
     if (most->width[BANK_DENSE] > 0) place_activations(layout, d->batch.max_rows, spec->dim, &d->routed_input);
     for (int bank = 0; bank < N_BANKS && d->batch.exchange && most->width[BANK_DENSE] > 0; bank++)
         d->bank_sums[bank] = piece(layout, n * dim, sizeof(float));
@@ -236,10 +239,12 @@ static calmoe_status open_parts(const struct machine *machine, struct decoder *d
         .dim = spec->dim,
         .n_slots = spec->most.n_used,
         .max_experts = spec->most.n_experts,
+        .has_stream = d->weights->stream != NULL,
     };
     memcpy(limits.max_width, spec->most.width, sizeof limits.max_width);
     CM_TRY(cm_expert_run_open(machine, &limits, &d->experts));
     CM_TRY(open_mixers(machine, d));
+    if (d->weights->stream && d->weights->looks_ahead) CM_TRY(cm_lookahead_open(d, &d->lookahead));
     struct layout layout = {0};
     lay_out(d, &layout);
     d->memory = layout.base = cm_alloc(ctx, layout.n_bytes, 1, "the decoder's scratch");
@@ -273,6 +278,7 @@ void cm_decoder_close(struct decoder **decoder)
     cm_rope_close(&(*decoder)->batch.rope);
     cm_counters_close(&(*decoder)->batch.counters);
     cm_expert_run_close(&(*decoder)->experts);
+    cm_lookahead_close(&(*decoder)->lookahead);
     close_mixers(*decoder);
     cm_free((*decoder)->logits);
     cm_free((*decoder)->outcomes);

@@ -30,9 +30,11 @@ struct decoder {
     float              *router_logits;  /* n_experts of the layer */
     struct routing      routing;        /* n_used of the layer    */
     float              *shared_weights; /* 1                      */
+    struct activations  joined;         /* 2 dim: of further blocks, what joint reads */
     struct activations  routed_input;   /* dim: what router and experts read where norms of their own make it */
     float              *bank_sums[N_BANKS]; /* dim: of banks that are normed by themselves, among several ranks */
     struct expert_run  *experts;
+    struct lookahead   *lookahead;      /* NULL: all experts are in memory, or nobody wants it */
     void               *memory;         /* of all but the experts', the mixers' and the logits */
 };
 
@@ -42,6 +44,26 @@ void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
  * routed. */
 void cm_show_no_routing(const struct decoder *decoder, int layer);
 void cm_lm_head(struct decoder *decoder, const struct worker *me);
+/* Of a further block, behind the embedding: x = joint (normed embedding, normed state that came with the row). */
+void cm_join_states(struct decoder *decoder, const struct worker *me);
+
+/* ---- lookahead.c: what the next layer will probably need of experts on disk ---- */
+
+calmoe_status cm_lookahead_open(struct decoder *decoder, struct lookahead **out);
+void          cm_lookahead_close(struct lookahead **lookahead); /* NULL is fine */
+/* Behind the routing of own rows begin … end in a layer: they ask the router of the next one that has any. */
+void          cm_lookahead_ask(struct decoder *decoder, int layer, int begin, int end, const struct worker *me);
+/* By one worker, others waiting, when the layer's own needs are known: what was answered is read ahead. */
+void          cm_lookahead_tell(struct decoder *decoder, int layer);
+
+/* ---- own_rows.c ---- */
+
+/* Norms of own rows' states in the forms `kinds`; and y (end - begin, n rows) = the node's copy of a matrix times own
+ * rows of the input. */
+void cm_norm_ffn_rows(struct decoder *decoder, unsigned kinds, const float *norm, int begin, int end,
+                  struct activations *out);
+void cm_multiply_own(struct decoder *decoder, const struct placed_matrix *matrix, const struct activations *input,
+                     int begin, int end, float *y, const struct worker *me);
 
 static inline bool cm_any_is_wanted(const struct row *rows, int n)
 {

@@ -1,4 +1,6 @@
 /* runtime/forward/lm_head.c - the last norm and the vocabulary product, for the rows whose logits are wanted. */
+#include <string.h>
+
 #include "runtime/forward/decoder_parts.h"
 
 void cm_head_norm(struct decoder *d, const float *state, int to)
@@ -53,18 +55,33 @@ void cm_head_multiply(struct decoder *d, const int32_t *rows, int n_rows, int n_
     }
 }
 
+/* Own rows: their states behind the last norm, for logits and for who wants them themselves. */
+static void norm_rows(struct decoder *d, const struct worker *me)
+{
+    const struct model_spec *spec = d->batch.spec;
+    int begin, end;
+    cm_own_rows(&d->batch, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        const struct row *row = &d->batch.rows[r];
+        const float *x = cm_row(d->batch.x, r, spec->dim);
+        if (row->is_in_tail) continue;
+        if (row->asked.logits_row >= 0) cm_head_norm(d, x, row->asked.logits_row);
+        if (row->asked.state && spec->hands_on_plain)
+            memcpy(row->asked.state, x, (size_t)spec->dim * sizeof *x);
+        else if (row->asked.state)
+            d->batch.ops->rms_norm(x, d->weights->output_norm, spec->norm_eps, spec->dim, row->asked.state);
+    }
+}
+
 void cm_lm_head(struct decoder *d, const struct worker *me)
 {
     const struct between_layers *between = d->step->between;
     void *self = d->step->between_self;
     const int32_t *rows = d->batch.identity;
-    int n = d->step->n_logits, begin, end;
+    int n = d->step->n_logits;
     if (between) n = between->head_rows(self, &rows);
+    norm_rows(d, me);
     if (n == 0) return;
-    cm_own_rows(&d->batch, me, &begin, &end);
-    for (int r = begin; r < end; r++)
-        if (d->batch.rows[r].asked.logits_row >= 0 && !d->batch.rows[r].is_in_tail)
-            cm_head_norm(d, cm_row(d->batch.x, r, d->batch.spec->dim), d->batch.rows[r].asked.logits_row);
     if (between) between->norm_gone(self, d, me);
     cm_barrier(me);
     cm_head_multiply(d, rows, n, d->batch.spec->n_vocab, me);

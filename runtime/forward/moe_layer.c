@@ -3,16 +3,6 @@
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"
 
-/* y (end - begin, n rows) = the node's copy of matrix times own rows of the input */
-static void multiply_own(struct decoder *d, const struct placed_matrix *matrix, const struct activations *input,
-                         int begin, int end, float *y, const struct worker *me)
-{
-    const int n = matrix->n_rows;
-    if (end > begin)
-        cm_linear_part(&d->batch, matrix, cm_copy_for(matrix, me), 0, n, input, d->batch.identity + begin,
-                       end - begin, NULL, cm_row(y, begin, n), me);
-}
-
 static void route_row(struct decoder *d, int index, int r)
 {
     const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
@@ -30,17 +20,6 @@ static void route_row(struct decoder *d, int index, int r)
                                              : router->n_used;
 }
 
-static void norm_rows(struct decoder *d, const struct layer *layer, const float *norm, int begin, int end,
-                      struct activations *out)
-{
-    const int dim = d->batch.spec->dim;
-    for (int r = begin; r < end; r++) {
-        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), norm, d->batch.spec->norm_eps, dim,
-                               cm_row(out->values, r, dim));
-        d->batch.ops->quantize(out, r, 0, dim, layer->ffn_kinds);
-    }
-}
-
 /* What routed experts read. */
 static struct activations *routed_input(struct decoder *d, const struct layer *layer)
 {
@@ -52,13 +31,14 @@ static void route_rows(struct decoder *d, int index, int begin, int end, const s
     const struct layer *layer = &d->weights->layers[index];
     struct activations *input = routed_input(d, layer);
     if (layer->router.n_parts > 0) {
-        if (layer->router_norm) norm_rows(d, layer, layer->router_norm, begin, end, input);
-        multiply_own(d, &layer->router, input, begin, end, d->router_logits, me);
-        if (layer->routed_norm) norm_rows(d, layer, layer->routed_norm, begin, end, input);
+        if (layer->router_norm) cm_norm_ffn_rows(d, layer->ffn_kinds, layer->router_norm, begin, end, input);
+        cm_multiply_own(d, &layer->router, input, begin, end, d->router_logits, me);
+        if (layer->routed_norm) cm_norm_ffn_rows(d, layer->ffn_kinds, layer->routed_norm, begin, end, input);
         for (int r = begin; r < end; r++) route_row(d, index, r);
+        if (d->lookahead) cm_lookahead_ask(d, index, begin, end, me);
     }
     if (layer->shared_gate.n_parts > 0 && end > begin) {
-        multiply_own(d, &layer->shared_gate, &d->batch.normed, begin, end, d->shared_weights, me);
+        cm_multiply_own(d, &layer->shared_gate, &d->batch.normed, begin, end, d->shared_weights, me);
         d->batch.ops->sigmoid(d->shared_weights + begin, end - begin);
     }
 }
@@ -86,6 +66,7 @@ static void plan_experts(void *arg)
         .adapters = d->batch.adapters,
     };
     cm_expert_run_plan(d->experts, &layer->experts, &step);
+    if (d->lookahead) cm_lookahead_tell(d, plan->layer);
     cm_count_routing(&d->batch.counters, plan->layer, &d->routing);
     const struct expert_reads reads = cm_expert_run_reads(d->experts);
     d->batch.counters.n_experts_touched += (uint64_t)reads.n_routed;
@@ -176,7 +157,7 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     cm_own_rows(&d->batch, me, &begin, &end);
 
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_OTHER);
-    norm_rows(d, layer, layer->ffn_norm, begin, end, &d->batch.normed);
+    cm_norm_ffn_rows(d, layer->ffn_kinds, layer->ffn_norm, begin, end, &d->batch.normed);
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_ROUTE);
     route_rows(d, index, begin, end, me);
     cm_barrier_with(me, plan_experts, &plan);
@@ -187,6 +168,8 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     else cm_barrier(me);
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
+    if (layer->experts.stream && me->index == 0 && cm_expert_run_has_failed(d->experts))
+        atomic_store(&d->failure, CALMOE_IO);
     if (d->batch.exchange) add_gathered(d, index, begin, end, me);
     for (int r = begin; r < end && !d->batch.exchange; r++) {
         float *sum = cm_row(d->batch.projected, r, d->batch.spec->dim);

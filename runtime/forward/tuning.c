@@ -9,10 +9,7 @@
 #include "kernels/cpu_name.h"
 #include "runtime/documents/tuning_file.h"
 
-enum { MACHINE_BYTES = 200 };
-
-/* All that the choice depends on. */
-static void tell_machine(const struct machine *machine, char text[MACHINE_BYTES])
+void cm_tell_machine(const struct machine *machine, char text[MACHINE_BYTES])
 {
     char vendor[CM_CPU_VENDOR_SIZE], name[64];
     cm_cpu_vendor(vendor);
@@ -54,7 +51,7 @@ calmoe_status cm_tune(const struct machine *machine, const struct pack_list *lis
     char          told[MACHINE_BYTES];
     calmoe_status status = CALMOE_OK;
     if (!machine->topology->is_this_machine) return CALMOE_OK;
-    tell_machine(machine, told);
+    cm_tell_machine(machine, told);
     char *path = cm_tuning_path(told);
     if (!choose_as_before(machine->ctx, path, told)) status = choose_by_measuring(machine, list, path, told);
     cm_free(path);

@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "runtime/forward/streaming.h"
 #include "runtime/forward/tuning.h"
 
 struct builder {
@@ -40,7 +41,8 @@ static float *read_floats(const struct file_tensor *tensor, float **next)
 /* All vectors of all layers lie in one block, whose size is added up first; experts' biases in another. */
 static calmoe_status reserve_vectors(struct builder *b, const struct model_tensors *tensors)
 {
-    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors), n_biases = 0;
+    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors) +
+               elements_of(tensors->further.embedding_norm) + elements_of(tensors->further.state_norm), n_biases = 0;
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
         const struct file_tensor *const vectors[] = {
@@ -126,10 +128,7 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
         layer->experts.banks[bank].nonlinearity = spec->branches[bank].nonlinearity;
         layer->experts.banks[bank].weighs_input = spec->branches[bank].weighs_input;
     }
-    if (cm_is_routed(spec)) {
-        CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
-        CM_TRY(add_copies(b, &t->router, &layer->router));
-    }
+    if (cm_is_routed(spec)) CM_TRY(add_copies(b, &t->router, &layer->router));
     for (int bank = BANK_ROUTED + 1; bank < N_BANKS; bank++)
         if (spec->branches[bank].width > 0) CM_TRY(build_bank(b, t, bank, 1, layer));
     if (t->shared_gate) {
@@ -137,6 +136,16 @@ static calmoe_status build_ffn(struct builder *b, const struct ffn_spec *spec, c
                                            .n_rows = 1, .n_columns = b->spec->dim};
         CM_TRY(add_copies(b, &gate, &layer->shared_gate));
     }
+    return CALMOE_OK;
+}
+
+/* The routed experts, when all else is listed: only then is it known whether there is room for them. */
+static calmoe_status build_routed(struct builder *b, const struct layer_tensors *t, int index, struct layer *layer)
+{
+    const struct ffn_spec *spec = &b->spec->layers[index].ffn;
+    layer->experts.stream = b->out->stream;
+    layer->experts.packed = b->out->stream ? NULL : b->options->packed;
+    if (cm_is_routed(spec)) CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
     layer->ffn_kinds =
         layer->experts.input_kinds | cm_placed_kind(&layer->router) | cm_placed_kind(&layer->shared_gate);
     return CALMOE_OK;
@@ -152,9 +161,9 @@ static calmoe_status build_layer(struct builder *b, const struct layer_tensors *
 }
 
 /* Before minutes are spent on reading what cannot stay. */
-static calmoe_status check_room(const struct builder *b)
+static calmoe_status check_room(const struct builder *b, uint64_t n_slot_bytes)
 {
-    const uint64_t packed = cm_pack_list_bytes(b->list), behind = b->options->n_bytes_behind;
+    const uint64_t packed = cm_pack_list_bytes(b->list) + n_slot_bytes, behind = b->options->n_bytes_behind;
     char           what[160], first[32], second[32];
     struct memory_room room;
     if (!b->machine->topology->is_this_machine) return CALMOE_OK;
@@ -171,21 +180,35 @@ static calmoe_status check_room(const struct builder *b)
 static calmoe_status build(struct builder *b, const struct model_tensors *tensors)
 {
     struct weights *out = b->out;
+    struct streaming streaming = {.machine = b->machine, .spec = b->spec, .options = b->options};
     out->layers = cm_alloc(b->ctx, (size_t)tensors->n_layers, sizeof *out->layers, "layers");
     if (!out->layers) return CALMOE_NO_MEMORY;
     out->n_layers = tensors->n_layers;
     out->plan = b->machine->plan;
+    out->looks_ahead = b->options->looks_ahead;
     CM_TRY(reserve_vectors(b, tensors));
     out->embedding = tensors->embedding;
     out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
     out->rope_factors = read_floats(tensors->rope_factors, &b->next_vector);
+    out->embedding_norm = read_floats(tensors->further.embedding_norm, &b->next_vector);
+    out->state_norm = read_floats(tensors->further.state_norm, &b->next_vector);
+    if (tensors->further.joint.rows)
+        CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->further.joint, b->machine->plan, &out->joint));
+    out->n_dense_bytes += out->joint.n_bytes;
     for (int i = 0; i < tensors->n_layers; i++) CM_TRY(build_layer(b, &tensors->layers[i], i, &out->layers[i]));
-    CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
+    out->has_others_output = b->options->output_of != NULL;
+    if (out->has_others_output) out->output = b->options->output_of->output;
+    else CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
+    CM_TRY(cm_streaming_open(&streaming, tensors, b->list, &out->stream));
+    for (int i = 0; i < tensors->n_layers; i++)
+        CM_TRY(build_routed(b, &tensors->layers[i], i, &out->layers[i]));
+    CM_TRY(cm_streaming_fit(&streaming, b->list, out->stream));
     CM_TRY(cm_pack_list_origins(b->ctx, b->list, &out->origins, &out->n_origins));
-    CM_TRY(check_room(b));
+    CM_TRY(check_room(b, streaming.n_slot_bytes));
     CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
                             b->options->user, &out->packed));
+    CM_TRY(cm_streaming_start(&streaming, out->stream));
     return b->options->is_tuned ? cm_tune(b->machine, b->list) : CALMOE_OK;
 }
 
@@ -221,7 +244,9 @@ void cm_weights_close(struct weights **weights)
 {
     if (!*weights) return;
     for (int i = 0; i < (*weights)->n_layers; i++) close_layer(&(*weights)->layers[i]);
-    cm_placed_close(&(*weights)->output);
+    if (!(*weights)->has_others_output) cm_placed_close(&(*weights)->output);
+    cm_placed_close(&(*weights)->joint);
+    cm_expert_stream_close(&(*weights)->stream);
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->origins);
     cm_free((*weights)->vectors);

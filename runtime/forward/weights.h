@@ -27,11 +27,16 @@ struct weights {
     unsigned              output_kinds;
     float                *output_norm;
     float                *rope_factors; /* NULL or (n_rot / 2)                                   */
+    bool                  has_others_output; /* output is another model's, packed there          */
+    struct placed_matrix  joint;      /* (dim, 2 dim), as further_tensors has it; no parts: it is a whole model */
+    float                *embedding_norm, *state_norm; /* (dim) each, where there is that        */
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
     struct matrix_origin *origins;    /* (n_origins): by matrix.id, where each comes from        */
     int                   n_origins;
+    struct expert_stream *stream;     /* that has all routed experts; NULL: they are packed                      */
+    bool                  looks_ahead; /* in a layer for the experts of the next, where there is a stream        */
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */
 };
@@ -40,7 +45,14 @@ struct weights_options {
     uint64_t                n_bytes_behind; /* that the caller takes at least besides: there must be room for both */
     int (*progress)(void *user, double fraction); /* may be NULL */
     void *user;
+    const struct weights *output_of; /* the output matrix is theirs; NULL: it is packed */
     bool  is_tuned; /* settings of kernels may be chosen by measuring with these weights */
+    uint64_t        memory_limit; /* bytes for weights and what is behind them; 0 = none: all weights are packed */
+    int             max_rows;     /* of a step                                                                   */
+    const uint64_t *uses;         /* (n_layers, most.n_experts): tokens of a profile that took each; may be NULL */
+    const struct packed_experts *packed; /* of this model, for this machine's kernels, one node; may be NULL     */
+    bool            is_direct;    /* files are read past the system's cache, where the file system can           */
+    bool            looks_ahead;
 };
 
 calmoe_status cm_weights_open(const struct machine *machine, const struct model_spec *spec,

@@ -4,6 +4,8 @@
  * saved there is the gate and the output projection; all else is needed for the rows to come. */
 #include "runtime/mixers/recurrent.h"
 
+#include <string.h>
+
 #include "base/memory.h"
 #include "runtime/mixers/sequence_state.h"
 
@@ -65,6 +67,18 @@ static float *state_of(const struct batch *b, const struct recurrent_rows *rows,
     return (float *)(state->fixed + state->fixed_at[rows->layer]);
 }
 
+/* Whether row i wants the state behind it kept, and where what lies at `of` in the layer's state goes then. */
+static bool is_kept(const struct batch *b, const struct recurrent_rows *rows, int i)
+{
+    return b->rows[rows->first_row + i].asked.kept != NULL;
+}
+
+static float *kept_place(const struct batch *b, const struct recurrent_rows *rows, int i, const float *of)
+{
+    const struct row_request *asked = &b->rows[rows->first_row + i].asked;
+    return (float *)(asked->kept + ((const uint8_t *)of - asked->sequence->state->fixed));
+}
+
 static size_t head_floats(const struct recurrent_shape *shape)
 {
     return cm_recurrent_floats(shape->key_size, shape->value_size);
@@ -106,6 +120,10 @@ void cm_convolve_channels(struct batch *b, const struct recurrent_rows *rows, co
                              shape->n_taps, n, (size_t)shape->n_channels, columns, x);
             if (channels->is_activated) b->ops->nonlinear[NONLINEARITY_SILU](NULL, x, n, x);
             if (channels->length > 0.0f) b->ops->l2_norm(x, channels->length, LENGTH_EPS, n, x);
+            for (int tap = 0; tap < shape->n_taps - 1 && is_kept(b, rows, r); tap++) {
+                const float *column = columns + (size_t)tap * (size_t)shape->n_channels;
+                memcpy(kept_place(b, rows, r, column), column, (size_t)n * sizeof *column);
+            }
         }
     }
 }
@@ -115,9 +133,11 @@ static void recur_head(struct batch *b, const struct recurrent_rows *rows, int h
 {
     const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
     const struct recurrent_shape *shape = &rows->shape;
+    const size_t first = (size_t)begin * (size_t)shape->key_size; /* blocks of 16 columns lie one after the other */
+    const size_t n = (size_t)((end - begin + 15) / 16 * 16) * (size_t)shape->key_size;
     for (int i = 0, next; i < rows->n; i = next) {
         float *state = state_of(b, rows, i) + (size_t)head * head_floats(shape);
-        next = run_end(b, rows, i);
+        next = is_kept(b, rows, i) ? i + 1 : run_end(b, rows, i);
         struct recurrent_input in = {
             .n_tokens = next - i, .key_size = shape->key_size, .value_size = shape->value_size,
             .decay = cm_row(rows->decays, i, shape->n_heads) + head,
@@ -129,6 +149,7 @@ static void recur_head(struct batch *b, const struct recurrent_rows *rows, int h
         recurrence->head(rows, head, i, &in);
         if (recurrence->is_delta) b->ops->delta_net(&in, begin, end, state);
         else b->ops->state_space(&in, begin, end, state);
+        if (is_kept(b, rows, i)) memcpy(kept_place(b, rows, i, state + first), state + first, n * sizeof *state);
     }
 }
 

@@ -28,6 +28,12 @@ struct row_request {
     int                    position;
     int32_t                token;
     int                    logits_row; /* where in the step's logits this row's go; -1 = none are wanted */
+    const float           *before;     /* (dim): of a model whose layers read a state beside the token, that state */
+    uint8_t               *kept;       /* of sequence_state: where the state of fixed size behind this row goes, too;
+                                          NULL = nowhere */
+    float                 *state;      /* (dim): where the row's state behind the last norm goes, if it runs all layers
+                                          (of a model that hands on its state plain: before that norm); NULL = nowhere
+                                          */
 };
 
 struct row_freedom {

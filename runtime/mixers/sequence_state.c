@@ -53,6 +53,8 @@ void cm_sequence_state_close(struct sequence_state *state)
     tell(state, STATE_CLOSE, 0, 0);
     for (int i = 0; i < state->n_snapshots; i++) let_go(state->snapshots[i].kept);
     cm_free(state->snapshots);
+    for (int i = 0; i < state->n_kept; i++) cm_free(state->kept[i]);
+    cm_free(state->kept);
     cm_free(state->fixed);
     cm_free(state->fixed_at);
     cm_kv_cache_close(&state->kv);
@@ -108,6 +110,28 @@ void cm_sequence_state_touch(struct sequence_state *state, int position)
     tell(state, STATE_TOUCH, position, 0);
     for (int i = 0; i < state->n_snapshots; i++)
         if (state->snapshots[i].position == position) state->snapshots[i].used = ++state->n_uses;
+}
+
+calmoe_status cm_sequence_state_keep(struct sequence_state *state, int n, size_t n_bytes)
+{
+    if (state->fixed_bytes == 0 || state->kept) return CALMOE_OK;
+    if ((size_t)n > n_bytes / state->fixed_bytes) n = (int)(n_bytes / state->fixed_bytes);
+    state->kept = cm_alloc(state->ctx, (size_t)n, sizeof *state->kept, "states of drafts");
+    if (!state->kept) return CALMOE_NO_MEMORY;
+    while (state->n_kept < n) {
+        uint8_t *bytes = cm_alloc(state->ctx, state->fixed_bytes, 1, "states of drafts");
+        if (!bytes) return CALMOE_NO_MEMORY;
+        state->kept[state->n_kept++] = bytes;
+    }
+    return CALMOE_OK;
+}
+
+void cm_sequence_state_take_kept(struct sequence_state *state, int i, int n_positions)
+{
+    uint8_t *const bytes = state->kept[i];
+    state->kept[i] = state->fixed;
+    state->fixed = bytes;
+    state->n_seen = n_positions;
 }
 
 void cm_sequence_state_lose(struct sequence_state *state)

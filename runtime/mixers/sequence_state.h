@@ -41,6 +41,8 @@ struct sequence_state {
     int             n_snapshots, max_snapshots;
     struct state_snapshot *snapshots; /* (max_snapshots), positions ascending    */
     uint64_t        n_uses;
+    int             n_kept;         /* further states that rows of a step may leave behind them */
+    uint8_t       **kept;           /* (n_kept) (fixed_bytes)                    */
     struct state_listener listener;
 };
 
@@ -64,6 +66,12 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
 
 /* The snapshot at that position is of use: others go before it. */
 void cm_sequence_state_touch(struct sequence_state *state, int position);
+
+/* Room for states behind so many rows of a step (row_request.kept): as many as fit in n_bytes, n_kept of
+ * them. NO_MEMORY. */
+calmoe_status cm_sequence_state_keep(struct sequence_state *state, int n, size_t n_bytes);
+/* The fixed-size state becomes kept state i, which is that behind n_positions; what it was is lost. */
+void cm_sequence_state_take_kept(struct sequence_state *state, int i, int n_positions);
 
 /* A step broke off: the fixed-size state is of no position, until the next rewind. */
 void cm_sequence_state_lose(struct sequence_state *state);

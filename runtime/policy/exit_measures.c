@@ -57,6 +57,37 @@ static float margin(const struct vector_ops *ops, const struct exit_view *view)
     return confidence_of((double)first - (double)second);
 }
 
+/* The largest and the second largest of n logits; -inf where there is none. */
+static void top_two(const float *logits, int n, float *first, float *second)
+{
+    float high[LANES], low[LANES];
+    for (int lane = 0; lane < LANES; lane++) high[lane] = low[lane] = -INFINITY;
+    for (int i = 0; i < n; i += LANES) {
+        const int n_here = n - i < LANES ? n - i : LANES;
+        for (int lane = 0; lane < n_here; lane++) {
+            const float x = logits[i + lane], less = x < high[lane] ? x : high[lane];
+            high[lane] = x > high[lane] ? x : high[lane];
+            low[lane] = less > low[lane] ? less : low[lane];
+        }
+    }
+    *first = *second = -INFINITY;
+    for (int lane = 0; lane < LANES; lane++) {
+        const float less = high[lane] < *first ? high[lane] : *first;
+        *first = high[lane] > *first ? high[lane] : *first;
+        *second = less > *second ? less : *second;
+        *second = low[lane] > *second ? low[lane] : *second;
+    }
+}
+
+static float lead(const struct vector_ops *ops, const struct exit_view *view)
+{
+    float first, second;
+    (void)ops;
+    if (!are_logits(view->logits, view->n_logits)) return 0.0f;
+    top_two(view->logits, view->n_logits, &first, &second);
+    return confidence_of(1.0 - cm_exp((double)second - (double)first));
+}
+
 static float saturation(const struct vector_ops *ops, const struct exit_view *view)
 {
     (void)ops;
@@ -84,6 +115,7 @@ const struct exit_measure_row cm_exit_measures[MEASURE_COUNT] = {
     [MEASURE_SOFTMAX] = {.name = "softmax", .reads_logits = true, .confidence = margin},
     [MEASURE_STATE] = {.name = "state", .reads_previous = true, .confidence = saturation},
     [MEASURE_CLASSIFIER] = {.name = "classifier", .reads_features = true, .confidence = classify},
+    [MEASURE_LEAD] = {.name = "lead", .reads_logits = true, .confidence = lead},
     [MEASURE_SHORTLIST] = {.name = "shortlist", .reads_shortlist = true, .confidence = margin},
     [MEASURE_ALWAYS] = {.name = "always", .confidence = always},
 };

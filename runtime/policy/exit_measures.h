@@ -12,6 +12,7 @@ enum exit_measure {
     MEASURE_STATE,      /* cosine of the hidden state and the one a layer before; below 0 counts as 0 */
     MEASURE_CLASSIFIER, /* sigmoid(w · features + b)                                                */
     MEASURE_SHORTLIST,  /* p1 - p2 of the distribution over some candidate tokens                   */
+    MEASURE_LEAD,       /* 1 - p2 / p1, of the two largest logits alone                             */
     MEASURE_ALWAYS,     /* 1: a static exit, for comparison                                         */
     MEASURE_COUNT
 };

@@ -155,10 +155,34 @@ static calmoe_status check_rung(struct calmoe_context *ctx, const struct policy 
     return CALMOE_OK;
 }
 
-static calmoe_status check_order(struct calmoe_context *ctx, const struct policy_rung *rung, int index)
+/* Rungs of one delta were proven together: the same statement, and each with its parts. */
+static calmoe_status check_front(struct calmoe_context *ctx, const struct policy_rung *rung, int index, int n_before)
 {
+    const struct policy_rung *first = rung - n_before;
+    if (!rung->has_parts || !first->has_parts)
+        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g as before it, which wants both to have their parts",
+                       index, rung->delta);
+    if (rung->epsilon != first->epsilon || rung->loss != first->loss || rung->p_value != first->p_value ||
+        rung->n_prompts != first->n_prompts)
+        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g as before it, but another epsilon, loss, p-value or "
+                       "number of prompts; they must be proven together", index, rung->delta);
+    if (n_before >= POLICY_MAX_FRONT)
+        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: one more of delta %g; at most %d are supported", index,
+                       rung->delta, POLICY_MAX_FRONT);
+    return CALMOE_OK;
+}
+
+static calmoe_status check_order(struct calmoe_context *ctx, const struct policy *policy, int index)
+{
+    const struct policy_rung *rung = &policy->rungs[index];
+    const int                 first = cm_policy_front(policy, index, NULL);
+    for (int part = 0; part < PART_COUNT && rung->has_parts; part++)
+        if (!(rung->parts.of[part] >= 0.0 && rung->parts.of[part] <= POLICY_MAX_PARTS))
+            return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: %g of part '%s'; it must be 0 to %d", index,
+                           rung->parts.of[part], cm_part_names[part], POLICY_MAX_PARTS);
+    if (first < index) return check_front(ctx, rung, index, index - first);
     if (index > 0 && !(rung->delta > rung[-1].delta))
-        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g behind delta %g; they must ascend, each once", index,
+        return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: delta %g behind delta %g; they must ascend", index,
                        rung->delta, rung[-1].delta);
     return CALMOE_OK;
 }
@@ -173,7 +197,7 @@ static calmoe_status check(struct calmoe_context *ctx, const struct policy *poli
                        POLICY_MAX_RUNGS);
     for (int i = 0; i < policy->n_rungs; i++) {
         if (is_proven) CM_TRY(check_proof(ctx, &policy->rungs[i], i));
-        if (is_proven) CM_TRY(check_order(ctx, &policy->rungs[i], i));
+        if (is_proven) CM_TRY(check_order(ctx, policy, i));
         CM_TRY(check_rung(ctx, policy, i));
     }
     return CALMOE_OK;
@@ -219,16 +243,70 @@ calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *po
 
 /* ---- choice ---- */
 
+int cm_policy_front(const struct policy *policy, int rung, int *n)
+{
+    const double delta = policy->rungs[rung].delta;
+    int          first = rung, end = rung + 1;
+    while (first > 0 && policy->rungs[first - 1].delta == delta) first--;
+    while (end < policy->n_rungs && policy->rungs[end].delta == delta) end++;
+    if (n) *n = end - first;
+    return first;
+}
+
+int cm_policy_front_for(const struct policy *policy, double wish)
+{
+    int best = -1;
+    for (int i = 0; i < policy->n_rungs && policy->rungs[i].delta <= wish; i++) best = i;
+    return best < 0 ? best : cm_policy_front(policy, best, NULL);
+}
+
+static int cheapest(const struct policy_rung *rungs, int n, const struct parts *prices, double off)
+{
+    int best = FRONT_OFF;
+    for (int i = 0; i < n; i++) {
+        const double cost = cm_parts_cost(&rungs[i].parts, prices);
+        if (cost < off) off = cost, best = i;
+    }
+    return best;
+}
+
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
+                               double off)
+{
+    for (int i = 0; i < policy->n_rungs; i++)
+        if (policy->rungs[i].has_parts && isnan(cm_parts_cost(&policy->rungs[i].parts, prices)))
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy "
+                           "has", i);
+    for (int first = 0, n; first < policy->n_rungs; first += n) {
+        (void)cm_policy_front(policy, first, &n);
+        if (policy->rungs[first].has_parts)
+            policy->chosen[first] = cheapest(&policy->rungs[first], n, prices, off);
+    }
+    return CALMOE_OK;
+}
+
+/* first: of a front; -1 = there is none. */
+static const struct policy_rung *taken(const struct policy *policy, int first)
+{
+    if (first < 0 || policy->chosen[first] == FRONT_OFF) return NULL;
+    return &policy->rungs[first + policy->chosen[first]];
+}
+
 const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish)
 {
-    const struct policy_rung *best = NULL;
-    for (int i = 0; i < policy->n_rungs && policy->rungs[i].delta <= wish; i++) best = &policy->rungs[i];
-    return best;
+    return taken(policy, cm_policy_front_for(policy, wish));
+}
+
+const struct policy_rung *cm_policy_safest(const struct policy *policy)
+{
+    return taken(policy, policy->n_rungs > 0 ? 0 : -1);
 }
 
 const struct policy_rung *cm_policy_step_down(const struct policy *policy, const struct policy_rung *rung)
 {
-    return rung && rung > policy->rungs ? rung - 1 : NULL;
+    if (!rung) return NULL;
+    const int first = cm_policy_front(policy, (int)(rung - policy->rungs), NULL);
+    return taken(policy, first > 0 ? cm_policy_front(policy, first - 1, NULL) : -1);
 }
 
 int cm_policy_index(const struct policy *policy, const struct policy_rung *rung)

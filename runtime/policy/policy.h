@@ -6,18 +6,20 @@
 
 #include "base/status.h"
 #include "router/width.h"
-#include "runtime/policy/exit_measures.h"
+#include "runtime/policy/parts.h"
 #include "runtime/proof/losses.h"
 #include "runtime/proof/risk_bounds.h"
 
 enum {
-    POLICY_MAX_RUNGS = 32,
+    POLICY_MAX_RUNGS = 256,
+    POLICY_MAX_FRONT = 8,      /* rungs of one delta */
     POLICY_MAX_EXITS = 16,
     POLICY_MAX_LAYERS = 4096,
     POLICY_MAX_WIDTH = 64,     /* experts of a token, as router.h says */
     POLICY_MAX_PENDING = 1024,
     POLICY_PENDING = 32,       /* unless something else is said */
-    POLICY_MAX_TOKENS = 1 << 24 /* of an answer, in a schedule          */
+    POLICY_MAX_TOKENS = 1 << 24, /* of an answer, in a schedule          */
+    POLICY_MAX_PARTS = 1 << 20   /* of a kind, of a token                */
 };
 
 /* Keys and values of the layers that a token did not run. */
@@ -43,7 +45,9 @@ struct policy_rung {
     enum loss_kind     loss;
     enum p_value_kind  p_value;
     int                n_prompts;
-    double             p;          /* <= epsilon                                     */
+    double             p;          /* <= epsilon; of a front, times the sequences that it was tested in */
+    bool               has_parts;
+    struct parts       parts;      /* of a token, where has_parts                    */
     /* depth */
     int                n_exits;
     struct policy_exit exits[POLICY_MAX_EXITS]; /* layers ascending, each once       */
@@ -66,9 +70,15 @@ struct policy {
     char               exits[17];       /* of the learned exits that it was made with; "" = none */
     int                n_layers;        /* of that model                               */
     int                n_rungs;
-    struct policy_rung rungs[POLICY_MAX_RUNGS]; /* deltas ascending, each once         */
+    /* Deltas ascend. Rungs of the same delta are a front: proven together, so that with confidence 1 - epsilon the risk
+     * of none of them is above delta. Which of them is taken is free; each has its parts. */
+    struct policy_rung rungs[POLICY_MAX_RUNGS];
+    int                chosen[POLICY_MAX_RUNGS]; /* at a front's first rung: which of it is taken, 0 = the first; or
+                                                    FRONT_OFF                        */
     struct width_rule *widths;          /* (n_rungs, n_layers): memory of the rungs' */
 };
+
+enum { FRONT_OFF = -1 }; /* nothing of the front is cheaper than the full model */
 
 /* n_layers is set; asks for the memory of widths. Rungs borrow theirs by cm_policy_widths. */
 calmoe_status cm_policy_reserve(struct calmoe_context *ctx, struct policy *policy);
@@ -87,9 +97,20 @@ calmoe_status cm_policy_check_unproven(struct calmoe_context *ctx, const struct 
 calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *policy, const char *fingerprint,
                              int n_layers, int n_used);
 
-/* The rung with the largest delta that is at most wish ("--quality 1%": 0.01); NULL = OFF. */
+/* The first rung of the front that a rung stands in; *n (may be NULL): how many it has. */
+int cm_policy_front(const struct policy *policy, int rung, int *n);
+/* The first rung of the front with the largest delta that is at most wish; -1 = there is none. */
+int cm_policy_front_for(const struct policy *policy, double wish);
+/* In each front the cheapest at these prices, or OFF, which costs off, where that is less; of equal ones the first.
+ * Fronts without parts keep their first. INVALID_ARGUMENT: a part has no price. */
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
+                               double off);
+
+/* What is taken of the front with the largest delta that is at most wish ("--quality 1%": 0.01); NULL = OFF. */
 const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish);
-/* The rung below, where the audit says so; NULL = OFF. rung is the policy's. */
+/* Of the safest front; NULL = OFF. */
+const struct policy_rung *cm_policy_safest(const struct policy *policy);
+/* Of the front below, where the audit says so; NULL = OFF. rung is the policy's. */
 const struct policy_rung *cm_policy_step_down(const struct policy *policy, const struct policy_rung *rung);
 /* Which of the policy's rungs it is; -1 = OFF. */
 int cm_policy_index(const struct policy *policy, const struct policy_rung *rung);

@@ -63,9 +63,11 @@ bool cm_sequence_add(struct sequence_test *test, int configuration, const double
     if (test->is_over) return false;
     const double ln_p = cm_ln_p_value(finding->kind, losses, finding->n, finding->delta, finding->epsilon);
     const bool   is_proven = ln_p <= cm_ln(finding->epsilon);
+    test->p = cm_exp(ln_p);
+    test->mean_loss = mean_of(losses, finding->n);
     if (is_proven ? finding->configuration < 0 || cost < finding->cost : finding->n_tried == 0) {
-        finding->p = cm_exp(ln_p);
-        finding->mean_loss = mean_of(losses, finding->n);
+        finding->p = test->p;
+        finding->mean_loss = test->mean_loss;
     }
     finding->n_tried++;
     test->is_over = !is_proven;

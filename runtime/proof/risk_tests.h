@@ -36,11 +36,16 @@ void cm_risk_sentence(const struct risk_finding *finding, char *text, size_t n_b
  *
  * Configurations in an order that does not depend on these losses, each tested at epsilon, until the first that
  * does not pass: the chance that any one proven has a risk above delta is at most epsilon, without any correction
- * for how many were tried. The finding is the cheapest of those proven. */
+ * for how many were tried. The finding is the cheapest of those proven, but the chance is that of all of them at once:
+ * whoever takes another one, for whatever reason, has the same proof.
+ *
+ * Several sequences are one family where each of k is tested at epsilon / k: what any of them proves is proven at
+ * epsilon, all of it at once. */
 
 struct sequence_test {
     struct risk_finding finding;
-    bool                is_over; /* one did not pass, or none can */
+    double              p, mean_loss; /* of the last one tested         */
+    bool                is_over;      /* one did not pass, or none can */
 };
 
 void cm_sequence_begin(struct sequence_test *test, enum p_value_kind kind, double delta, double epsilon,

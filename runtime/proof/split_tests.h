@@ -21,7 +21,13 @@ struct split_options {
     uint64_t          seed;
 };
 
-calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table, const int *order, int n_order,
-                            const struct split_options *options, struct split_finding *out);
+/* One family of sequences, each at epsilon / n_orders; what is found is the cheapest that any of them proves. */
+struct split_order {
+    const int *order;
+    int        n;
+};
+calmoe_status cm_split_test(struct calmoe_context *ctx, const struct loss_table *table,
+                            const struct split_order *orders, int n_orders, const struct split_options *options,
+                            struct split_finding *out);
 
 #endif

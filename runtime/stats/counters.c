@@ -73,6 +73,32 @@ void cm_count_step(struct counters *counters, int n_rows, int n_workers, uint64_
     counters->n_rows += (uint64_t)n_rows;
 }
 
+static void move(uint64_t *from, uint64_t *to)
+{
+    *to += *from;
+    *from = 0;
+}
+
+void cm_counters_hand_over(struct counters *from, struct counters *to)
+{
+    move(&from->n_weight_bytes, &to->n_weight_bytes);
+    move(&from->n_expert_bytes, &to->n_expert_bytes);
+    move(&from->n_head_bytes, &to->n_head_bytes);
+    move(&from->step_ns, &to->step_ns);
+    move(&from->worker_ns, &to->worker_ns);
+    move(&from->busiest_ns, &to->busiest_ns);
+    for (int i = 0; i < from->n_workers; i++) {
+        struct phase_clock *clock = &from->clocks[i], *other = &to->clocks[i];
+        from->experts_ns[i] = 0;
+        to->experts_ns[i] += clock->ns[CALMOE_PHASE_EXPERTS]; /* was told apart into busiest_ns before */
+        for (int phase = 0; phase < CALMOE_N_PHASES; phase++) {
+            move(&clock->ns[phase], &other->ns[phase]);
+            for (int node = 0; node < CM_MAX_NODES; node++)
+                move(&clock->bytes_of[phase][node], &other->bytes_of[phase][node]);
+        }
+    }
+}
+
 double cm_mean_workers(const struct counters *counters)
 {
     return counters->step_ns > 0 ? (double)counters->worker_ns / (double)counters->step_ns : counters->n_workers;

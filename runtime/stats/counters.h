@@ -62,6 +62,9 @@ static inline void cm_count_head(struct counters *counters, size_t n_bytes)
 void          cm_count_routing(struct counters *counters, int layer, const struct routing *routing);
 /* After a step, all its clocks being in no phase: it took step_ns for n_rows tokens. */
 void          cm_count_step(struct counters *counters, int n_rows, int n_workers, uint64_t step_ns);
+/* What steps read, and their time, is counted for another decoder's steps, whose part they are; from has none of it
+ * then. Steps, rows and what was routed stay its own. */
+void          cm_counters_hand_over(struct counters *from, struct counters *to);
 /* Workers that took part in a step, mean over time. */
 double        cm_mean_workers(const struct counters *counters);
 

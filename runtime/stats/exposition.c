@@ -131,6 +131,21 @@ void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const st
                 counters->expert_tokens[(size_t)layer * (size_t)counters->n_experts + (size_t)expert]);
 }
 
+void cm_expose_disk(struct exposition *out, const calmoe_disk_stats *stats)
+{
+    if (stats->n_slots == 0) return;
+    one(out, "calmoe_stats_disk_slots", "gauge", "Routed experts that memory has room for.", stats->n_slots);
+    one(out, "calmoe_stats_disk_experts", "gauge", "Routed experts of all layers.", stats->n_experts);
+    one(out, "calmoe_stats_disk_wanted_total", "counter", "Experts that steps needed, each once in a step and layer.",
+        (double)stats->n_wanted);
+    one(out, "calmoe_stats_disk_hits_total", "counter", "Of them, in memory already.", (double)stats->n_there);
+    one(out, "calmoe_stats_disk_named_ahead_total", "counter", "Of them, read because they were named ahead.",
+        (double)stats->n_ahead);
+    one(out, "calmoe_stats_disk_read_bytes_total", "counter", "Of files, for experts.", (double)stats->n_bytes);
+    one(out, "calmoe_stats_disk_wait_seconds_total", "counter", "Waiting for experts, mean over threads.",
+        stats->waited_seconds);
+}
+
 /* What a row of expose_cells() takes from a domain. */
 static double cell_of(const struct profile_domain *domain, int kind, size_t i)
 {

@@ -16,6 +16,8 @@ struct exposition {
 /* nodes (stats->n_nodes) */
 void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const struct counters *counters,
                      const struct profile_node *nodes);
+/* Of experts on disk; nothing where all are in memory. */
+void cm_expose_disk(struct exposition *out, const calmoe_disk_stats *stats);
 void cm_expose_profile(struct exposition *out, const struct profile *profile);
 /* *n_text: bytes without the NUL. FULL: they, and a NUL, did not fit. */
 calmoe_status cm_exposition_end(const struct exposition *out, struct calmoe_context *ctx, size_t *n_text);

@@ -18,6 +18,7 @@
 #include "tests/support/goldens.h"
 #include "tests/support/logit_records.h"
 #include "tests/support/running.h"
+#include "tests/support/thin.h"
 
 enum { N_NEW = 4 }; /* tokens after the text */
 
@@ -150,9 +151,10 @@ static void each_key_and_tensor_of_each_golden_model(void **state)
     (void)state;
     const struct goldens models = goldens();
     int n_wrong = 0;
-    for (int i = 0; i < models.n; i++) n_wrong += check_golden(models.names[i]);
+    for (int i = 0; i < models.n; i++)
+        if (!golden_is_left_out(models.names[i])) n_wrong += check_golden(models.names[i]);
     for (int i = 0; i < N_DIFFERING; i++) {
-        if (differs[i].is_met) continue;
+        if (differs[i].is_met || tests_are_thin()) continue; /* in a thin run its model may be left out */
         fprintf(stderr, "%s without '%s' is in the list of differing ones, but does not differ\n", differs[i].golden,
                 differs[i].name);
         n_wrong++;

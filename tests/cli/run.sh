@@ -8,8 +8,9 @@
 #   NAME.stdout.glob    or, line by line, patterns of bash; a line "..." is any number of lines
 #   NAME.stderr.glob    the same for standard error
 # A stream without a file must be empty. A case with the line "# needs: model" is skipped where there is no
-# embedded model, one with "# needs: chromium" or "# needs: python3" where that is not installed. Exit status: 0 all
-# good, 1 a case failed, 77 the only case that was asked for is skipped.
+# embedded model, one with "# needs: chromium" or "# needs: python3" where that is not installed; one with "# thin: left
+# out" and a reason in a thin run (tests/support/thin.h). Exit status: 0 all good, 1 a case failed, 77 the only case that
+# was asked for is skipped.
 set -u
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "$0")" && pwd)
@@ -76,6 +77,10 @@ run_case()
     [ -f "$script" ] || { echo "FAIL $name: no such case"; return 1; }
     if grep -q '^# needs: model' "$script" && [ ! -f "$MODEL" ]; then
         echo "skip $name: there is no '$MODEL'"
+        return 77
+    fi
+    if [ -n "${CALMOE_THIN_TESTS-}" ] && grep -q '^# thin: left out' "$script"; then
+        echo "skip $name: this is a thin run"
         return 77
     fi
     local program

@@ -15,6 +15,7 @@
 #include "kernels/linear.h"
 #include "tests/support/evex_kernels.h"
 #include "tests/support/software_tiles.h"
+#include "tests/support/thin.h"
 
 enum { MAX_ROWS = 160, MAX_COLUMNS = 2880, MAX_TOKENS = 304, MAX_STRIDE = MAX_ROWS + 8 };
 
@@ -224,7 +225,7 @@ static void check_shapes(struct random *random, enum weight_type type)
                 shape.weights = (enum weight_fill)cm_random_below(random, WEIGHT_FILL_COUNT);
                 shape.input = (enum input_fill)cm_random_below(random, INPUT_FILL_COUNT);
                 choose_rows(random, &shape);
-                check_case(random, &shape);
+                if (!way_is_left_out(r + c + t, 4)) check_case(random, &shape);
             }
         }
     }
@@ -281,7 +282,7 @@ static void check_fills(struct random *random, enum weight_type type)
                                              .n_columns = columns_of(type, 3), .is_permuted = false,
                                              .weights = (enum weight_fill)w, .row_end = 21,
                                              .input = (enum input_fill)i };
-                check_case(random, &shape);
+                if (!way_is_left_out(w + i + n_tokens, 3)) check_case(random, &shape);
             }
         }
     }

@@ -93,6 +93,76 @@ static void calibration_keeps_its_promise(void **state)
     }
 }
 
+/* ---- fronts: whoever chooses among what several sequences prove ---- */
+
+enum { CHAINS = 3, LINKS = 4 };
+
+/* Losses of a policy on prompts that all of them share: how hard a prompt is counts for each. */
+static void draw_together(struct random *random, const double *hardness, double risk, double *out)
+{
+    for (int i = 0; i < PROMPTS; i++) {
+        double n_wrong = 0.0;
+        for (int t = 0; t < 8; t++) n_wrong += cm_random_unit(random) < risk * hardness[i];
+        out[i] = n_wrong / 8.0;
+    }
+}
+
+/* How many of the runs prove something of which the risk is above delta, in any of the sequences: an adversary takes
+ * that one. *n_any: how many prove anything. */
+static int n_wrong_fronts(enum p_value_kind kind, double epsilon, int n_runs, bool are_hard, int *n_any)
+{
+    static const double risks[CHAINS][LINKS] = {
+        {0.03, 0.1001, 0.06, 0.2}, {0.1002, 0.02, 0.13, 0.5}, {0.05, 0.07, 0.1001, 0.3}};
+    struct random random = cm_random(64);
+    double        hardness[PROMPTS], own[PROMPTS];
+    int           n_wrong = 0;
+    *n_any = 0;
+    for (int run = 0; run < n_runs; run++) {
+        bool is_wrong = false, is_any = false;
+        for (int i = 0; i < PROMPTS; i++) hardness[i] = are_hard ? 2.0 * cm_random_unit(&random) : 1.0;
+        for (int chain = 0; chain < CHAINS; chain++) {
+            struct sequence_test test;
+            cm_sequence_begin(&test, kind, 0.1, epsilon, PROMPTS);
+            for (int link = 0; link < LINKS && !test.is_over; link++) {
+                draw_together(&random, hardness, risks[chain][link], own);
+                if (cm_p_values[kind].is_binary)
+                    for (int i = 0; i < PROMPTS; i++) own[i] = cm_random_unit(&random) < risks[chain][link];
+                const bool is_proven = cm_sequence_add(&test, link, own, 1.0);
+                is_any |= is_proven;
+                is_wrong |= is_proven && risks[chain][link] > 0.1;
+            }
+        }
+        n_wrong += is_wrong;
+        *n_any += is_any;
+    }
+    return n_wrong;
+}
+
+/* Each sequence at epsilon / k: with any choice among all that was proven the promise holds. */
+static void fronts_keep_their_promise(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < P_VALUE_KIND_COUNT; kind++)
+        for (int are_hard = 0; are_hard < 2; are_hard++) {
+            int          n_any;
+            const int    n_runs = RUNS / 4;
+            const double share = EPSILON / CHAINS;
+            const int    n_wrong = n_wrong_fronts((enum p_value_kind)kind, share, n_runs, are_hard != 0, &n_any);
+            print_message("%s: of %d fronts %d have one above delta, %d are empty\n", cm_p_values[kind].name, n_runs,
+                          n_wrong, n_runs - n_any);
+            if (n_wrong > limit_of(n_runs)) fail_msg("%s", cm_p_values[kind].name);
+            assert_true(n_any > n_runs / 2);
+        }
+}
+
+/* And it does not, where each has the whole epsilon: the exact test is wrong in one sequence or another. */
+static void fronts_want_their_share(void **state)
+{
+    (void)state;
+    int n_any;
+    assert_true(n_wrong_fronts(P_BINOMIAL, EPSILON, RUNS / 4, false, &n_any) > limit_of(RUNS / 4));
+}
+
 /* The test can fail: taking the smaller of two p-values, or the first that failed, breaks the promise. */
 static void what_would_break_it(void **state)
 {
@@ -116,6 +186,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(p_values_are_valid),
         cmocka_unit_test(calibration_keeps_its_promise),
+        cmocka_unit_test(fronts_keep_their_promise),
+        cmocka_unit_test(fronts_want_their_share),
         cmocka_unit_test(what_would_break_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

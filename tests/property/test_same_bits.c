@@ -23,6 +23,7 @@
 #include "tests/support/goldens.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
 enum { N_SEQUENCES = 5, MAX_LENGTH = 230, N_WAYS_MAX = 16 };
@@ -244,24 +245,26 @@ static void check_all_ways(const int *lengths, const int *lengths_of_slow)
 {
     const char *isa;
     for (int i = 0; (isa = running_isa(i)) != NULL; i++) {
-        const int *now = strcmp(isa, "ref") == 0 ? lengths_of_slow : lengths;
+        const int *now = strcmp(isa, "ref") == 0 || tests_are_thin() ? lengths_of_slow : lengths;
         read_alone(isa, running_options(2, isa), MAX_LENGTH, now);
         read_in_batches(isa, running_options(2, isa), lengths_of_slow, 7);
     }
     calmoe_engine_options five_rows = running_options(1, NULL);
     five_rows.max_rows = 5;
     read_alone("2 threads", running_options(2, NULL), MAX_LENGTH, lengths);
+    read_scheduled("scheduled, 5 rows at most", five_rows, lengths_of_slow);
+    read_by_crews("5 threads, of which some are called up", lengths_of_slow);
+    if (tests_are_thin()) lengths = lengths_of_slow;
+    read_again("rewound", running_options(2, NULL), lengths);
+    read_in_batches("batches", running_options(2, NULL), lengths, 1);
+    if (tests_are_thin()) return;
     read_alone("3 threads, chunks of 64", running_options(3, NULL), 64, lengths);
     read_alone("5 threads, chunks of 33", running_options(5, NULL), 33, lengths_of_slow);
-    read_by_crews("5 threads, of which some are called up", lengths_of_slow);
     read_alone("chunks of 7", running_options(2, NULL), 7, lengths);
     read_alone("token by token", running_options(1, NULL), 1, lengths);
     read_alone("5 rows at most", five_rows, 5, lengths_of_slow);
-    read_in_batches("batches", running_options(2, NULL), lengths, 1);
     read_in_batches("batches by 3 threads", running_options(3, NULL), lengths_of_slow, 2);
     read_scheduled("scheduled", running_options(2, NULL), lengths);
-    read_scheduled("scheduled, 5 rows at most", five_rows, lengths_of_slow);
-    read_again("rewound", running_options(2, NULL), lengths);
 }
 
 static void check_model(const char *path, int kv_float32, const int *lengths)
@@ -306,6 +309,7 @@ static void check_quantized(const struct tiny_model *tiny, const char *type, int
 static void quantized(void **state)
 {
     const struct tiny_model tiny = tiny_model_wide();
+    if (tests_are_thin() && strcmp(*state, "q4_k") != 0) return; /* kernels are kernelcheck's */
     check_quantized(&tiny, *state, 0, wide_lengths);
 }
 

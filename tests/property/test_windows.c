@@ -16,6 +16,7 @@
 #include "runtime/mixers/attention.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/running.h"
+#include "tests/support/thin.h"
 
 enum { LENGTH = 1400, WINDOW = 70, LAYER = 1, MAX_VOCAB = 1024, MAX_HEADS = 64 };
 
@@ -139,6 +140,7 @@ static void the_same_bits_however_it_is_read(void **state)
     int n_vocab;
     float *wanted = logits_of(&plain, &n_vocab);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (way_is_left_out((int)i, 2)) continue;
         float *found = logits_of(&ways[i], &n_vocab);
         if (first_difference(wanted, found, n_vocab) < LENGTH)
             fail_msg("way %zu: other logits at position %d", i, first_difference(wanted, found, n_vocab));
@@ -208,6 +210,7 @@ static void going_back(void **state)
     struct opened o = open_how(&how);
     read_tokens(&o, 0, LENGTH, 64, found);
     for (size_t i = 0; i < sizeof back_to / sizeof *back_to; i++) {
+        if (way_is_left_out((int)i, 3)) continue; /* near, and further than the ring */
         running_must(o.context, calmoe_session_rewind(o.session, back_to[i]));
         const int from = calmoe_session_n_positions(o.session); /* pending tokens would be read by the next call */
         assert_true(from <= back_to[i]);
@@ -238,7 +241,7 @@ static void what_is_restored_has_its_window(void **state)
         read_tokens(&first, 0, SAVED_AT, 64, found);
         running_must(first.context, calmoe_session_save(first.session, path_of_file));
         close_all(&first);
-        for (int to = 0; to < 2; to++) {
+        for (int to = full_or_thin(0, 1 - from); to < full_or_thin(2, 2 - from); to++) {
             calmoe_session_options options;
             struct opened second = open_how(&hows[to]);
             calmoe_session_close(&second.session);
@@ -318,7 +321,7 @@ static void drafts_and_exits(void **state)
     static const char *const fills[] = {"propagate", "lazy", "catch_up"};
     const struct spoken wanted = speak(&plain, 2, 512), found = speak(&drafted, 1, 8);
     assert_memory_equal(found.tokens, wanted.tokens, sizeof wanted.tokens);
-    for (int i = 0; i < 3; i++) {
+    for (int i = full_or_thin(0, 2); i < 3; i++) {
         const struct speaking leaving = {.exit = 2, .kv_fill = fills[i]};
         const struct spoken at_once = speak(&leaving, 2, 512), in_pieces = speak(&leaving, 1, 8);
         assert_string_equal(in_pieces.hash, at_once.hash);

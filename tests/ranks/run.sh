@@ -66,7 +66,7 @@ exec 3<&0
 "$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
 wait $!
 echo $? > "$TMPDIR/end.part.$rank" && mv "$TMPDIR/end.part.$rank" "$TMPDIR/end.$rank"
-for ((i = 0; i < 60 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
+for ((i = 0; i < 600 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
 END
 chmod +x "$folder/rank"
 
@@ -91,14 +91,14 @@ lose()
 {
     begin "rank $2 gets SIG$1"
     export CALMOE_RANKS_TIMEOUT=1
-    timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
-    for ((i = 0; i < 100; i++)); do
+    timeout 200 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
+    for ((i = 0; i < 500; i++)); do
         grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
         sleep 0.1
     done
     sleep 0.3
     kill "-$1" "$(< "$folder/pid.$2")"
-    for ((i = 0; i < 60 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
+    for ((i = 0; i < 400 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
     for rank in 0 1 2; do
         [ $rank = "$2" ] || ended $rank 1 'lost: no answer for 1 s'
     done
@@ -107,35 +107,35 @@ lose()
     echo "ok   $what"
 }
 
-export CALMOE_RANKS_TIMEOUT=5 CALMOE_MODELS=$here/../../models CALMOE_CORES=
+export CALMOE_RANKS_TIMEOUT=20 CALMOE_MODELS=$here/../../models CALMOE_CORES=
 
 misfits()
 {
     local run=("$folder/rank" "$calmoe" run -t 1 -p "hi" -n 3)
 
     begin "ranks with other options"
-    timeout 60 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --kv f32 2> /dev/null
+    timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --kv f32 2> /dev/null
     for rank in 0 1 2; do
         ended $rank 1 'rank 2 has .* float32 keys and values.*; rank 0 has .* float16 keys and values'
     done
     echo "ok   $what"
 
     begin "a rank without a model"
-    timeout 60 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" -m "$folder/none.gguf" 2> /dev/null
+    timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" -m "$folder/none.gguf" 2> /dev/null
     for rank in 0 1; do ended $rank 1 'rank 2 ended: cannot open .*/none.gguf'; done
     ended 2 1 'cannot open .*/none.gguf'
     echo "ok   $what"
 
     begin "a policy"
-    timeout 60 mpirun -n 3 "${run[@]}" --exit softmax:0.9@2 2> /dev/null
+    timeout 200 mpirun -n 3 "${run[@]}" --exit softmax:0.9@2 2> /dev/null
     ended 0 1 'policies leave out layers and experts on one rank only; these are 3'
     ended 1 0
     ended 2 0
     echo "ok   $what"
 
     begin "a pause longer than the timeout"
-    export CALMOE_RANKS_TIMEOUT=1.5
-    (sleep 3.3; echo hello) | timeout 60 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
+    export CALMOE_RANKS_TIMEOUT=3 # on a busy machine a rank may get no processor for a second
+    (sleep 5; echo hello) | timeout 200 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
     for rank in 0 1 2; do ended $rank 0; done
     echo "ok   $what"
 }

@@ -71,6 +71,31 @@ static double metric(const char *name)
     return value;
 }
 
+/* Until the metric has that value; a server that is under way gets there. */
+static void wait_for_metric(const char *name, double value)
+{
+    const double until = seconds_now() + 60;
+    while (metric(name) != value) {
+        if (seconds_now() > until) fail_msg("%s is %g, not %g", name, metric(name), value);
+        sleep_milliseconds(5);
+    }
+}
+
+/* Until so many tokens of the prompt that is being read alone are read. */
+static void wait_for_prompt(int n_tokens)
+{
+    static const char name[] = "\"n_prompt_tokens_processed\":";
+    const double      until = seconds_now() + 60;
+    for (long n = 0; n < n_tokens;) {
+        struct reply reply = client_ask(&server, "/slots", NULL);
+        const char *const at = reply.body != NULL ? strstr(reply.body, name) : NULL;
+        n = at != NULL ? strtol(at + strlen(name), NULL, 10) : 0;
+        reply_free(&reply);
+        if (n < n_tokens && seconds_now() > until) fail_msg("%ld tokens of the prompt are read", n);
+        if (n < n_tokens) sleep_milliseconds(5);
+    }
+}
+
 static char *prompt_request(int n_words, int seed, const char *more)
 {
     char *const text = long_text(n_words, seed);
@@ -93,22 +118,19 @@ static void test_clients_that_leave(void **state)
     (void)close(answered);
     wait_until_idle(&server);
     const int read_in = begin("/v1/completions", prompt, NULL);
-    sleep_milliseconds(60);
-    assert_true(metric("calmoe_requests_processing") == 1);
+    wait_for_prompt(1);
     (void)close(read_in);
+    wait_until_idle(&server);
     const int waits = begin("/v1/completions", plain, NULL);
-    sleep_milliseconds(60);
+    wait_for_metric("calmoe_requests_processing", 1);
     (void)close(waits);
     wait_until_idle(&server);
     int       busy[2];
     for (int i = 0; i < 2; i++) busy[i] = begin("/v1/completions", stream, "\"text\":\"");
     const int queued = begin("/v1/completions", plain, NULL);
-    sleep_milliseconds(60);
-    assert_true(metric("calmoe_requests_deferred") == 1);
+    wait_for_metric("calmoe_requests_deferred", 1);
     (void)close(queued);
-    const double until = seconds_now() + 5;
-    while (metric("calmoe_requests_deferred") > 0 && seconds_now() < until) sleep_milliseconds(20);
-    assert_true(metric("calmoe_requests_deferred") == 0);
+    wait_for_metric("calmoe_requests_deferred", 0);
     assert_true(metric("calmoe_requests_processing") == 2);
     (void)close(busy[0]);
     (void)close(busy[1]);
@@ -127,7 +149,7 @@ static void test_prefix_is_kept(void **state)
     char *const body = prompt_request(1500, 9, ",\"stream\":true"), *const again = prompt_request(1500, 9, "");
     (void)state;
     const int fd = begin("/v1/completions", body, NULL);
-    sleep_milliseconds(100);
+    wait_for_prompt(40);
     (void)close(fd);
     wait_until_idle(&server);
     char *const limit = strstr(again, "-1");
@@ -164,7 +186,7 @@ static void test_full_queue(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) fds[i] = begin("/v1/completions", stream, "\"text\":\"");
     for (int i = 2; i < 4; i++) fds[i] = begin("/v1/completions", stream, NULL);
-    sleep_milliseconds(60);
+    wait_for_metric("calmoe_requests_deferred", 2);
     struct reply reply = client_ask(&server, "/v1/completions", stream);
     assert_int_equal(reply.status, 429);
     assert_non_null(strstr(reply.head, "Retry-After: "));
@@ -233,11 +255,14 @@ static void test_drain(void **state)
     assert_int_equal(reply.status, 200);
     reply_free(&reply);
     (void)kill(own.pid, SIGTERM);
-    sleep_milliseconds(20); /* less than the answer takes */
-    client_send(other, "/v1/completions", "", "{\"prompt\":\"A\"}");
-    reply = client_read(other, NULL);
-    assert_int_equal(reply.status, 503);
-    reply_free(&reply);
+    int status = 200;
+    while (status == 200) { /* until it has heard of it */
+        client_send(other, "/v1/completions", "", "{\"prompt\":\"A\",\"max_tokens\":1}");
+        reply = client_read(other, NULL);
+        status = reply.status;
+        reply_free(&reply);
+    }
+    assert_int_equal(status, 503);
     reply = client_read(fd, "data: [DONE]");
     assert_int_equal(serving_stop(&own), 0);
     (void)close(fd);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -47,6 +48,24 @@ calmoe_engine_options running_options(int n_threads, const char *isa)
     options.fixed_threads = 1; /* a busy machine must not spare the others their turn */
     options.isa = isa;
     return options;
+}
+
+uint64_t running_smallest_limit(const char *path, calmoe_engine_options options)
+{
+    calmoe_context    *context;
+    calmoe_model      *model;
+    calmoe_engine     *engine;
+    unsigned long long kib = 0;
+    options.memory_limit = 1;
+    running_must(NULL, calmoe_context_open(NULL, &context));
+    running_must(context, calmoe_model_open(context, path, NULL, &model));
+    assert_int_equal(calmoe_engine_open(model, &options, &engine), CALMOE_INVALID_ARGUMENT);
+    const char *sentence = calmoe_context_message(context), *at = strstr(sentence, "may need at once; ");
+    if (!at || sscanf(at, "may need at once; %lluKiB is the smallest that works", &kib) != 1)
+        fail_msg("%s: %s", path, sentence);
+    calmoe_model_close(&model);
+    calmoe_context_close(&context);
+    return kib * 1024;
 }
 
 void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,

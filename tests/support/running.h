@@ -24,6 +24,9 @@ void           running_close(struct running *running);
 /* The defaults with `n_threads` threads that are not pinned, and that level of instructions (NULL: the best). */
 calmoe_engine_options running_options(int n_threads, const char *isa);
 
+/* The smallest memory limit that such an engine would take, out of the sentence that refuses one byte. */
+uint64_t running_smallest_limit(const char *path, calmoe_engine_options options);
+
 /* Steps through the tokens in chunks of at most n_chunk and writes all their logits, (n, n_vocab). */
 void running_read(struct running *running, calmoe_session *session, const int32_t *tokens, int n, int n_chunk,
                   float *logits);

@@ -13,6 +13,19 @@ static inline bool tests_are_thin(void)
     return set && set[0] != '\0';
 }
 
+/* How often something is tried that differs in numbers only. */
+static inline int full_or_thin(int full, int thin)
+{
+    return tests_are_thin() ? thin : full;
+}
+
+/* Whether the i-th of many ways is left out: a thin run takes every n-th of them. Where i counts on through a test, n
+ * should not divide the length of its table, so that other rows are taken each time. */
+static inline bool way_is_left_out(int i, int n)
+{
+    return tests_are_thin() && i % n != 0;
+}
+
 /* Numbers of threads from 1 to most; in a thin run 2 alone. */
 #define FOR_THREADS(threads, most) \
     for (int threads = tests_are_thin() ? 2 : 1; threads <= (tests_are_thin() ? 2 : (most)); threads++)

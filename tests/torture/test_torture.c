@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/pack.h>
 #include <calmoe/placement.h>
 #include <calmoe/profile.h>
 #include <calmoe/quantize.h>
@@ -22,12 +23,16 @@
 #include "base/topology.h"
 #include "runtime/documents/plan_file.h"
 #include "tests/support/folder_fixture.h"
+#include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { MAX_REQUESTS = 5000, MAX_HELPED = 20 };
 
 static char model_path[600], plan_path[600], out_path[600], profile_path[600], trace_path[600], other_plan_path[600];
-static char session_path[600];
+static char session_path[600], limited_path[600], packed_path[600];
+static uint64_t limited_bytes; /* the least that works */
+static long n_requests_before; /* what run_limited() does first, which others torture */
 
 struct handles {
     calmoe_context *context;
@@ -48,6 +53,13 @@ enum { N_SESSIONS = 10 }; /* more than the engine's table has room for at first 
         const calmoe_status try_ = (call);               \
         if (try_ != CALMOE_OK) return try_;              \
     } while (0)
+
+static calmoe_engine_options limited_options(void)
+{
+    calmoe_engine_options options = running_options(2, NULL);
+    options.max_rows = 40;
+    return options;
+}
 
 /* ---- runs: everything once; the status of what failed first ---- */
 
@@ -202,6 +214,23 @@ static calmoe_status run_placement(struct handles *h)
     return calmoe_placement_write(h->placement, other_plan_path);
 }
 
+/* Packed experts on disk, read under a memory limit. */
+static calmoe_status run_limited(struct handles *h)
+{
+    calmoe_engine_options options = limited_options();
+    static const int32_t tokens[] = {3, 4};
+    options.memory_limit = limited_bytes;
+    options.packed = packed_path;
+    TRY(calmoe_context_open(NULL, &h->context));
+    TRY(calmoe_model_open(h->context, limited_path, NULL, &h->model));
+    n_requests_before = cm_requests();
+    TRY(calmoe_pack(h->model, packed_path, NULL));
+    TRY(calmoe_engine_open(h->model, &options, &h->engine));
+    TRY(calmoe_session_open(h->engine, NULL, &h->sessions[0]));
+    const calmoe_chunk chunk = {h->sessions[0], tokens, 2, CALMOE_LOGITS_ALL};
+    return calmoe_engine_step(h->engine, &chunk, 1);
+}
+
 static calmoe_status run_tokenizer(struct handles *h)
 {
     calmoe_model_options options;
@@ -271,10 +300,10 @@ static struct outcome run_once(calmoe_status (*run)(struct handles *h), const ch
 }
 
 /* max_helped: requests that may fail without harm (PCRE2 interprets a pattern where it cannot translate it). */
-static void torture(calmoe_status (*run)(struct handles *h), const char *what, int max_helped)
+static void torture_from(long first, calmoe_status (*run)(struct handles *h), const char *what, int max_helped)
 {
     int n_helped = 0;
-    for (long nth = 1; nth < MAX_REQUESTS; nth++) {
+    for (long nth = first; nth < MAX_REQUESTS; nth += full_or_thin(1, 3)) {
         const struct outcome outcome = run_once(run, what, nth);
         if (outcome.status != CALMOE_OK) continue;
         if (!outcome.has_failed) {
@@ -285,6 +314,11 @@ static void torture(calmoe_status (*run)(struct handles *h), const char *what, i
         if (++n_helped > max_helped) fail_msg("%s: request %ld fails and nobody says so", what, nth);
     }
     fail_msg("%s: still fails after %d requests", what, MAX_REQUESTS);
+}
+
+static void torture(calmoe_status (*run)(struct handles *h), const char *what, int max_helped)
+{
+    torture_from(1, run, what, max_helped);
 }
 
 static void engine_and_sessions(void **state) { (void)state; torture(run_engine, "engine and sessions", MAX_HELPED); }
@@ -301,6 +335,15 @@ static void sessions_in_files(void **state) { (void)state; torture(run_saved, "s
 static void profiling(void **state) { (void)state; torture(run_profile, "profiling", MAX_HELPED); }
 static void placing(void **state) { (void)state; torture(run_placement, "placing", MAX_HELPED); }
 static void vocabulary(void **state) { (void)state; torture(run_tokenizer, "vocabulary", MAX_HELPED); }
+
+static void experts_on_disk(void **state)
+{
+    (void)state;
+    const long before = cm_requests();
+    run_once(run_limited, "experts on disk", 0);
+    torture_from(n_requests_before - before, run_limited, "experts on disk", MAX_HELPED);
+}
+
 static void quantizing(void **state) { (void)state; torture(run_quantize, "quantizing", 0); }
 
 /* A call that failed has changed nothing: after each failure the same session goes on and gives the tokens that
@@ -350,6 +393,11 @@ static int write_files(void **state)
     snprintf(trace_path, sizeof trace_path, "%s", temp_file(folder, "trace"));
     snprintf(other_plan_path, sizeof other_plan_path, "%s", temp_file(folder, "other_plan.json"));
     tiny_model_write(&tiny, model_path);
+    tiny.n_layers = 4;
+    snprintf(limited_path, sizeof limited_path, "%s", temp_file(folder, "limited.gguf"));
+    snprintf(packed_path, sizeof packed_path, "%s", temp_file(folder, "packed"));
+    tiny_model_write(&tiny, limited_path);
+    limited_bytes = running_smallest_limit(limited_path, limited_options());
     if (calmoe_context_open(NULL, &context) || calmoe_model_open(context, model_path, NULL, &model) ||
         calmoe_model_get_info(model, &info))
         return -1;
@@ -378,6 +426,7 @@ int main(void)
         cmocka_unit_test(scheduled_sessions),
         cmocka_unit_test(session_with_policy), cmocka_unit_test(sessions_in_files),
         cmocka_unit_test(quantizing),
+        cmocka_unit_test(experts_on_disk),
         cmocka_unit_test(a_failed_call_changes_nothing),
     };
     return cmocka_run_group_tests_name("torture", tests, write_files, close_folder);

@@ -96,6 +96,7 @@ static bool load(struct service *service)
     if (!cm_front_succeeded(front, status) ||
         !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
         !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality) ||
+        !cm_policy_request_choose(front, &options->policy, !options->engine.no_tuning, service->policy) ||
         !load_adapters(service))
         return false;
     if (service->policy != NULL && front->ranks != NULL) {

@@ -272,7 +272,7 @@ static void write_state(void *user, struct service *service)
     cm_write_array(writer, "rungs");
     for (int i = 0; service->policy != NULL && i < calmoe_policy_n_rungs(service->policy); i++) {
         calmoe_rung_info rung = {.size = sizeof rung};
-        if (calmoe_policy_get_rung(service->policy, i, &rung) == CALMOE_OK && rung.is_proven)
+        if (calmoe_policy_get_rung(service->policy, i, &rung) == CALMOE_OK && rung.is_proven && rung.member == 1)
             cm_write_real(writer, NULL, rung.delta);
     }
     cm_write_end_array(writer);

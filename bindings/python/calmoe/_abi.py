@@ -21,6 +21,9 @@ CALMOE_NOT_FINITE = 10
 CALMOE_PIN_NO = 0
 CALMOE_PIN_YES = 1
 CALMOE_PIN_AUTO = 2
+CALMOE_DISK_AUTO = 0
+CALMOE_DISK_CACHED = 1
+CALMOE_DISK_DIRECT = 2
 CALMOE_LOGITS_NONE = 0
 CALMOE_LOGITS_LAST = 1
 CALMOE_LOGITS_ALL = 2
@@ -31,6 +34,11 @@ CALMOE_AUDIT_NEVER = 2
 CALMOE_LOSSLESS_OFF = 0
 CALMOE_LOSSLESS_WHERE_FASTER = 1
 CALMOE_LOSSLESS_ALWAYS = 2
+CALMOE_DRAFTS_BY_EXITS = 0
+CALMOE_DRAFTS_BY_LOOKUP = 1
+CALMOE_DRAFTS_BY_FURTHER = 2
+CALMOE_DRAFTS_BY_MODEL = 3
+CALMOE_N_DRAFT_KINDS = 4
 CALMOE_MAX_ADAPTERS = 16
 CALMOE_MAX_DELTAS = 32
 CALMOE_COSTS_TIME = 0
@@ -224,6 +232,12 @@ class calmoe_engine_options(Structure):
         ("fixed_threads", c_int),
         ("no_tuning", c_int),
         ("ranks", c_void_p),
+        ("draft_model", c_void_p),
+        ("memory_limit", c_uint64),
+        ("memory_profile", c_char_p),
+        ("packed", c_char_p),
+        ("disk_reads", c_int),
+        ("no_lookahead", c_int),
     ]
 
 
@@ -277,6 +291,10 @@ class calmoe_rung_info(Structure):
         ("exit_layers", c_int * 16),
         ("k_tail", c_int),
         ("has_width", c_int),
+        ("member", c_int),
+        ("n_members", c_int),
+        ("is_taken", c_int),
+        ("cost", c_double),
     ]
 
 
@@ -379,6 +397,10 @@ class calmoe_speculation(Structure):
         ("rounds", c_uint64),
         ("drafted", c_uint64),
         ("accepted", c_uint64),
+        ("plain", c_uint64),
+        ("rounds_by", c_uint64 * 4),
+        ("drafted_by", c_uint64 * 4),
+        ("accepted_by", c_uint64 * 4),
     ]
 
 
@@ -446,6 +468,7 @@ class calmoe_finding(Structure):
         ("mean_experts", c_double),
         ("policy", c_char_p),
         ("sentence", c_char_p),
+        ("n_members", c_int),
     ]
 
 
@@ -537,6 +560,24 @@ class calmoe_node_stats(Structure):
         ("size", c_size_t),
         ("waited_seconds", c_double),
         ("n_remote_bytes", c_uint64),
+    ]
+
+
+class calmoe_disk_stats(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("n_experts", c_int),
+        ("n_slots", c_int),
+        ("n_slot_bytes", c_uint64),
+        ("is_direct", c_int),
+        ("n_wanted", c_uint64),
+        ("n_there", c_uint64),
+        ("n_ahead", c_uint64),
+        ("n_asked", c_uint64),
+        ("n_named", c_uint64),
+        ("n_reads", c_uint64),
+        ("n_bytes", c_uint64),
+        ("waited_seconds", c_double),
     ]
 
 
@@ -659,6 +700,15 @@ class calmoe_machine(Structure):
         ("line_near", calmoe_delay),
         ("line_far", calmoe_delay),
         ("barrier", calmoe_delay),
+    ]
+
+
+class calmoe_pack_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("isa", c_char_p),
+        ("progress", calmoe_progress_fn),
+        ("progress_user", c_void_p),
     ]
 
 
@@ -792,6 +842,19 @@ class calmoe_prediction(Structure):
         ("node_replica_uses", c_uint64 * 64),
         ("n_barriers", c_int),
         ("barrier_seconds", c_double),
+    ]
+
+
+class calmoe_disk_prediction(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("batch", c_int),
+        ("n_experts", c_int),
+        ("n_slots", c_int),
+        ("n_tokens", c_uint64),
+        ("n_wanted", c_uint64),
+        ("n_there", c_uint64),
+        ("n_bytes", c_uint64),
     ]
 
 
@@ -964,6 +1027,8 @@ FUNCTIONS = {
     "calmoe_engine_set_step_rows": (c_int, [c_void_p, c_int]),
     "calmoe_policy_open": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
     "calmoe_policy_save": (c_int, [c_void_p, c_char_p]),
+    "calmoe_policy_choose": (c_int, [c_void_p, c_void_p, c_char_p]),
+    "calmoe_policy_fix": (c_int, [c_void_p, c_double, c_int]),
     "calmoe_policy_close": (None, [POINTER(c_void_p)]),
     "calmoe_policy_options_init": (None, [POINTER(calmoe_policy_options)]),
     "calmoe_policy_make": (c_int, [c_void_p, POINTER(calmoe_policy_options), POINTER(c_void_p)]),
@@ -1058,6 +1123,7 @@ FUNCTIONS = {
     "calmoe_engine_get_phases": (c_int, [c_void_p, POINTER(c_double), c_int]),
     "calmoe_engine_get_node_stats": (c_int, [c_void_p, c_int, POINTER(calmoe_node_stats)]),
     "calmoe_engine_get_node_phases": (c_int, [c_void_p, c_int, POINTER(c_double), POINTER(c_uint64), c_int]),
+    "calmoe_engine_get_disk_stats": (c_int, [c_void_p, POINTER(calmoe_disk_stats)]),
     "calmoe_engine_set_counting": (None, [c_void_p, c_int]),
     "calmoe_engine_get_exit_counts": (c_int, [c_void_p, POINTER(c_uint64), c_int]),
     "calmoe_engine_get_expert_counts": (c_int, [c_void_p, c_int, POINTER(c_uint64), c_int]),
@@ -1079,6 +1145,9 @@ FUNCTIONS = {
     "calmoe_read_meter_open": (c_int, [c_void_p, POINTER(calmoe_machine_options), POINTER(c_void_p)]),
     "calmoe_read_meter_close": (None, [POINTER(c_void_p)]),
     "calmoe_read_meter_pass": (c_double, [c_void_p]),
+    "calmoe_pack_options_init": (None, [POINTER(calmoe_pack_options)]),
+    "calmoe_pack": (c_int, [c_void_p, c_char_p, POINTER(calmoe_pack_options)]),
+    "calmoe_pack_check": (c_int, [c_void_p, c_char_p]),
     "calmoe_engine_profile_domain": (c_int, [c_void_p, c_char_p]),
     "calmoe_engine_get_profile": (c_int, [c_void_p, POINTER(c_void_p)]),
     "calmoe_profile_open": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
@@ -1106,6 +1175,8 @@ FUNCTIONS = {
     "calmoe_placement_predict": (c_int, [c_void_p, c_int, POINTER(calmoe_prediction)]),
     "calmoe_placement_simulate": (c_int, [c_void_p, POINTER(c_int32), c_int, c_int, c_int,
         POINTER(calmoe_prediction)]),
+    "calmoe_placement_simulate_disk": (c_int, [c_void_p, POINTER(c_int32), c_int, c_int, c_int, c_uint64,
+        POINTER(calmoe_disk_prediction)]),
     "calmoe_placement_predict_ranks": (c_int, [c_void_p, POINTER(calmoe_network), c_int,
         POINTER(calmoe_ranks_prediction)]),
     "calmoe_quantize_options_init": (None, [POINTER(calmoe_quantize_options)]),

@@ -74,7 +74,8 @@ class Engine(Closing):
     def __init__(self, model: Model, *, threads: Optional[int] = None, pin_threads: Optional[bool] = None,
                  isa: Optional[str] = None, plan: Optional[PathLike] = None, max_rows: Optional[int] = None,
                  kv_float32: bool = False, profile: bool = False, exits: Optional[PathLike] = None,
-                 fixed_threads: bool = False, routing: Optional[Callable[[RoutingEvent], object]] = None,
+                 fixed_threads: bool = False, draft_model: Optional[Model] = None,
+                 routing: Optional[Callable[[RoutingEvent], object]] = None,
                  progress: Optional[Callable[[float], object]] = None, **others: Any) -> None:
         """The keywords are the members of calmoe_engine_options (calmoe/engine.h), threads its n_threads, `others`
         those without a keyword of their own. routing sees every routing decision while
@@ -82,7 +83,8 @@ class Engine(Closing):
         step, which is undone."""
         given = options(_abi.calmoe_engine_options, dict(
             n_threads=threads, pin_threads=pin_threads, isa=isa, plan=plan, max_rows=max_rows, kv_float32=kv_float32,
-            profile=profile, exits=exits, fixed_threads=fixed_threads, **others))
+            profile=profile, exits=exits, fixed_threads=fixed_threads,
+            draft_model=None if draft_model is None else draft_model.handle.pointer, **others))
         self.model = model
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._adapters: WeakSet[Adapter] = WeakSet()
@@ -95,8 +97,10 @@ class Engine(Closing):
             given.progress = self._progress_callback(progress)
         pointer = c_void_p()
         context.check(lib.calmoe_engine_open, model.handle.pointer, byref(given), byref(pointer))
-        self._handle = Handle(context, pointer, lib.calmoe_engine_close, model.handle, given)
-        model._children.add(self)
+        self._handle = Handle(context, pointer, lib.calmoe_engine_close, model.handle, given, draft_model)
+        for each in (model, draft_model):
+            if each is not None:
+                each._children.add(self)
 
     def _routing_callback(self, routing: Callable[[RoutingEvent], object]) -> Any:
         myself = weakref.ref(self)  # a callback must not keep its engine alive

@@ -5,11 +5,14 @@ import ctypes
 import os
 from ctypes import byref, c_void_p
 from dataclasses import dataclass
-from typing import Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from . import _abi
 from ._model import Model, PathLike
 from ._native import Closing, Handle, answer, lib, options
+
+if TYPE_CHECKING:
+    from ._engine import Engine
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class Rung:
     exit_layers: tuple[int, ...]
     k_tail: Optional[int]
     has_width: bool
+    member: int        #: of n_members that are proven for the same delta, from 1 on
+    n_members: int
+    is_taken: bool     #: of these
+    cost: float        #: of a token against the full model, by the costs that it was chosen by; 0 = not known
 
 
 class Policy(Closing):
@@ -64,6 +71,16 @@ class Policy(Closing):
         """Writes the file of a proven policy."""
         self.handle.context.check(lib.calmoe_policy_save, self.handle.pointer, os.fsencode(path))
 
+    def choose(self, engine: Engine, costs: Optional[PathLike] = None) -> None:
+        """Of the policies proven for a bound takes the cheapest on the engine: by time, "bytes" or a costs file. Before
+        sessions are opened."""
+        path = None if costs is None else os.fsencode(costs)
+        self.handle.context.check(lib.calmoe_policy_choose, self.handle.pointer, engine.handle.pointer, path)
+
+    def fix(self, quality: float, member: int) -> None:
+        """Of those proven for the largest delta up to quality takes this one, from 1 on."""
+        self.handle.context.check(lib.calmoe_policy_fix, self.handle.pointer, quality, member)
+
     @property
     def rungs(self) -> list[Rung]:
         out = []
@@ -72,5 +89,6 @@ class Policy(Closing):
             self.handle.context.check(lib.calmoe_policy_get_rung, self.handle.pointer, i, byref(info))
             out.append(Rung(bool(info.is_proven), info.delta, info.epsilon, info.loss.decode(), info.p_value.decode(),
                             info.p, info.n_prompts, tuple(info.exit_layers[:info.n_exits]),
-                            None if info.k_tail < 0 else info.k_tail, bool(info.has_width)))
+                            None if info.k_tail < 0 else info.k_tail, bool(info.has_width),
+                            info.member, info.n_members, bool(info.is_taken), info.cost))
         return out

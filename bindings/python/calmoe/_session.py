@@ -90,6 +90,10 @@ class Speculation:
     rounds: int
     drafted: int
     accepted: int
+    plain: int
+    rounds_by: tuple[int, ...]  # by early exits, lookup, the block that predicts a further token, the draft model
+    drafted_by: tuple[int, ...]
+    accepted_by: tuple[int, ...]
 
 
 def choice(words: dict[str, int], name: str, value: Optional[str]) -> Optional[int]:

@@ -5,7 +5,7 @@ for i in 1 2 3 4 5 6 7 8 9; do
 done > text
 calmoe calibrate --costs bytes -f text -n 30 -p 8 -a 8 --delta 0.1%,60%,90% --measures state --most 9 --no-tails --splits 3 -o policy.json
 echo "$?"
-calmoe run --policy policy.json --quality 90% -p 'The file' -n 4 > /dev/null
+calmoe run --policy policy.json --quality 90% --costs bytes -p 'The file' -n 4 > /dev/null
 echo "$?"
 for i in $(seq 1 20); do
     echo "{\"prompt\": \"The file $i\", \"answer\": \" system has no name.\"}"

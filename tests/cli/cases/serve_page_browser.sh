@@ -3,7 +3,7 @@
 # The page at / in a browser: it asks, shows the answer's tokens with what is told of them, load and the map of experts.
 calmoe serve --port 0 -t 2 --temp 0 > out 2> err &
 server=$!
-for i in $(seq 600); do grep -q served out && break; sleep 0.05; done
+for i in $(seq 1200); do grep -q served out && break; sleep 0.05; done
 # What the page must show in the end: basic regular expressions.
 cat > wanted << 'END'
 <h1 id="title">calmoe-nano

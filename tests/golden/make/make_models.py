@@ -22,6 +22,7 @@ from gguf import GGUFWriter, RopeScalingType
 from safetensors import safe_open
 from transformers.utils import logging as hf_logging
 
+import further_block
 import toy_tokenizer as toy
 from delta_layers import add_delta_keys, delta_tensors
 from family_keys import add_family_keys, fused
@@ -630,8 +631,8 @@ def convert(hf, config, arch, is_old=False):
     return {n: np.ascontiguousarray(w, dtype=np.float32) for n, w in out.items()}
 
 
-def further_block(tensors, config):
-    """A block that predicts a further token, as published files have it behind the layers: nobody runs it here."""
+def unread_block(tensors, config):
+    """A block that predicts a further token of which a layer is one half: nobody runs it here."""
     d, last = config.hidden_size, config.num_hidden_layers
     of = config.layer_types.index("full_attention") if hasattr(config, "layer_types") else last - 1
     copied = {n.replace(f"blk.{of}.", f"blk.{last}."): w for n, w in tensors.items() if n.startswith(f"blk.{of}.")}
@@ -817,11 +818,13 @@ def make(name, out, keep_hf):
     tensors = convert(hf, model.config, arch, name.endswith("old"))
     if arch in ("bailingmoe2", "chatglm"):
         tensors = fused(tensors)
-    if name in ("qwen35moe", "glm4moe", "ling2", "nemotronhmoe"):
-        tensors.update(further_block(tensors, model.config))
-    if name == "ling2":
-        tensors["blk.3.layer_output_norm.weight"] = np.ones(model.config.hidden_size, np.float32)
     path = os.path.join(out, f"{name}.gguf")
+    if name in further_block.MODELS:
+        tensors.update(further_block.tensors(name, tensors, model.config))
+        is_less_one = is_norm_less_one(model.config, "model.norm.weight")
+        further_block.write(path.replace(".gguf", ".further.gguf"), name, model, ids, is_less_one, finish)
+    if name == "nemotronhmoe":
+        tensors.update(unread_block(tensors, model.config))
     write_model(path, name, model.config, arch, vocab, tensors)
     write_expectations(path.replace(".gguf", ".expect.gguf"), name, seed, text, ids, logits, routes, hidden, tail, steps, figures)
     print(f"{name:17s} seed {seed}  V {len(vocab.tokens)}  n {len(ids)}  {os.path.getsize(path)} bytes  "

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "kernels/half.h"
 #include "kernels/vector_ops.h"
+#include "tests/support/thin.h"
 
 enum { MAX_HEAD = 192, MAX_QUERIES = 21, MAX_SPANS = 3, MAX_POSITIONS = MAX_SPANS * CM_ATTEND_SPAN };
 
@@ -196,6 +197,8 @@ static void check(const struct sequence *s)
 {
     static float wanted[MAX_QUERIES * MAX_HEAD], found[MAX_QUERIES * MAX_HEAD];
     const size_t n_bytes = (size_t)(s->n_queries * s->value_size) * sizeof(float);
+    static int n_checked;
+    if (way_is_left_out(n_checked++, 4)) return;
     for (int i = 0; i < s->n_queries; i++) attend_plainly(s, i, wanted + i * s->value_size);
     for (int isa = 0; isa < ISA_COUNT; isa++)
         for (int n = 1; n <= s->n_queries && cm_isa_is_supported((enum isa)isa); n += n < 6 ? 1 : 5) {

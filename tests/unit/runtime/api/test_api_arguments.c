@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include <calmoe/pack.h>
 #include <calmoe/quantize.h>
 
 #include "base/memory.h"
@@ -76,6 +77,30 @@ static void looking_at_models(void **state)
     WRONG(calmoe_model_get_metadata(r.model, 0, &key, NULL, sizeof text));
     WRONG(calmoe_model_get_metadata(r.model, 0, &key, text, 7));
     GIVES_SILENTLY(calmoe_model_get_metadata(r.model, UINT64_MAX, &key, text, sizeof text), END);
+}
+
+static void packing(void **state)
+{
+    (void)state;
+    char                out[600];
+    calmoe_pack_options options;
+    calmoe_disk_stats   stats = {.size = sizeof stats, .n_slots = 9};
+    snprintf(out, sizeof out, "%s", temp_file(folder, "out.packed"));
+    calmoe_pack_options_init(NULL);
+    calmoe_pack_options_init(&options);
+    options.isa = "avx9000";
+    WRONG_WITHOUT_CONTEXT(calmoe_pack(NULL, out, NULL));
+    WRONG(calmoe_pack(r.model, NULL, NULL));
+    WRONG(calmoe_pack(r.model, out, &options));
+    WRONG_WITHOUT_CONTEXT(calmoe_pack_check(NULL, out));
+    WRONG(calmoe_pack_check(r.model, NULL));
+    GIVES(calmoe_pack_check(r.model, out), IO);
+    WRONG_WITHOUT_CONTEXT(calmoe_engine_get_disk_stats(NULL, &stats));
+    WRONG(calmoe_engine_get_disk_stats(r.engine, NULL));
+    GIVES_SILENTLY(calmoe_engine_get_disk_stats(r.engine, &stats), OK);
+    assert_int_equal(stats.n_slots, 0);
+    stats.size = 1;
+    WRONG(calmoe_engine_get_disk_stats(r.engine, &stats));
 }
 
 static void quantizing(void **state)
@@ -484,7 +509,7 @@ int main(void)
         cmocka_unit_test(contexts),
         cmocka_unit_test(opening_models),
         cmocka_unit_test(looking_at_models),
-        cmocka_unit_test(quantizing),
+        cmocka_unit_test(packing), cmocka_unit_test(quantizing),
         cmocka_unit_test(tokenizing),
         cmocka_unit_test(decoding),
         cmocka_unit_test(opening_engines),

@@ -6,13 +6,16 @@
 #include <stdint.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "base/memory.h"
 #include "runtime/engine/handles.h"
+#include "runtime/documents/costs_file.h"
 #include "runtime/documents/policy_file.h"
+#include "runtime/forward/tuning.h"
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
@@ -282,6 +285,128 @@ static void parts_of_rungs(void **state)
     running_close(&r);
 }
 
+/* ---- a choice ---- */
+
+/* At 5 % one that leaves after layer 1 and one that leaves after layer 3, with checks that differ. */
+static struct policy with_front(const struct running *r)
+{
+    struct policy policy = ladder(r);
+    policy.n_rungs = 3;
+    policy.rungs[2].delta = 0.05;
+    for (int i = 1; i < 3; i++) {
+        policy.rungs[i].has_parts = true;
+        policy.rungs[i].parts = (struct parts){{[PART_LAYER] = i + 1, [PART_EXPERT] = 2.0 * (i + 1),
+                                                [PART_FILL] = N_LAYERS - i - 1, [PART_HEAD] = i == 1 ? 2.0 : 1.0}};
+    }
+    return policy;
+}
+
+static const char *write_costs(const char *fingerprint, const char *costs)
+{
+    char text[512];
+    const int n = snprintf(text, sizeof text, "{\"schema\": \"calmoe.costs.1\", \"version\": \"x\", \"model\": "
+                           "{\"fingerprint\": \"%s\"}, \"costs\": %s}", fingerprint, costs);
+    return temp_file_with(folder, "costs.json", text, (size_t)n);
+}
+
+static int rung_at(struct running *r, const calmoe_policy *policy, double quality)
+{
+    calmoe_session *session = NULL;
+    running_must(r->context, open_session(r, policy, quality, &session));
+    const int rung = calmoe_session_rung(session);
+    calmoe_session_close(&session);
+    return rung;
+}
+
+static void costs_choose(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *costs;
+        int         rung;
+        double      of_off; /* what that one costs */
+    } cases[] = {
+        {"{\"layer\": 10, \"expert\": 0, \"fill\": 1, \"head\": 5}", 1, (20.0 + 2.0 + 10.0) / 45.0},
+        {"{\"layer\": 10, \"expert\": 0, \"fill\": 1, \"head\": 15}", 2, (30.0 + 1.0 + 15.0) / 55.0},
+        {"{\"layer\": 1, \"expert\": 0, \"fill\": 1, \"head\": 9}", -1, 1.0}, /* nothing is won: the full model */
+    };
+    struct running      r = open_running();
+    const struct policy file = with_front(&r);
+    calmoe_policy      *policy = NULL;
+    calmoe_rung_info    info = {.size = sizeof info};
+    running_must(r.context, calmoe_policy_open(r.model, write_policy(&file), &policy));
+    assert_int_equal(rung_at(&r, policy, 0.05), 1); /* the file's first */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *costs = write_costs(r.model->fingerprint, cases[i].costs);
+        running_must(r.context, calmoe_policy_choose(policy, r.engine, costs));
+        assert_int_equal(rung_at(&r, policy, 0.05), cases[i].rung);
+        assert_int_equal(rung_at(&r, policy, 0.01), 0); /* which has no parts, so no choice */
+        if (cases[i].rung < 0) continue;
+        running_must(r.context, calmoe_policy_get_rung(policy, cases[i].rung, &info));
+        assert_true(info.is_taken == 1 && info.member == cases[i].rung && info.n_members == 2);
+        if (info.cost != cases[i].of_off) fail_msg("%.17g, not %.17g", info.cost, cases[i].of_off);
+        running_must(r.context, calmoe_policy_get_rung(policy, 3 - cases[i].rung, &info));
+        assert_int_equal(info.is_taken, 0);
+    }
+    running_must(r.context, calmoe_policy_fix(policy, 0.5, 2)); /* whatever it costs */
+    assert_int_equal(rung_at(&r, policy, 0.05), 2);
+    assert_refused(&r, calmoe_policy_fix(policy, 0.05, 3), CALMOE_INVALID_ARGUMENT, "1 to 2 is wanted");
+    assert_refused(&r, calmoe_policy_fix(policy, 0.001, 1), CALMOE_INVALID_ARGUMENT, "for a bound of 0.001");
+
+    assert_refused(&r, calmoe_policy_choose(policy, r.engine, write_costs("0123456789abcdef", cases[0].costs)),
+                   CALMOE_INVALID_ARGUMENT, "a model with fingerprint 0123456789abcdef");
+    const char *few = write_costs(r.model->fingerprint, "{\"layer\": 10, \"expert\": 0, \"head\": 5}");
+    assert_refused(&r, calmoe_policy_choose(policy, r.engine, few), CALMOE_INVALID_ARGUMENT, "rung 1");
+    const char *wrong = write_costs(r.model->fingerprint, "{\"layers\": 10}");
+    assert_refused(&r, calmoe_policy_choose(policy, r.engine, wrong), CALMOE_BAD_FILE, "costs.layers");
+    const char *none = temp_file(folder, "none.json");
+    assert_refused(&r, calmoe_policy_choose(policy, r.engine, none), CALMOE_IO, "none.json");
+    assert_refused(&r, calmoe_policy_choose(policy, NULL, NULL), CALMOE_INVALID_ARGUMENT, "an engine are needed");
+    assert_int_equal(rung_at(&r, policy, 0.05), 2); /* as before */
+    calmoe_policy_close(&policy);
+    running_close(&r);
+}
+
+static double cost_by(struct running *r, const char *costs)
+{
+    const struct policy file = with_front(r);
+    calmoe_policy      *policy = NULL;
+    calmoe_rung_info    info = {.size = sizeof info};
+    running_must(r->context, calmoe_policy_open(r->model, write_policy(&file), &policy));
+    running_must(r->context, calmoe_policy_choose(policy, r->engine, costs));
+    running_must(r->context, calmoe_policy_get_rung(policy, 2, &info));
+    calmoe_policy_close(&policy);
+    return info.cost;
+}
+
+/* Bytes are the same again, times are measured once and then known; neither leaves a trace in what the engine
+ * counts. */
+static void costs_are_measured_once(void **state)
+{
+    (void)state;
+    struct running r = open_running();
+    uint64_t       n_tokens[N_LAYERS + 1] = {0};
+    setenv("CALMOE_CACHE", temp_file(folder, "cache"), 1);
+    const double bytes = cost_by(&r, "bytes");
+    assert_true(bytes > 0.5 && bytes < 1.5);
+    assert_true(cost_by(&r, "bytes") == bytes);
+    const double first = cost_by(&r, NULL); /* 0: the machine was too busy to tell, and nothing is kept */
+    if (first > 0.0) assert_true(cost_by(&r, "time") == first); /* two measurements would hardly be the same */
+
+    struct costs_file kept = {.prices = {{[PART_LAYER] = 2.0, [PART_EXPERT] = 0.25, [PART_HEAD] = 3.0}}};
+    memcpy(kept.fingerprint, r.model->fingerprint, sizeof kept.fingerprint);
+    cm_tell_machine(&r.engine->machine, kept.machine);
+    char *at = cm_costs_path(&kept); /* as if it had been measured before */
+    cm_costs_file_keep(NULL, at, &kept);
+    cm_free(at);
+    assert_true(cost_by(&r, NULL) == (3 * 2.0 + 6 * 0.25 + 3.0) / (N_LAYERS * (2.0 + 2 * 0.25) + 3.0));
+    running_must(r.context, calmoe_engine_get_exit_counts(r.engine, n_tokens, N_LAYERS + 1));
+    for (int i = 0; i <= N_LAYERS; i++) assert_int_equal(n_tokens[i], 0);
+    assert_int_equal(r.engine->n_sessions, 1); /* the test's own */
+    setenv("CALMOE_CACHE", "", 1);
+    running_close(&r);
+}
+
 /* Who began an answer, and when it ends. */
 static void answers_begin_and_end(void **state)
 {
@@ -344,6 +469,8 @@ int main(void)
         cmocka_unit_test(rungs_by_quality),
         cmocka_unit_test(policies_of_other_models),
         cmocka_unit_test(parts_of_rungs),
+        cmocka_unit_test(costs_choose),
+        cmocka_unit_test(costs_are_measured_once),
         cmocka_unit_test(answers_begin_and_end),
     };
     return cmocka_run_group_tests_name("policies", tests, set_up, close_folder);

@@ -22,6 +22,7 @@
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { N_LAYERS = 4, N_PROMPTS = 60, N_FIRST = 30, N_TOKENS = 5, N_ANSWER = 6, N_VOCAB = 317 };
 
@@ -159,7 +160,7 @@ static double loss_of(struct running *r, const calmoe_session_options *early, en
 static int check_findings(struct running *r, const calmoe_calibration *calibration, enum loss_kind kind)
 {
     calmoe_policy *policy = NULL;
-    int order[N_PROMPTS], n_proven = 0;
+    int order[N_PROMPTS], n_proven = 0, n_rungs = 0;
     cm_deal(order, N_PROMPTS, 1);
     running_must(r->context, calmoe_calibration_get_policy(calibration, &policy));
     for (int i = 0; i < 3; i++) {
@@ -171,16 +172,24 @@ static int check_findings(struct running *r, const calmoe_calibration *calibrati
         options.max_new_tokens = N_ANSWER;
         options.policy = policy;
         options.quality = finding.delta;
-        double mean = 0.0;
-        for (int p = N_FIRST; p < N_PROMPTS; p++)
-            mean += loss_of(r, &options, kind, &prompts[order[p]]) / (N_PROMPTS - N_FIRST);
-        if (!(fabs(mean - finding.mean_loss) < 1e-9))
-            fail_msg("%s: sessions lose %g, not %g", finding.policy, mean, finding.mean_loss);
+        const int first = cm_policy_front_for(&policy->policy, finding.delta);
+        int       n_members;
+        (void)cm_policy_front(&policy->policy, first, &n_members);
+        for (int member = 1; member <= n_members; member++) { /* each is proven; the first is told */
+            double mean = 0.0;
+            running_must(r->context, calmoe_policy_fix(policy, finding.delta, member));
+            for (int p = N_FIRST; p < N_PROMPTS; p++)
+                mean += loss_of(r, &options, kind, &prompts[order[p]]) / (N_PROMPTS - N_FIRST);
+            if (!(member == 1 ? fabs(mean - finding.mean_loss) < 1e-9 : mean < finding.delta))
+                fail_msg("%s, %d of %d: sessions lose %g, not %g", finding.policy, member, n_members, mean,
+                         finding.mean_loss);
+        }
+        n_rungs += n_members;
         assert_true(finding.mean_loss < finding.delta && finding.p <= 0.05 && finding.cost < 1.0);
         assert_true(finding.policy[0] != '\0');
         n_proven++;
     }
-    if (policy) assert_int_equal(calmoe_policy_n_rungs(policy), n_proven);
+    if (policy) assert_int_equal(calmoe_policy_n_rungs(policy), n_rungs);
     calmoe_policy_close(&policy);
     return n_proven;
 }
@@ -229,9 +238,11 @@ static void findings_are_what_sessions_do(void **state)
 
     const char *file = temp_file(folder, "policy.json"); /* and it reads back */
     running_must(r.context, calmoe_policy_save(policy, file));
+    const int n_rungs = calmoe_policy_n_rungs(policy);
     calmoe_policy_close(&policy);
     running_must(r.context, calmoe_policy_open(r.model, file, &policy));
-    assert_int_equal(calmoe_policy_n_rungs(policy), n_proven);
+    assert_int_equal(calmoe_policy_n_rungs(policy), n_rungs);
+    assert_true(n_rungs > n_proven); /* of some bound there is a choice */
     calmoe_policy_close(&policy);
     calmoe_calibration_close(&calibration);
     running_close(&r);
@@ -280,12 +291,12 @@ static void paths_lead_to_the_bound(void **state)
     calmoe_calibration *c = NULL;
     options.rivals = 1;
     running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &c));
-    assert_true(c->aims[KIND_ANY][1].n > 1 && c->aims[KIND_WIDTH][1].n > 1);
-    assert_int_equal(c->aims[KIND_STATIC][1].n, 0); /* nothing of it has odds */
+    assert_true(c->aims[KIND_ANY][1][0].n > 1 && c->aims[KIND_WIDTH][1][0].n > 1);
+    assert_int_equal(c->aims[KIND_STATIC][1][0].n, 0); /* nothing of it has odds */
     for (int kind = 0; kind < N_KINDS; kind++) {
-        assert_int_equal(c->aims[kind][0].n, 0); /* 30 prompts cannot prove 1 % */
-        assert_true((c->aims[kind][1].n > 1) == has_one_to_scale(c, kind));
-        check_path(c, kind, &c->aims[kind][1]);
+        assert_int_equal(c->aims[kind][0][0].n, 0); /* 30 prompts cannot prove 1 % */
+        assert_true((c->aims[kind][1][0].n > 1) == has_one_to_scale(c, kind));
+        check_path(c, kind, &c->aims[kind][1][0]);
     }
     calmoe_calibration_close(&c);
     running_close(&r);
@@ -299,6 +310,7 @@ static void every_loss(void **state)
     struct running r = open_running(0);
     for (int with = 0; with < 2; with++)
         for (int i = 0; i < 4; i++) {
+            if (with && way_is_left_out(i, 2) && i != 1) continue;
             calmoe_calibrate_options options = small();
             calmoe_calibration *calibration = NULL;
             calmoe_finding finding = {.size = sizeof finding};

@@ -51,6 +51,41 @@ static void by_hand(void **state)
     near(cost_of(&rung, 2, 0), 63.0 + 0.75 + 100.0 + 33.0 + 84.0);
 }
 
+/* Parts are counted so that at any prices they cost what the tokens cost. */
+static void in_parts(void **state)
+{
+    (void)state;
+    int                      fixed[] = {0, 2, 0, 0}, routed[] = {1, 0, 1, 0}; /* a dense layer, and one with neither */
+    const struct cost_layers layers = {4, fixed, routed};
+    const struct parts       prices = {{[PART_LAYER] = 3.0, [PART_EXPERT] = 0.75, [PART_FILL] = 0.5,
+                                        [PART_LAZY_FILL] = 0.25, [PART_HEAD] = 7.0,
+                                        [PART_CHECK + MEASURE_SOFTMAX] = 1.5}};
+    struct cost_table        whole, one[PART_COUNT];
+    static double            memory[(PART_COUNT + 1) * 4 * 4];
+    cm_price_layers(&layers, &prices, memory, &whole);
+    for (int part = 0; part < PART_COUNT; part++) {
+        struct parts unit = {{0.0}};
+        unit.of[part] = 1.0;
+        cm_price_layers(&layers, &unit, memory + (part + 1) * 16, &one[part]);
+    }
+    struct policy_rung rung = {.n_exits = 1, .k_tail = TAIL_NONE, .kv_fill = KV_LAZY,
+                               .exits = {{.layer = 2, .measure = MEASURE_SOFTMAX}}};
+    const int32_t             depths[] = {4, 2};
+    const struct token_depths tokens = {2, depths, kept, NULL};
+    struct parts              counts = {{0.0}};
+    cm_count_parts(one, &rung, &tokens, &counts);
+    near(counts.of[PART_LAYER], 6.0);
+    near(counts.of[PART_EXPERT], 2.0 + 2.0 + 1.0 + 1.0 + 2.0); /* the dense half's two among them */
+    near(counts.of[PART_LAZY_FILL], 2.0);
+    near(counts.of[PART_FILL], 0.0);
+    near(counts.of[PART_HEAD], 3.0); /* a check in vain */
+    near(counts.of[PART_CHECK + MEASURE_SOFTMAX], 2.0);
+    near(cm_parts_cost(&counts, &prices), 2.0 * cm_expected_cost(&whole, &rung, &tokens));
+    rung.k_tail = 1;
+    cm_count_parts(one, &rung, &tokens, &counts); /* added to what was there */
+    near(counts.of[PART_LAYER], 6.0 + 8.0);
+}
+
 static void means(void **state)
 {
     (void)state;
@@ -65,6 +100,7 @@ static void means(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_hand), cmocka_unit_test(means)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_hand), cmocka_unit_test(in_parts),
+        cmocka_unit_test(means)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,13 +32,16 @@
 #define RUNG_AT(delta) PROOF_OF(delta, "1500", "0.01") EXITS(EXIT) TAIL NO_WIDTH
 #define EXIT_OF(text) RUNGS(PROOF EXITS(text) TAIL NO_WIDTH)
 #define TAIL_OF(text) RUNGS(PROOF EXITS(EXIT) text NO_WIDTH)
+#define FRONTS(text) "{\"schema\": \"calmoe.policy.2\", \"version\": \"0.1.0\", " MODEL "\"rungs\": [" text "]}"
+#define PARTS(text) "\"parts\": " text ", "
 #define WIDTH_OF(text) RUNGS(PROOF EXITS(EXIT) TAIL WIDTH(text))
 
 static const struct {
     const char *text;
     const char *message; /* after "'p.json': " */
 } faults[] = {
-    {"{\"schema\": \"calmoe.plan.1\"}", "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\""},
+    {"{\"schema\": \"calmoe.plan.1\"}",
+     "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\" or \"calmoe.policy.2\""},
     {"{}", "schema: found nothing, wanted a value"},
     {HEAD MODEL "\"rungs\": [], \"x\": 1}", "x: found an unknown member, wanted none of that name"},
     {HEAD "\"rungs\": []}", "model: found nothing, wanted a value"},
@@ -50,7 +53,7 @@ static const struct {
     {HEAD MODEL "\"prompts\": 7, \"rungs\": []}", "prompts: found 7, wanted a text"},
     {HEAD "\"model\": {\"fingerprint\": \"0123456789abcdef\", \"layers\": 0}, \"rungs\": []}",
      "model.layers: found 0, wanted an integer from 1 to 4096"},
-    {HEAD MODEL "\"rungs\": {}}", "rungs: found an object, wanted an array of 0 to 32"},
+    {HEAD MODEL "\"rungs\": {}}", "rungs: found an object, wanted an array of 0 to 256"},
 
     /* what is proven */
     {RUNGS("{}"), "rungs[0].delta: found nothing, wanted a value"},
@@ -59,8 +62,20 @@ static const struct {
     {RUNGS(RUNG_AT("\"nan\"")), "rungs[0].delta: found \"nan\", wanted a number from 0 to 1"},
     {RUNGS(RUNG_AT("-0.5")), "rungs[0].delta: found the number -0.5, wanted a number from 0 to 1"},
     {RUNGS(RUNG_AT("0")), "rung 0: delta 0, epsilon 0.05; both must be above 0 and below 1"},
-    {RUNGS(RUNG ", " RUNG_AT("0.005")), "rung 1: delta 0.005 behind delta 0.01; they must ascend, each once"},
-    {RUNGS(RUNG ", " RUNG), "rung 1: delta 0.01 behind delta 0.01; they must ascend, each once"},
+    {RUNGS(RUNG ", " RUNG_AT("0.005")), "rung 1: delta 0.005 behind delta 0.01; they must ascend"},
+    {RUNGS(RUNG ", " RUNG), "rung 1: delta 0.01 as before it, which wants both to have their parts"},
+    {RUNGS(PROOF PARTS("{}") EXITS(EXIT) TAIL NO_WIDTH),
+     "rungs[0].parts: found an unknown member, wanted none of that name"},
+    {FRONTS(PROOF PARTS("{\"layers\": 1}") EXITS(EXIT) TAIL NO_WIDTH),
+     "rungs[0].parts.layers: found an unknown member, wanted none of that name"},
+    {FRONTS(PROOF PARTS("{\"layer\": -1}") EXITS(EXIT) TAIL NO_WIDTH),
+     "rungs[0].parts.layer: found -1, wanted a number from 0 to 1.04858e+06"},
+    {FRONTS(PROOF PARTS("{\"layer\": 3}") EXITS(EXIT) TAIL NO_WIDTH ", " RUNG),
+     "rung 1: delta 0.01 as before it, which wants both to have their parts"},
+    {FRONTS(PROOF PARTS("{\"layer\": 3}") EXITS(EXIT) TAIL NO_WIDTH ", "
+            PROOF_OF("0.01", "1501", "0.01") PARTS("{}") EXITS(EXIT) TAIL NO_WIDTH),
+     "rung 1: delta 0.01 as before it, but another epsilon, loss, p-value or number of prompts; they must be proven "
+     "together"},
     {RUNGS(PROOF_OF("0.01", "1500", "0.06") EXITS(EXIT) TAIL NO_WIDTH),
      "rung 0: p = 0.06 proves nothing at epsilon 0.05"},
     {RUNGS(PROOF_OF("0.01", "298", "0.01") EXITS(EXIT) TAIL NO_WIDTH),
@@ -79,7 +94,7 @@ static const struct {
     {EXIT_OF("{\"layer\": 0}"), "rungs[0].exits[0].layer: found 0, wanted an integer from 1 to 3"},
     {EXIT_OF(EXIT ", " EXIT), "rung 0: an exit after layer 2 behind one after layer 2; they must ascend"},
     {EXIT_OF("{\"layer\": 3, \"measure\": \"sure\"}"),
-     "rungs[0].exits[0].measure: found \"sure\", wanted softmax, state, classifier, shortlist or always"},
+     "rungs[0].exits[0].measure: found \"sure\", wanted softmax, state, classifier, shortlist, lead or always"},
     {EXIT_OF("{\"layer\": 3, \"measure\": \"state\", \"threshold\": 1.5}"),
      "rungs[0].exits[0].threshold: found the number 1.5, wanted a number from 0 to 1"},
     {EXIT_OF("{\"layer\": 3, \"measure\": \"state\", \"threshold\": 0}"),
@@ -204,6 +219,44 @@ static void what_is_right(void **state)
     cm_policy_close(&policy);
 }
 
+/* Two policies at 1 %, one at 5 %, and what machines with other prices take of them. */
+static void of_a_front(void **state)
+{
+    (void)state;
+    struct policy policy = parsed(FRONTS(
+        PROOF PARTS("{\"layer\": 3, \"head\": 2, \"softmax\": 1}") EXITS(EXIT) TAIL NO_WIDTH ", "
+        PROOF PARTS("{\"layer\": 3.5, \"head\": 1, \"state\": 1}") EXITS(EXIT) TAIL NO_WIDTH ", "
+        PROOF_OF("0.05", "1500", "0.01") PARTS("{\"layer\": 2, \"head\": 1.5}") EXITS(EXIT) TAIL NO_WIDTH));
+    struct calmoe_context ctx = {.log = NULL};
+    struct parts          prices = {{[PART_LAYER] = 10.0, [PART_HEAD] = 1.0}};
+    int                   n;
+    assert_int_equal(policy.n_rungs, 3);
+    assert_true(policy.rungs[1].has_parts && policy.rungs[1].parts.of[PART_LAYER] == 3.5);
+    assert_int_equal(cm_policy_front(&policy, 1, &n), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(cm_policy_front(&policy, 2, &n), 2);
+    assert_int_equal(n, 1);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[0]); /* the first, unless somebody chooses */
+    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_OK);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[0]);
+    prices.of[PART_HEAD] = 9.0;
+    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 49.0), CALMOE_OK);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[1]);
+    assert_ptr_equal(cm_policy_safest(&policy), &policy.rungs[1]);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
+    assert_ptr_equal(cm_policy_step_down(&policy, &policy.rungs[2]), &policy.rungs[1]);
+    assert_null(cm_policy_step_down(&policy, &policy.rungs[1]));
+    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_OK); /* OFF is cheaper at 1 % */
+    assert_null(cm_policy_rung(&policy, 0.01));
+    assert_null(cm_policy_safest(&policy));
+    assert_null(cm_policy_step_down(&policy, &policy.rungs[2]));
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
+    prices.of[PART_CHECK + MEASURE_STATE] = (double)NAN;
+    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_INVALID_ARGUMENT);
+    assert_string_equal(ctx.message, "the costs say nothing of a part that rung 1 of the policy has");
+    cm_policy_close(&policy);
+}
+
 static struct width_rule random_rule(struct random *random)
 {
     struct width_rule rule = {.kind = (enum width_kind)cm_random_below(random, WIDTH_KIND_COUNT)};
@@ -228,6 +281,7 @@ static void make_random(struct random *random, struct policy *policy)
 {
     *policy = (struct policy){.fingerprint = "00112233aabbccdd", .n_layers = 20, .n_rungs = 6};
     assert_int_equal(cm_policy_reserve(NULL, policy), CALMOE_OK);
+    const bool has_parts = cm_random_below(random, 2) == 1;
     for (int i = 0; i < 6; i++) {
         struct policy_rung *rung = &policy->rungs[i];
         *rung = (struct policy_rung){
@@ -240,6 +294,8 @@ static void make_random(struct random *random, struct policy *policy)
         for (int exit = 0; exit < rung->n_exits; exit++)
             rung->exits[exit] = (struct policy_exit){
                 2 + 3 * exit, (enum exit_measure)cm_random_below(random, MEASURE_COUNT), random_threshold(random)};
+        rung->has_parts = has_parts;
+        for (int part = 0; part < PART_COUNT && has_parts; part++) rung->parts.of[part] = cm_random_unit(random) * 40.0;
         if (i % 2) rung->widths = cm_policy_widths(policy, i);
         for (int layer = 0; rung->widths && layer < 20; layer++) rung->widths[layer] = random_rule(random);
     }
@@ -265,6 +321,8 @@ static void same_rung(const struct policy_rung *a, const struct policy_rung *b)
     assert_int_equal(a->kv_fill, b->kv_fill);
     assert_int_equal(a->max_pending, b->max_pending);
     assert_int_equal(a->k_tail, b->k_tail);
+    assert_int_equal(a->has_parts, b->has_parts);
+    assert_memory_equal(&a->parts, &b->parts, sizeof a->parts);
     assert_int_equal(a->widths != NULL, b->widths != NULL);
     for (int layer = 0; a->widths && layer < 20; layer++) {
         assert_int_equal(a->widths[layer].kind, b->widths[layer].kind);
@@ -351,7 +409,8 @@ static void check_refuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_fault_has_its_sentence), cmocka_unit_test(what_is_right), cmocka_unit_test(round_trip),
+        cmocka_unit_test(every_fault_has_its_sentence), cmocka_unit_test(what_is_right), cmocka_unit_test(of_a_front),
+        cmocka_unit_test(round_trip),
         cmocka_unit_test(check_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

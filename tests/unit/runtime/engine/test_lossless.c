@@ -127,6 +127,7 @@ static void the_same_tokens(void **state)
         for (int i = 0; i < N_RULES; i++)
             for (int kind = 0; kind < 3; kind++)
                 for (int mode = CALMOE_LOSSLESS_WHERE_FASTER; mode <= CALMOE_LOSSLESS_ALWAYS; mode++) {
+                    if (way_is_left_out(i + kind + mode, 3)) continue;
                     calmoe_policy *policy = make_policy(&r, &rules[i]);
                     calmoe_session *plain = open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, kind);
                     calmoe_session *lossless = open_session(&r, policy, mode, kind);
@@ -195,6 +196,7 @@ static void the_same_calls(void **state)
     struct running r = open_file(nano, 2), of_plain = open_file(nano, 1);
     for (int i = 0; i < N_RULES; i++)
         for (int kind = 0; kind < 3; kind++) {
+            if (way_is_left_out(i + kind, 3)) continue;
             calmoe_policy *policy = make_policy(&r, &rules[i]);
             calmoe_session *plain = open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, kind);
             calmoe_session *lossless = open_session(&r, policy, CALMOE_LOSSLESS_ALWAYS, kind);

@@ -17,6 +17,7 @@
 #include "tests/support/folder_fixture.h"
 #include "tests/support/running.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { N_LAYERS = 5, N_PROMPT = 20, N_BEFORE = 9, N_AFTER = 9, CONTEXT = 64, HEAD_BYTES = 80, DIGITS = 64 };
 
@@ -367,12 +368,12 @@ static void flipped_and_cut_files_are_refused(void **state)
     struct running r = open_engine(small_path, 1, 64);
     struct bytes whole = saved_conversation(&r);
     assert_int_equal(parse(&r, whole), CALMOE_OK);
-    for (size_t i = 0; i < whole.n; i++) {
+    for (size_t i = 0; i < whole.n; i += (size_t)full_or_thin(1, i < 200 ? 1 : 11)) {
         whole.at[i] ^= (uint8_t)(1 << i % 8);
         assert_int_not_equal(parse(&r, whole), CALMOE_OK);
         whole.at[i] ^= (uint8_t)(1 << i % 8);
     }
-    for (size_t n = 0; n < whole.n; n += n < 400 ? 1 : 97)
+    for (size_t n = 0; n < whole.n; n += n < 400 ? (size_t)full_or_thin(1, 3) : 97)
         assert_int_equal(parse(&r, (struct bytes){whole.at, n}), CALMOE_BAD_FILE);
     assert_int_equal(parse(&r, (struct bytes){whole.at, whole.n + 1}), CALMOE_BAD_FILE);
     assert_int_equal(parse(&r, whole), CALMOE_OK);
@@ -387,9 +388,10 @@ static void sealed_lies_do_no_harm(void **state)
     struct running r = open_engine(small_path, 1, 64);
     struct bytes whole = saved_conversation(&r), lie = {malloc(whole.n), whole.n};
     struct random random = cm_random(3);
+    const int n_lies = full_or_thin(3000, 600);
     int n_opened = 0;
     assert_non_null(lie.at);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < n_lies; i++) {
         memcpy(lie.at, whole.at, whole.n);
         const int n = 1 + (int)cm_random_below(&random, 3);
         for (int k = 0; k < n; k++) {
@@ -399,7 +401,7 @@ static void sealed_lies_do_no_harm(void **state)
         seal(lie);
         n_opened += parse(&r, lie) == CALMOE_OK;
     }
-    assert_true(n_opened > 100 && n_opened < 2900);
+    assert_true(n_opened > n_lies / 30 && n_opened < n_lies - n_lies / 30);
     free(lie.at);
     free(whole.at);
     running_close(&r);

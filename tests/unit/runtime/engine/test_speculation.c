@@ -10,15 +10,17 @@
 #include "base/random.h"
 #include "runtime/engine/speculation.h"
 
+enum { MOST_ARMS = 8 };
+
 struct world {
     int    n_arms;
-    double ns[4], acceptance[4]; /* of a round with arm + 1 drafts */
+    double ns[MOST_ARMS], acceptance[MOST_ARMS]; /* of a round with arm + 1 drafts */
     double plain_ns, noise;
 };
 
 struct outcome {
     double tokens, ns, ns_plain; /* ns_plain: had all been plain */
-    int    n_rounds[4], n_plain;
+    int    n_rounds[MOST_ARMS], n_plain;
 };
 
 static void live(const struct world *world, struct speculation *s, struct random *random, int n_tokens,
@@ -61,6 +63,9 @@ static void what_does_not_pay_is_left(void **state)
         {.n_arms = 3, .ns = {1900, 2600, 3300}, .acceptance = {0.5, 0.5, 0.5}, .plain_ns = 1000, .noise = 0.1},
         {.n_arms = 3, .ns = {2100, 3100, 4100}, .acceptance = {0, 0, 0}, .plain_ns = 1000, .noise = 0.1},
         {.n_arms = 1, .ns = {2000}, .acceptance = {0.9}, .plain_ns = 1000, .noise = 0.02},
+        /* as many as a session has: a further block's, a draft model's, exits' */
+        {.n_arms = 8, .ns = {2100, 3300, 3300, 5000, 1900, 3600, 2100, 3900}, .plain_ns = 1000, .noise = 0.1,
+         .acceptance = {0.5, 0.5, 0.6, 0.6, 0.3, 0.3, 0.4, 0.4}},
     };
     for (size_t w = 0; w < sizeof worlds / sizeof *worlds; w++)
         for (uint64_t seed = 0; seed < 40; seed++) {

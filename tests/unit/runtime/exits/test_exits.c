@@ -226,6 +226,7 @@ static void the_same_for_threads_and_levels(void **state)
         for (int level = 0; running_isa(level); level++) {
             struct running r = open_model(path, threads, running_isa(level));
             for (int i = 0; i < N_MIXED; i++) {
+                if (way_is_left_out(i + level, 4)) continue;
                 const struct answer answer = run_alone(&r, &mixed[i], N_PROMPT);
                 assert_same(&answer, &wanted[i]);
             }
@@ -323,6 +324,7 @@ static void teacher_forced_is_the_same(void **state)
         calmoe_depth depths[N_NEW], again[N_NEW];
         read_forced(&r, &mixed[i], tokens, 1, one, depths);
         for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++) {
+            if (way_is_left_out(i + (int)c, 3)) continue;
             read_forced(&r, &mixed[i], tokens, chunks[c], many, again);
             assert_memory_equal(one, many, n * sizeof *one);
             running_same_depths(depths, again, N_NEW);
@@ -390,7 +392,7 @@ static void a_shortlist_is_confirmed(void **state)
     struct running r = open_model(many_path, 2, NULL);
     uint8_t *usable = r.model->usable;
     memset(usable, 1, (size_t)r.n_vocab);
-    assert_in_range(check_shortlist(&r, 100), 5, 95);
+    assert_in_range(check_shortlist(&r, full_or_thin(100, 30)), 2, full_or_thin(95, 28));
     memset(usable + cm_shortlist_length(r.n_vocab), 0, (size_t)(r.n_vocab - cm_shortlist_length(r.n_vocab)));
     assert_int_equal(check_shortlist(&r, 20), 20); /* nothing beyond the list may be sampled */
     running_close(&r);

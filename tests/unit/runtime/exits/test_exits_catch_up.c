@@ -209,7 +209,7 @@ static bool is_exact(const struct plan_of_exits *plan)
 static void caught_up_is_off(void **state)
 {
     (void)state;
-    for (int threads = 1; threads <= 3; threads += 2) {
+    for (int threads = full_or_thin(1, 3); threads <= 3; threads += 2) {
         struct running r = open_engine(threads, NULL, 64);
         calmoe_session *off = open_session(&r, NULL);
         struct reading full = read_all(&r, off, N_TOKENS);
@@ -267,7 +267,7 @@ static void exits_see_exact_keys(void **state)
 static void lazy_is_propagated(void **state)
 {
     (void)state;
-    for (int threads = 1; threads <= 3; threads += 2) {
+    for (int threads = full_or_thin(1, 3); threads <= 3; threads += 2) {
         struct running r = open_engine(threads, NULL, 64);
         for (int i = FIRST_LAZY; i < FIRST_LAZY + N_LAZY; i++) {
             struct plan_of_exits at_once = plans[i];
@@ -296,7 +296,9 @@ static void lazy_is_propagated(void **state)
 
 static void check_readings(struct running *r, const struct reading *wanted, int n_chunk)
 {
+    static int n_checked;
     for (int i = 0; i < N_PLANS; i++) {
+        if (way_is_left_out(n_checked++, 4)) continue;
         calmoe_policy *policy = make_policy(r, &plans[i]);
         calmoe_session *session = open_session(r, policy);
         struct reading found = read_all(r, session, n_chunk);

@@ -22,6 +22,7 @@
 #include "tests/support/running.h"
 #include "tests/support/folder_fixture.h"
 #include "tests/support/tiny_model.h"
+#include "tests/support/thin.h"
 
 enum { N_LAYERS = 4, N_TOKENS = 700, N_MANY = 3000, N_HELD_OUT = 100, WINDOW = 32, MAX_FILE = 1 << 20 };
 
@@ -95,7 +96,7 @@ static void a_break_changes_no_bit(void **state)
     const int n_calls = breaking.n_calls;
     assert_int_equal(whole.resumed, 0);
     assert_in_range(n_calls, 40, 60); /* 22 windows, 20 of them for classifiers, 2 judged */
-    for (int stop = 1; stop < n_calls; stop += 9) {
+    for (int stop = 1; stop < n_calls; stop += full_or_thin(9, 27)) {
         calmoe_fit_report report = {.size = sizeof report};
         unlink(out);
         for (int again = 0; again < 2; again++) { /* a second break, wherever the first was */
@@ -345,7 +346,7 @@ static void no_memory(void **state)
     calmoe_fit_options options = fit_options();
     calmoe_status status = CALMOE_NO_MEMORY;
     options.save_every = 60.0;
-    for (long nth = 1; status != CALMOE_OK; nth++) {
+    for (long nth = 1; status != CALMOE_OK; nth += full_or_thin(1, 3)) {
         const long n_live = cm_live_blocks();
         cm_fail_request(nth);
         status = calmoe_fit_exits(r.engine, tokens, 4 * WINDOW, &options, out, NULL);
@@ -388,6 +389,7 @@ static void write_text(struct running *r, uint64_t seed, int32_t *text, int n)
 static void only_what_helps_is_kept(void **state)
 {
     (void)state;
+    if (tests_are_thin()) skip(); /* all of it ran on the tiny model */
     static const int early[] = {1, 2, 3};
     struct running r = {.n_vocab = 0};
     calmoe_engine_options options = running_options(1, NULL);

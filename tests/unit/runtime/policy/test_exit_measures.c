@@ -48,9 +48,11 @@ static void by_hand(void **state)
     view.n_logits = 3;
     near(ask(MEASURE_SOFTMAX, &view), 1.0 / 6.0);
     near(ask(MEASURE_SHORTLIST, &view), 1.0 / 6.0);
+    near(ask(MEASURE_LEAD, &view), 1.0 / 3.0);
     near(in.logits[1], 1.0986123); /* the logits are still those */
     view.n_logits = 1;
     near(ask(MEASURE_SOFTMAX, &view), 1.0);
+    near(ask(MEASURE_LEAD, &view), 1.0);
 
     in.hidden[0] = 3.0f, in.hidden[35] = 4.0f, in.previous[0] = 4.0f, in.previous[35] = 3.0f;
     near(ask(MEASURE_STATE, &view), 24.0 / 25.0);
@@ -60,6 +62,23 @@ static void by_hand(void **state)
     in.classifier[0] = 0.5f, in.classifier[35] = -0.25f, view.classifier_bias = 0.25f; /* z = 0.75 */
     near(ask(MEASURE_CLASSIFIER, &view), 1.0 / (1.0 + exp(-0.75)));
     near(ask(MEASURE_ALWAYS, &view), 1.0);
+}
+
+/* Wherever the two largest logits stand, and equal ones lead by nothing. */
+static void a_lead_anywhere(void **state)
+{
+    (void)state;
+    for (int first = 0; first < N; first++)
+        for (int second = 0; second < N; second++) {
+            struct inputs    in = {.logits = {0.0f}};
+            struct exit_view view = view_of(&in);
+            for (int i = 0; i < N; i++) in.logits[i] = (float)(-1 - i % 5);
+            in.logits[second] = 2.0f;
+            in.logits[first] = 2.6931472f;
+            near(ask(MEASURE_LEAD, &view), first == second ? 1.0 - exp(-3.6931472) : 0.5);
+            in.logits[first] = 2.0f;
+            if (first != second) assert_true(ask(MEASURE_LEAD, &view) == 0.0f);
+        }
 }
 
 static void fill(struct inputs *in, struct random *random, float scale)
@@ -166,7 +185,8 @@ static void more_threshold_no_more_exits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),    cmocka_unit_test(in_range_and_sure_where_sure),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(a_lead_anywhere),    cmocka_unit_test(in_range_and_sure_where_sure),
         cmocka_unit_test(thresholds), cmocka_unit_test(no_number_is_never_sure),
         cmocka_unit_test(more_threshold_no_more_exits),
     };

@@ -10,8 +10,9 @@
 
 #include "base/random.h"
 #include "runtime/proof/exit_audit.h"
+#include "tests/support/thin.h"
 
-enum { RUNS = 4000, LENGTH = 2000 };
+enum { RUNS = 2000, LENGTH = 2000 };
 
 static void by_hand(void **state)
 {
@@ -77,10 +78,11 @@ static double observation(struct random *random, double risk, int is_clustered)
 static void false_alarms(void **state)
 {
     (void)state;
+    const int     n_runs = full_or_thin(RUNS, RUNS / 8);
     struct random random = cm_random(21);
     for (int is_clustered = 0; is_clustered < 2; is_clustered++) {
         int n_alarms = 0;
-        for (int run = 0; run < RUNS; run++) {
+        for (int run = 0; run < n_runs; run++) {
             struct exit_audit audit;
             cm_audit_begin(&audit, AUDIT_EVER, 0.05, 0.05);
             for (int i = 0; i < LENGTH && !audit.alarmed; i++)
@@ -88,8 +90,8 @@ static void false_alarms(void **state)
             n_alarms += audit.alarmed;
         }
         /* at most alpha; 4 standard errors above it, and not silent either */
-        assert_true(n_alarms <= RUNS * 0.05 + 4.0 * sqrt(RUNS * 0.05 * 0.95));
-        assert_true(n_alarms > RUNS * 0.002);
+        assert_true(n_alarms <= n_runs * 0.05 + 4.0 * sqrt(n_runs * 0.05 * 0.95));
+        assert_true(n_alarms > n_runs * 0.002);
     }
 }
 

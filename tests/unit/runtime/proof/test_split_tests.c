@@ -32,6 +32,7 @@ static struct loss_table stubs(const double *risks, const double *costs, uint64_
     return (struct loss_table){N_STUBS, N_PROMPTS, losses, costs};
 }
 
+static const struct split_order all = {order, N_STUBS}, first = {order, 1};
 static const double costs[N_STUBS] = {8, 7, 6, 5, 4, 3, 2, 1};
 
 static void valid_and_tight(void **state)
@@ -41,14 +42,14 @@ static void valid_and_tight(void **state)
     const struct loss_table    table = stubs(risks, costs, 1);
     const struct split_options options = {P_WSR, 0.01, 0.05, 10.0, 1000, 3};
     struct split_finding       found;
-    assert_int_equal(cm_split_test(NULL, &table, order, N_STUBS, &options, &found), CALMOE_OK);
+    assert_int_equal(cm_split_test(NULL, &table, &all, 1, &options, &found), CALMOE_OK);
     assert_int_equal(found.n_splits, 1000);
     assert_int_equal(found.n_proven, 1000);
     assert_true(found.n_violated <= 50 + 21); /* 5 % and three standard errors */
     assert_true(found.mean_risk > 0.006 && found.mean_risk < 0.01);
     assert_true(found.mean_cost >= 4.0 && found.mean_cost <= 5.0); /* the stub of 0.7 % or the one of 0.85 % */
     struct split_finding again;
-    assert_int_equal(cm_split_test(NULL, &table, order, N_STUBS, &options, &again), CALMOE_OK);
+    assert_int_equal(cm_split_test(NULL, &table, &all, 1, &options, &again), CALMOE_OK);
     assert_int_equal(found.n_splits, again.n_splits);
     assert_int_equal(found.n_proven, again.n_proven);
     assert_int_equal(found.n_violated, again.n_violated);
@@ -70,17 +71,17 @@ static void stops_where_theory_says(void **state)
     const struct loss_table    bad = stubs(all_bad, costs, 3);
     const struct split_options options = {P_WSR, 0.01, 0.05, 10.0, 1000, 3};
     struct split_finding       split;
-    assert_int_equal(cm_split_test(NULL, &bad, order, N_STUBS, &options, &split), CALMOE_OK);
+    assert_int_equal(cm_split_test(NULL, &bad, &all, 1, &options, &split), CALMOE_OK);
     assert_true(split.n_proven <= 50); /* each one is a wrong proof */
 
     struct loss_table few = bad; /* 61 prompts: a proof of 1 % is out of reach, of 10 % it is not */
     few.n_prompts = 122;
     few.n_configurations = 1;
-    assert_int_equal(cm_split_test(NULL, &few, order, 1, &options, &split), CALMOE_OK);
+    assert_int_equal(cm_split_test(NULL, &few, &first, 1, &options, &split), CALMOE_OK);
     assert_int_equal(split.n_proven, 0);
     assert_true(split.mean_cost == 10.0 && isnan(split.mean_risk));
     few.n_prompts = 1;
-    assert_int_equal(cm_split_test(NULL, &few, order, 1, &options, &split), CALMOE_INVALID_ARGUMENT);
+    assert_int_equal(cm_split_test(NULL, &few, &first, 1, &options, &split), CALMOE_INVALID_ARGUMENT);
     assert_int_equal(cm_live_blocks(), 0);
 }
 

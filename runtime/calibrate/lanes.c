@@ -1,5 +1,5 @@
-/* runtime/calibrate/calibrate_lanes.c - many sessions that read or write side by side. */
-#include "runtime/calibrate/calibrate_parts.h"
+/* lanes.c - see lanes.h. */
+#include "runtime/calibrate/lanes.h"
 
 calmoe_status cm_lanes_open(calmoe_engine *engine, int n, int context, struct lanes *out)
 {

@@ -1,0 +1,75 @@
+/* experts/stream_parts.h - an expert_stream inside: for expert_stream.c and stream_read.c only. */
+#ifndef EXPERTS_STREAM_PARTS_H
+#define EXPERTS_STREAM_PARTS_H
+
+#include <stdatomic.h>
+
+#include "base/disk_file.h"
+#include "base/readers.h"
+#include "experts/expert_stream.h"
+
+struct stream_piece { /* rows of a matrix of an expert, on one node */
+    struct weight_source source;
+    struct matrix       *matrix;
+    int                  node;
+    size_t               at;   /* in the slot's bytes on that node                    */
+    int                  file; /* of stream.files; -1: the source lies in memory      */
+};
+
+enum { STREAM_DAMAGED = -2 }; /* a failure: what was read has another checksum */
+
+struct stream_expert {
+    size_t first, n;        /* its pieces: stream.pieces[first …]       */
+    size_t bytes_on[CM_MAX_NODES]; /* packed, of a slot                 */
+    bool   was_named;       /* by the last lookahead at its layer       */
+};
+
+struct stream_file {
+    const struct file_map *map;
+    struct disk_file       disk;
+};
+
+struct stream_slot {
+    uint8_t *bytes_on[CM_MAX_NODES]; /* NULL where experts have nothing                     */
+    int      failure;                /* of the last read: as of cm_disk_file_read()         */
+    uint64_t failed_at;              /* and where that was                                  */
+    bool     is_ahead;               /* read because it was named, and not needed since     */
+};
+
+struct expert_stream {
+    struct calmoe_context *ctx;
+    enum isa               isa;
+    int                    n_layers, n_experts;
+    const struct packed_experts *packed; /* NULL: each piece is read from its source */
+    struct disk_file       packed_file;
+    struct stream_expert  *experts; /* (n_layers, n_experts)    */
+    size_t                 n_pieces, pieces_capacity;
+    struct stream_piece   *pieces;  /* (n_pieces)               */
+    int                    n_files;
+    struct stream_file    *files;   /* (n_files)                */
+    size_t                 chunk_bytes; /* of file, that a thread reads at once at most */
+    size_t                 slot_bytes[CM_MAX_NODES];
+    /* since the start */
+    int                    n_nodes;
+    struct node_block      blocks[CM_MAX_NODES];
+    struct slot_cache      cache;
+    struct stream_slot    *slots;   /* (n_slots)                */
+    struct readers        *readers; /* job = slot               */
+    struct stream_counts   counts;
+    atomic_uint_fast64_t   n_reads, n_bytes, waited_ns; /* that the threads count */
+    bool                   was_asked; /* the lookahead, for the layer to come */
+    struct stream_slot     failed;    /* of a read that was waited for; failure 0: there is none */
+    atomic_int             failed_slot; /* what workers met; NO_SLOT: nothing */
+};
+
+static inline struct stream_expert *cm_stream_expert(const struct expert_stream *stream, int key)
+{
+    return &stream->experts[key];
+}
+
+/* File bytes that a thread reads at once of a piece: whole tiles of rows, and about a megabyte. */
+int cm_stream_chunk_rows(const struct stream_piece *piece);
+/* The work of readers: fills slot `job` of a stream with the expert that the cache says is there. */
+void cm_stream_read(void *stream, int job, void *buffer);
+
+#endif

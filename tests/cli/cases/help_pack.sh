@@ -1,0 +1,1 @@
+calmoe pack --help
