@@ -418,7 +418,7 @@ static void each_fault_has_its_sentence(void **state)
     static const struct fault faults[] = {
         {0, 0x4d4c4143, CALMOE_OK, NULL}, /* "CALM": as it is */
         {0, 0x46554747, CALMOE_BAD_FILE, "'a.session' is no session: it does not begin with CALMOESE"},
-        {8, 2, CALMOE_UNSUPPORTED, "'a.session' is a session of version 2; this version reads 1"},
+        {8, 3, CALMOE_UNSUPPORTED, "'a.session' is a session of version 3; this version reads 1 and 2"},
         {12, 32, CALMOE_INVALID_ARGUMENT, "has keys and values of 32 bits; the engine was opened for 16"},
         {16, 0, CALMOE_INVALID_ARGUMENT, "is a session of another model than '"},
         {32, 0, CALMOE_BAD_FILE, "its head holds numbers that cannot be"},
