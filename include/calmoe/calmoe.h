@@ -7,6 +7,7 @@
  *     calmoe/trace.h        routings in a file             calmoe/synthetic.h    models with random weights
  *     calmoe/machine.h      what the machine can do        calmoe/quantize.h     files of smaller types
  *     calmoe/ranks.h        one model by several processes calmoe/pack.h         experts as kernels read them
+ *     calmoe/adapter.h      adapters (LoRA) that change what a model says
  *
  *     calmoe_context    *context = NULL;
  *     calmoe_model      *model   = NULL;
