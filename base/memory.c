@@ -83,6 +83,18 @@ void cm_free(void *memory)
     free(memory);
 }
 
+calmoe_status cm_grow(struct calmoe_context *ctx, void *array, size_t n, size_t capacity, size_t size,
+                      const char *what)
+{
+    void *old, *larger = cm_alloc(ctx, capacity, size, what);
+    if (!larger) return CALMOE_NO_MEMORY;
+    memcpy(&old, array, sizeof old); /* whatever kind of pointer it is */
+    if (n > 0) memcpy(larger, old, n * size);
+    cm_free(old);
+    memcpy(array, &larger, sizeof larger);
+    return CALMOE_OK;
+}
+
 char *cm_copy_text(struct calmoe_context *ctx, const char *text, size_t length)
 {
     size_t n_bytes;

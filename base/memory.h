@@ -17,6 +17,11 @@ enum { CM_LARGE_BYTES = 1 << 20 }; /* blocks from here on are taken only where t
 void *cm_alloc(struct calmoe_context *ctx, size_t count, size_t size, const char *what);
 void  cm_free(void *memory); /* NULL is fine */
 
+/* `array`, the address of a pointer to elements of `size` bytes of which the first n are in use, gets room for
+ * `capacity` of them; those behind the first n are zero. NO_MEMORY: nothing changes. */
+calmoe_status cm_grow(struct calmoe_context *ctx, void *array, size_t n, size_t capacity, size_t size,
+                      const char *what);
+
 /* A copy of text[0..length), NUL-terminated. */
 char *cm_copy_text(struct calmoe_context *ctx, const char *text, size_t length);
 

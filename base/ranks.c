@@ -79,6 +79,7 @@ struct waiting_for {           /* messages under way */
 
 int               cm_ranks_n(const struct ranks *r) { return r->n; }
 int               cm_ranks_own(const struct ranks *r) { return r->own; }
+bool              cm_ranks_are_lost(const struct ranks *r) { return r->failure[0] != '\0'; }
 struct ranks_work cm_ranks_work(const struct ranks *r) { return r->work; }
 
 /* ---- failing ---- */
@@ -482,6 +483,7 @@ static calmoe_status nobody(const struct ranks *ranks)
 
 int cm_ranks_n(const struct ranks *r) { return nobody(r) == CALMOE_OK; }
 int cm_ranks_own(const struct ranks *r) { return (int)nobody(r); }
+bool cm_ranks_are_lost(const struct ranks *r) { return nobody(r) != CALMOE_OK; }
 
 calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *sizes, void *all, int to)
 {

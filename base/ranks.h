@@ -31,6 +31,7 @@ void          cm_ranks_close(struct ranks **ranks, const char *failure);
 
 int           cm_ranks_n(const struct ranks *ranks);
 int           cm_ranks_own(const struct ranks *ranks); /* this one's number */
+bool          cm_ranks_are_lost(const struct ranks *ranks); /* one is lost or failed: all calls answer IO */
 
 /* Rank r hands over sizes[r] bytes (n_ranks), this one those at `own`; they come to lie in `all`, one rank's behind the
  * other's, but for this rank's own, whose place is left as it is. Where to is not -1, only that rank receives. All

@@ -293,12 +293,13 @@ static struct block_rows blocks_of(const struct expert_bank *bank, const struct 
 struct rows_in { /* some rows of a matrix input */
     const struct activations *x;
     const int32_t            *which; /* (n) */
+    const int32_t            *tokens; /* (n) whose they are */
     int                       n;
     const float              *scales; /* (n) factors on the rows; NULL = 1 */
 };
 
 /* The door to the kernels for gate, up and down: y (n, stride) = the task's rows of a part's matrix times each row of
- * the input, plus the bias. */
+ * the input, with what the tokens' adapters add, plus the bias. */
 static void multiply_part(const struct expert_run *run, const struct expert_matrix *matrix,
                           const struct expert_task *task, const struct rows_in *in, float *y, size_t stride)
 {
@@ -306,6 +307,12 @@ static void multiply_part(const struct expert_run *run, const struct expert_matr
     const int n_rows = task->row_end - task->row_begin;
     if (weights->n_rows == 0) return;
     weights->kernel->multiply(weights, task->row_begin, task->row_end, in->x, in->which, in->n, y, stride);
+    if (run->step.adapters) {
+        const struct low_rank_product product = {.matrix = weights, .begin = task->row_begin, .end = task->row_end,
+                                                 .x = in->x, .which = in->which, .rows = in->tokens, .n = in->n,
+                                                 .y = y, .stride = stride};
+        cm_low_rank_add(run->ops, run->step.adapters, &product);
+    }
     for (int i = 0; in->scales && i < in->n; i++)
         for (int row = 0; row < n_rows; row++) y[(size_t)i * stride + (size_t)row] *= in->scales[i];
     for (int i = 0; matrix->bias && i < in->n; i++)
@@ -342,7 +349,8 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
     for (int done = 0; done < group->n; done += TOKENS_AT_ONCE) {
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int32_t *tokens = run->dispatch.token_of + group->first + done;
-        const struct rows_in in = {run->step.inputs[group->bank], tokens, n, bank->weighs_input ? weights : NULL};
+        const struct rows_in in = {run->step.inputs[group->bank], tokens, tokens, n,
+                                   bank->weighs_input ? weights : NULL};
         if (bank->weighs_input) weights_of(run, group, tokens, n, weights);
         multiply_part(run, &part->gate, task, &in, gate, stride);
         multiply_part(run, &part->up, task, &in, up, stride);
@@ -387,7 +395,7 @@ static void down_task(struct expert_run *run, const struct expert_task *task, in
         const int n = group->n - done < TOKENS_AT_ONCE ? group->n - done : TOKENS_AT_ONCE;
         const int first = group->first + done;
         for (int i = 0; i < n; i++) rows[i] = hidden_row(run, group, first + i);
-        const struct rows_in in = {&run->hidden[group->bank], rows, n, NULL};
+        const struct rows_in in = {&run->hidden[group->bank], rows, run->dispatch.token_of + first, n, NULL};
         multiply_part(run, &part->down, task, &in, run->outputs + (size_t)first * dim + first_row, dim);
     }
 }

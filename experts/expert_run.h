@@ -16,6 +16,7 @@
 
 #include "experts/dispatch.h"
 #include "experts/expert_store.h"
+#include "experts/low_rank.h"
 #include "experts/machine.h"
 #include "kernels/vector_ops.h"
 
@@ -36,6 +37,7 @@ struct expert_step {
     const struct activations *inputs[N_BANKS];  /* (n_tokens, dim) of each bank that the layer has, in the forms
                                                    bank->input_kinds; banks may share one                          */
     const float              *weights[N_BANKS]; /* (n_tokens) of a bank that every token takes; NULL = 1            */
+    const struct low_rank_rows *adapters;       /* what tokens add to products; NULL: none adds anything            */
 };
 
 /* machine->plan is not looked at: layers bring theirs. */

@@ -17,6 +17,7 @@ struct pack_job {
     struct matrix              *matrix; /* either gets the address of what was packed */
     const float               **floats;
     int                         node;
+    int                         id;     /* of the matrix       */
     size_t                      offset; /* in the node's block */
 };
 
@@ -31,6 +32,8 @@ struct pack_list {
     struct pack_job *jobs;
     size_t           bytes_on[CM_MAX_NODES];
     struct kept     *kept;
+    bool             is_numbered;
+    int              n_numbers; /* of matrices that have got one */
 };
 
 struct kept { /* memory that goes with the list */
@@ -92,7 +95,9 @@ calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *lis
     const struct linear_kernel *kernel = cm_linear_kernel(source->type, list->isa);
     *out = (struct matrix){.kernel = kernel, .n_rows = source->n_rows, .n_columns = source->n_columns};
     if (source->n_rows == 0) return CALMOE_OK;
-    return add_job(ctx, list, &(struct pack_job){.source = *source, .kernel = kernel, .matrix = out, .node = node});
+    if (list->is_numbered) out->id = ++list->n_numbers;
+    return add_job(ctx, list, &(struct pack_job){.source = *source, .kernel = kernel, .matrix = out, .node = node,
+                                                 .id = out->id});
 }
 
 calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
@@ -114,6 +119,20 @@ calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *li
     }
     *kept = (struct kept){memory, list->kept};
     list->kept = kept;
+    return CALMOE_OK;
+}
+
+void cm_pack_list_number(struct pack_list *list) { list->is_numbered = true; }
+
+calmoe_status cm_pack_list_origins(struct calmoe_context *ctx, const struct pack_list *list,
+                                   struct matrix_origin **out, int *n)
+{
+    *n = list->n_numbers + 1;
+    *out = cm_alloc(ctx, (size_t)*n, sizeof **out, "the list of weights");
+    if (!*out) return CALMOE_NO_MEMORY;
+    for (size_t i = 0; i < list->n_jobs; i++)
+        if (list->jobs[i].id > 0)
+            (*out)[list->jobs[i].id] = (struct matrix_origin){list->jobs[i].source, list->jobs[i].node};
     return CALMOE_OK;
 }
 
@@ -268,7 +287,7 @@ static calmoe_status open_run(struct calmoe_context *ctx, struct pack_list *list
     cut(list, run->chunks);
     for (size_t i = 0; i < run->n_chunks; i++) {
         const size_t n_bytes = chunk_bytes(list, &run->chunks[i]);
-        if (n_bytes > run->buffer_bytes) run->buffer_bytes = n_bytes;
+        if (list->jobs[run->chunks[i].job].source.map && n_bytes > run->buffer_bytes) run->buffer_bytes = n_bytes;
     }
     run->buffers = cm_alloc(ctx, (size_t)cm_team_n_workers(team), run->buffer_bytes, "buffers for weights");
     return run->buffers ? CALMOE_OK : CALMOE_NO_MEMORY;

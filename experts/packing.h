@@ -17,6 +17,8 @@ struct weight_source { /* a matrix as it stands in a file */
     int                    n_rows;
     int                    n_columns;
     const struct file_map *map;  /* that rows lie in; NULL = rows lie in plain memory  */
+    const uint8_t         *turned_from; /* these rows are the columns of rows that stand there in the file, and were
+                                           copied; NULL = they stand there themselves  */
 };
 
 /* Packed bytes of n rows of a matrix, from the first of a tile on. */
@@ -52,6 +54,17 @@ calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_li
 /* memory, of cm_alloc(), is the list's from now on, also after a failure: rows of a source lie there, and it is freed
  * when the list is closed. */
 calmoe_status cm_pack_list_keep(struct calmoe_context *ctx, struct pack_list *list, void *memory);
+
+/* Where a packed matrix comes from: whoever adds something to a file's tensor finds the matrices that are made of it. */
+struct matrix_origin {
+    struct weight_source source; /* rows may be read no more */
+    int                  node;
+};
+/* From now on the list gives each matrix that has rows an id, 1, 2, …; matrices of a list that does not have id 0. */
+void cm_pack_list_number(struct pack_list *list);
+/* By id, the caller's (cm_free()): (*n), of which the first, of id 0, is empty. NO_MEMORY. */
+calmoe_status cm_pack_list_origins(struct calmoe_context *ctx, const struct pack_list *list,
+                                   struct matrix_origin **out, int *n);
 
 /* What is listed by now, once the list has run in the order of the files: matrix i and its node (which may be NULL), or
  * NULL where entry i is plain numbers. i < cm_pack_list_size(). */

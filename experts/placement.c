@@ -39,12 +39,9 @@ calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, c
             return CALMOE_OK;
         }
     if (plan->n_slices == plan->slices_capacity) {
-        const int     capacity = plan->slices_capacity > 0 ? 2 * plan->slices_capacity : 8;
-        struct slice *slices = cm_alloc(ctx, (size_t)capacity, sizeof *slices, "a placement plan");
-        if (!slices) return CALMOE_NO_MEMORY;
-        if (plan->n_slices > 0) memcpy(slices, plan->slices, (size_t)plan->n_slices * sizeof *slices);
-        cm_free(plan->slices);
-        plan->slices = slices;
+        const int capacity = plan->slices_capacity > 0 ? 2 * plan->slices_capacity : 8;
+        CM_TRY(cm_grow(ctx, &plan->slices, (size_t)plan->n_slices, (size_t)capacity, sizeof *slice,
+                       "a placement plan"));
         plan->slices_capacity = capacity;
     }
     *out = plan->n_slices;

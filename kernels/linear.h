@@ -49,6 +49,7 @@ struct matrix {
     int            n_rows;
     int            n_columns;
     const uint8_t *packed;
+    int            id;        /* among an engine's matrices, from 1 on; 0 = it has none (experts/packing.h) */
 };
 
 /* The form of its input that a matrix reads, as a bit (cm_kind_bit). */

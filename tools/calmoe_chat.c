@@ -86,8 +86,8 @@ static enum after_command help(struct generation *generation);
 
 static enum after_command reset(struct generation *generation)
 {
-    if (!cm_front_succeeded(generation->front, calmoe_session_rewind(generation->session, 0))) return FAIL;
-    if (generation->history != NULL) cm_history_close(generation->history);
+    const int n = generation->history != NULL ? cm_history_reset(generation->history) : 0;
+    if (!cm_front_succeeded(generation->front, calmoe_session_rewind(generation->session, n))) return FAIL;
     cm_say("the conversation begins anew");
     return GO_ON;
 }

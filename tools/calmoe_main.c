@@ -10,6 +10,7 @@
 static const struct command *const commands[] = {
     &cm_command_run,
     &cm_command_serve,
+    &cm_command_context,
     &cm_command_tokenize,
     &cm_command_template,
     &cm_command_inspect,

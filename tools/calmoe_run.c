@@ -6,33 +6,41 @@
 
 #include <calmoe/trace.h>
 
+#include "tools/adapter_request.h"
 #include "tools/calmoe_chat.h"
 #include "tools/chat_history.h"
 #include "tools/command.h"
+#include "tools/context_file.h"
 #include "tools/depth_page.h"
+#include "tools/engine_request.h"
 #include "tools/policy_request.h"
 
-enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_THREADS = 4096, MAX_ROWS = 1 << 20 };
+enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_ROWS = 1 << 20 };
 
 struct settings {
-    const char *model, *prompt, *file, *plan, *isa, *system, *chat_format, *trace, *html, *save, *restore;
+    const char *model, *prompt, *file, *system, *chat_format, *trace, *html, *save, *restore, *context_file,
+               *questions;
     const char *json_schema, *pattern, *after;
-    int         tokens, context, threads, batch, kv;
+    int         tokens, context, batch;
     float       temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
     int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
-         fixed_threads, pin, no_tune, verbose;
-    struct cli_list stops;
+         pin, verbose;
+    struct cli_list stops, loras;
     struct policy_request policy;
+    struct engine_request engine;
     struct model_request  numbers;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "use an adapter (LoRA), a GGUF file or a folder by PEFT, so strongly (default 1); may be repeated"},
     {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; with --chat, the only turn"},
     {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
      "take it from FILE, byte for byte; - reads standard input"},
@@ -42,14 +50,10 @@ static const struct cli_option options[] = {
      "make at most N tokens, 0 = only read the text (default 256)"},
     {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
      "room for N tokens in all, 0 = what the model was trained for (default)"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
-    {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
-     "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
+    ENGINE_REQUEST_ROWS(AT_ENGINE),
     {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
      "bind each thread to its core; auto = unless others are bound there (default)"},
     {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
-    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
-     "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
     {"top-k", 0, CLI_INT, AT(top_k), 0, INT_MAX, "K", "draw from the K likeliest, 0 = off (default)"},
@@ -83,11 +87,12 @@ static const struct cli_option options[] = {
     {"save-session", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "at the end, write what was read and answered to FILE"},
     {"restore-session", 0, CLI_TEXT, AT(restore), 0, 0, "FILE",
      "go on from what --save-session wrote; a text is optional, and is added to it"},
+    {"context-file", 0, CLI_TEXT, AT(context_file), 0, 0, "FILE",
+     "a text that calmoe context has read stands before -p, -f or the conversation"},
+    {"questions", 0, CLI_TEXT, AT(questions), 0, 0, "FILE",
+     "answer each line of FILE behind that text, and behind no other line; - reads standard input"},
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
-    {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
@@ -111,7 +116,6 @@ static const struct cli_option options[] = {
      "colour tokens by the layers they used: green under half … red all"},
     {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
-    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
     {"batch", 0, CLI_INT, AT(batch), 1, MAX_ROWS, "ROWS",
      "read the text in steps of ROWS tokens (default 512)"},
@@ -191,14 +195,42 @@ static int check_chat(const struct settings *settings)
     return CLI_GO_ON;
 }
 
+static int check_context(const struct settings *settings)
+{
+    const struct { bool is_given; const char *name; } not_with_context[] = {
+        {settings->restore != NULL, "--restore-session"},
+        {settings->chat_format != NULL, "--chat-format"},
+        {settings->system != NULL, "--system"},
+    }, not_with_questions[] = {
+        {settings->prompt != NULL, "-p"},
+        {settings->file != NULL, "-f"},
+        {settings->json != 0, "--json"},
+        {settings->html != NULL, "--html"},
+        {settings->logit_hash != 0, "--logit-hash"},
+        {settings->save != NULL, "--save-session"},
+    };
+    if (settings->questions != NULL && settings->context_file == NULL)
+        return cm_usage_error(description.name, "option '--questions' wants --context-file, found none");
+    for (size_t i = 0; settings->context_file != NULL && i < sizeof not_with_context / sizeof *not_with_context; i++)
+        if (not_with_context[i].is_given)
+            return cm_usage_error(description.name, "wanted --context-file or %s, found both",
+                                  not_with_context[i].name);
+    for (size_t i = 0; settings->questions != NULL && i < sizeof not_with_questions / sizeof *not_with_questions; i++)
+        if (not_with_questions[i].is_given)
+            return cm_usage_error(description.name, "wanted --questions or %s, found both", not_with_questions[i].name);
+    return CLI_GO_ON;
+}
+
 static int check(const struct settings *settings)
 {
-    const int status = check_chat(settings);
+    int status = check_chat(settings);
+    if (status == CLI_GO_ON) status = check_context(settings);
     if (status != CLI_GO_ON) return status;
     for (int i = 0; i < settings->stops.n; i++)
         if (settings->stops.values[i][0] == '\0')
             return cm_usage_error(description.name, "option '--stop' wants a text, found an empty one");
-    if (!settings->chat && settings->prompt == NULL && settings->file == NULL && settings->restore == NULL)
+    if (!settings->chat && settings->prompt == NULL && settings->file == NULL && settings->restore == NULL &&
+        settings->questions == NULL)
         return cm_usage_error(description.name, "wanted a text to continue, -p TEXT or -f FILE, or --chat; "
                                                 "found none of them");
     if (settings->prompt != NULL && settings->file != NULL)
@@ -232,7 +264,7 @@ static bool has_chat_format(const struct front *front, const struct settings *se
     char              names[512];
     if (!settings->chat || settings->chat_format != NULL) return true;
     if (!cm_front_succeeded(front, calmoe_model_get_info(front->model, &info))) return false;
-    if (info.chat_format[0] != '\0') return true;
+    if (info.chat_format[0] != '\0' && settings->context_file == NULL) return true;
     *is_whole = settings->restore == NULL && cm_history_is_possible(front);
     if (*is_whole) return true;
     cm_say("'%s' names no chat format that is known: %s; --chat-format NAME chooses one, NAME being %s", info.path,
@@ -243,17 +275,10 @@ static bool has_chat_format(const struct front *front, const struct settings *se
 static bool open_engine(struct front *front, const struct settings *settings, calmoe_trace_writer **trace,
                         bool *is_whole)
 {
-    calmoe_engine_options engine;
-    calmoe_engine_options_init(&engine);
-    engine.n_threads  = settings->threads;
-    engine.isa        = settings->isa;
-    engine.plan       = settings->plan;
-    engine.max_rows   = settings->batch;
-    engine.kv_float32 = settings->kv;
-    engine.exits      = settings->policy.exits;
-    engine.fixed_threads = settings->fixed_threads;
+    calmoe_engine_options engine = cm_engine_request_options(&settings->engine);
+    engine.max_rows    = settings->batch;
+    engine.exits       = settings->policy.exits;
     engine.pin_threads = settings->pin;
-    engine.no_tuning  = settings->no_tune;
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
         !has_chat_format(front, settings, is_whole))
@@ -340,9 +365,10 @@ static bool open_session(struct generation *generation, const struct settings *s
     if (settings->audit >= 0) session.audit = settings->audit > 0 ? CALMOE_AUDIT_REQUIRED : CALMOE_AUDIT_NEVER;
     if (settings->audit > 0) session.audit_share = (double)settings->audit;
     calmoe_engine *const engine = generation->front->engine;
+    const char *const    file = settings->restore != NULL ? settings->restore : settings->context_file;
     const calmoe_status status =
-        settings->restore != NULL ? calmoe_session_restore(engine, settings->restore, &session, &generation->session)
-                                  : calmoe_session_open(engine, &session, &generation->session);
+        file != NULL ? calmoe_session_restore(engine, file, &session, &generation->session)
+                     : calmoe_session_open(engine, &session, &generation->session);
     if (!cm_front_succeeded(generation->front, status)) return false;
     if (!settings->policy.lossless) cm_policy_say(*policy, generation->session);
     return true;
@@ -517,6 +543,21 @@ static int run_plain(struct generation *generation, const struct settings *setti
     return status;
 }
 
+static int run_session(struct generation *generation, const struct settings *settings, const calmoe_policy *policy)
+{
+    const bool has_text = settings->prompt != NULL || settings->file != NULL;
+    bool       was_interrupted = false;
+    if (settings->context_file != NULL && !cm_context_begin(generation, settings->context_file, settings->chat != 0))
+        return 1;
+    if (settings->questions == NULL)
+        return settings->chat && !has_text ? cm_chat(generation, settings->system)
+                                           : run_plain(generation, settings, policy);
+    cm_catch_interrupt();
+    if (!cm_context_answer_lines(generation, settings->questions, settings->chat != 0, &was_interrupted)) return 1;
+    if (was_interrupted) cm_say("interrupted");
+    return 0;
+}
+
 /* With -n 0 a token was sampled that nobody saw. */
 static bool save(const struct generation *generation, const struct settings *settings)
 {
@@ -540,6 +581,7 @@ static int run(int argc, char **argv)
     calmoe_policy       *policy   = NULL;
     calmoe_constraint   *constraint = NULL;
     struct chat_history history   = {.n_before = 0};
+    struct adapters   adapters    = {.n = 0};
     bool              is_whole    = false;
     int               n_operands;
     int               status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
@@ -548,14 +590,14 @@ static int run(int argc, char **argv)
 
     generation.max_tokens = settings.tokens == TOKENS_NOT_GIVEN ? DEFAULT_TOKENS : settings.tokens;
     generation.prints     = true;
-    if (!open_engine(&front, &settings, &trace, &is_whole) || !open_stops(&generation, &settings) ||
-        !open_session(&generation, &settings, &policy, &constraint)) {
+    if (!open_engine(&front, &settings, &trace, &is_whole) || !cm_adapters_open(&front, &settings.loras, &adapters) ||
+        !open_stops(&generation, &settings) || !open_session(&generation, &settings, &policy, &constraint) ||
+        !cm_adapters_use(&front, &adapters, generation.session)) {
         status = 1;
     } else {
         begin_colors(&generation, &settings);
         if (is_whole) generation.history = &history;
-        const bool converses = settings.chat && settings.prompt == NULL && settings.file == NULL;
-        status = converses ? cm_chat(&generation, settings.system) : run_plain(&generation, &settings, policy);
+        status = run_session(&generation, &settings, policy);
         if (status == 0) cm_print_times(&generation.times);
         if (status == 0) cm_exit_colors_say(&generation.exits);
         if (status == 0) cm_lossless_say(generation.session);
@@ -567,6 +609,7 @@ static int run(int argc, char **argv)
     calmoe_stops_close(&generation.stops);
     cm_history_close(&history);
     calmoe_session_close(&generation.session);
+    cm_adapters_close(&adapters);
     calmoe_constraint_close(&constraint);
     calmoe_policy_close(&policy);
     cm_front_close(&front);

@@ -10,27 +10,33 @@
 #include <unistd.h>
 
 #include "tools/command.h"
+#include "tools/engine_request.h"
 #include "tools/serve/server.h"
 
-enum { MAX_THREADS = 4096, MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
-       TICK_MILLISECONDS = 50 };
+enum { MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
+       TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
+       FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
 struct settings {
-    const char *model, *host, *name, *key_file, *slot_folder, *plan, *isa;
-    int         port, context, slots, queue, queue_seconds, drain, max_body, cache, unread, idle, ping, threads, batch,
-                step_rows, kv, fixed_threads, no_tune, open, half_close;
+    const char *model, *host, *name, *key_file, *slot_folder;
+    int         port, context, slots, queue, queue_seconds, drain, max_body, cache, unread, idle, ping, batch,
+                step_rows, open, half_close;
     float       temperature, top_p, min_p, repeat_penalty;
     int         top_k;
-    struct cli_list keys, origins, hosts;
+    struct cli_list keys, origins, hosts, loras;
     struct policy_request policy;
+    struct engine_request engine;
     struct model_request  numbers;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "an adapter (LoRA) by GGUF or PEFT, so strong (default 1) where a request does not say; may be repeated"},
     {"host", 0, CLI_TEXT, AT(host), 0, 0, "ADDRESS", "where to listen (default 127.0.0.1: this machine only)"},
     {"port", 0, CLI_INT, AT(port), 0, 65535, "PORT", "0 = any that is free, which is told (default 8080)"},
     {"api-key", 0, CLI_LIST, AT(keys), 0, 0, "KEY", "requests must bring it; may be repeated"},
@@ -69,15 +75,7 @@ static const struct cli_option options[] = {
      "clients that end their side of the connection still get their answer"},
     {"drain", 0, CLI_INT, AT(drain), 0, INT_MAX, "SECONDS",
      "that requests have to end after SIGTERM (default 30)"},
-    {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
-    {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
-     "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
-    {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
-     "do not measure which settings of kernels are quickest here, or look up what was measured"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
-    {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
-     "instruction set: ref, avx2, avxvnni, avx512vnni, amx (default: the best here)"},
-    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    ENGINE_REQUEST_ROWS(AT_ENGINE),
     {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
      "answers leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
@@ -191,18 +189,13 @@ static struct service *open_service(const struct settings *settings, struct load
     struct service_options service = {
         .model = settings->model, .numbers = settings->numbers, .policy = settings->policy,
         .context = settings->context, .n_slots = settings->slots, .step_rows = settings->step_rows,
+        .loras = settings->loras,
         .max_queue = settings->queue, .queue_seconds = settings->queue_seconds,
         .cache_bytes = (double)settings->cache * 1048576.0, .max_unread_bytes = (size_t)settings->unread * 1024,
         .on_loaded = set_sampler, .on_loaded_user = loaded};
-    calmoe_engine_options_init(&service.engine);
-    service.engine.n_threads     = settings->threads;
-    service.engine.isa           = settings->isa;
-    service.engine.plan          = settings->plan;
-    service.engine.max_rows      = settings->batch;
-    service.engine.kv_float32    = settings->kv;
-    service.engine.exits         = settings->policy.exits;
-    service.engine.fixed_threads = settings->fixed_threads;
-    service.engine.no_tuning     = settings->no_tune;
+    service.engine          = cm_engine_request_options(&settings->engine);
+    service.engine.max_rows = settings->batch;
+    service.engine.exits    = settings->policy.exits;
     return cm_service_open(&service);
 }
 
@@ -217,7 +210,7 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Has one come? Waits for it so many milliseconds; below 0: for ever. */
+/* Has one come? Waits for it so many milliseconds. */
 static bool has_signal(int fd, int milliseconds)
 {
     struct pollfd           wait = {.fd = fd, .events = POLLIN};
@@ -237,6 +230,13 @@ static bool say_where(const struct server *server, const struct settings *settin
     return cm_put(line, strlen(line));
 }
 
+/* Waits until all are answered, for so many seconds at most, or until the next signal. */
+static void let_tell(struct http_server *http, int seconds, int signals)
+{
+    const double until = cm_seconds() + seconds;
+    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
+}
+
 /* Until the service is told to end, and those that are answered have got their answers. */
 static bool serve(struct server *server, struct http_server *http, const struct settings *settings, int signals)
 {
@@ -244,12 +244,12 @@ static bool serve(struct server *server, struct http_server *http, const struct 
         if (has_signal(signals, TICK_MILLISECONDS)) return true;
     if (cm_service_state(server->service) != SERVICE_READY) return false;
     if (!say_where(server, settings, cm_http_port(http))) return false;
-    (void)has_signal(signals, -1);
+    while (cm_service_state(server->service) == SERVICE_READY && !has_signal(signals, LOOK_MILLISECONDS)) {}
+    const bool is_well = cm_service_state(server->service) == SERVICE_READY;
     cm_http_stop_listening(http);
     cm_service_drain(server->service);
-    const double until = cm_seconds() + settings->drain;
-    while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
-    return true;
+    let_tell(http, settings->drain, signals);
+    return is_well;
 }
 
 static int run_server(struct server *server, const struct settings *settings, int signals)
@@ -264,6 +264,7 @@ static int run_server(struct server *server, const struct settings *settings, in
     if (is_fine && cm_http_open(&listen, &http)) is_fine = serve(server, http, settings, signals);
     else is_fine = false;
     if (server->service != NULL) cm_service_end(server->service);
+    if (http != NULL) let_tell(http, FAREWELL_SECONDS, signals);
     cm_http_close(&http);
     cm_service_close(&server->service);
     return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -281,10 +282,6 @@ static int run(int argc, char **argv)
     int             status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
-    if (calmoe_ranks_launched() > 1) {
-        cm_say("the server runs as one process yet; mpirun started %d", calmoe_ranks_launched());
-        return EXIT_FAILURE;
-    }
     char *const name = model_name(&settings);
     const int   signals = open_signals();
     server.name         = name;

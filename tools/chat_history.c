@@ -84,6 +84,24 @@ calmoe_status cm_feed_turn(struct generation *generation, const char *system, co
     return status;
 }
 
+bool cm_history_begin(struct chat_history *history, const calmoe_session *session, const char *system, size_t n)
+{
+    const size_t n_bytes = (size_t)calmoe_session_n_tokens(session) * sizeof(int32_t);
+    if (!add_message(history, "system", system, n, NULL) ||
+        !cm_bytes_append(&history->known, calmoe_session_tokens(session), n_bytes))
+        return false;
+    history->n_fixed       = history->messages.n;
+    history->n_fixed_known = n_bytes;
+    return true;
+}
+
+int cm_history_reset(struct chat_history *history)
+{
+    history->messages.n = history->n_before = history->n_fixed;
+    history->known.n    = history->n_fixed_known;
+    return (int)(history->n_fixed_known / sizeof(int32_t));
+}
+
 struct heard {
     struct bytes text, thought;
     bool         failed;

@@ -9,6 +9,8 @@ struct chat_history { /* zeroed = no turn yet */
     struct bytes        messages; /* JSON, with commas between them                 */
     struct bytes        known;    /* int32_t each: the tokens of the session        */
     size_t              n_before; /* bytes of messages before the last user's       */
+    size_t              n_fixed;  /* of those that it always begins with            */
+    size_t              n_fixed_known; /* bytes of known that are theirs            */
     calmoe_chat_prompt *prompt;   /* the last one                                   */
 };
 
@@ -19,6 +21,11 @@ bool cm_history_is_possible(const struct front *front);
 calmoe_status cm_feed_turn(struct generation *generation, const char *system, const char *user);
 /* Takes in the answer, whose ids generation kept; false with a sentence. */
 bool cm_history_note_answer(struct chat_history *history, const struct generation *generation);
+/* The conversation begins with that system text (n bytes), which the session has read. False with a sentence. */
+bool cm_history_begin(struct chat_history *history, const calmoe_session *session, const char *system, size_t n);
+/* Nothing was said yet. The session is to go back to its first tokens, or is another one that has them: answers how
+ * many. */
+int  cm_history_reset(struct chat_history *history);
 void cm_history_take_back(struct chat_history *history); /* the last turn */
 void cm_history_close(struct chat_history *history);     /* and zeroes it */
 

@@ -8,6 +8,7 @@ struct command {
     int (*run)(int argc, char **argv);  /* argv[0] is the name; answers the exit status    */
 };
 
+extern const struct command cm_command_context;
 extern const struct command cm_command_run;
 extern const struct command cm_command_calibrate;
 extern const struct command cm_command_serve;

@@ -73,6 +73,10 @@ CALMOE_API const int32_t *calmoe_chat_prompt_tokens(const calmoe_chat_prompt *pr
  * conversation begins with, too, whatever the template makes of answers. -1: there is no user, or the template changed
  * the text so that it is not found. */
 CALMOE_API int64_t calmoe_chat_prompt_turn_begin(const calmoe_chat_prompt *prompt);
+/* The token with which begins what asks for the answer, or an answer that goes on. Before it stands the conversation
+ * with its last turn; what stands behind it may be written otherwise in a later prompt, where a template leaves
+ * thoughts out of earlier answers. -1: there is no such place. */
+CALMOE_API int64_t calmoe_chat_prompt_turn_end(const calmoe_chat_prompt *prompt);
 
 /* ---- answers ---- */
 

@@ -46,6 +46,8 @@ CALMOE_API void calmoe_ranks_close(calmoe_ranks **ranks, const char *failure);
 /* NULL: 1 rank, which is 0. */
 CALMOE_API int calmoe_ranks_count(const calmoe_ranks *ranks);
 CALMOE_API int calmoe_ranks_own(const calmoe_ranks *ranks);
+/* 1 once a rank was lost, or failed: from then on every step answers IO, and there is nothing to do but to end. */
+CALMOE_API int calmoe_ranks_are_lost(const calmoe_ranks *ranks);
 
 /* On ranks but 0, with an engine that was opened with them: takes part in all that rank 0's engine does, and returns
  * when that is closed. IO: a rank is lost, or failed; NO_MEMORY. */

@@ -118,6 +118,11 @@ CALMOE_API calmoe_engine *calmoe_session_engine(const calmoe_session *session);
  * again; a step by hand goes on from n in any case. INVALID_ARGUMENT when n is negative or more than the session's
  * tokens. */
 CALMOE_API calmoe_status calmoe_session_rewind(calmoe_session *session, int n);
+/* Says to which positions a later text is likely to go back (up to 4; others are forgotten): where the last turn of a
+ * conversation begins and where it ends, as calmoe_chat_prompt_turn_begin() and calmoe_chat_prompt_turn_end() tell.
+ * Where layers have a state that cannot be taken back, a snapshot of it is kept there as the session reads on, so that
+ * nothing is read again after a rewind to such a place. No bit depends on it. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_will_return(calmoe_session *session, const int *positions, int n);
 /* Where the last turn of calmoe_session_feed_chat() begins: to rewind to it takes the turn back. -1: there was none, or
  * it was taken back. */
 CALMOE_API int calmoe_session_turn_begin(const calmoe_session *session);
@@ -145,6 +150,21 @@ CALMOE_API calmoe_status calmoe_session_save(calmoe_session *session, const char
  * options' context; NO_MEMORY. */
 CALMOE_API calmoe_status calmoe_session_restore(calmoe_engine *engine, const char *path,
                                                 const calmoe_session_options *options, calmoe_session **out);
+
+/* Where what a session has read comes from: a text that many questions will be asked about, say. */
+typedef struct calmoe_source {
+    size_t      size;       /* set by the caller to sizeof(calmoe_source)                                   */
+    const char *name;       /* of the text, NUL-terminated: its file's, say                                 */
+    const char *text;       /* (n_bytes)                                                                    */
+    size_t      n_bytes;    /* up to 2^26                                                                   */
+    int         is_system;  /* 1: it was read as a conversation's system text; 0: as it is                  */
+    char        sha256[65]; /* of the text, 64 hex digits and a NUL; calmoe_session_set_source() ignores it */
+} calmoe_source;
+/* Notes it, copied, in place of another; NULL = none. Files of the session and forks have it, too; nothing else looks
+ * at it, and it stays whatever becomes of the tokens. INVALID_ARGUMENT, NO_MEMORY. */
+CALMOE_API calmoe_status calmoe_session_set_source(calmoe_session *session, const calmoe_source *source);
+/* Texts are borrowed until the session is closed or has another source. END: none was noted. INVALID_ARGUMENT. */
+CALMOE_API calmoe_status calmoe_session_source(const calmoe_session *session, calmoe_source *source);
 
 /* The logits (n_vocab floats) of row `row` of this session's last step: rows count those whose logits were
  * computed, so with CALMOE_LOGITS_LAST there is row 0 only. NULL where there is none. Borrowed until

@@ -19,24 +19,28 @@ void calmoe_chat_prompt_options_init(calmoe_chat_prompt_options *options)
     if (options) *options = (calmoe_chat_prompt_options){.size = sizeof *options};
 }
 
-/* What the conversation is written with: the format of this name, else the file's template. */
+static struct chat_template as_source(const struct file_template *from)
+{
+    return (struct chat_template){from->program, from->text.bytes, (size_t)from->text.n_bytes, from->problem};
+}
+
+/* What the conversation is written with: the format of this name, else the file's templates. */
 static calmoe_status choose_source(struct calmoe_context *ctx, const calmoe_model *model,
                                    const calmoe_chat_prompt_options *options, struct chat_format **format,
                                    struct chat_prompt_source *source)
 {
     *format = NULL;
-    *source = (struct chat_prompt_source){.tmpl = model->tmpl, .tokenizer = model->tokenizer,
-                                          .template_text = model->template_text.bytes,
-                                          .n_template = (size_t)model->template_text.n_bytes,
+    *source = (struct chat_prompt_source){.plain = as_source(&model->plain), .for_tools = as_source(&model->for_tools),
+                                          .tokenizer = model->tokenizer,
                                           .now = options->now ? options->now : (int64_t)time(NULL)};
     if (options->chat_format) {
         CM_TRY(cm_chat_format_of_name(ctx, options->chat_format, model->tokenizer, format));
         source->format = *format;
         return CALMOE_OK;
     }
-    if (model->tmpl) return CALMOE_OK;
+    if (model->plain.program) return CALMOE_OK;
     return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' cannot write conversations: %s", model->path,
-                   model->template_problem);
+                   model->plain.problem);
 }
 
 calmoe_status calmoe_chat_prompt_open(calmoe_context *ctx, const calmoe_model *model, const char *conversation,
@@ -92,6 +96,11 @@ int64_t calmoe_chat_prompt_turn_begin(const calmoe_chat_prompt *prompt)
     return prompt ? prompt->prompt->turn_begin : -1;
 }
 
+int64_t calmoe_chat_prompt_turn_end(const calmoe_chat_prompt *prompt)
+{
+    return prompt ? prompt->prompt->turn_end : -1;
+}
+
 /* ---- answers ---- */
 
 struct calmoe_answer_parser {
@@ -122,8 +131,8 @@ void calmoe_answer_parser_options_init(calmoe_answer_parser_options *options)
 static calmoe_status open_inside(calmoe_answer_parser *parser, const calmoe_model *model,
                                  const calmoe_chat_prompt *prompt, const calmoe_answer_parser_options *options)
 {
-    const struct answer_source source = {.tmpl = model->template_text.bytes,
-                                         .n_tmpl = (size_t)model->template_text.n_bytes,
+    const struct chat_template tmpl = prompt ? prompt->prompt->written_with : as_source(&model->plain);
+    const struct answer_source source = {.tmpl = tmpl.text, .n_tmpl = tmpl.n_text,
                                          .tokenizer = model->tokenizer, .prompt = prompt ? prompt->prompt : NULL,
                                          .tell = hand_on, .user = parser, .no_calls = options->no_calls != 0,
                                          .no_reasoning = options->no_reasoning != 0};

@@ -171,18 +171,19 @@ static calmoe_status read_weights(calmoe_model *model)
     return list_usable_tokens(model);
 }
 
-/* The file's chat template as a program. One that cannot be read is told when it is wanted. */
-static calmoe_status read_template(calmoe_model *model)
+/* A chat template of the file as a program. One that cannot be read is told when it is wanted. */
+static calmoe_status read_template(const calmoe_model *model, const char *key, struct file_template *out)
 {
     struct calmoe_context quiet = {.message = ""};
-    struct meta_string   *text = &model->template_text;
-    if (cm_meta_get_string(NULL, model->file, "tokenizer.chat_template", text) != CALMOE_OK || text->n_bytes == 0) {
-        memcpy(model->template_problem, "it has no chat template", sizeof "it has no chat template");
+    struct meta_string   *text = &out->text;
+    if (cm_meta_get_string(NULL, model->file, key, text) != CALMOE_OK || text->n_bytes == 0) {
+        *text = (struct meta_string){"", 0};
+        memcpy(out->problem, "it has no chat template", sizeof "it has no chat template");
         return CALMOE_OK;
     }
-    const calmoe_status status = cm_template_open(&quiet, text->bytes, (size_t)text->n_bytes, &model->tmpl);
+    const calmoe_status status = cm_template_open(&quiet, text->bytes, (size_t)text->n_bytes, &out->program);
     if (status == CALMOE_NO_MEMORY) return cm_fail(model->ctx, status, "%s", quiet.message);
-    memcpy(model->template_problem, quiet.message, sizeof quiet.message);
+    memcpy(out->problem, quiet.message, sizeof quiet.message);
     return CALMOE_OK;
 }
 
@@ -205,7 +206,8 @@ static calmoe_status read_contents(calmoe_model *model, const calmoe_model_optio
     CM_TRY(cm_tokenizer_open(model->ctx, model->file, &model->tokenizer));
     CM_TRY(cm_chat_format_of_file(model->ctx, model->file, model->tokenizer, time(NULL), &model->chat,
                                   model->chat_problem));
-    CM_TRY(read_template(model));
+    CM_TRY(read_template(model, "tokenizer.chat_template", &model->plain));
+    CM_TRY(read_template(model, "tokenizer.chat_template.tool_use", &model->for_tools));
     return has_weights ? read_weights(model) : CALMOE_OK;
 }
 
@@ -241,7 +243,8 @@ void calmoe_model_close(calmoe_model **model)
     cm_model_spec_close(&(*model)->further);
     cm_model_spec_close(&(*model)->spec);
     cm_chat_format_close(&(*model)->chat);
-    cm_template_close(&(*model)->tmpl);
+    cm_template_close(&(*model)->plain.program);
+    cm_template_close(&(*model)->for_tools.program);
     cm_token_trie_close(&(*model)->trie);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);

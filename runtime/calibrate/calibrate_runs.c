@@ -201,7 +201,7 @@ static void note_kept(void *user, int layer, const struct row *rows, int n_rows,
 static void add_costs(const struct run *run, const struct lane *lane, int n)
 {
     const struct calmoe_calibration *c = run->calibration;
-    const int             begin = lane->session->first_logits, n_layers = c->engine->model->spec.n_layers;
+    const int             begin = lane->session->logits.first, n_layers = c->engine->model->spec.n_layers;
     struct trial         *trial = run->trial;
     for (int i = 0; i < n; i++) {
         const struct row_outcome *depth = &c->engine->step.outcomes[begin + i];

@@ -33,22 +33,16 @@ void cm_program_fail(struct program *program, calmoe_status status)
 /* ---- making nodes ---- */
 
 /* Room for one element more; false, and the program has failed, where there is none. */
-static bool grow(struct program *program, void **array, int32_t n, int32_t *capacity, size_t size)
+static bool grow(struct program *program, void *array, int32_t n, int32_t *capacity, size_t size)
 {
     if (program->status != CALMOE_OK) return false;
     if (n < *capacity) return true;
     const int32_t wanted = n < 64 ? 128 : 2 * n;
-    void *larger = n >= PROGRAM_MAX_NODES ? NULL : cm_alloc(program->ctx, (size_t)wanted, size, "a constraint");
-    if (!larger) {
-        program->status = n >= PROGRAM_MAX_NODES
-                              ? cm_fail(program->ctx, CALMOE_UNSUPPORTED, "the constraint is too large: it takes more "
-                                        "than %d steps to write down", PROGRAM_MAX_NODES)
-                              : CALMOE_NO_MEMORY;
-        return false;
-    }
-    if (n > 0) memcpy(larger, *array, (size_t)n * size);
-    cm_free(*array);
-    *array = larger;
+    program->status = n >= PROGRAM_MAX_NODES
+                          ? cm_fail(program->ctx, CALMOE_UNSUPPORTED, "the constraint is too large: it takes more than "
+                                    "%d steps to write down", PROGRAM_MAX_NODES)
+                          : cm_grow(program->ctx, array, (size_t)n, (size_t)wanted, size, "a constraint");
+    if (program->status != CALMOE_OK) return false;
     *capacity = wanted;
     return true;
 }
@@ -56,7 +50,7 @@ static bool grow(struct program *program, void **array, int32_t n, int32_t *capa
 /* 0, which is a node, where the program has failed. */
 static int32_t emit(struct program *program, struct node node)
 {
-    if (!grow(program, (void **)&program->nodes, program->n_nodes, &program->capacity, sizeof *program->nodes))
+    if (!grow(program, &program->nodes, program->n_nodes, &program->capacity, sizeof *program->nodes))
         return 0;
     program->nodes[program->n_nodes] = node;
     return program->n_nodes++;
@@ -72,7 +66,7 @@ int32_t cm_emit_bytes(struct program *program, const struct byte_set *set, int32
     int32_t i = 0;
     while (i < program->n_sets && memcmp(&program->sets[i], set, sizeof *set) != 0) i++;
     if (i == program->n_sets) {
-        if (!grow(program, (void **)&program->sets, i, &program->sets_capacity, sizeof *program->sets)) return 0;
+        if (!grow(program, &program->sets, i, &program->sets_capacity, sizeof *program->sets)) return 0;
         program->sets[program->n_sets++] = *set;
     }
     return emit(program, (struct node){.op = NODE_BYTES, .next = next, .other = i});

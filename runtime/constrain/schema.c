@@ -188,7 +188,7 @@ static int32_t emit_alternatives(struct schema_reader *reader, const struct json
         const struct json_value schema = cm_json_element(list, i);
         for (size_t j = 0; j < i && is_one; j++) {
             const struct json_value other = cm_json_element(list, j);
-            if (cm_schemas_are_apart(&reader->root, &schema, &other)) continue;
+            if (cm_schemas_are_apart(&reader->root, &schema, &other, &reader->n_comparisons)) continue;
             snprintf(what, sizeof what, "a document may fit both alternative %zu and %zu, or it cannot be told that "
                      "none does; anyOf asks for one or both", j, i);
             return cm_schema_fail(reader, CALMOE_UNSUPPORTED, list, what);
@@ -278,7 +278,8 @@ static int32_t emit_schema(struct schema_reader *reader, const struct json_value
 
 static struct schema_reader begin(struct program *program, const struct schema_form *form)
 {
-    return (struct schema_reader){.program = program, .form = form, .any = NO_NODE, .any_object = NO_NODE,
+    return (struct schema_reader){.program = program, .form = form,
+                                  .n_comparisons = SCHEMA_MAX_COMPARISONS, .any = NO_NODE, .any_object = NO_NODE,
                                   .any_array = NO_NODE, .text_end = NO_NODE, .blank = NO_NODE};
 }
 

@@ -6,6 +6,13 @@
 
 enum { MAX_STEPS = 64, MAX_NAME = 256 };
 
+struct look {
+    const struct json_value *root;
+    int64_t                 *n_left; /* values and names that may yet be compared: a schema may ask for very many */
+};
+
+static bool may_compare(const struct look *look) { return --*look->n_left >= 0; }
+
 /* One step of a reference, "/name", with ~1 for / and ~0 for ~; *rest: what follows. False: too long. */
 static bool read_step(const char *at, char name[MAX_NAME], const char **rest)
 {
@@ -91,24 +98,24 @@ static struct json_value value_of(const struct json_value *schema, size_t i)
     return cm_json_element(&some, i);
 }
 
-static bool values_are_apart(const struct json_value *a, const struct json_value *b)
+static bool values_are_apart(const struct look *look, const struct json_value *a, const struct json_value *b)
 {
     if (!value_of(a, 0).json || !value_of(b, 0).json) return false;
     for (size_t i = 0; value_of(a, i).json; i++)
         for (size_t j = 0; value_of(b, j).json; j++) {
             const struct json_value one = value_of(a, i), other = value_of(b, j);
-            if (cm_json_same(&one, &other)) return false;
+            if (!may_compare(look) || cm_json_same(&one, &other)) return false;
         }
     return true;
 }
 
-static bool requires(const struct json_value *schema, const char *name)
+static bool requires(const struct look *look, const struct json_value *schema, const char *name)
 {
     const struct json_value required = cm_schema_get(schema, "required");
     const char *text;
     size_t      n;
     if (!required.json || cm_json_array(NULL, &required, 0, 1 << 20, &n) != CALMOE_OK) return false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && may_compare(look); i++) {
         const struct json_value element = cm_json_element(&required, i);
         if (cm_json_text(NULL, &element, &text) == CALMOE_OK && strcmp(text, name) == 0) return true;
     }
@@ -116,7 +123,7 @@ static bool requires(const struct json_value *schema, const char *name)
 }
 
 /* Does b require a property that objects of a, as they are let through, never have? */
-static bool lacks_one(const struct json_value *a, const struct json_value *b)
+static bool lacks_one(const struct look *look, const struct json_value *a, const struct json_value *b)
 {
     const struct json_value others = cm_schema_get(a, "additionalProperties"), has = cm_schema_get(a, "properties");
     const struct json_value required = cm_schema_get(b, "required");
@@ -125,41 +132,44 @@ static bool lacks_one(const struct json_value *a, const struct json_value *b)
     bool        is_closed = has.json && !others.json, is_open;
     if (others.json && cm_json_bool(NULL, &others, &is_open) == CALMOE_OK && !is_open) is_closed = true;
     if (!is_closed || !required.json || cm_json_array(NULL, &required, 0, 1 << 20, &n) != CALMOE_OK) return false;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && may_compare(look); i++) {
         const struct json_value element = cm_json_element(&required, i);
         if (cm_json_text(NULL, &element, &text) == CALMOE_OK && !cm_schema_get(&has, text).json) return true;
     }
     return false;
 }
 
-static bool excludes(const struct json_value *root, struct json_value a, struct json_value b, int depth);
+static bool excludes(const struct look *look, struct json_value a, struct json_value b, int depth);
 
 /* Of objects that a lets through. */
-static bool object_excludes(const struct json_value *root, const struct json_value *a, const struct json_value *b,
+static bool object_excludes(const struct look *look, const struct json_value *a, const struct json_value *b,
                             int depth)
 {
     const struct json_value of_a = cm_schema_get(a, "properties"), of_b = cm_schema_get(b, "properties");
     struct json_value member = {.key = NULL};
-    while (of_a.json && of_b.json && cm_json_sort(&of_a) == JSON_IS_OBJECT && cm_json_next(&of_a, &member)) {
+    while (of_a.json && of_b.json && cm_json_sort(&of_a) == JSON_IS_OBJECT && may_compare(look) &&
+           cm_json_next(&of_a, &member)) {
         const struct json_value other = cm_schema_get(&of_b, member.key);
-        if (other.json && requires(a, member.key) && excludes(root, member, other, depth - 1)) return true;
+        if (other.json && requires(look, a, member.key) && excludes(look, member, other, depth - 1)) return true;
     }
-    return lacks_one(a, b);
+    return lacks_one(look, a, b);
 }
 
 /* Does nothing that a lets through fit b, as far as can be seen? */
-static bool excludes(const struct json_value *root, struct json_value a, struct json_value b, int depth)
+static bool excludes(const struct look *look, struct json_value a, struct json_value b, int depth)
 {
-    a = follow(root, a);
-    b = follow(root, b);
+    a = follow(look->root, a);
+    b = follow(look->root, b);
     if (depth == 0 || cm_json_sort(&a) != JSON_IS_OBJECT || cm_json_sort(&b) != JSON_IS_OBJECT) return false;
     for (const char *const *name = (const char *const[]){"anyOf", "oneOf", "allOf", NULL}; *name; name++)
         if (cm_schema_get(&a, *name).json || cm_schema_get(&b, *name).json) return false;
-    if ((types_of(&a, false) & types_of(&b, true)) == 0 || values_are_apart(&a, &b)) return true;
-    return types_of(&a, false) == TYPE_OBJECT && object_excludes(root, &a, &b, depth);
+    if ((types_of(&a, false) & types_of(&b, true)) == 0 || values_are_apart(look, &a, &b)) return true;
+    return types_of(&a, false) == TYPE_OBJECT && object_excludes(look, &a, &b, depth);
 }
 
-bool cm_schemas_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b)
+bool cm_schemas_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b,
+                          int64_t *n_left)
 {
-    return excludes(root, *a, *b, 4) && excludes(root, *b, *a, 4);
+    const struct look look = {root, n_left};
+    return excludes(&look, *a, *b, 4) && excludes(&look, *b, *a, 4);
 }

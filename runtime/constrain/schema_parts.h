@@ -5,7 +5,7 @@
 #include "runtime/constrain/schema.h"
 #include "runtime/documents/json.h"
 
-enum { SCHEMA_MAX_RULES = 4096, SCHEMA_MAX_NESTING = 200 };
+enum { SCHEMA_MAX_RULES = 4096, SCHEMA_MAX_NESTING = 200, SCHEMA_MAX_COMPARISONS = 1 << 20 };
 
 enum { /* types, as bits */
     TYPE_NULL = 1, TYPE_BOOLEAN = 2, TYPE_INTEGER = 4, TYPE_NUMBER = 8, TYPE_STRING = 16, TYPE_ARRAY = 32,
@@ -24,6 +24,7 @@ struct schema_reader {
     int                       nesting;
     int                       n_rules;
     struct schema_rule       *rules; /* (SCHEMA_MAX_RULES) */
+    int64_t                   n_comparisons; /* that oneOf may yet make: a schema can ask for very many */
     int32_t any, any_object, any_array, text_end, blank; /* parts that are shared; NO_NODE: not made yet */
 };
 
@@ -50,8 +51,10 @@ bool     cm_schema_count(struct schema_reader *reader, const struct json_value *
 
 /* ---- schema_apart.c ---- */
 
-/* Does no document fit both, as far as can be seen? Of documents that programs let through. */
-bool cm_schemas_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b);
+/* Does no document fit both, as far as can be seen by *n_left comparisons, which become fewer? Of documents that
+ * programs let through. */
+bool cm_schemas_are_apart(const struct json_value *root, const struct json_value *a, const struct json_value *b,
+                          int64_t *n_left);
 /* What "#/a/b" names, without its parents; json NULL: nothing. */
 struct json_value cm_schema_find(const struct json_value *root, const char *reference);
 

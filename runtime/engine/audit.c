@@ -64,7 +64,7 @@ calmoe_status cm_session_open_audit(calmoe_session *session, const calmoe_sessio
 void cm_session_pick_audit(calmoe_session *session, int n_tokens)
 {
     struct session_audit *audit = &session->audit;
-    const bool is_answer = session->answer_begin >= 0 && session->n_positions >= session->answer_begin;
+    const bool is_answer = cm_session_is_answer(session, session->n_positions);
     if (audit->share == 0.0 || !session->rung || !is_answer || n_tokens != 1 || audit->state != AUDIT_NO_TOKEN) return;
     if (cm_random_unit(&audit->picks) < audit->share) audit->state = AUDIT_TRIAL;
 }
@@ -73,7 +73,7 @@ bool cm_session_note_audit(calmoe_session *session)
 {
     struct session_audit *audit = &session->audit;
     if (audit->state == AUDIT_NO_TOKEN) return false;
-    const float *logits = cm_session_logits(session, session->n_logits - 1);
+    const float *logits = cm_session_logits(session, session->logits.n - 1);
     const calmoe_model *model = session->engine->model;
     const int32_t token = cm_likeliest_token(logits, model->spec.n_vocab, model->usable);
     if (audit->state == AUDIT_TRIAL) {

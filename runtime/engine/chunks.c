@@ -53,19 +53,16 @@ static calmoe_status check_chunks(calmoe_engine *engine, const calmoe_chunk *chu
 /* A token of an answer may leave early, but not the second reading of an audited one. */
 static const struct policy_rung *rung_of(const calmoe_session *session, int position)
 {
-    const bool is_answer = session->answer_begin >= 0 && position >= session->answer_begin;
-    return is_answer && session->audit.state != AUDIT_IN_FULL ? session->rung : NULL;
+    return cm_session_is_answer(session, position) && session->audit.state != AUDIT_IN_FULL ? session->rung : NULL;
 }
 
 static void add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
 {
     calmoe_session *session = chunk->session;
-    session->first_logits = engine->step.n_logits;
-    session->n_logits = logits_of(chunk);
-    session->logits_step = session->last_step = engine->n_steps;
+    cm_session_give_logits(session, engine->step.n_logits, logits_of(chunk));
     for (int i = 0; i < chunk->n_tokens; i++) {
         const int position = session->n_positions + i;
-        cm_step_add(engine, session, position, chunk->tokens[i], i >= chunk->n_tokens - session->n_logits,
+        cm_step_add(engine, session, position, chunk->tokens[i], i >= chunk->n_tokens - session->logits.n,
                     rung_of(session, position));
     }
 }
@@ -83,12 +80,11 @@ static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
     }
     for (int i = 0; i < chunk->n_tokens && !is_again; i++) {
         session->tokens[session->n_positions + i] = chunk->tokens[i];
-        cm_session_note_numbers(session, session->n_positions + i, &rows[i].came);
-        cm_session_accept(session, session->n_positions + i);
+        cm_session_keep_row(session, session->n_positions + i, &rows[i].came);
     }
     session->n_positions += chunk->n_tokens;
     if (session->n_known < session->n_positions) session->n_known = session->n_positions;
-    if (is_again) session->n_logits = 0;
+    if (is_again) session->logits.n = 0;
     else cm_session_hash(session);
     if (session->kept.n_top >= 0) cm_session_keep_logprobs(session);
 }
@@ -96,7 +92,7 @@ static void keep_chunk(const calmoe_chunk *chunk, const struct row *rows)
 /* The step failed. */
 static void drop_chunk(calmoe_session *session)
 {
-    session->n_logits = 0;
+    session->logits.n = 0;
     cm_session_stand_again(session, false);
 }
 

@@ -129,6 +129,7 @@ void calmoe_engine_close(calmoe_engine **engine_pointer)
     cm_exits_close(&engine->exits);
     for (int i = 0; i < N_DRAFTERS; i++) cm_drafter_close(&engine->drafters[i]);
     cm_decoder_close(&engine->decoder);
+    cm_engine_close_adapters(engine);
     cm_free(engine->rows);
     cm_exit_weights_close(&engine->exit_weights);
     cm_learned_exits_close(&engine->learned_exits);

@@ -56,6 +56,8 @@ void calmoe_ranks_close(calmoe_ranks **ranks, const char *failure)
 int calmoe_ranks_count(const calmoe_ranks *ranks) { return ranks ? cm_ranks_n(ranks->ranks) : 1; }
 int calmoe_ranks_own(const calmoe_ranks *ranks) { return ranks ? cm_ranks_own(ranks->ranks) : 0; }
 
+int calmoe_ranks_are_lost(const calmoe_ranks *ranks) { return ranks && cm_ranks_are_lost(ranks->ranks); }
+
 /* ---- an engine's ---- */
 
 static bool has_others(const calmoe_engine *engine) { return calmoe_ranks_count(engine->options.ranks) > 1; }

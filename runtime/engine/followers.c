@@ -18,12 +18,10 @@ static void write(struct followers *f, const int32_t *words, size_t n)
 {
     if (f->n + n > f->capacity) {
         const size_t capacity = 2 * f->capacity > f->n + n ? 2 * f->capacity : f->n + n;
-        int32_t     *larger = cm_alloc(f->ctx, capacity, sizeof *larger, "words for other ranks");
-        f->is_full |= !larger;
-        if (!larger) return;
-        if (f->n > 0) memcpy(larger, f->words, f->n * sizeof *larger);
-        cm_free(f->words);
-        f->words = larger;
+        const calmoe_status status =
+            cm_grow(f->ctx, &f->words, f->n, capacity, sizeof *words, "words for other ranks");
+        f->is_full |= status != CALMOE_OK;
+        if (status != CALMOE_OK) return;
         f->capacity = capacity;
     }
     memcpy(f->words + f->n, words, n * sizeof *words);

@@ -4,9 +4,15 @@
 
 /* ---- when an answer is over ---- */
 
-static bool is_at_limit(const calmoe_session *session)
+static bool is_at_limit(const struct session_answer *answer)
 {
-    return session->max_new > 0 && session->n_new >= session->max_new;
+    return answer->max_new > 0 && answer->n_new >= answer->max_new;
+}
+
+static void end_answer(calmoe_session *session)
+{
+    session->answer.has_ended = true;
+    cm_session_end_answer(session);
 }
 
 /* Answers that are over without another step: each is told once. One that was interrupted may go on. */
@@ -14,13 +20,13 @@ static void tell_ends(calmoe_session *const *sessions, int n, calmoe_event *even
 {
     for (int i = 0; i < n; i++) {
         calmoe_session *session = sessions[i];
-        const bool is_interrupted = cm_session_is_interrupted(session);
-        if (session->has_ended || (!is_interrupted && !is_at_limit(session) && !session->is_full)) continue;
-        session->has_ended = true;
-        if (is_interrupted) events[(*n_events)++] = (calmoe_event){session, CALMOE_CANCELLED, -1};
-        if (is_interrupted) continue;
-        cm_session_end_answer(session);
-        events[(*n_events)++] = (calmoe_event){session, is_at_limit(session) ? CALMOE_END : CALMOE_FULL, -1};
+        struct session_answer *answer = &session->answer;
+        const bool is_interrupted = cm_session_is_interrupted(session), is_done = is_at_limit(answer);
+        if (answer->has_ended || (!is_interrupted && !is_done && !answer->is_full)) continue;
+        if (is_interrupted) answer->has_ended = true;
+        else end_answer(session);
+        const calmoe_status status = is_interrupted ? CALMOE_CANCELLED : is_done ? CALMOE_END : CALMOE_FULL;
+        events[(*n_events)++] = (calmoe_event){session, status, -1};
     }
 }
 
@@ -31,23 +37,19 @@ static calmoe_event advance(calmoe_session *session)
     int32_t token;
     const calmoe_status status = calmoe_session_sample(session, &token);
     if (status != CALMOE_OK && cm_session_logits(session, 0)) event.status = status; /* else: nothing to go on from */
-    if (status == CALMOE_END) {
-        session->has_ended = true;
-        cm_session_end_answer(session);
-    }
+    if (status == CALMOE_END) end_answer(session);
     if (status != CALMOE_OK) return event;
     if (session->answer_begin < 0) cm_session_begin_answer(session);
-    session->n_new++;
+    session->answer.n_new++;
     event.token = token;
     /* The token that ends an answer is not read: the next turn begins with the format's own ending. */
     if (!session->ignores_end && cm_token_ends_generation(session->engine->model->tokenizer, token)) {
-        session->has_ended = true;
-        cm_session_end_answer(session);
+        end_answer(session);
         return event;
     }
     event.status = CALMOE_OK;
     if (session->n_known < session->context) session->tokens[session->n_known++] = token;
-    else session->is_full = true; /* the next call answers FULL */
+    else session->answer.is_full = true; /* the next call answers FULL */
     return event;
 }
 
@@ -57,13 +59,14 @@ enum { LOGPROB_ROWS = 64 }; /* of a step whose logits are kept: a row of logits 
 
 static int n_pending(const calmoe_session *session)
 {
-    return session->has_ended || session->n_known <= session->n_again ? 0 : session->n_known - session->n_positions;
+    const bool is_idle = session->answer.has_ended || session->n_known <= session->n_again;
+    return is_idle ? 0 : session->n_known - session->n_positions;
 }
 
 static int wanted_logits(const calmoe_session *session, bool is_last)
 {
     if (session->n_positions < session->n_again) return cm_session_logits_again(session);
-    if (session->hashes || session->kept.n_top >= 0) return CALMOE_LOGITS_ALL;
+    if (session->logits.hashes || session->kept.n_top >= 0) return CALMOE_LOGITS_ALL;
     return is_last ? CALMOE_LOGITS_LAST : CALMOE_LOGITS_NONE;
 }
 
@@ -97,7 +100,7 @@ static calmoe_status run_chunks(calmoe_engine *engine, const calmoe_chunk *chunk
 {
     calmoe_session *session = chunks[0].session;
     const bool may_draft = n_chunks == 1 && session->drafts && session->answer_begin >= 0 && n_pending(session) == 1;
-    return may_draft ? cm_drafts_read(session) : cm_engine_run(engine, chunks, n_chunks, NULL);
+    return !may_draft ? cm_engine_run(engine, chunks, n_chunks, NULL) : cm_drafts_read(session);
 }
 
 calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
@@ -143,7 +146,7 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
     *token = -1;
     for (int n_events = 0; n_events == 0;) {
         if (cm_session_is_interrupted(session)) return cm_session_cancelled(session);
-        CM_TRY(session->is_full && !is_at_limit(session)
+        CM_TRY(session->answer.is_full && !is_at_limit(&session->answer)
                    ? cm_fail(session->engine->ctx, CALMOE_FULL, "the context of %d tokens is full", session->context)
                    : cm_generate(session->engine, &session, 1, &event, &n_events));
     }

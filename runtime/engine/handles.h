@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 #include <calmoe/profile.h>
 
@@ -28,6 +29,12 @@
 #include "runtime/sample/sampler.h"
 #include "runtime/text/tokenizer.h"
 
+struct file_template {
+    struct template   *program; /* NULL: there is none that can be read, */
+    char               problem[CM_MESSAGE_BYTES]; /* which this says     */
+    struct meta_string text;    /* the file's; "": there is none         */
+};
+
 struct calmoe_model {
     calmoe_context           *ctx;
     char                     *path;
@@ -37,9 +44,7 @@ struct calmoe_model {
     struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
     char                      chat_problem[CM_MESSAGE_BYTES];
-    struct template          *tmpl;        /* the file's chat template; NULL: it has none that can be read, */
-    char                      template_problem[CM_MESSAGE_BYTES]; /* which this says                        */
-    struct meta_string        template_text;                      /* (file's)                               */
+    struct file_template      plain, for_tools; /* its chat templates; the second is for conversations with tools */
     bool                      has_weights; /* spec and tensors are set */
     struct model_spec         spec;
     struct model_tensors      tensors;
@@ -56,6 +61,13 @@ struct calmoe_policy {
     calmoe_context *ctx;
     bool            is_proven;
     struct policy   policy;
+};
+
+struct engine_adapters { /* adapters.c */
+    int                         n, capacity, n_opened;
+    calmoe_adapter            **adapters; /* (n) in the order of their fingerprints; those that are closed and still
+                                             used are among them */
+    const struct low_rank_set **sets;     /* (n) theirs          */
 };
 
 struct calmoe_engine {
@@ -78,6 +90,7 @@ struct calmoe_engine {
     struct row            *rows;            /* (max_rows) of the step that is built        */
     struct step            step;            /* that is built, or the last one              */
     uint64_t               n_steps;
+    struct engine_adapters adapters;
     int                    n_sessions, sessions_capacity;
     calmoe_session       **sessions;        /* (n_sessions), in the order of opening       */
     struct known_drafts   *known_drafts;    /* NULL: no session was lossless yet           */
@@ -92,6 +105,25 @@ struct calmoe_engine {
 };
 
 enum audit_state { AUDIT_NO_TOKEN, AUDIT_TRIAL, AUDIT_IN_FULL };
+
+struct session_answer { /* generate.c: how far it is */
+    int  n_new;     /* sampled since the last feed                  */
+    int  max_new;   /* 0 = no limit                                 */
+    bool has_ended; /* until something is fed                       */
+    bool is_full;   /* the last token found no room; until a rewind */
+};
+
+struct session_logits { /* results.c: the rows of a step's logits that are the session's */
+    int           first, n; /* in the step                     */
+    uint64_t      step;     /* which it is                     */
+    bool          hashes;   /* all rows go into the hash       */
+    struct sha256 hash;
+};
+
+struct session_break { /* results.c: where the session stopped having numbers */
+    int position; /* the first one that was read so                                  */
+    int after;    /* so many layers, 0 = its embedding; -1 = it has numbers          */
+};
 
 struct session_audit { /* audit.c */
     double            share, alpha;
@@ -112,6 +144,15 @@ struct session_chat { /* session_chat.c: the last turn that was fed */
     int                 begin, end; /* where its tokens stand; its answer stands from end on           */
 };
 
+enum { CM_MAX_SOURCE_BYTES = 1 << 26, CM_MAX_SOURCE_NAME = 4096 };
+
+struct session_source { /* session_source.c: where its text comes from, for files */
+    char  *name;        /* NULL: nobody said                                      */
+    char  *text;        /* (n_text)                                               */
+    size_t n_text;
+    bool   is_system;
+};
+
 struct kept_logprobs { /* log_probabilities.c: of texts that are read */
     int      n_top;        /* likeliest tokens of each position; -1: nothing is kept              */
     int      capacity;     /* positions                                                           */
@@ -121,13 +162,25 @@ struct kept_logprobs { /* log_probabilities.c: of texts that are read */
 };
 static const float NOTHING_KEPT = 1; /* no logarithm of a probability */
 
-enum { CM_MAX_CONTEXT = 1 << 24 };
+struct used_adapter {
+    calmoe_adapter *adapter;
+    float           scale; /* not 0 */
+};
+struct session_adapters { /* adapters.c */
+    int                  n;
+    struct used_adapter  used[CALMOE_MAX_ADAPTERS];    /* (n) in the order in which they are added */
+    struct low_rank_use  of_step[CALMOE_MAX_ADAPTERS]; /* (n) the same as steps see them           */
+    struct low_rank_uses uses;                         /* of these                                 */
+};
+
+enum { CM_MAX_CONTEXT = 1 << 24, CM_MAX_RETURNS = 4 };
 
 struct calmoe_session {
     calmoe_engine  *engine;
     calmoe_session_options asked; /* as it was opened; sampler and chat_format, the caller's, are NULL here */
     struct sequence_state state; /* what its layers keep                                         */
     struct sequence sequence;    /* of that and of what waits: what steps know of the session    */
+    struct session_adapters adapters;
     struct sampler *sampler;
     int             context;
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
@@ -136,21 +189,17 @@ struct calmoe_session {
     int             n_paid;      /* memory for so many positions was asked for         */
     int             n_known;
     int             n_again;     /* tokens before it were read once; see again.c       */
-    int             n_new;       /* sampled since the last feed                        */
-    int             max_new;     /* 0 = no limit                                       */
+    int             n_returns;   /* positions that a later text may go back to         */
+    int             returns[CM_MAX_RETURNS];
     bool            ignores_end;
-    bool            has_ended;   /* until something is fed                             */
-    bool            is_full;     /* the last token found no room; until a rewind       */
-    int             broken;      /* where it stopped having numbers, the first position that was read so; */
-    int             broke_after; /* and after how many layers, 0 = its embedding; -1 = it has numbers     */
     atomic_int      interrupt;   /* not 0: interrupted, until something is fed, or a rewind */
     struct session_chat chat;
-    bool            hashes;
+    struct session_source source;
+    struct session_answer answer;
+    struct session_break broke;
+    struct session_logits logits;
     struct kept_logprobs kept;
     int32_t        *last_used;   /* (n_layers, n_experts), as cm_profiler_count() wants; NULL: no profile */
-    struct sha256   logit_hash;
-    int             first_logits, n_logits; /* its rows of the last step's logits       */
-    uint64_t        logits_step;            /* the step that they are of                */
     uint64_t        last_step;              /* in which it got a row                    */
     const calmoe_policy      *policy;       /* NULL = OFF                               */
     const struct policy_rung *rung;         /* of it; NULL = OFF                        */
@@ -161,6 +210,18 @@ struct calmoe_session {
     int                       kept_first;   /* in a round: rows from this position on leave states behind them
                                                (sequence_state.kept); -1: they do not    */
 };
+
+/* Tokens that were read, whether or not the session stands behind them now. */
+static inline int cm_session_n_read(const calmoe_session *session)
+{
+    return session->n_again > session->n_positions ? session->n_again : session->n_positions;
+}
+
+/* Is the token at that position one of an answer's, to which a policy applies? */
+static inline bool cm_session_is_answer(const calmoe_session *session, int position)
+{
+    return session->answer_begin >= 0 && position >= session->answer_begin;
+}
 
 struct calmoe_profile {
     calmoe_context *ctx;
@@ -195,7 +256,7 @@ struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_posi
 /* Sets the engine's plan; its topology and team are there. */
 calmoe_status cm_engine_open_plan(calmoe_engine *engine);
 
-/* ---- rows.c: the step that is built, and what came of it ---- */
+/* ---- rows.c: the step that is built ---- */
 
 void cm_step_begin(calmoe_engine *engine);
 /* A row more; it wants logits or not. rung: what it may leave out, NULL = nothing. */
@@ -207,10 +268,6 @@ void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers);
 /* Does a step count for the engine's profile? */
 bool          cm_engine_profiles(const calmoe_engine *engine);
-/* Adds the session's rows of logits to its hash, where it has one. */
-void          cm_session_hash(calmoe_session *session);
-/* Row `row` of the session's logits in the engine's last step, (n_vocab); NULL: there is none. */
-const float *cm_session_logits(const calmoe_session *session, int row);
 
 /* ---- session.c ---- */
 
@@ -219,13 +276,24 @@ calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_option
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
 
-/* ---- session_sampler.c ---- */
+/* ---- results.c ---- */
 
-calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
-/* The token at a position was read. */
-void          cm_session_accept(calmoe_session *session, int position);
+/* The session gets n of the step's rows of logits, from `first` on; once the step has run, they are there. */
+void          cm_session_give_logits(calmoe_session *session, int first, int n);
+/* Row `row` of the session's logits in the engine's last step, (n_vocab); NULL: there is none. */
+const float  *cm_session_logits(const calmoe_session *session, int row);
+/* Adds the session's rows of logits to its hash, where it has one. */
+void          cm_session_hash(calmoe_session *session);
+/* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
+ * the sentence says in which layer it began. */
+calmoe_status cm_session_check_logits(calmoe_session *session, int row);
+/* The same for all rows of logits of the step that just read these chunks. */
+calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+/* The token at a position was read: the sampler knows of it, and it is noted whether its state still held numbers. */
+void          cm_session_keep_row(calmoe_session *session, int position, const struct row_outcome *came);
 /* The sampler knows of the first n tokens and of no others. */
 void          cm_session_accept_anew(calmoe_session *session, int n);
+calmoe_status cm_session_open_sampler(calmoe_session *session, const calmoe_sampler_options *given);
 
 /* ---- log_probabilities.c ---- */
 
@@ -282,10 +350,15 @@ void          cm_session_forget_turn(struct session_chat *chat);
 /* All but the first n positions are forgotten. */
 void          cm_session_rewind_chat(calmoe_session *session, int n);
 
+/* ---- session_source.c ---- */
+
+/* Room for texts of these lengths, in place of what there was. NO_MEMORY: there is none then. */
+calmoe_status cm_session_reserve_source(calmoe_session *session, size_t n_name, size_t n_text);
+void          cm_session_close_source(calmoe_session *session);
+calmoe_status cm_session_copy_source(const calmoe_session *from, calmoe_session *to);
+
 /* ---- again.c ---- */
 
-/* Tokens that were read, whether or not the session stands behind them now. */
-int  cm_session_n_read(const calmoe_session *session);
 /* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
 bool cm_session_wants_snapshot(const calmoe_session *session);
 /* NO_MEMORY only where the step cannot do without. */
@@ -311,21 +384,23 @@ calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, i
 /* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
 calmoe_status cm_session_read_again(calmoe_session *session);
 
-/* ---- not_finite.c ---- */
-
-/* The session's position was read: notes whether its state still held numbers. */
-void cm_session_note_numbers(calmoe_session *session, int position, const struct row_outcome *came);
-/* OK where all logits of row `row` of the session's last step are finite, or there is no such row. Else NOT_FINITE, and
- * the sentence says in which layer it began. */
-calmoe_status cm_session_check_logits(calmoe_session *session, int row);
-/* The same for all rows of logits of the step that just read these chunks. */
-calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
-
 /* ---- session_file.c ---- */
 
 /* calmoe_session_restore() of a file in memory; name is used in messages. */
 calmoe_status cm_session_parse(calmoe_engine *engine, const char *name, const void *bytes, size_t n_bytes,
                                const calmoe_session_options *options, calmoe_session **out);
+
+/* ---- adapters.c ---- */
+
+/* The session uses none any more. */
+void          cm_session_close_adapters(calmoe_session *session);
+/* A session without tokens uses those of another one. */
+void          cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to);
+/* INVALID_ARGUMENT: it has adapters, and a rung. */
+calmoe_status cm_session_check_policy_with_adapters(const calmoe_session *session);
+/* The step that is built gets all adapters that a session may use. */
+void          cm_step_use_adapters(calmoe_engine *engine);
+void          cm_engine_close_adapters(calmoe_engine *engine); /* the list, which is empty by then */
 
 /* ---- generate.c ---- */
 

@@ -12,7 +12,7 @@ calmoe_status calmoe_session_logprobs(const calmoe_session *session, int row, in
     calmoe_context *ctx = session ? session->engine->ctx : NULL;
     if (!session) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_session_logprobs: a session is needed");
     const int n_vocab = session->engine->model->spec.n_vocab;
-    if (row == -1) row = session->n_logits - 1;
+    if (row == -1) row = session->logits.n - 1;
     const float *logits = cm_session_logits(session, row);
     if (!logits)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
@@ -40,16 +40,6 @@ static void forget(struct kept_logprobs *kept)
 
 void cm_session_close_logprobs(calmoe_session *session) { forget(&session->kept); }
 
-static calmoe_status grow(calmoe_context *ctx, void **array, size_t n, size_t capacity, size_t size)
-{
-    void *larger = cm_alloc(ctx, capacity, size, "log-probabilities");
-    if (!larger) return CALMOE_NO_MEMORY;
-    if (n > 0) memcpy(larger, *array, n * size);
-    cm_free(*array);
-    *array = larger;
-    return CALMOE_OK;
-}
-
 calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n)
 {
     calmoe_context       *ctx = session->engine->ctx;
@@ -58,9 +48,10 @@ calmoe_status cm_session_reserve_logprobs(calmoe_session *session, int n)
     int capacity = n > INT32_MAX / 2 ? n : 2 * n;
     if (capacity > session->context) capacity = session->context;
     const size_t n_old = (size_t)kept->capacity, n_new = (size_t)capacity, n_top = (size_t)kept->n_top;
-    CM_TRY(grow(ctx, (void **)&kept->top_tokens, n_old * n_top, n_new * n_top, sizeof *kept->top_tokens));
-    CM_TRY(grow(ctx, (void **)&kept->top_logprobs, n_old * n_top, n_new * n_top, sizeof *kept->top_logprobs));
-    CM_TRY(grow(ctx, (void **)&kept->logprobs, n_old, n_new, sizeof *kept->logprobs));
+    const char  *what = "log-probabilities";
+    CM_TRY(cm_grow(ctx, &kept->top_tokens, n_old * n_top, n_new * n_top, sizeof *kept->top_tokens, what));
+    CM_TRY(cm_grow(ctx, &kept->top_logprobs, n_old * n_top, n_new * n_top, sizeof *kept->top_logprobs, what));
+    CM_TRY(cm_grow(ctx, &kept->logprobs, n_old, n_new, sizeof *kept->logprobs, what));
     for (int i = kept->capacity; i < capacity; i++) kept->logprobs[i] = NOTHING_KEPT;
     kept->capacity = capacity;
     return CALMOE_OK;
@@ -83,8 +74,8 @@ void cm_session_keep_logprobs(calmoe_session *session)
 {
     struct kept_logprobs *kept = &session->kept;
     const int             n_vocab = session->engine->model->spec.n_vocab;
-    for (int row = 0; row < session->n_logits; row++) {
-        const int position = session->n_positions - session->n_logits + row + 1; /* whose token the row is about */
+    for (int row = 0; row < session->logits.n; row++) {
+        const int position = session->n_positions - session->logits.n + row + 1; /* whose token the row is about */
         if (position >= session->n_known || position >= kept->capacity) continue;
         const size_t  at = (size_t)position * (size_t)kept->n_top;
         const float  *logits = cm_session_logits(session, row);

@@ -365,11 +365,8 @@ static void take(calmoe_session *session)
         drafts->accepted[drafts->layers[row]]++;
         drafts->by[drafts->kind].accepted++;
     }
-    session->first_logits = row;
-    session->n_logits = 1;
-    session->logits_step = session->last_step = engine->n_steps;
-    cm_session_note_numbers(session, session->n_positions, &engine->step.outcomes[row]);
-    cm_session_accept(session, session->n_positions++); /* it is drafts->tokens[row] */
+    cm_session_give_logits(session, row, 1);
+    cm_session_keep_row(session, session->n_positions++, &engine->step.outcomes[row]); /* it is drafts->tokens[row] */
     cm_sequence_state_note(&session->state, session->n_positions + drafts->n_rows - drafts->n_read);
     cm_session_hash(session);
     if (engine->profiler) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
@@ -389,8 +386,8 @@ static bool is_ahead(const calmoe_session *session)
 static int most_drafts(const calmoe_session *session, int n_wanted)
 {
     int most = session->context - session->n_positions - 1;
-    if (session->max_new > 0 && session->max_new - session->n_new - 1 < most)
-        most = session->max_new - session->n_new - 1;
+    if (session->answer.max_new > 0 && session->answer.max_new - session->answer.n_new - 1 < most)
+        most = session->answer.max_new - session->answer.n_new - 1;
     return n_wanted < most ? n_wanted : most;
 }
 

@@ -144,25 +144,11 @@ calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *obs
         .choice = engine->options.routing_source ? take_choice : NULL, .next = observers};
     if (host.routing || host.choice) observers = &host;
     engine->step.observers = observers;
+    cm_step_use_adapters(engine);
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
     const calmoe_status status = run_by_crew(engine);
     if (engine->followers) cm_followers_end_step(engine->followers);
     engine->step.observers = NULL;
     return status;
-}
-
-void cm_session_hash(calmoe_session *session)
-{
-    const size_t n_vocab = (size_t)session->engine->model->spec.n_vocab;
-    if (!session->hashes || session->n_logits == 0) return;
-    cm_sha256_add(&session->logit_hash, cm_session_logits(session, 0),
-                  (size_t)session->n_logits * n_vocab * sizeof(float));
-}
-
-const float *cm_session_logits(const calmoe_session *session, int row)
-{
-    if (row < 0 || row >= session->n_logits || session->logits_step != session->engine->n_steps) return NULL;
-    const size_t at = (size_t)(session->first_logits + row) * (size_t)session->engine->model->spec.n_vocab;
-    return session->engine->step.logits + at;
 }

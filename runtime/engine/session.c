@@ -1,6 +1,5 @@
 /* runtime/engine/session.c - calmoe_session: open, feed, rewind, sample. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "base/options.h"
@@ -14,25 +13,15 @@ void calmoe_session_options_init(calmoe_session_options *options)
                                             .lossless = CALMOE_LOSSLESS_OFF};
 }
 
-static calmoe_status resize(calmoe_context *ctx, void **array, size_t n_used, size_t capacity, size_t size)
-{
-    void *larger = cm_alloc(ctx, capacity, size, "sessions");
-    if (!larger) return CALMOE_NO_MEMORY;
-    if (n_used > 0) memcpy(larger, *array, n_used * size);
-    cm_free(*array);
-    *array = larger;
-    return CALMOE_OK;
-}
-
 /* Room for one session more in the engine's table and in what the scheduler works with. */
 static calmoe_status reserve_session(calmoe_engine *engine)
 {
     if (engine->n_sessions < engine->sessions_capacity) return CALMOE_OK;
     const size_t n = (size_t)engine->n_sessions, capacity = n ? 2 * n : 8;
-    CM_TRY(resize(engine->ctx, (void **)&engine->sessions, n, capacity, sizeof *engine->sessions));
-    CM_TRY(resize(engine->ctx, (void **)&engine->demands, 0, capacity, sizeof *engine->demands));
-    CM_TRY(resize(engine->ctx, (void **)&engine->order, 0, capacity, sizeof *engine->order));
-    CM_TRY(resize(engine->ctx, (void **)&engine->chunks, 0, capacity, sizeof *engine->chunks));
+    CM_TRY(cm_grow(engine->ctx, &engine->sessions, n, capacity, sizeof *engine->sessions, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->demands, 0, capacity, sizeof *engine->demands, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->order, 0, capacity, sizeof *engine->order, "sessions"));
+    CM_TRY(cm_grow(engine->ctx, &engine->chunks, 0, capacity, sizeof *engine->chunks, "sessions"));
     engine->sessions_capacity = (int)capacity;
     return CALMOE_OK;
 }
@@ -62,11 +51,11 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
                        "a context of %d and %d new tokens: 0 (default) to %d and 0 (no limit) or more are wanted",
                        options->context, options->max_new_tokens, CM_MAX_CONTEXT);
     session->context = options->context ? options->context : spec->context_length;
-    session->max_new = options->max_new_tokens;
+    session->answer.max_new = options->max_new_tokens;
     session->ignores_end = options->ignore_end != 0;
-    session->hashes = options->hash_logits != 0;
-    session->logit_hash = cm_sha256();
-    session->answer_begin = session->broke_after = session->kept.n_top = session->kept_first = -1;
+    session->logits.hashes = options->hash_logits != 0;
+    session->logits.hash = cm_sha256();
+    session->answer_begin = session->broke.after = session->kept.n_top = session->kept_first = -1;
     if (engine->shares.own > 0)
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "sessions are rank 0's; rank %d takes part in them by calmoe_engine_follow()",
@@ -96,9 +85,11 @@ static void free_session(calmoe_session *session)
     if (session->last_used) cm_profiler_flush(session->engine->profiler);
     cm_sampler_close(&session->sampler);
     cm_session_close_chat(session);
+    cm_session_close_source(session);
     cm_waiting_close(&session->sequence.waiting);
     cm_drafts_close(session);
     cm_session_close_logprobs(session);
+    cm_session_close_adapters(session);
     cm_sequence_state_close(&session->state);
     cm_free(session->tokens);
     cm_free(session->last_used);
@@ -166,7 +157,7 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     const int n_read = cm_session_n_read(session), at = session->n_positions;
     session->n_known = n;
     session->n_again = n < n_read ? n : n_read;
-    if (n <= session->broken) session->broke_after = -1;
+    if (n <= session->broke.position) session->broke.after = -1;
     if (n <= at || session->drafts) /* drafts ran ahead, perhaps; what lies between is read again */
         session->n_positions = cm_sequence_state_rewind(&session->state, n < at ? n : at);
     const struct model_spec *spec = &session->engine->model->spec;
@@ -181,12 +172,23 @@ calmoe_status calmoe_session_rewind(calmoe_session *session, int n)
     cm_session_accept_anew(session, session->n_again);
     cm_session_rewind_logprobs(session, n);
     session->audit.state = AUDIT_NO_TOKEN;
-    session->n_new = 0;
-    session->has_ended = false;
-    session->is_full = false;
-    session->n_logits = 0;
+    session->answer.n_new = 0;
+    session->answer.has_ended = false;
+    session->answer.is_full = false;
+    session->logits.n = 0;
     cm_session_go_on(session);
     cm_session_rewind_chat(session, n);
+    return CALMOE_OK;
+}
+
+calmoe_status calmoe_session_set_limits(calmoe_session *session, int max_new_tokens, int ignore_end)
+{
+    if (!session || max_new_tokens < 0)
+        return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
+                       "calmoe_session_set_limits: a session, and 0 (no limit) or more tokens, are needed");
+    session->answer.max_new = session->asked.max_new_tokens = max_new_tokens;
+    session->asked.ignore_end = ignore_end;
+    session->ignores_end = ignore_end != 0;
     return CALMOE_OK;
 }
 
@@ -209,14 +211,14 @@ void calmoe_session_begin_answer(calmoe_session *session)
 
 calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)
 {
-    if (session && row == -1) row = session->n_logits - 1;
+    if (session && row == -1) row = session->logits.n - 1;
     if (!depth || depth->size < sizeof depth->size)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_depth: a depth with its size set is needed");
     if (!calmoe_session_logits(session, row))
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_depth: row %d of the last step has no logits of this session", row);
-    const struct row_outcome *from = &session->engine->step.outcomes[session->first_logits + row];
+    const struct row_outcome *from = &session->engine->step.outcomes[session->logits.first + row];
     const calmoe_depth filled = {.layers = from->layers, .experts = from->n_experts, .confidence = from->confidence};
     cm_options_give(depth, &filled, sizeof filled);
     return CALMOE_OK;
@@ -224,9 +226,9 @@ calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmo
 
 calmoe_status calmoe_session_logit_hash(const calmoe_session *session, char hex[65])
 {
-    if (!session || !hex || !session->hashes)
+    if (!session || !hex || !session->logits.hashes)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_logit_hash: a session opened with hash_logits is needed");
-    cm_sha256_hex(&session->logit_hash, hex);
+    cm_sha256_hex(&session->logits.hash, hex);
     return CALMOE_OK;
 }

@@ -20,8 +20,8 @@ calmoe_status calmoe_session_feed_tokens(calmoe_session *session, const int32_t 
     CM_TRY(cm_session_reserve_logprobs(session, session->n_known + (int)n_tokens));
     if (n_tokens > 0) memcpy(session->tokens + session->n_known, tokens, n_tokens * sizeof *tokens);
     session->n_known += (int)n_tokens;
-    session->n_new = 0;
-    session->has_ended = false;
+    session->answer.n_new = 0;
+    session->answer.has_ended = false;
     cm_session_go_on(session);
     if (n_tokens == 0) return CALMOE_OK;
     cm_session_end_answer(session);

@@ -1,6 +1,9 @@
 /* runtime/engine/session_file.c - sessions in files: saved, and restored by an engine of the same model.
  *
  *     head        struct head
+ *     source      struct source_head, name, text: where its text comes from; of a session that says so (version 2)
+ *     adapters    of a session with any (version 2): their number (uint32), then of each struct used: without the
+ *                 adapters themselves, which are found by their fingerprints
  *     tokens      int32 (n_tokens): those that are read, then those that are pending
  *     texts       of the last turn of a conversation: the system's, the user's
  *     state       of the tokens that are read: cm_sequence_state_write()
@@ -20,7 +23,7 @@
 #include "base/whole_file.h"
 #include "runtime/engine/engine_ranks.h"
 
-enum { VERSION = 1, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
+enum { VERSION = 1, VERSION_WITH_MORE = 2, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
 
 enum { /* flags */
     HAS_ENDED = 1,  /* the answer                                                           */
@@ -29,7 +32,9 @@ enum { /* flags */
     HAS_USER = 8,   /* the last turn is in the session: what turn_… say                     */
     IS_FIRST = 16,  /* it opened the conversation                                           */
     HAS_SYSTEM = 32,
-    ALL_FLAGS = 63
+    HAS_ADAPTERS = 64, /* this and the next: one of them, or both, exactly where the version is 2 */
+    HAS_SOURCE = 128,
+    ALL_FLAGS = 255
 };
 
 static const char magic[8] = "CALMOESE";
@@ -48,6 +53,19 @@ struct head {
     uint64_t n_state;               /* bytes                                        */
 };
 _Static_assert(sizeof(struct head) == 80, "the file's layout, without gaps");
+
+struct source_head {
+    uint64_t n_text;
+    uint32_t n_name, is_system;
+};
+
+struct used { /* an adapter */
+    char  fingerprint[FINGERPRINT];
+    float scale;
+};
+_Static_assert(sizeof(struct used) == 20, "the file's layout, without gaps");
+
+static size_t adapters_bytes(uint32_t n) { return n > 0 ? sizeof n + n * sizeof(struct used) : 0; }
 
 static uint32_t kv_bits(const calmoe_engine *engine) { return engine->options.kv_float32 ? 32 : 16; }
 
@@ -71,12 +89,14 @@ static struct head head_of(const calmoe_session *session)
     const struct session_chat *chat = &session->chat;
     struct head head = {.version = VERSION, .kv_bits = kv_bits(session->engine), .context = (uint32_t)session->context,
                         .n_tokens = (uint32_t)session->n_known, .n_positions = (uint32_t)session->n_positions,
-                        .answer_begin = session->answer_begin, .n_new = (uint32_t)session->n_new,
+                        .answer_begin = session->answer_begin, .n_new = (uint32_t)session->answer.n_new,
                         .n_state = cm_sequence_state_bytes(&session->state, session->n_positions)};
     memcpy(head.magic, magic, sizeof magic);
     memcpy(head.model, session->engine->model->fingerprint, FINGERPRINT);
-    head.flags = (session->has_ended ? HAS_ENDED : 0u) | (session->is_full ? IS_FULL : 0u) |
-                 (chat->has_turns ? HAS_TURNS : 0u);
+    head.flags = (session->answer.has_ended ? HAS_ENDED : 0u) | (session->answer.is_full ? IS_FULL : 0u) |
+                 (chat->has_turns ? HAS_TURNS : 0u) | (session->adapters.n > 0 ? HAS_ADAPTERS : 0u) |
+                 (session->source.name ? HAS_SOURCE : 0u);
+    if (session->source.name || session->adapters.n > 0) head.version = VERSION_WITH_MORE;
     if (!chat->user) return head;
     head.flags |= HAS_USER | (chat->is_first ? IS_FIRST : 0u) | (chat->system ? HAS_SYSTEM : 0u);
     head.turn_begin = (uint32_t)chat->begin;
@@ -86,10 +106,33 @@ static struct head head_of(const calmoe_session *session)
     return head;
 }
 
+static void write_source(const struct session_source *source, struct sink *sink)
+{
+    const struct source_head head = {source->n_text, (uint32_t)strlen(source->name), source->is_system};
+    (void)put(sink, &head, sizeof head);
+    (void)put(sink, source->name, head.n_name);
+    (void)put(sink, source->text, source->n_text);
+}
+
+static void write_adapters(const calmoe_session *session, struct sink *sink)
+{
+    const uint32_t n = (uint32_t)session->adapters.n;
+    if (n > 0) (void)put(sink, &n, sizeof n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct used         used = {.scale = session->adapters.used[i].scale};
+        calmoe_adapter_info info = {.size = sizeof info};
+        if (calmoe_adapter_get_info(session->adapters.used[i].adapter, &info) != CALMOE_OK) continue;
+        memcpy(used.fingerprint, info.fingerprint, FINGERPRINT);
+        (void)put(sink, &used, sizeof used);
+    }
+}
+
 static void write_all(const calmoe_session *session, const struct head *head, struct sink *sink)
 {
     char digest[DIGITS + 1];
     (void)put(sink, head, sizeof *head);
+    if (session->source.name) write_source(&session->source, sink);
+    write_adapters(session, sink);
     (void)put(sink, session->tokens, head->n_tokens * sizeof *session->tokens);
     if (head->n_system > 0) (void)put(sink, session->chat.system, head->n_system);
     if (head->n_user > 0) (void)put(sink, session->chat.user, head->n_user);
@@ -106,9 +149,9 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
     calmoe_context   *ctx = session->engine->ctx;
     struct whole_file file;
     CM_TRY(cm_engine_needs_one_rank(session->engine, "sessions are saved"));
-    if (session->broke_after >= 0 && session->broken < session->n_positions)
+    if (session->broke.after >= 0 && session->broke.position < session->n_positions)
         return cm_fail(ctx, CALMOE_NOT_FINITE, "from position %d on the session holds NaN or infinities, from which "
-                       "nothing goes on", session->broken);
+                       "nothing goes on", session->broke.position);
     cm_drafts_forget(session); /* keys and values of tokens ahead are wiped */
     CM_TRY(cm_session_read_again(session));
     CM_TRY(cm_session_catch_up(session));
@@ -178,10 +221,10 @@ static calmoe_status read_head(const calmoe_engine *engine, struct source *sourc
     if (memcmp(head->magic, magic, sizeof magic) != 0)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is no session: it does not begin with %.8s", source->name,
                        magic);
-    if (head->version != VERSION)
-        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d",
-                       source->name, (unsigned)head->version, VERSION);
-    if (!is_sound(head))
+    if (head->version != VERSION && head->version != VERSION_WITH_MORE)
+        return cm_fail(source->ctx, CALMOE_UNSUPPORTED, "'%s' is a session of version %u; this version reads %d and %d",
+                       source->name, (unsigned)head->version, VERSION, VERSION_WITH_MORE);
+    if (!is_sound(head) || (head->version == VERSION_WITH_MORE) != ((head->flags & (HAS_ADAPTERS | HAS_SOURCE)) != 0))
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its head holds numbers that cannot be",
                        source->name);
     if (memcmp(head->model, engine->model->fingerprint, FINGERPRINT) != 0)
@@ -226,12 +269,76 @@ static calmoe_status read_digest(struct source *source)
                    source->name);
 }
 
+static calmoe_adapter *find_adapter(const calmoe_engine *engine, const char *fingerprint)
+{
+    for (int i = 0; i < calmoe_engine_n_adapters(engine); i++) {
+        calmoe_adapter     *adapter = calmoe_engine_adapter(engine, i);
+        calmoe_adapter_info info = {.size = sizeof info};
+        if (calmoe_adapter_get_info(adapter, &info) == CALMOE_OK && memcmp(info.fingerprint, fingerprint, 16) == 0)
+            return adapter;
+    }
+    return NULL;
+}
+
+/* What the session was read with. */
+static calmoe_status read_adapters(struct source *source, const struct head *head, calmoe_session *session,
+                                   uint32_t *n)
+{
+    calmoe_adapter *adapters[CALMOE_MAX_ADAPTERS];
+    float           scales[CALMOE_MAX_ADAPTERS];
+    *n = 0;
+    if ((head->flags & HAS_ADAPTERS) == 0) return CALMOE_OK;
+    CM_TRY(get(source, n, sizeof *n));
+    if (*n < 1 || *n > CALMOE_MAX_ADAPTERS)
+        return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: it has %u adapters; 1 to %d are possible",
+                       source->name, (unsigned)*n, CALMOE_MAX_ADAPTERS);
+    for (uint32_t i = 0; i < *n; i++) {
+        struct used used;
+        CM_TRY(get(source, &used, sizeof used));
+        scales[i] = used.scale;
+        adapters[i] = find_adapter(session->engine, used.fingerprint);
+        if (!adapters[i])
+            return cm_fail(source->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was read with the adapter %.16s, which is not "
+                           "open; %d others are", source->name, used.fingerprint, calmoe_engine_n_adapters(session->engine));
+        if (scales[i] == 0.0f)
+            return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: adapter %u has the scale 0", source->name,
+                           (unsigned)i);
+    }
+    return calmoe_session_set_adapters(session, adapters, scales, (int)*n);
+}
+
+/* *n_bytes: what it takes of the file. */
+static calmoe_status read_source(struct source *source, const struct head *head, calmoe_session *session,
+                                 uint64_t *n_bytes)
+{
+    struct source_head own;
+    *n_bytes = 0;
+    if ((head->flags & HAS_SOURCE) == 0) return CALMOE_OK;
+    CM_TRY(get(source, &own, sizeof own));
+    *n_bytes = sizeof own + own.n_name + own.n_text;
+    if (own.n_name > CM_MAX_SOURCE_NAME || own.n_text > CM_MAX_SOURCE_BYTES || own.is_system > 1 ||
+        own.n_name + own.n_text > source->n_bytes - source->at)
+        return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its source holds numbers that cannot be",
+                       source->name);
+    CM_TRY(cm_session_reserve_source(session, own.n_name, (size_t)own.n_text));
+    session->source.is_system = own.is_system != 0;
+    CM_TRY(get(source, session->source.name, own.n_name));
+    CM_TRY(get(source, session->source.text, (size_t)own.n_text));
+    if (memchr(session->source.name, '\0', own.n_name) == NULL) return CALMOE_OK;
+    return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its source's name holds a byte 0", source->name);
+}
+
 /* All behind the head, into a session that was just opened. */
 static calmoe_status read_session(struct source *source, const struct head *head, calmoe_session *session)
 {
+    uint32_t n_adapters;
+    uint64_t n_source;
+    CM_TRY(read_source(source, head, session, &n_source));
+    CM_TRY(read_adapters(source, head, session, &n_adapters));
     const uint64_t n_state = cm_sequence_state_bytes(&session->state, (int)head->n_positions);
-    const uint64_t n_bytes = sizeof *head + head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user +
-                             n_state + DIGITS;
+    const uint64_t n_bytes = sizeof *head + n_source + adapters_bytes(n_adapters) +
+                             head->n_tokens * sizeof *session->tokens + head->n_system + head->n_user + n_state +
+                             DIGITS;
     if (head->n_state != n_state || source->n_bytes != n_bytes)
         return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' has %zu bytes; a session of %u tokens, %u of them read, has "
                        "%llu", source->name, source->n_bytes, (unsigned)head->n_tokens, (unsigned)head->n_positions,
@@ -249,9 +356,9 @@ static void take_head(const struct head *head, calmoe_session *session)
     session->n_known = (int)head->n_tokens;
     session->n_positions = (int)head->n_positions;
     session->answer_begin = head->answer_begin;
-    session->n_new = (int)head->n_new;
-    session->has_ended = (head->flags & HAS_ENDED) != 0;
-    session->is_full = (head->flags & IS_FULL) != 0 && session->n_known == session->context;
+    session->answer.n_new = (int)head->n_new;
+    session->answer.has_ended = (head->flags & HAS_ENDED) != 0;
+    session->answer.is_full = (head->flags & IS_FULL) != 0 && session->n_known == session->context;
     session->chat.has_turns = (head->flags & HAS_TURNS) != 0;
     session->chat.is_first = (head->flags & IS_FIRST) != 0;
     session->chat.begin = (int)head->turn_begin;

@@ -39,6 +39,8 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
     }
     memcpy(to->tokens, from->tokens, (size_t)from->n_known * sizeof *to->tokens);
     to->n_known = from->n_known;
+    to->n_returns = from->n_returns;
+    memcpy(to->returns, from->returns, sizeof to->returns);
     if (from->last_used)
         memcpy(to->last_used, from->last_used,
                (size_t)spec->n_layers * (size_t)spec->most.n_experts * sizeof *to->last_used);
@@ -47,23 +49,19 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
 
 static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to)
 {
+    cm_session_copy_adapters(from, to);
     CM_TRY(copy_sequence(from, to));
     CM_TRY(copy_chat(from, to));
+    CM_TRY(cm_session_copy_source(from, to));
     cm_sampler_close(&to->sampler);
     CM_TRY(cm_sampler_fork(from->engine->ctx, from->sampler, &to->sampler));
-    to->n_new = from->n_new;
-    to->has_ended = from->has_ended;
-    to->is_full = from->is_full;
-    to->logit_hash = from->logit_hash;
-    to->first_logits = from->first_logits; /* both have the last step's, as long as it is the last */
-    to->n_logits = from->n_logits;
-    to->logits_step = from->logits_step;
+    to->answer = from->answer;
+    to->logits = from->logits; /* both have the last step's, as long as it is the last */
     to->last_step = from->last_step;
     to->rung = from->rung;
     to->answer_begin = from->answer_begin;
     to->audit = from->audit;
-    to->broken = from->broken;
-    to->broke_after = from->broke_after;
+    to->broke = from->broke;
     return CALMOE_OK;
 }
 

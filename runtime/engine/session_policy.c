@@ -60,6 +60,7 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     else session->rung = policy->policy.n_rungs > 0 ? &policy->policy.rungs[0] : NULL;
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
+    CM_TRY(cm_session_check_policy_with_adapters(session));
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
     const int n_rungs = cm_policy_index(&policy->policy, session->rung) + 1; /* that alarms may lead to */

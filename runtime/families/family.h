@@ -51,6 +51,9 @@ struct family {
     bool              norms_follow_rotation; /* of heads of q and k; else they stand before it */
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
+    /* How published weights lie otherwise than in files, for adapters of them: rows of each head of q and k as pairs
+     * (i, i + n / 2), where the file's are (2 i, 2 i + 1); gate's and up's rows of routed experts by turns. */
+    bool              turns_heads, alternates_gate_up;
     bool              hands_on_plain; /* as of model_spec: blocks that predict further tokens */
     unsigned          needs;        /* NEEDS_*                                       */
     enum recurrent_layers recurrent;

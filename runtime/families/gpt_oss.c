@@ -22,6 +22,7 @@ const struct family cm_family_gpt_oss = {
     .architecture = "gpt-oss",
     .has_experts = true,
     .pairing = ROPE_NEOX,
+    .alternates_gate_up = true,
     .score = SCORE_SOFTMAX_SELECTED,
     .norms = NORMS_POST_ATTENTION,
     .nonlinearity = NONLINEARITY_CLAMPED_UP,

@@ -19,6 +19,7 @@ const struct family cm_family_granite_moe = {
     .architecture = "granitemoe",
     .has_experts = true,
     .pairing = ROPE_NORM,
+    .turns_heads = true,
     .score = SCORE_SOFTMAX_SELECTED,
     .renormalise = false,
     .needs = NEEDS_ROPE_BASE,

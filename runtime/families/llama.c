@@ -8,6 +8,7 @@ const struct family cm_family_llama = {
     .architecture = "llama",
     .has_experts = false,
     .pairing = ROPE_NORM,
+    .turns_heads = true,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
 };

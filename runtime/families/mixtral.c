@@ -8,6 +8,7 @@ const struct family cm_family_mixtral = {
     .architecture = "llama",
     .has_experts = true,
     .pairing = ROPE_NORM,
+    .turns_heads = true,
     .score = SCORE_SOFTMAX,
     .renormalise = true,
     .needs = NEEDS_ROPE_BASE,

@@ -51,6 +51,11 @@ void cm_batch_place(struct decoder *d, int r, const struct row *row, const float
 
 void cm_batch_changed(struct decoder *d)
 {
+    for (int r = 0; d->batch.adapters && r < d->batch.n_rows; r++) {
+        const struct row_request *asked = &d->batch.rows[r].asked;
+        d->row_uses[r] = asked->sequence->adapters;
+        if (asked->logits_row >= 0) d->logit_uses[asked->logits_row] = asked->sequence->adapters;
+    }
     for (int kind = 0; kind < MIXER_KIND_COUNT && d->batch.n_rows > 0; kind++)
         if (d->works[kind]) cm_mixers[kind]->plan(d->works[kind], &d->batch);
 }
@@ -85,7 +90,7 @@ void cm_between_phase(struct decoder *d, const struct worker *me, int phase) { c
 void cm_between_multiply(struct decoder *d, const struct placed_matrix *matrix, const struct activations *x,
                          const int32_t *rows, int n, float *y, const struct worker *me)
 {
-    cm_linear_shared(&d->batch, matrix, x, rows, n, NULL, y, me);
+    cm_linear_plain(&d->batch, matrix, x, rows, n, NULL, y, me);
 }
 
 void cm_batch_probe(struct decoder *d, const float *states, int n, void (*work)(void *arg, const struct worker *me),

@@ -32,6 +32,7 @@ static void embed_rows(struct decoder *d, const struct worker *me)
         const struct row_request *asked = &d->batch.rows[r].asked;
         float *x = cm_row(d->batch.x, r, dim);
         type->dequantize(embedding->rows + (size_t)asked->token * row_bytes, x, (size_t)(dim / type->n_elements));
+        cm_low_rank_embed(d->batch.ops, asked->sequence->adapters, asked->token, dim, x);
         if (d->batch.spec->embedding_scale != 1.0f)
             for (int i = 0; i < dim; i++) x[i] *= d->batch.spec->embedding_scale;
         cm_rope_row(&d->batch.rope, asked->position, cm_row(d->batch.cosines, r, n_pairs),
@@ -86,9 +87,20 @@ static void run_step(void *arg, const struct worker *me)
     cm_enter_phase(&d->batch, me, CALMOE_N_PHASES);
 }
 
+/* The rows of the batch and of logits that adapters may add to. */
+static void begin_adapters(struct decoder *d, const struct step *step)
+{
+    d->batch.adapters = step->n_adapters > 0 ? &d->row_adapters : NULL;
+    if (!d->batch.adapters) return;
+    d->row_adapters = (struct low_rank_rows){step->n_adapters, step->adapters, d->row_uses};
+    d->logit_adapters = (struct low_rank_rows){step->n_adapters, step->adapters, d->logit_uses};
+    for (int i = 0; i < step->n_logits; i++) d->logit_uses[i] = NULL; /* until its row comes: cm_batch_changed() */
+}
+
 static void begin_step(struct decoder *d, struct step *step)
 {
     d->step = step;
+    begin_adapters(d, step);
     d->batch.n_rows = step->n_rows;
     d->is_stopped = false;
     if (d->batch.exchange) d->batch.exchange->is_stopped = d->batch.exchange->wants_stop = false;
@@ -123,6 +135,7 @@ calmoe_status cm_decoder_run(struct decoder *d, struct step *step)
     const calmoe_status status = status_of(d);
     if (step->between) step->between->end(step->between_self, d, status != CALMOE_OK);
     else if (step->n_logits > 0) cm_count_head(&d->batch.counters, d->weights->output.n_bytes);
+    d->batch.adapters = NULL;
     return status;
 }
 
@@ -131,15 +144,19 @@ calmoe_status cm_decoder_reserve_logits(struct decoder *d, int n)
     if (n <= d->logits_capacity) return CALMOE_OK;
     float *logits = cm_alloc(d->ctx, (size_t)n * (size_t)d->batch.spec->n_vocab, sizeof *logits, "logits");
     struct row_outcome *outcomes = cm_alloc(d->ctx, (size_t)n, sizeof *outcomes, "logits");
-    if (!logits || !outcomes) {
+    const struct low_rank_uses **uses = cm_alloc(d->ctx, (size_t)n, sizeof *uses, "logits");
+    if (!logits || !outcomes || !uses) {
         cm_free(logits);
         cm_free(outcomes);
+        cm_free(uses);
         return CALMOE_NO_MEMORY;
     }
     cm_free(d->logits);
     cm_free(d->outcomes);
+    cm_free(d->logit_uses);
     d->logits = logits;
     d->outcomes = outcomes;
+    d->logit_uses = uses;
     d->logits_capacity = n;
     return CALMOE_OK;
 }
@@ -185,6 +202,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     for (int bank = 0; bank < N_BANKS && d->batch.exchange && most->width[BANK_DENSE] > 0; bank++)
         d->bank_sums[bank] = piece(layout, n * dim, sizeof(float));
     d->batch.identity = piece(layout, n, sizeof(int32_t));
+    d->row_uses = piece(layout, n, sizeof *d->row_uses);
 }
 
 static calmoe_status open_mixers(const struct machine *machine, struct decoder *d)
@@ -260,6 +278,7 @@ void cm_decoder_close(struct decoder **decoder)
     close_mixers(*decoder);
     cm_free((*decoder)->logits);
     cm_free((*decoder)->outcomes);
+    cm_free((*decoder)->logit_uses);
     cm_free((*decoder)->memory);
     cm_free(*decoder);
     *decoder = NULL;

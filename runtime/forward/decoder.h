@@ -58,6 +58,9 @@ struct step {
     int         n_rows;
     int         n_logits;   /* rows of logits that are wanted, by rows here or by rows that join: there is room */
     const struct step_observer  *observers;  /* NULL: nobody watches                                            */
+    const struct low_rank_set *const *adapters; /* (n_adapters) all that a row's sequence may use, in the order in which
+                                                   they are added                                               */
+    int         n_adapters;
     const struct between_layers *between;    /* NULL: nothing runs between layers, and no row has a rung        */
     void                        *between_self;
     /* from the step */

@@ -15,6 +15,9 @@ struct decoder {
     struct mixer_layer      *mixers;    /* (n_layers): batch.layers                */
     void                    *works[MIXER_KIND_COUNT]; /* batch.works               */
     int                      logits_capacity;
+    struct low_rank_rows     row_adapters;   /* of the batch's rows (max_rows): batch.adapters, where any row has some */
+    struct low_rank_rows     logit_adapters; /* of rows of logits (logits_capacity)                                    */
+    const struct low_rank_uses **row_uses, **logit_uses; /* their of_row */
 
     /* the step at hand */
     struct step *step;

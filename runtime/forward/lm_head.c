@@ -35,7 +35,13 @@ static void multiply(struct decoder *d, int first, int n, int n_tokens, const st
         if (n_left <= 0 || cm_team_server(me->team, part->node) != me->node) continue;
         cm_share(n_left < part->matrix.n_rows ? n_left : part->matrix.n_rows, 16, me->rank_on_node, me->n_on_node,
                  &begin, &end);
-        cm_linear_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, NULL, logits, me);
+        cm_linear_plain_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, NULL, logits, me);
+        if (d->batch.adapters && begin < end) {
+            const struct low_rank_product product = {
+                .matrix = &part->matrix, .begin = begin, .end = end, .x = &d->batch.normed, .which = rows, .n = n,
+                .y = logits + part->first_row + begin, .stride = (size_t)output->n_rows};
+            cm_low_rank_add(d->batch.ops, &d->logit_adapters, &product);
+        }
         for (int row = 0; row < n && begin < end; row++)
             finish_logits(d, cm_row(logits, row, n_vocab) + part->first_row + begin, end - begin);
     }

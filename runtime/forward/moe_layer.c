@@ -83,6 +83,7 @@ static void plan_experts(void *arg)
         .inputs = {[BANK_ROUTED] = routed_input(d, layer), [BANK_SHARED] = &d->batch.normed,
                    [BANK_DENSE] = &d->batch.normed},
         .weights = {[BANK_SHARED] = layer->shared_gate.n_parts > 0 ? d->shared_weights : NULL},
+        .adapters = d->batch.adapters,
     };
     cm_expert_run_plan(d->experts, &layer->experts, &step);
     cm_count_routing(&d->batch.counters, plan->layer, &d->routing);

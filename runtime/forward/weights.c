@@ -190,6 +190,7 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     if (out->has_others_output) out->output = b->options->output_of->output;
     else CM_TRY(cm_placed_shares_open(b->ctx, b->list, &tensors->output, b->machine->plan, &out->output));
     out->output_kinds = cm_placed_kind(&out->output);
+    CM_TRY(cm_pack_list_origins(b->ctx, b->list, &out->origins, &out->n_origins));
     CM_TRY(check_room(b));
     CM_TRY(cm_pack_list_run(b->ctx, b->list, b->machine->topology, b->machine->team, b->options->progress,
                             b->options->user, &out->packed));
@@ -205,7 +206,10 @@ calmoe_status cm_weights_open(const struct machine *machine, const struct model_
     b.out = cm_alloc(machine->ctx, 1, sizeof *b.out, "the weights");
     if (!b.out) return CALMOE_NO_MEMORY;
     calmoe_status status = cm_pack_list_open(machine->ctx, machine->isa, &b.list);
-    if (status == CALMOE_OK) status = build(&b, tensors);
+    if (status == CALMOE_OK) {
+        cm_pack_list_number(b.list);
+        status = build(&b, tensors);
+    }
     cm_pack_list_close(&b.list);
     cm_free(b.biases);
     if (status != CALMOE_OK) cm_weights_close(&b.out);
@@ -228,6 +232,7 @@ void cm_weights_close(struct weights **weights)
     if (!(*weights)->has_others_output) cm_placed_close(&(*weights)->output);
     cm_placed_close(&(*weights)->joint);
     cm_packed_weights_close(&(*weights)->packed);
+    cm_free((*weights)->origins);
     cm_free((*weights)->vectors);
     cm_free((*weights)->layers);
     cm_free(*weights);

@@ -33,6 +33,8 @@ struct weights {
     int                   n_layers;
     struct layer         *layers;
     struct packed_weights packed;
+    struct matrix_origin *origins;    /* (n_origins): by matrix.id, where each comes from        */
+    int                   n_origins;
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */
 };

@@ -149,7 +149,7 @@ static const struct kind {
     const char *key, *value; /* an entry of the metadata; value NULL: any */
     const char *what;        /* "'FILE' is …"                             */
 } kinds[] = {
-#define ADAPTER   "an adapter (LoRA): it changes a model and is none; adapters are not applied by this version"
+#define ADAPTER   "an adapter (LoRA): it changes a model and is none; give it beside the model, as calmoe run --lora does"
 #define PROJECTOR "a projector (mmproj), which reads images or sound for a model; give the language model's file"
 #define MATRIX    "an importance matrix, which quantizers read; give a model"
     {"general.type", "adapter", ADAPTER},

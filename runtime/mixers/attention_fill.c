@@ -29,8 +29,8 @@ static void project_pairs(struct batch *b, const struct mixer_fill *fill, const 
         const int32_t *pairs = b->identity + l * fill->n;
         float *k = rows_of_layer(fill, cm_attention_work(b)->k, b->spec->most.k_columns, l);
         float *v = rows_of_layer(fill, cm_attention_work(b)->v, b->spec->most.v_columns, l);
-        cm_linear_shared(b, &layer->k, &b->normed, pairs, fill->n, layer->k_bias, k, me);
-        cm_linear_shared(b, &layer->v, &b->normed, pairs, fill->n, layer->v_bias, v, me);
+        cm_linear_plain(b, &layer->k, &b->normed, pairs, fill->n, layer->k_bias, k, me);
+        cm_linear_plain(b, &layer->v, &b->normed, pairs, fill->n, layer->v_bias, v, me);
     }
 }
 

@@ -8,9 +8,9 @@ void cm_add_normed(struct batch *batch, int layer, const float *norm, int r, flo
     batch->ops->add_scaled(cm_row(batch->x, r, dim), y, batch->spec->layers[layer].residual_scale, dim);
 }
 
-void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
-                    int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
-                    float *y, const struct worker *me)
+void cm_linear_plain_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part,
+                          int begin, int end, const struct activations *x, const int32_t *tokens, int n_tokens,
+                          const float *bias, float *y, const struct worker *me)
 {
     const size_t stride = (size_t)matrix->n_rows;
     const int first = part->first_row;
@@ -20,6 +20,29 @@ void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, con
     if (!bias) return;
     for (int token = 0; token < n_tokens; token++)
         for (int i = first + begin; i < first + end; i++) y[(size_t)token * stride + (size_t)i] += bias[i];
+}
+
+void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
+                    int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
+                    float *y, const struct worker *me)
+{
+    const size_t stride = (size_t)matrix->n_rows;
+    cm_linear_plain_part(batch, matrix, part, begin, end, x, tokens, n_tokens, bias, y, me);
+    if (!batch->adapters || begin >= end) return;
+    const struct low_rank_product product = {.matrix = &part->matrix, .begin = begin, .end = end, .x = x,
+                                             .which = tokens, .n = n_tokens, .y = y + part->first_row + begin,
+                                             .stride = stride};
+    cm_low_rank_add(batch->ops, batch->adapters, &product);
+}
+
+void cm_linear_plain(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,
+                     const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me)
+{
+    for (int i = 0; i < matrix->n_parts; i++) {
+        int begin, end;
+        cm_part_share(&matrix->parts[i], me, &begin, &end);
+        cm_linear_plain_part(batch, matrix, &matrix->parts[i], begin, end, x, tokens, n_tokens, bias, y, me);
+    }
 }
 
 void cm_linear_shared(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,

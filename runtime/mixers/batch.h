@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/team.h"
 #include "experts/exchange.h"
+#include "experts/low_rank.h"
 #include "experts/placed_matrix.h"
 #include "kernels/vector_ops.h"
 #include "runtime/families/model_spec.h"
@@ -31,6 +32,7 @@ struct batch {
     struct mixer_layer      *layers;    /* (n_layers): how each mixes positions, and with what (mixer.h) */
     void                   **works;     /* (MIXER_KIND_COUNT): each mixer's own scratch                  */
     struct exchange         *exchange;  /* with other ranks; NULL: there is one only                     */
+    const struct low_rank_rows *adapters; /* what rows of the step add to products; NULL: no row adds anything */
 
     int                 n_rows;
     struct row         *rows;           /* (max_rows)                  */
@@ -80,14 +82,21 @@ static inline void cm_own_rows(const struct batch *batch, const struct worker *m
 /* What a layer's half gave for row r, y (dim), is normed in place, times the layer's residual scale added to x. */
 void cm_add_normed(struct batch *batch, int layer, const float *norm, int r, float *y);
 
-/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias; each worker does its range of output rows on its node.
- * tokens (n_tokens): which rows of x; NULL = the first. */
+/* Shared: y (n_tokens, n_rows of the matrix) = matrix x + bias, and what the rows' adapters add; each worker does its
+ * range of output rows on its node. x has a row for each of the batch's; tokens (n_tokens): which of them; NULL = the
+ * first. */
 void cm_linear_shared(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,
                       const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me);
 /* The same of rows begin … end of one part, counted from its first; by this worker. */
 void cm_linear_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part, int begin,
                     int end, const struct activations *x, const int32_t *tokens, int n_tokens, const float *bias,
                     float *y, const struct worker *me);
+/* Both without adapters: for rows of x that are not those of the batch. */
+void cm_linear_plain(struct batch *batch, const struct placed_matrix *matrix, const struct activations *x,
+                     const int32_t *tokens, int n_tokens, const float *bias, float *y, const struct worker *me);
+void cm_linear_plain_part(struct batch *batch, const struct placed_matrix *matrix, const struct matrix_part *part,
+                          int begin, int end, const struct activations *x, const int32_t *tokens, int n_tokens,
+                          const float *bias, float *y, const struct worker *me);
 
 /* Own rows: what half a layer reads: x normed, in the forms that kinds ask for. */
 void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const struct worker *me);

@@ -87,6 +87,12 @@ static void multiply_head(struct batch *b, int index, const struct head_product 
     matrix->kernel->multiply(matrix, begin, end, p->x, work->inputs + (size_t)h * (size_t)work->max_rows, b->n_rows,
                              p->y + (size_t)h * (size_t)p->n_out + begin, stride);
     cm_phase_bytes(&b->counters.clocks[me->seat])[head->node] += cm_rows_bytes(matrix, end - begin);
+    if (!b->adapters) return;
+    const struct low_rank_product product = {
+        .matrix = matrix, .begin = begin, .end = end, .x = p->x,
+        .which = work->inputs + (size_t)h * (size_t)work->max_rows, .rows = b->identity, .n = b->n_rows,
+        .y = p->y + (size_t)h * (size_t)p->n_out + begin, .stride = stride};
+    cm_low_rank_add(b->ops, b->adapters, &product);
 }
 
 /* Shared: the heads of a node by its workers, in units of rows. */

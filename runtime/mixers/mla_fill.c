@@ -19,8 +19,8 @@ void cm_mla_fill(struct batch *b, const struct mixer_fill *fill, const struct wo
     norm_pairs(b, fill, me);
     cm_barrier(me);
     for (int l = 0; l < fill->n_layers; l++)
-        cm_linear_shared(b, &cm_mla_weights(b, fill->first_layer + l)->latent, &b->normed, b->identity + l * n, n, NULL,
-                         cm_row(rows, l * n, n_columns), me);
+        cm_linear_plain(b, &cm_mla_weights(b, fill->first_layer + l)->latent, &b->normed, b->identity + l * n, n, NULL,
+                        cm_row(rows, l * n, n_columns), me);
     cm_barrier(me);
     cm_share(fill->n_layers * n, 1, me->index, me->n_workers, &begin, &end);
     for (int i = begin; i < end; i++)

@@ -101,8 +101,8 @@ static calmoe_status pack_heads(const struct mixer_place *place, struct pack_lis
         while (heads_on[node] == 0) node++;
         heads_on[node]--;
         struct mla_head *head = &out->heads[i];
-        const struct weight_source key =
-            cm_source_rows(&keys, (spec->is_joint ? i - own.first : i) * latent, latent);
+        struct weight_source key = cm_source_rows(&keys, (spec->is_joint ? i - own.first : i) * latent, latent);
+        if (spec->is_joint) key.turned_from = cm_source_rows(&t->joint, i * of_joint, 0).rows;
         const struct weight_source value =
             spec->is_joint ? cm_source_rows(&t->joint, i * of_joint + spec->plain_size, spec->value_size)
                            : cm_source_rows(&t->v, i * spec->value_size, spec->value_size);

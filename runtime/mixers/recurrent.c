@@ -91,14 +91,17 @@ static size_t all_heads_floats(const struct recurrent_shape *shape)
 
 /* ---- what changes the states ---- */
 
-/* The products that change the state, or all; tokens: which rows of the normed input; NULL = the first. */
-static void project(struct batch *b, const struct recurrent_rows *rows, const int32_t *tokens, bool has_gate,
-                    const struct worker *me)
+/* All products of the batch's rows; or, where tokens says which rows of the normed input, of pairs of a fill, those that
+ * change the state. */
+static void project(struct batch *b, const struct recurrent_rows *rows, const int32_t *tokens, const struct worker *me)
 {
     for (int product = 0; product < N_PRODUCTS; product++)
-        if (has_gate || product != PRODUCT_GATE)
-            cm_linear_shared(b, &rows->weights->products[product], &b->normed, tokens, rows->n, NULL,
+        if (!tokens)
+            cm_linear_shared(b, &rows->weights->products[product], &b->normed, NULL, rows->n, NULL,
                              rows->products[product], me);
+        else if (product != PRODUCT_GATE) /* pairs of a fill */
+            cm_linear_plain(b, &rows->weights->products[product], &b->normed, tokens, rows->n, NULL,
+                            rows->products[product], me);
 }
 
 void cm_convolve_channels(struct batch *b, const struct recurrent_rows *rows, const struct channels *channels)
@@ -207,7 +210,7 @@ void cm_recurrent_run(struct batch *b, int layer, const struct worker *me)
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, rows.weights->norm, rows.weights->input_kinds, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
-    project(b, &rows, NULL, true, me);
+    project(b, &rows, NULL, me);
     cm_barrier_into(b, me, CALMOE_PHASE_ATTEND);
     recurrence->prepare(b, &rows, me);
     cm_barrier(me);
@@ -253,7 +256,7 @@ void cm_recurrent_fill(struct batch *b, const struct mixer_fill *fill, const str
     cm_barrier(me);
     for (int l = 0; l < fill->n_layers; l++) {
         const struct recurrent_rows rows = rows_of_layer(b, fill, l);
-        project(b, &rows, b->identity + l * fill->n, false, me);
+        project(b, &rows, b->identity + l * fill->n, me);
     }
     cm_barrier(me);
     for (int l = 0; l < fill->n_layers; l++) {

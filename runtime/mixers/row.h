@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct low_rank_uses;
 struct policy_rung;
 struct sequence_state;
 struct waiting;
@@ -17,6 +18,7 @@ struct sequence {
     struct waiting  *waiting; /* its rows that left early (runtime/exits/waiting.h); NULL: none ever waits. Only what
                                  runs between layers looks at it                                            */
     void            *owner;   /* for observers                                                              */
+    const struct low_rank_uses *adapters; /* what its rows add to products (experts/low_rank.h); NULL = nothing */
     const atomic_int *interrupt; /* once it is not 0, nobody wants rows of this sequence any more; NULL: they are always
                                     wanted                                                                  */
 };

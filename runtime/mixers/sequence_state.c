@@ -43,10 +43,15 @@ calmoe_status cm_sequence_state_open(const struct machine *machine, const struct
     return status;
 }
 
+static void let_go(struct kept_state *kept)
+{
+    if (--kept->n_holders == 0) cm_free(kept);
+}
+
 void cm_sequence_state_close(struct sequence_state *state)
 {
     tell(state, STATE_CLOSE, 0, 0);
-    for (int i = 0; i < state->n_snapshots; i++) cm_free(state->snapshots[i].bytes);
+    for (int i = 0; i < state->n_snapshots; i++) let_go(state->snapshots[i].kept);
     cm_free(state->snapshots);
     for (int i = 0; i < state->n_kept; i++) cm_free(state->kept[i]);
     cm_free(state->kept);
@@ -67,7 +72,7 @@ void cm_sequence_state_note(struct sequence_state *state, int n_positions)
 
 static void forget(struct sequence_state *state, int i)
 {
-    cm_free(state->snapshots[i].bytes);
+    let_go(state->snapshots[i].kept);
     for (state->n_snapshots--; i < state->n_snapshots; i++) state->snapshots[i] = state->snapshots[i + 1];
 }
 
@@ -81,22 +86,22 @@ static void forget_one(struct sequence_state *state)
 
 calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int position)
 {
-    int at = state->n_snapshots;
+    int at;
     if (state->fixed_bytes == 0) return CALMOE_OK;
     tell(state, STATE_SNAPSHOT, position, 0);
     for (int i = 0; i < state->n_snapshots; i++)
         if (state->snapshots[i].position == position) { /* a sequence that was read again may differ from there on */
-            memcpy(state->snapshots[i].bytes, state->fixed, state->fixed_bytes);
-            state->snapshots[i].used = ++state->n_uses;
-            return CALMOE_OK;
+            forget(state, i);
+            break;
         }
-    uint8_t *bytes = cm_alloc(state->ctx, state->fixed_bytes, 1, "a snapshot");
-    if (!bytes) return CALMOE_NO_MEMORY;
+    struct kept_state *kept = cm_alloc(state->ctx, sizeof *kept + state->fixed_bytes, 1, "a snapshot");
+    if (!kept) return CALMOE_NO_MEMORY;
+    kept->n_holders = 1;
+    memcpy(kept->bytes, state->fixed, state->fixed_bytes);
     if (state->n_snapshots == state->max_snapshots) forget_one(state);
-    memcpy(bytes, state->fixed, state->fixed_bytes);
     for (at = state->n_snapshots++; at > 0 && state->snapshots[at - 1].position > position; at--)
         state->snapshots[at] = state->snapshots[at - 1];
-    state->snapshots[at] = (struct state_snapshot){position, ++state->n_uses, bytes};
+    state->snapshots[at] = (struct state_snapshot){position, ++state->n_uses, kept};
     return CALMOE_OK;
 }
 
@@ -152,7 +157,7 @@ static int rewind_fixed(struct sequence_state *state, int position)
         forget(state, state->n_snapshots - 1);
     if (stands_there) return position;
     state->n_seen = snapshot ? snapshot->position : 0;
-    if (snapshot) memcpy(state->fixed, snapshot->bytes, state->fixed_bytes);
+    if (snapshot) memcpy(state->fixed, snapshot->kept->bytes, state->fixed_bytes);
     else memset(state->fixed, 0, state->fixed_bytes);
     if (snapshot) snapshot->used = ++state->n_uses;
     return state->n_seen;
@@ -282,6 +287,18 @@ calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int
     return cm_kv_cache_own(&state->kv, first, end, n_kept);
 }
 
+/* Those before n_positions, or as many of the last ones as find room. */
+static void share_snapshots(const struct sequence_state *from, int n_positions, struct sequence_state *to)
+{
+    int n = from->n_snapshots;
+    while (n > 0 && from->snapshots[n - 1].position > n_positions) n--;
+    for (int i = n > to->max_snapshots ? n - to->max_snapshots : 0; i < n; i++) {
+        to->snapshots[to->n_snapshots++] = from->snapshots[i];
+        from->snapshots[i].kept->n_holders++;
+    }
+    to->n_uses = from->n_uses;
+}
+
 int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to, int *n_shared)
 {
     tell(to, STATE_COPY, n_positions, from->listener.id);
@@ -297,7 +314,8 @@ int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, s
     const bool                   stands_there = from->n_seen == n_positions;
     if (!stands_there) to->n_seen = snapshot ? snapshot->position : 0;
     if (to->n_seen == 0) memset(to->fixed, 0, to->fixed_bytes);
-    else memcpy(to->fixed, stands_there ? from->fixed : snapshot->bytes, to->fixed_bytes);
+    else memcpy(to->fixed, stands_there ? from->fixed : snapshot->kept->bytes, to->fixed_bytes);
+    share_snapshots(from, n_positions, to);
     return to->n_seen;
 }
 

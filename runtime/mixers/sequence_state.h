@@ -18,10 +18,14 @@ struct state_listener {
     int   id; /* of the state; from_id: of the one that is copied */
 };
 
+struct kept_state { /* copies of a sequence have the same ones: they are never written to */
+    int     n_holders;
+    uint8_t bytes[]; /* (fixed_bytes) */
+};
 struct state_snapshot {
-    int      position; /* positions that it has seen */
-    uint64_t used;     /* when it was last of use    */
-    uint8_t *bytes;    /* (fixed_bytes)              */
+    int                position; /* positions that it has seen */
+    uint64_t           used;     /* when it was last of use    */
+    struct kept_state *kept;
 };
 
 struct sequence_state {
@@ -76,8 +80,8 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions, but for
- * its snapshots; it may have another number of rows in a step. Spans of keys and values before n_shared, which
+/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions; it may
+ * have another number of rows in a step. Snapshots are shared. Spans of keys and values before n_shared, which
  * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
  * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
  * lies between must be read again). */

@@ -66,11 +66,7 @@ static calmoe_status add(calmoe_stops *stops, const char *text, size_t n_bytes)
         size_t capacity;
         if (!cm_add(stops->n_held, n_bytes, &capacity) || !cm_add(capacity, capacity + 256, &capacity))
             return cm_fail(stops->ctx, CALMOE_NO_MEMORY, "no memory for an answer's text");
-        char *held = cm_alloc(stops->ctx, capacity, 1, "an answer's text");
-        if (!held) return CALMOE_NO_MEMORY;
-        if (stops->n_held > 0) memcpy(held, stops->held, stops->n_held);
-        cm_free(stops->held);
-        stops->held = held;
+        CM_TRY(cm_grow(stops->ctx, &stops->held, stops->n_held, capacity, 1, "an answer's text"));
         stops->capacity = capacity;
     }
     if (n_bytes > 0) memcpy(stops->held + stops->n_held, text, n_bytes);

@@ -13,14 +13,8 @@ void cm_answer_add(struct answer_parser *p, struct answer_text *text, const char
     if (p->status != CALMOE_OK || n == 0) return;
     if (n + 1 > text->n_room - text->n) { /* a NUL fits behind it */
         const size_t n_room = 2 * text->n_room + n + 64;
-        char        *grown = cm_alloc(p->ctx, n_room, 1, "an answer");
-        if (!grown) {
-            p->status = CALMOE_NO_MEMORY;
-            return;
-        }
-        if (text->n > 0) memcpy(grown, text->at, text->n);
-        cm_free(text->at);
-        text->at = grown;
+        p->status = cm_grow(p->ctx, &text->at, text->n, n_room, 1, "an answer");
+        if (p->status != CALMOE_OK) return;
         text->n_room = n_room;
     }
     memcpy(text->at + text->n, bytes, n);

@@ -10,13 +10,24 @@
 
 /* ---- text ---- */
 
-static bool mentions(const struct chat_prompt_source *source, const char *word)
+static bool mentions(const struct chat_template *tmpl, const char *word)
 {
-    return source->template_text && memmem(source->template_text, source->n_template, word, strlen(word));
+    return tmpl->n_text > 0 && memmem(tmpl->text, tmpl->n_text, word, strlen(word));
+}
+
+static calmoe_status choose_template(struct calmoe_context *ctx, const struct chat_prompt_source *source,
+                                     const struct conversation *conversation, struct chat_template *out)
+{
+    const struct json_value tools = cm_json_get(&conversation->root, "tools");
+    const bool              has_tools = cm_json_length(&tools) > 0;
+    *out = has_tools && source->for_tools.n_text > 0 ? source->for_tools : source->plain;
+    if (out->program || source->format) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_UNSUPPORTED, "the file's chat template for tools cannot be read: %s", out->problem);
 }
 
 static calmoe_status render(struct calmoe_context *ctx, const struct chat_prompt_source *source,
-                            struct conversation *conversation, struct template_text *out)
+                            const struct chat_template *tmpl, struct conversation *conversation,
+                            struct template_text *out)
 {
     struct chat_tokens tokens;
     cm_chat_tokens(source->tokenizer, &tokens);
@@ -24,12 +35,12 @@ static calmoe_status render(struct calmoe_context *ctx, const struct chat_prompt
                                           .n_bytes = conversation->n_bytes, .now = source->now,
                                           .bos = tokens.bos[0] ? tokens.bos : NULL,
                                           .eos = tokens.eos[0] ? tokens.eos : NULL };
-    conversation->knows_developer = mentions(source, "developer");
-    conversation->knows_thinking = mentions(source, ".thinking") || mentions(source, "\"thinking\"") ||
-                                   mentions(source, "'thinking'");
+    conversation->knows_developer = mentions(tmpl, "developer");
+    conversation->knows_thinking = mentions(tmpl, ".thinking") || mentions(tmpl, "\"thinking\"") ||
+                                   mentions(tmpl, "'thinking'");
     conversation->format = source->format;
     if (source->format) return cm_template_print(ctx, &input, cm_conversation_in_format, conversation, out);
-    return cm_template_render(ctx, source->tmpl, &input, out);
+    return cm_template_render(ctx, tmpl->program, &input, out);
 }
 
 /* An answer that goes on is the end of the text, whatever the template wrote behind it. */
@@ -193,13 +204,16 @@ static calmoe_status fill(struct calmoe_context *ctx, const struct chat_prompt_s
                           struct conversation *conversation, struct chat_prompt *prompt)
 {
     struct template_text *text = &prompt->text;
-    CM_TRY(render(ctx, source, conversation, text));
+    CM_TRY(choose_template(ctx, source, conversation, &prompt->written_with));
+    CM_TRY(render(ctx, source, &prompt->written_with, conversation, text));
     CM_TRY(cut_behind_answer(ctx, conversation, text));
     const size_t turn = find_turn(source->tokenizer, text);
     prompt->tail = find_tail(text);
     for (size_t i = 0; i < text->n; i++) text->marks[i] = text->marks[i] != MARK_TEMPLATE;
     CM_TRY(tokenize(ctx, source->tokenizer, text, text->n, &prompt->tokens));
-    prompt->turn_begin = -1;
+    prompt->turn_begin = prompt->turn_end = -1;
+    if (prompt->tail > 0 && prompt->tail < text->n)
+        CM_TRY(token_at(ctx, source->tokenizer, prompt, prompt->tail, &prompt->turn_end));
     if (turn < text->n) CM_TRY(token_at(ctx, source->tokenizer, prompt, turn, &prompt->turn_begin));
     return read_parameters(ctx, conversation, &prompt->parameters);
 }

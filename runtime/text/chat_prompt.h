@@ -15,19 +15,26 @@ struct tool_parameters {
     size_t                 n, n_bytes;
 };
 
+struct chat_template {
+    const struct template *program; /* NULL: it could not be read, which problem says      */
+    const char            *text;    /* (n_text) what it was read of; n_text 0: there is none */
+    size_t                 n_text;
+    const char            *problem;
+};
+
 struct chat_prompt {
     struct template_text   text; /* its marks are 0 and 1                                       */
     struct token_list      tokens;
     int                    turn_begin; /* token; -1: not known                                  */
+    int                    turn_end;   /* the one at or behind tail; -1: the prompt ends there  */
     size_t                 tail;       /* bytes of text before what asks for an answer or begins one    */
     struct tool_parameters parameters;
+    struct chat_template   written_with; /* borrowed of the source */
 };
 
 struct chat_prompt_source {
-    const struct template    *tmpl;          /* NULL where there is a format   */
-    const char               *template_text; /* (n_template) what it was read of */
-    size_t                    n_template;
-    const struct chat_format *format;
+    struct chat_template      plain, for_tools; /* the second, where there is one, for conversations with tools */
+    const struct chat_format *format; /* instead of them; NULL: there is none */
     const struct tokenizer   *tokenizer;
     int64_t                   now;
 };

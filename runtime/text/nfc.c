@@ -99,11 +99,7 @@ static calmoe_status reserve(struct calmoe_context *ctx, struct nfc *nfc, size_t
 {
     if (n_more <= nfc->n_room - nfc->n) return CALMOE_OK;
     const size_t n_room = 2 * nfc->n_room + n_more + 256;
-    char        *out = cm_alloc(ctx, n_room, 1, "a normalised text");
-    if (!out) return CALMOE_NO_MEMORY;
-    if (nfc->n) memcpy(out, nfc->out, nfc->n);
-    cm_free(nfc->out);
-    nfc->out = out;
+    CM_TRY(cm_grow(ctx, &nfc->out, nfc->n, n_room, 1, "a normalised text"));
     nfc->n_room = n_room;
     return CALMOE_OK;
 }
@@ -166,12 +162,8 @@ static calmoe_status flush(struct calmoe_context *ctx, struct nfc *nfc)
 static calmoe_status add_mark(struct calmoe_context *ctx, struct nfc *nfc, struct nfc_mark mark)
 {
     if (nfc->n_marks == nfc->n_marks_room) {
-        const size_t     n_room = nfc->n_marks_room ? 2 * nfc->n_marks_room : 32;
-        struct nfc_mark *marks = cm_alloc(ctx, 2 * n_room, sizeof *marks, "marks to sort");
-        if (!marks) return CALMOE_NO_MEMORY;
-        if (nfc->n_marks) memcpy(marks, nfc->marks, nfc->n_marks * sizeof *marks);
-        cm_free(nfc->marks);
-        nfc->marks = marks;
+        const size_t n_room = nfc->n_marks_room ? 2 * nfc->n_marks_room : 32;
+        CM_TRY(cm_grow(ctx, &nfc->marks, nfc->n_marks, 2 * n_room, sizeof mark, "marks to sort"));
         nfc->n_marks_room = n_room;
     }
     nfc->marks[nfc->n_marks++] = mark;

@@ -1,5 +1,4 @@
 /* token_list.c - lists of ids that grow. */
-#include <string.h>
 
 #include "base/memory.h"
 #include "runtime/text/tokenizer_parts.h"
@@ -14,11 +13,7 @@ calmoe_status cm_token_list_put(struct calmoe_context *ctx, struct token_list *l
 {
     if (list->n == list->capacity) {
         const int capacity = list->capacity ? 2 * list->capacity : 64; /* texts are below INT_MAX / 2 */
-        int32_t  *ids = cm_alloc(ctx, (size_t)capacity, sizeof *ids, "a list of tokens");
-        if (!ids) return CALMOE_NO_MEMORY;
-        if (list->n) memcpy(ids, list->ids, (size_t)list->n * sizeof *ids);
-        cm_free(list->ids);
-        list->ids = ids;
+        CM_TRY(cm_grow(ctx, &list->ids, (size_t)list->n, (size_t)capacity, sizeof id, "a list of tokens"));
         list->capacity = capacity;
     }
     list->ids[list->n++] = id;

@@ -124,7 +124,7 @@ static const struct kind {
     const char *key, *value, *sentence;
 } kinds[] = {
     {"general.type", "adapter",
-     "'k.gguf' is an adapter (LoRA): it changes a model and is none; adapters are not applied by this version"},
+     "'k.gguf' is an adapter (LoRA): it changes a model and is none; give it beside the model, as calmoe run --lora does"},
     {"general.type", "mmproj",
      "'k.gguf' is a projector (mmproj), which reads images or sound for a model; give the language model's file"},
     {"general.architecture", "clip",

@@ -143,7 +143,7 @@ static void check_kernel(const struct linear_kernel *kernel, const struct shape 
     choose_ahead();
     memset(packed, 0xa5, n_bytes);
     kernel->pack(rows, n_rows, n_columns, packed);
-    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed };
+    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed, 0 };
     float              *y = clear_output(&memory.got, n_y);
     kernel->multiply(&matrix, shape->row_begin, shape->row_end, x, which, shape->n_tokens, y, y_stride);
     n_checks++;
@@ -167,7 +167,7 @@ static void check_case(struct random *random, const struct shape *shape)
     const size_t             n_inputs = (size_t)shape->n_tokens;
     const struct activations x = make_input(random, shape, n_inputs);
     const int32_t           *which = make_which(random, shape, n_inputs);
-    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows };
+    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows, 0 };
     float                   *expected = clear_output(&memory.expected, n_y);
     describe(plain, shape);
     plain->multiply(&matrix, shape->row_begin, shape->row_end, &x, which, shape->n_tokens, expected,

@@ -315,6 +315,37 @@ static void taken_back(void **state)
     }
 }
 
+/* Where a session was told that it will be gone back to, nothing is read again, nor by its fork. */
+static void taken_back_to_returns(void **state)
+{
+    (void)state;
+    static const int returns[] = {70, 201}, back_to[] = {205, 201, 200, 70, 69};
+    for (int m = 0; m < N_MODELS; m++) {
+        struct running r = open_long(models[m]);
+        for (size_t i = 0; i < sizeof back_to / sizeof *back_to; i++) {
+            int32_t         token;
+            calmoe_session *fork = NULL;
+            const int       wanted_at = back_to[i] >= 201 ? 201 : back_to[i] >= 70 ? 70 : 0;
+            running_must(r.context, calmoe_session_rewind(r.session, 0));
+            running_must(r.context, calmoe_session_will_return(r.session, returns, 2));
+            running_must(r.context, calmoe_session_feed_tokens(r.session, long_tokens, 220));
+            running_must(r.context, calmoe_session_next(r.session, &token));
+            running_must(r.context, calmoe_session_fork(r.session, &fork));
+            running_must(r.context, calmoe_session_rewind(r.session, back_to[i]));
+            assert_int_equal(calmoe_session_n_positions(r.session), wanted_at);
+            check_rest(&r, r.session, back_to[i]);
+            running_must(r.context, calmoe_session_rewind(fork, back_to[i]));
+            assert_int_equal(calmoe_session_n_positions(fork), wanted_at);
+            check_rest(&r, fork, back_to[i]);
+            calmoe_session_close(&fork);
+        }
+        assert_int_equal(calmoe_session_will_return(r.session, (const int[]){1, 2, 3, 4, 5}, 5),
+                         CALMOE_INVALID_ARGUMENT);
+        assert_int_equal(calmoe_session_will_return(r.session, (const int[]){-1}, 1), CALMOE_INVALID_ARGUMENT);
+        running_close(&r);
+    }
+}
+
 /* The session is interrupted while its step is in layer 2, as often as is still wanted. */
 struct trap {
     calmoe_session *session;
@@ -408,7 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exits),      cmocka_unit_test(answers_at_once), cmocka_unit_test(drafts),
         cmocka_unit_test(audits),     cmocka_unit_test(taken_back),      cmocka_unit_test(broken_off),
-        cmocka_unit_test(copied),
+        cmocka_unit_test(copied),     cmocka_unit_test(taken_back_to_returns),
     };
     return cmocka_run_group_tests_name("recurrent sequences", tests, open_folder, close_folder);
 }

@@ -496,6 +496,29 @@ class Lives(unittest.TestCase):
             twin.feed(PROMPT)
             [twin.next_token() for _ in range(8)]
 
+    def test_adapters(self):
+        goldens = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "golden")
+        with calmoe.Model(os.path.join(goldens, "llama.gguf")) as model, model.engine(threads=1) as engine:
+            adapter = engine.adapter(os.path.join(goldens, "adapters", "llama"))
+            again = engine.adapter(os.path.join(goldens, "adapters", "llama_file", "adapter.gguf"))
+            self.assertEqual((adapter.info.kind, again.info.kind), ("peft", "gguf"))
+            self.assertEqual(adapter.info.rank, 4)
+            plain, tuned = engine.session(hash_logits=True), engine.session(hash_logits=True, adapters=[adapter])
+            none = engine.session(hash_logits=True, adapters={adapter: 0.0})
+            for session in (plain, tuned, none):
+                session.feed("it's new")
+                [session.next_token() for _ in range(4)]
+            self.assertEqual(none.logit_hash(), plain.logit_hash())
+            self.assertNotEqual(tuned.logit_hash(), plain.logit_hash())
+            self.assertEqual(tuned.adapters, [(adapter.info.fingerprint, 1.0)])
+            with self.assertRaises(calmoe.InvalidArgument):
+                tuned.set_adapters([again])
+            del adapter
+            gc.collect()
+            tuned.next_token()  # it goes on with what it uses
+            tuned.rewind(0)
+            tuned.set_adapters({again: 0.5})
+
     def test_cycles_are_collected(self):
         model = calmoe.Model()
         seen = []

@@ -4,6 +4,7 @@
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
+#   serve             a server of several answers what one of one process does, and says so when a rank is lost
 #   lost              ranks that are killed or stopped: all others end within the timeout, with a sentence
 # Skipped (77) where calmoe was built without MPI, or there is no mpirun.
 set -u
@@ -82,7 +83,7 @@ ended()
 begin()
 {
     what=$1
-    rm -f "$folder"/end.* "$folder"/err.* "$folder"/pid.*
+    rm -f "$folder"/{end,err,pid,out}.*
 }
 
 # lose SIGNAL RANK: in the middle of a long answer
@@ -139,10 +140,69 @@ misfits()
     echo "ok   $what"
 }
 
+# ---- the server ----
+
+# ask TEXT: the body that the server at $port answers, and its status
+ask()
+{
+    local body='{"prompt": "'$1'", "n_predict": 4, "temperature": 0}'
+    exec 4<> "/dev/tcp/127.0.0.1/$port"
+    printf 'POST /completion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
+        "${#body}" "$body" >&4
+    tr -d '\r' <&4 | grep -oE '^HTTP/1.1 [0-9]+|"content":"[^"]*"|"message":"[^"]*"'
+    exec 4>&-
+}
+
+# served FILE: waits until the server says where it is
+served()
+{
+    for ((i = 0; i < 200; i++)); do grep -q served "$1" 2> /dev/null && break; sleep 0.1; done
+    port=$(grep -o '[0-9]*$' "$1") && return
+    echo "FAIL $what: nothing is served; $(cat "$folder"/err.*)"
+    exit 1
+}
+
+serve()
+{
+    local server=("$calmoe" serve -t 1 --port 0 --parallel 2)
+    begin "a server of one process"
+    "${server[@]}" > "$folder/alone" 2> "$folder/err.0" & local alone=$!
+    served "$folder/alone"
+    for text in "The quick" "The quick brown"; do ask "$text"; done > "$folder/wanted"
+    kill $alone
+    wait $alone
+
+    begin "a server of three"
+    export CALMOE_RANKS_TIMEOUT=2
+    timeout 100 mpirun -n 3 "$folder/rank" "${server[@]}" 2> /dev/null &
+    served "$folder/out.0"
+    for text in "The quick" "The quick brown"; do ask "$text"; done > "$folder/found"
+    diff "$folder/wanted" "$folder/found" || { echo "FAIL $what answers otherwise than one process"; exit 1; }
+    grep -q '"content"' "$folder/found" || { echo "FAIL $what answers nothing"; exit 1; }
+    kill -KILL "$(< "$folder/pid.2")"
+    ask "The" > "$folder/lost"
+    grep -q '^HTTP/1.1 503' "$folder/lost" && grep -q 'rank 2' "$folder/lost" ||
+        { echo "FAIL $what: a lost rank is told so: $(cat "$folder/lost")"; exit 1; }
+    wait
+    ended 0 1
+    ended 1 1 'rank 2'
+    echo "ok   $what"
+
+    begin "a server that is told to end"
+    timeout 100 mpirun -n 2 "$folder/rank" "${server[@]}" 2> /dev/null &
+    served "$folder/out.0"
+    kill "$(< "$folder/pid.0")"
+    wait
+    ended 0 0
+    ended 1 0
+    echo "ok   $what"
+}
+
 shift 4
 case $asked in
 bits) bits "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
+serve) serve ;;
 *) echo "no test '$asked'"; exit 2 ;;
 esac

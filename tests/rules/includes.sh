@@ -1,7 +1,7 @@
 #!/bin/bash
 # Include only to the left: include -> base -> kernels -> router -> experts -> runtime -> tools, bench, examples.
 #
-# Inside runtime: proof -> policy -> load -> documents -> text -> constrain -> sample -> stats -> families -> mixers -> forward -> exits -> engine ->
+# Inside runtime: proof -> policy -> load -> documents -> text -> constrain -> sample -> stats -> families -> adapters -> mixers -> forward -> exits -> engine ->
 # calibrate -> fit -> make -> api. Programs and examples
 # include <calmoe/...>, headers of the system, and headers of their own folder; bench also what it shares
 # with tools, tools/front.h. What calmoe/calmoe.h brings in is the core; headers of the core include no others.
@@ -13,7 +13,7 @@ check()
     BEGIN {
         n = split("include base kernels router experts runtime tools bench examples", name, " ")
         for (i = 1; i <= n; i++) layer[name[i]] = i
-        n = split("proof policy load documents text constrain sample stats families mixers forward exits engine calibrate fit make api", name, " ")
+        n = split("proof policy load documents text constrain sample stats families adapters mixers forward exits engine calibrate fit make api", name, " ")
         for (i = 1; i <= n; i++) part[name[i]] = i
         while ((getline line < "include/calmoe/calmoe.h") > 0)
             if (line ~ /^#include "calmoe\//) { split(line, word, "\""); core[word[2]] = 1 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -53,7 +54,7 @@ static int start(void **state)
     (void)state;
     folder = temp_folder_open();
     const char *const path = temp_file(folder, "tools.gguf");
-    const char *const options[] = {"-m", path, "-t", "2", "-c", "2000", "--temp", "0", NULL};
+    const char *const options[] = {"-m", path, "-t", "2", "-c", "16000", "--temp", "0", NULL};
     write_model(path);
     server = serving_start(options);
     return 0;
@@ -184,6 +185,65 @@ static void test_formats(void **state)
     expect_only("/v1/chat/completions", "{" ASK ",\"response_format\":{\"type\":\"xml\"}}", 400, "*found 'xml'*");
 }
 
+/* A schema of very many properties, which is refused once it has taken all the room that there is. */
+static char *heavy_request(void)
+{
+    enum { N = 300, N_INNER = 40, BYTES = 1 << 20 };
+    char *const body = malloc(BYTES);
+    assert_non_null(body);
+    int n = snprintf(body, BYTES, "{" ASK ",\"response_format\":{\"type\":\"json_schema\",\"schema\":"
+                                  "{\"type\":\"object\",\"properties\":{\"last\":{\"type\":\"null\"}");
+    for (int i = 0; i < N; i++) {
+        n += snprintf(body + n, (size_t)(BYTES - n), ",\"k%d\":{\"type\":\"object\",\"properties\":{", i);
+        for (int k = 0; k < N_INNER; k++)
+            n += snprintf(body + n, (size_t)(BYTES - n), "%s\"q%d\":{\"type\":\"number\",\"minimum\":-123456789.5}",
+                          k > 0 ? "," : "", k);
+        n += snprintf(body + n, (size_t)(BYTES - n), "}}");
+    }
+    (void)snprintf(body + n, (size_t)(BYTES - n), "}}}}");
+    return body;
+}
+
+/* Schemas are made into constraints beside the engine, not by its thread: an answer goes on meanwhile. */
+static void test_heavy_schemas(void **state)
+{
+    enum { N = 4 };
+    char *const  heavy = heavy_request();
+    const int    fd = client_open(&server, 0);
+    int          fds[N];
+    char         bytes[4096];
+    (void)state;
+    client_send(fd, "/v1/completions", "",
+                "{\"prompt\":\"A\",\"ignore_eos\":true,\"max_tokens\":-1,\"stream\":true}");
+    struct reply reply = client_read(fd, "\"text\":\"");
+    reply_free(&reply);
+    for (int i = 0; i < N; i++) {
+        fds[i] = client_open(&server, 0);
+        client_send(fds[i], "/v1/chat/completions", "", heavy);
+    }
+    const double begin = seconds_now();
+    double       longest = 0, last = begin;
+    int          n_refused = 0;
+    while (n_refused < N) {
+        assert_true(read(fd, bytes, sizeof bytes) > 0);
+        const double now = seconds_now();
+        if (now - last > longest) longest = now - last;
+        last = now;
+        if (recv(fds[n_refused], bytes, 1, MSG_PEEK | MSG_DONTWAIT) == 1) n_refused++;
+    }
+    if (3 * longest > last - begin) fail_msg("%g s without a token of %g s", longest, last - begin);
+    for (int i = 0; i < N; i++) {
+        reply = client_read(fds[i], NULL);
+        assert_int_equal(reply.status, 400);
+        assert_fits(reply.body, "*the constraint is too large*");
+        reply_free(&reply);
+        (void)close(fds[i]);
+    }
+    (void)close(fd);
+    free(heavy);
+    wait_until_idle(&server);
+}
+
 /* In the middle of a call the client leaves: no slot stays busy, and the next call is as it was. */
 static void test_leaving(void **state)
 {
@@ -211,7 +271,8 @@ int main(int argc, char **argv)
     serving_begin(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_call), cmocka_unit_test(test_call_stream), cmocka_unit_test(test_history),
-        cmocka_unit_test(test_other_apis), cmocka_unit_test(test_formats), cmocka_unit_test(test_leaving),
+        cmocka_unit_test(test_other_apis), cmocka_unit_test(test_formats), cmocka_unit_test(test_heavy_schemas),
+        cmocka_unit_test(test_leaving),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

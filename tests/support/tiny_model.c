@@ -323,6 +323,7 @@ static void make_toy(const struct tiny_model *tiny, struct toy_tokenizer *toy)
 {
     toy_bpe(toy, "qwen2");
     toy->chat_template = tiny->chat_template;
+    toy->tool_template = tiny->tool_template;
     if (tiny->eos > 0) toy->eos = tiny->eos;
 }
 

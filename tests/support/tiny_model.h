@@ -37,7 +37,7 @@ struct tiny_model {
     bool             has_biases;        /* of q, k and v; else they are zeros where the family needs them */
     bool             has_choice_biases; /* of the experts                                         */
     int              n_dense, dense_width; /* the first layers are dense, so wide; n_experts > 0  */
-    const char      *chat_template;     /* NULL: none                                             */
+    const char      *chat_template, *tool_template;     /* NULL: none                                             */
     int              eos;               /* 0 = the toy's own                                      */
     const char      *without;           /* a key to leave out ("block_count"), to be added anew   */
     enum weight_type types[TINY_PART_COUNT];

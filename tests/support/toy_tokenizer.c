@@ -175,6 +175,7 @@ void toy_write(const struct toy_tokenizer *toy, struct gguf_builder *builder)
     add_flag(toy, builder, "tokenizer.ggml.add_eos_token", toy->add_eos);
     add_flag(toy, builder, "tokenizer.ggml.add_space_prefix", toy->add_space);
     add_text(toy, builder, "tokenizer.chat_template", toy->chat_template);
+    add_text(toy, builder, "tokenizer.chat_template.tool_use", toy->tool_template);
 }
 
 calmoe_status toy_open_builder(struct calmoe_context *ctx, struct gguf_builder *builder,

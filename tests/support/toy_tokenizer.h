@@ -17,7 +17,7 @@ struct toy_tokenizer {
     char        merges[TOY_MAX][TOY_MAX_TEXT];
     int64_t     bos, eos, unknown;           /* -1: the key is left out */
     int         add_bos, add_eos, add_space; /* 0, 1; -1: the key is left out */
-    const char *chat_template;               /* NULL: the key is left out */
+    const char *chat_template, *tool_template; /* NULL: the key is left out */
     const char *without;                     /* a key to leave out, whatever the above say */
 };
 

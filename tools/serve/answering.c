@@ -59,6 +59,42 @@ bool cm_read_stream(struct answering *answering, const struct sent_value *body, 
 
 /* ---- what forms have in common ---- */
 
+void cm_write_head(struct json_writer *writer, const struct answering *answering, const char *object)
+{
+    cm_write_object(writer, NULL);
+    cm_write_text(writer, "id", answering->id);
+    cm_write_text(writer, "object", object);
+    cm_write_integer(writer, "created", answering->created);
+    cm_write_text(writer, "model", answering->model);
+    cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
+    cm_write_array(writer, "choices");
+}
+
+void cm_write_stream_end(struct answering *answering, const char *object)
+{
+    struct json_writer *const out = &answering->out;
+    if (answering->includes_usage) {
+        cm_write_raw(out, "data: ");
+        cm_write_head(out, answering, object);
+        cm_write_end_array(out);
+        cm_write_usage(out, answering);
+        cm_write_end_object(out);
+        cm_write_raw(out, "\n\n");
+    }
+    cm_write_raw(out, "data: [DONE]\n\n");
+}
+
+static void fail(struct answering *answering, const struct refusal *refusal)
+{
+    if (answering->form->fail != NULL) {
+        answering->form->fail(answering, refusal);
+        return;
+    }
+    cm_write_raw(&answering->out, "data: ");
+    cm_refusal_write(&answering->out, refusal);
+    cm_write_raw(&answering->out, "\n\n");
+}
+
 const char *cm_finish_reason(const struct answering *answering)
 {
     if (answering->job->end == JOB_LENGTH) return "length";
@@ -111,10 +147,10 @@ static void write_waiting(struct json_writer *writer, const char *name, struct j
 void cm_write_own(struct json_writer *writer, struct answering *answering, bool is_end)
 {
     const struct job_figures *const figures = &answering->job->figures;
-    const double                    n = figures->n_generated > 0 ? figures->n_generated : 1;
     if (!is_end && answering->details.bytes.n == 0) return;
     cm_write_object(writer, "calmoe");
-    if (is_end) {
+    if (is_end) { /* before, the figures are the engine's thread's */
+        const double n = figures->n_generated > 0 ? figures->n_generated : 1;
         cm_write_real(writer, "layers", (double)figures->n_layers / n);
         cm_write_real(writer, "experts", (double)figures->n_experts / n);
         if (figures->rung < 0) cm_write_null(writer, "rung");
@@ -289,7 +325,7 @@ static void advance(struct answering *answering)
     take_records(answering);
     answering->is_over = true;
     if (!has_failed(answering, &refusal)) finish_parser(answering);
-    if (has_failed(answering, &refusal)) answering->form->fail(answering, &refusal);
+    if (has_failed(answering, &refusal)) fail(answering, &refusal);
     else answering->form->finish(answering);
 }
 

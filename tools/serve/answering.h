@@ -14,7 +14,8 @@
 struct answering;
 
 struct answer_form {
-    /* Of a stream: its beginning; each piece that the parser gave, of a kind CALMOE_ANSWER_…; its end; an error. */
+    /* Of a stream: its beginning; each piece that the parser gave, of a kind CALMOE_ANSWER_…; its end; an error, NULL =
+     * as OpenAI tells it. */
     void (*begin)(struct answering *answering);
     void (*piece)(struct answering *answering, const calmoe_answer_event *event);
     void (*finish)(struct answering *answering);
@@ -82,6 +83,9 @@ void cm_answer_refusal(struct answering *answering, const struct refusal *refusa
 void cm_answering_take_piece(void *user, const calmoe_answer_event *event);
 
 /* Parts of answers that forms have in common. */
+/* Of OpenAI's: an object as far as "choices":[, and how a stream of such objects ends. */
+void cm_write_head(struct json_writer *writer, const struct answering *answering, const char *object);
+void cm_write_stream_end(struct answering *answering, const char *object);
 const char *cm_finish_reason(const struct answering *answering); /* "stop", "length", "tool_calls" */
 void cm_write_usage(struct json_writer *writer, const struct answering *answering);
 void cm_write_timings(struct json_writer *writer, const struct answering *answering);

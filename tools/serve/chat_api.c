@@ -5,23 +5,13 @@
 
 /* ---- streams ---- */
 
-static void begin_chunk(struct answering *answering)
-{
-    struct json_writer *const out = &answering->out;
-    cm_write_raw(out, "data: ");
-    cm_write_object(out, NULL);
-    cm_write_text(out, "id", answering->id);
-    cm_write_text(out, "object", "chat.completion.chunk");
-    cm_write_integer(out, "created", answering->created);
-    cm_write_text(out, "model", answering->model);
-    cm_write_text(out, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
-    cm_write_array(out, "choices");
-}
+static const char chunk[] = "chat.completion.chunk";
 
 /* As far as the delta's members. */
 static void begin_delta(struct answering *answering)
 {
-    begin_chunk(answering);
+    cm_write_raw(&answering->out, "data: ");
+    cm_write_head(&answering->out, answering, chunk);
     cm_write_object(&answering->out, NULL);
     cm_write_integer(&answering->out, "index", 0);
     cm_write_object(&answering->out, "delta");
@@ -85,24 +75,9 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
 
 static void finish(struct answering *answering)
 {
-    struct json_writer *const out = &answering->out;
     begin_delta(answering);
     end_delta(answering, cm_finish_reason(answering));
-    if (answering->includes_usage) {
-        begin_chunk(answering);
-        cm_write_end_array(out);
-        cm_write_usage(out, answering);
-        cm_write_end_object(out);
-        cm_write_raw(out, "\n\n");
-    }
-    cm_write_raw(out, "data: [DONE]\n\n");
-}
-
-static void fail(struct answering *answering, const struct refusal *refusal)
-{
-    cm_write_raw(&answering->out, "data: ");
-    cm_refusal_write(&answering->out, refusal);
-    cm_write_raw(&answering->out, "\n\n");
+    cm_write_stream_end(answering, chunk);
 }
 
 /* ---- whole answers ---- */
@@ -133,13 +108,7 @@ static void write_message(struct json_writer *writer, const struct answering *an
 
 static void whole(struct answering *answering, struct json_writer *writer)
 {
-    cm_write_object(writer, NULL);
-    cm_write_text(writer, "id", answering->id);
-    cm_write_text(writer, "object", "chat.completion");
-    cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->model);
-    cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
-    cm_write_array(writer, "choices");
+    cm_write_head(writer, answering, "chat.completion");
     cm_write_object(writer, NULL);
     cm_write_integer(writer, "index", 0);
     write_message(writer, answering);
@@ -153,7 +122,7 @@ static void whole(struct answering *answering, struct json_writer *writer)
     cm_write_end_object(writer);
 }
 
-static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .fail = fail, .whole = whole};
+static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .whole = whole};
 
 /* ---- requests ---- */
 

@@ -93,16 +93,7 @@ static void write_logprobs(struct json_writer *writer, struct answering *answeri
 
 /* ---- answers ---- */
 
-static void write_head(struct json_writer *writer, const struct answering *answering)
-{
-    cm_write_object(writer, NULL);
-    cm_write_text(writer, "id", answering->id);
-    cm_write_text(writer, "object", "text_completion");
-    cm_write_integer(writer, "created", answering->created);
-    cm_write_text(writer, "model", answering->model);
-    cm_write_text(writer, "system_fingerprint", cm_service_model(answering->server->service)->fingerprint);
-    cm_write_array(writer, "choices");
-}
+static const char object[] = "text_completion"; /* its pieces, too */
 
 static void write_choice(struct json_writer *writer, struct answering *answering, const char *text, size_t n,
                          const char *finish_reason)
@@ -121,7 +112,7 @@ static void write_chunk(struct answering *answering, const char *text, size_t n,
 {
     struct json_writer *const out = &answering->out;
     cm_write_raw(out, "data: ");
-    write_head(out, answering);
+    cm_write_head(out, answering, object);
     write_choice(out, answering, text, n, finish_reason);
     cm_write_end_array(out);
     if (finish_reason != NULL) cm_write_timings(out, answering);
@@ -143,24 +134,8 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
 
 static void finish(struct answering *answering)
 {
-    struct json_writer *const out = &answering->out;
     write_chunk(answering, "", 0, cm_finish_reason(answering));
-    if (answering->includes_usage) {
-        cm_write_raw(out, "data: ");
-        write_head(out, answering);
-        cm_write_end_array(out);
-        cm_write_usage(out, answering);
-        cm_write_end_object(out);
-        cm_write_raw(out, "\n\n");
-    }
-    cm_write_raw(out, "data: [DONE]\n\n");
-}
-
-static void fail(struct answering *answering, const struct refusal *refusal)
-{
-    cm_write_raw(&answering->out, "data: ");
-    cm_refusal_write(&answering->out, refusal);
-    cm_write_raw(&answering->out, "\n\n");
+    cm_write_stream_end(answering, object);
 }
 
 static void write_whole_choice(struct json_writer *writer, struct answering *answering)
@@ -193,8 +168,8 @@ static void write_sums(struct json_writer *writer, struct answering *const *all,
     cm_write_end_object(writer);
 }
 
-static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .fail = fail,
-                                        .token = see_token, .close = close_more};
+static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .token = see_token,
+                                        .close = close_more};
 
 /* ---- requests ---- */
 
@@ -233,7 +208,7 @@ static void answer_all(struct answering *const *all, size_t n, struct http_excha
         cm_reply_refusal(exchange, refusal);
         return;
     }
-    write_head(&writer, all[0]);
+    cm_write_head(&writer, all[0], object);
     for (size_t i = 0; i < n; i++) write_whole_choice(&writer, all[i]);
     cm_write_end_array(&writer);
     write_sums(&writer, all, n);

@@ -6,9 +6,8 @@
 
 #include "tools/serve/forced_calls.h"
 #include "tools/serve/prompts.h"
-#include "tools/serve/service_parts.h"
 
-/* ---- making one: on the engine's thread, whose model it is ---- */
+/* ---- making one ---- */
 
 struct wish {
     const char               *schema;   /* NULL: any object, where there are no choices either */
@@ -19,19 +18,13 @@ struct wish {
     struct refusal           *refusal;
 };
 
-static void make(void *user, struct service *service)
+static calmoe_status make(void *user, calmoe_model *model)
 {
-    struct wish *const   wish = user;
-    calmoe_model *const  model = service->front.model;
-    const calmoe_status  status =
-        wish->n > 0 ? calmoe_constraint_open_choice(model, wish->choices, wish->n, &wish->options, &wish->made)
-        : wish->schema != NULL
-            ? calmoe_constraint_open_json_schema(model, wish->schema, strlen(wish->schema), &wish->options, &wish->made)
-            : calmoe_constraint_open_json_object(model, &wish->options, &wish->made);
-    if (status == CALMOE_NO_MEMORY) (void)cm_refuse_memory(wish->refusal);
-    else if (status != CALMOE_OK)
-        (void)cm_refuse(wish->refusal, 400, wish->n > 0 ? "tools" : "response_format", "%s",
-                        calmoe_context_message(service->front.context));
+    struct wish *const wish = user;
+    if (wish->n > 0)
+        return calmoe_constraint_open_choice(model, wish->choices, wish->n, &wish->options, &wish->made);
+    if (wish->schema == NULL) return calmoe_constraint_open_json_object(model, &wish->options, &wish->made);
+    return calmoe_constraint_open_json_schema(model, wish->schema, strlen(wish->schema), &wish->options, &wish->made);
 }
 
 /* Where a thought is open, the form begins behind it. */
@@ -44,11 +37,14 @@ static void begin_wish(struct wish *wish, bool thinks, struct refusal *refusal)
 
 static bool fulfil(struct server *server, struct wish *wish, struct job *job)
 {
-    if (!cm_service_call(server->service, make, wish))
-        return cm_refuse(wish->refusal, 503, NULL, "the server is shutting down");
+    const char *message;
+    if (!cm_server_is_ready(server, wish->refusal)) return false;
+    const calmoe_status status = cm_service_constrain(server->service, make, wish, &message);
     job->constraint              = wish->made;
     job->want.sampler.constraint = wish->made;
-    return wish->refusal->status == 0;
+    if (status == CALMOE_NO_MEMORY) return cm_refuse_memory(wish->refusal);
+    return status == CALMOE_OK ||
+           cm_refuse(wish->refusal, 400, wish->n > 0 ? "tools" : "response_format", "%s", message);
 }
 
 /* ---- formats ---- */

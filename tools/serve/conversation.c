@@ -54,6 +54,15 @@ static bool constrain(struct answering *answering, const struct sent_value *body
                               is_plain, refusal);
 }
 
+/* The next prompt of the conversation goes on from where this one's last turn ends, or from before it where the
+ * template writes that turn otherwise then. */
+static void note_returns(const calmoe_chat_prompt *prompt, struct job_request *want)
+{
+    const int64_t begin = calmoe_chat_prompt_turn_begin(prompt), end = calmoe_chat_prompt_turn_end(prompt);
+    if (begin > 0) want->returns[want->n_returns++] = (int)begin;
+    if (end > 0 && end <= want->n_tokens) want->returns[want->n_returns++] = (int)end;
+}
+
 static bool open_parser(struct answering *answering, calmoe_answer_parser_options *options, struct refusal *refusal)
 {
     calmoe_answer_parser_close(&answering->parser);
@@ -79,6 +88,7 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     if (want->tokens == NULL) return cm_refuse_memory(refusal);
     memcpy(want->tokens, tokens, n_tokens * sizeof *want->tokens);
     want->n_tokens = (int)n_tokens;
+    note_returns(answering->prompt, want);
     calmoe_answer_parser_options_init(&options);
     options.on_event      = cm_answering_take_piece;
     options.on_event_user = answering;
@@ -92,6 +102,21 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     options.on_event_user = &answering->forced;
     options.no_calls      = 1;
     return open_parser(answering, &options, refusal);
+}
+
+bool cm_open_converted(struct answering *answering, const struct generation_names *names,
+                       const struct sent_value *body, convert_request_fn convert, struct refusal *refusal)
+{
+    struct json_writer writer = {.failed = false};
+    const bool         is_read = cm_read_stream(answering, body, refusal) &&
+                         cm_read_conversation_request(answering, names, body, refusal) &&
+                         convert(&writer, body, refusal);
+    struct sent_value *const converted = is_read ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
+    const bool               is_fine =
+        converted != NULL && cm_open_conversation(answering, writer.bytes.at, writer.bytes.n, converted, refusal);
+    cm_sent_free(converted);
+    cm_writer_close(&writer);
+    return is_fine;
 }
 
 void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,

@@ -16,6 +16,11 @@ void cm_serve_conversation(struct server *server, struct http_exchange *exchange
 /* cm_read_generation() and cm_read_own_request() with the server's numbers. */
 bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
                                   const struct sent_value *body, struct refusal *refusal);
+/* Writes a request of another API in the form of chat completions; false and the refusal filled. */
+typedef bool (*convert_request_fn)(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal);
+/* Reads the whole of such a request. */
+bool cm_open_converted(struct answering *answering, const struct generation_names *names,
+                       const struct sent_value *body, convert_request_fn convert, struct refusal *refusal);
 /* conversation (n_bytes): JSON in the form of chat completions, of which body is the object. Makes the prompt, and the
  * parser of its answer. */
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,

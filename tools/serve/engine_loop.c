@@ -57,6 +57,19 @@ static bool open_slots(struct service *service)
     return is_fine;
 }
 
+static bool load_adapters(struct service *service)
+{
+    struct adapters *const adapters = &service->adapters;
+    if (!cm_adapters_open(&service->front, &service->options.loras, adapters)) return false;
+    for (int i = 0; i < adapters->n; i++) {
+        service->about[i].size = sizeof service->about[i];
+        if (!cm_front_succeeded(&service->front, calmoe_adapter_get_info(adapters->open[i], &service->about[i])))
+            return false;
+    }
+    cm_service_set_scales(service, adapters->scales);
+    return true;
+}
+
 static bool load(struct service *service)
 {
     const struct service_options *const options = &service->options;
@@ -71,6 +84,7 @@ static bool load(struct service *service)
     service->context = options->context != 0 ? options->context : service->model.context_length;
     service->position_bytes = (double)service->model.n_kept_values * (engine.kv_float32 ? 4.0 : 2.0);
     if (!open_slots(service)) return false;
+    engine.ranks         = front->ranks;
     engine.routing       = see_routing;
     engine.routing_user  = service;
     engine.progress      = go_on_loading;
@@ -78,10 +92,16 @@ static bool load(struct service *service)
     cm_bar_begin(&loading.bar, "loading");
     const calmoe_status status = calmoe_engine_open(front->model, &engine, &front->engine);
     cm_bar_end(&loading.bar);
+    front->is_as_one = status == CALMOE_OK;
     if (!cm_front_succeeded(front, status) ||
         !cm_front_succeeded(front, calmoe_engine_set_step_rows(front->engine, options->step_rows)) ||
-        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality))
+        !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality) ||
+        !load_adapters(service))
         return false;
+    if (service->policy != NULL && front->ranks != NULL) {
+        cm_say("policies leave out layers and experts on one rank only; these are %d", calmoe_ranks_count(front->ranks));
+        return false;
+    }
     options->on_loaded(options->on_loaded_user, front->model);
     return true;
 }
@@ -99,6 +119,7 @@ static void unload(struct service *service)
     free(service->widths);
     free(service->piece);
     calmoe_policy_close(&service->policy);
+    cm_adapters_close(&service->adapters);
     cm_front_close(&service->front);
 }
 
@@ -165,14 +186,17 @@ static bool put_record(struct service *service, struct slot *slot, const struct 
 {
     struct job *const job = slot->job;
     (void)pthread_mutex_lock(&service->lock);
+    const size_t n_before = job->out.n;
     const bool is_fine = job->out.n <= service->options.max_unread_bytes &&
                          cm_bytes_append(&job->out, token, sizeof *token) &&
                          cm_bytes_append(&job->out, text, token->n_text) &&
                          cm_bytes_append(&job->out, top, (size_t)token->n_top * sizeof *top) &&
                          cm_bytes_append(&job->out, slot->routing, (size_t)token->n_routing * sizeof *slot->routing);
-    if (!is_fine)
+    job->out.n = is_fine ? job->out.n : n_before; /* no part of a record */
+    if (n_before > service->options.max_unread_bytes)
         (void)cm_refuse(&job->refusal, 500, NULL, "the client reads its answer too slowly: %zu bytes wait for it",
-                        job->out.n);
+                        n_before);
+    else if (!is_fine) (void)cm_refuse_memory(&job->refusal);
     if (job->state == JOB_READING && !token->is_prompt) job->state = JOB_ANSWERING;
     (void)pthread_cond_broadcast(&job->changed);
     (void)pthread_mutex_unlock(&service->lock);
@@ -335,9 +359,11 @@ static void take_event(struct service *service, const calmoe_event *event)
     if (slot == NULL) return;
     if (event->status == CALMOE_OK || (event->status == CALMOE_END && event->token >= 0)) {
         take_token(service, slot, event->token);
+    } else if (event->status == CALMOE_END && calmoe_session_logits(slot->session, 0) == NULL) {
+        fail_job(service, slot, 500); /* no token was sampled, and none was declined */
     } else if (event->status == CALMOE_FULL || event->status == CALMOE_END) {
         put_rest(service, slot);
-        end_job(service, slot, JOB_LENGTH);
+        end_job(service, slot, event->status == CALMOE_END ? JOB_ENDED : JOB_LENGTH);
     } else if (event->status == CALMOE_CANCELLED) {
         end_job(service, slot, JOB_CANCELLED);
     } else fail_job(service, slot, event->status == CALMOE_INVALID_ARGUMENT ? 400 : 500);
@@ -359,6 +385,17 @@ static void give_up_one(struct service *service)
     if (worst != NULL) fail_job(service, worst, 500);
 }
 
+/* Without the other ranks there is nothing to go on with: all that is asked is answered so, and the server ends. */
+static void lose_ranks(struct service *service)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    service->state    = SERVICE_FAILED;
+    service->must_end = true;
+    (void)pthread_mutex_unlock(&service->lock);
+    for (int i = 0; i < service->options.n_slots; i++)
+        if (service->slots[i].job != NULL) fail_job(service, &service->slots[i], 503);
+}
+
 static void step(struct service *service)
 {
     int n_events = 0, n_busy = 0;
@@ -376,7 +413,8 @@ static void step(struct service *service)
     service->metrics.n_steps++;
     service->metrics.n_busy_slots += (uint64_t)n_busy;
     (void)pthread_mutex_unlock(&service->lock);
-    if (status != CALMOE_OK) give_up_one(service);
+    if (status != CALMOE_OK && calmoe_ranks_are_lost(service->front.ranks)) lose_ranks(service);
+    else if (status != CALMOE_OK) give_up_one(service);
     for (int i = 0; status == CALMOE_OK && i < n_events; i++) take_event(service, &service->events[i]);
 }
 
@@ -505,6 +543,9 @@ void *cm_engine_thread(void *user)
     (void)pthread_cond_broadcast(&service->changed);
     (void)pthread_mutex_unlock(&service->lock);
     if (is_loaded) serve(service);
+    (void)pthread_mutex_lock(&service->lock);
+    while (!service->must_unload) (void)pthread_cond_wait(&service->work, &service->lock); /* texts are still told */
+    (void)pthread_mutex_unlock(&service->lock);
     unload(service);
     return NULL;
 }

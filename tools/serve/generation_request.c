@@ -130,6 +130,38 @@ static bool read_sampler(const struct sent_value *body, calmoe_sampler_options *
            cm_read_real(body, "frequency_penalty", -MAX_PENALTY, MAX_PENALTY, &sampler->frequency_penalty, refusal);
 }
 
+/* ---- adapters ---- */
+
+bool cm_read_scales(const struct sent_value *list, const char *name, int *n, float scales[CALMOE_MAX_ADAPTERS],
+                    struct refusal *refusal)
+{
+    *n = 0;
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) scales[i] = 0;
+    for (size_t i = 0; i < cm_sent_n(list); i++) {
+        const struct sent_value *const one = cm_sent_at(list, i);
+        int   id = -1;
+        float scale = 1;
+        if (cm_sent_kind(one) != SENT_OBJECT)
+            return cm_refuse(refusal, 400, name, "'%s' wants objects {\"id\", \"scale\"}, found %s", name,
+                             cm_sent_kind_name(one));
+        if (!cm_read_int(one, "id", 0, CALMOE_MAX_ADAPTERS - 1, &id, refusal) ||
+            !cm_read_real(one, "scale", -1e6, 1e6, &scale, refusal))
+            return false;
+        if (id < 0) return cm_refuse(refusal, 400, name, "'%s' wants an 'id' in each of its objects", name);
+        scales[id] = scale;
+        if (id >= *n) *n = id + 1;
+    }
+    return true;
+}
+
+static bool read_adapters(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
+{
+    const struct sent_value *list = NULL;
+    if (!cm_read_value(body, "lora", SENT_ARRAY, &list, refusal)) return false;
+    want->has_scales = list != NULL;
+    return list == NULL || cm_read_scales(list, "lora", &want->n_scales, want->scales, refusal);
+}
+
 /* What is asked for and not there must be told: a client that wished for it would get something else. */
 static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
 {
@@ -163,7 +195,7 @@ bool cm_read_generation(const struct sent_value *body, const struct generation_n
         !cm_read_bool(body, "cache_prompt", &want->uses_cache, refusal) ||
         !cm_read_int(body, "id_slot", -1, n_slots - 1, &want->slot, refusal) ||
         !cm_read_int(body, "t_max_predict_ms", -1, INT_MAX, &milliseconds, refusal) ||
-        !read_stops(body, names->stop, job, refusal))
+        !read_adapters(body, want, refusal) || !read_stops(body, names->stop, job, refusal))
         return false;
     if (want->sampler.top_k < 0) want->sampler.top_k = 0;
     want->max_seconds = milliseconds > 0 ? milliseconds / 1e3 : 0;

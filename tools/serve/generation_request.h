@@ -15,6 +15,11 @@ struct generation_names {
 bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
                         struct job *job, struct refusal *refusal);
 
+/* A list of {"id", "scale"} of adapters: *n is the largest id and one, and those that it does not name have the scale 0.
+ * name: of the list, for refusals. */
+bool cm_read_scales(const struct sent_value *list, const char *name, int *n, float scales[CALMOE_MAX_ADAPTERS],
+                    struct refusal *refusal);
+
 /* "calmoe": {"quality", "experts", "tokens", "routing"}: what may be left out, and what is told of each token. */
 struct own_request {
     bool tokens;  /* layers, experts and confidence of each token */

@@ -19,7 +19,7 @@ enum {
     HEADER_BYTES   = 64 * 1024, /* all headers of a request                                */
     STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be 2048 levels deep */
     BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
-    BACKLOG        = 128,
+    BACKLOG        = 1024, /* connections that wait to be taken: one that finds no place is reset in the end */
     SEND_BYTES     = 256 * 1024, /* that the system keeps for a client that reads slowly   */
     MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */
 };
@@ -104,32 +104,57 @@ void cm_http_answer(struct http_exchange *exchange, int status, const char *cont
     answer(exchange, status, content_type, MHD_create_response_from_buffer(n, plain.to, MHD_RESPMEM_MUST_COPY));
 }
 
+struct open_stream {
+    struct http_stream    from;
+    struct http_exchange *exchange;
+};
+
+/* Closing a connection says that all was sent, to a client that knows no other end of an answer (HTTP/1.0). Linux
+ * resets one that is connected to no address. */
+static void reset(const struct http_exchange *exchange)
+{
+    const struct sockaddr           nowhere = {.sa_family = AF_UNSPEC};
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info != NULL) (void)connect(info->connect_fd, &nowhere, sizeof nowhere);
+}
+
+static void set_patience(const struct http_exchange *exchange, int seconds)
+{
+    (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
+}
+
+/* The patience is with a client that does not take what there is, not with a stream that has nothing to say yet: MHD
+ * would close the connection in the middle of an answer. */
 static ssize_t read_stream(void *user, uint64_t position, char *bytes, size_t capacity)
 {
-    const struct http_stream *const stream = user;
+    const struct open_stream *const stream = user;
     (void)position;
-    const long n = stream->read(stream->user, bytes, capacity);
+    set_patience(stream->exchange, 0);
+    const long n = stream->from.read(stream->from.user, bytes, capacity);
+    set_patience(stream->exchange, stream->exchange->server->options.idle_seconds);
     if (n == HTTP_STREAM_END) return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n < 0) reset(stream->exchange);
     return n < 0 ? MHD_CONTENT_READER_END_WITH_ERROR : n;
 }
 
 static void close_stream(void *user)
 {
-    struct http_stream *const stream = user;
-    stream->close(stream->user);
+    struct open_stream *const stream = user;
+    stream->from.close(stream->from.user);
     free(stream);
 }
 
 void cm_http_stream(struct http_exchange *exchange, const char *content_type, const struct http_stream *stream)
 {
-    struct http_stream  *copy = malloc(sizeof *copy);
+    struct open_stream  *open = malloc(sizeof *open);
     struct MHD_Response *response = NULL;
-    if (copy != NULL) {
-        *copy    = *stream;
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, copy, close_stream);
+    if (open != NULL) {
+        *open    = (struct open_stream){*stream, exchange};
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, open, close_stream);
     }
     if (response == NULL) {
-        free(copy);
+        free(open);
         stream->close(stream->user);
     }
     cm_http_add_header(exchange, "Cache-Control", "no-cache");
@@ -193,9 +218,9 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
                                          .body = exchange->body.n > 0 ? exchange->body.at : "",
                                          .n_body = exchange->body.n};
     /* The handler may wait longer than a connection may be idle; what is sent then may not. */
-    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    set_patience(exchange, 0);
     server->options.handle(server->options.user, exchange, &request);
-    (void)MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)server->options.idle_seconds);
+    set_patience(exchange, server->options.idle_seconds);
     return exchange->has_answered ? exchange->queued : MHD_NO;
 }
 

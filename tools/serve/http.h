@@ -60,13 +60,14 @@ void cm_http_answer(struct http_exchange *exchange, int status, const char *cont
 
 enum { HTTP_STREAM_END = -1, HTTP_STREAM_BROKEN = -2 };
 struct http_stream {
-    /* The next bytes, 1 to capacity of them; may wait. HTTP_STREAM_END: there are none; HTTP_STREAM_BROKEN: cut. */
+    /* The next bytes, 1 to capacity of them; may wait as long as it likes. HTTP_STREAM_END: there are none;
+     * HTTP_STREAM_BROKEN: the connection is reset, so that no client takes what it has for the whole. */
     long (*read)(void *user, char *bytes, size_t capacity);
     void (*close)(void *user); /* always called in the end, once */
     void  *user;
 };
 /* Answers with status 200 and what the stream gives, each piece as it comes. A client that takes nothing for
- * idle_seconds is cut off, and so is a stream that gives nothing for so long. */
+ * idle_seconds is cut off. */
 void cm_http_stream(struct http_exchange *exchange, const char *content_type, const struct http_stream *stream);
 
 #endif

@@ -123,6 +123,7 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     }
     const calmoe_model *const model = cm_server_model(server);
     char *const               chat_template = metadata(model, "tokenizer.chat_template");
+    char *const               tool_template = metadata(model, "tokenizer.chat_template.tool_use");
     cm_write_object(&writer, NULL);
     cm_write_object(&writer, "default_generation_settings");
     cm_write_integer(&writer, "n_ctx", cm_service_context(server->service));
@@ -132,6 +133,7 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     cm_write_text(&writer, "model_alias", server->name);
     cm_write_text(&writer, "model_path", cm_service_model(server->service)->path);
     cm_write_text(&writer, "chat_template", chat_template != NULL ? chat_template : "");
+    if (tool_template != NULL) cm_write_text(&writer, "chat_template_tool_use", tool_template);
     cm_write_text(&writer, "chat_format", cm_service_model(server->service)->chat_format);
     write_special(&writer, model, "bos_token", "tokenizer.ggml.bos_token_id");
     write_special(&writer, model, "eos_token", "tokenizer.ggml.eos_token_id");
@@ -141,6 +143,7 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     cm_write_end_object(&writer);
     cm_write_format(&writer, ",\"build_info\":\"calmoe %s\"", calmoe_version());
     cm_write_end_object(&writer);
+    free(tool_template);
     free(chat_template);
     cm_reply(exchange, 200, &writer);
 }

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 #include <calmoe/constraint.h>
 #include <calmoe/stops.h>
@@ -20,6 +21,8 @@ enum { JOB_NO_LOGPROBS = -1 };
 struct job_request {
     int32_t               *tokens;         /* (n_tokens) the prompt; the job's                             */
     int                    n_tokens;
+    int                    returns[2];     /* (n_returns) where a later prompt may part from this one        */
+    int                    n_returns;
     calmoe_sampler_options sampler;        /* its arrays are the job's                                     */
     int                    max_tokens;     /* of the answer; -1 = as many as fit                           */
     bool                   ignore_end;
@@ -33,6 +36,9 @@ struct job_request {
     bool                   wants_routing;  /* the experts of each token                                    */
     double                 quality;        /* risk that may be; 0 = nothing may be left out; -1 = the server's */
     int                    n_experts;      /* of a token in a layer at most; 0 = as many as the model takes */
+    bool                   has_scales;     /* it says how strongly adapters are used; else as the server does */
+    int                    n_scales;       /* those behind them are 0                                      */
+    float                  scales[CALMOE_MAX_ADAPTERS]; /* of the server's adapters, 0 = not used          */
 };
 
 enum job_state { JOB_NEW, JOB_QUEUED, JOB_READING, JOB_ANSWERING, JOB_OVER };

@@ -228,22 +228,12 @@ static bool read_messages(struct answering *answering, const struct http_request
                           const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_tokens"}, .stop = "stop_sequences"};
-    struct json_writer writer = {.failed = false};
-    struct blocks     *blocks = calloc(1, sizeof *blocks);
+    struct blocks *blocks = calloc(1, sizeof *blocks);
     (void)request;
     if (blocks == NULL) return cm_refuse_memory(refusal);
     blocks->kind    = -1;
     answering->more = blocks;
-    bool is_fine = cm_read_stream(answering, body, refusal) &&
-                   cm_read_conversation_request(answering, &names, body, refusal) &&
-                   cm_convert_messages_request(&writer, body, refusal);
-    struct sent_value *const converted =
-        is_fine ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
-    is_fine = converted != NULL &&
-              cm_open_conversation(answering, writer.bytes.at, writer.bytes.n, converted, refusal);
-    cm_sent_free(converted);
-    cm_writer_close(&writer);
-    return is_fine;
+    return cm_open_converted(answering, &names, body, cm_convert_messages_request, refusal);
 }
 
 void cm_serve_messages(struct server *server, struct http_exchange *exchange, const struct http_request *request)

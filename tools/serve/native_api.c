@@ -67,19 +67,12 @@ static void finish(struct answering *answering)
     cm_write_raw(&answering->out, "\n\n");
 }
 
-static void fail(struct answering *answering, const struct refusal *refusal)
-{
-    cm_write_raw(&answering->out, "data: ");
-    cm_refusal_write(&answering->out, refusal);
-    cm_write_raw(&answering->out, "\n\n");
-}
-
 static void whole(struct answering *answering, struct json_writer *writer)
 {
     write_end(writer, answering, answering->text.at, answering->text.n);
 }
 
-static const struct answer_form form = {.piece = piece, .finish = finish, .fail = fail, .whole = whole};
+static const struct answer_form form = {.piece = piece, .finish = finish, .whole = whole};
 
 static bool read_native(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {

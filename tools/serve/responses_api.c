@@ -298,20 +298,10 @@ static bool read_response(struct answering *answering, const struct http_request
                           const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"max_output_tokens", "max_tokens"}, .stop = "stop"};
-    struct json_writer writer = {.failed = false};
     (void)request;
     answering->more = calloc(1, sizeof(struct response));
     if (answering->more == NULL) return cm_refuse_memory(refusal);
-    bool is_fine = cm_read_stream(answering, body, refusal) &&
-                   cm_read_conversation_request(answering, &names, body, refusal) &&
-                   cm_convert_response_request(&writer, body, refusal);
-    struct sent_value *const converted =
-        is_fine ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
-    is_fine = converted != NULL &&
-              cm_open_conversation(answering, writer.bytes.at, writer.bytes.n, converted, refusal);
-    cm_sent_free(converted);
-    cm_writer_close(&writer);
-    return is_fine;
+    return cm_open_converted(answering, &names, body, cm_convert_response_request, refusal);
 }
 
 void cm_serve_responses(struct server *server, struct http_exchange *exchange, const struct http_request *request)

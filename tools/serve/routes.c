@@ -34,6 +34,8 @@ static const struct route {
     {"GET", "/props", NEEDS_KEY, cm_serve_props},
     {"GET", "/slots", NEEDS_KEY, cm_serve_slots},
     {"POST", "/slots", NEEDS_KEY, cm_serve_slots},
+    {"GET", "/lora-adapters", NEEDS_KEY, cm_serve_adapters},
+    {"POST", "/lora-adapters", NEEDS_KEY, cm_serve_adapters},
     {"GET", "/metrics", NEEDS_KEY, cm_serve_metrics},
     {"GET", "/calmoe/state", NEEDS_KEY, cm_serve_state},
     {"GET", "/", PUBLIC, cm_serve_page},

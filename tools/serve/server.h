@@ -63,6 +63,7 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_props(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_tokenizer_info(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_adapters(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_metrics(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_state(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_page(struct server *server, struct http_exchange *exchange, const struct http_request *request);

@@ -26,6 +26,20 @@ static void open_condition(pthread_cond_t *condition)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
+/* Where mpirun started several processes they come together before any of them listens: all but rank 0 take part in
+ * what it does, and do not return. */
+static bool join_ranks(struct service *service)
+{
+    const struct service_options *const options = &service->options;
+    struct front *const front = &service->front;
+    if (calmoe_ranks_launched() == 1) return true;
+    if (!cm_front_open(front)) return false;
+    return cm_front_leads(front) ||
+           (cm_model_request_open(front, options->model, &options->numbers,
+                                  cm_policy_request_fixed_width(&options->policy)) &&
+            cm_front_open_engine(front, &options->engine));
+}
+
 struct service *cm_service_open(const struct service_options *options)
 {
     struct service *service = calloc(1, sizeof *service);
@@ -36,11 +50,14 @@ struct service *cm_service_open(const struct service_options *options)
     service->options   = *options;
     service->queue_end = &service->queue;
     (void)pthread_mutex_init(&service->lock, NULL);
+    (void)pthread_mutex_init(&service->making, NULL);
     open_condition(&service->work);
     open_condition(&service->changed);
     cm_metrics_open(&service->metrics);
-    if (pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
-    cm_say("the system refused a thread for the engine");
+    const bool is_joined = join_ranks(service);
+    if (is_joined && pthread_create(&service->thread, NULL, cm_engine_thread, service) == 0) return service;
+    if (is_joined) cm_say("the system refused a thread for the engine");
+    cm_front_close(&service->front);
     free(service);
     return NULL;
 }
@@ -68,8 +85,13 @@ void cm_service_close(struct service **service)
 {
     if (*service == NULL) return;
     cm_service_end(*service);
+    (void)pthread_mutex_lock(&(*service)->lock);
+    (*service)->must_unload = true;
+    (void)pthread_cond_broadcast(&(*service)->work);
+    (void)pthread_mutex_unlock(&(*service)->lock);
     (void)pthread_join((*service)->thread, NULL);
     (void)pthread_mutex_destroy(&(*service)->lock);
+    (void)pthread_mutex_destroy(&(*service)->making);
     (void)pthread_cond_destroy(&(*service)->work);
     (void)pthread_cond_destroy(&(*service)->changed);
     free(*service);
@@ -86,11 +108,50 @@ enum service_state cm_service_state(struct service *service)
 
 const calmoe_model_info *cm_service_model(const struct service *service) { return &service->model; }
 const calmoe_model *cm_service_calmoe_model(const struct service *service) { return service->front.model; }
+/* One at a time: they take memory and a core, which answers need. Engines and threads share a model. */
+calmoe_status cm_service_constrain(struct service *service,
+                                   calmoe_status (*make)(void *user, calmoe_model *model), void *user,
+                                   const char **message)
+{
+    (void)pthread_mutex_lock(&service->making);
+    const calmoe_status status = make(user, service->front.model);
+    (void)pthread_mutex_unlock(&service->making);
+    *message = calmoe_context_message(service->front.context); /* this thread's */
+    return status;
+}
+
 int cm_service_context(const struct service *service) { return service->context; }
 int cm_service_n_slots(const struct service *service) { return service->options.n_slots; }
 struct metrics *cm_service_metrics(struct service *service) { return &service->metrics; }
 
+int cm_service_n_adapters(const struct service *service) { return service->adapters.n; }
+const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i) { return &service->about[i]; }
+
+void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS])
+{
+    (void)pthread_mutex_lock(&service->lock);
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) scales[i] = service->scales[i];
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
+void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS])
+{
+    (void)pthread_mutex_lock(&service->lock);
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) service->scales[i] = scales[i];
+    (void)pthread_mutex_unlock(&service->lock);
+}
+
 /* ---- jobs ---- */
+
+/* Lock held: which adapters the job uses, by its own words or the server's. */
+static bool take_scales(struct service *service, struct job_request *want, struct refusal *refusal)
+{
+    if (want->n_scales > service->adapters.n)
+        return cm_refuse(refusal, 400, "lora", "'lora' names the adapter %d; the server has %d, numbered from 0",
+                         want->n_scales - 1, service->adapters.n);
+    for (int i = 0; i < service->adapters.n && !want->has_scales; i++) want->scales[i] = service->scales[i];
+    return true;
+}
 
 static bool refuse_now(struct service *service, struct refusal *refusal)
 {
@@ -110,7 +171,7 @@ bool cm_service_submit(struct service *service, struct job *job, struct refusal 
     if (job->want.n_tokens >= service->context && cm_service_state(service) == SERVICE_READY)
         return cm_refuse_length(refusal, job->want.n_tokens, service->context);
     (void)pthread_mutex_lock(&service->lock);
-    const bool is_taken = refuse_now(service, refusal);
+    const bool is_taken = refuse_now(service, refusal) && take_scales(service, &job->want, refusal);
     if (is_taken) {
         job->state     = JOB_QUEUED;
         job->submitted = cm_seconds();

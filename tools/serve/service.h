@@ -15,6 +15,7 @@ struct service_options {
     struct model_request  numbers;
     struct policy_request policy;
     calmoe_engine_options engine;
+    struct cli_list       loras;  /* adapters: FILE or FILE:SCALE                                     */
     int         context;          /* positions of a slot, 0 = the model's                             */
     int         n_slots;          /* jobs at once                                                     */
     int         step_rows;        /* rows of prompts in a step that others share                      */
@@ -32,9 +33,10 @@ enum service_state { SERVICE_LOADING, SERVICE_READY, SERVICE_DRAINING, SERVICE_F
 struct service *cm_service_open(const struct service_options *options);
 /* No more jobs are taken; those that are there go on. */
 void cm_service_drain(struct service *service);
-/* All jobs are cancelled, and loading ends. */
+/* All jobs are cancelled, and loading ends. What came of them can still be told. */
 void cm_service_end(struct service *service);
-/* Ends it and waits for its thread; nobody may hold a job any more. Sets it to NULL; NULL is fine. */
+/* Ends it and waits for its thread; nobody may hold a job, or use the model, any more. Sets it to NULL; NULL is
+ * fine. */
 void cm_service_close(struct service **service);
 
 enum service_state cm_service_state(struct service *service);
@@ -42,9 +44,21 @@ enum service_state cm_service_state(struct service *service);
 const calmoe_model_info *cm_service_model(const struct service *service);
 /* Texts, prompts and answers may be made with it by any thread while the service is READY. */
 const calmoe_model *cm_service_calmoe_model(const struct service *service);
+/* Runs make(user, model), which opens a constraint, on this thread, one thread at a time. Its status, and this thread's
+ * sentence. The service is READY. */
+calmoe_status cm_service_constrain(struct service *service, calmoe_status (*make)(void *user, calmoe_model *model),
+                                   void *user, const char **message);
 int  cm_service_context(const struct service *service); /* positions of a slot */
 int  cm_service_n_slots(const struct service *service);
 struct metrics *cm_service_metrics(struct service *service);
+
+/* The server's adapters, numbered from 0, once the model is loaded. Their infos are borrowed for as long as the service
+ * lives. */
+int                        cm_service_n_adapters(const struct service *service);
+const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i);
+/* How strongly requests use them that do not say it: (n). */
+void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS]);
+void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS]);
 
 /* Hands the job over; the caller still holds it. False and the refusal filled: the queue is full, the server shuts
  * down, the prompt is too long. */

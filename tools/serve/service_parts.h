@@ -3,6 +3,7 @@
 #ifndef TOOLS_SERVE_SERVICE_PARTS_H
 #define TOOLS_SERVE_SERVICE_PARTS_H
 
+#include "tools/adapter_request.h"
 #include "tools/serve/service.h"
 
 /* Of the engine's thread alone, but for what is marked. */
@@ -31,17 +32,21 @@ struct service {
     pthread_mutex_t        lock;
     pthread_cond_t         work;    /* there is something to do for the engine's thread */
     pthread_cond_t         changed; /* the state, a call, the number of jobs             */
+    pthread_mutex_t        making;  /* held by the one thread that makes a constraint    */
 
     /* under the lock */
     enum service_state   state;
-    bool                 must_end;
+    bool                 must_end, must_unload;
     struct job          *queue, **queue_end;
     int                  n_queued, n_active;
     struct service_call *calls;
     struct metrics       metrics;
+    float                scales[CALMOE_MAX_ADAPTERS]; /* of adapters, where a request does not say others */
 
     /* of the engine's thread; model and sizes are read by all once the state is READY */
     struct front      front;
+    struct adapters     adapters;
+    calmoe_adapter_info about[CALMOE_MAX_ADAPTERS]; /* (adapters.n)                                */
     calmoe_policy    *policy;
     calmoe_policy   **widths;   /* (experts of a token + 1) policies of a fixed width, made when they are wanted */
     double            quality;

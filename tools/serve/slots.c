@@ -17,13 +17,30 @@ static int n_exact(const struct slot *slot)
     return calmoe_session_rung(slot->session) >= 0 && n_read > n_prompt ? n_prompt : n_read;
 }
 
+static float scale_of(const calmoe_session *session, const calmoe_adapter *adapter)
+{
+    calmoe_adapter *used;
+    float           scale;
+    for (int i = 0; i < calmoe_session_n_adapters(session); i++)
+        if (calmoe_session_adapter(session, i, &used, &scale) == CALMOE_OK && used == adapter) return scale;
+    return 0;
+}
+
+/* What was read with other adapters is of no use. */
+static bool has_same_adapters(const struct service *service, const struct slot *slot, const struct job *job)
+{
+    for (int i = 0; i < service->adapters.n; i++)
+        if (scale_of(slot->session, service->adapters.open[i]) != job->want.scales[i]) return false;
+    return true;
+}
+
 /* How many of the prompt's first tokens the slot has read; the last one is always read anew, for its logits. */
-static int n_shared(const struct slot *slot, const struct job *job)
+static int n_shared(const struct service *service, const struct slot *slot, const struct job *job)
 {
     const struct job_request *const want = &job->want;
     const int32_t *const            tokens = calmoe_session_tokens(slot->session);
     int                             most = slot->session != NULL ? n_exact(slot) : 0, n = 0;
-    if (!want->uses_cache || want->echo_logprobs) return 0;
+    if (!want->uses_cache || want->echo_logprobs || !has_same_adapters(service, slot, job)) return 0;
     if (most > want->n_tokens - 1) most = want->n_tokens - 1;
     while (n < most && tokens[n] == want->tokens[n]) n++;
     return n;
@@ -57,7 +74,7 @@ static struct choice choose(struct service *service, const struct job *job)
     int          n_idle = 0, n_any = 0;
     for (int i = 0; i < service->options.n_slots; i++) {
         struct slot *const slot = &service->slots[i];
-        const int          n = n_shared(slot, job);
+        const int          n = n_shared(service, slot, job);
         if (n > n_any) any = slot, n_any = n;
         if (slot->job != NULL || n == 0 || n < n_idle || (n == n_idle && n_kept(idle) <= n_kept(slot))) continue;
         idle   = slot; /* of those that share as much the one that loses least */
@@ -65,18 +82,18 @@ static struct choice choose(struct service *service, const struct job *job)
     }
     if (job->want.slot >= 0) {
         struct slot *const slot = &service->slots[job->want.slot];
-        return (struct choice){.slot = slot->job == NULL ? slot : NULL, .n_shared = n_shared(slot, job)};
+        return (struct choice){.slot = slot->job == NULL ? slot : NULL, .n_shared = n_shared(service, slot, job)};
     }
     struct slot *const spare = least_missed(service, idle);
     if (idle != NULL && n_any - n_idle < WORTH_A_COPY) {
         const bool loses_most = n_kept(idle) > 2 * n_idle + WORTH_A_COPY;
         if (!loses_most || spare == NULL) return (struct choice){.slot = idle, .n_shared = n_idle};
         return (struct choice){.slot = spare, .source = n_idle >= WORTH_A_COPY ? idle : NULL,
-                               .n_shared = n_idle >= WORTH_A_COPY ? n_idle : n_shared(spare, job)};
+                               .n_shared = n_idle >= WORTH_A_COPY ? n_idle : n_shared(service, spare, job)};
     }
     if (spare == NULL) return (struct choice){.slot = idle, .n_shared = n_idle};
     if (n_any >= WORTH_A_COPY) return (struct choice){.slot = spare, .source = any, .n_shared = n_any};
-    return (struct choice){.slot = spare, .n_shared = n_shared(spare, job)};
+    return (struct choice){.slot = spare, .n_shared = n_shared(service, spare, job)};
 }
 
 struct slot *cm_slot_for(struct service *service, const struct job *job) { return choose(service, job).slot; }
@@ -129,6 +146,21 @@ static calmoe_status width_policy(struct service *service, int width, const calm
     return status;
 }
 
+static bool uses_adapters(const struct job_request *want)
+{
+    bool uses = false;
+    for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) uses |= want->scales[i] != 0.0f;
+    return uses;
+}
+
+/* Where they change, the session has no tokens. */
+static calmoe_status set_adapters(struct service *service, struct slot *slot, const struct job_request *want)
+{
+    const calmoe_status status = calmoe_session_set_policy(slot->session, NULL, 0.0);
+    if (status != CALMOE_OK) return status;
+    return calmoe_session_set_adapters(slot->session, service->adapters.open, want->scales, service->adapters.n);
+}
+
 static calmoe_status set_policy(struct service *service, struct slot *slot, const struct job_request *want)
 {
     const calmoe_policy *policy = service->policy;
@@ -140,6 +172,9 @@ static calmoe_status set_policy(struct service *service, struct slot *slot, cons
     } else if (want->quality >= 0.0) {
         quality = want->quality;
         if (quality == 0.0) policy = NULL;
+    } else if (uses_adapters(want)) {
+        policy  = NULL; /* the server's own is for the model as it is */
+        quality = 0.0;
     }
     return calmoe_session_set_policy(slot->session, policy, quality);
 }
@@ -148,7 +183,9 @@ static calmoe_status set_policy(struct service *service, struct slot *slot, cons
 static calmoe_status set_up(struct service *service, struct slot *slot, const struct job_request *want)
 {
     calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
+    if (status == CALMOE_OK && service->adapters.n > 0) status = set_adapters(service, slot, want);
     if (status == CALMOE_OK) status = set_policy(service, slot, want);
+    if (status == CALMOE_OK) status = calmoe_session_will_return(slot->session, want->returns, want->n_returns);
     if (status != CALMOE_OK || !want->echo_logprobs) return status;
     return calmoe_session_keep_logprobs(slot->session, want->n_top > 0 ? want->n_top : 0);
 }

@@ -11,6 +11,7 @@ or at the end of a `with` block, in any order. Whatever fails raises a CalmoeErr
 What has no method here can be called as in C: `calmoe.lib` is the library, `calmoe.abi` its structs and constants.
 """
 from . import _abi as abi
+from ._adapter import Adapter, AdapterInfo
 from ._constraint import Constraint
 from ._engine import Chunk, Engine, Event, RoutingEvent, Stats
 from ._model import Model, ModelInfo, TensorInfo, chat_formats
@@ -23,8 +24,8 @@ from ._session import Audit, Depth, Logprobs, Sampler, Session, Speculation
 __version__ = abi.VERSION
 
 __all__ = [
-    "Audit", "BadFile", "CalmoeError", "Cancelled", "Chunk", "Constraint", "Depth", "Domain", "Engine", "Event",
-    "ExpertLoad", "FileFailure", "Full", "InvalidArgument", "Logprobs", "Model", "ModelInfo", "NoMemory",
+    "Adapter", "AdapterInfo", "Audit", "BadFile", "CalmoeError", "Cancelled", "Chunk", "Constraint", "Depth", "Domain",
+    "Engine", "Event", "ExpertLoad", "FileFailure", "Full", "InvalidArgument", "Logprobs", "Model", "ModelInfo", "NoMemory",
     "NotFinite", "Policy", "Profile", "ProfileInfo", "RoutingEvent", "Rung", "Sampler", "Session", "Specialist",
     "Speculation", "Stats", "SystemRefused", "TensorInfo", "Unsupported", "abi", "chat_formats", "lib",
 ]

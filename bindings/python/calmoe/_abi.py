@@ -25,6 +25,18 @@ CALMOE_LOGITS_NONE = 0
 CALMOE_LOGITS_LAST = 1
 CALMOE_LOGITS_ALL = 2
 CALMOE_MAX_EXITS = 16
+CALMOE_AUDIT_WHERE_PROVEN = 0
+CALMOE_AUDIT_REQUIRED = 1
+CALMOE_AUDIT_NEVER = 2
+CALMOE_LOSSLESS_OFF = 0
+CALMOE_LOSSLESS_WHERE_FASTER = 1
+CALMOE_LOSSLESS_ALWAYS = 2
+CALMOE_DRAFTS_BY_EXITS = 0
+CALMOE_DRAFTS_BY_LOOKUP = 1
+CALMOE_DRAFTS_BY_FURTHER = 2
+CALMOE_DRAFTS_BY_MODEL = 3
+CALMOE_N_DRAFT_KINDS = 4
+CALMOE_MAX_ADAPTERS = 16
 CALMOE_MAX_DELTAS = 32
 CALMOE_COSTS_TIME = 0
 CALMOE_COSTS_BYTES = 1
@@ -37,17 +49,6 @@ CALMOE_ANSWER_REASONING = 1
 CALMOE_ANSWER_CALL_BEGIN = 2
 CALMOE_ANSWER_CALL_ARGUMENTS = 3
 CALMOE_ANSWER_CALL_END = 4
-CALMOE_AUDIT_WHERE_PROVEN = 0
-CALMOE_AUDIT_REQUIRED = 1
-CALMOE_AUDIT_NEVER = 2
-CALMOE_LOSSLESS_OFF = 0
-CALMOE_LOSSLESS_WHERE_FASTER = 1
-CALMOE_LOSSLESS_ALWAYS = 2
-CALMOE_DRAFTS_BY_EXITS = 0
-CALMOE_DRAFTS_BY_LOOKUP = 1
-CALMOE_DRAFTS_BY_FURTHER = 2
-CALMOE_DRAFTS_BY_MODEL = 3
-CALMOE_N_DRAFT_KINDS = 4
 CALMOE_PHASE_PROJECT = 0
 CALMOE_PHASE_ATTEND = 1
 CALMOE_PHASE_ROUTE = 2
@@ -285,6 +286,127 @@ class calmoe_rung_info(Structure):
     ]
 
 
+class calmoe_constraint_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("compact", c_int),
+        ("after", c_char_p),
+        ("may_end", c_int),
+        ("min_count", c_int),
+        ("max_count", c_int),
+        ("separator", c_char_p),
+    ]
+
+
+class calmoe_constraint_choice(Structure):
+    _fields_ = [
+        ("prefix", c_char_p),
+        ("schema", c_char_p),
+        ("n_bytes", c_size_t),
+        ("suffix", c_char_p),
+    ]
+
+
+class calmoe_sampler_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("temperature", c_float),
+        ("top_k", c_int),
+        ("top_p", c_float),
+        ("min_p", c_float),
+        ("repeat_penalty", c_float),
+        ("repeat_last", c_int),
+        ("seed", c_uint64),
+        ("presence_penalty", c_float),
+        ("frequency_penalty", c_float),
+        ("n_biases", c_int),
+        ("bias_tokens", POINTER(c_int32)),
+        ("biases", POINTER(c_float)),
+        ("constraint", c_void_p),
+    ]
+
+
+class calmoe_session_options(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("context", c_int),
+        ("max_new_tokens", c_int),
+        ("ignore_end", c_int),
+        ("hash_logits", c_int),
+        ("sampler", POINTER(calmoe_sampler_options)),
+        ("policy", c_void_p),
+        ("quality", c_double),
+        ("audit", c_int),
+        ("audit_share", c_double),
+        ("audit_alpha", c_double),
+        ("audit_seed", c_uint64),
+        ("lossless", c_int),
+        ("chat_format", c_char_p),
+    ]
+
+
+class calmoe_source(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("name", c_char_p),
+        ("text", c_char_p),
+        ("n_bytes", c_size_t),
+        ("is_system", c_int),
+        ("sha256", c_char * 65),
+    ]
+
+
+class calmoe_depth(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("layers", c_int),
+        ("experts", c_int),
+        ("confidence", c_float),
+    ]
+
+
+class calmoe_audit(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("share", c_double),
+        ("n_tokens", c_uint64),
+        ("n_different", c_uint64),
+        ("n_answers", c_uint64),
+        ("ln_evidence", c_double),
+        ("ln_limit", c_double),
+        ("rung", c_int),
+        ("n_alarms", c_int),
+    ]
+
+
+class calmoe_speculation(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("rounds", c_uint64),
+        ("drafted", c_uint64),
+        ("accepted", c_uint64),
+        ("plain", c_uint64),
+        ("rounds_by", c_uint64 * 4),
+        ("drafted_by", c_uint64 * 4),
+        ("accepted_by", c_uint64 * 4),
+    ]
+
+
+class calmoe_adapter_info(Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("path", c_char_p),
+        ("name", c_char_p),
+        ("kind", c_char_p),
+        ("fingerprint", c_char * 17),
+        ("n_changes", c_int),
+        ("rank", c_int),
+        ("alpha", c_double),
+        ("n_parameters", c_uint64),
+        ("n_bytes", c_uint64),
+    ]
+
+
 class calmoe_prompt(Structure):
     _fields_ = [
         ("tokens", POINTER(c_int32)),
@@ -393,101 +515,6 @@ class calmoe_answer_parser_options(Structure):
         ("on_event_user", c_void_p),
         ("no_calls", c_int),
         ("no_reasoning", c_int),
-    ]
-
-
-class calmoe_constraint_options(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("compact", c_int),
-        ("after", c_char_p),
-        ("may_end", c_int),
-        ("min_count", c_int),
-        ("max_count", c_int),
-        ("separator", c_char_p),
-    ]
-
-
-class calmoe_constraint_choice(Structure):
-    _fields_ = [
-        ("prefix", c_char_p),
-        ("schema", c_char_p),
-        ("n_bytes", c_size_t),
-        ("suffix", c_char_p),
-    ]
-
-
-class calmoe_sampler_options(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("temperature", c_float),
-        ("top_k", c_int),
-        ("top_p", c_float),
-        ("min_p", c_float),
-        ("repeat_penalty", c_float),
-        ("repeat_last", c_int),
-        ("seed", c_uint64),
-        ("presence_penalty", c_float),
-        ("frequency_penalty", c_float),
-        ("n_biases", c_int),
-        ("bias_tokens", POINTER(c_int32)),
-        ("biases", POINTER(c_float)),
-        ("constraint", c_void_p),
-    ]
-
-
-class calmoe_session_options(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("context", c_int),
-        ("max_new_tokens", c_int),
-        ("ignore_end", c_int),
-        ("hash_logits", c_int),
-        ("sampler", POINTER(calmoe_sampler_options)),
-        ("policy", c_void_p),
-        ("quality", c_double),
-        ("audit", c_int),
-        ("audit_share", c_double),
-        ("audit_alpha", c_double),
-        ("audit_seed", c_uint64),
-        ("lossless", c_int),
-        ("chat_format", c_char_p),
-    ]
-
-
-class calmoe_depth(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("layers", c_int),
-        ("experts", c_int),
-        ("confidence", c_float),
-    ]
-
-
-class calmoe_audit(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("share", c_double),
-        ("n_tokens", c_uint64),
-        ("n_different", c_uint64),
-        ("n_answers", c_uint64),
-        ("ln_evidence", c_double),
-        ("ln_limit", c_double),
-        ("rung", c_int),
-        ("n_alarms", c_int),
-    ]
-
-
-class calmoe_speculation(Structure):
-    _fields_ = [
-        ("size", c_size_t),
-        ("rounds", c_uint64),
-        ("drafted", c_uint64),
-        ("accepted", c_uint64),
-        ("plain", c_uint64),
-        ("rounds_by", c_uint64 * 4),
-        ("drafted_by", c_uint64 * 4),
-        ("accepted_by", c_uint64 * 4),
     ]
 
 
@@ -952,31 +979,6 @@ FUNCTIONS = {
     "calmoe_policy_make": (c_int, [c_void_p, POINTER(calmoe_policy_options), POINTER(c_void_p)]),
     "calmoe_policy_n_rungs": (c_int, [c_void_p]),
     "calmoe_policy_get_rung": (c_int, [c_void_p, c_int, POINTER(calmoe_rung_info)]),
-    "calmoe_calibrate_options_init": (None, [POINTER(calmoe_calibrate_options)]),
-    "calmoe_calibrate": (c_int, [c_void_p, POINTER(calmoe_prompt), c_int, POINTER(calmoe_calibrate_options),
-        POINTER(c_void_p)]),
-    "calmoe_calibration_close": (None, [POINTER(c_void_p)]),
-    "calmoe_calibration_get_policy": (c_int, [c_void_p, POINTER(c_void_p)]),
-    "calmoe_calibration_get_finding": (c_int, [c_void_p, c_int, POINTER(calmoe_finding)]),
-    "calmoe_calibration_get_rival": (c_int, [c_void_p, c_int, c_int, POINTER(calmoe_finding)]),
-    "calmoe_calibration_get_splits": (c_int, [c_void_p, c_int, POINTER(calmoe_split_finding)]),
-    "calmoe_calibration_get_info": (c_int, [c_void_p, POINTER(calmoe_calibration_info)]),
-    "calmoe_chat_prompt_options_init": (None, [POINTER(calmoe_chat_prompt_options)]),
-    "calmoe_chat_prompt_open": (c_int, [c_void_p, c_void_p, c_char_p, c_size_t, POINTER(calmoe_chat_prompt_options),
-        POINTER(c_void_p)]),
-    "calmoe_chat_prompt_close": (None, [POINTER(c_void_p)]),
-    "calmoe_chat_prompt_text": (POINTER(c_char), [c_void_p, POINTER(c_size_t)]),
-    "calmoe_chat_prompt_marks": (POINTER(c_ubyte), [c_void_p]),
-    "calmoe_chat_prompt_tokens": (POINTER(c_int32), [c_void_p, POINTER(c_size_t)]),
-    "calmoe_chat_prompt_turn_begin": (c_int64, [c_void_p]),
-    "calmoe_answer_parser_options_init": (None, [POINTER(calmoe_answer_parser_options)]),
-    "calmoe_answer_parser_open": (c_int, [c_void_p, c_void_p, c_void_p, POINTER(calmoe_answer_parser_options),
-        POINTER(c_void_p)]),
-    "calmoe_answer_parser_close": (None, [POINTER(c_void_p)]),
-    "calmoe_answer_parser_put": (c_int, [c_void_p, c_char_p, c_size_t, c_int]),
-    "calmoe_answer_parser_put_token": (c_int, [c_void_p, c_int32]),
-    "calmoe_answer_parser_finish": (c_int, [c_void_p]),
-    "calmoe_answer_parser_in_text": (c_int, [c_void_p]),
     "calmoe_constraint_options_init": (None, [POINTER(calmoe_constraint_options)]),
     "calmoe_constraint_open_json_schema": (c_int, [c_void_p, c_char_p, c_size_t, POINTER(calmoe_constraint_options),
         POINTER(c_void_p)]),
@@ -1005,10 +1007,13 @@ FUNCTIONS = {
     "calmoe_session_context": (c_int, [c_void_p]),
     "calmoe_session_engine": (c_void_p, [c_void_p]),
     "calmoe_session_rewind": (c_int, [c_void_p, c_int]),
+    "calmoe_session_will_return": (c_int, [c_void_p, POINTER(c_int), c_int]),
     "calmoe_session_turn_begin": (c_int, [c_void_p]),
     "calmoe_session_fork": (c_int, [c_void_p, POINTER(c_void_p)]),
     "calmoe_session_save": (c_int, [c_void_p, c_char_p]),
     "calmoe_session_restore": (c_int, [c_void_p, c_char_p, POINTER(calmoe_session_options), POINTER(c_void_p)]),
+    "calmoe_session_set_source": (c_int, [c_void_p, POINTER(calmoe_source)]),
+    "calmoe_session_source": (c_int, [c_void_p, POINTER(calmoe_source)]),
     "calmoe_session_logits": (POINTER(c_float), [c_void_p, c_int]),
     "calmoe_session_sample": (c_int, [c_void_p, POINTER(c_int32)]),
     "calmoe_session_logprobs": (c_int, [c_void_p, c_int, c_int32, POINTER(c_float), c_int, POINTER(c_int32),
@@ -1023,6 +1028,40 @@ FUNCTIONS = {
     "calmoe_session_speculation": (c_int, [c_void_p, POINTER(calmoe_speculation)]),
     "calmoe_session_draft_counts": (c_int, [c_void_p, POINTER(c_uint64), POINTER(c_uint64), c_int]),
     "calmoe_session_logit_hash": (c_int, [c_void_p, POINTER(c_char)]),
+    "calmoe_adapter_open": (c_int, [c_void_p, c_char_p, POINTER(c_void_p)]),
+    "calmoe_adapter_close": (None, [POINTER(c_void_p)]),
+    "calmoe_engine_n_adapters": (c_int, [c_void_p]),
+    "calmoe_engine_adapter": (c_void_p, [c_void_p, c_int]),
+    "calmoe_adapter_get_info": (c_int, [c_void_p, POINTER(calmoe_adapter_info)]),
+    "calmoe_session_set_adapters": (c_int, [c_void_p, POINTER(c_void_p), POINTER(c_float), c_int]),
+    "calmoe_session_n_adapters": (c_int, [c_void_p]),
+    "calmoe_session_adapter": (c_int, [c_void_p, c_int, POINTER(c_void_p), POINTER(c_float)]),
+    "calmoe_calibrate_options_init": (None, [POINTER(calmoe_calibrate_options)]),
+    "calmoe_calibrate": (c_int, [c_void_p, POINTER(calmoe_prompt), c_int, POINTER(calmoe_calibrate_options),
+        POINTER(c_void_p)]),
+    "calmoe_calibration_close": (None, [POINTER(c_void_p)]),
+    "calmoe_calibration_get_policy": (c_int, [c_void_p, POINTER(c_void_p)]),
+    "calmoe_calibration_get_finding": (c_int, [c_void_p, c_int, POINTER(calmoe_finding)]),
+    "calmoe_calibration_get_rival": (c_int, [c_void_p, c_int, c_int, POINTER(calmoe_finding)]),
+    "calmoe_calibration_get_splits": (c_int, [c_void_p, c_int, POINTER(calmoe_split_finding)]),
+    "calmoe_calibration_get_info": (c_int, [c_void_p, POINTER(calmoe_calibration_info)]),
+    "calmoe_chat_prompt_options_init": (None, [POINTER(calmoe_chat_prompt_options)]),
+    "calmoe_chat_prompt_open": (c_int, [c_void_p, c_void_p, c_char_p, c_size_t, POINTER(calmoe_chat_prompt_options),
+        POINTER(c_void_p)]),
+    "calmoe_chat_prompt_close": (None, [POINTER(c_void_p)]),
+    "calmoe_chat_prompt_text": (POINTER(c_char), [c_void_p, POINTER(c_size_t)]),
+    "calmoe_chat_prompt_marks": (POINTER(c_ubyte), [c_void_p]),
+    "calmoe_chat_prompt_tokens": (POINTER(c_int32), [c_void_p, POINTER(c_size_t)]),
+    "calmoe_chat_prompt_turn_begin": (c_int64, [c_void_p]),
+    "calmoe_chat_prompt_turn_end": (c_int64, [c_void_p]),
+    "calmoe_answer_parser_options_init": (None, [POINTER(calmoe_answer_parser_options)]),
+    "calmoe_answer_parser_open": (c_int, [c_void_p, c_void_p, c_void_p, POINTER(calmoe_answer_parser_options),
+        POINTER(c_void_p)]),
+    "calmoe_answer_parser_close": (None, [POINTER(c_void_p)]),
+    "calmoe_answer_parser_put": (c_int, [c_void_p, c_char_p, c_size_t, c_int]),
+    "calmoe_answer_parser_put_token": (c_int, [c_void_p, c_int32]),
+    "calmoe_answer_parser_finish": (c_int, [c_void_p]),
+    "calmoe_answer_parser_in_text": (c_int, [c_void_p]),
     "calmoe_phase_name": (c_char_p, [c_int]),
     "calmoe_engine_get_stats": (c_int, [c_void_p, POINTER(calmoe_stats)]),
     "calmoe_engine_reset_stats": (None, [c_void_p]),
@@ -1089,6 +1128,7 @@ FUNCTIONS = {
     "calmoe_ranks_close": (None, [POINTER(c_void_p), c_char_p]),
     "calmoe_ranks_count": (c_int, [c_void_p]),
     "calmoe_ranks_own": (c_int, [c_void_p]),
+    "calmoe_ranks_are_lost": (c_int, [c_void_p]),
     "calmoe_engine_follow": (c_int, [c_void_p]),
     "calmoe_engine_get_ranks_stats": (c_int, [c_void_p, POINTER(calmoe_ranks_stats)]),
     "calmoe_synthetic_options_init": (None, [POINTER(calmoe_synthetic_options)]),

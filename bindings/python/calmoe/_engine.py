@@ -7,9 +7,10 @@ import weakref
 from ctypes import byref, c_double, c_int, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from . import _abi
+from ._adapter import Adapter
 from ._model import Model, PathLike
 from ._native import Closing, Handle, answer, failure, int_array, interrupts, lib, options, record, texts_of
 from ._profile import Profile
@@ -86,6 +87,7 @@ class Engine(Closing):
             draft_model=None if draft_model is None else draft_model.handle.pointer, **others))
         self.model = model
         self._sessions: WeakValueDictionary[int, Session] = WeakValueDictionary()
+        self._adapters: WeakSet[Adapter] = WeakSet()
         self._stepping: Sequence[int] = ()  # the sessions of the present step
         self._lent: list[tuple[weakref.ref[Any], weakref.ref[Any]]] = []  # views of logits, and their memory
         context = model.handle.context
@@ -134,6 +136,8 @@ class Engine(Closing):
     def close(self) -> None:
         for session in list(self._sessions.values()):
             session.close()
+        for adapter in list(self._adapters):
+            adapter.close()
         super().close()
 
     # ---- one answer, many answers
@@ -141,6 +145,10 @@ class Engine(Closing):
     def session(self, **keywords: Any) -> Session:
         """Session(self, …)"""
         return Session(self, **keywords)
+
+    def adapter(self, path: PathLike) -> Adapter:
+        """Adapter(self, path)"""
+        return Adapter(self, path)
 
     def restore(self, path: PathLike, **keywords: Any) -> Session:
         """A session with what Session.save() wrote; nothing is read again."""

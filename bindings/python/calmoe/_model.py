@@ -96,7 +96,7 @@ class Model(Closing):
 
     def engine(self, **keywords: Any) -> Engine:
         """Engine(self, …)"""
-        from ._engine import Engine
+        from ._engine import Engine  # it stands on this module, which only names it
         return Engine(self, **keywords)
 
     @property

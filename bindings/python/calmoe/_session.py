@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator, Mapping, NamedTuple, Optional, Sequence, Type, Union
 
 from . import _abi
+from ._adapter import Adapter
 from ._constraint import Constraint
 from ._model import Model, PathLike
 from ._native import Closing, Handle, Record, answer, failure, int_array, lib, options, record
@@ -113,10 +114,11 @@ class Session(Closing):
                  audit_share: Optional[float] = None, audit_alpha: Optional[float] = None,
                  audit_seed: Optional[int] = None, lossless: Optional[str] = None,
                  chat_format: Optional[str] = None, restore: Optional[PathLike] = None,
-                 **others: Any) -> None:
+                 adapters: Union[Mapping[Adapter, float], Sequence[Adapter], None] = None, **others: Any) -> None:
         """The keywords are the members of calmoe_session_options (calmoe/session.h), `others` those without a keyword
         of their own. audit is "where_proven", "required" or "never", lossless "off", "where_faster" or "always".
-        restore: a file of save() to go on from."""
+        restore: a file of save() to go on from; it names the adapters that it was read with, which must be open.
+        adapters: those that it uses from its first token on, with scales or of scale 1."""
         given = options(_abi.calmoe_session_options, dict(
             context=context, max_new_tokens=max_new_tokens, ignore_end=ignore_end, hash_logits=hash_logits,
             policy=None if policy is None else policy.handle.pointer, quality=quality,
@@ -132,6 +134,8 @@ class Session(Closing):
             engine.handle.context.check(lib.calmoe_session_restore, engine.handle.pointer, os.fsencode(restore),
                                         byref(given), byref(pointer))
         self._own(engine, pointer, None if policy is None else policy.handle, sampler)
+        if adapters is not None:
+            self.set_adapters(adapters)
 
     def _own(self, engine: Engine, pointer: c_void_p, policy: Optional[Handle], sampler: Optional[Sampler]) -> None:
         self.engine = engine
@@ -154,6 +158,24 @@ class Session(Closing):
                                   None if sampler is None else byref(sampler._struct))
         self._sampler = sampler
         self.handle.kept = (self._policy, sampler)
+
+    def set_adapters(self, adapters: Union[Mapping[Adapter, float], Sequence[Adapter]]) -> None:
+        """Uses these and no others, with scales or of scale 1. It must have no tokens: rewind(0) takes them off."""
+        scales = adapters if isinstance(adapters, Mapping) else {adapter: 1.0 for adapter in adapters}
+        pointers = (c_void_p * len(scales))(*(adapter.handle.pointer for adapter in scales))
+        self.handle.context.check(lib.calmoe_session_set_adapters, self.handle.pointer, pointers,
+                                  (c_float * len(scales))(*scales.values()), len(scales))
+
+    @property
+    def adapters(self) -> list[tuple[str, float]]:
+        """Fingerprints of those that it uses, with their scales."""
+        out = []
+        for i in range(lib.calmoe_session_n_adapters(self.handle.pointer)):
+            pointer, scale, info = c_void_p(), c_float(), answer(_abi.calmoe_adapter_info)
+            self.handle.context.check(lib.calmoe_session_adapter, self.handle.pointer, i, byref(pointer), byref(scale))
+            self.handle.context.check(lib.calmoe_adapter_get_info, pointer, byref(info))
+            out.append((info.fingerprint.decode(), scale.value))
+        return out
 
     def set_limits(self, max_new_tokens: int = 0, ignore_end: bool = False) -> None:
         """Other limits for what comes next."""

@@ -47,6 +47,25 @@ static void refuses_sizes_that_cannot_be(void **state)
     assert_int_equal(cm_live_blocks(), n_live);
 }
 
+static void grows_arrays(void **state)
+{
+    (void)state;
+    const long n_live = cm_live_blocks();
+    int       *numbers = NULL;
+    assert_int_equal(cm_grow(NULL, &numbers, 0, 2, sizeof *numbers, "numbers"), CALMOE_OK);
+    numbers[0] = 7;
+    numbers[1] = 8;
+    cm_fail_request(1);
+    int *const before = numbers;
+    assert_int_equal(cm_grow(NULL, &numbers, 2, 100, sizeof *numbers, "numbers"), CALMOE_NO_MEMORY);
+    assert_ptr_equal(numbers, before);
+    assert_int_equal(cm_grow(NULL, &numbers, 1, 100, sizeof *numbers, "numbers"), CALMOE_OK);
+    assert_int_equal(numbers[0], 7);
+    for (int i = 1; i < 100; i++) assert_int_equal(numbers[i], 0); /* the second one was said not to be in use */
+    cm_free(numbers);
+    assert_int_equal(cm_live_blocks(), n_live);
+}
+
 static void copies_texts(void **state)
 {
     (void)state;
@@ -116,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_zeroed_aligned_blocks),
         cmocka_unit_test(refuses_sizes_that_cannot_be),
+        cmocka_unit_test(grows_arrays),
         cmocka_unit_test(copies_texts),
         cmocka_unit_test(the_nth_request_fails_and_no_other),
         cmocka_unit_test(checked_sums_and_products),

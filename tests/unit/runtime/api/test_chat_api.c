@@ -18,13 +18,14 @@
 #define TEMPLATE "{# <tool_call> </think> #}" TINY_CHATML
 static const char conversation[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"the <|im_end|>\"}]}";
 
-static struct running open_model(const char *tmpl)
+static struct running open_with_tools(const char *tmpl, const char *tool_tmpl)
 {
     static int             n_opened;
     char                   path[600], name[32];
     struct tiny_model      tiny = tiny_model();
     calmoe_session_options options;
     tiny.chat_template = tmpl;
+    tiny.tool_template = tool_tmpl;
     tiny.context = 400;
     snprintf(name, sizeof name, "chat%d.gguf", n_opened++);
     snprintf(path, sizeof path, "%s", temp_file(folder, name));
@@ -33,6 +34,8 @@ static struct running open_model(const char *tmpl)
     options.ignore_end = 1;
     return running_open(path, NULL, &options);
 }
+
+static struct running open_model(const char *tmpl) { return open_with_tools(tmpl, NULL); }
 
 struct heard {
     char   text[1024];
@@ -123,6 +126,40 @@ static void answers_are_heard_in_the_form_of_the_template(void **state)
     running_close(&plain);
 }
 
+/* A file may have a second template, for conversations with tools: it also says how calls are written. */
+static void tools_have_a_template_of_their_own(void **state)
+{
+    (void)state;
+    static const char without[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"tools\":[]}";
+    static const char with[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],"
+                               "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}";
+    static const char answer[] = "b<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>";
+    static const char plain[] = "plain {{ messages[0].content }}";
+    struct running        r = open_with_tools(plain, "<tool_call> {{ tools[0].function.name }}");
+    struct running        broken = open_with_tools(plain, "{% if %}");
+    calmoe_chat_prompt   *prompt;
+    for (int i = 0; i < 2; i++) {
+        struct heard heard = {.n = 0};
+        running_must(r.context, calmoe_chat_prompt_open(r.context, r.model, i ? with : without,
+                                                        i ? sizeof with - 1 : sizeof without - 1, NULL, &prompt));
+        assert_string_equal(calmoe_chat_prompt_text(prompt, NULL), i ? "<tool_call> f" : "plain Hi");
+        calmoe_answer_parser *parser = open_parser(&r, prompt, &heard);
+        calmoe_chat_prompt_close(&prompt);
+        running_must(r.context, calmoe_answer_parser_put(parser, answer, sizeof answer - 1, 0));
+        running_must(r.context, calmoe_answer_parser_finish(parser));
+        assert_int_equal(heard.n_calls, i);
+        calmoe_answer_parser_close(&parser);
+    }
+    running_must(broken.context, calmoe_chat_prompt_open(broken.context, broken.model, without, sizeof without - 1,
+                                                         NULL, &prompt));
+    calmoe_chat_prompt_close(&prompt);
+    assert_int_equal(calmoe_chat_prompt_open(broken.context, broken.model, with, sizeof with - 1, NULL, &prompt),
+                     CALMOE_UNSUPPORTED);
+    assert_non_null(strstr(calmoe_context_message(broken.context), "template for tools cannot be read"));
+    running_close(&r);
+    running_close(&broken);
+}
+
 static void without_a_template_a_format_must_be_named(void **state)
 {
     (void)state;
@@ -154,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prompt_is_fed_and_its_answer_heard),
         cmocka_unit_test(answers_are_heard_in_the_form_of_the_template),
+        cmocka_unit_test(tools_have_a_template_of_their_own),
         cmocka_unit_test(without_a_template_a_format_must_be_named),
     };
     return cmocka_run_group_tests_name("chats", tests, open_folder, close_folder);

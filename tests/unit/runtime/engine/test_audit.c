@@ -269,7 +269,7 @@ static void the_share_is_as_asked(void **state)
     calmoe_session *session = open_session(&r, policy, 0.0, 7);
     assert_true(audit_of(session).share == 0.01);
     session->audit.share = 0.2;
-    session->max_new = 0;
+    session->answer.max_new = 0;
     for (int i = 0; i < N; i++) {
         int32_t token;
         if (i % 40 == 0) feed(&r, session, 0);

@@ -254,7 +254,7 @@ static void limits_are_kept(void **state)
         for (int s = 0; s < 2; s++) {
             sessions[s] = s ? open_session(&r, NULL, CALMOE_LOSSLESS_ALWAYS, 1)
                             : open_session(&of_plain, NULL, CALMOE_LOSSLESS_OFF, 1);
-            sessions[s]->max_new = limit;
+            sessions[s]->answer.max_new = limit;
         }
         feed(&r, sessions[0], sessions[1], prompt, N_PROMPT);
         for (int t = 0; t < limit + 1; t++) {

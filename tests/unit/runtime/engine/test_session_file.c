@@ -106,7 +106,7 @@ static void go_on(struct running *r, calmoe_session *session, struct rest *rest)
     for (int t = 0; t <= N_AFTER; t++) {
         if (t == N_AFTER) feed(r, session, 1);
         const int32_t token = next(r, session);
-        memcpy(rest->logits[t], calmoe_session_logits(session, session->n_logits - 1), n_bytes);
+        memcpy(rest->logits[t], calmoe_session_logits(session, session->logits.n - 1), n_bytes);
         if (t == N_AFTER) break;
         rest->tokens[t] = token;
         rest->depths[t] = running_depth(session, -1);
@@ -418,7 +418,8 @@ static void each_fault_has_its_sentence(void **state)
     static const struct fault faults[] = {
         {0, 0x4d4c4143, CALMOE_OK, NULL}, /* "CALM": as it is */
         {0, 0x46554747, CALMOE_BAD_FILE, "'a.session' is no session: it does not begin with CALMOESE"},
-        {8, 2, CALMOE_UNSUPPORTED, "'a.session' is a session of version 2; this version reads 1"},
+        {8, 3, CALMOE_UNSUPPORTED, "'a.session' is a session of version 3; this version reads 1 and 2"},
+        {8, 2, CALMOE_BAD_FILE, "its head holds numbers that cannot be"}, /* neither a source nor adapters */
         {12, 32, CALMOE_INVALID_ARGUMENT, "has keys and values of 32 bits; the engine was opened for 16"},
         {16, 0, CALMOE_INVALID_ARGUMENT, "is a session of another model than '"},
         {32, 0, CALMOE_BAD_FILE, "its head holds numbers that cannot be"},
@@ -503,8 +504,8 @@ static void without_numbers_nothing_is_saved(void **state)
     int32_t token;
     feed(&r, r.session, 5);
     (void)calmoe_session_next(r.session, &token); /* it may end the answer */
-    r.session->broken = 3; /* as a step would have noted it */
-    r.session->broke_after = 1;
+    r.session->broke.position = 3; /* as a step would have noted it */
+    r.session->broke.after = 1;
     calmoe_session *copy = fork_of(&r, r.session);
     assert_int_equal(calmoe_session_save(copy, saved_path), CALMOE_NOT_FINITE);
     assert_non_null(strstr(calmoe_context_message(r.context), "from position 3 on the session holds NaN"));

@@ -91,7 +91,7 @@ static struct answer run_alone(struct running *r, const struct leaving *leaving,
     calmoe_session *session = open_session(r, policy, n_prompt);
     for (; answer.n < N_NEW; answer.n++) {
         running_must(r->context, calmoe_session_next(session, &answer.tokens[answer.n]));
-        answer.depths[answer.n] = running_depth(session, session->n_logits - 1);
+        answer.depths[answer.n] = running_depth(session, session->logits.n - 1);
     }
     running_must(r->context, calmoe_session_logit_hash(session, answer.hash));
     calmoe_session_close(&session);
@@ -253,7 +253,7 @@ static void check_company(struct running *r, const int *plans, int n)
             for (int i = 0; i < n; i++) {
                 if (events[e].session != sessions[i] || got[i].n == N_NEW) continue;
                 calmoe_depth *depth = &got[i].depths[got[i].n];
-                *depth = running_depth(sessions[i], sessions[i]->n_logits - 1);
+                *depth = running_depth(sessions[i], sessions[i]->logits.n - 1);
                 got[i].tokens[got[i].n++] = events[e].token;
                 if (got[i].n == N_NEW)
                     running_must(r->context, calmoe_session_logit_hash(sessions[i], got[i].hash));

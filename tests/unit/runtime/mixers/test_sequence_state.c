@@ -161,6 +161,36 @@ static void a_snapshot_that_is_touched_stays(void **state)
     cm_sequence_state_close(&s);
 }
 
+/* A copy goes back to the snapshots of what it is a copy of, whatever becomes of that. */
+static void copies_share_snapshots(void **state)
+{
+    (void)state;
+    struct sequence_state from, to;
+    int                   n_shared = 0;
+    open_state(&from, CONTEXT, 512, false);
+    open_state(&to, CONTEXT, 512, false);
+    give_fixed(&from, 3);
+    give_fixed(&to, 2);
+    for (int p = 100; p <= 300; p += 100) {
+        read_to(&from, p);
+        assert_int_equal(cm_sequence_state_snapshot(&from, p), CALMOE_OK);
+    }
+    read_to(&from, 350);
+    assert_int_equal(cm_sequence_state_copy(&from, 350, &to, &n_shared), 350);
+    assert_int_equal(to.n_snapshots, 2); /* for which it has room */
+    assert_ptr_equal(to.snapshots[0].kept, from.snapshots[1].kept);
+    assert_int_equal(cm_sequence_state_rewind(&from, 250), 200);
+    memset(from.fixed, 99, FIXED);
+    assert_int_equal(cm_sequence_state_snapshot(&from, 200), CALMOE_OK); /* of another text, say */
+    cm_sequence_state_close(&from);
+    assert_int_equal(cm_sequence_state_rewind(&to, 320), 300);
+    assert_int_equal(to.fixed[0], 300 % 251 + 1);
+    assert_int_equal(cm_sequence_state_rewind(&to, 250), 200);
+    assert_int_equal(to.fixed[0], 201);
+    assert_int_equal(cm_sequence_state_rewind(&to, 150), 0);
+    cm_sequence_state_close(&to);
+}
+
 /* Going back to where the state stands changes nothing; where a step broke off it stands nowhere. */
 static void a_state_that_stands_there_is_kept(void **state)
 {
@@ -414,6 +444,7 @@ int main(void)
         cmocka_unit_test(windows_go_back_as_far_as_they_remember),
         cmocka_unit_test(a_fixed_state_goes_back_to_a_snapshot),
         cmocka_unit_test(a_snapshot_that_is_touched_stays),
+        cmocka_unit_test(copies_share_snapshots),
         cmocka_unit_test(a_state_that_stands_there_is_kept),
         cmocka_unit_test(the_least_recently_used_snapshot_goes),
         cmocka_unit_test(a_snapshot_without_memory_is_not_kept),

@@ -218,7 +218,7 @@ static void run(const char *tmpl, const char *answer, size_t step, struct record
     struct answer_parser *parser;
     const int           n = cut_controls(answer, pieces);
     assert_int_equal(cm_template_open(NULL, tmpl, strlen(tmpl), &opened), CALMOE_OK);
-    const struct chat_prompt_source source = { .tmpl = opened, .template_text = tmpl, .n_template = strlen(tmpl),
+    const struct chat_prompt_source source = { .plain = { opened, tmpl, strlen(tmpl), "" },
                                                .tokenizer = tokenizer };
     assert_int_equal(cm_chat_prompt_open(NULL, &source, conversation, sizeof conversation - 1, &prompt), CALMOE_OK);
     const struct answer_source how = { .tmpl = tmpl, .n_tmpl = strlen(tmpl), .tokenizer = tokenizer, .prompt = prompt,

@@ -32,8 +32,7 @@ static calmoe_status open_prompt(struct calmoe_context *ctx, const char *tmpl, c
     struct chat_format *named = NULL;
     if (tmpl) assert_int_equal(cm_template_open(NULL, tmpl, strlen(tmpl), &opened), CALMOE_OK);
     if (format) assert_int_equal(cm_chat_format_of_name(NULL, format, tokenizer, &named), CALMOE_OK);
-    const struct chat_prompt_source source = { .tmpl = opened, .template_text = tmpl,
-                                               .n_template = tmpl ? strlen(tmpl) : 0, .format = named,
+    const struct chat_prompt_source source = { .plain = { opened, tmpl, tmpl ? strlen(tmpl) : 0, "" }, .format = named,
                                                .tokenizer = tokenizer, .now = 1700000000 };
     const calmoe_status status = cm_chat_prompt_open(ctx, &source, conversation, strlen(conversation), prompt);
     if (named) cm_chat_format_close(&named);
@@ -236,6 +235,8 @@ static void the_last_turn_is_found(void **state)
     assert_int_equal(prompt->turn_begin, before->tokens.n);
     assert_memory_equal(prompt->tokens.ids, before->tokens.ids, (size_t)before->tokens.n * sizeof *before->tokens.ids);
     assert_int_equal(prompt->tokens.ids[prompt->turn_begin], im_start);
+    assert_true(prompt->turn_end > prompt->turn_begin && prompt->turn_end < prompt->tokens.n);
+    assert_int_equal(before->turn_end, before->tokens.n - 2); /* <|im_end|> and a line end */
     cm_chat_prompt_close(&prompt);
     cm_chat_prompt_close(&before);
     assert_int_equal(open_prompt(NULL, TURNS, NULL, M("{\"role\":\"assistant\",\"content\":\"A\"}"), &prompt),
@@ -282,7 +283,7 @@ static void failing_memory_leaves_nothing(void **state)
     calmoe_status status = CALMOE_NO_MEMORY;
     struct template *tmpl;
     assert_int_equal(cm_template_open(NULL, TURNS, sizeof TURNS - 1, &tmpl), CALMOE_OK);
-    const struct chat_prompt_source source = { .tmpl = tmpl, .template_text = TURNS, .n_template = sizeof TURNS - 1,
+    const struct chat_prompt_source source = { .plain = { tmpl, TURNS, sizeof TURNS - 1, "" },
                                                .tokenizer = tokenizer };
     const long n_open = cm_live_blocks();
     for (long nth = 1; nth < 200 && status != CALMOE_OK; nth++) {

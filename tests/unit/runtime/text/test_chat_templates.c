@@ -84,11 +84,11 @@ static int check_template(const char *name, const struct file_map *conversations
     assert_int_equal(cm_file_map_open(NULL, path, &expected), CALMOE_OK);
     struct calmoe_context     ctx = { .message = "" };
     struct template          *opened;
-    struct chat_prompt_source source = { .template_text = (const char *)tmpl.bytes, .n_template = tmpl.n_bytes,
+    struct chat_prompt_source source = { .plain = { .text = (const char *)tmpl.bytes, .n_text = tmpl.n_bytes },
                                          .tokenizer = tokenizer, .now = 1700000000 };
-    if (cm_template_open(&ctx, source.template_text, source.n_template, &opened) != CALMOE_OK)
+    if (cm_template_open(&ctx, source.plain.text, source.plain.n_text, &opened) != CALMOE_OK)
         fail_msg("%s: %s", name, ctx.message);
-    source.tmpl = opened;
+    source.plain.program = opened;
     while (at < conversations->n_bytes && at_expected < expected.n_bytes)
         n_wrong += check_case(&source, name, next_line(conversations, &at), next_line(&expected, &at_expected));
     assert_int_equal(at, conversations->n_bytes);

@@ -1,0 +1,18 @@
+/* runtime/engine/adapters.h - an adapter behind its handle. */
+#ifndef RUNTIME_ENGINE_ADAPTERS_H
+#define RUNTIME_ENGINE_ADAPTERS_H
+
+#include "runtime/engine/handles.h"
+#include "runtime/forward/adapter_weights.h"
+
+struct calmoe_adapter {
+    calmoe_engine         *engine;
+    struct adapter_weights weights;
+    char                  *path, *name;
+    calmoe_adapter_info    about;
+    int                    number;    /* in the order of opening       */
+    int                    n_users;   /* sessions, and who opened it   */
+    bool                   is_closed; /* by who opened it              */
+};
+
+#endif
