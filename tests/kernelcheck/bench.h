@@ -91,7 +91,7 @@ static inline double bench_multiply(const struct linear_kernel *kernel, const ui
         uint64_t       spent = 0;
         int            n_done = 0;
         while (n_done == 0 || spent < BENCH_RUN_NS) {
-            const struct matrix matrix = { kernel, n_rows, n_columns, memory + at % n_matrices * step };
+            const struct matrix matrix = { kernel, n_rows, n_columns, memory + at % n_matrices * step, 0 };
             kernel->multiply(&matrix, 0, n_rows, x, NULL, n_tokens, y, (size_t)n_rows);
             spent = bench_now_ns() - begin;
             n_done++;

@@ -143,7 +143,7 @@ static void check_kernel(const struct linear_kernel *kernel, const struct shape 
     choose_ahead();
     memset(packed, 0xa5, n_bytes);
     kernel->pack(rows, n_rows, n_columns, packed);
-    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed };
+    const struct matrix matrix = { kernel, shape->n_rows, shape->n_columns, packed, 0 };
     float              *y = clear_output(&memory.got, n_y);
     kernel->multiply(&matrix, shape->row_begin, shape->row_end, x, which, shape->n_tokens, y, y_stride);
     n_checks++;

@@ -31,7 +31,7 @@ static void open_list(struct machine_of_one *m, int n_matrices, enum isa isa)
     assert_int_equal(cm_pack_list_open(NULL, isa, &m->list), CALMOE_OK);
     m->rows = cm_alloc(NULL, N_ROWS * cm_row_bytes(WEIGHT_Q4_0, N_COLUMNS), 1, "a matrix");
     assert_non_null(m->rows);
-    const struct weight_source source = { WEIGHT_Q4_0, m->rows, N_ROWS, N_COLUMNS, NULL };
+    const struct weight_source source = { WEIGHT_Q4_0, m->rows, N_ROWS, N_COLUMNS, NULL, NULL };
     const int                  node = cm_team_worker(m->team, 0)->node;
     for (int i = 0; i < n_matrices; i++)
         assert_int_equal(cm_pack_list_add(NULL, m->list, &source, node, &m->matrices[i]), CALMOE_OK);

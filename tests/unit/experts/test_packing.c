@@ -53,7 +53,7 @@ static calmoe_status pack(struct calmoe_context *ctx, enum weight_type type, con
     assert_int_equal(cm_pack_list_open(ctx, 0, &list), CALMOE_OK);
     for (int i = N_MATRICES - 1; i >= 0; i--) {
         const struct weight_source source = {type, from + HEAD_BYTES + (size_t)i * matrix_bytes(type), MATRIX_ROWS,
-                                             N_COLUMNS, map};
+                                             N_COLUMNS, map, NULL};
         assert_int_equal(cm_pack_list_add(ctx, list, &source, i % 2, &matrices[i]), CALMOE_OK);
     }
     const calmoe_status status = cm_pack_list_run(ctx, list, &topology, team, NULL, NULL, out);
@@ -126,7 +126,7 @@ static void floats_are_copied(void **state)
     struct matrix matrix;
     float values[2][37], wanted[2][37];
     const float *packed[2];
-    const struct weight_source source = {WEIGHT_Q8_0, bytes, MATRIX_ROWS, N_COLUMNS, NULL};
+    const struct weight_source source = {WEIGHT_Q8_0, bytes, MATRIX_ROWS, N_COLUMNS, NULL, NULL};
     for (int i = 0; i < 2 * 37; i++) values[i / 37][i % 37] = wanted[i / 37][i % 37] = (float)i - 20.5f;
     assert_int_equal(cm_pack_list_open(&ctx, ISA_REF, &list), CALMOE_OK);
     assert_int_equal(cm_pack_list_add_floats(&ctx, list, values[0], 37, 1, &packed[0]), CALMOE_OK);
