@@ -167,7 +167,7 @@ static void check_case(struct random *random, const struct shape *shape)
     const size_t             n_inputs = (size_t)shape->n_tokens;
     const struct activations x = make_input(random, shape, n_inputs);
     const int32_t           *which = make_which(random, shape, n_inputs);
-    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows };
+    const struct matrix      matrix = { plain, shape->n_rows, shape->n_columns, rows, 0 };
     float                   *expected = clear_output(&memory.expected, n_y);
     describe(plain, shape);
     plain->multiply(&matrix, shape->row_begin, shape->row_end, &x, which, shape->n_tokens, expected,
