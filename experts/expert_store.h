@@ -69,8 +69,8 @@ struct expert_sources { /* one expert in the file */
 
 /* Lists the experts of a bank for packing, where the plan puts them; biases must stay until the list has run. sources:
  * (n_experts). layer->dim, plan, stream, packed and index, the bank's nonlinearity and weighs_input are set before; the
- * plan must outlive the layer. Routed experts of a stream are added to it instead, cut over nodes as dense matrices are:
- * only their biases are listed. */
+ * plan must outlive the layer. Routed experts of a stream are added to it instead, cut over nodes as dense matrices
+ * are: only their biases are listed. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,
                                   const struct expert_sources *sources, int n_experts, struct pack_list *list);
 void cm_expert_layer_close(struct expert_layer *layer); /* zeroed is fine */

@@ -159,7 +159,8 @@ static int read_limit(const struct settings *settings, float *factor, uint64_t *
     *factor  = 1.25f;
     *n_bytes = 0;
     if (text == NULL) return CLI_GO_ON;
-    if (read_quantity(text, (const char *const[]){""}, (const double[]){1}, 1, &number) && number >= 1 && number <= 64) {
+    if (read_quantity(text, (const char *const[]){""}, (const double[]){1}, 1, &number) && number >= 1 &&
+        number <= 64) {
         *factor = (float)number;
         return CLI_GO_ON;
     }

@@ -450,7 +450,8 @@ static bool print_results(const struct generation *generation, const struct sett
     if (settings->logit_hash &&
         !cm_front_succeeded(generation->front, calmoe_session_logit_hash(generation->session, hash)))
         return false;
-    if (settings->json) return cm_answer_json_print(generation, settings->policy.lossless, settings->logit_hash ? hash : NULL);
+    if (settings->json)
+        return cm_answer_json_print(generation, settings->policy.lossless, settings->logit_hash ? hash : NULL);
     if (settings->tokens != 0 && !cm_put("\n", 1)) return false;
     return !settings->logit_hash ||
            (cm_put(label, strlen(label)) && cm_put(hash, strlen(hash)) && cm_put("\n", 1));

@@ -66,7 +66,8 @@ calmoe_status cm_drafters_open(calmoe_engine *engine)
 {
     const calmoe_model *model = engine->model, *draft = engine->options.draft_model;
     if (model->further_problem[0] != '\0')
-        cm_log(engine->ctx, "the file's block that predicts a further token does not draft: %s", model->further_problem);
+        cm_log(engine->ctx, "the file's block that predicts a further token does not draft: %s",
+               model->further_problem);
     if (model->further.n_layers > 0)
         CM_TRY(open_drafter(engine, &model->further, &model->further_tensors, &engine->drafters[DRAFTER_FURTHER]));
     if (!draft) return CALMOE_OK;

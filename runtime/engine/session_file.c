@@ -299,7 +299,8 @@ static calmoe_status read_adapters(struct source *source, const struct head *hea
         adapters[i] = find_adapter(session->engine, used.fingerprint);
         if (!adapters[i])
             return cm_fail(source->ctx, CALMOE_INVALID_ARGUMENT, "'%s' was read with the adapter %.16s, which is not "
-                           "open; %d others are", source->name, used.fingerprint, calmoe_engine_n_adapters(session->engine));
+                           "open; %d others are", source->name, used.fingerprint,
+                           calmoe_engine_n_adapters(session->engine));
         if (scales[i] == 0.0f)
             return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: adapter %u has the scale 0", source->name,
                            (unsigned)i);

@@ -99,7 +99,8 @@ static bool load(struct service *service)
         !load_adapters(service))
         return false;
     if (service->policy != NULL && front->ranks != NULL) {
-        cm_say("policies leave out layers and experts on one rank only; these are %d", calmoe_ranks_count(front->ranks));
+        cm_say("policies leave out layers and experts on one rank only; these are %d",
+               calmoe_ranks_count(front->ranks));
         return false;
     }
     if (!cm_policy_request_choose(front, &options->policy, !options->engine.no_tuning, service->policy)) return false;
