@@ -3,8 +3,8 @@
  *
  * A layer adds little to a row's state, so the next layer's router is asked with the state that this layer begins with:
  * its norm of that, its matrix, its rule. The answer says what is read, and nothing else: when the next layer comes,
- * its router is asked again with the state as it is then. A step of many rows needs most experts of a layer anyway; then
- * no router is asked, and all of them are named. */
+ * its router is asked again with the state as it is then. A step of many rows needs most experts of a layer anyway;
+ * then no router is asked, and all of them are named. */
 #include "base/memory.h"
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"

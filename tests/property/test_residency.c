@@ -1,7 +1,7 @@
 /* test_residency.c - experts that are read from disk give the same bits as experts in memory: with the fewest slots
  * that work, with all but one, and some between, by any number of threads, any cut of a prompt, several sequences in a
- * step, with and without looking ahead and a profile, and when rows leave early. And a read that fails ends the step, and
- * nothing else. */
+ * step, with and without looking ahead and a profile, and when rows leave early. And a read that fails ends the step,
+ * and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
