@@ -189,12 +189,13 @@ serve()
     echo "ok   $what"
 
     begin "a server that is told to end"
-    timeout 100 mpirun -n 2 "$folder/rank" "${server[@]}" 2> /dev/null &
+    timeout 100 mpirun -n 3 "$folder/rank" "${server[@]}" 2> /dev/null &
     served "$folder/out.0"
     kill "$(< "$folder/pid.0")"
     wait
     ended 0 0
     ended 1 0
+    ended 2 0
     echo "ok   $what"
 }
 
