@@ -11,43 +11,15 @@
 
 #include <cmocka.h>
 
-#include <calmoe/adapter.h>
-
-#include "base/random.h"
-#include "tests/support/folder_fixture.h"
+#include "tests/support/adapter_fixture.h"
 #include "tests/support/goldens.h"
 #include "tests/support/random_adapter.h"
-#include "tests/support/running.h"
 #include "tests/support/thin.h"
 #include "tests/support/tiny_model.h"
 
-enum { N_TOKENS = 23, MAX_VOCAB = 1024, N_SESSIONS = 5 };
+enum { N_SESSIONS = 5 };
 
-static int32_t text[N_TOKENS];
-static float   found[N_TOKENS * MAX_VOCAB], wanted[N_TOKENS * MAX_VOCAB];
-
-static void make_text(int n_vocab, uint64_t seed)
-{
-    struct random random = cm_random(seed);
-    assert_true(n_vocab <= MAX_VOCAB);
-    for (int i = 0; i < N_TOKENS; i++) text[i] = (int32_t)cm_random_below(&random, (uint64_t)n_vocab);
-}
-
-static void in_folder(char path[600], const char *name) { snprintf(path, 600, "%s/%s", folder->path, name); }
-
-static struct running open_model(const char *path, int n_threads, const char *isa)
-{
-    calmoe_engine_options options = running_options(n_threads, isa);
-    options.kv_float32 = 1;
-    return running_open(path, &options, NULL);
-}
-
-static calmoe_adapter *open_adapter(struct running *r, const char *path)
-{
-    calmoe_adapter *adapter;
-    running_must(r->context, calmoe_adapter_open(r->engine, path, &adapter));
-    return adapter;
-}
+static float found[N_TOKENS * MAX_VOCAB], wanted[N_TOKENS * MAX_VOCAB];
 
 struct way {
     int         n_threads, n_chunk;
