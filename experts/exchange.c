@@ -39,12 +39,20 @@ struct columns {
     size_t begin, n;
 };
 
+static int n_columns_of(const struct exchange_piece *piece)
+{
+    return piece->n_columns > 0 ? piece->n_columns : piece->n_units * piece->unit;
+}
+
 static struct columns columns_of(const struct rank_shares *shares, const struct exchange_piece *piece, int rank)
 {
     int32_t borders[CM_MAX_RANKS + 1];
     cm_rank_borders(shares, piece->n_units, piece->quantum, borders);
-    return (struct columns){(size_t)borders[rank] * (size_t)piece->unit,
-                            (size_t)(borders[rank + 1] - borders[rank]) * (size_t)piece->unit};
+    const int end = n_columns_of(piece);
+    int       first = borders[rank] * piece->unit, last = borders[rank + 1] * piece->unit;
+    first = first < end ? first : end;
+    last = last < end ? last : end;
+    return (struct columns){(size_t)first, (size_t)(last - first)};
 }
 
 static size_t bytes_of(const struct rank_shares *shares, const struct exchange_piece *pieces, int n_pieces, int rank)
@@ -71,8 +79,9 @@ static void copy(const struct exchange *e, const struct exchange_piece *pieces, 
     for (int i = 0; i < n_pieces; i++) {
         const struct columns columns = columns_of(e->shares, &pieces[i], rank);
         const size_t stride = (size_t)pieces[i].n_units * (size_t)pieces[i].unit, n_bytes = columns.n * sizeof(float);
-        float *at = pieces[i].values + columns.begin;
-        for (int row = 0; row < pieces[i].n_rows; row++, at += stride, message += n_bytes) {
+        for (int row = 0; row < pieces[i].n_rows; row++, message += n_bytes) {
+            const size_t r = (size_t)(pieces[i].rows ? pieces[i].rows[row] : row);
+            float *const at = pieces[i].values + r * stride + columns.begin;
             if (is_back) memcpy(at, message, n_bytes);
             else memcpy(message, at, n_bytes);
         }
@@ -113,7 +122,7 @@ static void exchange(struct exchange *e, const struct exchange_piece *pieces, in
 struct meeting {
     struct exchange             *exchange;
     const struct exchange_piece *pieces;
-    int                          n_pieces;
+    int                          n_pieces, to;
 };
 
 static void meet(void *arg)
@@ -124,30 +133,35 @@ static void meet(void *arg)
 
 void cm_exchange_meet(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, const struct worker *me)
 {
-    cm_barrier_with(me, meet, &(struct meeting){e, pieces, n_pieces});
+    cm_barrier_with(me, meet, &(struct meeting){e, pieces, n_pieces, -1});
 }
 
-int cm_exchange_rows_at_first(const struct exchange_piece *piece, size_t capacity)
+int cm_exchange_rows_at_once(const struct exchange_piece *piece, size_t capacity)
 {
-    const size_t n = capacity / sizeof(float) / ((size_t)piece->n_units * (size_t)piece->unit);
+    const size_t n = capacity / sizeof(float) / (size_t)n_columns_of(piece);
     return n < 1 ? 1 : n < (size_t)piece->n_rows ? (int)n : piece->n_rows;
 }
 
-static void meet_at_first(void *arg)
+static void meet_in_parts(void *arg)
 {
-    const struct meeting       *meeting = arg;
-    const struct exchange_piece all = *meeting->pieces;
-    struct exchange            *e = meeting->exchange;
-    const int n_rows = cm_exchange_rows_at_first(&all, e->capacity - (size_t)e->shares->n_ranks * sizeof(struct head));
-    struct exchange_piece some = all;
-    for (int row = 0; row < all.n_rows; row += n_rows) {
-        some.n_rows = all.n_rows - row < n_rows ? all.n_rows - row : n_rows;
-        some.values = all.values + (size_t)row * (size_t)all.n_units * (size_t)all.unit;
-        exchange(e, &some, 1, 0);
+    const struct meeting *meeting = arg;
+    struct exchange      *e = meeting->exchange;
+    const size_t          capacity = e->capacity - (size_t)e->shares->n_ranks * sizeof(struct head);
+    for (int i = 0; i < meeting->n_pieces; i++) {
+        const struct exchange_piece all = meeting->pieces[i];
+        const int                   n_rows = cm_exchange_rows_at_once(&all, capacity);
+        struct exchange_piece       some = all;
+        for (int row = 0; row < all.n_rows; row += n_rows) {
+            some.n_rows = all.n_rows - row < n_rows ? all.n_rows - row : n_rows;
+            if (all.rows) some.rows = all.rows + row;
+            else some.values = all.values + (size_t)row * (size_t)all.n_units * (size_t)all.unit;
+            exchange(e, &some, 1, meeting->to);
+        }
     }
 }
 
-void cm_exchange_meet_at_first(struct exchange *e, const struct exchange_piece *piece, const struct worker *me)
+void cm_exchange_meet_in_parts(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int to,
+                               const struct worker *me)
 {
-    cm_barrier_with(me, meet_at_first, &(struct meeting){e, piece, 1});
+    cm_barrier_with(me, meet_in_parts, &(struct meeting){e, pieces, n_pieces, to});
 }

@@ -23,20 +23,23 @@ struct exchange {                /* of an engine; all ranks' have seen the same 
 /* Columns 0 … n_units * unit of rows, in units that ranks share in multiples of quantum: kv heads, or single columns
  * in the multiples in which matrices are cut. */
 struct exchange_piece {
-    float *values; /* (n_rows, n_units * unit) */
+    float *values; /* (rows, n_units * unit) */
     int    n_rows, n_units, unit, quantum;
+    const int32_t *rows; /* (n_rows): which of them; NULL = the first                       */
+    int    n_columns;    /* columns below this one alone are wanted; 0 = all                */
 };
 
 /* A matrix's output: n columns. */
 static inline struct exchange_piece cm_columns_piece(float *values, int n_rows, int n)
 {
-    return (struct exchange_piece){values, n_rows, n, 1, CM_SLICE_QUANTUM};
+    return (struct exchange_piece){.values = values, .n_rows = n_rows, .n_units = n, .unit = 1,
+                                   .quantum = CM_SLICE_QUANTUM};
 }
 
 /* What heads give, n_heads times `size` columns. */
 static inline struct exchange_piece cm_heads_piece(float *values, int n_rows, int n_heads, int size)
 {
-    return (struct exchange_piece){values, n_rows, n_heads, size, 1};
+    return (struct exchange_piece){.values = values, .n_rows = n_rows, .n_units = n_heads, .unit = size, .quantum = 1};
 }
 
 /* most_floats: of all ranks together, in any exchange. */
@@ -47,11 +50,13 @@ void          cm_exchange_close(struct exchange **exchange); /* NULL inside is f
 /* By all workers, as a barrier: the worker that comes last fills in what other ranks have of all pieces. */
 void cm_exchange_meet(struct exchange *exchange, const struct exchange_piece *pieces, int n_pieces,
                       const struct worker *me);
-/* The same of one piece, for rank 0 alone, in as many messages as it takes. */
-void cm_exchange_meet_at_first(struct exchange *exchange, const struct exchange_piece *piece, const struct worker *me);
+/* The same of pieces that may be larger than an exchange, in as many of these as it takes, one row at least in each;
+ * where `to` is not -1, for that rank alone. Where there is nothing it is a barrier. */
+void cm_exchange_meet_in_parts(struct exchange *exchange, const struct exchange_piece *pieces, int n_pieces, int to,
+                               const struct worker *me);
 
-/* Bytes that rank `to` receives in such an exchange, and in the second kind rank 0: what is counted. Pure. */
+/* Bytes that rank `to` receives in such an exchange, of the second kind too: what is counted. Pure. */
 uint64_t cm_exchange_bytes(const struct rank_shares *shares, const struct exchange_piece *pieces, int n_pieces, int to);
-int      cm_exchange_rows_at_first(const struct exchange_piece *piece, size_t capacity); /* of one message */
+int      cm_exchange_rows_at_once(const struct exchange_piece *piece, size_t capacity); /* of the second kind */
 
 #endif

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "runtime/calibrate/part_costs.h"
 #include "runtime/documents/costs_file.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/handles.h"
 #include "runtime/forward/tuning.h"
 
 enum { N_PROMPT = 16, N_READ = 4, LEAST_ROUNDS = 2, STEADY_ROUNDS = 8, MOST_ROUNDS = 1000 };
@@ -139,7 +139,6 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
     for (int i = 0; i < policy->policy.n_rungs; i++) has_choice |= policy->policy.rungs[i].has_parts;
     if (!has_choice) return CALMOE_OK;
     CM_TRY(cm_policy_fits_model(engine->model, &policy->policy));
-    CM_TRY(cm_engine_needs_one_rank(engine, "policies leave out layers and experts"));
     if (engine->profiler && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
         cm_log(engine->ctx, "what parts of a token cost is not measured, for the profile would count it; of what is "
                "proven the first is taken");

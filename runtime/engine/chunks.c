@@ -106,7 +106,7 @@ calmoe_status cm_session_catch_up(calmoe_session *session)
     while (waiting && waiting->n > 0 && status == CALMOE_OK) {
         const int n = waiting->n < engine->options.max_rows ? waiting->n : engine->options.max_rows;
         cm_step_begin(engine);
-        cm_exits_drive(engine->exits, waiting, waiting->rows[n - 1].position + 1);
+        cm_exits_drive(engine->exits, &session->sequence, waiting->rows[n - 1].position + 1);
         status = cm_step_run(engine, NULL);
     }
     if (status != CALMOE_OK) drop_chunk(session);

@@ -73,7 +73,6 @@ static calmoe_status check(const calmoe_engine *engine)
 {
     const calmoe_engine_options *options = &engine->options;
     if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
-    if (options->exits) CM_TRY(cm_engine_needs_one_rank(engine, "fitted exits are run"));
     if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
     return cm_model_needs_one_rank(engine->model, calmoe_ranks_count(options->ranks));
 }
@@ -120,9 +119,12 @@ calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
 
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)
 {
-    double numbers[CM_MAX_RANKS];
+    double      numbers[CM_MAX_RANKS];
+    char        text[CM_RANK_TEXT];
+    const char *exits = cm_engine_exits(engine);
     if (!has_others(engine)) return status;
-    CM_TRY(agree(engine, status, 0, "", numbers));
+    snprintf(text, sizeof text, "%s%s", exits[0] ? "the fitted exits " : "no fitted exits", exits);
+    CM_TRY(agree(engine, status, 0, text, numbers));
     return engine->shares.own == 0 ? cm_followers_open(engine, &engine->followers) : CALMOE_OK;
 }
 

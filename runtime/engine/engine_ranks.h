@@ -17,7 +17,7 @@ struct calmoe_ranks {
 calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status);
 /* The engine's weights are there: opens the exchange. */
 calmoe_status cm_engine_open_exchange(calmoe_engine *engine);
-/* The last word of opening; then rank 0's sessions are told to the others. */
+/* The last word of opening: fitted exits are the same, too. Then rank 0's sessions are told to the others. */
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status);
 /* Rank 0 tells the others that its engine is closed, where it told them anything. */
 void          cm_engine_end_ranks(calmoe_engine *engine);
@@ -26,13 +26,33 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 
 /* ---- what rank 0 tells (followers.c) and the others do (follow.c) ---- */
 
-/* What a sentence of words begins with; the events of a state (sequence_state.h) come first. */
+/* What is told begins with one of these; the events of a state (sequence_state.h) come first. Where nothing is said, id
+ * is a sequence's. */
 enum {
-    WORD_OPEN = STATE_COPY + 1, /* id, positions                                            */
-    WORD_STEP,                  /* rows, logits; of each row id, position, token, logits row */
+    WORD_OPEN = STATE_COPY + 1, /* id; value: positions                                                             */
+    WORD_RUNG,                  /* id of the rung; value: words of it (rung_words.h), which follow                  */
+    WORD_WAIT,                  /* what waits of a sequence before the next step: value: at most; other: rows, which
+                                   follow, each a told_waiting. They are the first of those that the last step left */
+    WORD_DRIVE,                 /* for the next step alone: cm_exits_drive(); value: below                          */
+    WORD_STEP,                  /* id: rows, which follow, each a told_row; value: logits; other: whether anything runs
+                                   between layers                                                                   */
     WORD_END
 };
-enum { WORDS_OF_EVENT = 4, WORDS_OF_ROW = 4 }; /* event, id, value, other id */
+struct told {
+    int32_t word, id, value, other;
+};
+struct told_row {
+    int32_t id, position, token, logits_row;
+    int32_t rung, t; /* 0: no rung */
+};
+struct told_waiting {
+    int32_t logits_row;
+};
+enum {
+    WORDS_TOLD = sizeof(struct told) / sizeof(int32_t),
+    WORDS_OF_ROW = sizeof(struct told_row) / sizeof(int32_t),
+    WORDS_OF_WAITING = sizeof(struct told_waiting) / sizeof(int32_t)
+};
 
 /* ---- followers.c ---- */
 
@@ -41,8 +61,10 @@ calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out);
 void          cm_followers_close(struct followers **followers); /* NULL inside is fine */
 /* A sequence's state was opened: whatever is done to it is told. */
 void          cm_followers_add(struct followers *followers, struct sequence_state *state, int n_positions);
-/* The step that is built begins on all ranks; then it is run, and ended. */
-calmoe_status cm_followers_begin_step(struct followers *followers, const struct step *step);
+/* The step that is built begins on all ranks; then it is run, and ended. exits: what runs between its layers; NULL:
+ * nothing does. */
+calmoe_status cm_followers_begin_step(struct followers *followers, const struct step *step,
+                                      const struct exits *exits);
 void          cm_followers_end_step(struct followers *followers);
 
 #endif

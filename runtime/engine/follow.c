@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/rung_words.h"
 
 struct followed { /* a sequence of rank 0's */
     int                   id;
@@ -13,11 +14,20 @@ struct followed { /* a sequence of rank 0's */
     struct followed      *next;
 };
 
-struct follower {
-    calmoe_engine   *engine;
-    struct followed *sequences;
-    bool             is_over;
+struct followed_rung { /* rows that wait have it for as long as they do */
+    struct policy_rung rung;
+    struct width_rule  widths[]; /* (layers) */
 };
+
+struct follower {
+    calmoe_engine         *engine;
+    struct followed       *sequences;
+    int                    n_rungs, rungs_capacity;
+    struct followed_rung **rungs; /* (n_rungs): of id i + 1 */
+    bool                   is_over;
+};
+
+/* ---- sequences ---- */
 
 static struct followed *find(const struct follower *f, int id)
 {
@@ -26,16 +36,16 @@ static struct followed *find(const struct follower *f, int id)
     return at;
 }
 
-static calmoe_status open_sequence(struct follower *f, int id, int n_positions)
+static calmoe_status open_sequence(struct follower *f, const struct told *told)
 {
     calmoe_engine   *engine = f->engine;
     struct followed *it = cm_alloc(engine->ctx, 1, sizeof *it, "a sequence");
     if (!it) return CALMOE_NO_MEMORY;
-    it->id = id;
+    it->id = told->id;
     it->sequence = (struct sequence){.state = &it->state, .owner = it};
     it->next = f->sequences;
     f->sequences = it;
-    const struct state_place place = cm_engine_state_place(engine, n_positions);
+    const struct state_place place = cm_engine_state_place(engine, told->value);
     return cm_sequence_state_open(&engine->machine, &engine->model->spec, &place, &it->state);
 }
 
@@ -46,65 +56,150 @@ static void close_sequence(struct follower *f, int id)
     struct followed *it = *at;
     if (!it) return;
     *at = it->next;
+    cm_waiting_close(&it->sequence.waiting);
     cm_sequence_state_close(&it->state);
     cm_free(it);
 }
 
-static calmoe_status do_event(struct follower *f, const int32_t *words)
+/* Room for so many rows that wait. */
+static calmoe_status let_wait(const struct follower *f, struct followed *it, int capacity)
 {
-    struct followed       *it = find(f, words[1]);
-    const struct followed *from = find(f, words[3]);
-    if (words[0] == WORD_OPEN) return open_sequence(f, words[1], words[2]);
-    if (words[0] == WORD_END) f->is_over = true;
+    if (it->sequence.waiting && it->sequence.waiting->capacity == capacity) return CALMOE_OK;
+    cm_waiting_close(&it->sequence.waiting);
+    return cm_waiting_open(f->engine->ctx, capacity, f->engine->model->spec.dim, &it->sequence.waiting);
+}
+
+static calmoe_status copy_sequence(const struct follower *f, const struct followed *from, int n_positions,
+                                   struct followed *to)
+{
+    const struct waiting *waiting = from->sequence.waiting;
+    cm_sequence_state_copy(&from->state, n_positions, &to->state, &(int){0}); /* nothing is shared */
+    if (!waiting) return CALMOE_OK;
+    CM_TRY(let_wait(f, to, waiting->capacity));
+    cm_waiting_copy(waiting, &to->sequence, to->sequence.waiting);
+    return CALMOE_OK;
+}
+
+static calmoe_status do_event(struct follower *f, const struct told *told)
+{
+    struct followed *it = find(f, told->id), *from = find(f, told->other);
     if (!it) return CALMOE_OK;
-    switch (words[0]) {
-    case STATE_CLOSE: close_sequence(f, words[1]); break;
-    case STATE_NOTE: cm_sequence_state_note(&it->state, words[2]); break;
-    case STATE_SNAPSHOT: return cm_sequence_state_snapshot(&it->state, words[2]);
-    case STATE_TOUCH: cm_sequence_state_touch(&it->state, words[2]); break;
+    switch (told->word) {
+    case STATE_CLOSE: close_sequence(f, told->id); break;
+    case STATE_NOTE: cm_sequence_state_note(&it->state, told->value); break;
+    case STATE_SNAPSHOT: return cm_sequence_state_snapshot(&it->state, told->value);
+    case STATE_TOUCH: cm_sequence_state_touch(&it->state, told->value); break;
     case STATE_LOSE: cm_sequence_state_lose(&it->state); break;
-    case STATE_REWIND: cm_sequence_state_rewind(&it->state, words[2]); break;
-    case STATE_COPY:
-        if (from) cm_sequence_state_copy(&from->state, words[2], &it->state, &(int){0}); /* nothing is shared */
-        break;
+    case STATE_REWIND: cm_sequence_state_rewind(&it->state, told->value); break;
+    case STATE_COPY: return from ? copy_sequence(f, from, told->value, it) : CALMOE_OK;
     default: break;
     }
     return CALMOE_OK;
 }
 
-/* A step that was interrupted is no failure: what becomes of its sequences is told. */
-static calmoe_status do_step(struct follower *f, const int32_t *head, const int32_t *rows)
+/* ---- steps ---- */
+
+static calmoe_status take_rung(struct follower *f, const struct told *told, const int32_t *words)
 {
+    const int n_layers = f->engine->model->spec.n_layers;
+    struct followed_rung *rung;
+    if (f->n_rungs == f->rungs_capacity) {
+        const int capacity = f->n_rungs ? 2 * f->n_rungs : 8;
+        CM_TRY(cm_grow(f->engine->ctx, &f->rungs, (size_t)f->n_rungs, (size_t)capacity, sizeof *f->rungs, "rungs"));
+        f->rungs_capacity = capacity;
+    }
+    rung = cm_alloc(f->engine->ctx, 1, sizeof *rung + (size_t)n_layers * sizeof *rung->widths, "a rung");
+    if (!rung) return CALMOE_NO_MEMORY;
+    cm_rung_words_read(words, n_layers, rung->widths, &rung->rung);
+    f->rungs[told->id - 1] = rung; /* ids ascend by one */
+    f->n_rungs = told->id;
+    return CALMOE_OK;
+}
+
+static calmoe_status take_waiting(struct follower *f, const struct told *told, const int32_t *words)
+{
+    const struct told_waiting *rows = (const void *)words;
+    struct followed *it = find(f, told->id);
+    assert(it);
+    CM_TRY(let_wait(f, it, told->value));
+    struct waiting *waiting = it->sequence.waiting;
+    assert(told->other <= waiting->n);
+    waiting->n = told->other;
+    for (int i = 0; i < waiting->n; i++) waiting->rows[i].logits_row = rows[i].logits_row;
+    return CALMOE_OK;
+}
+
+static calmoe_status drive(struct follower *f, const struct told *told)
+{
+    CM_TRY(cm_engine_need_exits(f->engine));
+    cm_exits_drive(f->engine->exits, &find(f, told->id)->sequence, told->value);
+    return CALMOE_OK;
+}
+
+/* A step that was interrupted is no failure: what becomes of its sequences is told. */
+static calmoe_status do_step(struct follower *f, const struct told *told, const int32_t *words)
+{
+    const struct told_row *rows = (const void *)words;
     calmoe_engine         *engine = f->engine;
     const struct followed *of = NULL;
-    CM_TRY(cm_decoder_reserve_logits(engine->decoder, head[2]));
+    if (told->other) CM_TRY(cm_engine_need_exits(engine));
+    CM_TRY(cm_decoder_reserve_logits(engine->decoder, told->value));
     cm_step_begin(engine);
-    engine->step.n_rows = head[1];
-    engine->step.n_logits = head[2];
-    for (int r = 0; r < head[1]; r++, rows += WORDS_OF_ROW) {
-        if (!of || of->id != rows[0]) of = find(f, rows[0]);
+    engine->step.n_rows = told->id;
+    engine->step.n_logits = told->value;
+    for (int r = 0; r < told->id; r++) {
+        if (!of || of->id != rows[r].id) of = find(f, rows[r].id);
         assert(of);
         engine->rows[r] = (struct row){
-            .asked = {.sequence = &of->sequence, .position = rows[1], .token = rows[2], .logits_row = rows[3]}};
+            .asked = {.sequence = &of->sequence, .position = rows[r].position, .token = rows[r].token,
+                      .logits_row = rows[r].logits_row},
+            .may = {rows[r].rung > 0 ? &f->rungs[rows[r].rung - 1]->rung : NULL, rows[r].t}};
     }
     const calmoe_status status = cm_step_run(engine, NULL);
     return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+}
+
+/* ---- what is told ---- */
+
+static size_t words_behind(const struct told *told)
+{
+    switch (told->word) {
+    case WORD_RUNG: return (size_t)told->value;
+    case WORD_WAIT: return (size_t)told->other * WORDS_OF_WAITING;
+    case WORD_STEP: return (size_t)told->id * WORDS_OF_ROW;
+    default: return 0;
+    }
+}
+
+static calmoe_status do_one(struct follower *f, const struct told *told, const int32_t *behind)
+{
+    switch (told->word) {
+    case WORD_OPEN: return open_sequence(f, told);
+    case WORD_RUNG: return take_rung(f, told, behind);
+    case WORD_WAIT: return take_waiting(f, told, behind);
+    case WORD_DRIVE: return drive(f, told);
+    case WORD_STEP: return do_step(f, told, behind);
+    case WORD_END: f->is_over = true; return CALMOE_OK;
+    default: return do_event(f, told);
+    }
 }
 
 static calmoe_status do_all(struct follower *f, const int32_t *words, size_t n)
 {
     const int32_t *const end = words + n;
     while (words < end && !f->is_over) {
-        const int32_t *const head = words;
-        words += WORDS_OF_EVENT;
-        if (head[0] != WORD_STEP) {
-            CM_TRY(do_event(f, head));
-            continue;
-        }
-        words += (size_t)head[1] * WORDS_OF_ROW;
-        CM_TRY(do_step(f, head, head + WORDS_OF_EVENT));
+        const struct told *const told = (const void *)words;
+        CM_TRY(do_one(f, told, words + WORDS_TOLD));
+        words += WORDS_TOLD + words_behind(told);
     }
     return CALMOE_OK;
+}
+
+static void forget_all(struct follower *f)
+{
+    while (f->sequences) close_sequence(f, f->sequences->id);
+    for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i]);
+    cm_free(f->rungs);
 }
 
 calmoe_status calmoe_engine_follow(calmoe_engine *engine)
@@ -120,6 +215,6 @@ calmoe_status calmoe_engine_follow(calmoe_engine *engine)
         status = cm_ranks_hear(engine->options.ranks->ranks, &words, &n_bytes);
         if (status == CALMOE_OK) status = do_all(&f, words, n_bytes / sizeof(int32_t));
     }
-    while (f.sequences) close_sequence(&f, f.sequences->id);
+    forget_all(&f);
     return status;
 }

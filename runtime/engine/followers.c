@@ -1,36 +1,60 @@
 /* followers.c - rank 0 tells the others: it writes down what happens to its sequences, in words, and hands all of them
- * over with the step that comes next. So a token costs one message. */
+ * over with the step that comes next. So a token costs one message.
+ *
+ * Rows that wait (exits/waiting.h) are not followed event by event: before a step, the others are told how many are
+ * left of those that each of its sequences had. */
 #include <string.h>
 
 #include "base/memory.h"
 #include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/rung_words.h"
+
+struct told_rung {
+    int32_t *words; /* (n) */
+    size_t   n;
+};
 
 struct followers {
     struct calmoe_context *ctx;
     struct ranks          *ranks;
+    int                    n_layers;
     int                    next_id;
     int32_t               *words;  /* (n) that are not told yet */
     size_t                 n, capacity;
     bool                   is_full; /* there was no memory for words: the others know too little */
+    int                    n_rungs, rungs_capacity;
+    struct told_rung      *rungs;   /* (n_rungs) that the others know; number i has the id i + 1 */
+    int32_t               *written; /* scratch: a rung's words */
 };
 
-static void write(struct followers *f, const int32_t *words, size_t n)
+static bool has_room(struct followers *f, size_t n)
 {
     if (f->n + n > f->capacity) {
         const size_t capacity = 2 * f->capacity > f->n + n ? 2 * f->capacity : f->n + n;
         const calmoe_status status =
-            cm_grow(f->ctx, &f->words, f->n, capacity, sizeof *words, "words for other ranks");
+            cm_grow(f->ctx, &f->words, f->n, capacity, sizeof *f->words, "words for other ranks");
         f->is_full |= status != CALMOE_OK;
-        if (status != CALMOE_OK) return;
+        if (status != CALMOE_OK) return false;
         f->capacity = capacity;
     }
-    memcpy(f->words + f->n, words, n * sizeof *words);
+    return true;
+}
+
+static void write(struct followers *f, const void *words, size_t n)
+{
+    if (!has_room(f, n)) return;
+    memcpy(f->words + f->n, words, n * sizeof *f->words);
     f->n += n;
+}
+
+static void write_told(struct followers *f, int word, int id, int value, int other)
+{
+    write(f, &(struct told){word, id, value, other}, WORDS_TOLD);
 }
 
 static void hear_event(void *user, enum state_event event, int id, int value, int from_id)
 {
-    write(user, (const int32_t[WORDS_OF_EVENT]){(int32_t)event, id, value, from_id}, WORDS_OF_EVENT);
+    write_told(user, (int)event, id, value, from_id);
 }
 
 static calmoe_status tell(struct followers *f)
@@ -45,13 +69,16 @@ static calmoe_status tell(struct followers *f)
 calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out)
 {
     enum { FIRST_WORDS = 4096 };
+    const int n_layers = engine->model->spec.n_layers;
     struct followers *f = *out = cm_alloc(engine->ctx, 1, sizeof *f, "other ranks");
     if (!f) return CALMOE_NO_MEMORY;
-    *f = (struct followers){.ctx = engine->ctx, .ranks = engine->options.ranks->ranks, .next_id = 1};
+    *f = (struct followers){.ctx = engine->ctx, .ranks = engine->options.ranks->ranks, .n_layers = n_layers,
+                            .next_id = 1};
     f->words = cm_alloc(engine->ctx, FIRST_WORDS, sizeof *f->words, "words for other ranks");
-    if (!f->words) return CALMOE_NO_MEMORY;
+    f->written = cm_alloc(engine->ctx, cm_rung_words_most(n_layers), sizeof *f->written, "words for other ranks");
+    if (!f->words || !f->written) return CALMOE_NO_MEMORY;
     f->capacity = FIRST_WORDS;
-    write(f, (const int32_t[WORDS_OF_EVENT]){STATE_TOUCH}, WORDS_OF_EVENT); /* of no sequence: a first sign of life */
+    write_told(f, STATE_TOUCH, 0, 0, 0); /* of no sequence: a first sign of life */
     cm_ranks_hold(f->ranks);
     const calmoe_status status = tell(f);
     cm_ranks_let_go(f->ranks);
@@ -62,11 +89,14 @@ void cm_followers_close(struct followers **followers)
 {
     struct followers *f = *followers;
     if (!f) return;
-    write(f, (const int32_t[WORDS_OF_EVENT]){WORD_END}, WORDS_OF_EVENT);
+    write_told(f, WORD_END, 0, 0, 0);
     cm_ranks_hold(f->ranks);
     (void)tell(f);
     cm_ranks_let_go(f->ranks);
     cm_ranks_rest(f->ranks);
+    for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i].words);
+    cm_free(f->rungs);
+    cm_free(f->written);
     cm_free(f->words);
     cm_free(f);
     *followers = NULL;
@@ -75,18 +105,76 @@ void cm_followers_close(struct followers **followers)
 void cm_followers_add(struct followers *f, struct sequence_state *state, int n_positions)
 {
     state->listener = (struct state_listener){hear_event, f, f->next_id++};
-    write(f, (const int32_t[WORDS_OF_EVENT]){WORD_OPEN, state->listener.id, n_positions}, WORDS_OF_EVENT);
+    write_told(f, WORD_OPEN, state->listener.id, n_positions, 0);
 }
 
-calmoe_status cm_followers_begin_step(struct followers *f, const struct step *step)
+/* ---- what a step needs to be told before it ---- */
+
+/* The id under which the others know such a rung, told now where they do not. */
+static int id_of_rung(struct followers *f, const struct policy_rung *rung)
 {
-    write(f, (const int32_t[WORDS_OF_EVENT]){WORD_STEP, step->n_rows, step->n_logits}, WORDS_OF_EVENT);
+    const size_t n = cm_rung_words_write(rung, f->n_layers, f->written);
+    for (int i = f->n_rungs - 1; i >= 0; i--)
+        if (f->rungs[i].n == n && memcmp(f->rungs[i].words, f->written, n * sizeof *f->written) == 0) return i + 1;
+    if (f->n_rungs == f->rungs_capacity) {
+        const int capacity = f->n_rungs ? 2 * f->n_rungs : 8;
+        f->is_full |= cm_grow(f->ctx, &f->rungs, (size_t)f->n_rungs, (size_t)capacity, sizeof *f->rungs,
+                              "words for other ranks") != CALMOE_OK;
+        if (f->is_full) return 0;
+        f->rungs_capacity = capacity;
+    }
+    struct told_rung told = {cm_alloc(f->ctx, n, sizeof *told.words, "words for other ranks"), n};
+    f->is_full |= !told.words;
+    if (!told.words) return 0;
+    memcpy(told.words, f->written, n * sizeof *told.words);
+    f->rungs[f->n_rungs++] = told;
+    write_told(f, WORD_RUNG, f->n_rungs, (int)n, 0);
+    write(f, told.words, n);
+    return f->n_rungs;
+}
+
+/* All rungs that the step's rows have, so that the rows can name them. */
+static void write_rungs(struct followers *f, const struct step *step)
+{
+    for (int r = 0; r < step->n_rows; r++) {
+        const struct policy_rung *rung = step->rows[r].may.rung;
+        if (rung && (r == 0 || step->rows[r - 1].may.rung != rung)) (void)id_of_rung(f, rung);
+    }
+}
+
+static void write_waiting(struct followers *f, const struct sequence *sequence)
+{
+    const struct waiting *waiting = sequence->waiting;
+    if (!waiting) return;
+    write_told(f, WORD_WAIT, sequence->state->listener.id, waiting->capacity, waiting->n);
+    for (int i = 0; i < waiting->n; i++)
+        write(f, &(struct told_waiting){waiting->rows[i].logits_row}, WORDS_OF_WAITING);
+}
+
+static void write_rows(struct followers *f, const struct step *step)
+{
+    int rung_id = 0;
     for (int r = 0; r < step->n_rows; r++) {
         const struct row_request *asked = &step->rows[r].asked;
-        const int32_t row[WORDS_OF_ROW] = {asked->sequence->state->listener.id, asked->position, asked->token,
-                                           asked->logits_row};
-        write(f, row, WORDS_OF_ROW);
+        const struct policy_rung *rung = step->rows[r].may.rung;
+        if (r == 0 || step->rows[r - 1].may.rung != rung) rung_id = rung ? id_of_rung(f, rung) : 0;
+        const struct told_row row = {asked->sequence->state->listener.id, asked->position, asked->token,
+                                     asked->logits_row, rung_id, step->rows[r].may.t};
+        write(f, &row, WORDS_OF_ROW);
     }
+}
+
+calmoe_status cm_followers_begin_step(struct followers *f, const struct step *step, const struct exits *exits)
+{
+    const struct sequence *driven = exits ? cm_exits_driven(exits) : NULL;
+    write_rungs(f, step);
+    for (int r = 0; r < step->n_rows; r++)
+        if (r == 0 || step->rows[r - 1].asked.sequence != step->rows[r].asked.sequence)
+            write_waiting(f, step->rows[r].asked.sequence);
+    if (driven) write_waiting(f, driven);
+    if (driven) write_told(f, WORD_DRIVE, driven->state->listener.id, driven->waiting->driven_below, 0);
+    write_told(f, WORD_STEP, step->n_rows, step->n_logits, exits != NULL);
+    write_rows(f, step);
     cm_ranks_hold(f->ranks);
     const calmoe_status status = tell(f);
     if (status != CALMOE_OK) cm_ranks_let_go(f->ranks);

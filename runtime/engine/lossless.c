@@ -247,7 +247,7 @@ static calmoe_status drive(calmoe_session *session)
     calmoe_engine *engine = session->engine;
     cm_step_begin(engine);
     cm_step_add_waiting(engine, session);
-    cm_exits_drive(engine->exits, session->sequence.waiting, session->drafts->first + MAX_DRAFTS + 1);
+    cm_exits_drive(engine->exits, &session->sequence, session->drafts->first + MAX_DRAFTS + 1);
     return cm_step_run(engine, NULL);
 }
 

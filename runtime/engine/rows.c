@@ -136,7 +136,7 @@ static calmoe_status run_by_crew(calmoe_engine *engine)
 
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
 {
-    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step));
+    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step, engine->exits));
     const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
     if (cm_engine_profiles(engine)) observers = &profile;
     const struct step_observer host = {

@@ -1,7 +1,7 @@
 /* runtime/engine/session_policy.c - the rung of a policy that a session goes by, and what its rows need for it. */
 #include <string.h>
 
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/handles.h"
 
 static bool has_widths(const struct policy *policy)
 {
@@ -54,7 +54,6 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     if (quality > 0.0 && !policy->is_proven)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "quality %g is wanted of a policy of which nothing is proven",
                        quality);
-    CM_TRY(cm_engine_needs_one_rank(session->engine, "policies leave out layers and experts"));
     CM_TRY(cm_policy_fits_model(session->engine->model, &policy->policy));
     session->rung = quality > 0.0 ? cm_policy_rung(&policy->policy, quality) : cm_policy_safest(&policy->policy);
     session->policy = policy;

@@ -1,7 +1,8 @@
 /* runtime/exits/exit_point.c - after a layer: who may leave?
  *
  *   own rows   the last norm of rows whose measure reads logits here (translate.c where there is a translator)
- *   shared     the head for them: the whole vocabulary, or the shortlist
+ *   shared     the head for them: the whole vocabulary, or the shortlist; several ranks hand each other what they made,
+ *              so that each decides by the same bits
  *   own rows   confidence against threshold
  *   shared     the whole head for those on the shortlist that would leave; for those of measures without logits it
  *              runs at the end of the step, once for all rows
@@ -291,16 +292,18 @@ static void ask(struct exit_point *point, bool of_logits, const struct worker *m
     if (of_logits) {
         cm_barrier_with(me, list_asked, point);
         if (is_translated) cm_translate_asked(e, d, n_layers_run, me);
+        const struct logit_rows made[MAX_HEAD_LISTS] = {{e->full, e->n_full, e->n_vocab},
+                                                        {e->few, e->n_few, e->n_short}};
         cm_head_multiply(d, e->full, e->n_full, e->n_vocab, me);
         cm_head_multiply(d, e->few, e->n_few, e->n_short, me);
-        cm_barrier(me);
+        cm_head_gather(d, made, 2, me);
     }
     decide(e, d, n_layers_run, me);
     cm_barrier_with(me, settle, point);
     if (e->n_full > 0) {
         if (is_translated) cm_translate_asked(e, d, n_layers_run, me);
         cm_head_multiply(d, e->full, e->n_full, e->n_vocab, me);
-        cm_barrier(me);
+        cm_head_gather(d, &(struct logit_rows){e->full, e->n_full, e->n_vocab}, 1, me);
         confirm(e, d, n_layers_run, me);
         cm_barrier_with(me, let_go, point);
     }

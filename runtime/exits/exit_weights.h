@@ -8,7 +8,7 @@
 #include "runtime/policy/learned_exits.h"
 
 struct exit_weight {
-    struct placed_matrix down, up; /* (rank, dim), (dim, rank), cut by the plan's shares; no parts: the head reads the
+    struct placed_matrix down, up; /* (rank, dim), (dim, rank), cut by the plan's shares; no rows: the head reads the
                                       state as it is                                                       */
     const float  *bias;            /* (dim)                                                                */
     const float  *path;            /* (n_layers): learned_exits.h; NULL = none                             */
@@ -37,7 +37,7 @@ static inline const struct exit_weight *cm_exit_weight(const struct exit_weights
 static inline bool cm_exit_is_translated(const struct exit_weights *weights, int n_layers_run)
 {
     const struct exit_weight *weight = cm_exit_weight(weights, n_layers_run);
-    return weight && weight->down.n_parts > 0;
+    return weight && weight->down.n_rows > 0; /* of several ranks one may have no part of it */
 }
 
 #endif

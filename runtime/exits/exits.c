@@ -112,11 +112,13 @@ int cm_exits_max_waiting(const struct policy_rung *rungs, int n_rungs)
 
 /* ---- a step ---- */
 
-void cm_exits_drive(struct exits *e, struct waiting *waiting, int below)
+void cm_exits_drive(struct exits *e, const struct sequence *sequence, int below)
 {
-    e->driven = waiting;
-    waiting->driven_below = below;
+    e->driven = sequence;
+    sequence->waiting->driven_below = below;
 }
+
+const struct sequence *cm_exits_driven(const struct exits *e) { return e->driven; }
 
 /* The sequences that wait; rows of one stand together. A sequence is driven where its rows that may leave find no
  * room: counted in limit, which is free before the first layer. */
@@ -135,7 +137,7 @@ static void list_sequences(struct exits *e, const struct decoder *d)
         if (waiting && may_wait(row->may.rung) && row->asked.logits_row >= 0 && ++waiting->limit > waiting->capacity)
             waiting->driven_below = INT_MAX;
     }
-    if (e->driven) e->sequences[e->n_sequences++] = e->driven;
+    if (e->driven) e->sequences[e->n_sequences++] = e->driven->waiting;
     for (int i = 0; i < e->n_sequences; i++) cm_waiting_begin(e->sequences[i]);
 }
 

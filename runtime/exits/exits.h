@@ -29,7 +29,9 @@ extern const struct between_layers cm_exits_between;
 
 /* For the next step alone: rows of this sequence that wait before position `below` go through all layers, though the
  * step may have no row of the sequence. */
-void cm_exits_drive(struct exits *exits, struct waiting *waiting, int below);
+void cm_exits_drive(struct exits *exits, const struct sequence *sequence, int below);
+/* That sequence; NULL = none. */
+const struct sequence *cm_exits_driven(const struct exits *exits);
 
 /* Candidates of the measure "shortlist": the first tokens of the vocabulary. Where merging made the vocabulary, these
  * are the bytes and the most frequent pieces. An eighth of it, but 256 to 4096, in whole 16s. */

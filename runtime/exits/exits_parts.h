@@ -10,7 +10,7 @@ struct exits {
     const struct model_spec *spec;
     int         dim, n_layers, n_vocab;
     int         n_short;        /* candidates of the shortlist                                 */
-    struct waiting *driven;     /* a sequence that may have no row in the step; NULL = none    */
+    const struct sequence *driven; /* it may have no row in the step; NULL = none             */
     /* the step */
     bool        is_deciding;    /* some row may leave                                          */
     bool        has_widths;     /* some row may run fewer experts                              */

@@ -35,9 +35,9 @@ void cm_translate_asked(struct exits *e, struct decoder *d, int n_layers_run, co
     const struct activations states = cm_batch_states(d);
     const struct activations low = {.n_columns = weight->down.n_rows, .values = e->low};
     cm_between_multiply(d, &weight->down, &states, e->asked, e->n_asked, e->low, me);
-    cm_barrier(me);
+    cm_between_gather(d, e->low, e->n_asked, weight->down.n_rows, me);
     cm_between_multiply(d, &weight->up, &low, NULL, e->n_asked, e->translated, me);
-    cm_barrier(me);
+    cm_between_gather(d, e->translated, e->n_asked, e->dim, me);
     norm_translated(e, d, weight, me);
     cm_barrier(me);
 }

@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "runtime/fit/fit_parts.h"
 #include "runtime/documents/exits_file.h"
+#include "runtime/engine/engine_ranks.h"
 
 enum {
     DEFAULT_RANK = 64,
@@ -205,6 +206,7 @@ calmoe_status calmoe_fit_exits(calmoe_engine *engine, const int32_t *tokens, siz
     if (!engine || !tokens || !path || (report && report->size < sizeof report->size))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "calmoe_fit_exits: engine, tokens, path, and a report with its size set are needed");
+    CM_TRY(cm_engine_needs_one_rank(engine, "exits are fitted"));
     if (engine->n_sessions > 0 || engine->exit_weights)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "exits are fitted on an engine without %s",
                        engine->exit_weights ? "exits" : "open sessions");

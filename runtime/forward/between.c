@@ -93,6 +93,13 @@ void cm_between_multiply(struct decoder *d, const struct placed_matrix *matrix, 
     cm_linear_plain(&d->batch, matrix, x, rows, n, NULL, y, me);
 }
 
+void cm_between_gather(struct decoder *d, float *y, int n, int n_columns, const struct worker *me)
+{
+    const struct exchange_piece piece = cm_columns_piece(y, n, n_columns);
+    if (d->batch.exchange) cm_exchange_meet(d->batch.exchange, &piece, 1, me);
+    else cm_barrier(me);
+}
+
 void cm_batch_probe(struct decoder *d, const float *states, int n, void (*work)(void *arg, const struct worker *me),
                     void *arg)
 {

@@ -44,6 +44,8 @@ void cm_between_phase(struct decoder *decoder, const struct worker *me, int phas
 /* y (n, rows of the matrix) = matrix times rows `rows` of x; NULL = the first n. */
 void cm_between_multiply(struct decoder *decoder, const struct placed_matrix *matrix, const struct activations *x,
                          const int32_t *rows, int n, float *y, const struct worker *me);
+/* The barrier behind it, where all read whole rows of y (n, n_columns). */
+void cm_between_gather(struct decoder *decoder, float *y, int n, int n_columns, const struct worker *me);
 /* The states of all rows of the batch and behind it, as an input of that. */
 struct activations cm_batch_states(const struct decoder *decoder);
 
@@ -52,6 +54,13 @@ void cm_head_norm(struct decoder *decoder, const float *state, int logits_row);
 /* These rows of logits (ascending), tokens below n_tokens. A barrier before. */
 void   cm_head_multiply(struct decoder *decoder, const int32_t *rows, int n_rows, int n_tokens,
                         const struct worker *me);
+/* The barrier behind it, where all workers, and all ranks, read what it made: of all n lists. */
+struct logit_rows {
+    const int32_t *rows; /* (n) ascending        */
+    int            n, n_tokens;
+};
+enum { MAX_HEAD_LISTS = 2 };
+void   cm_head_gather(struct decoder *decoder, const struct logit_rows *lists, int n, const struct worker *me);
 size_t cm_head_bytes(const struct decoder *decoder); /* of the output matrix */
 
 /* Keys and values of layers from_layer … to_layer - 1, for rows begin … begin + n, which may stand behind the batch:

@@ -55,6 +55,22 @@ void cm_head_multiply(struct decoder *d, const int32_t *rows, int n_rows, int n_
     }
 }
 
+static struct exchange_piece logits_piece(const struct decoder *d, const struct logit_rows *which)
+{
+    struct exchange_piece piece = cm_columns_piece(d->logits, which->n, d->batch.spec->n_vocab);
+    piece.rows = which->rows;
+    piece.n_columns = which->n_tokens;
+    return piece;
+}
+
+void cm_head_gather(struct decoder *d, const struct logit_rows *which, int n, const struct worker *me)
+{
+    struct exchange_piece pieces[MAX_HEAD_LISTS];
+    for (int i = 0; i < n && d->batch.exchange; i++) pieces[i] = logits_piece(d, &which[i]);
+    if (d->batch.exchange) cm_exchange_meet_in_parts(d->batch.exchange, pieces, n, -1, me);
+    else cm_barrier(me);
+}
+
 /* Own rows: their states behind the last norm, for logits and for who wants them themselves. */
 static void norm_rows(struct decoder *d, const struct worker *me)
 {
@@ -86,6 +102,6 @@ void cm_lm_head(struct decoder *d, const struct worker *me)
     cm_barrier(me);
     cm_head_multiply(d, rows, n, d->batch.spec->n_vocab, me);
     if (!d->batch.exchange) return;
-    const struct exchange_piece logits = cm_columns_piece(d->logits, n, d->batch.spec->n_vocab);
-    cm_exchange_meet_at_first(d->batch.exchange, &logits, me);
+    const struct exchange_piece logits = logits_piece(d, &(struct logit_rows){rows, n, d->batch.spec->n_vocab});
+    cm_exchange_meet_in_parts(d->batch.exchange, &logits, 1, 0, me);
 }

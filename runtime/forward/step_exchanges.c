@@ -32,7 +32,7 @@ struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const str
 {
     struct step_exchanges sum = {0};
     const struct exchange_piece logits = cm_columns_piece(NULL, n_logits, spec->n_vocab);
-    const int at_once = cm_exchange_rows_at_first(&logits, cm_exchange_floats(spec, max_rows) * sizeof(float));
+    const int at_once = cm_exchange_rows_at_once(&logits, cm_exchange_floats(spec, max_rows) * sizeof(float));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         const struct gatherings all = of_layer(spec, layer, n_rows);
         for (int i = 0; i < all.n; i++)

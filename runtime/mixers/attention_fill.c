@@ -34,6 +34,24 @@ static void project_pairs(struct batch *b, const struct mixer_fill *fill, const 
     }
 }
 
+/* The barrier behind the products. Ranks keep their own heads; where a norm spans all of them, each needs all. */
+static void gather_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
+{
+    enum { AT_ONCE = 16 };
+    struct exchange_piece pieces[AT_ONCE];
+    int n = 0;
+    for (int l = 0; l < fill->n_layers && b->exchange; l++) {
+        const struct attention_spec *spec = cm_attention_spec(b, fill->first_layer + l);
+        float *k = rows_of_layer(fill, cm_attention_work(b)->k, b->spec->most.k_columns, l);
+        if (spec->k_norm != NORM_ALL_HEADS) continue;
+        if (n == AT_ONCE) cm_exchange_meet(b->exchange, pieces, n, me);
+        if (n == AT_ONCE) n = 0;
+        pieces[n++] = cm_heads_piece(k, fill->n, spec->n_kv_heads, spec->head_size);
+    }
+    if (n > 0) cm_exchange_meet(b->exchange, pieces, n, me);
+    else cm_barrier(me);
+}
+
 static void remember_pairs(struct batch *b, const struct mixer_fill *fill, const struct worker *me)
 {
     const int n = fill->n;
@@ -48,7 +66,8 @@ static void remember_pairs(struct batch *b, const struct mixer_fill *fill, const
         float *k = cm_row(ks, i % n, spec->n_kv_heads * head_size);
         float *v = cm_row(vs, i % n, spec->n_kv_heads * value_size);
         cm_norm_keys(b, index, k);
-        for (int kv_head = 0; kv_head < spec->n_kv_heads; kv_head++)
+        const struct attend_heads own = cm_attend_own_heads(cm_attention_work(b)->attention, index);
+        for (int kv_head = own.first; kv_head < own.first + own.n; kv_head++)
             cm_remember_kv(b, index, r, kv_head, k + kv_head * head_size, v + kv_head * value_size);
     }
 }
@@ -58,6 +77,6 @@ void cm_attention_fill(struct batch *b, const struct mixer_fill *fill, const str
     norm_pairs(b, fill, me);
     cm_barrier(me);
     project_pairs(b, fill, me);
-    cm_barrier(me);
+    gather_pairs(b, fill, me);
     remember_pairs(b, fill, me);
 }

@@ -1,42 +1,27 @@
-/* driver.c - models read in every way that changes what a step is: in chunks, in batches of several sequences, behind a
- * rewind and a fork, interrupted, generating. Prints a line with a hash of all logits for each. Started by mpirun, all
- * processes do this together (run.sh compares their lines with those of one process), and what ranks exchange is
- * compared with what is predicted.
+/* driver.c - models read in every way that changes what a step is. Prints a line with a hash of all logits for each.
+ * Started by mpirun, all processes do this together (run.sh compares their lines with those of one process).
  *
- *     driver [uneven | threads | split] MODEL.gguf...
+ *     driver ASKED [uneven | threads | split] MODEL.gguf...
  *
+ * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
+ * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
  * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; split: this program begins MPI, and makes
  * two communicators, whose ranks run the models as if the others were not there. */
+#include "tests/ranks/driver.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <calmoe/calmoe.h>
-#include <calmoe/ranks.h>
 
 #ifdef CALMOE_HAS_MPI
 #include <mpi.h>
 #endif
 
 #include "base/random.h"
-#include "base/sha256.h"
 #include "runtime/engine/handles.h"
 #include "runtime/forward/step_exchanges.h"
 
-enum { MAX_ROWS = 12, CONTEXT = 64, N_TOKENS = 40, N_SESSIONS = 3 };
-
-struct run {
-    calmoe_context *context;
-    calmoe_ranks   *ranks;
-    int             n_threads;
-    calmoe_engine  *engine;
-    calmoe_session *sessions[N_SESSIONS + 1]; /* the last one: a fork */
-    int             n_vocab;
-    int32_t         tokens[N_TOKENS];
-    struct sha256   hash;
-};
-
-static void must(const struct run *run, calmoe_status status)
+void must(const struct run *run, calmoe_status status)
 {
     if (status == CALMOE_OK) return;
     printf("FAIL rank %d: %s\n", calmoe_ranks_own(run->ranks), calmoe_context_message(run->context));
@@ -52,8 +37,7 @@ static void take_logits(struct run *run, const calmoe_session *session)
         cm_sha256_add(&run->hash, logits, (size_t)run->n_vocab * sizeof *logits);
 }
 
-/* n[i] tokens of session i, in one step, from token `from` on. */
-static void step(struct run *run, const int *n, int from, int logits)
+void step(struct run *run, const int *n, int from, int logits)
 {
     calmoe_chunk chunks[N_SESSIONS + 1];
     int          n_chunks = 0;
@@ -82,11 +66,10 @@ static void check_counts(struct run *run, const int *n, int n_rows, int n_logits
     exit(1);
 }
 
-/* An interrupted step is undone on all ranks. */
-static void interrupt(struct run *run)
+void interrupt(struct run *run, int n_tokens)
 {
     calmoe_session     *session = run->sessions[0];
-    const calmoe_chunk  chunk = {session, run->tokens, 3, CALMOE_LOGITS_LAST};
+    const calmoe_chunk  chunk = {session, run->tokens, n_tokens, CALMOE_LOGITS_LAST};
     const int           n = calmoe_session_n_positions(session);
     calmoe_session_interrupt(session);
     if (calmoe_engine_step(run->engine, &chunk, 1) != CALMOE_CANCELLED) {
@@ -96,10 +79,10 @@ static void interrupt(struct run *run)
     must(run, calmoe_session_rewind(session, n));
 }
 
-static void generate(struct run *run, calmoe_session *session)
+void generate(struct run *run, calmoe_session *session, int n)
 {
     must(run, calmoe_session_feed_tokens(session, run->tokens + 30, 3));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < n; i++) {
         int32_t token;
         must(run, calmoe_session_next(session, &token));
         cm_sha256_add(&run->hash, &token, sizeof token);
@@ -107,62 +90,84 @@ static void generate(struct run *run, calmoe_session *session)
     }
 }
 
-static void read_all(struct run *run)
+void open_sessions(struct run *run, const calmoe_session_options *options)
 {
+    for (int i = 0; i < N_SESSIONS; i++)
+        must(run, calmoe_session_open(run->engine, options, &run->sessions[i]));
+}
+
+void close_sessions(struct run *run)
+{
+    for (int i = 0; i <= N_SESSIONS; i++) calmoe_session_close(&run->sessions[i]);
+}
+
+void read_steps(struct run *run)
+{
+    calmoe_session_options options;
+    calmoe_session_options_init(&options);
+    options.context = CONTEXT;
+    options.ignore_end = 1;
+    open_sessions(run, &options);
     step(run, (const int[]){7, 4, 1, 0}, 0, CALMOE_LOGITS_ALL);
     step(run, (const int[]){1, 1, 1, 0}, 8, CALMOE_LOGITS_ALL);
     must(run, calmoe_session_rewind(run->sessions[0], 5));
     step(run, (const int[]){6, 1, 5, 0}, 9, CALMOE_LOGITS_LAST);
-    interrupt(run);
+    interrupt(run, 3);
     must(run, calmoe_session_fork(run->sessions[1], &run->sessions[N_SESSIONS]));
     step(run, (const int[]){0, 2, 1, 3}, 12, CALMOE_LOGITS_ALL);
     check_counts(run, (const int[]){0, 1, 0, 0}, 1, 1, CALMOE_LOGITS_LAST);
     check_counts(run, (const int[]){2, 3, 0, 4}, 9, 9, CALMOE_LOGITS_ALL);
-    generate(run, run->sessions[N_SESSIONS]);
+    generate(run, run->sessions[N_SESSIONS], 3);
     must(run, calmoe_session_rewind(run->sessions[1], 0));
     step(run, (const int[]){0, 9, 0, 0}, 3, CALMOE_LOGITS_ALL);
+    close_sessions(run);
 }
 
 /* ---- a model ---- */
 
-static void lead(struct run *run, const char *path)
+static const struct asked {
+    const char *name;
+    void      (*read)(struct run *run);
+    bool        has_exits; /* the engine gets a file of fitted exits */
+} all_asked[] = {
+    {"steps", read_steps, false},
+    {"leaving", read_leaving, true},
+};
+enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
+
+static void lead(struct run *run, const struct asked *asked)
 {
-    calmoe_session_options options;
-    char                   hex[65];
-    struct random          random = cm_random(11);
-    calmoe_session_options_init(&options);
-    options.context = CONTEXT;
-    options.ignore_end = 1;
+    char          hex[65];
+    struct random random = cm_random(11);
     for (int i = 0; i < N_TOKENS; i++) run->tokens[i] = (int32_t)cm_random_below(&random, (uint64_t)run->n_vocab);
-    for (int i = 0; i < N_SESSIONS; i++)
-        must(run, calmoe_session_open(run->engine, &options, &run->sessions[i]));
     run->hash = cm_sha256();
-    read_all(run);
-    for (int i = 0; i <= N_SESSIONS; i++) calmoe_session_close(&run->sessions[i]);
+    asked->read(run);
     cm_sha256_hex(&run->hash, hex);
-    printf("%s %s\n", strrchr(path, '/') ? strrchr(path, '/') + 1 : path, hex);
+    printf("%s %s\n", strrchr(run->path, '/') ? strrchr(run->path, '/') + 1 : run->path, hex);
     fflush(stdout);
 }
 
-static void read_model(struct run *run, const char *path)
+static void read_model(struct run *run, const struct asked *asked, const char *path)
 {
-    calmoe_model         *model;
     calmoe_model_info     info = {.size = sizeof info};
     calmoe_engine_options options;
-    must(run, calmoe_model_open(run->context, path, NULL, &model));
-    must(run, calmoe_model_get_info(model, &info));
+    run->path = path;
+    must(run, calmoe_model_open(run->context, path, NULL, &run->model));
+    must(run, calmoe_model_get_info(run->model, &info));
     run->n_vocab = info.n_vocab;
+    run->n_layers = info.n_layers;
     calmoe_engine_options_init(&options);
     options.n_threads = run->n_threads;
     options.fixed_threads = 1;
     options.pin_threads = 0;
     options.max_rows = MAX_ROWS;
     options.ranks = run->ranks;
-    must(run, calmoe_engine_open(model, &options, &run->engine));
-    if (calmoe_ranks_own(run->ranks) == 0) lead(run, path);
+    if (asked->has_exits) options.exits = write_exits(run);
+    must(run, calmoe_engine_open(run->model, &options, &run->engine));
+    if (calmoe_ranks_own(run->ranks) == 0) lead(run, asked);
     else must(run, calmoe_engine_follow(run->engine));
     calmoe_engine_close(&run->engine);
-    calmoe_model_close(&model);
+    calmoe_model_close(&run->model);
 }
 
 #ifdef CALMOE_HAS_MPI
@@ -191,9 +196,12 @@ int main(int argc, char **argv)
 {
     struct run           run = {.n_threads = 1};
     calmoe_ranks_options options;
-    const bool           is_uneven = argc > 1 && strcmp(argv[1], "uneven") == 0;
-    const bool           has_threads = argc > 1 && strcmp(argv[1], "threads") == 0;
-    const bool           is_split = argc > 1 && strcmp(argv[1], "split") == 0;
+    const char *const    how = argc > 2 ? argv[2] : "";
+    const bool is_uneven = strcmp(how, "uneven") == 0, has_threads = strcmp(how, "threads") == 0;
+    const bool is_split = strcmp(how, "split") == 0;
+    int asked = 0;
+    while (asked < N_ASKED && argc > 1 && strcmp(all_asked[asked].name, argv[1]) != 0) asked++;
+    if (argc < 2 || asked == N_ASKED) return 2;
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
     if (has_threads) run.n_threads = 2;
@@ -201,7 +209,8 @@ int main(int argc, char **argv)
     if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
     if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven || has_threads || is_split ? 2 : 1; i < argc; i++) read_model(&run, argv[i]);
+    for (int i = is_uneven || has_threads || is_split ? 3 : 2; i < argc; i++)
+        read_model(&run, &all_asked[asked], argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);
     if (is_split) end_split();

@@ -1,8 +1,9 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   bits N [uneven | threads | split]
+#   steps N [uneven | threads | split]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
+#   leaving N [...]   the same of policies, fitted exits and audits
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
 #   serve             a server of several answers what one of one process does, and says so when a rank is lost
 #   lost              ranks that are killed or stopped: all others end within the timeout, with a sentence
@@ -30,16 +31,19 @@ export TMPDIR=$folder
 
 bits()
 {
-    local models=("$here/../../models/calmoe-nano.gguf") name
+    local models=("$here/../../models/calmoe-nano.gguf") name asked=$1
     local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
-    case ${2-} in # more threads than cores are slow
-    threads | split) names="olmoe gemma4moe deepseek3 qwen3next" ;;
+    shift
+    case $asked/${2-} in # more threads than cores are slow
+    leaving/threads) models=() names="olmoe qwen3next" ;;
+    leaving/*) models=() names="olmoe deepseek3 qwen3next" ;;
+    */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next" ;;
     esac
     for name in $names; do
         models+=("$golden/$name.gguf")
     done
-    "$driver" "${models[@]}" > "$folder/one" || { cat "$folder/one"; exit 1; }
-    local program=("$driver" ${2+"$2"} "${models[@]}") last=()
+    "$driver" "$asked" "${models[@]}" > "$folder/one" || { cat "$folder/one"; exit 1; }
+    local program=("$driver" "$asked" ${2+"$2"} "${models[@]}") last=()
     [ "${2-}" != uneven ] || last=(env CALMOE_ISA=ref) # and one rank in plain C
     timeout 300 mpirun -n "$(($1 - 1))" "${program[@]}" : -n 1 "${last[@]}" "${program[@]}" > "$folder/many" \
         2> "$folder/errors" || {
@@ -126,11 +130,10 @@ misfits()
     ended 2 1 'cannot open .*/none.gguf'
     echo "ok   $what"
 
-    begin "a policy"
-    timeout 200 mpirun -n 3 "${run[@]}" --exit softmax:0.9@2 2> /dev/null
-    ended 0 1 'policies leave out layers and experts on one rank only; these are 3'
-    ended 1 0
-    ended 2 0
+    begin "ranks with other exits"
+    TMPDIR=$folder "$driver" leaving "$CALMOE_MODELS/calmoe-nano.gguf" > /dev/null
+    timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --exits "$folder/exits.0.gguf" 2> /dev/null
+    for rank in 0 1 2; do ended $rank 1 'rank 2 has the fitted exits [0-9a-f]*; rank 0 has no fitted exits'; done
     echo "ok   $what"
 
     begin "a pause longer than the timeout"
@@ -201,7 +204,7 @@ serve()
 
 shift 4
 case $asked in
-bits) bits "$@" ;;
+steps | leaving) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;
