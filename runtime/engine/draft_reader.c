@@ -5,6 +5,7 @@
  * while only, and where those are gone that would come next, it begins anew with the oldest that is there: rotary
  * positions are relative. Behind the first draft it goes on from states of its own; such rows do not count as read. */
 #include "runtime/engine/drafter_parts.h"
+#include "runtime/engine/engine_ranks.h"
 
 #include <string.h>
 
@@ -13,6 +14,7 @@
 enum { FOLLOW_ROWS = 8 /* fewer are read when drafts are wanted */, SPARE_STATES = 16 };
 
 struct draft_reader {
+    enum drafter_kind     kind;
     struct drafter       *drafter;
     struct sequence_state state;
     struct sequence       sequence;
@@ -23,7 +25,7 @@ struct draft_reader {
     float                *logits;  /* (vocabulary of the engine's model), where the drafter's is smaller   */
     /* of a further block */
     int                   first, end, n_kept; /* positions whose states are kept, n_kept of them at most    */
-    float                *states;             /* (n_kept, dim), by position modulo n_kept                   */
+    float                *states;             /* (n_kept + 1, dim), by position modulo n_kept, and own      */
     float                *own;                /* (dim) that its last row gave                               */
 };
 
@@ -41,9 +43,10 @@ static calmoe_status open_states(calmoe_session *session, struct draft_reader *r
     reader->shift = 1;
     reader->n_kept = engine->options.max_rows + SPARE_STATES;
     if (reader->n_kept > session->context) reader->n_kept = session->context;
-    reader->states = cm_alloc(engine->ctx, (size_t)reader->n_kept * dim, sizeof *reader->states, "drafts");
-    reader->own = cm_alloc(engine->ctx, dim, sizeof *reader->own, "drafts");
-    return reader->states && reader->own ? CALMOE_OK : CALMOE_NO_MEMORY;
+    reader->states = cm_alloc(engine->ctx, ((size_t)reader->n_kept + 1) * dim, sizeof *reader->states, "drafts");
+    if (!reader->states) return CALMOE_NO_MEMORY;
+    reader->own = reader->states + (size_t)reader->n_kept * dim;
+    return CALMOE_OK;
 }
 
 static calmoe_status open_parts(calmoe_session *session, struct draft_reader *reader)
@@ -70,6 +73,7 @@ calmoe_status cm_draft_reader_open(calmoe_session *session, enum drafter_kind ki
     if (!drafter) return CALMOE_OK;
     struct draft_reader *reader = *out = cm_alloc(session->engine->ctx, 1, sizeof *reader, "drafts");
     if (!reader) return CALMOE_NO_MEMORY;
+    reader->kind = kind;
     reader->drafter = drafter;
     const calmoe_status status = open_parts(session, reader);
     if (status != CALMOE_OK) cm_draft_reader_close(out);
@@ -83,7 +87,6 @@ void cm_draft_reader_close(struct draft_reader **reader)
     cm_free((*reader)->tokens);
     cm_free((*reader)->logits);
     cm_free((*reader)->states);
-    cm_free((*reader)->own);
     cm_free(*reader);
     *reader = NULL;
 }
@@ -102,6 +105,14 @@ float *cm_draft_reader_state(struct draft_reader *reader, int position)
 const float *cm_draft_reader_state_of(const struct draft_reader *reader, int position)
 {
     return place_of(reader, position);
+}
+
+struct sequence_state *cm_draft_reader_sequence(struct draft_reader *reader) { return &reader->state; }
+int cm_draft_reader_n_states(const struct draft_reader *reader) { return reader->states ? reader->n_kept + 1 : 0; }
+
+int cm_draft_reader_state_at(const struct draft_reader *reader, const float *state)
+{
+    return state ? (int)((state - reader->states) / reader->drafter->spec->dim) : -1;
 }
 
 /* ---- reading ---- */
@@ -146,7 +157,10 @@ static calmoe_status run(const calmoe_session *session, struct draft_reader *rea
         asked->state = reader->own;
     }
     counters->is_paused = cm_decoder_counters(session->engine->decoder)->is_paused;
+    struct followers *followers = session->engine->followers;
+    if (followers) CM_TRY(cm_followers_begin_draft(followers, &step, reader->kind));
     const calmoe_status status = cm_decoder_run(drafter->decoder, &step);
+    if (followers) cm_followers_end_step(followers);
     cm_counters_hand_over(counters, cm_decoder_counters(session->engine->decoder));
     if (status == CALMOE_OK) {
         reader->n_read += n;

@@ -1,5 +1,6 @@
 /* runtime/engine/drafter.c - see drafter.h: what an engine has of it. */
 #include "runtime/engine/drafter_parts.h"
+#include "runtime/engine/engine_ranks.h"
 
 #include <string.h>
 
@@ -62,16 +63,39 @@ static calmoe_status open_drafter(calmoe_engine *engine, const struct model_spec
     return status;
 }
 
-calmoe_status cm_drafters_open(calmoe_engine *engine)
+static calmoe_status open_all(calmoe_engine *engine)
 {
     const calmoe_model *model = engine->model, *draft = engine->options.draft_model;
-    if (model->further_problem[0] != '\0')
-        cm_log(engine->ctx, "the file's block that predicts a further token does not draft: %s",
-               model->further_problem);
     if (model->further.n_layers > 0)
         CM_TRY(open_drafter(engine, &model->further, &model->further_tensors, &engine->drafters[DRAFTER_FURTHER]));
     if (!draft) return CALMOE_OK;
     return open_drafter(engine, &draft->spec, &draft->tensors, &engine->drafters[DRAFTER_MODEL]);
+}
+
+static bool are_open(const calmoe_engine *engine)
+{
+    return (engine->model->further.n_layers == 0 || engine->drafters[DRAFTER_FURTHER]) &&
+           (!engine->options.draft_model || engine->drafters[DRAFTER_MODEL]);
+}
+
+calmoe_status cm_drafters_follow(calmoe_engine *engine)
+{
+    const calmoe_status status = cm_engine_agree(engine, open_all(engine), "");
+    for (int i = 0; i < N_DRAFTERS && status != CALMOE_OK; i++) cm_drafter_close(&engine->drafters[i]);
+    return status;
+}
+
+calmoe_status cm_drafters_open(calmoe_engine *engine)
+{
+    if (engine->model->further_problem[0] != '\0')
+        cm_log(engine->ctx, "the file's block that predicts a further token does not draft: %s",
+               engine->model->further_problem);
+    if (are_open(engine)) return CALMOE_OK;
+    if (!engine->followers) return open_all(engine);
+    CM_TRY(cm_followers_begin_drafters(engine->followers));
+    const calmoe_status status = cm_drafters_follow(engine);
+    cm_followers_end_step(engine->followers);
+    return status;
 }
 
 void cm_drafter_close(struct drafter **drafter)

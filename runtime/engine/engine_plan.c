@@ -169,34 +169,34 @@ static calmoe_status make_default(const calmoe_engine *engine, const struct plac
     return CALMOE_OK;
 }
 
-calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct model_spec *spec,
-                                    const struct model_tensors *tensors, struct plan *out)
-{
-    struct place_layer *layers = NULL;
-    struct place_model  model;
-    calmoe_status       status = cm_describe_weights(engine->ctx, spec, tensors, &layers, &model);
-    if (status == CALMOE_OK) status = make_default(engine, &model, out);
-    cm_free(layers);
-    return status;
-}
-
-calmoe_status cm_engine_open_plan(calmoe_engine *engine)
+/* Of this rank's part. path: of a file; NULL = the default. */
+static calmoe_status open_plan(const calmoe_engine *engine, const struct model_spec *spec,
+                               const struct model_tensors *tensors, const char *path, struct plan *out)
 {
     struct place_layer *layers = NULL;
     struct place_model  model;
     struct plan         first = {0};
-    calmoe_status       status =
-        cm_describe_weights(engine->ctx, &engine->model->spec, &engine->model->tensors, &layers, &model);
+    calmoe_status       status = cm_describe_weights(engine->ctx, spec, tensors, &layers, &model);
     if (status == CALMOE_OK && engine->shares.n_ranks > 1) take_own(engine, layers, &model, &first);
     if (status == CALMOE_OK) {
         const struct plan shape = cm_place_shape(&model, engine->topology.n_nodes);
-        status = engine->options.plan ? cm_read_plan(engine->model, engine->options.plan, &engine->topology, &shape,
-                                                     &engine->plan)
-                                      : make_default(engine, &model, &engine->plan);
-        engine->plan.ranks = engine->shares;
-        engine->plan.first_row = first.first_row;
-        engine->plan.first_down_row = first.first_down_row;
+        status = path ? cm_read_plan(engine->model, path, &engine->topology, &shape, out)
+                      : make_default(engine, &model, out);
+        out->ranks = engine->shares;
+        out->first_row = first.first_row;
+        out->first_down_row = first.first_down_row;
     }
     cm_free(layers);
     return status;
+}
+
+calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct model_spec *spec,
+                                    const struct model_tensors *tensors, struct plan *out)
+{
+    return open_plan(engine, spec, tensors, NULL, out);
+}
+
+calmoe_status cm_engine_open_plan(calmoe_engine *engine)
+{
+    return open_plan(engine, &engine->model->spec, &engine->model->tensors, engine->options.plan, &engine->plan);
 }

@@ -74,7 +74,9 @@ static calmoe_status check(const calmoe_engine *engine)
     const calmoe_engine_options *options = &engine->options;
     if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
     if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
-    return cm_model_needs_one_rank(engine->model, calmoe_ranks_count(options->ranks));
+    const int n_ranks = calmoe_ranks_count(options->ranks);
+    if (options->draft_model) CM_TRY(cm_model_needs_one_rank(options->draft_model, n_ranks));
+    return cm_model_needs_one_rank(engine->model, n_ranks);
 }
 
 /* What must be the same on all ranks. */
@@ -111,20 +113,34 @@ calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status)
 
 calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
 {
+    const calmoe_model *model = engine->model, *draft = engine->options.draft_model;
+    const struct model_spec *const all[] = {&model->spec, &model->further, draft ? &draft->spec : NULL};
+    size_t most = 0;
     if (!has_others(engine)) return CALMOE_OK;
-    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,
-                            cm_exchange_floats(&engine->model->spec, engine->options.max_rows),
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!all[i] || all[i]->n_layers == 0) continue;
+        const size_t n = cm_exchange_floats(all[i], engine->options.max_rows);
+        most = n > most ? n : most;
+    }
+    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares, most,
                             &engine->machine.exchange);
+}
+
+calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status, const char *text)
+{
+    double numbers[CM_MAX_RANKS];
+    return agree(engine, status, 0, text, numbers);
 }
 
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)
 {
-    double      numbers[CM_MAX_RANKS];
     char        text[CM_RANK_TEXT];
     const char *exits = cm_engine_exits(engine);
     if (!has_others(engine)) return status;
-    snprintf(text, sizeof text, "%s%s", exits[0] ? "the fitted exits " : "no fitted exits", exits);
-    CM_TRY(agree(engine, status, 0, text, numbers));
+    const calmoe_model *draft = engine->options.draft_model;
+    snprintf(text, sizeof text, "%s%s, %s%s", exits[0] ? "the fitted exits " : "no fitted exits", exits,
+             draft ? "the draft model " : "no draft model", draft ? draft->fingerprint : "");
+    CM_TRY(cm_engine_agree(engine, status, text));
     return engine->shares.own == 0 ? cm_followers_open(engine, &engine->followers) : CALMOE_OK;
 }
 

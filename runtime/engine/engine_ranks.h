@@ -21,6 +21,8 @@ calmoe_status cm_engine_open_exchange(calmoe_engine *engine);
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status);
 /* Rank 0 tells the others that its engine is closed, where it told them anything. */
 void          cm_engine_end_ranks(calmoe_engine *engine);
+/* How something went that may take one rank longer than another; all do it, and say the same text. */
+calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status, const char *text);
 /* UNSUPPORTED where there are other ranks: what. */
 calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what);
 
@@ -36,17 +38,23 @@ enum {
     WORD_DRIVE,                 /* for the next step alone: cm_exits_drive(); value: below                          */
     WORD_STEP,                  /* id: rows, which follow, each a told_row; value: logits; other: whether anything runs
                                    between layers                                                                   */
+    WORD_KEEP,                  /* value: states that rows of a step may leave behind them                          */
+    WORD_DRAFTERS,              /* drafters are opened, and all agree on how that went                              */
+    WORD_OPEN_READER,           /* a sequence of a drafter; value: positions; other: enum drafter_kind              */
+    WORD_STATES,                /* of a reader; value: states of the model's that it has; other: its session's id   */
+    WORD_DRAFT,                 /* as WORD_STEP, of a drafter; other: enum drafter_kind                             */
     WORD_END
 };
 struct told {
     int32_t word, id, value, other;
 };
-struct told_row {
+struct told_row { /* as struct row has them; kept, state, before: which of those that its sequence has, -1 = none */
     int32_t id, position, token, logits_row;
-    int32_t rung, t; /* 0: no rung */
+    int32_t rung, t; /* rung 0: none */
+    int32_t kept, state, before;
 };
 struct told_waiting {
-    int32_t logits_row;
+    int32_t logits_row, kept, state;
 };
 enum {
     WORDS_TOLD = sizeof(struct told) / sizeof(int32_t),
@@ -59,12 +67,16 @@ enum {
 struct followers; /* of an engine of rank 0 that has other ranks */
 calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out);
 void          cm_followers_close(struct followers **followers); /* NULL inside is fine */
-/* A sequence's state was opened: whatever is done to it is told. */
-void          cm_followers_add(struct followers *followers, struct sequence_state *state, int n_positions);
+/* A session was opened: whatever is done to its states, and to those of its drafters, is told. */
+void          cm_followers_add(struct followers *followers, calmoe_session *session);
 /* The step that is built begins on all ranks; then it is run, and ended. exits: what runs between its layers; NULL:
  * nothing does. */
 calmoe_status cm_followers_begin_step(struct followers *followers, const struct step *step,
                                       const struct exits *exits);
 void          cm_followers_end_step(struct followers *followers);
+/* A drafter's step likewise. */
+calmoe_status cm_followers_begin_draft(struct followers *followers, const struct step *step, enum drafter_kind kind);
+/* All ranks open their drafters, between this and cm_followers_end_step(). */
+calmoe_status cm_followers_begin_drafters(struct followers *followers);
 
 #endif

@@ -4,6 +4,7 @@
 #include <calmoe/ranks.h>
 
 #include "base/memory.h"
+#include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
 
@@ -11,6 +12,8 @@ struct followed { /* a sequence of rank 0's */
     int                   id;
     struct sequence_state state;
     struct sequence       sequence;
+    float                *states; /* of a reader: those of the model that it has, (n, dim); NULL: none */
+    struct followed      *reader; /* of a session: its reader that has them; NULL: none                */
     struct followed      *next;
 };
 
@@ -36,7 +39,8 @@ static struct followed *find(const struct follower *f, int id)
     return at;
 }
 
-static calmoe_status open_sequence(struct follower *f, const struct told *told)
+static calmoe_status open_sequence(struct follower *f, const struct told *told, const struct machine *machine,
+                                   const struct model_spec *spec)
 {
     calmoe_engine   *engine = f->engine;
     struct followed *it = cm_alloc(engine->ctx, 1, sizeof *it, "a sequence");
@@ -46,7 +50,28 @@ static calmoe_status open_sequence(struct follower *f, const struct told *told)
     it->next = f->sequences;
     f->sequences = it;
     const struct state_place place = cm_engine_state_place(engine, told->value);
-    return cm_sequence_state_open(&engine->machine, &engine->model->spec, &place, &it->state);
+    return cm_sequence_state_open(machine, spec, &place, &it->state);
+}
+
+static calmoe_status open_reader(struct follower *f, const struct told *told)
+{
+    const struct drafter *drafter = f->engine->drafters[told->other];
+    return open_sequence(f, told, &drafter->machine, drafter->spec);
+}
+
+static calmoe_status open_states(struct follower *f, const struct told *told)
+{
+    struct followed *it = find(f, told->id), *session = find(f, told->other);
+    const size_t     n = (size_t)told->value * (size_t)f->engine->model->spec.dim;
+    assert(it && session);
+    it->states = cm_alloc(f->engine->ctx, n, sizeof *it->states, "drafts");
+    session->reader = it;
+    return it->states ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
+static calmoe_status keep(struct follower *f, const struct told *told)
+{
+    return cm_sequence_state_keep(&find(f, told->id)->state, told->value, SIZE_MAX);
 }
 
 static void close_sequence(struct follower *f, int id)
@@ -56,6 +81,9 @@ static void close_sequence(struct follower *f, int id)
     struct followed *it = *at;
     if (!it) return;
     *at = it->next;
+    for (struct followed *other = f->sequences; other; other = other->next)
+        if (other->reader == it) other->reader = NULL;
+    cm_free(it->states);
     cm_waiting_close(&it->sequence.waiting);
     cm_sequence_state_close(&it->state);
     cm_free(it);
@@ -91,6 +119,7 @@ static calmoe_status do_event(struct follower *f, const struct told *told)
     case STATE_TOUCH: cm_sequence_state_touch(&it->state, told->value); break;
     case STATE_LOSE: cm_sequence_state_lose(&it->state); break;
     case STATE_REWIND: cm_sequence_state_rewind(&it->state, told->value); break;
+    case STATE_TAKE_KEPT: cm_sequence_state_take_kept(&it->state, told->other, told->value); break;
     case STATE_COPY: return from ? copy_sequence(f, from, told->value, it) : CALMOE_OK;
     default: break;
     }
@@ -116,6 +145,15 @@ static calmoe_status take_rung(struct follower *f, const struct told *told, cons
     return CALMOE_OK;
 }
 
+static uint8_t *kept_of(const struct followed *it, int i) { return i < 0 ? NULL : it->state.kept[i]; }
+
+/* A reader's own states, or those of a session's reader. */
+static float *state_of(const struct follower *f, const struct followed *it, int i)
+{
+    if (i < 0) return NULL;
+    return (it->reader ? it->reader->states : it->states) + (size_t)i * (size_t)f->engine->model->spec.dim;
+}
+
 static calmoe_status take_waiting(struct follower *f, const struct told *told, const int32_t *words)
 {
     const struct told_waiting *rows = (const void *)words;
@@ -125,7 +163,11 @@ static calmoe_status take_waiting(struct follower *f, const struct told *told, c
     struct waiting *waiting = it->sequence.waiting;
     assert(told->other <= waiting->n);
     waiting->n = told->other;
-    for (int i = 0; i < waiting->n; i++) waiting->rows[i].logits_row = rows[i].logits_row;
+    for (int i = 0; i < waiting->n; i++) {
+        waiting->rows[i].logits_row = rows[i].logits_row;
+        waiting->rows[i].kept = kept_of(it, rows[i].kept);
+        waiting->rows[i].state = state_of(f, it, rows[i].state);
+    }
     return CALMOE_OK;
 }
 
@@ -136,27 +178,53 @@ static calmoe_status drive(struct follower *f, const struct told *told)
     return CALMOE_OK;
 }
 
+/* The rows of a step that is told. */
+static void set_rows(const struct follower *f, const int32_t *words, int n, struct row *rows)
+{
+    const struct told_row *told = (const void *)words;
+    const struct followed *of = NULL;
+    for (int r = 0; r < n; r++) {
+        if (!of || of->id != told[r].id) of = find(f, told[r].id);
+        assert(of);
+        rows[r] = (struct row){
+            .asked = {.sequence = &of->sequence, .position = told[r].position, .token = told[r].token,
+                      .logits_row = told[r].logits_row, .kept = kept_of(of, told[r].kept),
+                      .state = state_of(f, of, told[r].state), .before = state_of(f, of, told[r].before)},
+            .may = {told[r].rung > 0 ? &f->rungs[told[r].rung - 1]->rung : NULL, told[r].t}};
+    }
+}
+
 /* A step that was interrupted is no failure: what becomes of its sequences is told. */
+static calmoe_status unless_interrupted(calmoe_status status)
+{
+    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+}
+
 static calmoe_status do_step(struct follower *f, const struct told *told, const int32_t *words)
 {
-    const struct told_row *rows = (const void *)words;
-    calmoe_engine         *engine = f->engine;
-    const struct followed *of = NULL;
+    calmoe_engine *engine = f->engine;
     if (told->other) CM_TRY(cm_engine_need_exits(engine));
     CM_TRY(cm_decoder_reserve_logits(engine->decoder, told->value));
     cm_step_begin(engine);
     engine->step.n_rows = told->id;
     engine->step.n_logits = told->value;
-    for (int r = 0; r < told->id; r++) {
-        if (!of || of->id != rows[r].id) of = find(f, rows[r].id);
-        assert(of);
-        engine->rows[r] = (struct row){
-            .asked = {.sequence = &of->sequence, .position = rows[r].position, .token = rows[r].token,
-                      .logits_row = rows[r].logits_row},
-            .may = {rows[r].rung > 0 ? &f->rungs[rows[r].rung - 1]->rung : NULL, rows[r].t}};
-    }
-    const calmoe_status status = cm_step_run(engine, NULL);
-    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+    set_rows(f, words, told->id, engine->rows);
+    return unless_interrupted(cm_step_run(engine, NULL));
+}
+
+static calmoe_status do_draft(struct follower *f, const struct told *told, const int32_t *words)
+{
+    struct drafter *drafter = f->engine->drafters[told->other];
+    struct step     step = {.rows = drafter->rows, .n_rows = told->id, .n_logits = told->value};
+    set_rows(f, words, told->id, drafter->rows);
+    return unless_interrupted(cm_decoder_run(drafter->decoder, &step));
+}
+
+/* Where some rank cannot, rank 0 has no session that drafts, and all go on. */
+static calmoe_status open_drafters(struct follower *f)
+{
+    (void)cm_drafters_follow(f->engine);
+    return cm_ranks_are_lost(f->engine->options.ranks->ranks) ? CALMOE_IO : CALMOE_OK;
 }
 
 /* ---- what is told ---- */
@@ -166,7 +234,8 @@ static size_t words_behind(const struct told *told)
     switch (told->word) {
     case WORD_RUNG: return (size_t)told->value;
     case WORD_WAIT: return (size_t)told->other * WORDS_OF_WAITING;
-    case WORD_STEP: return (size_t)told->id * WORDS_OF_ROW;
+    case WORD_STEP:
+    case WORD_DRAFT: return (size_t)told->id * WORDS_OF_ROW;
     default: return 0;
     }
 }
@@ -174,11 +243,16 @@ static size_t words_behind(const struct told *told)
 static calmoe_status do_one(struct follower *f, const struct told *told, const int32_t *behind)
 {
     switch (told->word) {
-    case WORD_OPEN: return open_sequence(f, told);
+    case WORD_OPEN: return open_sequence(f, told, &f->engine->machine, &f->engine->model->spec);
     case WORD_RUNG: return take_rung(f, told, behind);
     case WORD_WAIT: return take_waiting(f, told, behind);
     case WORD_DRIVE: return drive(f, told);
     case WORD_STEP: return do_step(f, told, behind);
+    case WORD_KEEP: return keep(f, told);
+    case WORD_DRAFTERS: return open_drafters(f);
+    case WORD_OPEN_READER: return open_reader(f, told);
+    case WORD_STATES: return open_states(f, told);
+    case WORD_DRAFT: return do_draft(f, told, behind);
     case WORD_END: f->is_over = true; return CALMOE_OK;
     default: return do_event(f, told);
     }

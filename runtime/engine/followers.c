@@ -66,6 +66,15 @@ static calmoe_status tell(struct followers *f)
     return status;
 }
 
+/* What was written is told, and no sign of life is given until cm_followers_end_step(). */
+static calmoe_status hold_and_tell(struct followers *f)
+{
+    cm_ranks_hold(f->ranks);
+    const calmoe_status status = tell(f);
+    if (status != CALMOE_OK) cm_ranks_let_go(f->ranks);
+    return status;
+}
+
 calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out)
 {
     enum { FIRST_WORDS = 4096 };
@@ -79,9 +88,8 @@ calmoe_status cm_followers_open(calmoe_engine *engine, struct followers **out)
     if (!f->words || !f->written) return CALMOE_NO_MEMORY;
     f->capacity = FIRST_WORDS;
     write_told(f, STATE_TOUCH, 0, 0, 0); /* of no sequence: a first sign of life */
-    cm_ranks_hold(f->ranks);
-    const calmoe_status status = tell(f);
-    cm_ranks_let_go(f->ranks);
+    const calmoe_status status = hold_and_tell(f);
+    if (status == CALMOE_OK) cm_ranks_let_go(f->ranks);
     return status;
 }
 
@@ -90,9 +98,7 @@ void cm_followers_close(struct followers **followers)
     struct followers *f = *followers;
     if (!f) return;
     write_told(f, WORD_END, 0, 0, 0);
-    cm_ranks_hold(f->ranks);
-    (void)tell(f);
-    cm_ranks_let_go(f->ranks);
+    if (hold_and_tell(f) == CALMOE_OK) cm_ranks_let_go(f->ranks);
     cm_ranks_rest(f->ranks);
     for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i].words);
     cm_free(f->rungs);
@@ -102,10 +108,25 @@ void cm_followers_close(struct followers **followers)
     *followers = NULL;
 }
 
-void cm_followers_add(struct followers *f, struct sequence_state *state, int n_positions)
+/* Answers its id. */
+static int listen_to(struct followers *f, struct sequence_state *state)
 {
-    state->listener = (struct state_listener){hear_event, f, f->next_id++};
-    write_told(f, WORD_OPEN, state->listener.id, n_positions, 0);
+    state->listener = (struct state_listener){hear_event, f, f->next_id};
+    return f->next_id++;
+}
+
+void cm_followers_add(struct followers *f, calmoe_session *session)
+{
+    const int id = listen_to(f, &session->state);
+    write_told(f, WORD_OPEN, id, session->context, 0);
+    if (session->state.n_kept > 0) write_told(f, WORD_KEEP, id, session->state.n_kept, 0);
+    for (int kind = 0; kind < N_DRAFTERS; kind++) {
+        struct draft_reader *reader = session->readers[kind];
+        if (!reader) continue;
+        const int of_reader = listen_to(f, cm_draft_reader_sequence(reader)), n = cm_draft_reader_n_states(reader);
+        write_told(f, WORD_OPEN_READER, of_reader, session->context, kind);
+        if (n > 0) write_told(f, WORD_STATES, of_reader, n, id);
+    }
 }
 
 /* ---- what a step needs to be told before it ---- */
@@ -142,13 +163,30 @@ static void write_rungs(struct followers *f, const struct step *step)
     }
 }
 
+static int number_of_kept(const struct sequence_state *state, const uint8_t *kept)
+{
+    int i = kept ? state->n_kept - 1 : -1;
+    while (i >= 0 && state->kept[i] != kept) i--;
+    return i;
+}
+
+/* Only a block that reads the model's states has any of them. */
+static int number_of_state(const struct sequence *sequence, const float *state)
+{
+    const calmoe_session *session = sequence->owner;
+    return state ? cm_draft_reader_state_at(session->readers[DRAFTER_FURTHER], state) : -1;
+}
+
 static void write_waiting(struct followers *f, const struct sequence *sequence)
 {
     const struct waiting *waiting = sequence->waiting;
     if (!waiting) return;
     write_told(f, WORD_WAIT, sequence->state->listener.id, waiting->capacity, waiting->n);
-    for (int i = 0; i < waiting->n; i++)
-        write(f, &(struct told_waiting){waiting->rows[i].logits_row}, WORDS_OF_WAITING);
+    for (int i = 0; i < waiting->n; i++) {
+        const struct waiting_row *row = &waiting->rows[i];
+        write(f, &(struct told_waiting){row->logits_row, number_of_kept(sequence->state, row->kept),
+                                        number_of_state(sequence, row->state)}, WORDS_OF_WAITING);
+    }
 }
 
 static void write_rows(struct followers *f, const struct step *step)
@@ -159,7 +197,10 @@ static void write_rows(struct followers *f, const struct step *step)
         const struct policy_rung *rung = step->rows[r].may.rung;
         if (r == 0 || step->rows[r - 1].may.rung != rung) rung_id = rung ? id_of_rung(f, rung) : 0;
         const struct told_row row = {asked->sequence->state->listener.id, asked->position, asked->token,
-                                     asked->logits_row, rung_id, step->rows[r].may.t};
+                                     asked->logits_row, rung_id, step->rows[r].may.t,
+                                     number_of_kept(asked->sequence->state, asked->kept),
+                                     number_of_state(asked->sequence, asked->state),
+                                     number_of_state(asked->sequence, asked->before)};
         write(f, &row, WORDS_OF_ROW);
     }
 }
@@ -175,10 +216,20 @@ calmoe_status cm_followers_begin_step(struct followers *f, const struct step *st
     if (driven) write_told(f, WORD_DRIVE, driven->state->listener.id, driven->waiting->driven_below, 0);
     write_told(f, WORD_STEP, step->n_rows, step->n_logits, exits != NULL);
     write_rows(f, step);
-    cm_ranks_hold(f->ranks);
-    const calmoe_status status = tell(f);
-    if (status != CALMOE_OK) cm_ranks_let_go(f->ranks);
-    return status;
+    return hold_and_tell(f);
+}
+
+calmoe_status cm_followers_begin_draft(struct followers *f, const struct step *step, enum drafter_kind kind)
+{
+    write_told(f, WORD_DRAFT, step->n_rows, step->n_logits, (int)kind);
+    write_rows(f, step);
+    return hold_and_tell(f);
+}
+
+calmoe_status cm_followers_begin_drafters(struct followers *f)
+{
+    write_told(f, WORD_DRAFTERS, 0, 0, 0);
+    return hold_and_tell(f);
 }
 
 void cm_followers_end_step(struct followers *f) { cm_ranks_let_go(f->ranks); }

@@ -60,7 +60,6 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
         return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "sessions are rank 0's; rank %d takes part in them by calmoe_engine_follow()",
                        engine->shares.own);
-    if (options->lossless != CALMOE_LOSSLESS_OFF) CM_TRY(cm_engine_needs_one_rank(engine, "drafts are made"));
     CM_TRY(cm_session_set_policy(session, options->policy, options->quality));
     CM_TRY(cm_drafts_open(session, options));
     CM_TRY(cm_session_open_audit(session, options));
@@ -76,7 +75,7 @@ static calmoe_status open_parts(calmoe_session *session, const calmoe_session_op
     const struct state_place place = cm_engine_state_place(engine, session->context);
     CM_TRY(cm_sequence_state_open(&engine->machine, spec, &place, &session->state));
     if (session->drafts) CM_TRY(cm_sequence_state_keep(&session->state, CM_KEPT_STATES, place.snapshot_bytes));
-    if (engine->followers) cm_followers_add(engine->followers, &session->state, session->context);
+    if (engine->followers) cm_followers_add(engine->followers, session);
     return reserve_session(engine);
 }
 

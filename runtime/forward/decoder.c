@@ -72,7 +72,7 @@ static void run_step(void *arg, const struct worker *me)
     void *self = d->step->between_self;
     cm_enter_phase(&d->batch, me, CALMOE_PHASE_OTHER);
     embed_rows(d, me);
-    if (d->weights->joint.n_parts > 0) cm_join_states(d, me);
+    if (d->weights->joint.n_rows > 0) cm_join_states(d, me);
     if (between) between->after(self, d, 0, me);
     for (int layer = 0; layer < d->batch.spec->n_layers; layer++) {
         if (d->batch.n_rows == 0 && !(between && between->more_come(self))) break;
@@ -198,7 +198,7 @@ static void lay_out(struct decoder *d, struct layout *layout)
     d->routing.experts = piece(layout, n * used, sizeof(int32_t));
     d->routing.weights = piece(layout, n * used, sizeof(float));
     d->shared_weights = piece(layout, n, sizeof(float));
-    if (d->weights->joint.n_parts > 0) place_activations(layout, d->batch.max_rows, 2 * spec->dim, &d->joined);
+    if (d->weights->joint.n_rows > 0) place_activations(layout, d->batch.max_rows, 2 * spec->dim, &d->joined);
     if (most->width[BANK_DENSE] > 0) place_activations(layout, d->batch.max_rows, spec->dim, &d->routed_input);
     for (int bank = 0; bank < N_BANKS && d->batch.exchange && most->width[BANK_DENSE] > 0; bank++)
         d->bank_sums[bank] = piece(layout, n * dim, sizeof(float));

@@ -28,7 +28,7 @@ struct weights {
     float                *output_norm;
     float                *rope_factors; /* NULL or (n_rot / 2)                                   */
     bool                  has_others_output; /* output is another model's, packed there          */
-    struct placed_matrix  joint;      /* (dim, 2 dim), as further_tensors has it; no parts: it is a whole model */
+    struct placed_matrix  joint;      /* (dim, 2 dim), as further_tensors has it; no rows: it is a whole model */
     float                *embedding_norm, *state_norm; /* (dim) each, where there is that        */
     int                   n_layers;
     struct layer         *layers;

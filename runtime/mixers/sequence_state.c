@@ -128,6 +128,7 @@ calmoe_status cm_sequence_state_keep(struct sequence_state *state, int n, size_t
 
 void cm_sequence_state_take_kept(struct sequence_state *state, int i, int n_positions)
 {
+    tell(state, STATE_TAKE_KEPT, n_positions, i);
     uint8_t *const bytes = state->kept[i];
     state->kept[i] = state->fixed;
     state->fixed = bytes;

@@ -11,11 +11,13 @@
 #include "runtime/mixers/kv_cache.h"
 
 /* Who is told of all that is done to a state, so that other ranks do it to theirs. value: the position, if any. */
-enum state_event { STATE_CLOSE, STATE_NOTE, STATE_SNAPSHOT, STATE_TOUCH, STATE_LOSE, STATE_REWIND, STATE_COPY };
+enum state_event {
+    STATE_CLOSE, STATE_NOTE, STATE_SNAPSHOT, STATE_TOUCH, STATE_LOSE, STATE_REWIND, STATE_TAKE_KEPT, STATE_COPY
+};
 struct state_listener {
     void (*tell)(void *user, enum state_event event, int id, int value, int from_id); /* NULL: nobody */
     void *user;
-    int   id; /* of the state; from_id: of the one that is copied */
+    int   id; /* of the state; from_id: of the one that is copied; the number of the kept state that is taken */
 };
 
 struct kept_state { /* copies of a sequence have the same ones: they are never written to */

@@ -128,10 +128,12 @@ void read_steps(struct run *run)
 static const struct asked {
     const char *name;
     void      (*read)(struct run *run);
-    bool        has_exits; /* the engine gets a file of fitted exits */
+    bool        has_exits;       /* the engine gets a file of fitted exits    */
+    bool        has_draft_model; /* the same model once more drafts for it    */
 } all_asked[] = {
-    {"steps", read_steps, false},
-    {"leaving", read_leaving, true},
+    {"steps", read_steps, false, false},
+    {"leaving", read_leaving, true, false},
+    {"drafts", read_drafts, false, true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
 
@@ -163,10 +165,13 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.max_rows = MAX_ROWS;
     options.ranks = run->ranks;
     if (asked->has_exits) options.exits = write_exits(run);
+    if (asked->has_draft_model) must(run, calmoe_model_open(run->context, path, NULL, &run->draft_model));
+    options.draft_model = run->draft_model;
     must(run, calmoe_engine_open(run->model, &options, &run->engine));
     if (calmoe_ranks_own(run->ranks) == 0) lead(run, asked);
     else must(run, calmoe_engine_follow(run->engine));
     calmoe_engine_close(&run->engine);
+    calmoe_model_close(&run->draft_model);
     calmoe_model_close(&run->model);
 }
 

@@ -14,7 +14,7 @@ struct run {
     calmoe_ranks    *ranks;
     int              n_threads;
     const char      *path; /* of the model */
-    calmoe_model    *model;
+    calmoe_model    *model, *draft_model;
     calmoe_engine   *engine;
     calmoe_session  *sessions[N_SESSIONS + 1]; /* the last one: a fork */
     int              n_vocab, n_layers;
@@ -36,6 +36,7 @@ void generate(struct run *run, calmoe_session *session, int n);
 /* What is asked: in the table of driver.c. */
 void read_steps(struct run *run);   /* driver.c */
 void read_leaving(struct run *run); /* leaving.c: policies of all kinds, and audits */
+void read_drafts(struct run *run);  /* drafts.c: lossless sessions */
 /* A file of fitted exits for the model, of this rank's own, that holds the same random numbers on each. */
 const char *write_exits(const struct run *run);
 
