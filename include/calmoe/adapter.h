@@ -50,6 +50,8 @@ typedef struct calmoe_adapter_info {
     double      alpha;           /* 0 = none is named, or several are                             */
     uint64_t    n_parameters;
     uint64_t    n_bytes;         /* of memory                                                     */
+    int         n_virtual_tokens; /* of a prefix: positions that it takes before a session's first token; 0 = it is
+                                    none */
 } calmoe_adapter_info;
 
 /* INVALID_ARGUMENT. */

@@ -20,6 +20,11 @@ static size_t n_floats_of_b(const struct adapter_pair *pair)
     return (size_t)pair->rank * (size_t)(pair->is_embedding ? (int)pair->target->shape[0] : pair->n_rows);
 }
 
+static size_t n_floats_of_prefix(const struct adapter_prefix *prefix)
+{
+    return (size_t)prefix->n_positions * cm_prefix_n_floats(prefix);
+}
+
 /* Two adapters that differ anywhere have other fingerprints: all numbers are in it. */
 static void make_fingerprint(struct adapter *adapter)
 {
@@ -33,6 +38,12 @@ static void make_fingerprint(struct adapter *adapter)
         cm_sha256_add(&sha, &pair->scale, sizeof pair->scale);
         cm_sha256_add(&sha, pair->a, n_floats_of_a(pair) * sizeof *pair->a);
         cm_sha256_add(&sha, pair->b, n_floats_of_b(pair) * sizeof *pair->b);
+    }
+    const struct adapter_prefix *prefix = &adapter->prefix;
+    const int32_t head[] = {prefix->n_positions, prefix->n_layers, prefix->n_heads, prefix->head_size};
+    if (prefix->n_positions > 0) {
+        cm_sha256_add(&sha, head, sizeof head);
+        cm_sha256_add(&sha, prefix->numbers, n_floats_of_prefix(prefix) * sizeof *prefix->numbers);
     }
     cm_sha256_hex(&sha, hex);
     memcpy(adapter->fingerprint, hex, 16);
@@ -50,6 +61,12 @@ static calmoe_status check_numbers(const struct adapter_reading *reading)
             return cm_fail(reading->ctx, CALMOE_NOT_FINITE, "'%s': what it adds to '%s' holds %zu NaN or infinities",
                            reading->name, pair->target->name, n_bad);
     }
+    const struct adapter_prefix *prefix = &reading->out->prefix;
+    size_t n_bad = 0;
+    for (size_t j = 0; j < n_floats_of_prefix(prefix); j++) n_bad += isfinite(prefix->numbers[j]) ? 0 : 1;
+    if (n_bad > 0)
+        return cm_fail(reading->ctx, CALMOE_NOT_FINITE, "'%s': its keys and values hold %zu NaN or infinities",
+                       reading->name, n_bad);
     return CALMOE_OK;
 }
 
@@ -59,7 +76,7 @@ static calmoe_status read_adapter(const struct adapter_reading *reading)
     if (stat(reading->path, &about) != 0)
         return cm_fail(reading->ctx, CALMOE_IO, "cannot open '%s': %s", reading->path, strerror(errno));
     CM_TRY(S_ISDIR(about.st_mode) ? cm_adapter_read_folder(reading) : cm_adapter_read_file(reading));
-    if (reading->out->n_pairs == 0)
+    if (reading->out->n_pairs == 0 && reading->out->prefix.n_positions == 0)
         return cm_fail(reading->ctx, CALMOE_BAD_FILE, "'%s' is an adapter that changes nothing", reading->name);
     CM_TRY(check_numbers(reading));
     make_fingerprint(reading->out);
@@ -86,6 +103,7 @@ void cm_adapter_close(struct adapter **adapter)
         cm_free((*adapter)->pairs[i].b);
     }
     cm_free((*adapter)->pairs);
+    cm_free((*adapter)->prefix.numbers);
     cm_free((*adapter)->name);
     cm_free(*adapter);
     *adapter = NULL;

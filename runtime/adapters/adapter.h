@@ -1,14 +1,15 @@
 /* runtime/adapters/adapter.h - an adapter as data: which tensors of a model it changes, and by what. Read from a file
  * as other programs write it, or from a folder of Hugging Face's PEFT; the rest of the runtime sees only this.
  *
- * Every pair says: these rows of the tensor W act as if B A, times scale, were added to them. */
+ * Every pair says: these rows of the tensor W act as if B A, times scale, were added to them. A prefix says what attention
+ * finds before the first token. */
 #ifndef RUNTIME_ADAPTERS_ADAPTER_H
 #define RUNTIME_ADAPTERS_ADAPTER_H
 
 #include "runtime/families/model_spec.h"
 #include "runtime/load/model_file.h"
 
-enum { ADAPTER_MAX_PAIRS = 1 << 20 };
+enum { ADAPTER_MAX_PAIRS = 1 << 20, ADAPTER_MAX_POSITIONS = 1 << 20 /* of a prefix */ };
 
 struct adapter_pair {
     const struct file_tensor *target;       /* the model's tensor                                                */
@@ -22,11 +23,25 @@ struct adapter_pair {
     float                    *b;            /* (n_rows, rank); of the embedding (dim, rank)                      */
 };
 
+/* Trained keys and values of positions before a sequence (prefix tuning: Li and Liang, 2021; in each layer: P-tuning v2,
+ * Liu et al., 2021). All layers attend, with heads of one size and number. */
+struct adapter_prefix {
+    int    n_positions; /* 0: there is none                                              */
+    int    n_layers, n_heads, head_size;
+    float *numbers;     /* (n_positions, n_layers, 2, n_heads, head_size): keys as they are attended, then values */
+};
+
+static inline size_t cm_prefix_n_floats(const struct adapter_prefix *prefix) /* of one position */
+{
+    return (size_t)prefix->n_layers * 2 * (size_t)prefix->n_heads * (size_t)prefix->head_size;
+}
+
 struct adapter {
     const char          *kind;  /* "gguf" or "peft"; static            */
     char                *name;  /* as the file calls it; "" = it does not */
     int                  n_pairs, capacity;
     struct adapter_pair *pairs;
+    struct adapter_prefix prefix;
     int                  rank;  /* the largest                         */
     float                alpha; /* 0 = the file names none, or several */
     uint64_t             n_parameters;

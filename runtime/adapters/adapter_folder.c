@@ -1,17 +1,19 @@
-/* runtime/adapters/adapter_folder.c - an adapter from a folder of Hugging Face's PEFT: adapter_config.json, and
+/* runtime/adapters/adapter_folder.c - a LoRA from a folder of Hugging Face's PEFT: adapter_config.json, and
  * adapter_model.safetensors, in which a module MODULE has MODULE.lora_A.weight (rank, inputs) and MODULE.lora_B.weight
  * (outputs, rank); the embedding lora_embedding_A (rank, vocabulary) and lora_embedding_B (width, rank). Experts that a
  * model has as one parameter have one such pair (ParamWrapper): A is (experts * rank, inputs), expert by expert, B is
  * (outputs, rank * experts), rank by rank.
  *
  * Models' files have other rows than modules: gate and up apart, heads in another order, keys and values of latent
- * attention apart. What is added to rows is added to them wherever they stand. */
+ * attention apart. What is added to rows is added to them wherever they stand. A folder of another kind, a prefix:
+ * peft_prefix.c. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "runtime/adapters/peft_config.h"
 #include "runtime/adapters/peft_modules.h"
+#include "runtime/adapters/peft_prefix.h"
 #include "runtime/documents/safetensors.h"
 #include "runtime/families/family.h"
 
@@ -46,7 +48,7 @@ static int row_of(const struct row_order *order, int n_rows, int i)
 {
     if (order->n_heads < 1) return order->first + order->step * i;
     const int size = n_rows / order->n_heads, head = i / size, at = i % size;
-    return order->first + head * size + at / 2 + at % 2 * (size / 2);
+    return order->first + head * size + cm_turned_row(at, size);
 }
 
 static float element_of_a(const struct halves *h, int expert, int i, int input)
@@ -326,6 +328,8 @@ static calmoe_status read_files(struct folder *folder)
     CM_TRY(cm_peft_config_open(reading, path, &folder->config));
     snprintf(path, sizeof path, "%s/adapter_model.safetensors", reading->path);
     CM_TRY(cm_safetensors_open(reading->ctx, path, &folder->file));
+    if (folder->config.has_prefix)
+        return cm_peft_read_prefix(reading, &folder->config, folder->family, folder->file);
     for (int i = 0; i < folder->file->n; i++) CM_TRY(read_tensor(folder, &folder->file->tensors[i]));
     return CALMOE_OK;
 }

@@ -33,6 +33,9 @@ void cm_adapter_leave_gate_out(const struct adapter_model *model, const char *na
 calmoe_status cm_adapter_add(const struct adapter_reading *reading, const struct adapter_target *target, int slice,
                              int rank, float scale, float **a, float **b);
 
+/* Of models whose files turn the rows of a head: which of a module's n rows of a head is row i of the file's. */
+static inline int cm_turned_row(int i, int n) { return i / 2 + i % 2 * (n / 2); }
+
 calmoe_status cm_adapter_read_file(const struct adapter_reading *reading);
 calmoe_status cm_adapter_read_folder(const struct adapter_reading *reading);
 

@@ -45,14 +45,22 @@ static bool asks_for_something(const struct json_value *value, const char *fine)
     }
 }
 
-static calmoe_status check(const struct adapter_reading *reading, const struct json_value *root)
+static calmoe_status read_kind(const struct adapter_reading *reading, const struct json_value *root, bool *has_prefix)
 {
+    /* A cartridge is trained otherwise than a prefix, and is one. */
+    static const char *const prefixes[] = {"PREFIX_TUNING", "CARTRIDGE"};
     const struct json_value type = cm_json_get(root, "peft_type");
     const char *name;
     CM_TRY(cm_json_text(reading->ctx, &type, &name));
-    if (strcmp(name, "LORA") != 0)
-        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is an adapter of the kind '%.40s'; LORA is run",
-                       reading->name, name);
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) *has_prefix |= strcmp(name, prefixes[i]) == 0;
+    if (*has_prefix || strcmp(name, "LORA") == 0) return CALMOE_OK;
+    return cm_fail(reading->ctx, CALMOE_UNSUPPORTED,
+                   "'%s' is an adapter of the kind '%.40s'; LORA, PREFIX_TUNING and CARTRIDGE are run", reading->name,
+                   name);
+}
+
+static calmoe_status check(const struct adapter_reading *reading, const struct json_value *root)
+{
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         const struct json_value value = cm_json_get(root, refused[i].key);
         if (asks_for_something(&value, refused[i].fine))
@@ -75,14 +83,28 @@ static calmoe_status read_numbers(const struct adapter_reading *reading, struct 
     return CALMOE_OK;
 }
 
+static calmoe_status read_prefix(const struct adapter_reading *reading, struct peft_config *out)
+{
+    const struct json_value n = cm_json_get(&out->root, "num_virtual_tokens");
+    const struct json_value n_models = cm_json_get(&out->root, "num_transformer_submodules");
+    int64_t                 n_positions;
+    CM_TRY(cm_json_int(reading->ctx, &n, 1, ADAPTER_MAX_POSITIONS, &n_positions));
+    out->n_positions = (int)n_positions;
+    if (asks_for_something(&n_models, NULL) && cm_json_integer(&n_models) != 1)
+        return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' is for a model with an encoder and a decoder "
+                       "(num_transformer_submodules)", reading->name);
+    return CALMOE_OK;
+}
+
 calmoe_status cm_peft_config_open(const struct adapter_reading *reading, const char *path, struct peft_config *out)
 {
     *out = (struct peft_config){0};
     CM_TRY(cm_json_open(reading->ctx, path, &out->document));
     out->root = cm_json_root(&out->document);
     if (!cm_json_is_object(&out->root)) return cm_json_wrong(reading->ctx, &out->root, "an object");
+    CM_TRY(read_kind(reading, &out->root, &out->has_prefix));
     CM_TRY(check(reading, &out->root));
-    return read_numbers(reading, out);
+    return out->has_prefix ? read_prefix(reading, out) : read_numbers(reading, out);
 }
 
 void cm_peft_config_close(struct peft_config *config) { cm_json_close(&config->document); }

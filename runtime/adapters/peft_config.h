@@ -8,6 +8,8 @@
 
 struct peft_config {
     struct json_document document;
+    bool                 has_prefix;   /* it is a prefix of so many positions, else a LoRA: what follows is 0 then */
+    int                  n_positions;
     double               alpha;        /* of modules that no pattern names           */
     bool                 divides_by_root; /* scales are alpha / sqrt(rank), else alpha / rank */
     struct json_value    root, patterns; /* patterns: alpha_pattern, an object, or absent   */

@@ -61,6 +61,7 @@ static void drop(calmoe_adapter *adapter)
     }
     all->n = kept;
     cm_adapter_weights_close(&adapter->weights);
+    cm_free(adapter->prefix.numbers);
     cm_free(adapter->path);
     cm_free(adapter->name);
     cm_free(adapter);
@@ -78,17 +79,21 @@ void cm_engine_close_adapters(calmoe_engine *engine)
     engine->adapters = (struct engine_adapters){0};
 }
 
-/* What stays known of it when its numbers are packed. */
-static calmoe_status describe(calmoe_adapter *adapter, const struct adapter *read, const char *path)
+/* What stays known of it when its numbers are packed; and its prefix, which is the adapter's from now on. */
+static calmoe_status describe(calmoe_adapter *adapter, struct adapter *read, const char *path)
 {
+    const size_t    n_prefix = (size_t)read->prefix.n_positions * cm_prefix_n_floats(&read->prefix);
     calmoe_context *ctx = adapter->engine->ctx;
     adapter->path = cm_copy_text(ctx, path, strlen(path));
     adapter->name = cm_copy_text(ctx, read->name, strlen(read->name));
     if (!adapter->path || !adapter->name) return CALMOE_NO_MEMORY;
+    adapter->prefix = read->prefix;
+    read->prefix = (struct adapter_prefix){0};
     adapter->about = (calmoe_adapter_info){.path = adapter->path, .name = adapter->name, .kind = read->kind,
                                            .n_changes = read->n_pairs, .rank = read->rank,
                                            .alpha = (double)read->alpha, .n_parameters = read->n_parameters,
-                                           .n_bytes = adapter->weights.packed.n_bytes};
+                                           .n_bytes = adapter->weights.packed.n_bytes + n_prefix * sizeof(float),
+                                           .n_virtual_tokens = adapter->prefix.n_positions};
     memcpy(adapter->about.fingerprint, read->fingerprint, sizeof adapter->about.fingerprint);
     return CALMOE_OK;
 }
@@ -183,6 +188,23 @@ static int sort(calmoe_adapter *const *adapters, const float *scales, int n, str
     return n_used;
 }
 
+/* Keys and values are there or they are not, and before the first token there is one place. */
+static calmoe_status check_prefixes(calmoe_context *ctx, calmoe_adapter *const *adapters, const float *scales, int n)
+{
+    int found = -1;
+    for (int i = 0; i < n; i++) {
+        if (adapters[i]->prefix.n_positions == 0 || scales[i] == 0.0f) continue;
+        if (scales[i] != 1.0f)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "adapter %d is a prefix, and is used whole or not: its scale "
+                           "is %g, 1 or 0 is wanted", i, (double)scales[i]);
+        if (found >= 0)
+            return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "adapters %d and %d are prefixes: a session begins behind one "
+                           "at most", found, i);
+        found = i;
+    }
+    return CALMOE_OK;
+}
+
 static calmoe_status check(const calmoe_session *session, calmoe_adapter *const *adapters, const float *scales, int n)
 {
     calmoe_context *ctx = session->engine->ctx;
@@ -199,7 +221,7 @@ static calmoe_status check(const calmoe_session *session, calmoe_adapter *const 
             if (adapters[j] == adapters[i])
                 return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "adapters %d and %d are the same", j, i);
     }
-    return CALMOE_OK;
+    return check_prefixes(ctx, adapters, scales, n);
 }
 
 static bool are_set(const struct session_adapters *own, const struct used_adapter *wanted, int n)
@@ -215,22 +237,29 @@ void cm_session_close_adapters(calmoe_session *session)
     struct session_adapters *own = &session->adapters;
     for (int i = 0; i < own->n; i++) release(own->used[i].adapter);
     own->n = own->uses.n = 0;
+    own->prefix = NULL;
     session->sequence.adapters = NULL;
 }
 
-/* wanted is sorted. */
-static void use(calmoe_session *session, const struct used_adapter *wanted, int n)
+/* wanted is sorted; the session has no tokens. */
+static calmoe_status use(calmoe_session *session, const struct used_adapter *wanted, int n)
 {
     struct session_adapters *own = &session->adapters;
+    int n_prefix = 0, n_uses = 0;
+    for (int i = 0; i < n; i++) n_prefix += wanted[i].adapter->prefix.n_positions;
+    if (n_prefix != session->state.n_prefix) CM_TRY(cm_session_open_state(session, n_prefix));
     for (int i = 0; i < n; i++) wanted[i].adapter->n_users++;
     cm_session_close_adapters(session);
     for (int i = 0; i < n; i++) {
+        calmoe_adapter *adapter = wanted[i].adapter;
         own->used[i] = wanted[i];
-        own->of_step[i] = (struct low_rank_use){&wanted[i].adapter->weights.set, wanted[i].scale};
+        if (adapter->prefix.n_positions > 0) own->prefix = &adapter->prefix;
+        else own->of_step[n_uses++] = (struct low_rank_use){&adapter->weights.set, wanted[i].scale};
     }
     own->n = n;
-    own->uses = (struct low_rank_uses){n, own->of_step};
-    session->sequence.adapters = n > 0 ? &own->uses : NULL;
+    own->uses = (struct low_rank_uses){n_uses, own->of_step};
+    session->sequence.adapters = n_uses > 0 ? &own->uses : NULL;
+    return CALMOE_OK;
 }
 
 calmoe_status cm_session_check_policy_with_adapters(const calmoe_session *session)
@@ -257,13 +286,12 @@ calmoe_status calmoe_session_set_adapters(calmoe_session *session, calmoe_adapte
         return cm_fail(session->engine->ctx, CALMOE_INVALID_ARGUMENT,
                        "the session has a policy, which was made for the model as it is: with adapters nothing that is "
                        "known of it holds");
-    use(session, wanted, n_used);
-    return CALMOE_OK;
+    return use(session, wanted, n_used);
 }
 
-void cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to)
+calmoe_status cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to)
 {
-    use(to, from->adapters.used, from->adapters.n);
+    return use(to, from->adapters.used, from->adapters.n);
 }
 
 int calmoe_session_n_adapters(const calmoe_session *session) { return session ? session->adapters.n : 0; }
@@ -283,7 +311,7 @@ calmoe_status calmoe_session_adapter(const calmoe_session *session, int i, calmo
 void cm_step_use_adapters(calmoe_engine *engine)
 {
     bool any = false;
-    for (int i = 0; i < engine->n_sessions; i++) any |= engine->sessions[i]->adapters.n > 0;
+    for (int i = 0; i < engine->n_sessions; i++) any |= engine->sessions[i]->adapters.uses.n > 0;
     engine->step.adapters = engine->adapters.sets;
     engine->step.n_adapters = any ? engine->adapters.n : 0;
 }

@@ -8,6 +8,7 @@
 struct calmoe_adapter {
     calmoe_engine         *engine;
     struct adapter_weights weights;
+    struct adapter_prefix  prefix;    /* n_positions 0: it is none     */
     char                  *path, *name;
     calmoe_adapter_info    about;
     int                    number;    /* in the order of opening       */

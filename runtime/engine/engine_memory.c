@@ -5,6 +5,7 @@
  * addresses only, and get pages when they are written; so sessions ask for some at a time, before a step. */
 #include "base/limits.h"
 #include "runtime/engine/handles.h"
+#include "runtime/mixers/prefix.h"
 
 enum { PAGE = 4096, STRETCH_BYTES = 16 << 20 };
 static const size_t SNAPSHOT_BYTES = (size_t)1 << 28; /* of a session's recurrent state */
@@ -93,12 +94,12 @@ uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine)
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
 {
     const calmoe_engine *engine = session->engine;
-    const int            end = session->n_positions + n_tokens;
+    const int            end = cm_kv_filled(&session->state, session->n_positions + n_tokens);
     const uint64_t       each = kv_bytes_of_position(engine);
     if (end <= session->n_paid) return CALMOE_OK;
     /* Some at a time, so that few steps ask; where so much is not there, what the step needs. A page is the least
      * that each head's keys, and its values, take. */
-    const int left = session->context - session->n_paid, needed = end - session->n_paid;
+    const int left = cm_kv_position(&session->state, session->context) - session->n_paid, needed = end - session->n_paid;
     const int in_page = positions_of(engine, kv_first_bytes(engine));
     int       stretch = positions_of(engine, STRETCH_BYTES), least = needed > in_page ? needed : in_page;
     if (least > left) least = left;
@@ -117,7 +118,10 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens)
     const struct waiting *waiting = session->sequence.waiting;
     const int n = session->n_positions, first = waiting && waiting->n > 0 ? waiting->rows[0].position : n;
     CM_TRY(cm_session_need_memory(session, n_tokens));
-    return cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n);
+    CM_TRY(cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n));
+    if (session->adapters.prefix && n == 0)
+        cm_prefix_write(cm_vector_ops(session->engine->machine.isa), session->adapters.prefix, &session->state);
+    return CALMOE_OK;
 }
 
 void cm_session_remark_on_memory(const calmoe_session *session)

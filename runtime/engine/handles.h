@@ -173,8 +173,9 @@ struct used_adapter {
 struct session_adapters { /* adapters.c */
     int                  n;
     struct used_adapter  used[CALMOE_MAX_ADAPTERS];    /* (n) in the order in which they are added */
-    struct low_rank_use  of_step[CALMOE_MAX_ADAPTERS]; /* (n) the same as steps see them           */
-    struct low_rank_uses uses;                         /* of these                                 */
+    struct low_rank_use  of_step[CALMOE_MAX_ADAPTERS]; /* the same as steps see them               */
+    struct low_rank_uses uses;                         /* of these; a prefix is none of them       */
+    const struct adapter_prefix *prefix;               /* of one of them; NULL: none has any       */
 };
 
 enum { CM_MAX_CONTEXT = 1 << 24, CM_MAX_RETURNS = 4 };
@@ -190,7 +191,7 @@ struct calmoe_session {
     int32_t        *tokens;      /* (context): positions 0 … n_positions - 1 are in the cache, those up to
                                     n_known - 1 were fed or sampled and are yet to be read */
     int             n_positions;
-    int             n_paid;      /* memory for so many positions was asked for         */
+    int             n_paid;      /* memory for so many positions of the cache was asked for */
     int             n_known;
     int             n_again;     /* tokens before it were read once; see again.c       */
     int             n_returns;   /* positions that a later text may go back to         */
@@ -257,7 +258,7 @@ calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);
-/* How and where its sequences keep what their layers keep. */
+/* How and where its sequences keep what their layers keep; before them stands nothing. */
 struct state_place cm_engine_state_place(const calmoe_engine *engine, int n_positions);
 /* The model's packed experts: of this model, and complete. IO, BAD_FILE, INVALID_ARGUMENT, NO_MEMORY. */
 calmoe_status cm_open_packed(const calmoe_model *model, const char *path, struct packed_experts *out);
@@ -285,6 +286,8 @@ bool          cm_engine_profiles(const calmoe_engine *engine);
 
 /* ---- session.c ---- */
 
+/* The session's state, empty, with room for n_prefix positions before its own. NO_MEMORY: it has what it had. */
+calmoe_status cm_session_open_state(calmoe_session *session, int n_prefix);
 /* calmoe_session_open() without remarks; options are the defaults and what was given. */
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
@@ -408,8 +411,8 @@ calmoe_status cm_session_parse(calmoe_engine *engine, const char *name, const vo
 
 /* The session uses none any more. */
 void          cm_session_close_adapters(calmoe_session *session);
-/* A session without tokens uses those of another one. */
-void          cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to);
+/* A session without tokens uses those of another one. NO_MEMORY. */
+calmoe_status cm_session_copy_adapters(const calmoe_session *from, calmoe_session *to);
 /* INVALID_ARGUMENT: it has adapters, and a rung. */
 calmoe_status cm_session_check_policy_with_adapters(const calmoe_session *session);
 /* The step that is built gets all adapters that a session may use. */

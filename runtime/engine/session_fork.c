@@ -28,7 +28,8 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
 {
     const struct model_spec *spec = &from->engine->model->spec;
     const struct waiting *waiting = from->sequence.waiting;
-    int n_shared = waiting && waiting->n > 0 ? waiting->rows[0].position : from->n_positions; /* that are written */
+    const int n_done = waiting && waiting->n > 0 ? waiting->rows[0].position : from->n_positions; /* that are written */
+    int       n_shared = cm_kv_filled(&from->state, n_done);
     to->n_paid = n_shared / CM_ATTEND_SPAN * CM_ATTEND_SPAN;
     CM_TRY(cm_session_need_memory(to, from->n_positions));
     to->n_positions = cm_sequence_state_copy(&from->state, from->n_positions, &to->state, &n_shared);
@@ -49,7 +50,7 @@ static calmoe_status copy_sequence(const calmoe_session *from, calmoe_session *t
 
 static calmoe_status copy_session(const calmoe_session *from, calmoe_session *to)
 {
-    cm_session_copy_adapters(from, to);
+    CM_TRY(cm_session_copy_adapters(from, to));
     CM_TRY(copy_sequence(from, to));
     CM_TRY(copy_chat(from, to));
     CM_TRY(cm_session_copy_source(from, to));

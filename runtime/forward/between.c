@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/forward/decoder_parts.h"
+#include "runtime/mixers/sequence_state.h"
 
 int         cm_batch_n(const struct decoder *d) { return d->batch.n_rows; }
 void        cm_batch_set_n(struct decoder *d, int n) { d->batch.n_rows = n; }
@@ -45,7 +46,7 @@ void cm_batch_place(struct decoder *d, int r, const struct row *row, const float
     const int dim = d->batch.spec->dim, n_pairs = d->batch.rope.n_pairs;
     d->batch.rows[r] = *row;
     memcpy(cm_row(d->batch.x, r, dim), state, (size_t)dim * sizeof *state);
-    cm_rope_row(&d->batch.rope, row->asked.position, cm_row(d->batch.cosines, r, n_pairs),
+    cm_rope_row(&d->batch.rope, cm_row_position(row), cm_row(d->batch.cosines, r, n_pairs),
                 cm_row(d->batch.sines, r, n_pairs));
 }
 

@@ -1,8 +1,7 @@
 /* runtime/mixers/attend_plan.c - see attend_plan.h. */
 #include "runtime/mixers/attend_plan.h"
 
-#include "runtime/mixers/kv_cache.h"
-#include "runtime/mixers/row.h"
+#include "runtime/mixers/sequence_state.h"
 
 enum { JOBS_PER_WORKER = 4 };
 
@@ -34,9 +33,9 @@ void cm_attend_plan(struct attend_plan *plan, const struct row *rows, int n_rows
                (group->n_rows < max_rows && r < n_rows && continues(&rows[r - 1], &rows[r]));
              r++)
             group->n_rows++;
-        group->n_positions = rows[r - 1].asked.position + 1;
-        group->first_span = cm_first_attended(plan->window, plan->is_chunked, rows[group->first_row].asked.position) /
-                            CM_ATTEND_SPAN;
+        group->n_positions = cm_row_position(&rows[r - 1]) + 1;
+        const int first = cm_row_position(&rows[group->first_row]);
+        group->first_span = cm_first_attended(plan->window, plan->is_chunked, first) / CM_ATTEND_SPAN;
         plan->cost += job_cost(group);
     }
 }

@@ -246,7 +246,7 @@ static struct attention_input gather(const struct batch *b, int layer, const str
     const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
-        const int position = b->rows[r].asked.position;
+        const int position = cm_row_position(&b->rows[r]);
         seat->queries[i] = reader->q + (size_t)r * (size_t)n_q + head * q_size;
         seat->n_positions[i] = position + 1;
         seat->first[i] = cm_first_attended(spec->window, spec->is_chunked, position);

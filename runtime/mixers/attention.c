@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "kernels/elementary.h"
+#include "runtime/mixers/sequence_state.h"
 
 enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
 
@@ -39,7 +40,7 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
     for (int head = 0; head < n_heads; head++) {
         cm_prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
-        if (spec->temperature != 0.0f) warm(spec, b->rows[r].asked.position, q + head * q_size);
+        if (spec->temperature != 0.0f) warm(spec, cm_row_position(&b->rows[r]), q + head * q_size);
     }
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);

@@ -27,7 +27,7 @@ void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, fl
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
-    const int position = b->rows[r].asked.position;
+    const int position = cm_row_position(&b->rows[r]);
     const struct kv_region region = cm_kv_region(cache, index, kv_head, position / CM_ATTEND_SPAN);
     if (spec->keys_are_values) memcpy(v, k, (size_t)spec->value_size * sizeof *v);
     if (spec->has_v_norm) b->ops->rms_norm(v, NULL, b->spec->norm_eps, spec->value_size, v);

@@ -14,7 +14,7 @@ void cm_remember_latent(struct batch *b, int index, int r, float *latent)
 {
     const struct attention_spec *spec = cm_attention_spec(b, index);
     const struct kv_cache *cache = &b->rows[r].asked.sequence->state->kv;
-    const int position = b->rows[r].asked.position;
+    const int position = cm_row_position(&b->rows[r]);
     const struct kv_region region = cm_kv_region(cache, index, 0, position / CM_ATTEND_SPAN);
     b->ops->rms_norm(latent, cm_mla_weights(b, index)->latent_norm, b->spec->norm_eps, spec->value_size, latent);
     cm_mla_rotate(b, index, r, latent + spec->value_size);

@@ -35,9 +35,9 @@ static calmoe_status open_fixed(const struct model_spec *spec, size_t snapshot_b
 calmoe_status cm_sequence_state_open(const struct machine *machine, const struct model_spec *spec,
                                      const struct state_place *place, struct sequence_state *out)
 {
-    *out = (struct sequence_state){.ctx = machine->ctx};
-    calmoe_status status = cm_kv_cache_open(machine->ctx, spec, place->type, place->n_positions, place->max_rows,
-                                            machine->topology, machine->plan, &out->kv);
+    *out = (struct sequence_state){.ctx = machine->ctx, .n_prefix = place->n_prefix};
+    calmoe_status status = cm_kv_cache_open(machine->ctx, spec, place->type, place->n_prefix + place->n_positions,
+                                            place->max_rows, machine->topology, machine->plan, &out->kv);
     if (status == CALMOE_OK) status = open_fixed(spec, place->snapshot_bytes, out);
     if (status != CALMOE_OK) cm_sequence_state_close(out);
     return status;
@@ -167,7 +167,9 @@ static int rewind_fixed(struct sequence_state *state, int position)
 int cm_sequence_state_rewind(struct sequence_state *state, int position)
 {
     tell(state, STATE_REWIND, position, 0);
-    if (position < state->n_least || !cm_kv_may_rewind(&state->kv, position, state->n_written)) position = 0;
+    if (position < state->n_least || !cm_kv_may_rewind(&state->kv, cm_kv_position(state, position),
+                                                       cm_kv_filled(state, state->n_written)))
+        position = 0;
     if (state->fixed_bytes > 0) position = rewind_fixed(state, position);
     if (position == 0) state->n_written = state->n_least = 0;
     return position;
@@ -191,15 +193,16 @@ static int first_wanted(const struct kv_layer *layer, int n_positions)
 }
 
 /* Where a sequence may stand at least, besides at 0, so that no layer misses what lies before the span that it has
- * first. first: first_kept() or first_wanted(), with n. */
-static int least_position(const struct kv_cache *kv, int (*first)(const struct kv_layer *layer, int n), int n)
+ * first. first: first_kept() or first_wanted(), with n of the cache's positions. */
+static int least_position(const struct sequence_state *state, int (*first)(const struct kv_layer *layer, int n), int n)
 {
-    int least = 0;
+    const struct kv_cache *kv = &state->kv;
+    int                    least = 0;
     for (int layer = 0; layer < kv->n_layers; layer++) {
         const int begin = first(&kv->layers[layer], n) * CM_ATTEND_SPAN;
         if (begin > 0 && begin + kv->layers[layer].window - 1 > least) least = begin + kv->layers[layer].window - 1;
     }
-    return least;
+    return least > state->n_prefix ? least - state->n_prefix : 0;
 }
 
 struct passing {
@@ -237,7 +240,7 @@ static calmoe_status pass_region(const struct passing *passing, int layer, int s
     return pass_bytes(passing, region.values, to.values, (of->region_bytes - of->key_bytes) / all * n_blocks);
 }
 
-/* All that the layers have of the first n_positions from the span that first() says on, in a fixed order: layers,
+/* All that the layers have of the cache's first n_positions from the span that first() says on, in a fixed order: layers,
  * spans, kv heads, of each keys and values. */
 static calmoe_status pass_all(const struct passing *passing, int n_positions,
                               int (*first)(const struct kv_layer *layer, int n), int n_of_first)
@@ -263,8 +266,9 @@ static calmoe_status pass_all(const struct passing *passing, int n_positions,
 void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
 {
     const size_t element = state->kv.type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
-    const size_t at = (size_t)n_positions % CM_KV_BLOCK, n_left = CM_KV_BLOCK - at;
-    const size_t block = (size_t)n_positions % CM_ATTEND_SPAN / CM_KV_BLOCK;
+    const int    end = cm_kv_filled(state, n_positions);
+    const size_t at = (size_t)end % CM_KV_BLOCK, n_left = CM_KV_BLOCK - at;
+    const size_t block = (size_t)end % CM_ATTEND_SPAN / CM_KV_BLOCK;
     for (int layer = 0; layer < state->kv.n_layers && at > 0; layer++) {
         const struct kv_layer *of = &state->kv.layers[layer];
         const size_t key_bytes = of->key_bytes / blocks_of(&state->kv);
@@ -272,7 +276,7 @@ void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
         for (int i = 0; i < state->kv.n_parts && of->region_bytes > 0; i++) {
             const struct kv_regions *regions = &state->kv.parts[i].regions[layer];
             for (int head = regions->first_head; head < regions->first_head + regions->n_heads; head++) {
-                const struct kv_region region = cm_kv_region(&state->kv, layer, head, n_positions / CM_ATTEND_SPAN);
+                const struct kv_region region = cm_kv_region(&state->kv, layer, head, end / CM_ATTEND_SPAN);
                 uint8_t *keys = (uint8_t *)region.keys + block * key_bytes; /* (head_size, 64) */
                 for (size_t d = 0; d < key_bytes / (CM_KV_BLOCK * element); d++)
                     memset(keys + (d * CM_KV_BLOCK + at) * element, 0, n_left * element);
@@ -285,7 +289,8 @@ void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
 
 calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept)
 {
-    return cm_kv_cache_own(&state->kv, first, end, n_kept);
+    return cm_kv_cache_own(&state->kv, cm_kv_filled(state, first), cm_kv_position(state, end),
+                           cm_kv_filled(state, n_kept));
 }
 
 /* Those before n_positions, or as many of the last ones as find room. */
@@ -305,9 +310,11 @@ int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, s
     tell(to, STATE_COPY, n_positions, from->listener.id);
     const int            n_spans = cm_kv_cache_share(&from->kv, *n_shared / CM_ATTEND_SPAN, &to->kv);
     const struct passing copying = {.kv = &from->kv, .to = &to->kv, .n_skipped = n_spans};
-    const int            least = least_position(&from->kv, first_kept, from->n_written);
+    const int            n_written = cm_kv_filled(from, from->n_written);
+    const int            least = least_position(from, first_kept, n_written);
     *n_shared = n_spans * CM_ATTEND_SPAN;
-    (void)pass_all(&copying, n_positions, first_kept, from->n_written); /* ascending: a ring's last spans stay */
+    /* ascending: a ring's last spans stay */
+    (void)pass_all(&copying, cm_kv_filled(from, n_positions), first_kept, n_written);
     to->n_written = to->n_seen = n_positions;
     to->n_least = from->n_least > least ? from->n_least : least;
     if (from->fixed_bytes == 0) return n_positions;
@@ -324,7 +331,8 @@ calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_
                                       calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user)
 {
     const struct passing passing = {.kv = &state->kv, .put = put, .user = user};
-    CM_TRY(pass_all(&passing, n_positions, first_wanted, n_positions));
+    const int            n = cm_kv_filled(state, n_positions);
+    CM_TRY(pass_all(&passing, n, first_wanted, n));
     return state->fixed_bytes > 0 ? put(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }
 
@@ -346,8 +354,9 @@ calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positio
                                      calmoe_status (*get)(void *user, void *bytes, size_t n), void *user)
 {
     const struct passing passing = {.kv = &state->kv, .get = get, .user = user};
-    CM_TRY(pass_all(&passing, n_positions, first_wanted, n_positions));
+    const int            n = cm_kv_filled(state, n_positions);
+    CM_TRY(pass_all(&passing, n, first_wanted, n));
     state->n_written = state->n_seen = n_positions;
-    state->n_least = least_position(&state->kv, first_wanted, n_positions);
+    state->n_least = least_position(state, first_wanted, n);
     return state->fixed_bytes > 0 ? get(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }

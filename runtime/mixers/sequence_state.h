@@ -1,5 +1,9 @@
 /* runtime/mixers/sequence_state.h - what the layers keep of one sequence, and the way back.
  *
+ * Positions are the sequence's own: its first token has position 0. Where trained keys and values stand before it
+ * (prefix.h), each position stands n_prefix further behind in the cache, and that place is the one by which heads are
+ * rotated and windows are counted: cm_kv_position().
+ *
  * Keys and values are kept by position: going back means that later positions are written over. Other mixers keep a
  * state of fixed size that cannot be taken back; and a window forgets what lies before it. So the sequence takes
  * snapshots of its fixed-size state, within a number of bytes, the least recently used going first; and going back to
@@ -9,6 +13,7 @@
 
 #include "experts/machine.h"
 #include "runtime/mixers/kv_cache.h"
+#include "runtime/mixers/row.h"
 
 /* Who is told of all that is done to a state, so that other ranks do it to theirs. value: the position, if any. */
 enum state_event {
@@ -33,6 +38,7 @@ struct state_snapshot {
 struct sequence_state {
     struct calmoe_context *ctx;
     struct kv_cache kv;
+    int             n_prefix;       /* positions of the cache that stand before the sequence's own                  */
     int             n_written;      /* positions that were ever written, since position 0 was last begun with */
     int             n_least;        /* going back to less means to 0: a copy or a file had no more of windows; 0: all */
     /* state of fixed size, of all layers that have one; layer l's lies at fixed + fixed_at[l] */
@@ -51,6 +57,7 @@ struct sequence_state {
 struct state_place { /* where and how large */
     enum kv_type           type;
     int                    n_positions;
+    int                    n_prefix;       /* beside them                        */
     int                    max_rows;       /* of a step                          */
     size_t                 snapshot_bytes; /* that snapshots may take in all     */
 };
@@ -58,6 +65,18 @@ struct state_place { /* where and how large */
 calmoe_status cm_sequence_state_open(const struct machine *machine, const struct model_spec *spec,
                                      const struct state_place *place, struct sequence_state *out);
 void          cm_sequence_state_close(struct sequence_state *state); /* zeroed is fine */
+
+/* Where in the cache a position of the sequence stands; and how much of it n positions fill: without a token nothing
+ * counts, since what stands before the first one is written with it. */
+static inline int cm_kv_position(const struct sequence_state *state, int position)
+{
+    return state->n_prefix + position;
+}
+static inline int cm_row_position(const struct row *row)
+{
+    return cm_kv_position(row->asked.sequence->state, row->asked.position);
+}
+static inline int cm_kv_filled(const struct sequence_state *state, int n) { return n > 0 ? state->n_prefix + n : 0; }
 
 /* After a step: positions before n_positions are written, and the fixed-size state is the one behind them. */
 void cm_sequence_state_note(struct sequence_state *state, int n_positions);
@@ -82,15 +101,15 @@ void cm_sequence_state_lose(struct sequence_state *state);
  * must be read again. */
 int cm_sequence_state_rewind(struct sequence_state *state, int position);
 
-/* to, just opened for the same model and at least as many positions, becomes what from is after n_positions; it may
- * have another number of rows in a step. Snapshots are shared. Spans of keys and values before n_shared, which
- * neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how many positions
- * were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
+/* to, just opened for the same model and at least as many positions, with as many before them, becomes what from is
+ * after n_positions; it may have another number of rows in a step. Snapshots are shared. Spans of the cache before
+ * n_shared, which neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how
+ * many of its positions were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
  * lies between must be read again). */
 int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to,
                            int *n_shared);
 /* Before positions first … end - 1 are written, of which those before n_kept were: keys and values become the
- * sequence's own where they are shared. NO_MEMORY. */
+ * sequence's own where they are shared; those before position 0 with it. NO_MEMORY. */
 calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept);
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The

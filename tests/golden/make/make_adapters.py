@@ -6,6 +6,7 @@
 
 NAME_file has an adapter.gguf beside it: the same adapter in one file, with the tensors that a converter would give it.
 NAME_modules is the same as NAME in the form of transformers 4, where each expert was a module of its own.
+NAME_prefix and NAME_cartridge are keys and values before the first token; NAME_projected was trained behind a projection.
 """
 import argparse
 import json
@@ -40,6 +41,15 @@ ADAPTERS = {
     "gemma3": dict(r=4, lora_alpha=6, target_modules=[*ATTENTION, *DENSE, "embed_tokens"]),
     "mixtral": dict(r=2, lora_alpha=3, target_modules=["q_proj", "k_proj"], target_parameters=EXPERTS),
 }
+# name of a folder: the kind of prefix, and what PEFT is asked for
+PREFIXES = {
+    "llama_prefix": (peft.PrefixTuningConfig, dict(num_virtual_tokens=5)),
+    "llama_projected": (peft.PrefixTuningConfig, dict(num_virtual_tokens=3, prefix_projection=True, encoder_hidden_size=6)),
+    "qwen3moe_prefix": (peft.PrefixTuningConfig, dict(num_virtual_tokens=9)),
+    "gptoss_prefix": (peft.PrefixTuningConfig, dict(num_virtual_tokens=4)),
+    "gemma3_prefix": (peft.PrefixTuningConfig, dict(num_virtual_tokens=7)),
+    "llama4_cartridge": (peft.CartridgeConfig, dict(num_virtual_tokens=6)),
+}
 AS_ONE_FILE = {"llama"}
 AS_MODULES = {"qwen3moe"}
 
@@ -51,6 +61,14 @@ def seeded(model, seed):
         for name, p in sorted(model.named_parameters()):
             if "lora_" in name:
                 p.copy_(0.5 / np.sqrt(p.shape[-1]) * torch.randn(p.shape, generator=gen))
+
+
+def seeded_prefix(model, seed):
+    """Likewise: keys and values of about the size of a model's own."""
+    gen = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in sorted(model.prompt_encoder.named_parameters()):
+            p.copy_(torch.randn(p.shape, generator=gen))
 
 
 def check_same(model, reader):
@@ -112,13 +130,51 @@ def as_modules(folder, n_experts):
         shutil.copyfile(os.path.join(folder, name), os.path.join(folder + "_modules", name))
 
 
-def make(name, out):
+def write_expected(folder, tokens, logits):
+    g = GGUFWriter(os.path.join(folder, "expect.gguf"), "calmoe-golden")
+    g.add_string("calmoe.golden.source", f"peft {peft.__version__}")
+    g.add_tensor("tokens", np.array(tokens, dtype=np.int32))
+    g.add_tensor("logits", logits)
+    g.write_header_to_file()
+    g.write_kv_data_to_file()
+    g.write_tensors_to_file()
+    g.close()
+
+
+def opened(name):
+    """The golden model's vocabulary, seed and tokens; the model is checked to be the file's."""
     golden = os.path.join(HERE, "..", f"{name}")
     reader, expect = GGUFReader(golden + ".gguf"), GGUFReader(golden + ".expect.gguf")
     seed = int(expect.get_field("calmoe.golden.seed").contents())
     vocab = MODELS[name][2]()
     check_same(build(name, vocab, seed), reader)
-    tokens = next(t.data for t in expect.tensors if t.name == "tokens").tolist()
+    return vocab, seed, next(t.data for t in expect.tensors if t.name == "tokens").tolist()
+
+
+def save(model, folder):
+    model.save_pretrained(folder)
+    for leftover in ("README.md",):
+        if os.path.exists(os.path.join(folder, leftover)):
+            os.remove(os.path.join(folder, leftover))
+    tidy_config(os.path.join(folder, "adapter_config.json"))
+
+
+def make_prefix(folder_name, out):
+    name = folder_name.partition("_")[0]
+    kind, asked = PREFIXES[folder_name]
+    folder = os.path.join(out, folder_name)
+    vocab, seed, tokens = opened(name)
+    model = peft.get_peft_model(build(name, vocab, seed), kind(task_type="CAUSAL_LM", **asked)).eval()
+    seeded_prefix(model, 2000 + seed)
+    with torch.no_grad():
+        logits = model(torch.tensor([tokens])).logits[0].numpy().copy()
+    save(model, folder)
+    write_expected(folder, tokens, logits)
+    print(folder, {f: os.path.getsize(os.path.join(folder, f)) for f in sorted(os.listdir(folder))})
+
+
+def make(name, out):
+    vocab, seed, tokens = opened(name)
     asked = dict(ADAPTERS[name])
     if name in AS_ONE_FILE:                                     # one alpha / rank for all, as a file has it
         asked = {k: v for k, v in asked.items() if "pattern" not in k}
@@ -130,21 +186,10 @@ def make(name, out):
         seeded(model, 1000 + seed)
         with torch.no_grad():
             logits = model(torch.tensor([tokens]), use_cache=False).logits[0].numpy().copy()
-        model.save_pretrained(folder)
-        for leftover in ("README.md",):
-            if os.path.exists(os.path.join(folder, leftover)):
-                os.remove(os.path.join(folder, leftover))
-        tidy_config(os.path.join(folder, "adapter_config.json"))
+        save(model, folder)
         if is_file:
             as_one_file(name, folder, base.config)
-        g = GGUFWriter(os.path.join(folder, "expect.gguf"), "calmoe-golden")
-        g.add_string("calmoe.golden.source", f"peft {peft.__version__}")
-        g.add_tensor("tokens", np.array(tokens, dtype=np.int32))
-        g.add_tensor("logits", logits)
-        g.write_header_to_file()
-        g.write_kv_data_to_file()
-        g.write_tensors_to_file()
-        g.close()
+        write_expected(folder, tokens, logits)
         if name in AS_MODULES:
             as_modules(folder, base.config.num_experts)
         print(folder, {f: os.path.getsize(os.path.join(folder, f)) for f in sorted(os.listdir(folder))})
@@ -168,5 +213,5 @@ if __name__ == "__main__":
     parser.add_argument("--out", default=os.path.join(HERE, "..", "adapters"))
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
-    for wanted in args.names or ADAPTERS:
-        make(wanted, args.out)
+    for wanted in args.names or [*ADAPTERS, *PREFIXES]:
+        (make_prefix if wanted in PREFIXES else make)(wanted, args.out)

@@ -10,13 +10,14 @@
 #include "base/random.h"
 #include "runtime/mixers/attend_plan.h"
 #include "kernels/vector_ops.h"
-#include "runtime/mixers/row.h"
+#include "runtime/mixers/sequence_state.h"
 
 enum { MAX_ROWS = 600, MAX_WORKERS = 64 };
 
 static struct attend_group groups[MAX_ROWS];
 static struct row          rows[MAX_ROWS];
 static struct sequence sequences[MAX_ROWS];
+static struct sequence_state plain; /* nothing stands before position 0 */
 
 static int ratio_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -96,6 +97,7 @@ static int64_t check_shares(const struct attend_plan *plan)
 
 static int sequence_rows(int first, int n, int position)
 {
+    sequences[first].state = &plain;
     for (int i = 0; i < n; i++)
         rows[first + i] = (struct row){.asked = {.sequence = &sequences[first], .position = position + i}};
     return first + n;
