@@ -84,6 +84,7 @@ struct stream_size {
     size_t n_bytes;            /* of all slots                    */
     size_t bytes_on[CM_MAX_NODES];
     bool   is_direct;          /* files are read past the cache   */
+    int    ring_error;         /* why not by io_uring, by threads with pread, as errno says it; 0: they are */
 };
 struct stream_size cm_expert_stream_size(const struct expert_stream *stream);
 

@@ -1,7 +1,7 @@
 /* test_residency.c - experts that are read from disk give the same bits as experts in memory: with the fewest slots
  * that work, with all but one, and some between, by any number of threads, any cut of a prompt, several sequences in a
- * step, with and without looking ahead and a profile, and when rows leave early. And a read that fails ends the step,
- * and nothing else. */
+ * step, with and without looking ahead and a profile, by io_uring and by pread, and when rows leave early. And a read
+ * that fails ends the step, and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,6 +19,7 @@
 #include <calmoe/profile.h>
 
 #include "base/disk_file.h"
+#include "base/disk_ring.h"
 #include "base/random.h"
 #include "experts/slot_predict.h"
 #include "tests/support/folder_fixture.h"
@@ -112,7 +113,9 @@ static bool check_model(uint64_t seed)
         options.memory_profile = i >= 2 ? profile : NULL;
         options.disk_reads = i % 3;
         snprintf(way, sizeof way, "%d slots more", more);
+        cm_disk_ring_refuse(i % 2 ? EPERM : 0);
         const calmoe_disk_stats stats = check(options, 1 + 7 * i, way);
+        cm_disk_ring_refuse(0);
         if (stats.n_slots == 0) continue; /* without slots and what reads into them, all are smaller: it fits */
         assert_int_equal(stats.n_slots, few.n_slots + more);
         assert_true(stats.n_there + stats.n_ahead <= stats.n_wanted);
@@ -257,9 +260,9 @@ static bool read_one(struct running *r, int position)
 }
 
 /* One read of many fails, another one each time: in the first layer and the last, needed or only named ahead. */
-static void one_read_fails(void **state)
+static void one_read_fails(int ring_error)
 {
-    (void)state;
+    cm_disk_ring_refuse(ring_error);
     open_wide();
     struct running r = open_limited(2);
     int            n_failed = 0, position = 0;
@@ -280,15 +283,28 @@ static void one_read_fails(void **state)
         }
     }
     cm_disk_fail(0, 0, 0);
+    cm_disk_ring_refuse(0);
     assert_true(n_failed >= 3);
     running_close(&r);
     forget();
 }
 
-/* The file is cut short while the model runs, and is whole again later. */
-static void file_cut_short(void **state)
+static void one_read_by_io_uring_fails(void **state)
 {
     (void)state;
+    one_read_fails(0);
+}
+
+static void one_read_by_pread_fails(void **state)
+{
+    (void)state;
+    one_read_fails(ENOSYS);
+}
+
+/* The file is cut short while the model runs, and is whole again later. *sentence: what is said of it. */
+static void cut_short(int ring_error, char *sentence, size_t capacity)
+{
+    cm_disk_ring_refuse(ring_error);
     open_wide();
     struct running r = open_limited(2);
     FILE          *file = fopen(model_path, "r+b");
@@ -303,13 +319,24 @@ static void file_cut_short(void **state)
     assert_int_equal(ftruncate(fileno(file), cut), 0);
     for (int i = 0; i < 3; i++) assert_false(read_one(&r, 1));
     assert_non_null(strstr(calmoe_context_message(r.context), "the file has become shorter"));
+    snprintf(sentence, capacity, "%s", calmoe_context_message(r.context));
     assert_int_equal(fseek(file, cut, SEEK_SET), 0);
     assert_int_equal(fwrite(rest, 1, (size_t)(size - cut), file), size - cut);
     assert_int_equal(fclose(file), 0);
     for (int i = 1; i < 6; i++) assert_true(read_one(&r, i));
     free(rest);
+    cm_disk_ring_refuse(0);
     running_close(&r);
     forget();
+}
+
+static void file_cut_short(void **state)
+{
+    (void)state;
+    char sentences[2][300];
+    cut_short(0, sentences[0], sizeof sentences[0]);
+    cut_short(EPERM, sentences[1], sizeof sentences[1]);
+    assert_string_equal(sentences[0], sentences[1]);
 }
 
 /* A state that is not kept by position goes back as well: what is read again gives the same bits. */
@@ -346,7 +373,8 @@ int main(void)
         cmocka_unit_test(wide_models),
         cmocka_unit_test(several_nodes),
         cmocka_unit_test(predicted_as_measured),
-        cmocka_unit_test(one_read_fails),
+        cmocka_unit_test(one_read_by_io_uring_fails),
+        cmocka_unit_test(one_read_by_pread_fails),
         cmocka_unit_test(file_cut_short),
         cmocka_unit_test(recurrent_state_goes_back),
     };
