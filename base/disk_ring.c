@@ -3,7 +3,8 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+
+#include "base/memory.h"
 
 static atomic_int refusal;
 
@@ -19,7 +20,7 @@ enum { MOST_BYTES = 1 << 30 }; /* that the kernel is asked for at once */
 
 struct disk_ring {
     struct io_uring ring;
-    bool            is_broken; /* the kernel once did not take a read, which still stands in the ring: no more of them */
+    bool            is_broken; /* the kernel did not take a read, which still stands in the ring: no more of them */
 };
 
 static int check(struct io_uring *ring)
@@ -44,7 +45,7 @@ int cm_disk_ring_open(unsigned n, struct disk_ring **out)
 {
     *out = NULL;
     if (atomic_load(&refusal) != 0) return atomic_load(&refusal);
-    struct disk_ring *ring = calloc(1, sizeof *ring);
+    struct disk_ring *ring = cm_alloc(NULL, 1, sizeof *ring, "reading weights");
     if (!ring) return ENOMEM;
     int failure = -io_uring_queue_init(n, &ring->ring, 0);
     if (failure == 0) {
@@ -52,7 +53,7 @@ int cm_disk_ring_open(unsigned n, struct disk_ring **out)
         if (failure != 0) io_uring_queue_exit(&ring->ring);
     }
     if (failure == 0) *out = ring;
-    else free(ring);
+    else cm_free(ring);
     return failure;
 }
 
@@ -60,7 +61,7 @@ void cm_disk_ring_close(struct disk_ring **ring)
 {
     if (!*ring) return;
     io_uring_queue_exit(&(*ring)->ring);
-    free(*ring);
+    cm_free(*ring);
     *ring = NULL;
 }
 

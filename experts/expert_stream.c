@@ -111,6 +111,8 @@ calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int 
     return CALMOE_OK;
 }
 
+void cm_expert_stream_keep(struct expert_stream *stream) { stream->n_kept++; }
+
 size_t cm_expert_stream_slot_bytes(const struct expert_stream *stream)
 {
     size_t n = 0;
@@ -311,6 +313,11 @@ void cm_expert_stream_want(struct expert_stream *stream, int layer, const int32_
     for (int i = 0; i < n; i++) {
         const int key = first + experts[i];
         int       slot = stream->cache.slot_of[key];
+        late[i] = false;
+        if (cm_stream_expert(stream, key)->n == 0) {
+            stream->counts.n_there++;
+            continue;
+        }
         cm_slot_cache_use(&stream->cache, key);
         late[i] = true;
         if (slot != NO_SLOT) {
@@ -340,7 +347,7 @@ void cm_expert_stream_ahead(struct expert_stream *stream, int layer, const int32
     stream->was_asked = was_asked;
     for (int i = 0; i < n; i++) {
         const int key = first + experts[i];
-        if (stream->cache.slot_of[key] != NO_SLOT) continue;
+        if (stream->cache.slot_of[key] != NO_SLOT || cm_stream_expert(stream, key)->n == 0) continue;
         const int slot = cm_slot_cache_victim(&stream->cache, false);
         if (slot == NO_SLOT) return;
         stream->cache.holds[slot] = SLOT_AHEAD;
@@ -389,7 +396,8 @@ void cm_expert_stream_reset_counts(struct expert_stream *stream)
 
 struct stream_size cm_expert_stream_size(const struct expert_stream *stream)
 {
-    struct stream_size size = {.n_slots = stream->cache.n_slots, .n_experts = cm_expert_stream_n_experts(stream)};
+    struct stream_size size = {.n_slots = stream->cache.n_slots, .n_experts = cm_expert_stream_n_experts(stream),
+                               .n_kept = stream->n_kept};
     for (int node = 0; node < stream->n_nodes; node++)
         size.n_bytes += size.bytes_on[node] = stream->slot_bytes[node] * (size_t)size.n_slots;
     size.ring_error = stream->ring_error;

@@ -25,7 +25,7 @@ enum {
 enum { STREAM_DAMAGED = -2 }; /* a failure: what was read has another checksum */
 
 struct stream_expert {
-    size_t first, n;        /* its pieces: stream.pieces[first …]       */
+    size_t first, n;        /* its pieces: stream.pieces[first …]; n 0: it is kept in memory */
     size_t bytes_on[CM_MAX_NODES]; /* packed, of a slot                 */
     bool   was_named;       /* by the last lookahead at its layer       */
 };
@@ -46,6 +46,7 @@ struct expert_stream {
     struct calmoe_context *ctx;
     enum isa               isa;
     int                    n_layers, n_experts;
+    int                    n_kept;    /* that were not added        */
     const struct packed_experts *packed; /* NULL: each piece is read from its source */
     struct disk_file       packed_file;
     struct stream_expert  *experts; /* (n_layers, n_experts)    */
