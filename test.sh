@@ -148,6 +148,7 @@ need_packages "$packages" || exit 1
 need_packages "$calmoe_example_packages" || echo "== going on without; examples/answer will not be tried" >&2
 need_packages "$calmoe_python_packages" || echo "== going on without; tests/python will be skipped" >&2
 need_packages "$calmoe_mpi_packages" || echo "== going on without; tests/ranks will be skipped" >&2
+need_packages "$calmoe_uring_packages" || echo "== going on without; nothing is read by io_uring" >&2
 need_packages "$calmoe_machine_packages" || echo "== going on without; tests/numa will be skipped" >&2
 need_kernel build/kernel
 [ $tier != full ] || need_packages "$calmoe_emulator_packages" ||

@@ -29,6 +29,8 @@ qemu-user|qemu-aarch64'
 # for what several processes do together (base/ranks.c), which is left out, and its tests skipped, without them
 calmoe_mpi_packages='libopenmpi-dev|
 openmpi-bin|mpirun'
+# for reading experts by io_uring (base/disk_ring.c); without it they are read by threads with pread
+calmoe_uring_packages='liburing-dev|'
 calmoe_full_packages='clang-14|clang-14
 libomp-14-dev|
 libclang-rt-14-dev|

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/disk_ring.h"
+
 static atomic_long reads_until_failure; /* <= 0 and above -failures_left: fails */
 static atomic_long failures_left;
 static atomic_int  failure_error;
@@ -53,18 +55,76 @@ static int read_at(int file, uint64_t offset, size_t n_bytes, size_t least_bytes
     return 0;
 }
 
-int cm_disk_file_read(const struct disk_file *file, uint64_t offset, size_t n_bytes, void *buffer,
-                      const uint8_t **found)
+/* What the system is asked for where a read goes past the cache: whole blocks. */
+struct block_range {
+    size_t before, least, whole; /* bytes before those that are wanted; with these; up to a block's end */
+};
+
+static struct block_range blocks_of(const struct disk_read *read)
 {
-    const int wanted = wanted_failure();
-    if (wanted != 0) return wanted;
-    if (file->direct >= 0) {
-        const size_t before = (size_t)(offset % CM_DISK_BLOCK), least = before + n_bytes;
-        const size_t whole = (least + CM_DISK_BLOCK - 1) / CM_DISK_BLOCK * CM_DISK_BLOCK;
-        const int    failure = read_at(file->direct, offset - before, whole, least, buffer);
-        *found = (const uint8_t *)buffer + before;
-        if (failure != EINVAL) return failure; /* else the file system wants larger blocks */
+    const size_t before = (size_t)(read->offset % CM_DISK_BLOCK), least = before + read->n_bytes;
+    return (struct block_range){before, least, (least + CM_DISK_BLOCK - 1) / CM_DISK_BLOCK * CM_DISK_BLOCK};
+}
+
+/* Reads at once. */
+static void read_now(struct disk_read *read)
+{
+    if (read->file->direct >= 0) {
+        const struct block_range range = blocks_of(read);
+        read->found = (const uint8_t *)read->buffer + range.before;
+        read->failure =
+            read_at(read->file->direct, read->offset - range.before, range.whole, range.least, read->buffer);
+        if (read->failure != EINVAL) return; /* else the file system wants larger blocks */
     }
-    *found = buffer;
-    return read_at(file->file, offset, n_bytes, n_bytes, buffer);
+    read->found = read->buffer;
+    read->failure = read_at(read->file->file, read->offset, read->n_bytes, read->n_bytes, read->buffer);
+}
+
+/* ---- queues ---- */
+
+int cm_disk_queue_open(struct disk_queue *queue, int n_at_once)
+{
+    *queue = (struct disk_queue){0};
+    return cm_disk_ring_open((unsigned)n_at_once, &queue->ring);
+}
+
+void cm_disk_queue_close(struct disk_queue *queue) { cm_disk_ring_close(&queue->ring); }
+
+static bool begin(struct disk_queue *queue, struct disk_read *read)
+{
+    const bool               is_direct = read->file->direct >= 0;
+    const struct block_range range = blocks_of(read);
+    if (!queue->ring) return false;
+    read->found = (const uint8_t *)read->buffer + (is_direct ? range.before : 0);
+    return 0 == cm_disk_ring_begin(queue->ring, is_direct ? read->file->direct : read->file->file,
+                                   read->offset - (is_direct ? range.before : 0),
+                                   is_direct ? range.whole : read->n_bytes, read->buffer, read);
+}
+
+void cm_disk_queue_ask(struct disk_queue *queue, struct disk_read *read)
+{
+    read->failure = wanted_failure();
+    if (read->failure == 0 && begin(queue, read)) {
+        queue->n_in_flight++;
+        return;
+    }
+    if (read->failure == 0) read_now(read);
+    read->next = queue->done;
+    queue->done = read;
+}
+
+struct disk_read *cm_disk_queue_take(struct disk_queue *queue)
+{
+    int64_t           n_read;
+    struct disk_read *read = queue->done;
+    if (read) {
+        queue->done = read->next;
+        return read;
+    }
+    if (queue->n_in_flight == 0) return NULL;
+    read = cm_disk_ring_end(queue->ring, &n_read);
+    queue->n_in_flight--;
+    const size_t least = (size_t)(read->found - (const uint8_t *)read->buffer) + read->n_bytes;
+    if (n_read < 0 || (uint64_t)n_read < least) read_now(read); /* once more, and what is wrong is said as ever */
+    return read;
 }

@@ -91,7 +91,7 @@ static void *read_on(void *arg)
         }
         take_out(readers, job, RUNNING);
         pthread_mutex_unlock(&readers->lock);
-        readers->options.work(readers->options.self, job, me->buffer);
+        readers->options.work(readers->options.self, job, (int)(me - readers->threads), me->buffer);
         pthread_mutex_lock(&readers->lock);
         atomic_store_explicit(&readers->jobs[job].state, IDLE, memory_order_release);
         if (readers->n_waiting > 0) pthread_cond_broadcast(&readers->done);

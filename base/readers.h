@@ -13,8 +13,9 @@
 
 struct readers;
 
-/* Does a job on a reader's thread. buffer: (buffer_bytes) that belongs to this thread, aligned to pages. */
-typedef void readers_work(void *self, int job, void *buffer);
+/* Does a job on a reader's thread, 0 … n_threads - 1. buffer: (buffer_bytes) that belongs to this thread, aligned to
+ * pages. */
+typedef void readers_work(void *self, int job, int thread, void *buffer);
 
 struct readers_options {
     int           n_threads;

@@ -58,9 +58,11 @@ static void add_disk(struct json_output *json, struct json_node *in, const struc
 {
     const calmoe_disk_stats *disk = &row->disk;
     cm_json_integer(json, in, "experts", (uint64_t)disk->n_experts);
-    cm_json_integer(json, in, "experts_in_memory", (uint64_t)disk->n_slots);
+    cm_json_integer(json, in, "experts_in_memory", (uint64_t)(disk->n_slots + disk->n_kept));
+    cm_json_integer(json, in, "kept_by_plan", (uint64_t)disk->n_kept);
     cm_json_integer(json, in, "memory_bytes", disk->n_slot_bytes);
     cm_json_integer(json, in, "past_cache", (uint64_t)disk->is_direct);
+    cm_json_integer(json, in, "io_uring", (uint64_t)disk->uses_io_uring);
     cm_json_integer(json, in, "wanted", disk->n_wanted);
     cm_json_integer(json, in, "hits", disk->n_there);
     cm_json_integer(json, in, "named_ahead", disk->n_ahead);

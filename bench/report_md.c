@@ -137,7 +137,8 @@ static bool disk_md(const struct bench_row *rows, int n_rows)
                                   "| --- | ---: | ---: | ---: | ---: | ---: | ---: |\n");
         has_head = true;
         fine = fine && put_test(&rows[i]) &&
-               cm_bench_print(" %d of %d | %.1f %% | %.1f %% | %s | %s | %.2f |\n", disk->n_slots, disk->n_experts,
+               cm_bench_print(" %d of %d | %.1f %% | %.1f %% | %s | %s | %.2f |\n", disk->n_slots + disk->n_kept,
+                              disk->n_experts,
                               100 * (double)disk->n_there / n_wanted, 100 * (double)disk->n_ahead / n_wanted,
                               percent(disk->n_asked > 0 ? (double)disk->n_named / (double)disk->n_asked : NAN, recall,
                                       sizeof recall),

@@ -12,10 +12,17 @@ static int quantum_of(const struct matrix *down)
     return 16;
 }
 
+/* Is the expert read from disk? Where the plan does not say which are, all routed ones of the stream's layers are. */
+static bool is_streamed(const struct expert_layer *layer, int bank, int expert)
+{
+    if (bank != BANK_ROUTED || !layer->stream) return false;
+    return !layer->plan_streams || cm_place_of(layer->plan, layer->index, expert)->is_streamed;
+}
+
 static int rows_of(const struct expert_layer *layer, int bank, int expert, struct expert_rows *rows)
 {
     const struct plan *plan = layer->plan;
-    if (bank != BANK_ROUTED || layer->stream)
+    if (bank != BANK_ROUTED || is_streamed(layer, bank, expert))
         return cm_parts_of_shared(plan, layer->banks[bank].width, layer->dim, rows);
     return cm_parts_of_place(plan, cm_place_of(plan, layer->index, expert), rows);
 }
@@ -83,11 +90,13 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
     struct expert_bank *bank = &layer->banks[bank_index];
     struct expert      *expert = &bank->experts[index];
     struct expert_rows  rows[CM_MAX_NODES];
-    struct adding to = {ctx, list, bank_index == BANK_ROUTED ? layer->stream : NULL, layer->index, index, NULL};
+    const bool    on_disk = is_streamed(layer, bank_index, index);
+    struct adding to = {ctx, list, on_disk ? layer->stream : NULL, layer->index, index, NULL};
+    if (bank_index == BANK_ROUTED && layer->stream && !on_disk) cm_expert_stream_keep(layer->stream);
     if (bank_index == BANK_ROUTED && layer->packed)
         to.mapped = layer->packed->map.bytes + cm_packed_expert(layer->packed, layer->index, index)->at;
     expert->n_parts = rows_of(layer, bank_index, index, rows);
-    expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED && !layer->stream &&
+    expert->is_replicated = expert->n_parts > 1 && bank_index == BANK_ROUTED && !on_disk &&
                             cm_place_of(layer->plan, layer->index, index)->kind == PLACE_REPLICATED;
     layer->has_replicas |= expert->is_replicated;
     for (int i = 0; i < expert->n_parts; i++) {

@@ -53,6 +53,7 @@ struct expert_layer {
     unsigned           input_kinds; /* of all banks */
     struct expert_bank banks[N_BANKS];
     struct expert_stream *stream; /* that has the routed experts; NULL: they are all in memory        */
+    bool               plan_streams; /* it has those only that the plan says                           */
     const struct packed_experts *packed; /* where they are mapped, if there is no stream; NULL: they are packed */
     /* by which replicas are chosen (place_load.h) */
     bool               has_replicas;
@@ -68,9 +69,9 @@ struct expert_sources { /* one expert in the file */
 };
 
 /* Lists the experts of a bank for packing, where the plan puts them; biases must stay until the list has run. sources:
- * (n_experts). layer->dim, plan, stream, packed and index, the bank's nonlinearity and weighs_input are set before; the
- * plan must outlive the layer. Routed experts of a stream are added to it instead, cut over nodes as dense matrices
- * are: only their biases are listed. */
+ * (n_experts). layer->dim, plan, stream, plan_streams, packed and index, the bank's nonlinearity and weighs_input are
+ * set before; the plan must outlive the layer. Routed experts of a stream are added to it instead, cut over nodes as
+ * dense matrices are: only their biases are listed. Others of its layers stay in memory, as the plan says. */
 calmoe_status cm_expert_bank_open(struct calmoe_context *ctx, struct expert_layer *layer, int bank,
                                   const struct expert_sources *sources, int n_experts, struct pack_list *list);
 void cm_expert_layer_close(struct expert_layer *layer); /* zeroed is fine */

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "experts/stream_parts.h"
 
-enum { N_THREADS = 4, SLOT_ALIGNMENT = CM_DISK_BLOCK };
+enum { SLOT_ALIGNMENT = CM_DISK_BLOCK };
 
 /* ---- opened, experts added ---- */
 
@@ -35,6 +35,7 @@ void cm_expert_stream_close(struct expert_stream **stream_pointer)
     struct expert_stream *stream = *stream_pointer;
     if (!stream) return;
     cm_readers_close(&stream->readers);
+    for (int i = 0; i < STREAM_THREADS; i++) cm_disk_queue_close(&stream->queues[i]);
     for (int i = 0; i < stream->n_files; i++) cm_disk_file_close(&stream->files[i].disk);
     cm_disk_file_close(&stream->packed_file);
     for (int node = 0; node < stream->n_nodes; node++) cm_node_block_close(&stream->blocks[node]);
@@ -76,6 +77,14 @@ static calmoe_status find_file(struct expert_stream *stream, const struct file_m
     return CALMOE_OK;
 }
 
+/* *most becomes the bytes of the piece's chunks, if they are more. */
+static void look_at_chunk(const struct stream_piece *piece, size_t n_bytes, size_t *most)
+{
+    const size_t row_bytes = cm_row_bytes(piece->source.type, (size_t)piece->source.n_columns);
+    const size_t chunk = (size_t)cm_stream_chunk_rows(piece, n_bytes) * row_bytes;
+    if (chunk > *most) *most = chunk;
+}
+
 calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int expert,
                                    const struct weight_source *source, int node, struct matrix *out)
 {
@@ -96,11 +105,13 @@ calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int 
     of->n++;
     const size_t wanted = (of->bytes_on[node] + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT;
     if (wanted > stream->slot_bytes[node]) stream->slot_bytes[node] = wanted;
-    const size_t chunk = (size_t)cm_stream_chunk_rows(&piece) * cm_row_bytes(source->type, (size_t)source->n_columns);
-    if (chunk > stream->chunk_bytes) stream->chunk_bytes = chunk;
+    look_at_chunk(&piece, STREAM_LARGE, &stream->large_bytes);
+    look_at_chunk(&piece, STREAM_SMALL, &stream->small_bytes);
     stream->pieces[stream->n_pieces++] = piece;
     return CALMOE_OK;
 }
+
+void cm_expert_stream_keep(struct expert_stream *stream) { stream->n_kept++; }
 
 size_t cm_expert_stream_slot_bytes(const struct expert_stream *stream)
 {
@@ -120,7 +131,7 @@ int cm_expert_stream_n_experts(const struct expert_stream *stream)
 
 size_t cm_expert_stream_buffer_bytes(const struct expert_stream *stream)
 {
-    return N_THREADS * cm_disk_buffer_bytes(stream->chunk_bytes);
+    return STREAM_THREADS * cm_disk_buffer_bytes(stream->large_bytes);
 }
 
 /* ---- slots ---- */
@@ -188,6 +199,16 @@ static int slot_for_need(struct expert_stream *stream)
 
 /* ---- the start ---- */
 
+/* How many reads a thread has in flight: as many small ones as have room where a large one has. */
+static void open_queues(struct expert_stream *stream)
+{
+    const size_t n = cm_disk_buffer_bytes(stream->large_bytes) / cm_disk_buffer_bytes(stream->small_bytes);
+    stream->n_at_once = n > STREAM_AT_ONCE || stream->packed ? STREAM_AT_ONCE : (int)n;
+    for (int i = 0; i < STREAM_THREADS && stream->ring_error == 0; i++)
+        stream->ring_error = cm_disk_queue_open(&stream->queues[i], STREAM_AT_ONCE);
+    if (stream->ring_error != 0) stream->n_at_once = 1;
+}
+
 static calmoe_status open_slots(struct expert_stream *stream, const struct stream_start *start)
 {
     const size_t n_slots = (size_t)start->n_slots;
@@ -205,8 +226,10 @@ static calmoe_status open_slots(struct expert_stream *stream, const struct strea
     for (int i = 0; i < stream->n_files; i++)
         cm_disk_file_open(stream->files[i].map, start->is_direct, &stream->files[i].disk);
     if (stream->packed) cm_disk_file_open(&stream->packed->map, start->is_direct, &stream->packed_file);
-    const struct readers_options readers = {.n_threads = N_THREADS, .n_jobs = start->n_slots, .work = cm_stream_read,
-                                            .buffer_bytes = cm_disk_buffer_bytes(stream->chunk_bytes), .self = stream};
+    open_queues(stream);
+    const struct readers_options readers = {.n_threads = STREAM_THREADS, .n_jobs = start->n_slots,
+                                            .work = cm_stream_read, .self = stream,
+                                            .buffer_bytes = cm_disk_buffer_bytes(stream->large_bytes)};
     return cm_readers_open(stream->ctx, &readers, &stream->readers);
 }
 
@@ -290,6 +313,11 @@ void cm_expert_stream_want(struct expert_stream *stream, int layer, const int32_
     for (int i = 0; i < n; i++) {
         const int key = first + experts[i];
         int       slot = stream->cache.slot_of[key];
+        late[i] = false;
+        if (cm_stream_expert(stream, key)->n == 0) {
+            stream->counts.n_there++;
+            continue;
+        }
         cm_slot_cache_use(&stream->cache, key);
         late[i] = true;
         if (slot != NO_SLOT) {
@@ -319,7 +347,7 @@ void cm_expert_stream_ahead(struct expert_stream *stream, int layer, const int32
     stream->was_asked = was_asked;
     for (int i = 0; i < n; i++) {
         const int key = first + experts[i];
-        if (stream->cache.slot_of[key] != NO_SLOT) continue;
+        if (stream->cache.slot_of[key] != NO_SLOT || cm_stream_expert(stream, key)->n == 0) continue;
         const int slot = cm_slot_cache_victim(&stream->cache, false);
         if (slot == NO_SLOT) return;
         stream->cache.holds[slot] = SLOT_AHEAD;
@@ -368,9 +396,11 @@ void cm_expert_stream_reset_counts(struct expert_stream *stream)
 
 struct stream_size cm_expert_stream_size(const struct expert_stream *stream)
 {
-    struct stream_size size = {.n_slots = stream->cache.n_slots, .n_experts = cm_expert_stream_n_experts(stream)};
+    struct stream_size size = {.n_slots = stream->cache.n_slots, .n_experts = cm_expert_stream_n_experts(stream),
+                               .n_kept = stream->n_kept};
     for (int node = 0; node < stream->n_nodes; node++)
         size.n_bytes += size.bytes_on[node] = stream->slot_bytes[node] * (size_t)size.n_slots;
+    size.ring_error = stream->ring_error;
     size.is_direct = stream->packed_file.direct >= 0;
     for (int i = 0; i < stream->n_files; i++) size.is_direct |= stream->files[i].disk.direct >= 0;
     return size;

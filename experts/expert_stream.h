@@ -1,10 +1,11 @@
 /* experts/expert_stream.h - routed experts that do not all fit into memory: slots that hold some of them, and threads
  * that read the others from the model's file when a router names them, packed as the kernels want.
  *
- * Opened with weights: every routed expert of every layer is added, then it starts with as many slots as the memory
- * limit leaves room for, and fills them. A step then says, layer by layer, what it needs (one worker, others waiting);
- * what is not in a slot is read while experts that are there run, and whoever comes to an expert that is still on its
- * way waits for it. What the next layer will probably need may be named as well: it is read behind all that is needed.
+ * Opened with weights: every routed expert of every layer, but for those that a plan keeps in memory, is added, then
+ * it starts with as many slots as the memory limit leaves room for, and fills them. A step then says, layer by layer,
+ * what it needs (one worker, others waiting); what is not in a slot is read while experts that are there run, and
+ * whoever comes to an expert that is still on its way waits for it. What the next layer will probably need may be named
+ * as well: it is read behind all that is needed.
  *
  * Which bytes are where changes nothing that is computed. A read that fails ends the step: cm_expert_stream_failure().
  * slot_cache.h decides who goes. */
@@ -26,6 +27,9 @@ void          cm_expert_stream_close(struct expert_stream **stream); /* NULL is 
  * a slot. It must stay where it is, and the source's map open. Matrices of an expert are added one after the other. */
 calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int expert,
                                    const struct weight_source *source, int node, struct matrix *out);
+
+/* A routed expert that is not added: it stays in memory, and steps find it there. */
+void cm_expert_stream_keep(struct expert_stream *stream);
 
 /* Of what was added: bytes of a slot, on all nodes, and how many there are for all experts. */
 size_t cm_expert_stream_slot_bytes(const struct expert_stream *stream);
@@ -81,9 +85,11 @@ void                 cm_expert_stream_reset_counts(struct expert_stream *stream)
 
 struct stream_size {
     int    n_slots, n_experts; /* of all layers                   */
+    int    n_kept;             /* experts beside these, that stay */
     size_t n_bytes;            /* of all slots                    */
     size_t bytes_on[CM_MAX_NODES];
     bool   is_direct;          /* files are read past the cache   */
+    int    ring_error;         /* why not by io_uring, by threads with pread, as errno says it; 0: they are */
 };
 struct stream_size cm_expert_stream_size(const struct expert_stream *stream);
 

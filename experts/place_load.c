@@ -152,6 +152,7 @@ void cm_plan_bytes(const struct plan *plan, const struct place_model *model, dou
         const double down = (double)model->layers[layer].down_bytes;
         for (int expert = 0; expert < plan->n_experts; expert++) {
             const struct place *place = cm_place_of(plan, layer, expert);
+            if (place->is_streamed) continue;
             if (place->kind == PLACE_PINNED) bytes[place->node] += gate_up + down;
             for (int node = 0; node < plan->n_nodes; node++)
                 if (place->kind == PLACE_REPLICATED)

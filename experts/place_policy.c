@@ -197,10 +197,12 @@ calmoe_status cm_place_policy_named(struct calmoe_context *ctx, const char *name
 
 void cm_place_describe(const struct place_model *model, struct place_result *out)
 {
-    out->n_pinned = out->n_sliced = out->n_replicated = 0;
+    out->n_pinned = out->n_sliced = out->n_replicated = out->n_streamed = 0;
     for (int layer = 0; layer < model->n_layers; layer++)
         for (int expert = 0; expert < cm_n_to_place(model, layer); expert++) {
             const enum place_kind kind = cm_place_of(&out->plan, layer, expert)->kind;
+            out->n_streamed += cm_place_of(&out->plan, layer, expert)->is_streamed;
+            if (cm_place_of(&out->plan, layer, expert)->is_streamed) continue;
             out->n_pinned += kind == PLACE_PINNED;
             out->n_sliced += kind == PLACE_SLICED;
             out->n_replicated += kind == PLACE_REPLICATED;

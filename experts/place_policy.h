@@ -29,7 +29,7 @@ struct place_result {
     struct plan plan;
     char        why[PLACE_NOTE_BYTES];   /* a sentence or two: why it looks as it does      */
     char        notes[PLACE_NOTE_BYTES]; /* "", or what did not fit where it belongs         */
-    int         n_pinned, n_sliced, n_replicated; /* experts, all layers                     */
+    int         n_pinned, n_sliced, n_replicated, n_streamed; /* experts, all layers         */
     double      bytes[CM_MAX_NODES];     /* weights on each node                            */
     double      memory_factor;           /* their sum / the model's                         */
 };

@@ -49,6 +49,23 @@ calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, c
     return CALMOE_OK;
 }
 
+void cm_plan_stream(struct plan *plan, int layer, int expert)
+{
+    int nodes[CM_MAX_NODES], n = 0;
+    for (int node = 0; node < plan->n_nodes; node++)
+        if (plan->shares[node] > 0) nodes[n++] = node;
+    *cm_place_of(plan, layer, expert) =
+        (struct place){.kind = PLACE_PINNED, .node = n > 0 ? nodes[expert % n] : 0, .is_streamed = true};
+}
+
+int cm_plan_n_streamed(const struct plan *plan, int layer)
+{
+    int n = 0;
+    for (int i = layer < 0 ? 0 : layer; i < (layer < 0 ? plan->n_layers : layer + 1); i++)
+        for (int expert = 0; expert < plan->n_experts; expert++) n += cm_place_of(plan, i, expert)->is_streamed;
+    return n;
+}
+
 void cm_plan_drop_unused(struct plan *plan)
 {
     const size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;

@@ -4,6 +4,8 @@
  *     pinned      all of it on one node
  *     sliced      its rows cut over nodes: rows of gate and up, and rows of down (no sum crosses a node)
  *     replicated  all of it on each of several nodes; which one serves is decided in each step (place_load.h)
+ *     streamed    on disk, read when it is needed (expert_stream.h) into a slot that is cut over the nodes as dense
+ *                 matrices are; whoever predicts times takes it for pinned
  * and how the dense parts and the KV caches are cut. Policies that make plans: place_policy.h.
  *
  * Where several ranks run a model, each has a plan of its own part: rows of every matrix are cut over ranks first, in
@@ -30,6 +32,7 @@ struct place { /* of one expert */
     int             node;     /* PINNED                                                       */
     int             slice;    /* SLICED: into plan.slices                                     */
     uint64_t        replicas; /* REPLICATED: a bit for each node that holds it, two at least  */
+    bool            is_streamed; /* and PINNED */
 };
 
 /* How an expert's rows are cut: node n has rows[n] rows of gate and up and down_rows[n] of down, in the order
@@ -74,6 +77,11 @@ static inline struct place *cm_place_of(const struct plan *plan, int layer, int 
 /* The index of a slice like this one, which is added where the plan has none. A slice with rows on one node only
  * is for the caller to avoid: pin. */
 calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, const struct slice *slice, int *out);
+
+/* The expert is streamed from now on; where it counts as pinned, it takes turns with the layer's others. */
+void          cm_plan_stream(struct plan *plan, int layer, int expert);
+/* How many experts of a layer, or with layer -1 of all of them, are. */
+int           cm_plan_n_streamed(const struct plan *plan, int layer);
 
 /* Takes out slices that no expert has; the others keep their order. */
 void cm_plan_drop_unused(struct plan *plan);

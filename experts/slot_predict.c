@@ -17,6 +17,17 @@ static void note_named(const struct place_routings *routings, int first, int end
     }
 }
 
+/* Experts that are always there need no slot. */
+static void count_kept(bool *is_named, const bool *is_streamed, int n_experts, struct slot_prediction *out)
+{
+    for (int expert = 0; expert < n_experts; expert++) {
+        if (!is_named[expert] || is_streamed[expert]) continue;
+        is_named[expert] = false;
+        out->n_wanted++;
+        out->n_there++;
+    }
+}
+
 /* One layer of a step: what is there is held first, then the others take slots. */
 static void run_layer(struct slot_cache *cache, const bool *is_named, int first_key, int n_experts, uint64_t n_bytes,
                       struct slot_prediction *out)
@@ -44,7 +55,7 @@ static void run_layer(struct slot_cache *cache, const bool *is_named, int first_
 
 calmoe_status cm_slot_predict(struct calmoe_context *ctx, struct slot_cache *cache,
                               const struct place_routings *routings, int n_experts, int batch,
-                              const uint64_t *expert_bytes, struct slot_prediction *out)
+                              const uint64_t *expert_bytes, const bool *is_streamed, struct slot_prediction *out)
 {
     bool *is_named = cm_alloc(ctx, (size_t)n_experts, sizeof *is_named, "a prediction");
     *out = (struct slot_prediction){0};
@@ -55,6 +66,7 @@ calmoe_status cm_slot_predict(struct calmoe_context *ctx, struct slot_cache *cac
         for (int layer = 0; layer < routings->n_layers; layer++) {
             memset(is_named, 0, (size_t)n_experts * sizeof *is_named);
             note_named(routings, first, end, layer, is_named);
+            if (is_streamed) count_kept(is_named, is_streamed + (size_t)layer * (size_t)n_experts, n_experts, out);
             run_layer(cache, is_named, layer * n_experts, n_experts, expert_bytes[layer], out);
         }
     }

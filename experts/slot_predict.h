@@ -14,9 +14,10 @@ struct slot_prediction {
 };
 
 /* Steps of `batch` tokens in the recorded order. The cache is as an engine begins, with slots for what a layer of
- * such a step needs; it is changed. expert_bytes (n_layers): of an expert in the file. NO_MEMORY. */
+ * such a step needs; it is changed. expert_bytes (n_layers): of an expert in the file. is_streamed (n_layers,
+ * n_experts): the others are always there; NULL: all are. NO_MEMORY. */
 calmoe_status cm_slot_predict(struct calmoe_context *ctx, struct slot_cache *cache,
                               const struct place_routings *routings, int n_experts, int batch,
-                              const uint64_t *expert_bytes, struct slot_prediction *out);
+                              const uint64_t *expert_bytes, const bool *is_streamed, struct slot_prediction *out);
 
 #endif

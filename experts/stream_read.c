@@ -1,70 +1,143 @@
-/* experts/stream_read.c - an expert from the model's file into a slot: chunks of rows, read and packed one by one. */
+/* experts/stream_read.c - an expert from the model's file into a slot: chunks of rows, several in flight, each packed
+ * when it has come. */
 #include "base/checksum.h"
 #include "experts/stream_parts.h"
 
-enum { CHUNK_BYTES = 1 << 20 };
-
-int cm_stream_chunk_rows(const struct stream_piece *piece)
+int cm_stream_chunk_rows(const struct stream_piece *piece, size_t n_bytes)
 {
     const int    tile = piece->matrix->kernel->tile_rows;
     const size_t tile_bytes = cm_row_bytes(piece->source.type, (size_t)piece->source.n_columns) * (size_t)tile;
-    const size_t n_tiles = tile_bytes < CHUNK_BYTES ? CHUNK_BYTES / tile_bytes : 1;
+    const size_t n_tiles = tile_bytes < n_bytes ? n_bytes / tile_bytes : 1;
     const size_t n_rows = n_tiles * (size_t)tile;
     return n_rows < (size_t)piece->source.n_rows ? (int)n_rows : piece->source.n_rows;
 }
 
-/* Rows begin … begin + n of a piece. False: they could not be read, and the slot says why. */
-static bool read_rows(struct expert_stream *stream, struct stream_slot *slot, const struct stream_piece *piece,
-                      int begin, int n, void *buffer)
+struct chunk { /* a read, of rows or of packed bytes */
+    struct disk_read           read;  /* first: a read that is handed back is its chunk */
+    bool                       is_asked;
+    int                        index; /* how many were asked for before it              */
+    const struct stream_piece *piece; /* NULL: bytes of a packed expert, where they are */
+    int                        row, n;
+    uint64_t                   from;  /* where the matrix, or the packed expert, begins */
+};
+
+struct reading { /* of one expert */
+    struct expert_stream *stream;
+    struct stream_slot   *slot;
+    struct disk_queue    *queue;
+    int                   n_at_once, n_asked;
+    int                   failed; /* index of the chunk of which the slot tells */
+    struct chunk          chunks[STREAM_AT_ONCE];
+};
+
+static void pack_rows(const struct reading *r, const struct stream_piece *piece, int row, int n, const uint8_t *rows)
 {
     const struct linear_kernel *kernel = piece->matrix->kernel;
-    const size_t   columns = (size_t)piece->source.n_columns, row_bytes = cm_row_bytes(piece->source.type, columns);
-    const size_t   n_bytes = (size_t)n * row_bytes;
-    const uint8_t *rows = piece->source.rows + (size_t)begin * row_bytes;
-    if (piece->file >= 0) {
-        const struct stream_file *file = &stream->files[piece->file];
-        const uint64_t            offset = (uint64_t)(rows - file->map->bytes);
-        slot->failure = cm_disk_file_read(&file->disk, offset, n_bytes, buffer, &rows);
-        slot->failed_at = offset;
-        if (slot->failure != 0) return false;
-        atomic_fetch_add_explicit(&stream->n_bytes, n_bytes, memory_order_relaxed);
-    }
+    const size_t                columns = (size_t)piece->source.n_columns;
     kernel->pack(rows, (size_t)n, columns,
-                 slot->bytes_on[piece->node] + piece->at + kernel->packed_bytes((size_t)begin, columns));
+                 r->slot->bytes_on[piece->node] + piece->at + kernel->packed_bytes((size_t)row, columns));
+}
+
+/* Waits for one of the chunks; NULL: none was asked for. Of failures the first in the file's order is told, whichever
+ * came first. */
+static struct chunk *take(struct reading *r)
+{
+    struct disk_read *read = cm_disk_queue_take(r->queue);
+    struct chunk     *chunk = (struct chunk *)read;
+    if (!read) return NULL;
+    chunk->is_asked = false;
+    if (read->failure == 0) {
+        if (chunk->piece) pack_rows(r, chunk->piece, chunk->row, chunk->n, read->found);
+        atomic_fetch_add_explicit(&r->stream->n_bytes, read->n_bytes, memory_order_relaxed);
+    } else if (r->slot->failure == 0 || chunk->index < r->failed) {
+        r->slot->failure = read->failure;
+        r->slot->failed_at = chunk->from;
+        r->failed = chunk->index;
+    }
+    return chunk;
+}
+
+/* A chunk that can be asked for; NULL: one has failed. */
+static struct chunk *free_chunk(struct reading *r)
+{
+    struct chunk *chunk = NULL;
+    for (int i = 0; i < r->n_at_once && !chunk; i++)
+        if (!r->chunks[i].is_asked) chunk = &r->chunks[i];
+    if (!chunk) chunk = take(r);
+    return r->slot->failure == 0 ? chunk : NULL;
+}
+
+/* Asks for n_bytes at an offset behind the chunk's `from`. */
+static void ask(struct reading *r, struct chunk *chunk, const struct disk_file *file, uint64_t behind, size_t n_bytes)
+{
+    chunk->is_asked = true;
+    chunk->index = r->n_asked++;
+    chunk->read.file = file;
+    chunk->read.offset = chunk->from + behind;
+    chunk->read.n_bytes = n_bytes;
+    cm_disk_queue_ask(r->queue, &chunk->read);
+    if (r->n_at_once == 1) take(r);
+}
+
+/* False: something could not be read, and the slot says what. */
+static bool read_piece(struct reading *r, const struct stream_piece *piece)
+{
+    const size_t row_bytes = cm_row_bytes(piece->source.type, (size_t)piece->source.n_columns);
+    const int    step = cm_stream_chunk_rows(piece, r->n_at_once > 1 ? STREAM_SMALL : STREAM_LARGE);
+    if (piece->file < 0) {
+        pack_rows(r, piece, 0, piece->source.n_rows, piece->source.rows);
+        return true;
+    }
+    const struct stream_file *file = &r->stream->files[piece->file];
+    for (int row = 0; row < piece->source.n_rows; row += step) {
+        struct chunk *chunk = free_chunk(r);
+        if (!chunk) return false;
+        chunk->piece = piece;
+        chunk->row = row;
+        chunk->n = piece->source.n_rows - row < step ? piece->source.n_rows - row : step;
+        chunk->from = (uint64_t)(piece->source.rows - file->map->bytes);
+        ask(r, chunk, &file->disk, (uint64_t)row * row_bytes, (size_t)chunk->n * row_bytes);
+    }
     return true;
 }
 
-/* The whole expert, as it stands in the packed file. */
-static bool read_packed(struct expert_stream *stream, struct stream_slot *slot, const struct packed_expert *expert)
+static void read_pieces(struct reading *r, const struct stream_expert *expert, uint8_t *buffer)
 {
-    const uint8_t *found;
-    const size_t   n_bytes = (size_t)expert->n_bytes;
-    slot->failure = cm_disk_file_read(&stream->packed_file, expert->at, n_bytes, slot->bytes_on[0], &found);
-    slot->failed_at = expert->at;
-    if (slot->failure != 0) return false;
-    atomic_fetch_add_explicit(&stream->n_bytes, n_bytes, memory_order_relaxed);
-    if (cm_checksum(slot->bytes_on[0], n_bytes) != expert->checksum) slot->failure = STREAM_DAMAGED;
-    return slot->failure == 0;
+    const size_t each = cm_disk_buffer_bytes(r->n_at_once > 1 ? r->stream->small_bytes : r->stream->large_bytes);
+    const size_t n_blocks = each / CM_DISK_BLOCK; /* enough for a chunk, wherever in its first block it begins */
+    for (int i = 0; i < r->n_at_once; i++) r->chunks[i].read.buffer = buffer + (size_t)i * n_blocks * CM_DISK_BLOCK;
+    for (size_t i = expert->first; i < expert->first + expert->n; i++)
+        if (!read_piece(r, &r->stream->pieces[i])) break;
+    while (take(r)) {}
 }
 
-void cm_stream_read(void *self, int job, void *buffer)
+/* The whole expert as it stands in the packed file, straight into the slot: it begins at a block's border there and
+ * here, and so does each chunk. */
+static void read_packed(struct reading *r, const struct packed_expert *expert)
 {
-    struct expert_stream       *stream = self;
-    struct stream_slot         *slot = &stream->slots[job];
-    const struct stream_expert *expert = cm_stream_expert(stream, stream->cache.key_in[job]);
-    slot->failure = 0;
-    if (stream->packed) {
-        if (read_packed(stream, slot, &stream->packed->experts[stream->cache.key_in[job]]))
-            atomic_fetch_add_explicit(&stream->n_reads, 1, memory_order_relaxed);
-        return;
+    const size_t n_bytes = (size_t)expert->n_bytes, step = r->n_at_once > 1 ? STREAM_LARGE : n_bytes;
+    for (size_t at = 0; at < n_bytes; at += step) {
+        struct chunk *chunk = free_chunk(r);
+        if (!chunk) break;
+        chunk->piece = NULL;
+        chunk->from = expert->at;
+        chunk->read.buffer = r->slot->bytes_on[0] + at;
+        ask(r, chunk, &r->stream->packed_file, at, n_bytes - at < step ? n_bytes - at : step);
     }
-    for (size_t i = expert->first; i < expert->first + expert->n; i++) {
-        const struct stream_piece *piece = &stream->pieces[i];
-        const int                  step = cm_stream_chunk_rows(piece);
-        for (int row = 0; row < piece->source.n_rows; row += step) {
-            const int left = piece->source.n_rows - row;
-            if (!read_rows(stream, slot, piece, row, left < step ? left : step, buffer)) return;
-        }
-    }
-    atomic_fetch_add_explicit(&stream->n_reads, 1, memory_order_relaxed);
+    while (take(r)) {}
+    if (r->slot->failure != 0 || cm_checksum(r->slot->bytes_on[0], n_bytes) == expert->checksum) return;
+    r->slot->failure = STREAM_DAMAGED;
+    r->slot->failed_at = expert->at;
+}
+
+void cm_stream_read(void *self, int job, int thread, void *buffer)
+{
+    struct expert_stream *stream = self;
+    const int             key = stream->cache.key_in[job];
+    struct reading        r = {.stream = stream, .slot = &stream->slots[job], .queue = &stream->queues[thread],
+                               .n_at_once = stream->n_at_once};
+    r.slot->failure = 0;
+    if (stream->packed) read_packed(&r, &stream->packed->experts[key]);
+    else read_pieces(&r, cm_stream_expert(stream, key), buffer);
+    if (r.slot->failure == 0) atomic_fetch_add_explicit(&stream->n_reads, 1, memory_order_relaxed);
 }

@@ -19,6 +19,7 @@ struct settings {
     const char *topology;
     const char *bandwidth;
     const char *memory_limit;
+    int         stream;
     const char *simulate;
     const char *output;
     int         json;
@@ -41,7 +42,10 @@ static const struct cli_option options[] = {
     {"bandwidth", 0, CLI_TEXT, offsetof(struct settings, bandwidth), 0, 0, "LIST",
      "GB/s that nodes read: \"0:40,1:20\", or \"40\" for all"},
     {"memory-limit", 0, CLI_TEXT, offsetof(struct settings, memory_limit), 0, 0, "X",
-     "weights with replicas, times the model (default 1.25); or bytes, 12GiB, with --simulate: as of calmoe run"},
+     "weights with replicas, times the model (default 1.25); or bytes, 12GiB, with --stream or --simulate: as of "
+     "calmoe run"},
+    {"stream", 0, CLI_FLAG, offsetof(struct settings, stream), 0, 0, NULL,
+     "with a limit in bytes: the plan says which experts stay in memory, and which are read from disk"},
     {"simulate", 0, CLI_TEXT, offsetof(struct settings, simulate), 0, 0, "TRACE",
      "replay this routing trace through the plan"},
     {"ranks", 0, CLI_INT, offsetof(struct settings, ranks), 2, 64, "N", "also N such machines together, by mpirun"},
@@ -158,18 +162,21 @@ static int read_limit(const struct settings *settings, float *factor, uint64_t *
     double      number;
     *factor  = 1.25f;
     *n_bytes = 0;
+    if (text == NULL && settings->stream)
+        return cm_usage_error(description.name, "option '--stream' wants --memory-limit in bytes, found none");
     if (text == NULL) return CLI_GO_ON;
-    if (read_quantity(text, (const char *const[]){""}, (const double[]){1}, 1, &number) && number >= 1 &&
-        number <= 64) {
+    if (!settings->stream && read_quantity(text, (const char *const[]){""}, (const double[]){1}, 1, &number) &&
+        number >= 1 && number <= 64) {
         *factor = (float)number;
         return CLI_GO_ON;
     }
     if (!read_quantity(text, units, values, 8, &number) || number < 1 || number > 9e18)
-        return cm_usage_error(description.name, "option '--memory-limit' wants a number from 1 to 64, or bytes such as "
-                                                "12GiB, found '%s'", text);
+        return cm_usage_error(description.name, "option '--memory-limit' wants %sbytes such as 12GiB, found '%s'",
+                              settings->stream ? "" : "a number from 1 to 64, or ", text);
     *n_bytes = (uint64_t)number;
-    if (settings->simulate != NULL) return CLI_GO_ON;
-    return cm_usage_error(description.name, "option '--memory-limit %s' wants --simulate, found none", text);
+    if (settings->simulate != NULL || settings->stream) return CLI_GO_ON;
+    return cm_usage_error(description.name, "option '--memory-limit %s' wants --stream or --simulate, found none",
+                          text);
 }
 
 /* "40ns,150ns", or one time for both. CLI_GO_ON, or the exit status. */
@@ -367,6 +374,7 @@ static void print_report(const struct report *report)
            report->model.n_experts_used, (double)info->n_weight_bytes * 1e-9);
     if (info->policy[0] != '\0') printf("policy %s: ", info->policy);
     else printf("a plan that was read: ");
+    if (info->n_streamed > 0) printf("%d experts streamed, ", info->n_streamed);
     printf("%d experts pinned, %d sliced, %d replicated; memory %.2f x the model\n", info->n_pinned, info->n_sliced,
            info->n_replicated, (double)info->n_placed_bytes / (double)info->n_weight_bytes);
     print_nodes(report);
@@ -377,7 +385,7 @@ static void print_report(const struct report *report)
         printf("\n  predicted for the trace, %" PRIu64 " tokens:\n", report->simulations[0].n_tokens);
         print_predictions(report->simulations);
     }
-    if (report->limit_bytes > 0) print_disk(report);
+    if (report->limit_bytes > 0 && report->is_simulated) print_disk(report);
     if (report->network.n_ranks > 0) print_ranks(report);
     if (info->why[0] != '\0') printf("\nWhy: %s\n", info->why);
     if (info->notes[0] != '\0') printf("Note: %s\n", info->notes);
@@ -447,6 +455,7 @@ static bool print_json(const struct report *report)
     cm_json_integer(&json, json.root, "pinned", (uint64_t)info->n_pinned);
     cm_json_integer(&json, json.root, "sliced", (uint64_t)info->n_sliced);
     cm_json_integer(&json, json.root, "replicated", (uint64_t)info->n_replicated);
+    cm_json_integer(&json, json.root, "streamed", (uint64_t)info->n_streamed);
     cm_json_integer(&json, json.root, "weight_bytes", info->n_weight_bytes);
     cm_json_integer(&json, json.root, "placed_bytes", info->n_placed_bytes);
     cm_json_integer(&json, json.root, "bandwidth_known", (uint64_t)info->is_bandwidth_known);
@@ -457,7 +466,7 @@ static bool print_json(const struct report *report)
         struct json_node *const simulated = cm_json_array(&json, json.root, "predicted_for_trace");
         for (int i = 0; i < N_BATCHES; i++) add_prediction(&json, simulated, &report->simulations[i], info->n_nodes);
     }
-    if (report->limit_bytes > 0) add_disk(&json, report);
+    if (report->limit_bytes > 0 && report->is_simulated) add_disk(&json, report);
     if (report->network.n_ranks > 0) add_ranks(&json, report);
     const bool is_written = cm_json_write(&json, true);
     cm_json_close(&json);
@@ -481,6 +490,7 @@ static bool place(const struct settings *settings, const struct limits *limits, 
     wanted.domain       = settings->domain;
     wanted.topology     = settings->topology;
     wanted.bandwidth    = settings->bandwidth;
+    wanted.stream_limit = settings->stream ? limits->n_bytes : 0;
     if (!cm_front_succeeded(front, calmoe_placement_open(front->model, &wanted, placement)) ||
         !gather(front, *placement, &report) || !predict_ranks(front, *placement, &report))
         return false;

@@ -38,7 +38,7 @@ bool cm_disk_say(const struct front *front)
     if (!get(front, &disk, &n_tokens)) return false;
     if (disk.n_slots == 0) return true;
     cm_say("disk       %d of %d experts in memory; of those needed %.1f %% were there, %.1f %% had been named ahead "
-           "(recall %.1f %%); read %.2f MB/token, waited %.2f ms/token", disk.n_slots, disk.n_experts,
+           "(recall %.1f %%); read %.2f MB/token, waited %.2f ms/token", disk.n_slots + disk.n_kept, disk.n_experts,
            percent(disk.n_there, disk.n_wanted), percent(disk.n_ahead, disk.n_wanted),
            percent(disk.n_named, disk.n_asked), (double)disk.n_bytes / n_tokens / 1e6,
            1e3 * disk.waited_seconds / n_tokens);
@@ -53,7 +53,8 @@ bool cm_disk_add(const struct front *front, struct json_output *json)
     if (disk.n_slots == 0) return true;
     struct json_node *const in = cm_json_object(json, json->root, "disk");
     cm_json_integer(json, in, "experts", (uint64_t)disk.n_experts);
-    cm_json_integer(json, in, "experts_in_memory", (uint64_t)disk.n_slots);
+    cm_json_integer(json, in, "experts_in_memory", (uint64_t)(disk.n_slots + disk.n_kept));
+    cm_json_integer(json, in, "kept_by_plan", (uint64_t)disk.n_kept);
     cm_json_integer(json, in, "wanted", disk.n_wanted);
     cm_json_integer(json, in, "hits", disk.n_there);
     cm_json_integer(json, in, "named_ahead", disk.n_ahead);

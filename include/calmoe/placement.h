@@ -9,11 +9,12 @@
  *     if (calmoe_placement_open(model, &options, &placement) == CALMOE_OK)
  *         calmoe_placement_write(placement, "plan.json");
  *
- * A plan gives each expert of each layer one of three places: pinned (all of it on one node), sliced (its rows cut
+ * A plan gives each expert of each layer one of four places: pinned (all of it on one node), sliced (its rows cut
  * over nodes), replicated (all of it on several nodes; each step picks the replica on the node that is done
- * first). No plan changes a bit of a model's output.
+ * first), streamed (read from disk when it is needed, docs/DISK.md). No plan changes a bit of a model's output.
  *
- * All times, balances and tokens/s here are predicted from bytes and bandwidths; nothing is measured. */
+ * All times, balances and tokens/s here are predicted from bytes and bandwidths, as if all experts were in memory;
+ * nothing is measured. */
 #ifndef CALMOE_PLACEMENT_H
 #define CALMOE_PLACEMENT_H
 
@@ -41,6 +42,9 @@ typedef struct calmoe_placement_options {
     double      far_latency;  /* between others (calmoe_machine.line_near, line_far); 0 = predictions leave out
                                  that threads wait for each other (default)                                    */
     const calmoe_profile *usage; /* a profile in memory instead of a file, read while opening; NULL = none (default) */
+    uint64_t    stream_limit; /* bytes, as calmoe_engine_options.memory_limit: the plan says which experts stay in
+                                 memory, as the profile uses them most, and streams the others from disk; what nodes
+                                 hold is not looked at then. 0 = all are in memory (default)                   */
 } calmoe_placement_options;
 
 CALMOE_API void calmoe_placement_options_init(calmoe_placement_options *options);
@@ -72,6 +76,7 @@ typedef struct calmoe_placement_info {
     uint64_t    n_placed_bytes; /* with replicas                                                             */
     int         is_memory_known;    /* 0: the topology does not say how much memory nodes have               */
     int         is_bandwidth_known; /* 0: bandwidths are relative, so no tokens/s can be predicted           */
+    int         n_streamed;     /* experts that stay on disk; none of the counts and bytes above has them    */
 } calmoe_placement_info;
 
 /* Texts are borrowed until the placement is closed. */
@@ -93,10 +98,10 @@ typedef struct calmoe_placement_node {
 CALMOE_API calmoe_status calmoe_placement_get_node(const calmoe_placement *placement, int i,
                                                    calmoe_placement_node *node);
 
-enum { CALMOE_PLACE_PINNED, CALMOE_PLACE_SLICED, CALMOE_PLACE_REPLICATED };
+enum { CALMOE_PLACE_PINNED, CALMOE_PLACE_SLICED, CALMOE_PLACE_REPLICATED, CALMOE_PLACE_STREAMED };
 
 /* *kind: CALMOE_PLACE_*; parts[node]: the part of the expert that is there, 0 to 1 (n >= the number of nodes). In a
- * dense layer, which has no experts to place, all parts are 0.
+ * dense layer, which has no experts to place, and of a streamed expert all parts are 0.
  * INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_placement_get_expert(const calmoe_placement *placement, int layer, int expert,
                                                      int *kind, double *parts, int n);
@@ -143,7 +148,8 @@ typedef struct calmoe_disk_prediction {
     uint64_t n_bytes;   /* of the model's file that are read for the others                        */
 } calmoe_disk_prediction;
 
-/* By the same rules by which an engine keeps experts; a profile, where the placement has one, as its memory_profile.
+/* By the same rules by which an engine keeps experts, those of the plan among them; a profile, where the placement has
+ * one, as its memory_profile.
  * INVALID_ARGUMENT as calmoe_placement_simulate(), and for a limit that is too small: the sentence says which is
  * not. UNSUPPORTED: the model has no routed experts. */
 CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *placement, const int32_t *experts,

@@ -72,12 +72,12 @@ CALMOE_API calmoe_status calmoe_engine_get_node_stats(const calmoe_engine *engin
 CALMOE_API calmoe_status calmoe_engine_get_node_phases(const calmoe_engine *engine, int i, double *seconds,
                                                        uint64_t *n_bytes, int n);
 
-/* What an engine with a memory limit (calmoe_engine_options) did with experts on disk since the start (or reset). Where
- * all experts are in memory, all is 0. */
+/* What an engine with a memory limit, or a plan that streams (calmoe_engine_options), did with experts on disk since
+ * the start (or reset). Where all experts are in memory, all is 0. */
 typedef struct calmoe_disk_stats {
     size_t   size;           /* set by the caller to sizeof(calmoe_disk_stats)                         */
     int      n_experts;      /* routed experts of all layers                                           */
-    int      n_slots;        /* of them, so many are in memory at a time                               */
+    int      n_slots;        /* of them, so many are in memory at a time: as a router names them       */
     uint64_t n_slot_bytes;   /* that those take                                                        */
     int      is_direct;      /* 1: files are read past the system's cache                              */
     uint64_t n_wanted;       /* experts that steps needed, each once in a step and layer               */
@@ -89,6 +89,8 @@ typedef struct calmoe_disk_stats {
     uint64_t n_reads;        /* experts that were read, those that nobody needed then too              */
     uint64_t n_bytes;        /* of files, that this took                                               */
     double   waited_seconds; /* for experts on their way, mean over threads                            */
+    int      n_kept;         /* experts that the plan keeps in memory, beside n_slots                  */
+    int      uses_io_uring;  /* 1: each thread that reads has several reads in flight; 0: one, by pread */
 } calmoe_disk_stats;
 CALMOE_API calmoe_status calmoe_engine_get_disk_stats(const calmoe_engine *engine, calmoe_disk_stats *stats);
 

@@ -2,34 +2,16 @@
 #include <math.h>
 #include <string.h>
 
-#include <calmoe/placement.h>
-
 #include "base/meeting_cost.h"
 #include "base/memory.h"
 #include "base/options.h"
-#include "experts/place_policy.h"
-#include "experts/slot_predict.h"
-#include "runtime/engine/handles.h"
+#include "runtime/api/placement_parts.h"
 #include "runtime/forward/step_barriers.h"
 #include "runtime/forward/step_exchanges.h"
 #include "runtime/documents/plan_file.h"
 #include "runtime/documents/profile_file.h"
 
 enum { SAMPLED_TOKENS = 1024 }; /* steps that stand for a profile's counts */
-
-struct calmoe_placement {
-    calmoe_context      *ctx;
-    const calmoe_model  *model;
-    struct topology      topology;
-    struct place_layer  *layers; /* (n_layers) */
-    struct place_model   shape;
-    struct place_result  result;
-    const char          *policy;
-    double               barrier_seconds; /* one; 0 = left out */
-    bool                 has_profile;
-    uint64_t            *counts;  /* (n_layers, n_experts) */
-    int32_t             *sampled; /* (SAMPLED_TOKENS, n_layers, n_used) */
-};
 
 void calmoe_placement_options_init(calmoe_placement_options *options)
 {
@@ -104,15 +86,17 @@ static calmoe_status read_plan(calmoe_placement *p, const char *path)
 static calmoe_status make_plan(calmoe_placement *p, const calmoe_placement_options *options)
 {
     const struct place_routings routings = sampled_routings(p);
-    const struct place_problem  problem = {.topology = &p->topology, .model = &p->shape,
+    struct topology             topology = p->topology; /* where a part stays on disk, memory is what the limit says */
+    const struct place_problem  problem = {.topology = &topology, .model = &p->shape,
                                            .routings = p->has_profile ? &routings : NULL,
                                            .memory_limit = (double)options->memory_limit};
     const struct place_policy  *policy;
     const char *name = options->policy ? options->policy : p->has_profile ? "by_usage" : "sliced";
+    if (options->stream_limit > 0) topology.is_memory_known = false;
     CM_TRY(cm_place_policy_named(p->ctx, name, &policy));
     CM_TRY(cm_place(p->ctx, policy, &problem, &p->result));
     p->policy = policy->name;
-    return CALMOE_OK;
+    return options->stream_limit > 0 ? cm_placement_stream(p, options->stream_limit) : CALMOE_OK;
 }
 
 static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_options *options)
@@ -120,6 +104,9 @@ static calmoe_status open_parts(calmoe_placement *p, const calmoe_placement_opti
     if (!(options->memory_limit >= 1 && options->memory_limit <= 64))
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "memory_limit is %g; 1 to 64 is wanted",
                        (double)options->memory_limit);
+    if (options->plan && options->stream_limit > 0)
+        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
+                       "a plan to look at and a limit to make one for exclude each other");
     if (options->plan && options->policy)
         return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "a plan to look at and a policy to make one exclude each"
             " other");
@@ -191,7 +178,8 @@ calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placem
     calmoe_placement_info info = {
         .policy = p->policy, .why = p->result.why, .notes = p->result.notes, .use = p->has_profile ? "profile" : "even",
         .n_nodes = p->topology.n_nodes, .n_layers = p->shape.n_layers, .n_experts = p->shape.n_experts,
-        .n_pinned = p->result.n_pinned, .n_sliced = p->result.n_sliced, .n_replicated = p->result.n_replicated,
+        .n_pinned = p->result.n_pinned, .n_sliced = p->result.n_sliced, .n_streamed = p->result.n_streamed,
+        .n_replicated = p->result.n_replicated,
         .n_weight_bytes = cm_place_model_bytes(&p->shape), .n_placed_bytes = (uint64_t)llround(placed),
         .is_memory_known = p->topology.is_memory_known, .is_bandwidth_known = p->topology.is_bandwidth_known};
     cm_options_give(out, &info, sizeof info);
@@ -201,7 +189,7 @@ calmoe_status calmoe_placement_get_info(const calmoe_placement *p, calmoe_placem
 /* The part of an expert that is on a node; 0 of a dense layer's, which are none. */
 static double part_on(const struct plan *plan, const struct place_layer *layer, const struct place *place, int node)
 {
-    if (!cm_layer_has_experts(layer)) return 0;
+    if (!cm_layer_has_experts(layer) || place->is_streamed) return 0;
     if (place->kind == PLACE_PINNED) return place->node == node ? 1 : 0;
     if (place->kind == PLACE_REPLICATED) return place->replicas >> node & 1 ? 1 : 0;
     const struct slice *slice = &plan->slices[place->slice];
@@ -243,7 +231,7 @@ calmoe_status calmoe_placement_get_expert(const calmoe_placement *p, int layer, 
                        "calmoe_placement_get_expert: placement, a layer and an expert of the model, kind, and parts for"
                        " every node are needed");
     const struct place *place = cm_place_of(&p->result.plan, layer, expert);
-    *kind = (int)place->kind;
+    *kind = place->is_streamed ? CALMOE_PLACE_STREAMED : (int)place->kind;
     for (int node = 0; node < p->topology.n_nodes; node++)
         parts[node] = part_on(&p->result.plan, &p->layers[layer], place, node);
     return CALMOE_OK;
@@ -321,167 +309,11 @@ calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *p, const ca
     return CALMOE_OK;
 }
 
-/* Do the caller's routings name experts of the model, each once? */
-static calmoe_status check_experts(const calmoe_placement *p, const int32_t *experts, int n_tokens, int n_slots,
-                                   const char *call)
-{
-    if (!experts || n_tokens < 1 || n_slots < 1)
-        return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT, "%s: experts of at least one token are needed", call);
-    for (size_t row = 0; row < (size_t)n_tokens * (size_t)p->shape.n_layers; row++)
-        for (int slot = 0; slot < n_slots; slot++) {
-            const int32_t *slots = experts + row * (size_t)n_slots;
-            bool           is_ok = slots[slot] >= -1 && slots[slot] < p->shape.n_experts;
-            for (int before = 0; is_ok && before < slot; before++)
-                is_ok = slots[slot] == -1 || slots[before] != slots[slot];
-            if (is_ok) continue;
-            return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
-                           "token %zu takes expert %d in layer %zu; each of 0 to %d at most once is wanted",
-                           row / (size_t)p->shape.n_layers, (int)slots[slot], row % (size_t)p->shape.n_layers,
-                           p->shape.n_experts - 1);
-        }
-    return CALMOE_OK;
-}
-
-static struct place_routings routings_of(const calmoe_placement *p, const int32_t *experts, int n_tokens, int n_slots)
-{
-    return (struct place_routings){.n_tokens = n_tokens, .n_layers = p->shape.n_layers, .n_slots = n_slots,
-                                   .experts = experts};
-}
-
 calmoe_status calmoe_placement_simulate(const calmoe_placement *p, const int32_t *experts, int n_tokens, int n_slots,
                                         int batch, calmoe_prediction *out)
 {
     CM_TRY(check_call(p, batch, out, "calmoe_placement_simulate"));
-    CM_TRY(check_experts(p, experts, n_tokens, n_slots, "calmoe_placement_simulate"));
-    const struct place_routings routings = routings_of(p, experts, n_tokens, n_slots);
+    CM_TRY(cm_placement_check_experts(p, experts, n_tokens, n_slots, "calmoe_placement_simulate"));
+    const struct place_routings routings = cm_placement_routings(p, experts, n_tokens, n_slots);
     return predict(p, &routings, batch, out);
-}
-
-/* ---- experts on disk ---- */
-
-struct disk { /* how an engine would have the model's experts there */
-    struct expert_stream *stream;   /* never started: for its sizes                   */
-    struct matrix        *matrices; /* (n_layers, n_experts, 3)                       */
-    bool                 *is_there; /* (n_layers, n_experts)                          */
-    uint64_t             *bytes;    /* (n_layers): of an expert in the file           */
-    uint64_t              n_routed; /* bytes of all of them                           */
-    int                   n_least;  /* the most experts that a layer has              */
-};
-
-static uint64_t file_bytes(const struct weight_source *source)
-{
-    return (uint64_t)source->n_rows * cm_row_bytes(source->type, (size_t)source->n_columns);
-}
-
-static calmoe_status add_experts(const calmoe_placement *p, int layer, struct disk *disk)
-{
-    const int n_experts = p->model->spec.layers[layer].ffn.router.n_experts;
-    if (n_experts > disk->n_least) disk->n_least = n_experts;
-    for (int expert = 0; expert < n_experts; expert++) {
-        const size_t                key = (size_t)layer * (size_t)p->shape.n_experts + (size_t)expert;
-        const struct weight_source *matrices[3];
-        uint64_t                    n_bytes = 0;
-        cm_expert_matrices(p->model, layer, expert, matrices);
-        for (int i = 0; i < 3; i++) {
-            if (!matrices[i]) continue;
-            CM_TRY(cm_expert_stream_add(disk->stream, layer, expert, matrices[i], 0,
-                                        &disk->matrices[key * 3 + (size_t)i]));
-            n_bytes += file_bytes(matrices[i]);
-        }
-        disk->is_there[key] = true;
-        disk->bytes[layer] = n_bytes;
-        disk->n_routed += n_bytes;
-    }
-    return CALMOE_OK;
-}
-
-static calmoe_status open_disk(const calmoe_placement *p, struct disk *disk)
-{
-    const size_t n = (size_t)p->shape.n_layers * (size_t)p->shape.n_experts;
-    CM_TRY(cm_expert_stream_open(p->ctx, cm_isa_best(), p->shape.n_layers, p->shape.n_experts, NULL, &disk->stream));
-    disk->matrices = cm_alloc(p->ctx, n * 3, sizeof *disk->matrices, "a prediction");
-    disk->is_there = cm_alloc(p->ctx, n, sizeof *disk->is_there, "a prediction");
-    disk->bytes = cm_alloc(p->ctx, (size_t)p->shape.n_layers, sizeof *disk->bytes, "a prediction");
-    if (!disk->matrices || !disk->is_there || !disk->bytes) return CALMOE_NO_MEMORY;
-    for (int layer = 0; layer < p->shape.n_layers; layer++) CM_TRY(add_experts(p, layer, disk));
-    return CALMOE_OK;
-}
-
-static void close_disk(struct disk *disk)
-{
-    cm_expert_stream_close(&disk->stream);
-    cm_free(disk->matrices);
-    cm_free(disk->is_there);
-    cm_free(disk->bytes);
-}
-
-/* Slots under a limit, by the model's bytes in the file: packed ones differ a little. */
-static calmoe_status count_slots(const calmoe_placement *p, const struct disk *disk, uint64_t limit, int *n_slots)
-{
-    enum { MAX_ROWS = 512 };
-    const uint64_t all = cm_place_model_bytes(&p->shape) + cm_bytes_behind(&p->model->spec, MAX_ROWS);
-    const uint64_t beside = all - disk->n_routed + cm_expert_stream_buffer_bytes(disk->stream);
-    const uint64_t each = cm_expert_stream_slot_bytes(disk->stream);
-    const uint64_t most = (uint64_t)cm_expert_stream_n_experts(disk->stream);
-    const uint64_t room = limit > beside ? (limit - beside) / each : 0;
-    *n_slots = (int)(all <= limit || room > most ? most : room);
-    if (*n_slots >= disk->n_least) return CALMOE_OK;
-    return cm_fail(p->ctx, CALMOE_INVALID_ARGUMENT,
-                   "a memory limit of %llu bytes leaves room for %d experts; a step may need %d at once, and %llu "
-                   "bytes are about the smallest limit that works", (unsigned long long)limit, *n_slots, disk->n_least,
-                   (unsigned long long)(beside + each * (uint64_t)disk->n_least));
-}
-
-/* The slots as an engine would begin with them. */
-static calmoe_status fill_slots(const calmoe_placement *p, const struct disk *disk, struct slot_cache *cache)
-{
-    const int n_layers = p->shape.n_layers;
-    int32_t  *keys = cm_alloc(p->ctx, (size_t)cache->n_slots, sizeof *keys, "a prediction");
-    int       n = 0;
-    if (!keys) return CALMOE_NO_MEMORY;
-    if (p->has_profile) cm_slot_cache_set_priors(cache, p->counts, n_layers, p->shape.n_experts, p->shape.n_used);
-    const calmoe_status status = cm_slot_cache_first(p->ctx, cache, n_layers, disk->is_there, keys, &n);
-    for (int i = 0; i < n; i++) cm_slot_cache_put(cache, i, keys[i]);
-    cm_free(keys);
-    return status;
-}
-
-static calmoe_status simulate_disk(const calmoe_placement *p, const struct place_routings *routings, int batch,
-                                   uint64_t limit, struct disk *disk, calmoe_disk_prediction *told)
-{
-    struct slot_prediction found;
-    struct slot_cache      cache;
-    CM_TRY(open_disk(p, disk));
-    CM_TRY(count_slots(p, disk, limit, &told->n_slots));
-    CM_TRY(cm_slot_cache_open(p->ctx, p->shape.n_layers * p->shape.n_experts, told->n_slots, &cache));
-    calmoe_status status = fill_slots(p, disk, &cache);
-    if (status == CALMOE_OK)
-        status = cm_slot_predict(p->ctx, &cache, routings, p->shape.n_experts, batch, disk->bytes, &found);
-    cm_slot_cache_close(&cache);
-    if (status != CALMOE_OK) return status;
-    told->n_experts = cm_expert_stream_n_experts(disk->stream);
-    told->n_wanted = found.n_wanted;
-    told->n_there = found.n_there;
-    told->n_bytes = found.n_bytes;
-    return CALMOE_OK;
-}
-
-calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *p, const int32_t *experts, int n_tokens,
-                                             int n_slots, int batch, uint64_t memory_limit,
-                                             calmoe_disk_prediction *out)
-{
-    if (!p || !out || out->size < sizeof out->size || batch < 1 || memory_limit < 1)
-        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_placement_simulate_disk: placement, batch >= 1, a limit and a prediction with its size "
-                       "set are needed");
-    CM_TRY(check_experts(p, experts, n_tokens, n_slots, "calmoe_placement_simulate_disk"));
-    if (cm_is_dense_model(&p->model->spec))
-        return cm_fail(p->ctx, CALMOE_UNSUPPORTED, "'%s' has no routed experts", p->model->path);
-    const struct place_routings routings = routings_of(p, experts, n_tokens, n_slots);
-    calmoe_disk_prediction      told = {.batch = batch, .n_tokens = (uint64_t)n_tokens};
-    struct disk                 disk = {0};
-    const calmoe_status         status = simulate_disk(p, &routings, batch, memory_limit, &disk, &told);
-    close_disk(&disk);
-    if (status == CALMOE_OK) cm_options_give(out, &told, sizeof told);
-    return status;
 }

@@ -66,7 +66,8 @@ calmoe_status calmoe_engine_get_disk_stats(const calmoe_engine *engine, calmoe_d
         const struct stream_size   size = cm_expert_stream_size(stream);
         const struct stream_counts counts = cm_expert_stream_counts(stream);
         stats = (calmoe_disk_stats){
-            .n_experts = size.n_experts, .n_slots = size.n_slots, .n_slot_bytes = size.n_bytes,
+            .n_experts = size.n_experts + size.n_kept, .n_slots = size.n_slots, .n_kept = size.n_kept,
+            .uses_io_uring = size.ring_error == 0, .n_slot_bytes = size.n_bytes,
             .is_direct = size.is_direct, .n_wanted = counts.n_wanted, .n_there = counts.n_there,
             .n_ahead = counts.n_ahead, .n_asked = counts.n_asked, .n_named = counts.n_named,
             .n_reads = counts.n_reads, .n_bytes = counts.n_bytes,

@@ -8,7 +8,10 @@
 #include "base/memory.h"
 #include "runtime/documents/json.h"
 
-static const char *const schemas[] = {"calmoe.plan.1", "calmoe.plan.2"}; /* the last is written */
+static const char *const schemas[] = {"calmoe.plan.1", "calmoe.plan.2", "calmoe.plan.3"};
+enum { FIRST, SECOND, THIRD }; /* the second is written, but of plans that stream experts the third */
+
+static const char disk[] = "disk"; /* where a streamed expert is */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -123,14 +126,30 @@ static calmoe_status read_shared_place(struct calmoe_context *ctx, const struct 
     return CALMOE_OK;
 }
 
-static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_value *layer, const struct plan *plan,
-                                bool is_first, struct place *places)
+/* "disk" */
+static calmoe_status read_disk(struct calmoe_context *ctx, const struct json_value *value, struct plan *plan, int layer,
+                               int expert)
 {
+    const char *text;
+    CM_TRY(cm_json_text(ctx, value, &text));
+    if (strcmp(text, disk) != 0) return cm_json_wrong(ctx, value, "\"disk\"");
+    cm_plan_stream(plan, layer, expert);
+    return CALMOE_OK;
+}
+
+static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_value *json, struct plan *plan,
+                                int schema, int layer)
+{
+    struct place *places = cm_place_of(plan, layer, 0);
     for (size_t expert = 0; expert < (size_t)plan->n_experts; expert++) {
-        const struct json_value value = cm_json_element(layer, expert);
+        const struct json_value value = cm_json_element(json, expert);
         int64_t                 node;
-        if (!is_first && cm_json_is_object(&value)) {
+        if (schema >= SECOND && cm_json_is_object(&value)) {
             CM_TRY(read_shared_place(ctx, &value, plan, &places[expert]));
+            continue;
+        }
+        if (schema >= THIRD && cm_json_sort(&value) == JSON_IS_TEXT) {
+            CM_TRY(read_disk(ctx, &value, plan, layer, (int)expert));
             continue;
         }
         CM_TRY(cm_json_int(ctx, &value, 0, plan->n_nodes - 1, &node));
@@ -139,7 +158,7 @@ static calmoe_status read_layer(struct calmoe_context *ctx, const struct json_va
     return CALMOE_OK;
 }
 
-static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_value *root, bool is_first,
+static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_value *root, int schema,
                                  struct plan *plan)
 {
     struct json_value layers;
@@ -159,7 +178,7 @@ static calmoe_status read_layers(struct calmoe_context *ctx, const struct json_v
     if (plan->places == NULL) return CALMOE_NO_MEMORY;
     for (size_t layer = 0; layer < n_layers; layer++) {
         const struct json_value value = cm_json_element(&layers, layer);
-        CM_TRY(read_layer(ctx, &value, plan, is_first, plan->places + layer * n_experts));
+        CM_TRY(read_layer(ctx, &value, plan, schema, (int)layer));
     }
     return CALMOE_OK;
 }
@@ -175,7 +194,7 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
     int64_t                  n_nodes;
     int                      schema;
     CM_TRY(cm_json_schema(ctx, &root, schemas, COUNT_OF(schemas), &schema)); /* first: it tells the members */
-    const bool is_first = schema == 0;
+    const bool is_first = schema == FIRST;
     CM_TRY(cm_json_check_object(ctx, &root, known, is_first ? 5 : COUNT_OF(known)));
     CM_TRY(cm_json_version(ctx, &root));
     CM_TRY(read_model(ctx, &root, is_first, file));
@@ -189,7 +208,7 @@ static calmoe_status read_plan(struct calmoe_context *ctx, const struct json_doc
         CM_TRY(read_by_node(ctx, &root, "kv_heads", plan->n_nodes, plan->n_kv_heads, 1, plan->kv_heads));
         CM_TRY(read_slices(ctx, &root, plan));
     }
-    return read_layers(ctx, &root, is_first, plan);
+    return read_layers(ctx, &root, schema, plan);
 }
 
 static void close_plan(void *plan) { cm_plan_file_close(plan); }
@@ -224,6 +243,10 @@ static void write_numbers(FILE *file, const char *before, const int32_t *numbers
 
 static void write_place(FILE *file, const struct place *place, int n_nodes)
 {
+    if (place->is_streamed) {
+        fprintf(file, "\"%s\"", disk);
+        return;
+    }
     switch (place->kind) {
     case PLACE_PINNED: fprintf(file, "%d", place->node); return;
     case PLACE_SLICED: fprintf(file, "{\"slice\": %d}", place->slice); return;
@@ -241,7 +264,8 @@ static void write_place(FILE *file, const struct place *place, int n_nodes)
 static void write_plan(FILE *file, const struct plan_file *plan_file)
 {
     const struct plan *plan = &plan_file->plan;
-    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[1], CALMOE_VERSION_TEXT);
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n",
+            schemas[cm_plan_n_streamed(plan, -1) > 0 ? THIRD : SECOND], CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"width\": %d, \"dim\": %d, \"kv_heads\": %d},\n",
             plan_file->fingerprint, plan->width, plan->dim, plan->n_kv_heads);
     fprintf(file, " \"nodes\": %d, \"quantum\": %d", plan->n_nodes, plan->quantum);

@@ -6,7 +6,8 @@
  *      "slices": [{"rows": [32, 32], "down": [16, 16]}],
  *      "layers": [[0, 1, {"slice": 0}, {"nodes": [0, 1]}]]}
  *
- * layers[layer][expert] is a node that holds all of it, a slice, or the nodes that each hold all of it. The
+ * layers[layer][expert] is a node that holds all of it, a slice, or the nodes that each hold all of it; in the third
+ * schema, "calmoe.plan.3", which is written only where it is needed, "disk" is a streamed expert. The
  * first schema, "calmoe.plan.1", is read too: it has schema, version, model.fingerprint, nodes, and layers of
  * node numbers; all else is on node 0 then, and the plan's width, dim, quantum and n_kv_heads are 0. */
 #ifndef RUNTIME_DOCUMENTS_PLAN_FILE_H
@@ -33,8 +34,8 @@ calmoe_status cm_plan_file_parse(struct calmoe_context *ctx, const char *name, c
                                  size_t n_bytes, struct plan_file *out);
 void          cm_plan_file_close(struct plan_file *plan); /* zeroes it; a zeroed one is fine */
 
-/* Writes a plan that keeps to the limits above, in the second schema; one line for each layer. IO: "cannot write
- * 'PATH': why". */
+/* Writes a plan that keeps to the limits above, in the second or third schema; one line for each layer. IO: "cannot
+ * write 'PATH': why". */
 calmoe_status cm_plan_file_write(struct calmoe_context *ctx, const char *path, const struct plan_file *plan);
 
 #endif

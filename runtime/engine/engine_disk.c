@@ -29,7 +29,7 @@ static calmoe_status read_uses(calmoe_engine *engine, uint64_t **uses)
 /* Whether reads go past the system's cache: it would keep little of a file that is larger than what is left for it. */
 static bool is_direct(const calmoe_engine *engine)
 {
-    const uint64_t     limit = engine->options.memory_limit;
+    const uint64_t     limit = engine->options.memory_limit; /* 0: the plan streams */
     struct memory_room room;
     if (engine->options.disk_reads != CALMOE_DISK_AUTO) return engine->options.disk_reads == CALMOE_DISK_DIRECT;
     cm_limits_room(&room);
@@ -101,9 +101,11 @@ calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_optio
         CM_TRY(open_packed(engine));
         out->packed = &engine->packed;
     }
-    if (options->memory_limit == 0) return CALMOE_OK;
+    const bool plan_streams = cm_plan_n_streamed(&engine->plan, -1) > 0;
+    if (options->memory_limit == 0 && !plan_streams) return CALMOE_OK;
     if (engine->shares.n_ranks > 1)
-        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "a memory limit works on one rank only; these are %d",
+        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "%s on one rank only; these are %d",
+                       plan_streams ? "a plan with experts on disk works" : "a memory limit works",
                        engine->shares.n_ranks);
     if (options->memory_profile) CM_TRY(read_uses(engine, uses));
     out->memory_limit = options->memory_limit;

@@ -34,6 +34,14 @@ static void add_threads(struct line *line, const calmoe_engine *engine)
     if (crowd[0] != '\0') add(line, " because of %s", crowd);
 }
 
+static void add_disk(struct line *line, const struct expert_stream *stream)
+{
+    const struct stream_size size = cm_expert_stream_size(stream);
+    if (size.ring_error == 0) add(line, "; experts are read from disk by io_uring");
+    else add(line, "; experts are read from disk by pread (io_uring: %s)", strerror(size.ring_error));
+    if (size.is_direct) add(line, ", past the system's cache");
+}
+
 calmoe_status calmoe_engine_describe(const calmoe_engine *engine, char *text, size_t capacity)
 {
     char        name[CM_LIMIT_NAME], bytes[32];
@@ -47,5 +55,6 @@ calmoe_status calmoe_engine_describe(const calmoe_engine *engine, char *text, si
     const uint64_t memory = cm_memory_limit(cm_limits_root());
     if (memory > 0) add(&line, "; %s of memory by the control groups", cm_bytes_text(memory, bytes));
     add(&line, "; weights take %s", cm_bytes_text(engine->weights->packed.n_bytes, bytes));
+    if (engine->weights->stream) add_disk(&line, engine->weights->stream);
     return CALMOE_OK;
 }

@@ -36,9 +36,10 @@ calmoe_status cm_streaming_open(struct streaming *s, const struct model_tensors 
                                 struct expert_stream **out)
 {
     *out = NULL;
-    if (s->options->memory_limit == 0) return CALMOE_OK;
+    s->n_planned = cm_plan_n_streamed(s->machine->plan, -1);
+    if (s->options->memory_limit == 0 && s->n_planned == 0) return CALMOE_OK;
     if (cm_is_dense_model(s->spec)) return CALMOE_OK;
-    s->n_whole = beside_experts(s, list) + routed_bytes(s, tensors);
+    s->n_whole = s->n_planned > 0 ? UINT64_MAX : beside_experts(s, list) + routed_bytes(s, tensors);
     if (s->n_whole <= s->options->memory_limit) return CALMOE_OK;
     return cm_expert_stream_open(s->machine->ctx, s->machine->isa, s->spec->n_layers, s->spec->most.n_experts,
                                  s->options->packed, out);
@@ -52,7 +53,8 @@ static int least_slots(const struct streaming *s)
         const struct ffn_spec *ffn = &s->spec->layers[layer].ffn;
         if (!cm_is_routed(ffn)) continue;
         const int64_t named = (int64_t)s->options->max_rows * ffn->router.n_used;
-        const int     n = named < ffn->router.n_experts ? (int)named : ffn->router.n_experts;
+        const int     most = s->n_planned > 0 ? cm_plan_n_streamed(s->machine->plan, layer) : ffn->router.n_experts;
+        const int     n = named < most ? (int)named : most;
         if (n > least) least = n;
     }
     return least;
@@ -74,19 +76,26 @@ calmoe_status cm_streaming_fit(struct streaming *s, const struct pack_list *list
     const int      least = stream ? least_slots(s) : 0, most = stream ? cm_expert_stream_n_experts(stream) : 0;
     const uint64_t smallest = beside + (uint64_t)least * each;
     char           texts[4][32];
-    if (limit == 0) return CALMOE_OK;
-    if (smallest > limit)
+    if (limit == 0 && !stream) return CALMOE_OK;
+    if (smallest > limit && limit > 0)
         return cm_fail(s->machine->ctx, CALMOE_INVALID_ARGUMENT,
-                       "a memory limit of %s is too small: %s for all but routed experts, and %d experts of %s that a "
+                       "a memory limit of %s is too small: %s for all but %s experts, and %d experts of %s that a "
                        "step may need at once; %s is the smallest that works", cm_bytes_text(limit, texts[0]),
-                       cm_bytes_text(beside, texts[1]), least, cm_bytes_text(each, texts[2]),
+                       cm_bytes_text(beside, texts[1]), s->n_planned > 0 ? "the plan's streamed" : "routed",
+                       least, cm_bytes_text(each, texts[2]),
                        limit_text(stream && s->n_whole < smallest ? s->n_whole : smallest, texts[3]));
     if (!stream) return CALMOE_OK;
-    const uint64_t room = (limit - beside) / each;
+    const uint64_t room = limit == 0 ? (uint64_t)least : (limit - beside) / each;
+    const int      n_kept = cm_expert_stream_size(stream).n_kept;
     s->n_slots = room < (uint64_t)most ? (int)room : most;
     s->n_slot_bytes = (uint64_t)s->n_slots * each + cm_expert_stream_buffer_bytes(stream);
-    cm_log(s->machine->ctx, "%d of %d experts stay in memory (%s); the others are read from disk when they are needed",
-           s->n_slots, most, cm_bytes_text((uint64_t)s->n_slots * each, texts[0]));
+    if (n_kept > 0)
+        cm_log(s->machine->ctx, "%d of %d experts stay in memory by the plan, %d more at a time (%s); these are read "
+               "from disk when they are needed", n_kept, n_kept + most, s->n_slots,
+               cm_bytes_text((uint64_t)s->n_slots * each, texts[0]));
+    else
+        cm_log(s->machine->ctx, "%d of %d experts stay in memory (%s); the others are read from disk when they are "
+               "needed", s->n_slots, most, cm_bytes_text((uint64_t)s->n_slots * each, texts[0]));
     return CALMOE_OK;
 }
 

@@ -144,6 +144,7 @@ static calmoe_status build_routed(struct builder *b, const struct layer_tensors 
 {
     const struct ffn_spec *spec = &b->spec->layers[index].ffn;
     layer->experts.stream = b->out->stream;
+    layer->experts.plan_streams = cm_plan_n_streamed(b->machine->plan, -1) > 0;
     layer->experts.packed = b->out->stream ? NULL : b->options->packed;
     if (cm_is_routed(spec)) CM_TRY(build_bank(b, t, BANK_ROUTED, spec->router.n_experts, layer));
     layer->ffn_kinds =

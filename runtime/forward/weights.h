@@ -35,7 +35,7 @@ struct weights {
     struct packed_weights packed;
     struct matrix_origin *origins;    /* (n_origins): by matrix.id, where each comes from        */
     int                   n_origins;
-    struct expert_stream *stream;     /* that has all routed experts; NULL: they are packed                      */
+    struct expert_stream *stream;     /* that has routed experts; NULL: all are packed                           */
     bool                  looks_ahead; /* in a layer for the experts of the next, where there is a stream        */
     size_t                n_dense_bytes; /* packed, that every step reads: all but experts and output, copies once */
     float                *vectors;    /* memory of all float vectors but the mixers' and the experts' */

@@ -17,7 +17,7 @@ static const struct {
     const char *name; /* in the corpus of fuzz_documents, behind the byte that chooses */
 } good[] = {
     {DOCUMENT_PLAN, "plan"},       {DOCUMENT_PLAN, "plan_2"},   {DOCUMENT_PROFILE, "profile"},
-    {DOCUMENT_POLICY, "policy"},   {DOCUMENT_TRACE, "trace"},
+    {DOCUMENT_PLAN, "plan_3"},     {DOCUMENT_POLICY, "policy"}, {DOCUMENT_TRACE, "trace"},
 };
 enum { N_GOOD = sizeof good / sizeof good[0], MAX_BYTES = 1 << 16 };
 

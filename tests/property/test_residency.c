@@ -1,7 +1,7 @@
 /* test_residency.c - experts that are read from disk give the same bits as experts in memory: with the fewest slots
  * that work, with all but one, and some between, by any number of threads, any cut of a prompt, several sequences in a
- * step, with and without looking ahead and a profile, and when rows leave early. And a read that fails ends the step,
- * and nothing else. */
+ * step, with and without looking ahead and a profile, by io_uring and by pread, and when rows leave early. And a read
+ * that fails ends the step, and nothing else. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,9 +16,11 @@
 #include <cmocka.h>
 
 #include <calmoe/calmoe.h>
+#include <calmoe/placement.h>
 #include <calmoe/profile.h>
 
 #include "base/disk_file.h"
+#include "base/disk_ring.h"
 #include "base/random.h"
 #include "experts/slot_predict.h"
 #include "tests/support/folder_fixture.h"
@@ -112,7 +114,9 @@ static bool check_model(uint64_t seed)
         options.memory_profile = i >= 2 ? profile : NULL;
         options.disk_reads = i % 3;
         snprintf(way, sizeof way, "%d slots more", more);
+        cm_disk_ring_refuse(i % 2 ? EPERM : 0);
         const calmoe_disk_stats stats = check(options, 1 + 7 * i, way);
+        cm_disk_ring_refuse(0);
         if (stats.n_slots == 0) continue; /* without slots and what reads into them, all are smaller: it fits */
         assert_int_equal(stats.n_slots, few.n_slots + more);
         assert_true(stats.n_there + stats.n_ahead <= stats.n_wanted);
@@ -181,6 +185,64 @@ static void several_nodes(void **state)
     forget();
 }
 
+/* ---- plans that say which experts are streamed ---- */
+
+/* Writes a plan for a limit that leaves room for a third of the experts beyond those that must be there. */
+static void write_plan(const char *path, uint64_t limit)
+{
+    struct running            r = {0};
+    calmoe_placement         *placement;
+    calmoe_placement_options  options;
+    calmoe_placement_info     info = {.size = sizeof info};
+    int                       kind, n_streamed = 0;
+    double                    parts[CALMOE_MAX_NODES];
+    calmoe_placement_options_init(&options);
+    options.stream_limit = limit;
+    assert_int_equal(calmoe_context_open(NULL, &r.context), CALMOE_OK);
+    running_must(r.context, calmoe_model_open(r.context, model_path, NULL, &r.model));
+    running_must(r.context, calmoe_placement_open(r.model, &options, &placement));
+    running_must(r.context, calmoe_placement_write(placement, path));
+    running_must(r.context, calmoe_placement_get_info(placement, &info));
+    for (int i = 0; i < info.n_layers * info.n_experts; i++) {
+        running_must(r.context, calmoe_placement_get_expert(placement, i / info.n_experts, i % info.n_experts, &kind,
+                                                            parts, CALMOE_MAX_NODES));
+        n_streamed += kind == CALMOE_PLACE_STREAMED;
+    }
+    assert_in_range(n_streamed, 1, info.n_layers * info.n_experts - 1);
+    assert_int_equal(info.n_streamed, n_streamed);
+    assert_int_equal(info.n_streamed + info.n_pinned + info.n_sliced, info.n_layers * info.n_experts);
+    calmoe_placement_close(&placement);
+    calmoe_model_close(&r.model);
+    calmoe_context_close(&r.context);
+}
+
+/* The same bits; slots that the limit leaves room for, or the fewest that work; and experts that always are there. */
+static void plan_says_which(void **state)
+{
+    (void)state;
+    static const char *const machines[] = {NULL, "numa:2 core:2 pu:1"};
+    char path[600];
+    snprintf(path, sizeof path, "%s", temp_file(folder, "plan.json"));
+    open_wide();
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++) {
+        if (machines[i]) setenv("HWLOC_SYNTHETIC", machines[i], 1);
+        calmoe_engine_options options = options_of(2, 0);
+        const uint64_t        least = running_smallest_limit(model_path, options);
+        const uint64_t        each = check(options_of(2, least), 5, "no plan").n_slot_bytes / 8;
+        write_plan(path, least + 12 * each);
+        options.plan = path;
+        const calmoe_disk_stats few = check(options, 5, "a plan, no limit");
+        assert_in_range(few.n_kept, 1, few.n_experts - 1);
+        assert_true(few.n_slots > 0 && few.n_kept + few.n_slots < few.n_experts && few.n_reads > 0);
+        options.memory_limit = running_smallest_limit(model_path, options) + 3 * each;
+        const calmoe_disk_stats more = check(options, 5, "a plan and a limit");
+        assert_int_equal(more.n_kept, few.n_kept);
+        assert_int_equal(more.n_slots, few.n_slots + 3);
+        unsetenv("HWLOC_SYNTHETIC");
+    }
+    forget();
+}
+
 /* ---- what is predicted ---- */
 
 enum { N_ROUTED = N_TOKENS * 4 * 3 };
@@ -222,7 +284,7 @@ static void predicted_as_measured(void **state)
         assert_int_equal(cm_slot_cache_open(NULL, 4 * 8, disk.n_slots, &cache), CALMOE_OK);
         assert_int_equal(cm_slot_cache_first(NULL, &cache, 4, NULL, keys, &n), CALMOE_OK);
         for (int i = 0; i < n; i++) cm_slot_cache_put(&cache, i, keys[i]);
-        assert_int_equal(cm_slot_predict(NULL, &cache, &routings, 8, 1, bytes, &predicted), CALMOE_OK);
+        assert_int_equal(cm_slot_predict(NULL, &cache, &routings, 8, 1, bytes, NULL, &predicted), CALMOE_OK);
         cm_slot_cache_close(&cache);
         assert_int_equal(predicted.n_wanted, disk.n_wanted);
         assert_int_equal(predicted.n_there, disk.n_there);
@@ -257,9 +319,9 @@ static bool read_one(struct running *r, int position)
 }
 
 /* One read of many fails, another one each time: in the first layer and the last, needed or only named ahead. */
-static void one_read_fails(void **state)
+static void one_read_fails(int ring_error)
 {
-    (void)state;
+    cm_disk_ring_refuse(ring_error);
     open_wide();
     struct running r = open_limited(2);
     int            n_failed = 0, position = 0;
@@ -280,15 +342,28 @@ static void one_read_fails(void **state)
         }
     }
     cm_disk_fail(0, 0, 0);
+    cm_disk_ring_refuse(0);
     assert_true(n_failed >= 3);
     running_close(&r);
     forget();
 }
 
-/* The file is cut short while the model runs, and is whole again later. */
-static void file_cut_short(void **state)
+static void one_read_by_io_uring_fails(void **state)
 {
     (void)state;
+    one_read_fails(0);
+}
+
+static void one_read_by_pread_fails(void **state)
+{
+    (void)state;
+    one_read_fails(ENOSYS);
+}
+
+/* The file is cut short while the model runs, and is whole again later. *sentence: what is said of it. */
+static void cut_short(int ring_error, char *sentence, size_t capacity)
+{
+    cm_disk_ring_refuse(ring_error);
     open_wide();
     struct running r = open_limited(2);
     FILE          *file = fopen(model_path, "r+b");
@@ -303,13 +378,24 @@ static void file_cut_short(void **state)
     assert_int_equal(ftruncate(fileno(file), cut), 0);
     for (int i = 0; i < 3; i++) assert_false(read_one(&r, 1));
     assert_non_null(strstr(calmoe_context_message(r.context), "the file has become shorter"));
+    snprintf(sentence, capacity, "%s", calmoe_context_message(r.context));
     assert_int_equal(fseek(file, cut, SEEK_SET), 0);
     assert_int_equal(fwrite(rest, 1, (size_t)(size - cut), file), size - cut);
     assert_int_equal(fclose(file), 0);
     for (int i = 1; i < 6; i++) assert_true(read_one(&r, i));
     free(rest);
+    cm_disk_ring_refuse(0);
     running_close(&r);
     forget();
+}
+
+static void file_cut_short(void **state)
+{
+    (void)state;
+    char sentences[2][300];
+    cut_short(0, sentences[0], sizeof sentences[0]);
+    cut_short(EPERM, sentences[1], sizeof sentences[1]);
+    assert_string_equal(sentences[0], sentences[1]);
 }
 
 /* A state that is not kept by position goes back as well: what is read again gives the same bits. */
@@ -345,8 +431,10 @@ int main(void)
         cmocka_unit_test(golden_models),
         cmocka_unit_test(wide_models),
         cmocka_unit_test(several_nodes),
+        cmocka_unit_test(plan_says_which),
         cmocka_unit_test(predicted_as_measured),
-        cmocka_unit_test(one_read_fails),
+        cmocka_unit_test(one_read_by_io_uring_fails),
+        cmocka_unit_test(one_read_by_pread_fails),
         cmocka_unit_test(file_cut_short),
         cmocka_unit_test(recurrent_state_goes_back),
     };

@@ -27,6 +27,7 @@ check()
     door 'microhttpd\.h'         '(MHD_[A-Za-z_]+) *\('           'tools/serve/http[.]c'
     door 'curl/.*|sys/socket\.h'  '(socket|connect) *\('          'tools/serve/http[.]c|bench/serve_client[.]c'
     door 'mpi\.h'               'MPI_[A-Z][a-z_]+ *\('             'base/ranks[.]c'
+    door 'liburing(/.*)?\.h'      'io_uring_[a-z_]+ *\('          'base/disk_ring[.]c'
     grep -lE '#[ \t]*include[ \t]*<jansson' $(c_files bench) /dev/null | sed 1d |
         sed 's/$/:1: jansson: bench\/ has a door to jansson already/'
 }
@@ -55,6 +56,8 @@ samples()
     finds 'door: only tools/serve/http[.]c'
     sample runtime/engine/a.c <<< '    MPI_Comm_rank(comm, &rank);'
     finds 'door: only base/ranks[.]c'
+    sample experts/a.c <<< '    io_uring_submit(&ring);'
+    finds 'door: only base/disk_ring[.]c'
     sample bench/a.c <<< '#include <jansson.h>'
     sample bench/b.c <<< '#include <jansson.h>'
     finds 'has a door to jansson already'

@@ -11,6 +11,9 @@ same --packed experts.packed
 same --memory-limit 1GiB
 calmoe profile -d a="$MODEL" -n 40 -o own.json --memory-limit 12MiB --trace own.trace > tables
 same --memory-limit 12MiB --keep-by own.json
+calmoe place --memory-limit 13MiB --stream --profile own.json -o plan.json | grep -o "[0-9]* experts streamed"
+same --plan plan.json
+calmoe place --plan plan.json --simulate own.trace --memory-limit 13MiB | grep -A2 "of memory" | head -n 2
 calmoe place --simulate own.trace --memory-limit 12MiB | grep -A2 "of memory" | head -n 2
 calmoe-bench -p 0 -n 4 -r 1 --memory-limit 12MiB -o json | grep -o '"experts_in_memory": [0-9]*'
 head -c 100000 experts.packed > short.packed
@@ -19,4 +22,7 @@ try calmoe run -p x --memory-limit much
 try calmoe run -p x --memory-limit 12MiB --keep-by no-such.json
 try calmoe run -p x --packed short.packed
 try calmoe place --memory-limit 12MiB
+try calmoe place --stream
+try calmoe place --plan plan.json --stream --memory-limit 13MiB
+try calmoe run -p x --plan plan.json --memory-limit 4MiB
 try calmoe pack

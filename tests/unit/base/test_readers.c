@@ -22,8 +22,9 @@ struct log { /* what was done, in order; job 0 waits for the gate */
     atomic_int times[N_JOBS];
 };
 
-static void work(void *self, int job, void *buffer)
+static void work(void *self, int job, int thread, void *buffer)
 {
+    (void)thread;
     struct log *log = self;
     memset(buffer, job, BUFFER);
     if (job == 0)

@@ -21,6 +21,7 @@
 
 /* the second schema */
 #define HEAD2 "{\"schema\": \"calmoe.plan.2\", \"version\": \"0.1.0\", "
+#define HEAD3 "{\"schema\": \"calmoe.plan.3\", \"version\": \"0.1.0\", "
 #define MODEL2 "\"model\": {\"fingerprint\": \"0123456789abcdef\", \"width\": 64, \"dim\": 32, \"kv_heads\": 4}, "
 #define CUTS2 "\"quantum\": 16, \"dense\": [1, 1], \"kv_heads\": [3, 1], "
 #define SLICES2 "\"slices\": [{\"rows\": [48, 16], \"down\": [16, 16]}], "
@@ -55,7 +56,8 @@ static const struct {
     {"no_schema", "{}", "'p.json': schema: found nothing, wanted a value"},
     {"schema_number", "{\"schema\": 1}", "'p.json': schema: found 1, wanted a text"},
     {"schema_other", "{\"schema\": \"calmoe.policy.1\"}",
-     "'p.json': schema: found \"calmoe.policy.1\", wanted \"calmoe.plan.1\" or \"calmoe.plan.2\""},
+     "'p.json': schema: found \"calmoe.policy.1\", wanted \"calmoe.plan.1\" or \"calmoe.plan.2\" or "
+     "\"calmoe.plan.3\""},
     {"unknown_member", HEAD MODEL NODES "\"colour\": \"red\", " LAYERS,
      "'p.json': colour: found an unknown member, wanted none of that name"},
     {"no_version", "{\"schema\": \"calmoe.plan.1\", " MODEL NODES LAYERS,
@@ -160,6 +162,10 @@ static const struct {
      "'p.json': layers[0][0]: found an object, wanted a node, {\"slice\": …} or {\"nodes\": […]}"},
     {"place_text", UP_TO_LAYERS "\"layers\": [[\"0\", 0]]}",
      "'p.json': layers[0][0]: found \"0\", wanted an integer from 0 to 1"},
+    {"second_schema_disk", UP_TO_LAYERS "\"layers\": [[\"disk\", 0]]}",
+     "'p.json': layers[0][0]: found \"disk\", wanted an integer from 0 to 1"},
+    {"third_schema_text", HEAD3 MODEL2 NODES CUTS2 SLICES2 "\"layers\": [[0, \"tape\"]]}",
+     "'p.json': layers[0][1]: found \"tape\", wanted \"disk\""},
     {"node_list", HEAD MODEL NODES "\"layers\": [[0, [1]]]}",
      "'p.json': layers[0][1]: found an array of 1, wanted an integer from 0 to 1"},
 };
@@ -319,6 +325,34 @@ static void written_is_read(void **state)
     assert_int_equal(cm_live_blocks(), n_live);
 }
 
+/* Of streamed experts the file says "disk", and only then is it the third schema. */
+static void streamed_experts(void **state)
+{
+    (void)state;
+    struct place          places[15];
+    struct slice          slices[2] = {{{0}, {0}}, {{0}, {0}}};
+    struct plan_file      file = make_plan(places, slices), read;
+    struct calmoe_context ctx = {0};
+    char                  text[20000] = "";
+    for (int round = 0; round < 2; round++) {
+        if (round > 0)
+            for (int i = 0; i < 15; i += 2) cm_plan_stream(&file.plan, i / 5, i % 5);
+        assert_int_equal(cm_plan_file_write(&ctx, temp_file(folder, "plan.json"), &file), CALMOE_OK);
+        if (cm_plan_file_read(&ctx, temp_file(folder, "plan.json"), &read) != CALMOE_OK) fail_msg("%s", ctx.message);
+        assert_int_equal(cm_plan_n_streamed(&read.plan, -1), round * 8);
+        assert_int_equal(cm_plan_n_streamed(&read.plan, 1), round * 2);
+        for (int i = 0; i < 15; i++) assert_int_equal(read.plan.places[i].is_streamed, round > 0 && i % 2 == 0);
+        assert_int_equal(cm_plan_check(&ctx, &read.plan, &file.plan), CALMOE_OK);
+        cm_plan_file_close(&read);
+        FILE *written = fopen(temp_file(folder, "plan.json"), "rb");
+        assert_non_null(written);
+        text[fread(text, 1, sizeof text - 1, written)] = '\0';
+        fclose(written);
+        assert_int_equal(strstr(text, "calmoe.plan.3") != NULL, round > 0);
+        assert_int_equal(strstr(text, "\"disk\"") != NULL, round > 0);
+    }
+}
+
 static void both_schemas_are_read(void **state)
 {
     (void)state;
@@ -418,7 +452,8 @@ static void other_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_fault_is_told), cmocka_unit_test(limits), cmocka_unit_test(both_schemas_are_read),
+        cmocka_unit_test(each_fault_is_told), cmocka_unit_test(limits),
+        cmocka_unit_test(streamed_experts), cmocka_unit_test(both_schemas_are_read),
         cmocka_unit_test(too_deep),           cmocka_unit_test(too_long),
         cmocka_unit_test(written_is_read),    cmocka_unit_test(places_that_fail),
         cmocka_unit_test(memory_runs_out),    cmocka_unit_test(other_values),
