@@ -31,7 +31,7 @@ export TMPDIR=$folder
 bits()
 {
     local models=("$here/../../models/calmoe-nano.gguf") name
-    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
+    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold bloom baichuan13b phimoe"
     case ${2-} in # more threads than cores are slow
     threads | split) names="olmoe gemma4moe deepseek3 qwen3next" ;;
     esac
