@@ -234,6 +234,17 @@ static void exponentials(float *scores, int begin, int end, float *part)
     part[1] = lanes_sum(total);
 }
 
+/* scores[0 … n) += slope * distance: of the first distance, of those behind it one more each. */
+static void add_slope(float *scores, float slope, int first_distance, int n)
+{
+    static const float steps[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes distances = lanes_add(lanes_set((float)(first_distance + i)), lanes_load(steps));
+        store_up_to(scores + i, lanes_fma(lanes_set(slope), distances, load_up_to(scores + i, m, 0.0f)), m);
+    }
+}
+
 struct positions { int begin, end; }; /* of the span; none where begin >= end */
 
 /* Those of [begin, end) that the query attends. has_first: in->first is not NULL; known to the compiler, so that
@@ -306,6 +317,9 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
         const struct positions own = attended(in, has_first, query + i, span, 0, CM_ATTEND_SPAN);
         if (own.begin < own.end && in->soft_cap > 0.0f)
             soft_cap(scores[i] + own.begin, in->soft_cap, own.end - own.begin);
+        if (own.begin < own.end && in->slopes)
+            add_slope(scores[i] + own.begin, in->slopes[query + i],
+                      span * CM_ATTEND_SPAN + own.begin - (in->n_positions[query + i] - 1), own.end - own.begin);
         if (own.begin < own.end) exponentials(scores[i], own.begin, own.end, part);
         for (int d = 0; d < in->value_size; d += 16) lanes_store(part + CM_PART_SUMS + d, lanes_set(0.0f));
     }

@@ -13,15 +13,28 @@ static void silu_up(const float *gate, const float *up, int n, float *h)
     }
 }
 
-static void gelu_up(const float *gate, const float *up, int n, float *h)
+static inline lanes lanes_gelu(lanes x)
 {
     const lanes cubic = lanes_set(0.044715f), twice_slope = lanes_set(1.5957691216f); /* 2 sqrt(2 / pi) */
+    const lanes u = lanes_mul(x, lanes_fma(lanes_mul(x, x), cubic, lanes_set(1.0f)));
+    return lanes_mul(x, lanes_sigmoid(lanes_mul(u, twice_slope)));
+}
+
+static void gelu_up(const float *gate, const float *up, int n, float *h)
+{
     for (int i = 0; i < n; i += 16) {
         const int m = least(16, n - i);
-        const lanes g = load_up_to(gate + i, m, 0.0f);
-        const lanes u = lanes_mul(g, lanes_fma(lanes_mul(g, g), cubic, lanes_set(1.0f)));
-        const lanes gelu = lanes_mul(g, lanes_sigmoid(lanes_mul(u, twice_slope)));
+        const lanes gelu = lanes_gelu(load_up_to(gate + i, m, 0.0f));
         store_up_to(h + i, lanes_mul(gelu, load_up_to(up + i, m, 0.0f)), m);
+    }
+}
+
+static void gelu_alone(const float *gate, const float *up, int n, float *h)
+{
+    (void)gate;
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        store_up_to(h + i, lanes_gelu(load_up_to(up + i, m, 0.0f)), m);
     }
 }
 

@@ -7,4 +7,5 @@ const struct nonlinearity_row cm_nonlinearities[NONLINEARITY_COUNT] = {
     [NONLINEARITY_CLAMPED_UP] = {"clamped silu * (up + 1)", true},
     [NONLINEARITY_RELU_SQUARED] = {"relu^2", false},
     [NONLINEARITY_SILU] = {"silu", false},
+    [NONLINEARITY_GELU] = {"gelu", false},
 };

@@ -14,6 +14,7 @@ enum nonlinearity {
     NONLINEARITY_CLAMPED_UP,   /* g s(1.702 g) * (u + 1), g = gate but at most 7, u = up but within -7 ... 7       */
     NONLINEARITY_RELU_SQUARED, /* max(up, 0)^2; there is no gate                                                 */
     NONLINEARITY_SILU,         /* up s(up); there is no gate                                                     */
+    NONLINEARITY_GELU,         /* gelu(up), in the form with tanh; there is no gate                              */
     NONLINEARITY_COUNT
 };
 

@@ -153,6 +153,23 @@ static void rms_norm(const float *x, const float *weight, float eps, int n, floa
     }
 }
 
+static void layer_norm(const float *x, const float *weight, const float *bias, float eps, int n, float *y)
+{
+    lanes sums = lanes_set(0.0f), squares = lanes_set(0.0f);
+    for (int i = 0; i < n; i += 16) sums = lanes_add(sums, load_up_to(x + i, n - i, 0.0f));
+    const float mean = lanes_sum(sums) / (float)n;
+    for (int i = 0; i < n; i += 16) {
+        const lanes off = lanes_sub(load_up_to(x + i, n - i, mean), lanes_set(mean));
+        squares = lanes_fma(off, off, squares);
+    }
+    const lanes inverse = lanes_set(1.0f / sqrtf(lanes_sum(squares) / (float)n + eps));
+    for (int i = 0; i < n; i += 16) {
+        const int m = least(16, n - i);
+        const lanes scaled = lanes_mul(lanes_sub(load_up_to(x + i, m, 0.0f), lanes_set(mean)), inverse);
+        store_up_to(y + i, lanes_fma(scaled, load_up_to(weight + i, m, 0.0f), load_up_to(bias + i, m, 0.0f)), m);
+    }
+}
+
 static void l2_norm(const float *x, float scale, float eps, int n, float *y)
 {
     multiply_by(x, scale / sqrtf(sum_of_squares(x, n) + eps), n, y);
@@ -304,10 +321,11 @@ static void rope(float *head, const float *cosines, const float *sines, int n_ro
 
 #define VECTOR_OPS(level)                                                                                       \
     {                                                                                                           \
-        .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .l2_norm = l2_norm,                         \
+        .isa = (level), .quantize = quantize, .rms_norm = rms_norm, .layer_norm = layer_norm,                   \
+        .l2_norm = l2_norm,                                                                                     \
         .nonlinear = {[NONLINEARITY_SILU_UP] = silu_up, [NONLINEARITY_GELU_UP] = gelu_up,                       \
                       [NONLINEARITY_CLAMPED_UP] = clamped_up, [NONLINEARITY_RELU_SQUARED] = relu_squared,       \
-                      [NONLINEARITY_SILU] = silu_alone},                                                        \
+                      [NONLINEARITY_SILU] = silu_alone, [NONLINEARITY_GELU] = gelu_alone},                      \
         .softmax = softmax, .softmax_top_two = softmax_top_two, .sigmoid = sigmoid,                             \
         .sigmoid_multiply = sigmoid_multiply, .softplus = softplus, .multiply = multiply, .soft_cap = soft_cap, \
         .add_scaled = add_scaled, .rope = rope, .convolve = convolve,                                           \

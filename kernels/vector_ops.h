@@ -40,6 +40,7 @@ struct attention_input {
     const float *const *queries;     /* (n_queries) vectors of head_size                */
     const int   *n_positions;        /* (n_queries) query i attends first[i] … n_positions[i] - 1 */
     const int   *first;              /* (n_queries), of a window; NULL = all from 0             */
+    const float *slopes;             /* (n_queries): scores fall with distance (ALiBi; Press et al., 2022); NULL = not */
 };
 
 static inline int cm_first_position(const struct attention_input *in, int query)
@@ -84,6 +85,8 @@ struct vector_ops {
     void (*quantize)(struct activations *x, int token, int begin, int end, unsigned kinds);
     /* y = x * weight / sqrt(mean(x^2) + eps); weight NULL: 1; x == y is fine. */
     void (*rms_norm)(const float *x, const float *weight, float eps, int n, float *y);
+    /* y = (x - mean(x)) * weight / sqrt(mean((x - mean(x))^2) + eps) + bias; x == y is fine. */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, int n, float *y);
     /* y = x * scale / sqrt(sum(x^2) + eps); x == y is fine. */
     void (*l2_norm)(const float *x, float scale, float eps, int n, float *y);
     /* h of gate and up, as nonlinearity.h says. h may be gate or up. Functions without a gate do not look at it. */
@@ -128,7 +131,7 @@ struct vector_ops {
      * with. For each query of the input that attends a position of the span: parts + i * stride = its part, that is,
      * over its positions p of the span,
      *   s_p = scale * q·k_p, capped where soft_cap is not 0; q·k_p is one fmaf chain over the head, and where keys lie
-     *         as rows 16 partial sums,
+     *         as rows 16 partial sums; where there are slopes then fmaf(slope, p - (n_positions - 1), s_p),
      *   largest = max s_p, w_p = exp(s_p - largest),
      *   total = sum w_p (16 partial sums: w_p goes to sum p % 16), sums = sum w_p v_p (one fmaf chain over p).
      * What stands at other positions does not matter, even if it is NaN, but whole blocks of 64 keys are read.

@@ -91,6 +91,7 @@ void cm_route(const struct router_spec *spec, const struct vector_ops *ops, floa
 
     for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = logits[experts[slot]];
     if (row->weigh) row->weigh(ops, weights, spec->n_used);
+    if (row->weigh_among) row->weigh_among(logits, spec->n_experts, experts, spec->n_used, weights);
     if (spec->renormalise) renormalise(spec, weights);
     if (spec->scale != 1.0f)
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] *= spec->scale;

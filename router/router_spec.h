@@ -10,6 +10,9 @@ enum score_kind {           /* logits z → scores p                            
     SCORE_SOFTMAX_SELECTED, /* p = z for the choice; weights = softmax over the chosen logits        */
     SCORE_SQRT_SOFTPLUS,    /* sqrt(ln(1 + e^z))                                                     */
     SCORE_SIGMOID_SELECTED, /* p = z for the choice; weights = sigmoid of each chosen logit alone    */
+    SCORE_SPARSEMIXER,      /* p = z for the choice; weights: each chosen logit's softmax over those near it (Liu et
+                               al., 2023, at inference): of experts not chosen before, those whose logits lie behind
+                               the largest by a fiftieth at most of the larger of that and of their own size */
     SCORE_KIND_COUNT
 };
 

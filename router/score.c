@@ -2,6 +2,7 @@
 #include "router/score.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/elementary.h"
@@ -34,10 +35,34 @@ static void sqrt_softplus(const struct vector_ops *ops, float *logits, int n)
     }
 }
 
+static bool is_among(const int32_t *experts, int n, int expert)
+{
+    for (int i = 0; i < n; i++)
+        if (experts[i] == expert) return true;
+    return false;
+}
+
+/* Of slot s: 1 / the sum of e^(z - largest) over experts that are not in slots before and lie near enough. */
+static void share_near(const float *logits, int n, const int32_t *experts, int k, float *weights)
+{
+    const float most_behind = 0.02f; /* twice the noise of training */
+    for (int slot = 0; slot < k; slot++) {
+        const float largest = logits[experts[slot]];
+        double sum = 0.0;
+        for (int i = 0; i < n; i++) {
+            const float size = fabsf(logits[i]) > largest ? fabsf(logits[i]) : largest;
+            if (!(largest - logits[i] <= most_behind * size) || is_among(experts, slot, i)) continue; /* or NaN */
+            sum += cm_exp((double)logits[i] - (double)largest);
+        }
+        weights[slot] = sum > 0.0 ? (float)(1.0 / sum) : NAN; /* of infinities, not even the largest is near itself */
+    }
+}
+
 const struct score_row cm_scores[SCORE_KIND_COUNT] = {
-    [SCORE_SOFTMAX] = {"softmax", softmax_all, NULL},
-    [SCORE_SIGMOID] = {"sigmoid", sigmoid_each, NULL},
-    [SCORE_SOFTMAX_SELECTED] = {"softmax_selected", keep_logits, softmax_all},
-    [SCORE_SQRT_SOFTPLUS] = {"sqrt_softplus", sqrt_softplus, NULL},
-    [SCORE_SIGMOID_SELECTED] = {"sigmoid_selected", keep_logits, sigmoid_each},
+    [SCORE_SOFTMAX] = {"softmax", softmax_all, NULL, NULL},
+    [SCORE_SIGMOID] = {"sigmoid", sigmoid_each, NULL, NULL},
+    [SCORE_SOFTMAX_SELECTED] = {"softmax_selected", keep_logits, softmax_all, NULL},
+    [SCORE_SQRT_SOFTPLUS] = {"sqrt_softplus", sqrt_softplus, NULL, NULL},
+    [SCORE_SIGMOID_SELECTED] = {"sigmoid_selected", keep_logits, sigmoid_each, NULL},
+    [SCORE_SPARSEMIXER] = {"sparsemixer", keep_logits, NULL, share_near},
 };

@@ -23,7 +23,10 @@ enum {
     NEEDS_ROPE_FACTORS = 1 << 10, /* rope_freqs.weight; else its absence means that no frequency is divided */
     NEEDS_DENSE_PART  = 1 << 11, /* a dense part beside routed experts, each with norms of its own           */
     NEEDS_LATENTS     = 1 << 12, /* latent attention in all layers */
-    NEEDS_CHOICE_BIASES = 1 << 13 /* of routed experts, for choosing them */
+    NEEDS_CHOICE_BIASES = 1 << 13, /* of routed experts, for choosing them */
+    NEEDS_PROJECTION_BIASES = 1 << 14, /* of attention's output                 */
+    NEEDS_DENSE_BIASES = 1 << 15, /* of up and down of dense halves            */
+    NEEDS_LOGIT_BIASES = 1 << 16  /* of the output matrix                       */
 };
 
 /* What layers may be that do not attend; of delta nets, how such files order the value heads (head_order). */
@@ -38,6 +41,7 @@ struct family {
     enum score_kind   score;        /* where the file has no expert_gating_func      */
     bool              renormalise;  /* where the file has no expert_weights_norm     */
     enum norm_names   norms;
+    bool              centres_norms; /* as of model_spec                             */
     enum nonlinearity nonlinearity; /* of all feed-forward blocks                    */
     /* Layers see attention.sliding_window positions, but every window_period-th sees all, where the file has no
      * attention.sliding_window_pattern. 0: the family knows no windows. */

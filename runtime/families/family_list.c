@@ -9,7 +9,7 @@ extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_m
     cm_family_qwen35_moe, cm_family_qwen35, cm_family_gemma_3, cm_family_gemma_4, cm_family_gemma_4_moe,
     cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
     cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4, cm_family_glm4,
-    cm_family_ernie45, cm_family_hunyuan;
+    cm_family_ernie45, cm_family_hunyuan, cm_family_bloom, cm_family_baichuan, cm_family_phimoe;
 extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
     cm_family_nemotron_h, cm_family_nemotron_h_moe;
 
@@ -22,7 +22,8 @@ static const struct family *const rows[] = {
     &cm_family_dots1,       &cm_family_bailing_moe2, &cm_family_chatglm, &cm_family_llama4,
     &cm_family_glm4,        &cm_family_ernie45, &cm_family_hunyuan,
     &cm_family_lfm2,        &cm_family_lfm2_moe, &cm_family_granite_hybrid, &cm_family_granite_hybrid_moe,
-    &cm_family_nemotron_h,  &cm_family_nemotron_h_moe,
+    &cm_family_nemotron_h,  &cm_family_nemotron_h_moe, &cm_family_phimoe, &cm_family_baichuan,
+    &cm_family_bloom,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -32,11 +33,8 @@ static const struct {
     {"jamba", "Jamba"},
     {"bailingmoe", "Ling"},
     {"bailingmoe3", "Ling 3"},
-    {"phimoe", "Phi-3.5-MoE"},
     {"phi3", "Phi-3"},
-    {"baichuan", "Baichuan"},
     {"glm-dsa", "GLM-5"},
-    {"bloom", "BLOOM"},
     {"gemma", "Gemma"},
     {"gemma2", "Gemma 2"},
     {"gemma3n", "Gemma 3n"},

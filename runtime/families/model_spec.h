@@ -46,6 +46,8 @@ struct attention_spec {
     bool           is_chunked; /* the window of a row begins where its chunk of so many positions does */
     bool           has_sinks;  /* a score for each head that takes part in the softmax, without a value */
     float          soft_cap;   /* scores s become cap tanh(s / cap); 0 = they do not        */
+    float          max_bias;   /* scores fall with distance, by a slope of each head: 2^-(max_bias / n) of the first of
+                                  n heads, where n is a power of two, its square of the second, …; 0 = they do not */
     int            rope;       /* which of model_spec.ropes turns q and k                   */
     bool           has_gate;   /* rows of q are, head by head, a query's and then a gate's: what a head attends is
                                   weighted by sigmoid(gate), element by element              */
@@ -184,6 +186,7 @@ enum norm_names {
     NORMS_POST_ATTENTION, /* the same; that of the feed-forward half is named for its place behind attention */
     NORMS_AROUND,         /* one before each half, and one of what it gives, before that is added to the stream */
     NORMS_LAST_OF_EMBEDDING, /* as NORMS_BEFORE; files name the one behind all layers for the embedding */
+    NORMS_ALSO_OF_EMBEDDING, /* as NORMS_BEFORE; and one of the embedding, before the first layer             */
     NORMS_OF_ONE_HALF,    /* layers are a mixer or a feed-forward half, not both, with one norm before it         */
     NORM_NAMES_COUNT
 };
@@ -224,6 +227,8 @@ struct model_spec {
     int                 n_vocab;         /* rows of the output matrix                         */
     int                 context_length;
     float               norm_eps;
+    bool                centres_norms;   /* norms take the mean off first, and add a bias (LayerNorm) */
+    bool                has_unit_output; /* rows of the output matrix are taken at length 1   */
     float               embedding_scale; /* 1 = none                                          */
     float               logit_divisor;   /* logits are divided by it; 1 = none                */
     float               logit_soft_cap;  /* logits z then become cap tanh(z / cap); 0 = they do not */

@@ -99,12 +99,25 @@ const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT] = {
                       .after_attention = "post_attention_norm.weight", .after_ffn = "post_ffw_norm.weight"},
     [NORMS_LAST_OF_EMBEDDING] = {.attention = "attn_norm.weight", .ffn = "ffn_norm.weight",
                                  .output = "token_embd_norm.weight"},
+    [NORMS_ALSO_OF_EMBEDDING] = {.attention = "attn_norm.weight", .ffn = "ffn_norm.weight",
+                                 .output = "output_norm.weight", .embedding = "token_embd_norm.weight"},
     [NORMS_OF_ONE_HALF] = {.attention = "attn_norm.weight", .ffn = "attn_norm.weight", .output = "output_norm.weight"},
 };
 
 static calmoe_status find_norm(struct finder *finder, const char *role, const struct file_tensor **out)
 {
     return role ? need_vector(finder, role, finder->spec->dim, out) : CALMOE_OK;
+}
+
+/* And its bias, where norms centre: "… .bias" for "… .weight". */
+static calmoe_status find_norm_with_bias(struct finder *finder, const char *role, const struct file_tensor **out,
+                                         const struct file_tensor **bias)
+{
+    char name[FILE_MAX_NAME_BYTES];
+    CM_TRY(find_norm(finder, role, out));
+    if (!role || !finder->spec->centres_norms) return CALMOE_OK;
+    snprintf(name, sizeof name, "%.*s.bias", (int)(strlen(role) - strlen(".weight")), role);
+    return need_vector(finder, name, finder->spec->dim, bias);
 }
 
 /* q, k and v: three tensors, or one with the rows of q, then k, then v. */
@@ -259,7 +272,7 @@ static calmoe_status find_mixer(struct finder *finder, struct layer_tensors *lay
     const struct layer_spec *spec = layer_of(finder);
     const struct norm_roles *norms = &cm_norm_roles[spec->norms];
     if (!finds[spec->mixer]) return CALMOE_OK;
-    CM_TRY(find_norm(finder, norms->attention, &layer->attention_norm));
+    CM_TRY(find_norm_with_bias(finder, norms->attention, &layer->attention_norm, &layer->attention_norm_bias));
     CM_TRY(find_norm(finder, norms->after_attention, &layer->after_attention_norm));
     return finds[spec->mixer](finder, spec, layer);
 }
@@ -406,7 +419,7 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
     const struct norm_roles *norms = &cm_norm_roles[layer_of(finder)->norms];
     const bool is_dense = cm_is_dense(ffn);
     if (!cm_has_ffn(ffn)) return CALMOE_OK;
-    CM_TRY(find_norm(finder, norms->ffn, &layer->ffn_norm));
+    CM_TRY(find_norm_with_bias(finder, norms->ffn, &layer->ffn_norm, &layer->ffn_norm_bias));
     CM_TRY(find_norm(finder, norms->after_ffn, &layer->after_ffn_norm));
     CM_TRY(may_vector(finder, "layer_output_scale.weight", 1, &layer->output_scale));
     if (ffn->branches[BANK_DENSE].width > 0) CM_TRY(find_dense_part(finder, layer));
@@ -415,12 +428,30 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
     return find_bank(finder, is_dense ? &dense_roles : &shared_roles, BANK_SHARED, 1, layer);
 }
 
+/* What rotary frequencies are divided by: one tensor, or the one of two that fits the context. */
+static calmoe_status find_factors(struct finder *finder, struct model_tensors *out)
+{
+    static const char *const all[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+    const struct rope_spec *rope = &finder->spec->ropes[0];
+    bool has_any = false;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        const struct file_tensor *tensor;
+        CM_TRY(may_vector(finder, all[i], rope->n_rot / 2, &tensor));
+        has_any |= tensor != NULL;
+        if (strcmp(all[i], rope->factors) == 0) out->rope_factors = tensor;
+    }
+    return has_any && !out->rope_factors ? need(finder, rope->factors, &out->rope_factors) : CALMOE_OK;
+}
+
 static calmoe_status find_globals(struct finder *finder, struct model_tensors *out)
 {
     const struct model_spec *spec = finder->spec;
+    const struct norm_roles *norms = &cm_norm_roles[spec->layers[0].norms];
     CM_TRY(need_matrix(finder, "token_embd.weight", spec->n_vocab, spec->dim, &out->embedding));
-    CM_TRY(need_vector(finder, cm_norm_roles[spec->layers[0].norms].output, spec->dim, &out->output_norm));
-    CM_TRY(may_vector(finder, "rope_freqs.weight", spec->ropes[0].n_rot / 2, &out->rope_factors));
+    CM_TRY(find_norm_with_bias(finder, norms->output, &out->output_norm, &out->output_norm_bias));
+    CM_TRY(find_norm_with_bias(finder, norms->embedding, &out->first_norm, &out->first_norm_bias));
+    CM_TRY(find_factors(finder, out));
+    CM_TRY(may_vector(finder, "output.bias", spec->n_vocab, &out->output_bias));
     out->is_tied = find(finder, "output.weight") == NULL;
     if (out->is_tied) out->output = out->embedding;
     else CM_TRY(need_matrix(finder, "output.weight", spec->n_vocab, spec->dim, &out->output));
@@ -494,36 +525,6 @@ static calmoe_status check_all_used(const struct finder *finder)
     return CALMOE_OK;
 }
 
-/* Weights of the experts that a token does not take. */
-static uint64_t idle_parameters(const struct model_spec *spec, const struct model_tensors *tensors)
-{
-    uint64_t n = 0;
-    for (int i = 0; i < spec->n_layers; i++) {
-        const struct ffn_spec *ffn = &spec->layers[i].ffn;
-        const struct bank_tensors *bank = &tensors->layers[i].banks[BANK_ROUTED];
-        const uint64_t dim = (uint64_t)spec->dim, width = (uint64_t)ffn->branches[BANK_ROUTED].width;
-        const uint64_t n_matrices = cm_nonlinearities[ffn->branches[BANK_ROUTED].nonlinearity].has_gate ? 3 : 2;
-        const uint64_t of_expert = n_matrices * dim * width + (bank->gate_bias.tensor ? width : 0) +
-                                   (bank->up_bias.tensor ? width : 0) + (bank->down_bias.tensor ? dim : 0);
-        n += of_expert * (uint64_t)(ffn->router.n_experts - ffn->router.n_used);
-    }
-    return n;
-}
-
-/* What one token reads: everything but the experts that are not chosen, and one row of the embedding
- * (all of it where it serves as the output as well). */
-static void count_parameters(const struct finder *finder, struct model_tensors *out)
-{
-    const struct model_spec *spec = finder->spec;
-    for (uint64_t i = 0; i < finder->file->n_tensors; i++) {
-        const struct file_tensor *tensor = &finder->file->tensors[i];
-        if (finder->is_used[i])
-            out->n_parameters += tensor->shape[0] * tensor->shape[1] * tensor->shape[2] * tensor->shape[3];
-    }
-    out->n_active_parameters = out->n_parameters - idle_parameters(spec, out);
-    if (!out->is_tied) out->n_active_parameters -= (uint64_t)spec->n_vocab * (uint64_t)spec->dim - (uint64_t)spec->dim;
-}
-
 /* Of a layer that has none of the tensors by which its width could be told. */
 static calmoe_status check_widths(const struct finder *finder)
 {
@@ -559,7 +560,7 @@ static calmoe_status find_all(struct finder *finder, struct model_tensors *out)
         CM_TRY(find_ffn(finder, &out->layers[finder->layer]));
     }
     CM_TRY(check_all_used(finder));
-    count_parameters(finder, out);
+    cm_count_parameters(finder->file, finder->spec, finder->is_used, out);
     return CALMOE_OK;
 }
 

@@ -47,6 +47,7 @@ struct norm_roles {
     const char *attention, *ffn;
     const char *after_attention, *after_ffn;
     const char *output;
+    const char *embedding; /* NULL: none */
 };
 
 extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
@@ -54,6 +55,7 @@ extern const struct norm_roles cm_norm_roles[NORM_NAMES_COUNT];
 struct layer_tensors {
     /* vectors; those that may be NULL are marked */
     const struct file_tensor *attention_norm, *ffn_norm;       /* (dim)                                   */
+    const struct file_tensor *attention_norm_bias, *ffn_norm_bias; /* (dim), where norms centre; else NULL */
     const struct file_tensor *after_attention_norm, *after_ffn_norm; /* NULL or (dim)                     */
     const struct file_tensor *q_norm, *k_norm;                 /* NULL, (head_size), or all heads         */
     const struct file_tensor *q_bias, *k_bias, *v_bias, *o_bias; /* NULL or the matrix's rows             */
@@ -88,7 +90,9 @@ struct model_tensors {
     struct weight_source      embedding;    /* (n_vocab, dim), map NULL: rows are read from the file   */
     struct weight_source      output;       /* (n_vocab, dim)                                          */
     bool                      is_tied;      /* output is the embedding                                 */
-    const struct file_tensor *output_norm;  /* (dim)                                                   */
+    const struct file_tensor *output_norm, *output_norm_bias; /* (dim), as those of layers              */
+    const struct file_tensor *first_norm, *first_norm_bias;   /* of the embedding; NULL: none           */
+    const struct file_tensor *output_bias;  /* NULL or (n_vocab)                                       */
     const struct file_tensor *rope_factors; /* NULL or (n_rot / 2): frequencies are divided by these   */
     struct further_tensors    further;      /* of spec->first_block above 0                            */
     int                       n_layers;
@@ -100,6 +104,10 @@ struct model_tensors {
  * it out would change the model in silence. */
 calmoe_status cm_model_tensors_open(struct calmoe_context *ctx, const struct model_file *file,
                                     const struct model_spec *spec, struct model_tensors *out);
+/* Sets out's numbers of parameters, all else of it being there. is_used: (tensors of the file) those that run.
+ * parameter_count.c */
+void          cm_count_parameters(const struct model_file *file, const struct model_spec *spec, const bool *is_used,
+                                  struct model_tensors *out);
 void          cm_model_tensors_close(struct model_tensors *tensors); /* zeroed is fine */
 
 #endif

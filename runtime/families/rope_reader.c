@@ -14,6 +14,12 @@ static calmoe_status need_factor(struct keys *keys)
                    keys->file->name, keys->key);
 }
 
+static bool has_long_factors(const struct keys *keys)
+{
+    return cm_file_tensor(keys->file, "rope_factors_long.weight") ||
+           cm_file_tensor(keys->file, "rope_factors_short.weight");
+}
+
 /* Leaves *out where the file does not say it. */
 static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
 {
@@ -26,6 +32,8 @@ static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
         *out = (enum rope_scaling)i;
         return i == ROPE_SCALING_NONE ? CALMOE_OK : need_factor(keys);
     }
+    /* LongRoPE: two sets of factors, and nothing else. */
+    if (type.n_bytes == 8 && memcmp(type.bytes, "longrope", 8) == 0 && has_long_factors(keys)) return CALMOE_OK;
     return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
                    "rope.scaling.type is '%.*s'; none, linear and yarn are supported",
                    (int)(type.n_bytes < 40 ? type.n_bytes : 40), type.bytes);
@@ -96,16 +104,29 @@ static calmoe_status read_window_rope(struct keys *keys, const struct family *fa
     return CALMOE_OK;
 }
 
+/* LongRoPE. The whole model rotates as its context asks, so that a position's angles do not depend on a text's length. */
+static calmoe_status choose_factors(struct keys *keys, struct model_spec *spec)
+{
+    static const char *const needed[] = {"context_length", "rope.scaling.original_context_length",
+                                         "rope.scaling.attn_factor"};
+    struct rope_spec *rope = &spec->ropes[0];
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) CM_TRY(cm_key_need(keys, needed[i]));
+    rope->factors = spec->context_length > rope->original_context ? "rope_factors_long.weight"
+                                                                  : "rope_factors_short.weight";
+    return CALMOE_OK;
+}
+
 calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struct model_spec *spec)
 {
     const int head_size = head_size_of(spec, false) > 0 ? head_size_of(spec, false) : head_size_of(spec, true);
     struct rope_spec *rope = &spec->ropes[0];
     spec->n_ropes = 1;
     *rope = (struct rope_spec){.is_on = true, .pairing = family->pairing, .n_rot = head_size, .base = 10000.0f,
-                               .has_factors = true};
+                               .has_factors = true, .factors = "rope_freqs.weight"};
     CM_TRY(cm_key_float(keys, "rope.freq_base", 1.0, 1e12, &rope->base));
     CM_TRY(cm_key_int(keys, "rope.dimension_count", 0, MAX_HEAD_SIZE, &rope->n_rot));
     CM_TRY(check_rotated(keys, rope->n_rot, head_size));
     CM_TRY(read_scaling(keys, spec->context_length, rope));
+    if (has_long_factors(keys)) CM_TRY(choose_factors(keys, spec));
     return read_window_rope(keys, family, spec);
 }

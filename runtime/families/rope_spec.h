@@ -24,7 +24,8 @@ struct rope_spec {
     bool              has_whole_bounds; /* of yarn: its ramp begins and ends at whole pairs              */
     bool              keeps_length;   /* of yarn: sines and cosines do not grow with the factor          */
     float             magnitude;      /* extra factor on sines and cosines, 1 = none                     */
-    bool              has_factors;    /* frequencies are divided by rope_freqs.weight, where the file has it */
+    bool              has_factors;    /* frequencies are divided by those of a tensor, where the file has it */
+    const char       *factors;        /* its name; static                                                */
 };
 
 #endif

@@ -32,7 +32,10 @@ static calmoe_status read_scales(struct keys *keys, const struct family *family,
 {
     spec->embedding_scale = family->scales_embedding ? sqrtf((float)spec->dim) : 1.0f;
     spec->logit_divisor = 1.0f;
-    CM_TRY(cm_key_need_float(keys, "attention.layer_norm_rms_epsilon", 0.0, 1.0, &spec->norm_eps));
+    spec->centres_norms = family->centres_norms;
+    const bool has_plain_eps = family->centres_norms && cm_key_exists(keys, "attention.layer_norm_epsilon");
+    CM_TRY(cm_key_need_float(keys, has_plain_eps ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+                             0.0, 1.0, &spec->norm_eps));
     CM_TRY(cm_key_float(keys, "embedding_scale", -1e6, 1e6, &spec->embedding_scale));
     CM_TRY(cm_key_float(keys, "logit_scale", 0.0, 1e6, &spec->logit_divisor));
     /* Writers put 0 where a model has no such factor. */
@@ -90,7 +93,8 @@ static calmoe_status check_needs(struct keys *keys, const struct family *family)
     static const struct {
         unsigned    need;
         const char *tensor;
-    } tensors[] = {{NEEDS_OUTPUT, "output.weight"}, {NEEDS_ROPE_FACTORS, "rope_freqs.weight"}};
+    } tensors[] = {{NEEDS_OUTPUT, "output.weight"}, {NEEDS_ROPE_FACTORS, "rope_freqs.weight"},
+                   {NEEDS_LOGIT_BIASES, "output.bias"}};
     for (const char *const *key = family->keys; key && *key; key++) CM_TRY(need_key(keys, family, *key));
     if (family->needs & NEEDS_ROPE_BASE) CM_TRY(need_key(keys, family, "rope.freq_base"));
     if (family->needs & NEEDS_ROTATED) CM_TRY(need_key(keys, family, "rope.dimension_count"));

@@ -36,6 +36,7 @@ static void embed_rows(struct decoder *d, const struct worker *me)
         cm_low_rank_embed(d->batch.ops, asked->sequence->adapters, asked->token, dim, x);
         if (d->batch.spec->embedding_scale != 1.0f)
             for (int i = 0; i < dim; i++) x[i] *= d->batch.spec->embedding_scale;
+        if (d->weights->first_norm) cm_norm(&d->batch, x, d->weights->first_norm, x);
         cm_rope_row(&d->batch.rope, cm_row_position(&d->batch.rows[r]), cm_row(d->batch.cosines, r, n_pairs),
                     cm_row(d->batch.sines, r, n_pairs));
     }

@@ -6,17 +6,18 @@
 void cm_head_norm(struct decoder *d, const float *state, int to)
 {
     const int dim = d->batch.spec->dim;
-    d->batch.ops->rms_norm(state, d->weights->output_norm, d->batch.spec->norm_eps, dim,
-                           cm_row(d->batch.normed.values, to, dim));
+    cm_norm(&d->batch, state, d->weights->output_norm, cm_row(d->batch.normed.values, to, dim));
     d->batch.ops->quantize(&d->batch.normed, to, 0, dim, d->weights->output_kinds);
 }
 
 size_t cm_head_bytes(const struct decoder *d) { return d->weights->output.n_bytes; }
 
-/* Logits as the model gives them, of n products. */
-static void finish_logits(const struct decoder *d, float *logits, int n)
+/* Logits as the model gives them, of n products, those of token `first` and the next ones. */
+static void finish_logits(const struct decoder *d, float *logits, int first, int n)
 {
     const struct model_spec *spec = d->batch.spec;
+    const float *scale = d->weights->token_scale;
+    for (int i = 0; scale && i < n; i++) logits[i] *= scale[first + i];
     for (int i = 0; spec->logit_divisor != 1.0f && i < n; i++) logits[i] /= spec->logit_divisor;
     if (spec->logit_soft_cap > 0.0f) d->batch.ops->soft_cap(logits, spec->logit_soft_cap, n);
 }
@@ -35,7 +36,8 @@ static void multiply(struct decoder *d, int first, int n, int n_tokens, const st
         if (n_left <= 0 || cm_team_server(me->team, part->node) != me->node) continue;
         cm_share(n_left < part->matrix.n_rows ? n_left : part->matrix.n_rows, 16, me->rank_on_node, me->n_on_node,
                  &begin, &end);
-        cm_linear_plain_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, NULL, logits, me);
+        cm_linear_plain_part(&d->batch, output, part, begin, end, &d->batch.normed, rows, n, d->weights->output_bias,
+                             logits, me);
         if (d->batch.adapters && begin < end) {
             const struct low_rank_product product = {
                 .matrix = &part->matrix, .begin = begin, .end = end, .x = &d->batch.normed, .which = rows, .n = n,
@@ -43,7 +45,8 @@ static void multiply(struct decoder *d, int first, int n, int n_tokens, const st
             cm_low_rank_add(d->batch.ops, &d->logit_adapters, &product);
         }
         for (int row = 0; row < n && begin < end; row++)
-            finish_logits(d, cm_row(logits, row, n_vocab) + part->first_row + begin, end - begin);
+            finish_logits(d, cm_row(logits, row, n_vocab) + part->first_row + begin, part->first_row + begin,
+                          end - begin);
     }
 }
 
@@ -85,7 +88,7 @@ static void norm_rows(struct decoder *d, const struct worker *me)
         if (row->asked.state && spec->hands_on_plain)
             memcpy(row->asked.state, x, (size_t)spec->dim * sizeof *x);
         else if (row->asked.state)
-            d->batch.ops->rms_norm(x, d->weights->output_norm, spec->norm_eps, spec->dim, row->asked.state);
+            cm_norm(&d->batch, x, d->weights->output_norm, row->asked.state);
     }
 }
 

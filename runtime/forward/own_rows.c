@@ -16,8 +16,7 @@ void cm_norm_ffn_rows(struct decoder *d, unsigned kinds, const float *norm, int 
 {
     const int dim = d->batch.spec->dim;
     for (int r = begin; r < end; r++) {
-        d->batch.ops->rms_norm(cm_row(d->batch.x, r, dim), norm, d->batch.spec->norm_eps, dim,
-                               cm_row(out->values, r, dim));
+        cm_norm(&d->batch, cm_row(d->batch.x, r, dim), norm, cm_row(out->values, r, dim));
         d->batch.ops->quantize(out, r, 0, dim, kinds);
     }
 }

@@ -38,15 +38,44 @@ static float *read_floats(const struct file_tensor *tensor, float **next)
     return at;
 }
 
+/* A norm's weights, and its bias behind them, where it has one. */
+static float *read_norm(const struct file_tensor *norm, const struct file_tensor *bias, float **next)
+{
+    float *at = read_floats(norm, next);
+    (void)read_floats(bias, next);
+    return at;
+}
+
+/* For each row of the output matrix, one over its length: logits are products with rows of length 1. */
+static calmoe_status measure_rows(struct calmoe_context *ctx, const struct weight_source *output, float **out)
+{
+    const struct weight_type_row *type = &cm_weight_types[output->type];
+    const size_t n = (size_t)output->n_columns, row_bytes = cm_row_bytes(output->type, n);
+    float *row = cm_alloc(ctx, n, sizeof *row, "a row of the output");
+    *out = cm_alloc(ctx, (size_t)output->n_rows, sizeof **out, "lengths of the output's rows");
+    for (int r = 0; row && *out && r < output->n_rows; r++) {
+        double squares = 0.0;
+        type->dequantize(output->rows + (size_t)r * row_bytes, row, n / (size_t)type->n_elements);
+        for (size_t i = 0; i < n; i++) squares += (double)row[i] * (double)row[i];
+        (*out)[r] = (float)(1.0 / (squares > 1e-24 ? sqrt(squares) : 1e-12));
+    }
+    cm_free(row);
+    return row && *out ? CALMOE_OK : CALMOE_NO_MEMORY;
+}
+
 /* All vectors of all layers lie in one block, whose size is added up first; experts' biases in another. */
 static calmoe_status reserve_vectors(struct builder *b, const struct model_tensors *tensors)
 {
-    size_t n = elements_of(tensors->output_norm) + elements_of(tensors->rope_factors) +
-               elements_of(tensors->further.embedding_norm) + elements_of(tensors->further.state_norm), n_biases = 0;
+    const struct file_tensor *const of_model[] = {
+        tensors->output_norm, tensors->output_norm_bias, tensors->first_norm, tensors->first_norm_bias,
+        tensors->output_bias, tensors->rope_factors, tensors->further.embedding_norm, tensors->further.state_norm};
+    size_t n = 0, n_biases = 0;
+    for (size_t v = 0; v < sizeof of_model / sizeof *of_model; v++) n += elements_of(of_model[v]);
     for (int i = 0; i < tensors->n_layers; i++) {
         const struct layer_tensors *t = &tensors->layers[i];
         const struct file_tensor *const vectors[] = {
-            t->ffn_norm,    t->after_ffn_norm,    t->router_bias,      t->choice_bias,  t->router_norm,
+            t->ffn_norm,    t->ffn_norm_bias,     t->after_ffn_norm,
+              t->router_bias,      t->choice_bias,  t->router_norm,
             t->routed_norm, t->after_routed_norm, t->after_dense_norm, t->expert_scale, t->output_scale};
         for (size_t v = 0; v < sizeof vectors / sizeof *vectors; v++) n += elements_of(vectors[v]);
         for (int bank = 0; bank < N_BANKS; bank++)
@@ -60,7 +89,7 @@ static calmoe_status reserve_vectors(struct builder *b, const struct model_tenso
 
 static void build_vectors(struct builder *b, const struct layer_tensors *t, struct layer *layer)
 {
-    layer->ffn_norm = read_floats(t->ffn_norm, &b->next_vector);
+    layer->ffn_norm = read_norm(t->ffn_norm, t->ffn_norm_bias, &b->next_vector);
     layer->after_ffn_norm = read_floats(t->after_ffn_norm, &b->next_vector);
     layer->router_norm = read_floats(t->router_norm, &b->next_vector);
     for (int i = 0; layer->router_norm && i < b->spec->dim; i++) /* what it reads is divided by sqrt(dim) as well */
@@ -189,7 +218,10 @@ static calmoe_status build(struct builder *b, const struct model_tensors *tensor
     out->looks_ahead = b->options->looks_ahead;
     CM_TRY(reserve_vectors(b, tensors));
     out->embedding = tensors->embedding;
-    out->output_norm = read_floats(tensors->output_norm, &b->next_vector);
+    out->output_norm = read_norm(tensors->output_norm, tensors->output_norm_bias, &b->next_vector);
+    out->first_norm = read_norm(tensors->first_norm, tensors->first_norm_bias, &b->next_vector);
+    out->output_bias = read_floats(tensors->output_bias, &b->next_vector);
+    if (b->spec->has_unit_output) CM_TRY(measure_rows(b->ctx, &tensors->output, &out->token_scale));
     out->rope_factors = read_floats(tensors->rope_factors, &b->next_vector);
     out->embedding_norm = read_floats(tensors->further.embedding_norm, &b->next_vector);
     out->state_norm = read_floats(tensors->further.state_norm, &b->next_vector);
@@ -250,6 +282,7 @@ void cm_weights_close(struct weights **weights)
     cm_expert_stream_close(&(*weights)->stream);
     cm_packed_weights_close(&(*weights)->packed);
     cm_free((*weights)->origins);
+    cm_free((*weights)->token_scale);
     cm_free((*weights)->vectors);
     cm_free((*weights)->layers);
     cm_free(*weights);

@@ -7,7 +7,7 @@
 
 struct layer {
     struct mixer_layer mixer;                   /* the first half                                */
-    float *ffn_norm;                            /* (dim)                                         */
+    float *ffn_norm;                            /* (dim), and a bias behind it: cm_norm()        */
     float *after_ffn_norm;                      /* NULL or (dim): of what the half gives         */
     float *router_norm, *routed_norm;           /* NULL or (dim), as layer_tensors has them      */
     float *after_bank_norms[N_BANKS];           /* NULL or (dim): of what each bank gives        */
@@ -25,7 +25,9 @@ struct weights {
     struct weight_source  embedding;  /* rows are read from the file                             */
     struct placed_matrix  output;     /* cut by the plan's shares                                */
     unsigned              output_kinds;
-    float                *output_norm;
+    float                *output_norm, *first_norm; /* as layers' norms; first_norm: NULL or of embeddings */
+    float                *output_bias;  /* NULL or (n_vocab): added to logits                    */
+    float                *token_scale;  /* NULL or (n_vocab): logits times this                  */
     float                *rope_factors; /* NULL or (n_rot / 2)                                   */
     bool                  has_others_output; /* output is another model's, packed there          */
     struct placed_matrix  joint;      /* (dim, 2 dim), as further_tensors has it; no rows: it is a whole model */

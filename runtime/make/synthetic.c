@@ -164,7 +164,9 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     else cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
     cm_meta_draft_u32(draft, "%.attention.head_count", (uint32_t)o->n_heads);
     describe_heads(&s->plan, draft);
-    cm_meta_draft_f32(draft, "%.attention.layer_norm_rms_epsilon", o->norm_eps);
+    const bool has_plain_eps = cm_family_needs_key(s->plan.family, "attention.layer_norm_epsilon");
+    cm_meta_draft_f32(draft, has_plain_eps ? "%.attention.layer_norm_epsilon" : "%.attention.layer_norm_rms_epsilon",
+                      o->norm_eps);
     cm_meta_draft_u32(draft, "%.rope.dimension_count", (uint32_t)(o->rotated ? o->rotated : o->head_size));
     cm_meta_draft_f32(draft, "%.rope.freq_base", o->rope_base);
     cm_meta_draft_u32(draft, "%.vocab_size", (uint32_t)o->n_vocab);

@@ -299,13 +299,23 @@ int cm_synthetic_kv_heads(const struct synthetic_plan *plan, int layer)
     return cm_synthetic_has_window(plan, layer) && o->window_kv_heads > 0 ? o->window_kv_heads : o->n_kv_heads;
 }
 
+/* Of the stream, with a bias where the family's norms centre. */
+static void add_state_norm(struct lister *lister, const char *role)
+{
+    char bias[64];
+    add_norm(lister, role, lister->plan->options.width);
+    if (!lister->plan->family || !lister->plan->family->centres_norms) return;
+    snprintf(bias, sizeof bias, "%.*s.bias", (int)(strlen(role) - strlen(".weight")), role);
+    add_vector(lister, bias, lister->plan->options.width, 0.0f, 0.1f);
+}
+
 static void add_attention(struct lister *lister)
 {
     const calmoe_synthetic_options *o = &lister->plan->options;
     const int head_size = cm_synthetic_head_size(lister->plan, lister->layer);
     const int q = o->n_heads * head_size, kv = cm_synthetic_kv_heads(lister->plan, lister->layer) * head_size;
     const bool is_whole = o->head_norms == CALMOE_NORM_WHOLE;
-    add_norm(lister, norm_roles(lister)->attention, o->width);
+    add_state_norm(lister, norm_roles(lister)->attention);
     if (norm_roles(lister)->after_attention) add_norm(lister, norm_roles(lister)->after_attention, o->width);
     if (o->head_norms != CALMOE_NORM_NONE) {
         add_norm(lister, "attn_q_norm.weight", is_whole ? q : head_size);
@@ -321,7 +331,8 @@ static void add_attention(struct lister *lister)
         add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
     }
     add_matrix(lister, "attn_output.weight", q, o->width);
-    if (family_needs(lister, NEEDS_OTHER_BIASES)) add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
+    if (family_needs(lister, NEEDS_OTHER_BIASES) || family_needs(lister, NEEDS_PROJECTION_BIASES))
+        add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
     if (family_needs(lister, NEEDS_SINKS)) add_vector(lister, "attn_sinks.weight", o->n_heads, 0.0f, 1.0f);
 }
 
@@ -424,12 +435,15 @@ static void add_feed_forward(struct lister *lister)
     const calmoe_synthetic_options *o = &lister->plan->options;
     const bool is_dense = o->n_experts == 0 || lister->layer < o->dense_layers;
     const int n = o->n_experts, width = o->n_experts == 0 ? o->expert_width : o->dense_width;
-    add_norm(lister, norm_roles(lister)->ffn, o->width);
+    add_state_norm(lister, norm_roles(lister)->ffn);
     if (norm_roles(lister)->after_ffn) add_norm(lister, norm_roles(lister)->after_ffn, o->width);
     if (is_dense) {
         if (has_gate(lister)) add_matrix(lister, "ffn_gate.weight", o->width, width);
         add_matrix(lister, "ffn_up.weight", o->width, width);
         add_matrix(lister, "ffn_down.weight", width, o->width);
+        if (!family_needs(lister, NEEDS_DENSE_BIASES)) return;
+        add_vector(lister, "ffn_up.bias", width, 0.0f, 0.1f);
+        add_vector(lister, "ffn_down.bias", o->width, 0.0f, 0.1f);
         return;
     }
     if (o->dense_part > 0) add_dense_part(lister);
@@ -468,8 +482,10 @@ static void list_tensors(struct synthetic_plan *plan)
     add_matrix(&lister, "token_embd.weight", o->width, o->n_vocab);
     /* a tied one must serve as the output as well */
     if (!o->tied) plan->tensors[0].deviation = o->embedding_scale > 0.0f ? 1.0f / o->embedding_scale : 1.0f;
-    add_norm(&lister, norm_roles(&lister)->output, o->width);
+    add_state_norm(&lister, norm_roles(&lister)->output);
+    if (norm_roles(&lister)->embedding) add_state_norm(&lister, norm_roles(&lister)->embedding);
     if (!o->tied) add_matrix(&lister, "output.weight", o->width, o->n_vocab);
+    if (family_needs(&lister, NEEDS_LOGIT_BIASES)) add_vector(&lister, "output.bias", o->n_vocab, 0.0f, 0.1f);
     if (family_needs(&lister, NEEDS_ROPE_FACTORS)) add_norm(&lister, "rope_freqs.weight", o->head_size / 2);
     for (lister.layer = 0; lister.layer < o->n_layers; lister.layer++) {
         const char kind = cm_synthetic_kind(o, lister.layer);

@@ -27,6 +27,7 @@ struct seat { /* of one worker */
     const float **queries;      /* (max_queries)              */
     int          *n_positions;  /* (max_queries)              */
     int          *first;        /* (max_queries)              */
+    float        *slopes;       /* (max_queries)              */
 };
 
 struct node_crew { /* of a node that keeps kv heads first_head … first_head + of.n_heads */
@@ -164,7 +165,7 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
     const size_t n = (size_t)a->n_seats, n_queries = (size_t)a->max_queries;
     const size_t buffer = n_queries * a->part_floats * sizeof(float); /* a multiple of 64 */
     const size_t pointers = n_queries * sizeof(float *);
-    const size_t own = 2 * buffer + pointers + 2 * n_queries * sizeof(int);
+    const size_t own = 2 * buffer + pointers + n_queries * (2 * sizeof(int) + sizeof(float));
     const size_t stride = (own + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
     a->seats = cm_alloc(ctx, n, sizeof *a->seats, "attention's workers");
     a->memory = cm_alloc(ctx, n, stride, "attention's scratch");
@@ -176,6 +177,7 @@ static calmoe_status open_seats(struct calmoe_context *ctx, struct attention *a)
         a->seats[i].queries = (const float **)(at + 2 * buffer);
         a->seats[i].n_positions = (int *)(at + 2 * buffer + pointers);
         a->seats[i].first = a->seats[i].n_positions + n_queries;
+        a->seats[i].slopes = (float *)(a->seats[i].first + n_queries);
     }
     return CALMOE_OK;
 }
@@ -250,6 +252,7 @@ static struct attention_input gather(const struct batch *b, int layer, const str
         seat->queries[i] = reader->q + (size_t)r * (size_t)n_q + head * q_size;
         seat->n_positions[i] = position + 1;
         seat->first[i] = cm_first_attended(spec->window, spec->is_chunked, position);
+        if (reader->slopes) seat->slopes[i] = reader->slopes[head];
     }
     return (struct attention_input){
         .type = b->rows[group->first_row].asked.sequence->state->kv.type,
@@ -261,6 +264,7 @@ static struct attention_input gather(const struct batch *b, int layer, const str
         .queries = seat->queries,
         .n_positions = seat->n_positions,
         .first = spec->window > 0 ? seat->first : NULL,
+        .slopes = reader->slopes ? seat->slopes : NULL,
     };
 }
 

@@ -22,6 +22,7 @@ struct attend_reader { /* who attends, and who reads what is attended */
     struct attention *attention;
     const float      *q;     /* (rows, n_heads * cm_query_size())                        */
     const float      *sinks; /* (n_heads) or NULL                                        */
+    const float      *slopes; /* (n_heads) or NULL: of scores over distance              */
     unsigned          kinds; /* forms of what is attended, as the next product reads it  */
 };
 

@@ -120,7 +120,8 @@ static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_weights *layer = cm_attention_weights(b, index);
     struct attention *attention = cm_attention_work(b)->attention;
-    const struct attend_reader reader = {attention, cm_attention_work(b)->q, layer->sinks, layer->o_kinds};
+    const struct attend_reader reader = {attention, cm_attention_work(b)->q, layer->sinks, layer->slopes,
+                                         layer->o_kinds};
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     if (me->index == 0) cm_attend_deal_heads(attention, index);

@@ -8,11 +8,12 @@
 /* ---- a layer's weights: attention_weights.c ---- */
 
 struct attention_weights {
-    float *norm;                      /* (dim)                                                   */
+    float *norm;                      /* (dim), and a bias behind it: cm_norm()                  */
     float *after_norm;                /* NULL or (dim): of what o gives                          */
     float *q_norm, *k_norm;           /* NULL, (head_size), or all heads: attention_spec         */
     float *q_bias, *k_bias, *v_bias, *o_bias; /* NULL, or the matrix's rows                      */
     float *sinks;                     /* NULL or (n_heads): a score that takes part in the softmax, without a value */
+    float *slopes;                    /* NULL or (n_heads): by which scores fall with distance   */
     struct placed_matrix q, k, v;     /* cut by kv heads                                         */
     struct placed_matrix o;           /* cut by the plan's shares                                */
     unsigned input_kinds;             /* forms of the input that q, k, v read                    */

@@ -1,6 +1,7 @@
 /* runtime/mixers/attention_weights.c - an attention layer's tensors as it runs them: matrices packed where the plan
  * keeps their heads, vectors in float32. */
 #include "base/memory.h"
+#include "kernels/elementary.h"
 #include "runtime/mixers/attention.h"
 
 static size_t elements_of(const struct file_tensor *tensor)
@@ -14,17 +15,33 @@ struct vector {
     const struct file_tensor *from;
 };
 
-static calmoe_status read_vectors(struct calmoe_context *ctx, const struct layer_tensors *t,
-                                  struct attention_weights *out)
+/* Slopes of ALiBi. Of n heads, p being the largest power of two up to n, the first p have those of p heads; the others
+ * have every other one of those of 2 p heads. */
+static void set_slopes(const struct attention_spec *spec, float *slopes)
 {
+    int power = 1;
+    while (2 * power <= spec->n_heads) power *= 2;
+    for (int head = 0; head < spec->n_heads; head++) {
+        const int    exponent = head < power ? head + 1 : 2 * (head - power) + 1;
+        const double of_power = (double)spec->max_bias / (head < power ? power : 2 * power);
+        slopes[head] = (float)cm_exp(-exponent * of_power * cm_ln(2.0));
+    }
+}
+
+static calmoe_status read_vectors(struct calmoe_context *ctx, const struct attention_spec *spec,
+                                  const struct layer_tensors *t, struct attention_weights *out)
+{
+    float *bias; /* of the norm: it stands behind the norm's weights */
     const struct vector all[] = {
-        {&out->norm, t->attention_norm}, {&out->q_norm, t->q_norm}, {&out->k_norm, t->k_norm},
+        {&out->norm, t->attention_norm}, {&bias, t->attention_norm_bias},
+        {&out->q_norm, t->q_norm},       {&out->k_norm, t->k_norm},
         {&out->q_bias, t->q_bias},       {&out->k_bias, t->k_bias}, {&out->v_bias, t->v_bias},
         {&out->o_bias, t->o_bias},       {&out->sinks, t->sinks},   {&out->q_bias, t->qkv_bias},
         {&out->after_norm, t->after_attention_norm},
     };
     const size_t n_vectors = sizeof all / sizeof *all;
-    size_t n = 0;
+    const size_t n_slopes = spec->max_bias > 0.0f ? (size_t)spec->n_heads : 0;
+    size_t n = n_slopes;
     for (size_t i = 0; i < n_vectors; i++) n += elements_of(all[i].from);
     float *at = out->vectors = cm_alloc(ctx, n, sizeof *at, "norms and biases");
     if (!at) return CALMOE_NO_MEMORY;
@@ -36,6 +53,7 @@ static calmoe_status read_vectors(struct calmoe_context *ctx, const struct layer
         *all[i].to = at;
         at += n_elements;
     }
+    if (n_slopes > 0) set_slopes(spec, out->slopes = at);
     if (t->qkv_bias) {
         out->k_bias = out->q_bias + t->q.n_rows;
         out->v_bias = out->k_bias + t->k.n_rows;
@@ -58,7 +76,7 @@ static calmoe_status add_heads(const struct mixer_place *place, struct pack_list
 static calmoe_status pack(const struct mixer_place *place, struct pack_list *list, const struct attention_spec *spec,
                           const struct layer_tensors *t, struct attention_weights *out)
 {
-    CM_TRY(read_vectors(place->machine->ctx, t, out));
+    CM_TRY(read_vectors(place->machine->ctx, spec, t, out));
     CM_TRY(add_heads(place, list, &t->q, spec->n_kv_heads, &out->q));
     CM_TRY(add_heads(place, list, &t->k, spec->n_kv_heads, &out->k));
     if (!spec->keys_are_values) CM_TRY(add_heads(place, list, &t->v, spec->n_kv_heads, &out->v));

@@ -61,8 +61,7 @@ void cm_norm_rows(struct batch *batch, const float *norm, unsigned kinds, const 
     int begin, end;
     cm_own_rows(batch, me, &begin, &end);
     for (int r = begin; r < end; r++) {
-        batch->ops->rms_norm(cm_row(batch->x, r, dim), norm, batch->spec->norm_eps, dim,
-                             cm_row(batch->normed.values, r, dim));
+        cm_norm(batch, cm_row(batch->x, r, dim), norm, cm_row(batch->normed.values, r, dim));
         batch->ops->quantize(&batch->normed, r, 0, dim, kinds);
     }
 }
@@ -104,6 +103,6 @@ void cm_norm_pair(struct batch *batch, const struct mixer_fill *fill, int pair, 
         for (int i = 0; i < dim; i++) normed[i] = state[i] + fill->path[layer] * drift[i];
         state = normed;
     }
-    batch->ops->rms_norm(state, norm, batch->spec->norm_eps, dim, normed);
+    cm_norm(batch, state, norm, normed);
     batch->ops->quantize(&batch->normed, pair, 0, dim, kinds);
 }

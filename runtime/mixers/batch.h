@@ -79,6 +79,15 @@ static inline void cm_own_rows(const struct batch *batch, const struct worker *m
     cm_share(batch->n_rows, 1, me->index, me->n_workers, begin, end);
 }
 
+/* y (dim) = a row as the model norms states: norm is (dim) weights; where states are centred, too, (dim) of a bias stand
+ * behind them. x == y is fine. */
+static inline void cm_norm(const struct batch *batch, const float *x, const float *norm, float *y)
+{
+    const struct model_spec *spec = batch->spec;
+    if (spec->centres_norms) batch->ops->layer_norm(x, norm, norm + spec->dim, spec->norm_eps, spec->dim, y);
+    else batch->ops->rms_norm(x, norm, spec->norm_eps, spec->dim, y);
+}
+
 /* What a layer's half gave for row r, y (dim), is normed in place, times the layer's residual scale added to x. */
 void cm_add_normed(struct batch *batch, int layer, const float *norm, int r, float *y);
 

@@ -39,8 +39,8 @@ static calmoe_status open_kind(struct calmoe_context *ctx, const struct rope_spe
         double frequency = cm_exp(-2.0 * i / spec->n_rot * cm_ln(spec->base));
         if (factors && spec->has_factors) {
             if (!(factors[i] > 0.0f && factors[i] < INFINITY))
-                return cm_fail(ctx, CALMOE_BAD_FILE, "element %d of 'rope_freqs.weight' is %g; wanted a number above 0",
-                               i, (double)factors[i]);
+                return cm_fail(ctx, CALMOE_BAD_FILE, "element %d of '%s' is %g; wanted a number above 0", i,
+                               spec->factors, (double)factors[i]);
             frequency /= factors[i];
         }
         if (spec->scaling == ROPE_SCALING_LINEAR) frequency /= spec->factor;

@@ -1,8 +1,9 @@
 /* pretokenizer_list.c - the table of pre-tokenizers: data, no code but the search by name.
  *
- * The patterns are those of the models' tokenizer.json files, written for PCRE2. Three things look
+ * The patterns are those of the models' tokenizer.json files, written for PCRE2. Four things look
  * different and match the same: white space is spelled out (PCRE2's \s has U+180E besides); a class
- * without Han is written as the complement of all it lacks (PCRE2 has no intersection of classes);
+ * without Han is written as the complement of all it lacks (PCRE2 has no intersection of classes), and Han as the
+ * script alone (PCRE2's \p{Han} has signs besides that other scripts use, too);
  * what would need time or stack beyond linear got a possessive quantifier or a look-behind. */
 #include "runtime/text/pretokenizer_list.h"
 
@@ -25,8 +26,8 @@
 /* Words by letter case: small letters that may follow capitals. */
 #define CAPITAL "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define SMALL   "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define CAPITAL_NOT_HAN "[^\\p{Ll}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{Han}]"
-#define SMALL_NOT_HAN   "[^\\p{Lu}\\p{Lt}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{Han}]"
+#define CAPITAL_NOT_HAN "[^\\p{Ll}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{sc:Han}]"
+#define SMALL_NOT_HAN   "[^\\p{Lu}\\p{Lt}\\p{N}\\p{P}\\p{S}\\p{Z}\\p{C}\\p{sc:Han}]"
 #define CASED(capital, small, ending)                                    \
     "[^\\r\\n\\p{L}\\p{N}]?" capital "*" small "+" ending                  \
     "|[^\\r\\n\\p{L}\\p{N}]?" capital "+" small "*" ending
@@ -45,11 +46,12 @@
     "|\\p{N}{1,3}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
 #define TEKKEN CASED(CAPITAL, SMALL, "") "|\\p{N}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
 #define KIMI                                                                \
-    "\\p{Han}+|" CASED(CAPITAL_NOT_HAN, SMALL_NOT_HAN, CONTRACTION "?")     \
+    "\\p{sc:Han}+|" CASED(CAPITAL_NOT_HAN, SMALL_NOT_HAN, CONTRACTION "?")     \
     "|\\p{N}{1,3}|" SIGNS "[\\r\\n]*" LINES_AND_SPACES
 #define BAILING                                                             \
     "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}+|\\p{N}"            \
     "| ?[^" WS "\\p{L}\\p{N}]++[\\r\\n]*|" SPACE "*[\\r\\n]" SPACES
+#define BLOOM " ?[^(" WS "|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
 #define EXAONEMOE                                                           \
     CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?(?:\\p{L}\\p{M}*+(?: \\p{L}\\p{M}*+)*+)++|\\p{N}" \
     "|" SIGNS "[\\r\\n/]?|" SPACE "*[\\r\\n]" SPACES
@@ -112,6 +114,7 @@ static const struct pretokenizer_row rows[] = {
     { .names = { "deepseek-coder" },
       .stages = { "[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", ASIAN, "\\p{N}" } },
     { .names = { "bailingmoe", "bailingmoe2", "llada-moe" }, .stages = { BAILING } },
+    { .names = { "bloom", "poro-chat", "gpt3-finnish" }, .stages = { BLOOM } },
     { .names = { "exaone-moe" }, .stages = { EXAONEMOE } },
     { .names = { "laguna" }, .stages = { "[^\\n]+|\\n+", QWEN2 } },
     { .names = { "gemma4" }, .stages = { "[^\\n]+|\\n+" }, .always_bos = true, .no_bos = true, .is_plain = true },

@@ -33,7 +33,7 @@ export TMPDIR=$folder
 bits()
 {
     local models=("$here/../../models/calmoe-nano.gguf") name asked=$1
-    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
+    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold bloom baichuan13b phimoe"
     shift
     case $asked/${2-} in # more threads than cores are slow
     leaving/threads) models=() names="olmoe qwen3next" ;;

@@ -187,6 +187,11 @@ static void zeros(struct writer *w, const char *role, int n)
 
 static bool is_gemma(const struct tiny_model *tiny) { return strncmp(tiny->architecture, "gemma", 5) == 0; }
 static bool is_gemma_4(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gemma4") == 0; }
+static bool is_bloom(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "bloom") == 0; }
+static bool has_centred_norms(const struct tiny_model *tiny)
+{
+    return is_bloom(tiny) || strcmp(tiny->architecture, "phimoe") == 0;
+}
 static bool is_gpt_oss(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gpt-oss") == 0; }
 
 /* Biases for each expert. */
@@ -228,6 +233,11 @@ static void write_layer(struct writer *w)
     const struct tiny_model *t = w->tiny;
     const int q = t->n_heads * t->head_size, kv = t->n_kv_heads * t->head_size;
     if (is_gpt_oss(t)) write_gpt_oss(w);
+    if (has_centred_norms(t)) {
+        zeros(w, "attn_norm.bias", t->dim);
+        zeros(w, "attn_output.bias", t->dim);
+        zeros(w, "ffn_norm.bias", t->dim);
+    }
     if (is_gemma(t)) {
         vector(w, "post_attention_norm.weight", t->dim, 1.0f);
         vector(w, "post_ffw_norm.weight", t->dim, 1.0f);
@@ -241,7 +251,7 @@ static void write_layer(struct writer *w)
         vector(w, "attn_q.bias", q, 0.0f);
         vector(w, "attn_k.bias", kv, 0.0f);
         vector(w, "attn_v.bias", kv, 0.0f);
-    } else if (strncmp(t->architecture, "qwen2", 5) == 0) {
+    } else if (strncmp(t->architecture, "qwen2", 5) == 0 || has_centred_norms(t)) {
         zeros(w, "attn_q.bias", q);
         zeros(w, "attn_k.bias", kv);
         zeros(w, "attn_v.bias", kv);
@@ -253,9 +263,12 @@ static void write_layer(struct writer *w)
     vector(w, is_gpt_oss(t) ? "post_attention_norm.weight" : "ffn_norm.weight", t->dim, 1.0f);
     if (t->n_experts == 0 || w->layer < t->n_dense) {
         const int width = t->n_experts == 0 ? t->expert_width : t->dense_width;
-        matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, width);
+        if (!is_bloom(t)) matrix(w, "ffn_gate.weight", TINY_GATE, t->dim, width);
         matrix(w, "ffn_up.weight", TINY_UP, t->dim, width);
         matrix(w, "ffn_down.weight", TINY_DOWN, width, t->dim);
+        if (!is_bloom(t)) return;
+        zeros(w, "ffn_up.bias", width);
+        zeros(w, "ffn_down.bias", t->dim);
         return;
     }
     if (is_gemma_4(t)) write_dense_part(w);
@@ -315,7 +328,7 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_real(builder, tiny, "rope.scaling.factor", 2.0f);
         builder_add_string(builder, "gpt-oss.rope.scaling.type", "yarn");
     }
-    add_real(builder, tiny, "attention.layer_norm_rms_epsilon", 1e-6f);
+    add_real(builder, tiny, is_bloom(tiny) ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-6f);
     add_real(builder, tiny, "rope.freq_base", 10000.0f);
 }
 
@@ -349,6 +362,10 @@ struct gguf_builder *tiny_model_build(const struct tiny_model *tiny)
     vector(&w, "output_norm.weight", tiny->dim, 1.0f);
     if (!tiny->is_tied) matrix(&w, "output.weight", TINY_OUTPUT, tiny->dim, n_vocab);
     if (is_gemma_4(tiny)) vector(&w, "rope_freqs.weight", tiny->head_size / 2, 1.0f);
+    if (has_centred_norms(tiny)) zeros(&w, "output_norm.bias", tiny->dim);
+    if (has_centred_norms(tiny) && !is_bloom(tiny)) zeros(&w, "output.bias", n_vocab);
+    if (is_bloom(tiny)) vector(&w, "token_embd_norm.weight", tiny->dim, 1.0f);
+    if (is_bloom(tiny)) zeros(&w, "token_embd_norm.bias", tiny->dim);
     for (w.layer = 0; w.layer < tiny->n_layers; w.layer++) write_layer(&w);
     return w.builder;
 }

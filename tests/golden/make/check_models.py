@@ -30,8 +30,10 @@ ARCH = {
     "bailingmoe2": ("neox", True), "chatglm": ("norm", None), "llama4": ("norm", False),
     "glm4": ("norm", None), "ernie4_5": ("norm", None), "hunyuan-dense": ("neox", None),
     "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True), "nemotron_h": ("norm", None),
-    "nemotron_h_moe": ("norm", True),
+    "nemotron_h_moe": ("norm", True), "phimoe": ("neox", False), "bloom": ("neox", None), "baichuan": ("norm", None),
 }
+CENTRED = ("phimoe", "bloom")       # norms that take the mean off, with a bias
+PHI_MAGNITUDE = 1.243163121016122   # of the model's sines and cosines; files have another
 SIGMOID = 2         # the number of this gating function in files
 SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2", "lfm2moe", "nemotron_h_moe")   # who has it unsaid
 
@@ -69,6 +71,28 @@ def rms(x, w, eps):
     return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * w
 
 
+def eps_of(f):
+    return f.own("attention.layer_norm_rms_epsilon", f.own("attention.layer_norm_epsilon"))
+
+
+def norm(f, name, x, centres=None):
+    """A norm of the stream."""
+    w, eps = f[f"{name}.weight"], eps_of(f)
+    if not (f.arch in CENTRED if centres is None else centres):
+        return rms(x, w, eps)
+    x = x - x.mean(-1, keepdims=True)
+    return rms(x, w, eps) + f.get(f"{name}.bias", 0.0)
+
+
+def slopes(f):
+    """By which scores fall with distance, of each head; None: positions are rotated."""
+    n = f.own("attention.head_count")
+    if f.own("no slopes") or not (f.arch == "bloom" or f.arch == "baichuan" and n == 40):
+        return None
+    p = 2 ** int(np.log2(n))
+    return np.array([2.0 ** (-8 * (h + 1) / p) if h < p else 2.0 ** (-8 * (2 * (h - p) + 1) / (2 * p)) for h in range(n)])
+
+
 def silu(x):
     return x / (1 + np.exp(-x))
 
@@ -100,7 +124,7 @@ def has_window(f, layer):
 
 
 def is_rotated(f):
-    return not f.arch.startswith("nemotron_h") and f.own("rope.scaling.finetuned", True)
+    return not f.arch.startswith("nemotron_h") and f.own("rope.scaling.finetuned", True) and slopes(f) is None
 
 
 def rotate(f, x, pairing, rounds, has_window):
@@ -118,6 +142,8 @@ def rotate(f, x, pairing, rounds, has_window):
         freq = freq / f.own("rope.scaling.factor")
     if factors is not None and not is_local:
         freq = freq / factors
+    if "rope_factors_long.weight" in f:                             # of a context beyond the original one
+        freq, magnitude = freq / f["rope_factors_long.weight"], f.own("own magnitude", PHI_MAGNITUDE)
     if f.own("rope.scaling.type") == "yarn":
         freq, magnitude = yarn(f, freq, hd, rounds)
     angle = np.arange(n)[:, None, None] * freq
@@ -160,7 +186,9 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
-    if f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
+    if slopes(f) is not None:
+        pass
+    elif f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
         q = q * (1 + f.own("attention.temperature_scale") * np.log1p(np.floor((np.arange(n) + 1) / f.own("attention.temperature_length"))))[:, None, None]
     else:
         q, k = rotate(f, q, pairing, rounds, window), rotate(f, k, pairing, rounds, window)
@@ -173,6 +201,8 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     for h in range(heads):
         g = h // (heads // kv)
         score = q[:, h] @ k[:, g].T * scale
+        if (fall := slopes(f)) is not None:
+            score += fall[h] * np.minimum(np.arange(n)[None] - np.arange(n)[:, None], 0)
         score[np.triu_indices(n, 1)] = -np.inf
         if window and f.arch == "llama4" and chunked:
             score[np.arange(n)[None] // window < np.arange(n)[:, None] // window] = -np.inf
@@ -296,6 +326,11 @@ def geglu(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
     return (g * (1 + np.tanh(np.sqrt(2 / np.pi) * (g + 0.044715 * g ** 3))) / 2 * (x @ up.T + up_bias)) @ down.T + down_bias
 
 
+def gelu(x, up, down, up_bias=0.0, down_bias=0.0):
+    u = x @ up.T + up_bias
+    return (u * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u ** 3))) / 2) @ down.T + down_bias
+
+
 def relu(x, up, down, *_):
     return np.maximum(x @ up.T, 0) @ down.T
 
@@ -311,7 +346,7 @@ def clamped(x, gate, up, down, gate_bias=0.0, up_bias=0.0, down_bias=0.0):
 
 def beside_dense(f, layer, a, renormalise, routes, expert):
     """Gemma 4: a dense part and routed experts, each with norms of its own; a is the stream."""
-    blk, eps = f"blk.{layer}", f.own("attention.layer_norm_rms_epsilon")
+    blk, eps = f"blk.{layer}", eps_of(f)
     dense = expert(rms(a, f[f"{blk}.ffn_norm.weight"], eps), *(f[f"{blk}.ffn_{part}.weight"] for part in ("gate", "up", "down")))
     p = softmax(rms(a, f[f"{blk}.ffn_gate_inp.scale"], eps) / np.sqrt(a.shape[1]) @ f[f"{blk}.ffn_gate_inp.weight"].T)
     experts = np.argsort(-p, axis=1, kind="stable")[:, :f.own("expert_used_count")]
@@ -344,9 +379,23 @@ def gating_of(f):
     return f.own("expert_gating_func", SIGMOID if f.arch in SIGMOIDS else 1)
 
 
+def sparse_mixer(z, k):
+    """Phi-3.5-MoE's: the best, weighted by a softmax over those whose logits lie near; then without it the next."""
+    experts, weights = np.argsort(-z, axis=1, kind="stable")[:, :k], np.empty((len(z), k))
+    for t, logits in enumerate(z):
+        left = logits.copy()
+        for slot, e in enumerate(experts[t]):
+            near = (logits[e] - logits) / np.maximum(np.abs(logits), logits[e]) <= 0.02
+            weights[t, slot] = 1 / np.exp(left[near] - logits[e]).sum()
+            left[e] = -np.inf
+    return experts, weights
+
+
 def route(f, blk, x, renormalise):
     """Experts of each token, best first, and their weights."""
     z = x @ f[f"{blk}.ffn_gate_inp.weight"].T + f.get(f"{blk}.ffn_gate_inp.bias", 0.0)
+    if f.arch == "phimoe" and not renormalise and f.own("expert_gating_func") is None:
+        return sparse_mixer(z, f.own("expert_used_count"))
     is_sigmoid = gating_of(f) == SIGMOID
     p = sigmoid(z) if is_sigmoid else softmax(z)
     choice = in_best_groups(f, p + f.get(f"{blk}.exp_probs_b.bias", 0.0), is_sigmoid)
@@ -360,7 +409,7 @@ def route(f, blk, x, renormalise):
 def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
     """at_input: weights go on what experts read, not on what they give."""
     blk = f"blk.{layer}"
-    of = ("up", "down") if expert in (relu, relu_squared) else ("gate", "up", "down")
+    of = ("up", "down") if expert in (relu, relu_squared, gelu) else ("gate", "up", "down")
     at_input = f.arch == "llama4" if at_input is None else at_input
     if f"{blk}.ffn_gate_inp.weight" not in f:
         if len(of) == 3 and f"{blk}.ffn_gate.weight" not in f:
@@ -382,12 +431,12 @@ def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
     return y
 
 
-EXPERTS = {"gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
+EXPERTS = {"bloom": gelu, "gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
 
 
 def mix(f, layer, x, pairing, rounds, in_turn, norm_first, norms_behind, more):
     """What a layer's mixer makes of its normed input; None: it has none."""
-    blk, eps = f"blk.{layer}", f.own("attention.layer_norm_rms_epsilon")
+    blk, eps = f"blk.{layer}", eps_of(f)
     if f"{blk}.shortconv.conv.weight" in f:
         return short_convolution(f, blk, x)
     if f"{blk}.ssm_in.weight" in f and f"{blk}.ssm_conv1d.bias" in f.tensors:
@@ -402,9 +451,9 @@ def mix(f, layer, x, pairing, rounds, in_turn, norm_first, norms_behind, more):
 
 
 def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, in_turn=None, norms_behind=None, at_input=None,
-            norm_first=False, **more):
+            norm_first=False, centres=None, **more):
     """rounds: YaRN's ramp begins and ends at whole pairs; expert: what one computes; norms_behind: of q and k, their rotation;
-    norm_first: Mamba-2 norms before it gates."""
+    norm_first: Mamba-2 norms before it gates; centres: norms take the mean off."""
     pairing = pairing or ARCH[f.arch][0]
     expert = expert or EXPERTS.get(f.arch, swiglu)
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
@@ -413,12 +462,14 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         return rms(y, f[name], eps) if f.arch.startswith(("gemma", "glm4")) and f.arch != "glm4moe" and name in f else y
 
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
-    eps, residual = f.own("attention.layer_norm_rms_epsilon"), f.own("residual_scale", 1.0)
+    eps, residual = eps_of(f), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
+    has_first_norm = f.arch == "bloom" and not f.own("no first norm")
     x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch.startswith("gemma") else 1.0)
+    x = norm(f, "token_embd_norm", x, centres) if has_first_norm else x
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
-        normed = rms(x, f[f"{blk}.attn_norm.weight"], eps)
+        normed = norm(f, f"{blk}.attn_norm", x, centres)
         y = mix(f, layer, normed, pairing, rounds, in_turn, norm_first, norms_behind, more)
         if f.arch.startswith("nemotron_h"):                         # a layer is one half
             x = x + (feed_forward(f, layer, normed, renormalise, routes, expert) if y is None else y)
@@ -428,13 +479,14 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
         if f.arch == "gemma4" and f"{blk}.ffn_gate_inp.weight" in f:
             y = beside_dense(f, layer, x, renormalise, routes, expert)
         else:
-            y = feed_forward(f, layer, rms(x, f[f"{blk}.{ffn_norm}.weight"], eps), renormalise, routes, expert, at_input)
+            y = feed_forward(f, layer, norm(f, f"{blk}.{ffn_norm}", x, centres), renormalise, routes, expert, at_input)
         x = (x + residual * after(f"{blk}.post_ffw_norm.weight", y)) * f.get(f"{blk}.layer_output_scale.weight", 1.0)
         hidden.append(x)
     head = f.get("output.weight")
     head = f["token_embd.weight"] if head is None else head
-    last = f.get("token_embd_norm.weight", f.get("output_norm.weight"))
-    logits, cap = rms(x, last, eps) @ head.T / f.own("logit_scale", 1.0), f.own("final_logit_softcapping")
+    last = "output_norm" if "output_norm.weight" in f else "token_embd_norm"
+    logits, cap = norm(f, last, x, centres) @ head.T / f.own("logit_scale", 1.0), f.own("final_logit_softcapping")
+    logits = logits + f.get("output.bias", 0.0)
     return cap * np.tanh(logits / cap) if cap else logits, routes, hidden
 
 
@@ -535,11 +587,20 @@ def mistakes(path):
     f, want = File(path), File(path.replace(".gguf", ".expect.gguf"))
     ids, scale = want["tokens"].tolist(), float(np.ptp(want["logits"]))
     pairing, renormalise = ARCH[f.arch]
-    eps = "attention.layer_norm_rms_epsilon"
+    eps = "attention.layer_norm_epsilon" if f.arch == "bloom" else "attention.layer_norm_rms_epsilon"
     cases = {}
     if is_rotated(f):
         cases = {"pairing": (f, {"pairing": "neox" if pairing == "norm" else "norm"}),
-                 "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base")}), {})}
+                 "theta": (File(path, {"rope.freq_base": 1.1 * f.own("rope.freq_base", 10000.0)}), {})}
+    if slopes(f) is not None:
+        cases["no slopes"] = File(path, {"no slopes": True, "rope.scaling.finetuned": False}), {}
+    if f.arch in CENTRED:
+        cases["norms uncentred"] = f, {"centres": False}
+    if f.arch == "bloom":
+        cases["no first norm"], cases["relu"] = (File(path, {"no first norm": True}), {}), (f, {"expert": relu})
+    if f.arch == "phimoe":
+        cases["the file's magnitude"] = File(path, {"own magnitude": f.own("rope.scaling.attn_factor")}), {}
+        cases["short factors"] = File(path, swapped={"rope_factors_long.weight": "rope_factors_short.weight"}), {}
     if f.arch not in ("olmoe", "deepseek2"):    # always 1e-5, and 1e-6, there, too small to show
         cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors):
@@ -580,6 +641,7 @@ def mistakes(path):
         cases["YaRN rounded"], cases["no clamp"] = (f, {"rounds": True}), (f, {"expert": swiglu})
     for part in ("attn_sinks", "ffn_gate_inp.bias", "ffn_gate_exps.bias", "ffn_up_exps.bias", "ffn_down_exps.bias",
                  "attn_q.bias", "attn_qkv.bias", "attn_output.bias", "ffn_gate.bias", "ffn_up.bias", "ffn_down.bias", "rope_freqs", "_shexp",
+                 "attn_norm.bias", "ffn_norm.bias", "output_norm.bias", "output.bias",
                  "gate_inp_shexp", "exp_probs_b"):
         if any(part in t for t in f.tensors):
             cases["no " + part] = File(path, hidden=(part,)), {}

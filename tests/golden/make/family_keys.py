@@ -1,5 +1,7 @@
 """What files of some families say beyond what all say, as converters write it: keys behind "<architecture>.", and the names
 of tensors that are theirs alone."""
+import math
+
 import numpy as np
 
 SIGMOID = 2                                                     # the number of this gating function in files
@@ -31,7 +33,18 @@ def of_ernie(c):
             "expert_shared_count": c.moe_num_shared_experts}
 
 
+def of_phimoe(c):
+    original = c.rope_parameters["original_max_position_embeddings"]
+    return {"rope.dimension_count": c.hidden_size // c.num_attention_heads, "attention.sliding_window": c.sliding_window,
+            "rope.scaling.original_context_length": original,
+            "rope.scaling.attn_factor": math.sqrt(1 + math.log(c.max_position_embeddings / original) / math.log(original))}
+
+
 KEYS = {
+    "phimoe": of_phimoe,
+    "bloom": lambda c: {"feed_forward_length": 4 * c.hidden_size, "attention.head_count": c.n_head,
+                        "attention.head_count_kv": c.n_head, "attention.layer_norm_epsilon": c.layer_norm_epsilon},
+    "baichuan": lambda c: {"rope.dimension_count": c.hidden_size // c.num_attention_heads},
     "ernie4_5-moe": of_ernie,
     "hunyuan-moe": lambda c: {"expert_feed_forward_length": c.intermediate_size,
                               "expert_shared_feed_forward_length": c.intermediate_size, "expert_shared_count": 1},

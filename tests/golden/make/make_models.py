@@ -128,6 +128,17 @@ def nemotron_toy(n_merges):
                    {"bos": "<s>", "eos": "<|im_end|>", "unknown": "<unk>"}, specials_first=True)
 
 
+def bloom_toy(n_merges):
+    return toy.bpe("bloom", n_merges, ["<unk>", "<s>", "</s>", "<pad>"],
+                   {"unknown": "<unk>", "bos": "<s>", "eos": "</s>", "padding": "<pad>"}, specials_first=True)
+
+
+def phi_toy(count):
+    """Its control tokens stand behind the pieces in published files, before the bytes here."""
+    return toy.spm(toy.SPM_PIECES[:count], ("<unk>", "<s>", "</s>", "<|endoftext|>", "<|assistant|>", "<|end|>", "<|user|>"),
+                   unknown=0, bos=1, eos=3)
+
+
 def rope(theta, **more):
     return {"rope_type": "default", "rope_theta": theta, **more}
 
@@ -357,7 +368,46 @@ MODELS = {
         num_attention_heads=4, num_key_value_heads=2, head_dim=12, ssm_state_size=16, n_groups=2, mamba_num_heads=4,
         mamba_head_dim=18, conv_kernel=4, chunk_size=32, intermediate_size=34,
         layer_norm_epsilon=1e-3, max_position_embeddings=512)),
+    # LongRoPE: transformers 5 has the short factors at any length, so they are the file's long ones here. 1.2431631 is
+    # the published model's own number, which files do not have.
+    "phimoe": ("Phimoe", "phimoe", lambda: phi_toy(28), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+        num_local_experts=5, num_experts_per_tok=2, intermediate_size=9, attention_bias=True, lm_head_bias=True,
+        router_jitter_noise=0.01, sliding_window=131072, rms_norm_eps=2e-3, max_position_embeddings=131072,
+        rope_parameters=rope(1e3, rope_type="longrope", short_factor=[1.0, 1.3, 1.9, 3.1, 5.7], long_factor=[9.0] * 5,
+                             short_mscale=1.243163121016122, long_mscale=1.243163121016122,
+                             original_max_position_embeddings=4096))),
+    # No position is told but by slopes on scores; 6 heads are no power of two.
+    "bloom": ("Bloom", "bloom", lambda: bloom_toy(34), dict(
+        hidden_size=36, n_layer=3, n_head=6, layer_norm_epsilon=2e-3)),
+    # Baichuan's 7B is Llama. Its 13B has BLOOM's slopes, by its 40 heads; transformers has no such model, but Llama's
+    # layers with BLOOM's attention scores are it.
+    "baichuan": ("Llama", "baichuan", lambda: toy.spm_toy(30), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4,
+        intermediate_size=30, rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "baichuan13b": ("Llama", "baichuan", lambda: toy.spm_toy(29), dict(
+        hidden_size=80, num_hidden_layers=2, num_attention_heads=40, num_key_value_heads=40,
+        intermediate_size=26, rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
 }
+HAS_SLOPES = ("baichuan13b",)
+
+
+def use_slopes(model):
+    """Llama's layers with the positions of BLOOM: slopes on scores instead of rotation."""
+    from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+    def attention(module, query, key, value, attention_mask, scaling, **_):
+        n_heads, n_keys = query.shape[1], key.shape[2]
+        slopes = build_alibi_tensor(torch.ones(1, n_keys), n_heads, torch.float32)
+        scores = query @ key.transpose(2, 3) * scaling + slopes.reshape(1, n_heads, 1, n_keys) + attention_mask
+        return (scores.softmax(-1) @ value).transpose(1, 2).contiguous(), None
+
+    transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS.register("slopes", attention)
+    transformers.masking_utils.ALL_MASK_ATTENTION_FUNCTIONS.register("slopes", transformers.masking_utils.eager_mask)
+    model.config._attn_implementation = "slopes"
+    for module in model.modules():
+        if type(module).__name__ == "LlamaRotaryEmbedding":     # cosines of 1, sines of 0
+            module.inv_freq.zero_()
 
 
 def is_norm_less_one(config, name):
@@ -392,12 +442,12 @@ def build(name, vocab, seed):
                 p.copy_(r - 2.0)
             elif pname.endswith(("router.scale", "per_expert_scale")):
                 p.copy_(1.0 + 0.3 * r)
-            elif "norm" in pname:
+            elif "norm" in pname or pname.endswith("ln_f.weight"):
                 p.copy_(0.2 * r if is_norm_less_one(config, pname) else 1.0 + 0.2 * r)
-                if config.tie_word_embeddings and pname in ("model.norm.weight", "model.embedding_norm.weight"):     # else each token predicts itself
+                if config.tie_word_embeddings and pname in ("model.norm.weight", "model.embedding_norm.weight", "transformer.ln_f.weight"):     # else each token predicts itself
                     one = 1.0 if is_norm_less_one(config, pname) else 0.0
                     p.copy_((p + one) * torch.randn(p.shape, generator=gen).sign() - one)
-            elif "embed_tokens" in pname or pname == "model.embeddings.weight":
+            elif "embed_tokens" in pname or pname in ("model.embeddings.weight", "transformer.word_embeddings.weight"):
                 wanted = 1.5 if stem.startswith(("Granite", "Gemma")) else 2.5   # size of the first stream and of the logits
                 p.copy_((wanted / 7 if config.tie_word_embeddings else 1.0) * r)
             else:
@@ -411,6 +461,8 @@ def build(name, vocab, seed):
         for bname, b in sorted(model.named_buffers()):
             if bname.endswith("layer_scalar"):
                 b.copy_(0.9 + 0.2 * torch.rand(b.shape, generator=gen))
+    if name in HAS_SLOPES:
+        use_slopes(model)
     return model
 
 
@@ -445,7 +497,7 @@ def run(model, ids):
         if type(m).__name__ == "Gemma4TextRouter":              # that gives probabilities in the place of its logits
             hooks.append(m.proj.register_forward_hook(
                 lambda _m, _i, out, layer=layer: routes.update({f"{layer} logits": out.detach().numpy().copy()})))
-    for layer in model.model.layers:
+    for layer in model.base_model.h if hasattr(model.base_model, "h") else model.model.layers:
         hooks.append(layer.register_forward_hook(
             lambda _m, _i, out: hidden.append((out[0] if isinstance(out, tuple) else out)[-len(ids):].reshape(len(ids), -1).numpy().copy())))
     with torch.no_grad():
@@ -503,6 +555,16 @@ def group_gap(config, scores):
     return float((last - best).min()), np.where(taken, scores, -1e9)
 
 
+def threshold_gap(logits, _weights, experts):
+    """How far a logit lies at least from the threshold up to which the sparse mixer counts it as near the largest."""
+    gap, left = math.inf, logits.copy()
+    for slot in range(experts.shape[1]):
+        largest = left.max(1, keepdims=True)
+        gap = min(gap, float(np.abs((largest - logits) / np.maximum(np.abs(logits), largest) - 0.02).min()))
+        np.put_along_axis(left, experts[:, slot:slot + 1], -np.inf, 1)
+    return gap
+
+
 def fair(model, vocab, tail, steps, routes):
     """Figures of fairness, or None when the model would be a poor test."""
     top2 = np.sort(steps, axis=1)[:, -2:]
@@ -520,6 +582,10 @@ def fair(model, vocab, tail, steps, routes):
         top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
         if len(np.unique(experts)) < logits.shape[1]:
             return None
+    if model.config.model_type == "phimoe":                     # weights are 1 but where logits lie near each other
+        if not all(0.02 < (route[1] < 0.99).mean() and threshold_gap(*route) > 1e-3 for route in routes.values()):
+            return None
+        top_weight = 0.0
     if gap < 5e-4 or top_weight > 0.9:
         return None
     return {"router_gap": gap, "greedy_margin": margin, "mean_top_weight": top_weight}
@@ -562,6 +628,11 @@ BLOCK_NAMES = {
     "feed_forward.router.weight": "ffn_gate_inp.weight",
     **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
     **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
+    "input_layernorm.bias": "attn_norm.bias", "post_attention_layernorm.bias": "ffn_norm.bias",
+    **{f"self_attention.query_key_value.{p}": f"attn_qkv.{p}" for p in ("weight", "bias")},
+    **{f"self_attention.dense.{p}": f"attn_output.{p}" for p in ("weight", "bias")},
+    **{f"mlp.dense_h_to_4h.{p}": f"ffn_up.{p}" for p in ("weight", "bias")},
+    **{f"mlp.dense_4h_to_h.{p}": f"ffn_down.{p}" for p in ("weight", "bias")},
     "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
     "post_self_attn_layernorm.weight": "post_attention_norm.weight", "post_mlp_layernorm.weight": "post_ffw_norm.weight",
     "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
@@ -573,10 +644,14 @@ EXPERT_NAMES = {"w1": "gate", "w3": "up", "w2": "down", "gate_proj": "gate", "up
 def convert(hf, config, arch, is_old=False):
     """{published safetensors name: array} -> {GGUF name: array}, in the order of a converted file."""
     hf = {n: w + 1.0 if "norm" in n and is_norm_less_one(config, n) else w for n, w in hf.items()}
-    hf = {n.replace("backbone.", "model."): w for n, w in hf.items()}
+    hf = {n.replace("backbone.", "model.").replace("transformer.h.", "model.layers."): w for n, w in hf.items()}
     last_norm = "token_embd_norm.weight" if arch.startswith("lfm2") else "output_norm.weight"
     globals_ = {"model.embed_tokens.weight": "token_embd.weight", "model.embeddings.weight": "token_embd.weight",
-                **{f"model.{n}.weight": last_norm for n in ("norm", "norm_f", "embedding_norm")}}
+                **{f"model.{n}.weight": last_norm for n in ("norm", "norm_f", "embedding_norm")},
+                "model.norm.bias": "output_norm.bias", "lm_head.bias": "output.bias",
+                "transformer.word_embeddings.weight": "token_embd.weight",
+                **{f"transformer.word_embeddings_layernorm.{p}": f"token_embd_norm.{p}" for p in ("weight", "bias")},
+                **{f"transformer.ln_f.{p}": f"output_norm.{p}" for p in ("weight", "bias")}}
     out = {gguf: hf[n] for n, gguf in globals_.items() if n in hf}
     if not config.tie_word_embeddings:
         out["output.weight"] = hf["lm_head.weight"]
@@ -587,7 +662,10 @@ def convert(hf, config, arch, is_old=False):
         size = config.per_layer_config["full_attention"].head_dim
         turned = int(config.rope_parameters["full_attention"]["partial_rotary_factor"] * size // 2)
         out["rope_freqs.weight"] = np.array([1.0] * turned + [1e30] * (size // 2 - turned), dtype=np.float32)
-    permuted = arch in ("llama", "granitemoe", "granitehybrid")
+    if arch == "phimoe":                                        # at this context the long factors act
+        for kind, factors in (("long", "short_factor"), ("short", "long_factor")):
+            out[f"rope_factors_{kind}.weight"] = np.array(config.rope_parameters[factors], dtype=np.float32)
+    permuted = arch in ("llama", "granitemoe", "granitehybrid", "baichuan")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
         for name in sorted(n for n in hf if n.startswith(prefix)):
@@ -597,6 +675,8 @@ def convert(hf, config, arch, is_old=False):
                 w = permute(w, config.num_attention_heads)
             if permuted and short.startswith("self_attn.k_proj"):
                 w = permute(w, config.num_key_value_heads)
+            if "query_key_value" in short:                      # by head: q, k, v; files have all of q first
+                w = w.reshape(config.n_head, 3, -1, *w.shape[1:]).swapaxes(0, 1).reshape(w.shape)
             if arch in HYBRIDS and (named := hybrid_tensors(short, w, config, arch)) is not None:
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif short.startswith("linear_attn."):
@@ -661,7 +741,7 @@ def write_model(path, name, config, arch, vocab, tensors):
     g.add_block_count(n_blocks)
     if n_blocks > config.num_hidden_layers:
         g.add_nextn_predict_layers(n_blocks - config.num_hidden_layers)
-    g.add_context_length(config.max_position_embeddings)
+    g.add_context_length(getattr(config, "max_position_embeddings", 512))
     g.add_embedding_length(config.hidden_size)
     if arch in HYBRIDS:
         add_hybrid_keys(g, config, arch, n_blocks)
@@ -675,6 +755,10 @@ def write_model(path, name, config, arch, vocab, tensors):
 
 
 def add_keys(g, name, config, arch):
+    if arch == "bloom":
+        add_family_keys(g, arch, config)
+        g.add_file_type(0)
+        return
     if hasattr(config, "intermediate_size"):
         g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
     g.add_head_count(config.num_attention_heads)
@@ -682,7 +766,8 @@ def add_keys(g, name, config, arch):
     if arch != "gemma4":
         g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
-    g.add_rope_freq_base(rope["rope_theta"])
+    if arch != "baichuan":                                      # whose files do not say it
+        g.add_rope_freq_base(rope["rope_theta"])
     g.add_layer_norm_rms_eps(config.rms_norm_eps)
     head_dim = MODELS[name][3].get("head_dim")
     n_experts = MODELS[name][3].get("num_experts") or MODELS[name][3].get("num_local_experts")
@@ -769,7 +854,7 @@ def write_expectations(path, name, seed, text, ids, logits, routes, hidden, tail
     g.add_tensor("greedy", np.array(tail, dtype=np.int32))
     g.add_tensor("greedy_logits", steps)
     for layer, route in routes.items():
-        experts, weights = in_slot_order(route, by_logits=name.startswith("gemma4"), is_softmax=name == "ernie")  # Gemma 4 scales weights by expert
+        experts, weights = in_slot_order(route, by_logits=name.startswith(("gemma4", "phimoe")), is_softmax=name == "ernie")  # Gemma 4 scales weights by expert
         g.add_tensor(f"route.{layer}.experts", experts)
         g.add_tensor(f"route.{layer}.weights", weights)
         g.add_tensor(f"route.{layer}.logits", route[0].astype(np.float32))

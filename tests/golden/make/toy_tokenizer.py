@@ -34,6 +34,7 @@ REGEX["cased"], REGEX["signs"], REGEX["end"] = r"\s?[\p{Lu}\p{Ll}\p{Lt}]+", r"\s
 REGEX["cjk"] = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
 REGEX["deepseek3"] = (r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
                       r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+REGEX["bloom"] = " ?[^(\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+"    # published with one class inside the other
 REGEX["runs"] = r"[^\n]+|\n+"
 # tokenizer.ggml.pre -> the stages of pre-tokenization
 PRE = {
@@ -55,6 +56,7 @@ PRE = {
     "hunyuan": ["qwen2"],
     "hunyuan-dense": ["digits3", "cjk", "deepseek3"],
     "bailingmoe2": ["bailing"],
+    "bloom": ["bloom"],
     "gemma4": ["runs"],
 }
 

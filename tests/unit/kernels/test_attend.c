@@ -27,6 +27,8 @@ struct sequence {
     int          first[MAX_QUERIES];
     float        soft_cap;
     bool         are_rows;           /* keys lie as rows, and a value is the beginning of its key */
+    bool         has_slopes;
+    float        slopes[MAX_QUERIES];
     bool         has_sinks;
     float        sinks[MAX_QUERIES];
     float        queries[MAX_QUERIES][MAX_HEAD];
@@ -87,6 +89,7 @@ static bool part_plainly(const struct sequence *s, int query, int span, float *p
         }
         w[p] = tree(lanes) * scale;
         if (s->soft_cap > 0.0f) cm_vector_ops(ISA_REF)->soft_cap(&w[p], s->soft_cap, 1);
+        if (s->has_slopes) w[p] = fmaf(s->slopes[query], (float)(first + p - s->seen[query] + 1), w[p]);
         if (w[p] > part[0]) part[0] = w[p];
     }
     for (int p = begin; p < n; p++) {
@@ -146,7 +149,8 @@ static void attend_some(const struct vector_ops *ops, const struct sequence *s, 
                                        .type = s->type, .head_size = s->head_size, .value_size = s->value_size,
                                        .scale = 1.0f / sqrtf((float)s->head_size), .n_queries = n,
                                        .queries = queries, .n_positions = s->seen + first, .soft_cap = s->soft_cap,
-                                       .first = is_windowed ? s->first + first : NULL};
+                                       .first = is_windowed ? s->first + first : NULL,
+                                       .slopes = s->has_slopes ? s->slopes + first : NULL};
     cm_attended_spans(&in, &begin, &end);
     for (int span = begin; span < end; span++) {
         float *to = span == begin ? whole : parts;
@@ -176,11 +180,12 @@ static void store(struct sequence *s, int first_stored)
     }
 }
 
-/* Queries see all from position 0; no cap, no sinks. */
+/* Queries see all from position 0; no cap, no sinks, no slopes. */
 static void fill(struct random *random, struct sequence *s)
 {
     memset(s->first, 0, sizeof s->first);
     s->soft_cap = 0.0f;
+    s->has_slopes = false;
     s->has_sinks = false;
     for (int p = 0; p < s->n_positions; p++)
         for (int d = 0; d < MAX_HEAD; d++) {
@@ -250,6 +255,8 @@ static void shared_heads(void **state)
             s->n_queries = n_heads[i];
             fill(&random, s);
             for (int query = 0; query < s->n_queries; query++) s->seen[query] = n;
+            s->has_slopes = n % 3 == 1;
+            for (int query = 0; query < s->n_queries; query++) s->slopes[query] = 1.0f / (float)(2 << query);
             check(s);
         }
 }
@@ -326,6 +333,8 @@ static void windows(void **state)
             s->soft_cap = run % 4 == 1 ? 2.0f : 0.0f;
             s->has_sinks = run % 5 < 2;
             for (int query = 0; query < 9; query++) s->sinks[query] = 4.0f * cm_random_normal(&random);
+            s->has_slopes = run % 3 == 0;
+            for (int query = 0; query < 9; query++) s->slopes[query] = 1.0f / (float)(1 << query);
             slide(s, wide[w]);
             check(s);
         }

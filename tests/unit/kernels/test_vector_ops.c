@@ -156,6 +156,11 @@ static void run_norms(const struct vector_ops *ops, const struct inputs *in, int
     ops->l2_norm(plain, in->scalar, 1e-6f, n, out);
 }
 
+static void run_layer_norm(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
+{
+    ops->layer_norm(in->x, in->y, in->x, 1e-5f, n, out);
+}
+
 static void run_products(const struct vector_ops *ops, const struct inputs *in, int n, float *out)
 {
     memcpy(out, in->x, (size_t)n * sizeof *out);
@@ -196,6 +201,7 @@ static const struct op {
     {"softmax", run_softmax},       {"softmax_top_two", run_softmax_top_two},     {"sigmoid", run_sigmoid},
     {"soft_cap", run_soft_cap},     {"add_scaled", run_add_scaled},               {"rope, norm", run_rope_norm},
     {"rope, neox", run_rope_neox},  {"norms", run_norms},                         {"products", run_products},
+    {"layer_norm", run_layer_norm},
 };
 
 static void check_op(const struct op *op, const struct inputs *in, int n, int fill)

@@ -144,6 +144,7 @@ static double plain_nonlinear(enum nonlinearity kind, double gate, double up)
     case NONLINEARITY_CLAMPED_UP: return g * logistic(1.702 * g) * (u + 1.0);
     case NONLINEARITY_RELU_SQUARED: return up > 0.0 ? up * up : 0.0;
     case NONLINEARITY_SILU: return up * logistic(up);
+    case NONLINEARITY_GELU: return plain_nonlinear(NONLINEARITY_GELU_UP, up, 1.0);
     case NONLINEARITY_COUNT: break;
     }
     return NAN;
@@ -261,6 +262,30 @@ static void rms_norm(void **state)
     const float zeros[20] = {0};
     ops->rms_norm(zeros, weight, 1e-5f, 20, y);
     for (int i = 0; i < 20; i++) assert_true(y[i] == 0.0f);
+}
+
+static void layer_norm(void **state)
+{
+    (void)state;
+    struct random random = cm_random(8);
+    float x[3000], weight[3000], bias[3000], y[3000];
+    for (int n = 1; n <= 3000; n += n < 50 ? 1 : 97) {
+        const float shift = n % 3 == 0 ? 20.0f : 0.0f; /* a mean far from 0 must not swallow the digits */
+        double mean = 0.0, squares = 0.0;
+        for (int i = 0; i < n; i++) {
+            x[i] = 3.0f * cm_random_normal(&random) + shift;
+            weight[i] = cm_random_normal(&random);
+            bias[i] = cm_random_normal(&random);
+            mean += (double)x[i] / n;
+        }
+        for (int i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean);
+        ops->layer_norm(x, weight, bias, 1e-3f, n, y);
+        const double inverse = 1.0 / sqrt(squares / n + (double)1e-3f);
+        for (int i = 0; i < n; i++)
+            near(y[i], ((double)x[i] - mean) * inverse * (double)weight[i] + (double)bias[i], 1.0, 3e-6);
+        ops->layer_norm(x, weight, bias, 1e-3f, n, x);
+        assert_memory_equal(x, y, (size_t)n * sizeof *x);
+    }
 }
 
 static void norms_without_weights(void **state)
@@ -478,6 +503,7 @@ int main(void)
         TEST(soft_cap),
         TEST(softmax),
         TEST(rms_norm),
+        TEST(layer_norm),
         TEST(norms_without_weights),
         TEST(softplus),
         TEST(products),

@@ -64,6 +64,20 @@ static void limit_groups(const struct router_spec *spec, double *choice)
         if (!is_kept[i / size]) choice[i] = -INFINITY;
 }
 
+/* Softmax, at the logit that was chosen for the slot, over those that lie within a fiftieth of it and were not chosen
+ * for slots before. */
+static double share_of_near(const double *z, int n, const int *experts, int slot)
+{
+    const double largest = z[experts[slot]];
+    double sum = 0.0;
+    for (int i = 0; i < n; i++) {
+        bool is_out = (largest - z[i]) / fmax(fabs(z[i]), largest) > 0.02;
+        for (int before = 0; before < slot; before++) is_out |= experts[before] == i;
+        if (!is_out) sum += exp(z[i] - largest);
+    }
+    return 1.0 / sum;
+}
+
 static void route_plainly(const struct router_spec *spec, const float *logits, const struct router_vectors *vectors,
                           int *experts, double *weights)
 {
@@ -88,6 +102,8 @@ static void route_plainly(const struct router_spec *spec, const float *logits, c
     }
     if (spec->score == SCORE_SIGMOID_SELECTED)
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = score_of(SCORE_SIGMOID, weights, n, slot);
+    if (spec->score == SCORE_SPARSEMIXER)
+        for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = share_of_near(z, n, experts, slot);
     for (int slot = 0; slot < spec->n_used; slot++) sum += weights[slot];
     sum = fmax(sum + (double)spec->sum_epsilon, (double)spec->least_sum);
     for (int slot = 0; slot < spec->n_used; slot++) {
@@ -309,6 +325,29 @@ static void every_score_against_the_reference(void **state)
     assert_true(n_compared > 1000);
 }
 
+/* Near ones share, far ones do not; what was chosen first is out of the second's sum. A size below zero counts as such,
+ * and of zeros all are near. */
+static void a_sparse_mixer(void **state)
+{
+    (void)state;
+    const float far[] = {1.0f, 3.0f, 2.9f, 2.95f, 0.0f}, below[] = {-2.0f, -1.0f, -1.01f, -3.0f}, zeros[4] = {0.0f};
+    const struct { const float *logits; int n, first, second; double weights[2]; } cases[] = {
+        {far, 5, 1, 3, {1.0 / (1.0 + exp(-0.05)), 1.0 / (1.0 + exp(-0.05))}}, /* 0.1 is more than 0.02 * 3 */
+        {below, 4, 1, 2, {1.0 / (1.0 + exp(-0.01)), 1.0}},
+        {zeros, 4, 0, 1, {0.25, 1.0 / 3.0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct router_spec spec = plain(cases[i].n, 2, SCORE_SPARSEMIXER);
+        int32_t experts[2];
+        float   weights[2];
+        route(&spec, cases[i].logits, NULL, experts, weights);
+        assert_int_equal(experts[0], cases[i].first);
+        assert_int_equal(experts[1], cases[i].second);
+        near(weights[0], cases[i].weights[0]);
+        near(weights[1], cases[i].weights[1]);
+    }
+}
+
 /* Whatever comes in: distinct experts of the layer, and a second call gives the same. */
 static void any_logits_give_distinct_experts(void **state)
 {
@@ -402,6 +441,7 @@ int main(void)
         cmocka_unit_test(sums_of_weights),
         cmocka_unit_test(groups),
         cmocka_unit_test(every_score_against_the_reference),
+        cmocka_unit_test(a_sparse_mixer),
         cmocka_unit_test(any_logits_give_distinct_experts),
         cmocka_unit_test(a_nan_does_not_win_and_is_not_lost),
         cmocka_unit_test(faults_have_their_sentences),

@@ -418,6 +418,60 @@ static void chunks(void **state)
     assert_int_equal(cm_first_attended(8, true, 23), 16);
 }
 
+/* Who tells positions by slopes on scores, and does not rotate: BLOOM, and of Baichuan's sizes that of 40 heads. */
+static void slopes(void **state)
+{
+    (void)state;
+    static const struct { const char *architecture; int n_heads; float max_bias; } cases[] = {
+        {"bloom", 4, 8.0f}, {"baichuan", 40, 8.0f}, {"baichuan", 32, 0.0f}, {"llama", 40, 0.0f}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tiny_model tiny = tiny_model();
+        tiny.architecture = cases[i].architecture;
+        tiny.n_experts = tiny.shared_width = 0;
+        tiny.n_heads = tiny.n_kv_heads = cases[i].n_heads;
+        start_with(&tiny);
+        assert_float_equal(read_spec()->attention.max_bias, cases[i].max_bias, 0.0f);
+        assert_int_equal(spec.ropes[0].is_on, cases[i].max_bias == 0.0f);
+        assert_int_equal(spec.centres_norms, i == 0);
+        assert_false(spec.has_unit_output);
+        if (i == 3) continue;
+        char key[64];
+        snprintf(key, sizeof key, "%s.attention.max_alibi_bias", cases[i].architecture);
+        builder_add_f32(builder, key, 4.0f);
+        assert_float_equal(read_spec()->attention.max_bias, 4.0f, 0.0f);
+        assert_false(spec.ropes[0].is_on);
+    }
+}
+
+/* Two sets of rotary factors: which of them, by the context; and the model's own magnitude, where the file has that of
+ * a formula. Windows that nothing leaves are none. */
+static void two_sets_of_factors(void **state)
+{
+    (void)state;
+    static const struct { int context, window; float told, magnitude; const char *factors; } cases[] = {
+        {131072, 131072, 1.1902380714f, 1.243163121f, "rope_factors_long.weight"},
+        {4096, 4096, 1.1902380714f, 1.243163121f, "rope_factors_short.weight"},
+        {8192, 100, 1.5f, 1.5f, "rope_factors_long.weight"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tiny_model tiny = tiny_model();
+        tiny.architecture = "phimoe";
+        tiny.shared_width = 0;
+        tiny.context = cases[i].context;
+        start_with(&tiny);
+        const float ones[4] = {1.0f, 1.0f, 1.0f, 1.0f};
+        builder_add_tensor(builder, "rope_factors_long.weight", 0, 1, (uint64_t[]){4}, ones, sizeof ones);
+        builder_add_tensor(builder, "rope_factors_short.weight", 0, 1, (uint64_t[]){4}, ones, sizeof ones);
+        builder_add_u32(builder, "phimoe.rope.scaling.original_context_length", 4096);
+        builder_add_f32(builder, "phimoe.rope.scaling.attn_factor", cases[i].told);
+        builder_add_u32(builder, "phimoe.attention.sliding_window", (uint32_t)cases[i].window);
+        if (i == 2) builder_add_string(builder, "phimoe.rope.scaling.type", "longrope");
+        assert_int_equal(read_spec()->attention.window, i == 2 ? 100 : 0);
+        assert_string_equal(spec.ropes[0].factors, cases[i].factors);
+        assert_float_equal(spec.ropes[0].magnitude, cases[i].magnitude, 1e-7f);
+        assert_int_equal(spec.ropes[0].scaling, ROPE_SCALING_NONE);
+    }
+}
+
 /* What runs is not told to be missing. */
 static void families_that_are_not_run(void **state)
 {
@@ -449,6 +503,8 @@ int main(void)
         TEST(extra_blocks),
         TEST(every_family),
         TEST(chunks),
+        TEST(slopes),
+        TEST(two_sets_of_factors),
         TEST(families_that_are_not_run),
     };
     return cmocka_run_group_tests_name("spec reader", tests, NULL, NULL);

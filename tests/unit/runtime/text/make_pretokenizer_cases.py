@@ -46,6 +46,8 @@ BAILING = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p
            r"|\s+(?!\S)|\s+")
 EXAONE = (C + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?"
           r"|\s*[\r\n]|\s+(?!\S)|\s+")
+# A class within a class: Python's `regex` takes it so in its newer version.
+BLOOM = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"
 
 ROWS = {
     "gpt-2": [GPT2],
@@ -66,6 +68,7 @@ ROWS = {
     "deepseek-coder": ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", ASIAN, r"\p{N}"],
     "bailingmoe": [BAILING],
     "exaone-moe": [EXAONE],
+    "bloom": [BLOOM],
     "gemma4": [r"[^\n]+|\n+"],
     "laguna": [r"[^\n]+|[\n]+", QWEN2],
     "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],
@@ -84,6 +87,7 @@ TEXTS = [
     "foo_bar->baz[0] !important #tag $VAR %d @user \\n",
     "ends in spaces   ",
     "  中 々 〇 !中 A中b",
+    "a(b|c) [d], e... (f)!!  है। کیا۔ نعم، 好、好，好。…",
 ]
 
 
@@ -91,7 +95,7 @@ def split(stages, text):
     if not stages:
         return [text]
     pieces, done = [], 0
-    version = regex.V1 if "&&" in stages[0] else regex.V0
+    version = regex.V1 if "&&" in stages[0] or stages[0] == BLOOM else regex.V0
     for match in regex.compile(stages[0], version).finditer(text):
         if match.start() > done:
             pieces += split(stages[1:], text[done:match.start()])

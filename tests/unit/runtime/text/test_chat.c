@@ -143,6 +143,10 @@ static const struct {
       "<role>SYSTEM</role>Be kind.<|role_end|><role>HUMAN</role>Hi<|role_end|><role>ASSISTANT</role>",
       "<role>SYSTEM</role>detailed thinking off<|role_end|><role>HUMAN</role>Hi<|role_end|><role>ASSISTANT</role>",
       "<|role_end|><role>HUMAN</role>And?<|role_end|><role>ASSISTANT</role>" },
+    { "baichuan", "Be kind.<reserved_102>Hi<reserved_103>", "<reserved_102>Hi<reserved_103>",
+      "<reserved_102>And?<reserved_103>" },
+    { "baichuan2", "Be kind.<reserved_106>Hi<reserved_107>", "<reserved_106>Hi<reserved_107>",
+      "<reserved_106>And?<reserved_107>" },
     { "harmony",
       "<|start|>developer<|message|># Instructions\n\nBe kind.\n\n<|end|><|start|>user<|message|>Hi<|end|>"
       "<|start|>assistant",
