@@ -40,10 +40,12 @@ pad()
     printf '%s%*s' "$2" $((n > 0 ? n : 0)) ''
 }
 
-# judge ANSWER WANTED: says "right", or what would be
+# judge ANSWER WANTED KIND: says "right", or what would be, and of a new question that it is
 judge()
 {
-    if [ "${1,,}" = "${2,,}" ]; then printf 'right'; else printf 'WRONG, right is: %s' "$2"; fi
+    local new=
+    [ "$3" != new ] || new=' (a message that it never saw)'
+    if [ "${1,,}" = "${2,,}" ]; then printf 'right%s' "$new"; else printf 'WRONG%s, right is: %s' "$new" "$2"; fi
 }
 
 # ask QUESTION [OPTION...]: sets $answer, and $figures: tokens, layers of a token, bytes of a token
@@ -73,19 +75,19 @@ mean() { awk '{ n += $1; l += $1 * $2; b += $1 * $3 } END { if (n) printf "%.2f 
 export LC_ALL=C.UTF-8
 echo
 echo "== Questions that have a right answer:  calmoe run --chat -p 'What does ls do?'"
-echo "   calmoe-nano is a small model: it was taught such answers, and short translations. Most of what it was not"
-echo "   taught it gets wrong (models/README.md says how often)."
+echo "   calmoe-nano is a small model: it was taught such answers, and short translations. These were chosen because it"
+echo "   knows them; of others it gets many wrong, and models/README.md says how many."
 echo
 n_asked=0 n_right=0 n_same=0
-while IFS='|' read -r question wanted; do
+while IFS='|' read -r question wanted kind; do
     ask "$question" < /dev/null
     full=$answer
     echo "$figures" >> "$work/off"
-    printf '   %s %s  %s\n' "$(pad 46 "$question")" "$(pad 38 "$full")" "$(judge "$full" "$wanted")"
+    printf '   %s %s  %s\n' "$(pad 46 "$question")" "$(pad 38 "$full")" "$(judge "$full" "$wanted" "$kind")"
     ask "$question" --quality "$bound" --audit 0 < /dev/null
     echo "$figures" >> "$work/on"
     read -r n layers _ <<< "$figures"
-    printf '%s|%s|%s|%s\n' "$question" "$answer" "$(judge "$answer" "$wanted")" "$layers" >> "$work/early"
+    printf '%s|%s|%s|%s\n' "$question" "$answer" "$(judge "$answer" "$wanted" '')" "$layers" >> "$work/early"
     [ "$answer" != "$full" ] || n_same=$((n_same + 1))
     [ "${full,,}" != "${wanted,,}" ] || n_right=$((n_right + 1))
     n_asked=$((n_asked + 1))

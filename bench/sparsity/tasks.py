@@ -7,7 +7,8 @@ DIR is the folder that tools/train filled. For each task (translations of softwa
 numbers and functions), each loss and each measure of confidence, `calmoe calibrate` proves a policy for each bound; then
 answers to prompts that calibration has not seen are written in turns by the full model and under each policy. --out
 keeps every calibration and measurement, and a run that was stopped goes on with what is missing; --tables prints them.
-One thread. Nothing else should run."""
+Policies are sought by bytes, which are the same on every machine; speeds are measured with one thread, and nothing else
+should run then (--measure-again measures anew what was calibrated before)."""
 import argparse
 import collections
 import json
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 
+import measure
 import prompts
 
 Loss = collections.namedtuple("Loss", "name loss deltas has_references")
@@ -35,8 +37,8 @@ def calibrate(options, task, loss, measure, path):
     file = f"{options.out}/{task}.jsonl"
     prompts.write(file, calibrated(options, task), loss.has_references)
     command = [f"{options.build}/bin/calmoe", "calibrate", file, "-n", "0", "-a", str(options.answer), "--first", "0.3",
-               "--loss", loss.loss, "--delta", loss.deltas, "--most", str(options.most), "-t", "1", "--splits", "1000",
-               "--json", "-o", path + ".policy.json", *MEASURES[measure]]
+               "--loss", loss.loss, "--delta", loss.deltas, "--most", str(options.most), "--costs", "bytes", "-t", "1",
+               "--splits", "1000", "--json", "-o", path + ".policy.json", *MEASURES[measure]]
     if options.model:
         command += ["-m", options.model]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -55,28 +57,6 @@ def fresh(options, task):
     return prompts.exchanges(options.dir, task)[len(calibrated(options, task)):][:options.measured]
 
 
-class Writer:
-    """Answers of an engine with one thread, and what they cost: of the steps behind the prompt alone."""
-
-    def __init__(self, model, longest):
-        self.model, self.longest = model, longest
-        self.engine = model.engine(threads=1)
-
-    def answer(self, prompt, **policy):
-        session = self.engine.session(max_new_tokens=self.longest, audit="never", **policy)
-        session.feed(prompt, special=True)
-        tokens = [session.next_token()]
-        before = self.engine.stats
-        while tokens[-1] is not None:
-            tokens.append(session.next_token())
-        after = self.engine.stats
-        session.close()
-        cost = collections.Counter(tokens=after.n_rows - before.n_rows, seconds=after.step_seconds - before.step_seconds,
-                                   layers=after.n_layers_run - before.n_layers_run,
-                                   bytes=after.n_weight_bytes - before.n_weight_bytes)
-        return [token for token in tokens if token is not None and not self.model.ends_answer(token)], cost
-
-
 def rouge_l_loss(answer, wanted):
     """1 - F1 of the longest common subsequence of tokens, as runtime/proof/losses.h has it."""
     row = [0] * (len(wanted) + 1)
@@ -87,42 +67,28 @@ def rouge_l_loss(answer, wanted):
     return 1 - 2 * row[-1] / (len(answer) + len(wanted)) if answer or wanted else 0.0
 
 
-def measure(options, task, loss, policy_path, deltas):
-    """{delta: figures} of answers to fresh prompts, full and early in turns."""
-    import calmoe
+def try_out(options, task, loss, policy_path, deltas):
+    """{delta: figures} of answers to fresh prompts."""
+    calmoe = measure.open_library(options.build)
     model = calmoe.Model(options.model)
-    writer = Writer(model, options.answer)
-    policy = calmoe.Policy(model, policy_path)
-    asked = fresh(options, task)
+    writer, policy = measure.Writer(model, options.answer), calmoe.Policy(model, policy_path)
+    items = fresh(options, task)
+    asked = [model.tokenize(item["prompt"], special=True) for item in items]
     found = {}
     for delta in deltas:
-        losses, off, on, ratios = [], collections.Counter(), collections.Counter(), []
-        for first in range(0, len(asked), options.block):
-            block = [collections.Counter(), collections.Counter()]
-            for item in asked[first:first + options.block]:
-                full, cost = writer.answer(item["prompt"])
-                early, cost_early = writer.answer(item["prompt"], policy=policy, quality=delta)
-                block[0] += cost
-                block[1] += cost_early
-                if loss.has_references:
-                    right = model.tokenize(item["answer"])
-                    losses.append(max(0.0, rouge_l_loss(early, right) - rouge_l_loss(full, right)))
-                else:
-                    losses.append(rouge_l_loss(early, full))
-            off, on = off + block[0], on + block[1]
-            if block[0]["tokens"] and block[1]["tokens"]:
-                ratios.append(per_token(block[0], "seconds") / per_token(block[1], "seconds"))
-        found[f"{delta:g}"] = {
-            "prompts": len(asked), "layers": per_token(on, "layers"), "layers_off": per_token(off, "layers"),
-            "bytes": per_token(on, "bytes") / per_token(off, "bytes"), "rate_off": 1 / per_token(off, "seconds"),
-            "rate": 1 / per_token(on, "seconds"), "speed_up": statistics.median(ratios),
-            "speed_up_range": [min(ratios), max(ratios)],
-            "fresh_loss": statistics.fmean(losses) if loss.loss == "rouge_l" else None}
+        losses = []
+
+        def see(i, full, early):
+            if loss.has_references:
+                right = model.tokenize(items[i]["answer"])
+                losses.append(max(0.0, rouge_l_loss(early, right) - rouge_l_loss(full, right)))
+            else:
+                losses.append(rouge_l_loss(early, full))
+
+        figures = measure.measure(writer, policy, delta, asked, options.block, see)
+        figures["fresh_loss"] = statistics.fmean(losses) if loss.loss == "rouge_l" else None
+        found[f"{delta:g}"] = figures
     return found
-
-
-def per_token(cost, what):
-    return cost[what] / cost["tokens"]
 
 
 def fill(options):
@@ -131,12 +97,14 @@ def fill(options):
         for loss in LOSSES:
             for name in MEASURES:
                 path = os.path.join(options.out, stem(task, loss, name))
-                if os.path.exists(path + ".json"):
+                is_there = os.path.exists(path + ".json")
+                if is_there and not options.measure_again:
                     continue
                 print(f"tasks: {stem(task, loss, name)}", file=sys.stderr, flush=True)
-                found = calibrate(options, task, loss, name, path)
+                found = (json.loads(pathlib.Path(path + ".json").read_text()) if is_there
+                         else calibrate(options, task, loss, name, path))
                 proven = [row["delta"] for row in found["findings"] if row["answer"] == "proven"]
-                found["measured"] = measure(options, task, loss, path + ".policy.json", proven) if proven else {}
+                found["measured"] = try_out(options, task, loss, path + ".policy.json", proven) if proven else {}
                 with open(path + ".json", "w", encoding="utf-8") as file:
                     json.dump(found, file, indent=1)
 
@@ -147,9 +115,8 @@ def cells(row, measured):
     covered = "–" if not split["proven"] else f"{100 * (1 - split['violated'] / split['splits']):.1f} %"
     if row["answer"] != "proven":
         return ["OFF", "–", "10", "1", "1", covered, "–"]
-    low, high = measured["speed_up_range"]
     return [f"`{row['policy']}`", f"{100 * row['mean_loss']:.2f} %", f"{measured['layers']:.2f}", f"{measured['bytes']:.2f}",
-            f"**{measured['speed_up']:.2f}** ({low:.2f}–{high:.2f})", covered,
+            measure.speed_cell(measured), covered,
             "–" if measured["fresh_loss"] is None else f"{100 * measured['fresh_loss']:.2f} %"]
 
 
@@ -186,9 +153,9 @@ def main():
     parser.add_argument("--block", type=int, default=16, help="prompts of each ratio of speeds (default 16)")
     parser.add_argument("--answer", type=int, default=32, help="tokens of an answer at most (default 32)")
     parser.add_argument("--most", type=int, default=24, help="policies of each search (default 24)")
+    parser.add_argument("--measure-again", action="store_true", help="measure what is calibrated, too")
     parser.add_argument("--tables", action="store_true", help="only print the tables of --out")
     options = parser.parse_args()
-    os.environ.setdefault("CALMOE_LIBRARY", os.path.abspath(f"{options.build}/libcalmoe.so"))
     if not options.tables:
         fill(options)
     print_tables(options)
