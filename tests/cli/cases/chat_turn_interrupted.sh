@@ -8,7 +8,7 @@ def talk(long_turn):
     """A conversation on a terminal; what it shows after the last turn was typed."""
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execvp("calmoe", ["calmoe", "run", "--chat", "-n", "8", "-c", "400000", "-t", "1"])
+        os.execvp("calmoe", ["calmoe", "run", "--chat", "-n", "8", "--ignore-eos", "-c", "400000", "-t", "1"])
     seen = ""
     def see_until(text):
         nonlocal seen

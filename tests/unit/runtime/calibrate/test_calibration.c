@@ -37,6 +37,15 @@ static struct running open_running(int max_rows)
     return running_open(path, &options, NULL);
 }
 
+static struct tiny_model small_model(void)
+{
+    struct tiny_model tiny = tiny_model();
+    tiny.n_layers  = N_LAYERS;
+    tiny.n_experts = 8;
+    tiny.n_used    = 3;
+    return tiny;
+}
+
 static calmoe_calibrate_options small(void)
 {
     static const double deltas[] = {0.01, 0.5, 0.9};
@@ -117,11 +126,19 @@ static void force_answer(struct running *r, const calmoe_session_options *option
     calmoe_session_close(&session);
 }
 
-static double answer_loss(enum loss_kind kind, const struct answer *answer, const struct answer *wanted)
+static int n_said(const struct running *r, const struct answer *answer)
 {
-    int32_t scratch[N_ANSWER + 1];
-    if (kind == LOSS_EXACT_MATCH) return cm_exact_match_loss(answer->tokens, answer->n, wanted->tokens, wanted->n);
-    return cm_rouge_l_loss(answer->tokens, answer->n, wanted->tokens, wanted->n, 1.0, scratch);
+    return answer->n > 0 && calmoe_token_ends(r->model, answer->tokens[answer->n - 1]) ? answer->n - 1
+                                                                                              : answer->n;
+}
+
+static double answer_loss(const struct running *r, enum loss_kind kind, const struct answer *answer,
+                          const struct answer *wanted)
+{
+    int32_t   scratch[N_ANSWER + 1];
+    const int n = n_said(r, answer), n_wanted = n_said(r, wanted);
+    if (kind == LOSS_EXACT_MATCH) return cm_exact_match_loss(answer->tokens, n, wanted->tokens, n_wanted);
+    return cm_rouge_l_loss(answer->tokens, n, wanted->tokens, n_wanted, 1.0, scratch);
 }
 
 /* What sessions lose on a prompt under the policy, against the whole model's answer or against the prompt's own. */
@@ -138,8 +155,8 @@ static double loss_of(struct running *r, const calmoe_session_options *early, en
     else wanted = write_answer(r, &whole, prompt);
     if (cm_loss_kinds[kind].is_free_running) {
         const struct answer answer = write_answer(r, early, prompt), full = write_answer(r, &whole, prompt);
-        loss = answer_loss(kind, &answer, &wanted);
-        full_loss = answer_loss(kind, &full, &wanted);
+        loss = answer_loss(r, kind, &answer, &wanted);
+        full_loss = answer_loss(r, kind, &full, &wanted);
     } else {
         static float logits[2][N_ANSWER][N_VOCAB];
         int32_t      winners[2][N_ANSWER];
@@ -339,6 +356,62 @@ static void every_loss(void **state)
     running_close(&r);
 }
 
+/* The token that the model writes most often. */
+static int32_t favourite(struct running *r)
+{
+    int counts[N_VOCAB] = {0}, best = 0;
+    calmoe_session_options options;
+    calmoe_session_options_init(&options);
+    for (int p = 0; p < N_PROMPTS; p++) {
+        const struct answer answer = write_answer(r, &options, &prompts[p]);
+        for (int i = 0; i < answer.n; i++) counts[answer.tokens[i]]++;
+    }
+    for (int id = 1; id < N_VOCAB; id++)
+        if (counts[id] > counts[best]) best = id;
+    return best;
+}
+
+/* References have no token that ends them, answers do. References here are the full model's own answers, so nobody but
+ * the full model loses nothing. */
+static void ends_are_not_compared(void **state)
+{
+    (void)state;
+    static int32_t    own[N_PROMPTS][N_ANSWER];
+    struct tiny_model tiny = small_model();
+    struct running    r    = open_running(0);
+    int               n_ended = 0;
+    tiny.eos = favourite(&r);
+    running_close(&r);
+    tiny_model_write(&tiny, temp_file(folder, "ends.gguf"));
+    const calmoe_engine_options engine = running_options(1, NULL);
+    r = running_open(temp_file(folder, "ends.gguf"), &engine, NULL);
+    calmoe_session_options whole;
+    calmoe_session_options_init(&whole);
+    for (int p = 0; p < N_PROMPTS; p++) {
+        const struct answer answer = write_answer(&r, &whole, &prompts[p]);
+        memcpy(own[p], answer.tokens, sizeof own[p]);
+        prompts[p].answer   = own[p];
+        const int n = n_said(&r, &answer);
+        prompts[p].n_answer = n > 0 ? n : answer.n; /* none may be empty */
+        n_ended += n > 0 && n < answer.n;
+    }
+    assert_in_range(n_ended, 3, N_PROMPTS);
+    for (int kind = LOSS_ROUGE_L; kind <= LOSS_EXACT_MATCH; kind++) {
+        calmoe_calibrate_options options = small();
+        calmoe_calibration      *calibration = NULL;
+        options.loss = cm_loss_kinds[kind].name;
+        options.most = 12;
+        running_must(r.context, calmoe_calibrate(r.engine, prompts, N_PROMPTS, &options, &calibration));
+        if (check_findings(&r, calibration, (enum loss_kind)kind) == 0) fail_msg("%s: no proof", options.loss);
+        calmoe_calibration_close(&calibration);
+    }
+    for (int p = 0; p < N_PROMPTS; p++) {
+        prompts[p].answer   = NULL;
+        prompts[p].n_answer = 2 + p % (N_ANSWER - 1);
+    }
+    running_close(&r);
+}
+
 /* ---- what is refused ---- */
 
 static void refused(struct running *r, const calmoe_prompt *of, int n, calmoe_calibrate_options options,
@@ -473,10 +546,7 @@ static void without_memory(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    struct tiny_model tiny = tiny_model();
-    tiny.n_layers = N_LAYERS;
-    tiny.n_experts = 8;
-    tiny.n_used = 3;
+    const struct tiny_model tiny = small_model();
     folder = temp_folder_open();
     snprintf(path, sizeof path, "%s", temp_file(folder, "tiny.gguf"));
     tiny_model_write(&tiny, path);
@@ -495,6 +565,7 @@ int main(void)
         cmocka_unit_test(findings_are_what_sessions_do),
         cmocka_unit_test(paths_lead_to_the_bound),
         cmocka_unit_test(every_loss),
+        cmocka_unit_test(ends_are_not_compared),
         cmocka_unit_test(options_that_are_wrong),
         cmocka_unit_test(prompts_that_are_wrong),
         cmocka_unit_test(cancelled_anywhere),
