@@ -3,7 +3,7 @@
  * the same bits whatever is chosen.
  *
  * One setting holds for the process: first the processor's own row of the table, then whatever was chosen last
- * (kernels/tune.h measures). Any thread may choose at any time; a product that runs goes on with what it began with. */
+ * (experts/measure_reading.h measures). Any thread may choose at any time; a product that runs goes on with what it began with. */
 #ifndef KERNELS_READ_AHEAD_H
 #define KERNELS_READ_AHEAD_H
 

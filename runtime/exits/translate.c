@@ -1,8 +1,9 @@
 /* runtime/exits/translate.c - what the head reads at an exit with a translator: h + up (down h) + bias, an estimate
  * of the last layer's state.
  *
- * Keys and values of skipped layers are made of states between the two (forward/fill.c): a layer's W_K and W_V were
- * trained on states of its own depth. So what lies between is kept, the drift: up (down h) + bias. */
+ * Keys and values of skipped layers are made of states on the way from h to that estimate
+ * (cm_fill_layers() in forward/between.h), because a layer's W_K and W_V were trained on states of its own depth. So
+ * the way itself is kept beside h. It is called the drift: up (down h) + bias. */
 #include "runtime/exits/exits_parts.h"
 
 /* Own places of the list: the sum, its norm. The order of the sum is fixed: (h + bias) + product. */

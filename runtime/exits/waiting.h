@@ -35,7 +35,7 @@ struct waiting {
     int                    dim, capacity, n;
     struct waiting_row    *rows;   /* (capacity): the first n, positions ascending                             */
     float                 *states; /* (2 capacity, dim), by slot                                               */
-    float                 *drifts; /* (2 capacity, dim), by slot: of rows whose exit has a path (forward/fill.c) */
+    float                 *drifts; /* (2 capacity, dim), by slot: of rows whose exit has a translator (translate.c) */
     bool                  *is_taken; /* (2 capacity): slots of rows that wait, or that waited when the step began */
     /* a step's: */
     int                    n_before; /* what waited when it began, for cm_waiting_undo()                       */

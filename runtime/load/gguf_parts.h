@@ -1,7 +1,7 @@
 /* runtime/load/gguf_parts.h - what the files of the GGUF reader share with each other and nobody else.
  *
- * gguf.c: files and shards; gguf_parse.c: header and metadata; gguf_tensors.c: tensors; gguf_names.c: names of both;
- * gguf_index.c: finding by name; gguf_values.c: typed reads. */
+ * model_file.c opens files and shards; gguf_parse.c reads header and metadata, gguf_tensors.c the list of tensors,
+ * gguf_names.c the names in both; gguf_index.c finds by name; gguf_values.c reads values by their types. */
 #ifndef RUNTIME_LOAD_GGUF_PARTS_H
 #define RUNTIME_LOAD_GGUF_PARTS_H
 

@@ -1,4 +1,4 @@
-/* gguf.c - opens GGUF files: one, or the shards of a split model as one. */
+/* runtime/load/model_file.c - opens GGUF files: one, or the shards of a split model as one. */
 #include "runtime/load/model_file.h"
 
 #include <errno.h>

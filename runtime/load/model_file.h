@@ -2,7 +2,8 @@
  *
  * Everything here was verified when the file was opened: counts, types, names, shapes, and that each
  * tensor lies inside its file and shares no byte with another. Metadata is copied; tensors are views
- * into the maps, which live until cm_model_file_close(). Layout: ggml's gguf.md.
+ * into the maps, which live until cm_model_file_close(). The layout is the one that ggml's
+ * documentation of GGUF describes.
  *
  * Messages begin with the file's name and count keys and tensors from 0, as they stand in the file. */
 #ifndef RUNTIME_LOAD_MODEL_FILE_H

@@ -1,4 +1,4 @@
-/* test_gguf.c - GGUF files that are well-formed, and the typed reads of their metadata. */
+/* test_model_file.c - GGUF files that are well-formed, and the typed reads of their metadata. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

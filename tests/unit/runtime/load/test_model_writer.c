@@ -1,4 +1,4 @@
-/* test_gguf_writer.c - a written file says what its source says, but for what was dropped and added; it appears
+/* test_model_writer.c - a written file says what its source says, but for what was dropped and added; it appears
  * whole or not at all. */
 #include <setjmp.h>
 #include <stdarg.h>
