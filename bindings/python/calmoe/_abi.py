@@ -69,6 +69,7 @@ CALMOE_REUSE_BINS = 16
 CALMOE_PLACE_PINNED = 0
 CALMOE_PLACE_SLICED = 1
 CALMOE_PLACE_REPLICATED = 2
+CALMOE_PLACE_STREAMED = 3
 CALMOE_TENSOR_KEPT = 0
 CALMOE_TENSOR_UNCHANGED = 1
 CALMOE_TENSOR_QUANTIZED = 2
@@ -416,6 +417,7 @@ class calmoe_adapter_info(Structure):
         ("alpha", c_double),
         ("n_parameters", c_uint64),
         ("n_bytes", c_uint64),
+        ("n_virtual_tokens", c_int),
     ]
 
 
@@ -578,6 +580,8 @@ class calmoe_disk_stats(Structure):
         ("n_reads", c_uint64),
         ("n_bytes", c_uint64),
         ("waited_seconds", c_double),
+        ("n_kept", c_int),
+        ("uses_io_uring", c_int),
     ]
 
 
@@ -783,6 +787,7 @@ class calmoe_placement_options(Structure):
         ("near_latency", c_double),
         ("far_latency", c_double),
         ("usage", c_void_p),
+        ("stream_limit", c_uint64),
     ]
 
 
@@ -803,6 +808,7 @@ class calmoe_placement_info(Structure):
         ("n_placed_bytes", c_uint64),
         ("is_memory_known", c_int),
         ("is_bandwidth_known", c_int),
+        ("n_streamed", c_int),
     ]
 
 
