@@ -104,7 +104,8 @@ static calmoe_status read_window_rope(struct keys *keys, const struct family *fa
     return CALMOE_OK;
 }
 
-/* LongRoPE. The whole model rotates as its context asks, so that a position's angles do not depend on a text's length. */
+/* LongRoPE. The whole model rotates as its context asks, so that a position's angles do not depend on how long a text
+ * is. */
 static calmoe_status choose_factors(struct keys *keys, struct model_spec *spec)
 {
     static const char *const needed[] = {"context_length", "rope.scaling.original_context_length",
