@@ -40,7 +40,8 @@ struct attention_input {
     const float *const *queries;     /* (n_queries) vectors of head_size                */
     const int   *n_positions;        /* (n_queries) query i attends first[i] … n_positions[i] - 1 */
     const int   *first;              /* (n_queries), of a window; NULL = all from 0             */
-    const float *slopes;             /* (n_queries): scores fall with distance (ALiBi; Press et al., 2022); NULL = not */
+    const float *slopes;             /* (n_queries): scores fall with distance (ALiBi, Press et al., 2022); NULL =
+                                        they do not                                             */
 };
 
 static inline int cm_first_position(const struct attention_input *in, int query)

@@ -141,6 +141,12 @@ static calmoe_status read_spec(calmoe_model *model, const calmoe_model_options *
     if (cm_override_has_rope(&override) && !model->spec.ropes[0].is_on)
         return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
                        "rope options are given, but '%s' does not rotate positions", model->path);
+    if (cm_override_has_rope(&override) && cm_rope_has_two_sets(&model->spec.ropes[0]) &&
+        model->spec.ropes[0].scaling != ROPE_SCALING_NONE)
+        return cm_fail(model->ctx, CALMOE_INVALID_ARGUMENT,
+                       "rope_scaling is %s, but '%s' has two sets of rotary factors for its context; only none is "
+                       "possible",
+                       cm_rope_scaling_names[model->spec.ropes[0].scaling], model->path);
     return CALMOE_OK;
 }
 

@@ -1,5 +1,6 @@
-/* runtime/families/baichuan.c - Baichuan and Baichuan 2, dense: 7B rotates positions, 13B tells them by slopes on scores
- * (ALiBi). Rows of Baichuan 2's output matrix are taken at length 1, whether a file's writer scaled them or not. */
+/* runtime/families/baichuan.c - Baichuan and Baichuan 2, dense: 7B rotates positions, 13B tells them by slopes on
+ * scores (ALiBi). Rows of Baichuan 2's output matrix are taken at length 1, whether a file's writer scaled them or
+ * not. */
 #include "runtime/families/family.h"
 
 /* What files do not say, their sizes do. */

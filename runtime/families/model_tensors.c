@@ -431,7 +431,7 @@ static calmoe_status find_ffn(struct finder *finder, struct layer_tensors *layer
 /* What rotary frequencies are divided by: one tensor, or the one of two that fits the context. */
 static calmoe_status find_factors(struct finder *finder, struct model_tensors *out)
 {
-    static const char *const all[] = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"};
+    static const char *const all[] = {ROPE_FACTORS, ROPE_LONG_FACTORS, ROPE_SHORT_FACTORS};
     const struct rope_spec *rope = &finder->spec->ropes[0];
     bool has_any = false;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

@@ -16,8 +16,8 @@ static calmoe_status need_factor(struct keys *keys)
 
 static bool has_long_factors(const struct keys *keys)
 {
-    return cm_file_tensor(keys->file, "rope_factors_long.weight") ||
-           cm_file_tensor(keys->file, "rope_factors_short.weight");
+    return cm_file_tensor(keys->file, ROPE_LONG_FACTORS) ||
+           cm_file_tensor(keys->file, ROPE_SHORT_FACTORS);
 }
 
 /* Leaves *out where the file does not say it. */
@@ -104,15 +104,16 @@ static calmoe_status read_window_rope(struct keys *keys, const struct family *fa
     return CALMOE_OK;
 }
 
-/* LongRoPE. The whole model rotates as its context asks, so that a position's angles do not depend on a text's length. */
+/* LongRoPE. The whole model rotates as its context asks, so that a position's angles do not depend on how long a text
+ * is. */
 static calmoe_status choose_factors(struct keys *keys, struct model_spec *spec)
 {
     static const char *const needed[] = {"context_length", "rope.scaling.original_context_length",
                                          "rope.scaling.attn_factor"};
     struct rope_spec *rope = &spec->ropes[0];
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) CM_TRY(cm_key_need(keys, needed[i]));
-    rope->factors = spec->context_length > rope->original_context ? "rope_factors_long.weight"
-                                                                  : "rope_factors_short.weight";
+    rope->factors = spec->context_length > rope->original_context ? ROPE_LONG_FACTORS
+                                                                  : ROPE_SHORT_FACTORS;
     return CALMOE_OK;
 }
 
@@ -122,7 +123,7 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struc
     struct rope_spec *rope = &spec->ropes[0];
     spec->n_ropes = 1;
     *rope = (struct rope_spec){.is_on = true, .pairing = family->pairing, .n_rot = head_size, .base = 10000.0f,
-                               .has_factors = true, .factors = "rope_freqs.weight"};
+                               .has_factors = true, .factors = ROPE_FACTORS};
     CM_TRY(cm_key_float(keys, "rope.freq_base", 1.0, 1e12, &rope->base));
     CM_TRY(cm_key_int(keys, "rope.dimension_count", 0, MAX_HEAD_SIZE, &rope->n_rot));
     CM_TRY(check_rotated(keys, rope->n_rot, head_size));

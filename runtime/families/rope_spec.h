@@ -4,6 +4,7 @@
 #define RUNTIME_FAMILIES_ROPE_SPEC_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "kernels/vector_ops.h"
 
@@ -25,7 +26,16 @@ struct rope_spec {
     bool              keeps_length;   /* of yarn: sines and cosines do not grow with the factor          */
     float             magnitude;      /* extra factor on sines and cosines, 1 = none                     */
     bool              has_factors;    /* frequencies are divided by those of a tensor, where the file has it */
-    const char       *factors;        /* its name; static                                                */
+    const char       *factors;        /* its name, one of these                                          */
 };
+
+#define ROPE_FACTORS "rope_freqs.weight"
+#define ROPE_LONG_FACTORS "rope_factors_long.weight" /* of two sets: of a context beyond the original one */
+#define ROPE_SHORT_FACTORS "rope_factors_short.weight"
+
+static inline bool cm_rope_has_two_sets(const struct rope_spec *rope)
+{
+    return rope->factors && strcmp(rope->factors, ROPE_FACTORS) != 0;
+}
 
 #endif

@@ -79,7 +79,7 @@ static inline void cm_own_rows(const struct batch *batch, const struct worker *m
     cm_share(batch->n_rows, 1, me->index, me->n_workers, begin, end);
 }
 
-/* y (dim) = a row as the model norms states: norm is (dim) weights; where states are centred, too, (dim) of a bias stand
+/* y (dim) = a row as the model norms states: norm is (dim) weights; where states are centred, too, a bias (dim) stands
  * behind them. x == y is fine. */
 static inline void cm_norm(const struct batch *batch, const float *x, const float *norm, float *y)
 {

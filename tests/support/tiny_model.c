@@ -328,7 +328,8 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_real(builder, tiny, "rope.scaling.factor", 2.0f);
         builder_add_string(builder, "gpt-oss.rope.scaling.type", "yarn");
     }
-    add_real(builder, tiny, is_bloom(tiny) ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", 1e-6f);
+    const char *eps = is_bloom(tiny) ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+    add_real(builder, tiny, eps, 1e-6f);
     add_real(builder, tiny, "rope.freq_base", 10000.0f);
 }
 
