@@ -2,6 +2,22 @@
  * they live; add. A dense layer takes the same way, without a router: it has one expert that every token goes to. */
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"
+#include "runtime/policy/policy.h"
+
+void cm_prefer_kept(const struct decoder *d, int index, const struct row *row, const float *scores, int32_t *experts,
+                    float *weights)
+{
+    const struct policy_rung *rung = row->may.rung;
+    const struct width_rule *rule = rung && rung->widths ? &rung->widths[index] : NULL;
+    const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
+    const struct layer *layer = &d->weights->layers[index];
+    bool is_kept[ROUTER_MAX_EXPERTS];
+    if (!rule || rule->kind != WIDTH_RESIDENT || !layer->experts.plan_streams) return;
+    for (int expert = 0; expert < router->n_experts; expert++)
+        is_kept[expert] = !cm_place_of(layer->experts.plan, index, expert)->is_streamed;
+    const struct router_vectors vectors = {.choice_bias = layer->choice_bias, .output_scale = layer->expert_scale};
+    cm_route_prefer(router, d->batch.ops, scores, &vectors, is_kept, rule->bound, experts, weights);
+}
 
 static void route_row(struct decoder *d, int index, int r)
 {
@@ -16,6 +32,7 @@ static void route_row(struct decoder *d, int index, int r)
         if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);
     const struct step *step = d->step;
     struct row *row = &d->batch.rows[r];
+    cm_prefer_kept(d, index, row, cm_row(d->router_logits, r, router->n_experts), experts, weights);
     row->came.n_experts += d->routing.n_kept ? step->between->width(step->between_self, row, index, r, weights)
                                              : router->n_used;
 }
