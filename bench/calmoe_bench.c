@@ -53,7 +53,7 @@ static const struct cli_option options[] = {
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
-     "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8"},
+     "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8; or resident:0.5, as of calmoe run"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
     {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",

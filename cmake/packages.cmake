@@ -41,8 +41,12 @@ shared library.")
 calmoe_package(data calmoe-data misc "" ""
 "This package has calmoe-nano, a small model that calmoe's library opens where
 no other is named, with a policy that was proven for it." all)
+set(static_needs "libhwloc-dev, libjansson-dev, libpcre2-dev")
+if(CALMOE_URING_TARGET)
+  string(APPEND static_needs ", liburing-dev")
+endif()
 calmoe_package(development libcalmoe-dev libdevel "libcalmoe${PROJECT_VERSION_MAJOR} @"
-"libhwloc-dev, libjansson-dev, libpcre2-dev"
+"${static_needs}"
 "This package has calmoe's headers, its static library, and what pkg-config and
 CMake want to know.")
 calmoe_package(tools calmoe utils "libcalmoe${PROJECT_VERSION_MAJOR} @" ""

@@ -38,19 +38,19 @@ struct adding { /* where matrices of an expert go */
 };
 
 /* A matrix that stands packed in a mapped file. */
-static calmoe_status map_matrix(struct adding *to, const struct weight_source *rows, enum isa isa, struct matrix *out)
+static void map_matrix(struct adding *to, const struct weight_source *rows, enum isa isa, struct matrix *out)
 {
     *out = (struct matrix){.kernel = cm_linear_kernel(rows->type, isa), .n_rows = rows->n_rows,
                            .n_columns = rows->n_columns, .packed = to->mapped};
     to->mapped += (cm_matrix_bytes(out) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
-    return CALMOE_OK;
 }
 
 static calmoe_status add_weights(struct adding *to, const struct weight_source *rows, int node, struct matrix *out)
 {
-    if (to->stream) return cm_expert_stream_add(to->stream, to->layer, to->expert, rows, node, out);
-    if (to->mapped) return map_matrix(to, rows, cm_pack_list_isa(to->list), out);
-    return cm_pack_list_add(to->ctx, to->list, rows, node, out);
+    if (!to->stream && !to->mapped) return cm_pack_list_add(to->ctx, to->list, rows, node, out);
+    if (to->stream) CM_TRY(cm_expert_stream_add(to->stream, to->layer, to->expert, rows, node, out));
+    else map_matrix(to, rows, cm_pack_list_isa(to->list), out);
+    return cm_pack_list_note(to->ctx, to->list, rows, node, out);
 }
 
 /* Rows row … row + n_rows of a matrix and of its bias (NULL = none). */

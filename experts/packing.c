@@ -17,7 +17,6 @@ struct pack_job {
     struct matrix              *matrix; /* either gets the address of what was packed */
     const float               **floats;
     int                         node;
-    int                         id;     /* of the matrix       */
     size_t                      offset; /* in the node's block */
 };
 
@@ -33,7 +32,8 @@ struct pack_list {
     size_t           bytes_on[CM_MAX_NODES];
     struct kept     *kept;
     bool             is_numbered;
-    int              n_numbers; /* of matrices that have got one */
+    int              n_origins, origins_capacity;
+    struct matrix_origin *origins; /* (n_origins): of the matrices that have got a number, the first of which is 1 */
 };
 
 struct kept { /* memory that goes with the list */
@@ -57,6 +57,7 @@ void cm_pack_list_close(struct pack_list **list)
         cm_free(kept->memory);
         cm_free(kept);
     }
+    cm_free((*list)->origins);
     cm_free((*list)->jobs);
     cm_free(*list);
     *list = NULL;
@@ -91,15 +92,29 @@ static calmoe_status add_job(struct calmoe_context *ctx, struct pack_list *list,
     return CALMOE_OK;
 }
 
+calmoe_status cm_pack_list_note(struct calmoe_context *ctx, struct pack_list *list,
+                                const struct weight_source *source, int node, struct matrix *matrix)
+{
+    if (!list->is_numbered || source->n_rows == 0) return CALMOE_OK;
+    if (list->n_origins == list->origins_capacity) {
+        const int capacity = list->origins_capacity > 0 ? 2 * list->origins_capacity : 256;
+        CM_TRY(cm_grow(ctx, &list->origins, (size_t)list->n_origins, (size_t)capacity, sizeof *list->origins,
+                       "the list of weights"));
+        list->origins_capacity = capacity;
+    }
+    list->origins[list->n_origins++] = (struct matrix_origin){*source, node};
+    matrix->id = list->n_origins;
+    return CALMOE_OK;
+}
+
 calmoe_status cm_pack_list_add(struct calmoe_context *ctx, struct pack_list *list,
                                const struct weight_source *source, int node, struct matrix *out)
 {
     const struct linear_kernel *kernel = cm_linear_kernel(source->type, list->isa);
     *out = (struct matrix){.kernel = kernel, .n_rows = source->n_rows, .n_columns = source->n_columns};
     if (source->n_rows == 0) return CALMOE_OK;
-    if (list->is_numbered) out->id = ++list->n_numbers;
-    return add_job(ctx, list, &(struct pack_job){.source = *source, .kernel = kernel, .matrix = out, .node = node,
-                                                 .id = out->id});
+    CM_TRY(cm_pack_list_note(ctx, list, source, node, out));
+    return add_job(ctx, list, &(struct pack_job){.source = *source, .kernel = kernel, .matrix = out, .node = node});
 }
 
 calmoe_status cm_pack_list_add_floats(struct calmoe_context *ctx, struct pack_list *list, const float *values, int n,
@@ -129,12 +144,10 @@ void cm_pack_list_number(struct pack_list *list) { list->is_numbered = true; }
 calmoe_status cm_pack_list_origins(struct calmoe_context *ctx, const struct pack_list *list,
                                    struct matrix_origin **out, int *n)
 {
-    *n = list->n_numbers + 1;
+    *n = list->n_origins + 1;
     *out = cm_alloc(ctx, (size_t)*n, sizeof **out, "the list of weights");
     if (!*out) return CALMOE_NO_MEMORY;
-    for (size_t i = 0; i < list->n_jobs; i++)
-        if (list->jobs[i].id > 0)
-            (*out)[list->jobs[i].id] = (struct matrix_origin){list->jobs[i].source, list->jobs[i].node};
+    for (int i = 0; i < list->n_origins; i++) (*out)[i + 1] = list->origins[i];
     return CALMOE_OK;
 }
 

@@ -64,6 +64,9 @@ struct matrix_origin {
 };
 /* From now on the list gives each matrix that has rows an id, 1, 2, …; matrices of a list that does not have id 0. */
 void cm_pack_list_number(struct pack_list *list);
+/* A matrix whose bytes come from elsewhere, mapped or from disk, gets an id as well. */
+calmoe_status cm_pack_list_note(struct calmoe_context *ctx, struct pack_list *list,
+                                const struct weight_source *source, int node, struct matrix *matrix);
 /* By id, the caller's (cm_free()): (*n), of which the first, of id 0, is empty. NO_MEMORY. */
 calmoe_status cm_pack_list_origins(struct calmoe_context *ctx, const struct pack_list *list,
                                    struct matrix_origin **out, int *n);

@@ -75,27 +75,78 @@ static bool holds_nan(const float *x, int n)
     return found;
 }
 
-void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
-              const struct router_vectors *vectors, int32_t *experts, float *weights)
+/* Scores for the choice: with bias, without rejected groups. */
+static void score_choice(const struct router_spec *spec, const float *scores, const float *bias, float *choice)
+{
+    for (int i = 0; i < spec->n_experts; i++) choice[i] = bias ? scores[i] + bias[i] : scores[i];
+    if (spec->n_groups > 1) limit_groups(spec, choice);
+}
+
+/* The weights of the chosen experts, by their scores. */
+static void weigh(const struct router_spec *spec, const struct vector_ops *ops, const float *scores,
+                  const float *output_scale, const int32_t *experts, float *weights)
 {
     const struct score_row *row = &cm_scores[spec->score];
-    const float *bias = vectors->choice_bias;
-    for (int i = 0; vectors->logit_bias && i < spec->n_experts; i++) logits[i] += vectors->logit_bias[i];
-    const bool is_number = !holds_nan(logits, spec->n_experts) && !(bias && holds_nan(bias, spec->n_experts));
-    row->score(ops, logits, spec->n_experts);
-
-    float choice[ROUTER_MAX_EXPERTS]; /* scores for the choice: with bias, without rejected groups */
-    for (int i = 0; i < spec->n_experts; i++) choice[i] = bias ? logits[i] + bias[i] : logits[i];
-    if (spec->n_groups > 1) limit_groups(spec, choice);
-    cm_top_k(choice, spec->n_experts, spec->n_used, experts);
-
-    for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = logits[experts[slot]];
+    for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = scores[experts[slot]];
     if (row->weigh) row->weigh(ops, weights, spec->n_used);
     if (row->weigh_among) row->weigh_among(logits, spec->n_experts, experts, spec->n_used, weights);
     if (spec->renormalise) renormalise(spec, weights);
     if (spec->scale != 1.0f)
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] *= spec->scale;
-    for (int slot = 0; vectors->output_scale && slot < spec->n_used; slot++)
-        weights[slot] *= vectors->output_scale[experts[slot]];
+    for (int slot = 0; output_scale && slot < spec->n_used; slot++) weights[slot] *= output_scale[experts[slot]];
+}
+
+void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
+              const struct router_vectors *vectors, int32_t *experts, float *weights)
+{
+    const float *bias = vectors->choice_bias;
+    float        choice[ROUTER_MAX_EXPERTS];
+    for (int i = 0; vectors->logit_bias && i < spec->n_experts; i++) logits[i] += vectors->logit_bias[i];
+    const bool is_number = !holds_nan(logits, spec->n_experts) && !(bias && holds_nan(bias, spec->n_experts));
+    cm_scores[spec->score].score(ops, logits, spec->n_experts);
+    score_choice(spec, logits, bias, choice);
+    cm_top_k(choice, spec->n_experts, spec->n_used, experts);
+    weigh(spec, ops, logits, vectors->output_scale, experts, weights);
     for (int slot = 0; !is_number && slot < spec->n_used; slot++) weights[slot] = NAN;
+}
+
+/* The preferred expert of those that are not chosen with the largest score for the choice; -1: there is none. */
+static int best_preferred(const struct router_spec *spec, const float *choice, const bool *is_preferred,
+                          const bool *is_chosen)
+{
+    int best = -1;
+    for (int i = 0; i < spec->n_experts; i++)
+        if (is_preferred[i] && !is_chosen[i] && choice[i] > -INFINITY && (best < 0 || choice[i] > choice[best]))
+            best = i;
+    return best;
+}
+
+int cm_route_prefer(const struct router_spec *spec, const struct vector_ops *ops, const float *scores,
+                    const struct router_vectors *vectors, const bool *is_preferred, float bound, int32_t *experts,
+                    float *weights)
+{
+    const struct score_row *row = &cm_scores[spec->score];
+    float choice[ROUTER_MAX_EXPERTS];
+    bool  is_chosen[ROUTER_MAX_EXPERTS] = {false};
+    int   n_replaced = 0;
+    if (holds_nan(weights, spec->n_used)) return 0;
+    score_choice(spec, scores, vectors->choice_bias, choice);
+    for (int slot = 0; slot < spec->n_used; slot++) is_chosen[experts[slot]] = true;
+    for (int slot = spec->n_used - 1; slot >= 0; slot--) {
+        if (is_preferred[experts[slot]]) continue;
+        const int other = best_preferred(spec, choice, is_preferred, is_chosen);
+        if (other < 0) break;
+        float pair[2] = {scores[experts[slot]], scores[other]};
+        if (row->weigh) row->weigh(ops, pair, 2);
+        if (!(pair[1] >= bound * pair[0])) continue;
+        is_chosen[experts[slot]] = false;
+        is_chosen[other] = true;
+        n_replaced++;
+    }
+    if (n_replaced == 0) return 0;
+    for (int i = 0; i < spec->n_experts; i++)
+        if (!is_chosen[i]) choice[i] = -INFINITY;
+    cm_top_k(choice, spec->n_experts, spec->n_used, experts);
+    weigh(spec, ops, scores, vectors->output_scale, experts, weights);
+    return n_replaced;
 }

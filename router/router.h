@@ -2,6 +2,8 @@
 #ifndef ROUTER_ROUTER_H
 #define ROUTER_ROUTER_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "kernels/vector_ops.h"
 #include "router/router_spec.h"
@@ -18,5 +20,14 @@ calmoe_status cm_router_check(struct calmoe_context *ctx, const struct router_sp
  * that it is not lost where that expert is not chosen. */
 void cm_route(const struct router_spec *spec, const struct vector_ops *ops, float *logits,
               const struct router_vectors *vectors, int32_t *experts, float *weights);
+
+/* After cm_route(), with the scores that it left in its logits: preferred experts take the places of others that were
+ * chosen. From the last chosen one to the first, the best preferred one that is left takes the place of one that is not
+ * preferred, where its weight is at least bound (0 < bound <= 1) times that one's; experts and weights are then as if
+ * the router had chosen these. is_preferred: (n_experts). Answers how many were replaced; of 0, and where weights are
+ * NaN, nothing changes. */
+int cm_route_prefer(const struct router_spec *spec, const struct vector_ops *ops, const float *scores,
+                    const struct router_vectors *vectors, const bool *is_preferred, float bound, int32_t *experts,
+                    float *weights);
 
 #endif

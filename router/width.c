@@ -49,6 +49,7 @@ const struct width_row cm_width_rules[WIDTH_KIND_COUNT] = {
     [WIDTH_FIXED] = {"fixed", keep_k},
     [WIDTH_RATIO] = {"ratio", keep_ratio},
     [WIDTH_TOP_P] = {"top_p", keep_top_p},
+    [WIDTH_RESIDENT] = {"resident", keep_all},
 };
 
 int cm_width(const struct width_rule *rule, float *weights, int n)

@@ -4,6 +4,8 @@
  *   fixed   the first k
  *   ratio   up to the last slot with w >= bound * W           (0 < bound <= 1)
  *   top_p   the shortest prefix with sum w >= bound * total   (0 < bound <= 1)
+ *   resident  all n; but before that, experts that the plan keeps in memory have taken the places of streamed ones,
+ *             where their weight is >= bound times that one's (cm_route_prefer(); the decoder asks for it)
  * Of sorted weights, as most gates give them, the ratio's prefix is just the slots with w >= bound * W. Where the
  * choice was biased, slots are sorted by another score, and a rule keeps a slot too many rather than one too few. */
 #ifndef ROUTER_WIDTH_H
@@ -11,18 +13,19 @@
 
 #include <stdbool.h>
 
-enum width_kind { WIDTH_OFF, WIDTH_FIXED, WIDTH_RATIO, WIDTH_TOP_P, WIDTH_KIND_COUNT };
+/* What can be proven comes before WIDTH_RESIDENT, which depends on a plan. */
+enum width_kind { WIDTH_OFF, WIDTH_FIXED, WIDTH_RATIO, WIDTH_TOP_P, WIDTH_RESIDENT, WIDTH_KIND_COUNT };
 
 struct width_rule {
     enum width_kind kind;        /* 0 = off                                                   */
-    float           bound;       /* of ratio and top_p                                        */
+    float           bound;       /* of ratio, top_p and resident                              */
     int             k;           /* fixed: how many; else: at least so many. Below 1 means 1. */
     bool            renormalise; /* kept weights are scaled to the sum that all had; for families whose
                                     gate renormalises                                         */
 };
 
 struct width_row {
-    const char *name; /* "off", "fixed", "ratio", "top_p" as options and policy files write it */
+    const char *name; /* "off", "fixed", "ratio", … as options and policy files write it */
     /* Slots to keep of n, before the bounds on k are applied. */
     int (*n_kept)(const struct width_rule *rule, const float *weights, int n);
 };

@@ -112,7 +112,8 @@ static const struct cli_option options[] = {
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
-     "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8; more than the file's as --experts"},
+     "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8; more than the file's as --experts; or with a --plan "
+     "that streams, resident:0.5: one in memory may replace one on disk that weighs up to twice as much"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     {"audit", 0, CLI_REAL, AT(audit), 0, 1, "SHARE",

@@ -116,8 +116,8 @@ int cm_policy_request_check(const char *command, const struct policy_request *re
         return cm_usage_error(command, "option '--exit' wants MEASURE:THRESHOLD[@LAYER[,LAYER]] with a threshold above "
                                        "0 and at most 1, found '%s'", request->exit);
     if (request->width != NULL && !read_width(request->width, &width))
-        return cm_usage_error(command, "option '--width' wants fixed:K, ratio:BOUND or top_p:BOUND with a bound above "
-                                       "0 and at most 1, found '%s'", request->width);
+        return cm_usage_error(command, "option '--width' wants fixed:K, ratio:BOUND, top_p:BOUND or resident:BOUND "
+                                       "with a bound above 0 and at most 1, found '%s'", request->width);
     return CLI_GO_ON;
 }
 

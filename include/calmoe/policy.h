@@ -59,8 +59,10 @@ typedef struct calmoe_policy_options {
     int         length;       /* of the schedule: the longest answer                                           */
     int         k_tail;       /* -1: the layers after an exit are skipped (default); 0, 1, …: they run with so
                                  many routed experts, for later tokens' sake                                   */
-    const char *width;        /* "fixed", "ratio", "top_p"; NULL = all experts (default)                       */
-    float       width_bound;  /* ratio: of the largest weight; top_p: of the weights' sum; above 0, at most 1  */
+    const char *width;        /* "fixed", "ratio", "top_p"; "resident": an expert that the plan keeps in memory may
+                                 take the place of a streamed one; NULL = all experts (default)               */
+    float       width_bound;  /* ratio: of the largest weight; top_p: of the weights' sum; resident: of the weight of
+                                 the expert that it replaces; above 0, at most 1                              */
     int         width_k;      /* fixed: how many; else at least so many (default 1)                            */
     const char *kv_fill;      /* keys and values of layers that are skipped: "propagate", of the state at the exit, at
                                  once; "lazy", the same when a later token needs them; "catch_up", exact: the layers

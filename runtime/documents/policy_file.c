@@ -126,10 +126,12 @@ static calmoe_status read_exits(struct calmoe_context *ctx, const struct json_va
 static calmoe_status read_rule(struct calmoe_context *ctx, const struct json_value *object, struct width_rule *rule)
 {
     static const char *const known[] = {"rule", "bound", "k", "renormalise"};
+    struct names             rules = CM_NAMES(cm_width_rules, name);
     struct json_value        value;
     int                      kind;
     CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
-    CM_TRY(read_name(ctx, object, "rule", CM_NAMES(cm_width_rules, name), &kind));
+    rules.n = WIDTH_RESIDENT; /* that one depends on a plan: no file can say that it is proven */
+    CM_TRY(read_name(ctx, object, "rule", rules, &kind));
     rule->kind = (enum width_kind)kind;
     const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P;
     for (int i = 1; i < 4; i++) {

@@ -41,6 +41,16 @@ static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_polic
                    "without an exits file", wanted, found[0] ? "with the exits " : "without an exits file", found);
 }
 
+/* A rule that goes by what the plan keeps in memory wants such a plan. */
+static calmoe_status check_residency(const calmoe_engine *engine, const struct policy_rung *rung)
+{
+    for (int layer = 0; rung->widths && layer < engine->model->spec.n_layers; layer++)
+        if (rung->widths[layer].kind == WIDTH_RESIDENT && cm_plan_n_streamed(&engine->plan, -1) == 0)
+            return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "width '%s' wants a plan that says which experts are "
+                           "streamed; this engine's says nothing of it", cm_width_rules[WIDTH_RESIDENT].name);
+    return CALMOE_OK;
+}
+
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
 {
     calmoe_context *ctx = session->engine->ctx;
@@ -59,6 +69,7 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
     CM_TRY(cm_session_check_policy_with_adapters(session));
+    CM_TRY(check_residency(session->engine, session->rung));
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
     const int n_rungs = cm_policy_index(&policy->policy, session->rung) + 1; /* that alarms may lead to */

@@ -45,7 +45,6 @@ struct builder {
     const struct adapter   *adapter;
     struct placed_origin   *origins;
     int                     n_origins;
-    bool                    is_streamed; /* routed experts are read from disk: nothing is added to them */
     struct pack_list       *list;   /* NULL: parts are only counted */
     struct adapter_weights *out;
 };
@@ -158,10 +157,6 @@ static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair
     if (n_found > 0)
         return cm_fail(b->machine->ctx, CALMOE_UNSUPPORTED,
                        "the adapter changes '%s', of which only a part was packed into memory", tensor->name);
-    if (b->is_streamed)
-        return cm_fail(b->machine->ctx, CALMOE_UNSUPPORTED,
-                       "the adapter changes '%s', which is not in memory: experts are read from disk under the memory "
-                       "limit, and an adapter of them wants a limit under which all stay", tensor->name);
     return cm_fail(b->machine->ctx, CALMOE_INVALID_ARGUMENT,
                    "the adapter changes '%s', which is no matrix that this model multiplies by", tensor->name);
 }
@@ -209,8 +204,7 @@ static calmoe_status build(struct builder *b, const struct weights *weights)
 calmoe_status cm_adapter_weights_open(const struct machine *machine, const struct weights *weights,
                                       const struct adapter *adapter, struct adapter_weights *out)
 {
-    struct builder b = {.machine = machine, .adapter = adapter, .is_streamed = weights->stream != NULL,
-                        .out = out};
+    struct builder b = {.machine = machine, .adapter = adapter, .out = out};
     *out = (struct adapter_weights){0};
     const calmoe_status status = build(&b, weights);
     cm_pack_list_close(&b.list);

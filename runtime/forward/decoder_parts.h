@@ -40,6 +40,11 @@ struct decoder {
 
 /* The halves of a block, and the head, one file each; by all workers. The mixers: mixers/mixer.h. */
 void cm_moe_layer(struct decoder *decoder, int layer, const struct worker *me);
+/* Where the row's policy wants it (WIDTH_RESIDENT), experts that the plan keeps in memory take the places of streamed
+ * ones. scores (n_experts), experts and weights (n_used) are as cm_route() left them. It goes by the plan alone, never
+ * by what happens to be in a slot: so the same plan gives the same bits. */
+void cm_prefer_kept(const struct decoder *decoder, int layer, const struct row *row, const float *scores,
+                    int32_t *experts, float *weights);
 /* In the place of the feed-forward half, where a layer has none, by one worker: observers are told that nothing is
  * routed. */
 void cm_show_no_routing(const struct decoder *decoder, int layer);

@@ -71,9 +71,12 @@ void cm_lookahead_ask(struct decoder *d, int index, int begin, int end, const st
     cm_norm_ffn_rows(d, cm_placed_kind(&layer->router), layer->router_norm ? layer->router_norm : layer->ffn_norm,
                      begin, end, &l->input);
     cm_multiply_own(d, &layer->router, &l->input, begin, end, l->logits, me);
-    for (int r = begin; r < end; r++)
-        cm_route(router, d->batch.ops, cm_row(l->logits, r, router->n_experts), &vectors,
-                 l->experts + (size_t)r * (size_t)router->n_used, cm_row(l->weights, r, router->n_used));
+    for (int r = begin; r < end; r++) {
+        float   *logits = cm_row(l->logits, r, router->n_experts), *weights = cm_row(l->weights, r, router->n_used);
+        int32_t *experts = l->experts + (size_t)r * (size_t)router->n_used;
+        cm_route(router, d->batch.ops, logits, &vectors, experts, weights);
+        cm_prefer_kept(d, next, &d->batch.rows[r], logits, experts, weights);
+    }
 }
 
 void cm_lookahead_tell(struct decoder *d, int index)

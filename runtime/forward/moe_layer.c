@@ -16,6 +16,7 @@ static void route_row(struct decoder *d, int index, int r)
         if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);
     const struct step *step = d->step;
     struct row *row = &d->batch.rows[r];
+    cm_prefer_kept(d, index, row, cm_row(d->router_logits, r, router->n_experts), experts, weights);
     row->came.n_experts += d->routing.n_kept ? step->between->width(step->between_self, row, index, r, weights)
                                              : router->n_used;
 }

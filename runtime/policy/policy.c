@@ -125,7 +125,7 @@ static calmoe_status check_widths(struct calmoe_context *ctx, const struct polic
 {
     for (int layer = 0; rung->widths && layer < policy->n_layers; layer++) {
         const struct width_rule *rule = &rung->widths[layer];
-        const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P;
+        const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P || rule->kind == WIDTH_RESIDENT;
         if (has_bound && !(rule->bound > 0.0f && rule->bound <= 1.0f))
             return cm_fail(ctx, CALMOE_BAD_FILE,
                            "rung %d: width of layer %d: bound %g; it must be above 0 and at most 1",

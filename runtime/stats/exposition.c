@@ -134,7 +134,8 @@ void cm_expose_stats(struct exposition *out, const calmoe_stats *stats, const st
 void cm_expose_disk(struct exposition *out, const calmoe_disk_stats *stats)
 {
     if (stats->n_slots == 0) return;
-    one(out, "calmoe_stats_disk_slots", "gauge", "Routed experts that memory has room for.", stats->n_slots);
+    one(out, "calmoe_stats_disk_slots", "gauge", "Routed experts that memory has room for.",
+        stats->n_slots + stats->n_kept);
     one(out, "calmoe_stats_disk_experts", "gauge", "Routed experts of all layers.", stats->n_experts);
     one(out, "calmoe_stats_disk_wanted_total", "counter", "Experts that steps needed, each once in a step and layer.",
         (double)stats->n_wanted);

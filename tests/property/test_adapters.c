@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <calmoe/pack.h>
+
 #include "tests/support/adapter_fixture.h"
 #include "tests/support/goldens.h"
 #include "tests/support/random_adapter.h"
@@ -140,6 +142,37 @@ static void the_same_bits(void **state)
     in_folder(path, "mixed.gguf");
     tiny_model_write(&tiny, path);
     try_model(path, false);
+}
+
+/* Experts on disk, read into slots or mapped: what is added to them does not mind. */
+static void experts_on_disk(void **state)
+{
+    char path[600], packed[600];
+    (void)state;
+    if (golden_is_left_out("qwen3moe")) return;
+    prepare(golden_path(path, "qwen3moe"));
+    in_folder(packed, "experts.packed");
+    for (int way = 0; way < 4; way++) {
+        calmoe_engine_options options = running_options(1 + way % 2, NULL);
+        calmoe_adapter       *adapters[2];
+        calmoe_disk_stats     disk = {.size = sizeof disk};
+        options.kv_float32 = 1;
+        options.max_rows = 4;
+        options.packed = way >= 2 ? packed : NULL;
+        if (way % 2) options.memory_limit = running_smallest_limit(path, options);
+        struct running r = running_open(path, &options, NULL);
+        if (way == 1) running_must(r.context, calmoe_pack(r.model, packed, NULL));
+        open_both(&r, adapters, way % 2);
+        set_adapters(&r, adapters, r.session, 3);
+        running_read(&r, r.session, text, N_TOKENS, 1 + way, found);
+        if (way == 0) memcpy(alone[3], found, sizeof found);
+        check_bits(&r, "on disk", 3, found, 0, N_TOKENS);
+        running_must(r.context, calmoe_engine_get_disk_stats(r.engine, &disk));
+        assert_int_equal(disk.n_reads > 0, way % 2);
+        for (int i = 0; i < 2; i++) calmoe_adapter_close(&adapters[i]);
+        running_close(&r);
+    }
+    assert_memory_not_equal(alone[3], wanted, (size_t)N_TOKENS * sizeof *wanted);
 }
 
 /* ---- sessions that go on elsewhere ---- */
@@ -273,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(experts_on_disk),
         cmocka_unit_test(forks_and_files),
         cmocka_unit_test(drafts),
         cmocka_unit_test(beside_a_policy),

@@ -17,6 +17,7 @@
 
 #include <calmoe/calmoe.h>
 #include <calmoe/placement.h>
+#include <calmoe/policy.h>
 #include <calmoe/profile.h>
 
 #include "base/disk_file.h"
@@ -32,6 +33,7 @@ enum { N_TOKENS = 22, MAX_ROWS = 22 };
 
 static char    model_path[600];
 static int32_t tokens[N_TOKENS];
+static int     n_vocab;
 static float  *wanted, *found; /* (N_TOKENS, n_vocab) */
 
 static calmoe_engine_options options_of(int n_threads, uint64_t limit)
@@ -56,6 +58,7 @@ static calmoe_disk_stats check(calmoe_engine_options options, int n_chunk, const
 {
     struct running r = running_open(model_path, &options, NULL);
     const size_t   n_floats = (size_t)N_TOKENS * (size_t)r.n_vocab;
+    n_vocab = r.n_vocab;
     if (!wanted) wanted = malloc(n_floats * sizeof *wanted);
     else if (!found) found = malloc(n_floats * sizeof *found);
     float *const to = found ? found : wanted;
@@ -240,6 +243,69 @@ static void plan_says_which(void **state)
         assert_int_equal(more.n_slots, few.n_slots + 3);
         unsetenv("HWLOC_SYNTHETIC");
     }
+    forget();
+}
+
+/* Reads all tokens as an answer, where experts that the plan keeps may take the places of streamed ones. */
+static calmoe_disk_stats read_preferring(calmoe_engine_options options, float bound, int n_chunk, float *logits)
+{
+    struct running        r = running_open(model_path, &options, NULL);
+    calmoe_policy        *policy;
+    calmoe_policy_options wanted_policy;
+    calmoe_policy_options_init(&wanted_policy);
+    wanted_policy.width = "resident";
+    wanted_policy.width_bound = bound;
+    running_must(r.context, calmoe_policy_make(r.model, &wanted_policy, &policy));
+    if (options.plan) {
+        running_must(r.context, calmoe_session_set_policy(r.session, policy, 0));
+        calmoe_session_begin_answer(r.session);
+        running_read(&r, r.session, tokens, N_TOKENS, n_chunk, logits);
+    } else {
+        assert_int_equal(calmoe_session_set_policy(r.session, policy, 0), CALMOE_INVALID_ARGUMENT);
+        assert_string_equal(calmoe_context_message(r.context), "width 'resident' wants a plan that says which experts "
+                                                               "are streamed; this engine's says nothing of it");
+    }
+    const calmoe_disk_stats stats = disk_of(&r);
+    calmoe_session_close(&r.session);
+    calmoe_policy_close(&policy);
+    running_close(&r);
+    return stats;
+}
+
+/* The width rule that prefers experts in memory goes by the plan: whatever else differs, the same plan gives the same
+ * bits. They are others than the full model's, unless the bound lets nothing pass; a low one lets all pass, and then
+ * nothing is read. */
+static void resident_experts_are_preferred(void **state)
+{
+    (void)state;
+    char path[600];
+    snprintf(path, sizeof path, "%s", temp_file(folder, "plan.json"));
+    open_wide();
+    calmoe_engine_options options = options_of(1, 0);
+    const uint64_t        least = running_smallest_limit(model_path, options);
+    const calmoe_disk_stats few = check(options_of(1, least), 5, "no plan");
+    write_plan(path, least + 20 * few.n_slot_bytes / (uint64_t)few.n_slots); /* three experts of each layer stay */
+    const size_t n_compared = (size_t)N_TOKENS * (size_t)n_vocab * sizeof(float);
+    float *first = malloc(n_compared), *other = malloc(n_compared);
+    assert_true(first && other);
+    read_preferring(options, 0.5f, 1, first);
+    options.plan = path;
+    read_preferring(options, 1.0f, 3, first);
+    assert_memory_equal(first, wanted, n_compared);
+    read_preferring(options, 0.6f, 1, first);
+    assert_memory_not_equal(first, wanted, n_compared);
+    for (int way = 0; way < 3; way++) {
+        calmoe_engine_options ways = options_of(1 + way % 2, 0);
+        ways.plan = path;
+        ways.no_lookahead = way == 1;
+        if (way > 0) ways.memory_limit = running_smallest_limit(model_path, ways) + (uint64_t)way * 1500000;
+        read_preferring(ways, 0.6f, 1 + 5 * way, other);
+        assert_memory_equal(other, first, n_compared);
+    }
+    assert_int_equal(read_preferring(options, 1e-6f, 4, other).n_reads, 0);
+    assert_memory_not_equal(other, first, n_compared);
+    free(first);
+    free(other);
     forget();
 }
 
@@ -432,6 +498,7 @@ int main(void)
         cmocka_unit_test(wide_models),
         cmocka_unit_test(several_nodes),
         cmocka_unit_test(plan_says_which),
+        cmocka_unit_test(resident_experts_are_preferred),
         cmocka_unit_test(predicted_as_measured),
         cmocka_unit_test(one_read_by_io_uring_fails),
         cmocka_unit_test(one_read_by_pread_fails),

@@ -397,6 +397,89 @@ static void a_nan_does_not_win_and_is_not_lost(void **state)
 
 /* ---- what files claim ---- */
 
+/* ---- preferred experts ---- */
+
+/* By softmax, experts 0 to 3 have weights that fall by e; 1 and 3 are preferred. */
+static void preferred_by_hand(void **state)
+{
+    (void)state;
+    static const float  logits[] = {3, 2, 1, 0};
+    static const bool   is_preferred[] = {false, true, false, true};
+    const struct vector_ops *ops = cm_vector_ops(ISA_REF);
+    static const enum score_kind scores[] = {SCORE_SOFTMAX, SCORE_SOFTMAX_SELECTED};
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+        const struct router_spec spec = plain(4, 2, scores[i]);
+        const double             sum = exp(2) + 1 + (i == 0 ? exp(3) + exp(1) : 0);
+        float   left[4], weights[2];
+        int32_t experts[2];
+        memcpy(left, logits, sizeof left);
+        cm_route(&spec, ops, left, &(struct router_vectors){0}, experts, weights);
+        const float before = weights[0];
+        assert_int_equal(cm_route_prefer(&spec, ops, left, &(struct router_vectors){0}, is_preferred, 0.0499f, experts,
+                                         weights), 0);
+        assert_true(experts[0] == 0 && experts[1] == 1 && weights[0] == before);
+        assert_int_equal(cm_route_prefer(&spec, ops, left, &(struct router_vectors){0}, is_preferred, 0.0497f, experts,
+                                         weights), 1); /* e^-3 is 0.04979 */
+        assert_true(experts[0] == 1 && experts[1] == 3);
+        near(weights[0], exp(2) / sum);
+        near(weights[1], 1 / sum);
+    }
+}
+
+/* Any scores: experts stay distinct and in the order of their scores; preferred ones that were chosen stay; with a
+ * bound of nearly 0 no other one stays while a preferred one is left; what is done once is done. */
+static void preferred_ones_take_places(void **state)
+{
+    (void)state;
+    struct random random = cm_random(21);
+    int           n_all = 0;
+    for (int trial = 0; trial < 3000; trial++) {
+        struct router_spec spec = plain(16, 4, (enum score_kind)cm_random_below(&random, SCORE_KIND_COUNT));
+        float   logits[16], bias[16], weights[4], again[4];
+        bool    is_preferred[16], was_chosen[16] = {false};
+        int32_t experts[4], before[4];
+        int     n_preferred = 0, n_stay = 0;
+        if (trial % 3 == 0) spec.n_groups = 4, spec.n_groups_used = 2;
+        spec.renormalise = trial % 2;
+        for (int i = 0; i < 16; i++) {
+            logits[i] = (float)cm_random_unit(&random) * 6 - 3;
+            bias[i] = (float)cm_random_unit(&random);
+            n_preferred += is_preferred[i] = cm_random_below(&random, 2) == 1;
+        }
+        const struct router_vectors vectors = {.choice_bias = trial % 5 == 0 ? bias : NULL};
+        const float bound = trial % 4 == 0 ? 1e-9f : (float)cm_random_unit(&random);
+        cm_route(&spec, cm_vector_ops(ISA_REF), logits, &vectors, experts, weights);
+        memcpy(before, experts, sizeof before);
+        for (int i = 0; i < 4; i++) was_chosen[experts[i]] = true;
+        const int n = cm_route_prefer(&spec, cm_vector_ops(ISA_REF), logits, &vectors, is_preferred, bound, experts,
+                                      weights);
+        bool is_chosen[16] = {false};
+        for (int i = 0; i < 4; i++) {
+            assert_in_range(experts[i], 0, 15);
+            assert_false(is_chosen[experts[i]]);
+            is_chosen[experts[i]] = true;
+            assert_true(was_chosen[experts[i]] || is_preferred[experts[i]]);
+            n_stay += was_chosen[experts[i]];
+            assert_true(weights[i] == weights[i]);
+            const float *with = vectors.choice_bias;
+            for (int j = i + 1; j < 4; j++)
+                assert_true(logits[experts[i]] + (with ? with[experts[i]] : 0) >=
+                            logits[experts[j]] + (with ? with[experts[j]] : 0));
+        }
+        assert_int_equal(n_stay, 4 - n);
+        for (int i = 0; i < 4; i++)
+            if (is_preferred[before[i]]) assert_true(is_chosen[before[i]]);
+        if (trial % 4 == 0 && spec.n_groups == 1 && n_preferred >= 4)
+            for (int i = 0; i < 4; i++, n_all++) assert_true(is_preferred[experts[i]]);
+        memcpy(again, weights, sizeof again);
+        if (n == 0 || trial % 4 == 0)
+            assert_int_equal(cm_route_prefer(&spec, cm_vector_ops(ISA_REF), logits, &vectors, is_preferred, bound,
+                                             experts, again), 0);
+        assert_memory_equal(again, weights, sizeof again);
+    }
+    assert_true(n_all > 400);
+}
+
 static void check_message(struct router_spec spec, calmoe_status status, const char *message)
 {
     struct calmoe_context ctx = {0};
@@ -444,6 +527,8 @@ int main(void)
         cmocka_unit_test(a_sparse_mixer),
         cmocka_unit_test(any_logits_give_distinct_experts),
         cmocka_unit_test(a_nan_does_not_win_and_is_not_lost),
+        cmocka_unit_test(preferred_by_hand),
+        cmocka_unit_test(preferred_ones_take_places),
         cmocka_unit_test(faults_have_their_sentences),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);

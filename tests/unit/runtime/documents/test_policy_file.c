@@ -259,7 +259,7 @@ static void of_a_front(void **state)
 
 static struct width_rule random_rule(struct random *random)
 {
-    struct width_rule rule = {.kind = (enum width_kind)cm_random_below(random, WIDTH_KIND_COUNT)};
+    struct width_rule rule = {.kind = (enum width_kind)cm_random_below(random, WIDTH_RESIDENT)};
     if (rule.kind == WIDTH_OFF) return rule;
     if (rule.kind != WIDTH_FIXED) rule.bound = 1.0f - (float)cm_random_unit(random) * 0.999f;
     rule.k = 1 + (int)cm_random_below(random, 8);
