@@ -113,7 +113,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="folder with bin/calmoe and libcalmoe.so")
     parser.add_argument("--model", help="GGUF file (default: the embedded model)")
     parser.add_argument("dir", nargs="?", help="the folder that tools/train filled")
-    parser.add_argument("--prompts", type=int, default=2400, help="in all (default 2400)")
+    parser.add_argument("--prompts", type=int, default=3000, help="in all (default 3000)")
     parser.add_argument("--measured", type=int, default=8, help="of each file, to measure speeds on (default 8)")
     parser.add_argument("--out", default="calibration", help="folder for results (default: calibration)")
     parser.add_argument("--tables", action="store_true", help="only print the tables of --out")
