@@ -92,12 +92,13 @@ def print_tables(path):
     with open(path) as file:
         found = json.load(file)
     first, second = found["prompts"]
-    costs = found["microseconds"]
+    unit = "microseconds" if "microseconds" in found else "kilobytes"  # of --costs bytes
+    costs = found[unit]
     print(f"{first + second} prompts (hash {found['prompts_hash']}): {first} to find policies, {second} to prove them; "
-          f"answers of {found['mean_answer']:.1f} tokens; {found['policies']} policies tried. Measured, in microseconds "
-          f"a token: {costs['token']:.4g} whole; a layer {costs['layer']:.3g} and {costs['expert']:.3g} for each expert, "
-          f"skipped {costs['fill']:.3g}; the vocabulary {costs['head']:.3g}. Layers a token if each left at the first "
-          f"that agrees with the last: {found['oracle_layers']:.2f}.\n")
+          f"answers of {found['mean_answer']:.1f} tokens; {found['policies']} policies tried. In {unit} a token takes "
+          f"{costs['token']:.4g}; a layer {costs['layer']:.3g} and {costs['expert']:.3g} for each expert, skipped "
+          f"{costs['fill']:.3g}; the vocabulary {costs['head']:.3g}. Layers a token if each left at the first that agrees "
+          f"with the last: {found['oracle_layers']:.2f}.\n")
     print_ladder(found)
     rates = [figures["rate_off"] for figures in found["measured"].values()]
     if rates:
@@ -113,7 +114,7 @@ def main():
     parser.add_argument("--build", default="build/release", help="folder with bin/calmoe and libcalmoe.so")
     parser.add_argument("--model", help="GGUF file (default: the embedded model)")
     parser.add_argument("dir", nargs="?", help="the folder that tools/train filled")
-    parser.add_argument("--prompts", type=int, default=3000, help="in all (default 3000)")
+    parser.add_argument("--prompts", type=int, default=2400, help="in all (default 2400)")
     parser.add_argument("--measured", type=int, default=8, help="of each file, to measure speeds on (default 8)")
     parser.add_argument("--out", default="calibration", help="folder for results (default: calibration)")
     parser.add_argument("--tables", action="store_true", help="only print the tables of --out")
