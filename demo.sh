@@ -76,7 +76,7 @@ export LC_ALL=C.UTF-8
 echo
 echo "== Questions that have a right answer:  calmoe run --chat -p 'What does ls do?'"
 echo "   calmoe-nano is a small model: it was taught such answers, and short translations. These were chosen because it"
-echo "   knows them; of others it gets many wrong, and models/README.md says how many."
+echo "   knows them, most under the bound below, too; of others it gets many wrong: models/README.md says how many."
 echo
 n_asked=0 n_right=0 n_same=0
 while IFS='|' read -r question wanted kind; do

@@ -13,7 +13,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
 # Each line behind the name of its record.
-named() { awk '/^\[/ { name = $0 } { print name "\t" $0 }' "$1"; }
+named() { awk '/^\[/ { name = $0 } NF { print name "\t" $0 }' "$1"; }
 
 cp $records "$work/before"
 CALMOE_RECORD_LOGIT_HASHES=1 "$build/tests/test_logit_hashes" > "$work/messages" 2>&1 || {

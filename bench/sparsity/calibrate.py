@@ -92,12 +92,13 @@ def print_tables(path):
     with open(path) as file:
         found = json.load(file)
     first, second = found["prompts"]
-    costs = found["microseconds"]
+    unit = "microseconds" if "microseconds" in found else "kilobytes"  # of --costs bytes
+    costs = found[unit]
     print(f"{first + second} prompts (hash {found['prompts_hash']}): {first} to find policies, {second} to prove them; "
-          f"answers of {found['mean_answer']:.1f} tokens; {found['policies']} policies tried. Measured, in microseconds "
-          f"a token: {costs['token']:.4g} whole; a layer {costs['layer']:.3g} and {costs['expert']:.3g} for each expert, "
-          f"skipped {costs['fill']:.3g}; the vocabulary {costs['head']:.3g}. Layers a token if each left at the first "
-          f"that agrees with the last: {found['oracle_layers']:.2f}.\n")
+          f"answers of {found['mean_answer']:.1f} tokens; {found['policies']} policies tried. In {unit} a token takes "
+          f"{costs['token']:.4g}; a layer {costs['layer']:.3g} and {costs['expert']:.3g} for each expert, skipped "
+          f"{costs['fill']:.3g}; the vocabulary {costs['head']:.3g}. Layers a token if each left at the first that agrees "
+          f"with the last: {found['oracle_layers']:.2f}.\n")
     print_ladder(found)
     rates = [figures["rate_off"] for figures in found["measured"].values()]
     if rates:

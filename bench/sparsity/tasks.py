@@ -22,9 +22,9 @@ import measure
 import prompts
 
 Loss = collections.namedtuple("Loss", "name loss deltas has_references")
-LOSSES = [Loss("tokens that differ", "token_disagreement", "1%,5%,10%", False),
-          Loss("ROUGE-L against the full answer", "rouge_l", "2%,5%,10%", False),
-          Loss("ROUGE-L against the reference", "rouge_l", "2%,5%", True)]
+LOSSES = [Loss("tokens", "token_disagreement", "1%,5%,10%", False),
+          Loss("ROUGE-L", "rouge_l", "2%,5%,10%", False),
+          Loss("ROUGE-L, references", "rouge_l", "2%,5%", True)]
 MEASURES = {"softmax": ["--measures", "softmax", "--no-width"], "state": ["--measures", "state", "--no-width"],
             "static": ["--measures", "always", "--no-width"], "any, and fewer experts": []}
 
@@ -120,25 +120,61 @@ def cells(row, measured):
             "–" if measured["fresh_loss"] is None else f"{100 * measured['fresh_loss']:.2f} %"]
 
 
-def print_tables(options):
+def results_of(options, task, loss):
+    """{measure: calibration and measurement} of those that are there."""
+    paths = {name: os.path.join(options.out, stem(task, loss, name) + ".json") for name in MEASURES}
+    return {name: json.loads(pathlib.Path(path).read_text()) for name, path in paths.items() if os.path.exists(path)}
+
+
+def print_all(options):
+    """A table of each task and loss: every measure with its policy."""
     for task in options.tasks:
         for loss in LOSSES:
-            paths = {name: os.path.join(options.out, stem(task, loss, name) + ".json") for name in MEASURES}
-            results = {name: json.loads(pathlib.Path(path).read_text()) for name, path in paths.items() if os.path.exists(path)}
+            results = results_of(options, task, loss)
             if not results:
                 continue
             any_one = next(iter(results.values()))
-            first, second = any_one["prompts"]
-            print(f"\n**{task}, {loss.name}**: {first} prompts to find, {second} to prove, answers of "
-                  f"{any_one['mean_answer']:.1f} tokens; each token at the first layer that agrees would take "
+            print(f"\n**{task}, {loss.name}**; each token at the first layer that agrees would take "
                   f"{any_one['oracle_layers']:.2f} layers\n")
             print("| δ | measure | policy | mean loss | layers | bytes | speed-up | covered | loss, fresh prompts |")
             print("|" + "---|" * 9)
-            for i, row in enumerate(any_one["findings"]):
+            for i in range(len(any_one["findings"])):
                 for name, found in results.items():
                     row = found["findings"][i]
                     figures = found["measured"].get(f"{row['delta']:g}")
                     print("| " + " | ".join([f"{100 * row['delta']:g} %", name, *cells(row, figures)]) + " |")
+
+
+def short_cell(found, i):
+    """Layers and speed-up of a measure at a bound."""
+    row = found["findings"][i]
+    if row["answer"] != "proven":
+        return "OFF"
+    figures = found["measured"][f"{row['delta']:g}"]
+    return f"{figures['layers']:.2f}, {figures['speed_up']:.2f}"
+
+
+def print_short(options):
+    """One table: a row for each task, loss and bound; measures beside each other, and more of the best of them."""
+    print("| task, loss | δ | " + " | ".join(MEASURES) + " | best: mean loss | layers | bytes | speed-up | covered | loss, fresh prompts |")
+    print("|" + "---|" * (8 + len(MEASURES)))
+    notes = []
+    for task in options.tasks:
+        for loss in LOSSES:
+            results = results_of(options, task, loss)
+            if len(results) < len(MEASURES):
+                continue
+            first, second = results["softmax"]["prompts"]
+            notes.append(f"{task}: {first} + {second} prompts, answers of {results['softmax']['mean_answer']:.1f} tokens, "
+                         f"{results['softmax']['oracle_layers']:.2f} layers if each left at the first that agrees")
+            for i in range(len(results["softmax"]["findings"])):
+                proven = [found for found in results.values() if found["findings"][i]["answer"] == "proven"]
+                delta = results["softmax"]["findings"][i]["delta"]
+                best = min(proven, key=lambda found: found["measured"][f"{delta:g}"]["bytes"], default=results["softmax"])
+                more = cells(best["findings"][i], best["measured"].get(f"{delta:g}"))[1:]
+                print("| " + " | ".join([f"{task}, {loss.name}", f"{100 * delta:g} %",
+                                         *(short_cell(found, i) for found in results.values()), *more]) + " |")
+    print("\nCells of a measure: layers a token of 10, speed-up. " + "; ".join(dict.fromkeys(notes)) + ".")
 
 
 def main():
@@ -154,11 +190,12 @@ def main():
     parser.add_argument("--answer", type=int, default=32, help="tokens of an answer at most (default 32)")
     parser.add_argument("--most", type=int, default=24, help="policies of each search (default 24)")
     parser.add_argument("--measure-again", action="store_true", help="measure what is calibrated, too")
+    parser.add_argument("--all", action="store_true", help="print every policy, instead of measures side by side")
     parser.add_argument("--tables", action="store_true", help="only print the tables of --out")
     options = parser.parse_args()
     if not options.tables:
         fill(options)
-    print_tables(options)
+    (print_all if options.all else print_short)(options)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@
 calmoe() { command calmoe "$@" 2> messages; }
 asked() { awk '/prompt/ { print $3 }' messages; }
 printf 'The file system holds files and folders. A folder is a file, too.' > text
-calmoe context -f text -o plain -c 400 -t 1
-calmoe context -f text -o turns -c 400 --chat
+calmoe context -f text -o plain -c 400 -t 1 | sed 's/ [0-9]* tokens/ N tokens/'
+calmoe context -f text -o turns -c 400 --chat | sed 's/ [0-9]* tokens/ N tokens/'
 for end in ' Is it' ' The folder'; do calmoe run -p "$(cat text)$end" -n 8 -c 400; done > whole
 for end in ' Is it' ' The folder'; do
     calmoe run --context-file plain -p "$end" -n 8 -t 2
-    asked >> counts
+    [ "$(asked)" = "$(command calmoe tokenize "$end" | wc -w)" ] && echo 'its tokens are read' >> counts
 done | cmp - whole && echo 'the same answers'
 cat counts
 printf 'A file\nThe folder\n\nA file\n' | calmoe run --context-file plain --questions - -n 6 > three

@@ -11,7 +11,7 @@ calmoe run -p 'The file' -n 0 --save-session b 2> /dev/null
 for end in ' system holds a' ' system is'; do
     calmoe run -p "The file$end" -n 6 > whole 2> /dev/null
     calmoe run --restore-session b -p "$end" -n 6 2> messages | cmp - whole && echo "the same end"
-    awk '/prompt/ { print $3 }' messages # none is read twice
+    [ "$(awk '/prompt/ { print $3 }' messages)" = "$(calmoe tokenize "$end" | wc -w)" ] && echo "none is read twice"
 done
 
 calmoe run --chat -n 8 > whole < <(printf 'What is a file?\nAnd a folder?\n') 2> /dev/null
