@@ -503,6 +503,9 @@ class Lives(unittest.TestCase):
             again = engine.adapter(os.path.join(goldens, "adapters", "llama_file", "adapter.gguf"))
             self.assertEqual((adapter.info.kind, again.info.kind), ("peft", "gguf"))
             self.assertEqual(adapter.info.rank, 4)
+            with engine.adapter(os.path.join(goldens, "adapters", "llama_prefix")) as prefix:
+                self.assertEqual((prefix.info.n_virtual_tokens, adapter.info.n_virtual_tokens), (5, 0))
+                self.assertTrue(engine.session(adapters=[prefix]).generate("The", max_new_tokens=3))
             plain, tuned = engine.session(hash_logits=True), engine.session(hash_logits=True, adapters=[adapter])
             none = engine.session(hash_logits=True, adapters={adapter: 0.0})
             for session in (plain, tuned, none):

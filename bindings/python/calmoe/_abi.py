@@ -416,6 +416,7 @@ class calmoe_adapter_info(Structure):
         ("alpha", c_double),
         ("n_parameters", c_uint64),
         ("n_bytes", c_uint64),
+        ("n_virtual_tokens", c_int),
     ]
 
 
