@@ -1,5 +1,5 @@
-/* tools/adapter_request.h - the option --lora: adapters, opened for an engine and used by a session. What an adapter is,
- * LoRA or prefix, its files say, so all go by one option, as by one function of the library. */
+/* tools/adapter_request.h - the option --lora: adapters, opened for an engine and used by a session. What an adapter
+ * is, LoRA or prefix, its files say, so all go by one option, as by one function of the library. */
 #ifndef TOOLS_ADAPTER_REQUEST_H
 #define TOOLS_ADAPTER_REQUEST_H
 

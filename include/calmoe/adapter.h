@@ -6,8 +6,8 @@
  * Where a matrix W of the model meets an input x, an adapter adds  scale * alpha / rank * B (A x)  in float32. A prefix
  * takes as many positions as it has virtual tokens before a session's first token, beside the session's context; a
  * session has one at most, and its scale is 1. The bits of a session's logits depend on its tokens and on its adapters
- * with their scales, on nothing else; an adapter of scale 0 is none. What was proven of a policy was proven of the model
- * as it is, so policies and adapters do not go together; lossless drafts do, and are verified with the session's
+ * with their scales, on nothing else; an adapter of scale 0 is none. What was proven of a policy was proven of the
+ * model as it is, so policies and adapters do not go together; lossless drafts do, and are verified with the session's
  * adapters.
  *
  *     calmoe_adapter *adapter = NULL;

@@ -145,8 +145,8 @@ static bool check_prefixes(const struct service *service, const float scales[CAL
             return cm_refuse(refusal, 400, "lora", "the adapter %d is a prefix, and is used whole or not: its scale is "
                              "%g, 1 or 0 is wanted", i, (double)scales[i]);
         if (found >= 0)
-            return cm_refuse(refusal, 400, "lora", "the adapters %d and %d are prefixes: one at most is used, and others "
-                             "want the scale 0", found, i);
+            return cm_refuse(refusal, 400, "lora", "the adapters %d and %d are prefixes: one at most is used, and "
+                             "others want the scale 0", found, i);
         found = i;
     }
     return true;
