@@ -23,6 +23,7 @@ struct bench_plan {
     struct bench_ints prompts, answers, batches, depths; /* a 0 among prompts or answers is no test */
     int               n_repeats;
     int               n_slices; /* 0, or in how many what counting costs is measured */
+    const struct adapters *adapters; /* that all sessions use; NULL = none           */
 };
 
 /* "512,1024" into *out. Else one sentence on stderr and false. */
@@ -63,7 +64,8 @@ struct bench_row { /* NAN where there is nothing to measure */
     int                       n_threads;
     double                    mean_threads; /* that took part in a step, mean over time */
     struct bench_test         test;
-    char                      name[48];  /* "pp512", "tg128@4096"                    */
+    char                      name[48];  /* "pp512", "tg128@4096", "tg128+lora"      */
+    int                       n_adapters;
     int                       n_repeats;
     double                    median, min, max; /* tokens per second                 */
     bool                      is_noisy;  /* (max - min) / median is above BENCH_NOISE */

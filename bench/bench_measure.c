@@ -15,6 +15,7 @@ struct run {
     const struct front  *front;
     struct bench_test    test;
     struct bench_replay *replay;
+    const struct adapters *adapters; /* NULL = none                         */
     calmoe_session     **sessions; /* (n_sessions)                          */
     calmoe_chunk        *chunks;   /* (n_sessions)                          */
     int32_t             *tokens;   /* (n_sessions, n_positions)             */
@@ -99,7 +100,8 @@ static bool open_run(struct run *run, int n_vocab)
     for (size_t i = 0; i < n_tokens; i++)
         run->tokens[i] = (int32_t)(next_random(&state) % (uint64_t)n_vocab);
     for (size_t i = 0; i < n_sessions; i++)
-        if (!succeeded(run, calmoe_session_open(run->front->engine, &options, &run->sessions[i])))
+        if (!succeeded(run, calmoe_session_open(run->front->engine, &options, &run->sessions[i])) ||
+            (run->adapters != NULL && !cm_adapters_use(run->front, run->adapters, run->sessions[i])))
             return false;
     for (int i = 0; i < run->n_sessions; i++) /* what stands before the test, not timed */
         if (!succeeded(run, read_positions(run, i, 0, run->test.depth, CALMOE_LOGITS_NONE))) return false;
@@ -250,11 +252,12 @@ static bool fill_disk(const struct run *run, struct bench_row *row)
     return succeeded(run, calmoe_engine_get_disk_stats(run->front->engine, &row->disk));
 }
 
-static void name_test(const struct bench_test *test, char *name, size_t n_name)
+static void name_test(const struct bench_test *test, int n_adapters, char *name, size_t n_name)
 {
-    const int n = snprintf(name, n_name, "%s%d", test->is_prompt ? "pp" : "tg", test->n_tokens);
-    if (test->depth > 0 && n > 0 && (size_t)n < n_name)
-        snprintf(name + n, n_name - (size_t)n, "@%d", test->depth);
+    char depth[16] = "";
+    if (test->depth > 0) snprintf(depth, sizeof depth, "@%d", test->depth);
+    snprintf(name, n_name, "%s%d%s%s", test->is_prompt ? "pp" : "tg", test->n_tokens, depth,
+             n_adapters > 0 ? "+lora" : "");
 }
 
 bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, const struct bench_test *test,
@@ -262,12 +265,13 @@ bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, 
 {
     static double       rates[BENCH_MAX_REPEATS], reads[BENCH_MAX_REPEATS + 1];
     calmoe_read_meter  *meter = NULL;
-    struct run          run = {.front = front, .test = *test, .replay = replay, .n_sessions = test->batch,
-                               .n_positions = test->depth + test->n_tokens};
+    struct run          run = {.front = front, .test = *test, .replay = replay, .adapters = plan->adapters,
+                               .n_sessions = test->batch, .n_positions = test->depth + test->n_tokens};
     struct progress_bar bar;
     row->test      = *test;
     row->n_repeats = plan->n_repeats;
-    name_test(test, row->name, sizeof row->name);
+    row->n_adapters = plan->adapters != NULL ? plan->adapters->n : 0;
+    name_test(test, row->n_adapters, row->name, sizeof row->name);
     cm_bar_begin(&bar, row->name);
     bool fine = open_run(&run, row->model->info.n_vocab) && open_meter(&run, row->n_threads, &meter) &&
                 repeat(&run, &rates[0]); /* warm-up */

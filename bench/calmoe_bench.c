@@ -13,7 +13,7 @@ struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     const char *plan, *serve;
     int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
-    struct cli_list       texts;
+    struct cli_list       texts, loras;
     struct policy_request policy;
     struct model_request  numbers;
     struct memory_request memory;
@@ -59,6 +59,8 @@ static const struct cli_option options[] = {
     {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
      "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
+    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+     "all sessions use an adapter, a GGUF file or a folder by PEFT (as of calmoe run); may be repeated"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
     MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
@@ -92,6 +94,8 @@ static const struct cli_command description = {
         "step that a thread waits for others. imbalance: the busiest thread's time in the experts' phases by the\n"
         "mean. touched: experts of a layer that a step reads. ~: the repetitions differ by more than 10 % of the\n"
         "median.\n\n"
+        "With --lora every session of every test uses the adapters (+lora in the test's name); bandwidth and peak\n"
+        "count the model's own weights. With --lossless both sides use them.\n\n"
         "With --policy, --quality, --exit, --width or --lossless (as of calmoe run) answers to the same -p tokens are\n"
         "generated in full (OFF) and by the policy in turns, each repetition to other prompts. layers, experts\n"
         "(over all layers), MB: of a token, by the policy; of: MB by OFF. agreement: tokens that are OFF's where\n"
@@ -129,6 +133,7 @@ struct bench {
     int                        n_rows;
     struct bench_row          *rows;       /* (n_rows)                                         */
     const struct policy_format *policy_format;
+    struct adapters            adapters;   /* of the engine at hand                            */
     calmoe_policy             *policy;     /* of the model at hand; NULL = none is asked for   */
     double                     quality;
     int                        n_policy_rows;
@@ -188,7 +193,8 @@ static bool has_test(const struct bench_plan *plan)
 static int check_serve(const struct bench *bench)
 {
     const struct settings *s = &bench->settings;
-    if (s->model != NULL || s->synthetic != NULL || wants_policy(bench) || s->n_slices > 0 || s->limits)
+    if (s->model != NULL || s->synthetic != NULL || wants_policy(bench) || s->n_slices > 0 || s->limits ||
+        s->loras.n > 0)
         return cm_usage_error(description.name, "option '--serve' goes with -p, -n, -b, -r and -o only");
     for (int i = 0; i < bench->plan.prompts.n; i++)
         if (bench->plan.prompts.values[i] == 0)
@@ -208,6 +214,9 @@ static int check_policy(const struct bench *bench)
         return s->texts.n == 0 ? CLI_GO_ON : cm_usage_error(name, "option '-f' wants --policy, --quality, --exit, "
                                                                   "--width or --lossless, found none");
     if (bench->trace != NULL) return cm_usage_error(name, "'--routing trace' does not go with a policy");
+    if (s->loras.n > 0 && !s->policy.lossless)
+        return cm_usage_error(name, "option '--lora' goes with --lossless, and with no other policy: those were made "
+                                    "for the model as it is");
     if (bench->plan.depths.n != 1 || bench->plan.depths.values[0] != 0)
         return cm_usage_error(name, "option '-d' does not go with a policy; -p is the context");
     if (bench->plan.prompts.n != 1 || bench->plan.prompts.values[0] == 0)
@@ -331,7 +340,7 @@ static bool measure_policy(struct bench *bench, const struct front *front, const
     for (int i = 0; fine && i < plan->batches.n * plan->answers.n; i++) {
         const struct policy_test test = {&bench->settings.policy, bench->policy, bench->quality, &prompts,
                                          plan->batches.values[i / plan->answers.n],
-                                         plan->answers.values[i % plan->answers.n], plan->n_repeats};
+                                         plan->answers.values[i % plan->answers.n], plan->n_repeats, &bench->adapters};
         struct policy_row *rows = realloc(bench->policy_rows, (size_t)(bench->n_policy_rows + 1) * sizeof *rows);
         fine = rows != NULL;
         if (!fine) break;
@@ -378,11 +387,12 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
         const double start = cm_seconds();
         fine = cm_front_open_engine(front, &engine);
         common.open_seconds = model_seconds + cm_seconds() - start;
-        fine = fine &&
+        fine = fine && cm_adapters_open(front, &bench->settings.loras, &bench->adapters) &&
                cm_policy_request_choose(front, &bench->settings.policy, !bench->settings.no_tune, bench->policy);
         if (fine)
             fine = wants_policy(bench) ? measure_policy(bench, front, &common)
                                        : measure_tests(bench, front, &common);
+        cm_adapters_close(&bench->adapters);
         calmoe_engine_close(&front->engine);
     }
     return fine;
@@ -452,6 +462,7 @@ static int run(int argc, char **argv)
     if (status == CLI_GO_ON) status = check(&bench, n_operands, argv);
     if (status != CLI_GO_ON) return status;
     bench.plan.n_repeats = bench.settings.n_repeats;
+    bench.plan.adapters  = &bench.adapters;
     bench.plan.n_slices  = (bench.settings.n_slices + 3) / 4 * 4;
     cm_catch_interrupt();
     if (bench.settings.serve != NULL) {

@@ -63,6 +63,7 @@ struct policy_test {
     double                       quality;
     const struct prompts        *prompts;
     int                          batch, n_tokens, n_repeats;
+    const struct adapters       *adapters; /* that both sides use: drafts go with them, other policies do not */
 };
 
 /* One warm-up, then the repetitions, each with the next prompts. row->model, isa and n_threads are set. False with a

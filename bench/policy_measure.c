@@ -168,7 +168,8 @@ static bool open_side(const struct comparison *c, bool is_off, struct policy_sid
     side->tokens    = calloc((size_t)test->batch * (size_t)(test->n_tokens + 1), sizeof *side->tokens);
     bool fine = side->sessions != NULL && side->tokens != NULL;
     for (int i = 0; fine && i < test->batch; i++)
-        fine = succeeded(c, calmoe_session_open(c->front->engine, &options, &side->sessions[i]));
+        fine = succeeded(c, calmoe_session_open(c->front->engine, &options, &side->sessions[i])) &&
+               cm_adapters_use(c->front, test->adapters, side->sessions[i]);
     return fine;
 }
 

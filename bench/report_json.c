@@ -115,6 +115,7 @@ static void add_row(struct json_output *json, struct json_node *in, const struct
     cm_json_real(json, in, "mean_threads", row->mean_threads);
     cm_json_integer(json, in, "batch", (uint64_t)row->test.batch);
     cm_json_text(json, in, "test", row->name);
+    if (row->n_adapters > 0) cm_json_integer(json, in, "adapters", (uint64_t)row->n_adapters);
     cm_json_integer(json, in, "depth", (uint64_t)row->test.depth);
     cm_json_integer(json, in, "repeats", (uint64_t)row->n_repeats);
     struct json_node *rate = cm_json_object(json, in, "tokens_per_s");

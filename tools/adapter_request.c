@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/front.h"
+
 /* Cuts a scale off the end of text, which is a copy. */
 static float take_scale(char *text)
 {

@@ -1,10 +1,14 @@
-/* tools/adapter_request.h - the option --lora: adapters, opened for an engine and used by a session. */
+/* tools/adapter_request.h - the option --lora: adapters, opened for an engine and used by a session. What an adapter
+ * is, LoRA or prefix, its files say, so all go by one option, as by one function of the library. */
 #ifndef TOOLS_ADAPTER_REQUEST_H
 #define TOOLS_ADAPTER_REQUEST_H
 
 #include <calmoe/adapter.h>
+#include <stdbool.h>
 
-#include "tools/front.h"
+#include "tools/cli.h"
+
+struct front;
 
 struct adapters { /* zeroed = none */
     calmoe_adapter *open[CALMOE_MAX_ADAPTERS];

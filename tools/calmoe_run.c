@@ -6,7 +6,6 @@
 
 #include <calmoe/trace.h>
 
-#include "tools/adapter_request.h"
 #include "tools/answer_json.h"
 #include "tools/calmoe_chat.h"
 #include "tools/chat_history.h"
@@ -43,7 +42,7 @@ static const struct cli_option options[] = {
     {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
     {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
-     "use an adapter (LoRA), a GGUF file or a folder by PEFT, so strongly (default 1); may be repeated"},
+     "use an adapter (LoRA, prefix), a GGUF file or a folder by PEFT, so strongly (default 1); may be repeated"},
     {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; with --chat, the only turn"},
     {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
      "take it from FILE, byte for byte; - reads standard input"},

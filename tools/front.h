@@ -1,5 +1,5 @@
 /* tools/front.h - what the programs do alike: open a model and an engine, tell a failure, read a
- * file of text. Brings in the rest of what bench/ shares: options, messages, JSON, policies. */
+ * file of text. Brings in the rest of what bench/ shares: options, messages, JSON, policies, adapters. */
 #ifndef TOOLS_FRONT_H
 #define TOOLS_FRONT_H
 
@@ -7,6 +7,7 @@
 #include <calmoe/ranks.h>
 #include <stdbool.h>
 
+#include "tools/adapter_request.h"
 #include "tools/cli.h"
 #include "tools/json_output.h"
 #include "tools/memory_request.h"

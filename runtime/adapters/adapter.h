@@ -1,8 +1,8 @@
 /* runtime/adapters/adapter.h - an adapter as data: which tensors of a model it changes, and by what. Read from a file
  * as other programs write it, or from a folder of Hugging Face's PEFT; the rest of the runtime sees only this.
  *
- * Every pair says: these rows of the tensor W act as if B A, times scale, were added to them. A prefix says what attention
- * finds before the first token. */
+ * Every pair says: these rows of the tensor W act as if B A, times scale, were added to them. A prefix says what
+ * attention finds before the first token. */
 #ifndef RUNTIME_ADAPTERS_ADAPTER_H
 #define RUNTIME_ADAPTERS_ADAPTER_H
 
@@ -23,12 +23,12 @@ struct adapter_pair {
     float                    *b;            /* (n_rows, rank); of the embedding (dim, rank)                      */
 };
 
-/* Trained keys and values of positions before a sequence (prefix tuning: Li and Liang, 2021; in each layer: P-tuning v2,
- * Liu et al., 2021). All layers attend, with heads of one size and number. */
+/* Trained keys and values of positions before a sequence (prefix tuning: Li and Liang, 2021; in each layer: P-tuning
+ * v2, Liu et al., 2021). All layers attend, with heads of one size and number. */
 struct adapter_prefix {
     int    n_positions; /* 0: there is none                                              */
     int    n_layers, n_heads, head_size;
-    float *numbers;     /* (n_positions, n_layers, 2, n_heads, head_size): keys as they are attended, then values */
+    float *numbers;     /* (n_positions, n_layers, 2, n_heads, head_size): keys as attention reads them, values */
 };
 
 static inline size_t cm_prefix_n_floats(const struct adapter_prefix *prefix) /* of one position */

@@ -99,7 +99,8 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
     if (end <= session->n_paid) return CALMOE_OK;
     /* Some at a time, so that few steps ask; where so much is not there, what the step needs. A page is the least
      * that each head's keys, and its values, take. */
-    const int left = cm_kv_position(&session->state, session->context) - session->n_paid, needed = end - session->n_paid;
+    const int left = cm_kv_position(&session->state, session->context) - session->n_paid;
+    const int needed = end - session->n_paid;
     const int in_page = positions_of(engine, kv_first_bytes(engine));
     int       stretch = positions_of(engine, STRETCH_BYTES), least = needed > in_page ? needed : in_page;
     if (least > left) least = left;

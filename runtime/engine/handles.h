@@ -286,12 +286,15 @@ bool          cm_engine_profiles(const calmoe_engine *engine);
 
 /* ---- session.c ---- */
 
-/* The session's state, empty, with room for n_prefix positions before its own. NO_MEMORY: it has what it had. */
-calmoe_status cm_session_open_state(calmoe_session *session, int n_prefix);
 /* calmoe_session_open() without remarks; options are the defaults and what was given. */
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
 /* Tokens from the next one on are an answer, which may leave early. */
 void cm_session_begin_answer(calmoe_session *session);
+
+/* ---- session_state.c ---- */
+
+/* The session's state, empty, with room for n_prefix positions before its own. NO_MEMORY: it has what it had. */
+calmoe_status cm_session_open_state(calmoe_session *session, int n_prefix);
 
 /* ---- results.c ---- */
 

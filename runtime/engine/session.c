@@ -42,25 +42,6 @@ static void remark_on_context(const calmoe_session *session)
            "nonsense%s", session->context, spec->context_length, help);
 }
 
-calmoe_status cm_session_open_state(calmoe_session *session, int n_prefix)
-{
-    calmoe_engine        *engine = session->engine;
-    struct state_place    place = cm_engine_state_place(engine, session->context);
-    struct sequence_state state;
-    place.n_prefix = n_prefix;
-    CM_TRY(cm_sequence_state_open(&engine->machine, &engine->model->spec, &place, &state));
-    const calmoe_status status =
-        session->drafts ? cm_sequence_state_keep(&state, CM_KEPT_STATES, place.snapshot_bytes) : CALMOE_OK;
-    if (status != CALMOE_OK) {
-        cm_sequence_state_close(&state);
-        return status;
-    }
-    cm_sequence_state_close(&session->state);
-    session->state = state;
-    session->n_paid = 0;
-    return CALMOE_OK;
-}
-
 static calmoe_status open_parts(calmoe_session *session, const calmoe_session_options *options)
 {
     calmoe_engine *engine = session->engine;

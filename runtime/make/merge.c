@@ -58,8 +58,8 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct model_f
     const struct adapter_model model = {file, &merge->spec, file->name};
     CM_TRY(cm_adapter_open(ctx, &model, path, &merge->adapter));
     if (merge->adapter->prefix.n_positions > 0)
-        return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' is a prefix of keys and values, which no weights can hold; it can "
-                       "be used beside the model only", path);
+        return cm_fail(ctx, CALMOE_UNSUPPORTED, "'%s' is a prefix of keys and values, which no weights can hold; it "
+                       "can be used beside the model only", path);
     qsort(merge->adapter->pairs, (size_t)merge->adapter->n_pairs, sizeof *merge->adapter->pairs, compare_pairs);
     return check_tied(ctx, merge, file);
 }

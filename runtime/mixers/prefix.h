@@ -1,5 +1,5 @@
-/* runtime/mixers/prefix.h - keys and values that were trained beside a model (prefix tuning) stand in a sequence's cache
- * before its first position. */
+/* runtime/mixers/prefix.h - keys and values that were trained beside a model (prefix tuning) stand in a sequence's
+ * cache before its first position. */
 #ifndef RUNTIME_MIXERS_PREFIX_H
 #define RUNTIME_MIXERS_PREFIX_H
 

@@ -240,8 +240,8 @@ static calmoe_status pass_region(const struct passing *passing, int layer, int s
     return pass_bytes(passing, region.values, to.values, (of->region_bytes - of->key_bytes) / all * n_blocks);
 }
 
-/* All that the layers have of the cache's first n_positions from the span that first() says on, in a fixed order: layers,
- * spans, kv heads, of each keys and values. */
+/* All that the layers have of the cache's first n_positions from the span that first() says on, in a fixed order:
+ * layers, spans, kv heads, of each keys and values. */
 static calmoe_status pass_all(const struct passing *passing, int n_positions,
                               int (*first)(const struct kv_layer *layer, int n), int n_of_first)
 {

@@ -104,8 +104,8 @@ int cm_sequence_state_rewind(struct sequence_state *state, int position);
 /* to, just opened for the same model and at least as many positions, with as many before them, becomes what from is
  * after n_positions; it may have another number of rows in a step. Snapshots are shared. Spans of the cache before
  * n_shared, which neither writes unless it goes back, are not copied but shared, where they lie alike; *n_shared: how
- * many of its positions were. Answers where it stands: before n_positions where the fixed-size state of from is of other positions (what
- * lies between must be read again). */
+ * many of its positions were. Answers where it stands: before n_positions where the fixed-size state of from is of
+ * other positions (what lies between must be read again). */
 int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, struct sequence_state *to,
                            int *n_shared);
 /* Before positions first … end - 1 are written, of which those before n_kept were: keys and values become the

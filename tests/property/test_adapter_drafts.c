@@ -130,7 +130,8 @@ static void each_kind_of_draft(void **state)
     for (int kind = 0; kind < CALMOE_N_DRAFT_KINDS; kind++) {
         if (getenv("CALMOE_SHOW"))
             printf("kind %d: %d drafted, %d accepted\n", kind, (int)told.drafted_by[kind], (int)told.accepted_by[kind]);
-        assert_in_range(told.accepted_by[kind], 1, told.drafted_by[kind] - 1); /* right ones are there, and wrong ones */
+        /* right ones are there, and wrong ones */
+        assert_in_range(told.accepted_by[kind], 1, told.drafted_by[kind] - 1);
         assert_int_equal(none.drafted_by[kind], 0);
     }
 }

@@ -1,7 +1,7 @@
 /* test_prefix.c - prefixes: keys and values before a session's first token. A prefix that is made of what a session
- * keeps of a text must do what the text does: so a session behind it gives, bit for bit, the logits of one that read the
- * text itself, in steps of any length, at the end of windows, in forks, from files, after going back, and with drafts.
- * What PEFT says of prefixes: test_golden_adapters.c. */
+ * keeps of a text must do what the text does: so a session behind it gives, bit for bit, the logits of one that read
+ * the text itself, in steps of any length, at the end of windows, in forks, from files and after going back. What PEFT
+ * says of prefixes: test_golden_adapters.c; with drafts: test_adapter_drafts.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,7 +106,8 @@ static void read_long(struct running *r, calmoe_session *session, int n_before, 
         for (int i = 0; i < n; i++) {
             const float *logits = calmoe_session_logits(session, i);
             if (is_wanted) memcpy(after[begin + i], logits, sizeof after[0]);
-            else if (memcmp(after[begin + i], logits, sizeof after[0]) != 0) fail_msg("position %d differs", begin + i);
+            else if (memcmp(after[begin + i], logits, sizeof after[0]) != 0)
+                fail_msg("position %d differs", begin + i);
         }
         begin += n;
     }
@@ -297,8 +298,12 @@ static void wrong_uses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_the_text),    cmocka_unit_test(forth_and_back),       cmocka_unit_test(forks),
-        cmocka_unit_test(saved),          cmocka_unit_test(context_is_of_tokens), cmocka_unit_test(models_without_place),
+        cmocka_unit_test(as_the_text),
+        cmocka_unit_test(forth_and_back),
+        cmocka_unit_test(forks),
+        cmocka_unit_test(saved),
+        cmocka_unit_test(context_is_of_tokens),
+        cmocka_unit_test(models_without_place),
         cmocka_unit_test(wrong_uses),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);

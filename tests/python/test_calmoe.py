@@ -503,13 +503,17 @@ class Lives(unittest.TestCase):
             again = engine.adapter(os.path.join(goldens, "adapters", "llama_file", "adapter.gguf"))
             self.assertEqual((adapter.info.kind, again.info.kind), ("peft", "gguf"))
             self.assertEqual(adapter.info.rank, 4)
+            with engine.adapter(os.path.join(goldens, "adapters", "llama_prefix")) as prefix:
+                self.assertEqual((prefix.info.n_virtual_tokens, adapter.info.n_virtual_tokens), (5, 0))
+                behind = engine.session(hash_logits=True, adapters=[prefix])
             plain, tuned = engine.session(hash_logits=True), engine.session(hash_logits=True, adapters=[adapter])
             none = engine.session(hash_logits=True, adapters={adapter: 0.0})
-            for session in (plain, tuned, none):
+            for session in (plain, tuned, none, behind):
                 session.feed("it's new")
                 [session.next_token() for _ in range(4)]
             self.assertEqual(none.logit_hash(), plain.logit_hash())
             self.assertNotEqual(tuned.logit_hash(), plain.logit_hash())
+            self.assertNotEqual(behind.logit_hash(), plain.logit_hash())
             self.assertEqual(tuned.adapters, [(adapter.info.fingerprint, 1.0)])
             with self.assertRaises(calmoe.InvalidArgument):
                 tuned.set_adapters([again])

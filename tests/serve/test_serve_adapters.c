@@ -22,7 +22,8 @@ static int start(void **state)
 {
     const char *const options[] = {"-t", "1", "--parallel", "2", "-m", GOLDENS "/llama.gguf", "--lora",
                                    GOLDENS "/adapters/llama:0", "--lora", GOLDENS "/adapters/llama_file/adapter.gguf:0",
-                                   NULL};
+                                   "--lora", GOLDENS "/adapters/llama_prefix:0", "--lora",
+                                   GOLDENS "/adapters/llama_projected:0", NULL};
     (void)state;
     server = serving_start(options);
     return 0;
@@ -64,7 +65,7 @@ static void listed_and_set(void **state)
     struct reply reply = client_ask(&server, "/lora-adapters", NULL);
     assert_int_equal(reply.status, 200);
     assert_fits(reply.body, "[{\"id\":0,\"path\":\"*/adapters/llama\",\"scale\":0,*},{\"id\":1,\"path\":\"*/llama_file/"
-                            "adapter.gguf\",\"scale\":0,*}]");
+                            "adapter.gguf\",\"scale\":0,*},{\"id\":2,*,\"virtual_tokens\":5},{\"id\":3,*}]");
     reply_free(&reply);
     char *const plain = answer("", NULL), *const first = answer(",\"lora\":[{\"id\":0,\"scale\":1}]", NULL);
     char *const second = answer(",\"lora\":[{\"id\":1}]", NULL);
@@ -101,19 +102,46 @@ static void reuse_is_by_adapters(void **state)
     }
 }
 
+/* A prefix is one more adapter: what was read behind it is gone on from behind it, and nothing else is. */
+static void prefixes(void **state)
+{
+    int n_cached;
+    (void)state;
+    char *const plain = answer("", NULL), *const first = answer(",\"lora\":[{\"id\":2}]", &n_cached);
+    assert_int_equal(n_cached, 0);
+    assert_string_not_equal(plain, first);
+    char *const other = answer(",\"lora\":[{\"id\":3}]", &n_cached), *const again =
+        answer(",\"lora\":[{\"id\":2}]", &n_cached);
+    assert_true(n_cached > 2);
+    assert_string_equal(first, again);
+    assert_string_not_equal(first, other);
+    char *const both = answer(",\"lora\":[{\"id\":2},{\"id\":0,\"scale\":0.5}]", &n_cached);
+    assert_int_equal(n_cached, 0);
+    assert_string_not_equal(first, both);
+    check("", plain, true);
+    free(plain);
+    free(first);
+    free(other);
+    free(again);
+    free(both);
+}
+
 static void wrong_ones(void **state)
 {
     static const struct {
         const char *path, *body, *wanted;
     } wrong[] = {
-        {"/completion", "{" PROMPT ",\"lora\":[{\"id\":2}]}", "*'lora' names the adapter 2; the server has 2, numbered "
+        {"/completion", "{" PROMPT ",\"lora\":[{\"id\":4}]}", "*'lora' names the adapter 4; the server has 4, numbered "
                 "from 0*"},
+        {"/completion", "{" PROMPT ",\"lora\":[{\"id\":2,\"scale\":0.5}]}", "*the adapter 2 is a prefix, and is used "
+                "whole or not: its scale is 0.5, 1 or 0 is wanted*"},
+        {"/lora-adapters", "[{\"id\":2},{\"id\":3}]", "*the adapters 2 and 3 are prefixes: one at most is used*"},
         {"/completion", "{" PROMPT ",\"lora\":[7]}", "*'lora' wants objects*"},
         {"/completion", "{" PROMPT ",\"lora\":[{\"scale\":1}]}", "*'lora' wants an 'id' in each of its objects*"},
         {"/completion", "{" PROMPT ",\"lora\":{}}", "*'lora'*"},
         {"/completion", "{" PROMPT ",\"lora\":[{\"id\":0}],\"calmoe\":{\"experts\":1}}", "*policy*"},
         {"/lora-adapters", "{\"id\":0}", "*'adapters' wants*"},
-        {"/lora-adapters", "[{\"id\":5}]", "*the adapter 5 is named; the server has 2*"},
+        {"/lora-adapters", "[{\"id\":5}]", "*the adapter 5 is named; the server has 4*"},
         {"/lora-adapters", "null", "*an array of*is wanted*"},
         {"/lora-adapters", "[", "*"},
     };
@@ -131,6 +159,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listed_and_set),
         cmocka_unit_test(reuse_is_by_adapters),
+        cmocka_unit_test(prefixes),
         cmocka_unit_test(wrong_ones),
     };
     serving_begin(argc, argv);

@@ -66,8 +66,10 @@ static bool load_adapters(struct service *service)
         if (!cm_front_succeeded(&service->front, calmoe_adapter_get_info(adapters->open[i], &service->about[i])))
             return false;
     }
-    cm_service_set_scales(service, adapters->scales);
-    return true;
+    struct refusal refusal = {0};
+    if (cm_service_set_scales(service, adapters->scales, &refusal)) return true;
+    cm_say("%s", refusal.message);
+    return false;
 }
 
 static bool load(struct service *service)

@@ -20,6 +20,7 @@ static void list(struct server *server, struct http_exchange *exchange)
         cm_write_text(&writer, "name", about->name);
         cm_write_text(&writer, "fingerprint", about->fingerprint);
         cm_write_integer(&writer, "rank", about->rank);
+        if (about->n_virtual_tokens > 0) cm_write_integer(&writer, "virtual_tokens", about->n_virtual_tokens);
         cm_write_end_object(&writer);
     }
     cm_write_end_array(&writer);
@@ -53,7 +54,7 @@ static bool set(struct server *server, const struct http_request *request, struc
     if (is_fine && n > cm_service_n_adapters(server->service))
         is_fine = cm_refuse(refusal, 400, "id", "the adapter %d is named; the server has %d, numbered from 0", n - 1,
                             cm_service_n_adapters(server->service));
-    if (is_fine) cm_service_set_scales(server->service, scales);
+    is_fine = is_fine && cm_service_set_scales(server->service, scales, refusal);
     cm_sent_free(body);
     return is_fine;
 }

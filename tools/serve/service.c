@@ -134,11 +134,31 @@ void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAP
     (void)pthread_mutex_unlock(&service->lock);
 }
 
-void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS])
+/* Sessions would say the same, one request after the other. */
+static bool check_prefixes(const struct service *service, const float scales[CALMOE_MAX_ADAPTERS],
+                           struct refusal *refusal)
 {
+    int found = -1;
+    for (int i = 0; i < service->adapters.n; i++) {
+        if (service->about[i].n_virtual_tokens == 0 || scales[i] == 0.0f) continue;
+        if (scales[i] != 1.0f)
+            return cm_refuse(refusal, 400, "lora", "the adapter %d is a prefix, and is used whole or not: its scale is "
+                             "%g, 1 or 0 is wanted", i, (double)scales[i]);
+        if (found >= 0)
+            return cm_refuse(refusal, 400, "lora", "the adapters %d and %d are prefixes: one at most is used, and "
+                             "others want the scale 0", found, i);
+        found = i;
+    }
+    return true;
+}
+
+bool cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS], struct refusal *refusal)
+{
+    if (!check_prefixes(service, scales, refusal)) return false;
     (void)pthread_mutex_lock(&service->lock);
     for (int i = 0; i < CALMOE_MAX_ADAPTERS; i++) service->scales[i] = scales[i];
     (void)pthread_mutex_unlock(&service->lock);
+    return true;
 }
 
 /* ---- jobs ---- */
@@ -150,7 +170,7 @@ static bool take_scales(struct service *service, struct job_request *want, struc
         return cm_refuse(refusal, 400, "lora", "'lora' names the adapter %d; the server has %d, numbered from 0",
                          want->n_scales - 1, service->adapters.n);
     for (int i = 0; i < service->adapters.n && !want->has_scales; i++) want->scales[i] = service->scales[i];
-    return true;
+    return check_prefixes(service, want->scales, refusal);
 }
 
 static bool refuse_now(struct service *service, struct refusal *refusal)

@@ -58,7 +58,8 @@ int                        cm_service_n_adapters(const struct service *service);
 const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i);
 /* How strongly requests use them that do not say it: (n). */
 void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS]);
-void cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS]);
+/* False with the refusal: they cannot be. */
+bool cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS], struct refusal *refusal);
 
 /* Hands the job over; the caller still holds it. False and the refusal filled: the queue is full, the server shuts
  * down, the prompt is too long. */

@@ -3,7 +3,6 @@
 #ifndef TOOLS_SERVE_SERVICE_PARTS_H
 #define TOOLS_SERVE_SERVICE_PARTS_H
 
-#include "tools/adapter_request.h"
 #include "tools/serve/service.h"
 
 /* Of the engine's thread alone, but for what is marked. */

@@ -26,10 +26,11 @@ class AdapterInfo:
     alpha: float
     n_parameters: int
     n_bytes: int
+    n_virtual_tokens: int  # of a prefix: positions before the first token; 0 = it is none
 
 
 class Adapter(Closing):
-    """An adapter (LoRA) of an engine, from a GGUF file or a folder by PEFT. Sessions use it: Session(adapters=…). One
+    """An adapter (LoRA, or a prefix) of an engine, from a GGUF file or a folder by PEFT. Sessions use it: Session(adapters=…). One
     that is closed goes on for those that use it."""
 
     def __init__(self, engine: Engine, path: PathLike) -> None:
@@ -48,4 +49,4 @@ class Adapter(Closing):
         self.handle.context.check(lib.calmoe_adapter_get_info, self.handle.pointer, byref(info))
         return AdapterInfo(os.fsdecode(info.path), info.name.decode(errors="replace"), info.kind.decode(),
                            info.fingerprint.decode(), info.n_changes, info.rank, info.alpha, info.n_parameters,
-                           info.n_bytes)
+                           info.n_bytes, info.n_virtual_tokens)
