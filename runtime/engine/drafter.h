@@ -37,8 +37,8 @@ void          cm_draft_reader_close(struct draft_reader **reader); /* NULL insid
 float        *cm_draft_reader_state(struct draft_reader *reader, int position);
 /* For tests: the state that is kept of a position. */
 const float  *cm_draft_reader_state_of(const struct draft_reader *reader, int position);
-/* For other ranks, which have the same: what the reader keeps of its rows; how many states, and which of them one is, -1
- * for NULL. */
+/* For other ranks, which have the same: what the reader keeps of its rows; how many states, and which of them one is,
+ * -1 for NULL. */
 struct sequence_state *cm_draft_reader_sequence(struct draft_reader *reader);
 int           cm_draft_reader_n_states(const struct draft_reader *reader);
 int           cm_draft_reader_state_at(const struct draft_reader *reader, const float *state);

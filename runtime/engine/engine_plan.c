@@ -81,17 +81,6 @@ uint64_t cm_whole_bytes(const calmoe_model *model)
     return n;
 }
 
-calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks)
-{
-    for (int layer = 0; layer < model->spec.n_layers; layer++) {
-        const struct mixer *mixer = cm_mixers[model->spec.layers[layer].mixer];
-        if (mixer->gathers) continue;
-        return cm_fail(model->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
-                       layer, mixer->name, n_ranks);
-    }
-    return CALMOE_OK;
-}
-
 /* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. */
 static void take_own(const calmoe_engine *engine, struct place_layer *layers, struct place_model *model,
                      struct plan *first)

@@ -23,7 +23,7 @@ static struct gatherings of_layer(const struct model_spec *spec, int layer, int 
 {
     struct gatherings all = {.n = 0};
     cm_mixers[spec->layers[layer].mixer]->gathers(&spec->layers[layer], spec->dim, n_rows, &all);
-    add_ffn(spec, &spec->layers[layer].ffn, n_rows, &all);
+    if (cm_has_ffn(&spec->layers[layer].ffn)) add_ffn(spec, &spec->layers[layer].ffn, n_rows, &all);
     return all;
 }
 
