@@ -42,6 +42,8 @@ enum {
     WORD_DRAFTERS,              /* drafters are opened, and all agree on how that went                              */
     WORD_OPEN_READER,           /* a sequence of a drafter; value: positions; other: enum drafter_kind              */
     WORD_STATES,                /* of a reader; value: states of the model's that it has; other: its session's id   */
+    WORD_SAVE,                  /* value: positions, of which all ranks put what they keep                          */
+    WORD_RESTORE,               /* value: positions, of which all ranks get what they keep                          */
     WORD_DRAFT,                 /* as WORD_STEP, of a drafter; other: enum drafter_kind                             */
     WORD_END
 };
@@ -76,6 +78,9 @@ calmoe_status cm_followers_begin_step(struct followers *followers, const struct 
 void          cm_followers_end_step(struct followers *followers);
 /* A drafter's step likewise. */
 calmoe_status cm_followers_begin_draft(struct followers *followers, const struct step *step, enum drafter_kind kind);
+/* What a state keeps of its first positions is saved (WORD_SAVE) or restored (WORD_RESTORE) by all ranks likewise. */
+calmoe_status cm_followers_begin_state(struct followers *followers, int word, const struct sequence_state *state,
+                                       int n_positions);
 /* All ranks open their drafters, between this and cm_followers_end_step(). */
 calmoe_status cm_followers_begin_drafters(struct followers *followers);
 

@@ -108,6 +108,20 @@ static calmoe_status copy_sequence(const struct follower *f, const struct follow
     return CALMOE_OK;
 }
 
+static calmoe_status save(struct follower *f, const struct told *told)
+{
+    struct sequence_state *state = &find(f, told->id)->state;
+    cm_sequence_state_wipe(state, told->value);
+    return cm_sequence_state_write(state, told->value, NULL, NULL);
+}
+
+/* Where rank 0 cannot read on, it closes the sequence. */
+static calmoe_status restore(struct follower *f, const struct told *told)
+{
+    const calmoe_status status = cm_sequence_state_read(&find(f, told->id)->state, told->value, NULL, NULL);
+    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+}
+
 static calmoe_status do_event(struct follower *f, const struct told *told)
 {
     struct followed *it = find(f, told->id), *from = find(f, told->other);
@@ -249,6 +263,8 @@ static calmoe_status do_one(struct follower *f, const struct told *told, const i
     case WORD_DRIVE: return drive(f, told);
     case WORD_STEP: return do_step(f, told, behind);
     case WORD_KEEP: return keep(f, told);
+    case WORD_SAVE: return save(f, told);
+    case WORD_RESTORE: return restore(f, told);
     case WORD_DRAFTERS: return open_drafters(f);
     case WORD_OPEN_READER: return open_reader(f, told);
     case WORD_STATES: return open_states(f, told);

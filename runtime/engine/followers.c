@@ -226,6 +226,13 @@ calmoe_status cm_followers_begin_draft(struct followers *f, const struct step *s
     return hold_and_tell(f);
 }
 
+calmoe_status cm_followers_begin_state(struct followers *f, int word, const struct sequence_state *state,
+                                       int n_positions)
+{
+    write_told(f, word, state->listener.id, n_positions, 0);
+    return hold_and_tell(f);
+}
+
 calmoe_status cm_followers_begin_drafters(struct followers *f)
 {
     write_told(f, WORD_DRAFTERS, 0, 0, 0);

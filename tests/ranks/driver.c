@@ -134,6 +134,7 @@ static const struct asked {
     {"steps", read_steps, false, false},
     {"leaving", read_leaving, true, false},
     {"drafts", read_drafts, false, true},
+    {"saved", read_saved, false, false},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
 
