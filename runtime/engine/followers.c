@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/engine/adapters.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
 
@@ -127,6 +128,30 @@ void cm_followers_add(struct followers *f, calmoe_session *session)
         write_told(f, WORD_OPEN_READER, of_reader, session->context, kind);
         if (n > 0) write_told(f, WORD_STATES, of_reader, n, id);
     }
+}
+
+/* ---- adapters ---- */
+
+calmoe_status cm_followers_begin_adapter(struct followers *f, const char *path)
+{
+    const size_t n_bytes = strlen(path), n = n_bytes / sizeof(int32_t) + 1; /* with a NUL at least */
+    write_told(f, WORD_ADAPTER, 0, (int)n_bytes, 0);
+    if (has_room(f, n)) {
+        memset(f->words + f->n, 0, n * sizeof *f->words);
+        memcpy(f->words + f->n, path, n_bytes);
+        f->n += n;
+    }
+    return hold_and_tell(f);
+}
+
+void cm_followers_drop_adapter(struct followers *f, int number) { write_told(f, WORD_DROP_ADAPTER, number, 0, 0); }
+
+void cm_followers_use(struct followers *f, const calmoe_session *session)
+{
+    const struct session_adapters *own = &session->adapters;
+    write_told(f, WORD_USE, session->state.listener.id, own->n, 0);
+    for (int i = 0; i < own->n; i++)
+        write(f, &(struct told_use){own->used[i].adapter->number, own->used[i].scale}, WORDS_OF_USE);
 }
 
 /* ---- what a step needs to be told before it ---- */

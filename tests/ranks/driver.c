@@ -135,6 +135,7 @@ static const struct asked {
     {"leaving", read_leaving, true, false},
     {"drafts", read_drafts, false, true},
     {"saved", read_saved, false, false},
+    {"adapted", read_adapted, false, false},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
 
