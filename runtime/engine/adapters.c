@@ -163,6 +163,10 @@ calmoe_status calmoe_adapter_open(calmoe_engine *engine, const char *path, calmo
     if (!engine || !path || !out)
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_adapter_open: engine, path and out are needed");
+    if (engine->shares.own > 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "adapters are rank 0's to open; rank %d takes part by calmoe_engine_follow()",
+                       engine->shares.own);
     if (!engine->followers) return cm_adapter_open_here(engine, path, out);
     CM_TRY(cm_followers_begin_adapter(engine->followers, path));
     const calmoe_status status = cm_adapter_open_here(engine, path, out);

@@ -71,10 +71,8 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 
 static calmoe_status check(const calmoe_engine *engine)
 {
-    const calmoe_engine_options *options = &engine->options;
-    if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
-    if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
-    return CALMOE_OK;
+    if (!engine->options.routing_source) return CALMOE_OK;
+    return cm_engine_needs_one_rank(engine, "choices of the router are replaced");
 }
 
 /* What must be the same on all ranks. */

@@ -42,7 +42,7 @@ enum {
     WORD_DRAFTERS,              /* drafters are opened, and all agree on how that went                              */
     WORD_OPEN_READER,           /* a sequence of a drafter; value: positions; other: enum drafter_kind              */
     WORD_STATES,                /* of a reader; value: states of the model's that it has; other: its session's id   */
-    WORD_ADAPTER,               /* value: bytes of its path, which follows: it is opened, and all agree how that went  */
+    WORD_ADAPTER,               /* value: bytes of its path, which follows: it is opened, and all agree             */
     WORD_DROP_ADAPTER,          /* id: its number                                                                   */
     WORD_USE,                   /* value: adapters that the sequence uses, which follow, each a told_use            */
     WORD_SAVE,                  /* value: positions, of which all ranks put what they keep                          */
