@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "runtime/engine/adapters.h"
+#include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
 
@@ -124,9 +125,9 @@ void cm_followers_add(struct followers *f, calmoe_session *session)
     for (int kind = 0; kind < N_DRAFTERS; kind++) {
         struct draft_reader *reader = session->readers[kind];
         if (!reader) continue;
-        const int of_reader = listen_to(f, cm_draft_reader_sequence(reader)), n = cm_draft_reader_n_states(reader);
+        const int of_reader = listen_to(f, &reader->state);
         write_told(f, WORD_OPEN_READER, of_reader, session->context, kind);
-        if (n > 0) write_told(f, WORD_STATES, of_reader, n, id);
+        if (reader->states) write_told(f, WORD_STATES, of_reader, reader->n_kept + 1, id); /* its own is the last */
     }
 }
 
@@ -199,7 +200,8 @@ static int number_of_kept(const struct sequence_state *state, const uint8_t *kep
 static int number_of_state(const struct sequence *sequence, const float *state)
 {
     const calmoe_session *session = sequence->owner;
-    return state ? cm_draft_reader_state_at(session->readers[DRAFTER_FURTHER], state) : -1;
+    const struct draft_reader *reader = session->readers[DRAFTER_FURTHER];
+    return state ? (int)((state - reader->states) / reader->drafter->spec->dim) : -1;
 }
 
 static void write_waiting(struct followers *f, const struct sequence *sequence)

@@ -34,8 +34,10 @@ static void fill(struct batch *batch, const struct mixer_fill *of, const struct 
     (void)batch, (void)of, (void)me;
 }
 
-static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+static void gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                    struct gatherings *out)
 {
+    (void)mixer;
     (void)layer, (void)dim, (void)n_rows, (void)out;
 }
 

@@ -348,9 +348,10 @@ size_t cm_recurrent_fixed_bytes(const struct layer_spec *layer)
 
 /* ---- several ranks ---- */
 
-void cm_recurrent_gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+void cm_recurrent_gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                          struct gatherings *out)
 {
-    cm_add_gathering(out, cm_mixers[layer->mixer]->recurrence->read_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, mixer->recurrence->read_piece(layer, n_rows, NULL));
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
@@ -369,9 +370,10 @@ static void clear_channels(const struct recurrent_shape *shape, int begin, int e
         memset(columns + (size_t)tap * (size_t)shape->n_channels + begin, 0, (size_t)(end - begin) * sizeof *columns);
 }
 
-void cm_recurrent_clear_others(const struct layer_spec *layer, const struct plan *plan, void *state)
+void cm_recurrent_clear_others(const struct mixer *mixer, const struct layer_spec *layer, const struct plan *plan,
+                               void *state)
 {
-    const struct recurrence     *recurrence = cm_mixers[layer->mixer]->recurrence;
+    const struct recurrence     *recurrence = mixer->recurrence;
     const struct recurrent_shape shape = cm_recurrent_shape(layer);
     float *const     heads = state, *const columns = heads + all_heads_floats(&shape);
     struct row_range own;

@@ -95,8 +95,10 @@ int           cm_recurrent_n_barriers(const struct mixer *mixer, const struct la
 size_t        cm_recurrent_step_bytes(const void *weights);
 size_t        cm_recurrent_fill_bytes(const void *weights);
 size_t        cm_recurrent_fixed_bytes(const struct layer_spec *layer);
-void          cm_recurrent_gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out);
-void          cm_recurrent_clear_others(const struct layer_spec *layer, const struct plan *plan, void *state);
+void          cm_recurrent_gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                                   struct gatherings *out);
+void          cm_recurrent_clear_others(const struct mixer *mixer, const struct layer_spec *layer,
+                                        const struct plan *plan, void *state);
 
 #define RECURRENT_MIXER(its_name, its_recurrence)                                                                     \
     {                                                                                                                 \

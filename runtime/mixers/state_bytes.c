@@ -166,7 +166,8 @@ static calmoe_status pass_fixed_together(struct passing *p, int layer, uint8_t *
         uint8_t *handed;
         CM_TRY(hand_on(p, n, &handed));
         memcpy(bytes, handed, n);
-        cm_mixers[spec->mixer]->clear_others(spec, p->state->machine->plan, bytes);
+        const struct mixer *mixer = cm_mixers[spec->mixer];
+        mixer->clear_others(mixer, spec, p->state->machine->plan, bytes);
         return CALMOE_OK;
     }
     for (int rank = 0; rank < shares->n_ranks; rank++) sizes[rank] = n;
