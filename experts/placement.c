@@ -199,6 +199,26 @@ void cm_plan_complete(struct plan *plan, const struct plan *shape, int home)
     plan->kv_heads[home] = shape->n_kv_heads;
 }
 
+/* In the proportions that rows (n_nodes) have now. */
+static void cut_again(int32_t *rows, int n_nodes, int n_rows, int quantum)
+{
+    double shares[CM_MAX_NODES], sum = 0;
+    for (int node = 0; node < n_nodes; node++) sum += shares[node] = rows[node];
+    if (sum > 0) cm_cut(n_rows, quantum, shares, n_nodes, NULL, rows);
+}
+
+void cm_plan_take_part(struct plan *plan, const struct plan *part)
+{
+    plan->width = part->width;
+    plan->dim = part->dim;
+    plan->n_kv_heads = part->n_kv_heads;
+    for (int i = 0; i < plan->n_slices; i++) {
+        cut_again(plan->slices[i].rows, plan->n_nodes, part->width, plan->quantum);
+        cut_again(plan->slices[i].down_rows, plan->n_nodes, part->dim, plan->quantum);
+    }
+    cut_again(plan->kv_heads, plan->n_nodes, part->n_kv_heads, 1);
+}
+
 /* The first rows are row and down_row of the expert. */
 static int parts_of_slice(const struct slice *slice, int n_nodes, int row, int down_row, struct expert_rows *parts)
 {

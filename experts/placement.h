@@ -102,6 +102,10 @@ calmoe_status cm_plan_check(struct calmoe_context *ctx, const struct plan *plan,
 /* What a plan of the first schema leaves open (n_kv_heads 0): its experts are whole, all else is on the home node. */
 void cm_plan_complete(struct plan *plan, const struct plan *shape, int home);
 
+/* A complete plan of the whole model becomes one of a rank's part, which has so many rows and heads as `part`: whatever
+ * is cut over nodes keeps its proportions. */
+void cm_plan_take_part(struct plan *plan, const struct plan *part);
+
 /* What of one expert lies on a node: rows of gate and up, and rows of down. */
 struct expert_rows {
     int node;

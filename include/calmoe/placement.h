@@ -174,8 +174,7 @@ typedef struct calmoe_ranks_prediction {
     double   tokens_per_s;     /* 0 where bandwidths of nodes are relative                                */
 } calmoe_ranks_prediction;
 
-/* The placement's machine stands for each rank's; its plan is looked at for the time of one machine only.
- * UNSUPPORTED: the model has layers that run on one rank only. */
+/* The placement's machine stands for each rank's; its plan is looked at for the time of one machine only. */
 CALMOE_API calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *placement,
                                                         const calmoe_network *network, int batch,
                                                         calmoe_ranks_prediction *out);

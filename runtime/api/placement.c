@@ -290,7 +290,6 @@ calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *p, const ca
                        "calmoe_placement_predict_ranks: placement, a network of 2 to %d ranks with a latency and a "
                        "bandwidth, a batch of 1 to %d, and a prediction with its size set are needed", CM_MAX_RANKS,
                        MAX_ROWS);
-    CM_TRY(cm_model_needs_one_rank(p->model, net->n_ranks));
     calmoe_prediction  one = {.size = sizeof one};
     struct rank_shares shares = {.n_ranks = net->n_ranks};
     double             bandwidth = 0;

@@ -72,7 +72,8 @@ static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs,
     char              machine[MACHINE_BYTES];
     cm_tell_machine(&engine->machine, machine);
     const size_t n = strlen(machine);
-    if (engine->shares.n_ranks > 1) snprintf(machine + n, sizeof machine - n, ", one of %d ranks", engine->shares.n_ranks);
+    if (engine->shares.n_ranks > 1)
+        snprintf(machine + n, sizeof machine - n, ", one of %d ranks", engine->shares.n_ranks);
     memcpy(costs->machine, machine, sizeof machine);
     char *path = cm_costs_path(costs);
     FILE *file = path ? fopen(path, "re") : NULL;

@@ -4,7 +4,10 @@
  * depend on the order in which adapters were opened. An adapter that was closed stays for as long as a session uses
  * it. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+#include <calmoe/ranks.h>
 
 #include "base/memory.h"
 #include "base/options.h"
@@ -50,10 +53,12 @@ static void enter(struct engine_adapters *all, calmoe_adapter *adapter)
     adapter->number = ++all->n_opened;
 }
 
-static void drop(calmoe_adapter *adapter)
+void cm_adapter_drop(calmoe_adapter *adapter)
 {
     struct engine_adapters *all = &adapter->engine->adapters;
+    struct followers *followers = adapter->engine->followers;
     int kept = 0;
+    if (followers && adapter->number > 0) cm_followers_drop_adapter(followers, adapter->number);
     for (int i = 0; i < all->n; i++) {
         if (all->adapters[i] == adapter) continue;
         all->sets[kept] = all->sets[i];
@@ -69,7 +74,7 @@ static void drop(calmoe_adapter *adapter)
 
 static void release(calmoe_adapter *adapter)
 {
-    if (--adapter->n_users == 0) drop(adapter);
+    if (--adapter->n_users == 0) cm_adapter_drop(adapter);
 }
 
 void cm_engine_close_adapters(calmoe_engine *engine)
@@ -98,17 +103,65 @@ static calmoe_status describe(calmoe_adapter *adapter, struct adapter *read, con
     return CALMOE_OK;
 }
 
-static calmoe_status open_adapter(calmoe_engine *engine, const char *path, calmoe_adapter *out)
+/* found (ranks + 1, pairs): this rank's first, then room for all ranks'. */
+static calmoe_status open_parts(calmoe_engine *engine, const char *path, struct adapter **read, uint64_t **found,
+                                calmoe_adapter *out)
 {
     const struct adapter_model model = {engine->model->file, &engine->model->spec, engine->model->path};
-    struct adapter *read;
-    CM_TRY(cm_engine_needs_one_rank(engine, "adapters are run"));
     CM_TRY(reserve(engine));
-    CM_TRY(cm_adapter_open(engine->ctx, &model, path, &read));
-    calmoe_status status = cm_adapter_weights_open(&engine->machine, engine->weights, read, &out->weights);
-    if (status == CALMOE_OK) status = describe(out, read, path);
+    CM_TRY(cm_adapter_open(engine->ctx, &model, path, read));
+    if ((*read)->prefix.n_positions > 0)
+        CM_TRY(cm_engine_needs_one_rank(engine, "a prefix is put before a session"));
+    const size_t n_ranks = (size_t)calmoe_ranks_count(engine->options.ranks);
+    *found = cm_alloc(engine->ctx, (n_ranks + 1) * (size_t)(*read)->n_pairs, sizeof **found, "an adapter");
+    if (!*found) return CALMOE_NO_MEMORY;
+    CM_TRY(cm_adapter_weights_open(&engine->machine, engine->weights, *read, *found, &out->weights));
+    return describe(out, *read, path);
+}
+
+/* Each of several ranks has read the same adapter, and found it in its own part of the matrices. */
+static calmoe_status check_together(calmoe_engine *engine, const struct adapter *read, uint64_t *found)
+{
+    const size_t n_pairs = (size_t)read->n_pairs;
+    uint64_t    *all = found + n_pairs;
+    size_t       sizes[CM_MAX_RANKS];
+    for (int rank = 0; rank < engine->shares.n_ranks; rank++) sizes[rank] = n_pairs * sizeof *found;
+    CM_TRY(cm_ranks_gather(engine->options.ranks->ranks, found, sizes, all, -1));
+    for (int rank = 0; rank < engine->shares.n_ranks; rank++, all += n_pairs)
+        for (size_t i = 0; i < n_pairs && rank != engine->shares.own; i++) found[i] += all[i];
+    return cm_adapter_weights_check(engine->ctx, read, found);
+}
+
+static calmoe_status open_adapter(calmoe_engine *engine, const char *path, calmoe_adapter *out)
+{
+    struct adapter *read = NULL;
+    uint64_t       *found = NULL;
+    char            text[CM_RANK_TEXT];
+    calmoe_status   status = open_parts(engine, path, &read, &found, out);
+    if (engine->machine.exchange) {
+        snprintf(text, sizeof text, "the adapter %s", status == CALMOE_OK ? read->fingerprint : "");
+        status = cm_engine_agree(engine, status, text);
+        if (status == CALMOE_OK) status = check_together(engine, read, found);
+    }
+    cm_free(found);
     cm_adapter_close(&read);
     return status;
+}
+
+calmoe_status cm_adapter_open_here(calmoe_engine *engine, const char *path, calmoe_adapter **out)
+{
+    calmoe_adapter *adapter = cm_alloc(engine->ctx, 1, sizeof *adapter, "an adapter");
+    if (!adapter) return CALMOE_NO_MEMORY;
+    adapter->engine = engine;
+    adapter->n_users = 1; /* who opened it */
+    const calmoe_status status = open_adapter(engine, path, adapter);
+    if (status != CALMOE_OK) {
+        cm_adapter_drop(adapter);
+        return status;
+    }
+    enter(&engine->adapters, adapter);
+    *out = adapter;
+    return CALMOE_OK;
 }
 
 calmoe_status calmoe_adapter_open(calmoe_engine *engine, const char *path, calmoe_adapter **out)
@@ -117,18 +170,15 @@ calmoe_status calmoe_adapter_open(calmoe_engine *engine, const char *path, calmo
     if (!engine || !path || !out)
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_adapter_open: engine, path and out are needed");
-    calmoe_adapter *adapter = cm_alloc(engine->ctx, 1, sizeof *adapter, "an adapter");
-    if (!adapter) return CALMOE_NO_MEMORY;
-    adapter->engine = engine;
-    adapter->n_users = 1; /* who opened it */
-    const calmoe_status status = open_adapter(engine, path, adapter);
-    if (status != CALMOE_OK) {
-        drop(adapter);
-        return status;
-    }
-    enter(&engine->adapters, adapter);
-    *out = adapter;
-    return CALMOE_OK;
+    if (engine->shares.own > 0)
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT,
+                       "adapters are rank 0's to open; rank %d takes part by calmoe_engine_follow()",
+                       engine->shares.own);
+    if (!engine->followers) return cm_adapter_open_here(engine, path, out);
+    CM_TRY(cm_followers_begin_adapter(engine->followers, path));
+    const calmoe_status status = cm_adapter_open_here(engine, path, out);
+    cm_followers_end_step(engine->followers);
+    return status;
 }
 
 void calmoe_adapter_close(calmoe_adapter **adapter)
@@ -259,6 +309,7 @@ static calmoe_status use(calmoe_session *session, const struct used_adapter *wan
     own->n = n;
     own->uses = (struct low_rank_uses){n_uses, own->of_step};
     session->sequence.adapters = n_uses > 0 ? &own->uses : NULL;
+    if (session->engine->followers) cm_followers_use(session->engine->followers, session);
     return CALMOE_OK;
 }
 
@@ -310,7 +361,7 @@ calmoe_status calmoe_session_adapter(const calmoe_session *session, int i, calmo
 
 void cm_step_use_adapters(calmoe_engine *engine)
 {
-    bool any = false;
+    bool any = engine->shares.own > 0; /* who follows has no sessions, but sequences that may use them */
     for (int i = 0; i < engine->n_sessions; i++) any |= engine->sessions[i]->adapters.uses.n > 0;
     engine->step.adapters = engine->adapters.sets;
     engine->step.n_adapters = any ? engine->adapters.n : 0;

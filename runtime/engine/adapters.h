@@ -16,4 +16,9 @@ struct calmoe_adapter {
     bool                   is_closed; /* by who opened it              */
 };
 
+/* calmoe_adapter_open() of this rank alone, which all ranks call together. */
+calmoe_status cm_adapter_open_here(calmoe_engine *engine, const char *path, calmoe_adapter **out);
+/* No session uses it. */
+void          cm_adapter_drop(calmoe_adapter *adapter);
+
 #endif

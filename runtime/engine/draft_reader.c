@@ -13,22 +13,6 @@
 
 enum { FOLLOW_ROWS = 8 /* fewer are read when drafts are wanted */, SPARE_STATES = 16 };
 
-struct draft_reader {
-    enum drafter_kind     kind;
-    struct drafter       *drafter;
-    struct sequence_state state;
-    struct sequence       sequence;
-    int                   begin, shift;
-    int                   n_read;  /* rows that state is behind                                            */
-    int                   n_true;  /* first rows of which that is what the session's tokens gave           */
-    int32_t              *tokens;  /* (context), of rows                                                   */
-    float                *logits;  /* (vocabulary of the engine's model), where the drafter's is smaller   */
-    /* of a further block */
-    int                   first, end, n_kept; /* positions whose states are kept, n_kept of them at most    */
-    float                *states;             /* (n_kept + 1, dim), by position modulo n_kept, and own      */
-    float                *own;                /* (dim) that its last row gave                               */
-};
-
 static float *place_of(const struct draft_reader *reader, int position)
 {
     return reader->states + (size_t)(position % reader->n_kept) * (size_t)reader->drafter->spec->dim;
@@ -105,14 +89,6 @@ float *cm_draft_reader_state(struct draft_reader *reader, int position)
 const float *cm_draft_reader_state_of(const struct draft_reader *reader, int position)
 {
     return place_of(reader, position);
-}
-
-struct sequence_state *cm_draft_reader_sequence(struct draft_reader *reader) { return &reader->state; }
-int cm_draft_reader_n_states(const struct draft_reader *reader) { return reader->states ? reader->n_kept + 1 : 0; }
-
-int cm_draft_reader_state_at(const struct draft_reader *reader, const float *state)
-{
-    return state ? (int)((state - reader->states) / reader->drafter->spec->dim) : -1;
 }
 
 /* ---- reading ---- */

@@ -17,7 +17,6 @@ enum drafter_kind { DRAFTER_FURTHER, DRAFTER_MODEL, N_DRAFTERS };
 
 struct drafter;
 struct draft_reader;
-struct sequence_state;
 
 /* Is the engine's draft model one for its model? INVALID_ARGUMENT, with the first token that differs. */
 calmoe_status cm_draft_model_check(const calmoe_engine *engine);
@@ -37,11 +36,6 @@ void          cm_draft_reader_close(struct draft_reader **reader); /* NULL insid
 float        *cm_draft_reader_state(struct draft_reader *reader, int position);
 /* For tests: the state that is kept of a position. */
 const float  *cm_draft_reader_state_of(const struct draft_reader *reader, int position);
-/* For other ranks, which have the same: what the reader keeps of its rows; how many states, and which of them one is, -1
- * for NULL. */
-struct sequence_state *cm_draft_reader_sequence(struct draft_reader *reader);
-int           cm_draft_reader_n_states(const struct draft_reader *reader);
-int           cm_draft_reader_state_at(const struct draft_reader *reader, const float *state);
 /* Reads what the session has read, if that is much: behind a prompt. A failure only means that it is read later. reader
  * NULL is fine. */
 void          cm_draft_reader_follow(const calmoe_session *session, struct draft_reader *reader);

@@ -81,17 +81,6 @@ uint64_t cm_whole_bytes(const calmoe_model *model)
     return n;
 }
 
-calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks)
-{
-    for (int layer = 0; layer < model->spec.n_layers; layer++) {
-        const struct mixer *mixer = cm_mixers[model->spec.layers[layer].mixer];
-        if (mixer->gathers) continue;
-        return cm_fail(model->ctx, CALMOE_UNSUPPORTED, "layer %d is a %s, which runs on one rank only; these are %d",
-                       layer, mixer->name, n_ranks);
-    }
-    return CALMOE_OK;
-}
-
 /* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. */
 static void take_own(const calmoe_engine *engine, struct place_layer *layers, struct place_model *model,
                      struct plan *first)
@@ -169,7 +158,7 @@ static calmoe_status make_default(const calmoe_engine *engine, const struct plac
     return CALMOE_OK;
 }
 
-/* Of this rank's part. path: of a file; NULL = the default. */
+/* Of this rank's part. path: of a file, which is a plan of all of the model; NULL = the default. */
 static calmoe_status open_plan(const calmoe_engine *engine, const struct model_spec *spec,
                                const struct model_tensors *tensors, const char *path, struct plan *out)
 {
@@ -177,11 +166,14 @@ static calmoe_status open_plan(const calmoe_engine *engine, const struct model_s
     struct place_model  model;
     struct plan         first = {0};
     calmoe_status       status = cm_describe_weights(engine->ctx, spec, tensors, &layers, &model);
-    if (status == CALMOE_OK && engine->shares.n_ranks > 1) take_own(engine, layers, &model, &first);
+    const bool is_part = engine->shares.n_ranks > 1;
     if (status == CALMOE_OK) {
-        const struct plan shape = cm_place_shape(&model, engine->topology.n_nodes);
-        status = path ? cm_read_plan(engine->model, path, &engine->topology, &shape, out)
+        const struct plan whole = cm_place_shape(&model, engine->topology.n_nodes);
+        if (is_part) take_own(engine, layers, &model, &first);
+        const struct plan part = cm_place_shape(&model, engine->topology.n_nodes);
+        status = path ? cm_read_plan(engine->model, path, &engine->topology, &whole, out)
                       : make_default(engine, &model, out);
+        if (status == CALMOE_OK && path && is_part) cm_plan_take_part(out, &part);
         out->ranks = engine->shares;
         out->first_row = first.first_row;
         out->first_down_row = first.first_down_row;

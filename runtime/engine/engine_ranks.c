@@ -71,12 +71,8 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 
 static calmoe_status check(const calmoe_engine *engine)
 {
-    const calmoe_engine_options *options = &engine->options;
-    if (options->plan) CM_TRY(cm_engine_needs_one_rank(engine, "a plan from a file is carried out"));
-    if (options->routing_source) CM_TRY(cm_engine_needs_one_rank(engine, "choices of the router are replaced"));
-    const int n_ranks = calmoe_ranks_count(options->ranks);
-    if (options->draft_model) CM_TRY(cm_model_needs_one_rank(options->draft_model, n_ranks));
-    return cm_model_needs_one_rank(engine->model, n_ranks);
+    if (!engine->options.routing_source) return CALMOE_OK;
+    return cm_engine_needs_one_rank(engine, "choices of the router are replaced");
 }
 
 /* What must be the same on all ranks. */

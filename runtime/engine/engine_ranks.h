@@ -42,6 +42,11 @@ enum {
     WORD_DRAFTERS,              /* drafters are opened, and all agree on how that went                              */
     WORD_OPEN_READER,           /* a sequence of a drafter; value: positions; other: enum drafter_kind              */
     WORD_STATES,                /* of a reader; value: states of the model's that it has; other: its session's id   */
+    WORD_ADAPTER,               /* value: bytes of its path, which follows: it is opened, and all agree             */
+    WORD_DROP_ADAPTER,          /* id: its number                                                                   */
+    WORD_USE,                   /* value: adapters that the sequence uses, which follow, each a told_use            */
+    WORD_SAVE,                  /* value: positions, of which all ranks put what they keep                          */
+    WORD_RESTORE,               /* value: positions, of which all ranks get what they keep                          */
     WORD_DRAFT,                 /* as WORD_STEP, of a drafter; other: enum drafter_kind                             */
     WORD_END
 };
@@ -53,12 +58,17 @@ struct told_row { /* as struct row has them; kept, state, before: which of those
     int32_t rung, t; /* rung 0: none */
     int32_t kept, state, before;
 };
+struct told_use {
+    int32_t number; /* of the adapter */
+    float   scale;
+};
 struct told_waiting {
     int32_t logits_row, kept, state;
 };
 enum {
     WORDS_TOLD = sizeof(struct told) / sizeof(int32_t),
     WORDS_OF_ROW = sizeof(struct told_row) / sizeof(int32_t),
+    WORDS_OF_USE = sizeof(struct told_use) / sizeof(int32_t),
     WORDS_OF_WAITING = sizeof(struct told_waiting) / sizeof(int32_t)
 };
 
@@ -76,6 +86,13 @@ calmoe_status cm_followers_begin_step(struct followers *followers, const struct 
 void          cm_followers_end_step(struct followers *followers);
 /* A drafter's step likewise. */
 calmoe_status cm_followers_begin_draft(struct followers *followers, const struct step *step, enum drafter_kind kind);
+/* All ranks open an adapter likewise; the number of one that is closed; what the session uses. */
+calmoe_status cm_followers_begin_adapter(struct followers *followers, const char *path);
+void          cm_followers_drop_adapter(struct followers *followers, int number);
+void          cm_followers_use(struct followers *followers, const calmoe_session *session);
+/* What a state keeps of its first positions is saved (WORD_SAVE) or restored (WORD_RESTORE) by all ranks likewise. */
+calmoe_status cm_followers_begin_state(struct followers *followers, int word, const struct sequence_state *state,
+                                       int n_positions);
 /* All ranks open their drafters, between this and cm_followers_end_step(). */
 calmoe_status cm_followers_begin_drafters(struct followers *followers);
 

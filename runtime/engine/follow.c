@@ -4,6 +4,7 @@
 #include <calmoe/ranks.h>
 
 #include "base/memory.h"
+#include "runtime/engine/adapters.h"
 #include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
@@ -12,6 +13,8 @@ struct followed { /* a sequence of rank 0's */
     int                   id;
     struct sequence_state state;
     struct sequence       sequence;
+    struct low_rank_use   used[CALMOE_MAX_ADAPTERS];
+    struct low_rank_uses  uses;   /* of these      */
     float                *states; /* of a reader: those of the model that it has, (n, dim); NULL: none */
     struct followed      *reader; /* of a session: its reader that has them; NULL: none                */
     struct followed      *next;
@@ -108,6 +111,20 @@ static calmoe_status copy_sequence(const struct follower *f, const struct follow
     return CALMOE_OK;
 }
 
+static calmoe_status save(struct follower *f, const struct told *told)
+{
+    struct sequence_state *state = &find(f, told->id)->state;
+    cm_sequence_state_wipe(state, told->value);
+    return cm_sequence_state_write(state, told->value, NULL, NULL);
+}
+
+/* Where rank 0 cannot read on, it closes the sequence. */
+static calmoe_status restore(struct follower *f, const struct told *told)
+{
+    const calmoe_status status = cm_sequence_state_read(&find(f, told->id)->state, told->value, NULL, NULL);
+    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+}
+
 static calmoe_status do_event(struct follower *f, const struct told *told)
 {
     struct followed *it = find(f, told->id), *from = find(f, told->other);
@@ -123,6 +140,36 @@ static calmoe_status do_event(struct follower *f, const struct told *told)
     case STATE_COPY: return from ? copy_sequence(f, from, told->value, it) : CALMOE_OK;
     default: break;
     }
+    return CALMOE_OK;
+}
+
+/* ---- adapters ---- */
+
+/* Where some rank cannot, rank 0 has none, and all go on. */
+static calmoe_status open_adapter(struct follower *f, const int32_t *path)
+{
+    calmoe_adapter *adapter;
+    (void)cm_adapter_open_here(f->engine, (const char *)path, &adapter);
+    return cm_ranks_are_lost(f->engine->options.ranks->ranks) ? CALMOE_IO : CALMOE_OK;
+}
+
+static calmoe_adapter *adapter_of(const struct follower *f, int number)
+{
+    const struct engine_adapters *all = &f->engine->adapters;
+    int i = 0;
+    while (i < all->n && all->adapters[i]->number != number) i++;
+    assert(i < all->n);
+    return all->adapters[i];
+}
+
+static calmoe_status use_adapters(struct follower *f, const struct told *told, const int32_t *words)
+{
+    const struct told_use *uses = (const void *)words;
+    struct followed *it = find(f, told->id);
+    for (int i = 0; i < told->value; i++)
+        it->used[i] = (struct low_rank_use){&adapter_of(f, uses[i].number)->weights.set, uses[i].scale};
+    it->uses = (struct low_rank_uses){told->value, it->used};
+    it->sequence.adapters = told->value > 0 ? &it->uses : NULL;
     return CALMOE_OK;
 }
 
@@ -234,6 +281,8 @@ static size_t words_behind(const struct told *told)
     switch (told->word) {
     case WORD_RUNG: return (size_t)told->value;
     case WORD_WAIT: return (size_t)told->other * WORDS_OF_WAITING;
+    case WORD_ADAPTER: return (size_t)told->value / sizeof(int32_t) + 1;
+    case WORD_USE: return (size_t)told->value * WORDS_OF_USE;
     case WORD_STEP:
     case WORD_DRAFT: return (size_t)told->id * WORDS_OF_ROW;
     default: return 0;
@@ -249,6 +298,11 @@ static calmoe_status do_one(struct follower *f, const struct told *told, const i
     case WORD_DRIVE: return drive(f, told);
     case WORD_STEP: return do_step(f, told, behind);
     case WORD_KEEP: return keep(f, told);
+    case WORD_ADAPTER: return open_adapter(f, behind);
+    case WORD_DROP_ADAPTER: cm_adapter_drop(adapter_of(f, told->id)); return CALMOE_OK;
+    case WORD_USE: return use_adapters(f, told, behind);
+    case WORD_SAVE: return save(f, told);
+    case WORD_RESTORE: return restore(f, told);
     case WORD_DRAFTERS: return open_drafters(f);
     case WORD_OPEN_READER: return open_reader(f, told);
     case WORD_STATES: return open_states(f, told);
@@ -272,6 +326,7 @@ static calmoe_status do_all(struct follower *f, const int32_t *words, size_t n)
 static void forget_all(struct follower *f)
 {
     while (f->sequences) close_sequence(f, f->sequences->id);
+    while (f->engine->adapters.n > 0) cm_adapter_drop(f->engine->adapters.adapters[0]);
     for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i]);
     cm_free(f->rungs);
 }

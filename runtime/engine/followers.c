@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "runtime/engine/adapters.h"
+#include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
 
@@ -123,10 +125,34 @@ void cm_followers_add(struct followers *f, calmoe_session *session)
     for (int kind = 0; kind < N_DRAFTERS; kind++) {
         struct draft_reader *reader = session->readers[kind];
         if (!reader) continue;
-        const int of_reader = listen_to(f, cm_draft_reader_sequence(reader)), n = cm_draft_reader_n_states(reader);
+        const int of_reader = listen_to(f, &reader->state);
         write_told(f, WORD_OPEN_READER, of_reader, session->context, kind);
-        if (n > 0) write_told(f, WORD_STATES, of_reader, n, id);
+        if (reader->states) write_told(f, WORD_STATES, of_reader, reader->n_kept + 1, id); /* its own is the last */
     }
+}
+
+/* ---- adapters ---- */
+
+calmoe_status cm_followers_begin_adapter(struct followers *f, const char *path)
+{
+    const size_t n_bytes = strlen(path), n = n_bytes / sizeof(int32_t) + 1; /* with a NUL at least */
+    write_told(f, WORD_ADAPTER, 0, (int)n_bytes, 0);
+    if (has_room(f, n)) {
+        memset(f->words + f->n, 0, n * sizeof *f->words);
+        memcpy(f->words + f->n, path, n_bytes);
+        f->n += n;
+    }
+    return hold_and_tell(f);
+}
+
+void cm_followers_drop_adapter(struct followers *f, int number) { write_told(f, WORD_DROP_ADAPTER, number, 0, 0); }
+
+void cm_followers_use(struct followers *f, const calmoe_session *session)
+{
+    const struct session_adapters *own = &session->adapters;
+    write_told(f, WORD_USE, session->state.listener.id, own->n, 0);
+    for (int i = 0; i < own->n; i++)
+        write(f, &(struct told_use){own->used[i].adapter->number, own->used[i].scale}, WORDS_OF_USE);
 }
 
 /* ---- what a step needs to be told before it ---- */
@@ -174,7 +200,8 @@ static int number_of_kept(const struct sequence_state *state, const uint8_t *kep
 static int number_of_state(const struct sequence *sequence, const float *state)
 {
     const calmoe_session *session = sequence->owner;
-    return state ? cm_draft_reader_state_at(session->readers[DRAFTER_FURTHER], state) : -1;
+    const struct draft_reader *reader = session->readers[DRAFTER_FURTHER];
+    return state ? (int)((state - reader->states) / reader->drafter->spec->dim) : -1;
 }
 
 static void write_waiting(struct followers *f, const struct sequence *sequence)
@@ -223,6 +250,13 @@ calmoe_status cm_followers_begin_draft(struct followers *f, const struct step *s
 {
     write_told(f, WORD_DRAFT, step->n_rows, step->n_logits, (int)kind);
     write_rows(f, step);
+    return hold_and_tell(f);
+}
+
+calmoe_status cm_followers_begin_state(struct followers *f, int word, const struct sequence_state *state,
+                                       int n_positions)
+{
+    write_told(f, word, state->listener.id, n_positions, 0);
     return hold_and_tell(f);
 }
 

@@ -253,8 +253,6 @@ calmoe_status cm_engine_plan_beside(const calmoe_engine *engine, const struct mo
                                     const struct model_tensors *tensors, struct plan *out);
 /* Of them what each of several ranks has whole. */
 uint64_t cm_whole_bytes(const calmoe_model *model);
-/* UNSUPPORTED where the model has layers that run on one rank only. */
-calmoe_status cm_model_needs_one_rank(const calmoe_model *model, int n_ranks);
 /* A plan from a file, for this model and machine, complete; *out is the caller's, on failure too. */
 calmoe_status cm_read_plan(const calmoe_model *model, const char *path, const struct topology *topology,
                            const struct plan *shape, struct plan *out);

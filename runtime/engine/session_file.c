@@ -127,7 +127,17 @@ static void write_adapters(const calmoe_session *session, struct sink *sink)
     }
 }
 
-static void write_all(const calmoe_session *session, const struct head *head, struct sink *sink)
+/* On several ranks by all of them. */
+static calmoe_status write_state(const calmoe_session *session, struct sink *sink)
+{
+    struct followers *followers = session->engine->followers;
+    if (followers) CM_TRY(cm_followers_begin_state(followers, WORD_SAVE, &session->state, session->n_positions));
+    const calmoe_status status = cm_sequence_state_write(&session->state, session->n_positions, put, sink);
+    if (followers) cm_followers_end_step(followers);
+    return status;
+}
+
+static calmoe_status write_all(const calmoe_session *session, const struct head *head, struct sink *sink)
 {
     char digest[DIGITS + 1];
     (void)put(sink, head, sizeof *head);
@@ -136,9 +146,9 @@ static void write_all(const calmoe_session *session, const struct head *head, st
     (void)put(sink, session->tokens, head->n_tokens * sizeof *session->tokens);
     if (head->n_system > 0) (void)put(sink, session->chat.system, head->n_system);
     if (head->n_user > 0) (void)put(sink, session->chat.user, head->n_user);
-    if (cm_sequence_state_write(&session->state, session->n_positions, put, sink) != CALMOE_OK) return;
+    CM_TRY(write_state(session, sink));
     cm_sha256_hex(&sink->sha, digest);
-    (void)put(sink, digest, DIGITS);
+    return put(sink, digest, DIGITS);
 }
 
 calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
@@ -148,7 +158,6 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
                        "calmoe_session_save: session and path are needed");
     calmoe_context   *ctx = session->engine->ctx;
     struct whole_file file;
-    CM_TRY(cm_engine_needs_one_rank(session->engine, "sessions are saved"));
     if (session->broke.after >= 0 && session->broke.position < session->n_positions)
         return cm_fail(ctx, CALMOE_NOT_FINITE, "from position %d on the session holds NaN or infinities, from which "
                        "nothing goes on", session->broke.position);
@@ -163,8 +172,8 @@ calmoe_status calmoe_session_save(calmoe_session *session, const char *path)
         return cm_fail(ctx, CALMOE_UNSUPPORTED, "a turn of more than %d bytes cannot be saved", MAX_TEXT_BYTES);
     CM_TRY(cm_whole_file_open(ctx, path, &file));
     struct sink sink = {file.stream, cm_sha256()};
-    write_all(session, &head, &sink);
-    const calmoe_status status = cm_whole_file_finish(ctx, &file);
+    calmoe_status status = write_all(session, &head, &sink);
+    if (status == CALMOE_OK || ferror(file.stream)) status = cm_whole_file_finish(ctx, &file);
     cm_whole_file_close(&file);
     return status;
 }
@@ -329,6 +338,15 @@ static calmoe_status read_source(struct source *source, const struct head *head,
     return cm_fail(source->ctx, CALMOE_BAD_FILE, "'%s' is damaged: its source's name holds a byte 0", source->name);
 }
 
+static calmoe_status read_state(calmoe_session *session, int n_positions, struct source *source)
+{
+    struct followers *followers = session->engine->followers;
+    if (followers) CM_TRY(cm_followers_begin_state(followers, WORD_RESTORE, &session->state, n_positions));
+    const calmoe_status status = cm_sequence_state_read(&session->state, n_positions, get, source);
+    if (followers) cm_followers_end_step(followers);
+    return status;
+}
+
 /* All behind the head, into a session that was just opened. */
 static calmoe_status read_session(struct source *source, const struct head *head, calmoe_session *session)
 {
@@ -348,7 +366,7 @@ static calmoe_status read_session(struct source *source, const struct head *head
     CM_TRY(read_tokens(source, head, session));
     CM_TRY(read_text(source, (head->flags & HAS_SYSTEM) != 0, head->n_system, &session->chat.system));
     CM_TRY(read_text(source, (head->flags & HAS_USER) != 0, head->n_user, &session->chat.user));
-    CM_TRY(cm_sequence_state_read(&session->state, (int)head->n_positions, get, source));
+    CM_TRY(read_state(session, (int)head->n_positions, source));
     return read_digest(source);
 }
 
@@ -374,7 +392,6 @@ static calmoe_status restore(calmoe_engine *engine, struct source *source, const
     struct head            head;
     calmoe_session_options_init(&options);
     CM_TRY(cm_options_copy(engine->ctx, "calmoe_session_options", &options, sizeof options, given));
-    CM_TRY(cm_engine_needs_one_rank(engine, "sessions are restored"));
     CM_TRY(read_head(engine, source, &head));
     if (options.context == 0) options.context = (int)head.context;
     if (options.context > 0 && (uint32_t)options.context < head.n_tokens)

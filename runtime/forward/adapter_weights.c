@@ -45,6 +45,7 @@ struct builder {
     const struct adapter   *adapter;
     struct placed_origin   *origins;
     int                     n_origins;
+    uint64_t               *found;  /* rows of each pair */
     struct pack_list       *list;   /* NULL: parts are only counted */
     struct adapter_weights *out;
 };
@@ -140,10 +141,9 @@ static struct common common_rows(const struct adapter_pair *pair, const struct p
     return common;
 }
 
-static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair)
+static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair, uint64_t *found)
 {
     const struct file_tensor *tensor = pair->target;
-    uint64_t n_found = 0; /* rows */
     const uint64_t n_stacked = tensor->shape[2], of_slice = tensor->n_bytes / n_stacked;
     const uint8_t *begin = tensor->bytes + (pair->slice > 0 ? (uint64_t)pair->slice * of_slice : 0);
     const uint8_t *end = pair->slice >= 0 ? begin + of_slice : tensor->bytes + tensor->n_bytes;
@@ -151,14 +151,28 @@ static calmoe_status add_pair(struct builder *b, const struct adapter_pair *pair
         const struct common rows = common_rows(pair, &b->origins[i]);
         if (rows.n == 0) continue;
         CM_TRY(add_part(b, pair, &b->origins[i], &rows));
-        n_found += (uint64_t)rows.n;
+        *found += (uint64_t)rows.n;
     }
-    if (n_found >= (uint64_t)pair->n_rows * (pair->slice >= 0 ? 1 : n_stacked)) return CALMOE_OK;
+    return CALMOE_OK;
+}
+
+static calmoe_status check_pair(struct calmoe_context *ctx, const struct adapter_pair *pair, uint64_t n_found)
+{
+    const struct file_tensor *tensor = pair->target;
+    const uint64_t n_slices = pair->slice >= 0 ? 1 : tensor->shape[2];
+    if (pair->is_embedding || n_found >= (uint64_t)pair->n_rows * n_slices) return CALMOE_OK;
     if (n_found > 0)
-        return cm_fail(b->machine->ctx, CALMOE_UNSUPPORTED,
+        return cm_fail(ctx, CALMOE_UNSUPPORTED,
                        "the adapter changes '%s', of which only a part was packed into memory", tensor->name);
-    return cm_fail(b->machine->ctx, CALMOE_INVALID_ARGUMENT,
+    return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                    "the adapter changes '%s', which is no matrix that this model multiplies by", tensor->name);
+}
+
+calmoe_status cm_adapter_weights_check(struct calmoe_context *ctx, const struct adapter *adapter, const uint64_t *found)
+{
+    for (int i = 0; i < adapter->n_pairs; i++)
+        CM_TRY(check_pair(ctx, &adapter->pairs[i], found[i]));
+    return CALMOE_OK;
 }
 
 static calmoe_status add_embedding(struct builder *b, const struct adapter_pair *pair)
@@ -181,7 +195,8 @@ static calmoe_status add_pairs(struct builder *b)
     b->out->n_parts = 0;
     for (int i = 0; i < b->adapter->n_pairs; i++) {
         const struct adapter_pair *pair = &b->adapter->pairs[i];
-        if (!pair->is_embedding) CM_TRY(add_pair(b, pair));
+        b->found[i] = 0;
+        if (!pair->is_embedding) CM_TRY(add_pair(b, pair, &b->found[i]));
         else if (b->list) CM_TRY(add_embedding(b, pair));
     }
     return CALMOE_OK;
@@ -193,6 +208,7 @@ static calmoe_status build(struct builder *b, const struct weights *weights)
     struct adapter_weights *out = b->out;
     CM_TRY(sort_origins(ctx, weights, &b->origins, &b->n_origins));
     CM_TRY(add_pairs(b)); /* counted */
+    if (!b->machine->exchange) CM_TRY(cm_adapter_weights_check(ctx, b->adapter, b->found));
     out->parts = cm_alloc(ctx, (size_t)out->n_parts, sizeof *out->parts, "an adapter");
     out->set.of = cm_alloc(ctx, (size_t)weights->n_origins, sizeof *out->set.of, "an adapter");
     if (!out->parts || !out->set.of) return CALMOE_NO_MEMORY;
@@ -202,9 +218,9 @@ static calmoe_status build(struct builder *b, const struct weights *weights)
 }
 
 calmoe_status cm_adapter_weights_open(const struct machine *machine, const struct weights *weights,
-                                      const struct adapter *adapter, struct adapter_weights *out)
+                                      const struct adapter *adapter, uint64_t *found, struct adapter_weights *out)
 {
-    struct builder b = {.machine = machine, .adapter = adapter, .out = out};
+    struct builder b = {.machine = machine, .adapter = adapter, .found = found, .out = out};
     *out = (struct adapter_weights){0};
     const calmoe_status status = build(&b, weights);
     cm_pack_list_close(&b.list);

@@ -22,8 +22,9 @@ static void add_ffn(const struct model_spec *spec, const struct ffn_spec *ffn, i
 static struct gatherings of_layer(const struct model_spec *spec, int layer, int n_rows)
 {
     struct gatherings all = {.n = 0};
-    cm_mixers[spec->layers[layer].mixer]->gathers(&spec->layers[layer], spec->dim, n_rows, &all);
-    add_ffn(spec, &spec->layers[layer].ffn, n_rows, &all);
+    const struct mixer *mixer = cm_mixers[spec->layers[layer].mixer];
+    mixer->gathers(mixer, &spec->layers[layer], spec->dim, n_rows, &all);
+    if (cm_has_ffn(&spec->layers[layer].ffn)) add_ffn(spec, &spec->layers[layer].ffn, n_rows, &all);
     return all;
 }
 

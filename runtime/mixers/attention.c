@@ -180,8 +180,10 @@ static size_t fill_bytes(const void *weights)
     return w->k.n_bytes + w->v.n_bytes;
 }
 
-static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+static void gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                    struct gatherings *out)
 {
+    (void)mixer;
     const struct attention_spec *spec = &layer->attention;
     const int n_kv = spec->n_kv_heads, heads_per_kv = spec->n_heads / n_kv;
     if (has_vector_norm(spec)) {

@@ -67,16 +67,27 @@ static int own_head(const struct layer_spec *layer, const struct plan *plan, int
     return own_value(&layer->delta, &own, i);
 }
 
-/* Rows of a matrix that has value_size rows for each value head, the first at `first`. */
-static int value_ranges(const struct delta_spec *spec, const struct delta_heads *own, int first,
-                        struct row_range *ranges)
+/* The i-th run of value heads in a row, in a matrix or convolution that has value_size rows for each, the first at
+ * `first`; false where there are no more. */
+static bool value_range(const struct delta_spec *spec, const struct delta_heads *own, int first, int i,
+                        struct row_range *range)
 {
     const int in_a_row = spec->order == HEADS_IN_TURN ? own->n_keys : own->n_values;
-    int       n = 0;
-    for (int i = 0; i < own->n_values; i += in_a_row)
-        ranges[n++] = (struct row_range){first + own_value(spec, own, i) * spec->value_size,
-                                         in_a_row * spec->value_size};
-    return n;
+    if (in_a_row == 0 || i * in_a_row >= own->n_values) return false;
+    *range = (struct row_range){first + own_value(spec, own, i * in_a_row) * spec->value_size,
+                                in_a_row * spec->value_size};
+    return true;
+}
+
+/* Those of q, those of k, then each run of v. */
+static bool own_channels(const struct layer_spec *layer, const struct plan *plan, int i, struct row_range *channels)
+{
+    const struct delta_spec *spec = &layer->delta;
+    const struct delta_heads own = own_heads(spec, plan);
+    const int keys = cm_delta_key_columns(spec);
+    if (i > 1) return value_range(spec, &own, 2 * keys, i - 2, channels);
+    *channels = (struct row_range){i * keys + own.first_key * spec->key_size, own.n_keys * spec->key_size};
+    return true;
 }
 
 /* Numbers for heads are all on each rank; of q, k, v, z it has the rows of its heads. */
@@ -85,17 +96,19 @@ static int own_ranges(const struct layer_spec *layer, const struct plan *plan, e
 {
     const struct delta_spec *spec = &layer->delta;
     const struct delta_heads own = own_heads(spec, plan);
-    const int keys = cm_delta_key_columns(spec);
     const int of_key = 2 * spec->key_size + 2 * values_per_key(spec) * spec->value_size;
+    int       n = 0;
     if (own.n_keys == spec->n_key_heads || product == PRODUCT_BETA || product == PRODUCT_ALPHA) return 0;
-    if (product == PRODUCT_GATE) return value_ranges(spec, &own, 0, ranges);
-    if (spec->is_by_head) {
+    if (product != PRODUCT_GATE && spec->is_by_head) {
         ranges[0] = (struct row_range){own.first_key * of_key, own.n_keys * of_key};
         return 1;
     }
-    for (int i = 0; i < 2; i++)
-        ranges[i] = (struct row_range){i * keys + own.first_key * spec->key_size, own.n_keys * spec->key_size};
-    return 2 + value_ranges(spec, &own, 2 * keys, ranges + 2);
+    if (product == PRODUCT_GATE)
+        while (value_range(spec, &own, 0, n, &ranges[n])) n++;
+    else
+        while (own_channels(layer, plan, n, &ranges[n])) n++;
+    if (n == 0) ranges[n++] = (struct row_range){0, 0};
+    return n;
 }
 
 /* What heads read comes together: rows by key head, or, of heads in turn, as many rows as a key head has readers. */
@@ -104,12 +117,6 @@ static struct exchange_piece read_piece(const struct layer_spec *layer, int n_ro
     const struct delta_spec *spec = &layer->delta;
     const int n = values_per_key(spec), n_runs = spec->order == HEADS_IN_TURN ? n : 1;
     return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
-}
-
-static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
-{
-    cm_add_gathering(out, read_piece(layer, n_rows, NULL));
-    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 
 /* z of one value head. */
@@ -193,8 +200,9 @@ static void gate(const struct batch *b, const struct recurrent_rows *rows, int i
 }
 
 static const struct recurrence delta_net = {.prepare = prepare, .head = take_head, .is_delta = true, .gate = gate,
-                                            .n_own = n_own, .own_head = own_head, .own_ranges = own_ranges,
+                                            .n_own = n_own, .own_head = own_head,
+                                            .own_channels = own_channels, .own_ranges = own_ranges,
                                             .read_piece = read_piece};
 
 extern const struct mixer cm_mixer_delta_net;
-const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net, gathers);
+const struct mixer cm_mixer_delta_net = RECURRENT_MIXER("delta net", &delta_net);

@@ -47,8 +47,9 @@ struct mixer {
     const char *name;
     const struct recurrence *recurrence; /* of mixers with a state of fixed size (recurrent.h); NULL for others */
     /* How ranks share a layer: what is gathered in a step of n_rows rows, exchange by exchange. The pieces' values are
-     * not looked at. NULL: such layers run on one rank only. */
-    void (*gathers)(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out);
+     * not looked at. */
+    void (*gathers)(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                    struct gatherings *out);
     /* Barriers that its run() meets on one rank, of n_workers on equal nodes. */
     int (*n_barriers)(const struct mixer *mixer, const struct layer_spec *layer, int n_workers);
     /* A layer's weights, listed for packing where the plan puts them; *weights is freed by drop(), on failure too. */
@@ -71,6 +72,9 @@ struct mixer {
     void (*fill)(struct batch *batch, const struct mixer_fill *fill, const struct worker *me);
     /* Bytes of a layer's state that is not kept by position, for one sequence; 0: it is all by position. */
     size_t (*fixed_bytes)(const struct layer_spec *layer);
+    /* What other ranks keep of such a state becomes zero. NULL where there is none. */
+    void (*clear_others)(const struct mixer *mixer, const struct layer_spec *layer, const struct plan *plan,
+                         void *state);
 };
 
 /* Of a fill, no product waits for another: (layer, row) pairs stand as rows of batch->normed, pair i being that of

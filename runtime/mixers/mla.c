@@ -231,8 +231,10 @@ static size_t step_bytes(const void *weights)
 
 static size_t fill_bytes(const void *weights) { return ((const struct mla_weights *)weights)->latent.n_bytes; }
 
-static void gathers(const struct layer_spec *layer, int dim, int n_rows, struct gatherings *out)
+static void gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                    struct gatherings *out)
 {
+    (void)mixer;
     cm_add_gathering(out, attended_piece(layer, n_rows, NULL));
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }

@@ -34,6 +34,13 @@ static void fill(struct batch *batch, const struct mixer_fill *of, const struct 
     (void)batch, (void)of, (void)me;
 }
 
+static void gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                    struct gatherings *out)
+{
+    (void)mixer;
+    (void)layer, (void)dim, (void)n_rows, (void)out;
+}
+
 static int n_barriers(const struct mixer *mixer, const struct layer_spec *layer, int n_workers)
 {
     (void)mixer, (void)layer, (void)n_workers;
@@ -48,7 +55,7 @@ static size_t fixed_bytes(const struct layer_spec *layer)
 
 extern const struct mixer cm_mixer_none;
 const struct mixer cm_mixer_none = {
-    .name = "none", .n_barriers = n_barriers, .pack = pack, .drop = nothing,
+    .name = "none", .gathers = gathers, .n_barriers = n_barriers, .pack = pack, .drop = nothing,
     .step_bytes = no_bytes, .fill_bytes = no_bytes, .open = open_work, .close = nothing, .plan = plan, .run = run,
     .fill = fill, .fixed_bytes = fixed_bytes,
 };

@@ -128,6 +128,19 @@ void cm_convolve_channels(struct batch *b, const struct recurrent_rows *rows, co
     }
 }
 
+void cm_convolve_own(struct batch *b, const struct recurrent_rows *rows, bool is_activated, const struct worker *me)
+{
+    const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
+    struct row_range own;
+    for (int i = 0; recurrence->own_channels(rows->spec, rows->plan, i, &own); i++) {
+        int begin, end;
+        cm_share(own.n, 16, me->index, me->n_workers, &begin, &end);
+        const struct channels channels = {.first = own.first + begin, .n = end - begin, .column = own.first + begin,
+                                          .is_activated = is_activated};
+        if (begin < end) cm_convolve_channels(b, rows, &channels);
+    }
+}
+
 /* Columns begin … end of one head's state take in all rows. */
 static void recur_head(struct batch *b, const struct recurrent_rows *rows, int head, int begin, int end)
 {
@@ -157,7 +170,7 @@ static void recur_head(struct batch *b, const struct recurrent_rows *rows, int h
 static int own_head(const struct batch *b, const struct recurrent_rows *rows, int i)
 {
     const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
-    return recurrence->own_head ? recurrence->own_head(rows->spec, rows->plan, i) : i;
+    return recurrence->own_head(rows->spec, rows->plan, i);
 }
 
 /* Heads first … first + n of this rank's, which are of one node, by its workers. */
@@ -181,7 +194,7 @@ static void recur(struct batch *b, const struct recurrent_rows *rows, const stru
     int32_t heads[CM_MAX_NODES];
     int     first = 0;
     cm_cut_heads(plan->shares, plan->n_nodes,
-                 recurrence->n_own ? recurrence->n_own(rows->spec, plan) : rows->shape.n_heads, heads);
+                 recurrence->n_own(rows->spec, plan), heads);
     for (int node = 0; node < plan->n_nodes; first += heads[node++])
         if (cm_team_server(me->team, node) == me->node) recur_node(b, rows, first, heads[node], me);
 }
@@ -199,6 +212,7 @@ static void gate_rows(struct batch *b, const struct recurrent_rows *rows, const 
         const struct exchange_piece all = recurrence->read_piece(rows->spec, rows->n, rows->read);
         cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
     }
+    for (int r = begin; r < end && recurrence->norm; r++) recurrence->norm(b, rows, r);
     for (int r = begin; r < end; r++)
         b->ops->quantize(&work_of(b, rows->layer)->read, r, 0, rows->shape.n_values, rows->weights->out_kinds);
 }
@@ -330,4 +344,47 @@ size_t cm_recurrent_fixed_bytes(const struct layer_spec *layer)
     const struct recurrent_shape shape = cm_recurrent_shape(layer);
     const size_t n_columns = (size_t)(shape.n_taps - 1) * (size_t)shape.n_channels;
     return (all_heads_floats(&shape) + n_columns) * sizeof(float);
+}
+
+/* ---- several ranks ---- */
+
+void cm_recurrent_gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                          struct gatherings *out)
+{
+    cm_add_gathering(out, mixer->recurrence->read_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
+}
+
+static bool is_own_head(const struct recurrence *recurrence, const struct layer_spec *layer, const struct plan *plan,
+                        int head)
+{
+    int i = recurrence->n_own(layer, plan) - 1;
+    while (i >= 0 && recurrence->own_head(layer, plan, i) != head) i--;
+    return i >= 0;
+}
+
+/* Channels begin … end, in what is kept of the convolution's inputs. */
+static void clear_channels(const struct recurrent_shape *shape, int begin, int end, float *columns)
+{
+    for (int tap = 0; tap < shape->n_taps - 1 && begin < end; tap++)
+        memset(columns + (size_t)tap * (size_t)shape->n_channels + begin, 0, (size_t)(end - begin) * sizeof *columns);
+}
+
+void cm_recurrent_clear_others(const struct mixer *mixer, const struct layer_spec *layer, const struct plan *plan,
+                               void *state)
+{
+    const struct recurrence     *recurrence = mixer->recurrence;
+    const struct recurrent_shape shape = cm_recurrent_shape(layer);
+    float *const     heads = state, *const columns = heads + all_heads_floats(&shape);
+    struct row_range own;
+    int              at = 0; /* channels before it are done */
+    for (int head = 0; head < shape.n_heads; head++)
+        if (!is_own_head(recurrence, layer, plan, head))
+            memset(heads + (size_t)head * head_floats(&shape), 0, head_floats(&shape) * sizeof *heads);
+    for (int i = 0; recurrence->own_channels(layer, plan, i, &own); i++) {
+        if (own.n == 0) continue;
+        clear_channels(&shape, at, own.first, columns);
+        at = own.first + own.n;
+    }
+    clear_channels(&shape, at, shape.n_channels, columns);
 }

@@ -58,6 +58,10 @@ struct channels {
  * activated. */
 void cm_convolve_channels(struct batch *batch, const struct recurrent_rows *rows, const struct channels *channels);
 
+/* Shared: all channels that this rank has likewise, which stand in the input product as in the convolution. */
+void cm_convolve_own(struct batch *batch, const struct recurrent_rows *rows, bool is_activated,
+                     const struct worker *me);
+
 /* ---- a mixer ---- */
 
 struct recurrence {
@@ -69,11 +73,14 @@ struct recurrence {
     bool is_delta; /* the recurrence is delta_net's, else state_space's (kernels/vector_ops.h) */
     /* Row i: what was read, weighted by its gate, to `read`. */
     void (*gate)(const struct batch *batch, const struct recurrent_rows *rows, int i);
-    /* Of mixers whose heads several ranks share; NULL for others, which have all heads. How many heads this rank has,
-     * and the number of the i-th; the rows of a product that it has, ascending, 2 and the readers of a key head at most
-     * (0 ranges: all rows); and how what heads read comes together. */
+    /* Row i, when what all ranks read has come together: what spans their parts; NULL = nothing does. */
+    void (*norm)(const struct batch *batch, const struct recurrent_rows *rows, int i);
+    /* How several ranks share a layer. How many heads this rank has, and the number of the i-th (NULL: there are none);
+     * its i-th range of channels, false where it has no more; the rows of a product that it has, ascending, 4 and the
+     * heads at most (0 ranges: all rows); and how what was read comes together. */
     int (*n_own)(const struct layer_spec *layer, const struct plan *plan);
     int (*own_head)(const struct layer_spec *layer, const struct plan *plan, int i);
+    bool (*own_channels)(const struct layer_spec *layer, const struct plan *plan, int i, struct row_range *channels);
     int (*own_ranges)(const struct layer_spec *layer, const struct plan *plan, enum recurrent_product product,
                       struct row_range *ranges);
     struct exchange_piece (*read_piece)(const struct layer_spec *layer, int n_rows, float *read);
@@ -88,12 +95,16 @@ int           cm_recurrent_n_barriers(const struct mixer *mixer, const struct la
 size_t        cm_recurrent_step_bytes(const void *weights);
 size_t        cm_recurrent_fill_bytes(const void *weights);
 size_t        cm_recurrent_fixed_bytes(const struct layer_spec *layer);
+void          cm_recurrent_gathers(const struct mixer *mixer, const struct layer_spec *layer, int dim, int n_rows,
+                                   struct gatherings *out);
+void          cm_recurrent_clear_others(const struct mixer *mixer, const struct layer_spec *layer,
+                                        const struct plan *plan, void *state);
 
-#define RECURRENT_MIXER(its_name, its_recurrence, its_gathers)                                                        \
+#define RECURRENT_MIXER(its_name, its_recurrence)                                                                     \
     {                                                                                                                 \
-        .name = its_name, .recurrence = its_recurrence, .gathers = its_gathers, .pack = cm_recurrent_pack,            \
+        .name = its_name, .recurrence = its_recurrence, .gathers = cm_recurrent_gathers, .pack = cm_recurrent_pack,   \
         .n_barriers = cm_recurrent_n_barriers, .drop = cm_recurrent_drop, .step_bytes = cm_recurrent_step_bytes,      \
-        .fill_bytes = cm_recurrent_fill_bytes,                                                                        \
+        .fill_bytes = cm_recurrent_fill_bytes, .clear_others = cm_recurrent_clear_others,                             \
         .open = cm_recurrent_open, .close = cm_recurrent_close, .plan = cm_recurrent_plan, .run = cm_recurrent_run,   \
         .fill = cm_recurrent_fill, .fixed_bytes = cm_recurrent_fixed_bytes,                                           \
     }

@@ -57,9 +57,9 @@ static calmoe_status add_product(const struct mixer_place *place, struct pack_li
     struct calmoe_context   *ctx = place->machine->ctx;
     const struct plan       *plan = place->machine->plan;
     if (!from->rows) return CALMOE_OK;
-    struct row_range *ranges = cm_alloc(ctx, 2 + (size_t)cm_recurrent_shape(spec).n_heads, sizeof *ranges, "a layer");
+    struct row_range *ranges = cm_alloc(ctx, 4 + (size_t)cm_recurrent_shape(spec).n_heads, sizeof *ranges, "a layer");
     if (!ranges) return CALMOE_NO_MEMORY;
-    const int n = recurrence->own_ranges ? recurrence->own_ranges(spec, plan, product, ranges) : 0;
+    const int n = recurrence->own_ranges(spec, plan, product, ranges);
     const calmoe_status status = n > 0 ? cm_placed_ranges_open(ctx, list, from, ranges, n, plan, to)
                                        : cm_placed_range_open(ctx, list, from, 0, from->n_rows, plan, to);
     cm_free(ranges);

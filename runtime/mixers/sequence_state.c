@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "runtime/mixers/mixer.h"
+#include "runtime/mixers/state_parts.h"
 
 static void tell(const struct sequence_state *state, enum state_event event, int value, int from_id)
 {
@@ -35,7 +36,7 @@ static calmoe_status open_fixed(const struct model_spec *spec, size_t snapshot_b
 calmoe_status cm_sequence_state_open(const struct machine *machine, const struct model_spec *spec,
                                      const struct state_place *place, struct sequence_state *out)
 {
-    *out = (struct sequence_state){.ctx = machine->ctx, .n_prefix = place->n_prefix};
+    *out = (struct sequence_state){.ctx = machine->ctx, .machine = machine, .spec = spec, .n_prefix = place->n_prefix};
     calmoe_status status = cm_kv_cache_open(machine->ctx, spec, place->type, place->n_prefix + place->n_positions,
                                             place->max_rows, machine->topology, machine->plan, &out->kv);
     if (status == CALMOE_OK) status = open_fixed(spec, place->snapshot_bytes, out);
@@ -177,113 +178,35 @@ int cm_sequence_state_rewind(struct sequence_state *state, int position)
 
 /* ---- the whole of it ---- */
 
-static int spans_of(int n_positions) { return (n_positions + CM_ATTEND_SPAN - 1) / CM_ATTEND_SPAN; }
-
 /* The first span that a layer has of what was written up to n_written: of all, or of those that a ring still has. */
 static int first_kept(const struct kv_layer *layer, int n_written)
 {
-    const int n_spans = spans_of(n_written);
+    const int n_spans = cm_spans_of(n_written);
     return layer->n_ring > 0 && n_spans > layer->n_ring ? n_spans - layer->n_ring : 0;
 }
 
-/* The first span that the row at n_positions, and rows behind it, look at. */
-static int first_wanted(const struct kv_layer *layer, int n_positions)
-{
-    return layer->window > 0 && n_positions >= layer->window ? (n_positions + 1 - layer->window) / CM_ATTEND_SPAN : 0;
-}
-
-/* Where a sequence may stand at least, besides at 0, so that no layer misses what lies before the span that it has
- * first. first: first_kept() or first_wanted(), with n of the cache's positions. */
-static int least_position(const struct sequence_state *state, int (*first)(const struct kv_layer *layer, int n), int n)
-{
-    const struct kv_cache *kv = &state->kv;
-    int                    least = 0;
-    for (int layer = 0; layer < kv->n_layers; layer++) {
-        const int begin = first(&kv->layers[layer], n) * CM_ATTEND_SPAN;
-        if (begin > 0 && begin + kv->layers[layer].window - 1 > least) least = begin + kv->layers[layer].window - 1;
-    }
-    return least > state->n_prefix ? least - state->n_prefix : 0;
-}
-
-struct passing {
-    const struct kv_cache *kv;   /* the one that regions are of                                           */
-    const struct kv_cache *to;   /* to be copied to; NULL: put or get                                     */
-    calmoe_status (*put)(void *user, const void *bytes, size_t n);
-    calmoe_status (*get)(void *user, void *bytes, size_t n);
-    void *user;
-    int   n_skipped;             /* spans of layers that keep all of them */
-};
-
-static size_t blocks_of(const struct kv_cache *kv)
-{
-    return (size_t)(kv->capacity < CM_ATTEND_SPAN ? kv->capacity : CM_ATTEND_SPAN) / CM_KV_BLOCK;
-}
-
-/* Keys, or values, of n_bytes in a region. */
-static calmoe_status pass_bytes(const struct passing *passing, void *bytes, void *to, size_t n_bytes)
-{
-    if (passing->put) return passing->put(passing->user, bytes, n_bytes);
-    if (passing->get) return passing->get(passing->user, bytes, n_bytes);
-    memcpy(to, bytes, n_bytes);
-    return CALMOE_OK;
-}
-
 /* The blocks of one kv head that hold any of the first n positions of a span. */
-static calmoe_status pass_region(const struct passing *passing, int layer, int span, int kv_head, int n)
+static void copy_region(const struct kv_cache *from, struct kv_cache *to, int layer, int span, int kv_head, int n)
 {
-    const struct kv_layer *of = &passing->kv->layers[layer];
-    const size_t           n_blocks = ((size_t)n + CM_KV_BLOCK - 1) / CM_KV_BLOCK, all = blocks_of(passing->kv);
-    const struct kv_region region = cm_kv_region(passing->kv, layer, kv_head, span);
-    struct kv_region       to = {NULL, NULL};
-    if (passing->to) to = cm_kv_region(passing->to, layer, kv_head, span);
-    CM_TRY(pass_bytes(passing, region.keys, to.keys, of->key_bytes / all * n_blocks));
-    return pass_bytes(passing, region.values, to.values, (of->region_bytes - of->key_bytes) / all * n_blocks);
+    const struct kv_region region = cm_kv_region(from, layer, kv_head, span);
+    const struct kv_region copy = cm_kv_region(to, layer, kv_head, span);
+    const struct region_bytes bytes = cm_region_bytes(from, layer, n);
+    memcpy(copy.keys, region.keys, bytes.keys);
+    memcpy(copy.values, region.values, bytes.values);
 }
 
-/* All that the layers have of the cache's first n_positions from the span that first() says on, in a fixed order:
- * layers, spans, kv heads, of each keys and values. */
-static calmoe_status pass_all(const struct passing *passing, int n_positions,
-                              int (*first)(const struct kv_layer *layer, int n), int n_of_first)
+/* All that the layers have of the cache's first n_positions, but for the first n_skipped spans of layers that keep all.
+ * Ascending: a ring's last spans stay. */
+static void copy_all(const struct sequence_state *from, int n_positions, int n_skipped, struct kv_cache *to)
 {
-    const struct kv_cache *kv = passing->kv;
+    const struct kv_cache *kv = &from->kv;
     for (int layer = 0; layer < kv->n_layers; layer++) {
-        int first_head = 0, n_heads = 0;
-        for (int i = 0; i < kv->n_parts && kv->layers[layer].region_bytes > 0; i++) {
-            if (i == 0) first_head = kv->parts[i].regions[layer].first_head;
-            n_heads += kv->parts[i].regions[layer].n_heads;
-        }
-        int span = first(&kv->layers[layer], n_of_first);
-        if (kv->layers[layer].n_ring == 0 && span < passing->n_skipped) span = passing->n_skipped;
-        for (; span < spans_of(n_positions); span++) {
-            const int left = n_positions - span * CM_ATTEND_SPAN, n = left < CM_ATTEND_SPAN ? left : CM_ATTEND_SPAN;
-            for (int head = first_head; head < first_head + n_heads; head++)
-                CM_TRY(pass_region(passing, layer, span, head, n));
-        }
-    }
-    return CALMOE_OK;
-}
-
-void cm_sequence_state_wipe(struct sequence_state *state, int n_positions)
-{
-    const size_t element = state->kv.type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
-    const int    end = cm_kv_filled(state, n_positions);
-    const size_t at = (size_t)end % CM_KV_BLOCK, n_left = CM_KV_BLOCK - at;
-    const size_t block = (size_t)end % CM_ATTEND_SPAN / CM_KV_BLOCK;
-    for (int layer = 0; layer < state->kv.n_layers && at > 0; layer++) {
-        const struct kv_layer *of = &state->kv.layers[layer];
-        const size_t key_bytes = of->key_bytes / blocks_of(&state->kv);
-        const size_t value_bytes = (of->region_bytes - of->key_bytes) / blocks_of(&state->kv);
-        for (int i = 0; i < state->kv.n_parts && of->region_bytes > 0; i++) {
-            const struct kv_regions *regions = &state->kv.parts[i].regions[layer];
-            for (int head = regions->first_head; head < regions->first_head + regions->n_heads; head++) {
-                const struct kv_region region = cm_kv_region(&state->kv, layer, head, end / CM_ATTEND_SPAN);
-                uint8_t *keys = (uint8_t *)region.keys + block * key_bytes; /* (head_size, 64) */
-                for (size_t d = 0; d < key_bytes / (CM_KV_BLOCK * element); d++)
-                    memset(keys + (d * CM_KV_BLOCK + at) * element, 0, n_left * element);
-                memset((uint8_t *)region.values + block * value_bytes + at * (value_bytes / CM_KV_BLOCK), 0,
-                       n_left * (value_bytes / CM_KV_BLOCK));
-            }
-        }
+        const struct kept_heads heads = cm_kept_here(kv, layer);
+        int span = first_kept(&kv->layers[layer], cm_kv_filled(from, from->n_written));
+        if (kv->layers[layer].n_ring == 0 && span < n_skipped) span = n_skipped;
+        for (; span < cm_spans_of(n_positions); span++)
+            for (int head = heads.first; head < heads.first + heads.n; head++)
+                copy_region(kv, to, layer, span, head, cm_positions_in(span, n_positions));
     }
 }
 
@@ -309,12 +232,10 @@ int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, s
 {
     tell(to, STATE_COPY, n_positions, from->listener.id);
     const int            n_spans = cm_kv_cache_share(&from->kv, *n_shared / CM_ATTEND_SPAN, &to->kv);
-    const struct passing copying = {.kv = &from->kv, .to = &to->kv, .n_skipped = n_spans};
     const int            n_written = cm_kv_filled(from, from->n_written);
-    const int            least = least_position(from, first_kept, n_written);
+    const int            least = cm_least_position(from, first_kept, n_written);
     *n_shared = n_spans * CM_ATTEND_SPAN;
-    /* ascending: a ring's last spans stay */
-    (void)pass_all(&copying, cm_kv_filled(from, n_positions), first_kept, n_written);
+    copy_all(from, cm_kv_filled(from, n_positions), n_spans, &to->kv);
     to->n_written = to->n_seen = n_positions;
     to->n_least = from->n_least > least ? from->n_least : least;
     if (from->fixed_bytes == 0) return n_positions;
@@ -325,38 +246,4 @@ int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, s
     else memcpy(to->fixed, stands_there ? from->fixed : snapshot->kept->bytes, to->fixed_bytes);
     share_snapshots(from, n_positions, to);
     return to->n_seen;
-}
-
-calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
-                                      calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user)
-{
-    const struct passing passing = {.kv = &state->kv, .put = put, .user = user};
-    const int            n = cm_kv_filled(state, n_positions);
-    CM_TRY(pass_all(&passing, n, first_wanted, n));
-    return state->fixed_bytes > 0 ? put(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
-}
-
-static calmoe_status count(void *user, const void *bytes, size_t n)
-{
-    (void)bytes;
-    *(uint64_t *)user += n;
-    return CALMOE_OK;
-}
-
-uint64_t cm_sequence_state_bytes(const struct sequence_state *state, int n_positions)
-{
-    uint64_t n_bytes = 0;
-    (void)cm_sequence_state_write(state, n_positions, count, &n_bytes);
-    return n_bytes;
-}
-
-calmoe_status cm_sequence_state_read(struct sequence_state *state, int n_positions,
-                                     calmoe_status (*get)(void *user, void *bytes, size_t n), void *user)
-{
-    const struct passing passing = {.kv = &state->kv, .get = get, .user = user};
-    const int            n = cm_kv_filled(state, n_positions);
-    CM_TRY(pass_all(&passing, n, first_wanted, n));
-    state->n_written = state->n_seen = n_positions;
-    state->n_least = least_position(state, first_wanted, n);
-    return state->fixed_bytes > 0 ? get(user, state->fixed, state->fixed_bytes) : CALMOE_OK;
 }

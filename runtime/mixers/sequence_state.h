@@ -36,7 +36,9 @@ struct state_snapshot {
 };
 
 struct sequence_state {
-    struct calmoe_context *ctx;
+    struct calmoe_context   *ctx;
+    const struct machine    *machine;
+    const struct model_spec *spec;
     struct kv_cache kv;
     int             n_prefix;       /* positions of the cache that stand before the sequence's own                  */
     int             n_written;      /* positions that were ever written, since position 0 was last begun with */
@@ -113,9 +115,11 @@ int cm_sequence_state_copy(const struct sequence_state *from, int n_positions, s
 calmoe_status cm_sequence_state_own(struct sequence_state *state, int first, int end, int n_kept);
 
 /* What rows behind the first n_positions look at, in a fixed order, handed to put() or taken by get(): for files. The
- * same bytes whatever the context, the rows of a step and the plan are: for each layer, span and kv head the blocks of
- * keys and those of values that are begun; then the state of fixed size, which must be that after n_positions. Both
- * stop at the first status that is not OK. */
+ * same bytes whatever the context, the rows of a step, the plan and the number of ranks are: for each layer, span and
+ * kv head the blocks of keys and those of values that are begun; then the state of fixed size, which must be that after
+ * n_positions. Both stop at the first status that is not OK.
+ * Several ranks call this together: rank 0 puts what all have, and gets what it hands them; put, get and user of the
+ * others are not looked at. CANCELLED on them: rank 0 stopped. */
 uint64_t      cm_sequence_state_bytes(const struct sequence_state *state, int n_positions);
 calmoe_status cm_sequence_state_write(const struct sequence_state *state, int n_positions,
                                       calmoe_status (*put)(void *user, const void *bytes, size_t n), void *user);

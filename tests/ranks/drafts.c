@@ -1,5 +1,5 @@
-/* drafts.c - lossless sessions on several ranks: drafts by exits, by lookup, by the block that predicts a further token,
- * and by a draft model; with rewinds, forks, and drafts that turn out to be wrong. */
+/* drafts.c - lossless sessions on several ranks: drafts by exits, by lookup, by the block that predicts a further
+ * token, and by a draft model; with rewinds, forks, and drafts that turn out to be wrong. */
 #include <stdio.h>
 #include <stdlib.h>
 

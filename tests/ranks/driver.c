@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <calmoe/placement.h>
+
 #ifdef CALMOE_HAS_MPI
 #include <mpi.h>
 #endif
@@ -130,12 +132,31 @@ static const struct asked {
     void      (*read)(struct run *run);
     bool        has_exits;       /* the engine gets a file of fitted exits    */
     bool        has_draft_model; /* the same model once more drafts for it    */
+    bool        has_plan;        /* the engine carries out a plan from a file */
 } all_asked[] = {
-    {"steps", read_steps, false, false},
-    {"leaving", read_leaving, true, false},
-    {"drafts", read_drafts, false, true},
+    {"steps", read_steps, false, false, false},
+    {"leaving", read_leaving, true, false, false},
+    {"drafts", read_drafts, false, true, false},
+    {"saved", read_saved, false, false, false},
+    {"adapted", read_adapted, false, false, false},
+    {"planned", read_steps, false, false, true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
+
+/* As calmoe place makes one for this machine; of this rank's own. */
+static const char *write_plan(const struct run *run)
+{
+    static char path[600];
+    calmoe_placement_options options;
+    calmoe_placement *placement;
+    calmoe_placement_options_init(&options);
+    must(run, calmoe_placement_open(run->model, &options, &placement));
+    snprintf(path, sizeof path, "%s/plan.%d.json", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp",
+             calmoe_ranks_own(run->ranks));
+    must(run, calmoe_placement_write(placement, path));
+    calmoe_placement_close(&placement);
+    return path;
+}
 
 static void lead(struct run *run, const struct asked *asked)
 {
@@ -165,6 +186,7 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.max_rows = MAX_ROWS;
     options.ranks = run->ranks;
     if (asked->has_exits) options.exits = write_exits(run);
+    if (asked->has_plan) options.plan = write_plan(run);
     if (asked->has_draft_model) must(run, calmoe_model_open(run->context, path, NULL, &run->draft_model));
     options.draft_model = run->draft_model;
     must(run, calmoe_engine_open(run->model, &options, &run->engine));

@@ -37,6 +37,8 @@ void generate(struct run *run, calmoe_session *session, int n);
 void read_steps(struct run *run);   /* driver.c */
 void read_leaving(struct run *run); /* leaving.c: policies of all kinds, and audits */
 void read_drafts(struct run *run);  /* drafts.c: lossless sessions */
+void read_saved(struct run *run);   /* saved.c: sessions in files */
+void read_adapted(struct run *run); /* adapted.c: adapters */
 /* A file of fitted exits for the model, of this rank's own, that holds the same random numbers on each. */
 const char *write_exits(const struct run *run);
 

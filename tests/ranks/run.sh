@@ -5,6 +5,9 @@
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
 #   drafts N [...]    the same of lossless sessions
+#   adapted N [...]   the same of adapters
+#   planned N [...]   as steps, by plans from files
+#   saved N [...]     the same of sessions in files, whose bytes are the same, too
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
 #   serve             a server of several answers what one of one process does, and says so when a rank is lost
 #   lost              ranks that are killed or stopped: all others end within the timeout, with a sentence
@@ -33,13 +36,17 @@ export TMPDIR=$folder
 bits()
 {
     local models=("$here/../../models/calmoe-nano.gguf") name asked=$1
-    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold bloom baichuan13b phimoe"
+    local names="qwen3moe olmoe gptoss gemma4moe qwen2moemixed llamabias deepseek2 deepseek3 qwen35moe qwen3next qwen3nextold"
+    names="$names lfm2 lfm2moe nemotronh nemotronhmoe granitehybridmoe bloom baichuan13b phimoe"
     shift
     case $asked/${2-} in # more threads than cores are slow
-    leaving/threads) models=() names="olmoe qwen3next" ;;
-    leaving/*) models=() names="olmoe deepseek3 qwen3next" ;;
+    leaving/threads) models=() names="olmoe" ;;
+    leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
+    saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
+    adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
+    planned/*) models=() names="olmoe deepseek3 qwen3next" ;;
     drafts/*) models=() names="deepseek3 qwen35moe" ;; # both have a block that predicts a further token
-    */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next" ;;
+    */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
     esac
     for name in $names; do
         models+=("$golden/$name.gguf")
@@ -206,7 +213,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | drafts) bits "$asked" "$@" ;;
+steps | leaving | drafts | saved | adapted | planned) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;

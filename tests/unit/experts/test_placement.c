@@ -316,6 +316,30 @@ static void parts_of_a_rank(void **state)
     cm_plan_close(&plan);
 }
 
+/* A rank's part of a plan keeps the nodes of experts, and the proportions of all that is cut. */
+static void a_part_of_a_plan_keeps_its_proportions(void **state)
+{
+    (void)state;
+    struct plan plan = open_ok();
+    int slice;
+    assert_int_equal(cm_plan_add_slice(NULL, &plan, &(struct slice){{48, 16}, {16, 16}}, &slice), CALMOE_OK);
+    *cm_place_of(&plan, 0, 1) = (struct place){.kind = PLACE_SLICED, .slice = slice};
+    *cm_place_of(&plan, 1, 2) = (struct place){.kind = PLACE_PINNED, .node = 1};
+    struct plan part = shape;
+    part.width = 32;
+    part.dim = 16;
+    part.n_kv_heads = shape.n_kv_heads / 2;
+    cm_plan_take_part(&plan, &part);
+    assert_int_equal(cm_plan_check(NULL, &plan, &part), CALMOE_OK); /* whole quanta that add up */
+    assert_int_equal(plan.slices[slice].rows[0] + plan.slices[slice].rows[1], 32);
+    assert_true(plan.slices[slice].rows[0] >= plan.slices[slice].rows[1]);
+    assert_int_equal(cm_place_of(&plan, 1, 2)->node, 1);
+    part.width = part.dim = part.n_kv_heads = 0; /* a rank that has nothing */
+    cm_plan_take_part(&plan, &part);
+    assert_int_equal(plan.slices[slice].rows[0] + plan.slices[slice].down_rows[1] + plan.kv_heads[0], 0);
+    cm_plan_close(&plan);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_plan_of_the_first_schema_is_completed),
         cmocka_unit_test(ranks_have_every_row_once),
         cmocka_unit_test(parts_of_a_rank),
+        cmocka_unit_test(a_part_of_a_plan_keeps_its_proportions),
     };
     return cmocka_run_group_tests_name("placement", tests, NULL, NULL);
 }
