@@ -329,7 +329,7 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
                        least(at + CM_KV_BLOCK, end), (const float(*)[CM_ATTEND_SPAN])(scores + i), parts, stride);
 }
 
-CM_INLINE void attend_all(const struct attention_input *in, enum kv_type type, enum attend_form form, int span,
+CM_FORM void attend_all(const struct attention_input *in, enum kv_type type, enum attend_form form, int span,
                           float *parts, size_t stride)
 {
     for (int query = 0; query < in->n_queries; query += SCORED_QUERIES)

@@ -2,8 +2,8 @@
  * an instruction set: what lets one core read at its memory's speed makes another slower. It is a hint, so results are
  * the same bits whatever is chosen.
  *
- * One setting holds for the process: first the processor's own row of the table, then whatever was chosen last
- * (experts/measure_reading.h measures). Any thread may choose at any time; a product that runs goes on with what it began with. */
+ * One setting holds for the process: first the row of the processor's maker, then whatever was chosen last, after
+ * experts/measure_reading.h has measured. Any thread may choose at any time; what a product began with, it keeps. */
 #ifndef KERNELS_READ_AHEAD_H
 #define KERNELS_READ_AHEAD_H
 

@@ -2,10 +2,12 @@
  *
  * CM_INLINE      files of one instruction set must not leak code to others
  * CM_APART       the same where it is not inlined, so that its variables take no registers of its caller
+ * CM_FORM        a function whose callers pass constants, compiled anew for each of them
  * CM_UNROLL      before a loop of up to 8 turns: written out, so that what it indexes becomes registers
  * CM_UNROLL_16   of up to 16
  *
- * A sanitizer checks each access, and would take minutes to compile what is written out: then loops stay loops. */
+ * A sanitizer checks each access, and would take minutes to compile what is written out. So there loops stay loops, and
+ * a CM_FORM is compiled once for all its callers. */
 #ifndef KERNELS_UNROLL_H
 #define KERNELS_UNROLL_H
 
@@ -18,6 +20,12 @@
 #endif
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CM_IS_SANITIZED
+#endif
+
+#if defined(CM_IS_SANITIZED)
+#define CM_FORM CM_APART
+#else
+#define CM_FORM CM_INLINE
 #endif
 
 #if defined(CM_IS_SANITIZED)

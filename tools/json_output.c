@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/terminal.h"
+#include "tools/utf8.h"
 
 enum { REAL_DIGITS = 9 };
 
@@ -54,29 +55,13 @@ struct json_node *cm_json_array(struct json_output *json, struct json_node *in, 
     return add(json, in, name, json_array());
 }
 
-/* Length of the UTF-8 character at text[0 .. n), 0 when there is none. */
-static size_t character_length(const unsigned char *text, size_t n)
-{
-    const unsigned char first = text[0];
-    const size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3
-                                                            : first < 0xF5 ? 4 : 0;
-    if (length == 0 || length > n) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xC0) != 0x80) return 0;
-    if (first == 0xE0 && text[1] < 0xA0) return 0; /* longer than needed */
-    if (first == 0xED && text[1] > 0x9F) return 0; /* a surrogate        */
-    if (first == 0xF0 && text[1] < 0x90) return 0;
-    if (first == 0xF4 && text[1] > 0x8F) return 0; /* beyond U+10FFFF    */
-    return length;
-}
-
 static json_t *mended_text(const char *bytes, size_t n_bytes)
 {
     char *copy = malloc(n_bytes + 1);
     if (copy == NULL) return NULL;
     memcpy(copy, bytes, n_bytes);
     for (size_t i = 0; i < n_bytes;) {
-        const size_t length = character_length((unsigned char *)copy + i, n_bytes - i);
+        const size_t length = cm_utf8_length((unsigned char *)copy + i, n_bytes - i);
         if (length == 0) copy[i] = '?';
         i += length != 0 ? length : 1;
     }

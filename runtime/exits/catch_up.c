@@ -1,13 +1,18 @@
-/* runtime/exits/catch_up.c - between two layers: which of the rows that wait (waiting.h) are wanted deeper now? They
- * join the batch, before the rows that want them, or have keys and values of the next layers made of their states.
- * One worker moves them, while the others wait; where nobody waits for a layer, this is one look and no barrier. */
+/* runtime/exits/catch_up.c - what happens between two layers to rows that left early and wait (waiting.h).
+ *
+ * A row of a later position attends to all positions before its own, so it needs their keys and values in every
+ * layer that it will run. The rows that wait at this depth and are needed deeper either join the batch, before the
+ * row that needs them, and run the real layers (KV_CATCH_UP); or keys and values of the next layers are made of
+ * their states (KV_LAZY). One worker moves rows while the others wait. Where no row waits at this depth, each worker
+ * finds that out by itself, and there is no barrier. */
 #include <string.h>
 
 #include "runtime/exits/exits_parts.h"
 
 /* ---- who is wanted ---- */
 
-/* How deep row will surely go, having run so many layers. */
+/* The depth that a row reaches for certain, after n_layers_run layers: the next layer behind which its policy may
+ * let it leave, else the last layer. */
 static int next_stop(const struct exits *e, const struct row *row, int n_layers_run)
 {
     const struct policy_rung *rung = row->may.rung;
@@ -35,13 +40,15 @@ void cm_exits_want(struct exits *e, const struct decoder *d, int n_layers_run)
 
 static bool is_lazy(const struct waiting_row *row) { return row->rung->kv_fill == KV_LAZY; }
 
-/* Before the first layer a driven sequence has what it can have then: states need no layer to run. */
+/* Whether a row that waits is dealt with at this depth. Behind a layer, these are the rows that stopped there.
+ * Before the first layer, these are the lazy rows of a sequence that is driven to the end, whatever their depth: to
+ * make keys and values of a state no layer has to run. */
 static bool is_here(const struct waiting *waiting, const struct waiting_row *row, int n_layers_run)
 {
     return n_layers_run > 0 ? row->layers == n_layers_run : waiting->driven_below > 0 && is_lazy(row);
 }
 
-/* The same answer for all workers. */
+/* All workers ask this, of data that none of them changes meanwhile; so all get the same answer and go the same way. */
 static bool has_any_here(const struct exits *e, int n_layers_run)
 {
     for (int i = 0; i < e->n_sequences; i++) {
@@ -106,7 +113,8 @@ void cm_exits_join(struct exits *e, struct decoder *d, int n_layers_run)
     if (cm_batch_n(d) > n_before) cm_exits_list_staying(e, d);
 }
 
-/* Row at the place `at` behind the batch: to the last fill, where that is for the same layers of the same exit. */
+/* Has the row at place `at`, behind the batch, filled. It is added to the fill that was begun last if that is for the
+ * same layers and the same exit, so that rows are filled together; else it begins another one. */
 static void add_fill(struct exits *e, int at, int exit_layer, int from_layer, int to_layer)
 {
     struct exit_fill *last = e->n_fills > 0 ? &e->fills[e->n_fills - 1] : NULL;
@@ -120,8 +128,8 @@ static void add_fill(struct exits *e, int at, int exit_layer, int from_layer, in
         exit_layer, {at, 1, from_layer, to_layer, weight ? weight->path : NULL, e->drifts}};
 }
 
-/* How deep row i of those that wait is filled now: a layer's state takes rows in by their positions, so no deeper than
- * a row before it has got. */
+/* How deep row i of those that wait is filled now. A layer with a state takes rows in by the order of their
+ * positions, so no row is filled deeper than any row before it. */
 static int filled_to(const struct waiting *waiting, int i)
 {
     int to_layer = waiting->to_layer;
@@ -130,7 +138,8 @@ static int filled_to(const struct waiting *waiting, int i)
     return to_layer;
 }
 
-/* Rows of one sequence that wait and are filled rather than run. */
+/* Fills the rows of one sequence that wait at this depth and are lazy. They are placed behind the batch, from *at
+ * on. */
 static void fill_waiting(struct exits *e, struct decoder *d, struct waiting *waiting, int n_layers_run, int *at)
 {
     for (int i = 0; i < waiting->n && waiting->rows[i].position < waiting->limit;) {

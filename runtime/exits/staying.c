@@ -1,4 +1,5 @@
-/* runtime/exits/staying.c - which rows of logits are still to be made at the end of the step. */
+/* runtime/exits/staying.c - rows leave and join between layers; this lists the rows of logits that are still to be made
+ * when all layers have run. */
 #include "runtime/exits/exits_parts.h"
 
 /* Adds a row to the ascending list. */

@@ -65,7 +65,8 @@ void cm_waiting_undo(struct waiting *waiting)
     waiting->n = waiting->n_before;
 }
 
-/* Rows that wait and those that waited before are at most twice the capacity, this one not counted: one is free. */
+/* One is always free: rows that wait and rows that waited when the step began are at most twice the capacity together,
+ * and the row that is being added is not counted yet. */
 static int free_slot(const struct waiting *waiting)
 {
     int slot = 0;

@@ -1,7 +1,7 @@
 /* fit_paths.c - how far along its translator's way a state has come when l layers have run, for the keys and values of
- * layers that are skipped (cm_fill_layers() in forward/between.h makes them). Let h be the state at the exit, t what the
- * translator makes of it, and h_l the full model's state at layer l, scaled to the size of h, because norms take sizes
- * away. Then
+ * layers that are skipped (cm_fill_layers() in forward/between.h makes them). Let h be the state at the exit, t what
+ * the translator makes of it, and h_l the full model's state at layer l, scaled to the size of h, because norms take
+ * sizes away. Then
  *
  *     path_l  minimises  sum over tokens of |h_l - h - path_l (t - h)|^2 / |h|^2 */
 #include <math.h>

@@ -1,6 +1,6 @@
-/* runtime/mixers/mla.c - the mixer's half of a block where it is latent attention (mla_parts.h): norm; project; rotate and
- * remember; multiply queries by key matrices; attend; multiply by value matrices; project; add. Eight barriers, ten
- * where queries are products of a vector of their own. */
+/* runtime/mixers/mla.c - the mixer's half of a block where it is latent attention (mla_parts.h). Its phases, in
+ * order: norm; project; rotate and remember; multiply queries by key matrices; attend; multiply by value matrices;
+ * project; add. They take eight barriers, or ten where queries are products of a vector of their own. */
 #include "runtime/mixers/mla_parts.h"
 
 #include "base/memory.h"

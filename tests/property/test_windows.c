@@ -111,6 +111,27 @@ static int first_difference(const float *a, const float *b, int n_vocab)
     return position;
 }
 
+/* What most tests compare with: the logits of one window, with sinks and without. They are computed once, those with
+ * sinks in plain C, and freed behind the last test. */
+static float *with_sinks, *without_sinks;
+
+static const float *wanted_logits(bool has_sinks, int *n_vocab)
+{
+    static const struct how hows[] = {{WINDOW, NAN, 1, 128, 128, NULL}, {WINDOW, 0.5f, 1, 128, 128, "ref"}};
+    static int              known_n_vocab;
+    float **const           kept = has_sinks ? &with_sinks : &without_sinks;
+    if (!*kept) *kept = logits_of(&hows[has_sinks], &known_n_vocab);
+    *n_vocab = known_n_vocab;
+    return *kept;
+}
+
+static float *room_for_logits(int n_vocab)
+{
+    float *logits = calloc((size_t)LENGTH * (size_t)n_vocab, sizeof *logits);
+    assert_non_null(logits);
+    return logits;
+}
+
 static int choose_tokens(void **state)
 {
     struct random random = cm_random(7);
@@ -118,28 +139,33 @@ static int choose_tokens(void **state)
     return open_folder(state);
 }
 
+static int free_wanted(void **state)
+{
+    free(with_sinks);
+    free(without_sinks);
+    return close_folder(state);
+}
+
 static void inside_the_window_nothing_is_missing(void **state)
 {
     (void)state;
-    const struct how full = {0, NAN, 2, 128, 128, NULL}, windowed = {WINDOW, NAN, 2, 128, 128, NULL};
+    const struct how full = {0, NAN, 2, 128, 128, NULL};
     int n_vocab;
-    float *a = logits_of(&full, &n_vocab), *b = logits_of(&windowed, &n_vocab);
-    assert_int_equal(first_difference(a, b, n_vocab), WINDOW);
+    float *a = logits_of(&full, &n_vocab);
+    assert_int_equal(first_difference(a, wanted_logits(false, &n_vocab), n_vocab), WINDOW);
     free(a);
-    free(b);
 }
 
 static void the_same_bits_however_it_is_read(void **state)
 {
     (void)state;
-    const struct how plain = {WINDOW, 0.5f, 1, 128, 128, "ref"};
     const struct how ways[] = {
         {WINDOW, 0.5f, 1, 8192, LENGTH, NULL}, /* no ring: the step could hold the whole context */
         {WINDOW, 0.5f, 2, 512, 512, NULL}, {WINDOW, 0.5f, 3, 128, full_or_thin(7, 97), NULL},
         {WINDOW, 0.5f, 2, 8, 1, NULL},
     };
     int n_vocab;
-    float *wanted = logits_of(&plain, &n_vocab);
+    const float *wanted = wanted_logits(true, &n_vocab);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         if (way_is_left_out((int)i, 2)) continue;
         float *found = logits_of(&ways[i], &n_vocab);
@@ -147,7 +173,6 @@ static void the_same_bits_however_it_is_read(void **state)
             fail_msg("way %zu: other logits at position %d", i, first_difference(wanted, found, n_vocab));
         free(found);
     }
-    free(wanted);
 }
 
 static bool same_at(const float *a, const float *b, int n_vocab, int position)
@@ -188,16 +213,13 @@ static void chunks_begin_anew(void **state)
 static void a_sink_takes_its_share(void **state)
 {
     (void)state;
-    const struct how none = {WINDOW, NAN, 1, 128, 128, NULL}, shut = {WINDOW, -INFINITY, 1, 128, 128, NULL};
-    const struct how open = {WINDOW, 1.0f, 1, 128, 128, NULL};
+    const struct how shut = {WINDOW, -INFINITY, 1, 128, 128, NULL};
     int n_vocab;
-    float *without = logits_of(&none, &n_vocab), *with = logits_of(&shut, &n_vocab);
+    const float *without = wanted_logits(false, &n_vocab);
+    float       *with = logits_of(&shut, &n_vocab);
     assert_int_equal(first_difference(without, with, n_vocab), LENGTH);
+    assert_int_equal(first_difference(without, wanted_logits(true, &n_vocab), n_vocab), 0);
     free(with);
-    with = logits_of(&open, &n_vocab);
-    assert_int_equal(first_difference(without, with, n_vocab), 0);
-    free(with);
-    free(without);
 }
 
 /* Going back further than the ring remembers reads all again; what follows is the same. */
@@ -207,7 +229,8 @@ static void going_back(void **state)
     static const int back_to[] = {LENGTH - 1, LENGTH - 20, 900, 100, 3, 0};
     const struct how how = {WINDOW, 0.5f, 2, 64, 64, NULL};
     int n_vocab;
-    float *wanted = logits_of(&how, &n_vocab), *found = logits_of(&how, &n_vocab);
+    const float  *wanted = wanted_logits(true, &n_vocab);
+    float        *found = room_for_logits(n_vocab);
     struct opened o = open_how(&how);
     read_tokens(&o, 0, LENGTH, 64, found);
     for (size_t i = 0; i < sizeof back_to / sizeof *back_to; i++) {
@@ -221,7 +244,6 @@ static void going_back(void **state)
         assert_int_equal(first_difference(wanted, found, n_vocab), LENGTH);
     }
     close_all(&o);
-    free(wanted);
     free(found);
 }
 
@@ -234,8 +256,8 @@ static void what_is_restored_has_its_window(void **state)
     static const struct how hows[] = {{WINDOW, 0.5f, 1, 64, 64, NULL}, {WINDOW, 0.5f, 2, 700, 300, NULL}};
     char path_of_file[600];
     int  n_vocab;
-    float *wanted = logits_of(&hows[0], &n_vocab), *found = malloc((size_t)LENGTH * (size_t)n_vocab * sizeof *found);
-    assert_non_null(found);
+    const float *wanted = wanted_logits(true, &n_vocab);
+    float       *found = room_for_logits(n_vocab);
     snprintf(path_of_file, sizeof path_of_file, "%s", temp_file(folder, "window.session"));
     for (int from = 0; from < 2; from++) {
         struct opened first = open_how(&hows[from]);
@@ -265,7 +287,6 @@ static void what_is_restored_has_its_window(void **state)
             close_all(&second);
         }
     }
-    free(wanted);
     free(found);
 }
 
@@ -341,5 +362,5 @@ int main(void)
         cmocka_unit_test(what_is_restored_has_its_window),
         cmocka_unit_test(drafts_and_exits),
     };
-    return cmocka_run_group_tests_name("windows", tests, choose_tokens, close_folder);
+    return cmocka_run_group_tests_name("windows", tests, choose_tokens, free_wanted);
 }

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/utf8.h"
+
 void cm_writer_close(struct json_writer *writer) { cm_bytes_close(&writer->bytes); }
 
 static void put(struct json_writer *writer, const char *bytes, size_t n)
@@ -28,25 +30,11 @@ void cm_write_format(struct json_writer *writer, const char *format, ...)
     else put(writer, text, (size_t)n);
 }
 
-/* Bytes of the UTF-8 character at text[0 .. n), 0: there is none. */
-static size_t character_length(const unsigned char *text, size_t n)
-{
-    const unsigned char first = text[0];
-    const size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3
-                                                            : first < 0xF5 ? 4 : 0;
-    if (length == 0 || length > n) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xC0) != 0x80) return 0;
-    const bool is_wrong = length > 2 && ((first == 0xE0 && text[1] < 0xA0) || (first == 0xED && text[1] > 0x9F) ||
-                                         (first == 0xF0 && text[1] < 0x90) || (first == 0xF4 && text[1] > 0x8F));
-    return is_wrong ? 0 : length;
-}
-
 bool cm_is_utf8(const char *bytes, size_t n_bytes)
 {
     size_t i = 0, length = 1;
     for (; i < n_bytes && length > 0; i += length)
-        length = character_length((const unsigned char *)bytes + i, n_bytes - i);
+        length = cm_utf8_length((const unsigned char *)bytes + i, n_bytes - i);
     return length > 0;
 }
 
@@ -66,7 +54,7 @@ static void put_string(struct json_writer *writer, const char *bytes, size_t n)
     size_t                     from = 0; /* what stands before is written */
     put(writer, "\"", 1);
     for (size_t i = 0; i < n;) {
-        const size_t length = character_length(text + i, n - i);
+        const size_t length = cm_utf8_length(text + i, n - i);
         if (length > 0 && text[i] >= 0x20 && text[i] != '"' && text[i] != '\\' && text[i] != 0x7F) {
             i += length;
             continue;

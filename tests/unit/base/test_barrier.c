@@ -11,36 +11,21 @@
 
 #include <cmocka.h>
 
-#include "base/memory.h"
-#include "base/team.h"
+#include "tests/support/team_fixture.h"
 
 enum { MAX_WORKERS = 20 };
 
-static struct topology eight;  /* a described machine of two nodes with four cores each                            */
-static struct topology twenty; /* and one of two nodes with two caches each, round five cores */
+static struct topology twenty; /* a described machine of two nodes with two caches each, round five cores */
 
 static int open_machine(void **state)
 {
-    (void)state;
-    return cm_topology_open(NULL, "numa:2 core:4 pu:1", &eight) != CALMOE_OK ||
-           cm_topology_open(NULL, "numa:2 l3:2 core:5 pu:1", &twenty) != CALMOE_OK;
+    return open_machines(state) || cm_topology_open(NULL, "numa:2 l3:2 core:5 pu:1", &twenty) != CALMOE_OK;
 }
 
 static int close_machine(void **state)
 {
-    (void)state;
-    cm_topology_close(&eight);
     cm_topology_close(&twenty);
-    return cm_live_blocks() != 0;
-}
-
-static struct team *open_team(const struct topology *topology, int n_workers, bool pin)
-{
-    struct calmoe_context ctx = {0};
-    struct team          *team;
-    if (cm_team_open(&ctx, topology, n_workers, pin, &team) != CALMOE_OK)
-        fail_msg("%s", ctx.message);
-    return team;
+    return close_machines(state);
 }
 
 struct race {

@@ -17,35 +17,9 @@
 
 #include "base/memory.h"
 #include "base/team.h"
+#include "tests/support/team_fixture.h"
 
 enum { MAX_WORKERS = 8 };
-
-static struct topology eight; /* a described machine of two nodes with four cores each */
-static struct topology here;
-
-static int open_machines(void **state)
-{
-    (void)state;
-    return cm_topology_open(NULL, "numa:2 core:4 pu:1", &eight) ||
-           cm_topology_open(NULL, NULL, &here);
-}
-
-static int close_machines(void **state)
-{
-    (void)state;
-    cm_topology_close(&eight);
-    cm_topology_close(&here);
-    return cm_live_blocks() != 0;
-}
-
-static struct team *open_team(const struct topology *topology, int n_workers, bool pin)
-{
-    struct calmoe_context ctx = {0};
-    struct team          *team;
-    if (cm_team_open(&ctx, topology, n_workers, pin, &team) != CALMOE_OK)
-        fail_msg("%s", ctx.message);
-    return team;
-}
 
 static void assert_spread(const char *spec, int n_workers, const int *n_on_node)
 {
