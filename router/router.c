@@ -89,7 +89,7 @@ static void weigh(const struct router_spec *spec, const struct vector_ops *ops, 
     const struct score_row *row = &cm_scores[spec->score];
     for (int slot = 0; slot < spec->n_used; slot++) weights[slot] = scores[experts[slot]];
     if (row->weigh) row->weigh(ops, weights, spec->n_used);
-    if (row->weigh_among) row->weigh_among(logits, spec->n_experts, experts, spec->n_used, weights);
+    if (row->weigh_among) row->weigh_among(scores, spec->n_experts, experts, spec->n_used, weights);
     if (spec->renormalise) renormalise(spec, weights);
     if (spec->scale != 1.0f)
         for (int slot = 0; slot < spec->n_used; slot++) weights[slot] *= spec->scale;
@@ -129,7 +129,7 @@ int cm_route_prefer(const struct router_spec *spec, const struct vector_ops *ops
     float choice[ROUTER_MAX_EXPERTS];
     bool  is_chosen[ROUTER_MAX_EXPERTS] = {false};
     int   n_replaced = 0;
-    if (holds_nan(weights, spec->n_used)) return 0;
+    if (row->weigh_among || holds_nan(weights, spec->n_used)) return 0;
     score_choice(spec, scores, vectors->choice_bias, choice);
     for (int slot = 0; slot < spec->n_used; slot++) is_chosen[experts[slot]] = true;
     for (int slot = spec->n_used - 1; slot >= 0; slot--) {

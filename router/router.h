@@ -24,8 +24,8 @@ void cm_route(const struct router_spec *spec, const struct vector_ops *ops, floa
 /* After cm_route(), with the scores that it left in its logits: preferred experts take the places of others that were
  * chosen. From the last chosen one to the first, the best preferred one that is left takes the place of one that is not
  * preferred, where its weight is at least bound (0 < bound <= 1) times that one's; experts and weights are then as if
- * the router had chosen these. is_preferred: (n_experts). Answers how many were replaced; of 0, and where weights are
- * NaN, nothing changes. */
+ * the router had chosen these. is_preferred: (n_experts). Answers how many were replaced. Nothing changes where weights
+ * are NaN, or where a weight is one among all scores (the sparse mixer), so that no two experts can be compared. */
 int cm_route_prefer(const struct router_spec *spec, const struct vector_ops *ops, const float *scores,
                     const struct router_vectors *vectors, const bool *is_preferred, float bound, int32_t *experts,
                     float *weights);
