@@ -37,7 +37,7 @@ struct stream_file {
 
 struct stream_slot {
     uint8_t *bytes_on[CM_MAX_NODES]; /* NULL where experts have nothing                     */
-    int      failure;                /* of the last read: as of cm_disk_file_read()         */
+    int      failure;                /* of the last read: as of a struct disk_read          */
     uint64_t failed_at;              /* and where that was                                  */
     bool     is_ahead;               /* read because it was named, and not needed since     */
 };

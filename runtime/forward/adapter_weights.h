@@ -22,7 +22,8 @@ calmoe_status cm_adapter_weights_open(const struct machine *machine, const struc
                                       const struct adapter *adapter, uint64_t *found, struct adapter_weights *out);
 /* Are all rows there that pairs change? It is looked at there where there is one rank; of several it is asked with what
  * all found together. */
-calmoe_status cm_adapter_weights_check(struct calmoe_context *ctx, const struct adapter *adapter, const uint64_t *found);
+calmoe_status cm_adapter_weights_check(struct calmoe_context *ctx, const struct adapter *adapter,
+                                       const uint64_t *found);
 void          cm_adapter_weights_close(struct adapter_weights *weights); /* zeroed is fine */
 
 #endif

@@ -87,10 +87,14 @@ static void test_chat_stream(void **state)
     assert_non_null(strstr(reply.head, "Cache-Control: no-cache\r\n"));
     assert_fits(next_event(&at), CHUNK("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":null},"
                                        "\"logprobs\":null,\"finish_reason\":null}]"));
-    for (int i = 0; i < 4; i++)
-        assert_fits(next_event(&at), CHUNK("{\"index\":0,\"delta\":{\"content\":\"*\"},\"logprobs\":null,"
-                                           "\"finish_reason\":null}]"));
-    assert_fits(next_event(&at), CHUNK("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}],"
+    /* A chunk for each token that has a text; the one that ends an answer, which goes on here, has none. */
+    int         n_chunks = 0;
+    const char *event = next_event(&at);
+    for (; fits(event, CHUNK("{\"index\":0,\"delta\":{\"content\":\"*\"},\"logprobs\":null,\"finish_reason\":null}]"));
+         n_chunks++)
+        event = next_event(&at);
+    assert_in_range(n_chunks, 1, 4);
+    assert_fits(event, CHUNK("{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"length\"}],"
                                        TIMINGS "," OWN));
     assert_fits(next_event(&at), CHUNK("]," USAGE("*", "4")));
     assert_string_equal(at, "data: [DONE]\n\n");

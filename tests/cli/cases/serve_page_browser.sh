@@ -10,7 +10,7 @@ cat > wanted << 'END'
 10 layers, 4 of 24 experts a token
 <div class="text">What does ls do?
 <span class="token"
-[1-9][0-9]* tokens, [0-9.]* a second; prompt 18 tokens
+[1-9][0-9]* tokens, [0-9.]* a second; prompt [1-9][0-9]* tokens
 0 of 4</b><span>slots at work
 END
 # The browser's own time runs ahead of the server's: on a busy machine it may look before the answer is whole. So it is

@@ -196,8 +196,9 @@ static void factors_that_are_none(void **state)
 {
     (void)state;
     const float bad[] = {0.0f, -1.0f, NAN, INFINITY};
-    const struct rope_spec spec = plain(128, 500000.0f);
+    struct rope_spec spec = plain(128, 500000.0f);
     float factors[64];
+    spec.factors = "rope_freqs.weight";
     for (int i = 0; i < 64; i++) factors[i] = 1.0f;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct calmoe_context ctx = {.log = NULL};
