@@ -295,7 +295,7 @@ static calmoe_status open_blocks(struct calmoe_context *ctx, const struct pack_l
 static calmoe_status open_run(struct calmoe_context *ctx, struct pack_list *list, const struct team *team,
                               struct pack_run *run)
 {
-    qsort(list->jobs, list->n_jobs, sizeof *list->jobs, compare_jobs);
+    if (list->n_jobs > 0) qsort(list->jobs, list->n_jobs, sizeof *list->jobs, compare_jobs);
     run->n_chunks = cut(list, NULL);
     run->chunks = cm_alloc(ctx, run->n_chunks, sizeof *run->chunks, "the list of weights");
     if (!run->chunks) return CALMOE_NO_MEMORY;
