@@ -86,6 +86,7 @@ int serving_stop(struct serving *serving)
 {
     const double until = seconds_now() + WAIT_SECONDS;
     int          status = 0;
+    if (serving->pid <= 0) return -1; /* it did not start; as a process's number 0 would mean this one's whole group */
     (void)kill(serving->pid, SIGTERM);
     while (waitpid(serving->pid, &status, WNOHANG) == 0) {
         if (seconds_now() > until) {
