@@ -23,6 +23,7 @@ if command -v lintian > /dev/null; then # a maintainer with an address is who bu
 fi
 
 folder=${1-$(mktemp -d)}
+mkdir -p "$folder" || exit 1
 trap '[ $# -gt 0 ] || rm -rf "$folder"' EXIT
 root=$folder/root
 if [ ! -e "$root/ready" ]; then
