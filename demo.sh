@@ -83,7 +83,7 @@ while IFS='|' read -r question wanted kind; do
     ask "$question" < /dev/null
     full=$answer
     echo "$figures" >> "$work/off"
-    printf '   %s %s  %s\n' "$(pad 46 "$question")" "$(pad 38 "$full")" "$(judge "$full" "$wanted" "$kind")"
+    printf '   %s %s  %s\n' "$(pad 52 "$question")" "$(pad 36 "$full")" "$(judge "$full" "$wanted" "$kind")"
     ask "$question" --quality "$bound" --audit 0 < /dev/null
     echo "$figures" >> "$work/on"
     read -r n layers _ <<< "$figures"
@@ -99,7 +99,7 @@ echo
 echo "== The same with less work, if at most $bound of the tokens may differ, 95 % sure:  calmoe run --quality $bound"
 echo
 while IFS='|' read -r question answer verdict layers; do
-    printf '   %s %s  %s, %.1f of 10 layers a token\n' "$(pad 46 "$question")" "$(pad 38 "$answer")" "$verdict" "$layers"
+    printf '   %s %s  %s, %.1f of 10 layers a token\n' "$(pad 52 "$question")" "$(pad 36 "$answer")" "$verdict" "$layers"
 done < "$work/early"
 for ((i = 0; i < rounds; i++)); do sed 's/|.*//; s/$/\n\/reset/' models/calmoe-nano.demo.txt; done > "$work/turns"
 for _ in 1 2 3; do
@@ -137,11 +137,11 @@ In all: $SECONDS s. What to try next:
 
     $calmoe run --chat                                 converse: ask it "What does ls do?"
     $calmoe run --chat --quality 5% --html page.html -p 'What does cp do?'
-                                                                 the answer as a page: depth, confidence, experts
+                                                                        the answer as a page: depth, confidence, experts
     $calmoe run --temp 0.8 --seed 7 -n 200 -p 'def '   go on with a text
     $calmoe run -m MODEL.gguf -p 'Hello'               another model, as a GGUF file
     $calmoe serve                                      a server with OpenAI's API, and a page at http://127.0.0.1:8080
-    build/release/bin/calmoe-bench                               how fast this machine is
+    build/release/bin/calmoe-bench                                      how fast this machine is
     $calmoe --help                                     all that it can do
-    ./test.sh                                                    the test suite
+    ./test.sh                                                           the test suite
 END
