@@ -209,7 +209,8 @@ static void copy_step(enum weight_type type, const uint8_t *rows, size_t n_rows,
     }
 }
 
-/* Rows that a last tile lacks are zeros, and codes of a book are written anew: each step of such rows is copied first. */
+/* Rows that a last tile lacks are zeros, and codes of a book are written anew: such rows are copied first, each step
+ * of them. */
 static uint8_t *pack_tile(enum weight_type type, const uint8_t *rows, size_t n_rows, size_t n_columns,
                           uint8_t *out)
 {

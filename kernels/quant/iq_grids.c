@@ -1,6 +1,7 @@
-/* iq_grids.c - the vectors ("grids") that the weight types IQ1 to IQ3 name by number: facts of the file format, written
- * by tests/golden/make/make_grids.py. An entry is the digits of 8 weights, 2 bits each, or of 4 weights, 3 bits each; the
- * first weight's are the lowest bits. A digit is the place of a magnitude (IQ1: of -1, 0, 1) in ascending order. */
+/* iq_grids.c - the vectors ("grids") that the weight types IQ1 to IQ3 name by number: facts of the file format,
+ * written by tests/golden/make/make_grids.py. An entry is the digits of 8 weights, 2 bits each, or of 4 weights, 3
+ * bits each; the first weight's are the lowest bits. A digit is the place of a magnitude (IQ1: of -1, 0, 1) in
+ * ascending order. */
 #include "kernels/quant/code_book.h"
 
 /* clang-format off */

@@ -13,8 +13,9 @@ from gguf import quants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEAD = """/* iq_grids.c - the vectors ("grids") that the weight types IQ1 to IQ3 name by number: facts of the file format,
- * written by tests/golden/make/make_grids.py. An entry is the digits of 8 weights, 2 bits each, or of 4 weights, 3 bits
- * each; the first weight's are the lowest bits. A digit is the place of a magnitude (IQ1: of -1, 0, 1) in ascending order. */
+ * written by tests/golden/make/make_grids.py. An entry is the digits of 8 weights, 2 bits each, or of 4 weights, 3
+ * bits each; the first weight's are the lowest bits. A digit is the place of a magnitude (IQ1: of -1, 0, 1) in
+ * ascending order. */
 #include "kernels/quant/code_book.h"
 """
 GRIDS = [("iq1", quants.IQ1_S), ("iq2_xxs", quants.IQ2_XXS), ("iq2_xs", quants.IQ2_XS), ("iq2_s", quants.IQ2_S),
