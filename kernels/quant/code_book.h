@@ -8,7 +8,7 @@
  * with exact products, and that is what a superblock is packed as: no table but that of the values is read at run time.
  * Three bits a code hold IQ1 and IQ2, four IQ3:
  *
- *     3 bits, 106 bytes: d float16 | 8 bytes: s_0 … s_7 in low nibbles, the others in high ones | third bits[32] | pairs[64]
+ *     3 bits, 106 bytes: d float16 | 8 bytes: s_0 … s_7 in low nibbles, others in high ones | third bits[32] | pairs
  *     4 bits, 134 bytes: d float16 | 4 bytes: s of each 32, of the first four in low nibbles | nibbles[128]
  *
  * Bits of codes lie as in Q3_K (bit pairs, third bits) and IQ4_XS (nibbles). */
