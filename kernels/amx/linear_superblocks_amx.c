@@ -16,6 +16,9 @@
  *     Q5_K     0 … 63       0 … 31        0 … 1953                                   unsigned, up to 31 * 7 = 217
  *     Q6_K     -128 … 127   -32 … 31      -4064 (127 * -32) … 4096 (-128 * -32)    w mod 128, w / 128: -32 … 32
  *     IQ4_XS   -32 … 31     -127 … 113    -3937 (31 * -127) … 4064 (-32 * -127)    w mod 128, w / 128: -31 … 31
+ *     IQ1      1 … 15       -9 … 9        -135 … 135                               w mod 128, w / 128: -2 … 1
+ *     IQ2      1 … 31       -43 … 43      -1333 … 1333                             w mod 128, w / 128: -11 … 10
+ *     IQ3      1 … 31       -62 … 62      -1922 … 1922                             w mod 128, w / 128: -16 … 15
  *
  * Unsigned products of a code and a small factor stay below 256, so one 16-bit multiplication makes two of them: no
  * byte carries into its neighbour. w fits int16 always. With |q| <= 128 the sums are exact: |lows| <= 256 * 217 * 128 <
@@ -96,6 +99,7 @@ CM_INLINE void unpack_floats(const uint8_t *block, const struct scales *scales, 
                              struct weights *out)
 {
     out->d = load_halves(block);
+    if (form.unit != 1.0f) out->d = _mm512_mul_ps(out->d, _mm512_set1_ps(form.unit));
     if (!form.has_minimum) return;
     out->dmin = load_halves(block + 32);
     CM_UNROLL_16
@@ -273,11 +277,30 @@ CM_INLINE void pass(const struct weights *weights, const struct panel *panel, co
 
 /* clang-format off */
 /* from: tokens from which on tiles are quicker than AVX-512 alone; see docs/PERFORMANCE.md, "AMX" */
-/*                              from planes        minimums  offset scales             apart */
-SUPERBLOCK_KERNEL(q2_k, Q2_K,     11, ONE_UNSIGNED, SUMS_16,     0, 16, scales_q2_k,     1)
-SUPERBLOCK_KERNEL(q3_k, Q3_K,     11, ONE_NEGATED,  SUMS_NONE,   4, 16, scales_q3_k,     1)
-SUPERBLOCK_KERNEL(q4_k, Q4_K,     11, TWO_FACTORS,  SUMS_32,     0, 8,  scales_q4_k,     1)
-SUPERBLOCK_KERNEL(q5_k, Q5_K,     11, TWO_FACTORS,  SUMS_32,     0, 8,  scales_q4_k,     1)
-SUPERBLOCK_KERNEL(q6_k, Q6_K,     11, TWO_DIGITS,   SUMS_NONE,  32, 16, scales_q6_k,     2)
-SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 11, TWO_DIGITS,   SUMS_NONE,   0, 8,  scales_iq4_xs,   1)
+/*                              from planes        minimums  offset scales             apart unit */
+SUPERBLOCK_KERNEL(q2_k, Q2_K,     11, ONE_UNSIGNED, SUMS_16,     0, 16, scales_q2_k,     1, 1.0f)
+SUPERBLOCK_KERNEL(q3_k, Q3_K,     11, ONE_NEGATED,  SUMS_NONE,   4, 16, scales_q3_k,     1, 1.0f)
+SUPERBLOCK_KERNEL(q4_k, Q4_K,     11, TWO_FACTORS,  SUMS_32,     0, 8,  scales_q4_k,     1, 1.0f)
+SUPERBLOCK_KERNEL(q5_k, Q5_K,     11, TWO_FACTORS,  SUMS_32,     0, 8,  scales_q4_k,     1, 1.0f)
+SUPERBLOCK_KERNEL(q6_k, Q6_K,     11, TWO_DIGITS,   SUMS_NONE,  32, 16, scales_q6_k,     2, 1.0f)
+SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 11, TWO_DIGITS,   SUMS_NONE,   0, 8,  scales_iq4_xs,   1, 1.0f)
 /* clang-format on */
+
+/* The types whose codes are places in a book of values; `bits` of a code tell how they are packed. */
+#define BOOK_KERNEL(type, TYPE, BOOK, bits, n_scales)                                                            \
+    CM_INLINE void codes_##type(const uint8_t *block, int step, __m512i u[16])                                   \
+    {                                                                                                            \
+        static const int8_t values[16] = CM_VALUES_##BOOK;                                                       \
+        const __m128i       book = _mm_loadu_si128((const __m128i *)(const void *)values);                       \
+        codes_book_##bits(block, step, _mm512_broadcast_i32x4(book), u);                                         \
+    }                                                                                                            \
+    SUPERBLOCK_KERNEL(type, TYPE, 11, TWO_DIGITS, SUMS_NONE, 0, n_scales, scales_book_##bits, 1, CM_UNIT_##BOOK)
+
+/*                        book bits n_scales */
+BOOK_KERNEL(iq1_s, IQ1_S, IQ1, 3, 16)
+BOOK_KERNEL(iq1_m, IQ1_M, IQ1, 3, 16)
+BOOK_KERNEL(iq2_xxs, IQ2_XXS, IQ2, 3, 16)
+BOOK_KERNEL(iq2_xs, IQ2_XS, IQ2, 3, 16)
+BOOK_KERNEL(iq2_s, IQ2_S, IQ2, 3, 16)
+BOOK_KERNEL(iq3_xxs, IQ3_XXS, IQ3_XXS, 4, 8)
+BOOK_KERNEL(iq3_s, IQ3_S, IQ3_S, 4, 8)

@@ -197,8 +197,8 @@ CM_INLINE void walk_chunks(const struct panel_form *form, const struct matrix *m
                            float sums[][CM_TILE], float *y, size_t y_stride)
 {
     const enum activation_kind kind = cm_weight_types[form->type].activation;
-    const size_t n_columns = (size_t)matrix->n_columns, row_bytes = cm_row_bytes(form->type, n_columns);
-    const size_t chunk_bytes = CM_TILE * cm_row_bytes(form->type, CHUNK);
+    const size_t n_columns = (size_t)matrix->n_columns, row_bytes = cm_pack16_row_bytes(form->type, n_columns);
+    const size_t chunk_bytes = CM_TILE * cm_pack16_row_bytes(form->type, CHUNK);
     const int    n_padded = panel->n_blocks * panel->block_tokens;
     const uintptr_t first_chunk = (uintptr_t)matrix->packed + (size_t)row_begin * row_bytes;
     panel->share = (chunk_bytes / (size_t)panel->n_blocks + 63) / 64 * 64;

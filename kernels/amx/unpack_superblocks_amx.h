@@ -5,6 +5,7 @@
 #define KERNELS_AMX_UNPACK_SUPERBLOCKS_H
 
 #include "kernels/amx/lanes_amx.h"
+#include "kernels/quant/code_book.h"
 
 /* Scales are given for each 32 weights (8 of them) or each 16 (16 of them); so are minimums. */
 struct scales {
@@ -18,6 +19,7 @@ struct form {
     int  n_scales;    /* 8 or 16 */
     void (*scales)(const uint8_t *block, struct scales *out);
     int  apart;       /* the two 32 of a step: neighbours (1) or not (2), see first_of() */
+    float unit;       /* d is in units of it: a power of two */
     void (*codes)(const uint8_t *block, int step, __m512i u[16]);
 };
 
@@ -188,10 +190,8 @@ CM_INLINE void scales_iq4_xs(const uint8_t *block, struct scales *out)
     }
 }
 
-CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, __m512i u[16])
+CM_INLINE void codes_of_nibbles(const uint8_t *nibbles, __m512i book, __m512i u[16])
 {
-    const uint8_t *nibbles = block + 128 + 512 * step;
-    const __m512i  book = book_iq4();
     CM_UNROLL_16
     for (int i = 0; i < 8; i++) {
         const int     at = i / 4 * 8 + i % 4; /* 4 vectors of nibbles for each 32 weights */
@@ -199,6 +199,54 @@ CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, __m512i u[16])
         u[at] = _mm512_shuffle_epi8(book, mask8(v, 15));
         u[at + 4] = _mm512_shuffle_epi8(book, mask8(_mm512_srli_epi16(v, 4), 15));
     }
+}
+
+CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, __m512i u[16])
+{
+    codes_of_nibbles(block + 128 + 512 * step, book_iq4(), u);
+}
+
+/* 2 s + 1 for the nibble s of each byte, the low or (side 1) the high one */
+CM_INLINE __m512i odd_scales(__m512i nibbles, int side)
+{
+    const __m512i twice = side == 0 ? _mm512_slli_epi16(nibbles, 1) : _mm512_srli_epi16(nibbles, 3);
+    return _mm512_or_si512(mask8(twice, 30), _mm512_set1_epi8(1));
+}
+
+/* IQ1, IQ2: d, 2 words of nibbles s, 8 of third bits, 16 of bit pairs */
+CM_INLINE void scales_book_3(const uint8_t *block, struct scales *out)
+{
+    CM_UNROLL_16
+    for (int i = 0; i < 4; i++) widen_unsigned(odd_scales(load64(block + 32 + 64 * (i % 2)), i / 2), out->of + 4 * i);
+}
+
+CM_INLINE void codes_book_3(const uint8_t *block, int step, __m512i book, __m512i u[16])
+{
+    const uint8_t *thirds = block + 160;
+    const uint8_t *pairs = block + 672 + 512 * (step / 2);
+    CM_UNROLL_16
+    for (int g = 0; g < 8; g++) {
+        const __m512i v = shift_right(load64(pairs + 64 * g), 4 * (step % 2));
+        const __m512i third = shift_right(load64(thirds + 64 * g), 2 * step);
+        const __m512i low = _mm512_or_si512(mask8(v, 3), mask8(_mm512_slli_epi16(third, 2), 4));
+        const __m512i high = _mm512_or_si512(mask8(_mm512_srli_epi16(v, 2), 3), mask8(_mm512_slli_epi16(third, 1), 4));
+        u[g] = _mm512_shuffle_epi8(book, low);
+        u[g + 8] = _mm512_shuffle_epi8(book, high);
+    }
+}
+
+/* IQ3: d, 1 word of nibbles s, 32 of nibbles */
+CM_INLINE void scales_book_4(const uint8_t *block, struct scales *out)
+{
+    const __m512i nibbles = load64(block + 32);
+    CM_UNROLL_16
+    for (int i = 0; i < 2; i++) widen_unsigned(odd_scales(nibbles, i), out->of + 4 * i);
+}
+
+/* As IQ4_XS's, which stand 32 bytes later. */
+CM_INLINE void codes_book_4(const uint8_t *block, int step, __m512i book, __m512i u[16])
+{
+    codes_of_nibbles(block + 96 + 512 * step, book, u);
 }
 
 #endif
