@@ -111,7 +111,7 @@ static bool read_escape(struct reader *reader, struct characters *set, uint32_t 
     const char  letter = peek(reader);
     const char *name = letter ? strchr(names, letter) : NULL;
     *character = (unsigned char)letter;
-    reader->at++;
+    reader->at += !is_over(reader); /* a pattern may end here, which is told below */
     if (letter && strchr("dws", letter)) {
         add_class(set, letter);
         return true;

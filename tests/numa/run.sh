@@ -54,7 +54,7 @@ done
 hash=$("$driver" here "$root/model.gguf") || fail "here: $hash"
 (cd "$root" && find . | cpio --quiet -o -H newc --owner 0:0 > "$folder/initramfs") || fail "cpio"
 
-timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${megabytes}M" -smp "$cpu" "${qemu[@]}" \
+timeout 1150 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m "${megabytes}M" -smp "$cpu" "${qemu[@]}" \
     -kernel "$kernel" -initrd "$folder/initramfs" -display none -monitor none -nic none -no-reboot \
     -serial "file:$folder/console" \
     -append "console=ttyS0 quiet loglevel=3 panic=-1 -- $rows $hash $expected" \

@@ -79,7 +79,7 @@ exec 3<&0
 "$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
 wait $!
 echo $? > "$TMPDIR/end.part.$rank" && mv "$TMPDIR/end.part.$rank" "$TMPDIR/end.$rank"
-for ((i = 0; i < 600 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
+for ((i = 0; i < 2400 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
 END
 chmod +x "$folder/rank"
 
@@ -105,13 +105,13 @@ lose()
     begin "rank $2 gets SIG$1"
     export CALMOE_RANKS_TIMEOUT=1
     timeout 200 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
-    for ((i = 0; i < 500; i++)); do
+    for ((i = 0; i < 1200; i++)); do
         grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
         sleep 0.1
     done
     sleep 0.3
     kill "-$1" "$(< "$folder/pid.$2")"
-    for ((i = 0; i < 400 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
+    for ((i = 0; i < 1200 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
     for rank in 0 1 2; do
         [ $rank = "$2" ] || ended $rank 1 'lost: no answer for 1 s'
     done
@@ -168,7 +168,7 @@ ask()
 # served FILE: waits until the server says where it is
 served()
 {
-    for ((i = 0; i < 200; i++)); do grep -q served "$1" 2> /dev/null && break; sleep 0.1; done
+    for ((i = 0; i < 1200; i++)); do grep -q served "$1" 2> /dev/null && break; sleep 0.1; done
     port=$(grep -o '[0-9]*$' "$1") && return
     echo "FAIL $what: nothing is served; $(cat "$folder"/err.*)"
     exit 1

@@ -10,6 +10,10 @@
  * (77). */
 void serving_begin(int argc, char **argv);
 
+/* How long tests wait for what they are to see: only what is broken takes so long, also under a sanitizer on a machine
+ * that is busy. */
+enum { WAIT_SECONDS = 300 };
+
 struct serving {
     pid_t pid;
     int   port;
@@ -17,7 +21,7 @@ struct serving {
 
 /* Starts the server with these options after "serve --port 0", NULL behind the last, and waits until it serves. */
 struct serving serving_start(const char *const *options);
-/* SIGTERM; its exit status. Fails the test where it is not over after a minute. */
+/* SIGTERM; its exit status. Fails the test where it is not over after WAIT_SECONDS. */
 int serving_stop(struct serving *serving);
 
 struct reply {
@@ -48,7 +52,7 @@ void assert_fits_at(const char *text, const char *pattern, const char *file, int
 char *json_text(const char *json, const char *name);
 /* All texts of that name one after the other: of a stream, the answer. */
 char *json_texts(const char *json, const char *name);
-/* Waits until no slot is at work; fails the test after half a minute. */
+/* Waits until no slot is at work; fails the test after WAIT_SECONDS. */
 void wait_until_idle(const struct serving *serving);
 /* "The more … " of about n words, so that prompts differ by seed and take long; to be freed. */
 char *long_text(int n_words, int seed);

@@ -74,7 +74,7 @@ static double metric(const char *name)
 /* Until the metric has that value; a server that is under way gets there. */
 static void wait_for_metric(const char *name, double value)
 {
-    const double until = seconds_now() + 60;
+    const double until = seconds_now() + WAIT_SECONDS;
     while (metric(name) != value) {
         if (seconds_now() > until) fail_msg("%s is %g, not %g", name, metric(name), value);
         sleep_milliseconds(5);
@@ -85,7 +85,7 @@ static void wait_for_metric(const char *name, double value)
 static void wait_for_prompt(int n_tokens)
 {
     static const char name[] = "\"n_prompt_tokens_processed\":";
-    const double      until = seconds_now() + 60;
+    const double      until = seconds_now() + WAIT_SECONDS;
     for (long n = 0; n < n_tokens;) {
         struct reply reply = client_ask(&server, "/slots", NULL);
         const char *const at = reply.body != NULL ? strstr(reply.body, name) : NULL;

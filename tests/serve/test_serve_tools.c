@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -205,7 +206,18 @@ static char *heavy_request(void)
     return body;
 }
 
-/* Schemas are made into constraints beside the engine, not by its thread: an answer goes on meanwhile. */
+/* Seconds that processors have worked for the server. */
+static double server_worked(void)
+{
+    clockid_t       clock;
+    struct timespec now;
+    assert_int_equal(clock_getcpuclockid(server.pid, &clock), 0);
+    assert_int_equal(clock_gettime(clock, &now), 0);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Schemas are made into constraints beside the engine, not by its thread: an answer goes on meanwhile. The clock is the
+ * server's own work, which stands still while a busy machine does something else. */
 static void test_heavy_schemas(void **state)
 {
     enum { MAX = 4 };
@@ -223,17 +235,16 @@ static void test_heavy_schemas(void **state)
         fds[i] = client_open(&server, 0);
         client_send(fds[i], "/v1/chat/completions", "", heavy);
     }
-    const double begin = seconds_now();
+    const double begin = server_worked();
     double       longest = 0, last = begin;
     int          n_refused = 0;
-    while (n_refused < n) {
-        assert_true(read(fd, bytes, sizeof bytes) > 0);
-        const double now = seconds_now();
+    while (n_refused < n && read(fd, bytes, sizeof bytes) > 0) { /* it may come to its end before */
+        const double now = server_worked();
         if (now - last > longest) longest = now - last;
         last = now;
         if (recv(fds[n_refused], bytes, 1, MSG_PEEK | MSG_DONTWAIT) == 1) n_refused++;
     }
-    if (3 * longest > last - begin) fail_msg("%g s without a token of %g s", longest, last - begin);
+    if (3 * longest > last - begin) fail_msg("%g s of work without a token of %g s", longest, last - begin);
     for (int i = 0; i < n; i++) {
         reply = client_read(fds[i], NULL);
         assert_int_equal(reply.status, 400);

@@ -64,7 +64,7 @@ static void put_string(struct json_writer *writer, const char *bytes, size_t n)
         else put_escaped(writer, text[i]);
         from = ++i;
     }
-    put(writer, bytes + from, n - from);
+    if (from < n) put(writer, bytes + from, n - from); /* of an empty text bytes may be NULL */
     put(writer, "\"", 1);
 }
 

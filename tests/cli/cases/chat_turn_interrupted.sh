@@ -4,6 +4,12 @@
 cat > talk.py <<'PY'
 import os, pty, select, sys, time
 
+def worked(pid):
+    """Seconds that processors have worked for a process."""
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 def talk(long_turn):
     """A conversation on a terminal; what it shows after the last turn was typed."""
     pid, terminal = pty.fork()
@@ -12,7 +18,7 @@ def talk(long_turn):
     seen = ""
     def see_until(text):
         nonlocal seen
-        until = time.time() + 60
+        until = time.time() + 300
         while text not in seen:
             if time.time() > until:
                 sys.exit("no '%s' in:\n%s" % (text, seen[-1000:]))
@@ -33,8 +39,10 @@ def talk(long_turn):
         for i in range(80):
             type_in("hello world " * 300 + "\\")
             see_until(". ")
+        before, until = worked(pid), time.time() + 300
         type_in("end")
-        time.sleep(0.3)
+        while worked(pid) < before + 0.2 and time.time() < until: # so much work is a small part of the turn
+            time.sleep(0.01)
         os.write(terminal, b"\x03")
         see_until("the turn was interrupted before its answer began, and is taken back")
         see_until("> ")

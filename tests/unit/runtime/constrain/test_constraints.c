@@ -272,6 +272,7 @@ static const struct { const char *schema; calmoe_status status; const char *mess
      "schema: pattern, format and lengths are not read beside each other"},
     {"{\"pattern\":\"a(?=b)\"}", CALMOE_UNSUPPORTED, "schema: pattern, at byte 2 of \"a(?=b)\": groups that look "
      "ahead or behind, or have names, are not read"},
+    {"{\"pattern\":\"a\\\\\"}", CALMOE_UNSUPPORTED, "schema: pattern, at byte 2 of \"a\\\": this escape is not read"},
     {"{\"pattern\":\"(a)\\\\1\"}", CALMOE_UNSUPPORTED, "schema: pattern, at byte 5 of \"(a)\\1\": this escape is "
      "not read"},
     {"{\"pattern\":\"a(\"}", CALMOE_UNSUPPORTED, "schema: pattern, at byte 2 of \"a(\": wanted )"},

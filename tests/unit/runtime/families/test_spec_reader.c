@@ -404,7 +404,7 @@ static void chunks(void **state)
             assert_int_equal(attention->is_chunked, has_chunks);
             assert_int_equal(spec.ropes[attention->rope].is_on, rotates);
             assert_int_equal(attention->has_plain_norms, rotates && way != 1);
-            assert_float_equal(attention->temperature, rotates ? 0.0f : 0.1f, 0.0f);
+            assert_float_equal(attention->temperature, (rotates ? 0.0f : 0.1f), 0.0f);
             assert_int_equal(attention->temperature_length, 8192);
             assert_true(layers[i].ffn.branches[BANK_ROUTED].weighs_input);
             assert_false(layers[i].ffn.branches[BANK_SHARED].weighs_input);
