@@ -23,7 +23,8 @@ enum { MOST_WIDTH = 4096, MOST_PRECISION = 100 };
 
 static calmoe_status fail_of_form(struct run *run, struct string form)
 {
-    return cm_run_fail(run, "the form '%.*s' of 'format' is not known to this version", cm_string_shown(form), form.text);
+    return cm_run_fail(run, "the form '%.*s' of 'format' is not known to this version", cm_string_shown(form),
+                       form.text);
 }
 
 /* A number at *at; `usual` where there is none, and -2 where it is too large. */
