@@ -12,6 +12,10 @@ static const struct answer_tags function_tags = {
     .name_open = "<function=", .name_close = ">", .key_open = "<parameter=", .key_close = ">", .value_open = "",
     .value_close = "</parameter>", .end = "</function>", .strips_lines = true,
 };
+static const struct answer_tags tight_function_tags = {
+    .name_open = "<function=", .name_close = ">", .key_open = "<parameter=", .key_close = ">", .value_open = "",
+    .value_close = "</parameter>", .end = "</function>",
+};
 static const struct answer_tags invoke_tags = {
     .name_open = "<invoke name=\"", .name_close = "\">", .key_open = "<parameter name=\"", .key_close = "\">",
     .value_open = "", .value_close = "</parameter>", .end = "</invoke>",
@@ -38,7 +42,7 @@ static const struct answer_form forms[] = {
     { .needles = { "<minimax:tool_call>" }, .call_open = "<minimax:tool_call>", .call_close = "</minimax:tool_call>",
       .body = BODY_TAGGED, .tags = &invoke_tags },
     { .needles = { "<seed:tool_call>" }, .call_open = "<seed:tool_call>", .call_close = "</seed:tool_call>",
-      .body = BODY_TAGGED, .tags = &function_tags },
+      .body = BODY_TAGGED, .tags = &tight_function_tags },
     { .needles = { "<function=", "<|python_tag|>" }, .call_open = "<function=", .call_close = "</function>",
       .body = BODY_NAME_JSON, .separator = ">" },
     { .needles = { "<function name=\"", "<param name=\"" }, .body = BODY_TAGGED, .tags = &named_tags },

@@ -149,8 +149,8 @@ static const struct {
       "C(f#)A({\"s\": \"'a' b'\", \"n\": 1})EC(f#)A({\"s\": \"say \\\"x\\\"\" })E"
       "C(f#)A({\"s\": \"\", \"e\": [\"\", \"\"]})E" },
     { LFM, "<|tool_call_start|>[f(s='cut'", "C(f#)A({\"s\": \"cut\")E" },
-    { SEED, "<seed:think>t</seed:think>x<seed:tool_call>\n<function=f>\n<parameter=s>a\nb</parameter>\n<parameter=n>1"
-      "</parameter>\n</function>\n</seed:tool_call>", "R(t)T(x)C(f#)A({\"s\": \"a\\nb\", \"n\": 1})E" },
+    { SEED, "<seed:think>t</seed:think>x<seed:tool_call>\n<function=f>\n<parameter=s>\na\n</parameter>\n<parameter=n>1"
+      "</parameter>\n</function>\n</seed:tool_call>", "R(t)T(x)C(f#)A({\"s\": \"\\na\\n\", \"n\": 1})E" },
     { NAMED, "So:\n<function=f>{\"n\": 1}</function><function=g>{}</function>",
       "T(So:)C(f#)A({\"n\": 1})EC(g#)A({})E" },
     { PARAMS, "<think>t</think>a<function name=\"f\"><param name=\"s\">1</param><param name=\"n\">1</param>"
