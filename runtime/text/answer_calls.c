@@ -33,10 +33,10 @@ void cm_answer_no_call(struct answer_parser *p)
         return;
     }
     p->at = p->body;
-    p->state = STATE_TEXT;
+    p->state = p->in_thought ? STATE_THOUGHT : STATE_TEXT;
     p->opener = SIZE_MAX;
     p->has_begun = true; /* so that it is not taken for a call again */
-    cm_answer_say_prose(p, ANSWER_TEXT, p->held.at + opener, p->body - opener);
+    cm_answer_say_prose(p, p->in_thought ? ANSWER_REASONING : ANSWER_TEXT, p->held.at + opener, p->body - opener);
 }
 
 /* The rows of a tool without parameters have none. */
@@ -51,7 +51,9 @@ bool cm_answer_knows_tool(const struct answer_parser *p, const char *name, size_
 
 void cm_answer_begin_call(struct answer_parser *p, const char *name, size_t n)
 {
+    cm_answer_pass_mark(p);
     p->opener = SIZE_MAX;
+    p->in_thought = false;
     p->has_name = true;
     p->n_keys = 0;
     p->n_calls++;
@@ -294,7 +296,8 @@ static bool read_name(struct answer_parser *p)
 {
     const int taken = take_text(p, &p->name);
     if (taken == 0) return false;
-    const bool is_unknown = p->form->is_bare && !cm_answer_knows_tool(p, p->name.at, p->name.n);
+    const bool must_know = p->form->is_bare || p->in_thought;
+    const bool is_unknown = must_know && !cm_answer_knows_tool(p, p->name.at, p->name.n);
     if (taken < 0 || p->has_name || is_unknown) {
         if (p->opener != SIZE_MAX) cm_answer_no_call(p);
         else p->stage = JSON_OTHER;
@@ -355,8 +358,22 @@ static void name_call(struct answer_parser *p, const char *name, size_t n)
         name += strlen(prefix);
         n -= strlen(prefix);
     }
+    if (p->in_thought && !cm_answer_knows_tool(p, name, n)) {
+        cm_answer_no_call(p);
+        return;
+    }
     cm_answer_begin_call(p, name, n);
     p->stage = NAME_SEEK;
+}
+
+/* A name with an id: name holds what stood before the mark between them, second is what stands behind it. */
+static void read_named(struct answer_parser *p, const char *second, size_t n)
+{
+    const char  *first = p->name.at ? p->name.at : "";
+    const bool   id_first = p->form->id_first;
+    const size_t n_first = p->name.n;
+    cm_answer_add(p, &p->id, id_first ? first : second, id_first ? n_first : n);
+    name_call(p, id_first ? second : first, id_first ? n : n_first);
 }
 
 /* The name up to the separator; in one form the type of the tool stands there, and the name in the line behind it. */
@@ -393,9 +410,9 @@ static bool read_first(struct answer_parser *p)
             p->name.n = 0;
             return false;
         }
-        cm_answer_add(p, &p->id, cm_held(p), n_id);
+        const char *second = cm_held(p);
         p->at += n_id + strlen(marks[0]);
-        name_call(p, p->name.at ? p->name.at : "", p->name.n);
+        read_named(p, second, n_id);
         return true;
     }
     p->at += n + strlen(marks[which]);

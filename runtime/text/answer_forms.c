@@ -12,9 +12,17 @@ static const struct answer_tags function_tags = {
     .name_open = "<function=", .name_close = ">", .key_open = "<parameter=", .key_close = ">", .value_open = "",
     .value_close = "</parameter>", .end = "</function>", .strips_lines = true,
 };
+static const struct answer_tags tight_function_tags = {
+    .name_open = "<function=", .name_close = ">", .key_open = "<parameter=", .key_close = ">", .value_open = "",
+    .value_close = "</parameter>", .end = "</function>",
+};
 static const struct answer_tags invoke_tags = {
     .name_open = "<invoke name=\"", .name_close = "\">", .key_open = "<parameter name=\"", .key_close = "\">",
     .value_open = "", .value_close = "</parameter>", .end = "</invoke>",
+};
+static const struct answer_tags named_tags = {
+    .name_open = "<function name=\"", .name_close = "\">", .key_open = "<param name=\"", .key_close = "\">",
+    .value_open = "", .value_close = "</param>", .end = "</function>",
 };
 static const struct answer_tags key_tags = {
     .name_open = "", .name_close = "\n", .key_open = "<arg_key>", .key_close = "</arg_key>",
@@ -33,6 +41,11 @@ static const struct answer_form forms[] = {
       .body = BODY_NAME_JSON, .separator = MARK("tool" BLOCK "sep") },
     { .needles = { "<minimax:tool_call>" }, .call_open = "<minimax:tool_call>", .call_close = "</minimax:tool_call>",
       .body = BODY_TAGGED, .tags = &invoke_tags },
+    { .needles = { "<seed:tool_call>" }, .call_open = "<seed:tool_call>", .call_close = "</seed:tool_call>",
+      .body = BODY_TAGGED, .tags = &tight_function_tags },
+    { .needles = { "<function=", "<|python_tag|>" }, .call_open = "<function=", .call_close = "</function>",
+      .body = BODY_NAME_JSON, .separator = ">" },
+    { .needles = { "<function name=\"", "<param name=\"" }, .body = BODY_TAGGED, .tags = &named_tags },
     { .needles = { "<function=" }, .call_open = "<tool_call>", .call_close = "</tool_call>", .body = BODY_TAGGED,
       .tags = &function_tags },
     { .needles = { "<arg_key>" }, .call_open = "<tool_call>", .call_close = "</tool_call>", .body = BODY_TAGGED,
@@ -50,18 +63,31 @@ static const struct answer_form forms[] = {
       .id_mark = "[CALL_ID]" },
     { .needles = { "<|tool_call|>" }, .call_open = "<|tool_call|>", .call_close = "<|/tool_call|>", .body = BODY_JSON },
     { .needles = { "<TOOLCALL>" }, .call_open = "<TOOLCALL>", .call_close = "</TOOLCALL>", .body = BODY_JSON },
+    { .needles = { "<|tool_call:begin|>" }, .section_open = "<|begin|>assistant", .call_open = "<|tool_call:begin|>",
+      .call_close = "<|tool_call:end|>", .body = BODY_NAME_JSON, .separator = "<|tool_call:args|>",
+      .id_mark = "<|tool_call:name|>", .id_first = true },
+    { .needles = { "<|function_call|>" }, .call_open = "<|function_call|>", .body = BODY_JSON },
+    { .needles = { "<|role_sep|>", "function call" }, .call_open = "<|message_sep|>\n\nfunction call<|role_sep|>\n",
+      .body = BODY_JSON },
+    { .needles = { "<tool_calls>[" }, .call_open = "<tool_calls>", .call_close = "</tool_calls>", .body = BODY_JSON },
     { .needles = { "<tool_calls>", "<tool_call>" }, .section_open = "<tool_calls>", .section_close = "</tool_calls>",
       .call_open = "<tool_call>", .call_close = "</tool_call>", .body = BODY_NAME_JSON, .separator = "\n" },
     { .needles = { "<tool_calls>" }, .call_open = "<tool_calls>", .call_close = "</tool_calls>", .body = BODY_JSON },
     { .needles = { "<tool_call>" }, .call_open = "<tool_call>", .call_close = "</tool_call>", .body = BODY_JSON },
+    { .needles = { "functools[" }, .call_open = "functools", .body = BODY_JSON },
+    { .needles = { "\"parameters\": dictionary of argument name" }, .body = BODY_PYTHON, .is_bare = true },
 };
 
 static const struct answer_thought thoughts[] = {
-    { "<|channel>", "<|channel>thought", "<channel|>" },
-    { "[THINK]", "[THINK]", "[/THINK]" },
-    { "<seed:think>", "<seed:think>", "</seed:think>" },
-    { "<think>", "<think>", "</think>" },
-    { "</think>", "<think>", "</think>" },
+    { .needle = "<|channel>", .open = "<|channel>thought", .close = "<channel|>" },
+    { .needle = "[THINK]", .open = "[THINK]", .close = "[/THINK]" },
+    { .needle = "<seed:think>", .open = "<seed:think>", .close = "</seed:think>" },
+    { .needle = "<|think|>", .open = "<|think|>", .close = "<|end|>" },
+    { .needle = "[BEGIN FINAL RESPONSE]", .open = "Here are my reasoning steps:\n", .close = "[BEGIN FINAL RESPONSE]" },
+    { .needle = "<response>", .open = "<think>", .close = "</think>", .text_open = "<response>",
+      .text_close = "</response>" },
+    { .needle = "<think>", .open = "<think>", .close = "</think>" },
+    { .needle = "</think>", .open = "<think>", .close = "</think>" },
 };
 
 static bool holds(const char *tmpl, size_t n, const char *needle)

@@ -25,16 +25,19 @@ struct answer_tags {
 struct answer_form {
     const char *needles[2];   /* all of them (NULL: none) occur in the templates of models that write so   */
     const char *section_open, *section_close; /* round all calls; NULL where there is no such mark         */
-    const char *call_open, *call_close;       /* call_close NULL: the body ends itself                      */
+    const char *call_open, *call_close;       /* call_close NULL: the body ends itself; call_open NULL: calls
+                                                 begin with the tag of their name, or are bare             */
     enum answer_body          body;
     const struct answer_tags *tags;
     const char *separator;                    /* behind the name                                           */
     const char *id_mark;                      /* between name and an id of the call; NULL                   */
+    bool        id_first;     /* the id stands before that mark, and the name behind it                     */
     bool        is_bare;      /* a call may also be the whole answer, without marks                        */
 };
 
 struct answer_thought {
     const char *needle, *open, *close;
+    const char *text_open, *text_close; /* marks round the answer's text, which are left out; NULL: there are none */
 };
 
 /* Of a template; NULL: it says of no such form. */

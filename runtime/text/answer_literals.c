@@ -77,14 +77,27 @@ static void give_up(struct answer_parser *p)
 
 enum { PYTHON_SEEK, PYTHON_NAME, PYTHON_KEY, PYTHON_VALUE };
 
+/* Whether a quote ends a text: what may follow one stands behind it. Models, and the templates that they learned from,
+ * do not always write a backslash before a quote that belongs to the text. False with *waits: more is needed. */
+static bool ends_text(const struct answer_parser *p, bool *waits)
+{
+    size_t at = 1;
+    while (at < cm_left(p) && cm_answer_is_white(cm_held(p)[at])) at++;
+    *waits = at == cm_left(p) && !p->at_end;
+    return at == cm_left(p) ? p->at_end : cm_held(p)[at] && strchr(",)]}:", cm_held(p)[at]);
+}
+
 /* One byte, or an escape, inside a text. False: more is needed. */
 static bool text_byte(struct answer_parser *p)
 {
     const char *held = cm_held(p);
     const char  c = *held;
-    if (c == p->quote) {
+    bool        waits = false;
+    if (c == p->quote && ends_text(p, &waits)) {
         cm_answer_arguments(p, "\"", 1);
         p->quote = 0;
+    } else if (waits) {
+        return false;
     } else if (c == '\\') {
         if (cm_left(p) < 2) return false;
         if (held[1] == '\'') cm_answer_arguments(p, "'", 1);
@@ -161,7 +174,8 @@ static bool python_name(struct answer_parser *p)
     const size_t n = whole_word(p, is_word_byte);
     if (n == 0) return false;
     const char *name = cm_held(p);
-    const bool  is_call = n < cm_left(p) && name[n] == '(' && (!p->is_unmarked || cm_answer_knows_tool(p, name, n));
+    const bool  must_know = p->is_unmarked || p->in_thought;
+    const bool  is_call = n < cm_left(p) && name[n] == '(' && (!must_know || cm_answer_knows_tool(p, name, n));
     if (!is_call) {
         give_up(p);
         return true;
@@ -229,14 +243,14 @@ static bool quoted_name(struct answer_parser *p)
     const size_t n = cm_answer_find(p, marks, 2, &which);
     if (which < 0) return false;
     const char *name = cm_held(p);
-    const bool  has_prefix = n > strlen(prefix) && !memcmp(name, prefix, strlen(prefix));
-    if (which > 0 || n == 0) {
+    const size_t n_prefix = n > strlen(prefix) && !memcmp(name, prefix, strlen(prefix)) ? strlen(prefix) : 0;
+    const bool   is_unknown = p->in_thought && !cm_answer_knows_tool(p, name + n_prefix, n - n_prefix);
+    if (which > 0 || n == 0 || is_unknown) {
         cm_answer_no_call(p);
         return true;
     }
     p->at += n;
-    name += has_prefix ? strlen(prefix) : 0;
-    cm_answer_begin_call(p, name, n - (has_prefix ? strlen(prefix) : 0));
+    cm_answer_begin_call(p, name + n_prefix, n - n_prefix);
     p->stage = QUOTED_VALUE;
     p->depth = 0;
     p->quote = 0;

@@ -10,18 +10,28 @@
 
 /* ---- texts and thoughts ---- */
 
-enum { SEE_THINK, SEE_END_THINK, SEE_SECTION, SEE_END_SECTION, SEE_CALL, SEE_END_CALL, N_MARKS };
+enum {
+    SEE_THINK, SEE_END_THINK, SEE_SECTION, SEE_END_SECTION, SEE_CALL, SEE_END_CALL, SEE_NAME, SEE_TEXT, SEE_END_TEXT,
+    N_MARKS
+};
 
 static void list_marks(const struct answer_parser *p, const char *marks[N_MARKS])
 {
     const struct answer_form *form = p->form;
-    const bool                in_text = p->state == STATE_TEXT && form && form->body != BODY_CHANNELS;
+    const bool                in_text = p->state == STATE_TEXT && form;
+    /* Some models call before they close their thought; without tools there is nothing to call. */
+    const bool                calls = in_text || (form && p->parameters.n > 0 && !p->is_silent);
+    const bool                has_texts = p->shown && p->state == STATE_TEXT;
     marks[SEE_THINK] = p->thought && p->state == STATE_TEXT ? p->thought->open : NULL;
     marks[SEE_END_THINK] = p->thought ? p->thought->close : NULL;
-    marks[SEE_SECTION] = in_text ? form->section_open : NULL;
+    marks[SEE_SECTION] = calls ? form->section_open : NULL;
     marks[SEE_END_SECTION] = in_text ? form->section_close : NULL;
-    marks[SEE_CALL] = in_text ? form->call_open : NULL;
+    marks[SEE_CALL] = calls ? form->call_open : NULL;
     marks[SEE_END_CALL] = in_text ? form->call_close : NULL;
+    /* And some begin with the name, without the mark of a call before it. */
+    marks[SEE_NAME] = in_text && form->tags && form->tags->name_open[0] ? form->tags->name_open : NULL;
+    marks[SEE_TEXT] = has_texts ? p->shown->text_open : NULL;
+    marks[SEE_END_TEXT] = has_texts ? p->shown->text_close : NULL;
 }
 
 /* An answer may begin with a call that has no mark; *waits: it is not told yet. */
@@ -45,6 +55,7 @@ static bool step_prose(struct answer_parser *p)
     if (begins_bare(p, &waits)) {
         p->opener = p->body = p->at;
         p->is_unmarked = true;
+        p->in_thought = false;
         cm_answer_open_body(p, BODY_PYTHON);
         return true;
     }
@@ -56,13 +67,15 @@ static bool step_prose(struct answer_parser *p)
     if (which < 0) return false;
     const size_t opener = p->at;
     p->at += strlen(marks[which]);
-    cm_answer_pass_mark(p);
+    const bool may_be_call = which == SEE_CALL || which == SEE_NAME; /* else the mark is text, with what is before it */
+    if (!may_be_call) cm_answer_pass_mark(p);
     if (which == SEE_THINK) p->state = STATE_THOUGHT;
     if (which == SEE_END_THINK) p->state = STATE_TEXT;
-    if (which != SEE_CALL) return true;
+    if (!may_be_call) return true;
     p->opener = opener;
     p->body = p->at;
-    p->is_unmarked = false;
+    p->in_thought = p->state == STATE_THOUGHT;
+    p->is_unmarked = which == SEE_NAME;
     cm_answer_open_body(p, p->form->body);
     return true;
 }
@@ -118,6 +131,7 @@ static bool is_of_marks(const struct answer_parser *p, const char *text, size_t 
         form ? form->call_close : NULL, form ? form->separator : NULL, form ? form->id_mark : NULL,
         p->shown ? p->shown->open : NULL, p->shown ? p->shown->close : NULL, tags ? tags->key_open : NULL,
         tags ? tags->key_close : NULL, tags ? tags->value_open : NULL, tags ? tags->value_close : NULL,
+        tags ? tags->name_open : NULL, p->shown ? p->shown->text_open : NULL, p->shown ? p->shown->text_close : NULL,
         form && form->body == BODY_QUOTED ? "<|\"|>" : NULL,
     };
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)

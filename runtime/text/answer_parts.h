@@ -51,6 +51,7 @@ struct answer_parser {
     int                 stage;       /* of it                                     */
     bool                in_array;
     bool                is_unmarked; /* it began without a mark                   */
+    bool                in_thought;  /* it began before the thought was closed    */
     struct value_scan   scan;
     struct answer_text  name, key, early, id; /* early: arguments before the name is known */
     bool                has_name;

@@ -30,7 +30,7 @@ static void end(struct answer_parser *p)
     p->stage = TAG_BEHIND;
 }
 
-/* The name: behind its tag, or first in the body. */
+/* The name: behind its tag, which may have been taken already, or first in the body. */
 static bool read_name(struct answer_parser *p)
 {
     const struct answer_tags *tags = tags_of(p);
@@ -38,17 +38,19 @@ static bool read_name(struct answer_parser *p)
     bool                      may;
     int                       which;
     const size_t              from = p->at;
-    cm_answer_skip_white(p);
+    if (!p->is_unmarked) cm_answer_skip_white(p);
     if (cm_left(p) == 0) return false;
-    if (!cm_answer_sees(p, tags->name_open, &may)) {
+    if (!p->is_unmarked && !cm_answer_sees(p, tags->name_open, &may)) {
         if (may) return false;
         cm_answer_no_call(p);
         return true;
     }
     const size_t n_open = strlen(tags->name_open);
-    p->at += n_open;
+    if (!p->is_unmarked) p->at += n_open;
     const size_t n = cm_answer_find(p, marks, 3, &which);
-    const bool   is_none = n == 0 || (n_open > 0 && which != 0);
+    const bool   must_know = (p->is_unmarked || p->in_thought) && which >= 0;
+    const bool   is_unknown = must_know && !cm_answer_knows_tool(p, cm_held(p), n);
+    const bool   is_none = n == 0 || (n_open > 0 && which != 0) || is_unknown;
     if (which < 0 && !p->at_end) {
         p->at = from;
         return false;
@@ -59,6 +61,7 @@ static bool read_name(struct answer_parser *p)
     }
     const char *name = cm_held(p);
     p->at += n + (which == 0 ? strlen(marks[0]) : 0);
+    p->is_unmarked = false;
     begin(p, name, n);
     return true;
 }
@@ -199,7 +202,7 @@ static bool read_value(struct answer_parser *p)
 static bool read_behind(struct answer_parser *p)
 {
     const struct answer_tags *tags = tags_of(p);
-    bool                      may = false, may_too;
+    bool                      may = false, may_too = false;
     cm_answer_skip_white(p);
     if (cm_left(p) == 0) return false;
     const bool is_more = tags->name_open[0] && cm_answer_sees(p, tags->name_open, &may);
@@ -207,9 +210,10 @@ static bool read_behind(struct answer_parser *p)
         p->stage = TAG_NAME;
         return true;
     }
-    const bool is_end = cm_answer_sees(p, p->form->call_close, &may_too);
-    if (!is_end && (may_too || (tags->name_open[0] && may))) return false;
-    if (is_end) p->at += strlen(p->form->call_close);
+    const char *close = p->form->call_close;
+    const bool  is_end = close && cm_answer_sees(p, close, &may_too);
+    if (!is_end && ((close && may_too) || (tags->name_open[0] && may))) return false;
+    if (is_end) p->at += strlen(close);
     cm_answer_close_body(p);
     return true;
 }

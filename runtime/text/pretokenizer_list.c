@@ -37,6 +37,7 @@
 #define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|" SIGNS SPACES
 #define WORDS(digits) CONTRACTION "|" WORD "|" digits "|" SIGNS "[\\r\\n]*" LINES_AND_SPACES
 #define LLAMA3 WORDS("\\p{N}{1,3}")
+#define SEEDCODER CONTRACTION "|" WORD "|\\p{N}| ?[^" WS "\\p{L}\\p{N}]+" LINES_AND_SPACES
 #define QWEN2 WORDS("\\p{N}")
 #define QWEN35                                                              \
     CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}"              \
@@ -44,6 +45,7 @@
 #define O200K                                                               \
     CASED(CAPITAL, SMALL, CONTRACTION "?")                                  \
     "|\\p{N}{1,3}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
+#define YOUTU CASED(CAPITAL, SMALL, CONTRACTION "?") "|\\p{N}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
 #define TEKKEN CASED(CAPITAL, SMALL, "") "|\\p{N}|" SIGNS "[\\r\\n/]*" LINES_AND_SPACES
 #define KIMI                                                                \
     "\\p{sc:Han}+|" CASED(CAPITAL_NOT_HAN, SMALL_NOT_HAN, CONTRACTION "?")     \
@@ -96,13 +98,21 @@ static const struct pretokenizer_row rows[] = {
                  "lfm2" },
       .stages = { LLAMA3 }, .ignore_merges = true, .add_bos = true },
     { .names = { "dbrx", "smaug-bpe" }, .stages = { LLAMA3 } },
-    { .names = { "glm4", "chatglm-bpe" }, .stages = { LLAMA3 }, .no_bos = true },
+    { .names = { "chatglm-bpe" }, .stages = { LLAMA3 }, .no_bos = true },
+    { .names = { "glm4", "glm5" }, .stages = { LLAMA3 }, .ignore_merges = true, .no_bos = true },
+    { .names = { "minicpm5" }, .stages = { "\\p{N}{1,3}", WORDS("\\p{N}+") }, .ignore_merges = true },
+    { .names = { "seed-coder" }, .stages = { SEEDCODER } },
     { .names = { "qwen2", "deepseek-r1-qwen", "stablelm2", "hunyuan" }, .stages = { QWEN2 }, .nfc = true },
     { .names = { "megrez", "solar-open", "grok-2", "kormo" }, .stages = { QWEN2 } },
     { .names = { "qwen35" }, .stages = { QWEN35 }, .nfc = true },
     { .names = { "gpt-4o", "llama4", "kanana2", "minimax-m2", "talkie" }, .stages = { O200K } },
     { .names = { "tekken" }, .stages = { TEKKEN }, .ignore_merges = true, .add_bos = true },
-    { .names = { "kimi-k2" }, .stages = { KIMI }, .merges_may_lack = true },
+    { .names = { "kimi-k2" }, .stages = { KIMI }, .ignore_merges = true, .merges_may_lack = true },
+    { .names = { "youtu" },
+      .stages = { "[\\x{ac00}-\\x{d7a3}\\x{3131}-\\x{318e}]+|[\\x{ff01}\\x{2026}\\x{201c}\\x{201d}\\x{2018}\\x{2019}"
+                  "\\x{2014}\\x{ff1a}\\x{ff1b}\\x{ff0c}\\x{3001}-\\x{303f}\\x{fe30}-\\x{fe4f}]+|[\\x{3105}-\\x{312f}]+"
+                  "|[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+", YOUTU },
+      .ignore_merges = true },
     { .names = { "deepseek-v3", "joyai-llm", "hunyuan-dense" },
       .stages = { "\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
                   DEEPSEEK3 } },
@@ -115,6 +125,7 @@ static const struct pretokenizer_row rows[] = {
       .stages = { "[\\r\\n]", SPACE "?\\p{L}+", SPACE "?\\p{P}+", ASIAN, "\\p{N}" } },
     { .names = { "bailingmoe", "bailingmoe2", "llada-moe" }, .stages = { BAILING } },
     { .names = { "bloom", "poro-chat", "gpt3-finnish" }, .stages = { BLOOM } },
+    { .names = { "viking" }, .stages = { BLOOM, "\\p{N}" } },
     { .names = { "exaone-moe" }, .stages = { EXAONEMOE } },
     { .names = { "laguna" }, .stages = { "[^\\n]+|\\n+", QWEN2 } },
     { .names = { "gemma4" }, .stages = { "[^\\n]+|\\n+" }, .always_bos = true, .no_bos = true, .is_plain = true },

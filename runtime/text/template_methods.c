@@ -125,14 +125,20 @@ static bool begins_with(struct string text, struct string part, bool at_end)
                           part);
 }
 
-/* startswith, endswith: a text, or any of a tuple of them */
+/* startswith, endswith: a text, or any of a tuple of them; in the characters from place `start` up to `end` */
 static calmoe_status begins_or_ends(struct run *run, const struct call *call, struct value *out)
 {
     const struct value *wanted = cm_argument(call, 0, NULL);
+    const struct value *from = cm_argument(call, 1, NULL), *to = cm_argument(call, 2, NULL);
+    const struct value  none = cm_value_none(), bounds[3] = { from ? *from : none, to ? *to : none, none };
     const bool          at_end = !strcmp(call->what, "endswith");
     struct string       text, part;
+    struct value        whole;
     bool                is = false;
     CM_TRY(subject_text(run, call, &text));
+    whole = cm_value_string(text);
+    if (from) CM_TRY(cm_value_slice(run, &whole, bounds, out));
+    if (from) text = out->string;
     if (wanted && wanted->kind == VALUE_LIST) {
         for (size_t i = 0; i < wanted->list->n; i++) {
             CM_TRY(cm_need_text(run, call, &wanted->list->items[i], &part));
@@ -265,14 +271,15 @@ static size_t line_end(struct string text, size_t at)
     return is_end ? length : 0;
 }
 
-static calmoe_status split_lines(struct run *run, struct string text, struct value *out)
+static calmoe_status split_lines(struct run *run, struct string text, bool keeps_ends, struct value *out)
 {
     size_t begin = 0;
     CM_TRY(cm_list_open(run, 0, out));
     for (size_t at = 0; at < text.n;) {
         const size_t n_end = line_end(text, at);
         if (n_end > 0) {
-            CM_TRY(cm_list_put(run, out->list, cm_value_string(cm_string_part(text, begin, at))));
+            const size_t to = keeps_ends ? at + n_end : at;
+            CM_TRY(cm_list_put(run, out->list, cm_value_string(cm_string_part(text, begin, to))));
             begin = at + n_end;
         }
         at += n_end > 0 ? n_end : cm_string_step(text, at);
@@ -283,9 +290,10 @@ static calmoe_status split_lines(struct run *run, struct string text, struct val
 
 static calmoe_status splitlines(struct run *run, const struct call *call, struct value *out)
 {
-    struct string text;
+    const struct value *keeps_ends = cm_argument(call, 0, "keepends");
+    struct string       text;
     CM_TRY(subject_text(run, call, &text));
-    return split_lines(run, text, out);
+    return split_lines(run, text, keeps_ends && cm_value_is_true(keeps_ends), out);
 }
 
 /* indent(width, first, blank): lines but the first begin with blanks, empty ones only if they are meant to. */
@@ -305,7 +313,7 @@ static calmoe_status indent(struct run *run, const struct call *call, struct val
     for (int64_t i = 0; i < (width ? width->number : 4) && !(width && width->kind == VALUE_STRING); i++)
         CM_TRY(cm_buffer_put(run, &blanks, cm_string(" ")));
     const struct string step = width && width->kind == VALUE_STRING ? width->string : cm_buffer_value(&blanks).string;
-    CM_TRY(split_lines(run, text, &lines));
+    CM_TRY(split_lines(run, text, false, &lines));
     const size_t last = text.n == 0 ? 0 : text.n - cm_string_step_back(text, text.n);
     if (text.n == 0 || line_end(text, last) > 0) CM_TRY(cm_list_put(run, lines.list, cm_value_string(cm_string(""))));
     for (size_t i = 0; i < lines.list->n; i++) {
@@ -537,7 +545,7 @@ const struct call_row cm_string_methods[] = {
     { "rpartition", partition },  { "startswith", begins_or_ends }, { "endswith", begins_or_ends },
     { "find", find },             { "rfind", find },            { "index", find },           { "count", find },
     { "join", join },             { "removeprefix", without },  { "removesuffix", without }, { "isdigit", is_all },
-    { "isspace", is_all },        { NULL, NULL },
+    { "isspace", is_all },        { "format", cm_string_format }, { NULL, NULL },
 };
 const struct call_row cm_dict_methods[] = {
     { "get", get },          { "items", view },    { "keys", view },        { "values", view },

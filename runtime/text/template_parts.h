@@ -315,6 +315,12 @@ const struct call_row *cm_find_row(const struct call_row *rows, struct string na
 enum letters { LETTERS_UPPER, LETTERS_LOWER, LETTERS_CAPITALIZE, LETTERS_TITLE, LETTERS_TITLE_FILTER };
 calmoe_status cm_string_letters(struct run *run, struct string text, enum letters letters, struct value *out);
 
+/* ---- template_format.c ---- */
+
+struct call;
+/* The method format() of a text. */
+calmoe_status cm_string_format(struct run *run, const struct call *call, struct value *out);
+
 /* ---- template_print.c: values as texts ---- */
 
 /* As printing writes it. */

@@ -22,6 +22,8 @@ def cased(ending, exclude=""):
 
 
 O200K = cased(C + "?") + r"\p{N}{1,3}|" + TAIL
+YOUTU = [("[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-\u303f\ufe30-\ufe4f]+"
+          "|[\u3105-\u312f]+|[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), cased(C + "?") + r"\p{N}|" + TAIL]
 TEKKEN = cased("") + r"\p{N}|" + TAIL
 KIMI = (r"[\p{Han}]+|" + cased(C + "?", r"&&[^\p{Han}]") +
         r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -56,7 +58,11 @@ ROWS = {
     "command-r": [r"\p{N}", GPT2],
     "llama-bpe": [LLAMA3],
     "dbrx": [LLAMA3],
+    "chatglm-bpe": [LLAMA3],
     "glm4": [LLAMA3],
+    "minicpm5": [r"\p{N}{1,3}", LLAMA3.replace("{1,3}", "+")],
+    "seed-coder": [QWEN2.replace(r"[^\s\p{L}\p{N}]+[\r\n]*", r"[^\s\p{L}\p{N}\r\n]+")],
+    "youtu": YOUTU,
     "qwen2": [QWEN2],
     "megrez": [QWEN2],
     "qwen35": [QWEN35],
@@ -69,6 +75,7 @@ ROWS = {
     "bailingmoe": [BAILING],
     "exaone-moe": [EXAONE],
     "bloom": [BLOOM],
+    "viking": [BLOOM, r"\p{N}"],
     "gemma4": [r"[^\n]+|\n+"],
     "laguna": [r"[^\n]+|[\n]+", QWEN2],
     "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],

@@ -104,6 +104,10 @@ a {{- ' b ' -}} c {{ 'd' }} e
 {% set x = 1 %}{% macro own(x=x, y=x) %}[{{ x }}{{ y }}]{% endmacro %}{{ own() }}{{ own(2) }}{{ own(y=3) }} {{ true | round(1) }} {{ numbers.copy() }} {{ (words | map('upper'))|first }}
 {{ x in {'a': 1} }} {{ {none: 1}[none] }} {% for i in 'a' %}{{ loop is callable }}{% endfor %}
 {{ none | selectattr('a') | list }} {{ none | map('upper') | list }} {{ zero | select | list }}
+{{ 'a{}b{}'.format(1, 'x') }}{{ '{0}{1}{0}'.format('p', 'q') }}{{ '{n}-{m}'.format(n=1, m=2) }}{{ '{{}}{}'.format(3) }}{{ '<\uff5chy{}>'.format(':\u00e9') }}{{ '{d[a][1]} {p[0][name]} {d[C][x]}'.format(d=d, p=people) }}
+{{ '{:>5}|{:<5}|{:^5}|{:*^6}|{:05d}|{:.2f}|{:x}|{:X}|{:,}|{!s}'.format('a', 'b', '\u00e9', 'd', -42, 3.14159, 255, 255, 1234567, 'q') }}{{ '{:5}|{:+d}|{:%}|{:e}|{:.3}|{: d}|{:08.3f}|{:,.1f}'.format(7, 5, 0.5, 12345.678, 'abcdef', 3, -2.5, 98765.43) }}
+{{ '{} {} {} {} {} {}'.format(none, true, words, d.C, 1.0, 1e-7) }}{{ '{:d}'.format(true) }}{{ ''.format(1) }}
+{{ 'abcdef'.startswith('c', 2) }}{{ 'abcdef'.startswith('c', 3) }}{{ 'abcdef'.endswith('cd', 0, 4) }}{{ 'abcdef'.endswith('f', -1) }}{{ 'a\nb\r\nc'.splitlines(true) }}{{ 'a\n'.splitlines(keepends=false) }}
 {{ messages == messages }} {{ messages[0] == messages[1] }} {{ [1, [2]] == [1, [2]] }} {{ messages[0] == {} if false }}
 {% if x is defined and x.y.z %}a{% else %}b{% endif %}{{ x.y if x is defined }}
 {{ {'a': 1}['a'] if false else 'lazy' }}{{ 1.5 if false }}{{ (messages|tojson) if false }}{{ messages.foo() if false }}

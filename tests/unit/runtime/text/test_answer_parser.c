@@ -35,6 +35,17 @@
 #define GRANITE  PROMPT("", "<|tool_call|>")
 #define HUNYUAN  PROMPT("", "<tool_calls><tool_call>")
 
+#define SEED     PROMPT("", "<seed:tool_call> <function= <seed:think>")
+#define NAMED    PROMPT("", "<function=NAME> <|python_tag|>")
+#define PARAMS   PROMPT("", "<function name=\"F\"><param name=\"P\"> </think>")
+#define GIGA     PROMPT("", "<|function_call|>")
+#define GIGA3    PROMPT("", "function call<|role_sep|>")
+#define SOLAR    PROMPT("<|begin|>assistant", "<|tool_call:begin|> <|think|>")
+#define APRIEL   PROMPT("Here are my reasoning steps:\\n", "<tool_calls>[ </tool_call> [BEGIN FINAL RESPONSE]")
+#define BARE     PROMPT("", "\"parameters\": dictionary of argument name and its value")
+#define FIRE     PROMPT("", "functools[")
+#define RESPONSE PROMPT("<think>\\n", "<tool_call> <response>")
+
 static const char conversation[] =
     "{\"messages\":[{\"role\":\"user\",\"content\":\"u\"}],\"tools\":["
     "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{"
@@ -134,6 +145,48 @@ static const struct {
     { LFM, "<|tool_call_start|>[{\"name\": \"f\", \"arguments\": {}}]<|tool_call_end|>",
       "C(f#)A({})E" },
     { LFM, "<|tool_call_start|>[f(s='a\nb\\n\\'\\x41')]", "C(f#)A({\"s\": \"a\\nb\\n'\\u0041\"})E" },
+    { LFM, "<|tool_call_start|>[f(s=''a' b'', n=1), f(s=\"say \"x\"\" ), f(s='', e=['', \"\"])]<|tool_call_end|>",
+      "C(f#)A({\"s\": \"'a' b'\", \"n\": 1})EC(f#)A({\"s\": \"say \\\"x\\\"\" })E"
+      "C(f#)A({\"s\": \"\", \"e\": [\"\", \"\"]})E" },
+    { LFM, "<|tool_call_start|>[f(s='cut'", "C(f#)A({\"s\": \"cut\")E" },
+    { SEED, "<seed:think>t</seed:think>x<seed:tool_call>\n<function=f>\n<parameter=s>\na\n</parameter>\n<parameter=n>1"
+      "</parameter>\n</function>\n</seed:tool_call>", "R(t)T(x)C(f#)A({\"s\": \"\\na\\n\", \"n\": 1})E" },
+    { NAMED, "So:\n<function=f>{\"n\": 1}</function><function=g>{}</function>",
+      "T(So:)C(f#)A({\"n\": 1})EC(g#)A({})E" },
+    { PARAMS, "<think>t</think>a<function name=\"f\"><param name=\"s\">1</param><param name=\"n\">1</param>"
+      "</function>\n<function name=\"g\"></function>b", "R(t)T(a)C(f#)A({\"s\": \"1\", \"n\": 1})EC(g#)A({})ET(b)" },
+    { PARAMS, "a <function name=\"main\"> <function name=\"f",
+      "T(a <function name=\"main\">)T( <function name=\"f)" },
+    { FUNCTION, "</think>Look:\n<function=f>\n<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>\n"
+      "<tool_call>\n<function=g>\n</function>\n</tool_call>", "T(Look:)C(f#)A({\"n\": 1})EC(g#)A({})E" },
+    { FUNCTION, "I call.\n<tool_call>\n<function=f>\n<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>",
+      "R(I call.)C(f#)A({\"n\": 1})E" },
+    { FUNCTION, "By <tool_call> and <tool_call>\n<function=h>\n</think>no",
+      "R(By <tool_call> and <tool_call>\n<function=h>)T(no)" },
+    { KEYS, "<think>a <tool_call>f\n</tool_call>", "R(a)C(f#)A({})E" },
+    { KEYS, "<think>a <tool_call>s are\ngood</think>b", "R(a <tool_call>s are\ngood)T(b)" },
+    { KIMI, "<think>a<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}"
+      "<|tool_call_end|><|tool_calls_section_end|>", "R(a)C(f#functions.f:0)A({})E" },
+    { KIMI, "<think>a<|tool_call_begin|>functions.h:0<|tool_call_argument_begin|>{}",
+      "R(a<|tool_call_begin|>functions.h:0<|tool_call_argument_begin|>{})" },
+    { QUOTED, "<|channel>thought\na<|tool_call>call:g{}<tool_call|>", "R(a)C(g#)A({})E" },
+    { JSON, "<think>a<tool_call>{\"name\": \"g\"}</tool_call>", "R(a)C(g#)E" },
+    { JSON, "<think>a<tool_call>{\"name\": \"h\"}</think>", "R(a<tool_call>{\"name\": \"h\"})" },
+    { GIGA, "Hi[<|function_call|>]{\"name\": \"f\", \"arguments\": {\"n\": 1}}", "T(Hi)C(f#)A({\"n\": 1})E" },
+    { GIGA3, "Hi[<|message_sep|>]\n\nfunction call[<|role_sep|>]\n{\"name\": \"f\", \"arguments\": {\"n\": 1}}",
+      "T(Hi)C(f#)A({\"n\": 1})E" },
+    { SOLAR, "[<|think|>]Hm.[<|end|>][<|begin|>]assistant[<|content|>]Yes[<|end|>]", "R(Hm.)T(Yes)" },
+    { SOLAR, "[<|think|>]Hm.[<|end|>][<|begin|>]assistant[<|tool_calls|>][<|tool_call:begin|>]id1[<|tool_call:name|>]f"
+      "[<|tool_call:args|>]{\"n\": 1}[<|tool_call:end|>][<|tool_call:begin|>]id2[<|tool_call:name|>]g"
+      "[<|tool_call:args|>]{}[<|tool_call:end|>][<|calls|>]", "R(Hm.)C(f#id1)A({\"n\": 1})EC(g#id2)A({})E" },
+    { APRIEL, "I think\n[BEGIN FINAL RESPONSE]\nSo\n<tool_calls>[{\"name\": \"f\", \"arguments\": {\"n\": 1}}, "
+      "{\"name\": \"g\", \"arguments\": {}}]</tool_calls>", "R(I think)T(So)C(f#)A({\"n\": 1})EC(g#)A({})E" },
+    { BARE, "{\"name\": \"f\", \"parameters\": {\"n\": 1}}", "C(f#)A({\"n\": 1})E" },
+    { BARE, "{\"name\": \"h\"} text", "T({\"name\": \"h\"} text)" },
+    { FIRE, "Hi functools[{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {}}]",
+      "T(Hi)C(f#)A({})EC(g#)A({})E" },
+    { RESPONSE, "t\n</think>\n\n<response>\nHi\n</response>\n", "R(t)T(Hi)" },
+    { RESPONSE, "</think>\n<tool_call>{\"name\": \"g\"}</tool_call>", "C(g#)E" },
     { LLAMA, "[f(n=1), g()]", "C(f#)A({\"n\": 1})EC(g#)A({})E" },
     { LLAMA, " {\"name\": \"f\", \"parameters\": {\"n\": 1}}", "C(f#)A({\"n\": 1})E" },
     { LLAMA, "{\"name\": \"Bob\", \"age\": 3}", "T({\"name\": \"Bob\", \"age\": 3})" },

@@ -99,6 +99,12 @@ static void whole_pieces_may_ignore_merges(void **state)
     check(tokenizer, "he", TOKENIZE_ADD_BOS, "<s> he"); /* this row's default */
     assert_true(cm_tokenizer_adds_bos(tokenizer));
     cm_tokenizer_close(&tokenizer);
+    for (int i = 0; i < 2; i++) {
+        toy.pre = i == 0 ? "glm4" : "kimi-k2";
+        tokenizer = open_toy();
+        check(tokenizer, "qqq qqqq", 0, "qqq Ġ q q q q");
+        cm_tokenizer_close(&tokenizer);
+    }
     toy.pre = "dbrx";
     tokenizer = open_toy();
     check(tokenizer, "qqq", 0, "q q q");
