@@ -57,6 +57,18 @@ bool cm_read_stream(struct answering *answering, const struct sent_value *body, 
            cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
 }
 
+bool cm_read_generation_request(struct answering *answering, const struct generation_names *names,
+                                const struct sent_value *body, struct refusal *refusal)
+{
+    const struct service *const    service = answering->server->service;
+    const calmoe_model_info *const model = cm_service_model(service);
+    const struct generation_scope  scope = {.model = cm_server_model(answering->server), .n_vocab = model->n_vocab,
+                                            .n_slots = cm_service_n_slots(service),
+                                            .n_context = cm_service_context(service)};
+    return cm_read_generation(body, names, &scope, answering->job, refusal) &&
+           cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
+}
+
 /* ---- what forms have in common ---- */
 
 void cm_write_head(struct json_writer *writer, const struct answering *answering, const char *object)
@@ -111,6 +123,11 @@ void cm_write_usage(struct json_writer *writer, const struct answering *answerin
     cm_write_object(writer, "prompt_tokens_details");
     cm_write_integer(writer, "cached_tokens", job->figures.n_cached);
     cm_write_end_object(writer);
+    if (answering->n_reasoning > 0) {
+        cm_write_object(writer, "completion_tokens_details");
+        cm_write_integer(writer, "reasoning_tokens", answering->n_reasoning);
+        cm_write_end_object(writer);
+    }
     cm_write_end_object(writer);
 }
 
@@ -270,6 +287,7 @@ static void take_record(struct answering *answering, const struct job_record *re
 {
     const calmoe_model *const model = cm_server_model(answering->server);
     const int32_t             token = record->token.token;
+    const size_t              n_thoughts = answering->reasoning.n;
     size_t                    n_plain = 0, n_special = 0;
     if (answering->form->token != NULL) answering->form->token(answering, record);
     else if (token >= 0 && record->token.has_logprob)
@@ -280,6 +298,7 @@ static void take_record(struct answering *answering, const struct job_record *re
     (void)calmoe_token_bytes(model, token, 0, &n_plain);
     const char *const mark = calmoe_token_bytes(model, token, 1, &n_special);
     if (n_plain == 0) put_text(answering, mark, n_special, true);
+    answering->n_reasoning += answering->reasoning.n > n_thoughts;
 }
 
 static void take_records(struct answering *answering)

@@ -55,6 +55,7 @@ struct answering {
     struct bytes        text, reasoning; /* of the answer, so far */
     struct answer_call *calls;
     int                 n_calls;
+    int                 n_reasoning; /* tokens of the answer that were thoughts */
 
     struct json_writer out;       /* of the stream; sent up to n_sent */
     size_t             n_sent;
@@ -71,6 +72,9 @@ struct answering *cm_answering_open(struct server *server, struct http_exchange 
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
 /* "stream", "stream_options", "model". */
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal);
+/* cm_read_generation() and cm_read_own_request() with the server's numbers. */
+bool cm_read_generation_request(struct answering *answering, const struct generation_names *names,
+                                const struct sent_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);
 /* Answers the exchange, and closes it in the end. The job is not submitted yet. */

@@ -145,7 +145,7 @@ static bool read_chat(struct answering *answering, const struct http_request *re
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens", "n_predict"},
                                                   .stop = "stop"};
     return cm_read_stream(answering, body, refusal) &&
-           cm_read_conversation_request(answering, &names, body, refusal) &&
+           cm_read_generation_request(answering, &names, body, refusal) &&
            read_logprobs(body, &answering->job->want, refusal) &&
            cm_open_conversation(answering, request->body, request->n_body, body, refusal);
 }

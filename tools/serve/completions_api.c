@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/serve/answering.h"
+#include "tools/serve/constraints.h"
 #include "tools/serve/prompts.h"
 
 enum { MAX_PROMPTS = 64 };
@@ -180,13 +181,11 @@ static bool read_completion(struct answering *answering, const struct sent_value
                                                   .stop = "stop"};
     struct completion *const    completion = calloc(1, sizeof *completion);
     struct job_request *const   want = &answering->job->want;
-    const calmoe_model_info    *model = cm_service_model(answering->server->service);
     if (completion == NULL) return cm_refuse_memory(refusal);
     answering->more = completion;
     want->max_tokens = 16; /* OpenAI's default of this endpoint */
-    if (!cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(answering->server->service),
-                            answering->job, refusal) ||
-        !cm_read_own_request(body, model->n_experts_used, want, &answering->own, refusal) ||
+    if (!cm_read_generation_request(answering, &names, body, refusal) ||
+        !cm_constrain_format(answering->server, body, false, answering->job, refusal) ||
         !cm_read_int(body, "logprobs", 0, JOB_MAX_TOP, &want->n_top, refusal) ||
         !cm_read_bool(body, "echo", &completion->echo, refusal) ||
         !cm_prompt_tokens(answering->server, prompt, true, &want->tokens, &want->n_tokens, refusal))

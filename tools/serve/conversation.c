@@ -7,15 +7,6 @@
 #include "tools/serve/constraints.h"
 #include "tools/serve/prompts.h"
 
-bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
-                                  const struct sent_value *body, struct refusal *refusal)
-{
-    const struct service *const     service = answering->server->service;
-    const calmoe_model_info *const  model = cm_service_model(service);
-    return cm_read_generation(body, names, model->n_vocab, cm_service_n_slots(service), answering->job, refusal) &&
-           cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
-}
-
 /* ---- prompt ---- */
 
 /* "none", "auto", "required", or {"type":"function","function":{"name"}}. */
@@ -109,7 +100,7 @@ bool cm_open_converted(struct answering *answering, const struct generation_name
 {
     struct json_writer writer = {.failed = false};
     const bool         is_read = cm_read_stream(answering, body, refusal) &&
-                         cm_read_conversation_request(answering, names, body, refusal) &&
+                         cm_read_generation_request(answering, names, body, refusal) &&
                          convert(&writer, body, refusal);
     struct sent_value *const converted = is_read ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
     const bool               is_fine =

@@ -11,9 +11,15 @@ struct generation_names {
     const char *stop;
 };
 
+/* Of the server that is asked. */
+struct generation_scope {
+    const calmoe_model *model; /* by which texts become tokens; NULL: those in "logit_bias" are refused */
+    int                 n_vocab, n_slots, n_context;
+};
+
 /* Reads the members of body into the job, which holds the server's defaults. False and the refusal filled. */
-bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
-                        struct job *job, struct refusal *refusal);
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names,
+                        const struct generation_scope *scope, struct job *job, struct refusal *refusal);
 
 /* A list of {"id", "scale"} of adapters: *n is the largest id and one, and those that it does not name have the scale
  * 0. name: of the list, for refusals. */

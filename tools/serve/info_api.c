@@ -59,6 +59,21 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
     cm_reply(exchange, 200, &writer);
 }
 
+/* /models/NAME */
+void cm_serve_model(struct server *server, struct http_exchange *exchange, const struct http_request *request)
+{
+    struct json_writer writer = {.failed = false};
+    struct refusal     refusal = {0};
+    const char *const  name = strstr(request->path, "/models/") + strlen("/models/"); /* names have slashes, too */
+    if (strcmp(name, server->name) != 0) {
+        (void)cm_refuse(&refusal, 404, "model", "there is no model '%.100s' here; '%.100s' is", name, server->name);
+        cm_reply_refusal(exchange, &refusal);
+        return;
+    }
+    write_model(&writer, server);
+    cm_reply(exchange, 200, &writer);
+}
+
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
     struct refusal     refusal = {0};

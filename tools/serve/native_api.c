@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tools/serve/answering.h"
+#include "tools/serve/constraints.h"
 #include "tools/serve/prompts.h"
 
 static void write_probabilities(struct json_writer *writer, struct answering *answering)
@@ -77,15 +78,13 @@ static const struct answer_form form = {.piece = piece, .finish = finish, .whole
 static bool read_native(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"n_predict", "max_tokens"}, .stop = "stop"};
-    struct server *const           server = answering->server;
-    const calmoe_model_info *const model = cm_service_model(server->service);
-    struct job_request *const      want = &answering->job->want;
-    struct prompt_list             prompts = {.n = 0};
-    int                            n_probs = 0;
+    struct server *const      server = answering->server;
+    struct job_request *const want = &answering->job->want;
+    struct prompt_list        prompts = {.n = 0};
+    int                       n_probs = 0;
     bool is_fine = cm_read_stream(answering, body, refusal) &&
-                   cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(server->service),
-                                      answering->job, refusal) &&
-                   cm_read_own_request(body, model->n_experts_used, want, &answering->own, refusal) &&
+                   cm_read_generation_request(answering, &names, body, refusal) &&
+                   cm_constrain_format(server, body, false, answering->job, refusal) &&
                    cm_read_int(body, "n_probs", 0, JOB_MAX_TOP, &n_probs, refusal) &&
                    cm_read_prompts(body, &prompts, 1, refusal) &&
                    cm_prompt_tokens(server, &prompts.at[0], true, &want->tokens, &want->n_tokens, refusal);

@@ -118,7 +118,7 @@ static void write_usage(struct json_writer *writer, const struct answering *answ
     cm_write_end_object(writer);
     cm_write_integer(writer, "output_tokens", job->figures.n_generated);
     cm_write_object(writer, "output_tokens_details");
-    cm_write_integer(writer, "reasoning_tokens", 0);
+    cm_write_integer(writer, "reasoning_tokens", answering->n_reasoning);
     cm_write_end_object(writer);
     cm_write_integer(writer, "total_tokens", job->want.n_tokens + job->figures.n_generated);
     cm_write_end_object(writer);
