@@ -199,7 +199,7 @@ static void test_errors(void **state)
     expect("/v1/chat/completions", "{" ASK ",\"top_logprobs\":21,\"logprobs\":true}", 400, WRONG("'top_logprobs' *"));
     expect("/v1/chat/completions", "{" ASK ",\"n\":2}", 400, WRONG("'n' wants 1*"));
     expect("/v1/chat/completions", "{" ASK ",\"stop\":5}", 400, WRONG("'stop' *"));
-    expect("/v1/chat/completions", "{" ASK ",\"logit_bias\":{\"x\":1}}", 400, WRONG("'logit_bias' *"));
+    expect("/v1/chat/completions", "{" ASK ",\"logit_bias\":{\"7000000\":1}}", 400, WRONG("'logit_bias' *"));
     expect("/v1/chat/completions", "{" ASK ",\"calmoe\":{\"quality\":0.01}}", 400, WRONG("*policy*"));
     expect("/v1/completions", "{\"prompt\":5}", 400, WRONG("'prompt' *"));
     expect("/v1/completions", "{\"prompt\":[99999]}", 400, WRONG("'prompt' *"));

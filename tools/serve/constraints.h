@@ -1,4 +1,4 @@
-/* tools/serve/constraints.h - answers that must have a form: "response_format" and what other servers call it, and tools
+/* tools/serve/constraints.h - answers that must have a form: "response_format" and what other servers call it; tools
  * that must be called. */
 #ifndef TOOLS_SERVE_CONSTRAINTS_H
 #define TOOLS_SERVE_CONSTRAINTS_H
