@@ -46,7 +46,7 @@ static void read_generation(const struct sent_value *body)
         .stop = "stop"};
     static const struct generation_scope scope = {.n_vocab = N_VOCAB, .n_slots = N_SLOTS, .n_context = 512};
     struct refusal     refusal = {0};
-    struct own_request own = {false, false};
+    struct own_request own = {.tokens = false};
     struct job *const  job = cm_job_open();
     if (job == NULL) return;
     const bool is_fine = cm_read_generation(body, &names, &scope, job, &refusal) &&

@@ -124,7 +124,8 @@ static void converse(unsigned *state)
 {
     const int prompt = (int)(next(state) % N_PROMPTS);
     int       turn = 0;
-    while (turn < n_turns_of(prompt) && ask_and_compare(prompt, turn, next(state) % 2 == 0)) turn++;
+    while (turn < n_turns_of(prompt) && seconds_now() < until && ask_and_compare(prompt, turn, next(state) % 2 == 0))
+        turn++;
 }
 
 /* What a client alone is answered, turn by turn. */

@@ -174,6 +174,9 @@ void cm_write_own(struct json_writer *writer, struct answering *answering, bool 
         else cm_write_integer(writer, "rung", figures->rung);
         cm_write_integer(writer, "cached_tokens", figures->n_cached);
         cm_write_integer(writer, "slot", figures->slot);
+        if (answering->own.context[0] != '\0') cm_write_text(writer, "context", answering->own.context);
+        if (answering->own.context_sha256[0] != '\0')
+            cm_write_text(writer, "context_sha256", answering->own.context_sha256);
     }
     if (answering->own.tokens) write_waiting(writer, "tokens", &answering->details);
     cm_write_end_object(writer);

@@ -5,6 +5,7 @@
 
 #include "tools/serve/answering.h"
 #include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
 
 enum { MAX_PROMPTS = 64 };
@@ -188,8 +189,12 @@ static bool read_completion(struct answering *answering, const struct sent_value
         !cm_constrain_format(answering->server, body, false, answering->job, refusal) ||
         !cm_read_int(body, "logprobs", 0, JOB_MAX_TOP, &want->n_top, refusal) ||
         !cm_read_bool(body, "echo", &completion->echo, refusal) ||
-        !cm_prompt_tokens(answering->server, prompt, true, &want->tokens, &want->n_tokens, refusal))
+        !cm_prompt_tokens(answering->server, prompt, answering->own.context[0] == '\0', &want->tokens,
+                          &want->n_tokens, refusal) ||
+        !cm_prepend_context(answering, refusal))
         return false;
+    if (completion->echo && answering->own.context[0] != '\0')
+        return cm_refuse(refusal, 400, "echo", "'echo' wants no 'context': its text is not told");
     want->echo_logprobs = completion->echo && want->n_top != JOB_NO_LOGPROBS;
     return !completion->echo || cm_prompt_text(answering->server, prompt, &completion->prompt, &completion->n_prompt,
                                                refusal);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
 
 /* ---- prompt ---- */
@@ -61,6 +62,19 @@ static bool open_parser(struct answering *answering, calmoe_answer_parser_option
                                      &answering->parser) == CALMOE_OK || cm_refuse_memory(refusal);
 }
 
+/* With the context that the request named as its system text. */
+static bool open_prompt(struct answering *answering, const char *conversation, size_t n_bytes,
+                        const struct sent_value *body, struct refusal *refusal)
+{
+    struct json_writer written = {.failed = false};
+    bool               is_fine = cm_begin_with_context(answering, body, &written, refusal);
+    const bool         is_new = is_fine && written.bytes.n > 0;
+    is_fine = is_fine && cm_open_prompt(answering->server, is_new ? written.bytes.at : conversation,
+                                        is_new ? written.bytes.n : n_bytes, &answering->prompt, refusal);
+    cm_writer_close(&written);
+    return is_fine;
+}
+
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
                           const struct sent_value *body, struct refusal *refusal)
 {
@@ -72,7 +86,7 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     size_t                        n_tokens = 0;
     if (!read_tool_choice(body, &choice, refusal) || !cm_read_text(body, "reasoning_format", &reasoning, refusal))
         return false;
-    if (!cm_open_prompt(answering->server, conversation, n_bytes, &answering->prompt, refusal)) return false;
+    if (!open_prompt(answering, conversation, n_bytes, body, refusal)) return false;
     const int32_t *const tokens = calmoe_chat_prompt_tokens(answering->prompt, &n_tokens);
     if (n_tokens == 0) return cm_refuse(refusal, 400, "messages", "the conversation has no tokens");
     want->tokens = malloc(n_tokens * sizeof *want->tokens);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -242,12 +243,15 @@ bool cm_read_own_request(const struct sent_value *body, int n_experts_used, stru
 {
     const struct sent_value *given = NULL;
     float                    quality = (float)want->quality;
+    const char              *context = "";
     if (!cm_read_value(body, "calmoe", SENT_OBJECT, &given, refusal)) return false;
     if (given == NULL) return true;
     const bool is_fine = cm_read_real(given, "quality", 0, 1, &quality, refusal) &&
                          cm_read_int(given, "experts", 1, n_experts_used, &want->n_experts, refusal) &&
                          cm_read_bool(given, "tokens", &own->tokens, refusal) &&
-                         cm_read_bool(given, "routing", &own->routing, refusal);
+                         cm_read_bool(given, "routing", &own->routing, refusal) &&
+                         cm_read_text(given, "context", &context, refusal);
+    (void)snprintf(own->context, sizeof own->context, "%s", context);
     if (cm_sent_member(given, "quality") != NULL) want->quality = cm_sent_number(cm_sent_member(given, "quality"));
     own->tokens         = own->tokens || own->routing;
     want->wants_routing = own->routing;

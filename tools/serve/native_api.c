@@ -4,6 +4,7 @@
 
 #include "tools/serve/answering.h"
 #include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
 
 static void write_probabilities(struct json_writer *writer, struct answering *answering)
@@ -87,7 +88,9 @@ static bool read_native(struct answering *answering, const struct sent_value *bo
                    cm_constrain_format(server, body, false, answering->job, refusal) &&
                    cm_read_int(body, "n_probs", 0, JOB_MAX_TOP, &n_probs, refusal) &&
                    cm_read_prompts(body, &prompts, 1, refusal) &&
-                   cm_prompt_tokens(server, &prompts.at[0], true, &want->tokens, &want->n_tokens, refusal);
+                   cm_prompt_tokens(server, &prompts.at[0], answering->own.context[0] == '\0', &want->tokens,
+                                    &want->n_tokens, refusal) &&
+                   cm_prepend_context(answering, refusal);
     want->n_top = n_probs > 0 ? n_probs : JOB_NO_LOGPROBS;
     cm_prompts_close(&prompts);
     return is_fine;
