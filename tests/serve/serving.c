@@ -18,7 +18,7 @@
 
 #include "tests/serve/serving.h"
 
-enum { MAX_OPTIONS = 40, WAIT_SECONDS = 60, READ_SECONDS = 300 };
+enum { MAX_OPTIONS = 40, WAIT_SECONDS = 60, READ_SECONDS = 900 };
 
 static const char *program;
 
@@ -283,7 +283,7 @@ char *json_texts(const char *json, const char *name)
 
 void wait_until_idle(const struct serving *serving)
 {
-    const double until = seconds_now() + 30;
+    const double until = seconds_now() + 120;
     bool         is_idle = false;
     while (!is_idle && seconds_now() < until) {
         struct reply reply = client_ask(serving, "/slots", NULL);
