@@ -137,6 +137,31 @@ static void test_messages(void **state)
     expect("/v1/responses", "{\"input\":\"a\",\"conversation\":\"c\"}", 400, "*'conversation' is not supported*");
 }
 
+/* What llama.cpp's clients show while they wait. */
+static void test_progress(void **state)
+{
+    static const char *const options[] = {"-t", "1", "--temp", "0", "-c", "4096", "--step-rows", "1", NULL};
+    const struct serving     usual = server;
+    char *const              words = long_text(1500, 7);
+    char *const              body = malloc(20000);
+    (void)state;
+    assert_non_null(body);
+    (void)snprintf(body, 20000, "{\"prompt\":\"%s\",\"n_predict\":2,\"ignore_eos\":true,\"stream\":true,"
+                                "\"return_progress\":true,\"timings_per_token\":true,\"sse_ping_interval\":-1}", words);
+    server = serving_start(options);
+    expect("/completion", body, 200,
+           "data: {\"index\":0,\"content\":\"\",\"stop\":false,\"prompt_progress\":{\"total\":*,\"cache\":0,\"processed\":*,"
+           "\"time_ms\":*}}\n\n*\"stop\":false,*\"timings\":{\"cache_n\":0,\"prompt_n\":*}*\"stop\":true*");
+    const int status = serving_stop(&server);
+    server = usual;
+    free(words);
+    free(body);
+    assert_int_equal(status, 0);
+    expect(CHAT, "{" ASK ",\"max_tokens\":1,\"stream\":true,\"timings_per_token\":true}", 200,
+           "data: *\"delta\":{\"content\":\"*\"}*\"timings\":{*\n\ndata: *\"finish_reason\":\"length\"*[DONE]*");
+    expect(CHAT, "{" ASK ",\"sse_ping_interval\":\"x\"}", 400, "*'sse_ping_interval' wants a whole number*");
+}
+
 static struct reply ask_with(const char *path, const char *headers, const char *body)
 {
     const int fd = client_open(&server, 0);
@@ -174,6 +199,7 @@ int main(int argc, char **argv)
 {
     serving_begin(argc, argv);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_biases),
-                                       cmocka_unit_test(test_messages), cmocka_unit_test(test_http)};
+                                       cmocka_unit_test(test_messages), cmocka_unit_test(test_progress),
+                                       cmocka_unit_test(test_http)};
     return cmocka_run_group_tests(tests, start, stop);
 }

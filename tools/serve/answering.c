@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { TICK_SECONDS = 1 };       /* after which a client is looked for that left */
+enum { MAX_PING = 3600 };
+static const double PROGRESS_SECONDS = 0.2; /* between two pieces that tell how far the prompt is read */
 enum { BEGIN_SECONDS = 10 };     /* that a stream waits for a slot before it begins: until then errors have a status */
 
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
@@ -46,6 +48,15 @@ void cm_answering_close(struct answering *answering)
     free(answering);
 }
 
+/* As llama.cpp's clients send it; -1: no comments. */
+static bool read_ping(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
+{
+    int seconds = (int)answering->server->ping_seconds;
+    if (!cm_read_int(body, "sse_ping_interval", -1, MAX_PING, &seconds, refusal)) return false;
+    answering->ping_seconds = seconds > 0 ? seconds : 0;
+    return true;
+}
+
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     const struct sent_value *options = NULL;
@@ -54,7 +65,10 @@ bool cm_read_stream(struct answering *answering, const struct sent_value *body, 
     (void)snprintf(answering->model, sizeof answering->model, "%s", model);
     return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
            cm_read_value(body, "stream_options", SENT_OBJECT, &options, refusal) &&
-           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
+           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal) &&
+           cm_read_bool(body, "timings_per_token", &answering->tells_timings, refusal) &&
+           cm_read_bool(body, "return_progress", &answering->tells_progress, refusal) &&
+           read_ping(answering, body, refusal);
 }
 
 bool cm_read_generation_request(struct answering *answering, const struct generation_names *names,
@@ -135,20 +149,31 @@ static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
 void cm_write_timings(struct json_writer *writer, const struct answering *answering)
 {
-    const struct job_figures *const figures = &answering->job->figures;
-    const int    n_prompt = answering->job->want.n_tokens - figures->n_cached;
-    const double prompt_ms = figures->first > 0 ? (figures->first - figures->begun) * 1e3 : 0;
-    const double answer_ms = figures->first > 0 ? (figures->last - figures->first) * 1e3 : 0;
+    const struct job_figures figures = cm_service_figures(answering->server->service, answering->job);
+    const int    n_prompt = answering->job->want.n_tokens - figures.n_cached;
+    const double prompt_ms = figures.first > 0 ? (figures.first - figures.begun) * 1e3 : 0;
+    const double answer_ms = figures.first > 0 ? (figures.last - figures.first) * 1e3 : 0;
     cm_write_object(writer, "timings");
-    cm_write_integer(writer, "cache_n", figures->n_cached);
+    cm_write_integer(writer, "cache_n", figures.n_cached);
     cm_write_integer(writer, "prompt_n", n_prompt);
     cm_write_real(writer, "prompt_ms", prompt_ms);
     cm_write_real(writer, "prompt_per_token_ms", ratio(prompt_ms, n_prompt));
     cm_write_real(writer, "prompt_per_second", ratio(n_prompt, prompt_ms / 1e3));
-    cm_write_integer(writer, "predicted_n", figures->n_generated);
+    cm_write_integer(writer, "predicted_n", figures.n_generated);
     cm_write_real(writer, "predicted_ms", answer_ms);
-    cm_write_real(writer, "predicted_per_token_ms", ratio(answer_ms, figures->n_generated));
-    cm_write_real(writer, "predicted_per_second", ratio(figures->n_generated, answer_ms / 1e3));
+    cm_write_real(writer, "predicted_per_token_ms", ratio(answer_ms, figures.n_generated));
+    cm_write_real(writer, "predicted_per_second", ratio(figures.n_generated, answer_ms / 1e3));
+    cm_write_end_object(writer);
+}
+
+void cm_write_progress(struct json_writer *writer, const struct answering *answering, int n_read)
+{
+    const struct job_figures figures = cm_service_figures(answering->server->service, answering->job);
+    cm_write_object(writer, "prompt_progress");
+    cm_write_integer(writer, "total", answering->job->want.n_tokens);
+    cm_write_integer(writer, "cache", figures.n_cached);
+    cm_write_integer(writer, "processed", n_read);
+    cm_write_real(writer, "time_ms", (cm_seconds() - figures.begun) * 1e3);
     cm_write_end_object(writer);
 }
 
@@ -336,30 +361,41 @@ void cm_answer_refusal(struct answering *answering, const struct refusal *refusa
 
 /* ---- streams ---- */
 
-static void advance(struct answering *answering)
+static enum job_state advance(struct answering *answering)
 {
     struct service *const service = answering->server->service;
-    const enum job_state  state = cm_service_wait(service, answering->job, TICK_SECONDS, &answering->records);
+    const double          seconds = answering->tells_progress ? PROGRESS_SECONDS : TICK_SECONDS;
+    const enum job_state  state = cm_service_wait(service, answering->job, seconds, &answering->records);
     struct refusal        refusal = {0};
     take_records(answering);
-    if (state != JOB_OVER) return;
+    if (state != JOB_OVER) return state;
     cm_service_wait(service, answering->job, 0, &answering->records); /* what came before the end */
     take_records(answering);
     answering->is_over = true;
     if (!has_failed(answering, &refusal)) finish_parser(answering);
     if (has_failed(answering, &refusal)) fail(answering, &refusal);
     else answering->form->finish(answering);
+    return state;
+}
+
+static void tell_progress(struct answering *answering)
+{
+    const int n_read = cm_service_n_read(answering->server->service, answering->job);
+    if (n_read >= 0 && n_read < answering->job->want.n_tokens) answering->form->progress(answering, n_read);
 }
 
 static long read_stream(void *user, char *bytes, size_t capacity)
 {
     struct answering *const answering = user;
-    const double            ping = answering->server->ping_seconds;
+    const double            ping = answering->ping_seconds;
     while (answering->n_sent == answering->out.bytes.n) {
         answering->out.bytes.n = answering->n_sent = 0;
         if (answering->is_over) return answering->out.failed ? HTTP_STREAM_BROKEN : HTTP_STREAM_END;
         if (cm_http_client_left(answering->exchange)) return HTTP_STREAM_BROKEN;
-        advance(answering);
+        const enum job_state state = advance(answering);
+        if (answering->tells_progress && answering->form->progress != NULL && state == JOB_READING &&
+            answering->out.bytes.n == 0)
+            tell_progress(answering);
         if (answering->out.failed) return HTTP_STREAM_BROKEN;
         if (answering->out.bytes.n == 0 && ping > 0 && cm_seconds() - answering->last_sent >= ping)
             cm_write_raw(&answering->out, ": ping\n\n");

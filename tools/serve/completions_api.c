@@ -117,7 +117,7 @@ static void write_chunk(struct answering *answering, const char *text, size_t n,
     cm_write_head(out, answering, object);
     write_choice(out, answering, text, n, finish_reason);
     cm_write_end_array(out);
-    if (finish_reason != NULL) cm_write_timings(out, answering);
+    if (finish_reason != NULL || answering->tells_timings) cm_write_timings(out, answering);
     cm_write_own(out, answering, finish_reason != NULL);
     cm_write_end_object(out);
     cm_write_raw(out, "\n\n");

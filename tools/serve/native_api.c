@@ -26,7 +26,21 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
     cm_write_bool(out, "stop", false);
     cm_write_integer(out, "id_slot", answering->job->figures.slot);
     write_probabilities(out, answering);
+    if (answering->tells_timings) cm_write_timings(out, answering);
     cm_write_own(out, answering, false);
+    cm_write_end_object(out);
+    cm_write_raw(out, "\n\n");
+}
+
+static void progress(struct answering *answering, int n_read)
+{
+    struct json_writer *const out = &answering->out;
+    cm_write_raw(out, "data: ");
+    cm_write_object(out, NULL);
+    cm_write_integer(out, "index", 0);
+    cm_write_text(out, "content", "");
+    cm_write_bool(out, "stop", false);
+    cm_write_progress(out, answering, n_read);
     cm_write_end_object(out);
     cm_write_raw(out, "\n\n");
 }
@@ -74,7 +88,7 @@ static void whole(struct answering *answering, struct json_writer *writer)
     write_end(writer, answering, answering->text.at, answering->text.n);
 }
 
-static const struct answer_form form = {.piece = piece, .finish = finish, .whole = whole};
+static const struct answer_form form = {.piece = piece, .progress = progress, .finish = finish, .whole = whole};
 
 static bool read_native(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
