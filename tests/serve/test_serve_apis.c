@@ -135,8 +135,8 @@ static void test_responses(void **state)
     expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"previous_response_id\":\"resp_1\"}", 400,
            "*'previous_response_id' is not supported*");
 #define LOGPROB "{\"id\":*,\"token\":\"*\",\"bytes\":[*],\"logprob\":-*,\"top_logprobs\":[{*}]}"
-    expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"include\":[\"message.output_text.logprobs\"],\"top_logprobs\":1,"
-                                 "\"max_output_tokens\":2,\"ignore_eos\":true}", 200,
+    expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"include\":[\"message.output_text.logprobs\"],"
+                                 "\"top_logprobs\":1,\"max_output_tokens\":2,\"ignore_eos\":true}", 200,
            "*\"output\":[{*\"annotations\":[],\"logprobs\":[" LOGPROB "," LOGPROB "]}]}],*");
     expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"stream\":true,\"top_logprobs\":1,\"max_output_tokens\":2,"
                                  "\"ignore_eos\":true}", 200,

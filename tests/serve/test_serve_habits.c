@@ -150,8 +150,8 @@ static void test_progress(void **state)
                                 "\"return_progress\":true,\"timings_per_token\":true,\"sse_ping_interval\":-1}", words);
     server = serving_start(options);
     expect("/completion", body, 200,
-           "data: {\"index\":0,\"content\":\"\",\"stop\":false,\"prompt_progress\":{\"total\":*,\"cache\":0,\"processed\":*,"
-           "\"time_ms\":*}}\n\n*\"stop\":false,*\"timings\":{\"cache_n\":0,\"prompt_n\":*}*\"stop\":true*");
+           "data: {\"index\":0,\"content\":\"\",\"stop\":false,\"prompt_progress\":{\"total\":*,\"cache\":0,"
+           "\"processed\":*,\"time_ms\":*}}\n\n*\"stop\":false,*\"timings\":{\"cache_n\":0,\"prompt_n\":*}*\"stop\":true*");
     const int status = serving_stop(&server);
     server = usual;
     free(words);
