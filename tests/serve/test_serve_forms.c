@@ -175,6 +175,7 @@ static void test_itself(void **state)
            "\"calmoe\",\"max_model_len\":512,\"meta\":{\"vocab_type\":\"*\",\"n_vocab\":5120,\"n_ctx_train\":512,"
            "\"n_embd\":256,\"n_params\":*,\"size\":*}}],\"models\":[*]}");
     expect("/props", NULL, 200, "{\"default_generation_settings\":{\"n_ctx\":512,*},\"total_slots\":4,*"
+                                "\"chat_template_caps\":{*\"supports_system_role\":true,\"supports_tools\":false,*},*"
                                 "\"modalities\":{\"vision\":false,\"audio\":false},\"build_info\":\"calmoe *\"}");
     expect("/slots", NULL, 200, "[{\"id\":0,*},{\"id\":1,*},{\"id\":2,*},{\"id\":3,*}]");
     expect("/metrics", NULL, 200,
