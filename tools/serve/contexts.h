@@ -1,7 +1,7 @@
 /* tools/serve/contexts.h - texts that were read once, in files, which requests name: "calmoe": {"context": "manual"}.
  *
- * A file is what `calmoe context` made, or a slot that was saved, in the folder of --slot-save-path. A text of
- * `calmoe context --chat` is the system text of the request's conversation; all else stands before a plain prompt, token
+ * A file is what "calmoe context" made, or a slot that was saved, in the folder of --slot-save-path. A text of "calmoe
+ * context --chat" is the system text of the request's conversation; all else stands before a plain prompt, token
  * for token. The session of a file that was named is kept, and slots begin with copies of it, so that what is in it is
  * not read again. */
 #ifndef TOOLS_SERVE_CONTEXTS_H

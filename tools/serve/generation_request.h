@@ -26,8 +26,8 @@ bool cm_read_generation(const struct sent_value *body, const struct generation_n
 bool cm_read_scales(const struct sent_value *list, const char *name, int *n, float scales[CALMOE_MAX_ADAPTERS],
                     struct refusal *refusal);
 
-/* "calmoe": {"quality", "experts", "tokens", "routing", "context"}: what may be left out, what is told of each token, and
- * what was read before. */
+/* "calmoe": {"quality", "experts", "tokens", "routing", "context"}: what may be left out, what is told of each token,
+ * and what was read before. */
 struct own_request {
     char context[MAX_SAVED_NAME + 2]; /* that stands before the prompt (contexts.h); "" = none. A longer name is cut to
                                          one that is too long */
