@@ -44,11 +44,12 @@ static void read_generation(const struct sent_value *body)
 {
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens"},
         .stop = "stop"};
+    static const struct generation_scope scope = {.n_vocab = N_VOCAB, .n_slots = N_SLOTS, .n_context = 512};
     struct refusal     refusal = {0};
-    struct own_request own = {false, false};
+    struct own_request own = {.tokens = false};
     struct job *const  job = cm_job_open();
     if (job == NULL) return;
-    const bool is_fine = cm_read_generation(body, &names, N_VOCAB, N_SLOTS, job, &refusal) &&
+    const bool is_fine = cm_read_generation(body, &names, &scope, job, &refusal) &&
                          cm_read_own_request(body, N_USED, &job->want, &own, &refusal);
     require(is_fine == (refusal.status == 0));
     require(job->want.slot >= -1 && job->want.slot < N_SLOTS && job->want.n_experts <= N_USED);

@@ -18,7 +18,7 @@
 
 #include "tests/serve/serving.h"
 
-enum { MAX_OPTIONS = 40, READ_SECONDS = 300 };
+enum { MAX_OPTIONS = 40, READ_SECONDS = 900 };
 
 static const char *program;
 

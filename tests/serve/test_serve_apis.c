@@ -134,6 +134,14 @@ static void test_responses(void **state)
            "event: response.incomplete\ndata: {*\"status\":\"incomplete\",*\"output\":[" ITEM "],*}}\n\n");
     expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"previous_response_id\":\"resp_1\"}", 400,
            "*'previous_response_id' is not supported*");
+#define LOGPROB "{\"id\":*,\"token\":\"*\",\"bytes\":[*],\"logprob\":-*,\"top_logprobs\":[{*}]}"
+    expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"include\":[\"message.output_text.logprobs\"],"
+                                 "\"top_logprobs\":1,\"max_output_tokens\":2,\"ignore_eos\":true}", 200,
+           "*\"output\":[{*\"annotations\":[],\"logprobs\":[" LOGPROB "," LOGPROB "]}]}],*");
+    expect("/v1/responses", KEY, "{\"input\":\"Hello\",\"stream\":true,\"top_logprobs\":1,\"max_output_tokens\":2,"
+                                 "\"ignore_eos\":true}", 200,
+           "*event: response.output_text.delta\ndata: {*\"logprobs\":[" LOGPROB "]}\n\n"
+           "*event: response.output_text.done\ndata: {*\"logprobs\":[" LOGPROB "," LOGPROB "]}\n\n*");
     expect("/v1/responses", KEY, "{\"input\":[{\"type\":\"computer_call\"}]}", 400, "*\"type\":"
             "\"not_supported_error\"*");
 }

@@ -175,6 +175,7 @@ static void test_itself(void **state)
            "\"calmoe\",\"max_model_len\":512,\"meta\":{\"vocab_type\":\"*\",\"n_vocab\":5120,\"n_ctx_train\":512,"
            "\"n_embd\":256,\"n_params\":*,\"size\":*}}],\"models\":[*]}");
     expect("/props", NULL, 200, "{\"default_generation_settings\":{\"n_ctx\":512,*},\"total_slots\":4,*"
+                                "\"chat_template_caps\":{*\"supports_system_role\":true,\"supports_tools\":false,*},*"
                                 "\"modalities\":{\"vision\":false,\"audio\":false},\"build_info\":\"calmoe *\"}");
     expect("/slots", NULL, 200, "[{\"id\":0,*},{\"id\":1,*},{\"id\":2,*},{\"id\":3,*}]");
     expect("/metrics", NULL, 200,
@@ -199,7 +200,7 @@ static void test_errors(void **state)
     expect("/v1/chat/completions", "{" ASK ",\"top_logprobs\":21,\"logprobs\":true}", 400, WRONG("'top_logprobs' *"));
     expect("/v1/chat/completions", "{" ASK ",\"n\":2}", 400, WRONG("'n' wants 1*"));
     expect("/v1/chat/completions", "{" ASK ",\"stop\":5}", 400, WRONG("'stop' *"));
-    expect("/v1/chat/completions", "{" ASK ",\"logit_bias\":{\"x\":1}}", 400, WRONG("'logit_bias' *"));
+    expect("/v1/chat/completions", "{" ASK ",\"logit_bias\":{\"7000000\":1}}", 400, WRONG("'logit_bias' *"));
     expect("/v1/chat/completions", "{" ASK ",\"calmoe\":{\"quality\":0.01}}", 400, WRONG("*policy*"));
     expect("/v1/completions", "{\"prompt\":5}", 400, WRONG("'prompt' *"));
     expect("/v1/completions", "{\"prompt\":[99999]}", 400, WRONG("'prompt' *"));

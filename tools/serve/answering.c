@@ -6,6 +6,8 @@
 #include <string.h>
 
 enum { TICK_SECONDS = 1 };       /* after which a client is looked for that left */
+enum { MAX_PING = 3600 };
+static const double PROGRESS_SECONDS = 0.2; /* between two pieces that tell how far the prompt is read */
 enum { BEGIN_SECONDS = 10 };     /* that a stream waits for a slot before it begins: until then errors have a status */
 
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
@@ -46,6 +48,15 @@ void cm_answering_close(struct answering *answering)
     free(answering);
 }
 
+/* As llama.cpp's clients send it; -1: no comments. */
+static bool read_ping(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
+{
+    int seconds = (int)answering->server->ping_seconds;
+    if (!cm_read_int(body, "sse_ping_interval", -1, MAX_PING, &seconds, refusal)) return false;
+    answering->ping_seconds = seconds > 0 ? seconds : 0;
+    return true;
+}
+
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     const struct sent_value *options = NULL;
@@ -54,7 +65,22 @@ bool cm_read_stream(struct answering *answering, const struct sent_value *body, 
     (void)snprintf(answering->model, sizeof answering->model, "%s", model);
     return cm_read_bool(body, "stream", &answering->is_stream, refusal) &&
            cm_read_value(body, "stream_options", SENT_OBJECT, &options, refusal) &&
-           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal);
+           cm_read_bool(options, "include_usage", &answering->includes_usage, refusal) &&
+           cm_read_bool(body, "timings_per_token", &answering->tells_timings, refusal) &&
+           cm_read_bool(body, "return_progress", &answering->tells_progress, refusal) &&
+           read_ping(answering, body, refusal);
+}
+
+bool cm_read_generation_request(struct answering *answering, const struct generation_names *names,
+                                const struct sent_value *body, struct refusal *refusal)
+{
+    const struct service *const    service = answering->server->service;
+    const calmoe_model_info *const model = cm_service_model(service);
+    const struct generation_scope  scope = {.model = cm_server_model(answering->server), .n_vocab = model->n_vocab,
+                                            .n_slots = cm_service_n_slots(service),
+                                            .n_context = cm_service_context(service)};
+    return cm_read_generation(body, names, &scope, answering->job, refusal) &&
+           cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
 }
 
 /* ---- what forms have in common ---- */
@@ -111,6 +137,11 @@ void cm_write_usage(struct json_writer *writer, const struct answering *answerin
     cm_write_object(writer, "prompt_tokens_details");
     cm_write_integer(writer, "cached_tokens", job->figures.n_cached);
     cm_write_end_object(writer);
+    if (answering->n_reasoning > 0) {
+        cm_write_object(writer, "completion_tokens_details");
+        cm_write_integer(writer, "reasoning_tokens", answering->n_reasoning);
+        cm_write_end_object(writer);
+    }
     cm_write_end_object(writer);
 }
 
@@ -118,20 +149,31 @@ static double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
 void cm_write_timings(struct json_writer *writer, const struct answering *answering)
 {
-    const struct job_figures *const figures = &answering->job->figures;
-    const int    n_prompt = answering->job->want.n_tokens - figures->n_cached;
-    const double prompt_ms = figures->first > 0 ? (figures->first - figures->begun) * 1e3 : 0;
-    const double answer_ms = figures->first > 0 ? (figures->last - figures->first) * 1e3 : 0;
+    const struct job_figures figures = cm_service_figures(answering->server->service, answering->job);
+    const int    n_prompt = answering->job->want.n_tokens - figures.n_cached;
+    const double prompt_ms = figures.first > 0 ? (figures.first - figures.begun) * 1e3 : 0;
+    const double answer_ms = figures.first > 0 ? (figures.last - figures.first) * 1e3 : 0;
     cm_write_object(writer, "timings");
-    cm_write_integer(writer, "cache_n", figures->n_cached);
+    cm_write_integer(writer, "cache_n", figures.n_cached);
     cm_write_integer(writer, "prompt_n", n_prompt);
     cm_write_real(writer, "prompt_ms", prompt_ms);
     cm_write_real(writer, "prompt_per_token_ms", ratio(prompt_ms, n_prompt));
     cm_write_real(writer, "prompt_per_second", ratio(n_prompt, prompt_ms / 1e3));
-    cm_write_integer(writer, "predicted_n", figures->n_generated);
+    cm_write_integer(writer, "predicted_n", figures.n_generated);
     cm_write_real(writer, "predicted_ms", answer_ms);
-    cm_write_real(writer, "predicted_per_token_ms", ratio(answer_ms, figures->n_generated));
-    cm_write_real(writer, "predicted_per_second", ratio(figures->n_generated, answer_ms / 1e3));
+    cm_write_real(writer, "predicted_per_token_ms", ratio(answer_ms, figures.n_generated));
+    cm_write_real(writer, "predicted_per_second", ratio(figures.n_generated, answer_ms / 1e3));
+    cm_write_end_object(writer);
+}
+
+void cm_write_progress(struct json_writer *writer, const struct answering *answering, int n_read)
+{
+    const struct job_figures figures = cm_service_figures(answering->server->service, answering->job);
+    cm_write_object(writer, "prompt_progress");
+    cm_write_integer(writer, "total", answering->job->want.n_tokens);
+    cm_write_integer(writer, "cache", figures.n_cached);
+    cm_write_integer(writer, "processed", n_read);
+    cm_write_real(writer, "time_ms", (cm_seconds() - figures.begun) * 1e3);
     cm_write_end_object(writer);
 }
 
@@ -157,6 +199,9 @@ void cm_write_own(struct json_writer *writer, struct answering *answering, bool 
         else cm_write_integer(writer, "rung", figures->rung);
         cm_write_integer(writer, "cached_tokens", figures->n_cached);
         cm_write_integer(writer, "slot", figures->slot);
+        if (answering->own.context[0] != '\0') cm_write_text(writer, "context", answering->own.context);
+        if (answering->own.context_sha256[0] != '\0')
+            cm_write_text(writer, "context_sha256", answering->own.context_sha256);
     }
     if (answering->own.tokens) write_waiting(writer, "tokens", &answering->details);
     cm_write_end_object(writer);
@@ -270,6 +315,7 @@ static void take_record(struct answering *answering, const struct job_record *re
 {
     const calmoe_model *const model = cm_server_model(answering->server);
     const int32_t             token = record->token.token;
+    const size_t              n_thoughts = answering->reasoning.n;
     size_t                    n_plain = 0, n_special = 0;
     if (answering->form->token != NULL) answering->form->token(answering, record);
     else if (token >= 0 && record->token.has_logprob)
@@ -280,6 +326,7 @@ static void take_record(struct answering *answering, const struct job_record *re
     (void)calmoe_token_bytes(model, token, 0, &n_plain);
     const char *const mark = calmoe_token_bytes(model, token, 1, &n_special);
     if (n_plain == 0) put_text(answering, mark, n_special, true);
+    answering->n_reasoning += answering->reasoning.n > n_thoughts;
 }
 
 static void take_records(struct answering *answering)
@@ -314,30 +361,41 @@ void cm_answer_refusal(struct answering *answering, const struct refusal *refusa
 
 /* ---- streams ---- */
 
-static void advance(struct answering *answering)
+static enum job_state advance(struct answering *answering)
 {
     struct service *const service = answering->server->service;
-    const enum job_state  state = cm_service_wait(service, answering->job, TICK_SECONDS, &answering->records);
+    const double          seconds = answering->tells_progress ? PROGRESS_SECONDS : TICK_SECONDS;
+    const enum job_state  state = cm_service_wait(service, answering->job, seconds, &answering->records);
     struct refusal        refusal = {0};
     take_records(answering);
-    if (state != JOB_OVER) return;
+    if (state != JOB_OVER) return state;
     cm_service_wait(service, answering->job, 0, &answering->records); /* what came before the end */
     take_records(answering);
     answering->is_over = true;
     if (!has_failed(answering, &refusal)) finish_parser(answering);
     if (has_failed(answering, &refusal)) fail(answering, &refusal);
     else answering->form->finish(answering);
+    return state;
+}
+
+static void tell_progress(struct answering *answering)
+{
+    const int n_read = cm_service_n_read(answering->server->service, answering->job);
+    if (n_read >= 0 && n_read < answering->job->want.n_tokens) answering->form->progress(answering, n_read);
 }
 
 static long read_stream(void *user, char *bytes, size_t capacity)
 {
     struct answering *const answering = user;
-    const double            ping = answering->server->ping_seconds;
+    const double            ping = answering->ping_seconds;
     while (answering->n_sent == answering->out.bytes.n) {
         answering->out.bytes.n = answering->n_sent = 0;
         if (answering->is_over) return answering->out.failed ? HTTP_STREAM_BROKEN : HTTP_STREAM_END;
         if (cm_http_client_left(answering->exchange)) return HTTP_STREAM_BROKEN;
-        advance(answering);
+        const enum job_state state = advance(answering);
+        if (answering->tells_progress && answering->form->progress != NULL && state == JOB_READING &&
+            answering->out.bytes.n == 0)
+            tell_progress(answering);
         if (answering->out.failed) return HTTP_STREAM_BROKEN;
         if (answering->out.bytes.n == 0 && ping > 0 && cm_seconds() - answering->last_sent >= ping)
             cm_write_raw(&answering->out, ": ping\n\n");

@@ -19,6 +19,8 @@ struct answer_form {
     void (*begin)(struct answering *answering);
     void (*piece)(struct answering *answering, const calmoe_answer_event *event);
     void (*finish)(struct answering *answering);
+    /* How many of the prompt's tokens are read by now; NULL = that is not told. */
+    void (*progress)(struct answering *answering, int n_read);
     void (*fail)(struct answering *answering, const struct refusal *refusal);
     /* Each piece, stream or not, before piece(); NULL = nothing more is collected than what stands below. */
     void (*collect)(struct answering *answering, const calmoe_answer_event *event);
@@ -47,6 +49,9 @@ struct answering {
     struct forced_calls       forced;   /* in use where calls come in the form that is forced */
     void                     *more;     /* the form's own                       */
     bool                      is_stream, includes_usage;
+    bool                      tells_timings;  /* with each piece of a stream */
+    bool                      tells_progress; /* while the prompt is read    */
+    double                    ping_seconds;   /* between comments in a stream that has nothing to say; 0 = none */
     struct own_request        own;
     char                      id[ID_BYTES];
     char                      model[128]; /* as the request calls it, or its name; ignored, and told again */
@@ -55,6 +60,7 @@ struct answering {
     struct bytes        text, reasoning; /* of the answer, so far */
     struct answer_call *calls;
     int                 n_calls;
+    int                 n_reasoning; /* tokens of the answer that were thoughts */
 
     struct json_writer out;       /* of the stream; sent up to n_sent */
     size_t             n_sent;
@@ -69,8 +75,11 @@ struct answering {
 /* For the exchange, with a job of the server's defaults and an id; NULL and the refusal filled. */
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal);
-/* "stream", "stream_options", "model". */
+/* "stream", "stream_options", "model", and how a stream tells of itself. */
 bool cm_read_stream(struct answering *answering, const struct sent_value *body, struct refusal *refusal);
+/* cm_read_generation() and cm_read_own_request() with the server's numbers. */
+bool cm_read_generation_request(struct answering *answering, const struct generation_names *names,
+                                const struct sent_value *body, struct refusal *refusal);
 /* With all that it holds; NULL is fine. */
 void cm_answering_close(struct answering *answering);
 /* Answers the exchange, and closes it in the end. The job is not submitted yet. */
@@ -89,6 +98,8 @@ void cm_write_stream_end(struct answering *answering, const char *object);
 const char *cm_finish_reason(const struct answering *answering); /* "stop", "length", "tool_calls" */
 void cm_write_usage(struct json_writer *writer, const struct answering *answering);
 void cm_write_timings(struct json_writer *writer, const struct answering *answering);
+/* "prompt_progress" */
+void cm_write_progress(struct json_writer *writer, const struct answering *answering, int n_read);
 /* "calmoe": layers, experts, rung, cached tokens of the whole answer; and details of tokens that are not told yet. */
 void cm_write_own(struct json_writer *writer, struct answering *answering, bool is_end);
 /* "logprobs" of the tokens since the last time, as an object with this list; null where none are wanted. */

@@ -27,7 +27,7 @@ static void end_delta(struct answering *answering, const char *finish_reason)
     else cm_write_null(out, "finish_reason");
     cm_write_end_object(out);
     cm_write_end_array(out);
-    if (finish_reason != NULL) cm_write_timings(out, answering);
+    if (finish_reason != NULL || answering->tells_timings) cm_write_timings(out, answering);
     cm_write_own(out, answering, finish_reason != NULL);
     cm_write_end_object(out);
     cm_write_raw(out, "\n\n");
@@ -71,6 +71,18 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
                        event->n_bytes);
     else write_call_delta(out, &answering->calls[answering->n_calls - 1], answering->n_calls - 1, event);
     end_delta(answering, NULL);
+}
+
+static void progress(struct answering *answering, int n_read)
+{
+    struct json_writer *const out = &answering->out;
+    cm_write_raw(out, "data: ");
+    cm_write_head(out, answering, chunk);
+    cm_write_json(out, NULL, "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":null}");
+    cm_write_end_array(out);
+    cm_write_progress(out, answering, n_read);
+    cm_write_end_object(out);
+    cm_write_raw(out, "\n\n");
 }
 
 static void finish(struct answering *answering)
@@ -122,7 +134,8 @@ static void whole(struct answering *answering, struct json_writer *writer)
     cm_write_end_object(writer);
 }
 
-static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .whole = whole};
+static const struct answer_form form = {.begin = begin, .piece = piece, .progress = progress, .finish = finish,
+                                        .whole = whole};
 
 /* ---- requests ---- */
 
@@ -145,7 +158,7 @@ static bool read_chat(struct answering *answering, const struct http_request *re
     static const struct generation_names names = {.max_tokens = {"max_completion_tokens", "max_tokens", "n_predict"},
                                                   .stop = "stop"};
     return cm_read_stream(answering, body, refusal) &&
-           cm_read_conversation_request(answering, &names, body, refusal) &&
+           cm_read_generation_request(answering, &names, body, refusal) &&
            read_logprobs(body, &answering->job->want, refusal) &&
            cm_open_conversation(answering, request->body, request->n_body, body, refusal);
 }

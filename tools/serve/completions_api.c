@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "tools/serve/answering.h"
+#include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
 
 enum { MAX_PROMPTS = 64 };
@@ -115,7 +117,7 @@ static void write_chunk(struct answering *answering, const char *text, size_t n,
     cm_write_head(out, answering, object);
     write_choice(out, answering, text, n, finish_reason);
     cm_write_end_array(out);
-    if (finish_reason != NULL) cm_write_timings(out, answering);
+    if (finish_reason != NULL || answering->tells_timings) cm_write_timings(out, answering);
     cm_write_own(out, answering, finish_reason != NULL);
     cm_write_end_object(out);
     cm_write_raw(out, "\n\n");
@@ -180,17 +182,19 @@ static bool read_completion(struct answering *answering, const struct sent_value
                                                   .stop = "stop"};
     struct completion *const    completion = calloc(1, sizeof *completion);
     struct job_request *const   want = &answering->job->want;
-    const calmoe_model_info    *model = cm_service_model(answering->server->service);
     if (completion == NULL) return cm_refuse_memory(refusal);
     answering->more = completion;
     want->max_tokens = 16; /* OpenAI's default of this endpoint */
-    if (!cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(answering->server->service),
-                            answering->job, refusal) ||
-        !cm_read_own_request(body, model->n_experts_used, want, &answering->own, refusal) ||
+    if (!cm_read_generation_request(answering, &names, body, refusal) ||
+        !cm_constrain_format(answering->server, body, false, answering->job, refusal) ||
         !cm_read_int(body, "logprobs", 0, JOB_MAX_TOP, &want->n_top, refusal) ||
         !cm_read_bool(body, "echo", &completion->echo, refusal) ||
-        !cm_prompt_tokens(answering->server, prompt, true, &want->tokens, &want->n_tokens, refusal))
+        !cm_prompt_tokens(answering->server, prompt, answering->own.context[0] == '\0', &want->tokens,
+                          &want->n_tokens, refusal) ||
+        !cm_prepend_context(answering, refusal))
         return false;
+    if (completion->echo && answering->own.context[0] != '\0')
+        return cm_refuse(refusal, 400, "echo", "'echo' wants no 'context': its text is not told");
     want->echo_logprobs = completion->echo && want->n_top != JOB_NO_LOGPROBS;
     return !completion->echo || cm_prompt_text(answering->server, prompt, &completion->prompt, &completion->n_prompt,
                                                refusal);

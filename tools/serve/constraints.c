@@ -10,8 +10,10 @@
 /* ---- making one ---- */
 
 struct wish {
-    const char               *schema;   /* NULL: any object, where there are no choices either */
-    calmoe_constraint_choice *choices;  /* (n)                                                 */
+    const char               *field;    /* of the request that wants it; NULL: none does               */
+    char                     *schema;   /* the wish's; NULL: any object, where there is nothing else    */
+    char                     *pattern;  /* the wish's, or NULL                                         */
+    calmoe_constraint_choice *choices;  /* (n), or NULL                                                */
     int                       n;
     calmoe_constraint_options options;
     calmoe_constraint        *made;
@@ -21,10 +23,13 @@ struct wish {
 static calmoe_status make(void *user, calmoe_model *model)
 {
     struct wish *const wish = user;
+    const char *const  schema = wish->schema, *const pattern = wish->pattern;
     if (wish->n > 0)
         return calmoe_constraint_open_choice(model, wish->choices, wish->n, &wish->options, &wish->made);
-    if (wish->schema == NULL) return calmoe_constraint_open_json_object(model, &wish->options, &wish->made);
-    return calmoe_constraint_open_json_schema(model, wish->schema, strlen(wish->schema), &wish->options, &wish->made);
+    if (pattern != NULL)
+        return calmoe_constraint_open_pattern(model, pattern, strlen(pattern), &wish->options, &wish->made);
+    if (schema == NULL) return calmoe_constraint_open_json_object(model, &wish->options, &wish->made);
+    return calmoe_constraint_open_json_schema(model, schema, strlen(schema), &wish->options, &wish->made);
 }
 
 /* Where a thought is open, the form begins behind it. */
@@ -43,22 +48,76 @@ static bool fulfil(struct server *server, struct wish *wish, struct job *job)
     job->constraint              = wish->made;
     job->want.sampler.constraint = wish->made;
     if (status == CALMOE_NO_MEMORY) return cm_refuse_memory(wish->refusal);
-    return status == CALMOE_OK ||
-           cm_refuse(wish->refusal, 400, wish->n > 0 ? "tools" : "response_format", "%s", message);
+    return status == CALMOE_OK || cm_refuse(wish->refusal, 400, wish->field, "%s", message);
 }
 
 /* ---- formats ---- */
 
-bool cm_constrain_format(struct server *server, const struct sent_value *body, bool thinks, struct job *job,
-                         struct refusal *refusal)
+/* A schema is JSON, or a text of it; "" and false are how some clients say that they want nothing. */
+static bool wish_schema(struct wish *wish, const struct sent_value *value)
 {
-    const struct sent_value *format = NULL, *schema;
+    const char *const text = cm_sent_string(value, NULL);
+    wish->schema = text != NULL ? strdup(text) : cm_sent_print(value);
+    return wish->schema != NULL || cm_refuse_memory(wish->refusal);
+}
+
+static bool wish_pattern(struct wish *wish, const struct sent_value *value)
+{
+    const char *const text = cm_sent_string(value, NULL);
+    if (text == NULL)
+        return cm_refuse(wish->refusal, 400, wish->field, "'%s' wants a text, found %s", wish->field,
+                         cm_sent_kind_name(value));
+    wish->pattern = strdup(text);
+    return wish->pattern != NULL || cm_refuse_memory(wish->refusal);
+}
+
+/* One of the texts as it stands: a pattern in which nothing has a meaning but the bars between them. */
+static bool wish_choice(struct wish *wish, const struct sent_value *value)
+{
+    struct bytes pattern = {0};
+    bool         is_fine = true;
+    if (cm_sent_kind(value) != SENT_ARRAY || cm_sent_n(value) == 0)
+        return cm_refuse(wish->refusal, 400, wish->field, "'%s' wants an array of texts, found %s", wish->field,
+                         cm_sent_kind(value) == SENT_ARRAY ? "an empty one" : cm_sent_kind_name(value));
+    for (size_t i = 0; is_fine && i < cm_sent_n(value); i++) {
+        const char *const text = cm_sent_string(cm_sent_at(value, i), NULL);
+        if (text == NULL || text[0] == '\0') {
+            cm_bytes_close(&pattern);
+            return cm_refuse(wish->refusal, 400, wish->field, "'%s' wants texts that are not empty, found %s",
+                             wish->field, cm_sent_kind_name(cm_sent_at(value, i)));
+        }
+        is_fine = i == 0 || cm_bytes_append(&pattern, "|", 1);
+        for (const char *at = text; is_fine && *at != '\0'; at++)
+            is_fine = (strchr("^$\\.*+?()[]{}|/", *at) == NULL || cm_bytes_append(&pattern, "\\", 1)) &&
+                      cm_bytes_append(&pattern, at, 1);
+    }
+    is_fine       = is_fine && cm_bytes_append(&pattern, "", 1);
+    wish->pattern = is_fine ? pattern.at : NULL;
+    if (!is_fine) cm_bytes_close(&pattern);
+    return is_fine || cm_refuse_memory(wish->refusal);
+}
+
+static bool wish_object(struct wish *wish, const struct sent_value *value)
+{
+    if (cm_sent_kind(value) == SENT_TRUE) return true;
+    return cm_refuse(wish->refusal, 400, wish->field, "'%s' wants true or false, found %s", wish->field,
+                     cm_sent_kind_name(value));
+}
+
+/* As OpenAI has it. */
+static bool wish_format(struct wish *wish, const struct sent_value *format)
+{
+    struct refusal *const    refusal = wish->refusal;
     const char              *type = "text";
-    struct wish              wish;
-    if (!cm_read_value(body, "response_format", SENT_OBJECT, &format, refusal) ||
-        !cm_read_text(format, "type", &type, refusal))
-        return false;
-    if (strcmp(type, "text") == 0) return true;
+    const struct sent_value *schema;
+    if (cm_sent_kind(format) != SENT_OBJECT)
+        return cm_refuse(refusal, 400, wish->field, "'response_format' wants an object, found %s",
+                         cm_sent_kind_name(format));
+    if (!cm_read_text(format, "type", &type, refusal)) return false;
+    if (strcmp(type, "text") == 0) {
+        wish->field = NULL;
+        return true;
+    }
     schema = cm_sent_member(cm_sent_member(format, "json_schema"), "schema"); /* as OpenAI nests it */
     if (schema == NULL) schema = cm_sent_member(format, "schema");            /* as others do       */
     if (strcmp(type, "json_object") != 0 && strcmp(type, "json_schema") != 0)
@@ -66,12 +125,67 @@ bool cm_constrain_format(struct server *server, const struct sent_value *body, b
                                                           "json_schema, found '%.40s'", type);
     if (strcmp(type, "json_schema") == 0 && schema == NULL)
         return cm_refuse(refusal, 400, "response_format", "'response_format' wants a 'schema', found none");
+    return schema == NULL || wish_schema(wish, schema);
+}
+
+static bool refuse_grammar(struct wish *wish, const struct sent_value *value)
+{
+    (void)value;
+    return cm_refuse(wish->refusal, 400, wish->field, "'%s' is not supported; 'response_format' takes a JSON schema, "
+                                                      "'guided_regex' a pattern", wish->field);
+}
+
+/* Where servers that people move here from have such wishes. */
+static const struct {
+    const char *within; /* a member of the request; NULL: the request itself */
+    const char *name;
+    bool (*read)(struct wish *wish, const struct sent_value *value);
+} wishes[] = {
+    {NULL, "response_format", wish_format},
+    {NULL, "json_schema", wish_schema},
+    {NULL, "grammar", refuse_grammar},
+    {NULL, "guided_json", wish_schema},
+    {NULL, "guided_regex", wish_pattern},
+    {NULL, "guided_choice", wish_choice},
+    {NULL, "guided_grammar", refuse_grammar},
+    {"structured_outputs", "json", wish_schema},
+    {"structured_outputs", "regex", wish_pattern},
+    {"structured_outputs", "choice", wish_choice},
+    {"structured_outputs", "json_object", wish_object},
+    {"structured_outputs", "grammar", refuse_grammar},
+    {"structured_outputs", "structural_tag", refuse_grammar},
+};
+
+static bool read_wish(const struct sent_value *body, struct wish *wish)
+{
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        const struct sent_value *within = body, *value;
+        size_t                   n_text = 0;
+        if (wishes[i].within != NULL) {
+            within = NULL;
+            if (!cm_read_value(body, wishes[i].within, SENT_OBJECT, &within, wish->refusal)) return false;
+        }
+        value = cm_sent_member(within, wishes[i].name);
+        if (value == NULL || cm_sent_kind(value) == SENT_FALSE ||
+            (cm_sent_string(value, &n_text) != NULL && n_text == 0))
+            continue;
+        if (wish->field != NULL)
+            return cm_refuse(wish->refusal, 400, wishes[i].name, "'%s' and '%s' both say what the answer must be; one "
+                                                                 "of them is wanted", wish->field, wishes[i].name);
+        wish->field = wishes[i].name;
+        if (!wishes[i].read(wish, value)) return false;
+    }
+    return true;
+}
+
+bool cm_constrain_format(struct server *server, const struct sent_value *body, bool thinks, struct job *job,
+                         struct refusal *refusal)
+{
+    struct wish wish;
     begin_wish(&wish, thinks, refusal);
-    char *const text = schema != NULL ? cm_sent_print(schema) : NULL;
-    wish.schema      = text;
-    if (schema != NULL && text == NULL) return cm_refuse_memory(refusal);
-    const bool is_fine = fulfil(server, &wish, job);
-    free(text);
+    const bool is_fine = read_wish(body, &wish) && (wish.field == NULL || fulfil(server, &wish, job));
+    free(wish.schema);
+    free(wish.pattern);
     return is_fine;
 }
 
@@ -255,6 +369,7 @@ bool cm_constrain_calls(struct server *server, const struct sent_value *tools, c
                             name);
     if (is_fine) {
         begin_wish(&wish, thinks, refusal);
+        wish.field   = "tools";
         wish.choices = choices.at;
         wish.n       = choices.n;
         is_fine      = fulfil(server, &wish, job);

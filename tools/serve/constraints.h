@@ -1,4 +1,5 @@
-/* tools/serve/constraints.h - answers that must have a form: "response_format", and tools that must be called. */
+/* tools/serve/constraints.h - answers that must have a form: "response_format" and what other servers call it; tools
+ * that must be called. */
 #ifndef TOOLS_SERVE_CONSTRAINTS_H
 #define TOOLS_SERVE_CONSTRAINTS_H
 
@@ -7,8 +8,8 @@
 
 #include "tools/serve/server.h"
 
-/* "response_format" of the request becomes the job's constraint; none where any text will do. thinks: the answer begins
- * inside a thought, which is free. False and the refusal filled. */
+/* "response_format" of the request, or "json_schema", "guided_json" and the like, becomes the job's constraint; none
+ * where any text will do. thinks: the answer begins inside a thought, which is free. False and the refusal filled. */
 bool cm_constrain_format(struct server *server, const struct sent_value *body, bool thinks, struct job *job,
                          struct refusal *refusal);
 

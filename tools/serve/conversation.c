@@ -5,16 +5,8 @@
 #include <string.h>
 
 #include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
-
-bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
-                                  const struct sent_value *body, struct refusal *refusal)
-{
-    const struct service *const     service = answering->server->service;
-    const calmoe_model_info *const  model = cm_service_model(service);
-    return cm_read_generation(body, names, model->n_vocab, cm_service_n_slots(service), answering->job, refusal) &&
-           cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
-}
 
 /* ---- prompt ---- */
 
@@ -70,6 +62,19 @@ static bool open_parser(struct answering *answering, calmoe_answer_parser_option
                                      &answering->parser) == CALMOE_OK || cm_refuse_memory(refusal);
 }
 
+/* With the context that the request named as its system text. */
+static bool open_prompt(struct answering *answering, const char *conversation, size_t n_bytes,
+                        const struct sent_value *body, struct refusal *refusal)
+{
+    struct json_writer written = {.failed = false};
+    bool               is_fine = cm_begin_with_context(answering, body, &written, refusal);
+    const bool         is_new = is_fine && written.bytes.n > 0;
+    is_fine = is_fine && cm_open_prompt(answering->server, is_new ? written.bytes.at : conversation,
+                                        is_new ? written.bytes.n : n_bytes, &answering->prompt, refusal);
+    cm_writer_close(&written);
+    return is_fine;
+}
+
 bool cm_open_conversation(struct answering *answering, const char *conversation, size_t n_bytes,
                           const struct sent_value *body, struct refusal *refusal)
 {
@@ -81,7 +86,7 @@ bool cm_open_conversation(struct answering *answering, const char *conversation,
     size_t                        n_tokens = 0;
     if (!read_tool_choice(body, &choice, refusal) || !cm_read_text(body, "reasoning_format", &reasoning, refusal))
         return false;
-    if (!cm_open_prompt(answering->server, conversation, n_bytes, &answering->prompt, refusal)) return false;
+    if (!open_prompt(answering, conversation, n_bytes, body, refusal)) return false;
     const int32_t *const tokens = calmoe_chat_prompt_tokens(answering->prompt, &n_tokens);
     if (n_tokens == 0) return cm_refuse(refusal, 400, "messages", "the conversation has no tokens");
     want->tokens = malloc(n_tokens * sizeof *want->tokens);
@@ -109,7 +114,7 @@ bool cm_open_converted(struct answering *answering, const struct generation_name
 {
     struct json_writer writer = {.failed = false};
     const bool         is_read = cm_read_stream(answering, body, refusal) &&
-                         cm_read_conversation_request(answering, names, body, refusal) &&
+                         cm_read_generation_request(answering, names, body, refusal) &&
                          convert(&writer, body, refusal);
     struct sent_value *const converted = is_read ? cm_sent_read(writer.bytes.at, writer.bytes.n, refusal) : NULL;
     const bool               is_fine =

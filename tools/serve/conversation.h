@@ -13,9 +13,6 @@ typedef bool (*read_request_fn)(struct answering *answering, const struct http_r
 void cm_serve_conversation(struct server *server, struct http_exchange *exchange, const struct http_request *request,
                            const struct answer_form *form, const char *id_begin, read_request_fn read);
 
-/* cm_read_generation() and cm_read_own_request() with the server's numbers. */
-bool cm_read_conversation_request(struct answering *answering, const struct generation_names *names,
-                                  const struct sent_value *body, struct refusal *refusal);
 /* Writes a request of another API in the form of chat completions; false and the refusal filled. */
 typedef bool (*convert_request_fn)(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal);
 /* Reads the whole of such a request. */

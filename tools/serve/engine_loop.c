@@ -44,9 +44,9 @@ static bool open_slots(struct service *service)
 {
     const size_t n_slots = (size_t)service->options.n_slots;
     const size_t n_choices = (size_t)service->model.n_layers * (size_t)service->model.n_experts_used;
-    service->n_events_room = (int)n_slots + 1; /* a copy that is being made */
+    service->n_events_room = (int)n_slots + MAX_CONTEXTS + 1; /* of each session; one is a copy that is being made */
     service->slots  = calloc(n_slots, sizeof *service->slots);
-    service->events = calloc(n_slots + 1, sizeof *service->events);
+    service->events = calloc((size_t)service->n_events_room, sizeof *service->events);
     service->widths = calloc((size_t)service->model.n_experts_used + 1, sizeof(calmoe_policy *));
     bool is_fine = service->slots != NULL && service->events != NULL && service->widths != NULL;
     for (size_t i = 0; is_fine && i < n_slots; i++) {
@@ -116,6 +116,7 @@ static void unload(struct service *service)
         calmoe_session_close(&service->slots[i].session);
         free(service->slots[i].routing);
     }
+    for (int i = 0; i < MAX_CONTEXTS; i++) calmoe_session_close(&service->contexts[i].slot.session);
     for (int i = 0; service->widths != NULL && i <= service->model.n_experts_used; i++)
         calmoe_policy_close(&service->widths[i]);
     free(service->slots);

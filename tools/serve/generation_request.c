@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { MAX_STOPS = 64, MAX_BIASES = 4096, MAX_PENALTY = 1000 };
+enum { MAX_STOPS = 64, MAX_BIASES = 4096, MAX_PENALTY = 1000, MAX_REPEAT_LAST = 1 << 20 };
 
 /* ---- stop texts ---- */
 
@@ -41,67 +42,102 @@ static bool read_stops(const struct sent_value *body, const char *name, struct j
 /* ---- biases ---- */
 
 struct bias_list {
-    int32_t        *tokens;
-    float          *biases;
-    int             n, n_vocab;
-    struct refusal *refusal;
+    calmoe_sampler_options        *sampler; /* whose arrays it fills: they are the job's, whatever comes */
+    const struct generation_scope *scope;
+    struct refusal                *refusal;
 };
 
-/* false: the token never comes. */
-static bool add_bias(struct bias_list *list, int64_t token, const struct sent_value *value)
+static bool put_bias(struct bias_list *list, int32_t token, float bias)
+{
+    calmoe_sampler_options *const sampler = list->sampler;
+    if (sampler->n_biases == MAX_BIASES)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants at most %d tokens", MAX_BIASES);
+    /* The sampler's arrays are const to it; here they are made. */
+    int32_t *const tokens = (int32_t *)(uintptr_t)sampler->bias_tokens;
+    float *const   biases = (float *)(uintptr_t)sampler->biases;
+    tokens[sampler->n_biases]   = token;
+    biases[sampler->n_biases++] = bias;
+    return true;
+}
+
+/* What is added to a logit: a number, or false, or -100 and less, which ban the token. */
+static bool read_bias(const struct bias_list *list, const struct sent_value *value, float *out)
 {
     const enum sent_kind kind = cm_sent_kind(value);
     const double         bias = cm_sent_number(value);
-    if (token < 0 || token >= list->n_vocab)
-        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants tokens from 0 to %d, found %lld",
-                         list->n_vocab - 1, (long long)token);
     if (kind != SENT_FALSE && kind != SENT_INTEGER && kind != SENT_REAL)
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers or false, found %s",
                          cm_sent_kind_name(value));
     if (kind != SENT_FALSE && !(fabs(bias) <= 1e6))
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers up to 1e6, found %.9g", bias);
-    list->tokens[list->n]   = (int32_t)token;
-    list->biases[list->n++] = kind == SENT_FALSE || bias <= -100.0 ? -INFINITY : (float)bias; /* -100: a ban */
+    *out = kind == SENT_FALSE || bias <= -100.0 ? -INFINITY : (float)bias;
+    return true;
+}
+
+static bool add_bias(struct bias_list *list, int64_t token, const struct sent_value *value)
+{
+    float bias = 0;
+    if (token < 0 || token >= list->scope->n_vocab)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants tokens from 0 to %d, found %lld",
+                         list->scope->n_vocab - 1, (long long)token);
+    return read_bias(list, value, &bias) && put_bias(list, (int32_t)token, bias);
+}
+
+/* Of each token of a text. */
+static bool add_text_bias(struct bias_list *list, const char *text, size_t n_bytes, const struct sent_value *value)
+{
+    enum { MOST = 256 };
+    int32_t tokens[MOST];
+    float   bias = 0;
+    size_t  n = 0;
+    if (!read_bias(list, value, &bias)) return false;
+    const calmoe_status status =
+        list->scope->model == NULL ? CALMOE_UNSUPPORTED
+                                   : calmoe_tokenize(NULL, list->scope->model, text, n_bytes, 0, tokens, MOST, &n);
+    if (status != CALMOE_OK || n == 0)
+        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers of tokens, or texts of 1 to %d "
+                                                           "tokens, found '%.40s'", MOST, text);
+    for (size_t i = 0; i < n; i++)
+        if (!put_bias(list, tokens[i], bias)) return false;
     return true;
 }
 
 static bool see_bias(void *user, const char *name, const struct sent_value *value)
 {
-    struct bias_list *const list = user;
-    char                   *end = NULL;
+    char *end = NULL;
     errno = 0;
     const long token = strtol(name, &end, 10);
-    if (end == name || *end != '\0' || errno != 0)
-        return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants numbers of tokens, found '%.40s'", name);
-    return add_bias(list, token, value);
+    if (end == name || *end != '\0' || errno != 0) return add_text_bias(user, name, strlen(name), value);
+    return add_bias(user, token, value);
 }
 
-/* An object {"id": bias}, or an array of [id, bias]. */
-static bool read_biases(const struct sent_value *body, int n_vocab, struct job_request *want, struct refusal *refusal)
+/* An object {"id": bias}, or an array of [id, bias]; a text instead of the id means its tokens. */
+static bool read_biases(const struct sent_value *body, const struct generation_scope *scope, struct job_request *want,
+                        struct refusal *refusal)
 {
     const struct sent_value *given = cm_sent_member(body, "logit_bias");
     const size_t             n = cm_sent_n(given);
+    struct bias_list         list = {.sampler = &want->sampler, .scope = scope, .refusal = refusal};
     if (given == NULL || refusal->status != 0) return refusal->status == 0;
     if (cm_sent_kind(given) != SENT_OBJECT && cm_sent_kind(given) != SENT_ARRAY)
         return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants an object, found %s",
                          cm_sent_kind_name(given));
-    if (n > MAX_BIASES)
-        return cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants at most %d tokens, found %zu", MAX_BIASES, n);
     if (n == 0) return true;
-    struct bias_list list = {.tokens = calloc(n, sizeof *list.tokens), .biases = calloc(n, sizeof *list.biases),
-                             .n_vocab = n_vocab, .refusal = refusal};
-    want->sampler.bias_tokens = list.tokens; /* the job's, whatever comes */
-    want->sampler.biases      = list.biases;
-    if (list.tokens == NULL || list.biases == NULL) return cm_refuse_memory(refusal);
+    want->sampler.bias_tokens = calloc(MAX_BIASES, sizeof *want->sampler.bias_tokens);
+    want->sampler.biases      = calloc(MAX_BIASES, sizeof *want->sampler.biases);
+    if (want->sampler.bias_tokens == NULL || want->sampler.biases == NULL) return cm_refuse_memory(refusal);
     bool is_fine = true;
     if (cm_sent_kind(given) == SENT_OBJECT) is_fine = cm_sent_each(given, see_bias, &list);
     for (size_t i = 0; is_fine && cm_sent_kind(given) == SENT_ARRAY && i < n; i++) {
-        const struct sent_value *pair = cm_sent_at(given, i);
-        is_fine = cm_sent_n(pair) == 2 && cm_sent_kind(cm_sent_at(pair, 0)) == SENT_INTEGER
-                      ? add_bias(&list, cm_sent_int(cm_sent_at(pair, 0)), cm_sent_at(pair, 1))
+        const struct sent_value *const pair = cm_sent_at(given, i), *const token = cm_sent_at(pair, 0);
+        size_t            n_text = 0;
+        const char *const text = cm_sent_string(token, &n_text);
+        const bool        is_pair = cm_sent_kind(pair) == SENT_ARRAY && cm_sent_n(pair) == 2;
+        is_fine = is_pair && text != NULL ? add_text_bias(&list, text, n_text, cm_sent_at(pair, 1))
+                  : is_pair && cm_sent_kind(token) == SENT_INTEGER
+                      ? add_bias(&list, cm_sent_int(token), cm_sent_at(pair, 1))
                       : cm_refuse(refusal, 400, "logit_bias", "'logit_bias' wants pairs [token, bias]");
     }
-    want->sampler.n_biases = list.n;
     return is_fine;
 }
 
@@ -124,8 +160,9 @@ static bool read_sampler(const struct sent_value *body, calmoe_sampler_options *
            cm_read_int(body, "top_k", -1, INT_MAX, &sampler->top_k, refusal) &&
            cm_read_real(body, "top_p", 0, 1, &sampler->top_p, refusal) &&
            cm_read_real(body, "min_p", 0, 1, &sampler->min_p, refusal) &&
+           cm_read_real(body, "repetition_penalty", 0.01, MAX_PENALTY, &sampler->repeat_penalty, refusal) &&
            cm_read_real(body, "repeat_penalty", 0.01, MAX_PENALTY, &sampler->repeat_penalty, refusal) &&
-           cm_read_int(body, "repeat_last_n", 0, INT_MAX, &sampler->repeat_last, refusal) &&
+           cm_read_int(body, "repeat_last_n", -1, INT_MAX, &sampler->repeat_last, refusal) &&
            cm_read_real(body, "presence_penalty", -MAX_PENALTY, MAX_PENALTY, &sampler->presence_penalty, refusal) &&
            cm_read_real(body, "frequency_penalty", -MAX_PENALTY, MAX_PENALTY, &sampler->frequency_penalty, refusal);
 }
@@ -165,21 +202,17 @@ static bool read_adapters(const struct sent_value *body, struct job_request *wan
 /* What is asked for and not there must be told: a client that wished for it would get something else. */
 static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
 {
-    int         n = 1, best_of = 1;
-    const char *grammar = NULL;
+    int n = 1, best_of = 1;
     if (!cm_read_int(body, "n", INT_MIN, INT_MAX, &n, refusal) ||
-        !cm_read_int(body, "best_of", INT_MIN, INT_MAX, &best_of, refusal) ||
-        !cm_read_text(body, "grammar", &grammar, refusal))
+        !cm_read_int(body, "best_of", INT_MIN, INT_MAX, &best_of, refusal))
         return false;
     if (n != 1) return cm_refuse(refusal, 400, "n", "'n' wants 1: one answer is made of a request, found %d", n);
     if (best_of != 1) return cm_refuse(refusal, 400, "best_of", "'best_of' wants 1, found %d", best_of);
-    if (grammar != NULL && grammar[0] != '\0')
-        return cm_refuse(refusal, 400, "grammar", "'grammar' is not supported; 'response_format' takes a JSON schema");
     return true;
 }
 
-bool cm_read_generation(const struct sent_value *body, const struct generation_names *names, int n_vocab, int n_slots,
-                        struct job *job, struct refusal *refusal)
+bool cm_read_generation(const struct sent_value *body, const struct generation_names *names,
+                        const struct generation_scope *scope, struct job *job, struct refusal *refusal)
 {
     struct job_request *const want = &job->want;
     int                       milliseconds = 0;
@@ -190,14 +223,17 @@ bool cm_read_generation(const struct sent_value *body, const struct generation_n
         break;
     }
     if (!refuse_unsupported(body, refusal) || !read_sampler(body, &want->sampler, refusal) ||
-        !read_seed(body, want, refusal) || !read_biases(body, n_vocab, want, refusal) ||
+        !read_seed(body, want, refusal) || !read_biases(body, scope, want, refusal) ||
         !cm_read_bool(body, "ignore_eos", &want->ignore_end, refusal) ||
         !cm_read_bool(body, "cache_prompt", &want->uses_cache, refusal) ||
-        !cm_read_int(body, "id_slot", -1, n_slots - 1, &want->slot, refusal) ||
+        !cm_read_int(body, "id_slot", -1, scope->n_slots - 1, &want->slot, refusal) ||
         !cm_read_int(body, "t_max_predict_ms", -1, INT_MAX, &milliseconds, refusal) ||
         !read_adapters(body, want, refusal) || !read_stops(body, names->stop, job, refusal))
         return false;
     if (want->sampler.top_k < 0) want->sampler.top_k = 0;
+    /* -1: all that came before, which is no more than the context. */
+    if (want->sampler.repeat_last < 0 || want->sampler.repeat_last > scope->n_context)
+        want->sampler.repeat_last = scope->n_context < MAX_REPEAT_LAST ? scope->n_context : MAX_REPEAT_LAST;
     want->max_seconds = milliseconds > 0 ? milliseconds / 1e3 : 0;
     return true;
 }
@@ -207,12 +243,15 @@ bool cm_read_own_request(const struct sent_value *body, int n_experts_used, stru
 {
     const struct sent_value *given = NULL;
     float                    quality = (float)want->quality;
+    const char              *context = "";
     if (!cm_read_value(body, "calmoe", SENT_OBJECT, &given, refusal)) return false;
     if (given == NULL) return true;
     const bool is_fine = cm_read_real(given, "quality", 0, 1, &quality, refusal) &&
                          cm_read_int(given, "experts", 1, n_experts_used, &want->n_experts, refusal) &&
                          cm_read_bool(given, "tokens", &own->tokens, refusal) &&
-                         cm_read_bool(given, "routing", &own->routing, refusal);
+                         cm_read_bool(given, "routing", &own->routing, refusal) &&
+                         cm_read_text(given, "context", &context, refusal);
+    (void)snprintf(own->context, sizeof own->context, "%s", context);
     if (cm_sent_member(given, "quality") != NULL) want->quality = cm_sent_number(cm_sent_member(given, "quality"));
     own->tokens         = own->tokens || own->routing;
     want->wants_routing = own->routing;

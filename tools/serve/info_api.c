@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/serve/prompts.h"
 #include "tools/serve/service_parts.h"
 #include "tools/serve/server.h"
 
@@ -59,6 +60,21 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
     cm_reply(exchange, 200, &writer);
 }
 
+/* /models/NAME */
+void cm_serve_model(struct server *server, struct http_exchange *exchange, const struct http_request *request)
+{
+    struct json_writer writer = {.failed = false};
+    struct refusal     refusal = {0};
+    const char *const  name = strstr(request->path, "/models/") + strlen("/models/"); /* names have slashes, too */
+    if (strcmp(name, server->name) != 0) {
+        (void)cm_refuse(&refusal, 404, "model", "there is no model '%.100s' here; '%.100s' is", name, server->name);
+        cm_reply_refusal(exchange, &refusal);
+        return;
+    }
+    write_model(&writer, server);
+    cm_reply(exchange, 200, &writer);
+}
+
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
     struct refusal     refusal = {0};
@@ -111,6 +127,54 @@ static void write_special(struct json_writer *writer, const calmoe_model *model,
     free(text);
 }
 
+/* The prompt that the model's template makes of the conversation, to be freed; NULL: it refuses. */
+static char *prompt_of(const struct server *server, const char *conversation)
+{
+    struct refusal      none = {0};
+    calmoe_chat_prompt *prompt = NULL;
+    char               *text = NULL;
+    size_t              n = 0;
+    if (cm_open_prompt(server, conversation, strlen(conversation), &prompt, &none))
+        text = strdup(calmoe_chat_prompt_text(prompt, &n));
+    calmoe_chat_prompt_close(&prompt);
+    return text;
+}
+
+#define CALL(name) "{\"id\":\"call_000\",\"type\":\"function\",\"function\":{\"name\":\"" name \
+                   "\",\"arguments\":\"{}\"}}"
+#define ASK "{\"role\":\"user\",\"content\":\"Go\"}"
+#define CALLS(calls) "{\"messages\":[" ASK ",{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[" calls "]}," \
+                     ASK "]}"
+/* What a template can is seen by whether what it is given comes out again. */
+static const struct { const char *name, *conversation, *shown; } abilities[] = {
+    {"supports_system_role", "{\"messages\":[{\"role\":\"system\",\"content\":\"zqsystem\"}," ASK "]}",
+     "zqsystem"},
+    {"supports_tools", "{\"messages\":[" ASK "],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"zqtool\","
+                       "\"description\":\"\",\"parameters\":{\"type\":\"object\",\"properties\":{}}}}]}", "zqtool"},
+    {"supports_tool_calls", CALLS(CALL("zqcall")), "zqcall"},
+    {"supports_parallel_tool_calls", CALLS(CALL("go") "," CALL("zqcall")), "zqcall"},
+    {"supports_preserve_reasoning", "{\"messages\":[" ASK ",{\"role\":\"assistant\",\"content\":\"Yes\","
+                                    "\"reasoning_content\":\"zqthought\"}," ASK "]}", "zqthought"},
+};
+
+static void write_abilities(struct json_writer *writer, const struct server *server)
+{
+    cm_write_object(writer, "chat_template_caps");
+    cm_write_bool(writer, "supports_string_content", true);
+    cm_write_bool(writer, "supports_typed_content", true); /* parts of text */
+    for (size_t i = 0; i < sizeof abilities / sizeof abilities[0]; i++) {
+        char *const text = prompt_of(server, abilities[i].conversation);
+        cm_write_bool(writer, abilities[i].name, text != NULL && strstr(text, abilities[i].shown) != NULL);
+        free(text);
+    }
+    char *const little = prompt_of(server, "{\"reasoning_effort\":\"low\",\"messages\":[" ASK "]}");
+    char *const much = prompt_of(server, "{\"reasoning_effort\":\"high\",\"messages\":[" ASK "]}");
+    cm_write_bool(writer, "supports_reasoning_effort", little != NULL && much != NULL && strcmp(little, much) != 0);
+    cm_write_end_object(writer);
+    free(little);
+    free(much);
+}
+
 void cm_serve_props(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
     struct refusal     refusal = {0};
@@ -134,6 +198,7 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     cm_write_text(&writer, "model_path", cm_service_model(server->service)->path);
     cm_write_text(&writer, "chat_template", chat_template != NULL ? chat_template : "");
     if (tool_template != NULL) cm_write_text(&writer, "chat_template_tool_use", tool_template);
+    write_abilities(&writer, server);
     cm_write_text(&writer, "chat_format", cm_service_model(server->service)->chat_format);
     write_special(&writer, model, "bos_token", "tokenizer.ggml.bos_token_id");
     write_special(&writer, model, "eos_token", "tokenizer.ggml.eos_token_id");

@@ -17,6 +17,7 @@
 
 enum { JOB_MAX_TOP = 20 };       /* likeliest tokens that are told beside one that was chosen */
 enum { JOB_NO_LOGPROBS = -1 };
+enum { MAX_SAVED_NAME = 200 };   /* bytes of the name of a file that is kept in the server's folder */
 
 struct job_request {
     int32_t               *tokens;         /* (n_tokens) the prompt; the job's                             */

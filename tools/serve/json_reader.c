@@ -15,7 +15,11 @@ static const json_t *plain(const struct sent_value *value) { return (const json_
 struct sent_value *cm_sent_read(const char *bytes, size_t n_bytes, struct refusal *refusal)
 {
     json_error_t error;
-    json_t      *root = json_loadb(bytes, n_bytes, JSON_ALLOW_NUL, &error);
+    if (n_bytes == 0) {
+        cm_refuse(refusal, 400, NULL, "the body is empty; a JSON object is wanted");
+        return NULL;
+    }
+    json_t *root = json_loadb(bytes, n_bytes, JSON_ALLOW_NUL, &error);
     if (root == NULL) {
         if (json_error_code(&error) == json_error_out_of_memory) cm_refuse_memory(refusal);
         else cm_refuse(refusal, 400, NULL, "the body is no JSON: line %d, column %d: %s", error.line, error.column,

@@ -210,17 +210,10 @@ static void whole(struct answering *answering, struct json_writer *writer)
     cm_write_end_object(writer);
 }
 
-static void refuse(struct http_exchange *exchange, const struct refusal *refusal)
-{
-    struct json_writer writer = {.failed = false};
-    cm_refusal_write_typed(&writer, refusal);
-    cm_reply(exchange, refusal->status, &writer);
-}
-
 static void close_more(struct answering *answering) { free(answering->more); }
 
 static const struct answer_form form = {.begin = begin, .piece = piece, .finish = finish, .fail = fail, .whole = whole,
-                                        .refuse = refuse, .close = close_more};
+                                        .refuse = cm_reply_typed_refusal, .close = close_more};
 
 /* ---- endpoints ---- */
 
@@ -256,7 +249,7 @@ void cm_serve_count_tokens(struct server *server, struct http_exchange *exchange
         cm_write_integer(&reply, "input_tokens", (int64_t)n);
         cm_write_end_object(&reply);
         cm_reply(exchange, 200, &reply);
-    } else refuse(exchange, &refusal);
+    } else cm_reply_typed_refusal(exchange, &refusal);
     calmoe_chat_prompt_close(&prompt);
     cm_writer_close(&writer);
     cm_sent_free(body);

@@ -108,6 +108,21 @@ static bool write_user(struct json_writer *writer, const struct sent_value *cont
     return write_text_message(writer, "user", content, NULL, refusal);
 }
 
+/* A last message of the assistant, with text and no call of a tool, is how its answer begins. */
+static bool is_begun(const struct sent_value *messages)
+{
+    const size_t                   n = cm_sent_n(messages);
+    const struct sent_value *const last = n > 0 ? cm_sent_at(messages, n - 1) : NULL;
+    const struct sent_value *const content = cm_sent_member(last, "content");
+    bool                           has_text = cm_sent_text(last, "content")[0] != '\0';
+    for (size_t i = 0; cm_sent_kind(content) == SENT_ARRAY && i < cm_sent_n(content); i++) {
+        const struct sent_value *const block = cm_sent_at(content, i);
+        if (is_type(block, "tool_use")) return false;
+        has_text = has_text || cm_sent_text(block, "text")[0] != '\0';
+    }
+    return has_text && strcmp(cm_sent_text(last, "role"), "assistant") == 0;
+}
+
 static bool write_messages(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal)
 {
     const struct sent_value *messages = NULL;
@@ -128,17 +143,33 @@ static bool write_messages(struct json_writer *writer, const struct sent_value *
         if (!is_fine) return false;
     }
     cm_write_end_array(writer);
+    if (is_begun(messages)) {
+        cm_write_bool(writer, "continue_final_message", true);
+        cm_write_bool(writer, "add_generation_prompt", false);
+    }
     return true;
 }
 
+/* The form of the answer, as it is called now, and as it was called before. */
+static void write_format(struct json_writer *writer, const struct sent_value *body)
+{
+    const struct sent_value *format = cm_sent_member(cm_sent_member(body, "output_config"), "format");
+    if (format == NULL) format = cm_sent_member(body, "output_format");
+    cm_sent_copy(writer, "response_format", format);
+}
+
+/* Tools of a type of their own are what Anthropic runs itself, or knows by heart: a search, a shell. They are left
+ * out. */
 static void write_tools(struct json_writer *writer, const struct sent_value *body)
 {
     const struct sent_value *const tools = cm_sent_member(body, "tools"), *const choice =
         cm_sent_member(body, "tool_choice");
     const char *const type = cm_sent_text(choice, "type");
-    if (cm_sent_n(tools) > 0) cm_write_array(writer, "tools");
+    size_t            n = 0;
     for (size_t i = 0; i < cm_sent_n(tools); i++) {
         const struct sent_value *const tool = cm_sent_at(tools, i);
+        if (cm_sent_text(tool, "type")[0] != '\0' && !is_type(tool, "custom")) continue;
+        if (n++ == 0) cm_write_array(writer, "tools");
         cm_write_object(writer, NULL);
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
@@ -149,7 +180,7 @@ static void write_tools(struct json_writer *writer, const struct sent_value *bod
         cm_write_end_object(writer);
         cm_write_end_object(writer);
     }
-    if (cm_sent_n(tools) > 0) cm_write_end_array(writer);
+    if (n > 0) cm_write_end_array(writer);
     if (strcmp(type, "tool") == 0) {
         cm_write_object(writer, "tool_choice");
         cm_write_text(writer, "type", "function");
@@ -167,6 +198,7 @@ bool cm_convert_messages_request(struct json_writer *writer, const struct sent_v
     cm_write_object(writer, NULL);
     if (!write_messages(writer, body, refusal)) return false;
     write_tools(writer, body);
+    write_format(writer, body);
     if (thinking != NULL) {
         cm_write_object(writer, "chat_template_kwargs");
         cm_write_bool(writer, "enable_thinking", !is_type(thinking, "disabled"));

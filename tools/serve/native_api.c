@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "tools/serve/answering.h"
+#include "tools/serve/constraints.h"
+#include "tools/serve/contexts.h"
 #include "tools/serve/prompts.h"
 
 static void write_probabilities(struct json_writer *writer, struct answering *answering)
@@ -24,7 +26,21 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
     cm_write_bool(out, "stop", false);
     cm_write_integer(out, "id_slot", answering->job->figures.slot);
     write_probabilities(out, answering);
+    if (answering->tells_timings) cm_write_timings(out, answering);
     cm_write_own(out, answering, false);
+    cm_write_end_object(out);
+    cm_write_raw(out, "\n\n");
+}
+
+static void progress(struct answering *answering, int n_read)
+{
+    struct json_writer *const out = &answering->out;
+    cm_write_raw(out, "data: ");
+    cm_write_object(out, NULL);
+    cm_write_integer(out, "index", 0);
+    cm_write_text(out, "content", "");
+    cm_write_bool(out, "stop", false);
+    cm_write_progress(out, answering, n_read);
     cm_write_end_object(out);
     cm_write_raw(out, "\n\n");
 }
@@ -72,23 +88,23 @@ static void whole(struct answering *answering, struct json_writer *writer)
     write_end(writer, answering, answering->text.at, answering->text.n);
 }
 
-static const struct answer_form form = {.piece = piece, .finish = finish, .whole = whole};
+static const struct answer_form form = {.piece = piece, .progress = progress, .finish = finish, .whole = whole};
 
 static bool read_native(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     static const struct generation_names names = {.max_tokens = {"n_predict", "max_tokens"}, .stop = "stop"};
-    struct server *const           server = answering->server;
-    const calmoe_model_info *const model = cm_service_model(server->service);
-    struct job_request *const      want = &answering->job->want;
-    struct prompt_list             prompts = {.n = 0};
-    int                            n_probs = 0;
+    struct server *const      server = answering->server;
+    struct job_request *const want = &answering->job->want;
+    struct prompt_list        prompts = {.n = 0};
+    int                       n_probs = 0;
     bool is_fine = cm_read_stream(answering, body, refusal) &&
-                   cm_read_generation(body, &names, model->n_vocab, cm_service_n_slots(server->service),
-                                      answering->job, refusal) &&
-                   cm_read_own_request(body, model->n_experts_used, want, &answering->own, refusal) &&
+                   cm_read_generation_request(answering, &names, body, refusal) &&
+                   cm_constrain_format(server, body, false, answering->job, refusal) &&
                    cm_read_int(body, "n_probs", 0, JOB_MAX_TOP, &n_probs, refusal) &&
                    cm_read_prompts(body, &prompts, 1, refusal) &&
-                   cm_prompt_tokens(server, &prompts.at[0], true, &want->tokens, &want->n_tokens, refusal);
+                   cm_prompt_tokens(server, &prompts.at[0], answering->own.context[0] == '\0', &want->tokens,
+                                    &want->n_tokens, refusal) &&
+                   cm_prepend_context(answering, refusal);
     want->n_top = n_probs > 0 ? n_probs : JOB_NO_LOGPROBS;
     cm_prompts_close(&prompts);
     return is_fine;

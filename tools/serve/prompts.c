@@ -21,6 +21,7 @@ bool cm_read_prompts(const struct sent_value *body, struct prompt_list *prompts,
     if (!is_one && cm_sent_kind(given) != SENT_ARRAY)
         return cm_refuse(refusal, 400, "prompt", "'prompt' wants a text, tokens, or an array of them, found %s",
                          given == NULL ? "none" : cm_sent_kind_name(given));
+    if (n > 1 && max == 1) return cm_refuse(refusal, 400, "prompt", "'prompt' wants one prompt, found %zu", n);
     if (n == 0 || n > max)
         return cm_refuse(refusal, 400, "prompt", "'prompt' wants 1 to %zu prompts, found %zu", max, n);
     prompts->at = calloc(n, sizeof *prompts->at);

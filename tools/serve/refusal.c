@@ -13,6 +13,7 @@ static const char *type_of(const struct refusal *refusal)
     static const struct { int status; const char *type; } types[] = {
         {400, "invalid_request_error"}, {401, "authentication_error"}, {403, "permission_error"},
         {404, "not_found_error"},       {405, "invalid_request_error"}, {413, "invalid_request_error"},
+        {415, "invalid_request_error"},
         {429, "rate_limit_error"},      {500, "server_error"},         {501, "not_supported_error"},
         {503, "unavailable_error"},
     };
@@ -70,11 +71,16 @@ void cm_refusal_write_typed(struct json_writer *writer, const struct refusal *re
 {
     const char *type = refusal->status == 500 ? "api_error" : refusal->status == 503 ? "overloaded_error"
                        : refusal->n_context > 0 ? "invalid_request_error" : type_of(refusal);
+    char        message[100];
     cm_write_object(writer, NULL);
     cm_write_text(writer, "type", "error");
     cm_write_object(writer, "error");
     cm_write_text(writer, "type", type);
-    cm_write_text(writer, "message", refusal->message);
+    /* Agents look for these words, and make their conversation shorter. */
+    if (refusal->n_context > 0)
+        (void)snprintf(message, sizeof message, "prompt is too long: %d tokens > %d maximum", refusal->n_prompt_tokens,
+                       refusal->n_context);
+    cm_write_text(writer, "message", refusal->n_context > 0 ? message : refusal->message);
     cm_write_end_object(writer);
     cm_write_end_object(writer);
 }

@@ -9,6 +9,8 @@ struct item {
     int          kind;  /* CALMOE_ANSWER_TEXT, …_REASONING or …_CALL_BEGIN */
     char         id[ID_BYTES];
     struct bytes text;  /* of a call its arguments                          */
+    struct bytes logprobs; /* of its tokens: elements of an array with commas between, and a NUL behind */
+    struct bytes fresh;    /* the same of those that no delta told yet                                  */
     int          call;  /* number of it                                     */
     bool         is_open;
 };
@@ -22,7 +24,11 @@ struct response {
 static void close_more(struct answering *answering)
 {
     struct response *const response = answering->more;
-    for (int i = 0; response != NULL && i < response->n_items; i++) cm_bytes_close(&response->items[i].text);
+    for (int i = 0; response != NULL && i < response->n_items; i++) {
+        cm_bytes_close(&response->items[i].text);
+        cm_bytes_close(&response->items[i].logprobs);
+        cm_bytes_close(&response->items[i].fresh);
+    }
     if (response != NULL) free(response->items);
     free(response);
 }
@@ -51,6 +57,30 @@ static void add_item(struct answering *answering, int kind)
     cm_make_id(item->id, begins[kind]);
 }
 
+static bool add_logprobs(struct bytes *all, const struct bytes *more)
+{
+    if (all->n > 0) all->at[all->n - 1] = ','; /* instead of the NUL */
+    return cm_bytes_append(all, more->at, more->n) && cm_bytes_append(all, "", 1);
+}
+
+/* Those that wait are of the tokens that the piece came of; only of texts they are told. */
+static void collect_logprobs(struct answering *answering, struct item *item)
+{
+    struct bytes *const waiting = &answering->logprobs.bytes;
+    if (waiting->n == 0) return;
+    if (item->kind == CALMOE_ANSWER_TEXT &&
+        (!add_logprobs(&item->logprobs, waiting) || (answering->is_stream && !add_logprobs(&item->fresh, waiting))))
+        answering->failed = true;
+    waiting->n = 0;
+}
+
+static void write_logprobs(struct json_writer *writer, const struct bytes *logprobs)
+{
+    cm_write_array(writer, "logprobs");
+    if (logprobs->n > 0) cm_write_json(writer, NULL, logprobs->at);
+    cm_write_end_array(writer);
+}
+
 /* Adds the piece to the last item, or to a new one. */
 static void collect(struct answering *answering, const calmoe_answer_event *event)
 {
@@ -60,8 +90,9 @@ static void collect(struct answering *answering, const calmoe_answer_event *even
                         response->items[response->n_items - 1].kind != kind;
     if (is_new) add_item(answering, kind);
     if (event->kind == CALMOE_ANSWER_CALL_BEGIN || answering->failed) return;
-    if (!cm_bytes_append(&response->items[response->n_items - 1].text, event->text, event->n_bytes))
-        answering->failed = true;
+    struct item *const item = &response->items[response->n_items - 1];
+    if (!cm_bytes_append(&item->text, event->text, event->n_bytes)) answering->failed = true;
+    collect_logprobs(answering, item);
 }
 
 static void write_part(struct json_writer *writer, const char *name, const struct item *item, size_t n)
@@ -73,8 +104,7 @@ static void write_part(struct json_writer *writer, const char *name, const struc
     if (is_text) {
         cm_write_array(writer, "annotations");
         cm_write_end_array(writer);
-        cm_write_array(writer, "logprobs");
-        cm_write_end_array(writer);
+        write_logprobs(writer, n > 0 ? &item->logprobs : &(struct bytes){0});
     }
     cm_write_end_object(writer);
 }
@@ -118,7 +148,7 @@ static void write_usage(struct json_writer *writer, const struct answering *answ
     cm_write_end_object(writer);
     cm_write_integer(writer, "output_tokens", job->figures.n_generated);
     cm_write_object(writer, "output_tokens_details");
-    cm_write_integer(writer, "reasoning_tokens", 0);
+    cm_write_integer(writer, "reasoning_tokens", answering->n_reasoning);
     cm_write_end_object(writer);
     cm_write_integer(writer, "total_tokens", job->want.n_tokens + job->figures.n_generated);
     cm_write_end_object(writer);
@@ -233,13 +263,6 @@ static const struct { const char *delta, *done, *member; } text_events[] = {
                                   "arguments"},
 };
 
-static void write_no_logprobs(struct answering *answering, int kind)
-{
-    if (kind != CALMOE_ANSWER_TEXT) return;
-    cm_write_array(&answering->out, "logprobs");
-    cm_write_end_array(&answering->out);
-}
-
 static void end_item(struct answering *answering, int i)
 {
     struct response *const response = answering->more;
@@ -247,7 +270,7 @@ static void end_item(struct answering *answering, int i)
     if (item == NULL || !item->is_open) return;
     begin_item_event(answering, text_events[item->kind].done, i, item->kind != CALMOE_ANSWER_CALL_BEGIN);
     cm_write_bytes(&answering->out, text_events[item->kind].member, item->text.at, item->text.n);
-    write_no_logprobs(answering, item->kind);
+    if (item->kind == CALMOE_ANSWER_TEXT) write_logprobs(&answering->out, &item->logprobs);
     end_event(answering);
     part_event(answering, "response.content_part.done", i, true);
     item_event(answering, "response.output_item.done", i, true);
@@ -268,7 +291,8 @@ static void piece(struct answering *answering, const calmoe_answer_event *event)
     if (event->kind == CALMOE_ANSWER_CALL_BEGIN || event->kind == CALMOE_ANSWER_CALL_END) return;
     begin_item_event(answering, text_events[kind].delta, i, kind != CALMOE_ANSWER_CALL_BEGIN);
     cm_write_bytes(&answering->out, "delta", event->text, event->n_bytes);
-    write_no_logprobs(answering, kind);
+    if (kind == CALMOE_ANSWER_TEXT) write_logprobs(&answering->out, &item->fresh);
+    item->fresh.n = 0;
     cm_write_own(&answering->out, answering, false);
     end_event(answering);
 }
@@ -294,6 +318,22 @@ static const struct answer_form form = {.begin = begin, .collect = collect, .pie
 
 /* ---- requests ---- */
 
+/* "include" names them, or "top_logprobs" says how many. */
+static bool read_logprobs(const struct sent_value *body, struct job_request *want, struct refusal *refusal)
+{
+    const struct sent_value *include = NULL;
+    int                      n_top = 0;
+    if (!cm_read_value(body, "include", SENT_ARRAY, &include, refusal) ||
+        !cm_read_int(body, "top_logprobs", 0, JOB_MAX_TOP, &n_top, refusal))
+        return false;
+    for (size_t i = 0; i < cm_sent_n(include); i++) {
+        const char *const name = cm_sent_string(cm_sent_at(include, i), NULL);
+        if (name != NULL && strcmp(name, "message.output_text.logprobs") == 0) want->n_top = n_top;
+    }
+    if (n_top > 0) want->n_top = n_top;
+    return true;
+}
+
 static bool read_response(struct answering *answering, const struct http_request *request,
                           const struct sent_value *body, struct refusal *refusal)
 {
@@ -301,7 +341,8 @@ static bool read_response(struct answering *answering, const struct http_request
     (void)request;
     answering->more = calloc(1, sizeof(struct response));
     if (answering->more == NULL) return cm_refuse_memory(refusal);
-    return cm_open_converted(answering, &names, body, cm_convert_response_request, refusal);
+    return read_logprobs(body, &answering->job->want, refusal) &&
+           cm_open_converted(answering, &names, body, cm_convert_response_request, refusal);
 }
 
 void cm_serve_responses(struct server *server, struct http_exchange *exchange, const struct http_request *request)

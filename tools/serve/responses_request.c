@@ -147,7 +147,7 @@ static void write_tools(struct json_writer *writer, const struct sent_value *bod
         cm_write_end_object(writer);
     }
     if (n > 0) cm_write_end_array(writer);
-    if (cm_sent_kind(choice) == SENT_OBJECT) {
+    if (strcmp(cm_sent_text(choice, "type"), "function") == 0) {
         cm_write_object(writer, "tool_choice");
         cm_write_text(writer, "type", "function");
         cm_write_object(writer, "function");
@@ -176,11 +176,11 @@ static void write_format(struct json_writer *writer, const struct sent_value *bo
 
 bool cm_convert_response_request(struct json_writer *writer, const struct sent_value *body, struct refusal *refusal)
 {
-    const char *previous = "";
-    if (!cm_read_text(body, "previous_response_id", &previous, refusal)) return false;
-    if (previous[0] != '\0')
-        return cm_refuse(refusal, 400, "previous_response_id",
-                         "'previous_response_id' is not supported: nothing is stored; send the conversation");
+    static const char *const stored[] = {"previous_response_id", "conversation", "prompt"};
+    for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++)
+        if (cm_sent_member(body, stored[i]) != NULL)
+            return cm_refuse(refusal, 400, stored[i], "'%s' is not supported: nothing is stored; send the conversation",
+                             stored[i]);
     cm_write_object(writer, NULL);
     const bool is_fine = write_messages(writer, body, refusal);
     write_tools(writer, body);

@@ -5,7 +5,7 @@
 
 #include "tools/serve/server.h"
 
-enum { NEEDS_KEY, PUBLIC };
+enum { PUBLIC = 0, NEEDS_KEY = 1, HAS_TYPES = 2 /* its errors have Anthropic's form */ };
 
 static void serve_nothing(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
@@ -16,16 +16,17 @@ static void serve_nothing(struct server *server, struct http_exchange *exchange,
 
 static const struct route {
     const char *method, *path; /* a path without /v1 is meant with it, too */
-    int         access;
+    int         flags;
     endpoint_fn serve;
 } routes[] = {
     {"POST", "/chat/completions", NEEDS_KEY, cm_serve_chat},
     {"POST", "/completions", NEEDS_KEY, cm_serve_completions},
     {"POST", "/completion", NEEDS_KEY, cm_serve_completion},
-    {"POST", "/messages", NEEDS_KEY, cm_serve_messages},
-    {"POST", "/messages/count_tokens", NEEDS_KEY, cm_serve_count_tokens},
+    {"POST", "/messages", NEEDS_KEY | HAS_TYPES, cm_serve_messages},
+    {"POST", "/messages/count_tokens", NEEDS_KEY | HAS_TYPES, cm_serve_count_tokens},
     {"POST", "/responses", NEEDS_KEY, cm_serve_responses},
     {"GET", "/models", PUBLIC, cm_serve_models},
+    {"GET", "/models/", PUBLIC, cm_serve_model},
     {"GET", "/health", PUBLIC, cm_serve_health},
     {"POST", "/tokenize", NEEDS_KEY, cm_serve_tokenize},
     {"POST", "/detokenize", NEEDS_KEY, cm_serve_detokenize},
@@ -100,21 +101,54 @@ static void allow_origin(const struct server *server, struct http_exchange *exch
 
 /* ---- where does it go? ---- */
 
-/* Whether the path is the route's, with or without /v1 before it; slots have more behind. */
+/* Whether the path is the route's, with or without /v1 before it; slots and a model have a name behind. */
 static bool is_path(const char *path, const char *wanted)
 {
     if (strncmp(path, "/v1/", 4) == 0 && strcmp(wanted, "/") != 0) path += 3;
     const size_t n = strlen(wanted);
     if (strcmp(wanted, "/slots") == 0 && strncmp(path, "/slots/", 7) == 0) return true;
-    return strncmp(path, wanted, n) == 0 && path[n] == '\0';
+    return strncmp(path, wanted, n) == 0 && (path[n] == '\0') != (n > 1 && wanted[n - 1] == '/');
 }
 
-void cm_route(void *user, struct http_exchange *exchange, const struct http_request *request)
+/* What stands between the request and its endpoint; found is that, or NULL: the path is asked by other methods. */
+static bool may_enter(const struct server *server, struct http_exchange *exchange, const struct http_request *request,
+                      const struct route *found, const char *methods, struct refusal *refusal)
+{
+    const char *const coding = cm_http_header(exchange, "Content-Encoding");
+    if (found == NULL && methods[0] == '\0')
+        return cm_refuse(refusal, 404, NULL, "there is no '%.100s' here", request->path);
+    if (found == NULL) {
+        cm_http_add_header(exchange, "Allow", methods);
+        return cm_refuse(refusal, 405, NULL, "'%.100s' is not asked by %.20s", request->path, request->method);
+    }
+    if ((found->flags & NEEDS_KEY) != 0 && !has_key(server, exchange))
+        return cm_refuse(refusal, 401, NULL, "Invalid API Key");
+    if (coding != NULL && strcasecmp(coding, "identity") != 0)
+        return cm_refuse(refusal, 415, NULL, "the body is coded as '%.40s', which is not read: it is wanted as it is",
+                         coding);
+    return true;
+}
+
+/* A client that believes it speaks to a proxy sends the whole address. */
+static const char *path_in(const char *address)
+{
+    if (strncasecmp(address, "http://", 7) != 0) return address;
+    const char *const path = strchr(address + 7, '/');
+    return path != NULL ? path : "/";
+}
+
+void cm_route(void *user, struct http_exchange *exchange, const struct http_request *sent)
 {
     struct server *const server = user;
+    struct http_request  request = *sent;
     struct refusal       refusal = {0};
-    const struct route  *found = NULL;
-    bool                 has_path = false;
+    const struct route  *found = NULL, *any = NULL;
+    char                 methods[64] = "";
+    request.path = path_in(sent->path);
+    if (sent->n_body >= 3 && memcmp(sent->body, "\xEF\xBB\xBF", 3) == 0) { /* some editors begin files so */
+        request.body += 3;
+        request.n_body -= 3;
+    }
     allow_origin(server, exchange);
     if (!is_called_right(server, cm_http_header(exchange, "Host"))) {
         (void)cm_refuse(&refusal, 403, NULL, "the request is for host '%.100s', which this server is not known by; "
@@ -122,22 +156,21 @@ void cm_route(void *user, struct http_exchange *exchange, const struct http_requ
         cm_reply_refusal(exchange, &refusal);
         return;
     }
-    if (strcmp(request->method, "OPTIONS") == 0) {
-        serve_nothing(server, exchange, request);
+    if (strcmp(request.method, "OPTIONS") == 0) {
+        serve_nothing(server, exchange, &request);
         return;
     }
     for (size_t i = 0; i < sizeof routes / sizeof routes[0] && found == NULL; i++) {
-        if (!is_path(request->path, routes[i].path)) continue;
-        has_path = true;
-        const bool is_head = strcmp(request->method, "HEAD") == 0 && strcmp(routes[i].method, "GET") == 0;
-        if (is_head || strcmp(request->method, routes[i].method) == 0) found = &routes[i];
+        if (!is_path(request.path, routes[i].path)) continue;
+        if (any != NULL) (void)strncat(methods, ", ", sizeof methods - strlen(methods) - 1);
+        (void)strncat(methods, routes[i].method, sizeof methods - strlen(methods) - 1);
+        any = &routes[i];
+        const bool is_head = strcmp(request.method, "HEAD") == 0 && strcmp(routes[i].method, "GET") == 0;
+        if (is_head || strcmp(request.method, routes[i].method) == 0) found = &routes[i];
     }
-    if (found == NULL && has_path)
-        (void)cm_refuse(&refusal, 405, NULL, "'%.100s' is not asked by %.20s", request->path, request->method);
-    else if (found == NULL) (void)cm_refuse(&refusal, 404, NULL, "there is no '%.100s' here", request->path);
-    else if (found->access == NEEDS_KEY && !has_key(server, exchange))
-        (void)cm_refuse(&refusal, 401, NULL, "Invalid API Key");
-    if (refusal.status == 0) found->serve(server, exchange, request);
+    if (may_enter(server, exchange, &request, found, methods, &refusal))
+        found->serve(server, exchange, &request);
+    else if (any != NULL && (any->flags & HAS_TYPES) != 0) cm_reply_typed_refusal(exchange, &refusal);
     else cm_reply_refusal(exchange, &refusal);
 }
 

@@ -13,14 +13,25 @@ void cm_reply(struct http_exchange *exchange, int status, struct json_writer *wr
     cm_writer_close(writer);
 }
 
-void cm_reply_refusal(struct http_exchange *exchange, const struct refusal *refusal)
+static void reply_refusal(struct http_exchange *exchange, const struct refusal *refusal,
+                          void (*write)(struct json_writer *writer, const struct refusal *refusal))
 {
     struct json_writer writer = {.failed = false};
     char               seconds[16];
     (void)snprintf(seconds, sizeof seconds, "%d", refusal->retry_after);
     if (refusal->retry_after > 0) cm_http_add_header(exchange, "Retry-After", seconds);
-    cm_refusal_write(&writer, refusal);
+    write(&writer, refusal);
     cm_reply(exchange, refusal->status, &writer);
+}
+
+void cm_reply_refusal(struct http_exchange *exchange, const struct refusal *refusal)
+{
+    reply_refusal(exchange, refusal, cm_refusal_write);
+}
+
+void cm_reply_typed_refusal(struct http_exchange *exchange, const struct refusal *refusal)
+{
+    reply_refusal(exchange, refusal, cm_refusal_write_typed);
 }
 
 void cm_make_id(char id[ID_BYTES], const char *begin)

@@ -36,6 +36,8 @@ void cm_route_refusal(void *user, struct http_exchange *exchange, enum http_refu
 /* Answers with what was written, and closes the writer. */
 void cm_reply(struct http_exchange *exchange, int status, struct json_writer *writer);
 void cm_reply_refusal(struct http_exchange *exchange, const struct refusal *refusal);
+/* The same in Anthropic's form. */
+void cm_reply_typed_refusal(struct http_exchange *exchange, const struct refusal *refusal);
 
 /* "chatcmpl-" and 24 random letters. */
 enum { ID_BYTES = 48 };
@@ -60,6 +62,7 @@ void cm_serve_messages(struct server *server, struct http_exchange *exchange, co
 void cm_serve_count_tokens(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_responses(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_models(struct server *server, struct http_exchange *exchange, const struct http_request *request);
+void cm_serve_model(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_health(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_props(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 void cm_serve_tokenizer_info(struct server *server, struct http_exchange *exchange, const struct http_request *request);

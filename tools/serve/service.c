@@ -225,6 +225,34 @@ enum job_state cm_service_wait(struct service *service, struct job *job, double 
     return state;
 }
 
+struct job_figures cm_service_figures(struct service *service, const struct job *job)
+{
+    (void)pthread_mutex_lock(&service->lock);
+    const struct job_figures copy = job->figures;
+    (void)pthread_mutex_unlock(&service->lock);
+    return copy;
+}
+
+/* On the engine's thread. */
+struct look {
+    const struct job *job;
+    int               n_read;
+};
+
+static void see_read(void *user, struct service *service)
+{
+    struct look *const look = user;
+    for (int i = 0; i < service->options.n_slots; i++)
+        if (service->slots[i].job == look->job)
+            look->n_read = calmoe_session_n_positions(service->slots[i].session);
+}
+
+int cm_service_n_read(struct service *service, const struct job *job)
+{
+    struct look look = {.job = job, .n_read = -1};
+    return cm_service_call(service, see_read, &look) ? look.n_read : -1;
+}
+
 enum job_state cm_service_wait_begun(struct service *service, struct job *job, double seconds)
 {
     const struct timespec until = deadline_in(seconds);

@@ -67,6 +67,10 @@ bool cm_service_submit(struct service *service, struct job *job, struct refusal 
 /* Waits up to so many seconds for the job to have gone on: another state, or bytes in `out`, which are moved to *taken
  * (what was there is overwritten). The state it has now. */
 enum job_state cm_service_wait(struct service *service, struct job *job, double seconds, struct bytes *taken);
+/* How far it is, while it goes on. */
+struct job_figures cm_service_figures(struct service *service, const struct job *job);
+/* How many tokens its slot has read; -1: it has none. Waits for the engine's step. */
+int cm_service_n_read(struct service *service, const struct job *job);
 /* As cm_service_wait(), until the job has a slot or is over. */
 enum job_state cm_service_wait_begun(struct service *service, struct job *job, double seconds);
 /* Nobody wants it any more: it ends within a layer, and nobody else's with it. */

@@ -3,6 +3,8 @@
 #ifndef TOOLS_SERVE_SERVICE_PARTS_H
 #define TOOLS_SERVE_SERVICE_PARTS_H
 
+#include <sys/stat.h>
+
 #include "tools/serve/service.h"
 
 /* Of the engine's thread alone, but for what is marked. */
@@ -16,6 +18,14 @@ struct slot {
     calmoe_text_stream stream;
     int                position;    /* of the token whose logits choose the next one                */
     int16_t           *routing;     /* (layers, experts of a token) of that position; -1 = none ran */
+};
+
+enum { MAX_CONTEXTS = 16 };
+/* What a file of contexts.h holds. Nobody works on its slot: others begin with copies of it. */
+struct kept_context {
+    char        name[MAX_SAVED_NAME + 1];
+    struct stat file;  /* when it was read: another one by the same name is read anew */
+    struct slot slot;  /* its session is NULL where nothing is kept                   */
 };
 
 struct service_call {
@@ -52,6 +62,7 @@ struct service {
     calmoe_model_info model;
     int               context;
     struct slot      *slots;
+    struct kept_context contexts[MAX_CONTEXTS];
     calmoe_event     *events;
     int               n_events_room;
     uint64_t          n_jobs;
@@ -71,7 +82,7 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job);
 void cm_slot_end(struct slot *slot);
 /* Forgets all that it has read. */
 void cm_slot_clear(struct slot *slot);
-/* Idle slots, longest unused first, are cleared until the rest fits into the budget. */
+/* Idle slots and contexts, longest unused first, are cleared until the rest fits into the budget. */
 void cm_slots_keep_budget(struct service *service);
 
 /* ---- engine_loop.c ---- */

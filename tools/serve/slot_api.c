@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "tools/serve/contexts.h"
 #include "tools/serve/server.h"
 #include "tools/serve/service_parts.h"
 
@@ -33,6 +35,11 @@ static void restore(struct slot_action *action, struct service *service, struct 
     calmoe_session_options_init(&options);
     options.context    = service->context;
     options.ignore_end = 1;
+    if (access(action->path, F_OK) != 0) {
+        (void)cm_refuse(&action->refusal, 404, "filename", "no slot was saved as '%.200s'",
+                        strrchr(action->path, '/') + 1);
+        return;
+    }
     const calmoe_status status =
         calmoe_session_restore(service->front.engine, action->path, &options, &session);
     if (status != CALMOE_OK) {
@@ -80,14 +87,7 @@ static bool read_path(const struct server *server, const struct http_request *re
     const char              *name = NULL;
     struct sent_value *const body = cm_sent_read(request->body, request->n_body, refusal);
     bool is_fine = body != NULL && cm_read_text(body, "filename", &name, refusal);
-    if (is_fine && name == NULL)
-        is_fine = cm_refuse(refusal, 400, "filename", "'filename' wants a text, found none");
-    if (is_fine && (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL || strlen(name) > 200))
-        is_fine = cm_refuse(refusal, 400, "filename", "'filename' wants a name without '/' that does not begin with "
-                                                      "'.', found '%.60s'", name);
-    if (is_fine && snprintf(action->path, sizeof action->path, "%s/%s", server->slot_folder, name) >=
-                       (int)sizeof action->path)
-        is_fine = cm_refuse(refusal, 400, "filename", "'filename' is too long");
+    is_fine = is_fine && cm_saved_path(server, "filename", name, action->path, sizeof action->path, refusal);
     cm_sent_free(body);
     return is_fine;
 }
@@ -112,8 +112,6 @@ static bool read_action(const struct server *server, struct http_exchange *excha
         return cm_refuse(&action->refusal, 400, "action", "'action' wants save, restore or erase, found '%.20s'",
                          word != NULL ? word : "");
     if (action->action == ACTION_ERASE) return true;
-    if (server->slot_folder == NULL)
-        return cm_refuse(&action->refusal, 501, NULL, "the server was started without --slot-save-path");
     return read_path(server, request, action);
 }
 

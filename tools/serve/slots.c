@@ -80,6 +80,11 @@ static struct choice choose(struct service *service, const struct job *job)
         idle   = slot; /* of those that share as much the one that loses least */
         n_idle = n;
     }
+    for (int i = 0; i < MAX_CONTEXTS; i++) {
+        struct slot *const kept = &service->contexts[i].slot;
+        const int          n = n_shared(service, kept, job);
+        if (n > n_any) any = kept, n_any = n;
+    }
     if (job->want.slot >= 0) {
         struct slot *const slot = &service->slots[job->want.slot];
         return (struct choice){.slot = slot->job == NULL ? slot : NULL, .n_shared = n_shared(service, slot, job)};
@@ -183,6 +188,8 @@ static calmoe_status set_policy(struct service *service, struct slot *slot, cons
 static calmoe_status set_up(struct service *service, struct slot *slot, const struct job_request *want)
 {
     calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
+    /* From here on it holds more than the text that it may have come of. */
+    if (status == CALMOE_OK) status = calmoe_session_set_source(slot->session, NULL);
     if (status == CALMOE_OK && service->adapters.n > 0) status = set_adapters(service, slot, want);
     if (status == CALMOE_OK) status = set_policy(service, slot, want);
     if (status == CALMOE_OK) status = calmoe_session_will_return(slot->session, want->returns, want->n_returns);
@@ -233,8 +240,9 @@ void cm_slots_keep_budget(struct service *service)
     for (;;) {
         struct slot *oldest = NULL;
         double       bytes = 0;
-        for (int i = 0; i < service->options.n_slots; i++) {
-            struct slot *const slot = &service->slots[i];
+        for (int i = 0; i < service->options.n_slots + MAX_CONTEXTS; i++) {
+            const int          n = i - service->options.n_slots;
+            struct slot *const slot = n < 0 ? &service->slots[i] : &service->contexts[n].slot;
             if (slot->job != NULL || n_kept(slot) == 0) continue;
             bytes += n_kept(slot) * service->position_bytes;
             if (oldest == NULL || slot->last_used < oldest->last_used) oldest = slot;
