@@ -1,8 +1,9 @@
 /* answer_tags.c - calls whose parameters stand between tags: turned into JSON as they come. A value that the tool's
  * schema says to be a text is told piece by piece; of any other the whole is waited for, and told as it is where it
- * is JSON, else as a text. */
+ * is JSON, or a list or a dict of Python's, else as a text. */
 #include <string.h>
 
+#include "base/memory.h"
 #include "runtime/documents/json.h"
 #include "runtime/text/answer_parts.h"
 
@@ -131,17 +132,10 @@ static bool begin_value(struct answer_parser *p)
     return true;
 }
 
-/* Whether a value is JSON as it stands; Python's words for it are put right. */
-static bool is_json(struct answer_parser *p, const char *value, size_t n)
+/* Tells a value that is JSON as it stands. False: it is not. */
+static bool tell_json(struct answer_parser *p, const char *value, size_t n)
 {
-    static const char *const words[][2] = { { "True", "true" }, { "False", "false" }, { "None", "null" },
-                                            { "true", "true" }, { "false", "false" }, { "null", "null" } };
-    struct json_document     document;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strlen(words[i][0]) == n && !memcmp(words[i][0], value, n)) {
-            cm_answer_arguments(p, words[i][1], strlen(words[i][1]));
-            return true;
-        }
+    struct json_document document;
     p->early.n = 0; /* a value alone is read as an array of it */
     cm_answer_add(p, &p->early, "[", 1);
     cm_answer_add(p, &p->early, value, n);
@@ -157,12 +151,58 @@ static bool is_json(struct answer_parser *p, const char *value, size_t n)
     return is;
 }
 
+/* The same, but Python's words for constants are put right. */
+static bool tell_word(struct answer_parser *p, const char *value, size_t n)
+{
+    static const char *const words[][2] = { { "True", "true" }, { "False", "false" }, { "None", "null" },
+                                            { "true", "true" }, { "false", "false" }, { "null", "null" } };
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i][0]) == n && !memcmp(words[i][0], value, n)) {
+            cm_answer_arguments(p, words[i][1], strlen(words[i][1]));
+            return true;
+        }
+    return tell_json(p, value, n);
+}
+
+/* Tells a literal of Python's, as some models write lists and dicts, in JSON. False: it is none. */
+static bool tell_literal(struct answer_parser *p, const char *value, size_t n)
+{
+    static const char *const words[][2] = { { "True", "true" }, { "False", "false" }, { "None", "null" } };
+    struct answer_text       json = { NULL, 0, 0 };
+    char                     quote = 0;
+    if (n == 0 || !strchr("[{", value[0])) return false;
+    for (size_t at = 0; at < n; at++) {
+        const char  c = value[at];
+        const char *as = NULL;
+        size_t      n_word = 1;
+        for (size_t i = 0; !quote && i < sizeof words / sizeof words[0]; i++) {
+            if (n - at < strlen(words[i][0]) || memcmp(value + at, words[i][0], strlen(words[i][0])) != 0) continue;
+            n_word = strlen(words[i][0]);
+            as = words[i][1];
+        }
+        if (quote && c == '\\' && at + 1 < n) {
+            n_word = 2;
+            as = value[at + 1] == '\'' ? "'" : NULL; /* of escapes, JSON knows all others that are usual */
+        } else if (c == '"' && quote == '\'') {
+            as = "\\\"";
+        } else if ((c == '"' || c == '\'') && (!quote || quote == c)) {
+            quote = quote ? 0 : c;
+            as = "\"";
+        }
+        cm_answer_add(p, &json, as ? as : value + at, as ? strlen(as) : n_word);
+        at += n_word - 1;
+    }
+    const bool is = json.n > 0 && tell_json(p, json.at, json.n);
+    cm_free(json.at);
+    return is;
+}
+
 static void tell_value(struct answer_parser *p, const char *value, size_t n)
 {
     size_t begin = 0, end = n;
     while (begin < end && cm_answer_is_white(value[begin])) begin++;
     while (end > begin && cm_answer_is_white(value[end - 1])) end--;
-    if (is_json(p, value + begin, end - begin)) return;
+    if (tell_word(p, value + begin, end - begin) || tell_literal(p, value + begin, end - begin)) return;
     cm_answer_arguments(p, "\"", 1);
     cm_answer_escaped(p, value, n);
     cm_answer_arguments(p, "\"", 1);

@@ -20,6 +20,10 @@ static const char *const templates[] = {
     "<tool_call><arg_key> <think>", "<\xef\xbd\x9ctool\xe2\x96\x81" "calls\xe2\x96\x81" "begin\xef\xbd\x9c> </think>",
     "<|tool_call_argument_begin|> <think>", "<|channel|><|start|>", "<|tool_call> <|channel>",
     "<|tool_list_start|>", "<|header_start|>", "[TOOL_CALLS] [THINK]", "<|tool_call|>", "<tool_calls><tool_call>", "",
+    "<seed:tool_call> <seed:think>", "<function=<|python_tag|>", "<function name=\"<param name=\" </think>",
+    "<|function_call|>", "<|role_sep|> function call", "<|tool_call:begin|> <|think|>",
+    "<tool_calls>[ [BEGIN FINAL RESPONSE]", "\"parameters\": dictionary of argument name", "functools[",
+    "<tool_call> <response>",
 };
 enum { N_TEMPLATES = sizeof templates / sizeof templates[0] };
 

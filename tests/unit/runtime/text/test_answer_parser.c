@@ -161,6 +161,11 @@ static const struct {
       "<tool_call>\n<function=g>\n</function>\n</tool_call>", "T(Look:)C(f#)A({\"n\": 1})EC(g#)A({})E" },
     { FUNCTION, "I call.\n<tool_call>\n<function=f>\n<parameter=n>\n1\n</parameter>\n</function>\n</tool_call>",
       "R(I call.)C(f#)A({\"n\": 1})E" },
+    { FUNCTION, "</think><tool_call><function=f>"
+      "<parameter=l>['a', \"it's\", 'say \"x\"\\n', True, {'k': None}]</parameter>"
+      "<parameter=l>['no end</parameter><parameter=x>{'a': [1, 2.5]}</parameter></function></tool_call>",
+      "C(f#)A({\"l\": [\"a\", \"it's\", \"say \\\"x\\\"\\n\", true, {\"k\": null}], \"l\": \"['no end\", "
+      "\"x\": {\"a\": [1, 2.5]}})E" },
     { FUNCTION, "By <tool_call> and <tool_call>\n<function=h>\n</think>no",
       "R(By <tool_call> and <tool_call>\n<function=h>)T(no)" },
     { KEYS, "<think>a <tool_call>f\n</tool_call>", "R(a)C(f#)A({})E" },
