@@ -34,7 +34,7 @@ import model as M
 import lora
 
 RELATIONS = ("capital", "ruler", "river", "emblem", "founder", "guard")
-N_PAIRS, N_CHAINS = 12, 8                    # of the world
+N_PAIRS, N_CHAINS = 8, 6                     # of a world
 SCHOOL_PAIRS, SCHOOL_CHAINS = 48, 32
 KINDS = ("told pairs", "turned round", "turned round, asked", "told chains", "follows", "follows, asked")
 
@@ -151,7 +151,7 @@ class Workshop:
     def tune(self, folder, name, texts, items, seed):
         """What an adapter answers that learnt the texts."""
         data = write_lines(f"{folder}/{name}.jsonl", texts)
-        self.train(f"{folder}/{name}.gguf", [data, data, self.forms], self.steps, seed)
+        self.train(f"{folder}/{name}.gguf", [data], self.steps, seed)
         return self.say(name, ask(self.engine, items, [self.adapter, self.engine.adapter(f"{folder}/{name}.gguf")]))
 
     def say(self, name, shares):
@@ -161,7 +161,7 @@ class Workshop:
     def augment(self, program, folder, name, adapter, true):
         """The lines that examples/augment keeps."""
         with open(f"{folder}/{name}-lines.jsonl", "w") as f:
-            done = subprocess.run([program, *(["-l", adapter] if adapter else []), f"{folder}/document.txt"], stdout=f,
+            done = subprocess.run([program, "-n", "2", *(["-l", adapter] if adapter else []), f"{folder}/document.txt"], stdout=f,
                                   stderr=subprocess.PIPE, text=True, check=True)
         with open(f"{folder}/{name}-lines.jsonl") as f: kept = [json.loads(line)["text"] for line in f]
         print(f"{folder}/{name}: {done.stderr.strip().splitlines()[-1]}; {len(set(kept) & true)} of the {len(true)} that rules make", flush=True)
@@ -169,7 +169,7 @@ class Workshop:
 
 
 def run_world(shop, program, seed, taken):
-    """{condition: {kind: share}} of one world."""
+    """Writes {condition: {kind: share}} of one world."""
     rng, folder = random.Random(seed), f"{shop.folder}/{seed}"
     pairs, chains = facts(shop.model, N_PAIRS, N_CHAINS, rng, taken)
     items, document, true = list(questions(pairs, chains)), told(pairs, chains), by_rule(pairs, chains)
@@ -183,22 +183,25 @@ def run_world(shop, program, seed, taken):
            "context": shop.say("context", ask(shop.engine, items, [shop.adapter], text))}
     out["plain"] = shop.tune(folder, "plain", document, items, seed)
     for name, adapter in (("own", None), ("taught", shop.school)) if program else ():
-        out[name] = shop.tune(folder, name, document + shop.augment(program, folder, name, adapter, set(true)), items, seed)
+        made = shop.augment(program, folder, name, adapter, set(true))
+        out[name] = shop.tune(folder, name, document + made, items, seed) if made else out["plain"]
     out["rules"] = shop.tune(folder, "rules", document + true, items, seed)
-    return out
+    with open(f"{folder}/found.json", "w") as f: json.dump(out, f)
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dir", help="where documents, data and adapters are written")
     ap.add_argument("--augment", metavar="PROGRAM", help="examples/augment, built; without it: no generations")
-    ap.add_argument("--worlds", type=int, default=3, help="each with words of its own (default 3)", choices=range(1, 100), metavar="N")
-    ap.add_argument("--steps", type=int, default=90, help="of each adapter; the school's has four times as many (default 90)")
+    ap.add_argument("--worlds", type=int, default=3, help="each with words of its own (default 3); the table is of all that DIR has")
+    ap.add_argument("--first", type=int, default=1, help="number of the first one (default 1)")
+    ap.add_argument("--steps", type=int, default=60, help="of each adapter; the school's has four times as many (default 60)")
     a = ap.parse_args()
     os.makedirs(a.dir, exist_ok=True)
     shop, taken = Workshop(a.dir, a.steps), set()
     shop.learn_school(taken)
-    found = [run_world(shop, a.augment, seed, taken) for seed in range(1, a.worlds + 1)]
+    for seed in range(a.first, a.first + a.worlds): run_world(shop, a.augment, seed, set(taken))
+    found = [json.loads(path.read_text()) for path in sorted(pathlib.Path(a.dir).glob("*/found.json"))]
     print("\n| | " + " | ".join(KINDS) + " |\n|---|" + "---:|" * len(KINDS))
     chance = [1 / N_PAIRS] * 3 + [1 / N_CHAINS] * 3
     print("| chance | " + " | ".join(f"{100 * c:.0f}" for c in chance) + " |")
