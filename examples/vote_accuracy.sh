@@ -1,5 +1,5 @@
 #!/bin/bash
-# vote_accuracy.sh - measures examples/vote where right answers are known: the numbers of errors. Each question has four
+# vote_accuracy.sh - measures examples/vote where right answers are known: which command does what. Each question has four
 # allowed answers. Prints how many of the single chains vote rightly, how many majorities are right, and the same of the
 # majorities by how many agree.
 #
@@ -10,23 +10,45 @@ vote=$(realpath "$1")
 model=${2:+$(realpath "$2")}
 chains=${CHAINS-16}
 
-# A name and its number in Linux. Four at a time, which have the same allowed answers: their numbers.
-for pair in \
-    ENOENT:2 ESRCH:3 EINTR:4 E2BIG:7 EBADF:9 EAGAIN:11 EACCES:13 EBUSY:16 EXDEV:18 ENOTDIR:20 EINVAL:22 EMFILE:24 \
-    EFBIG:27 EROFS:30 EPIPE:32 ERANGE:34 ENOSYS:38 ELOOP:40 ENOMSG:42 EIDRM:43 ETIME:62 EBADMSG:74 EOVERFLOW:75 \
-    EILSEQ:84
-do
-    names+=("${pair%:*}") numbers+=("${pair#*:}")
-done
+# What is to be done, in other words than manual pages say it, and the command. Four at a time have the same allowed
+# answers: their commands.
+while IFS=: read -r task command; do
+    tasks+=("$task") commands+=("$command")
+done << 'END'
+show what is in a folder:ls
+copy a file to another place:cp
+give a file another name:mv
+delete a file:rm
+make a new folder:mkdir
+show the first lines of a file:head
+show the last lines of a file:tail
+count words and lines:wc
+put lines in order:sort
+leave out lines that are repeated:uniq
+show running programs:ps
+end a program by its number:kill
+compare two files:diff
+search a text for a pattern:grep
+change who owns a file:chown
+change who may read a file:chmod
+show the free space of disks:df
+show how much space a folder takes:du
+show the date and the time:date
+wait for some seconds:sleep
+write a text to the screen:echo
+show in which folder one is:pwd
+show the name of the user:whoami
+make a second name for a file:ln
+END
 
-n=${#names[@]}
+n=${#tasks[@]}
 for ((i = 0; i < n; i++)); do
     answers=
-    for j in 0 1 2 3; do answers+="${answers:+|}${numbers[i - i % 4 + j]}"; done
+    for j in 0 1 2 3; do answers+="${answers:+|}${commands[i - i % 4 + j]}"; done
     # The allowed answers come out in this order, and behind them the one that was elected.
-    "$vote" ${model:+-m "$model"} -c -n "$chains" -t 8 -a "$answers" "What is the number of ${names[i]}?" 2> /dev/null |
-        awk -v right="${numbers[i]}" '
-            $2 ~ /^[0-9]+$/ && $3 == "of" { votes[$1] = $2; all = $4 }
+    "$vote" ${model:+-m "$model"} -c -n "$chains" -t 8 -a "$answers" "Which command: ${tasks[i]}?" 2> /dev/null |
+        awk -v right="${commands[i]}" '
+            $3 == "of" { votes[$1] = $2; all = $4 }
             /^answer: / { print votes[right], all, $NF, $2 == right "," }'
 done | awk '
     { singles += $1; chains += $2; right += $4; n++; sure = $3 > 0.75; by[sure] += $4; of[sure]++ }

@@ -152,11 +152,7 @@ class Workshop:
         """What an adapter answers that learnt the texts."""
         data = write_lines(f"{folder}/{name}.jsonl", texts)
         self.train(f"{folder}/{name}.gguf", [data], self.steps, seed)
-        return self.say(name, ask(self.engine, items, [self.adapter, self.engine.adapter(f"{folder}/{name}.gguf")]))
-
-    def say(self, name, shares):
-        print(f"  {name}: " + ", ".join(f"{kind} {share:.2f}" for kind, share in shares.items()), flush=True)
-        return shares
+        return ask(self.engine, items, [self.adapter, self.engine.adapter(f"{folder}/{name}.gguf")])
 
     def augment(self, program, folder, name, adapter, true):
         """The lines that examples/augment keeps."""
@@ -168,45 +164,63 @@ class Workshop:
         return kept
 
 
-def run_world(shop, program, seed, taken):
-    """Writes {condition: {kind: share}} of one world."""
-    rng, folder = random.Random(seed), f"{shop.folder}/{seed}"
-    pairs, chains = facts(shop.model, N_PAIRS, N_CHAINS, rng, taken)
-    items, document, true = list(questions(pairs, chains)), told(pairs, chains), by_rule(pairs, chains)
-    rng.shuffle(document)
-    os.makedirs(folder, exist_ok=True)
-    text = "\n".join(document) + "\n"
-    pathlib.Path(folder, "document.txt").write_text(text)
-    print(f"world {seed}: {len(document)} statements, {len(shop.model.tokenize(text))} tokens", flush=True)
-    out = {"base": shop.say("base", ask(shop.engine, items)),
-           "school": shop.say("school", ask(shop.engine, items, [shop.adapter])),
-           "context": shop.say("context", ask(shop.engine, items, [shop.adapter], text))}
-    out["plain"] = shop.tune(folder, "plain", document, items, seed)
-    for name, adapter in (("own", None), ("taught", shop.school)) if program else ():
-        made = shop.augment(program, folder, name, adapter, set(true))
-        out[name] = shop.tune(folder, name, document + made, items, seed) if made else out["plain"]
-    out["rules"] = shop.tune(folder, "rules", document + true, items, seed)
-    with open(f"{folder}/found.json", "w") as f: json.dump(out, f)
+class World:
+    """A document, questions, and what was found out so far: a file for each condition, so that a run goes on where one ended."""
+    def __init__(self, shop, program, seed, taken):
+        rng = random.Random(seed)
+        pairs, chains = facts(shop.model, N_PAIRS, N_CHAINS, rng, taken)
+        self.shop, self.program, self.seed, self.folder = shop, program, seed, f"{shop.folder}/{seed}"
+        self.items, self.document, self.true = list(questions(pairs, chains)), told(pairs, chains), by_rule(pairs, chains)
+        rng.shuffle(self.document)
+        self.text = "\n".join(self.document) + "\n"
+        os.makedirs(self.folder, exist_ok=True)
+        pathlib.Path(self.folder, "document.txt").write_text(self.text)
+
+    def tuned(self, name, more=()):
+        return self.shop.tune(self.folder, name, [*self.document, *more], self.items, self.seed)
+
+    def augmented(self, name, adapter):
+        made = self.shop.augment(self.program, self.folder, name, adapter, set(self.true))
+        return self.tuned(name, made) if made else self.find("plain")
+
+    def find(self, name):
+        """{kind: share} of a condition."""
+        path = pathlib.Path(self.folder, f"{name}.json")
+        if path.exists(): return json.loads(path.read_text())
+        shop = self.shop
+        found = {"base": lambda: ask(shop.engine, self.items),
+                 "school": lambda: ask(shop.engine, self.items, [shop.adapter]),
+                 "context": lambda: ask(shop.engine, self.items, [shop.adapter], self.text),
+                 "plain": lambda: self.tuned("plain"),
+                 "own": lambda: self.augmented("own", None),
+                 "taught": lambda: self.augmented("taught", shop.school),
+                 "rules": lambda: self.tuned("rules", self.true)}[name]()
+        path.write_text(json.dumps(found))
+        print(f"world {self.seed}, {name}: " + ", ".join(f"{kind} {share:.2f}" for kind, share in found.items()), flush=True)
+        return found
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("dir", help="where documents, data and adapters are written")
     ap.add_argument("--augment", metavar="PROGRAM", help="examples/augment, built; without it: no generations")
-    ap.add_argument("--worlds", type=int, default=3, help="each with words of its own (default 3); the table is of all that DIR has")
-    ap.add_argument("--first", type=int, default=1, help="number of the first one (default 1)")
+    ap.add_argument("--worlds", type=int, default=3, help="each with words of its own (default 3)")
+    ap.add_argument("--only", default="base,school,context,plain,own,taught,rules", help="conditions")
     ap.add_argument("--steps", type=int, default=60, help="of each adapter; the school's has four times as many (default 60)")
     a = ap.parse_args()
     os.makedirs(a.dir, exist_ok=True)
     shop, taken = Workshop(a.dir, a.steps), set()
     shop.learn_school(taken)
-    for seed in range(a.first, a.first + a.worlds): run_world(shop, a.augment, seed, set(taken))
-    found = [json.loads(path.read_text()) for path in sorted(pathlib.Path(a.dir).glob("*/found.json"))]
+    names = [name for name in a.only.split(",") if a.augment or name not in ("own", "taught")]
+    found = {name: [] for name in names}
+    for seed in range(1, a.worlds + 1):
+        world = World(shop, a.augment, seed, set(taken))
+        for name in names: found[name].append(world.find(name))
     print("\n| | " + " | ".join(KINDS) + " |\n|---|" + "---:|" * len(KINDS))
     chance = [1 / N_PAIRS] * 3 + [1 / N_CHAINS] * 3
     print("| chance | " + " | ".join(f"{100 * c:.0f}" for c in chance) + " |")
-    for name in found[0]:
-        shares = [[100 * of[name][kind] for of in found] for kind in KINDS]
+    for name in names:
+        shares = [[100 * of[kind] for of in found[name]] for kind in KINDS]
         print(f"| {name} | " + " | ".join(f"{sum(s) / len(s):.0f} ({min(s):.0f} to {max(s):.0f})" for s in shares) + " |")
 
 
