@@ -117,8 +117,9 @@ def main():
     model = calmoe.Model(NANO)
     cfg, w = M.load_gguf(NANO)
     if a.on: w = add(w, a.on)
-    train(a.out, [read_rows(path, model) for path in a.data], cfg, w, a.steps, a.tokens, a.rank, a.alpha, a.rate, a.seed,
-          lambda text: print(text, flush=True))
+    first, last = train(a.out, [read_rows(path, model) for path in a.data], cfg, w, a.steps, a.tokens, a.rank, a.alpha, a.rate, a.seed,
+                        lambda text: print(text, flush=True))
+    print(f"{a.out}: {first:.2f} to {last:.2f} nats a token")
 
 
 if __name__ == "__main__":
