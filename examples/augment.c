@@ -2,12 +2,13 @@
  * training is learned one way round only; so each statement is also said in other words and turned round (local), and
  * what follows from the whole document is told with all of it in view (global).
  *
- *     augment [-m MODEL.gguf] [-n CANDIDATES] [-v VOTES] [-g GAIN] DOCUMENT.txt > data.jsonl
+ *     augment [-m MODEL.gguf] [-l ADAPTER] [-n CANDIDATES] [-v VOTES] [-g GAIN] DOCUMENT.txt > data.jsonl
  *
  * The same model judges what it wrote. Gain: how much likelier, in nats a token, the document makes it; what is not
  * about the document gains little. Votes: of three ways to ask whether it is true, in how many the document moves the
  * model from no towards yes. Each line of the output is an object with "text", which trainers read, and where it came
  * from. Without a model: the one that comes with the library. */
+#include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 
 #include <ctype.h>
@@ -21,6 +22,7 @@ struct augment {
     calmoe_context *context;
     calmoe_model   *model;
     calmoe_engine  *engine;
+    calmoe_adapter *adapter;    /* with which it writes and judges; or NULL  */
     calmoe_session *informed;   /* has read the document                     */
     calmoe_session *uninformed; /* has not                                   */
     int             n_candidates, min_votes, n_made, n_kept;
@@ -56,7 +58,9 @@ static calmoe_status open_reader(struct augment *a, const char *text, calmoe_ses
 {
     static int32_t tokens[MAX_DOCUMENT];
     size_t         n;
+    const float    scale = 1.0f;
     calmoe_status  status = calmoe_session_open(a->engine, NULL, session);
+    if (status == CALMOE_OK) status = calmoe_session_set_adapters(*session, &a->adapter, &scale, a->adapter ? 1 : 0);
     if (status == CALMOE_OK)
         status = calmoe_tokenize(a->context, a->model, text, strlen(text), CALMOE_TOKENIZE_BOS, tokens, MAX_DOCUMENT,
                                  &n);
@@ -226,18 +230,20 @@ int main(int argc, char **argv)
 {
     static char           document[MAX_DOCUMENT];
     static struct augment a = { .n_candidates = 4, .min_votes = 2, .min_gain = 1.0 };
-    const char           *path = NULL, *file = NULL;
+    const char           *path = NULL, *adapter = NULL, *file = NULL;
     calmoe_status         status;
 
     for (int i = 1; i < argc; i++) {
         if (i + 1 < argc && strcmp(argv[i], "-m") == 0) path = argv[++i];
+        else if (i + 1 < argc && strcmp(argv[i], "-l") == 0) adapter = argv[++i];
         else if (i + 1 < argc && strcmp(argv[i], "-n") == 0) a.n_candidates = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "-v") == 0) a.min_votes = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "-g") == 0) a.min_gain = strtod(argv[++i], NULL);
         else file = argv[i];
     }
     if (!file || a.n_candidates < 1 || a.n_candidates > 16) {
-        fprintf(stderr, "usage: augment [-m MODEL.gguf] [-n CANDIDATES, 1 to 16] [-v VOTES] [-g GAIN] DOCUMENT.txt\n");
+        fprintf(stderr, "usage: augment [-m MODEL.gguf] [-l ADAPTER] [-n CANDIDATES, 1 to 16] [-v VOTES] [-g GAIN] "
+                        "DOCUMENT.txt\n");
         return 2;
     }
     if (!read_document(file, document, sizeof document)) {
@@ -247,13 +253,15 @@ int main(int argc, char **argv)
 
     if ((status = calmoe_context_open(NULL, &a.context)) == CALMOE_OK &&
         (status = calmoe_model_open(a.context, path, NULL, &a.model)) == CALMOE_OK &&
-        (status = calmoe_engine_open(a.model, NULL, &a.engine)) == CALMOE_OK)
+        (status = calmoe_engine_open(a.model, NULL, &a.engine)) == CALMOE_OK &&
+        (!adapter || (status = calmoe_adapter_open(a.engine, adapter, &a.adapter)) == CALMOE_OK))
         status = augment(&a, document);
     if (status != CALMOE_OK)
         fprintf(stderr, "augment: %s: %s\n", calmoe_status_text(status), calmoe_context_message(a.context));
 
     calmoe_session_close(&a.informed);
     calmoe_session_close(&a.uninformed);
+    calmoe_adapter_close(&a.adapter);
     calmoe_engine_close(&a.engine);
     calmoe_model_close(&a.model);
     calmoe_context_close(&a.context);

@@ -2,12 +2,13 @@
  * that are allowed, and the majority counts. The share that agrees tells how sure the model is.
  *
  * The prompt is read once, and the chains are forks of it, which run in one batch. How they end is no matter of luck:
- * for each allowed answer it is computed how likely it is behind the chain, and the likeliest is the chain's vote. At
- * the end the same chains are made by separate runs, to compare the speed.
+ * for each allowed answer it is computed how likely it is behind the chain, and the likeliest is the chain's vote.
  *
- *     vote [-m MODEL.gguf] [-n CHAINS] [-t TOKENS] [-a ANSWER|ANSWER…] QUESTION
+ *     vote [-m MODEL.gguf] [-c] [-s] [-n CHAINS] [-t TOKENS] [-a ANSWER|ANSWER…] QUESTION
  *
- * Without a model: the one that comes with the library. Answers are yes|no where no others are given. */
+ * Without a model: the one that comes with the library. -c: the question is put by the model's chat format, else as
+ * plain text. -s: at the end the same chains are made by separate runs, to compare the speed. Answers are yes|no where
+ * no others are given. */
 #include <calmoe/calmoe.h>
 
 #include <stdio.h>
@@ -41,6 +42,25 @@ static calmoe_status tokenize(struct vote *v, const char *text, size_t n_bytes, 
                               size_t capacity, size_t *n_tokens)
 {
     return calmoe_tokenize(v->context, v->model, text, n_bytes, flags, tokens, capacity, n_tokens);
+}
+
+/* The question as the prompt's tokens. */
+static calmoe_status ask(struct vote *v, const char *question, int is_chat)
+{
+    char            text[MAX_TOKENS];
+    calmoe_session *session = NULL;
+    if (!is_chat) {
+        const int n = snprintf(text, sizeof text, "Question: %s\nLet us think step by step.", question);
+        if (n >= (int)sizeof text) return CALMOE_FULL;
+        return tokenize(v, text, (size_t)n, CALMOE_TOKENIZE_BOS, v->prompt, MAX_TOKENS, &v->n_prompt);
+    }
+    calmoe_status status = calmoe_session_open(v->engine, NULL, &session);
+    if (status == CALMOE_OK) status = calmoe_session_feed_chat(session, NULL, question);
+    if (status == CALMOE_OK) v->n_prompt = (size_t)calmoe_session_n_tokens(session);
+    if (status == CALMOE_OK && v->n_prompt > MAX_TOKENS) status = CALMOE_FULL;
+    if (status == CALMOE_OK) memcpy(v->prompt, calmoe_session_tokens(session), v->n_prompt * sizeof *v->prompt);
+    calmoe_session_close(&session);
+    return status;
 }
 
 /* Reads tokens without their logits. */
@@ -201,30 +221,29 @@ int main(int argc, char **argv)
 {
     static struct vote v = { .n_chains = 8, .n_tokens = 48 };
     const char        *path = NULL, *question = NULL, *answers = "yes|no";
-    char               prompt[MAX_TOKENS];
+    int                is_chat = 0, is_compared = 0;
     calmoe_status      status;
 
     for (int i = 1; i < argc; i++) {
         if (i + 1 < argc && strcmp(argv[i], "-m") == 0) path = argv[++i];
+        else if (strcmp(argv[i], "-c") == 0) is_chat = 1;
+        else if (strcmp(argv[i], "-s") == 0) is_compared = 1;
         else if (i + 1 < argc && strcmp(argv[i], "-n") == 0) v.n_chains = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "-t") == 0) v.n_tokens = (int)strtol(argv[++i], NULL, 10);
         else if (i + 1 < argc && strcmp(argv[i], "-a") == 0) answers = argv[++i];
         else question = argv[i];
     }
     split_answers(&v, answers);
-    const int n = snprintf(prompt, sizeof prompt, "Question: %s\nLet us think step by step.", question ? question : "");
-    if (!question || v.n_chains < 1 || v.n_chains > MAX_CHAINS || v.n_tokens < 1 || n >= (int)sizeof prompt) {
-        fprintf(stderr, "usage: vote [-m MODEL.gguf] [-n CHAINS, 1 to %d] [-t TOKENS] [-a ANSWER|ANSWER...] QUESTION\n",
-                MAX_CHAINS);
+    if (!question || v.n_chains < 1 || v.n_chains > MAX_CHAINS || v.n_tokens < 1) {
+        fprintf(stderr, "usage: vote [-m MODEL.gguf] [-c] [-s] [-n CHAINS, 1 to %d] [-t TOKENS] [-a ANSWER|ANSWER...] "
+                        "QUESTION\n", MAX_CHAINS);
         return 2;
     }
 
     if ((status = calmoe_context_open(NULL, &v.context)) == CALMOE_OK &&
         (status = calmoe_model_open(v.context, path, NULL, &v.model)) == CALMOE_OK &&
         (status = calmoe_engine_open(v.model, NULL, &v.engine)) == CALMOE_OK &&
-        (status = tokenize(&v, prompt, (size_t)n, CALMOE_TOKENIZE_BOS, v.prompt, MAX_TOKENS, &v.n_prompt)) ==
-            CALMOE_OK &&
-        (status = decide(&v)) == CALMOE_OK)
+        (status = ask(&v, question, is_chat)) == CALMOE_OK && (status = decide(&v)) == CALMOE_OK && is_compared)
         status = compare_speed(&v);
     if (status != CALMOE_OK)
         fprintf(stderr, "vote: %s: %s\n", calmoe_status_text(status), calmoe_context_message(v.context));

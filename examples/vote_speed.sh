@@ -17,7 +17,7 @@ Wednesday two shelves of the second floor break, and all that stood on them goes
 Are there more books on the first floor than on the second and in the cellar together?'
 
 for ((i = 0; i < runs; i++)); do
-    "$vote" ${model:+-m "$model"} -n "$chains" -t "$tokens" "$question" 2>&1 > /dev/null | grep -E '^ *[0-9]+ +[0-9.]+ '
+    "$vote" ${model:+-m "$model"} -s -n "$chains" -t "$tokens" "$question" 2>&1 > /dev/null | grep -E '^ *[0-9]+ +[0-9.]+ '
 done | awk '
     function figure(i, column,    j, k, n, t, list) { # of the rows of i chains
         n = count[i]

@@ -33,7 +33,7 @@ typedef struct calmoe_adapter calmoe_adapter;
  * docs/ADAPTERS.md says which parts of a model it may change. Of several ranks (ranks.h) rank 0 opens it, and all read
  * the same path, each on its machine. IO, BAD_FILE, NO_MEMORY; INVALID_ARGUMENT: it is for another model, or other
  * ranks have another there; UNSUPPORTED: it is of another kind, it changes more than matrices, a prefix has no place in
- * some of the model's layers, or is wanted on several ranks; NOT_FINITE: it holds NaN or infinities. */
+ * some of the model's layers; NOT_FINITE: it holds NaN or infinities. */
 CALMOE_API calmoe_status calmoe_adapter_open(calmoe_engine *engine, const char *path, calmoe_adapter **out);
 /* The engine lists it no more; a session that uses it goes on with it. Before the engine. Sets *adapter to NULL; NULL
  * is fine. */

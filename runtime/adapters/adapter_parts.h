@@ -2,7 +2,7 @@
 #ifndef RUNTIME_ADAPTERS_ADAPTER_PARTS_H
 #define RUNTIME_ADAPTERS_ADAPTER_PARTS_H
 
-#include "runtime/adapters/adapter.h"
+#include "runtime/adapters/adapter_reader.h"
 
 /* An adapter that is read: for messages, `name` is the last component of its path. */
 struct adapter_reading {
@@ -24,8 +24,8 @@ struct adapter_target {
  * as attn_qkv, those. False: the model has none. */
 bool cm_adapter_target(const struct adapter_model *model, const char *name, struct adapter_target *out);
 
-/* A target called ffn_up… that has the rows of gate, too, because the file has no ffn_gate…: up's are its second half.
- * */
+/* A target called ffn_up… that has the rows of gate, too, because the file has no ffn_gate…: up's are its second
+ * half. */
 void cm_adapter_leave_gate_out(const struct adapter_model *model, const char *name, struct adapter_target *target);
 
 /* Adds a pair with room for its numbers, zeros, which the caller writes: *a (rank, columns), *b (n_rows, rank), of

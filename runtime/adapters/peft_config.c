@@ -29,7 +29,12 @@ static const struct refused {
     {"kasa_config", NULL, "it is a KaSA, which is not run"},
     {"arrow_config", NULL, "it chooses among adapters (Arrow), which is not run"},
     {"use_bdlora", NULL, "it is block-diagonal (BD-LoRA), which is not run"},
+    {"monteclora_config", NULL, "it draws its matrices at random (MonteCLoRA), which is not run"},
 };
+
+/* How the two matrices began (init_lora_weights), where the model's weights were left as they are. Other ways (PiSSA,
+ * OLoRA, CorDA, LoftQ, LoRA-GA) take something off the weights first, so that the adapter is for other weights. */
+static const char *const fine_beginnings[] = {"gaussian", "eva", "orthogonal", "mica"};
 
 static bool asks_for_something(const struct json_value *value, const char *fine)
 {
@@ -70,6 +75,19 @@ static calmoe_status check(const struct adapter_reading *reading, const struct j
     return CALMOE_OK;
 }
 
+static calmoe_status check_beginning(const struct adapter_reading *reading, const struct json_value *root)
+{
+    const struct json_value value = cm_json_get(root, "init_lora_weights");
+    size_t n;
+    if (cm_json_sort(&value) != JSON_IS_TEXT) return CALMOE_OK;
+    const char *name = cm_json_bytes(&value, &n);
+    for (size_t i = 0; i < sizeof fine_beginnings / sizeof *fine_beginnings; i++)
+        if (strcmp(name, fine_beginnings[i]) == 0) return CALMOE_OK;
+    return cm_fail(reading->ctx, CALMOE_UNSUPPORTED, "'%s' cannot be run: it began with other weights than the model's "
+                   "own ('%.40s', init_lora_weights), and fits those; PEFT saves it for the model's own by "
+                   "path_initial_model_for_weight_conversion", reading->name, name);
+}
+
 static calmoe_status read_numbers(const struct adapter_reading *reading, struct peft_config *out)
 {
     const struct json_value alpha = cm_json_get(&out->root, "lora_alpha");
@@ -104,6 +122,7 @@ calmoe_status cm_peft_config_open(const struct adapter_reading *reading, const c
     if (!cm_json_is_object(&out->root)) return cm_json_wrong(reading->ctx, &out->root, "an object");
     CM_TRY(read_kind(reading, &out->root, &out->has_prefix));
     CM_TRY(check(reading, &out->root));
+    CM_TRY(check_beginning(reading, &out->root));
     return out->has_prefix ? read_prefix(reading, out) : read_numbers(reading, out);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "runtime/adapters/adapter_reader.h"
 #include "runtime/engine/adapters.h"
 #include "runtime/engine/engine_ranks.h"
 
@@ -110,8 +111,6 @@ static calmoe_status open_parts(calmoe_engine *engine, const char *path, struct 
     const struct adapter_model model = {engine->model->file, &engine->model->spec, engine->model->path};
     CM_TRY(reserve(engine));
     CM_TRY(cm_adapter_open(engine->ctx, &model, path, read));
-    if ((*read)->prefix.n_positions > 0)
-        CM_TRY(cm_engine_needs_one_rank(engine, "a prefix is put before a session"));
     const size_t n_ranks = (size_t)calmoe_ranks_count(engine->options.ranks);
     *found = cm_alloc(engine->ctx, (n_ranks + 1) * (size_t)(*read)->n_pairs, sizeof **found, "an adapter");
     if (!*found) return CALMOE_NO_MEMORY;
@@ -291,6 +290,22 @@ void cm_session_close_adapters(calmoe_session *session)
     session->sequence.adapters = NULL;
 }
 
+/* Positions beyond those that the model was trained for, which a prefix takes beside the session's context: said once
+ * for each prefix. */
+static void remark_on_prefix(const calmoe_session *session)
+{
+    const int n_trained = session->engine->model->spec.context_length;
+    for (int i = 0; i < session->adapters.n; i++) {
+        calmoe_adapter *adapter = session->adapters.used[i].adapter;
+        if (adapter->is_remarked || adapter->prefix.n_positions == 0) continue;
+        if (session->context + adapter->prefix.n_positions <= n_trained) continue;
+        adapter->is_remarked = true;
+        cm_log(session->engine->ctx, "the prefix takes %d positions beside a context of %d tokens; the model was "
+               "trained for %d in all, beyond which it may write nonsense", adapter->prefix.n_positions,
+               session->context, n_trained);
+    }
+}
+
 /* wanted is sorted; the session has no tokens. */
 static calmoe_status use(calmoe_session *session, const struct used_adapter *wanted, int n)
 {
@@ -310,6 +325,7 @@ static calmoe_status use(calmoe_session *session, const struct used_adapter *wan
     own->uses = (struct low_rank_uses){n_uses, own->of_step};
     session->sequence.adapters = n_uses > 0 ? &own->uses : NULL;
     if (session->engine->followers) cm_followers_use(session->engine->followers, session);
+    remark_on_prefix(session);
     return CALMOE_OK;
 }
 

@@ -14,6 +14,7 @@ struct calmoe_adapter {
     int                    number;    /* in the order of opening       */
     int                    n_users;   /* sessions, and who opened it   */
     bool                   is_closed; /* by who opened it              */
+    bool                   is_remarked; /* that, as a prefix, it takes positions beyond those that the model knows */
 };
 
 /* calmoe_adapter_open() of this rank alone, which all ranks call together. */

@@ -8,13 +8,16 @@
 #include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
+#include "runtime/mixers/prefix.h"
 
 struct followed { /* a sequence of rank 0's */
     int                   id;
+    int                   context; /* positions, without those of a prefix */
     struct sequence_state state;
     struct sequence       sequence;
     struct low_rank_use   used[CALMOE_MAX_ADAPTERS];
     struct low_rank_uses  uses;   /* of these      */
+    const struct adapter_prefix *prefix; /* NULL: there is none */
     float                *states; /* of a reader: those of the model that it has, (n, dim); NULL: none */
     struct followed      *reader; /* of a session: its reader that has them; NULL: none                */
     struct followed      *next;
@@ -49,6 +52,7 @@ static calmoe_status open_sequence(struct follower *f, const struct told *told, 
     struct followed *it = cm_alloc(engine->ctx, 1, sizeof *it, "a sequence");
     if (!it) return CALMOE_NO_MEMORY;
     it->id = told->id;
+    it->context = told->value;
     it->sequence = (struct sequence){.state = &it->state, .owner = it};
     it->next = f->sequences;
     f->sequences = it;
@@ -162,15 +166,43 @@ static calmoe_adapter *adapter_of(const struct follower *f, int number)
     return all->adapters[i];
 }
 
+/* The state, empty, with room for so many positions before its own; rank 0 has done so, too. */
+static calmoe_status open_state_anew(const struct follower *f, struct followed *it, int n_prefix)
+{
+    const calmoe_engine *engine = f->engine;
+    struct state_place place = cm_engine_state_place(engine, it->context);
+    const int n_kept = it->state.n_kept;
+    place.n_prefix = n_prefix;
+    cm_sequence_state_close(&it->state);
+    CM_TRY(cm_sequence_state_open(&engine->machine, &engine->model->spec, &place, &it->state));
+    return n_kept > 0 ? cm_sequence_state_keep(&it->state, n_kept, SIZE_MAX) : CALMOE_OK;
+}
+
 static calmoe_status use_adapters(struct follower *f, const struct told *told, const int32_t *words)
 {
     const struct told_use *uses = (const void *)words;
     struct followed *it = find(f, told->id);
-    for (int i = 0; i < told->value; i++)
-        it->used[i] = (struct low_rank_use){&adapter_of(f, uses[i].number)->weights.set, uses[i].scale};
-    it->uses = (struct low_rank_uses){told->value, it->used};
-    it->sequence.adapters = told->value > 0 ? &it->uses : NULL;
-    return CALMOE_OK;
+    int n_prefix = 0, n_uses = 0;
+    it->prefix = NULL;
+    for (int i = 0; i < told->value; i++) {
+        const calmoe_adapter *adapter = adapter_of(f, uses[i].number);
+        n_prefix += adapter->prefix.n_positions;
+        if (adapter->prefix.n_positions > 0) it->prefix = &adapter->prefix;
+        else it->used[n_uses++] = (struct low_rank_use){&adapter->weights.set, uses[i].scale};
+    }
+    it->uses = (struct low_rank_uses){n_uses, it->used};
+    it->sequence.adapters = n_uses > 0 ? &it->uses : NULL;
+    return n_prefix == it->state.n_prefix ? CALMOE_OK : open_state_anew(f, it, n_prefix);
+}
+
+/* As cm_session_may_write() does on rank 0, before a step that reads a sequence's first tokens. */
+static void write_prefixes(const struct follower *f, const struct row *rows, int n)
+{
+    for (int r = 0; r < n; r++) {
+        const struct followed *of = rows[r].asked.sequence->owner;
+        if (rows[r].asked.position == 0 && of->prefix)
+            cm_prefix_write(cm_vector_ops(f->engine->machine.isa), of->prefix, rows[r].asked.sequence->state);
+    }
 }
 
 /* ---- steps ---- */
@@ -256,6 +288,7 @@ static calmoe_status do_step(struct follower *f, const struct told *told, const 
     engine->step.n_rows = told->id;
     engine->step.n_logits = told->value;
     set_rows(f, words, told->id, engine->rows);
+    write_prefixes(f, engine->rows, told->id);
     return unless_interrupted(cm_step_run(engine, NULL));
 }
 

@@ -14,6 +14,9 @@ calmoe_status cm_session_open_state(calmoe_session *session, int n_prefix)
         cm_sequence_state_close(&state);
         return status;
     }
+    /* Other ranks open theirs anew when they are told of the adapters that need it; to them it is the same sequence. */
+    state.listener = session->state.listener;
+    session->state.listener = (struct state_listener){0};
     cm_sequence_state_close(&session->state);
     session->state = state;
     session->n_paid = 0;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "runtime/adapters/adapter_reader.h"
 #include "runtime/families/family.h"
 #include "runtime/load/tensor_types.h"
 
