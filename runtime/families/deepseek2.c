@@ -1,5 +1,7 @@
-/* runtime/families/deepseek2.c - DeepSeek-V2, V3, R1, Kimi-K2, Moonlight, GLM-4.7-Flash: latent attention, dense layers
- * before those with experts, shared experts. V2's routers take a softmax, those of the others sigmoids and biases. */
+/* runtime/families/deepseek2.c - DeepSeek-V2, V3, R1, Kimi-K2, Moonlight, GLM-4.7-Flash, Mistral Large 3 and Small 4:
+ * latent attention, dense layers before those with experts, shared experts. V2's and Mistral's routers take a softmax,
+ * those of the others sigmoids and biases. Mistral's queries grow with their position. And Youtu, all of whose layers
+ * are dense. */
 #include <math.h>
 
 #include "kernels/elementary.h"
@@ -61,8 +63,29 @@ static calmoe_status adjust_routers(struct keys *keys, struct model_spec *spec)
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
     CM_TRY(adjust_routers(keys, spec));
-    return adjust_yarn(keys, spec);
+    CM_TRY(adjust_yarn(keys, spec));
+    return cm_read_temperature(keys, 0.0f, spec->ropes[0].original_context, spec);
 }
+
+/* Converters leave the temperature of Mistral Small 4 out; it is that of all models of the family. */
+static calmoe_status adjust_mistral(struct keys *keys, struct model_spec *spec)
+{
+    CM_TRY(adjust(keys, spec));
+    for (int layer = 0; layer < spec->n_layers; layer++)
+        spec->layers[layer].ffn.router.group_score = GROUP_TOP2_SUM;
+    return cm_read_temperature(keys, 0.1f, spec->ropes[0].original_context, spec);
+}
+
+static calmoe_status adjust_dense(struct keys *keys, struct model_spec *spec)
+{
+    cm_key_entry(keys, "leading_dense_block_count"); /* all of them */
+    return adjust(keys, spec);
+}
+
+static const char *const latent_keys[] = {"attention.kv_lora_rank", NULL};
+static const char *const expert_keys[] = {"attention.kv_lora_rank", "expert_weights_scale", NULL};
+static const char *const mistral_keys[] = {"attention.kv_lora_rank", "expert_weights_scale", "expert_weights_norm",
+                                           NULL};
 
 extern const struct family cm_family_deepseek2;
 const struct family cm_family_deepseek2 = {
@@ -74,6 +97,29 @@ const struct family cm_family_deepseek2 = {
     .renormalise = false,
     .hands_on_plain = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_LATENTS,
-    .keys = (const char *const[]){"attention.kv_lora_rank", "expert_weights_scale", NULL},
+    .keys = expert_keys,
     .adjust = adjust,
+};
+
+extern const struct family cm_family_mistral_4;
+const struct family cm_family_mistral_4 = {
+    .name = "mistral4",
+    .architecture = "mistral4",
+    .has_experts = true,
+    .pairing = ROPE_NORM,
+    .score = SCORE_SOFTMAX,
+    .renormalise = true,
+    .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_LATENTS,
+    .keys = mistral_keys,
+    .adjust = adjust_mistral,
+};
+
+extern const struct family cm_family_deepseek2_dense;
+const struct family cm_family_deepseek2_dense = {
+    .name = "deepseek2-dense",
+    .architecture = "deepseek2",
+    .pairing = ROPE_NORM,
+    .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_LATENTS,
+    .keys = latent_keys,
+    .adjust = adjust_dense,
 };

@@ -67,6 +67,10 @@ struct family {
     calmoe_status (*adjust)(struct keys *keys, struct model_spec *spec);
 };
 
+/* For adjust: of models whose queries grow with their position (attention_spec.temperature, offset 0), by what and over
+ * how many positions each; temperature and length: where the file does not say them. */
+calmoe_status cm_read_temperature(struct keys *keys, float temperature, int length, struct model_spec *spec);
+
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);
 /* The family of files with this general.architecture, with experts or without; NULL: none. */

@@ -10,6 +10,8 @@ extern const struct family cm_family_mixtral, cm_family_olmoe, cm_family_qwen2_m
     cm_family_deepseek2, cm_family_glm4_moe, cm_family_minimax_m2, cm_family_ernie45_moe, cm_family_hunyuan_moe,
     cm_family_dots1, cm_family_bailing_moe2, cm_family_chatglm, cm_family_llama4, cm_family_glm4,
     cm_family_ernie45, cm_family_hunyuan, cm_family_bloom, cm_family_baichuan, cm_family_phimoe;
+extern const struct family cm_family_qwen3_vl, cm_family_qwen3_vl_moe, cm_family_granite, cm_family_hy3,
+    cm_family_exaone_moe, cm_family_mistral_3, cm_family_mistral_4, cm_family_deepseek2_dense;
 extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
     cm_family_nemotron_h, cm_family_nemotron_h_moe;
 
@@ -23,7 +25,8 @@ static const struct family *const rows[] = {
     &cm_family_glm4,        &cm_family_ernie45, &cm_family_hunyuan,
     &cm_family_lfm2,        &cm_family_lfm2_moe, &cm_family_granite_hybrid, &cm_family_granite_hybrid_moe,
     &cm_family_nemotron_h,  &cm_family_nemotron_h_moe, &cm_family_phimoe, &cm_family_baichuan,
-    &cm_family_bloom,
+    &cm_family_bloom,       &cm_family_qwen3_vl, &cm_family_qwen3_vl_moe, &cm_family_granite, &cm_family_hy3,
+    &cm_family_exaone_moe,  &cm_family_mistral_3, &cm_family_mistral_4, &cm_family_deepseek2_dense,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -42,7 +45,6 @@ static const struct {
     {"deepseek", "DeepSeek-MoE"},
     {"deepseek32", "DeepSeek-V3.2"},
     {"deepseek4", "DeepSeek-V4"},
-    {"granite", "Granite"},
     {"command-r", "Command R"},
     {"grok", "Grok"},
     {"dbrx", "DBRX"},

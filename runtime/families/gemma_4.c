@@ -12,7 +12,7 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
         spec->layers[i].attention.has_v_norm = true;
         if (!has_scale) spec->layers[i].attention.scale = 1.0f;
     }
-    return cm_key_float(keys, "final_logit_softcapping", 0.0, 1e6, &spec->logit_soft_cap);
+    return CALMOE_OK;
 }
 
 static const char *const keys[] = {"attention.sliding_window", "attention.sliding_window_pattern",

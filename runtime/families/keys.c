@@ -135,6 +135,7 @@ static const struct quiet_key {
     {"tensor_data_layout", ALWAYS, 0},
     {"rope.scaling.finetuned", ALWAYS, 0}, /* whether training saw the scaling; but see the families */
     {"rope.dimension_sections", ALWAYS, 0}, /* which pairs turn by which coordinate of an image: all the same in text */
+    {"n_deepstack_layers", ALWAYS, 0},      /* layers to which an image's features are added; a text has none */
     /* of dense files, which say that there are no experts */
     {"expert_count", IF_IT_IS, 0},
     {"expert_used_count", IF_IT_IS, 0},
@@ -148,19 +149,15 @@ static const struct quiet_key {
     {"attention.sliding_window", IF_IT_IS, 0},
     {"attention.sliding_window_pattern", ALWAYS, 0}, /* of a window, which is judged by the line before */
     {"attention.max_alibi_bias", IF_IT_IS, 0},
-    {"attention.shared_kv_layers", IF_IT_IS, 0},
     {"attention.value_scale", IF_IT_IS, 1},
     {"attention.temperature_scale", IF_IT_IS, 0},
     {"attention.temperature_length", IF_IT_IS, 0},
     {"attn_logit_softcapping", IF_IT_IS, 0},
     {"router_logit_softcapping", IF_IT_IS, 0},
-    {"final_logit_softcapping", IF_IT_IS, 0},
-    {"embedding_length_per_layer_input", IF_IT_IS, 0},
     {"rope.scaling.yarn_ext_factor", IF_IT_IS, 1},
     {"rope.scaling.yarn_attn_factor", IF_IT_IS, 1},
     {"rope.scaling.yarn_log_multiplier", IF_IT_IS, 0},
     {"use_parallel_residual", IF_IT_IS, 0},
-    {"n_deepstack_layers", IF_IT_IS, 0},
 };
 
 static bool is_number(enum meta_type type)

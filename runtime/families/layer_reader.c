@@ -127,6 +127,17 @@ static calmoe_status read_attention(struct reader *reader, int layer)
     return CALMOE_OK;
 }
 
+calmoe_status cm_read_temperature(struct keys *keys, float temperature, int length, struct model_spec *spec)
+{
+    CM_TRY(cm_key_float(keys, "attention.temperature_scale", 0.0, 1e3, &temperature));
+    CM_TRY(cm_key_int(keys, "attention.temperature_length", 1, 1 << 30, &length));
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        spec->layers[layer].attention.temperature = temperature;
+        spec->layers[layer].attention.temperature_length = length;
+    }
+    return CALMOE_OK;
+}
+
 /* ---- windows ---- */
 
 static calmoe_status read_pattern(struct keys *keys, int n_layers, const struct meta_entry **list, int *period)
@@ -263,7 +274,7 @@ static void read_routed(struct reader *reader, int layer, const struct router_sp
     struct ffn_spec *out = &reader->spec->layers[layer].ffn;
     static const char *const of_2023[] = {"ffn_up.0.weight", "ffn_gate.0.weight"}; /* a tensor for each expert */
     out->router = *router;
-    out->router.has_bias = has(reader, layer, "exp_probs_b.bias");
+    out->router.has_bias = has(reader, layer, "exp_probs_b.bias") || has(reader, layer, "exp_probs_b");
     out->branches[BANK_ROUTED].width = size_of(reader, layer, "ffn_down_exps.weight", 0);
     for (int i = 0; i < 2 && out->branches[BANK_ROUTED].width == 0; i++)
         out->branches[BANK_ROUTED].width = size_of(reader, layer, of_2023[i], 1);
@@ -360,7 +371,7 @@ static const struct optional_role {
     {"attn_output.bias", NULL, OF_ATTENTION, NEEDS_OTHER_BIASES | NEEDS_PROJECTION_BIASES},
     {"attn_sinks.weight", NULL, OF_ATTENTION, NEEDS_SINKS},
     {"ffn_gate_inp.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
-    {"exp_probs_b.bias", NULL, OF_ROUTED, NEEDS_CHOICE_BIASES},
+    {"exp_probs_b.bias", "exp_probs_b", OF_ROUTED, NEEDS_CHOICE_BIASES},
     {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
     {"ffn_up_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},
     {"ffn_down_exps.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},

@@ -23,6 +23,7 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
         attention->has_plain_norms = rotates && cm_first_router(spec)->n_experts != EXPERTS_OF_MAVERICK;
         attention->temperature = rotates ? 0.0f : temperature;
         attention->temperature_length = length;
+        attention->temperature_offset = 1;
         if (!rotates) attention->rope = spec->n_ropes;
     }
     spec->n_ropes += has_chunks;

@@ -38,8 +38,8 @@ struct attention_spec {
     enum norm_span q_norm, k_norm; /* before rotation, or                                   */
     bool           norms_follow_rotation; /* behind it: those of each head                  */
     bool           has_plain_norms; /* heads of q and k are normed without weights, behind rotation */
-    float          temperature; /* queries at position p grow by 1 + this ln(1 + floor((p + 1) / length)); 0 = not */
-    int            temperature_length;
+    float          temperature; /* queries at p grow by 1 + this ln(1 + floor((p + offset) / length)); 0: they do not */
+    int            temperature_length, temperature_offset;
     bool           keys_are_values; /* there is no matrix for v: values are what k's gives, before norm and rotation */
     bool           has_v_norm; /* v of each head is normed, without weights                 */
     int            window;     /* positions that a row attends, its own among them; 0 = all */

@@ -395,7 +395,9 @@ static calmoe_status find_routed(struct finder *finder, const struct ffn_spec *f
     const int n_experts = ffn->router.n_experts, dim = finder->spec->dim;
     CM_TRY(need_matrix(finder, "ffn_gate_inp.weight", n_experts, dim, &layer->router));
     CM_TRY(may_vector(finder, "ffn_gate_inp.bias", n_experts, &layer->router_bias));
-    if (ffn->router.has_bias) CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
+    if (ffn->router.has_bias) CM_TRY(may_vector(finder, "exp_probs_b", n_experts, &layer->choice_bias)); /* of Hy3 */
+    if (ffn->router.has_bias && !layer->choice_bias)
+        CM_TRY(need_vector(finder, "exp_probs_b.bias", n_experts, &layer->choice_bias));
     CM_TRY(find_bank(finder, &routed_roles, BANK_ROUTED, n_experts, layer));
     CM_TRY(may_vector(finder, "ffn_down_exps.scale", n_experts, &layer->expert_scale));
     return ffn->has_shared_gate ? need_vector(finder, "ffn_gate_inp_shexp.weight", dim, &layer->shared_gate)

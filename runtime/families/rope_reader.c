@@ -1,6 +1,7 @@
 /* runtime/families/rope_reader.c - how a model tells positions: metadata to rope_spec, or to slopes on scores. */
 #include <string.h>
 
+#include "kernels/elementary.h"
 #include "runtime/families/spec_parts.h"
 
 const char *const cm_rope_scaling_names[ROPE_SCALING_COUNT] = {
@@ -39,6 +40,18 @@ static calmoe_status read_type(struct keys *keys, enum rope_scaling *out)
                    (int)(type.n_bytes < 40 ? type.n_bytes : 40), type.bytes);
 }
 
+/* Converters write the whole factor on sines and cosines, which is 1 + 0.1 ln(factor) where a model has none of its
+ * own. 1 is what others write who mean a factor beside that one, and means nothing. */
+static calmoe_status read_own_magnitude(struct keys *keys, struct rope_spec *rope)
+{
+    float whole = 1.0f;
+    if (rope->scaling != ROPE_SCALING_YARN || rope->factor <= 1.0f) return CALMOE_OK;
+    CM_TRY(cm_key_float(keys, "rope.scaling.yarn_attn_factor", 0.0, 1e3, &whole));
+    if (whole == 1.0f || whole == 0.0f) return CALMOE_OK;
+    rope->magnitude *= (float)((double)whole / (1.0 + 0.1 * cm_ln(rope->factor)));
+    return CALMOE_OK;
+}
+
 static calmoe_status read_scaling(struct keys *keys, int context_length, struct rope_spec *rope)
 {
     rope->factor = rope->magnitude = 1.0f;
@@ -57,7 +70,8 @@ static calmoe_status read_scaling(struct keys *keys, int context_length, struct 
     if (rope->original_context < 1) rope->original_context = context_length;
     /* A factor alone means linear scaling, as it did before files named the type. */
     rope->scaling = rope->factor != 1.0f ? ROPE_SCALING_LINEAR : ROPE_SCALING_NONE;
-    return read_type(keys, &rope->scaling);
+    CM_TRY(read_type(keys, &rope->scaling));
+    return read_own_magnitude(keys, rope);
 }
 
 /* Elements of a head that rotation may turn, in the first layer that sees a window, or in the first that sees all

@@ -6,6 +6,33 @@
 #include "base/memory.h"
 #include "runtime/families/spec_parts.h"
 
+/* Features by which layers have other tensors than the family's have: they are named before such a tensor is missed. */
+static calmoe_status check_features(struct keys *keys, const struct family *family)
+{
+    static const char *const names[] = {"attention.shared_kv_layers", "embedding_length_per_layer_input"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int n = 0;
+        CM_TRY(cm_key_int(keys, names[i], 0, 1 << 20, &n));
+        if (n > 0)
+            return cm_fail(keys->ctx, CALMOE_UNSUPPORTED, "%s is %d; models of the family %s run without it (0)",
+                           keys->key, n, family->name);
+    }
+    return CALMOE_OK;
+}
+
+/* Some files hold the further block alone: other programs draft with it beside the model's file. */
+static calmoe_status check_has_layers(struct keys *keys, int n_layers)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.nextn.eh_proj.weight", n_layers);
+    if (!cm_file_tensor(keys->file, name)) return CALMOE_OK;
+    for (uint64_t i = 0; i < keys->file->n_tensors; i++)
+        if (strncmp(keys->file->tensors[i].name, "blk.0.", strlen("blk.0.")) == 0) return CALMOE_OK;
+    return cm_fail(keys->ctx, CALMOE_UNSUPPORTED,
+                   "'%s' holds only the block that predicts a further token (%s), and none of the model's %d layers; a "
+                   "file with both is wanted", keys->file->name, name, n_layers);
+}
+
 static calmoe_status read_sizes(struct keys *keys, struct model_spec *spec)
 {
     CM_TRY(cm_key_need_int(keys, "block_count", 1, MAX_LAYERS, &spec->n_layers));
@@ -16,6 +43,7 @@ static calmoe_status read_sizes(struct keys *keys, struct model_spec *spec)
                        spec->n_layers);
     spec->n_blocks = spec->n_layers;
     spec->n_layers -= n_extra;
+    if (n_extra > 0) CM_TRY(check_has_layers(keys, spec->n_layers));
     CM_TRY(cm_key_need_int(keys, "embedding_length", 1, MAX_DIM, &spec->dim));
     spec->context_length = 2048;
     CM_TRY(cm_key_int(keys, "context_length", 0, MAX_CONTEXT, &spec->context_length));
@@ -33,11 +61,12 @@ static calmoe_status read_scales(struct keys *keys, const struct family *family,
     spec->embedding_scale = family->scales_embedding ? sqrtf((float)spec->dim) : 1.0f;
     spec->logit_divisor = 1.0f;
     spec->centres_norms = family->centres_norms;
-    const bool has_plain_eps = family->centres_norms && cm_key_exists(keys, "attention.layer_norm_epsilon");
-    CM_TRY(cm_key_need_float(keys, has_plain_eps ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
-                             0.0, 1.0, &spec->norm_eps));
+    static const char plain_eps[] = "attention.layer_norm_epsilon", rms_eps[] = "attention.layer_norm_rms_epsilon";
+    const bool takes_plain = cm_key_exists(keys, plain_eps) && (family->centres_norms || !cm_key_exists(keys, rms_eps));
+    CM_TRY(cm_key_need_float(keys, takes_plain ? plain_eps : rms_eps, 0.0, 1.0, &spec->norm_eps));
     CM_TRY(cm_key_float(keys, "embedding_scale", -1e6, 1e6, &spec->embedding_scale));
     CM_TRY(cm_key_float(keys, "logit_scale", 0.0, 1e6, &spec->logit_divisor));
+    CM_TRY(cm_key_float(keys, "final_logit_softcapping", 0.0, 1e6, &spec->logit_soft_cap));
     /* Writers put 0 where a model has no such factor. */
     if (spec->embedding_scale == 0.0f) spec->embedding_scale = 1.0f;
     if (spec->logit_divisor == 0.0f) spec->logit_divisor = 1.0f;
@@ -110,6 +139,7 @@ static calmoe_status read_spec(struct keys *keys, const struct meta_string *name
     const struct family *family = NULL;
     CM_TRY(find_family(keys, name, &family));
     out->family = family->name;
+    CM_TRY(check_features(keys, family));
     CM_TRY(check_needs(keys, family));
     CM_TRY(read_sizes(keys, out));
     CM_TRY(read_scales(keys, family, out));

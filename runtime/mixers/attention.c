@@ -3,10 +3,7 @@
  * all heads. */
 #include "runtime/mixers/attention.h"
 
-#include <math.h>
-
 #include "base/memory.h"
-#include "kernels/elementary.h"
 #include "runtime/mixers/sequence_state.h"
 
 enum { FEW_ROWS = 8 }; /* for so many, time goes to reading weights */
@@ -21,14 +18,6 @@ static void norm_vectors(struct batch *b, const float *weight, enum norm_span sp
         b->ops->rms_norm(cm_row(x, r, n), weight, b->spec->norm_eps, n, cm_row(x, r, n));
 }
 
-/* Of queries far behind: softmax over so many keys would flatten else. */
-static void warm(const struct attention_spec *spec, int position, float *q)
-{
-    const double n = floor((position + 1.0) / spec->temperature_length);
-    const float  factor = (float)(1.0 + (double)spec->temperature * cm_ln(1.0 + n));
-    for (int i = 0; i < spec->head_size; i++) q[i] *= factor;
-}
-
 /* One kv head of row r and the queries that read it: ready to attend, and k and v in the sequence's cache. */
 static void remember(struct batch *b, int index, int r, int kv_head)
 {
@@ -40,7 +29,7 @@ static void remember(struct batch *b, int index, int r, int kv_head)
     float *q = cm_row(work->q, r, spec->n_heads * q_size) + kv_head * n_heads * q_size;
     for (int head = 0; head < n_heads; head++) {
         cm_prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
-        if (spec->temperature != 0.0f) warm(spec, cm_row_position(&b->rows[r]), q + head * q_size);
+        cm_warm_query(spec, cm_row_position(&b->rows[r]), spec->head_size, q + head * q_size);
     }
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);

@@ -48,6 +48,8 @@ static inline struct attention_work *cm_attention_work(const struct batch *batch
 /* Norms (a norm of one head's length; NULL = none), clamps, rotates one head of row r; or norms it behind that. */
 void cm_prepare_head(const struct batch *batch, const struct attention_spec *spec, const float *norm, int r,
                      float *head);
+/* A head of a query (n) grows with its position, where the layer's do: softmax over many keys would flatten else. */
+void cm_warm_query(const struct attention_spec *spec, int position, int n, float *q);
 
 /* k (head_size) and v (value_size) of row r for one kv head are normed where the norm is one head long, clamped,
  * rotated to the row's position, and stored. */

@@ -1,7 +1,9 @@
 /* runtime/mixers/attention_keep.c - what attention keeps of a position, its keys and values; and how a head of keys or
  * of queries is made ready. */
+#include <math.h>
 #include <string.h>
 
+#include "kernels/elementary.h"
 #include "runtime/mixers/attention.h"
 #include "runtime/mixers/kv_cache.h"
 #include "runtime/mixers/sequence_state.h"
@@ -20,6 +22,14 @@ void cm_prepare_head(const struct batch *b, const struct attention_spec *spec, c
     if (rope->n_pairs > 0) b->ops->rope(head, b->cosines + at, b->sines + at, 2 * rope->n_pairs, rope->pairing);
     if (spec->has_plain_norms || (norm && spec->norms_follow_rotation))
         b->ops->rms_norm(head, norm, b->spec->norm_eps, spec->head_size, head);
+}
+
+void cm_warm_query(const struct attention_spec *spec, int position, int n, float *q)
+{
+    if (spec->temperature == 0.0f) return;
+    const double steps = floor(((double)position + spec->temperature_offset) / spec->temperature_length);
+    const float  factor = (float)(1.0 + (double)spec->temperature * cm_ln(1.0 + steps));
+    for (int i = 0; i < n; i++) q[i] *= factor;
 }
 
 void cm_remember_kv(struct batch *b, int index, int r, int kv_head, float *k, float *v)

@@ -4,6 +4,7 @@
 #include "runtime/mixers/mla_parts.h"
 
 #include "base/memory.h"
+#include "runtime/mixers/sequence_state.h"
 
 enum { UNIT = 16 }; /* rows of a head's matrix that a worker takes at least; kernels take ranges that begin so */
 
@@ -45,9 +46,10 @@ static void split_query(struct batch *b, int index, int r, int head)
     const struct mla_spec *mla = cm_mla_spec(b, index);
     struct mla_work *work = cm_mla_work(b);
     const int input = r * spec->n_heads + head, n_plain = mla->plain_size, n_rope = mla->rope_size;
-    const float *q = cm_row(work->q, input, n_plain + n_rope);
+    float *q = cm_row(work->q, input, n_plain + n_rope);
     float *plain = cm_row(work->plain.values, input, n_plain);
     float *end = cm_row(work->queries, input, spec->head_size) + spec->value_size;
+    cm_warm_query(spec, cm_row_position(&b->rows[r]), n_plain + n_rope, q);
     for (int i = 0; i < n_plain; i++) plain[i] = q[i];
     for (int i = 0; i < n_rope; i++) end[i] = q[n_plain + i];
     b->ops->quantize(&work->plain, input, 0, n_plain, cm_mla_weights(b, index)->plain_kinds);

@@ -36,12 +36,15 @@ static struct differing {
     {.golden = "deepseek2", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek2old", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek3", .name = "tokenizer.ggml.add_bos_token"},
+    {.golden = "youtu", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "minimaxm2", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "llama4", .name = "tokenizer.ggml.add_bos_token"},
     /* Absent in published files, which mean 8192, 8192 and 0.1. */
     {.golden = "llama4", .name = "llama4.attention.sliding_window"},
     {.golden = "llama4", .name = "llama4.attention.temperature_length"},
     {.golden = "llama4", .name = "llama4.attention.temperature_scale"},
+    /* Absent where queries do not grow, as in Mistral Small 3. */
+    {.golden = "mistral3", .name = "mistral3.attention.temperature_scale"},
     /* Llama 3.1 and later ones have it, Llama 3 has not; nothing else in a file tells them apart. */
     {.golden = "llama3", .name = "rope_freqs.weight"},
     /* Files with pieces by score were Llama's first, where its absence means token 1, and a space before the text. */

@@ -43,6 +43,28 @@ struct gguf_builder *gguf_copy(const struct model_file *file, const char *withou
     return builder;
 }
 
+struct gguf_builder *gguf_copy_as(const struct model_file *file, const char *architecture)
+{
+    static const char of_file[] = "general.architecture";
+    struct gguf_builder *builder = builder_open();
+    struct meta_string own = {0};
+    for (uint64_t i = 0; i < file->n_entries; i++)
+        if (strcmp(file->entries[i].key, of_file) == 0) own = file->entries[i].strings[0];
+    for (uint64_t i = 0; i < file->n_entries; i++) {
+        struct meta_entry entry = file->entries[i];
+        const size_t n = (size_t)own.n_bytes;
+        char key[256];
+        if (n > 0 && strncmp(entry.key, own.bytes, n) == 0 && entry.key[n] == '.') {
+            snprintf(key, sizeof key, "%s%s", architecture, entry.key + n);
+            entry.key = key;
+        }
+        if (strcmp(entry.key, of_file) == 0) builder_add_string(builder, of_file, architecture);
+        else copy_entry(builder, &entry);
+    }
+    for (uint64_t i = 0; i < file->n_tensors; i++) copy_tensor(builder, &file->tensors[i]);
+    return builder;
+}
+
 struct gguf_builder *gguf_copy_2023(const struct model_file *file)
 {
     static const char ending[] = "_exps.weight";

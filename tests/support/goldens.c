@@ -52,7 +52,7 @@ bool golden_has_twin(const char *name)
 {
     static const char *const twins[] = {"baichuan", "chatglm", "dots1", "ernie", "erniedense", "granitemoe",
                                         "hunyuandense", "ling2", "llama", "minimaxm2", "qwen2", "qwen2moemixed",
-                                        "qwen3", "qwen3moemixed"};
+                                        "qwen3", "qwen3moemixed", "youtu"};
     return is_listed(name, twins, sizeof twins / sizeof *twins);
 }
 

@@ -198,6 +198,7 @@ static bool has_centred_norms(const struct tiny_model *tiny)
 {
     return is_bloom(tiny) || strcmp(tiny->architecture, "phimoe") == 0;
 }
+static bool is_exaone(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "exaone-moe") == 0; }
 static bool is_gpt_oss(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gpt-oss") == 0; }
 
 /* Biases for each expert. */
@@ -322,7 +323,8 @@ static void write_metadata(struct gguf_builder *builder, const struct tiny_model
         add_key(builder, tiny, "expert_count", tiny->n_experts);
         add_key(builder, tiny, "expert_used_count", tiny->n_used);
     }
-    if (is_gpt_oss(tiny) || is_gemma(tiny)) add_key(builder, tiny, "attention.sliding_window", 24);
+    if (is_gpt_oss(tiny) || is_gemma(tiny) || is_exaone(tiny)) add_key(builder, tiny, "attention.sliding_window", 24);
+    if (is_exaone(tiny)) add_key(builder, tiny, "attention.sliding_window_pattern", 4);
     if (is_gemma_4(tiny)) {
         add_key(builder, tiny, "attention.sliding_window_pattern", 6);
         add_key(builder, tiny, "attention.key_length_swa", tiny->head_size);

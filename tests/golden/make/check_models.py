@@ -31,6 +31,7 @@ ARCH = {
     "glm4": ("norm", None), "ernie4_5": ("norm", None), "hunyuan-dense": ("neox", None),
     "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True), "nemotron_h": ("norm", None),
     "nemotron_h_moe": ("norm", True), "phimoe": ("neox", False), "bloom": ("neox", None), "baichuan": ("norm", None),
+    "exaone-moe": ("neox", True), "mistral3": ("norm", None), "mistral4": ("norm", False),
 }
 CENTRED = ("phimoe", "bloom")       # norms that take the mean off, with a bias
 PHI_MAGNITUDE = 1.243163121016122   # of the model's sines and cosines; files have another
@@ -109,11 +110,13 @@ def softmax(z):
 def yarn(f, freq, hd, rounds):
     """The frequencies, and what sines and cosines are multiplied by. The ramp may begin and end between two pairs."""
     base, factor, length = (f.own("rope." + key) for key in ("freq_base", "scaling.factor", "scaling.original_context_length"))
-    low, high = (hd * np.log(length / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in (32.0, 1.0))
+    betas = f.own("rope.scaling.yarn_beta_fast", 32.0), f.own("rope.scaling.yarn_beta_slow", 1.0)
+    low, high = (hd * np.log(length / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in betas)
     if rounds:
         low, high = np.floor(low), np.ceil(high)
-    ramp = np.clip((np.arange(hd // 2) - low) / (high - low), 0, 1)
-    # DeepSeek's sines and cosines keep their length; its scores grow instead
+    low, high = max(low, 0), min(high, hd - 1)
+    ramp = np.clip((np.arange(hd // 2) - low) / max(high - low, 1e-3), 0, 1)
+    # DeepSeek's sines and cosines keep their length, and its scores grow instead; Mistral's keep it, too
     return freq / factor * ramp + freq * (1 - ramp), 1.0 if f.own("rope.scaling.yarn_log_multiplier") else 0.1 * np.log(factor) + 1
 
 
@@ -121,6 +124,13 @@ def has_window(f, layer):
     """Whether the layer sees a window, where the file has one: by its list, or by the family's period."""
     pattern = f.own("attention.sliding_window_pattern")
     return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 4 if f.arch == "llama4" else 2) != 0
+
+
+def growth(f, n):
+    """Of Mistral's queries with their position, by which files of Mistral Small 4 are silent."""
+    temperature = f.own("attention.temperature_scale", 0.1 if f.arch == "mistral4" else 0.0)
+    length = f.own("rope.scaling.original_context_length", 1)
+    return (1 + temperature * np.log1p(np.floor(np.arange(n) / length)))[:, None, None]
 
 
 def is_rotated(f):
@@ -186,7 +196,7 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
-    if slopes(f) is not None:
+    if slopes(f) is not None or f.arch == "exaone-moe" and not window and not f.own("all rotated"):
         pass
     elif f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
         q = q * (1 + f.own("attention.temperature_scale") * np.log1p(np.floor((np.arange(n) + 1) / f.own("attention.temperature_length"))))[:, None, None]
@@ -196,6 +206,8 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
         q, k = rms(q, 1.0, eps), rms(k, 1.0, eps)
     if has_head_norms and behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
+    if f.arch == "mistral3":
+        q = q * growth(f, n)
     scale = f.own("attention.scale", 1.0 if f.arch == "gemma4" else 1 / np.sqrt(hd))
     out = np.empty((n, heads, hd))
     for h in range(heads):
@@ -240,7 +252,7 @@ def latent_attention(f, layer, x, eps, pairing):
     else:
         k, v = np.einsum("nc,hcp->nhp", c, f[f"{blk}.attn_k_b.weight"]), np.einsum("nc,hvc->nhv", c, f[f"{blk}.attn_v_b.weight"])
     turned = rotate(f, np.concatenate([q[..., plain:], shared[:, None]], axis=1), pairing, True, None)
-    q = np.concatenate([q[..., :plain], turned[:, :-1]], axis=2)
+    q = np.concatenate([q[..., :plain], turned[:, :-1]], axis=2) * (growth(f, n) if f.arch == "mistral4" else 1)
     k = np.concatenate([k, np.repeat(turned[:, -1:], heads, axis=1)], axis=2)
     m = 1 + f.own("rope.scaling.yarn_log_multiplier", 0.0) * np.log(f.own("rope.scaling.factor", 1.0))
     return attend(q, k, v, m * m / np.sqrt(q.shape[2])).reshape(n, -1) @ f[f"{blk}.attn_output.weight"].T
@@ -417,7 +429,9 @@ def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
         parts = [f"{blk}.ffn_{p}" for p in of]
         return expert(x, *(f[f"{p}.weight"] for p in parts), *(f.get(f"{p}.bias", 0.0) for p in parts))
     experts, weights = routes[layer] = route(f, blk, x, renormalise)
-    stacks = [f[f"{blk}.ffn_{part}_exps.weight"] for part in of]
+    fused = f.get(f"{blk}.ffn_gate_up_exps.weight")
+    stacks = ([f[f"{blk}.ffn_{part}_exps.weight"] for part in of] if fused is None else
+              [*np.split(fused, 2, axis=1), f[f"{blk}.ffn_down_exps.weight"]])
     stacks += [f.get(f"{blk}.ffn_{part}_exps.bias", np.zeros(len(stacks[0]))) for part in of]
     y = np.zeros_like(x)
     for t in range(len(x)):
@@ -601,7 +615,12 @@ def mistakes(path):
     if f.arch == "phimoe":
         cases["the file's magnitude"] = File(path, {"own magnitude": f.own("rope.scaling.attn_factor")}), {}
         cases["short factors"] = File(path, swapped={"rope_factors_long.weight": "rope_factors_short.weight"}), {}
-    if f.arch not in ("olmoe", "deepseek2"):    # always 1e-5, and 1e-6, there, too small to show
+    if f.arch in ("mistral3", "mistral4"):
+        cases["no growth"] = File(path, {"attention.temperature_scale": 0.0}), {}
+    if f.arch == "exaone-moe":
+        cases["no window"] = File(path, {"attention.sliding_window": 1000}), {}
+        cases["all rotated"] = File(path, {"all rotated": True}), {}
+    if f.arch not in ("olmoe", "deepseek2", "mistral4"):    # always 1e-5, and 1e-6, there, too small to show
         cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
     if any("ffn_gate_inp.weight" in t for t in f.tensors):
         if (told := f.own("expert_weights_norm")) is None:
@@ -654,7 +673,7 @@ def mistakes(path):
     if swap:
         cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
     head = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
-    if f.arch != "deepseek2" and is_rotated(f) and f.own("rope.dimension_count", head) != head:
+    if f.arch not in ("deepseek2", "mistral4") and is_rotated(f) and f.own("rope.dimension_count", head) != head:
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
     if any("ssm_conv1d.bias" in t for t in f.tensors):              # Mamba-2
         cases["norm before gate"] = f, {"norm_first": True}

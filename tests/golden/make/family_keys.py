@@ -40,7 +40,27 @@ def of_phimoe(c):
             "rope.scaling.attn_factor": math.sqrt(1 + math.log(c.max_position_embeddings / original) / math.log(original))}
 
 
+def of_mistral_3(c):
+    p = c.rope_parameters
+    return {"rope.dimension_count": c.head_dim, "rope.scaling.type": p["rope_type"], "rope.scaling.factor": float(p["factor"]),
+            "rope.scaling.original_context_length": p["original_max_position_embeddings"],
+            "rope.scaling.yarn_beta_fast": float(p["beta_fast"]), "rope.scaling.yarn_beta_slow": float(p["beta_slow"]),
+            "rope.scaling.yarn_log_multiplier": float(p["mscale_all_dim"]),
+            "attention.temperature_scale": float(p["llama_4_scaling_beta"])}
+
+
+def of_exaone_moe(c):
+    return {"leading_dense_block_count": c.first_k_dense_replace, "expert_shared_count": c.num_shared_experts,
+            "expert_feed_forward_length": c.moe_intermediate_size, "expert_gating_func": SIGMOID,
+            "expert_weights_scale": float(c.routed_scaling_factor), "expert_weights_norm": bool(c.norm_topk_prob),
+            "attention.sliding_window": c.sliding_window,
+            "attention.sliding_window_pattern": [kind == "sliding_attention" for kind in c.layer_types],
+            "rope.scaling.type": "none"}
+
+
 KEYS = {
+    "exaone-moe": of_exaone_moe,
+    "mistral3": of_mistral_3,
     "phimoe": of_phimoe,
     "bloom": lambda c: {"feed_forward_length": 4 * c.hidden_size, "attention.head_count": c.n_head,
                         "attention.head_count_kv": c.n_head, "attention.layer_norm_epsilon": c.layer_norm_epsilon},
@@ -63,13 +83,14 @@ KEYS = {
 
 
 def family_keys(arch, config):
-    """{key behind "<architecture>.": int, float or bool}."""
+    """{key behind "<architecture>.": int, float, bool, text or list}."""
     return KEYS[arch](config) if arch in KEYS else {}
 
 
 def add_family_keys(g, arch, config):
     for key, value in family_keys(arch, config).items():
-        add = g.add_bool if isinstance(value, bool) else g.add_uint32 if isinstance(value, int) else g.add_float32
+        add = next(add for kind, add in ((bool, g.add_bool), (int, g.add_uint32), (str, g.add_string), (list, g.add_array),
+                                         (float, g.add_float32)) if isinstance(value, kind))
         add(f"{arch}.{key}", value)
 
 

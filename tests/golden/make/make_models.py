@@ -113,6 +113,15 @@ def deepseek_toy(pre, n_merges):
                     "padding": "<\uff5cend\u2581of\u2581sentence\uff5c>"})
 
 
+def exaone_toy(n_merges):
+    return toy.bpe("qwen2", n_merges, ["[PAD]", "<|endoftext|>", "<|endofturn|>"],
+                   {"bos": "<|endoftext|>", "eos": "<|endofturn|>", "padding": "[PAD]"})
+
+
+def mistral_toy(n_merges):
+    return toy.bpe("pixtral", n_merges, ["<unk>", "<s>", "</s>"], {"bos": "<s>", "eos": "</s>", "unknown": "<unk>"}, specials_first=True)
+
+
 def lfm2_toy(n_merges):
     return toy.bpe("lfm2", n_merges, ["<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"],
                    {"bos": "<|startoftext|>", "eos": "<|im_end|>", "padding": "<|pad|>"}, specials_first=True)
@@ -377,6 +386,32 @@ MODELS = {
         rope_parameters=rope(1e3, rope_type="longrope", short_factor=[1.0, 1.3, 1.9, 3.1, 5.7], long_factor=[9.0] * 5,
                              short_mscale=1.243163121016122, long_mscale=1.243163121016122,
                              original_max_position_embeddings=4096))),
+    # Layers 0, 2 and 3 see a window and rotate; layers 1 and 4 see all positions and do not.
+    "exaonemoe": ("ExaoneMoe", "exaone-moe", lambda: exaone_toy(34), dict(
+        hidden_size=36, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
+        layer_types=[f"{kind}_attention" for kind in ("sliding", "full", "sliding", "sliding", "full")], sliding_window=7,
+        intermediate_size=26, moe_intermediate_size=8, num_experts=6, num_experts_per_tok=2, num_shared_experts=2,
+        first_k_dense_replace=1, n_group=1, topk_group=1, norm_topk_prob=True, routed_scaling_factor=2.5,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    # Queries grow at every seventh position, or eighth.
+    "mistral3": ("Ministral3", "mistral3", lambda: mistral_toy(35), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=28, sliding_window=None, rms_norm_eps=2e-3, max_position_embeddings=512,
+        rope_parameters=rope(1e2, rope_type="yarn", factor=8.0, original_max_position_embeddings=7, beta_fast=4.0,
+                             beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.4))),
+    "mistral4": ("Mistral4", "mistral4", lambda: mistral_toy(33), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, q_lora_rank=18,
+        kv_lora_rank=20, qk_nope_head_dim=10, qk_rope_head_dim=6, v_head_dim=8, first_k_dense_replace=1,
+        n_routed_experts=6, num_experts_per_tok=2, n_group=1, topk_group=1, norm_topk_prob=True,
+        routed_scaling_factor=1.0, moe_intermediate_size=8, n_shared_experts=1, intermediate_size=24,
+        rms_norm_eps=1e-6, max_position_embeddings=512,
+        rope_parameters=rope(1e2, rope_type="yarn", factor=8.0, original_max_position_embeddings=8, beta_fast=32.0,
+                             beta_slow=1.0, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1))),
+    # DeepSeek's layers without experts.
+    "youtu": ("Youtu", "deepseek2", lambda: deepseek_toy("deepseek-v3", 32), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, q_lora_rank=20,
+        kv_lora_rank=16, qk_nope_head_dim=10, qk_rope_head_dim=6, v_head_dim=12, intermediate_size=30,
+        tie_word_embeddings=True, rms_norm_eps=1e-6, rope_parameters=rope(1e4), max_position_embeddings=512)),
     # No position is told but by slopes on scores; 6 heads are no power of two.
     "bloom": ("Bloom", "bloom", lambda: bloom_toy(34), dict(
         hidden_size=36, n_layer=3, n_head=6, layer_norm_epsilon=2e-3)),
@@ -624,7 +659,7 @@ BLOCK_NAMES = {
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
-    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
+    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp", "mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
     "feed_forward.router.weight": "ffn_gate_inp.weight",
     **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
     **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
@@ -665,7 +700,7 @@ def convert(hf, config, arch, is_old=False):
     if arch == "phimoe":                                        # at this context the long factors act
         for kind, factors in (("long", "short_factor"), ("short", "long_factor")):
             out[f"rope_factors_{kind}.weight"] = np.array(config.rope_parameters[factors], dtype=np.float32)
-    permuted = arch in ("llama", "granitemoe", "granitehybrid", "baichuan")
+    permuted = arch in ("llama", "granitemoe", "granitehybrid", "baichuan", "mistral3")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
         for name in sorted(n for n in hf if n.startswith(prefix)):
@@ -682,7 +717,7 @@ def convert(hf, config, arch, is_old=False):
             elif short.startswith("linear_attn."):
                 named = delta_tensors(short.split(".", 1)[1], w, config, arch, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
-            elif arch == "deepseek2" and short.startswith("self_attn."):
+            elif arch in ("deepseek2", "mistral4") and short.startswith("self_attn."):
                 named = mla_tensors(short.split(".")[1], w, config, is_old)
                 out.update({f"blk.{layer}.{n}": part for n, part in named.items()})
             elif arch == "llama4" and ".experts." in short:     # (E, inputs, outputs); gate's columns, then up's
@@ -694,6 +729,8 @@ def convert(hf, config, arch, is_old=False):
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif arch == "gemma4" and short == "experts.gate_up_proj":     # gate rows, then up rows
                 out[f"blk.{layer}.ffn_gate_up_exps.weight"] = w
+            elif arch == "mistral4" and short.startswith("mlp.experts."):  # gate rows, then up rows; or down
+                out[f"blk.{layer}.ffn_{'down' if 'down' in short else 'gate_up'}_exps.weight"] = w
             elif ".experts." in short:                          # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
                 experts.setdefault(EXPERT_NAMES[part], {})[int(e)] = w
@@ -763,8 +800,9 @@ def add_keys(g, name, config, arch):
         g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
     g.add_head_count(config.num_attention_heads)
     is_old = name.endswith("old")
+    has_latents = arch in ("deepseek2", "mistral4")
     if arch != "gemma4":
-        g.add_head_count_kv(1 if arch == "deepseek2" and not is_old else config.num_key_value_heads)
+        g.add_head_count_kv(1 if has_latents and not is_old else config.num_key_value_heads)
     rope = config.rope_parameters.get("full_attention", config.rope_parameters)
     if arch != "baichuan":                                      # whose files do not say it
         g.add_rope_freq_base(rope["rope_theta"])
@@ -781,7 +819,7 @@ def add_keys(g, name, config, arch):
     if arch in ("llama", "granitemoe"):
         g.add_vocab_size(config.vocab_size)
         g.add_rope_dimension_count(head_dim or config.hidden_size // config.num_attention_heads)
-    if arch == "deepseek2":
+    if has_latents:
         add_mla_keys(g, config, is_old)
         add_router_keys(g, config)
     if hasattr(config, "linear_num_key_heads"):

@@ -46,6 +46,9 @@ def add_mla_keys(g, config, is_old):
 
 
 def add_router_keys(g, config):
+    if config.model_type == "youtu":                            # all layers are dense
+        g.add_leading_dense_block_count(config.num_hidden_layers)
+        return
     is_sigmoid = config.model_type == "deepseek_v3"
     g.add_leading_dense_block_count(config.first_k_dense_replace)
     g.add_expert_count(config.n_routed_experts)
@@ -56,6 +59,6 @@ def add_router_keys(g, config):
     if config.n_group:
         g.add_expert_group_count(config.n_group)
         g.add_expert_group_used_count(config.topk_group)
-    if is_sigmoid:
+    if config.norm_topk_prob:
         g.add_expert_weights_norm(config.norm_topk_prob)
     g.add_expert_gating_func(ExpertGatingFuncType.SIGMOID if is_sigmoid else ExpertGatingFuncType.SOFTMAX)

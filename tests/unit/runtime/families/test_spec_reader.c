@@ -361,6 +361,7 @@ static void every_family(void **state)
             if (strstr(*key, "scale")) builder_add_f32(builder, name, 2.0f);
             else if (strstr(*key, "group") || strstr(*key, "interleave")) builder_add_u32(builder, name, 1);
             else if (strstr(*key, "finetuned")) builder_add_bool(builder, name, false);
+            else if (strcmp(*key, "expert_weights_norm") == 0) builder_add_bool(builder, name, true);
             else if (strstr(*key, "rank")) builder_add_u32(builder, name, 12); /* others the tiny model has */
         }
         char rotated[128];
