@@ -57,6 +57,7 @@ wait_for_health() # PORT: the model is loaded
     local i
     for i in $(seq 600); do
         curl -fs "http://127.0.0.1:$1/health" > /dev/null 2>&1 && return
+        kill -0 "${started[-1]}" 2> /dev/null || break
         sleep 0.1
     done
     echo "beside.sh: no server on port $1: $(tail -n 1 "$folder/log")" >&2
