@@ -119,7 +119,8 @@ disk()
         for round in $(seq "$rounds"); do
             forget
             "${prefix[@]}" "$build/bin/calmoe-bench" -m "$model" -t "$threads" -p 0 -n "${TOKENS-32}" -r 1 \
-                --memory-limit "$((bytes >> 20))MiB" --disk-reads direct "${flags[@]}" -o json | rates "$round" "calmoe $share%"
+                --memory-limit "$((bytes >> 20))MiB" --disk-reads direct "${flags[@]}" -o json |
+                rates "$round" "calmoe $share%"
             forget
             make_group "$bytes"
             "${prefix[@]}" bash -c 'echo $$ > "$0"/cgroup.procs; exec "$@"' "$group" "$llama/llama-bench" -m "$model" \
@@ -135,8 +136,8 @@ ranks()
     local round i servers=
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     for round in $(seq "$rounds"); do
-        "${prefix[@]}" mpirun -n 2 --bind-to none "$build/bin/calmoe-bench" -m "$model" -t $(((threads + 1) / 2)) -p 512 \
-            -n "${TOKENS-32}" -r 1 "${flags[@]}" -o json | rates "$round" calmoe
+        "${prefix[@]}" mpirun -n 2 --bind-to none "$build/bin/calmoe-bench" -m "$model" -t $(((threads + 1) / 2)) \
+            -p 512 -n "${TOKENS-32}" -r 1 "${flags[@]}" -o json | rates "$round" calmoe
         servers=
         for i in 1 2; do
             start "$llama/ggml-rpc-server" -t $(((threads + 1) / 2)) -p $((port + i))

@@ -206,7 +206,8 @@ def table_of(settings, line, model, threads, tests, tokens):
             row["first_tokens"] = tokens[contestant.name]
         rows.append(row)
     return {"model": os.path.basename(model), "bytes": os.path.getsize(model), "threads": threads,
-            "depth": settings.depth, "tests": [f"{test}{lengths[test]}" for test in tests], "seed": settings.seed, "rows": rows}
+            "depth": settings.depth, "tests": [f"{test}{lengths[test]}" for test in tests], "seed": settings.seed,
+            "rows": rows}
 
 
 # the report ----------------------------------------------------------------------------------------------------------
