@@ -149,8 +149,8 @@ static void describe_recurrent(const struct synthetic_plan *plan, struct meta_dr
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
 }
 
-/* How many of a head's pairs turn by a text's, an image row's and an image column's position, a third each, and 0: files
- * of Qwen3.5 say it, and other engines want it. In a text all three positions are the same. */
+/* How many of a head's pairs turn by a text's, an image row's and an image column's position, a third each, and 0:
+ * files of Qwen3.5 say it, and other engines want it. In a text all three positions are the same. */
 static void describe_sections(struct synthesis *s, struct meta_draft *draft)
 {
     const int n_pairs = s->plan.options.rotated / 2;
