@@ -170,7 +170,8 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.block_count", (uint32_t)o->n_layers);
     cm_meta_draft_u32(draft, "%.context_length", (uint32_t)o->context_length);
     cm_meta_draft_u32(draft, "%.embedding_length", (uint32_t)o->width);
-    const int dense = o->dense_layers > 0 ? o->dense_width : o->dense_part, width = dense > 0 ? dense : o->expert_width;
+    const int dense = o->dense_layers > 0 ? o->dense_width : o->dense_part;
+    const int width = dense > 0 ? dense : o->expert_width;
     if (s->plan.family && s->plan.family->norms == NORMS_OF_ONE_HALF)
         cm_meta_draft_i32s(draft, "%.feed_forward_length", s->plan.widths, (uint64_t)o->n_layers);
     else cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
