@@ -74,7 +74,7 @@ class Contestant:
     def measure(self, settings, model, threads, tests, flags):
         """{test: tokens/s}: one process, the tests that are asked for."""
         job = Job(model, threads, settings.prompt if "pp" in tests else 0, settings.tokens if "tg" in tests else 0,
-                  settings.repeats, (*self.extra, *flags))
+                  settings.repeats, (*self.extra, *flags), settings.depth)
         argv = shlex.split(settings.prefix) + self.engine.command(self.found, job)
         done = run_alone(argv, settings.timeout)
         if done.returncode != 0:
@@ -206,7 +206,8 @@ def table_of(settings, line, model, threads, tests, tokens):
             row["first_tokens"] = tokens[contestant.name]
         rows.append(row)
     return {"model": os.path.basename(model), "bytes": os.path.getsize(model), "threads": threads,
-            "tests": [f"{test}{lengths[test]}" for test in tests], "seed": settings.seed, "rows": rows}
+            "depth": settings.depth, "tests": [f"{test}{lengths[test]}" for test in tests], "seed": settings.seed,
+            "rows": rows}
 
 
 # the report ----------------------------------------------------------------------------------------------------------
@@ -255,7 +256,8 @@ def markdown_table(table, wanted):
     head += ["same first tokens"] if check else []
     n_rounds = max([len(rates) for row in rows for rates in row["rates"].values()] or [0])
     yield (f"**{table['model']}**, {table['bytes'] / 1e9:.2f} GB, {table['threads']} thread"
-           f"{'s' if table['threads'] != 1 else ''}, {n_rounds} rounds")
+           f"{'s' if table['threads'] != 1 else ''}, {n_rounds} rounds"
+           + (f", behind {table['depth']} positions" if table.get("depth") else ""))
     yield ""
     yield "| " + " | ".join(head) + " |"
     yield "|---|---|" + "---:|" * (len(head) - 2)
@@ -292,15 +294,20 @@ def markdown(result, wanted):
         yield from markdown_table(table, wanted)
 
 
+def same_table(table):
+    """What two tables have in common when the later one replaces the earlier one."""
+    return table["model"], table["threads"], tuple(table["tests"]), table.get("depth", 0)
+
+
 def merged(paths):
-    """Saved results as one; a later table replaces an earlier one of the same model and threads."""
+    """Saved results as one; a later table replaces an earlier one of the same model, threads and tests."""
     result, tables = None, {}
     for path in paths:
         with open(path, encoding="utf-8") as file:
             one = json.load(file)
         result = result or {**one, "absent": {}}
         result["absent"].update(one["absent"])
-        tables.update({(table["model"], table["threads"]): table for table in one["tables"]})
+        tables.update({same_table(table): table for table in one["tables"]})
     result["tables"] = list(tables.values())
     return result
 
@@ -312,6 +319,8 @@ def parse_arguments():
     add("-t", "--threads", type=int, nargs="+", default=[len(os.sched_getaffinity(0))])
     add("-p", "--prompt", type=int, default=512, help="tokens of the prompt, 0 = leave that test out (512)")
     add("-n", "--tokens", type=int, default=64, help="tokens to generate, 0 = leave that test out (64)")
+    add("-d", "--depth", type=int, default=0,
+        help="positions in the context before tokens are generated; then with -p 0 only (0)")
     add("--rounds", type=int, default=5, help="rounds (5)")
     add("--repeats", type=int, default=1, help="repetitions in each turn; their median counts (1)")
     add("--seed", type=int, default=1, help="of the order in the rounds (1)")
@@ -334,6 +343,8 @@ def parse_arguments():
     add("-o", "--output", help="save the result as JSON, after every round")
     add("--show", nargs="+", metavar="FILE", help="print saved results")
     settings = parser.parse_args()
+    if settings.depth and settings.prompt:
+        parser.error("--depth goes with -p 0: it is for generation")
     pairs = lambda texts: dict(text.split("=", 1) for text in texts)
     settings.versions = pairs(settings.version_of)
     settings.forced_modes = {key: tuple(shlex.split(flags)) for key, flags in pairs(settings.mode).items()}
@@ -358,8 +369,8 @@ def main():
     result = {"schema": "calmoe-compare-1", "machine": machine(), "absent": absent, "tables": []}
 
     def save(table):
-        same = lambda other: (other["model"], other["threads"]) == (table["model"], table["threads"])
-        result["tables"] = [other for other in result["tables"] if not same(other)] + [table]
+        others = [other for other in result["tables"] if same_table(other) != same_table(table)]
+        result["tables"] = others + [table]
         if settings.output:
             with open(settings.output, "w", encoding="utf-8") as file:
                 json.dump(result, file, indent=1)

@@ -27,6 +27,7 @@ class Job:
     n_tokens: int
     repeats: int
     flags: tuple = ()
+    depth: int = 0  # positions that are in the context before tokens are generated
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,15 @@ def find_calmoe(settings):
 
 def calmoe_command(found, job):
     return [found.program, "-m", job.model, "-t", str(job.threads), "-p", str(job.n_prompt),
-            "-n", str(job.n_tokens), "-r", str(job.repeats), "-o", "json", *job.flags]
+            "-n", str(job.n_tokens), "-r", str(job.repeats), "-o", "json",
+            *(("-d", str(job.depth)) if job.depth else ()), *job.flags]
 
 
 def calmoe_rates(stdout, job):
     rates = {}
     for row in json_of(stdout):
         for test, length in (("pp", job.n_prompt), ("tg", job.n_tokens)):
-            if row["test"] == f"{test}{length}":
+            if row["test"] == f"{test}{length}" + (f"@{job.depth}" if job.depth else ""):
                 rates[test] = [row["tokens_per_s"]["median"]]
     return rates
 
@@ -116,16 +118,28 @@ def find_binary(option):
     return find
 
 
-def llama_bench_command(found, job):
-    return [found.program, "-m", job.model, "-t", str(job.threads), "-p", str(job.n_prompt),
-            "-n", str(job.n_tokens), "-r", str(job.repeats), "-o", "json", *job.flags]
+def llama_bench_command(behind_depth):
+    """The two have different options for what was read before: behind_depth(job) -> argv."""
+    def command(found, job):
+        lengths = ["-p", str(job.n_prompt), "-n", str(job.n_tokens)]
+        return [found.program, "-m", job.model, "-t", str(job.threads), *(behind_depth(job) if job.depth else lengths),
+                "-r", str(job.repeats), "-o", "json", *job.flags]
+    return command
+
+
+def llama_behind_depth(job):
+    return ["-p", "0", "-n", str(job.n_tokens), "-d", str(job.depth)]
+
+
+def ik_behind_depth(job):
+    return ["-p", "0", "-n", "0", "-gp", f"{job.depth},{job.n_tokens}"]
 
 
 def llama_bench_rates(stdout, job):
     rates = {}
     for row in json_of(stdout):
-        test = "pp" if row["n_prompt"] else "tg"
-        if row["n_prompt"] + row["n_gen"] == (job.n_prompt if test == "pp" else job.n_tokens):
+        test = "tg" if row["n_gen"] else "pp"
+        if row["n_gen"] == job.n_tokens if test == "tg" else row["n_prompt"] == job.n_prompt:
             rates[test] = row["samples_ts"]
     return rates
 
@@ -151,6 +165,8 @@ def find_package(module, option):
 
 def runner_command(script, module):
     def command(found, job):
+        if job.depth:
+            raise NotFound("it is not measured behind a depth")
         return [found.program, os.path.join(HERE, script), module, job.model, str(job.threads), str(job.n_prompt),
                 str(job.n_tokens), str(job.repeats), *job.flags]
     return command
@@ -184,9 +200,9 @@ ENGINES = (
     Engine("ik", "ik_llama.cpp", "",
            (("-rtr", "0"), ("-rtr", "1"), ("-rtr", "1", "-thp", "1"), ("-rtr", "1", "-muge", "1", "-mqkv", "1"),
             ("-rtr", "1", "-fa", "0")),
-           find_binary("ik"), llama_bench_command, llama_bench_rates),
+           find_binary("ik"), llama_bench_command(ik_behind_depth), llama_bench_rates),
     Engine("llama-bench", "llama.cpp (llama-bench)", "", ((), ("-fa", "1"), ("-mmp", "0", "-fa", "1")),
-           find_binary("llama_bench"), llama_bench_command, llama_bench_rates),
+           find_binary("llama_bench"), llama_bench_command(llama_behind_depth), llama_bench_rates),
     Engine("llama", "llama.cpp (llama-cpp-python)", "llama-cpp-python",
            (("repack=1", "fa=1"), ("repack=1", "fa=0"), ("repack=0", "fa=1")),
            find_package("llama_cpp", "llama_python"), runner_command("run_llama.py", "llama_cpp"), runner_rates,

@@ -40,6 +40,7 @@ struct synthesis {
     uint8_t                 *pieces;  /* (PIECES_AT_ONCE, PIECE_BYTES) */
     int32_t                  kv_heads[MAX_LAYERS_AT_ALL]; /* where layers differ */
     uint8_t                  has_window[MAX_LAYERS_AT_ALL];
+    int32_t                  sections[4]; /* of a head's rotated pairs; the last is 0 */
     uint64_t                 n_written;
     calmoe_progress_fn       progress;
     void                    *user;
@@ -107,6 +108,7 @@ static void describe_windows(struct synthesis *s, struct meta_draft *draft)
     const uint32_t size = (uint32_t)(o->window_head_size > 0 ? o->window_head_size : o->head_size);
     cm_meta_draft_i32s(draft, "%.attention.head_count_kv", s->kv_heads, (uint64_t)o->n_layers);
     cm_meta_draft_bools(draft, "%.attention.sliding_window_pattern", s->has_window, (uint64_t)o->n_layers);
+    cm_meta_draft_u32(draft, "%.embedding_length_per_layer_input", 0); /* no embeddings of their own in layers */
     cm_meta_draft_u32(draft, "%.attention.key_length_swa", size);
     cm_meta_draft_u32(draft, "%.attention.value_length_swa", size);
     cm_meta_draft_u32(draft, "%.rope.dimension_count_swa", size);
@@ -147,6 +149,16 @@ static void describe_recurrent(const struct synthetic_plan *plan, struct meta_dr
     cm_meta_draft_u32(draft, "%.ssm.inner_size", (uint32_t)(o->delta_value_heads * o->delta_head_size));
 }
 
+/* How many of a head's pairs turn by a text's, an image row's and an image column's position, a third each, and 0:
+ * files of Qwen3.5 say it, and other engines want it. In a text all three positions are the same. */
+static void describe_sections(struct synthesis *s, struct meta_draft *draft)
+{
+    const int n_pairs = s->plan.options.rotated / 2;
+    if (!s->plan.family || s->plan.family->recurrent != RECURRENT_DELTA_IN_TURN || n_pairs == 0) return;
+    for (int i = 0; i < 3; i++) s->sections[i] = (n_pairs + 2 - i) / 3;
+    cm_meta_draft_i32s(draft, "%.rope.dimension_sections", s->sections, 4);
+}
+
 static void describe(struct synthesis *s, struct meta_draft *draft)
 {
     static const char *const ones[] = {"%.expert_group_count", "%.expert_group_used_count",
@@ -158,7 +170,8 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     cm_meta_draft_u32(draft, "%.block_count", (uint32_t)o->n_layers);
     cm_meta_draft_u32(draft, "%.context_length", (uint32_t)o->context_length);
     cm_meta_draft_u32(draft, "%.embedding_length", (uint32_t)o->width);
-    const int width = o->dense_layers > 0 ? o->dense_width : o->expert_width;
+    const int dense = o->dense_layers > 0 ? o->dense_width : o->dense_part;
+    const int width = dense > 0 ? dense : o->expert_width;
     if (s->plan.family && s->plan.family->norms == NORMS_OF_ONE_HALF)
         cm_meta_draft_i32s(draft, "%.feed_forward_length", s->plan.widths, (uint64_t)o->n_layers);
     else cm_meta_draft_u32(draft, "%.feed_forward_length", (uint32_t)width);
@@ -193,10 +206,14 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     if (says_windows_by_layer(&s->plan)) describe_windows(s, draft);
     if (cm_family_needs_key(s->plan.family, "final_logit_softcapping"))
         cm_meta_draft_f32(draft, "%.final_logit_softcapping", 30.0f);
-    if (o->n_experts > 0 && o->shared_width > 0)
+    if (o->n_experts > 0 && o->shared_width > 0) {
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
+        if (o->shared_width % o->expert_width == 0) /* some engines know the width by this alone */
+            cm_meta_draft_u32(draft, "%.expert_shared_count", (uint32_t)(o->shared_width / o->expert_width));
+    }
     if (o->dense_layers > 0) cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);
     describe_recurrent(&s->plan, draft);
+    describe_sections(s, draft);
     describe_scales(o, draft);
     cm_filler_vocabulary_describe(&s->vocabulary, draft);
 }

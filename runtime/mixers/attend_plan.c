@@ -46,12 +46,18 @@ static int64_t border(const struct attend_plan *plan, const struct attend_crew *
     return plan->cost * crew->n_heads * worker / crew->n_workers;
 }
 
-/* How many pieces, span_cost apart and the first at job_begin, begin before `at`. */
-static int n_before(int64_t at, int64_t job_begin, int64_t span_cost, int n_spans)
+struct pieces { /* of a job, end to end: all as long as the first, but for the last, which ends where the job does */
+    int64_t begin, end, length;
+    int     n;
+};
+
+/* How many pieces have their middle before `at`. */
+static int n_before(const struct pieces *of, int64_t at)
 {
-    if (at <= job_begin) return 0;
-    const int64_t n = (at - job_begin + span_cost - 1) / span_cost;
-    return n < n_spans ? (int)n : n_spans;
+    const int64_t last = of->begin + (of->n - 1) * of->length;
+    if ((last + of->end) / 2 < at) return of->n;
+    const int64_t n = (at - of->begin - of->length / 2 + of->length - 1) / of->length;
+    return n <= 0 ? 0 : n < of->n ? (int)n : of->n - 1;
 }
 
 /* Whose length holds `at`. */
@@ -68,16 +74,16 @@ struct attend_share cm_attend_share(const struct attend_plan *plan, const struct
 {
     const struct attend_group *group = &plan->groups[index];
     const int n_spans = ratio_up(group->n_positions, CM_ATTEND_SPAN) - group->first_span;
-    const int64_t job_begin = group->begin * crew->n_heads + head * job_cost(group);
-    const int64_t span_cost = (int64_t)group->n_rows * CM_SPAN_BLOCKS;
-    struct attend_share share = {.n_spans = n_spans, .slot = owner(plan, crew, job_begin)};
+    const int64_t cost = job_cost(group), begin = group->begin * crew->n_heads + head * cost;
+    const struct pieces pieces = {begin, begin + cost, (int64_t)group->n_rows * CM_SPAN_BLOCKS, n_spans};
+    struct attend_share share = {.n_spans = n_spans, .slot = owner(plan, crew, begin)};
     if ((int64_t)group->n_rows * plan->heads_per_kv * n_spans > plan->max_parts) {
         share.end = share.slot == worker ? n_spans : 0;
         return share;
     }
-    share.begin = n_before(border(plan, crew, worker), job_begin, span_cost, n_spans);
-    share.end = n_before(border(plan, crew, worker + 1), job_begin, span_cost, n_spans);
-    share.is_cut = n_before(border(plan, crew, share.slot + 1), job_begin, span_cost, n_spans) < n_spans;
+    share.begin = n_before(&pieces, border(plan, crew, worker));
+    share.end = n_before(&pieces, border(plan, crew, worker + 1));
+    share.is_cut = share.end - share.begin < n_spans;
     return share;
 }
 

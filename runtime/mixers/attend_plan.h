@@ -2,8 +2,8 @@
  *
  * Rows of one sequence that follow each other form groups; a job is a group's queries of one kv head, which read
  * the same keys and values; a piece is a job's span of 512 positions. Pieces in the order (group, kv head, span)
- * are laid end to end by their cost, and each worker takes an equal length of that. So one row of a long
- * sequence with few kv heads is spread over many workers as evenly as a prompt is.
+ * are laid end to end by their cost, and each worker has an equal length of that: it takes the pieces whose middle lies
+ * there. So one row of a long sequence with few kv heads is spread over many workers as evenly as a prompt is.
  * Where nodes keep different kv heads, groups are the same for all, and pieces are dealt out on each node. */
 #ifndef RUNTIME_MIXERS_ATTEND_PLAN_H
 #define RUNTIME_MIXERS_ATTEND_PLAN_H
@@ -39,7 +39,7 @@ struct attend_crew {
 struct attend_share { /* a worker's part of one job */
     int  begin, end;  /* spans, counted from the group's first one                         */
     int  n_spans;     /* of the whole job                                                  */
-    int  slot;        /* of a job that is cut: the crew's worker that has span 0; no other cut job has it */
+    int  slot;        /* of a job that is cut: the crew's worker in whose length it begins; no other cut job does */
     bool is_cut;
 };
 

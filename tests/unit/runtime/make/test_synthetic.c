@@ -242,6 +242,31 @@ static void layers_may_differ(void **state)
     cm_model_file_close(&file);
 }
 
+/* Keys that calmoe does without, but that files of these families have and other engines want. */
+static void files_say_what_others_read(void **state)
+{
+    (void)state;
+    static const struct { const char *family, *key; int64_t values[4]; uint64_t n; } rows[] = {
+        {"deepseek2", "deepseek2.expert_shared_count", {3}, 1},
+        {"gemma4", "gemma4.embedding_length_per_layer_input", {0}, 1},
+        {"gemma4", "gemma4.feed_forward_length", {96}, 1},
+        {"qwen35moe", "qwen35moe.rope.dimension_sections", {3, 3, 2, 0}, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        calmoe_synthetic_options options = least_of(cm_family_of(rows[i].family, true));
+        struct model_file       *file = NULL;
+        if (options.attention_interval > 0) options.rotated = 16; /* eight pairs */
+        if (options.latent > 0) options.shared_width = 3 * options.expert_width;
+        synthesize(&options);
+        running_must(context, cm_model_file_open(context, path, &file));
+        const struct meta_entry *entry = cm_meta_entry(file, rows[i].key);
+        if (!entry) fail_msg("%s is not there", rows[i].key);
+        assert_int_equal(entry->count, rows[i].n);
+        for (uint64_t k = 0; k < rows[i].n; k++) assert_int_equal(cm_meta_element_int(entry, k), rows[i].values[k]);
+        cm_model_file_close(&file);
+        run_model();
+    }
+}
+
 static void narrow_rows_fall_back(void **state)
 {
     (void)state;
@@ -444,6 +469,7 @@ int main(void)
         cmocka_unit_test(kinds_by_letters),
         cmocka_unit_test(every_family_runs),
         cmocka_unit_test(layers_may_differ),
+        cmocka_unit_test(files_say_what_others_read),
         cmocka_unit_test(narrow_rows_fall_back),
         cmocka_unit_test(the_seed_alone_makes_the_file),
         cmocka_unit_test(bytes_are_foretold),

@@ -68,7 +68,7 @@ static int64_t check_crew(const struct attend_plan *plan, const struct attend_cr
                 assert_true(begin <= g && g < end);
                 assert_int_equal(share.begin, next); /* in order, each once */
                 assert_int_equal(share.n_spans, ratio_up(plan->groups[g].n_positions, CM_ATTEND_SPAN));
-                assert_true(slot == -1 ? share.slot == w : share.slot == slot);
+                assert_true(slot == -1 || share.slot == slot);
                 slot = share.slot;
                 next = share.end;
                 is_cut = share.is_cut;
@@ -117,6 +117,19 @@ static void one_long_row(void **state)
     }
 }
 
+/* One row, one kv head, two workers: however many spans there are, and however short the last one is, neither has more
+ * than its half and half a span. */
+static void two_workers(void **state)
+{
+    (void)state;
+    for (int position = CM_ATTEND_SPAN; position < 20000; position += 61) {
+        sequence_rows(0, 1, position);
+        const struct attend_plan plan = plan_of(1, 2, 1, 20);
+        check_groups(&plan, 1);
+        assert_true(check_shares(&plan) <= (plan.cost + 1) / 2 + CM_SPAN_BLOCKS / 2);
+    }
+}
+
 static void a_prompt(void **state)
 {
     (void)state;
@@ -153,7 +166,7 @@ static void mixtures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_long_row), cmocka_unit_test(a_prompt),
-                                       cmocka_unit_test(mixtures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_long_row), cmocka_unit_test(two_workers),
+                                       cmocka_unit_test(a_prompt), cmocka_unit_test(mixtures)};
     return cmocka_run_group_tests_name("attend plan", tests, NULL, NULL);
 }
