@@ -7,7 +7,7 @@
 
 struct head {
     uint32_t n_exchanges; /* before this one: ranks that walk apart would be told here */
-    uint32_t wants_stop;
+    uint16_t wants_stop, has_failed;
 };
 
 calmoe_status cm_exchange_open(struct calmoe_context *ctx, struct ranks *ranks, const struct rank_shares *shares,
@@ -15,7 +15,7 @@ calmoe_status cm_exchange_open(struct calmoe_context *ctx, struct ranks *ranks, 
 {
     struct exchange *e = *out = cm_alloc(ctx, 1, sizeof *e, "the exchange between ranks");
     if (!e) return CALMOE_NO_MEMORY;
-    *e = (struct exchange){.ctx = ctx, .ranks = ranks, .shares = shares};
+    *e = (struct exchange){.ctx = ctx, .ranks = ranks, .shares = shares, .failed_rank = -1};
     e->capacity = most_floats * sizeof(float) + (size_t)shares->n_ranks * sizeof(struct head);
     if (e->capacity > INT32_MAX)
         return cm_fail(ctx, CALMOE_UNSUPPORTED,
@@ -92,7 +92,8 @@ static void take_head(struct exchange *e, int rank, const uint8_t *message)
 {
     struct head head;
     memcpy(&head, message, sizeof head);
-    e->is_stopped |= head.wants_stop != 0;
+    e->is_stopped |= head.wants_stop != 0 || head.has_failed != 0;
+    if (head.has_failed != 0 && (e->failed_rank < 0 || rank < e->failed_rank)) e->failed_rank = rank;
     if (head.n_exchanges != e->n_exchanges)
         e->failure = cm_fail(e->ctx, CALMOE_IO,
                              "rank %d is at exchange %u, this one at %u: they do not run the same step", rank,
@@ -102,13 +103,13 @@ static void take_head(struct exchange *e, int rank, const uint8_t *message)
 static void exchange(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int to)
 {
     const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
-    const struct head head = {e->n_exchanges, e->wants_stop};
+    const struct head head = {e->n_exchanges, e->wants_stop, e->has_failed};
     size_t            sizes[CM_MAX_RANKS];
     if (e->failure != CALMOE_OK) return;
     for (int rank = 0; rank < n_ranks; rank++) sizes[rank] = bytes_of(e->shares, pieces, n_pieces, rank);
     memcpy(e->sent, &head, sizeof head);
     copy(e, pieces, n_pieces, own, e->sent, false);
-    e->is_stopped |= e->wants_stop && to < 0;
+    if (to < 0) take_head(e, own, e->sent); /* where one alone hears, it is not known to all yet */
     e->failure = cm_ranks_gather(e->ranks, e->sent, sizes, e->received, to);
     uint8_t *at = e->received;
     for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++]) {

@@ -16,9 +16,18 @@ struct exchange {                /* of an engine; all ranks' have seen the same 
     /* Whether the step at hand goes on is one decision: what one rank wants is known to all behind the next exchange.
      * Written by the one worker that exchanges. */
     bool                      wants_stop;     /* by this rank                                        */
-    bool                      is_stopped;     /* by any                                              */
+    bool                      has_failed;     /* something of the step, on this rank                 */
+    bool                      is_stopped;     /* by any, or failed on any                            */
+    int                       failed_rank;    /* the first on which something failed; -1 = none      */
     calmoe_status             failure;        /* of an exchange: then the context has the sentence   */
 };
+
+/* Before a step. */
+static inline void cm_exchange_begin_step(struct exchange *exchange)
+{
+    exchange->wants_stop = exchange->has_failed = exchange->is_stopped = false;
+    exchange->failed_rank = -1;
+}
 
 /* Columns 0 … n_units * unit of rows, in units that ranks share in multiples of quantum: kv heads, or single columns
  * in the multiples in which matrices are cut. */

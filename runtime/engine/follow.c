@@ -241,10 +241,16 @@ static void set_rows(const struct follower *f, const int32_t *words, int n, stru
     }
 }
 
-/* A step that was interrupted is no failure: what becomes of its sequences is told. */
-static calmoe_status unless_interrupted(calmoe_status status)
+/* A step that was interrupted, or in which some rank could not read an expert, is no failure of following: what becomes
+ * of its sequences is told. Why this rank could not, rank 0 does not know. */
+static calmoe_status unless_all_go_on(const struct follower *f, calmoe_status status)
 {
-    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+    const struct exchange *exchange = f->engine->machine.exchange;
+    if (status == CALMOE_CANCELLED) return CALMOE_OK;
+    if (status != CALMOE_IO || exchange->failure != CALMOE_OK || exchange->failed_rank < 0) return status;
+    if (exchange->failed_rank == f->engine->shares.own)
+        cm_log(f->engine->ctx, "%s", calmoe_context_message(f->engine->ctx));
+    return CALMOE_OK;
 }
 
 static calmoe_status do_step(struct follower *f, const struct told *told, const int32_t *words)
@@ -256,7 +262,7 @@ static calmoe_status do_step(struct follower *f, const struct told *told, const 
     engine->step.n_rows = told->id;
     engine->step.n_logits = told->value;
     set_rows(f, words, told->id, engine->rows);
-    return unless_interrupted(cm_step_run(engine, NULL));
+    return unless_all_go_on(f, cm_step_run(engine, NULL));
 }
 
 static calmoe_status do_draft(struct follower *f, const struct told *told, const int32_t *words)
@@ -264,7 +270,7 @@ static calmoe_status do_draft(struct follower *f, const struct told *told, const
     struct drafter *drafter = f->engine->drafters[told->other];
     struct step     step = {.rows = drafter->rows, .n_rows = told->id, .n_logits = told->value};
     set_rows(f, words, told->id, drafter->rows);
-    return unless_interrupted(cm_decoder_run(drafter->decoder, &step));
+    return unless_all_go_on(f, cm_decoder_run(drafter->decoder, &step));
 }
 
 /* Where some rank cannot, rank 0 has no session that drafts, and all go on. */

@@ -133,13 +133,19 @@ static const struct asked {
     bool        has_exits;       /* the engine gets a file of fitted exits    */
     bool        has_draft_model; /* the same model once more drafts for it    */
     bool        has_plan;        /* the engine carries out a plan from a file */
+    bool        has_limit;       /* of memory                                 */
+    bool        is_packed;       /* experts are packed in a file              */
 } all_asked[] = {
-    {"steps", read_steps, false, false, false},
-    {"leaving", read_leaving, true, false, false},
-    {"drafts", read_drafts, false, true, false},
-    {"saved", read_saved, false, false, false},
-    {"adapted", read_adapted, false, false, false},
-    {"planned", read_steps, false, false, true},
+    {.name = "steps", .read = read_steps},
+    {.name = "leaving", .read = read_leaving, .has_exits = true},
+    {.name = "drafts", .read = read_drafts, .has_draft_model = true},
+    {.name = "saved", .read = read_saved},
+    {.name = "adapted", .read = read_adapted},
+    {.name = "planned", .read = read_steps, .has_plan = true},
+    {.name = "disk", .read = read_disk, .has_limit = true},
+    {.name = "packed", .read = read_disk, .has_limit = true, .is_packed = true},
+    {.name = "mapped", .read = read_steps, .is_packed = true},
+    {.name = "failing", .read = read_failing, .has_limit = true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
 
@@ -189,7 +195,10 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     if (asked->has_plan) options.plan = write_plan(run);
     if (asked->has_draft_model) must(run, calmoe_model_open(run->context, path, NULL, &run->draft_model));
     options.draft_model = run->draft_model;
+    if (asked->is_packed) options.packed = pack_experts(run);
+    if (asked->has_limit) limit_memory(run, &options);
     must(run, calmoe_engine_open(run->model, &options, &run->engine));
+    if (asked->read == read_failing) let_reads_fail(run);
     if (calmoe_ranks_own(run->ranks) == 0) lead(run, asked);
     else must(run, calmoe_engine_follow(run->engine));
     calmoe_engine_close(&run->engine);

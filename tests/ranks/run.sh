@@ -7,6 +7,8 @@
 #   drafts N [...]    the same of lossless sessions
 #   adapted N [...]   the same of adapters
 #   planned N [...]   as steps, by plans from files
+#   disk N [...]      as steps, with experts on disk; packed: from packed files; mapped: these without a limit of memory;
+#                     failing: a rank cannot read some of them
 #   saved N [...]     the same of sessions in files, whose bytes are the same, too
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
 #   serve             a server of several answers what one of one process does, and says so when a rank is lost
@@ -44,6 +46,9 @@ bits()
     leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
+    disk/* | packed/*) names="gptoss deepseek3 nemotronhmoe" ;;
+    mapped/*) names="deepseek3" ;;
+    failing/*) names="gptoss" ;;
     planned/*) models=() names="olmoe deepseek3 qwen3next" ;;
     drafts/*) models=() names="deepseek3 qwen35moe" ;; # both have a block that predicts a further token
     */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
@@ -213,7 +218,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | drafts | saved | adapted | planned) bits "$asked" "$@" ;;
+steps | leaving | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;
