@@ -101,6 +101,10 @@ calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_optio
         out->packed = &engine->packed;
     }
     if (options->memory_limit == 0 && cm_plan_n_streamed(&engine->plan, -1) == 0) return CALMOE_OK;
+    if (cm_model_sharing(engine->model) && engine->shares.own > 0 && !options->packed)
+        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
+                       "experts are read from the model's file or from packed ones when they are needed; this rank has "
+                       "no file, since rank 0 shares its own");
     if (options->memory_profile) CM_TRY(read_uses(engine, uses));
     out->memory_limit = options->memory_limit;
     out->uses = *uses;

@@ -1,12 +1,12 @@
 /* driver.c - models read in every way that changes what a step is. Prints a line with a hash of all logits for each.
  * Started by mpirun, all processes do this together (run.sh compares their lines with those of one process).
  *
- *     driver ASKED [uneven | threads | split] MODEL.gguf...
+ *     driver ASKED [uneven | threads | split | shared] MODEL.gguf...
  *
  * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
  * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
  * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; split: this program begins MPI, and makes
- * two communicators, whose ranks run the models as if the others were not there. */
+ * two communicators, whose ranks run the models as if the others were not there; shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
 #include <stdio.h>
@@ -176,12 +176,22 @@ static void lead(struct run *run, const struct asked *asked)
     fflush(stdout);
 }
 
+/* The model at path; where files are shared, no rank but 0 may look there. */
+static calmoe_status open_model(const struct run *run, const char *path, calmoe_model **out)
+{
+    calmoe_model_options options;
+    calmoe_model_options_init(&options);
+    if (run->is_shared) options.ranks = run->ranks;
+    return calmoe_model_open(run->context, options.ranks && calmoe_ranks_own(run->ranks) > 0 ? "none.gguf" : path,
+                             &options, out);
+}
+
 static void read_model(struct run *run, const struct asked *asked, const char *path)
 {
     calmoe_model_info     info = {.size = sizeof info};
     calmoe_engine_options options;
     run->path = path;
-    must(run, calmoe_model_open(run->context, path, NULL, &run->model));
+    must(run, open_model(run, path, &run->model));
     must(run, calmoe_model_get_info(run->model, &info));
     run->n_vocab = info.n_vocab;
     run->n_layers = info.n_layers;
@@ -193,7 +203,7 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.ranks = run->ranks;
     if (asked->has_exits) options.exits = write_exits(run);
     if (asked->has_plan) options.plan = write_plan(run);
-    if (asked->has_draft_model) must(run, calmoe_model_open(run->context, path, NULL, &run->draft_model));
+    if (asked->has_draft_model) must(run, open_model(run, path, &run->draft_model));
     options.draft_model = run->draft_model;
     if (asked->is_packed) options.packed = pack_experts(run);
     if (asked->has_limit) limit_memory(run, &options);
@@ -235,6 +245,7 @@ int main(int argc, char **argv)
     const char *const    how = argc > 2 ? argv[2] : "";
     const bool is_uneven = strcmp(how, "uneven") == 0, has_threads = strcmp(how, "threads") == 0;
     const bool is_split = strcmp(how, "split") == 0;
+    run.is_shared = strcmp(how, "shared") == 0;
     int asked = 0;
     while (asked < N_ASKED && argc > 1 && strcmp(all_asked[asked].name, argv[1]) != 0) asked++;
     if (argc < 2 || asked == N_ASKED) return 2;
@@ -245,7 +256,7 @@ int main(int argc, char **argv)
     if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
     if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven || has_threads || is_split ? 3 : 2; i < argc; i++)
+    for (int i = is_uneven || has_threads || is_split || run.is_shared ? 3 : 2; i < argc; i++)
         read_model(&run, &all_asked[asked], argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);

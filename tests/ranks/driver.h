@@ -2,6 +2,8 @@
 #ifndef TESTS_RANKS_DRIVER_H
 #define TESTS_RANKS_DRIVER_H
 
+#include <stdbool.h>
+
 #include <calmoe/calmoe.h>
 #include <calmoe/ranks.h>
 
@@ -13,6 +15,7 @@ struct run {
     calmoe_context  *context;
     calmoe_ranks    *ranks;
     int              n_threads;
+    bool             is_shared;  /* rank 0 alone has files */
     const char      *path; /* of the model */
     calmoe_model    *model, *draft_model;
     calmoe_engine   *engine;

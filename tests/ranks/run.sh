@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   steps N [uneven | threads | split]
+#   steps N [uneven | threads | split | shared]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
@@ -51,7 +51,7 @@ bits()
     failing/*) names="gptoss" ;;
     planned/*) models=() names="olmoe deepseek3 qwen3next" ;;
     drafts/*) models=() names="deepseek3 qwen35moe" ;; # both have a block that predicts a further token
-    */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
+    */threads | */split | */shared) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
     esac
     for name in $names; do
         models+=("$golden/$name.gguf")
@@ -142,6 +142,17 @@ misfits()
     timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" -m "$folder/none.gguf" 2> /dev/null
     for rank in 0 1; do ended $rank 1 'rank 2 ended: cannot open .*/none.gguf'; done
     ended 2 1 'cannot open .*/none.gguf'
+    echo "ok   $what"
+
+    begin "a rank that does not share rank 0's file"
+    timeout 200 mpirun -n 2 "${run[@]}" --share-file : -n 1 "${run[@]}" 2> /dev/null
+    for rank in 0 1 2; do ended $rank 1 'rank 2 has calmoe .*; rank 0 has a file that rank 0 shares'; done
+    echo "ok   $what"
+
+    begin "a file that rank 0 has not, and shares"
+    timeout 200 mpirun -n 3 "${run[@]}" --share-file -m "$folder/none.gguf" 2> /dev/null
+    ended 0 1 'cannot open .*/none.gguf'
+    for rank in 1 2; do ended $rank 1 'rank 0: cannot open .*/none.gguf'; done
     echo "ok   $what"
 
     begin "ranks with other exits"
