@@ -118,8 +118,8 @@ calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
         const size_t n = cm_exchange_floats(all[i], engine->options.max_rows);
         most = n > most ? n : most;
     }
-    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares, most,
-                            &engine->machine.exchange);
+    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,
+                            engine->machine.isa, most, &engine->machine.exchange);
 }
 
 calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status, const char *text)

@@ -59,8 +59,8 @@ static void check_counts(struct run *run, const int *n, int n_rows, int n_logits
     step(run, n, 20, logits);
     if (calmoe_ranks_count(run->ranks) == 1) return;
     must(run, calmoe_engine_get_ranks_stats(run->engine, &stats));
-    const struct step_exchanges wanted = cm_step_exchanges(cm_decoder_spec(run->engine->decoder), &run->engine->shares,
-                                                           MAX_ROWS, n_rows, n_logits, 0);
+    const struct step_exchanges wanted = cm_step_exchanges(cm_decoder_spec(run->engine->decoder), &run->model->tensors,
+                                                           &run->engine->shares, MAX_ROWS, n_rows, n_logits, 0);
     if (stats.n_exchanges == (uint64_t)wanted.n && stats.n_bytes_received == wanted.n_bytes) return;
     printf("FAIL %d rows, %d logits: %llu exchanges of %llu bytes; predicted %d of %llu\n", n_rows, n_logits,
            (unsigned long long)stats.n_exchanges, (unsigned long long)stats.n_bytes_received, wanted.n,
