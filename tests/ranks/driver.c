@@ -1,11 +1,11 @@
 /* driver.c - models read in every way that changes what a step is. Prints a line with a hash of all logits for each.
  * Started by mpirun, all processes do this together (run.sh compares their lines with those of one process).
  *
- *     driver ASKED [uneven | threads | split | shared] MODEL.gguf...
+ *     driver ASKED [uneven | threads | cores | split | shared] MODEL.gguf...
  *
  * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
  * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
- * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; split: this program begins MPI, and makes
+ * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; cores: each has one on every core; split: this program begins MPI, and makes
  * two communicators, whose ranks run the models as if the others were not there; shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
@@ -244,6 +244,7 @@ int main(int argc, char **argv)
     calmoe_ranks_options options;
     const char *const    how = argc > 2 ? argv[2] : "";
     const bool is_uneven = strcmp(how, "uneven") == 0, has_threads = strcmp(how, "threads") == 0;
+    const bool has_cores = strcmp(how, "cores") == 0;
     const bool is_split = strcmp(how, "split") == 0;
     run.is_shared = strcmp(how, "shared") == 0;
     int asked = 0;
@@ -252,11 +253,12 @@ int main(int argc, char **argv)
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
     if (has_threads) run.n_threads = 2;
+    if (has_cores) run.n_threads = 0;
     const char *rank = getenv("OMPI_COMM_WORLD_RANK") ? getenv("OMPI_COMM_WORLD_RANK") : getenv("PMI_RANK");
     if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
     if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven || has_threads || is_split || run.is_shared ? 3 : 2; i < argc; i++)
+    for (int i = is_uneven || has_threads || has_cores || is_split || run.is_shared ? 3 : 2; i < argc; i++)
         read_model(&run, &all_asked[asked], argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);
