@@ -49,8 +49,8 @@ struct rank_word {
 };
 calmoe_status cm_ranks_agree(struct ranks *ranks, const struct rank_word *own, double *numbers);
 
-/* Bytes from one rank to another, while parts of a model are opened. Either side waits as long as all ranks together may
- * keep it waiting. n_bytes: below 2^31. IO. */
+/* Bytes from one rank to another, while parts of a model are opened. Either side waits as long as all ranks together
+ * may keep it waiting. n_bytes: below 2^31. IO. */
 calmoe_status cm_ranks_send(struct ranks *ranks, int to, const void *bytes, size_t n_bytes);
 calmoe_status cm_ranks_receive(struct ranks *ranks, int from, void *bytes, size_t n_bytes);
 

@@ -70,7 +70,8 @@ calmoe_status cm_sharing_agree(const struct file_sharing *sharing, calmoe_status
 static const struct file_map *map_of(const struct file_sharing *sharing, const uint8_t *bytes)
 {
     const struct file_map *map = sharing->maps;
-    while ((uintptr_t)bytes < (uintptr_t)map->bytes || (uintptr_t)bytes >= (uintptr_t)(map->bytes + map->n_bytes)) map++;
+    const uintptr_t        at = (uintptr_t)bytes;
+    while (at < (uintptr_t)map->bytes || at >= (uintptr_t)(map->bytes + map->n_bytes)) map++;
     return map;
 }
 

@@ -336,9 +336,10 @@ static size_t next_portion(const struct pack_run *run, size_t begin, struct file
     size_t n_bytes = 0, end = begin;
     *n_ranges = 0;
     for (; end < run->n_chunks && n_bytes < PORTION_BYTES; end++) {
-        const uint8_t *rows = rows_of(run, &run->chunks[end]);
-        const size_t   n = chunk_bytes(run->list, &run->chunks[end]);
-        if (!run->list->jobs[run->chunks[end].job].source.map || !cm_sharing_is_lent(run->list->sharing, rows)) continue;
+        const struct pack_chunk *chunk = &run->chunks[end];
+        const uint8_t           *rows = rows_of(run, chunk);
+        const size_t             n = chunk_bytes(run->list, chunk);
+        if (!run->list->jobs[chunk->job].source.map || !cm_sharing_is_lent(run->list->sharing, rows)) continue;
         struct file_range *last = *n_ranges > 0 ? &ranges[*n_ranges - 1] : NULL;
         if (last && last->bytes + last->n == rows) last->n += n;
         else ranges[(*n_ranges)++] = (struct file_range){rows, n};

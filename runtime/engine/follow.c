@@ -21,6 +21,7 @@ struct followed { /* a sequence of rank 0's */
 };
 
 struct followed_rung { /* rows that wait have it for as long as they do */
+    struct followed_rung *next; /* of those whose ids are others' now */
     struct policy_rung rung;
     struct width_rule  widths[]; /* (layers) */
 };
@@ -30,6 +31,7 @@ struct follower {
     struct followed       *sequences;
     int                    n_rungs, rungs_capacity;
     struct followed_rung **rungs; /* (n_rungs): of id i + 1 */
+    struct followed_rung  *old;   /* that have no id any more, and may still be some waiting row's */
     bool                   is_over;
 };
 
@@ -175,6 +177,28 @@ static calmoe_status use_adapters(struct follower *f, const struct told *told, c
 
 /* ---- steps ---- */
 
+static bool is_waited_with(const struct follower *f, const struct policy_rung *rung)
+{
+    for (const struct followed *it = f->sequences; it; it = it->next)
+        for (int i = 0; it->sequence.waiting && i < it->sequence.waiting->n; i++)
+            if (it->sequence.waiting->rows[i].rung == rung) return true;
+    return false;
+}
+
+static void free_old_rungs(struct follower *f)
+{
+    struct followed_rung **at = &f->old;
+    while (*at) {
+        struct followed_rung *rung = *at;
+        if (is_waited_with(f, &rung->rung)) {
+            at = &rung->next;
+            continue;
+        }
+        *at = rung->next;
+        cm_free(rung);
+    }
+}
+
 static calmoe_status take_rung(struct follower *f, const struct told *told, const int32_t *words)
 {
     const int n_layers = f->engine->model->spec.n_layers;
@@ -187,8 +211,15 @@ static calmoe_status take_rung(struct follower *f, const struct told *told, cons
     rung = cm_alloc(f->engine->ctx, 1, sizeof *rung + (size_t)n_layers * sizeof *rung->widths, "a rung");
     if (!rung) return CALMOE_NO_MEMORY;
     cm_rung_words_read(words, n_layers, rung->widths, &rung->rung);
-    f->rungs[told->id - 1] = rung; /* ids ascend by one */
-    f->n_rungs = told->id;
+    struct followed_rung **place = &f->rungs[told->id - 1];
+    if (told->id > f->n_rungs) *place = NULL; /* new ids ascend by one */
+    if (told->id > f->n_rungs) f->n_rungs = told->id;
+    if (*place) {
+        (*place)->next = f->old;
+        f->old = *place;
+    }
+    *place = rung;
+    free_old_rungs(f);
     return CALMOE_OK;
 }
 
@@ -333,6 +364,7 @@ static void forget_all(struct follower *f)
 {
     while (f->sequences) close_sequence(f, f->sequences->id);
     while (f->engine->adapters.n > 0) cm_adapter_drop(f->engine->adapters.adapters[0]);
+    free_old_rungs(f);
     for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i]);
     cm_free(f->rungs);
 }

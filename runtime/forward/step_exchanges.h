@@ -11,8 +11,9 @@ struct step_exchanges {
     uint64_t n_bytes; /* that a rank receives                                                                    */
 };
 
-/* tensors: of the model, whose types say in which form rows travel; NULL = as floats. Of a step of n_rows rows, n_logits of which want logits, for one of the ranks; every token takes all the experts that
- * it may, and no adapter. max_rows: of any step of the engine. */
+/* Of a step of n_rows rows, n_logits of which want logits, for one of the ranks; every token takes all the experts that
+ * it may, and no adapter. tensors: of the model, whose types say in which form rows travel; NULL = as floats. max_rows:
+ * of any step of the engine. */
 struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const struct model_tensors *tensors,
                                         const struct rank_shares *shares, int max_rows, int n_rows, int n_logits,
                                         int rank);

@@ -6,8 +6,8 @@
 #include "experts/file_sharing.h"
 #include "runtime/load/model_file.h"
 
-/* By all ranks. status: how it went so far on this one. path: rank 0's. n_sample: of each tensor's first bytes. *sharing, in which
- * nothing is lent yet, is good for as long as the file is open, also where this fails. */
+/* By all ranks. status: how it went so far on this one. path: rank 0's. n_sample: of each tensor's first bytes, which
+ * all get. *sharing, in which nothing is lent yet, is good for as long as the file is open, also where this fails. */
 calmoe_status cm_shared_file_open(struct calmoe_context *ctx, struct ranks *ranks, calmoe_status status,
                                   const char *path, size_t n_sample, struct file_sharing *sharing,
                                   struct model_file **out);

@@ -1,8 +1,9 @@
 #!/bin/bash
-# run.sh MACHINE DRIVER INIT KERNEL_FOLDER RANKS_DRIVER - boots a machine of machines.txt in qemu, in software, with Debian's kernel
-# and an initramfs of the driver, the libraries that it needs and a tiny model; passes when each line that the driver
-# writes on the serial console is a PASS and the last says that it came to its end. Skipped (77) where there is no
-# qemu, cpio or kernel, or, for a machine on which ranks run, no Open MPI. CALMOE_NUMA_KERNEL: another kernel's image; CALMOE_NUMA_SHOW=1: show the whole console.
+# run.sh MACHINE DRIVER INIT KERNEL_FOLDER RANKS_DRIVER - boots a machine of machines.txt in qemu, in software, with
+# Debian's kernel and an initramfs of the driver, the libraries that it needs and a tiny model; passes when each line
+# that the driver writes on the serial console is a PASS and the last says that it came to its end. Skipped (77) where
+# there is no qemu, cpio or kernel, or, for a machine on which ranks run, no Open MPI. CALMOE_NUMA_KERNEL: another
+# kernel's image; CALMOE_NUMA_SHOW=1: show the whole console.
 set -u
 machine=$1 driver=$2 init=$3 kernels=$4 ranks_driver=$5
 here=$(cd "$(dirname "$0")" && pwd)
@@ -94,7 +95,7 @@ export OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_pml=ob1 OMPI_MCA_plm=isolated TMP
 export CALMOE_RANKS_TIMEOUT=60
 [ -d /sys/devices/system/node/node1 ] || echo "FAIL the machine has one node"
 found=\$(mpirun -n 2 /ranks_driver steps cores ${models[@]/%/.gguf} 2> /tmp/errors)
-[ "\$found" = "$wanted" ] && echo "PASS 2 ranks on all nodes give the logits of one process, ${#models[@]} models" && exit 0
+[ "\$found" = "$wanted" ] && echo "PASS 2 ranks on all nodes: the logits of one process, ${#models[@]} models" && exit 0
 echo "FAIL 2 ranks on all nodes give other logits than one process: \$found"
 while read -r line; do echo "\$line"; done < /tmp/errors
 END

@@ -1,5 +1,5 @@
 /* disk.c - experts on disk on several ranks: each streams its rows of them, with the fewest slots that work; from the
- * model's file, or packed. A read that fails on one rank ends the step on all, and the session stands where it stood. */
+ * model's file, or packed. A read that fails on one rank ends the step on all; the session stands where it stood. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
