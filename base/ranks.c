@@ -348,11 +348,14 @@ calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, doubl
 
 /* ---- from one rank to another ---- */
 
+/* Rank 0 may itself be waiting for a rank that is lost, and is the one to say so. */
+static double patience(const struct ranks *r) { return (r->own > 0 ? 2 : 1) * r->n * r->timeout_s; }
+
 calmoe_status cm_ranks_send(struct ranks *r, int to, const void *bytes, size_t n_bytes)
 {
     struct waiting_for waiting = {.n = 0};
     if (!has_failed(r))
-        (void)wait_for(r, &waiting, send(r, bytes, n_bytes, to, TAG_PART, &waiting), r->n * r->timeout_s);
+        (void)wait_for(r, &waiting, send(r, bytes, n_bytes, to, TAG_PART, &waiting), patience(r));
     return answer(r);
 }
 
@@ -360,7 +363,7 @@ calmoe_status cm_ranks_receive(struct ranks *r, int from, void *bytes, size_t n_
 {
     struct waiting_for waiting = {.n = 0};
     if (!has_failed(r))
-        (void)wait_for(r, &waiting, receive(r, bytes, n_bytes, from, TAG_PART, &waiting), r->n * r->timeout_s);
+        (void)wait_for(r, &waiting, receive(r, bytes, n_bytes, from, TAG_PART, &waiting), patience(r));
     return answer(r);
 }
 
