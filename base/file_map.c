@@ -57,6 +57,37 @@ calmoe_status cm_file_map_open(struct calmoe_context *ctx, const char *path, str
     return status;
 }
 
+calmoe_status cm_file_map_open_empty(struct calmoe_context *ctx, size_t n_bytes, struct file_map *out)
+{
+    *out = (struct file_map){0};
+    const int     file = memfd_create("calmoe", MFD_CLOEXEC);
+    calmoe_status status = CALMOE_OK;
+    if (file < 0 || n_bytes > PTRDIFF_MAX || ftruncate(file, (off_t)n_bytes) != 0)
+        status = cm_fail(ctx, CALMOE_SYSTEM, "cannot make a file of %zu bytes in memory: %s", n_bytes, strerror(errno));
+    if (status == CALMOE_OK) status = map_file(ctx, "a file in memory", file, out);
+    if (!out->bytes && file >= 0) close(file);
+    return status;
+}
+
+int cm_file_map_fill(const struct file_map *map, size_t offset, size_t n_bytes, const void *bytes)
+{
+    assert(offset <= map->n_bytes && n_bytes <= map->n_bytes - offset);
+    for (size_t done = 0; done < n_bytes;) {
+        const ssize_t n = pwrite(map->file, (const uint8_t *)bytes + done, n_bytes - done, (off_t)(offset + done));
+        if (n < 0 && errno != EINTR) return errno;
+        if (n > 0) done += (size_t)n;
+    }
+    return 0;
+}
+
+void cm_file_map_empty(const struct file_map *map, size_t offset, size_t n_bytes)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t begin = (offset + page - 1) / page * page, end = (offset + n_bytes) / page * page;
+    if (begin < end)
+        (void)fallocate(map->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)begin, (off_t)(end - begin));
+}
+
 void cm_file_map_close(struct file_map *map)
 {
     if (map->bytes) {

@@ -19,6 +19,13 @@ struct file_map {
 calmoe_status cm_file_map_open(struct calmoe_context *ctx, const char *path, struct file_map *out);
 void          cm_file_map_close(struct file_map *map); /* zeroes *map; a zeroed map is fine */
 
+/* A file without a name, in memory, of n_bytes zeros; pages are taken as it is filled. SYSTEM; NO_MEMORY. */
+calmoe_status cm_file_map_open_empty(struct calmoe_context *ctx, size_t n_bytes, struct file_map *out);
+/* Writes bytes (n_bytes) into such a file. Returns 0 or what errno would say. */
+int           cm_file_map_fill(const struct file_map *map, size_t offset, size_t n_bytes, const void *bytes);
+/* Gives back the pages that lie whole in [offset, offset + n_bytes). */
+void          cm_file_map_empty(const struct file_map *map, size_t offset, size_t n_bytes);
+
 /* Says that just the bytes [offset, offset + n_bytes), a few pages, are wanted soon. The system begins to read
  * them; to touch them unsaid is to wait for megabytes around them. A hint only. */
 void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes);

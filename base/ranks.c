@@ -30,7 +30,7 @@ int cm_ranks_launched(void)
 
 #include "base/clock.h"
 
-enum { TAG_GATHER = 1, TAG_TELL, TAG_ALIVE, TAG_GONE };
+enum { TAG_GATHER = 1, TAG_TELL, TAG_ALIVE, TAG_GONE, TAG_PART };
 enum {
     FIRST_BYTES = 1016,           /* of what is told that go with its length                           */
     YIELD_NS = 2000000,           /* of a wait without sleep: longer than a phase's usual imbalance    */
@@ -346,6 +346,27 @@ calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, doubl
     return status;
 }
 
+/* ---- from one rank to another ---- */
+
+/* Rank 0 may itself be waiting for a rank that is lost, and is the one to say so. */
+static double patience(const struct ranks *r) { return (r->own > 0 ? 2 : 1) * r->n * r->timeout_s; }
+
+calmoe_status cm_ranks_send(struct ranks *r, int to, const void *bytes, size_t n_bytes)
+{
+    struct waiting_for waiting = {.n = 0};
+    if (!has_failed(r))
+        (void)wait_for(r, &waiting, send(r, bytes, n_bytes, to, TAG_PART, &waiting), patience(r));
+    return answer(r);
+}
+
+calmoe_status cm_ranks_receive(struct ranks *r, int from, void *bytes, size_t n_bytes)
+{
+    struct waiting_for waiting = {.n = 0};
+    if (!has_failed(r))
+        (void)wait_for(r, &waiting, receive(r, bytes, n_bytes, from, TAG_PART, &waiting), patience(r));
+    return answer(r);
+}
+
 /* ---- from rank 0 to all others ---- */
 
 static bool tell(struct ranks *r, const void *bytes, size_t n_bytes)
@@ -494,6 +515,18 @@ calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *si
 calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, double *numbers)
 {
     (void)own, (void)numbers;
+    return nobody(r);
+}
+
+calmoe_status cm_ranks_send(struct ranks *r, int to, const void *bytes, size_t n_bytes)
+{
+    (void)to, (void)bytes, (void)n_bytes;
+    return nobody(r);
+}
+
+calmoe_status cm_ranks_receive(struct ranks *r, int from, void *bytes, size_t n_bytes)
+{
+    (void)from, (void)bytes, (void)n_bytes;
     return nobody(r);
 }
 

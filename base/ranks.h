@@ -49,6 +49,11 @@ struct rank_word {
 };
 calmoe_status cm_ranks_agree(struct ranks *ranks, const struct rank_word *own, double *numbers);
 
+/* Bytes from one rank to another, while parts of a model are opened. Either side waits as long as all ranks together
+ * may keep it waiting. n_bytes: below 2^31. IO. */
+calmoe_status cm_ranks_send(struct ranks *ranks, int to, const void *bytes, size_t n_bytes);
+calmoe_status cm_ranks_receive(struct ranks *ranks, int from, void *bytes, size_t n_bytes);
+
 /* What rank 0 tells all others, of any length; they hear it in that order. Between tells, from the first one on, rank 0
  * lets them know now and then that it is there, unless it holds the ranks: during a step, when its threads exchange.
  * cm_ranks_hold() waits until a sign of life is given, cm_ranks_let_go() allows the next. */

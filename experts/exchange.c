@@ -1,4 +1,5 @@
-/* exchange.c - see exchange.h. A rank's message has a head, then of each piece, row by row, its columns. */
+/* exchange.c - see exchange.h. A rank's message has a head, then of each piece, row by row, its columns: codes of whole
+ * blocks, their scales, and all other columns as floats. */
 #include "experts/exchange.h"
 
 #include <string.h>
@@ -7,15 +8,16 @@
 
 struct head {
     uint32_t n_exchanges; /* before this one: ranks that walk apart would be told here */
-    uint32_t wants_stop;
+    uint16_t wants_stop, has_failed;
 };
 
 calmoe_status cm_exchange_open(struct calmoe_context *ctx, struct ranks *ranks, const struct rank_shares *shares,
-                               size_t most_floats, struct exchange **out)
+                               enum isa isa, size_t most_floats, struct exchange **out)
 {
     struct exchange *e = *out = cm_alloc(ctx, 1, sizeof *e, "the exchange between ranks");
     if (!e) return CALMOE_NO_MEMORY;
-    *e = (struct exchange){.ctx = ctx, .ranks = ranks, .shares = shares};
+    *e = (struct exchange){.ctx = ctx, .ranks = ranks, .shares = shares, .ops = cm_vector_ops(isa),
+                           .failed_rank = -1};
     e->capacity = most_floats * sizeof(float) + (size_t)shares->n_ranks * sizeof(struct head);
     if (e->capacity > INT32_MAX)
         return cm_fail(ctx, CALMOE_UNSUPPORTED,
@@ -35,8 +37,8 @@ void cm_exchange_close(struct exchange **exchange)
     *exchange = NULL;
 }
 
-struct columns {
-    size_t begin, n;
+struct columns { /* of a rank: floats, whole blocks, floats */
+    size_t begin, blocks_begin, blocks_end, end;
 };
 
 static int n_columns_of(const struct exchange_piece *piece)
@@ -52,14 +54,31 @@ static struct columns columns_of(const struct rank_shares *shares, const struct 
     int       first = borders[rank] * piece->unit, last = borders[rank + 1] * piece->unit;
     first = first < end ? first : end;
     last = last < end ? last : end;
-    return (struct columns){(size_t)first, (size_t)(last - first)};
+    const int block = piece->block > 0 ? piece->block : 1;
+    int       blocks_begin = (first + block - 1) / block * block, blocks_end = last == end ? end : last / block * block;
+    if (piece->block == 0 || blocks_begin >= blocks_end) blocks_begin = blocks_end = first;
+    return (struct columns){(size_t)first, (size_t)blocks_begin, (size_t)blocks_end, (size_t)last};
+}
+
+static size_t n_scales(const struct exchange_piece *piece, const struct columns *columns)
+{
+    const size_t n = columns->blocks_end - columns->blocks_begin, block = (size_t)piece->block;
+    return n > 0 ? (n + block - 1) / block : 0;
+}
+
+static size_t bytes_of_row(const struct exchange_piece *piece, const struct columns *columns)
+{
+    const size_t n_codes = columns->blocks_end - columns->blocks_begin;
+    return n_codes + (n_scales(piece, columns) + columns->end - columns->begin - n_codes) * sizeof(float);
 }
 
 static size_t bytes_of(const struct rank_shares *shares, const struct exchange_piece *pieces, int n_pieces, int rank)
 {
     size_t n = sizeof(struct head);
-    for (int i = 0; i < n_pieces; i++)
-        n += columns_of(shares, &pieces[i], rank).n * (size_t)pieces[i].n_rows * sizeof(float);
+    for (int i = 0; i < n_pieces; i++) {
+        const struct columns columns = columns_of(shares, &pieces[i], rank);
+        n += bytes_of_row(&pieces[i], &columns) * (size_t)pieces[i].n_rows;
+    }
     return n;
 }
 
@@ -71,20 +90,69 @@ uint64_t cm_exchange_bytes(const struct rank_shares *shares, const struct exchan
     return n;
 }
 
+struct message {
+    uint8_t *at;      /* of what comes next */
+    bool     is_back; /* it was received    */
+};
+
+/* Between some place and a message, whichever way. */
+static void move(struct message *message, void *place, size_t n_bytes)
+{
+    if (message->is_back) memcpy(place, message->at, n_bytes);
+    else memcpy(message->at, place, n_bytes);
+    message->at += n_bytes;
+}
+
+/* Whole blocks of a row: quantized as they leave, with the sums of their codes as they come. */
+static void move_blocks(const struct exchange *e, const struct exchange_piece *piece, const struct columns *columns,
+                        size_t row, struct message *message)
+{
+    struct quantized *const form = piece->block == 32 ? &piece->input->q32 : &piece->input->q256;
+    const size_t n = (size_t)piece->input->n_columns, block = (size_t)piece->block, n_sums = (n + 15) / 16;
+    int8_t *const codes = form->codes + row * n;
+    if (!message->is_back)
+        e->ops->quantize(piece->input, (int)row, (int)columns->blocks_begin, (int)columns->blocks_end, piece->kinds);
+    move(message, codes + columns->blocks_begin, columns->blocks_end - columns->blocks_begin);
+    move(message, form->scales + row * ((n + block - 1) / block) + columns->blocks_begin / block,
+         n_scales(piece, columns) * sizeof(float));
+    for (size_t i = columns->blocks_begin; message->is_back && i < columns->blocks_end; i += 16) {
+        const size_t end = i + 16 < columns->blocks_end ? i + 16 : columns->blocks_end;
+        int          sum = 0;
+        for (size_t j = i; j < end; j++) sum += codes[j];
+        form->sums[row * n_sums + i / 16] = (int16_t)sum;
+    }
+}
+
 /* A rank's columns of all pieces: from there to a message behind its head, or back. */
 static void copy(const struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int rank,
-                 uint8_t *message, bool is_back)
+                 uint8_t *bytes, bool is_back)
 {
-    message += sizeof(struct head);
+    struct message message = {bytes + sizeof(struct head), is_back};
     for (int i = 0; i < n_pieces; i++) {
         const struct columns columns = columns_of(e->shares, &pieces[i], rank);
-        const size_t stride = (size_t)pieces[i].n_units * (size_t)pieces[i].unit, n_bytes = columns.n * sizeof(float);
-        for (int row = 0; row < pieces[i].n_rows; row++, message += n_bytes) {
+        const size_t         stride = (size_t)pieces[i].n_units * (size_t)pieces[i].unit;
+        for (int row = 0; row < pieces[i].n_rows; row++) {
             const size_t r = (size_t)(pieces[i].rows ? pieces[i].rows[row] : row);
-            float *const at = pieces[i].values + r * stride + columns.begin;
-            if (is_back) memcpy(at, message, n_bytes);
-            else memcpy(message, at, n_bytes);
+            float *const values = pieces[i].values + r * stride;
+            if (columns.blocks_begin < columns.blocks_end) move_blocks(e, &pieces[i], &columns, r, &message);
+            move(&message, values + columns.begin, (columns.blocks_begin - columns.begin) * sizeof *values);
+            move(&message, values + columns.blocks_end, (columns.end - columns.blocks_end) * sizeof *values);
         }
+    }
+}
+
+void cm_exchange_quantize(const struct exchange *e, const struct exchange_piece *piece, int row)
+{
+    const int n = piece->input->n_columns;
+    if (piece->block == 0) {
+        e->ops->quantize(piece->input, row, 0, n, piece->kinds);
+        return;
+    }
+    for (int rank = 0, done = 0; rank < e->shares->n_ranks; rank++) { /* blocks that a rank's last column cuts */
+        const int end = (int)columns_of(e->shares, piece, rank).end, block = end / piece->block * piece->block;
+        if (end == block || end == n || block < done) continue;
+        done = block + piece->block < n ? block + piece->block : n;
+        e->ops->quantize(piece->input, row, block, done, piece->kinds);
     }
 }
 
@@ -92,7 +160,8 @@ static void take_head(struct exchange *e, int rank, const uint8_t *message)
 {
     struct head head;
     memcpy(&head, message, sizeof head);
-    e->is_stopped |= head.wants_stop != 0;
+    e->is_stopped |= head.wants_stop != 0 || head.has_failed != 0;
+    if (head.has_failed != 0 && (e->failed_rank < 0 || rank < e->failed_rank)) e->failed_rank = rank;
     if (head.n_exchanges != e->n_exchanges)
         e->failure = cm_fail(e->ctx, CALMOE_IO,
                              "rank %d is at exchange %u, this one at %u: they do not run the same step", rank,
@@ -102,13 +171,13 @@ static void take_head(struct exchange *e, int rank, const uint8_t *message)
 static void exchange(struct exchange *e, const struct exchange_piece *pieces, int n_pieces, int to)
 {
     const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
-    const struct head head = {e->n_exchanges, e->wants_stop};
+    const struct head head = {e->n_exchanges, e->wants_stop, e->has_failed};
     size_t            sizes[CM_MAX_RANKS];
     if (e->failure != CALMOE_OK) return;
     for (int rank = 0; rank < n_ranks; rank++) sizes[rank] = bytes_of(e->shares, pieces, n_pieces, rank);
     memcpy(e->sent, &head, sizeof head);
     copy(e, pieces, n_pieces, own, e->sent, false);
-    e->is_stopped |= e->wants_stop && to < 0;
+    if (to < 0) take_head(e, own, e->sent); /* where one alone hears, it is not known to all yet */
     e->failure = cm_ranks_gather(e->ranks, e->sent, sizes, e->received, to);
     uint8_t *at = e->received;
     for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++]) {

@@ -410,17 +410,18 @@ void cm_expert_run_gather(struct expert_run *run, const struct worker *me)
 {
     struct exchange_piece pieces[N_BANKS];
     int                   n_pieces = 0, begin, end;
-    for (int b = 0; b < N_BANKS; b++)
-        if (run->layer->banks[b].n_experts > 0)
-            pieces[n_pieces++] =
-                cm_columns_piece(run->hidden[b].values, run->dispatch.n_of_bank[b], run->layer->banks[b].width);
-    cm_exchange_meet(run->exchange, pieces, n_pieces, me);
     for (int b = 0; b < N_BANKS; b++) {
-        const struct expert_bank *bank = &run->layer->banks[b];
-        if (bank->n_experts == 0) continue;
-        cm_share(run->dispatch.n_of_bank[b], 1, me->index, me->n_workers, &begin, &end);
-        for (int row = begin; row < end; row++)
-            run->ops->quantize(&run->hidden[b], row, 0, bank->width, bank->hidden_kinds);
+        const struct expert_bank   *bank = &run->layer->banks[b];
+        const struct exchange_piece hidden =
+            cm_columns_piece(run->hidden[b].values, run->dispatch.n_of_bank[b], bank->width);
+        if (bank->n_experts > 0)
+            pieces[n_pieces++] =
+                cm_input_piece(hidden, &run->hidden[b], bank->hidden_kinds, run->step.adapters != NULL);
+    }
+    cm_exchange_meet(run->exchange, pieces, n_pieces, me);
+    for (int i = 0; i < n_pieces; i++) {
+        cm_share(pieces[i].n_rows, 1, me->index, me->n_workers, &begin, &end);
+        for (int row = begin; row < end; row++) cm_exchange_quantize(run->exchange, &pieces[i], row);
     }
     cm_barrier(me);
 }

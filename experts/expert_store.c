@@ -34,22 +34,28 @@ struct adding { /* where matrices of an expert go */
     struct pack_list      *list;
     struct expert_stream  *stream; /* NULL: into the list */
     int                    layer, expert;
-    const uint8_t         *mapped; /* the next matrix, packed; NULL: it is to be packed */
+    const uint8_t         *mapped; /* the expert, packed whole; NULL: it is to be packed */
+    uint64_t               at;     /* in an expert that is packed whole: the next matrix */
 };
 
-/* A matrix that stands packed in a mapped file. */
-static void map_matrix(struct adding *to, const struct weight_source *rows, enum isa isa, struct matrix *out)
+/* Rows of a matrix that stands packed in a mapped file. */
+static void map_rows(const struct adding *to, const struct weight_source *rows, uint64_t at, struct matrix *out)
 {
-    *out = (struct matrix){.kernel = cm_linear_kernel(rows->type, isa), .n_rows = rows->n_rows,
-                           .n_columns = rows->n_columns, .packed = to->mapped};
-    to->mapped += (cm_matrix_bytes(out) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
+    *out = (struct matrix){.kernel = cm_linear_kernel(rows->type, cm_pack_list_isa(to->list)), .n_rows = rows->n_rows,
+                           .n_columns = rows->n_columns, .packed = to->mapped + at};
 }
 
-static calmoe_status add_weights(struct adding *to, const struct weight_source *rows, int node, struct matrix *out)
+/* Rows of a matrix, from `row` on. A packed matrix has them one behind the other: they begin with a tile. */
+static calmoe_status add_weights(struct adding *to, const struct weight_source *matrix, int row,
+                                 const struct weight_source *rows, int node, struct matrix *out)
 {
+    const struct linear_kernel *kernel = cm_linear_kernel(matrix->type, cm_pack_list_isa(to->list));
+    const size_t   columns = (size_t)matrix->n_columns;
+    const uint64_t at = to->at + kernel->packed_bytes((size_t)row, columns);
+    to->at += (kernel->packed_bytes((size_t)matrix->n_rows, columns) + CM_ALIGNMENT - 1) / CM_ALIGNMENT * CM_ALIGNMENT;
     if (!to->stream && !to->mapped) return cm_pack_list_add(to->ctx, to->list, rows, node, out);
-    if (to->stream) CM_TRY(cm_expert_stream_add(to->stream, to->layer, to->expert, rows, node, out));
-    else map_matrix(to, rows, cm_pack_list_isa(to->list), out);
+    if (to->stream) CM_TRY(cm_expert_stream_add(to->stream, to->layer, to->expert, rows, at, node, out));
+    else map_rows(to, rows, at, out);
     return cm_pack_list_note(to->ctx, to->list, rows, node, out);
 }
 
@@ -58,7 +64,7 @@ static calmoe_status add_matrix(struct adding *to, const struct weight_source *s
                                 int n_rows, int node, struct expert_matrix *out)
 {
     const struct weight_source rows = cm_source_rows(source, row, n_rows);
-    CM_TRY(add_weights(to, &rows, node, &out->weights));
+    CM_TRY(add_weights(to, source, row, &rows, node, &out->weights));
     if (!bias || n_rows == 0) return CALMOE_OK;
     return cm_pack_list_add_floats(to->ctx, to->list, bias + row, n_rows, node, &out->bias);
 }
@@ -70,6 +76,7 @@ static calmoe_status add_part(struct adding *to, const struct expert_bank *bank,
     const int node = out->node = rows->node;
     out->row = rows->row;
     out->down_row = rows->down_row;
+    to->at = 0;
     if (has_gate(bank))
         CM_TRY(add_matrix(to, &from->gate, from->gate_bias, rows->row, rows->n_rows, node, &out->gate));
     CM_TRY(add_matrix(to, &from->up, from->up_bias, rows->row, rows->n_rows, node, &out->up));
@@ -91,7 +98,7 @@ static calmoe_status open_expert(struct calmoe_context *ctx, struct expert_layer
     struct expert      *expert = &bank->experts[index];
     struct expert_rows  rows[CM_MAX_NODES];
     const bool    on_disk = is_streamed(layer, bank_index, index);
-    struct adding to = {ctx, list, on_disk ? layer->stream : NULL, layer->index, index, NULL};
+    struct adding to = {ctx, list, on_disk ? layer->stream : NULL, layer->index, index, NULL, 0};
     if (bank_index == BANK_ROUTED && layer->stream && !on_disk) cm_expert_stream_keep(layer->stream);
     if (bank_index == BANK_ROUTED && layer->packed)
         to.mapped = layer->packed->map.bytes + cm_packed_expert(layer->packed, layer->index, index)->at;

@@ -78,19 +78,21 @@ static calmoe_status find_file(struct expert_stream *stream, const struct file_m
 }
 
 /* *most becomes the bytes of the piece's chunks, if they are more. */
-static void look_at_chunk(const struct stream_piece *piece, size_t n_bytes, size_t *most)
+static void look_at_chunk(const struct expert_stream *stream, const struct stream_piece *piece, size_t n_bytes,
+                          size_t *most)
 {
-    const size_t row_bytes = cm_row_bytes(piece->source.type, (size_t)piece->source.n_columns);
-    const size_t chunk = (size_t)cm_stream_chunk_rows(piece, n_bytes) * row_bytes;
+    const size_t chunk = cm_stream_chunk_bytes(stream, piece, cm_stream_chunk_rows(piece, n_bytes));
     if (chunk > *most) *most = chunk;
 }
 
 calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int expert,
-                                   const struct weight_source *source, int node, struct matrix *out)
+                                   const struct weight_source *source, uint64_t packed_at, int node,
+                                   struct matrix *out)
 {
     const struct linear_kernel *kernel = cm_linear_kernel(source->type, stream->isa);
     struct stream_expert       *of = cm_stream_expert(stream, layer * stream->n_experts + expert);
-    struct stream_piece         piece = {.source = *source, .matrix = out, .node = node, .file = -1};
+    struct stream_piece         piece = {.source = *source, .matrix = out, .node = node, .packed_at = packed_at,
+                                         .file = -1};
     void *pieces = stream->pieces;
     *out = (struct matrix){.kernel = kernel, .n_rows = source->n_rows, .n_columns = source->n_columns};
     if (source->n_rows == 0) return CALMOE_OK;
@@ -105,8 +107,8 @@ calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int 
     of->n++;
     const size_t wanted = (of->bytes_on[node] + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT;
     if (wanted > stream->slot_bytes[node]) stream->slot_bytes[node] = wanted;
-    look_at_chunk(&piece, STREAM_LARGE, &stream->large_bytes);
-    look_at_chunk(&piece, STREAM_SMALL, &stream->small_bytes);
+    look_at_chunk(stream, &piece, STREAM_LARGE, &stream->large_bytes);
+    look_at_chunk(stream, &piece, STREAM_SMALL, &stream->small_bytes);
     stream->pieces[stream->n_pieces++] = piece;
     return CALMOE_OK;
 }
@@ -199,11 +201,22 @@ static int slot_for_need(struct expert_stream *stream)
 
 /* ---- the start ---- */
 
+/* Whether a slot has less than an expert: another rank, or another node, has the rest. */
+static bool is_cut(const struct expert_stream *stream)
+{
+    for (int key = 0; key < n_keys(stream); key++) {
+        const struct stream_expert *expert = cm_stream_expert(stream, key);
+        if (expert->n > 0 && expert->bytes_on[0] != stream->packed->experts[key].n_bytes) return true;
+    }
+    return false;
+}
+
 /* How many reads a thread has in flight: as many small ones as have room where a large one has. */
 static void open_queues(struct expert_stream *stream)
 {
     const size_t n = cm_disk_buffer_bytes(stream->large_bytes) / cm_disk_buffer_bytes(stream->small_bytes);
-    stream->n_at_once = n > STREAM_AT_ONCE || stream->packed ? STREAM_AT_ONCE : (int)n;
+    const bool   into_slots = stream->packed && !stream->packed_is_cut; /* and not through buffers */
+    stream->n_at_once = n > STREAM_AT_ONCE || into_slots ? STREAM_AT_ONCE : (int)n;
     for (int i = 0; i < STREAM_THREADS && stream->ring_error == 0; i++)
         stream->ring_error = cm_disk_queue_open(&stream->queues[i], STREAM_AT_ONCE);
     if (stream->ring_error != 0) stream->n_at_once = 1;
@@ -226,6 +239,7 @@ static calmoe_status open_slots(struct expert_stream *stream, const struct strea
     for (int i = 0; i < stream->n_files; i++)
         cm_disk_file_open(stream->files[i].map, start->is_direct, &stream->files[i].disk);
     if (stream->packed) cm_disk_file_open(&stream->packed->map, start->is_direct, &stream->packed_file);
+    stream->packed_is_cut = stream->packed && is_cut(stream);
     open_queues(stream);
     const struct readers_options readers = {.n_threads = STREAM_THREADS, .n_jobs = start->n_slots,
                                             .work = cm_stream_read, .self = stream,

@@ -17,16 +17,18 @@
 
 struct expert_stream;
 
-/* packed: where experts are read from as they are, checked by their checksums; it outlives the stream. NULL: they are
- * read from the model's own file. */
+/* packed: where experts are read from as they are, whole ones checked by their checksums; it outlives the stream. NULL:
+ * they are read from the model's own file. */
 calmoe_status cm_expert_stream_open(struct calmoe_context *ctx, enum isa isa, int n_layers, int n_experts,
                                     const struct packed_experts *packed, struct expert_stream **out);
 void          cm_expert_stream_close(struct expert_stream **stream); /* NULL is fine */
 
 /* A matrix of an expert, or its rows on a node: *out gets its shape and kernel, and its bytes whenever the expert is in
- * a slot. It must stay where it is, and the source's map open. Matrices of an expert are added one after the other. */
+ * a slot. It must stay where it is, and the source's map open. Matrices of an expert are added one after the other.
+ * packed_at: where they stand in an expert that is packed whole. */
 calmoe_status cm_expert_stream_add(struct expert_stream *stream, int layer, int expert,
-                                   const struct weight_source *source, int node, struct matrix *out);
+                                   const struct weight_source *source, uint64_t packed_at, int node,
+                                   struct matrix *out);
 
 /* A routed expert that is not added: it stays in memory, and steps find it there. */
 void cm_expert_stream_keep(struct expert_stream *stream);

@@ -2,7 +2,8 @@
  * mapped or read from there needs no packing. How the file looks: runtime/documents/packed_file.h.
  *
  * An expert's matrices gate (where there is one), up and down stand one behind the other, each from a multiple of
- * CM_ALIGNMENT on, as in a slot of a stream. Only whole experts: on one memory node, of one rank. */
+ * CM_ALIGNMENT on, as in a slot of a stream. A matrix's rows stand there tile by tile, so that a rank finds its own one
+ * behind the other. */
 #ifndef EXPERTS_PACKED_EXPERTS_H
 #define EXPERTS_PACKED_EXPERTS_H
 

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "experts/file_sharing.h"
 
 /* A worker reads a chunk into a buffer and packs it from there. A chunk's 16 rows are 16 streams, which come
  * slowly from memory and fast from a cache; so the buffer must fit there, beside what is written. */
-enum { CHUNK_BYTES = 256 * 1024 }; /* of file */
+enum { CHUNK_BYTES = 256 * 1024 };   /* of file                                   */
+enum { PORTION_BYTES = 64 << 20 };   /* that a rank without the file fetches of it */
 
 struct pack_job {
     struct weight_source        source;
@@ -33,6 +35,7 @@ struct pack_list {
     struct kept     *kept;
     bool             is_numbered;
     int              n_origins, origins_capacity;
+    const struct file_sharing *sharing; /* NULL: none */
     struct matrix_origin *origins; /* (n_origins): of the matrices that have got a number, the first of which is 1 */
 };
 
@@ -62,6 +65,8 @@ void cm_pack_list_close(struct pack_list **list)
     cm_free(*list);
     *list = NULL;
 }
+
+void cm_pack_list_share(struct pack_list *list, const struct file_sharing *sharing) { list->sharing = sharing; }
 
 enum isa cm_pack_list_isa(const struct pack_list *list) { return list->isa; }
 
@@ -214,6 +219,7 @@ struct pack_run {
     struct pack_chunk      *chunks;  /* (n_chunks)                             */
     uint8_t                *buffers; /* (n_workers, buffer_bytes)              */
     size_t                  n_chunks, buffer_bytes;
+    size_t                  end;     /* of the chunks that are packed now      */
     struct packed_weights  *weights;
     atomic_size_t           next;
     atomic_bool             stop;
@@ -253,7 +259,7 @@ static void pack_phase(void *arg, const struct worker *me)
     struct pack_run *run = arg;
     while (!atomic_load(&run->stop)) {
         const size_t i = atomic_fetch_add(&run->next, 1);
-        if (i >= run->n_chunks) return;
+        if (i >= run->end) return;
         if (me->index == 0 && run->progress && run->progress(run->user, (double)i / (double)run->n_chunks)) {
             run->cancelled = true;
             atomic_store(&run->stop, true);
@@ -308,16 +314,64 @@ static calmoe_status open_run(struct calmoe_context *ctx, struct pack_list *list
     return run->buffers ? CALMOE_OK : CALMOE_NO_MEMORY;
 }
 
-static calmoe_status run_list(struct calmoe_context *ctx, struct pack_run *run, struct team *team)
+/* Chunks begin … end. */
+static calmoe_status run_chunks(struct calmoe_context *ctx, struct pack_run *run, struct team *team, size_t begin,
+                                size_t end)
 {
+    atomic_store(&run->next, begin);
+    run->end = end;
     cm_team_run(team, pack_phase, run);
     const int failure = atomic_load(&run->failure);
     if (failure != 0)
         return cm_fail(ctx, CALMOE_IO, "cannot read the model's weights: %s",
                        failure == CM_FILE_ENDED ? "the file has become shorter" : strerror(failure));
-    if (run->cancelled || (run->progress && run->progress(run->user, 1.0)))
+    if (run->cancelled || (end == run->n_chunks && run->progress && run->progress(run->user, 1.0)))
         return cm_fail(ctx, CALMOE_CANCELLED, "loading was cancelled");
     return CALMOE_OK;
+}
+
+/* Chunks from begin on that come from rank 0 together, and where they are: (*n_ranges). */
+static size_t next_portion(const struct pack_run *run, size_t begin, struct file_range *ranges, size_t *n_ranges)
+{
+    size_t n_bytes = 0, end = begin;
+    *n_ranges = 0;
+    for (; end < run->n_chunks && n_bytes < PORTION_BYTES; end++) {
+        const struct pack_chunk *chunk = &run->chunks[end];
+        const uint8_t           *rows = rows_of(run, chunk);
+        const size_t             n = chunk_bytes(run->list, chunk);
+        if (!run->list->jobs[chunk->job].source.map || !cm_sharing_is_lent(run->list->sharing, rows)) continue;
+        struct file_range *last = *n_ranges > 0 ? &ranges[*n_ranges - 1] : NULL;
+        if (last && last->bytes + last->n == rows) last->n += n;
+        else ranges[(*n_ranges)++] = (struct file_range){rows, n};
+        n_bytes += n;
+    }
+    return end;
+}
+
+/* A rank without the file: a portion is fetched, packed and dropped. */
+static calmoe_status run_portions(struct calmoe_context *ctx, struct pack_run *run, struct team *team)
+{
+    const struct file_sharing *sharing = run->list->sharing;
+    struct file_range *ranges = cm_alloc(ctx, run->n_chunks, sizeof *ranges, "the list of weights");
+    calmoe_status      status = ranges ? CALMOE_OK : CALMOE_NO_MEMORY;
+    for (size_t begin = 0, end, n; begin < run->n_chunks && status == CALMOE_OK; begin = end) {
+        end = next_portion(run, begin, ranges, &n);
+        status = cm_sharing_fetch(sharing, ranges, n);
+        if (status == CALMOE_OK) status = run_chunks(ctx, run, team, begin, end);
+        cm_sharing_drop(sharing, ranges, n);
+    }
+    cm_free(ranges);
+    return status == CALMOE_OK ? cm_sharing_end(sharing) : status;
+}
+
+/* status: how it went so far, here; ranks that share a file begin together, or not at all. */
+static calmoe_status run_list(struct calmoe_context *ctx, struct pack_run *run, struct team *team, calmoe_status status)
+{
+    const struct file_sharing *sharing = run->list->sharing;
+    if (sharing) status = cm_sharing_agree(sharing, status);
+    if (status == CALMOE_OK && sharing && cm_ranks_own(sharing->ranks) > 0) return run_portions(ctx, run, team);
+    if (status == CALMOE_OK && sharing) status = cm_sharing_serve(sharing);
+    return status == CALMOE_OK ? run_chunks(ctx, run, team, 0, run->n_chunks) : status;
 }
 
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,
@@ -329,7 +383,7 @@ calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *lis
     struct pack_run run = {.list = list, .weights = out, .progress = progress, .user = user};
     calmoe_status status = open_run(ctx, list, team, &run);
     if (status == CALMOE_OK) status = open_blocks(ctx, list, topology, out);
-    if (status == CALMOE_OK) status = run_list(ctx, &run, team);
+    status = run_list(ctx, &run, team, status);
     cm_free(run.buffers);
     cm_free(run.chunks);
     if (status != CALMOE_OK) cm_packed_weights_close(out);

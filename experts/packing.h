@@ -79,6 +79,11 @@ const struct matrix *cm_pack_list_matrix(const struct pack_list *list, size_t i,
 /* Packed bytes of all matrices that are listed by now, on all nodes. */
 size_t cm_pack_list_bytes(const struct pack_list *list);
 
+/* Rank 0 alone has the files of some sources: when the list runs, ranks fetch from it what is lent. The sharing stays
+ * until then; NULL: all files are this machine's. */
+struct file_sharing;
+void cm_pack_list_share(struct pack_list *list, const struct file_sharing *sharing);
+
 /* progress(user, fraction) != 0 stops with CANCELLED; it may be NULL. IO: a file cannot be read any more.
  * On failure nothing is kept. */
 calmoe_status cm_pack_list_run(struct calmoe_context *ctx, struct pack_list *list,

@@ -15,6 +15,7 @@ static calmoe_status open_parts(struct calmoe_context *ctx, const struct weight_
                                 struct placed_matrix *out)
 {
     *out = (struct placed_matrix){.n_rows = source->n_rows, .n_columns = source->n_columns};
+    if (source->n_rows > 0) out->kind = cm_kind_bit(cm_weight_types[source->type].activation);
     out->parts = cm_alloc(ctx, (size_t)n_parts, sizeof *out->parts, "parts of a matrix");
     return out->parts ? CALMOE_OK : CALMOE_NO_MEMORY;
 }

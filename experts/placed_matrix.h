@@ -17,6 +17,7 @@ struct placed_matrix {
     int                 n_parts; /* 0: there is no such matrix, or this rank has no row of it */
     struct matrix_part *parts;   /* in the order of rows; of copies, of nodes  */
     size_t              n_bytes; /* packed, of all rows once                   */
+    unsigned            kind;    /* cm_placed_kind()                           */
 };
 
 /* Lists source for packing: rows first_row … on the nodes, rows[node] on each, in the order of the nodes. */
@@ -47,10 +48,10 @@ void          cm_placed_close(struct placed_matrix *matrix); /* zeroed is fine *
 /* Rows row … row + n_rows of a matrix in a file. */
 struct weight_source cm_source_rows(const struct weight_source *source, int row, int n_rows);
 
-/* The form of its input that it reads, as a bit; 0 for no matrix. */
+/* The form of its input that it reads, as a bit, on ranks without a row of it as well; 0 for no matrix. */
 static inline unsigned cm_placed_kind(const struct placed_matrix *matrix)
 {
-    return matrix->n_parts > 0 ? cm_matrix_kind(&matrix->parts[0].matrix) : 0;
+    return matrix->kind;
 }
 
 /* Rows of a part, counted from its first, that a worker does: those of its node are shared out among its workers. */

@@ -13,6 +13,7 @@ struct stream_piece { /* rows of a matrix of an expert, on one node */
     struct matrix       *matrix;
     int                  node;
     size_t               at;   /* in the slot's bytes on that node                    */
+    uint64_t             packed_at; /* in the expert in a packed file                 */
     int                  file; /* of stream.files; -1: the source lies in memory      */
 };
 
@@ -49,6 +50,7 @@ struct expert_stream {
     int                    n_kept;    /* that were not added        */
     const struct packed_experts *packed; /* NULL: each piece is read from its source */
     struct disk_file       packed_file;
+    bool                   packed_is_cut; /* only rows of its experts are read: not their checksums then */
     struct stream_expert  *experts; /* (n_layers, n_experts)    */
     size_t                 n_pieces, pieces_capacity;
     struct stream_piece   *pieces;  /* (n_pieces)               */
@@ -80,6 +82,8 @@ static inline struct stream_expert *cm_stream_expert(const struct expert_stream 
 
 /* Rows of a piece that are read at once: whole tiles, one at least, of about so many bytes of the file. */
 int cm_stream_chunk_rows(const struct stream_piece *piece, size_t n_bytes);
+/* Bytes of so many rows in the file: packed there, or not. */
+size_t cm_stream_chunk_bytes(const struct expert_stream *stream, const struct stream_piece *piece, int n_rows);
 /* The work of readers: fills slot `job` of a stream with the expert that the cache says is there. */
 void cm_stream_read(void *stream, int job, int thread, void *buffer);
 

@@ -1,5 +1,7 @@
 /* experts/stream_read.c - an expert from the model's file into a slot: chunks of rows, several in flight, each packed
  * when it has come. */
+#include <string.h>
+
 #include "base/checksum.h"
 #include "experts/stream_parts.h"
 
@@ -12,13 +14,20 @@ int cm_stream_chunk_rows(const struct stream_piece *piece, size_t n_bytes)
     return n_rows < (size_t)piece->source.n_rows ? (int)n_rows : piece->source.n_rows;
 }
 
-struct chunk { /* a read, of rows or of packed bytes */
-    struct disk_read           read;  /* first: a read that is handed back is its chunk */
+size_t cm_stream_chunk_bytes(const struct expert_stream *stream, const struct stream_piece *piece, int n_rows)
+{
+    const size_t columns = (size_t)piece->source.n_columns;
+    if (stream->packed) return piece->matrix->kernel->packed_bytes((size_t)n_rows, columns);
+    return (size_t)n_rows * cm_row_bytes(piece->source.type, columns);
+}
+
+struct chunk { /* a read, of rows or of a whole packed expert */
+    struct disk_read           read;  /* first: a read that is handed back is its chunk   */
     bool                       is_asked;
-    int                        index; /* how many were asked for before it              */
-    const struct stream_piece *piece; /* NULL: bytes of a packed expert, where they are */
+    int                        index; /* how many were asked for before it                */
+    const struct stream_piece *piece; /* NULL: bytes of a packed expert, where they are   */
     int                        row, n;
-    uint64_t                   from;  /* where the matrix, or the packed expert, begins */
+    uint64_t                   from;  /* where the rows, or the packed expert, begin       */
 };
 
 struct reading { /* of one expert */
@@ -30,12 +39,14 @@ struct reading { /* of one expert */
     struct chunk          chunks[STREAM_AT_ONCE];
 };
 
+/* Rows of a piece, as they were found, to their place in the slot. */
 static void pack_rows(const struct reading *r, const struct stream_piece *piece, int row, int n, const uint8_t *rows)
 {
     const struct linear_kernel *kernel = piece->matrix->kernel;
     const size_t                columns = (size_t)piece->source.n_columns;
-    kernel->pack(rows, (size_t)n, columns,
-                 r->slot->bytes_on[piece->node] + piece->at + kernel->packed_bytes((size_t)row, columns));
+    uint8_t *const to = r->slot->bytes_on[piece->node] + piece->at + kernel->packed_bytes((size_t)row, columns);
+    if (r->stream->packed) memcpy(to, rows, kernel->packed_bytes((size_t)n, columns));
+    else kernel->pack(rows, (size_t)n, columns, to);
 }
 
 /* Waits for one of the chunks; NULL: none was asked for. Of failures the first in the file's order is told, whichever
@@ -79,24 +90,36 @@ static void ask(struct reading *r, struct chunk *chunk, const struct disk_file *
     if (r->n_at_once == 1) take(r);
 }
 
-/* False: something could not be read, and the slot says what. */
-static bool read_piece(struct reading *r, const struct stream_piece *piece)
+/* Where a piece stands: in which file, and from where on. NULL: in memory. */
+static const struct disk_file *file_of(const struct expert_stream *stream, const struct stream_expert *expert,
+                                       const struct stream_piece *piece, uint64_t *from)
 {
-    const size_t row_bytes = cm_row_bytes(piece->source.type, (size_t)piece->source.n_columns);
-    const int    step = cm_stream_chunk_rows(piece, r->n_at_once > 1 ? STREAM_SMALL : STREAM_LARGE);
-    if (piece->file < 0) {
+    if (stream->packed) *from = stream->packed->experts[expert - stream->experts].at + piece->packed_at;
+    if (stream->packed) return &stream->packed_file;
+    if (piece->file < 0) return NULL;
+    *from = (uint64_t)(piece->source.rows - stream->files[piece->file].map->bytes);
+    return &stream->files[piece->file].disk;
+}
+
+/* False: something could not be read, and the slot says what. */
+static bool read_piece(struct reading *r, const struct stream_expert *expert, const struct stream_piece *piece)
+{
+    const int               step = cm_stream_chunk_rows(piece, r->n_at_once > 1 ? STREAM_SMALL : STREAM_LARGE);
+    uint64_t                from = 0;
+    const struct disk_file *file = file_of(r->stream, expert, piece, &from);
+    if (!file) {
         pack_rows(r, piece, 0, piece->source.n_rows, piece->source.rows);
         return true;
     }
-    const struct stream_file *file = &r->stream->files[piece->file];
     for (int row = 0; row < piece->source.n_rows; row += step) {
         struct chunk *chunk = free_chunk(r);
         if (!chunk) return false;
         chunk->piece = piece;
         chunk->row = row;
         chunk->n = piece->source.n_rows - row < step ? piece->source.n_rows - row : step;
-        chunk->from = (uint64_t)(piece->source.rows - file->map->bytes);
-        ask(r, chunk, &file->disk, (uint64_t)row * row_bytes, (size_t)chunk->n * row_bytes);
+        chunk->from = from;
+        ask(r, chunk, file, cm_stream_chunk_bytes(r->stream, piece, row),
+            cm_stream_chunk_bytes(r->stream, piece, chunk->n));
     }
     return true;
 }
@@ -107,7 +130,7 @@ static void read_pieces(struct reading *r, const struct stream_expert *expert, u
     const size_t n_blocks = each / CM_DISK_BLOCK; /* enough for a chunk, wherever in its first block it begins */
     for (int i = 0; i < r->n_at_once; i++) r->chunks[i].read.buffer = buffer + (size_t)i * n_blocks * CM_DISK_BLOCK;
     for (size_t i = expert->first; i < expert->first + expert->n; i++)
-        if (!read_piece(r, &r->stream->pieces[i])) break;
+        if (!read_piece(r, expert, &r->stream->pieces[i])) break;
     while (take(r)) {}
 }
 
@@ -137,7 +160,7 @@ void cm_stream_read(void *self, int job, int thread, void *buffer)
     struct reading        r = {.stream = stream, .slot = &stream->slots[job], .queue = &stream->queues[thread],
                                .n_at_once = stream->n_at_once};
     r.slot->failure = 0;
-    if (stream->packed) read_packed(&r, &stream->packed->experts[key]);
+    if (stream->packed && !stream->packed_is_cut) read_packed(&r, &stream->packed->experts[key]);
     else read_pieces(&r, cm_stream_expert(stream, key), buffer);
     if (r.slot->failure == 0) atomic_fetch_add_explicit(&stream->n_reads, 1, memory_order_relaxed);
 }

@@ -93,8 +93,11 @@ bool cm_front_open_model(struct front *front, const char *path, bool vocabulary_
 
 bool cm_front_open_draft_model(struct front *front, const char *path)
 {
+    calmoe_model_options options;
+    calmoe_model_options_init(&options);
+    if (front->shares_file) options.ranks = front->ranks;
     return path == NULL ||
-           cm_front_succeeded(front, calmoe_model_open(front->context, path, NULL, &front->draft_model));
+           cm_front_succeeded(front, calmoe_model_open(front->context, path, &options, &front->draft_model));
 }
 
 /* What rank 0 watches, the others do not. */

@@ -21,6 +21,7 @@ struct front {
     calmoe_model   *draft_model;  /* NULL: none                                   */
     calmoe_engine  *engine;
     calmoe_ranks   *ranks;        /* NULL: the program was started by itself      */
+    bool            shares_file;  /* rank 0 has the models' files, and no other   */
     bool            is_as_one;    /* it opened an engine together with the others */
 };
 

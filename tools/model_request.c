@@ -16,6 +16,8 @@ static bool open_with(struct front *front, const char *path, const struct model_
     options.yarn_beta_fast        = request->yarn_beta_fast;
     options.yarn_beta_slow        = request->yarn_beta_slow;
     if (front->context == NULL && !cm_front_open(front)) return false;
+    front->shares_file = request->share_file != 0;
+    options.ranks      = front->shares_file ? front->ranks : NULL;
     return cm_front_succeeded(front, calmoe_model_open(front->context, path, &options, &front->model));
 }
 

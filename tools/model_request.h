@@ -13,6 +13,7 @@ struct model_request { /* 0 or NULL = not given */
     float       rope_scale, rope_base;
     int         yarn_orig;
     float       yarn_attn_factor, yarn_beta_fast, yarn_beta_slow;
+    int         share_file;
 };
 
 /* Rows for a table of struct cli_option; AT(member) is the offset of a member of the struct model_request. */
@@ -32,7 +33,9 @@ struct model_request { /* 0 or NULL = not given */
     {"yarn-beta-fast", 0, CLI_REAL, AT(yarn_beta_fast), 0, 1e6, "B",                                                  \
      "with yarn, turns from which a pair is kept, 0 = as the file says (default)"},                                   \
     {"yarn-beta-slow", 0, CLI_REAL, AT(yarn_beta_slow), 0, 1e6, "B",                                                  \
-     "with yarn, turns up to which a pair is stretched, 0 = as the file says (default)"}
+     "with yarn, turns up to which a pair is stretched, 0 = as the file says (default)"},                             \
+    {"share-file", 0, CLI_FLAG, AT(share_file), 0, 0, NULL,                                                           \
+     "on several machines: only rank 0 has the model's file, and hands the others their rows of it"}
 
 /* Opens the model of front with what was requested. n_wanted: experts that a fixed width keeps of a token, 0 = none is
  * given; where the file has fewer and --experts is not given, the model is opened with so many. False with a sentence

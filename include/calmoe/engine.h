@@ -14,7 +14,6 @@ extern "C" {
 
 typedef struct calmoe_engine calmoe_engine;
 typedef struct calmoe_session calmoe_session;
-typedef struct calmoe_ranks calmoe_ranks;
 
 /* One token's routing in one layer: n experts in slot order (best selection score first, which without a
  * selection bias is the highest weight). A layer without a router, which all tokens run whole, is told with n = 0. The

@@ -14,6 +14,7 @@ extern "C" {
 #endif
 
 typedef struct calmoe_model calmoe_model;
+typedef struct calmoe_ranks calmoe_ranks; /* calmoe/ranks.h */
 
 typedef struct calmoe_model_options {
     size_t size;            /* set by calmoe_model_options_init()                                 */
@@ -33,6 +34,10 @@ typedef struct calmoe_model_options {
     int         yarn_original_context; /* that rope_scale stretches; 0 = the file's, else what it was trained for */
     float       yarn_attn_factor, yarn_beta_fast, yarn_beta_slow; /* YaRN's other numbers: 1, 32, 1 unless the file
                                     says otherwise                                                               */
+
+    const calmoe_ranks *ranks; /* rank 0 alone has the file, and hands the others what they need of it (calmoe/ranks.h):
+                                  all ranks open the model alike, and the others' path is not looked at. They must
+                                  stay open as long as the model. NULL = each opens a file of its own (default)  */
 } calmoe_model_options;
 
 CALMOE_API void calmoe_model_options_init(calmoe_model_options *options);

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <calmoe/ranks.h>
+
 #include "base/memory.h"
 #include "base/options.h"
 #include "runtime/engine/handles.h"
@@ -217,11 +219,20 @@ static calmoe_status read_contents(calmoe_model *model, const calmoe_model_optio
     return has_weights ? read_weights(model) : CALMOE_OK;
 }
 
+static calmoe_status open_file(calmoe_model *model, const char *path, const calmoe_model_options *options)
+{
+    const bool    is_shared = calmoe_ranks_count(options->ranks) > 1;
+    calmoe_status status = CALMOE_OK;
+    if (calmoe_ranks_own(options->ranks) == 0) status = resolve_path(model->ctx, path, &model->path);
+    if (is_shared) return cm_model_open_shared(model, options->ranks, status, SAMPLE_BYTES);
+    return status == CALMOE_OK ? cm_model_file_open(model->ctx, model->path, &model->file) : status;
+}
+
 static calmoe_status read_model(calmoe_model *model, const char *path, const calmoe_model_options *options)
 {
-    CM_TRY(resolve_path(model->ctx, path, &model->path));
-    CM_TRY(cm_model_file_open(model->ctx, model->path, &model->file));
-    return read_contents(model, options);
+    CM_TRY(open_file(model, path, options));
+    const calmoe_status status = read_contents(model, options);
+    return model->sharing.ranks ? cm_model_share(model, status) : status;
 }
 
 calmoe_status calmoe_model_open(calmoe_context *ctx, const char *path, const calmoe_model_options *given,
@@ -254,6 +265,7 @@ void calmoe_model_close(calmoe_model **model)
     cm_token_trie_close(&(*model)->trie);
     cm_tokenizer_close(&(*model)->tokenizer);
     cm_free((*model)->usable);
+    cm_sharing_close(&(*model)->sharing);
     cm_model_file_close(&(*model)->file);
     cm_free((*model)->name);
     cm_free((*model)->path);

@@ -296,7 +296,8 @@ calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *p, const ca
     CM_TRY(calmoe_placement_predict(p, batch, &one));
     for (int rank = 0; rank < net->n_ranks; rank++) shares.of[rank] = 1;
     for (int node = 0; node < p->topology.n_nodes; node++) bandwidth += p->topology.nodes[node].bandwidth;
-    const struct step_exchanges found = cm_step_exchanges(&p->model->spec, &shares, MAX_ROWS, batch, batch, 0);
+    const struct step_exchanges found = cm_step_exchanges(&p->model->spec, &p->model->tensors, &shares,
+                                                          MAX_ROWS, batch, batch, 0);
     const double whole = (double)cm_whole_bytes(p->model) / bandwidth;
     calmoe_ranks_prediction told = {
         .batch = batch, .n_exchanges = found.n, .n_bytes_received = found.n_bytes,

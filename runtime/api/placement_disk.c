@@ -38,7 +38,7 @@ static calmoe_status add_experts(const calmoe_placement *p, int layer, struct di
         cm_expert_matrices(p->model, layer, expert, matrices);
         for (int i = 0; i < 3; i++) {
             if (!matrices[i]) continue;
-            CM_TRY(cm_expert_stream_add(disk->stream, layer, expert, matrices[i], 0,
+            CM_TRY(cm_expert_stream_add(disk->stream, layer, expert, matrices[i], 0, 0,
                                         &disk->matrices[key * 3 + (size_t)i]));
             n_bytes += file_bytes(matrices[i]);
         }

@@ -37,10 +37,13 @@ calmoe_status cm_draft_model_check(const calmoe_engine *engine)
 
 /* ---- opening ---- */
 
-static calmoe_status open_parts(calmoe_engine *engine, struct drafter *drafter, const struct model_tensors *tensors)
+/* Of tensors of that model. */
+static calmoe_status open_parts(calmoe_engine *engine, struct drafter *drafter, const calmoe_model *model,
+                                const struct model_tensors *tensors)
 {
     const bool shares_output = tensors->output.rows == engine->model->tensors.output.rows;
-    const struct weights_options options = {.output_of = shares_output ? engine->weights : NULL};
+    const struct weights_options options = {.output_of = shares_output ? engine->weights : NULL,
+                                            .sharing = cm_model_sharing(model)};
     CM_TRY(cm_engine_plan_beside(engine, drafter->spec, tensors, &drafter->plan));
     drafter->machine = engine->machine;
     drafter->machine.plan = &drafter->plan;
@@ -51,14 +54,14 @@ static calmoe_status open_parts(calmoe_engine *engine, struct drafter *drafter, 
     return drafter->rows ? cm_decoder_reserve_logits(drafter->decoder, 1) : CALMOE_NO_MEMORY;
 }
 
-static calmoe_status open_drafter(calmoe_engine *engine, const struct model_spec *spec,
+static calmoe_status open_drafter(calmoe_engine *engine, const calmoe_model *model, const struct model_spec *spec,
                                   const struct model_tensors *tensors, struct drafter **out)
 {
     if (*out) return CALMOE_OK;
     struct drafter *drafter = *out = cm_alloc(engine->ctx, 1, sizeof *drafter, "a drafter");
     if (!drafter) return CALMOE_NO_MEMORY;
     drafter->spec = spec;
-    const calmoe_status status = open_parts(engine, drafter, tensors);
+    const calmoe_status status = open_parts(engine, drafter, model, tensors);
     if (status != CALMOE_OK) cm_drafter_close(out);
     return status;
 }
@@ -67,9 +70,10 @@ static calmoe_status open_all(calmoe_engine *engine)
 {
     const calmoe_model *model = engine->model, *draft = engine->options.draft_model;
     if (model->further.n_layers > 0)
-        CM_TRY(open_drafter(engine, &model->further, &model->further_tensors, &engine->drafters[DRAFTER_FURTHER]));
+        CM_TRY(open_drafter(engine, model, &model->further, &model->further_tensors,
+                            &engine->drafters[DRAFTER_FURTHER]));
     if (!draft) return CALMOE_OK;
-    return open_drafter(engine, &draft->spec, &draft->tensors, &engine->drafters[DRAFTER_MODEL]);
+    return open_drafter(engine, draft, &draft->spec, &draft->tensors, &engine->drafters[DRAFTER_MODEL]);
 }
 
 static bool are_open(const calmoe_engine *engine)

@@ -79,7 +79,8 @@ static calmoe_status open_weights(calmoe_engine *engine)
     const calmoe_engine_options *options = &engine->options;
     struct weights_options weights = {.progress = options->progress, .user = options->progress_user,
                                       .n_bytes_behind = cm_engine_bytes_behind_weights(engine),
-                                      .is_tuned = !options->no_tuning, .max_rows = options->max_rows};
+                                      .is_tuned = !options->no_tuning, .max_rows = options->max_rows,
+                                      .sharing = cm_model_sharing(engine->model)};
     uint64_t     *uses;
     calmoe_status status = cm_engine_disk_options(engine, &weights, &uses);
     if (status == CALMOE_OK)

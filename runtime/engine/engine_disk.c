@@ -82,9 +82,8 @@ static calmoe_status check_packing(const calmoe_engine *engine)
 static calmoe_status open_packed(calmoe_engine *engine)
 {
     const char *path = engine->options.packed;
-    if (engine->topology.n_nodes > 1 || engine->shares.n_ranks > 1)
-        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
-                       "packed experts are whole, for one memory node and one rank; here are %d nodes",
+    if (engine->topology.n_nodes > 1)
+        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "packed experts are for one memory node; here are %d nodes",
                        engine->topology.n_nodes);
     CM_TRY(cm_open_packed(engine->model, path, &engine->packed));
     return check_packing(engine);
@@ -101,12 +100,11 @@ calmoe_status cm_engine_disk_options(calmoe_engine *engine, struct weights_optio
         CM_TRY(open_packed(engine));
         out->packed = &engine->packed;
     }
-    const bool plan_streams = cm_plan_n_streamed(&engine->plan, -1) > 0;
-    if (options->memory_limit == 0 && !plan_streams) return CALMOE_OK;
-    if (engine->shares.n_ranks > 1)
-        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "%s on one rank only; these are %d",
-                       plan_streams ? "a plan with experts on disk works" : "a memory limit works",
-                       engine->shares.n_ranks);
+    if (options->memory_limit == 0 && cm_plan_n_streamed(&engine->plan, -1) == 0) return CALMOE_OK;
+    if (cm_model_sharing(engine->model) && engine->shares.own > 0 && !options->packed)
+        return cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
+                       "experts are read from the model's file or from packed ones when they are needed; this rank has "
+                       "no file, since rank 0 shares its own");
     if (options->memory_profile) CM_TRY(read_uses(engine, uses));
     out->memory_limit = options->memory_limit;
     out->uses = *uses;

@@ -118,8 +118,8 @@ calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
         const size_t n = cm_exchange_floats(all[i], engine->options.max_rows);
         most = n > most ? n : most;
     }
-    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares, most,
-                            &engine->machine.exchange);
+    return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,
+                            engine->machine.isa, most, &engine->machine.exchange);
 }
 
 calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status, const char *text)
@@ -128,14 +128,30 @@ calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status,
     return agree(engine, status, 0, text, numbers);
 }
 
+/* A number for which experts a plan streams. A width rule may ask (cm_prefer_kept()), and all ranks must choose the
+ * same. */
+static unsigned which_streamed(const struct plan *plan)
+{
+    uint32_t number = 2166136261u; /* FNV-1a */
+    for (int layer = 0; layer < plan->n_layers; layer++)
+        for (int expert = 0; expert < plan->n_experts; expert++)
+            number = (number ^ cm_place_of(plan, layer, expert)->is_streamed) * 16777619u;
+    return number;
+}
+
 calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)
 {
     char        text[CM_RANK_TEXT];
     const char *exits = cm_engine_exits(engine);
     if (!has_others(engine)) return status;
     const calmoe_model *draft = engine->options.draft_model;
-    snprintf(text, sizeof text, "%s%s, %s%s", exits[0] ? "the fitted exits " : "no fitted exits", exits,
-             draft ? "the draft model " : "no draft model", draft ? draft->fingerprint : "");
+    char                streamed[64] = "no plan with experts on disk";
+    const int           n_streamed = status == CALMOE_OK ? cm_plan_n_streamed(&engine->plan, -1) : 0;
+    if (n_streamed > 0)
+        snprintf(streamed, sizeof streamed, "a plan with %d experts on disk (%08x)", n_streamed,
+                 which_streamed(&engine->plan));
+    snprintf(text, sizeof text, "%s%s, %s%s, %s", exits[0] ? "the fitted exits " : "no fitted exits", exits,
+             draft ? "the draft model " : "no draft model", draft ? draft->fingerprint : "", streamed);
     CM_TRY(cm_engine_agree(engine, status, text));
     return engine->shares.own == 0 ? cm_followers_open(engine, &engine->followers) : CALMOE_OK;
 }

@@ -32,7 +32,8 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
  * is a sequence's. */
 enum {
     WORD_OPEN = STATE_COPY + 1, /* id; value: positions                                                             */
-    WORD_RUNG,                  /* id of the rung; value: words of it (rung_words.h), which follow                  */
+    WORD_RUNG,                  /* id of the rung, the next or one that is another's now; value: words of it
+                                   (rung_words.h), which follow                                                     */
     WORD_WAIT,                  /* what waits of a sequence before the next step: value: at most; other: rows, which
                                    follow, each a told_waiting. They are the first of those that the last step left */
     WORD_DRIVE,                 /* for the next step alone: cm_exits_drive(); value: below                          */

@@ -24,6 +24,7 @@ struct followed { /* a sequence of rank 0's */
 };
 
 struct followed_rung { /* rows that wait have it for as long as they do */
+    struct followed_rung *next; /* of those whose ids are others' now */
     struct policy_rung rung;
     struct width_rule  widths[]; /* (layers) */
 };
@@ -33,6 +34,7 @@ struct follower {
     struct followed       *sequences;
     int                    n_rungs, rungs_capacity;
     struct followed_rung **rungs; /* (n_rungs): of id i + 1 */
+    struct followed_rung  *old;   /* that have no id any more, and may still be some waiting row's */
     bool                   is_over;
 };
 
@@ -207,6 +209,28 @@ static void write_prefixes(const struct follower *f, const struct row *rows, int
 
 /* ---- steps ---- */
 
+static bool is_waited_with(const struct follower *f, const struct policy_rung *rung)
+{
+    for (const struct followed *it = f->sequences; it; it = it->next)
+        for (int i = 0; it->sequence.waiting && i < it->sequence.waiting->n; i++)
+            if (it->sequence.waiting->rows[i].rung == rung) return true;
+    return false;
+}
+
+static void free_old_rungs(struct follower *f)
+{
+    struct followed_rung **at = &f->old;
+    while (*at) {
+        struct followed_rung *rung = *at;
+        if (is_waited_with(f, &rung->rung)) {
+            at = &rung->next;
+            continue;
+        }
+        *at = rung->next;
+        cm_free(rung);
+    }
+}
+
 static calmoe_status take_rung(struct follower *f, const struct told *told, const int32_t *words)
 {
     const int n_layers = f->engine->model->spec.n_layers;
@@ -219,8 +243,15 @@ static calmoe_status take_rung(struct follower *f, const struct told *told, cons
     rung = cm_alloc(f->engine->ctx, 1, sizeof *rung + (size_t)n_layers * sizeof *rung->widths, "a rung");
     if (!rung) return CALMOE_NO_MEMORY;
     cm_rung_words_read(words, n_layers, rung->widths, &rung->rung);
-    f->rungs[told->id - 1] = rung; /* ids ascend by one */
-    f->n_rungs = told->id;
+    struct followed_rung **place = &f->rungs[told->id - 1];
+    if (told->id > f->n_rungs) *place = NULL; /* new ids ascend by one */
+    if (told->id > f->n_rungs) f->n_rungs = told->id;
+    if (*place) {
+        (*place)->next = f->old;
+        f->old = *place;
+    }
+    *place = rung;
+    free_old_rungs(f);
     return CALMOE_OK;
 }
 
@@ -273,10 +304,16 @@ static void set_rows(const struct follower *f, const int32_t *words, int n, stru
     }
 }
 
-/* A step that was interrupted is no failure: what becomes of its sequences is told. */
-static calmoe_status unless_interrupted(calmoe_status status)
+/* A step that was interrupted, or in which some rank could not read an expert, is no failure of following: what becomes
+ * of its sequences is told. Why this rank could not, rank 0 does not know. */
+static calmoe_status unless_all_go_on(const struct follower *f, calmoe_status status)
 {
-    return status == CALMOE_CANCELLED ? CALMOE_OK : status;
+    const struct exchange *exchange = f->engine->machine.exchange;
+    if (status == CALMOE_CANCELLED) return CALMOE_OK;
+    if (status != CALMOE_IO || exchange->failure != CALMOE_OK || exchange->failed_rank < 0) return status;
+    if (exchange->failed_rank == f->engine->shares.own)
+        cm_log(f->engine->ctx, "%s", calmoe_context_message(f->engine->ctx));
+    return CALMOE_OK;
 }
 
 static calmoe_status do_step(struct follower *f, const struct told *told, const int32_t *words)
@@ -289,7 +326,7 @@ static calmoe_status do_step(struct follower *f, const struct told *told, const 
     engine->step.n_logits = told->value;
     set_rows(f, words, told->id, engine->rows);
     write_prefixes(f, engine->rows, told->id);
-    return unless_interrupted(cm_step_run(engine, NULL));
+    return unless_all_go_on(f, cm_step_run(engine, NULL));
 }
 
 static calmoe_status do_draft(struct follower *f, const struct told *told, const int32_t *words)
@@ -297,7 +334,7 @@ static calmoe_status do_draft(struct follower *f, const struct told *told, const
     struct drafter *drafter = f->engine->drafters[told->other];
     struct step     step = {.rows = drafter->rows, .n_rows = told->id, .n_logits = told->value};
     set_rows(f, words, told->id, drafter->rows);
-    return unless_interrupted(cm_decoder_run(drafter->decoder, &step));
+    return unless_all_go_on(f, cm_decoder_run(drafter->decoder, &step));
 }
 
 /* Where some rank cannot, rank 0 has no session that drafts, and all go on. */
@@ -360,6 +397,7 @@ static void forget_all(struct follower *f)
 {
     while (f->sequences) close_sequence(f, f->sequences->id);
     while (f->engine->adapters.n > 0) cm_adapter_drop(f->engine->adapters.adapters[0]);
+    free_old_rungs(f);
     for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i]);
     cm_free(f->rungs);
 }

@@ -11,9 +11,12 @@
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
 
+enum { MANY_RUNGS = 8 }; /* that the others know: from then on a new one takes the place of one that is out of use */
+
 struct told_rung {
     int32_t *words; /* (n) */
     size_t   n;
+    uint64_t step;  /* the last that had it */
 };
 
 struct followers {
@@ -26,6 +29,7 @@ struct followers {
     bool                   is_full; /* there was no memory for words: the others know too little */
     int                    n_rungs, rungs_capacity;
     struct told_rung      *rungs;   /* (n_rungs) that the others know; number i has the id i + 1 */
+    uint64_t               n_steps;
     int32_t               *written; /* scratch: a rung's words */
 };
 
@@ -157,27 +161,48 @@ void cm_followers_use(struct followers *f, const calmoe_session *session)
 
 /* ---- what a step needs to be told before it ---- */
 
+/* The place for a rung that the others do not know: a new one, or that of the rung which has been out of use for
+ * longest. -1: there is no memory. */
+static int place_for_rung(struct followers *f)
+{
+    int oldest = 0;
+    for (int i = 1; i < f->n_rungs; i++)
+        if (f->rungs[i].step < f->rungs[oldest].step) oldest = i;
+    if (f->n_rungs >= MANY_RUNGS && f->rungs[oldest].step < f->n_steps) return oldest;
+    if (f->n_rungs == f->rungs_capacity) {
+        const int capacity = f->n_rungs ? 2 * f->n_rungs : MANY_RUNGS;
+        if (cm_grow(f->ctx, &f->rungs, (size_t)f->n_rungs, (size_t)capacity, sizeof *f->rungs,
+                    "words for other ranks") != CALMOE_OK)
+            return -1;
+        f->rungs_capacity = capacity;
+    }
+    f->rungs[f->n_rungs] = (struct told_rung){0};
+    return f->n_rungs++;
+}
+
 /* The id under which the others know such a rung, told now where they do not. */
 static int id_of_rung(struct followers *f, const struct policy_rung *rung)
 {
     const size_t n = cm_rung_words_write(rung, f->n_layers, f->written);
-    for (int i = f->n_rungs - 1; i >= 0; i--)
-        if (f->rungs[i].n == n && memcmp(f->rungs[i].words, f->written, n * sizeof *f->written) == 0) return i + 1;
-    if (f->n_rungs == f->rungs_capacity) {
-        const int capacity = f->n_rungs ? 2 * f->n_rungs : 8;
-        f->is_full |= cm_grow(f->ctx, &f->rungs, (size_t)f->n_rungs, (size_t)capacity, sizeof *f->rungs,
-                              "words for other ranks") != CALMOE_OK;
-        if (f->is_full) return 0;
-        f->rungs_capacity = capacity;
+    for (int i = f->n_rungs - 1; i >= 0; i--) {
+        struct told_rung *told = &f->rungs[i];
+        if (told->n != n || memcmp(told->words, f->written, n * sizeof *f->written) != 0) continue;
+        told->step = f->n_steps;
+        return i + 1;
     }
-    struct told_rung told = {cm_alloc(f->ctx, n, sizeof *told.words, "words for other ranks"), n};
-    f->is_full |= !told.words;
-    if (!told.words) return 0;
-    memcpy(told.words, f->written, n * sizeof *told.words);
-    f->rungs[f->n_rungs++] = told;
-    write_told(f, WORD_RUNG, f->n_rungs, (int)n, 0);
-    write(f, told.words, n);
-    return f->n_rungs;
+    int32_t  *words = cm_alloc(f->ctx, n, sizeof *words, "words for other ranks");
+    const int i = words ? place_for_rung(f) : -1;
+    f->is_full |= i < 0;
+    if (i < 0) {
+        cm_free(words);
+        return 0;
+    }
+    memcpy(words, f->written, n * sizeof *words);
+    cm_free(f->rungs[i].words);
+    f->rungs[i] = (struct told_rung){words, n, f->n_steps};
+    write_told(f, WORD_RUNG, i + 1, (int)n, 0);
+    write(f, words, n);
+    return i + 1;
 }
 
 /* All rungs that the step's rows have, so that the rows can name them. */
@@ -235,6 +260,7 @@ static void write_rows(struct followers *f, const struct step *step)
 calmoe_status cm_followers_begin_step(struct followers *f, const struct step *step, const struct exits *exits)
 {
     const struct sequence *driven = exits ? cm_exits_driven(exits) : NULL;
+    f->n_steps++;
     write_rungs(f, step);
     for (int r = 0; r < step->n_rows; r++)
         if (r == 0 || step->rows[r - 1].asked.sequence != step->rows[r].asked.sequence)

@@ -11,6 +11,7 @@
 #include "base/crew_size.h"
 #include "base/random.h"
 #include "base/sha256.h"
+#include "experts/file_sharing.h"
 #include "experts/machine.h"
 #include "experts/packed_experts.h"
 #include "experts/place_load.h"
@@ -40,7 +41,8 @@ struct calmoe_model {
     calmoe_context           *ctx;
     char                     *path;
     char                     *name;
-    struct model_file              *file;
+    struct model_file        *file;
+    struct file_sharing       sharing;     /* of the file, which rank 0 alone has; ranks NULL: it is not shared */
     struct tokenizer         *tokenizer;
     struct token_trie        *trie;        /* of the tokenizer's tokens; NULL: no constraint was opened yet */
     struct chat_format       *chat;        /* the file's; NULL: none that is known, chat_problem says why */
@@ -57,6 +59,18 @@ struct calmoe_model {
     char                      fingerprint[17];      /* with the numbers that it was opened with            */
     char                      file_fingerprint[17]; /* as the file says; plans, which only move weights, carry it */
 };
+
+/* A model whose file rank 0 alone has, at model->path: opened by all ranks likewise. status: how it went so far.
+ * shared_model.c */
+calmoe_status cm_model_open_shared(calmoe_model *model, const calmoe_ranks *ranks, calmoe_status status,
+                                   size_t n_sample);
+/* Then, when its tensors are known: all ranks get what is not lent, or fail where one has. */
+calmoe_status cm_model_share(calmoe_model *model, calmoe_status status);
+/* NULL: each rank has a file of its own. */
+static inline const struct file_sharing *cm_model_sharing(const calmoe_model *model)
+{
+    return model->sharing.ranks ? &model->sharing : NULL;
+}
 
 struct calmoe_policy {
     calmoe_context *ctx;

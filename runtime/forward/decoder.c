@@ -105,7 +105,7 @@ static void begin_step(struct decoder *d, struct step *step)
     begin_adapters(d, step);
     d->batch.n_rows = step->n_rows;
     d->is_stopped = false;
-    if (d->batch.exchange) d->batch.exchange->is_stopped = d->batch.exchange->wants_stop = false;
+    if (d->batch.exchange) cm_exchange_begin_step(d->batch.exchange);
     atomic_store(&d->failure, CALMOE_OK);
     if (d->weights->stream) cm_expert_stream_begin_step(d->weights->stream);
     step->logits = d->logits;
@@ -123,8 +123,11 @@ static void begin_step(struct decoder *d, struct step *step)
 static calmoe_status status_of(const struct decoder *d)
 {
     const calmoe_status failure = (calmoe_status)atomic_load(&d->failure);
+    const struct exchange *exchange = d->batch.exchange;
+    if (exchange && exchange->failure != CALMOE_OK) return exchange->failure;
     if (failure != CALMOE_OK) return cm_expert_stream_failure(d->weights->stream); /* nothing else can fail so far */
-    if (d->batch.exchange && d->batch.exchange->failure != CALMOE_OK) return d->batch.exchange->failure;
+    if (exchange && exchange->failed_rank >= 0)
+        return cm_fail(d->ctx, CALMOE_IO, "rank %d could not read an expert from its disk", exchange->failed_rank);
     return d->is_stopped ? cm_fail(d->ctx, CALMOE_CANCELLED, "the step was interrupted by all whose it is") : CALMOE_OK;
 }
 

@@ -169,8 +169,10 @@ void cm_moe_layer(struct decoder *d, int index, const struct worker *me)
     else cm_barrier(me);
     cm_expert_run_down(d->experts, me, cm_phase_bytes(&d->batch.counters.clocks[me->seat]));
     cm_barrier_into(&d->batch, me, CALMOE_PHASE_OTHER);
-    if (layer->experts.stream && me->index == 0 && cm_expert_run_has_failed(d->experts))
+    if (layer->experts.stream && me->index == 0 && cm_expert_run_has_failed(d->experts)) {
         atomic_store(&d->failure, CALMOE_IO);
+        if (d->batch.exchange) d->batch.exchange->has_failed = true; /* told with the sums */
+    }
     if (d->batch.exchange) add_gathered(d, index, begin, end, me);
     for (int r = begin; r < end && !d->batch.exchange; r++) {
         float *sum = cm_row(d->batch.projected, r, d->batch.spec->dim);

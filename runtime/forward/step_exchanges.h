@@ -3,7 +3,7 @@
 #ifndef RUNTIME_FORWARD_STEP_EXCHANGES_H
 #define RUNTIME_FORWARD_STEP_EXCHANGES_H
 
-#include "runtime/families/model_spec.h"
+#include "runtime/families/model_tensors.h"
 #include "experts/placement.h"
 
 struct step_exchanges {
@@ -12,9 +12,11 @@ struct step_exchanges {
 };
 
 /* Of a step of n_rows rows, n_logits of which want logits, for one of the ranks; every token takes all the experts that
- * it may. max_rows: of any step of the engine. */
-struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const struct rank_shares *shares, int max_rows,
-                                        int n_rows, int n_logits, int rank);
+ * it may, and no adapter. tensors: of the model, whose types say in which form rows travel; NULL = as floats. max_rows:
+ * of any step of the engine. */
+struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const struct model_tensors *tensors,
+                                        const struct rank_shares *shares, int max_rows, int n_rows, int n_logits,
+                                        int rank);
 
 /* Floats that ranks need room for in the largest exchange of such an engine. */
 size_t cm_exchange_floats(const struct model_spec *spec, int max_rows);

@@ -6,10 +6,18 @@
 
 #include "base/limits.h"
 
-static uint64_t packed_bytes(const struct weight_source *source, enum isa isa)
+/* What a list of weights takes for a matrix and its bias: for the rows that are this rank's, with room to align each
+ * node's part. */
+static uint64_t packed_bytes(const struct machine *machine, const struct weight_source *source,
+                             const struct bias_source *bias)
 {
+    int first;
     if (!source->rows) return 0;
-    return cm_linear_kernel(source->type, isa)->packed_bytes((size_t)source->n_rows, (size_t)source->n_columns);
+    const struct linear_kernel *kernel = cm_linear_kernel(source->type, machine->isa);
+    const size_t   n_rows = (size_t)cm_own_part(machine->plan, source->n_rows, CM_SLICE_QUANTUM, &first);
+    const uint64_t n_parts = (uint64_t)machine->plan->n_nodes * (bias->tensor ? 2 : 1);
+    return kernel->packed_bytes(n_rows, (size_t)source->n_columns) + (bias->tensor ? n_rows * sizeof(float) : 0) +
+           n_parts * CM_ALIGNMENT;
 }
 
 /* Of all routed experts, as kernels read them. */
@@ -18,10 +26,12 @@ static uint64_t routed_bytes(const struct streaming *s, const struct model_tenso
     uint64_t n = 0;
     for (int layer = 0; layer < tensors->n_layers; layer++) {
         const struct ffn_spec *ffn = &s->spec->layers[layer].ffn;
+        const struct bank_tensors *bank = &tensors->layers[layer].banks[BANK_ROUTED];
         for (int e = 0; cm_is_routed(ffn) && e < ffn->router.n_experts; e++) {
-            const struct expert_sources *expert = &tensors->layers[layer].banks[BANK_ROUTED].experts[e];
-            n += packed_bytes(&expert->gate, s->machine->isa) + packed_bytes(&expert->up, s->machine->isa) +
-                 packed_bytes(&expert->down, s->machine->isa);
+            const struct expert_sources *expert = &bank->experts[e];
+            n += packed_bytes(s->machine, &expert->gate, &bank->gate_bias) +
+                 packed_bytes(s->machine, &expert->up, &bank->up_bias) +
+                 packed_bytes(s->machine, &expert->down, &bank->down_bias);
         }
     }
     return n;
@@ -85,9 +95,10 @@ calmoe_status cm_streaming_fit(struct streaming *s, const struct pack_list *list
                        least, cm_bytes_text(each, texts[2]),
                        limit_text(stream && s->n_whole < smallest ? s->n_whole : smallest, texts[3]));
     if (!stream) return CALMOE_OK;
-    const uint64_t room = limit == 0 ? (uint64_t)least : (limit - beside) / each;
+    const uint64_t room = limit == 0 || each == 0 ? (uint64_t)least : (limit - beside) / each;
     const int      n_kept = cm_expert_stream_size(stream).n_kept;
     s->n_slots = room < (uint64_t)most ? (int)room : most;
+    if (most == 0) s->n_slots = 1; /* a rank may have no row of any expert: then nothing is ever read into it */
     s->n_slot_bytes = (uint64_t)s->n_slots * each + cm_expert_stream_buffer_bytes(stream);
     if (n_kept > 0)
         cm_log(s->machine->ctx, "%d of %d experts stay in memory by the plan, %d more at a time (%s); these are read "

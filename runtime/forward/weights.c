@@ -256,6 +256,7 @@ calmoe_status cm_weights_open(const struct machine *machine, const struct model_
     calmoe_status status = cm_pack_list_open(machine->ctx, machine->isa, &b.list);
     if (status == CALMOE_OK) {
         cm_pack_list_number(b.list);
+        cm_pack_list_share(b.list, options->sharing);
         status = build(&b, tensors);
     }
     cm_pack_list_close(&b.list);

@@ -53,6 +53,7 @@ struct weights_options {
     int             max_rows;     /* of a step                                                                   */
     const uint64_t *uses;         /* (n_layers, most.n_experts): tokens of a profile that took each; may be NULL */
     const struct packed_experts *packed; /* of this model, for this machine's kernels, one node; may be NULL     */
+    const struct file_sharing   *sharing; /* of the file of tensors; NULL: it is this machine's                    */
     bool            is_direct;    /* files are read past the system's cache, where the file system can           */
     bool            looks_ahead;
 };

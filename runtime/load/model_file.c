@@ -233,6 +233,33 @@ static calmoe_status add_shards(struct calmoe_context *ctx, const char *path, st
     return status;
 }
 
+/* A file of one map, which it takes; none is left where it was. */
+static calmoe_status of_map(struct calmoe_context *ctx, const char *name, struct file_map *map, struct model_file **out)
+{
+    CM_TRY(cm_gguf_create(ctx, name, out));
+    (*out)->maps = cm_alloc(ctx, 1, sizeof *(*out)->maps, "the map of a GGUF file");
+    if ((*out)->maps == NULL) return CALMOE_NO_MEMORY;
+    (*out)->maps[0] = *map;
+    *map = (struct file_map){0};
+    return cm_gguf_read(ctx, *out, (*out)->maps[0].bytes, (*out)->maps[0].n_bytes);
+}
+
+calmoe_status cm_model_file_of_maps(struct calmoe_context *ctx, const char *name, struct file_map *maps, int n_shards,
+                                    struct model_file **out)
+{
+    struct model_file **shards = cm_alloc(ctx, (size_t)n_shards, sizeof *shards, "the list of shards");
+    calmoe_status       status = shards ? CALMOE_OK : CALMOE_NO_MEMORY;
+    *out = NULL;
+    for (int i = 0; i < n_shards && status == CALMOE_OK; i++) status = of_map(ctx, name, &maps[i], &shards[i]);
+    if (status == CALMOE_OK && n_shards > 1) status = join(ctx, shards[0], shards, n_shards);
+    if (status == CALMOE_OK) *out = shards[0];
+    for (int i = status == CALMOE_OK; shards != NULL && i < n_shards; i++) cm_model_file_close(&shards[i]);
+    for (int i = 0; i < n_shards; i++) cm_file_map_close(&maps[i]);
+    cm_free(shards);
+    cm_free(maps);
+    return status;
+}
+
 calmoe_status cm_model_file_open(struct calmoe_context *ctx, const char *path, struct model_file **out)
 {
     *out = NULL;

@@ -78,6 +78,10 @@ calmoe_status cm_model_file_open(struct calmoe_context *ctx, const char *path, s
 /* The same for one file in memory, which must outlive *out; split keys are not looked at. */
 calmoe_status cm_model_file_parse(struct calmoe_context *ctx, const char *name, const void *bytes,
                             size_t n_bytes, struct model_file **out);
+/* The same for shards whose maps are open; they are the file's from now on, and the array, of cm_alloc(), too, also
+ * where this fails. */
+calmoe_status cm_model_file_of_maps(struct calmoe_context *ctx, const char *name, struct file_map *maps, int n_shards,
+                                    struct model_file **out);
 void          cm_model_file_close(struct model_file **file); /* sets *file to NULL; NULL is fine */
 
 const struct file_tensor *cm_file_tensor(const struct model_file *file, const char *name); /* NULL: absent */

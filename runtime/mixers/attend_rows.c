@@ -377,11 +377,13 @@ void cm_attend_gather(struct batch *b, int layer, const struct attend_reader *re
     struct activations *attended = &kind_of(reader->attention, layer)->attended;
     const struct attention_spec *spec = cm_attention_spec(b, layer);
     const int size = spec->n_heads / spec->n_kv_heads * spec->value_size;
-    const struct exchange_piece heads = cm_heads_piece(attended->values, b->n_rows, spec->n_kv_heads, size);
+    const struct exchange_piece heads =
+        cm_input_piece(cm_heads_piece(attended->values, b->n_rows, spec->n_kv_heads, size), attended, reader->kinds,
+                       b->adapters != NULL);
     int begin, end;
     cm_exchange_meet(b->exchange, &heads, 1, me);
     cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++) b->ops->quantize(attended, r, 0, attended->n_columns, reader->kinds);
+    for (int r = begin; r < end; r++) cm_exchange_quantize(b->exchange, &heads, r);
 }
 
 struct attend_heads cm_attend_own_heads(const struct attention *a, int layer)

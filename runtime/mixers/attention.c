@@ -180,7 +180,7 @@ static void gathers(const struct mixer *mixer, const struct layer_spec *layer, i
         out->pieces[0][1] = cm_heads_piece(NULL, n_rows, n_kv, spec->head_size);
         out->n_pieces[out->n++] = 2;
     }
-    cm_add_gathering(out, cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * spec->value_size));
+    cm_add_gathering(out, cm_as_input(cm_heads_piece(NULL, n_rows, n_kv, heads_per_kv * spec->value_size)));
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 

@@ -116,7 +116,9 @@ static struct exchange_piece read_piece(const struct layer_spec *layer, int n_ro
 {
     const struct delta_spec *spec = &layer->delta;
     const int n = values_per_key(spec), n_runs = spec->order == HEADS_IN_TURN ? n : 1;
-    return cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
+    const struct exchange_piece piece =
+        cm_heads_piece(read, n_rows * n_runs, spec->n_key_heads, n / n_runs * spec->value_size);
+    return n_runs == 1 ? cm_as_input(piece) : piece; /* else a rank's columns of a row are in pieces */
 }
 
 /* z of one value head. */

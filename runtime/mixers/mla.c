@@ -115,21 +115,27 @@ static void multiply_heads(struct batch *b, int index, const struct head_product
     }
 }
 
-/* Own rows. */
-static void quantize_values(struct batch *b, int index, const struct worker *me)
-{
-    struct activations *values = &cm_mla_work(b)->values;
-    int begin, end;
-    cm_own_rows(b, me, &begin, &end);
-    for (int r = begin; r < end; r++)
-        b->ops->quantize(values, r, 0, values->n_columns, cm_mla_weights(b, index)->o_kinds);
-}
-
 /* What heads give, as their output projection reads it. */
 static struct exchange_piece attended_piece(const struct layer_spec *layer, int n_rows, float *values)
 {
     const int n_groups = layer->attention.n_kv_heads;
     return cm_heads_piece(values, n_rows, n_groups, layer->attention.n_heads / n_groups * layer->mla.value_size);
+}
+
+/* What heads gave comes together, as the output projection reads it. */
+static void gather_values(struct batch *b, int index, const struct worker *me)
+{
+    struct activations *values = &cm_mla_work(b)->values;
+    const struct exchange_piece attended =
+        cm_input_piece(attended_piece(&b->spec->layers[index], b->n_rows, values->values), values,
+                       cm_mla_weights(b, index)->o_kinds, b->adapters != NULL);
+    int begin, end;
+    cm_barrier_gather(b, me, &attended, 1, CALMOE_PHASE_OTHER);
+    cm_own_rows(b, me, &begin, &end);
+    for (int r = begin; r < end; r++) {
+        if (b->exchange) cm_exchange_quantize(b->exchange, &attended, r);
+        else b->ops->quantize(values, r, 0, values->n_columns, attended.kinds);
+    }
 }
 
 static void run(struct batch *b, int index, const struct worker *me)
@@ -140,7 +146,6 @@ static void run(struct batch *b, int index, const struct worker *me)
     const struct head_product keys = {false, &work->plain, work->queries, cm_attention_spec(b, index)->head_size};
     const struct head_product values = {true, cm_attended(work->attention, index), work->values.values,
                                         cm_mla_spec(b, index)->value_size};
-    const struct exchange_piece attended = attended_piece(&b->spec->layers[index], b->n_rows, work->values.values);
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
@@ -152,8 +157,7 @@ static void run(struct batch *b, int index, const struct worker *me)
     cm_attend_rows(b, index, &reader, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     multiply_heads(b, index, &values, me);
-    cm_barrier_gather(b, me, &attended, 1, CALMOE_PHASE_OTHER);
-    quantize_values(b, index, me);
+    gather_values(b, index, me);
     cm_barrier_into(b, me, CALMOE_PHASE_PROJECT);
     cm_add_product(b, index, &layer->o, &work->values, NULL, NULL, me);
 }
@@ -237,7 +241,7 @@ static void gathers(const struct mixer *mixer, const struct layer_spec *layer, i
                     struct gatherings *out)
 {
     (void)mixer;
-    cm_add_gathering(out, attended_piece(layer, n_rows, NULL));
+    cm_add_gathering(out, cm_as_input(attended_piece(layer, n_rows, NULL)));
     cm_add_gathering(out, cm_columns_piece(NULL, n_rows, dim));
 }
 

@@ -207,14 +207,16 @@ static void gate_rows(struct batch *b, const struct recurrent_rows *rows, const 
     const struct recurrence *recurrence = cm_mixer_of(b, rows->layer)->recurrence;
     int begin, end;
     cm_own_rows(b, me, &begin, &end);
+    struct activations   *read = &work_of(b, rows->layer)->read;
+    struct exchange_piece all = recurrence->read_piece(rows->spec, rows->n, rows->read);
     for (int r = begin; r < end; r++) recurrence->gate(b, rows, r);
-    if (b->exchange) {
-        const struct exchange_piece all = recurrence->read_piece(rows->spec, rows->n, rows->read);
-        cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
-    }
+    if (all.is_input) all = cm_input_piece(all, read, rows->weights->out_kinds, b->adapters != NULL);
+    if (b->exchange) cm_barrier_gather(b, me, &all, 1, CALMOE_PHASE_OTHER);
     for (int r = begin; r < end && recurrence->norm; r++) recurrence->norm(b, rows, r);
-    for (int r = begin; r < end; r++)
-        b->ops->quantize(&work_of(b, rows->layer)->read, r, 0, rows->shape.n_values, rows->weights->out_kinds);
+    for (int r = begin; r < end; r++) {
+        if (b->exchange && all.is_input) cm_exchange_quantize(b->exchange, &all, r);
+        else b->ops->quantize(read, r, 0, rows->shape.n_values, rows->weights->out_kinds);
+    }
 }
 
 void cm_recurrent_run(struct batch *b, int layer, const struct worker *me)

@@ -28,7 +28,7 @@ static int own_ranges(const struct layer_spec *layer, const struct plan *plan, e
 
 static struct exchange_piece read_piece(const struct layer_spec *layer, int n_rows, float *read)
 {
-    return cm_columns_piece(read, n_rows, layer->shortconv.n_channels);
+    return cm_as_input(cm_columns_piece(read, n_rows, layer->shortconv.n_channels));
 }
 
 static void prepare(struct batch *b, const struct recurrent_rows *rows, const struct worker *me)

@@ -1,12 +1,13 @@
 /* driver.c - models read in every way that changes what a step is. Prints a line with a hash of all logits for each.
  * Started by mpirun, all processes do this together (run.sh compares their lines with those of one process).
  *
- *     driver ASKED [uneven | threads | split] MODEL.gguf...
+ *     driver ASKED [uneven | threads | cores | split | shared] MODEL.gguf...
  *
  * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
  * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
- * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; split: this program begins MPI, and makes
- * two communicators, whose ranks run the models as if the others were not there. */
+ * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; cores: each has one on every core; split:
+ * this program begins MPI, and makes two communicators, whose ranks run the models as if the others were not there;
+ * shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
 #include <stdio.h>
@@ -59,8 +60,8 @@ static void check_counts(struct run *run, const int *n, int n_rows, int n_logits
     step(run, n, 20, logits);
     if (calmoe_ranks_count(run->ranks) == 1) return;
     must(run, calmoe_engine_get_ranks_stats(run->engine, &stats));
-    const struct step_exchanges wanted = cm_step_exchanges(cm_decoder_spec(run->engine->decoder), &run->engine->shares,
-                                                           MAX_ROWS, n_rows, n_logits, 0);
+    const struct step_exchanges wanted = cm_step_exchanges(cm_decoder_spec(run->engine->decoder), &run->model->tensors,
+                                                           &run->engine->shares, MAX_ROWS, n_rows, n_logits, 0);
     if (stats.n_exchanges == (uint64_t)wanted.n && stats.n_bytes_received == wanted.n_bytes) return;
     printf("FAIL %d rows, %d logits: %llu exchanges of %llu bytes; predicted %d of %llu\n", n_rows, n_logits,
            (unsigned long long)stats.n_exchanges, (unsigned long long)stats.n_bytes_received, wanted.n,
@@ -133,13 +134,19 @@ static const struct asked {
     bool        has_exits;       /* the engine gets a file of fitted exits    */
     bool        has_draft_model; /* the same model once more drafts for it    */
     bool        has_plan;        /* the engine carries out a plan from a file */
+    bool        has_limit;       /* of memory                                 */
+    bool        is_packed;       /* experts are packed in a file              */
 } all_asked[] = {
-    {"steps", read_steps, false, false, false},
-    {"leaving", read_leaving, true, false, false},
-    {"drafts", read_drafts, false, true, false},
-    {"saved", read_saved, false, false, false},
-    {"adapted", read_adapted, false, false, false},
-    {"planned", read_steps, false, false, true},
+    {.name = "steps", .read = read_steps},
+    {.name = "leaving", .read = read_leaving, .has_exits = true},
+    {.name = "drafts", .read = read_drafts, .has_draft_model = true},
+    {.name = "saved", .read = read_saved},
+    {.name = "adapted", .read = read_adapted},
+    {.name = "planned", .read = read_steps, .has_plan = true},
+    {.name = "disk", .read = read_disk, .has_limit = true},
+    {.name = "packed", .read = read_disk, .has_limit = true, .is_packed = true},
+    {.name = "mapped", .read = read_steps, .is_packed = true},
+    {.name = "failing", .read = read_failing, .has_limit = true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
 
@@ -170,12 +177,22 @@ static void lead(struct run *run, const struct asked *asked)
     fflush(stdout);
 }
 
+/* The model at path; where files are shared, no rank but 0 may look there. */
+static calmoe_status open_model(const struct run *run, const char *path, calmoe_model **out)
+{
+    calmoe_model_options options;
+    calmoe_model_options_init(&options);
+    if (run->is_shared) options.ranks = run->ranks;
+    return calmoe_model_open(run->context, options.ranks && calmoe_ranks_own(run->ranks) > 0 ? "none.gguf" : path,
+                             &options, out);
+}
+
 static void read_model(struct run *run, const struct asked *asked, const char *path)
 {
     calmoe_model_info     info = {.size = sizeof info};
     calmoe_engine_options options;
     run->path = path;
-    must(run, calmoe_model_open(run->context, path, NULL, &run->model));
+    must(run, open_model(run, path, &run->model));
     must(run, calmoe_model_get_info(run->model, &info));
     run->n_vocab = info.n_vocab;
     run->n_layers = info.n_layers;
@@ -187,9 +204,12 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.ranks = run->ranks;
     if (asked->has_exits) options.exits = write_exits(run);
     if (asked->has_plan) options.plan = write_plan(run);
-    if (asked->has_draft_model) must(run, calmoe_model_open(run->context, path, NULL, &run->draft_model));
+    if (asked->has_draft_model) must(run, open_model(run, path, &run->draft_model));
     options.draft_model = run->draft_model;
+    if (asked->is_packed) options.packed = pack_experts(run);
+    if (asked->has_limit) limit_memory(run, &options);
     must(run, calmoe_engine_open(run->model, &options, &run->engine));
+    if (asked->read == read_failing) let_reads_fail(run);
     if (calmoe_ranks_own(run->ranks) == 0) lead(run, asked);
     else must(run, calmoe_engine_follow(run->engine));
     calmoe_engine_close(&run->engine);
@@ -225,18 +245,21 @@ int main(int argc, char **argv)
     calmoe_ranks_options options;
     const char *const    how = argc > 2 ? argv[2] : "";
     const bool is_uneven = strcmp(how, "uneven") == 0, has_threads = strcmp(how, "threads") == 0;
+    const bool has_cores = strcmp(how, "cores") == 0;
     const bool is_split = strcmp(how, "split") == 0;
+    run.is_shared = strcmp(how, "shared") == 0;
     int asked = 0;
     while (asked < N_ASKED && argc > 1 && strcmp(all_asked[asked].name, argv[1]) != 0) asked++;
     if (argc < 2 || asked == N_ASKED) return 2;
     calmoe_ranks_options_init(&options);
     must(&run, calmoe_context_open(NULL, &run.context));
     if (has_threads) run.n_threads = 2;
+    if (has_cores) run.n_threads = 0;
     const char *rank = getenv("OMPI_COMM_WORLD_RANK") ? getenv("OMPI_COMM_WORLD_RANK") : getenv("PMI_RANK");
     if (is_uneven && rank) options.bandwidth = 10 * (1 + (double)strtol(rank, NULL, 10));
     if (is_split) split(&options);
     if (calmoe_ranks_launched() > 1) must(&run, calmoe_ranks_open(run.context, &options, &run.ranks));
-    for (int i = is_uneven || has_threads || is_split ? 3 : 2; i < argc; i++)
+    for (int i = is_uneven || has_threads || has_cores || is_split || run.is_shared ? 3 : 2; i < argc; i++)
         read_model(&run, &all_asked[asked], argv[i]);
     calmoe_ranks_close(&run.ranks, NULL);
     calmoe_context_close(&run.context);

@@ -2,6 +2,8 @@
 #ifndef TESTS_RANKS_DRIVER_H
 #define TESTS_RANKS_DRIVER_H
 
+#include <stdbool.h>
+
 #include <calmoe/calmoe.h>
 #include <calmoe/ranks.h>
 
@@ -13,6 +15,7 @@ struct run {
     calmoe_context  *context;
     calmoe_ranks    *ranks;
     int              n_threads;
+    bool             is_shared;  /* rank 0 alone has files */
     const char      *path; /* of the model */
     calmoe_model    *model, *draft_model;
     calmoe_engine   *engine;
@@ -39,7 +42,14 @@ void read_leaving(struct run *run); /* leaving.c: policies of all kinds, and aud
 void read_drafts(struct run *run);  /* drafts.c: lossless sessions */
 void read_saved(struct run *run);   /* saved.c: sessions in files */
 void read_adapted(struct run *run); /* adapted.c: adapters */
+void read_disk(struct run *run);    /* disk.c: as read_steps(), and experts come from disk */
+void read_failing(struct run *run); /* disk.c: and some cannot be read */
 /* A file of fitted exits for the model, of this rank's own, that holds the same random numbers on each. */
 const char *write_exits(const struct run *run);
+/* Experts packed in a file of this rank's own. */
+const char *pack_experts(const struct run *run);
+/* The smallest limit of memory that this rank can work with. */
+void limit_memory(struct run *run, calmoe_engine_options *options);
+void let_reads_fail(const struct run *run);
 
 #endif

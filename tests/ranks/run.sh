@@ -1,12 +1,14 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   steps N [uneven | threads | split]
+#   steps N [uneven | threads | split | shared]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
 #   drafts N [...]    the same of lossless sessions
 #   adapted N [...]   the same of adapters
 #   planned N [...]   as steps, by plans from files
+#   disk N [...]      as steps, with experts on disk; packed: from packed files; mapped: these without a limit of memory;
+#                     failing: a rank cannot read some of them
 #   saved N [...]     the same of sessions in files, whose bytes are the same, too
 #   misfits           ranks that do not fit each other, or do not start: all end, with a sentence
 #   serve             a server of several answers what one of one process does, and says so when a rank is lost
@@ -44,9 +46,12 @@ bits()
     leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
+    disk/* | packed/*) names="gptoss deepseek3 nemotronhmoe" ;;
+    mapped/*) names="deepseek3" ;;
+    failing/*) names="gptoss" ;;
     planned/*) models=() names="olmoe deepseek3 qwen3next" ;;
     drafts/*) models=() names="deepseek3 qwen35moe" ;; # both have a block that predicts a further token
-    */threads | */split) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
+    */threads | */split | */shared) names="olmoe gemma4moe deepseek3 qwen3next nemotronh lfm2" ;;
     esac
     for name in $names; do
         models+=("$golden/$name.gguf")
@@ -139,6 +144,17 @@ misfits()
     ended 2 1 'cannot open .*/none.gguf'
     echo "ok   $what"
 
+    begin "a rank that does not share rank 0's file"
+    timeout 200 mpirun -n 2 "${run[@]}" --share-file : -n 1 "${run[@]}" 2> /dev/null
+    for rank in 0 1 2; do ended $rank 1 'rank 2 has calmoe .*; rank 0 has a file that rank 0 shares'; done
+    echo "ok   $what"
+
+    begin "a file that rank 0 has not, and shares"
+    timeout 200 mpirun -n 3 "${run[@]}" --share-file -m "$folder/none.gguf" 2> /dev/null
+    ended 0 1 'cannot open .*/none.gguf'
+    for rank in 1 2; do ended $rank 1 'rank 0: cannot open .*/none.gguf'; done
+    echo "ok   $what"
+
     begin "ranks with other exits"
     TMPDIR=$folder "$driver" leaving "$CALMOE_MODELS/calmoe-nano.gguf" > /dev/null
     timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --exits "$folder/exits.0.gguf" 2> /dev/null
@@ -213,7 +229,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | drafts | saved | adapted | planned) bits "$asked" "$@" ;;
+steps | leaving | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;

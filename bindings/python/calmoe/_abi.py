@@ -108,6 +108,7 @@ class calmoe_model_options(Structure):
         ("yarn_attn_factor", c_float),
         ("yarn_beta_fast", c_float),
         ("yarn_beta_slow", c_float),
+        ("ranks", c_void_p),
     ]
 
 
