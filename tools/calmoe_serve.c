@@ -152,6 +152,7 @@ static int check(const struct settings *settings)
     if (settings->ping >= settings->idle)
         return cm_usage_error(description.name, "option '--ping' wants less than --timeout, %d, found '%d'",
                               settings->idle, settings->ping);
+    if (!cm_memory_request_is_fine(description.name, &settings->memory, settings->engine.plan)) return EXIT_WRONG_USAGE;
     return cm_policy_request_check(description.name, &settings->policy, NULL);
 }
 
