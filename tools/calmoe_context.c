@@ -26,9 +26,9 @@ static const struct cli_option options[] = {
      "the text is the system text of conversations, as the model's chat template writes them"},
     {"special", 0, CLI_FLAG, AT(special), 0, 0, NULL,
      "control tokens such as <|im_start|> in the text are tokens, not text"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in all, questions and answers too, 0 = what the model was trained for (default)"},
-    {"batch", 0, CLI_INT, AT(batch), 1, 1 << 20, "ROWS", "read the text in steps of ROWS tokens (default 512)"},
+    {"batch", 0, CLI_INT, AT(batch), 1, 1 << 16, "ROWS", "read the text in steps of ROWS tokens (default 512)"},
     ENGINE_REQUEST_ROWS(AT_ENGINE),
     MODEL_REQUEST_ROWS(AT_NUMBER),
 };

@@ -34,7 +34,7 @@ static const struct cli_option options[] = {
     {"prometheus", 0, CLI_OUTPUT, AT(prometheus), 0, 0, "FILE", "write it in Prometheus' exposition format"},
     {"trace", 0, CLI_OUTPUT, AT(trace), 0, 0, "FILE", "record each token's routing"},
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N", "read at most N tokens of each file, 0 = all (default)"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "windows of N tokens; default and at most: what the model was trained for, up to 4096 where not given"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},

@@ -16,7 +16,7 @@
 #include "tools/output_file.h"
 #include "tools/policy_request.h"
 
-enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_ROWS = 1 << 20 };
+enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_ROWS = 1 << 16 };
 
 struct settings {
     const char *model, *prompt, *file, *system, *chat_format, *trace, *html, *save, *restore, *context_file,
@@ -51,7 +51,7 @@ static const struct cli_option options[] = {
      "control tokens such as <|im_start|> in the text are tokens, not text"},
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N",
      "make at most N tokens, 0 = only read the text (default 256)"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in all, 0 = what the model was trained for (default)"},
     ENGINE_REQUEST_ROWS(AT_ENGINE),
     {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
@@ -66,7 +66,7 @@ static const struct cli_option options[] = {
      "draw from those at least P times as likely as the best, 0 = off (default)"},
     {"repeat-penalty", 0, CLI_REAL, AT(repeat_penalty), 0.01, 100, "R",
      "make recent tokens less likely, 1 = off (default)"},
-    {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, INT_MAX, "N",
+    {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, 1 << 20, "N",
      "how many tokens are recent (default 64)"},
     {"presence-penalty", 0, CLI_REAL, AT(presence_penalty), -100, 100, "X",
      "taken off the logits of tokens that stand in the answer (default 0)"},

@@ -27,6 +27,8 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
                        DEFAULT_ROWS, MAX_ROWS);
     if (options->max_rows == 0) options->max_rows = DEFAULT_ROWS;
     engine->machine.isa = cm_isa_best();
+    if (cm_isa_ignored_cap())
+        cm_log(ctx, "CALMOE_ISA is '%s', which is no instruction set; it is ignored", cm_isa_ignored_cap());
     if (!options->isa) return CALMOE_OK;
     if (!cm_isa_of_name(options->isa, &engine->machine.isa)) {
         char known[80] = "";

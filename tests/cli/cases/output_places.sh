@@ -16,3 +16,6 @@ done
 # Of two processes one writes.
 (flock -n 9 && calmoe place -o two.json > /dev/null; echo "$?") 9> two.json.part
 ls
+# A file beyond ulimit -f is an error like a full disk, with nothing left of it.
+(ulimit -f 1; calmoe profile t.txt -o big > /dev/null; echo "$?"; calmoe run -p x -n 1 -t 1 --html big > /dev/null; echo "$?")
+ls big*
