@@ -11,10 +11,11 @@
  *       types with a minimum (Q4_1, Q5_1; y = d q + m) then: acc = fmaf(m_b * da_b, (float)asum_b, acc)
  *       w_k are the integers before scaling: Q4_0 code - 8, Q5_0 code - 16, IQ4_NL code book,
  *       MXFP4 doubled values 0,1,2,3,4,6,8,12,-0,... with dw_b = 2^(e - 128) (e < 2 subnormal; exact)
- *   K types and IQ4_XS, superblock b of 256:  isum = sum_j sc_j * idot_j, msum = sum_j m_j * asum_j (exact int32)
+ *   K types, IQ1 to IQ4_XS, superblock b of 256:  isum = sum_j sc_j * idot_j, msum = sum_j m_j * asum_j (exact int32)
  *       acc = fmaf((float)isum, d_b * da_b, acc)
  *       types with minimum (Q2_K, Q4_K, Q5_K) then: acc = fmaf(-(float)msum, dmin_b * da_b, acc)
  *       sc_j: Q6_K int8, Q3_K sc6 - 32, IQ4_XS ls - 32, Q2_K low nibble, Q4_K/Q5_K 6-bit
+ *       IQ1 to IQ3: w_k from a small table, sc_j = 2 s_j + 1, d_b in units of a power of two (quant/code_book.h)
  *   F32, F16, BF16:  acc = fmaf(w_k, x_k, acc), k ascending, w_k widened to float32 exactly. */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H

@@ -17,6 +17,7 @@
 #define KERNELS_LINEAR_SUPERBLOCKS_BODY_H
 
 #include "kernels/linear_common_body.h"
+#include "kernels/quant/code_book.h"
 
 /* Scales are given for each 32 weights (8 of them) or each 16 (16 of them); so are minimums. */
 struct scales {
@@ -42,6 +43,7 @@ struct form {
     int             n_scales; /* 8 or 16 */
     bool            has_planes; /* codes lie in two planes: two streams to read */
     int             apart;    /* the two 32 of a step: neighbours (1) or not (2), see index_of() */
+    float           unit;     /* d is in units of it: a power of two                             */
     /* block: + 32 for the second half of the rows; halves: what float16 or u16 fields want beside that */
     void (*scales)(const uint8_t *block, const uint8_t *halves, bool is_folded, struct scales *out);
     void (*codes)(const uint8_t *block, int step, int side, bool is_folded, const struct scales *sc, vi u[8]);
@@ -245,6 +247,54 @@ CM_INLINE void codes_iq4_xs(const uint8_t *block, int step, int side, bool is_fo
     }
 }
 
+/* Twice a nibble of each byte, the low or (side 1) the high one. */
+CM_INLINE vi twice(vi bytes, int side)
+{
+    return side == 0 ? move_bits(bytes, 0, 1, 30) : move_bits(bytes, 4, 1, 30);
+}
+
+/* IQ1, IQ2: d, 2 words of nibbles s (as Q3_K's, of which 2 s + 1 is the scale), 8 of third bits, 16 of bit pairs */
+CM_INLINE void scales_book_3(const uint8_t *block, const uint8_t *halves, bool is_folded, struct scales *out)
+{
+    (void)halves;
+    (void)is_folded;
+    CM_UNROLL
+    for (int i = 0; i < 4; i++)
+        widen_unsigned(vi_or(twice(vi_load(block + 32 + 64 * (i % 2)), i / 2), V(set1_epi8)(1)), out->of + 4 * i);
+    CM_UNROLL
+    for (int j = 0; j < 16; j++) out->of[j] = scale_of(out->of[j]);
+}
+
+CM_INLINE void codes_book_3(const uint8_t *block, int step, int side, vi book, vi u[8])
+{
+    const uint8_t *thirds = block + 160, *pairs = block + 672 + 512 * (step / 2);
+    CM_UNROLL
+    for (int g = 0; g < 8; g++) {
+        const vi bits = move_bits(vi_load(pairs + 64 * g), 4 * (step % 2) + 2 * side, 0, 3);
+        const vi third = move_bits(vi_load(thirds + 64 * g), 2 * step + side, 2, 4);
+        u[g] = V(shuffle_epi8)(book, vi_or(bits, third));
+    }
+}
+
+/* IQ3: d, 1 word of nibbles s, 32 of nibbles as IQ4_XS's */
+CM_INLINE void scales_book_4(const uint8_t *block, const uint8_t *halves, bool is_folded, struct scales *out)
+{
+    (void)halves;
+    (void)is_folded;
+    CM_UNROLL
+    for (int i = 0; i < 2; i++)
+        widen_unsigned(vi_or(twice(vi_load(block + 32), i), V(set1_epi8)(1)), out->of + 4 * i);
+    CM_UNROLL
+    for (int j = 0; j < 8; j++) out->of[j] = scale_of(out->of[j]);
+}
+
+CM_INLINE void codes_book_4(const uint8_t *block, int step, int side, vi book, vi u[8])
+{
+    CM_UNROLL
+    for (int g = 0; g < 8; g++)
+        u[g] = V(shuffle_epi8)(book, nibbles(block + 96 + 512 * step + 256 * side + 64 * (g % 4), g / 4));
+}
+
 /* A panel holds for each superblock: codes (n_tokens, 256), sums (n_tokens, 17), scales (n_tokens). */
 enum { PANEL_SUMS = 17 * 4, PANEL_SUPERBLOCK = 256 + PANEL_SUMS + 4, FOLDED_Q3_K = 124 / 4 };
 
@@ -320,7 +370,8 @@ CM_INLINE void add_scaled(const uint8_t *halves, const uint8_t *panel, size_t n_
 {
     const bool has_minimum = form.sums == SUMS_PAIRS32 || form.sums == SUMS_PAIRS16;
     const int  n_pairs = form.sums == SUMS_PAIRS32 ? 4 : 8;
-    const vf   d = vf_of_halves(halves), dmin = has_minimum ? vf_of_halves(halves + 32) : d;
+    const vf   stored = vf_of_halves(halves), dmin = has_minimum ? vf_of_halves(halves + 32) : stored;
+    const vf   d = form.unit == 1.0f ? stored : V(mul_ps)(stored, V(set1_ps)(form.unit));
     vi         pairs[8];
     if (has_minimum) {
         CM_UNROLL
@@ -397,7 +448,7 @@ CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t
     else add_some_superblocks(tile, panel, n_columns, n, ahead, sums, plain);
 }
 
-#define SUPERBLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, sums, is_folded, n_scales, planes, apart, scales) \
+#define SUPERBLOCK_KERNEL(type, TYPE, n_bytes, offset, chain, sums, is_folded, n_scales, planes, apart, unit, scales) \
     static void lay_##type(const struct activations *x, const size_t *rows, int n_tokens, size_t k,          \
                            size_t n_columns, uint8_t *panel)                                                 \
     {                                                                                                        \
@@ -405,21 +456,44 @@ CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t
     }                                                                                                        \
     CM_LINEAR_KERNEL(type, TYPE, TOKENS,   PANEL_SUPERBLOCK, lay_##type, add_superblocks,                      \
                      (struct form){ n_bytes, { chain, offset == 128 }, sums, is_folded, n_scales, planes, apart, \
-                                    scales, codes_##type })
+                                    unit, scales, codes_##type })
 
-#define SUMS_IQ4_XS (SIGNED_OFFSET != 0 ? SUMS_STARTS32 : SUMS_NONE)
+#define SUMS_SIGNED32 (SIGNED_OFFSET != 0 ? SUMS_STARTS32 : SUMS_NONE)
+#define SUMS_SIGNED16 (SIGNED_OFFSET != 0 ? SUMS_STARTS16 : SUMS_NONE)
 /* Tables of products reach 248. */
 #if CM_HAS_DOT4 && !defined(CM_DOT4_IS_SIGNED)
 #define IS_FOLDED true
 #else
 #define IS_FOLDED false
 #endif
-/*                         bytes  offset       chain   sums     folded n_scales planes apart scales */
-SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, IS_FOLDED, 16, true, 1, scales_q2_k)
-SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, IS_FOLDED, 16, true, 1, scales_q3_k)
-SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, 8, SUMS_PAIRS32, false, 8, false, 1, scales_q4_k)
-SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, true, 1, scales_q4_k)
-SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, true, 2, scales_q6_k)
-SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, 1, SUMS_IQ4_XS, false, 8, false, 1, scales_iq4_xs)
+/*                         bytes  offset       chain   sums     folded n_scales planes apart unit scales */
+SUPERBLOCK_KERNEL(q2_k, Q2_K, 1344, 0, 4, SUMS_PAIRS16, IS_FOLDED, 16, true, 1, 1.0f, scales_q2_k)
+SUPERBLOCK_KERNEL(q3_k, Q3_K, 1760, 4, 4, SUMS_STARTS16, IS_FOLDED, 16, true, 1, 1.0f, scales_q3_k)
+SUPERBLOCK_KERNEL(q4_k, Q4_K, 2304, 0, 8, SUMS_PAIRS32, false, 8, false, 1, 1.0f, scales_q4_k)
+SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, true, 1, 1.0f, scales_q4_k)
+SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, true, 2, 1.0f, scales_q6_k)
+SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, 1, SUMS_SIGNED32, false, 8, false, 1, 1.0f, scales_iq4_xs)
+
+/* The types whose codes are places in a book; `bits` of a code tell how they are packed. */
+#define BOOK_KERNEL(type, TYPE, BOOK, bits, n_bytes, chain, sums, n_scales, planes)                                 \
+    CM_INLINE void codes_##type(const uint8_t *block, int step, int side, bool is_folded, const struct scales *sc,  \
+                                vi u[8])                                                                            \
+    {                                                                                                               \
+        static const int8_t values[16] = CM_VALUES_##BOOK;                                                          \
+        (void)is_folded;                                                                                            \
+        (void)sc;                                                                                                   \
+        codes_book_##bits(block, step, side, code_of_signed(vi_copies(values)), u);                                 \
+    }                                                                                                               \
+    SUPERBLOCK_KERNEL(type, TYPE, n_bytes, 128, chain, sums, false, n_scales, planes, 1, CM_UNIT_##BOOK,            \
+                      scales_book_##bits)
+
+/*                            book  bits bytes chain sums      n_scales planes */
+BOOK_KERNEL(iq1_s, IQ1_S, IQ1, 3, 1696, 8, SUMS_SIGNED16, 16, true)
+BOOK_KERNEL(iq1_m, IQ1_M, IQ1, 3, 1696, 8, SUMS_SIGNED16, 16, true)
+BOOK_KERNEL(iq2_xxs, IQ2_XXS, IQ2, 3, 1696, 2, SUMS_SIGNED16, 16, true)
+BOOK_KERNEL(iq2_xs, IQ2_XS, IQ2, 3, 1696, 2, SUMS_SIGNED16, 16, true)
+BOOK_KERNEL(iq2_s, IQ2_S, IQ2, 3, 1696, 2, SUMS_SIGNED16, 16, true)
+BOOK_KERNEL(iq3_xxs, IQ3_XXS, IQ3_XXS, 4, 2144, 2, SUMS_SIGNED32, 8, false)
+BOOK_KERNEL(iq3_s, IQ3_S, IQ3_S, 4, 2144, 8, SUMS_SIGNED32, 8, false)
 
 #endif

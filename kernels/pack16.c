@@ -3,10 +3,14 @@
 #include "kernels/pack16.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+
+#include "kernels/quant/block.h"
+#include "kernels/quant/code_book.h"
 
 enum {
     MAX_FIELDS = 6,
@@ -15,7 +19,7 @@ enum {
 };
 
 struct field {
-    int offset;  /* in the file's block        */
+    int offset;  /* in the block               */
     int size;    /* bytes of an element        */
     int count;   /* elements; 0 ends the list  */
 };
@@ -41,6 +45,11 @@ static const struct field fields[WEIGHT_TYPE_COUNT][MAX_FIELDS] = {
     [WEIGHT_IQ4_NL] = { { 0, 2, 1 },                                                 { 2, 4, 4 } },
     [WEIGHT_IQ4_XS] = { { 0, 2, 1 },                 { 2, 2, 1 },    { 4, 4, 1 },    { 8, 4, 32 } },
     [WEIGHT_MXFP4]  = { { 0, 1, 1 },                                                 { 1, 4, 4 } },
+#define THREE_BITS    { { 0, 2, 1 },                 { 2, 4, 2 },    { 10, 4, 8 },   { 42, 4, 16 } }
+#define FOUR_BITS     { { 0, 2, 1 },                 { 2, 4, 1 },                    { 6, 4, 32 } }
+    [WEIGHT_IQ1_S]  = THREE_BITS, [WEIGHT_IQ1_M]   = THREE_BITS, [WEIGHT_IQ2_XXS] = THREE_BITS,
+    [WEIGHT_IQ2_XS] = THREE_BITS, [WEIGHT_IQ2_S]   = THREE_BITS,
+    [WEIGHT_IQ3_S]  = FOUR_BITS,  [WEIGHT_IQ3_XXS] = FOUR_BITS,
 };
 /* clang-format on */
 
@@ -54,9 +63,15 @@ void cm_pack1(enum weight_type type, const void *rows, size_t n_rows, size_t n_c
     memcpy(out, rows, cm_pack1_bytes(type, n_rows, n_columns));
 }
 
+size_t cm_pack16_row_bytes(enum weight_type type, size_t n_columns)
+{
+    const size_t book_bytes = cm_book_bytes(type);
+    return book_bytes > 0 ? n_columns / CM_SUPERBLOCK * book_bytes : cm_row_bytes(type, n_columns);
+}
+
 size_t cm_pack16_bytes(enum weight_type type, size_t n_rows, size_t n_columns)
 {
-    return (n_rows + CM_TILE - 1) / CM_TILE * CM_TILE * cm_row_bytes(type, n_columns);
+    return (n_rows + CM_TILE - 1) / CM_TILE * CM_TILE * cm_pack16_row_bytes(type, n_columns);
 }
 
 /* out[element][row] = row[element] for elements begin … end. The size is a constant where this is called,
@@ -183,25 +198,37 @@ static inline uint8_t *pack_step(const struct field *field, size_t n_columns, co
     return out;
 }
 
-/* Rows that a last tile lacks are zeros: each step of its rows is copied beside them first. */
+/* One step of n_rows rows, of n_bytes each, one beside the other; further ones stay as they are. */
+static void copy_step(enum weight_type type, const uint8_t *rows, size_t n_rows, size_t row_bytes, size_t n_bytes,
+                      uint8_t to[CM_TILE * MAX_STEP_BYTES])
+{
+    const bool is_book = cm_book_bytes(type) > 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        if (is_book) cm_book_pack(type, rows + i * row_bytes, to + i * MAX_STEP_BYTES);
+        else memcpy(to + i * MAX_STEP_BYTES, rows + i * row_bytes, n_bytes);
+    }
+}
+
+/* Rows that a last tile lacks are zeros, and codes of a book are written anew: such rows are copied first, each step
+ * of them. */
 static uint8_t *pack_tile(enum weight_type type, const uint8_t *rows, size_t n_rows, size_t n_columns,
                           uint8_t *out)
 {
     const struct weight_type_row *row = &cm_weight_types[type];
     const size_t row_bytes = cm_row_bytes(type, n_columns);
     const size_t step_bytes = (size_t)row->n_bytes * (row->n_elements == 1 ? FLOATS_OF_STEP : 1);
-    uint8_t      padded[CM_TILE * MAX_STEP_BYTES];
+    const bool   is_copied = n_rows < CM_TILE || cm_book_bytes(type) > 0;
+    uint8_t      copies[CM_TILE * MAX_STEP_BYTES];
     assert(step_bytes <= MAX_STEP_BYTES);
-    if (n_rows < CM_TILE) memset(padded, 0, sizeof padded);
+    if (n_rows < CM_TILE) memset(copies, 0, sizeof copies);
     for (size_t at = 0; at < row_bytes; at += step_bytes) {
         const size_t   n_bytes = row_bytes - at < step_bytes ? row_bytes - at : step_bytes;
         const size_t   n_elements = n_bytes / (size_t)row->n_bytes;
         const uint8_t *from = rows + at;
         size_t         stride = row_bytes;
-        if (n_rows < CM_TILE) {
-            for (size_t i = 0; i < n_rows; i++)
-                memcpy(padded + i * MAX_STEP_BYTES, from + i * row_bytes, n_bytes);
-            from = padded;
+        if (is_copied) {
+            copy_step(type, from, n_rows, row_bytes, n_bytes, copies);
+            from = copies;
             stride = MAX_STEP_BYTES;
         }
         out = pack_step(fields[type], n_elements, from, stride, out);

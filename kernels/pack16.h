@@ -10,13 +10,17 @@
  *                                  16 x 2 bytes   64 bytes: lane r = row r, 4 k   64 bytes         8 in all
  *
  * So one 64-byte load gives 16 lanes of 4 k-values, and nothing is added to the file's bytes but rows of
- * zeros that fill the last tile. A float type has one element for each k: vectors of 16 rows, k-major. */
+ * zeros that fill the last tile. A float type has one element for each k: vectors of 16 rows, k-major.
+ * Superblocks of IQ1 to IQ3 are written anew first, as quant/code_book.h tells, which makes them larger. */
 #ifndef KERNELS_PACK16_H
 #define KERNELS_PACK16_H
 
 #include "kernels/weight_type.h"
 
 enum { CM_TILE = 16 };
+
+/* Bytes of one row of n_columns weights in a tile. */
+size_t cm_pack16_row_bytes(enum weight_type type, size_t n_columns);
 
 size_t cm_pack1_bytes(enum weight_type type, size_t n_rows, size_t n_columns);
 void   cm_pack1(enum weight_type type, const void *rows, size_t n_rows, size_t n_columns, void *out);

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "kernels/half.h"
 #include "kernels/quant/block.h"
+#include "kernels/quant/code_book.h"
 
 /* A type whose scale is a float16 d. rms is that of the weights for d = 1 and uniform codes: the root of
  * E[(sc * code - minimum)^2], with sub-block scales as `mend` leaves them. */
@@ -37,6 +38,12 @@ static void mend_q4_k(uint8_t *block)
     for (int j = 4; j < 12; j++) block[j] |= 0xA0;
 }
 
+/* d was put where the first numbers of vectors are, and stays there as if random. */
+static void mend_iq1_m(uint8_t *block)
+{
+    cm_iq1_m_put_d(block, cm_load_u16(block));
+}
+
 static const struct random_form forms[WEIGHT_TYPE_COUNT] = {
     /*                 d_at m_at m_per_d  rms      mend      */
     [WEIGHT_Q4_0]   = {0,   0,   0.0f,    4.637f,  NULL},
@@ -51,6 +58,13 @@ static const struct random_form forms[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_Q6_K]   = {208, 0,   0.0f,    1365.7f, NULL},
     [WEIGHT_IQ4_NL] = {0,   0,   0.0f,    67.44f,  NULL},
     [WEIGHT_IQ4_XS] = {0,   0,   0.0f,    1246.2f, NULL},
+    [WEIGHT_IQ1_S]   = {0,   0,   0.0f,    7.2f,    NULL},
+    [WEIGHT_IQ1_M]   = {0,   0,   0.0f,    7.2f,    mend_iq1_m},
+    [WEIGHT_IQ2_XXS] = {0,   0,   0.0f,    53.36f,  NULL},
+    [WEIGHT_IQ2_XS]  = {0,   0,   0.0f,    55.9f,   NULL},
+    [WEIGHT_IQ2_S]   = {0,   0,   0.0f,    56.39f,  NULL},
+    [WEIGHT_IQ3_XXS] = {0,   0,   0.0f,    142.4f,  NULL},
+    [WEIGHT_IQ3_S]   = {0,   0,   0.0f,    140.2f,  NULL},
 };
 
 static void fill(struct random *random, uint8_t *bytes, size_t n_bytes)

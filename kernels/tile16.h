@@ -92,7 +92,7 @@ CM_INLINE void cm_visit_group(const struct walk *walk, const struct matrix *matr
                               int n_tokens, float *y, size_t y_stride)
 {
     const size_t         n_columns = (size_t)matrix->n_columns;
-    const size_t         row_bytes = cm_row_bytes(walk->type, n_columns);
+    const size_t         row_bytes = cm_pack16_row_bytes(walk->type, n_columns);
     const size_t         step = cm_panel_columns(walk, n_tokens, n_columns);
     const struct read_ahead ahead = cm_read_ahead()->how;
     alignas(64) uint8_t  panel[CM_PANEL_BYTES];
@@ -101,7 +101,7 @@ CM_INLINE void cm_visit_group(const struct walk *walk, const struct matrix *matr
         walk->lay_panel(x, rows, n_tokens, k, n, panel);
         for (int row = row_begin; row < row_end; row += CM_TILE) {
             const uint8_t *tile =
-                matrix->packed + (size_t)row * row_bytes + CM_TILE * cm_row_bytes(walk->type, k);
+                matrix->packed + (size_t)row * row_bytes + CM_TILE * cm_pack16_row_bytes(walk->type, k);
             const size_t n_rows = (size_t)(row_end - row < CM_TILE ? row_end - row : CM_TILE);
             cm_visit_tile(walk, tile, panel, n, n_tokens, ahead, k == 0, n_rows, y + (row - row_begin),
                           y_stride);
@@ -113,7 +113,7 @@ CM_INLINE void cm_walk_tiles(const struct walk *walk, const struct matrix *matri
                              int row_end, const struct activations *x, const int32_t *which,
                              int n_tokens, float *y, size_t y_stride)
 {
-    const size_t row_bytes = cm_row_bytes(walk->type, (size_t)matrix->n_columns);
+    const size_t row_bytes = cm_pack16_row_bytes(walk->type, (size_t)matrix->n_columns);
     const size_t fits = row_bytes > 0 ? CM_ROWS_BYTES / row_bytes / CM_TILE : 0;
     const int    n_rows = fits > 0 ? (int)fits * CM_TILE : CM_TILE;
     assert(row_begin % CM_TILE == 0 && row_end <= matrix->n_rows && matrix->n_columns == x->n_columns);

@@ -81,6 +81,13 @@ DEQUANTIZE(q6_k, Q6_K)
 DEQUANTIZE(iq4_nl, IQ4_NL)
 DEQUANTIZE(iq4_xs, IQ4_XS)
 DEQUANTIZE(mxfp4, MXFP4)
+DEQUANTIZE(iq1_s, IQ1_S)
+DEQUANTIZE(iq1_m, IQ1_M)
+DEQUANTIZE(iq2_xxs, IQ2_XXS)
+DEQUANTIZE(iq2_xs, IQ2_XS)
+DEQUANTIZE(iq2_s, IQ2_S)
+DEQUANTIZE(iq3_xxs, IQ3_XXS)
+DEQUANTIZE(iq3_s, IQ3_S)
 
 /* clang-format off */
 const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT] = {
@@ -101,6 +108,13 @@ const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_IQ4_NL] = { "iq4_nl", 20, 32,  18, ACTIVATION_Q32,  dequantize_iq4_nl, NULL             },
     [WEIGHT_IQ4_XS] = { "iq4_xs", 23, 256, 136, ACTIVATION_Q256, dequantize_iq4_xs, NULL             },
     [WEIGHT_MXFP4]  = { "mxfp4",  39, 32,  17, ACTIVATION_Q32,  dequantize_mxfp4,  NULL             },
+    [WEIGHT_IQ1_S]   = { "iq1_s",  19, 256,  50, ACTIVATION_Q256, dequantize_iq1_s,  NULL             },
+    [WEIGHT_IQ1_M]   = { "iq1_m",  29, 256,  56, ACTIVATION_Q256, dequantize_iq1_m,  NULL             },
+    [WEIGHT_IQ2_XXS] = { "iq2_xxs",16, 256,  66, ACTIVATION_Q256, dequantize_iq2_xxs,NULL             },
+    [WEIGHT_IQ2_XS]  = { "iq2_xs", 17, 256,  74, ACTIVATION_Q256, dequantize_iq2_xs, NULL             },
+    [WEIGHT_IQ2_S]   = { "iq2_s",  22, 256,  82, ACTIVATION_Q256, dequantize_iq2_s,  NULL             },
+    [WEIGHT_IQ3_XXS] = { "iq3_xxs",18, 256,  98, ACTIVATION_Q256, dequantize_iq3_xxs,NULL             },
+    [WEIGHT_IQ3_S]   = { "iq3_s",  21, 256, 110, ACTIVATION_Q256, dequantize_iq3_s,  NULL             },
 };
 
 const struct block_form cm_block_forms[WEIGHT_TYPE_COUNT] = {
@@ -118,6 +132,13 @@ const struct block_form cm_block_forms[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_IQ4_NL] = { cm_unpack_iq4_nl, false },
     [WEIGHT_IQ4_XS] = { cm_unpack_iq4_xs, false },
     [WEIGHT_MXFP4]  = { cm_unpack_mxfp4,  false },
+    [WEIGHT_IQ1_S]   = { cm_unpack_iq1_s,   false },
+    [WEIGHT_IQ1_M]   = { cm_unpack_iq1_m,   false },
+    [WEIGHT_IQ2_XXS] = { cm_unpack_iq2_xxs, false },
+    [WEIGHT_IQ2_XS]  = { cm_unpack_iq2_xs,  false },
+    [WEIGHT_IQ2_S]   = { cm_unpack_iq2_s,   false },
+    [WEIGHT_IQ3_XXS] = { cm_unpack_iq3_xxs, false },
+    [WEIGHT_IQ3_S]   = { cm_unpack_iq3_s,   false },
 };
 
 /* clang-format on */

@@ -94,7 +94,7 @@ CALMOE_API const char *calmoe_chat_format_name(int i);
 typedef struct calmoe_tensor_info {
     size_t      size;     /* set by the caller to sizeof(calmoe_tensor_info) */
     const char *name;
-    const char *type;     /* "q8_0"; "iq2_xxs" or "i32" where the type is not read */
+    const char *type;     /* "q8_0"; "nvfp4" or "i32" where the type is not read */
     int         n_dims;
     uint64_t    shape[4]; /* shape[0] is contiguous; missing dimensions are 1 */
     uint64_t    n_bytes;  /* 0 where it is not known how the type lies in files */

@@ -77,7 +77,7 @@ CALMOE_API calmoe_status calmoe_synthetic_bytes(calmoe_context *context, const c
 
 /* Writes the file, whole or not at all, piece by piece: memory stays small whatever the model's size.
  * Matrices are of `type`; where its block does not divide a row, of the type that quantizers fall back to
- * (q2_k, q3_k, iq4_xs to iq4_nl; q4_k to q5_0; q5_k to q5_1; q6_k to q8_0; else f16). Norms, biases and the
+ * (q2_k, q3_k, iq1 to iq4_xs to iq4_nl; q4_k to q5_0; q5_k to q5_1; q6_k to q8_0; else f16). Norms, biases and the
  * router are f32. Codes are uniform and scales vary from block to block, so that a matrix has the deviation
  * 1 / sqrt(row length) and activations keep their size through any number of layers; the router's choices
  * are spread over all experts. progress may be NULL. INVALID_ARGUMENT, NO_MEMORY, IO, SYSTEM, CANCELLED. */

@@ -45,6 +45,13 @@ void cm_unpack_q6_k(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq4_nl(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq4_xs(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_mxfp4(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq1_s(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq1_m(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq2_xxs(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq2_xs(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq2_s(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq3_xxs(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_iq3_s(const uint8_t *block, struct unpacked_block *out);
 
 /* 16 bytes: the low nibbles are codes 0 … 15, the high ones 16 … 31. */
 void cm_unpack_nibbles(const uint8_t *bytes, int8_t codes[32]);

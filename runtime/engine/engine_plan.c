@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "experts/place_policy.h"
+#include "kernels/pack16.h"
 #include "runtime/engine/handles.h"
 #include "runtime/documents/plan_file.h"
 
@@ -12,7 +13,7 @@
 static uint64_t bytes_of(const struct weight_source *source)
 {
     if (!source->rows) return 0;
-    return (uint64_t)cm_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
+    return (uint64_t)cm_pack16_row_bytes(source->type, (size_t)source->n_columns) * (uint64_t)source->n_rows;
 }
 
 static uint64_t recurrent_bytes(const struct recurrent_tensors *t)

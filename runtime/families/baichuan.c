@@ -8,12 +8,8 @@ enum { HEADS_OF_13B = 40, VOCABULARY_OF_BAICHUAN2 = 125696 };
 
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
-    float max_bias = spec->layers[0].attention.n_heads == HEADS_OF_13B ? 8.0f : 0.0f;
-    CM_TRY(cm_key_float(keys, "attention.max_alibi_bias", 0.0, 1e3, &max_bias));
-    for (int i = 0; i < spec->n_layers; i++) spec->layers[i].attention.max_bias = max_bias;
-    if (max_bias > 0.0f) spec->ropes[0].is_on = false;
     spec->has_unit_output = spec->n_vocab == VOCABULARY_OF_BAICHUAN2;
-    return CALMOE_OK;
+    return cm_read_alibi(keys, spec->layers[0].attention.n_heads == HEADS_OF_13B ? 8.0f : 0.0f, 0.0f, spec);
 }
 
 extern const struct family cm_family_baichuan;

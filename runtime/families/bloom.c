@@ -6,11 +6,7 @@
 
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
-    float max_bias = 8.0f; /* files of most converters do not say it */
-    CM_TRY(cm_key_float(keys, "attention.max_alibi_bias", 1e-3, 1e3, &max_bias));
-    for (int i = 0; i < spec->n_layers; i++) spec->layers[i].attention.max_bias = max_bias;
-    spec->ropes[0].is_on = false;
-    return CALMOE_OK;
+    return cm_read_alibi(keys, 8.0f, 1e-3f, spec); /* files of most converters do not say it */
 }
 
 extern const struct family cm_family_bloom;

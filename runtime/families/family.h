@@ -77,6 +77,11 @@ bool cm_family_needs_key(const struct family *family, const char *name);
 /* The name of a family that is known and not run yet, by the architecture of its files; NULL: not known. */
 const char *cm_family_not_run(const char *architecture);
 
+/* For `adjust`: positions told by slopes on scores (ALiBi) instead of rotations, in all layers. The largest exponent of
+ * a slope is attention.max_alibi_bias, at least `least`, where the file says it, and `usual` elsewhere; at 0 heads are
+ * rotated as before. */
+calmoe_status cm_read_alibi(struct keys *keys, float usual, float least, struct model_spec *spec);
+
 /* Finds the family by architecture, reads the metadata, looks which tensors layers have, checks every number. After a
  * failure there is nothing to close. */
 calmoe_status cm_read_model_spec(struct calmoe_context *ctx, const struct model_file *file,

@@ -1,4 +1,4 @@
-/* runtime/families/rope_reader.c - metadata to rope_spec. */
+/* runtime/families/rope_reader.c - how a model tells positions: metadata to rope_spec, or to slopes on scores. */
 #include <string.h>
 
 #include "runtime/families/spec_parts.h"
@@ -130,4 +130,13 @@ calmoe_status cm_read_rope(struct keys *keys, const struct family *family, struc
     CM_TRY(read_scaling(keys, spec->context_length, rope));
     if (has_long_factors(keys)) CM_TRY(choose_factors(keys, spec));
     return read_window_rope(keys, family, spec);
+}
+
+calmoe_status cm_read_alibi(struct keys *keys, float usual, float least, struct model_spec *spec)
+{
+    float max_bias = usual;
+    CM_TRY(cm_key_float(keys, "attention.max_alibi_bias", (double)least, 1e3, &max_bias));
+    for (int i = 0; i < spec->n_layers; i++) spec->layers[i].attention.max_bias = max_bias;
+    if (max_bias > 0.0f) spec->ropes[0].is_on = false;
+    return CALMOE_OK;
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 struct tensor_type {
-    const char *name;       /* "q4_k", "i32", "iq2_xxs"                                              */
+    const char *name;       /* "q4_k", "i32", "nvfp4"                                                */
     uint64_t    n_elements; /* in a block                                                            */
     uint64_t    n_bytes;    /* of a block; 0: the type has a name, but how it lies in files is not known */
 };

@@ -207,7 +207,10 @@ static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
 {
     static const uint8_t narrower[WEIGHT_TYPE_COUNT] = {
         [WEIGHT_Q2_K] = WEIGHT_IQ4_NL, [WEIGHT_Q3_K] = WEIGHT_IQ4_NL, [WEIGHT_IQ4_XS] = WEIGHT_IQ4_NL,
-        [WEIGHT_Q4_K] = WEIGHT_Q5_0,   [WEIGHT_Q5_K] = WEIGHT_Q5_1,   [WEIGHT_Q6_K] = WEIGHT_Q8_0};
+        [WEIGHT_Q4_K] = WEIGHT_Q5_0,   [WEIGHT_Q5_K] = WEIGHT_Q5_1,   [WEIGHT_Q6_K] = WEIGHT_Q8_0,
+        [WEIGHT_IQ1_S] = WEIGHT_IQ4_NL,   [WEIGHT_IQ1_M] = WEIGHT_IQ4_NL, [WEIGHT_IQ2_XXS] = WEIGHT_IQ4_NL,
+        [WEIGHT_IQ2_XS] = WEIGHT_IQ4_NL,  [WEIGHT_IQ2_S] = WEIGHT_IQ4_NL,
+        [WEIGHT_IQ3_XXS] = WEIGHT_IQ4_NL, [WEIGHT_IQ3_S] = WEIGHT_IQ4_NL};
     enum weight_type type = wanted;
     if (n_columns % cm_weight_types[type].n_elements != 0 && narrower[type] != 0)
         type = (enum weight_type)narrower[type];

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "kernels/activations.h"
 #include "kernels/half.h"
+#include "kernels/quant/code_book.h"
 
 enum weight_fill { /* of codes, and of the scales where they are said */
     WEIGHTS_TYPICAL, WEIGHTS_ZEROS, WEIGHTS_ALL_ONES, WEIGHTS_MINIMUM, WEIGHTS_RANDOM_BITS,
@@ -51,7 +52,7 @@ static inline void half_offsets(enum weight_type type, int offsets[2])
     case WEIGHT_Q2_K: offsets[0] = 80; offsets[1] = 82; break;
     case WEIGHT_Q3_K: offsets[0] = 108; break;
     case WEIGHT_Q6_K: offsets[0] = 208; break;
-    case WEIGHT_MXFP4: offsets[0] = -1; break;
+    case WEIGHT_MXFP4: case WEIGHT_IQ1_M: offsets[0] = -1; break;
     default: break;
     }
 }
@@ -113,6 +114,7 @@ static inline void fill_weights(struct random *random, enum weight_type type, en
         }
         for (int i = 0; i < 2; i++)
             if (offsets[i] >= 0) cm_store_u16(block + offsets[i], fill_half(random, fill, b));
+        if (type == WEIGHT_IQ1_M) cm_iq1_m_put_d(block, fill_half(random, fill, b));
     }
 }
 

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/common.sh"
 
 families='mixtral|olmoe|qwen2moe|qwen3moe|granitemoe|llama|qwen2|qwen3|qwen3next|qwen35|qwen35moe|granite|gpt_oss|gptoss|lfm2|lfm2moe|nemotron|nemotron_h'
-weight_types='q[2-8]_(0|1|k)|iq4_(nl|xs)|mxfp4|bf16'
+weight_types='q[2-8]_(0|1|k)|iq[1-4]_(nl|xs|s|m|xxs)|mxfp4|bf16'
 isa_levels='avx2|avx512[a-z]*|amx|neon'
 
 # stays WHAT WORDS FILE...

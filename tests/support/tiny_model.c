@@ -8,6 +8,8 @@
 
 #include "base/random.h"
 #include "kernels/half.h"
+#include "kernels/quant/code_book.h"
+#include "kernels/random_weights.h"
 
 struct tiny_model tiny_model(void)
 {
@@ -84,6 +86,10 @@ static void fill_block(struct random *random, enum weight_type type, float size,
 {
     const struct weight_type_row *row = &cm_weight_types[type];
     int scale, minimum;
+    if (cm_book_bytes(type) > 0) { /* a scale in quarters, perhaps */
+        cm_random_weights(type, 0.0f, size, cm_random_u64(random), block, 1);
+        return;
+    }
     scale_places(type, &scale, &minimum);
     for (int i = 0; i < row->n_bytes; i++) block[i] = (uint8_t)cm_random_u64(random);
     if (scale < 0) { /* a power of two in the first byte */

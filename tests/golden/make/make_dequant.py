@@ -21,6 +21,7 @@ TYPES = {
     T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
     T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
     T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: [],
+    T.IQ1_S: [0], T.IQ1_M: [], T.IQ2_XXS: [0], T.IQ2_XS: [0], T.IQ2_S: [0], T.IQ3_XXS: [0], T.IQ3_S: [0],
 }
 # half-precision bit patterns that every scale field meets: zeros, subnormals, smallest normal, one, largest
 HALVES = [0x0000, 0x8000, 0x0001, 0x8001, 0x03FF, 0x83FF, 0x0400, 0x3C00, 0x7BFF, 0xFBFF]
@@ -71,6 +72,9 @@ def main():
             blocks[:, o:o + 2] = scales(rng, len(blocks))[:, None].view(np.uint8)
         if t == T.MXFP4:
             blocks[:, 0] = rng.permutation(EXPONENTS)
+        if t == T.IQ1_M:  # the scale in quarters, the top bits of the last four uint16
+            quarters = scales(rng, len(blocks))[:, None] >> np.array([0, 4, 8, 12]) & 15
+            blocks[:, 49::2] = blocks[:, 49::2] & 15 | (quarters << 4).astype(np.uint8)
         raw = blocks.reshape(ROWS, BLOCKS * size)
         with np.errstate(over="ignore"):
             want = dequantize(raw, t)
