@@ -203,8 +203,8 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
                        n_delivered, team->n_workers);
     const size_t small = atomic_load(&team->small_stack);
     if (small > 0)
-        return cm_fail(ctx, CALMOE_SYSTEM, "a thread has a stack of %zu KiB; at least %d KiB are wanted, look at ulimit -s "
-                       "and OMP_STACKSIZE", small >> 10, LEAST_STACK >> 10);
+        return cm_fail(ctx, CALMOE_SYSTEM, "a thread has a stack of %zu KiB; at least %d KiB are wanted, look at"
+                       " ulimit -s and OMP_STACKSIZE", small >> 10, LEAST_STACK >> 10);
     if (atomic_load(&team->was_refused)) {
         cm_log(ctx, "the system does not pin threads to cores; they run where it puts them");
         team->binding = BIND_NOTHING;

@@ -1,6 +1,6 @@
 /* base/whole_file.h - a file that stands under its name only once it is complete: it is written beside it, as
- * "NAME.part", and renamed. Two processes do not write one file at a time: the second one is refused. What is no regular
- * file, such as /dev/null or a pipe, is written to in place. */
+ * "NAME.part", and renamed. Two processes do not write one file at a time: the second one is refused. What is no
+ * regular file, such as /dev/null or a pipe, is written to in place. */
 #ifndef BASE_WHOLE_FILE_H
 #define BASE_WHOLE_FILE_H
 

@@ -112,7 +112,8 @@ static void top_p_and_min_p_keep_a_share(void **state)
         float    min_p; /* those of at least so much of the likeliest one's  */
         unsigned kept;
     } rows[] = {
-        {0, 0.39f, 0, 1}, {0, 0.41f, 0, 3}, {0, 0.89f, 0, 7}, {0, 0.95f, 0, 15}, {0, 1e-9f, 0, 1}, {0, 0, 0, 1}, {3, 0, 0, 1},
+        {0, 0.39f, 0, 1}, {0, 0.41f, 0, 3}, {0, 0.89f, 0, 7}, {0, 0.95f, 0, 15}, {0, 1e-9f, 0, 1},
+        {0, 0, 0, 1},     {3, 0, 0, 1},     /* the likeliest one stays */
         {2, 0.56f, 0, 1}, {2, 0.58f, 0, 3}, /* shares of the two that are left: 4/7 and 3/7 */
         {0, 1, 0.2f, 15}, {0, 1, 0.3f, 7},  {0, 1, 0.6f, 3},  {0, 1, 1, 1},      {3, 1, 0.3f, 7},
     };
