@@ -210,13 +210,6 @@ enum isa cm_isa_best(void)
     return level == ISA_AVXVNNI && !machine_has_avxvnni() ? ISA_AVX2 : level;
 }
 
-const char *cm_isa_ignored_cap(void)
-{
-    const char *const wanted = getenv("CALMOE_ISA");
-    enum isa          cap;
-    return wanted != NULL && wanted[0] != '\0' && !cm_isa_of_name(wanted, &cap) ? wanted : NULL;
-}
-
 bool cm_isa_is_supported(enum isa isa)
 {
     return isa <= cm_isa_best() && is_known_here(isa) && (isa != ISA_AVXVNNI || machine_has_avxvnni());

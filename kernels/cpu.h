@@ -20,6 +20,5 @@ const char *cm_isa_name(enum isa isa); /* "ref", "avx2", … "amx" */
 bool        cm_isa_of_name(const char *name, enum isa *out);
 bool        cm_isa_is_supported(enum isa isa); /* by CPU, system and this build */
 enum isa    cm_isa_best(void);                 /* the highest supported one     */
-const char *cm_isa_ignored_cap(void);          /* what CALMOE_ISA says where that is no level; else NULL */
 
 #endif
