@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/serve/server.h"
 #include "tools/serve/service_parts.h"
@@ -33,6 +34,10 @@ static void restore(struct slot_action *action, struct service *service, struct 
     calmoe_session_options_init(&options);
     options.context    = service->context;
     options.ignore_end = 1;
+    if (access(action->path, F_OK) != 0) {
+        (void)cm_refuse(&action->refusal, 404, "filename", "no slot was saved as '%s'", strrchr(action->path, '/') + 1);
+        return;
+    }
     const calmoe_status status =
         calmoe_session_restore(service->front.engine, action->path, &options, &session);
     if (status != CALMOE_OK) {
