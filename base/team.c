@@ -16,7 +16,7 @@
 #include "base/limits.h"
 #include "base/team_parts.h"
 
-enum { MAX_WORKERS = 4096 };
+enum { MAX_WORKERS = 4096, LEAST_STACK = 128 << 10 /* bytes; 64 KiB were too few, 96 were enough */ };
 
 /* For which seat this thread is bound; team 0 = for none. OpenMP's threads serve one team after the
  * other, and are bound anew only when the seat changes. */
@@ -105,16 +105,59 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
     return atomic_load(&team->n_delivered);
 }
 
-/* A bound thread that is not where it was bound to counts as refused. */
+/* Bytes of the calling thread's stack; 0 where the system does not tell. */
+static size_t own_stack(void)
+{
+    pthread_attr_t attributes;
+    void          *lowest;
+    size_t         n_bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
+    if (pthread_attr_getstack(&attributes, &lowest, &n_bytes) != 0) n_bytes = 0;
+    (void)pthread_attr_destroy(&attributes);
+    return n_bytes;
+}
+
+/* A bound thread that is not where it was bound to counts as refused. Stacks may be made too small for the steps
+ * (ulimit -s, OMP_STACKSIZE, a thread of the host). */
 static void check_seat(void *arg, const struct worker *me)
 {
     struct team *team = arg;
+    const size_t stack = own_stack();
+    if (stack > 0 && stack < LEAST_STACK) atomic_store(&team->small_stack, stack);
     if (is_bound(team) && team->binding == BIND_CORE &&
         !cm_topology_is_on_core(team->topology, team->seats[me->seat].core))
         atomic_store(&team->was_refused, true);
 }
 
 /* ---- opening ---- */
+
+static void *wait_for_the_rest(void *arg)
+{
+    pthread_mutex_t *const lock = arg;
+    pthread_mutex_lock(lock);
+    pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+/* Starts so many threads at once and ends them: what limits them need not be known to be found out. */
+static calmoe_status rehearse(struct calmoe_context *ctx, int n_new)
+{
+    pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *const threads = cm_alloc(ctx, (size_t)n_new, sizeof *threads, "a team");
+    int              n_started = 0, failure = 0;
+    if (!threads) return CALMOE_NO_MEMORY;
+    pthread_mutex_lock(&lock);
+    while (n_started < n_new && failure == 0) {
+        failure = pthread_create(&threads[n_started], NULL, wait_for_the_rest, &lock);
+        n_started += failure == 0;
+    }
+    pthread_mutex_unlock(&lock);
+    for (int i = 0; i < n_started; i++) (void)pthread_join(threads[i], NULL);
+    cm_free(threads);
+    if (failure == 0) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_SYSTEM, "the system starts only %d of %d threads: %s", n_started + 1, n_new + 1,
+                   strerror(failure));
+}
 
 /* OpenMP ends the program where a thread cannot be started; so what would keep one from that is looked for before.
  * Threads that an earlier team started are used again. */
@@ -138,6 +181,7 @@ static calmoe_status check_threads(struct calmoe_context *ctx, int n_workers)
     if (reason[0] != '\0')
         return cm_fail(ctx, CALMOE_NO_MEMORY, "no memory for the stacks of %d threads: %d times %zu bytes%s", n_new,
                        n_new, stack_bytes, reason);
+    CM_TRY(rehearse(ctx, n_new));
     atomic_store(&n_most, n_workers);
     return CALMOE_OK;
 }
@@ -157,6 +201,10 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
                        "the system gives only %d of %d threads; ask for fewer, or look at"
                        " OMP_THREAD_LIMIT",
                        n_delivered, team->n_workers);
+    const size_t small = atomic_load(&team->small_stack);
+    if (small > 0)
+        return cm_fail(ctx, CALMOE_SYSTEM, "a thread has a stack of %zu KiB; at least %d KiB are wanted, look at"
+                       " ulimit -s and OMP_STACKSIZE", small >> 10, LEAST_STACK >> 10);
     if (atomic_load(&team->was_refused)) {
         cm_log(ctx, "the system does not pin threads to cores; they run where it puts them");
         team->binding = BIND_NOTHING;

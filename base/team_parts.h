@@ -51,6 +51,7 @@ struct team {
     _Alignas(CM_ALIGNMENT) atomic_uint n_runs; /* released when phase and arg are set */
     atomic_int  n_delivered;                   /* threads that OpenMP gave this run   */
     atomic_bool was_refused;                   /* a thread could not be bound         */
+    atomic_size_t small_stack;                 /* bytes of one that is too small; 0 = all are large enough */
     _Alignas(CM_ALIGNMENT) atomic_int n_finished;
     struct barrier barrier;
 };

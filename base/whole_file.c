@@ -2,7 +2,13 @@
 #include "base/whole_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -12,16 +18,77 @@ static calmoe_status fail(struct calmoe_context *ctx, const char *path)
     return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
 }
 
+/* Opens and locks the temporary file. The lock may be of a file that its writer has renamed meanwhile: then the name
+ * means another file, or none, and is opened once more. -1: errno says why, EWOULDBLOCK = another process writes it. */
+static int open_alone(const char *temporary)
+{
+    for (;;) {
+        struct stat locked, named;
+        const int file = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+        if (file < 0) return -1;
+        if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* some file systems know no locks */
+            close(file);
+            errno = EWOULDBLOCK;
+            return -1;
+        }
+        if (fstat(file, &locked) == 0 && stat(temporary, &named) == 0 && locked.st_ino == named.st_ino &&
+            locked.st_dev == named.st_dev)
+            return file;
+        close(file);
+    }
+}
+
+/* old: what stands under the name now, or NULL. */
+static calmoe_status open_beside(struct calmoe_context *ctx, struct whole_file *out, const struct stat *old)
+{
+    const int file = open_alone(out->temporary);
+    if (file < 0 && errno == EWOULDBLOCK)
+        return cm_fail(ctx, CALMOE_IO, "cannot write '%s': another process is writing it", out->path);
+    if (file < 0) return fail(ctx, out->path);
+    const mode_t permissions = old ? old->st_mode & 0777 : 0;
+    if (ftruncate(file, 0) == 0 && (!old || fchmod(file, permissions) == 0 || errno == EPERM))
+        out->stream = fdopen(file, "wb");
+    if (out->stream) return CALMOE_OK;
+    const calmoe_status status = fail(ctx, out->path);
+    unlink(out->temporary);
+    close(file);
+    return status;
+}
+
+/* Devices and pipes are written to as they are: renaming would put a file in their place. */
+static calmoe_status open_in_place(struct calmoe_context *ctx, struct whole_file *out)
+{
+    cm_free(out->temporary);
+    out->temporary = NULL;
+    out->stream = fopen(out->path, "wbe");
+    return out->stream ? CALMOE_OK : fail(ctx, out->path);
+}
+
+/* Names of streams that are open already mean the stream, also where it is a regular file. */
+static bool names_stream(const char *path)
+{
+    return strncmp(path, "/dev/std", 8) == 0 || strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0;
+}
+
+static calmoe_status open_file(struct calmoe_context *ctx, const char *path, struct whole_file *out)
+{
+    struct stat old;
+    char        target[PATH_MAX];
+    const bool  is_there = stat(path, &old) == 0, is_regular = is_there && S_ISREG(old.st_mode) && !names_stream(path);
+    /* A link stays one, and the file that it means is replaced. */
+    const char *const name = is_regular && realpath(path, target) ? target : path;
+    const size_t n = strlen(name);
+    *out = (struct whole_file){.path = cm_copy_text(ctx, name, n), .temporary = cm_alloc(ctx, n + 6, 1, "a path")};
+    if (!out->path || !out->temporary) return CALMOE_NO_MEMORY;
+    snprintf(out->temporary, n + 6, "%s.part", out->path);
+    if (is_there && S_ISDIR(old.st_mode)) errno = EISDIR;
+    if (is_there && (S_ISDIR(old.st_mode) || access(path, W_OK) != 0)) return fail(ctx, path);
+    return is_there && !is_regular ? open_in_place(ctx, out) : open_beside(ctx, out, is_there ? &old : NULL);
+}
+
 calmoe_status cm_whole_file_open(struct calmoe_context *ctx, const char *path, struct whole_file *out)
 {
-    const size_t  n = strlen(path);
-    calmoe_status status = CALMOE_NO_MEMORY;
-    *out = (struct whole_file){.path = cm_copy_text(ctx, path, n), .temporary = cm_alloc(ctx, n + 6, 1, "a path")};
-    if (out->path && out->temporary) {
-        snprintf(out->temporary, n + 6, "%s.part", path);
-        out->stream = fopen(out->temporary, "wbe");
-        status = out->stream ? CALMOE_OK : fail(ctx, out->temporary);
-    }
+    const calmoe_status status = open_file(ctx, path, out);
     if (status != CALMOE_OK) cm_whole_file_close(out);
     return status;
 }
@@ -34,7 +101,8 @@ calmoe_status cm_whole_file_check(struct calmoe_context *ctx, const struct whole
 calmoe_status cm_whole_file_finish(struct calmoe_context *ctx, struct whole_file *file)
 {
     CM_TRY(cm_whole_file_check(ctx, file));
-    if (fflush(file->stream) != 0 || fsync(fileno(file->stream)) != 0 || rename(file->temporary, file->path) != 0)
+    if (fflush(file->stream) != 0) return fail(ctx, file->path);
+    if (file->temporary && (fsync(fileno(file->stream)) != 0 || rename(file->temporary, file->path) != 0))
         return fail(ctx, file->path);
     fclose(file->stream);
     file->stream = NULL;
@@ -45,8 +113,8 @@ calmoe_status cm_whole_file_finish(struct calmoe_context *ctx, struct whole_file
 void cm_whole_file_close(struct whole_file *file)
 {
     if (file->stream) {
+        if (file->temporary) unlink(file->temporary);
         fclose(file->stream);
-        unlink(file->temporary);
     }
     cm_free(file->path);
     cm_free(file->temporary);

@@ -1,5 +1,6 @@
 /* base/whole_file.h - a file that stands under its name only once it is complete: it is written beside it, as
- * "NAME.part", and renamed. */
+ * "NAME.part", and renamed. Two processes do not write one file at a time: the second one is refused. What is no
+ * regular file, such as /dev/null or a pipe, is written to in place. */
 #ifndef BASE_WHOLE_FILE_H
 #define BASE_WHOLE_FILE_H
 
@@ -9,7 +10,8 @@
 
 struct whole_file { /* zeroed = closed */
     FILE *stream;     /* to write to; errors stay in it until the end */
-    char *path, *temporary;
+    char *path;       /* links resolved */
+    char *temporary;  /* NULL: written in place */
 };
 
 /* IO, NO_MEMORY: *out is closed. */

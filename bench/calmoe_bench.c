@@ -23,10 +23,10 @@ struct settings {
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 #define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL", "GGUF file (default: the embedded model)"},
     {"synthetic", 0, CLI_TEXT, AT(synthetic), 0, 0, "SHAPE:TYPE",
      "a model of random weights instead, of a shape's name or file and a weight type"},
-    {"save", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "keep the synthetic model in FILE"},
+    {"save", 0, CLI_OUTPUT, AT(save), 0, 0, "FILE", "keep the synthetic model in FILE"},
     {"prompt", 'p', CLI_TEXT, AT(prompts), 0, 0, "N",
      "read a prompt of N tokens, 0 = do not (default 512; with a policy 64)"},
     {"tokens", 'n', CLI_TEXT, AT(answers), 0, 0, "N", "generate N tokens, 0 = do not (default 128)"},
@@ -44,10 +44,11 @@ static const struct cli_option options[] = {
      "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
     {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
-    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "measure what this file of proven bounds gains against OFF"},
+    {"policy", 0, CLI_INPUT, AT(policy.file), 0, 0, "FILE",
+     "measure what this file of proven bounds gains against OFF"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
-    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+    {"costs", 0, CLI_INPUT, AT(policy.costs), 0, 0, "time|bytes|FILE",
      "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "measure early exits against OFF, softmax:0.9@5"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
@@ -56,16 +57,16 @@ static const struct cli_option options[] = {
      "measure fewer experts against OFF, fixed:2, ratio:0.3 or top_p:0.8; or resident:0.5, as of calmoe run"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "measure drafts that are verified (of --exit, --policy, or chosen) against OFF: the same tokens"},
-    {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
+    {"draft-model", 0, CLI_INPUT, AT(policy.draft_model), 0, 0, "FILE",
      "with --lossless, a smaller model of the same vocabulary drafts, too"},
-    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
-    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+    {"exits", 0, CLI_INPUT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, for --exit classifier"},
+    {"lora", 0, CLI_INPUTS, AT(loras), 0, 0, "ADAPTER[:SCALE]",
      "all sessions use an adapter, a GGUF file or a folder by PEFT (as of calmoe run); may be repeated"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
     MEMORY_REQUEST_ROWS(AT_MEMORY),
-    {"text", 'f', CLI_LIST, AT(texts), 0, 0, "FILE",
+    {"text", 'f', CLI_INPUTS, AT(texts), 0, 0, "FILE",
      "text that a policy's prompts are cut of; -f again for more (default: of the model's own writing)"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"counting", 0, CLI_INT, AT(n_slices), 0, BENCH_MAX_SLICES, "N",
      "count the use of experts, and measure what counting costs in N repetitions with and without"},
     {"serve", 0, CLI_TEXT, AT(serve), 0, 0, "URL",
@@ -255,6 +256,7 @@ static int check(struct bench *bench, int n_operands, char **operands)
     if (calmoe_ranks_launched() > 1 && (bench->n_isas * bench->threads.n > 1 ||
                                         (s->synthetic != NULL && strchr(s->synthetic, ',') != NULL)))
         return cm_usage_error(name, "several ranks measure one model, one --isa and one -t; found a list");
+    if (!cm_memory_request_is_fine(name, &s->memory, s->plan)) return EXIT_WRONG_USAGE;
     if (s->n_slices > 0 && wants_policy(bench))
         return cm_usage_error(name, "option '--counting' does not go with a policy");
     bench->policy_format = cm_policy_format(s->output);

@@ -54,7 +54,7 @@ static bool has_room(const char *path, const char *spec, uint64_t n_bytes, bool 
     }
     const uint64_t n_free = (uint64_t)facts.f_bavail * (uint64_t)facts.f_frsize;
     if (n_free >= n_bytes + HEADER_BYTES) return true;
-    cm_say("'%s' has %.2f GB free; the model %s takes %.2f GB%s", folder, (double)n_free / 1e9, spec,
+    cm_say("'%s' has %.2f GB free; the model %s takes up to %.2f GB%s", folder, (double)n_free / 1e9, spec,
            (double)(n_bytes + HEADER_BYTES) / 1e9, is_temporary ? "; TMPDIR names another folder" : "");
     return false;
 }

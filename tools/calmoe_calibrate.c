@@ -6,6 +6,7 @@
 #include <calmoe/calibration.h>
 
 #include "tools/command.h"
+#include "tools/output_file.h"
 #include "tools/prompt_set.h"
 
 enum { MAX_THREADS = 4096, MAX_PROMPTS = 1 << 20, DEFAULT_PROMPTS = 2000, DEFAULT_CUT = 64, DEFAULT_ANSWER = 64 };
@@ -20,10 +21,10 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
-    {"file", 'f', CLI_LIST, AT(files), 0, 0, "FILE",
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
+    {"file", 'f', CLI_INPUTS, AT(files), 0, 0, "FILE",
      "a text, or JSON lines (FILE.jsonl); more may follow, and are mixed evenly"},
-    {"output", 'o', CLI_TEXT, AT(output), 0, 0, "POLICY.json", "write the policy, for calmoe run --policy"},
+    {"output", 'o', CLI_OUTPUT, AT(output), 0, 0, "POLICY.json", "write the policy, for calmoe run --policy"},
     {"delta", 'd', CLI_TEXT, AT(deltas), 0, 0, "D[,D...]",
      "bounds to prove, 1% or 0.01; default: 0.1%,0.5%,1%,2%,5%,10%"},
     {"epsilon", 'e', CLI_TEXT, AT(epsilon), 0, 0, "E", "each bound may be wrong with this chance; default: 0.05"},
@@ -50,9 +51,9 @@ static const struct cli_option options[] = {
      "prove also the best early exits alone, fewer experts alone, and static ones, for comparison"},
     {"splits", 0, CLI_INT, AT(splits), 0, 1000000, "N",
      "check the bounds on N random divisions of the prompts that prove; default: 0"},
-    {"exits", 0, CLI_TEXT, AT(exits), 0, 0, "FILE", "fitted exits, for the measure 'classifier'"},
+    {"exits", 0, CLI_INPUT, AT(exits), 0, 0, "FILE", "fitted exits, for the measure 'classifier'"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
@@ -360,10 +361,11 @@ static int run(int argc, char **argv)
     calmoe_calibration *calibration = NULL;
     int                 n_operands, n_rungs = 0;
     int status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
+    if (status == CLI_GO_ON) status = cm_cli_keep_operands(&description, &settings, argv + 1, n_operands);
     if (status == CLI_GO_ON) status = read_request(&settings, n_operands, &request);
     if (status != CLI_GO_ON) return status;
     struct prompt_set set = {.front = &front, .n_cut = settings.prompt_tokens};
-    const bool is_fine = gather(&front, &settings, argv + 1, n_operands, &set) &&
+    const bool is_fine = cm_can_write(settings.output) && gather(&front, &settings, argv + 1, n_operands, &set) &&
                          calibrate(&front, &settings, &request, &set, &calibration) &&
                          tell(&front, &settings, calibration) && save(&front, calibration, settings.output, &n_rungs);
     if (is_fine && n_rungs == 0)

@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/context_file.h"
 #include "tools/engine_request.h"
+#include "tools/output_file.h"
 
 struct settings {
     const char *model, *file, *output;
@@ -17,17 +18,17 @@ struct settings {
 #define AT_ENGINE(member) offsetof(struct settings, engine.member)
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
-    {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE", "the text, byte for byte; - reads standard input"},
-    {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FILE", "where to write what was read"},
+    {"file", 'f', CLI_INPUT, AT(file), 0, 0, "FILE", "the text, byte for byte; - reads standard input"},
+    {"output", 'o', CLI_OUTPUT, AT(output), 0, 0, "FILE", "where to write what was read"},
     {"chat", 0, CLI_FLAG, AT(chat), 0, 0, NULL,
      "the text is the system text of conversations, as the model's chat template writes them"},
     {"special", 0, CLI_FLAG, AT(special), 0, 0, NULL,
      "control tokens such as <|im_start|> in the text are tokens, not text"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in all, questions and answers too, 0 = what the model was trained for (default)"},
-    {"batch", 0, CLI_INT, AT(batch), 1, 1 << 20, "ROWS", "read the text in steps of ROWS tokens (default 512)"},
+    {"batch", 0, CLI_INT, AT(batch), 1, 1 << 16, "ROWS", "read the text in steps of ROWS tokens (default 512)"},
     ENGINE_REQUEST_ROWS(AT_ENGINE),
     MODEL_REQUEST_ROWS(AT_NUMBER),
 };
@@ -111,8 +112,8 @@ static int run(int argc, char **argv)
     int               n_operands, status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings);
     if (status != CLI_GO_ON) return status;
-    const bool is_made = cm_bytes_read_file(&text, settings.file) && open_session(&generation, &front, &settings) &&
-                         make(&generation, &settings, &text);
+    const bool is_made = cm_can_write(settings.output) && cm_bytes_read_file(&text, settings.file) &&
+                         open_session(&generation, &front, &settings) && make(&generation, &settings, &text);
     if (is_made) cm_print_times(&generation.times);
     cm_bytes_close(&text);
     cm_generation_close(&generation);

@@ -10,6 +10,7 @@
 
 #include "tools/command.h"
 #include "tools/front.h"
+#include "tools/output_file.h"
 
 enum { MAX_THREADS = 4096, MAX_MEMORY = 1 << 20, RANK_NOT_GIVEN = -1 };
 
@@ -22,11 +23,11 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
-    {"file", 'f', CLI_LIST, AT(files), 0, 0, "FILE", "a text to fit to; more may follow"},
-    {"held-out", 0, CLI_LIST, AT(held_out), 0, 0, "FILE",
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
+    {"file", 'f', CLI_INPUTS, AT(files), 0, 0, "FILE", "a text to fit to; more may follow"},
+    {"held-out", 0, CLI_INPUTS, AT(held_out), 0, 0, "FILE",
      "a text to judge by; may be repeated; default: every tenth window of the others, which is not fitted then"},
-    {"output", 'o', CLI_TEXT, AT(output), 0, 0, "EXITS.gguf", "the file to write, for calmoe run --exits"},
+    {"output", 'o', CLI_OUTPUT, AT(output), 0, 0, "EXITS.gguf", "the file to write, for calmoe run --exits"},
     {"layers", 'l', CLI_TEXT, AT(layers), 0, 0, "L[,L...]",
      "after which layers; default: about 1/2, 2/3 and 5/6 of the model's"},
     {"rank", 'r', CLI_INT, AT(rank), 0, 1 << 20, "R",
@@ -276,11 +277,12 @@ static int run(int argc, char **argv)
     int                   n_operands;
     int status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings, n_operands, &layers);
+    if (status == CLI_GO_ON) status = cm_cli_keep_operands(&description, &settings, argv + 1, n_operands);
     if (status != CLI_GO_ON) return status;
     calmoe_engine_options_init(&engine);
     engine.n_threads = settings.threads;
     engine.isa       = settings.isa;
-    bool fine = cm_front_open_model(&front, settings.model, false) &&
+    bool fine = cm_can_write(settings.output) && cm_front_open_model(&front, settings.model, false) &&
                 read_texts(&front, &settings, argv + 1, n_operands, &texts) && cm_front_open_engine(&front, &engine) &&
                 fit(&front, &settings, &layers, &texts, &report);
     if (fine && settings.json) fine = print_json(&report);

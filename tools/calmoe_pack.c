@@ -14,7 +14,7 @@ struct settings {
 
 #define AT(member) offsetof(struct settings, member)
 static const struct cli_option options[] = {
-    {"output", 'o', CLI_TEXT, AT(output), 0, 0, "FILE", "the packed file (default: MODEL.packed)"},
+    {"output", 'o', CLI_OUTPUT, AT(output), 0, 0, "FILE", "the packed file (default: MODEL.packed)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set that will read it (default: the best here)"},
     {"check", 0, CLI_FLAG, AT(check), 0, 0, NULL, "write nothing: read the file and say whether it is whole"},
 };
@@ -68,6 +68,7 @@ static int run(int argc, char **argv)
     const int       parsed = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (parsed != CLI_GO_ON) return parsed;
     if (n_operands < 1) return cm_usage_error(description.name, "wanted a MODEL, found none");
+    if (cm_cli_keep_operands(&description, &settings, argv + 1, 1) != CLI_GO_ON) return EXIT_WRONG_USAGE;
     const int n = settings.output != NULL ? snprintf(path, sizeof path, "%s", settings.output)
                                           : snprintf(path, sizeof path, "%s.packed", argv[1]);
     if (n < 0 || (size_t)n >= sizeof path) return cm_usage_error(description.name, "the file's name is too long");

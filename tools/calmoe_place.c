@@ -30,14 +30,15 @@ struct settings {
 };
 
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, offsetof(struct settings, model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
+    {"model", 'm', CLI_INPUT, offsetof(struct settings, model), 0, 0, "MODEL",
+     "GGUF file; default: the embedded model"},
     {"policy", 0, CLI_TEXT, offsetof(struct settings, policy), 0, 0, "NAME",
      "how to place; default: by_usage with a profile, else sliced"},
     {"plan", 0, CLI_TEXT, offsetof(struct settings, plan), 0, 0, "FILE", "look at this plan instead of making one"},
-    {"profile", 0, CLI_TEXT, offsetof(struct settings, profile), 0, 0, "FILE",
+    {"profile", 0, CLI_INPUT, offsetof(struct settings, profile), 0, 0, "FILE",
      "how experts are used; default: all of them alike"},
     {"domain", 0, CLI_TEXT, offsetof(struct settings, domain), 0, 0, "NAME", "only this domain of the profile"},
-    {"topology", 0, CLI_TEXT, offsetof(struct settings, topology), 0, 0, "SPEC",
+    {"topology", 0, CLI_INPUT, offsetof(struct settings, topology), 0, 0, "SPEC",
      "hwloc description or .xml; default: this machine"},
     {"bandwidth", 0, CLI_TEXT, offsetof(struct settings, bandwidth), 0, 0, "LIST",
      "GB/s that nodes read: \"0:40,1:20\", or \"40\" for all"},
@@ -46,7 +47,7 @@ static const struct cli_option options[] = {
      "calmoe run"},
     {"stream", 0, CLI_FLAG, offsetof(struct settings, stream), 0, 0, NULL,
      "with a limit in bytes: the plan says which experts stay in memory, and which are read from disk"},
-    {"simulate", 0, CLI_TEXT, offsetof(struct settings, simulate), 0, 0, "TRACE",
+    {"simulate", 0, CLI_INPUT, offsetof(struct settings, simulate), 0, 0, "TRACE",
      "replay this routing trace through the plan"},
     {"ranks", 0, CLI_INT, offsetof(struct settings, ranks), 2, 64, "N", "also N such machines together, by mpirun"},
     {"net-latency", 0, CLI_TEXT, offsetof(struct settings, latency), 0, 0, "TIME",
@@ -55,7 +56,7 @@ static const struct cli_option options[] = {
      "that a machine receives: 10Gb (default), 2.5Gb, 1GB"},
     {"line-latency", 0, CLI_TEXT, offsetof(struct settings, line_latency), 0, 0, "NEAR[,FAR]",
      "of a cache line between cores round one cache and others: 40ns,150ns; then waiting is predicted, too"},
-    {"output", 'o', CLI_TEXT, offsetof(struct settings, output), 0, 0, "PLAN.json", "write the plan"},
+    {"output", 'o', CLI_OUTPUT, offsetof(struct settings, output), 0, 0, "PLAN.json", "write the plan"},
     {"json", 0, CLI_FLAG, offsetof(struct settings, json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
 

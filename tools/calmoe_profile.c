@@ -7,6 +7,7 @@
 #include <calmoe/trace.h>
 
 #include "tools/command.h"
+#include "tools/output_file.h"
 #include "tools/policy_request.h"
 #include "tools/profile_page.h"
 
@@ -24,27 +25,27 @@ struct settings {
 #define AT(member) offsetof(struct settings, member)
 #define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
-    {"file", 'f', CLI_LIST, AT(files), 0, 0, "FILE", "a text to read; its name is its domain; more may follow"},
-    {"domain", 'd', CLI_LIST, AT(domains), 0, 0, "NAME=FILE", "a text of that domain; more may follow"},
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
+    {"file", 'f', CLI_INPUTS, AT(files), 0, 0, "FILE", "a text to read; its name is its domain; more may follow"},
+    {"domain", 'd', CLI_INPUTS, AT(domains), 0, 0, "NAME=FILE", "a text of that domain; more may follow"},
     {"merge", 0, CLI_FLAG, AT(merge), 0, 0, NULL, "the files are profiles: add them up instead of reading texts"},
-    {"output", 'o', CLI_TEXT, AT(output), 0, 0, "PROFILE.json", "write the profile, for calmoe place --profile"},
-    {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write a page that shows it; needs no network"},
-    {"prometheus", 0, CLI_TEXT, AT(prometheus), 0, 0, "FILE", "write it in Prometheus' exposition format"},
-    {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing"},
+    {"output", 'o', CLI_OUTPUT, AT(output), 0, 0, "PROFILE.json", "write the profile, for calmoe place --profile"},
+    {"html", 0, CLI_OUTPUT, AT(html), 0, 0, "FILE", "write a page that shows it; needs no network"},
+    {"prometheus", 0, CLI_OUTPUT, AT(prometheus), 0, 0, "FILE", "write it in Prometheus' exposition format"},
+    {"trace", 0, CLI_OUTPUT, AT(trace), 0, 0, "FILE", "record each token's routing"},
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N", "read at most N tokens of each file, 0 = all (default)"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "windows of N tokens; default and at most: what the model was trained for, up to 4096 where not given"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
+    {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     MEMORY_REQUEST_ROWS(AT_MEMORY),
-    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},
+    {"policy", 0, CLI_INPUT, AT(policy.file), 0, 0, "FILE", "read texts as answers that leave out what this file says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA", "as of calmoe run"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE", "as of calmoe run: softmax:0.9@5"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE", "as of calmoe run: fixed:2, ratio:0.3 or top_p:0.8"},
-    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, as of calmoe run"},
-    {"topology", 0, CLI_TEXT, AT(topology), 0, 0, "SPEC",
+    {"exits", 0, CLI_INPUT, AT(policy.exits), 0, 0, "FILE", "exits fitted to the model, as of calmoe run"},
+    {"topology", 0, CLI_INPUT, AT(topology), 0, 0, "SPEC",
      "predict plans for this machine, an hwloc description or .xml; default: this one, or 2 and 4 equal nodes"},
     {"bandwidth", 0, CLI_TEXT, AT(bandwidth), 0, 0, "LIST", "GB/s that its nodes read: \"0:40,1:20\", or \"40\""},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},
@@ -123,6 +124,7 @@ static int check(const struct settings *settings, int n_operands)
         return cm_usage_error(description.name, "option '--merge' wants profiles, found none");
     if (!has_texts && n_operands == 0)
         return cm_usage_error(description.name, "wanted texts, -f FILE or --domain NAME=FILE; found none");
+    if (!cm_memory_request_is_fine(description.name, &settings->memory, settings->plan)) return EXIT_WRONG_USAGE;
     return cm_policy_request_check(description.name, policy, settings->trace);
 }
 
@@ -238,9 +240,13 @@ static int run(int argc, char **argv)
     int status = cm_cli_parse(&description, argc, argv, &settings, &n_operands);
     if (status == CLI_GO_ON) status = check(&settings, n_operands);
     if (status == CLI_GO_ON && !settings.merge)
+        status = cm_cli_keep_operands(&description, &settings, argv + 1, n_operands);
+    if (status == CLI_GO_ON && !settings.merge)
         status = list_texts(&settings, argv + 1, n_operands, texts, &n_texts);
     if (status != CLI_GO_ON) return status;
-    const bool is_fine = (settings.merge ? merge(&front, &settings, argv + 1, n_operands, &profile)
+    const bool is_fine = cm_can_write(settings.output) && cm_can_write(settings.html) &&
+                         cm_can_write(settings.prometheus) &&
+                         (settings.merge ? merge(&front, &settings, argv + 1, n_operands, &profile)
                                          : count(&front, &settings, texts, n_texts, &reading, &profile)) &&
                          tell(&front, &settings, &reading, profile);
     calmoe_profile_close(&profile);

@@ -9,6 +9,7 @@
 
 #include "tools/command.h"
 #include "tools/front.h"
+#include "tools/output_file.h"
 
 struct settings {
     int requantize, keep_quantized, threads;
@@ -42,14 +43,6 @@ static const struct cli_command description = {
                     "lists them. OUT is written whole or not at all; Ctrl-C stops and leaves nothing behind.\n\n"
                     "Example:\n  calmoe quantize model-f16.gguf model-q8.gguf q8_0\n",
 };
-
-static bool is_same_file(const char *a, const char *b)
-{
-    struct stat of_a, of_b;
-    if (strcmp(a, b) == 0) return true;
-    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
-           of_a.st_ino == of_b.st_ino;
-}
 
 static double megabytes(const char *path)
 {
@@ -187,7 +180,7 @@ static int run(int argc, char **argv)
     if (n_operands < 3)
         return cm_usage_error(description.name, "wanted %s, found %d argument%s", description.operands,
                               n_operands, n_operands == 1 ? "" : "s");
-    if (is_same_file(argv[1], argv[2]))
+    if (cm_is_same_file(argv[1], argv[2]))
         return cm_usage_error(description.name, "OUT is the same file as IN, '%s'; wanted another", argv[1]);
     if (settings.requantize && settings.keep_quantized)
         return cm_usage_error(description.name, "wanted --requantize or --keep-quantized, found both");

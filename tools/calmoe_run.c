@@ -13,9 +13,10 @@
 #include "tools/context_file.h"
 #include "tools/depth_page.h"
 #include "tools/engine_request.h"
+#include "tools/output_file.h"
 #include "tools/policy_request.h"
 
-enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_ROWS = 1 << 20 };
+enum { DEFAULT_TOKENS = 256, TOKENS_NOT_GIVEN = -1, MAX_ROWS = 1 << 16 };
 
 struct settings {
     const char *model, *prompt, *file, *system, *chat_format, *trace, *html, *save, *restore, *context_file,
@@ -39,18 +40,18 @@ struct settings {
 #define AT_NUMBER(member) offsetof(struct settings, numbers.member)
 #define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
-    {"model", 'm', CLI_TEXT, AT(model), 0, 0, "MODEL",
+    {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL",
      "GGUF file, or the first of its shards (default: the embedded model)"},
-    {"lora", 0, CLI_LIST, AT(loras), 0, 0, "ADAPTER[:SCALE]",
+    {"lora", 0, CLI_INPUTS, AT(loras), 0, 0, "ADAPTER[:SCALE]",
      "use an adapter (LoRA, prefix), a GGUF file or a folder by PEFT, so strongly (default 1); may be repeated"},
     {"prompt", 'p', CLI_TEXT, AT(prompt), 0, 0, "TEXT", "the text to continue; with --chat, the only turn"},
-    {"file", 'f', CLI_TEXT, AT(file), 0, 0, "FILE",
+    {"file", 'f', CLI_INPUT, AT(file), 0, 0, "FILE",
      "take it from FILE, byte for byte; - reads standard input"},
     {"special", 0, CLI_FLAG, AT(special), 0, 0, NULL,
      "control tokens such as <|im_start|> in the text are tokens, not text"},
     {"tokens", 'n', CLI_INT, AT(tokens), 0, INT_MAX, "N",
      "make at most N tokens, 0 = only read the text (default 256)"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in all, 0 = what the model was trained for (default)"},
     ENGINE_REQUEST_ROWS(AT_ENGINE),
     {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
@@ -65,7 +66,7 @@ static const struct cli_option options[] = {
      "draw from those at least P times as likely as the best, 0 = off (default)"},
     {"repeat-penalty", 0, CLI_REAL, AT(repeat_penalty), 0.01, 100, "R",
      "make recent tokens less likely, 1 = off (default)"},
-    {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, INT_MAX, "N",
+    {"repeat-last", 0, CLI_INT, AT(repeat_last), 0, 1 << 20, "N",
      "how many tokens are recent (default 64)"},
     {"presence-penalty", 0, CLI_REAL, AT(presence_penalty), -100, 100, "X",
      "taken off the logits of tokens that stand in the answer (default 0)"},
@@ -80,46 +81,46 @@ static const struct cli_option options[] = {
      "how turns are written; a wrong NAME lists all (default: as the model's chat template does)"},
     {"system", 0, CLI_TEXT, AT(system), 0, 0, "TEXT", "instructions that begin the conversation"},
     {"stop", 0, CLI_LIST, AT(stops), 0, 0, "TEXT", "end an answer before TEXT; may be repeated"},
-    {"json-schema", 0, CLI_TEXT, AT(json_schema), 0, 0, "FILE",
+    {"json-schema", 0, CLI_INPUT, AT(json_schema), 0, 0, "FILE",
      "answers are JSON that fits the schema in FILE, whatever the model would rather say"},
     {"json-object", 0, CLI_FLAG, AT(json_object), 0, 0, NULL, "answers are JSON objects"},
     {"pattern", 0, CLI_TEXT, AT(pattern), 0, 0, "REGEX", "answers fit a regular expression"},
     {"after", 0, CLI_TEXT, AT(after), 0, 0, "TEXT",
      "what these ask for begins behind TEXT, such as </think>; before it comes what may"},
-    {"save-session", 0, CLI_TEXT, AT(save), 0, 0, "FILE", "at the end, write what was read and answered to FILE"},
+    {"save-session", 0, CLI_OUTPUT, AT(save), 0, 0, "FILE", "at the end, write what was read and answered to FILE"},
     {"restore-session", 0, CLI_TEXT, AT(restore), 0, 0, "FILE",
      "go on from what --save-session wrote; a text is optional, and is added to it"},
-    {"context-file", 0, CLI_TEXT, AT(context_file), 0, 0, "FILE",
+    {"context-file", 0, CLI_INPUT, AT(context_file), 0, 0, "FILE",
      "a text that calmoe context has read stands before -p, -f or the conversation"},
-    {"questions", 0, CLI_TEXT, AT(questions), 0, 0, "FILE",
+    {"questions", 0, CLI_INPUT, AT(questions), 0, 0, "FILE",
      "answer each line of FILE behind that text, and behind no other line; - reads standard input"},
     {"ignore-eos", 0, CLI_FLAG, AT(ignore_eos), 0, 0, NULL, "go on after the model's end token"},
-    {"trace", 0, CLI_TEXT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
-    {"policy", 0, CLI_TEXT, AT(policy.file), 0, 0, "FILE",
+    {"trace", 0, CLI_OUTPUT, AT(trace), 0, 0, "FILE", "record each token's routing, for calmoe place --simulate"},
+    {"policy", 0, CLI_INPUT, AT(policy.file), 0, 0, "FILE",
      "leave out layers and experts as this file of proven bounds says"},
     {"quality", 0, CLI_TEXT, AT(policy.quality), 0, 0, "DELTA",
      "risk that may be, 1%: of the policy its boldest rung up to that (default: its safest)"},
-    {"costs", 0, CLI_TEXT, AT(policy.costs), 0, 0, "time|bytes|FILE",
+    {"costs", 0, CLI_INPUT, AT(policy.costs), 0, 0, "time|bytes|FILE",
      "of several policies proven for a bound take the cheapest by time here (default), bytes, or a costs file"},
     {"exit", 0, CLI_TEXT, AT(policy.exit), 0, 0, "RULE",
      "unproven: tokens leave early, softmax:0.9@5 = after layer 5 where p1 - p2 is 0.9"},
     {"lossless", 0, CLI_FLAG, AT(policy.lossless), 0, 0, NULL,
      "draft tokens and verify them, where that is faster: the same text; by early exits (of --exit, --policy, or "
      "chosen), by lookup, by the file's block for it"},
-    {"draft-model", 0, CLI_TEXT, AT(policy.draft_model), 0, 0, "FILE",
+    {"draft-model", 0, CLI_INPUT, AT(policy.draft_model), 0, 0, "FILE",
      "with --lossless, a smaller model of the same vocabulary drafts, too"},
     {"kv-fill", 0, CLI_TEXT, AT(policy.kv_fill), 0, 0, "HOW",
      "with --exit, keys and values of skipped layers: propagate (default), lazy, catch_up"},
     {"width", 0, CLI_TEXT, AT(policy.width), 0, 0, "RULE",
      "unproven: fewer experts, fixed:2, ratio:0.3 or top_p:0.8; more than the file's as --experts; or with a --plan "
      "that streams, resident:0.5: one in memory may replace one on disk that weighs up to twice as much"},
-    {"exits", 0, CLI_TEXT, AT(policy.exits), 0, 0, "FILE",
+    {"exits", 0, CLI_INPUT, AT(policy.exits), 0, 0, "FILE",
      "exits fitted to the model: calmoe fit-exits writes them"},
     {"audit", 0, CLI_REAL, AT(audit), 0, 1, "SHARE",
      "of tokens under a proven policy that are run again in full, to watch its bound; 0 = none (default 0.01)"},
     {"show-exits", 0, CLI_FLAG, AT(show_exits), 0, 0, NULL,
      "colour tokens by the layers they used: green under half … red all"},
-    {"html", 0, CLI_TEXT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
+    {"html", 0, CLI_OUTPUT, AT(html), 0, 0, "FILE", "write the answer as a page that shows this; needs no network"},
     {"color", 0, CLI_CHOICE, AT(color), 0, 0, "auto|always|never", "colours, auto = on a terminal (default)"},
     MODEL_REQUEST_ROWS(AT_NUMBER),
     MEMORY_REQUEST_ROWS(AT_MEMORY),
@@ -248,6 +249,7 @@ static int check(const struct settings *settings)
     if (settings->after != NULL && (n_forms == 0 || settings->after[0] == '\0'))
         return cm_usage_error(description.name, "option '--after' wants a text, and --json-schema, --json-object or "
                                                 "--pattern");
+    if (!cm_memory_request_is_fine(description.name, &settings->memory, settings->engine.plan)) return EXIT_WRONG_USAGE;
     return cm_policy_request_check(description.name, &settings->policy, settings->trace);
 }
 
@@ -289,7 +291,8 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     cm_memory_request_set(&settings->memory, &engine);
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
-        !has_chat_format(front, settings, is_whole))
+        !has_chat_format(front, settings, is_whole) ||
+        !cm_can_write(settings->html) || !cm_can_write(settings->save))
         return false;
     const bool has_trace = settings->trace != NULL && cm_front_leads(front);
     if (has_trace && !open_trace(front, settings->trace, trace)) return false;

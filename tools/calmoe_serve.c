@@ -14,7 +14,7 @@
 #include "tools/front.h"
 #include "tools/serve/server.h"
 
-enum { MAX_ROWS = 1 << 20, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
+enum { MAX_ROWS = 1 << 16, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
        TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
        FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
 
@@ -46,7 +46,7 @@ static const struct cli_option options[] = {
     {"api-key-file", 0, CLI_TEXT, AT(key_file), 0, 0, "FILE", "keys, one a line"},
     {"open", 0, CLI_FLAG, AT(open), 0, 0, NULL, "listen to other machines although no key is needed"},
     {"alias", 0, CLI_TEXT, AT(name), 0, 0, "NAME", "the model's name for clients (default: the file's)"},
-    {"context", 'c', CLI_INT, AT(context), 0, INT_MAX, "N",
+    {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in each slot, 0 = what the model was trained for (default)"},
     {"parallel", 0, CLI_INT, AT(slots), 1, MAX_SLOTS, "N", "requests at once, each in a slot (default 4)"},
     {"queue", 0, CLI_INT, AT(queue), 0, MAX_QUEUE, "N", "requests that may wait for a slot; more get 429 (default 64)"},
@@ -152,6 +152,7 @@ static int check(const struct settings *settings)
     if (settings->ping >= settings->idle)
         return cm_usage_error(description.name, "option '--ping' wants less than --timeout, %d, found '%d'",
                               settings->idle, settings->ping);
+    if (!cm_memory_request_is_fine(description.name, &settings->memory, settings->engine.plan)) return EXIT_WRONG_USAGE;
     return cm_policy_request_check(description.name, &settings->policy, NULL);
 }
 

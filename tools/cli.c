@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/output_file.h"
+
 int cm_usage_error(const char *command, const char *format, ...)
 {
     char    sentence[512];
@@ -138,8 +140,11 @@ static int set_option(const struct cli_command *command, const struct cli_option
     const int   n_typed  = (int)strcspn(typed, "=");
     switch (option->kind) {
     case CLI_FLAG: *(int *)setting = 1; return CLI_GO_ON;
-    case CLI_TEXT: *(const char **)setting = text; return CLI_GO_ON;
+    case CLI_TEXT:
+    case CLI_INPUT:
+    case CLI_OUTPUT: *(const char **)setting = text; return CLI_GO_ON;
     case CLI_LIST:
+    case CLI_INPUTS:
         if (list->n == CLI_LIST_MAX)
             return cm_usage_error(command->name, "option '%.*s' may stand %d times at most", n_typed, typed,
                                   CLI_LIST_MAX);
@@ -195,6 +200,74 @@ static int read_option(const struct cli_command *command, int argc, char **argv,
     return set_option(command, option, typed, value, settings);
 }
 
+/* ---- files that are written, and files that are read ---- */
+
+static const char *text_of(const struct cli_option *option, const void *settings)
+{
+    return *(const char *const *)(const void *)((const char *)settings + option->offset);
+}
+
+/* "NAME=FILE" and "FILE:SCALE" mean FILE, too. */
+static bool is_that_file(const char *output, const char *input)
+{
+    const char *const equals = strchr(input, '='), *const colon = strrchr(input, ':');
+    char              name[4096];
+    if (cm_is_same_file(output, input) || (equals != NULL && cm_is_same_file(output, equals + 1))) return true;
+    if (colon == NULL || (size_t)(colon - input) >= sizeof name) return false;
+    snprintf(name, sizeof name, "%.*s", (int)(colon - input), input);
+    return cm_is_same_file(output, name);
+}
+
+/* what reads the input, such as "option '--model'". */
+static int keep(const struct cli_command *command, const void *settings, const char *what, const char *input)
+{
+    for (size_t i = 0; i < command->n_options && input != NULL; i++) {
+        const struct cli_option *const option = &command->options[i];
+        const char *const output = option->kind == CLI_OUTPUT ? text_of(option, settings) : NULL;
+        if (output != NULL && is_that_file(output, input))
+            return cm_usage_error(command->name,
+                                  "option '--%s' would write over '%s', which %s reads; wanted another file",
+                                  option->name, output, what);
+    }
+    return CLI_GO_ON;
+}
+
+int cm_cli_keep_operands(const struct cli_command *command, const void *settings, char **operands, int n_operands)
+{
+    int status = CLI_GO_ON;
+    for (int i = 0; i < n_operands && status == CLI_GO_ON; i++)
+        status = keep(command, settings, "the command", operands[i]);
+    return status;
+}
+
+/* Two outputs in one file. */
+static int check_outputs(const struct cli_command *command, const void *settings, const struct cli_option *option)
+{
+    const char *const output = text_of(option, settings);
+    for (const struct cli_option *other = command->options; other < option; other++)
+        if (other->kind == CLI_OUTPUT && output != NULL && text_of(other, settings) != NULL &&
+            cm_is_same_file(output, text_of(other, settings)))
+            return cm_usage_error(command->name, "options '--%s' and '--%s' would both write '%s'; wanted two files",
+                                  other->name, option->name, output);
+    return CLI_GO_ON;
+}
+
+static int check_files(const struct cli_command *command, const void *settings)
+{
+    int status = CLI_GO_ON;
+    for (size_t i = 0; i < command->n_options && status == CLI_GO_ON; i++) {
+        const struct cli_option *const option = &command->options[i];
+        const struct cli_list *const   list = (const void *)((const char *)settings + option->offset);
+        char                           what[64];
+        snprintf(what, sizeof what, "option '--%s'", option->name);
+        if (option->kind == CLI_OUTPUT) status = check_outputs(command, settings, option);
+        if (option->kind == CLI_INPUT) status = keep(command, settings, what, text_of(option, settings));
+        for (int j = 0; option->kind == CLI_INPUTS && j < list->n && status == CLI_GO_ON; j++)
+            status = keep(command, settings, what, list->values[j]);
+    }
+    return status;
+}
+
 int cm_cli_parse(const struct cli_command *command, int argc, char **argv, void *settings,
                  int *n_operands)
 {
@@ -222,5 +295,5 @@ int cm_cli_parse(const struct cli_command *command, int argc, char **argv, void 
             argv[++*n_operands] = argument;
         }
     }
-    return CLI_GO_ON;
+    return check_files(command, settings);
 }

@@ -17,9 +17,15 @@ enum cli_kind {  /* the setting that an option writes    */
     CLI_REAL,    /* float                                */
     CLI_BYTES,   /* uint64_t: "12GiB", "800MB", "4096"   */
     CLI_TEXT,    /* const char *                         */
+    CLI_INPUT,   /* the same: a file that is read        */
+    CLI_OUTPUT,  /* the same: a file that is written     */
     CLI_LIST,    /* struct cli_list; may be repeated     */
+    CLI_INPUTS,  /* the same: files that are read        */
     CLI_CHOICE   /* int: which word of value, "f16|f32"  */
 };
+/* A command line on which a CLI_OUTPUT is the same file as a CLI_INPUT, one of CLI_INPUTS or another CLI_OUTPUT is
+ * wrong: the model would be gone. A file that may be written anew where it was read is CLI_TEXT to the option that
+ * reads it. */
 
 enum { CLI_LIST_MAX = 64 };
 struct cli_list {
@@ -52,6 +58,10 @@ struct cli_command {
  * status with which to leave: 0 after --help or --version, else EXIT_WRONG_USAGE. */
 int cm_cli_parse(const struct cli_command *command, int argc, char **argv, void *settings,
                  int *n_operands);
+
+/* For operands that are files which the command reads, NAME=FILE too: whether no option writes one of them. CLI_GO_ON,
+ * else EXIT_WRONG_USAGE with a sentence. */
+int cm_cli_keep_operands(const struct cli_command *command, const void *settings, char **operands, int n_operands);
 
 /* Says what is wrong and where the help is; answers EXIT_WRONG_USAGE. */
 int cm_usage_error(const char *command, const char *format, ...)

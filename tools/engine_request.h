@@ -17,7 +17,7 @@ struct engine_request { /* 0 or NULL = not given */
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},                      \
     {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,                                                                 \
      "do not measure which settings of kernels are quickest here, or look up what was measured"},                     \
-    {"plan", 0, CLI_TEXT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},                 \
+    {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},                 \
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",                                                                      \
      "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},                 \
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"}

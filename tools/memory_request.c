@@ -5,6 +5,19 @@
 
 #include "tools/front.h"
 
+bool cm_memory_request_is_fine(const char *command, const struct memory_request *request, const char *plan)
+{
+    const char *name = NULL;
+    if (request->limit > 0) return true;
+    if (plan == NULL && request->disk_reads != 0) name = "disk-reads";
+    if (plan == NULL && request->no_lookahead) name = "no-lookahead";
+    if (request->profile != NULL) name = "keep-by";
+    if (name != NULL)
+        cm_usage_error(command, "option '--%s' wants --memory-limit%s, found none", name,
+                       request->profile != NULL ? "" : " or a --plan");
+    return name == NULL;
+}
+
 void cm_memory_request_set(const struct memory_request *request, calmoe_engine_options *engine)
 {
     engine->memory_limit   = request->limit;

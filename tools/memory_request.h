@@ -16,15 +16,18 @@ struct memory_request { /* 0 or NULL = not given */
 #define MEMORY_REQUEST_ROWS(AT)                                                                                       \
     {"memory-limit", 0, CLI_BYTES, AT(limit), 0, 0, "BYTES",                                                          \
      "memory for weights, 12GiB: experts that do not fit are read from disk when needed"},                            \
-    {"keep-by", 0, CLI_TEXT, AT(profile), 0, 0, "PROFILE",                                                            \
+    {"keep-by", 0, CLI_INPUT, AT(profile), 0, 0, "PROFILE",                                                            \
      "with --memory-limit, a profile of the model that says which experts stay in memory"},                           \
-    {"packed", 0, CLI_TEXT, AT(packed), 0, 0, "FILE",                                                                 \
+    {"packed", 0, CLI_INPUT, AT(packed), 0, 0, "FILE",                                                                 \
      "the model's packed experts, of calmoe pack: mapped, or with --memory-limit read one by one"},                   \
     {"disk-reads", 0, CLI_CHOICE, AT(disk_reads), 0, 0, "auto|cached|direct",                                         \
      "with --memory-limit, through the system's cache or past it; auto = as the file fits (default)"},                \
     {"no-lookahead", 0, CLI_FLAG, AT(no_lookahead), 0, 0, NULL,                                                       \
      "with --memory-limit, read no expert before its layer's router has named it"}
 
+/* What goes with a limit is given without one, or a plan that may put experts on disk (NULL: none): false with a
+ * sentence about the wrong usage of command. */
+bool cm_memory_request_is_fine(const char *command, const struct memory_request *request, const char *plan);
 void cm_memory_request_set(const struct memory_request *request, calmoe_engine_options *engine);
 
 struct front;

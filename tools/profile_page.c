@@ -3,28 +3,16 @@
  * screen as text, never as markup. */
 #include "tools/profile_page.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "tools/output_file.h"
 
 extern const char   cm_page_html[]; /* made of profile_page.html when calmoe is built */
 extern const size_t cm_page_html_size;
 
 enum { SAMPLE_TOKENS = 400, SAMPLE_NUMBERS = 60000, SAMPLE_LEAST = 40 };
-
-bool cm_write_file(const char *path, const char *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    bool  is_fine = file != NULL && fwrite(bytes, 1, n, file) == n;
-    const int error = errno;
-    if (file != NULL && fclose(file) != 0 && is_fine) {
-        cm_say("cannot write '%s': %s", path, strerror(errno));
-        return false;
-    }
-    if (!is_fine) cm_say("cannot write '%s': %s", path, strerror(error));
-    return is_fine;
-}
 
 /* ---- data ---- */
 

@@ -6,8 +6,6 @@
 
 /* False with a sentence. */
 bool cm_page_write(const struct view *view, const char *path);
-/* The file is n bytes; "cannot write 'PATH': why" otherwise. */
-bool cm_write_file(const char *path, const char *bytes, size_t n);
 /* Writes the page html (NUL-terminated, of n_html bytes) with the data, JSON that may stand in a page, at its mark. */
 bool cm_page_fill(const char *html, size_t n_html, const char *data, const char *path);
 

@@ -26,6 +26,7 @@ static int                   output_error; /* errno of the first failed write */
 void cm_begin_streams(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
         /* Opened the wrong way round, so that using it fails as it would on a closed one. */

@@ -17,7 +17,7 @@ typedef struct calmoe_sampler_options {
     size_t   size;           /* set by calmoe_sampler_options_init()                                */
     float    temperature;    /* 0 = greedy, ties to the lower id (default 0)                         */
     int      top_k;          /* 0 = off (default)                                                    */
-    float    top_p;          /* 1 = off (default)                                                    */
+    float    top_p;          /* 0 = only the likeliest; 1 = off (default)                            */
     float    min_p;          /* keep tokens with p >= min_p * the best p; 0 = off (default)          */
     float    repeat_penalty; /* divides positive logits, multiplies negative ones, of the last
                                 repeat_last tokens, of texts that were fed and of answers; 1 = off (default) */

@@ -45,8 +45,12 @@ static calmoe_status resolve_path(struct calmoe_context *ctx, const char *path, 
         *out = cm_copy_text(ctx, path, strlen(path));
         return *out ? CALMOE_OK : CALMOE_NO_MEMORY;
     }
-    *out = search(ctx, getenv("CALMOE_MODELS"));
-    if (!*out) *out = search(ctx, CALMOE_MODEL_DIRS);
+    const char *const stated = getenv("CALMOE_MODELS");
+    *out = search(ctx, stated);
+    if (*out) return CALMOE_OK;
+    *out = search(ctx, CALMOE_MODEL_DIRS);
+    if (*out && stated && *stated)
+        cm_log(ctx, "the embedded model is not in '%s', as CALMOE_MODELS says; '%s' is taken", stated, *out);
     if (*out) return CALMOE_OK;
     return cm_fail(ctx, CALMOE_IO,
                    "the embedded model %s is not in %s; name its folder in CALMOE_MODELS, or give a model file",

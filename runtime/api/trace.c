@@ -5,17 +5,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "base/whole_file.h"
 #include "runtime/stats/trace.h"
 
 struct calmoe_trace_writer {
     struct calmoe_context *ctx;
     calmoe_trace_info      info;
-    char                  *path;
-    FILE                  *file;
+    struct whole_file      file;
     uint8_t               *record;
     calmoe_status          status;   /* of the first call that failed */
     /* tokens of the step that is watched */
@@ -31,14 +30,12 @@ struct calmoe_trace_writer {
 static calmoe_status begin_file(calmoe_trace_writer *writer, const char *path)
 {
     uint8_t header[TRACE_HEADER_BYTES];
-    writer->path = cm_copy_text(writer->ctx, path, strlen(path));
     writer->record = cm_alloc(writer->ctx, 1, cm_trace_record_bytes(&writer->info), "a trace");
-    if (!writer->path || !writer->record) return CALMOE_NO_MEMORY;
-    writer->file = fopen(path, "wb");
-    if (!writer->file) return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    if (!writer->record) return CALMOE_NO_MEMORY;
+    CM_TRY(cm_whole_file_open(writer->ctx, path, &writer->file));
     cm_trace_write_header(&writer->info, header);
-    if (fwrite(header, 1, sizeof header, writer->file) == sizeof header) return CALMOE_OK;
-    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    fwrite(header, 1, sizeof header, writer->file.stream);
+    return cm_whole_file_check(writer->ctx, &writer->file);
 }
 
 calmoe_status calmoe_trace_writer_open(calmoe_context *ctx, const char *path, const calmoe_trace_info *given,
@@ -79,8 +76,8 @@ static calmoe_status add(calmoe_trace_writer *writer, const calmoe_trace_token *
     }
     const size_t n_bytes = cm_trace_record_bytes(info);
     cm_trace_write_record(info, token, writer->record);
-    if (fwrite(writer->record, 1, n_bytes, writer->file) == n_bytes) return CALMOE_OK;
-    return cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
+    fwrite(writer->record, 1, n_bytes, writer->file.stream);
+    return cm_whole_file_check(writer->ctx, &writer->file);
 }
 
 calmoe_status calmoe_trace_writer_add(calmoe_trace_writer *writer, const calmoe_trace_token *token)
@@ -176,13 +173,8 @@ calmoe_status calmoe_trace_writer_close(calmoe_trace_writer **pointer)
     if (!pointer || !*pointer) return CALMOE_OK;
     calmoe_trace_writer *writer = *pointer;
     calmoe_status        status = writer->status;
-    if (writer->file) {
-        const bool is_written = fclose(writer->file) == 0;
-        if (!is_written && status == CALMOE_OK)
-            status = cm_fail(writer->ctx, CALMOE_IO, "cannot write '%s': %s", writer->path, strerror(errno));
-        if (status != CALMOE_OK) unlink(writer->path);
-    }
-    cm_free(writer->path);
+    if (status == CALMOE_OK) status = cm_whole_file_finish(writer->ctx, &writer->file);
+    cm_whole_file_close(&writer->file);
     cm_free(writer->record);
     cm_free(writer->positions);
     cm_free(writer->tokens);

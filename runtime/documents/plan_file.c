@@ -1,11 +1,11 @@
 /* plan_file.c - a placement plan as a file. */
 #include "runtime/documents/plan_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/whole_file.h"
 #include "runtime/documents/json.h"
 
 static const char *const schemas[] = {"calmoe.plan.1", "calmoe.plan.2", "calmoe.plan.3"};
@@ -291,12 +291,10 @@ static void write_plan(FILE *file, const struct plan_file *plan_file)
 
 calmoe_status cm_plan_file_write(struct calmoe_context *ctx, const char *path, const struct plan_file *plan)
 {
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    write_plan(file, plan);
-    const int failed = ferror(file); /* stays set from the first write that failed */
-    if (fclose(file) != 0 || failed)
-        return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    return CALMOE_OK;
+    struct whole_file whole;
+    CM_TRY(cm_whole_file_open(ctx, path, &whole));
+    FILE *const file = whole.stream;
+    write_plan(file, plan);    const calmoe_status status = cm_whole_file_finish(ctx, &whole);
+    cm_whole_file_close(&whole);
+    return status;
 }

@@ -1,11 +1,11 @@
 /* policy_file.c - a policy as a file. */
 #include "runtime/documents/policy_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/names.h"
+#include "base/whole_file.h"
 #include "runtime/documents/costs_file.h"
 #include "runtime/documents/json.h"
 
@@ -325,8 +325,9 @@ static void write_rung(FILE *file, const struct policy_rung *rung, int n_layers)
 
 calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path, const struct policy *policy)
 {
-    FILE *file = fopen(path, "we");
-    if (file == NULL) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    struct whole_file whole;
+    CM_TRY(cm_whole_file_open(ctx, path, &whole));
+    FILE *const file = whole.stream;
     bool has_parts = false;
     for (int i = 0; i < policy->n_rungs; i++) has_parts |= policy->rungs[i].has_parts;
     fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[has_parts], CALMOE_VERSION_TEXT);
@@ -339,8 +340,7 @@ calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path,
         write_rung(file, &policy->rungs[i], policy->n_layers);
     }
     fputs("\n ]}\n", file);
-
-    const int failed = ferror(file); /* stays set from the first write that failed */
-    if (fclose(file) != 0 || failed) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    return CALMOE_OK;
+    const calmoe_status status = cm_whole_file_finish(ctx, &whole);
+    cm_whole_file_close(&whole);
+    return status;
 }

@@ -1,13 +1,13 @@
 /* profile_file.c - see profile_file.h. */
 #include "runtime/documents/profile_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/whole_file.h"
 #include "runtime/documents/json.h"
 
 static const char   schema[] = "calmoe.profile.1";
@@ -370,8 +370,9 @@ static void write_work(FILE *file, const struct profile_work *work)
 
 calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, const struct profile *profile)
 {
-    FILE *file = fopen(path, "we");
-    if (file == NULL) return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
+    struct whole_file whole;
+    CM_TRY(cm_whole_file_open(ctx, path, &whole));
+    FILE *const file = whole.stream;
     fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schema, CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d, \"experts\": %d, \"used\": %d},\n"
         " \"domains\": [",
@@ -387,11 +388,9 @@ calmoe_status cm_profile_write(struct calmoe_context *ctx, const char *path, con
         for (int layer = 0; layer < profile->n_layers; layer++) write_layer(file, profile, domain, layer);
         fputs("]}", file);
     }
-    fputs("\n ]}\n", file);
-    const int failed = ferror(file); /* stays set from the first write that failed */
-    if (fclose(file) != 0 || failed)
-        return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
-    return CALMOE_OK;
+    fputs("\n ]}\n", file);    const calmoe_status status = cm_whole_file_finish(ctx, &whole);
+    cm_whole_file_close(&whole);
+    return status;
 }
 
 /* ---- merging ---- */

@@ -61,7 +61,7 @@ bool cm_tuning_read(struct calmoe_context *ctx, const char *path, const char *ma
 {
     struct stat facts;
     char        text[MAX_BYTES], wanted[MAX_BYTES];
-    if (stat(path, &facts) != 0 && errno == ENOENT) return false;
+    if (stat(path, &facts) != 0 && (errno == ENOENT || errno == ENOTDIR)) return false;
     snprintf(wanted, sizeof wanted, "calmoe tuning 1\nmachine: %s\nread ahead: ", machine);
     if (read_text(path, text) && strncmp(text, wanted, strlen(wanted)) == 0) {
         const char  *name = text + strlen(wanted);

@@ -1,5 +1,6 @@
 /* runtime/engine/engine.c - calmoe_engine: opened on this machine, and closed. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -12,6 +13,15 @@ enum { DEFAULT_ROWS = 512, MAX_ROWS = 65536, MAX_THREADS = 4096, FIRST_LOGITS = 
 void calmoe_engine_options_init(calmoe_engine_options *options)
 {
     if (options) *options = (calmoe_engine_options){.size = sizeof *options, .pin_threads = CALMOE_PIN_AUTO};
+}
+
+/* CALMOE_ISA caps the level (kernels/cpu.h); a name that is none caps nothing. */
+static void say_ignored_cap(calmoe_context *ctx)
+{
+    const char *const cap = getenv("CALMOE_ISA");
+    enum isa          level;
+    if (cap && *cap && !cm_isa_of_name(cap, &level))
+        cm_log(ctx, "CALMOE_ISA is '%s', which is no instruction set; it is ignored", cap);
 }
 
 static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_options *given, calmoe_engine *engine)
@@ -27,6 +37,7 @@ static calmoe_status read_options(calmoe_context *ctx, const calmoe_engine_optio
                        DEFAULT_ROWS, MAX_ROWS);
     if (options->max_rows == 0) options->max_rows = DEFAULT_ROWS;
     engine->machine.isa = cm_isa_best();
+    say_ignored_cap(ctx);
     if (!options->isa) return CALMOE_OK;
     if (!cm_isa_of_name(options->isa, &engine->machine.isa)) {
         char known[80] = "";

@@ -68,8 +68,8 @@ static calmoe_status check(struct calmoe_context *ctx, const struct sampler_opti
                        (double)options->temperature);
     if (options->top_k < 0)
         return cm_fail(ctx, status, "top-k is %d; wanted 0 (all) or a positive number", options->top_k);
-    if (!(options->top_p > 0 && options->top_p <= 1))
-        return cm_fail(ctx, status, "top-p is %g; wanted more than 0 and at most 1", (double)options->top_p);
+    if (!(options->top_p >= 0 && options->top_p <= 1))
+        return cm_fail(ctx, status, "top-p is %g; wanted 0 to 1", (double)options->top_p);
     if (!(options->min_p >= 0 && options->min_p <= 1))
         return cm_fail(ctx, status, "min-p is %g; wanted 0 to 1", (double)options->min_p);
     if (!(options->repeat_penalty > 0) || isinf(options->repeat_penalty))
@@ -340,9 +340,13 @@ static double sum_of_weights(const struct choice *choices, int32_t n)
 }
 
 /* Moves the most likely choices, best last, to the end of the array; returns how many: top_k at most,
- * and no more than have the share top_p of the weight of those top_k. */
+ * and no more than have the share top_p of the weight of those top_k, but one at least. */
 static int32_t take_best(struct choice *choices, int32_t n, int32_t top_k, double top_p)
 {
+    if (top_p <= 0) {
+        top_k = 1;
+        top_p = 1;
+    }
     for (int32_t at = n / 2 - 1; at >= 0; at--) sift_down(choices, n, at);
     double  wanted = top_k < n ? INFINITY : top_p * sum_of_weights(choices, n);
     double  sum = 0;

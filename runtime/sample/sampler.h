@@ -19,8 +19,8 @@ struct sampler; /* one sequence's; serves one thread at a time */
 struct sampler_options {
     float    temperature;    /* 0 = the most likely token, always (default)             */
     int      top_k;          /* only the k most likely tokens; 0 = all (default)        */
-    float    top_p;          /* only the most likely ones that together have this probability;
-                                1 = all (default)                                       */
+    float    top_p;          /* only the most likely ones that together have this probability,
+                                one at least; 1 = all (default)                                       */
     float    min_p;          /* only those at least this times as likely as the most likely one;
                                 0 = all (default)                                       */
     float    repeat_penalty; /* divides positive logits of recent tokens, multiplies negative

@@ -199,6 +199,10 @@ static void test_errors(void **state)
            WRONG("'temperature' wants a number, found a text") );
     expect("/v1/chat/completions", "{" ASK ",\"top_logprobs\":21,\"logprobs\":true}", 400, WRONG("'top_logprobs' *"));
     expect("/v1/chat/completions", "{" ASK ",\"n\":2}", 400, WRONG("'n' wants 1*"));
+    expect("/v1/chat/completions", "{" ASK ",\"mirostat\":2}", 400, WRONG("'mirostat' is not supported: *"));
+    expect("/v1/chat/completions", "{" ASK ",\"typical_p\":0.5}", 400, WRONG("'typical_p' is not supported: *"));
+    expect("/v1/chat/completions", "{" ASK ",\"mirostat\":0,\"typical_p\":1,\"top_n_sigma\":-1,\"max_tokens\":1}", 200,
+           "*");
     expect("/v1/chat/completions", "{" ASK ",\"stop\":5}", 400, WRONG("'stop' *"));
     expect("/v1/chat/completions", "{" ASK ",\"logit_bias\":{\"7000000\":1}}", 400, WRONG("'logit_bias' *"));
     expect("/v1/chat/completions", "{" ASK ",\"calmoe\":{\"quality\":0.01}}", 400, WRONG("*policy*"));

@@ -199,6 +199,28 @@ static bool read_adapters(const struct sent_value *body, struct job_request *wan
     return list == NULL || cm_read_scales(list, "lora", &want->n_scales, want->scales, refusal);
 }
 
+/* Ways to sample of other servers. Their clients send them with values that change nothing, which may stay. */
+static bool refuse_samplers(const struct sent_value *body, struct refusal *refusal)
+{
+    static const struct {
+        const char *name;
+        float       least, most; /* values that change nothing */
+    } samplers[] = {
+        {"mirostat", 0, 0},        {"typical_p", 1, 1e9f},      {"tfs_z", 1, 1e9f},          {"top_n_sigma", -1e9f, 0},
+        {"xtc_probability", 0, 0}, {"dry_multiplier", 0, 0},    {"dynatemp_range", 0, 0},    {"min_tokens", 0, 0},
+        {"length_penalty", 1, 1},
+    };
+    for (size_t i = 0; i < sizeof samplers / sizeof *samplers; i++) {
+        const char *const name = samplers[i].name;
+        float             value = samplers[i].least;
+        if (!cm_read_real(body, name, -1e9, 1e9, &value, refusal)) return false;
+        if (value < samplers[i].least || value > samplers[i].most)
+            return cm_refuse(refusal, 400, name, "'%s' is not supported: wanted %g, which changes nothing, found %g",
+                             name, (double)(samplers[i].least > 0 ? samplers[i].least : 0), (double)value);
+    }
+    return true;
+}
+
 /* What is asked for and not there must be told: a client that wished for it would get something else. */
 static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
 {
@@ -208,7 +230,7 @@ static bool refuse_unsupported(const struct sent_value *body, struct refusal *re
         return false;
     if (n != 1) return cm_refuse(refusal, 400, "n", "'n' wants 1: one answer is made of a request, found %d", n);
     if (best_of != 1) return cm_refuse(refusal, 400, "best_of", "'best_of' wants 1, found %d", best_of);
-    return true;
+    return refuse_samplers(body, refusal);
 }
 
 bool cm_read_generation(const struct sent_value *body, const struct generation_names *names,

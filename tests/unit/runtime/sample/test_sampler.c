@@ -113,6 +113,7 @@ static void top_p_and_min_p_keep_a_share(void **state)
         unsigned kept;
     } rows[] = {
         {0, 0.39f, 0, 1}, {0, 0.41f, 0, 3}, {0, 0.89f, 0, 7}, {0, 0.95f, 0, 15}, {0, 1e-9f, 0, 1},
+        {0, 0, 0, 1},     {3, 0, 0, 1},     /* the likeliest one stays */
         {2, 0.56f, 0, 1}, {2, 0.58f, 0, 3}, /* shares of the two that are left: 4/7 and 3/7 */
         {0, 1, 0.2f, 15}, {0, 1, 0.3f, 7},  {0, 1, 0.6f, 3},  {0, 1, 1, 1},      {3, 1, 0.3f, 7},
     };
@@ -365,9 +366,9 @@ static void options_are_checked(void **state)
         { OPTIONS(NAN, 0, 1, 0, 1, 0, 0, 0), "temperature is nan; wanted 0 or a positive number" },
         { OPTIONS(INFINITY, 0, 1, 0, 1, 0, 0, 0), "temperature is inf; wanted 0 or a positive number" },
         { OPTIONS(1, -2, 1, 0, 1, 0, 0, 0), "top-k is -2; wanted 0 (all) or a positive number" },
-        { OPTIONS(1, 0, 0, 0, 1, 0, 0, 0), "top-p is 0; wanted more than 0 and at most 1" },
-        { OPTIONS(1, 0, 1.5f, 0, 1, 0, 0, 0), "top-p is 1.5; wanted more than 0 and at most 1" },
-        { OPTIONS(1, 0, NAN, 0, 1, 0, 0, 0), "top-p is nan; wanted more than 0 and at most 1" },
+        { OPTIONS(1, 0, -0.5f, 0, 1, 0, 0, 0), "top-p is -0.5; wanted 0 to 1" },
+        { OPTIONS(1, 0, 1.5f, 0, 1, 0, 0, 0), "top-p is 1.5; wanted 0 to 1" },
+        { OPTIONS(1, 0, NAN, 0, 1, 0, 0, 0), "top-p is nan; wanted 0 to 1" },
         { OPTIONS(1, 0, 1, -0.5f, 1, 0, 0, 0), "min-p is -0.5; wanted 0 to 1" },
         { OPTIONS(1, 0, 1, 2, 1, 0, 0, 0), "min-p is 2; wanted 0 to 1" },
         { OPTIONS(1, 0, 1, 0, 0, 0, 0, 0), "repeat penalty is 0; wanted a positive number" },
