@@ -538,7 +538,7 @@ static calmoe_status cycle(struct run *run, const struct call *call, struct valu
 
 /* ---- the tables ---- */
 
-const struct call_row cm_string_methods[] = {
+static const struct call_row string_methods[] = {
     { "strip", both_ends },       { "lstrip", left_end },       { "rstrip", right_end },     { "upper", upper },
     { "lower", lower },           { "capitalize", capitalize }, { "title", title },          { "split", split },
     { "rsplit", rsplit },         { "splitlines", splitlines }, { "replace", replace },      { "partition", partition },
@@ -551,12 +551,24 @@ const struct call_row cm_dict_methods[] = {
     { "get", get },          { "items", view },    { "keys", view },        { "values", view },
     { "copy", copy_dict },   { "update", update }, { "pop", pop_member },   { NULL, NULL },
 };
-const struct call_row cm_list_methods[] = {
+static const struct call_row list_methods[] = {
     { "append", append }, { "pop", pop_item }, { "index", find_item }, { "count", find_item },
     { "copy", copy_list }, { NULL, NULL },
 };
-const struct call_row cm_loop_methods[] = { { "cycle", cycle }, { NULL, NULL } };
+static const struct call_row loop_methods[] = { { "cycle", cycle }, { NULL, NULL } };
 const struct call_row cm_text_filters[] = {
     { "trim", both_ends },   { "upper", upper },     { "lower", lower },   { "capitalize", capitalize },
     { "title", title_filter }, { "replace", replace }, { "indent", indent }, { NULL, NULL },
 };
+
+const struct call_row *cm_methods_of(const struct value *value)
+{
+    static const struct call_row none[] = { { NULL, NULL } };
+    switch (value->kind) {
+    case VALUE_STRING: return string_methods;
+    case VALUE_LIST: return value->list->kind == LIST_GENERATOR ? none : list_methods;
+    case VALUE_RECORD: return cm_is_dict(value) ? cm_dict_methods : none;
+    case VALUE_LOOP: return loop_methods;
+    default: return none;
+    }
+}

@@ -199,18 +199,6 @@ calmoe_status cm_value_binary(struct run *run, enum operator op, const struct va
 
 /* ---- parts of values ---- */
 
-static const struct call_row *methods_of(const struct value *value)
-{
-    static const struct call_row none[] = { { NULL, NULL } };
-    switch (value->kind) {
-    case VALUE_STRING: return cm_string_methods;
-    case VALUE_LIST: return value->list->kind == LIST_GENERATOR ? none : cm_list_methods;
-    case VALUE_RECORD: return cm_is_dict(value) ? cm_dict_methods : none;
-    case VALUE_LOOP: return cm_loop_methods;
-    default: return none;
-    }
-}
-
 static struct value loop_attribute(const struct loop *loop, struct string name)
 {
     const struct list *list = loop->list;
@@ -238,7 +226,7 @@ static calmoe_status get_attribute(struct run *run, const struct value *whole, s
     *out = cm_value_undefined();
     if (name.n >= 2 && name.text[0] == '_' && name.text[1] == '_')
         return cm_run_fail(run, "'%.*s' is not given to templates", cm_string_shown(name), name.text);
-    const struct call_row *method = cm_find_row(methods_of(whole), name);
+    const struct call_row *method = cm_find_row(run->methods_of(whole), name);
     if (method) return cm_value_method(run, method, whole, out);
     if (whole->kind == VALUE_LOOP) *out = loop_attribute(whole->loop, name);
     if (whole->kind == VALUE_RECORD && whole->record->kind == RECORD_NAMESPACE) {

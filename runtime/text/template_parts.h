@@ -245,6 +245,8 @@ struct run {
     size_t                       n_steps;
     int                          n_calls, depth;
     int                          line; /* of what runs now */
+    /* cm_methods_of(): methods look into values, too, so operators find them here. */
+    const struct call_row *(*methods_of)(const struct value *value);
 };
 
 struct arguments {
@@ -359,7 +361,9 @@ calmoe_status cm_value_slice(struct run *run, const struct value *whole, const s
 
 /* ---- what can be called: template_methods.c, template_filters.c, template_calls.c ---- */
 
-extern const struct call_row cm_string_methods[], cm_dict_methods[], cm_list_methods[], cm_loop_methods[];
+/* What values of this kind can do. */
+const struct call_row *cm_methods_of(const struct value *value);
+extern const struct call_row cm_dict_methods[];
 extern const struct call_row cm_text_filters[]; /* methods of texts that are filters, too */
 extern const struct call_row cm_filters[];      /* that call no others                    */
 

@@ -483,7 +483,7 @@ static calmoe_status write(struct calmoe_context *ctx, const struct template_inp
     struct text_buffer buffer = { .text = NULL };
     struct scope       global = { .parent = NULL };
     struct run         run = { .ctx = ctx, .input = input, .out = &buffer, .global = &global, .scope = &global,
-                               .line = 1 };
+                               .line = 1, .methods_of = cm_methods_of };
     *out = (struct template_text){ NULL, NULL, 0 };
     run.arena.n_more = input->n_bytes * TEMPLATE_MEMORY_FACTOR;
     calmoe_status status = tmpl ? render(&run, tmpl) : print(&run, user);

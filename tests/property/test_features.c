@@ -178,7 +178,7 @@ static void check_long_context(struct running *r, const struct subject *s)
     running_must(NULL, calmoe_context_open(NULL, &longer.context));
     calmoe_model_options_init(&options);
     options.rope_scaling = "yarn";
-    options.rope_scale = 16.0f;
+    options.rope_scale = 128.0f; /* some goldens are stretched by their files already */
     const calmoe_status opened = calmoe_model_open(longer.context, s->path, &options, &longer.model);
     if (opened == CALMOE_INVALID_ARGUMENT) { /* nothing is there to be stretched */
         const bool has_two_sets = strcmp(s->name, "phimoe") == 0;

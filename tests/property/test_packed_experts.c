@@ -58,10 +58,12 @@ static float *read_with(const char *packed, uint64_t limit, const char *isa, cal
     return logits;
 }
 
-static uint64_t smallest_limit(void)
+/* Of the packed file, whose experts are rounded up to whole pages of a disk. */
+static uint64_t smallest_limit(const char *isa)
 {
-    calmoe_engine_options options = running_options(2, NULL);
+    calmoe_engine_options options = running_options(2, isa);
     options.max_rows = MAX_ROWS;
+    options.packed = packed_path;
     return running_smallest_limit(model_path, options);
 }
 
@@ -79,9 +81,9 @@ static void make_model(enum weight_type type, uint64_t seed)
 static void same_bits(const char *isa)
 {
     calmoe_disk_stats disk;
-    const uint64_t limit = smallest_limit();
-    float         *wanted = read_with(NULL, 0, isa, &disk);
+    float *wanted = read_with(NULL, 0, isa, &disk);
     pack(isa);
+    const uint64_t limit = smallest_limit(isa);
     for (int way = 0; way < 2; way++) {
         float *found = read_with(packed_path, way == 0 ? 0 : limit, isa, &disk);
         assert_memory_equal(found, wanted, N_TOKENS * sizeof *found);
@@ -99,7 +101,7 @@ static void wide_models(void **state)
         make_model(types[i], i + 1);
         same_bits(i == 0 ? NULL : "ref");
     }
-    free(read_with(packed_path, smallest_limit(), "ref", &disk)); /* such a limit leaves experts on disk */
+    free(read_with(packed_path, smallest_limit("ref"), "ref", &disk)); /* such a limit leaves experts on disk */
     assert_true(disk.n_slots > 0);
 }
 
@@ -167,7 +169,7 @@ static void bad_files(void **state)
         change_byte(rows[i].at);
     }
     change_byte(4096 + 77); /* in the first expert, which slots begin with */
-    check_refused(NULL, smallest_limit(), CALMOE_IO, "it is damaged there");
+    check_refused(NULL, smallest_limit(NULL), CALMOE_IO, "it is damaged there");
     change_byte(4096 + 77);
     check_refused("ref", 0, CALMOE_INVALID_ARGUMENT, "packed for other kernels than those of ref");
     assert_int_equal(truncate(packed_path, 100000), 0);

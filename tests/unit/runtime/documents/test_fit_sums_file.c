@@ -82,7 +82,7 @@ static void round_trip_and_faults(void **state)
     assert_refused(bent);
     assert_refused("/nowhere/sums");
     assert_int_equal(cm_fit_sums_write(&ctx, "/nowhere/sums", &sums), CALMOE_IO);
-    assert_string_equal(ctx.message, "cannot write '/nowhere/sums.part': No such file or directory");
+    assert_string_equal(ctx.message, "cannot write '/nowhere/sums': No such file or directory");
     temp_folder_close(&folder);
     assert_int_equal(cm_live_blocks(), 0);
 }
