@@ -118,7 +118,7 @@ lose()
     kill "-$1" "$(< "$folder/pid.$2")"
     for ((i = 0; i < 1200 && $(ls "$folder" | grep -c '^end\.[0-9]') < ($1 == 9 ? 3 : 2); i++)); do sleep 0.1; done
     for rank in 0 1 2; do
-        [ $rank = "$2" ] || ended $rank 1 'lost: no answer for 1 s'
+        [ $rank = "$2" ] || ended $rank 1 'lost: no answer for [12] s' # twice the limit between steps
     done
     kill -KILL "$(< "$folder/pid.$2")" 2> /dev/null
     wait
