@@ -124,6 +124,16 @@ CM_INLINE void add_products(const struct attention_input *in, enum kv_type type,
     }
 }
 
+/* out[i] = lanes_sum(x[i]) * scale */
+CM_INLINE void store_four_sums(const lanes x[4], float scale, float *out)
+{
+#if defined(CM_SUMS_FOUR) /* with fewer instructions than one by one */
+    lanes_sum_four(x, scale, out);
+#else
+    CM_UNROLL for (int i = 0; i < 4; i++) out[i] = lanes_sum(x[i]) * scale;
+#endif
+}
+
 /* scores[q][position … position + n_positions) of keys that lie as rows. */
 CM_INLINE void score_rows_tile(const struct attention_input *in, enum kv_type type, int query, int n_queries,
                                       int n_positions, int position, float (*scores)[CM_ATTEND_SPAN])
@@ -136,19 +146,34 @@ CM_INLINE void score_rows_tile(const struct attention_input *in, enum kv_type ty
         add_products(in, type, query, n_queries, n_positions, position, d, 16, sums);
     if (d < in->head_size)
         add_products(in, type, query, n_queries, n_positions, position, d, in->head_size - d, sums);
-    CM_UNROLL for (int i = 0; i < n_queries; i++)
-        CM_UNROLL for (int l = 0; l < n_positions; l++) scores[i][position + l] = lanes_sum(sums[i][l]) * in->scale;
+    CM_UNROLL for (int i = 0; i < n_queries; i++) {
+        if (n_positions == 4) store_four_sums(sums[i], in->scale, scores[i] + position);
+        else
+            CM_UNROLL for (int l = 0; l < n_positions; l++) scores[i][position + l] = lanes_sum(sums[i][l]) * in->scale;
+    }
 }
 
-/* Positions [begin, end) of keys that lie as rows, for a tile of n_queries, 1 … TILE_QUERIES. */
+/* Asks for elements [d, d + n) of as many keys as a tile takes, a block behind position. */
+CM_INLINE void fetch_rows(const struct attention_input *in, enum kv_type type, int n_positions, int position, int d,
+                          int n)
+{
+    const size_t width = (size_t)in->head_size;
+    for (size_t l = 0; l < (size_t)n_positions; l++)
+        fetch_cached(in->values, type, ((size_t)(position + CM_KV_BLOCK) + l) * width + (size_t)d, (size_t)n);
+}
+
+/* Positions [begin, end) of keys that lie as rows, for a tile of n_queries, 1 … TILE_QUERIES, which asks for elements
+ * [d, d + n_elements) of the next block's keys meanwhile: the tiles of a block share that work. */
 CM_INLINE void score_rows(const struct attention_input *in, enum kv_type type, int query, int n_queries, int begin,
-                                 int end, float (*scores)[CM_ATTEND_SPAN])
+                                 int end, int d, int n_elements, float (*scores)[CM_ATTEND_SPAN])
 {
     int p = begin;
 #define SCORE_CASE(n)                                                                               \
     case n:                                                                                         \
-        for (; p + SCORE_LANES(n) <= end; p += SCORE_LANES(n))                                      \
+        for (; p + SCORE_LANES(n) <= end; p += SCORE_LANES(n)) {                                    \
+            fetch_rows(in, type, SCORE_LANES(n), p, d, n_elements);                                 \
             score_rows_tile(in, type, query, n, SCORE_LANES(n), p, scores);                         \
+        }                                                                                           \
         for (; p < end; p++) score_rows_tile(in, type, query, n, 1, p, scores);                     \
         break;
     switch (n_queries) { SCORE_CASE(1) SCORE_CASE(2) SCORE_CASE(3) SCORE_CASE(4) }
@@ -309,7 +334,8 @@ CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type typ
         for (int i = 0; i < n; i += TILE_QUERIES) {
             const int n_tile = least(TILE_QUERIES, n - i);
             if (form == KEYS_AS_ROWS)
-                score_rows(in, type, query + i, n_tile, at, least(at + CM_KV_BLOCK, end), scores + i);
+                score_rows(in, type, query + i, n_tile, at, least(at + CM_KV_BLOCK, end), in->head_size * i / n,
+                           in->head_size * n_tile / n, scores + i);
             else score_block(in, type, query + i, n_tile, at / CM_KV_BLOCK, scores + i);
         }
     for (int i = 0; i < n; i++) {

@@ -47,6 +47,17 @@ static inline float lanes_sum(lanes a)
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
 }
+#define CM_SUMS_FOUR
+/* out[i] = lanes_sum(x[i]) * scale, the same additions for four vectors at once: sums of eight, four, two, one. */
+static inline void lanes_sum_four(const lanes x[4], float scale, float *out)
+{
+    const __m512 a = _mm512_add_ps(_mm512_shuffle_f32x4(x[0], x[1], 0x44), _mm512_shuffle_f32x4(x[0], x[1], 0xee));
+    const __m512 b = _mm512_add_ps(_mm512_shuffle_f32x4(x[2], x[3], 0x44), _mm512_shuffle_f32x4(x[2], x[3], 0xee));
+    const __m512 c = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    const __m512 d = _mm512_add_ps(c, _mm512_permute_ps(c, 0xee)), e = _mm512_add_ps(d, _mm512_permute_ps(d, 0x55));
+    const __m128 low = _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, e));
+    _mm_storeu_ps(out, _mm_mul_ps(low, _mm_set1_ps(scale)));
+}
 static inline float lanes_largest(lanes a)
 {
     const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
