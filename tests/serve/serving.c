@@ -250,6 +250,15 @@ void assert_fits_at(const char *text, const char *pattern, const char *file, int
     fail();
 }
 
+void client_expect(const struct serving *serving, const char *path, const char *body, int status, const char *pattern)
+{
+    struct reply reply = client_ask(serving, path, body);
+    if (reply.status != status) fprintf(stderr, "%s %s\n   %s\n", path, body ? body : "", reply.body);
+    assert_int_equal(reply.status, status);
+    assert_fits(reply.body, pattern);
+    reply_free(&reply);
+}
+
 /* The text that begins after the next `"name":"` in *at, which moves behind it. */
 static const char *next_text(const char **at, const char *name, size_t *n)
 {

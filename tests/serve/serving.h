@@ -47,6 +47,8 @@ bool fits(const char *text, const char *pattern);
 /* Fails with both where it does not. */
 #define assert_fits(text, pattern) assert_fits_at(text, pattern, __FILE__, __LINE__)
 void assert_fits_at(const char *text, const char *pattern, const char *file, int line);
+/* client_ask(), and fails where the answer has another status or does not fit the pattern. */
+void client_expect(const struct serving *serving, const char *path, const char *body, int status, const char *pattern);
 
 /* The text behind `"name":"`, up to the quote that ends it, still escaped; to be freed. NULL: it is not there. */
 char *json_text(const char *json, const char *name);

@@ -32,11 +32,7 @@ static int stop(void **state)
 
 static void expect(const char *path, const char *body, int status, const char *pattern)
 {
-    struct reply reply = client_ask(&server, path, body);
-    if (reply.status != status) fprintf(stderr, "%s %s\n   %s\n", path, body ? body : "", reply.body);
-    assert_int_equal(reply.status, status);
-    assert_fits(reply.body, pattern);
-    reply_free(&reply);
+    client_expect(&server, path, body, status, pattern);
 }
 
 #define CHAT "/v1/chat/completions"
