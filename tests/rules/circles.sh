@@ -20,7 +20,7 @@ uses() # "SOURCE D SYMBOL" for each definition, "SOURCE U SYMBOL" for each use
 
 check()
 {
-    [ -s "$1" ] || { echo "$1:0: missing: no such list of object files"; return; }
+    [ -s "${1-}" ] || { echo "${1-}:0: missing: no such list of object files"; return; }
     uses "$1" | LC_ALL=C sort -u | awk '
     function folder_of(file) { sub(/\/[^\/]*$/, "", file); return file }
     function name_of(file) { sub(/.*\//, "", file); sub(/\.c$/, "", file); return file }

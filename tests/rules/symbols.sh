@@ -15,7 +15,7 @@ declared() # the functions that the public headers declare
 check()
 {
     local exported symbol
-    [ -f "$1" ] && [ -f "$2" ] || { echo "$1:0: missing: no such library"; return; }
+    [ -f "${1-}" ] && [ -f "${2-}" ] || { echo "${1-}:0: missing: no such library"; return; }
     exported=$(nm -D --defined-only "$1" | awk '{ print $NF }' | grep -Ev "$foreign" | sort -u)
     grep -v '^calmoe_' <<< "$exported" | sed "s|.*|$(basename "$1"):0: &: exported without calmoe_|"
     nm -g --defined-only "$2" | awk 'NF == 3 { print $3 }' | grep -Ev "$foreign|^(calmoe|cm)_" |
