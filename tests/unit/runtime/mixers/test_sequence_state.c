@@ -26,16 +26,16 @@ static int close_machine(void **state)
     return 0;
 }
 
-/* Layer 1 sees a window. */
+/* Layer 1 sees a window. A state keeps pointers to machine, plan and shape, so these are static and outlive it. */
 static void open_state(struct sequence_state *out, int n_positions, int max_rows, bool has_window)
 {
     static struct layer_spec layers[N_LAYERS];
     for (int i = 0; i < N_LAYERS; i++)
         layers[i] = (struct layer_spec){.attention = {.n_heads = 2, .n_kv_heads = 2, .head_size = 16, .value_size = 8,
                                                       .window = has_window && i == 1 ? WINDOW : 0}};
-    const struct model_spec  spec = {.n_layers = N_LAYERS, .layers = layers};
-    const struct plan        plan = {.n_nodes = 1, .n_kv_heads = 2, .kv_heads = {2}};
-    const struct machine     machine = {.topology = &topology, .plan = &plan};
+    static const struct model_spec spec = {.n_layers = N_LAYERS, .layers = layers};
+    static const struct plan       plan = {.n_nodes = 1, .n_kv_heads = 2, .kv_heads = {2}};
+    static const struct machine    machine = {.topology = &topology, .plan = &plan};
     const struct state_place place = {.type = KV_F32, .n_positions = n_positions, .max_rows = max_rows,
                                       .snapshot_bytes = 4 * FIXED};
     assert_int_equal(cm_sequence_state_open(&machine, &spec, &place, out), CALMOE_OK);
