@@ -14,9 +14,10 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/stack.h"
 #include "base/team_parts.h"
 
-enum { MAX_WORKERS = 4096, LEAST_STACK = 128 << 10 /* bytes; 64 KiB were too few, 96 were enough */ };
+enum { MAX_WORKERS = 4096 };
 
 /* For which seat this thread is bound; team 0 = for none. OpenMP's threads serve one team after the
  * other, and are bound anew only when the seat changes. */
@@ -105,25 +106,13 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
     return atomic_load(&team->n_delivered);
 }
 
-/* Bytes of the calling thread's stack; 0 where the system does not tell. */
-static size_t own_stack(void)
-{
-    pthread_attr_t attributes;
-    void          *lowest;
-    size_t         n_bytes = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
-    if (pthread_attr_getstack(&attributes, &lowest, &n_bytes) != 0) n_bytes = 0;
-    (void)pthread_attr_destroy(&attributes);
-    return n_bytes;
-}
-
 /* A bound thread that is not where it was bound to counts as refused. Stacks may be made too small for the steps
  * (ulimit -s, OMP_STACKSIZE, a thread of the host). */
 static void check_seat(void *arg, const struct worker *me)
 {
     struct team *team = arg;
-    const size_t stack = own_stack();
-    if (stack > 0 && stack < LEAST_STACK) atomic_store(&team->small_stack, stack);
+    const size_t small = cm_small_stack();
+    if (small > 0) atomic_store(&team->small_stack, small);
     if (is_bound(team) && team->binding == BIND_CORE &&
         !cm_topology_is_on_core(team->topology, team->seats[me->seat].core))
         atomic_store(&team->was_refused, true);
@@ -202,9 +191,7 @@ static calmoe_status start(struct calmoe_context *ctx, struct team *team)
                        " OMP_THREAD_LIMIT",
                        n_delivered, team->n_workers);
     const size_t small = atomic_load(&team->small_stack);
-    if (small > 0)
-        return cm_fail(ctx, CALMOE_SYSTEM, "a thread has a stack of %zu KiB; at least %d KiB are wanted, look at"
-                       " ulimit -s and OMP_STACKSIZE", small >> 10, LEAST_STACK >> 10);
+    if (small > 0) return cm_refuse_stack(ctx, small);
     if (atomic_load(&team->was_refused)) {
         cm_log(ctx, "the system does not pin threads to cores; they run where it puts them");
         team->binding = BIND_NOTHING;

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
+#include "base/stack.h"
 #include "runtime/engine/handles.h"
 #include "runtime/families/override.h"
 #include "runtime/load/file_kind.h"
@@ -245,6 +246,8 @@ calmoe_status calmoe_model_open(calmoe_context *ctx, const char *path, const cal
     calmoe_model_options options;
     if (out) *out = NULL;
     if (!ctx || !out) return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "calmoe_model_open: context and out are needed");
+    const size_t small_stack = cm_small_stack();
+    if (small_stack > 0) return cm_refuse_stack(ctx, small_stack);
     calmoe_model_options_init(&options);
     CM_TRY(cm_options_copy(ctx, "calmoe_model_options", &options, sizeof options, given));
     calmoe_model *model = cm_alloc(ctx, 1, sizeof *model, "the model");
