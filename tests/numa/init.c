@@ -37,6 +37,7 @@ int main(int argc, char **argv)
         const int console = open("/dev/ttyS0", O_RDWR);
         for (int fd = 0; fd < 3; fd++) dup2(console, fd);
     }
+    mount_on("/dev/shm", "tmpfs"); /* where the OpenMP library of Clang keeps a line of its own */
     mount_on("/proc", "proc");
     mount_on("/sys", "sysfs");
     mount_on("/sys/fs/cgroup", "cgroup2");
