@@ -42,7 +42,8 @@ static int open_alone(const char *temporary)
 static calmoe_status open_beside(struct calmoe_context *ctx, struct whole_file *out, const struct stat *old)
 {
     const int file = open_alone(out->temporary);
-    if (file < 0 && errno == EWOULDBLOCK)
+    out->is_taken = file < 0 && errno == EWOULDBLOCK;
+    if (out->is_taken)
         return cm_fail(ctx, CALMOE_IO, "cannot write '%s': another process is writing it", out->path);
     if (file < 0) return fail(ctx, out->path);
     const mode_t permissions = old ? old->st_mode & 0777 : 0;
@@ -89,7 +90,9 @@ static calmoe_status open_file(struct calmoe_context *ctx, const char *path, str
 calmoe_status cm_whole_file_open(struct calmoe_context *ctx, const char *path, struct whole_file *out)
 {
     const calmoe_status status = open_file(ctx, path, out);
+    const bool          is_taken = out->is_taken;
     if (status != CALMOE_OK) cm_whole_file_close(out);
+    out->is_taken = is_taken;
     return status;
 }
 

@@ -4,6 +4,7 @@
 #ifndef BASE_WHOLE_FILE_H
 #define BASE_WHOLE_FILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/status.h"
@@ -12,9 +13,10 @@ struct whole_file { /* zeroed = closed */
     FILE *stream;     /* to write to; errors stay in it until the end */
     char *path;       /* links resolved */
     char *temporary;  /* NULL: written in place */
+    bool  is_taken;   /* it could not be opened because another process is writing it */
 };
 
-/* IO, NO_MEMORY: *out is closed. */
+/* IO, NO_MEMORY: *out is closed, and says whether it is taken. */
 calmoe_status cm_whole_file_open(struct calmoe_context *ctx, const char *path, struct whole_file *out);
 /* IO where anything could not be written so far. */
 calmoe_status cm_whole_file_check(struct calmoe_context *ctx, const struct whole_file *file);

@@ -99,7 +99,7 @@ void cm_cache_write(struct calmoe_context *ctx, const char *path, cache_text_fn 
         text(file.stream, what);
         status = cm_whole_file_finish(&own, &file);
     }
-    if (status != CALMOE_OK) cm_log(ctx, "what was measured is not kept: %s", own.message);
+    if (status != CALMOE_OK && !file.is_taken) cm_log(ctx, "what was measured is not kept: %s", own.message);
     cm_whole_file_close(&file);
     cm_free(copy);
 }

@@ -24,7 +24,7 @@ enum { TUNING_NAME_BYTES = 64 };
  * memory; free with cm_free(). */
 char *cm_cache_path(const char *kind, const char *of);
 /* Makes the folder, too, and lets text() write the file. Where that fails, nothing is kept, with a sentence in the
- * log. */
+ * log; without one where another process, such as a rank on the same machine, is writing the same file just now. */
 typedef void (*cache_text_fn)(FILE *file, const void *what);
 void cm_cache_write(struct calmoe_context *ctx, const char *path, cache_text_fn text, const void *what);
 

@@ -173,11 +173,11 @@ misfits()
 # ask TEXT: the body that the server at $port answers, and its status
 ask()
 {
-    local body='{"prompt": "'$1'", "n_predict": 4, "temperature": 0}'
+    local body='{"prompt": "'$1'", "n_predict": 8, "temperature": 0}'
     exec 4<> "/dev/tcp/127.0.0.1/$port"
     printf 'POST /completion HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' \
         "${#body}" "$body" >&4
-    tr -d '\r' <&4 | grep -oE '^HTTP/1.1 [0-9]+|"content":"[^"]*"|"message":"[^"]*"'
+    tr -d '\r' <&4 | grep -oE '^HTTP/1.1 [0-9]+|"content":"[^"]*"|"message":"[^"]*"|"layers":[0-9.]*'
     exec 4>&-
 }
 
@@ -192,7 +192,7 @@ served()
 
 serve()
 {
-    local server=("$calmoe" serve -t 1 --port 0 --parallel 2)
+    local server=("$calmoe" serve -t 1 --port 0 --parallel 2 --quality 5%) # of 10 layers some are left out
     begin "a server of one process"
     "${server[@]}" > "$folder/alone" 2> "$folder/err.0" & local alone=$!
     served "$folder/alone"
@@ -207,6 +207,7 @@ serve()
     for text in "The quick" "The quick brown"; do ask "$text"; done > "$folder/found"
     diff "$folder/wanted" "$folder/found" || { echo "FAIL $what answers otherwise than one process"; exit 1; }
     grep -q '"content"' "$folder/found" || { echo "FAIL $what answers nothing"; exit 1; }
+    grep -q '"layers":[1-9]\(\.\|$\)' "$folder/found" || { echo "FAIL $what leaves nothing out"; exit 1; }
     kill -KILL "$(< "$folder/pid.2")"
     ask "The" > "$folder/lost"
     grep -q '^HTTP/1.1 503' "$folder/lost" && grep -q 'rank 2' "$folder/lost" ||

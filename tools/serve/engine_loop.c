@@ -100,11 +100,6 @@ static bool load(struct service *service)
         !cm_policy_request_open(front, &options->policy, &service->policy, &service->quality) ||
         !load_adapters(service))
         return false;
-    if (service->policy != NULL && front->ranks != NULL) {
-        cm_say("policies leave out layers and experts on one rank only; these are %d",
-               calmoe_ranks_count(front->ranks));
-        return false;
-    }
     if (!cm_policy_request_choose(front, &options->policy, !options->engine.no_tuning, service->policy)) return false;
     options->on_loaded(options->on_loaded_user, front->model);
     return true;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include <cmocka.h>
 
@@ -105,6 +106,26 @@ static void a_folder_that_cannot_be_is_told(void **state)
     assert_string_equal(ctx.message, "");
 }
 
+/* Two ranks of one machine measure at once: one of them keeps it, and the other has nothing to say. */
+static void another_that_writes_it_is_no_remark(void **state)
+{
+    char path[1100], part[1110];
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_file(folder, "both"));
+    snprintf(part, sizeof part, "%s.part", path);
+    FILE *other = fopen(part, "wb");
+    assert_non_null(other);
+    assert_int_equal(flock(fileno(other), LOCK_EX), 0);
+    sentence[0] = '\0';
+    cm_tuning_write(&ctx, path, MACHINE, "lines at 4 KB");
+    assert_string_equal(sentence, "");
+    assert_null(fopen(path, "rb"));
+    fclose(other);
+    cm_tuning_write(&ctx, path, MACHINE, "lines at 4 KB");
+    char name[TUNING_NAME_BYTES];
+    assert_true(cm_tuning_read(&ctx, path, MACHINE, name));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,6 +133,7 @@ int main(void)
         cmocka_unit_test(damage_is_told_and_ignored),
         cmocka_unit_test(no_folder_is_fine),
         cmocka_unit_test(a_folder_that_cannot_be_is_told),
+        cmocka_unit_test(another_that_writes_it_is_no_remark),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }
