@@ -12,11 +12,10 @@
  *     calmoe_engine_close(&engine);
  *     calmoe_ranks_close(&ranks);
  *
- * Each process opens the same model, from its own copy of the file (or
- * through rank 0: calmoe_model_options.ranks), and reads the rows of every matrix that belong to
- * it. In a step each rank computes its rows and sends the finished values to the others. It never sends partial sums,
- * so logits are the same bits on any number of ranks. Rank 0 has the sessions and samples tokens; the others follow it.
- * The ranks have one engine at a time. */
+ * Each process opens the same model, from its own copy of the file (or through rank 0: calmoe_model_options.ranks), and
+ * reads the rows of every matrix that belong to it. In a step each rank computes its rows and sends the finished values
+ * to the others. It never sends partial sums, so logits are the same bits on any number of ranks. Rank 0 has the
+ * sessions and samples tokens; the others follow it. The ranks have one engine at a time. */
 #ifndef CALMOE_RANKS_H
 #define CALMOE_RANKS_H
 
