@@ -1,5 +1,5 @@
-/* base/barrier.c - a combining barrier that turns over: the last to arrive resets the counts and raises each group's
- * n_passed, for which its members wait. */
+/* base/barrier.c - see barrier.h. The worker that arrives last resets the counts of arrivals and then raises each
+ * group's n_passed, for which the group's members wait. */
 #include "base/barrier.h"
 
 #include <limits.h>
@@ -27,8 +27,9 @@ static bool has_passed(struct barrier_group *group, unsigned n_passed)
     return atomic_load_explicit(&group->n_passed, memory_order_acquire) != n_passed;
 }
 
-/* The system looks at n_passed itself before it lets the thread sleep, and wake_all() looks at n_asleep after it has
- * raised n_passed: so one of the two sees the other. Waking for nothing does no harm. */
+/* No wake-up is lost: the system compares n_passed itself before it lets the thread sleep, and wake_all() reads
+ * n_asleep after it has raised n_passed; so at least one of the two sees the other's write. A needless wake-up does no
+ * harm. */
 static void sleep_until(struct barrier_group *group, unsigned n_passed)
 {
     atomic_fetch_add(&group->n_asleep, 1);
@@ -60,8 +61,8 @@ static uint64_t wait_for_others(const struct barrier *barrier, struct barrier_gr
     return now_ns;
 }
 
-/* Counts an arrival; is it the last of n? Then the count begins anew: nobody of the next round can arrive before
- * n_passed is raised. */
+/* Counts an arrival, and answers whether it is the last of n. If so, the count starts again from 0: no worker can
+ * arrive for the next barrier before n_passed is raised. */
 static bool is_last(atomic_int *n_arrived, int n)
 {
     if (atomic_fetch_add_explicit(n_arrived, 1, memory_order_acq_rel) + 1 < n) return false;
@@ -72,7 +73,7 @@ static bool is_last(atomic_int *n_arrived, int n)
 uint64_t cm_meet(struct barrier *barrier, int group_index, uint64_t *waited_ns, void (*serial)(void *arg), void *arg)
 {
     struct barrier_group *group = &barrier->groups[group_index];
-    /* Cannot change before this worker has arrived, so it is the present round's. */
+    /* It cannot change before this worker has arrived, so it belongs to the present barrier. */
     const unsigned n_passed = atomic_load_explicit(&group->n_passed, memory_order_relaxed);
     if (!is_last(&group->n_arrived, group->n_members) ||
         (barrier->n_groups > 1 && !is_last(&barrier->n_arrived, barrier->n_groups)))

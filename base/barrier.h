@@ -1,9 +1,10 @@
-/* base/barrier.h - the meeting point inside a team. Phases call cm_barrier() of team.h, not this.
+/* base/barrier.h - the barrier inside a team. Phases do not use it directly; they call cm_barrier() of team.h.
  *
- * A tree of two levels, a combining barrier (Yew, Tzeng, Lawrie 1987): workers that share a cache form groups of at
- * most CM_MOST_IN_GROUP, each with cache lines of its own. The last to arrive of a group arrives for it at the top, and
- * the last of all lets every group go on. So a line is written by few workers, and those that wait look at a line in
- * their own cache. A team of one group has no top. */
+ * It is a combining barrier (Yew, Tzeng, Lawrie 1987), a tree of two levels. Workers that share a cache form groups of
+ * at most CM_MOST_IN_GROUP, and each group has cache lines of its own. The worker that arrives last in its group
+ * arrives for the group at the top level, and the one that arrives last there releases every group. So each cache line
+ * is written by few workers, and waiting workers poll a line in their own cache. With one group there is no top level.
+ * */
 #ifndef BASE_BARRIER_H
 #define BASE_BARRIER_H
 
@@ -14,23 +15,24 @@
 
 enum { CM_MOST_IN_GROUP = 8 };
 
-struct barrier_group { /* zero at first */
+struct barrier_group { /* zeroed at the beginning */
     _Alignas(CM_ALIGNMENT) atomic_int n_arrived;
     int n_members;
-    _Alignas(CM_ALIGNMENT) atomic_uint n_passed; /* how often all groups have met */
-    atomic_int n_asleep;
+    _Alignas(CM_ALIGNMENT) atomic_uint n_passed; /* how often the barrier was passed by all groups */
+    atomic_int n_asleep;                         /* members that sleep until n_passed changes      */
 };
 
 struct barrier {
-    _Alignas(CM_ALIGNMENT) atomic_int n_arrived; /* groups that are complete           */
-    _Alignas(CM_ALIGNMENT) struct barrier_group *groups; /* (n_groups), the owner's    */
+    _Alignas(CM_ALIGNMENT) atomic_int n_arrived; /* groups whose members have all arrived */
+    _Alignas(CM_ALIGNMENT) struct barrier_group *groups; /* (n_groups) owned by whoever made the barrier */
     int                   n_groups;
-    uint64_t              spin_ns;               /* a wait looks so long, then sleeps  */
+    uint64_t              spin_ns;               /* a waiting worker polls for so long before it sleeps */
 };
 
-/* Waits until all members of all groups have come; this worker is of that group. The last runs serial(arg), which may
- * be NULL, before the others go on. For a worker that had to wait, and where waited_ns is not NULL: *waited_ns += the
- * nanoseconds, and the answer is the time at which it went on; else 0. */
+/* Waits until all members of all groups have called it; the calling worker belongs to the given group. The worker that
+ * arrives last runs serial(arg), unless serial is NULL, before the others continue. If waited_ns is not NULL and the
+ * worker had to wait, *waited_ns grows by the nanoseconds of waiting, and the result is the time at which the worker
+ * continued; in all other cases the result is 0. */
 uint64_t cm_meet(struct barrier *barrier, int group, uint64_t *waited_ns, void (*serial)(void *arg), void *arg);
 
 #endif

@@ -1,4 +1,4 @@
-/* base/bound_others.c - see bound_others.h. The files: proc(5). */
+/* base/bound_others.c - see bound_others.h. proc(5) describes the files. */
 #include "base/bound_others.h"
 
 #include <dirent.h>
@@ -20,12 +20,12 @@ struct thread_facts {
 struct others {
     const char            *root;
     const struct topology *topology;
-    const bool            *ours;   /* of its cores */
+    const bool            *ours;   /* one for each of its cores */
     double                 uptime; /* of the system, seconds */
     int                    n_pus, n_looked;
 };
 
-/* "PID (NAME) STATE PPID …"; the name may hold anything, so it ends with the last bracket. */
+/* Reads "PID (NAME) STATE PPID …". The name may contain anything, so it ends at the last bracket. */
 static bool read_facts(const struct others *others, const char *folder, struct thread_facts *out)
 {
     char               text[1024];
@@ -45,7 +45,8 @@ static bool read_facts(const struct others *others, const char *folder, struct t
     return true;
 }
 
-/* The hardware threads of "0-2,5" below n; how many there are, and the first. */
+/* Reads a list such as "0-2,5": marks the hardware threads below n, and answers how many there are and which is the
+ * first. */
 static int count_listed(const char *list, int *first)
 {
     int n = 0;
@@ -60,7 +61,7 @@ static int count_listed(const char *list, int *first)
     return n;
 }
 
-/* The core to which the thread is bound; -1: to none of ours. */
+/* The core to which the thread is bound; -1: it is bound to none of our cores. */
 static int bound_core(const struct others *others, const char *folder)
 {
     char text[4096];
@@ -79,7 +80,7 @@ static int bound_core(const struct others *others, const char *folder)
 
 static bool is_number(const char *name) { return name[0] && name[strspn(name, "0123456789")] == '\0'; }
 
-/* Of one process: its threads, until one is found. */
+/* Looks at the threads of one process until one is found. */
 static bool look_at_process(struct others *others, const char *pid, char who[CM_OTHER_NAME])
 {
     char                folder[4096];

@@ -1,9 +1,9 @@
-/* base/byte_reader.h - bounded little-endian reads; the only way in which bytes of a file are
- * looked at before they are known to be good.
+/* base/byte_reader.h - bounded little-endian reads. Bytes of a file that have not been checked yet are read in this way
+ * only.
  *
- * A read past the end returns zero and sets `failed`, which stays set, and all later reads return
- * zero too: so a run of reads needs one check at its end. After a failure the position is where the
- * failing read began, and nothing is left. Nothing here touches a byte outside [begin, end). */
+ * A read past the end returns zero and sets `failed`, which stays set; all later reads return zero too. So a row of
+ * reads needs only one check, at its end. After a failure the position stays where the failing read began, and no bytes
+ * are left. No byte outside [begin, end) is ever touched. */
 #ifndef BASE_BYTE_READER_H
 #define BASE_BYTE_READER_H
 
@@ -27,7 +27,8 @@ uint32_t cm_read_u32(struct byte_reader *reader);
 uint64_t cm_read_u64(struct byte_reader *reader);
 float    cm_read_f32(struct byte_reader *reader);
 double   cm_read_f64(struct byte_reader *reader);
-/* n_bytes as they are; NULL and failed when fewer are left. n_bytes 0 gives a valid pointer. */
+/* A pointer to the next n_bytes, which are passed over; NULL, and failed is set, if fewer are left. For 0 bytes the
+ * pointer is valid too. */
 const uint8_t *cm_read_bytes(struct byte_reader *reader, uint64_t n_bytes);
 
 #endif

@@ -1,6 +1,7 @@
-/* clock.c - monotonic time. Where the system itself goes by the processor's time-stamp counter, that is read directly,
- * as phases of a step are short: 10 ns instead of 41 on an EPYC Zen 4 in a virtual machine. How fast it counts is found
- * by the system's clock over the first milliseconds, until which that clock answers. */
+/* clock.c - monotonic time. If the system's own clock is based on the processor's time-stamp counter, the counter is
+ * read directly, since phases of a step are short: that takes 10 ns instead of 41 (EPYC Zen 4, in a virtual machine).
+ * The counter's frequency is measured against the system's clock during the first milliseconds; until then, the
+ * system's clock is used. */
 #include "base/clock.h"
 
 #include <stdatomic.h>
@@ -18,7 +19,7 @@ static uint64_t system_ns(void)
 #if defined(__x86_64__) && defined(__SIZEOF_INT128__)
 #include <x86intrin.h>
 
-enum { UNKNOWN, BEGINNING, BEGUN, ENDING, BY_COUNTER, BY_SYSTEM }; /* states; -ING: one thread is at it */
+enum { UNKNOWN, BEGINNING, BEGUN, ENDING, BY_COUNTER, BY_SYSTEM }; /* states; in -ING, a thread does it */
 enum { WINDOW_NS = 20 * 1000 * 1000, AHEAD_NS = 1000, N_TRIES = 8 };
 
 struct moment {
@@ -26,10 +27,10 @@ struct moment {
 };
 
 static atomic_int    state;
-static struct moment first, last; /* written by the thread that is BEGINNING, ENDING */
+static struct moment first, last; /* written by the thread that is BEGINNING or ENDING */
 static uint64_t      ns_by_tick;  /* in 2^-32 ns                                     */
 
-/* The system has watched the counter: it is the same on all cores and never changes its speed. */
+/* True if the system has found the counter to be the same on all cores and of constant frequency. */
 static int is_trusted(void)
 {
     char  name[8] = "";
@@ -40,7 +41,8 @@ static int is_trusted(void)
     return is_read && strcmp(name, "tsc\n") == 0;
 }
 
-/* Both clocks at once: of some tries the one in which least time passed between them. */
+/* Reads both clocks at the same moment: of several tries, the one in which the least time passed between the two
+ * readings. */
 static struct moment look(void)
 {
     struct moment best = {0, 0};
@@ -64,7 +66,7 @@ static uint64_t settle(int now)
                atomic_compare_exchange_strong(&state, &now, ENDING)) {
         last = look();
         ns_by_tick = (uint64_t)(((unsigned __int128)(last.ns - first.ns) << 32) / (last.ticks - first.ticks));
-        last.ns += AHEAD_NS; /* so that time does not run backwards for who had the system's */
+        last.ns += AHEAD_NS; /* so that time does not run backwards for threads that got the system's */
         atomic_store_explicit(&state, BY_COUNTER, memory_order_release);
     }
     return system_ns();

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+/* Nanoseconds since some fixed moment; never runs backwards. */
 uint64_t cm_now_ns(void);
 
 #endif

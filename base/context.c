@@ -1,4 +1,4 @@
-/* context.c - the context: the place of the last sentence and of the log callback. */
+/* context.c - contexts, which hold the last sentences and the log callback. */
 #include <calmoe/context.h>
 
 #include "base/memory.h"
@@ -39,7 +39,7 @@ void calmoe_context_close(calmoe_context **context)
     *context = NULL;
 }
 
-/* A program that could not open a context asks too, and should not print an empty line. */
+/* A program may ask because it could not open a context; then it should not print an empty line. */
 const char *calmoe_context_message(const calmoe_context *context)
 {
     return context ? cm_message(context) : "no context: it was never opened, or could not be";

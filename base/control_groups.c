@@ -1,4 +1,4 @@
-/* base/control_groups.c - see control_groups.h. The layout of /proc/self/cgroup and mountinfo: proc(5), cgroups(7). */
+/* base/control_groups.c - see control_groups.h. proc(5) and cgroups(7) describe /proc/self/cgroup and mountinfo. */
 #include "base/control_groups.h"
 
 #include <stdio.h>
@@ -34,7 +34,7 @@ bool cm_row_number(const char *text, const char *word, uint64_t *out)
 
 /* ---- which group ---- */
 
-/* Is the word one of the list "a,b,c" of n bytes? */
+/* Whether the word is in the list "a,b,c" of n bytes. */
 static bool is_listed(const char *word, const char *list, size_t n)
 {
     const size_t n_word = strlen(word);
@@ -52,7 +52,7 @@ static bool next_line(FILE *file, char line[MAX_LINE])
     if (!fgets(line, MAX_LINE, file)) return false;
     const size_t n = strlen(line);
     if (n > 0 && line[n - 1] == '\n') line[n - 1] = '\0';
-    else /* longer than any line that is of use: the rest is not another one */
+    else /* longer than any line that matters: skip its rest, which is not a line of its own */
         for (int byte = fgetc(file); byte != '\n' && byte != EOF;) byte = fgetc(file);
     return true;
 }
@@ -64,7 +64,8 @@ static FILE *open_proc(const char *root, const char *name)
     return n > 0 && (size_t)n < sizeof path ? fopen(path, "re") : NULL;
 }
 
-/* The path of the process's group, from lines "number:controllers:path"; version 2 has number 0 and no controllers. */
+/* Finds the path of the process's group in lines "number:controllers:path"; version 2 has number 0 and no
+ * controllers. */
 static bool find_group(const char *root, const char *controller, int version, char group[MAX_LINE])
 {
     char  line[MAX_LINE];
@@ -79,13 +80,13 @@ static bool find_group(const char *root, const char *controller, int version, ch
     }
     if (file) fclose(file);
     const size_t n = is_found ? strlen(group) : 0;
-    if (n > 0 && group[n - 1] == '/') group[n - 1] = '\0'; /* the outermost: "" */
+    if (n > 0 && group[n - 1] == '/') group[n - 1] = '\0'; /* so the outermost group is "" */
     return is_found;
 }
 
 /* ---- where it is mounted ---- */
 
-/* Blanks and others stand as "\040". */
+/* Blanks and some other characters are written as "\040". */
 static void decode(char *text)
 {
     char *to = text;
@@ -99,7 +100,7 @@ static void decode(char *text)
 }
 
 struct mount_line {
-    char *root, *point, *type, *options; /* in the line */
+    char *root, *point, *type, *options; /* pointers into the line */
 };
 
 /* "31 23 0:28 ROOT POINT OPTIONS OPTIONAL… - TYPE SOURCE SUPER_OPTIONS" */
@@ -119,15 +120,15 @@ static bool cut_mount(char *line, struct mount_line *out)
     return out->type && out->options;
 }
 
-/* The part of the group's path that lies below what is mounted; NULL where it lies elsewhere. */
+/* The part of the group's path that lies below the mounted folder; NULL if the group is not below it. */
 static const char *below(const char *group, const char *mounted)
 {
     const size_t n = strcmp(mounted, "/") == 0 ? 0 : strlen(mounted);
     return strncmp(group, mounted, n) == 0 && (group[n] == '/' || group[n] == '\0') ? group + n : NULL;
 }
 
-/* The folder of the group, and how long the part is that is the mount's. A group that lies outside of what is mounted,
- * as seen from inside a container, is taken for the mount's own root. */
+/* Finds the group's folder, and how much of its path belongs to the mount. A group outside of what is mounted, as seen
+ * from inside a container, is taken to be the mount's root. */
 static bool find_folder(const char *root, const char *controller, int version, const char *group,
                         char folder[MAX_FOLDER], size_t *n_mount)
 {

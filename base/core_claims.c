@@ -10,10 +10,10 @@
 
 enum { MAX_PUS = 1 << 14 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over all that follows */
-static int             file = -1;                        /* open while something is claimed */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects everything below */
+static int             file = -1;                        /* open while anything is claimed */
 static int             n_claims;
-static unsigned short  claims[MAX_PUS];                  /* how often each is claimed here */
+static unsigned short  claims[MAX_PUS];                  /* how often this process has claimed each */
 
 static int open_shared(const char *path)
 {
@@ -22,7 +22,7 @@ static int open_shared(const char *path)
     int         opened = open(path, flags);
     if (opened < 0 && errno == ENOENT) {
         opened = open(path, flags | O_CREAT | O_EXCL, 0666);
-        if (opened >= 0) (void)fchmod(opened, 0666); /* for processes of other users, whatever the mask is */
+        if (opened >= 0) (void)fchmod(opened, 0666); /* for other users' processes, whatever the umask is */
         else if (errno == EEXIST) opened = open(path, flags);
     }
     if (opened < 0) return -1;
@@ -39,7 +39,7 @@ static int open_file(void)
     return opened >= 0 ? opened : open_shared("/tmp/calmoe.cores");
 }
 
-/* Tries to set a lock of that type on the byte, or only asks who holds one. */
+/* Tries to set a lock of that type on the byte, or only asks whether another process holds one. */
 static bool set_lock(int opened, unsigned pu, short type)
 {
     struct flock wanted = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)pu, .l_len = 1};

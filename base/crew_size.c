@@ -4,21 +4,22 @@
 #include <string.h>
 
 static const double much_waiting = 1.0 / 6.0;
-static const double clearly_quicker = 0.95;      /* of the time that what is kept takes                          */
-static const double memory_ns = 30e6;            /* what is older counts little: some slices of the scheduler    */
-static const double trial_share = 1.0 / 40.0;    /* of all time, that trials may cost                            */
-static const double least_pause_ns = 50e6;       /* between trials of a kind; doubled by each that fails,        */
+static const double clearly_quicker = 0.95;      /* a trial is kept if it takes less than this share of the time */
+static const double memory_ns = 30e6;            /* averages forget what is older: a few time slices of the scheduler */
+static const double trial_share = 1.0 / 40.0;    /* trials may cost this share of all time                       */
+static const double least_pause_ns = 50e6;       /* pause between trials of one kind; doubled after each that fails, */
 static const double most_pause_ns = 3e9;         /* up to this                                                   */
-static const double trial_ns = 12e6;             /* a trial takes so long, but at least 2 steps                  */
-static const double long_trial_ns = 40e6;        /* one of more workers that does well: others may have paused   */
-static const double given_up = 2.0;              /* times as slow as what is kept: a trial ends sooner           */
+static const double trial_ns = 12e6;             /* length of a trial, which has at least 2 steps                */
+static const double long_trial_ns = 40e6;        /* length of a promising trial of more workers: the other programs
+                                                    may only pause                                               */
+static const double given_up = 2.0;              /* a trial ends early if it is so many times slower than before */
 enum { LEAST_STEPS = 2 };
 
 static void add_size(struct crew_size *crew, int size)
 {
     if (size < 1 || (crew->n_sizes > 0 && crew->sizes[crew->n_sizes - 1] <= size)) return;
     if (crew->n_sizes < CREW_MAX_SIZES) crew->sizes[crew->n_sizes++] = size;
-    else crew->sizes[crew->n_sizes - 1] = size; /* the last one is 1 in any case */
+    else crew->sizes[crew->n_sizes - 1] = size; /* so that the last one is always 1 */
 }
 
 static void fill_sizes(struct crew_size *crew, int n_workers)
@@ -66,7 +67,7 @@ static void begin_trial(struct crew_size *crew, struct crew_class *class, int si
     crew->n_trials++;
 }
 
-/* What a step of the kept size took; then it may be time for a trial. */
+/* Records what a step with the number in use took; then it may be time for a trial. */
 static void note_kept(struct crew_size *crew, struct crew_class *class, int n_rows, uint64_t now_ns, double ns,
                       double waiting)
 {
@@ -101,7 +102,7 @@ static void note_trial(struct crew_size *crew, struct crew_class *class, int n_r
         class->row_ns = class->trial_ns / (double)class->trial_rows;
         class->waiting = 0.0; /* not known yet */
         crew->n_changes++;
-        if (is_smaller) class->may_try_larger = then; /* not back at once */
+        if (is_smaller) class->may_try_larger = then; /* so that it is not undone at once */
     }
     if (is_smaller) class->may_try_smaller = then;
     else class->may_try_larger = then;

@@ -1,14 +1,15 @@
-/* base/crew_size.h - how many of a team's workers a step should have on a machine that others use, too. Pure: it is
- * told what steps took, and answers how many the next one gets.
+/* base/crew_size.h - decides how many of a team's workers (its crew) take part in a step, on a machine that other
+ * programs use as well. It measures nothing itself: it is told how long steps took, and answers how many workers the
+ * next step gets.
  *
- * On a quiet machine all workers are best. Where another program takes a core, the worker that lost it makes all others
- * wait at every barrier, and fewer workers are quicker. Nobody says so but the steps themselves; so now and then a
- * smaller or a larger number is tried for some steps, and kept where it is clearly quicker:
- *   smaller  once workers wait for more than a sixth of a step
- *   larger   from time to time, as long as fewer than all work
- * What trials cost beyond the steps that they replace stays below a fortieth of all time, and those that fail become
- * rarer, until one is of use. Steps are compared with steps of about as many rows, since prompts and single tokens
- * differ. */
+ * On a quiet machine, using all workers is fastest. If another program occupies a core, the worker on that core makes
+ * all others wait at every barrier, and fewer workers are faster. Only the duration of steps reveals that; so from time
+ * to time another number of workers is tried for some steps, and kept if it is clearly faster:
+ *   a smaller number  once workers wait for more than a sixth of a step
+ *   a larger number   from time to time, as long as not all workers take part
+ * The time that trials lose stays below a fortieth of all time. Trials that fail become rarer, until one succeeds.
+ * Steps are only compared with steps of a similar number of rows, since prompts and single tokens behave differently.
+ * */
 #ifndef BASE_CREW_SIZE_H
 #define BASE_CREW_SIZE_H
 
@@ -17,37 +18,40 @@
 
 enum { CREW_MAX_SIZES = 8, CREW_N_CLASSES = 12 };
 
-struct crew_class {          /* steps of 2^i to 2^(i + 1) - 1 rows                                */
-    int      at;             /* the number of workers that is kept, an index of sizes             */
-    int      tried;          /* the one that is tried now; -1 = none                              */
-    bool     is_known;       /* steps of this class were seen                                     */
-    double   row_ns;         /* nanoseconds a row with what is kept, lately                       */
-    double   waiting;        /* share of a step that workers waited, lately                       */
-    double   trial_ns;       /* of the trial so far                                               */
+struct crew_class {          /* what is known of steps with 2^i to 2^(i + 1) - 1 rows             */
+    int      at;             /* the number of workers in use, as an index into sizes              */
+    int      tried;          /* the number that is being tried, as an index; -1 = none            */
+    bool     is_known;       /* a step of this class was seen already                             */
+    double   row_ns;         /* recent nanoseconds per row, with the number in use                */
+    double   waiting;        /* recent share of a step that workers waited                        */
+    double   trial_ns;       /* time that the present trial has taken so far; its rows and steps follow */
     int64_t  trial_rows;
     int      trial_steps;
-    double   pause_smaller, pause_larger;     /* since the last trial of each kind, ns            */
-    uint64_t may_try_smaller, may_try_larger; /* not before this time, ns                         */
+    double   pause_smaller, pause_larger;     /* how long to pause between trials of each kind, ns */
+    uint64_t may_try_smaller, may_try_larger; /* the next trial of each kind begins not before this time, ns */
 };
 
 struct crew_size {
     int               n_sizes;
-    int               sizes[CREW_MAX_SIZES]; /* numbers of workers, descending from all of them   */
-    int               at;                    /* what was kept last, of any class                  */
+    int               sizes[CREW_MAX_SIZES]; /* possible numbers of workers, from all of them downwards */
+    int               at;                    /* the index that was last put in use, in any class  */
     struct crew_class classes[CREW_N_CLASSES];
     uint64_t          n_trials, n_changes;   /* so far                                            */
 };
 
-/* A team of n workers: all, one fewer, three quarters, a half, a quarter, …, one. */
+/* Prepares for a team of n workers. The possible numbers are: all, one fewer, three quarters, a half, a quarter, …,
+ * one. */
 void cm_crew_open(struct crew_size *crew, int n_workers);
 
-/* From now on only n workers may be had, fewer or more than before: what was learnt of other numbers is forgotten. */
+/* From now on only n workers are available, more or fewer than before. What was learnt about other numbers is
+ * forgotten. */
 void cm_crew_limit(struct crew_size *crew, int n_workers);
 
-/* For the next step, of n_rows rows. */
+/* The number of workers for the next step, which has n_rows rows. */
 int  cm_crew_choose(struct crew_size *crew, int n_rows);
 
-/* That step began at now_ns and took ns; waiting: the mean share of it that workers waited. */
+/* Reports how that step went: it began at now_ns and took ns; waiting is the share of it that workers waited, mean over
+ * them. */
 void cm_crew_note(struct crew_size *crew, int n_rows, uint64_t now_ns, uint64_t ns, double waiting);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "base/disk_ring.h"
 
-static atomic_long reads_until_failure; /* <= 0 and above -failures_left: fails */
+static atomic_long reads_until_failure; /* a read fails while this is in (-failures_left, 0] */
 static atomic_long failures_left;
 static atomic_int  failure_error;
 
@@ -20,7 +20,7 @@ void cm_disk_fail(long nth, long n_times, int error)
     atomic_store(&failures_left, n_times);
 }
 
-/* The error that this read has to fail with, 0 = none. */
+/* The error with which a test wants this read to fail; 0 = none. */
 static int wanted_failure(void)
 {
     if (atomic_load_explicit(&failures_left, memory_order_relaxed) <= 0) return 0;
@@ -43,7 +43,7 @@ void cm_disk_file_close(struct disk_file *file)
     *file = (struct disk_file){.file = -1, .direct = -1};
 }
 
-/* Reads up to n_bytes, least_bytes of them surely. */
+/* Reads up to n_bytes, and at least least_bytes. */
 static int read_at(int file, uint64_t offset, size_t n_bytes, size_t least_bytes, uint8_t *to)
 {
     for (size_t done = 0; done < least_bytes;) {
@@ -55,9 +55,9 @@ static int read_at(int file, uint64_t offset, size_t n_bytes, size_t least_bytes
     return 0;
 }
 
-/* What the system is asked for where a read goes past the cache: whole blocks. */
+/* What to ask the system for if a read bypasses the page cache: whole blocks. */
 struct block_range {
-    size_t before, least, whole; /* bytes before those that are wanted; with these; up to a block's end */
+    size_t before, least, whole; /* bytes before the wanted ones; up to their end; up to the end of the block */
 };
 
 static struct block_range blocks_of(const struct disk_read *read)
@@ -66,7 +66,7 @@ static struct block_range blocks_of(const struct disk_read *read)
     return (struct block_range){before, least, (least + CM_DISK_BLOCK - 1) / CM_DISK_BLOCK * CM_DISK_BLOCK};
 }
 
-/* Reads at once. */
+/* Does a read immediately. */
 static void read_now(struct disk_read *read)
 {
     if (read->file->direct >= 0) {
@@ -74,7 +74,7 @@ static void read_now(struct disk_read *read)
         read->found = (const uint8_t *)read->buffer + range.before;
         read->failure =
             read_at(read->file->direct, read->offset - range.before, range.whole, range.least, read->buffer);
-        if (read->failure != EINVAL) return; /* else the file system wants larger blocks */
+        if (read->failure != EINVAL) return; /* EINVAL: the file system needs larger blocks */
     }
     read->found = read->buffer;
     read->failure = read_at(read->file->file, read->offset, read->n_bytes, read->n_bytes, read->buffer);
@@ -125,6 +125,6 @@ struct disk_read *cm_disk_queue_take(struct disk_queue *queue)
     read = cm_disk_ring_end(queue->ring, &n_read);
     queue->n_in_flight--;
     const size_t least = (size_t)(read->found - (const uint8_t *)read->buffer) + read->n_bytes;
-    if (n_read < 0 || (uint64_t)n_read < least) read_now(read); /* once more, and what is wrong is said as ever */
+    if (n_read < 0 || (uint64_t)n_read < least) read_now(read); /* read again; this finds the error in the usual way */
     return read;
 }

@@ -16,11 +16,11 @@ void cm_disk_ring_refuse(int error) { atomic_store(&refusal, error); }
 #include <stdbool.h>
 #include <time.h>
 
-enum { MOST_BYTES = 1 << 30 }; /* that the kernel is asked for at once */
+enum { MOST_BYTES = 1 << 30 }; /* of one request to the kernel */
 
 struct disk_ring {
     struct io_uring ring;
-    bool            is_broken; /* the kernel did not take a read, which still stands in the ring: no more of them */
+    bool            is_broken; /* the kernel did not accept a read, which is still in the ring: accept no more */
 };
 
 static int check(struct io_uring *ring)
@@ -29,7 +29,7 @@ static int check(struct io_uring *ring)
     const bool             can_read = probe && io_uring_opcode_supported(probe, IORING_OP_READ);
     io_uring_free_probe(probe);
     if (!can_read) return ENOSYS;
-    struct io_uring_cqe *done; /* rings may be allowed, and their use forbidden: nothing, there and back */
+    struct io_uring_cqe *done; /* a ring may be opened but not used: an empty request tests that */
     io_uring_prep_nop(io_uring_get_sqe(ring));
     int n;
     do n = io_uring_submit_and_wait(ring, 1);
@@ -82,7 +82,8 @@ int cm_disk_ring_begin(struct disk_ring *ring, int file, uint64_t offset, size_t
 void *cm_disk_ring_end(struct disk_ring *ring, int64_t *result)
 {
     struct io_uring_cqe *done;
-    /* The kernel writes to memory of ours until it has said so: there is no other end than that. */
+    /* The kernel may write to our memory until it says that the read has ended, so there is no other way out of this
+     * wait. */
     while (io_uring_wait_cqe(&ring->ring, &done) != 0) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     void *what = io_uring_cqe_get_data(done);
     *result = done->res;

@@ -100,7 +100,7 @@ void cm_file_map_close(struct file_map *map)
 
 void cm_file_map_will_need(const struct file_map *map, size_t offset, size_t n_bytes)
 {
-    if (offset >= map->n_bytes || n_bytes == 0) return; /* to the system, 0 bytes are all that follow */
+    if (offset >= map->n_bytes || n_bytes == 0) return; /* the system would take 0 bytes for all that follow */
     const size_t left = map->n_bytes - offset;
     posix_fadvise(map->file, (off_t)offset, (off_t)(n_bytes < left ? n_bytes : left), POSIX_FADV_WILLNEED);
 }

@@ -1,4 +1,4 @@
-/* base/limits.c - see limits.h. Files that are missing or hold something else count as no limit. */
+/* base/limits.c - see limits.h. A file that is missing, or contains something unexpected, sets no limit. */
 #include "base/limits.h"
 
 #include <inttypes.h>
@@ -26,7 +26,7 @@ static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
 static uint64_t smaller_of(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* The first number of a file; false where there is none ("max"), or one that is no limit. */
+/* Reads the first number of a file; false if there is none ("max"), or if it is so large that it is no limit. */
 static bool number_in(const char *folder, const char *name, uint64_t *out)
 {
     char text[64], *end;
@@ -37,7 +37,7 @@ static bool number_in(const char *folder, const char *name, uint64_t *out)
 
 /* ---- memory ---- */
 
-struct machine_memory { /* of /proc/meminfo, bytes; UINT64_MAX where it does not say */
+struct machine_memory { /* from /proc/meminfo, bytes; UINT64_MAX = not said there */
     uint64_t total, available, swap, commit_limit, committed;
 };
 
@@ -100,7 +100,7 @@ static void see_group_v1(struct room_search *search, const struct control_group 
     if (!number_in(group->folder, limit_file, &found.limit) ||
         !number_in(group->folder, "memory.usage_in_bytes", &usage))
         return;
-    /* Old systems let a group round others stand alone. */
+    /* In version 1 without use_hierarchy, a group's limit does not count the groups inside it. */
     if (!group->is_own && number_in(group->folder, "memory.use_hierarchy", &hierarchy) && hierarchy == 0) return;
     if (cm_read_small_file(group->folder, "memory.stat", stat, sizeof stat)) {
         static const char *const names[2] = {"total_inactive_file ", "total_active_file "};
@@ -202,7 +202,7 @@ void cm_mapping_reason(const char *root, uint64_t n_bytes, char *out, size_t n_o
     unsigned long long    total = 0, data = 0;
     struct machine_memory machine;
     const uint64_t        page = (uint64_t)sysconf(_SC_PAGESIZE);
-    const uint64_t        slack = 1 << 20; /* a heap grows by more than it is asked for */
+    const uint64_t        slack = 1 << 20; /* since a heap grows by more than is asked for */
     read_meminfo(root, &machine);
     if (cm_read_small_file(root, "/proc/self/statm", text, sizeof text))
         (void)sscanf(text, "%llu %*u %*u %*u %*u %llu", &total, &data);

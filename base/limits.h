@@ -1,9 +1,9 @@
-/* base/limits.h - what the system lets this process have: memory, before it is killed, and processor time, before it is
- * stopped for a while.
+/* base/limits.h - how much memory this process may use before the system kills it, and how much processor time before
+ * the system pauses it.
  *
- * Limits come from control groups of either version, where each group round the process's own counts, too; from
- * resource limits; and from the machine. Everything is read below the folder `root`: "" is this machine, and tests put
- * recorded files into another. Nothing here takes memory of base/memory.h, which asks here first. */
+ * Limits come from control groups of version 1 and 2 (the process's own group and all that contain it), from resource
+ * limits, and from the machine. Everything is read below the folder `root`, which is "" for this machine; tests use
+ * folders with recorded files. Nothing here allocates through base/memory.h, which calls these functions itself. */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
@@ -14,48 +14,50 @@
 
 enum { CM_LIMIT_NAME = 200 };
 
-/* The limit that is met first when pages are written. */
+/* The memory limit that would be reached first. */
 struct memory_room {
     uint64_t limit;     /* bytes                                                                      */
-    uint64_t used;      /* of it; without the pages of files, which the system gives back             */
-    uint64_t room;      /* what is left; UINT64_MAX where no limit is known                           */
-    uint64_t swap;      /* pages beyond the room that may go to swap instead                          */
-    char     name[CM_LIMIT_NAME]; /* "memory.max of the control group /a/b"; "" where none is known   */
+    uint64_t used;      /* bytes in use; without cached pages of files, which the system gives back when needed */
+    uint64_t room;      /* bytes that are left; UINT64_MAX if no limit is known                       */
+    uint64_t swap;      /* further bytes that could go to swap                                        */
+    char     name[CM_LIMIT_NAME]; /* "memory.max of the control group /a/b"; "" if no limit is known  */
 };
 
-/* Of all memory limits the one with the least room, swap counted. */
+/* Finds the memory limit with the least room, counting swap. */
 void cm_memory_room(const char *root, struct memory_room *out);
-/* The least memory limit of the control groups, in bytes, whatever is used of it; 0 where there is none. */
+/* The lowest memory limit of the control groups in bytes, no matter how much is used; 0 if there is none. */
 uint64_t cm_memory_limit(const char *root);
 
-/* Will n_bytes of pages, written now, fit? NO_MEMORY: they surely do not; the sentence begins "no memory for <what>"
- * and names the limit, what is needed and what was found. */
+/* Checks whether n_bytes of new pages would fit. NO_MEMORY: they certainly do not; the sentence begins "no memory for
+ * <what>" and names the limit, what is needed and what is left. */
 calmoe_status cm_room_check(struct calmoe_context *ctx, const struct memory_room *room, uint64_t n_bytes,
                             const char *what);
-/* The room that there is now on this machine, and the check with it. */
+/* The present room on this machine, and the check against it. */
 void          cm_limits_room(struct memory_room *out);
 calmoe_status cm_memory_check(struct calmoe_context *ctx, uint64_t n_bytes, const char *what);
-/* For tests: from now on these two, and topologies of this machine, find limits below root, which must stay; NULL = as
- * they are. */
+/* For tests: from now on these two functions, and topologies of this machine, look for limits below `root`, a text that
+ * must stay valid; NULL ends that. */
 void          cm_limits_pretend(const char *root);
-const char   *cm_limits_root(void); /* "" or the pretended one */
+const char   *cm_limits_root(void); /* "" or the root of the tests */
 
-/* Why the system may have refused to map n_bytes more, or will: "; RLIMIT_AS is 1.0 GiB, of which 900.0 MiB are used",
- * of the address space, of data, or of what the system promises (overcommit). "" where none of them is that small. */
+/* Writes why the system may have refused, or will refuse, to map n_bytes more: "; RLIMIT_AS is 1.0 GiB, of which 900.0
+ * MiB are used". The limits of address space, of data segments and of promised memory (overcommit) are checked. "" if
+ * none of them is that low. */
 void cm_mapping_reason(const char *root, uint64_t n_bytes, char *out, size_t n_out);
 
-/* Processors' worth of time that the process may use, by the tightest quota of its control groups: 1.5 = so many
- * seconds a second. 0 where there is no quota; else *name says which it is. */
+/* Processor time that the process may use, in processors, by the tightest quota of its control groups: 1.5 = 1.5
+ * seconds of processor time in a second. 0 if there is no quota; else *name names it. */
 double cm_cpu_quota(const char *root, char name[CM_LIMIT_NAME]);
-/* How many threads use a quota best, of n_cores that there are: the nearest whole number, a half up, 1 at least. More
- * threads are stopped in the middle of their work; fewer leave time unused (docs/PERFORMANCE.md has figures). */
+/* The number of threads that uses a quota best on a machine with n_cores: the quota rounded to the nearest whole number
+ * (a half is rounded up), at least 1. With more threads, some are paused in the middle of their work; with fewer, time
+ * is left unused (docs/PERFORMANCE.md has figures). */
 int cm_quota_threads(double quota, int n_cores);
 
-/* Threads that the process may still start, by its control groups; UINT64_MAX where they say nothing, else *name says
- * which it is. */
+/* The number of threads that the process may still start, by its control groups; UINT64_MAX if they set no limit, else
+ * *name names it. */
 uint64_t cm_thread_room(const char *root, char name[CM_LIMIT_NAME]);
 
-/* "22.6 MiB" */
+/* Writes a size for people: "22.6 MiB". */
 const char *cm_bytes_text(uint64_t n_bytes, char text[32]);
 
 #endif

@@ -16,12 +16,13 @@ struct meter {
     const struct topology *topology;
     int      first, second; /* the pair's workers */
     int      n_rounds;      /* of a pass          */
-    uint64_t ns;            /* that they took     */
-    _Alignas(CM_ALIGNMENT) atomic_uint turn; /* even: the first one's; OVER: nobody's */
+    uint64_t ns;            /* time that they took */
+    _Alignas(CM_ALIGNMENT) atomic_uint turn; /* even: the first one's turn, odd: the second one's; OVER: the pass has
+                                                ended                                 */
 };
 
-/* Waits for a turn. False where the pass has taken too long, since the pair's threads share a core: then it ends for
- * both. */
+/* Waits for its turn. False if the pass has taken too long because the pair's threads share a core; the pass then ends
+ * for both. */
 static bool take_turn(struct meter *m, unsigned mine, uint64_t began_ns)
 {
     for (unsigned look = 1;; look++) {
@@ -32,7 +33,7 @@ static bool take_turn(struct meter *m, unsigned mine, uint64_t began_ns)
     }
 }
 
-/* The turn goes N_ROUNDS times to the second one and back; all others sleep at the barrier. */
+/* The turn passes N_ROUNDS times to the second worker and back, while all other workers sleep at the barrier. */
 static void pass_turns(void *arg, const struct worker *me)
 {
     struct meter *m = arg;
@@ -96,7 +97,7 @@ static bool share_cache(const struct meter *m, const struct team *team, int firs
     return a->node == b->node && a->cache == b->cache;
 }
 
-/* Neighbours, who mostly share a cache, and those half of the machine apart. */
+/* Pairs of neighbours, which mostly share a cache, and pairs that are half of the machine apart. */
 static void measure_lines(struct meter *m, struct team *team, struct meeting_delays *out)
 {
     double    near[2 * MOST_PAIRS], far[2 * MOST_PAIRS];

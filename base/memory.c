@@ -10,7 +10,7 @@
 
 static atomic_long n_live;
 static atomic_long n_requests;
-static atomic_long n_until_failure; /* the request that takes it from 1 to 0 fails; 0 = none will */
+static atomic_long n_until_failure; /* the request that lowers it from 1 to 0 fails; 0 = none will fail */
 
 void cm_fail_request(long nth)
 {
@@ -88,7 +88,7 @@ calmoe_status cm_grow(struct calmoe_context *ctx, void *array, size_t n, size_t 
 {
     void *old, *larger = cm_alloc(ctx, capacity, size, what);
     if (!larger) return CALMOE_NO_MEMORY;
-    memcpy(&old, array, sizeof old); /* whatever kind of pointer it is */
+    memcpy(&old, array, sizeof old); /* copied, since the type of the pointer is not known */
     if (n > 0) memcpy(larger, old, n * size);
     cm_free(old);
     memcpy(array, &larger, sizeof larger);

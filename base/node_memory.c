@@ -27,7 +27,7 @@ static void *map_pages(size_t n_bytes, bool is_sparse)
     return bytes == MAP_FAILED ? NULL : bytes;
 }
 
-/* n_bytes, whole pages, that begin on a huge page's boundary: maps more and gives the ends back. */
+/* Maps n_bytes, in whole pages, from a huge page's boundary on: maps more than that, and unmaps the ends. */
 static void *map_huge_pages(size_t n_bytes)
 {
     unsigned char *bytes = map_pages(n_bytes + HUGE_PAGE_BYTES, false);
@@ -44,7 +44,7 @@ static void *map_huge_pages(size_t n_bytes)
 
 /* ---- what a node can give ---- */
 
-/* The number behind "Node 1 NAME:", in kilobytes; 0 where there is none. */
+/* The number after "Node 1 NAME:", in kilobytes; 0 if there is none. */
 static uint64_t bytes_of_row(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
@@ -55,7 +55,7 @@ uint64_t cm_room_of_meminfo(const char *text)
 {
     const uint64_t total = bytes_of_row(text, " MemTotal:"), gib = UINT64_C(1) << 30;
     if (total == 0) return UINT64_MAX;
-    const uint64_t kept = total / 16 < gib ? total / 16 : gib; /* watermarks and the kernel's own growth */
+    const uint64_t kept = total / 16 < gib ? total / 16 : gib; /* for the kernel's watermarks and its own growth */
     const uint64_t given = bytes_of_row(text, " MemFree:") + bytes_of_row(text, " Active(file):") +
                            bytes_of_row(text, " Inactive(file):");
     return given > kept ? given - kept : 0;
@@ -75,7 +75,7 @@ uint64_t cm_node_room(const struct topology *topology, int node)
 
 /* ---- blocks ---- */
 
-/* Binds before the first touch, so that no page has to move. */
+/* Binds before the first page is touched, so that no page has to be moved. */
 static bool bind_block(struct calmoe_context *ctx, const struct topology *topology,
                        const struct node_block *block, bool is_strict)
 {
@@ -87,7 +87,7 @@ static bool bind_block(struct calmoe_context *ctx, const struct topology *topolo
                                        HWLOC_MEMBIND_BYNODESET | (is_strict ? HWLOC_MEMBIND_STRICT : 0)) == 0)
         return true;
 
-    /* Told once for a topology, not for each of thousands of blocks. */
+    /* This is logged once for each topology, not for each of thousands of blocks. */
     if (!hwloc_topology_get_userdata(machine))
         cm_log(ctx, "the system does not bind memory to node %u (%s); weights lie where it puts them",
                os_index, node ? strerror(errno) : "no such node");

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* More than any version will have: a larger size is garbage, and must not be followed. */
+/* Larger than any version's struct will be: such a size is garbage, and the bytes must not be read. */
 enum { MAX_OPTION_BYTES = 1 << 16 };
 
 calmoe_status cm_options_copy(struct calmoe_context *ctx, const char *what,

@@ -1,7 +1,7 @@
-/* base/options.h - how a struct of the public API is read, and handed out.
+/* base/options.h - reads and fills structs of the public API.
  *
- * Every such struct begins with `size_t size`, so programs and libraries of different versions fit:
- * an older program's struct is shorter, a newer one's longer. */
+ * Every such struct begins with `size_t size`, so that programs and libraries of different versions work together: the
+ * struct of an older program is shorter, that of a newer one longer. */
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
 
@@ -9,15 +9,15 @@
 
 #include "base/status.h"
 
-/* Copies the first min(given's size, known_size) bytes of given over known_with_defaults, whose own
- * size becomes known_size. given NULL: the defaults stay. INVALID_ARGUMENT, with `what` in the
- * sentence, where the size was never set or what lies behind known_size is not all zero;
- * known_with_defaults is unchanged then. */
+/* Copies the first min(given's size, known_size) bytes of given over known_with_defaults, and sets the size in it to
+ * known_size. given NULL: the defaults stay. INVALID_ARGUMENT, with `what` in the sentence: given's size was not set,
+ * or the bytes beyond known_size are not all zero; known_with_defaults is then unchanged. */
 calmoe_status cm_options_copy(struct calmoe_context *ctx, const char *what,
                               void *known_with_defaults, size_t known_size, const void *given);
 
-/* The other way: what the caller's struct has room for, by its size (sizeof(size_t) at least), of filled, whose own
- * size is not read. out's size becomes what was copied. */
+/* The other direction: copies as much of `filled` (n_filled bytes) into the caller's struct as that has room for by its
+ * size, which is at least sizeof(size_t). The size in `filled` is ignored; out's size becomes the number of bytes that
+ * were copied. */
 void cm_options_give(void *out, const void *filled, size_t n_filled);
 
 #endif

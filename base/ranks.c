@@ -1,6 +1,6 @@
-/* ranks.c - see ranks.h. Every message goes from one rank to another by MPI's non-blocking calls, and is waited for
- * here: so each wait can end, whatever became of the other side. A short wait asks again and again, and lets other
- * threads run; a long one sleeps between. */
+/* ranks.c - see ranks.h. Every message goes from one rank to another by MPI's non-blocking calls, and this file does
+ * the waiting: so each wait can end, whatever happened to the other side. A wait first polls again and again while it
+ * lets other threads run; if it takes long, it sleeps between polls. */
 #include "base/ranks.h"
 
 #include <stdlib.h>
@@ -32,16 +32,16 @@ int cm_ranks_launched(void)
 
 enum { TAG_GATHER = 1, TAG_TELL, TAG_ALIVE, TAG_GONE, TAG_PART };
 enum {
-    FIRST_BYTES = 1016,           /* of what is told that go with its length                           */
-    YIELD_NS = 2000000,           /* of a wait without sleep: longer than a phase's usual imbalance    */
+    FIRST_BYTES = 1016,           /* bytes of a message that are sent together with its length         */
+    YIELD_NS = 2000000,           /* a wait polls so long without sleeping: more than a phase's usual imbalance */
     SLEEP_NS = 50000,
-    GOODBYE_NS = 200000000,       /* that a failing rank spends on telling others                      */
-    OPENING_S = 900,              /* that opening may take one rank longer than another                */
-    SIGNS_IN_TIMEOUT = 4          /* signs of life that fit into the time after which a rank is lost   */
+    GOODBYE_NS = 200000000,       /* time that a failing rank spends on telling the others             */
+    OPENING_S = 900,              /* opening may take one rank so much longer than another             */
+    SIGNS_IN_TIMEOUT = 4          /* signs of life within the time after which a rank is lost          */
 };
 
 struct goodbye {
-    bool is_lost; /* the sender, or one that it waited for, will not take part in MPI's end */
+    bool is_lost; /* the sender, or a rank that it waited for, will not take part in MPI_Finalize */
     char text[CM_RANK_TEXT];
 };
 
@@ -53,24 +53,25 @@ struct message {
 struct ranks {
     struct calmoe_context *ctx;
     MPI_Comm               comm;
-    bool                   begins_mpi; /* and ends it                                             */
+    bool                   begins_mpi; /* this process initialised MPI, and finalises it          */
     int                    n, own;
     double                 timeout_s;
     struct ranks_work      work;
-    char                   failure[CM_RANK_TEXT + 64]; /* "" = none: what every call answers from then on */
-    bool                   was_told;   /* the failure is another rank's, which told it            */
-    bool                   is_lost;    /* some rank does not answer: MPI's own end would wait for it */
+    char                   failure[CM_RANK_TEXT + 64]; /* the sentence that every call fails with from now on; "" =
+                                                          none                                            */
+    bool                   was_told;   /* the failure is another rank's, which reported it        */
+    bool                   is_lost;    /* some rank does not answer, so that MPI_Finalize would wait for it */
     uint8_t               *heard;
     size_t                 heard_capacity;
-    /* signs of life */
-    pthread_mutex_t lock;      /* over all that is sent between opening and closing, on rank 0    */
+    /* for signs of life */
+    pthread_mutex_t lock;      /* on rank 0, protects everything that is sent between opening and closing */
     pthread_mutex_t bell_lock;
-    pthread_cond_t  bell;      /* rung when the thread that gives signs is to end                 */
+    pthread_cond_t  bell;      /* signalled when the thread that sends signs of life is to end    */
     pthread_t       thread;
     bool            gives_signs, ends_signs;
 };
 
-struct waiting_for {           /* messages under way */
+struct waiting_for {           /* messages that are under way */
     MPI_Request requests[2 * CM_MAX_RANKS];
     int         peers[2 * CM_MAX_RANKS];
     bool        is_receive[2 * CM_MAX_RANKS];
@@ -84,7 +85,7 @@ struct ranks_work cm_ranks_work(const struct ranks *r) { return r->work; }
 
 /* ---- failing ---- */
 
-/* Tells all others, who may wait for this rank; whom that does not reach has a timeout. */
+/* Tells all others, which may be waiting for this rank. A rank that this does not reach has its own timeout. */
 static void say_goodbye(struct ranks *r)
 {
     MPI_Request    requests[CM_MAX_RANKS];
@@ -100,7 +101,7 @@ static void say_goodbye(struct ranks *r)
         if (MPI_Testall(n, requests, &is_done, MPI_STATUSES_IGNORE) != MPI_SUCCESS) return;
 }
 
-/* Receives that are still under way must not write into memory that is about to be freed. */
+/* Receives that are still under way must not write into memory that will be freed. */
 static void give_up(struct ranks *r, struct waiting_for *waiting)
 {
     for (int i = 0; i < waiting->n; i++)
@@ -124,7 +125,7 @@ static void note_mpi_error(struct ranks *r, int code)
     r->is_lost = true;
 }
 
-/* Has another rank said that it failed? */
+/* Whether another rank has reported a failure. */
 static void look_for_goodbyes(struct ranks *r)
 {
     MPI_Status     status;
@@ -161,7 +162,7 @@ static int send(struct ranks *r, const void *bytes, size_t n_bytes, int peer, in
     return code;
 }
 
-/* Who keeps this rank waiting. Where they are several, one of them may itself wait for another. */
+/* The rank that keeps this one waiting. If there are several, one of them may itself be waiting for another. */
 static void note_lost(struct ranks *r, const struct waiting_for *waiting, double seconds)
 {
     char names[64] = "";
@@ -178,8 +179,7 @@ static void note_lost(struct ranks *r, const struct waiting_for *waiting, double
     else snprintf(r->failure, sizeof r->failure, "of the ranks %s one is lost: no answer for %.3g s", names, seconds);
 }
 
-/* True once all messages are through. A single MPI request is completed at a time, so that those that are missing can
- * be told. */
+/* True once all messages have arrived. MPI requests are completed one by one, so that the missing ones can be named. */
 static bool test_all(struct ranks *r, struct waiting_for *waiting)
 {
     bool is_done = true;
@@ -200,7 +200,8 @@ static void rest(uint64_t waited_ns)
     else nanosleep(&(struct timespec){0, SLEEP_NS}, NULL);
 }
 
-/* code: of the calls that began them. Notes a failure; answers whether there is none. */
+/* Waits; code is the result of the calls that started the messages. Records a failure; answers whether there is
+ * none. */
 static bool wait_for(struct ranks *r, struct waiting_for *waiting, int code, double timeout_s)
 {
     enum { SPINS = 64 };
@@ -262,7 +263,7 @@ calmoe_status cm_ranks_open(struct calmoe_context *ctx, const void *communicator
     return status;
 }
 
-/* Where a rank is lost, MPI is not ended: whoever started the ranks ends the rest. */
+/* If a rank is lost, MPI is not finalised: the program that started the ranks ends the others. */
 void cm_ranks_close(struct ranks **ranks, const char *failure)
 {
     struct ranks *r = *ranks;
@@ -314,7 +315,7 @@ calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *si
     return answer(r);
 }
 
-/* The first rank whose word is a failure, or another than rank 0's; -1: none. */
+/* The first rank that reports a failure, or a text other than rank 0's; -1: none does. */
 static int odd_one(const struct rank_word *words, int n)
 {
     for (int i = 0; i < n; i++)
@@ -340,7 +341,7 @@ calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, doubl
     if (odd >= 0 && words[odd].status == CALMOE_OK)
         status = cm_fail(r->ctx, CALMOE_INVALID_ARGUMENT, "rank %d has %s; rank 0 has %s", odd, words[odd].text,
                          words[0].text);
-    else if (odd >= 0 && own->status != CALMOE_OK) status = own->status; /* it said why */
+    else if (odd >= 0 && own->status != CALMOE_OK) status = own->status; /* the sentence is there already */
     else if (odd >= 0) status = cm_fail(r->ctx, words[odd].status, "rank %d: %s", odd, words[odd].text);
     cm_free(words);
     return status;
@@ -348,7 +349,7 @@ calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, doubl
 
 /* ---- from one rank to another ---- */
 
-/* Rank 0 may itself be waiting for a rank that is lost, and is the one to say so. */
+/* Rank 0 may itself be waiting for a lost rank; then rank 0 reports that. */
 static double patience(const struct ranks *r) { return (r->own > 0 ? 2 : 1) * r->n * r->timeout_s; }
 
 calmoe_status cm_ranks_send(struct ranks *r, int to, const void *bytes, size_t n_bytes)
@@ -385,7 +386,7 @@ static bool tell(struct ranks *r, const void *bytes, size_t n_bytes)
     return wait_for(r, &waiting, code, r->timeout_s);
 }
 
-/* All others answer a sign of life, so that rank 0 knows of them too. */
+/* All others answer each sign of life, so that rank 0 knows that they are there. */
 static void give_sign(struct ranks *r)
 {
     struct waiting_for waiting = {.n = 0};
@@ -409,7 +410,7 @@ static void *give_signs(void *user)
         until.tv_sec += (time_t)(ns / 1000000000u);
         until.tv_nsec = (long)(ns % 1000000000u);
         pthread_cond_timedwait(&r->bell, &r->bell_lock, &until);
-        if (r->ends_signs || pthread_mutex_trylock(&r->lock) != 0) continue; /* a step is a sign, too */
+        if (r->ends_signs || pthread_mutex_trylock(&r->lock) != 0) continue; /* a step is a sign of life, too */
         if (!has_failed(r)) give_sign(r);
         pthread_mutex_unlock(&r->lock);
     }
@@ -446,7 +447,7 @@ void cm_ranks_rest(struct ranks *r)
 static bool hear_one(struct ranks *r, void *bytes, size_t n_bytes)
 {
     struct waiting_for waiting = {.n = 0};
-    /* Rank 0 may itself be waiting for a rank that is lost, and is the one to say so. */
+    /* Rank 0 may itself be waiting for a lost rank; then rank 0 reports that. */
     return wait_for(r, &waiting, receive(r, bytes, n_bytes, 0, TAG_TELL, &waiting), 2 * r->timeout_s);
 }
 
@@ -477,7 +478,7 @@ calmoe_status cm_ranks_hear(struct ranks *r, const void **bytes, size_t *n_bytes
     return answer(r);
 }
 
-#else /* Without MPI nobody gets ranks, so that nobody has any to hand to the rest. */
+#else /* Without MPI no caller gets a struct ranks, so the other functions are never called. */
 
 #include <assert.h>
 

@@ -1,10 +1,10 @@
-/* base/ranks.h - processes, on one machine or on several, that run a model together. The only MPI door.
+/* base/ranks.h - processes, on one machine or on several, that run a model together. Only this file uses MPI.
  *
- * Ranks are numbered from 0. They hand each other finished values: what this file moves it never adds up. Every wait
- * ends: a rank that does not answer in time is lost, one that fails tells the others why, and from then on every call
- * answers IO with a sentence. One thread of a process may call at a time, whichever it is.
+ * Ranks are numbered from 0. They send each other finished values, which this file moves and never adds up. No wait is
+ * endless: a rank that does not answer in time counts as lost, and a rank that fails tells the others why; from then on
+ * every call returns IO with a sentence. Any thread of a process may call, but only one at a time.
  *
- * Built without MPI, cm_ranks_open() answers UNSUPPORTED; nothing else is called then. */
+ * In a build without MPI, cm_ranks_open() returns UNSUPPORTED, and nothing else is ever called. */
 #ifndef BASE_RANKS_H
 #define BASE_RANKS_H
 
@@ -18,54 +18,57 @@ enum { CM_MAX_RANKS = 64, CM_RANK_TEXT = 240 };
 
 struct ranks;
 
-/* How many processes this one was started with, as the environment says; 1: it was started by itself. */
+/* The number of processes that were started together, by the environment; 1 if this one was started by itself. */
 int cm_ranks_launched(void);
 
-/* communicator: the address of the caller's MPI_Comm, which must stay until the ranks are closed; NULL = all processes
- * that were started together, and MPI is begun here, and ended when they are closed, where the program did not.
- * timeout_s: how long a rank may keep others waiting. UNSUPPORTED (built without MPI, more ranks than the maximum),
- * SYSTEM. */
+/* communicator: the address of an MPI_Comm of the caller, which must stay valid until the ranks are closed; NULL = all
+ * processes that were started together. In that case, MPI is initialised here and finalised when the ranks are closed,
+ * unless the program has initialised it. timeout_s: how many seconds a rank may keep others waiting. UNSUPPORTED (built
+ * without MPI, or too many ranks), SYSTEM. */
 calmoe_status cm_ranks_open(struct calmoe_context *ctx, const void *communicator, double timeout_s, struct ranks **out);
-/* A rank on which something failed tells the others, who may still wait for it. NULL inside is fine. */
+/* failure: NULL, or why something failed on this rank; the other ranks, which may be waiting for it, are told. A NULL
+ * pointer inside is fine. */
 void          cm_ranks_close(struct ranks **ranks, const char *failure);
 
 int           cm_ranks_n(const struct ranks *ranks);
 int           cm_ranks_own(const struct ranks *ranks); /* this one's number */
-bool          cm_ranks_are_lost(const struct ranks *ranks); /* one is lost or failed: all calls answer IO */
+bool          cm_ranks_are_lost(const struct ranks *ranks); /* a rank is lost or has failed */
 
-/* Rank r hands over sizes[r] bytes (n_ranks), this one those at `own`; they come to lie in `all`, one rank's behind the
- * other's, but for this rank's own, whose place is left as it is. Where to is not -1, only that rank receives. All
- * ranks call with the same sizes, in the same order of calls. IO. */
+/* All-gather: rank r contributes sizes[r] bytes (n_ranks), this rank those at `own`. The contributions are written one
+ * after the other, by rank, into `all`, except this rank's own, whose place stays as it is. If `to` is not -1, only
+ * that rank receives. All ranks call this with the same sizes and in the same order of calls. IO. */
 calmoe_status cm_ranks_gather(struct ranks *ranks, const void *own, const size_t *sizes, void *all, int to);
 
-/* While parts of a model are opened, which may take one rank minutes more than another: each rank says how it went, and
- * hands over a number and a text that must be the same everywhere. OK where all went well and all texts are the
- * same; numbers (n_ranks) are everybody's then. Else every rank gets a failure: its own, or a sentence that names the
- * rank. */
+/* Agreement while parts of a model are opened, which may take one rank minutes longer than another. Each rank reports
+ * how it went, and gives a number and a text. The result is OK if everything went well and all texts are equal; then
+ * numbers (n_ranks) has every rank's number. Else every rank gets a failure: its own, or a sentence that names the rank
+ * at fault. */
 struct rank_word {
     calmoe_status status;
     double        number;
-    char          text[CM_RANK_TEXT]; /* with a status that is not OK: its sentence */
+    char          text[CM_RANK_TEXT]; /* must be the same on all ranks; if status is not OK, the sentence about the
+                                         failure                                    */
 };
 calmoe_status cm_ranks_agree(struct ranks *ranks, const struct rank_word *own, double *numbers);
 
-/* Bytes from one rank to another, while parts of a model are opened. Either side waits as long as all ranks together
- * may keep it waiting. n_bytes: below 2^31. IO. */
+/* Sends bytes from one rank to another, while parts of a model are opened. Either side waits as long as all ranks
+ * together may keep it waiting. n_bytes is below 2^31. IO. */
 calmoe_status cm_ranks_send(struct ranks *ranks, int to, const void *bytes, size_t n_bytes);
 calmoe_status cm_ranks_receive(struct ranks *ranks, int from, void *bytes, size_t n_bytes);
 
-/* What rank 0 tells all others, of any length; they hear it in that order. Between tells, from the first one on, rank 0
- * lets them know now and then that it is there, unless it holds the ranks: during a step, when its threads exchange.
- * cm_ranks_hold() waits until a sign of life is given, cm_ranks_let_go() allows the next. */
+/* Messages of any length from rank 0 to all others, which receive them in order with cm_ranks_hear(). Between messages,
+ * from the first one on, rank 0 also sends signs of life from time to time, unless it holds the ranks, as it does
+ * during a step, while its threads exchange values. cm_ranks_hold() waits until a sign of life that is being sent is
+ * complete; cm_ranks_let_go() allows the next. */
 void          cm_ranks_hold(struct ranks *ranks);
 void          cm_ranks_let_go(struct ranks *ranks);
-calmoe_status cm_ranks_tell(struct ranks *ranks, const void *bytes, size_t n_bytes); /* held */
-/* Nobody hears any more: no signs of life until something is told again. */
+calmoe_status cm_ranks_tell(struct ranks *ranks, const void *bytes, size_t n_bytes); /* while held */
+/* The others no longer listen: no signs of life are sent until the next message. */
 void          cm_ranks_rest(struct ranks *ranks);
-/* *bytes is borrowed until the next call. IO: rank 0 is lost; NO_MEMORY. */
+/* Receives a message. *bytes is borrowed until the next call. IO: rank 0 is lost; NO_MEMORY. */
 calmoe_status cm_ranks_hear(struct ranks *ranks, const void **bytes, size_t *n_bytes);
 
-struct ranks_work { /* by this rank, in cm_ranks_gather() */
+struct ranks_work { /* what this rank did in cm_ranks_gather() */
     uint64_t n_exchanges, n_bytes_received, n_bytes_sent, ns;
 };
 struct ranks_work cm_ranks_work(const struct ranks *ranks);

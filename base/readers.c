@@ -14,13 +14,13 @@ enum { PAGE = 4096, LOOKS_BEFORE_SLEEP = 200 };
 enum state { IDLE, QUEUED, QUEUED_URGENT, RUNNING };
 enum { NOBODY = -1 };
 
-struct queue { /* jobs in the order of asking, linked in both directions */
+struct queue { /* jobs in the order in which they were asked for, as a doubly linked list */
     int first, last;
 };
 
 struct job {
-    atomic_int state; /* written under the lock */
-    int        before, behind; /* in its queue */
+    atomic_int state; /* written while the lock is held */
+    int        before, behind; /* neighbours in its queue */
 };
 
 struct reader {
@@ -42,7 +42,7 @@ struct readers {
     void                  *buffers;
 };
 
-/* Under the lock, where no other thread writes it. */
+/* The job's state, read while the lock is held, so that no other thread changes it. */
 static enum state state_of(const struct job *job)
 {
     return (enum state)atomic_load_explicit(&job->state, memory_order_relaxed);
@@ -100,7 +100,7 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-/* Signals of the process are for its other threads. */
+/* Signals to the process are to be handled by its other threads. */
 static calmoe_status start_threads(struct calmoe_context *ctx, struct readers *readers)
 {
     sigset_t all, before;

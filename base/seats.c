@@ -11,7 +11,8 @@ int cm_default_workers(const struct topology *topology, int n_taken)
     return 2 * n_taken <= n ? n - n_taken : n;
 }
 
-/* The workers of a node: in proportion to its cores that count, what remains to the largest remainders. */
+/* Distributes workers over the nodes in proportion to the cores that count; the remainder goes to the nodes with the
+ * largest fractions. */
 static void spread(const struct topology *topology, int n_workers, const int *n_counting, int *n_on_node)
 {
     int64_t remainder[CM_MAX_NODES];
@@ -32,7 +33,7 @@ static void spread(const struct topology *topology, int n_workers, const int *n_
     }
 }
 
-/* The node's core that its worker of that rank gets: first those that are not taken, in order, then the others. */
+/* The core of a node's worker with this rank: first the cores that are not taken, in order, then the others. */
 static int core_of_rank(const struct topology_node *node, const bool *taken, int rank)
 {
     int left = rank % node->n_cores;

@@ -13,7 +13,7 @@ struct sha256 {
 
 struct sha256 cm_sha256(void);
 void          cm_sha256_add(struct sha256 *sha, const void *bytes, size_t n_bytes);
-/* The digest of all so far as 64 hex digits and a NUL; sha may go on afterwards. */
+/* The digest of all bytes so far, as 64 hex digits and a NUL; more may be added afterwards. */
 void          cm_sha256_hex(const struct sha256 *sha, char hex[65]);
 
 #endif

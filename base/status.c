@@ -1,7 +1,7 @@
 /* status.c - names of the status codes, and how a sentence gets into a context or to its log.
  *
- * A sentence may quote names out of a hostile file, so whatever could upset a terminal or a log is
- * replaced here, once, and no caller has to think of it. */
+ * A sentence may quote names from a hostile file. Bytes that could disturb a terminal or a log are replaced here, so
+ * that no caller has to think of them. */
 #include "base/status.h"
 
 #include <stdarg.h>
@@ -32,9 +32,9 @@ const char *calmoe_status_text(calmoe_status status)
     return (unsigned)status < N_CODES ? codes[status].text : "not a status of this version";
 }
 
-/* Bytes of the well-formed, printable UTF-8 character at text, 0 where there is none (RFC 3629:
- * no overlong forms, no surrogates, nothing above U+10FFFF; and no C1 controls). text ends in NUL,
- * which is no continuation byte, so nothing behind the end is looked at. */
+/* The number of bytes of the well-formed, printable UTF-8 character at text; 0 if there is none (RFC 3629: no overlong
+ * forms, no surrogates, nothing above U+10FFFF; also no C1 controls). text ends in NUL, which is no continuation byte,
+ * so nothing after the end is read. */
 static size_t printable_length(const char *text)
 {
     const unsigned char first = (unsigned char)text[0];
@@ -62,7 +62,7 @@ static void make_printable(char *text)
     }
 }
 
-/* Where text was cut, "..." says so, and no half character stands before it. */
+/* If text was cut off, it ends in "...", without half a character before that. */
 static void mark_cut(char *text, size_t n_bytes)
 {
     static const char dots[] = "...";
@@ -81,7 +81,7 @@ static void write_sentence(char *sentence, const char *format, va_list arguments
     make_printable(sentence);
 }
 
-/* ---- whose a sentence is ---- */
+/* ---- sentences of threads ---- */
 
 static atomic_uint_fast64_t   n_threads;
 static _Thread_local uint64_t this_thread;
@@ -96,12 +96,12 @@ void cm_message_thread_be(uint64_t thread) { this_thread = thread; }
 
 static void lock(struct calmoe_context *ctx)
 {
-    while (atomic_exchange_explicit(&ctx->lock, 1, memory_order_acquire)) continue; /* held for a copy's time */
+    while (atomic_exchange_explicit(&ctx->lock, 1, memory_order_acquire)) continue; /* held briefly */
 }
 
 static void unlock(struct calmoe_context *ctx) { atomic_store_explicit(&ctx->lock, 0, memory_order_release); }
 
-/* This thread's place, or one that is nobody's; -1: neither. */
+/* This thread's place, or one that is free; -1: there is neither. */
 static int find_place(const struct calmoe_context *ctx)
 {
     const uint64_t thread = cm_message_thread();
@@ -133,7 +133,7 @@ calmoe_status cm_fail(struct calmoe_context *ctx, calmoe_status status, const ch
 {
     if (!ctx) return status;
 
-    char    sentence[CM_MESSAGE_BYTES]; /* apart, as an argument may be the old message */
+    char    sentence[CM_MESSAGE_BYTES]; /* separate, since an argument may be the old message */
     va_list arguments;
     va_start(arguments, format);
     write_sentence(sentence, format, arguments);

@@ -1,6 +1,7 @@
-/* base/status.h - how a failure is told: a code for the caller, a sentence for the person.
+/* base/status.h - how a failure is reported: by a code for the calling program and a sentence for people.
  *
- * Assert = our mistake; status = the world's. Data never aborts. */
+ * An assertion is for mistakes in this library. Everything that a file, an argument or the system can cause is reported
+ * by a status: no input may abort the program. */
 #ifndef BASE_STATUS_H
 #define BASE_STATUS_H
 
@@ -12,22 +13,24 @@
 
 enum { CM_MESSAGE_BYTES = 1024, CM_MESSAGE_THREADS = 16 };
 
-/* Sentences are kept for each thread, so that several may work under one context: of the first that failed in
- * `message`, of others behind it. */
+/* Sentences are kept separately for each thread, so that several threads may work under one context: `message` is for
+ * the first thread that failed, `others` is for further ones. */
 struct calmoe_context {
-    char          message[CM_MESSAGE_BYTES]; /* the last failure's sentence, NUL-terminated */
+    char          message[CM_MESSAGE_BYTES]; /* the sentence of the last failure, NUL-terminated */
     calmoe_log_fn log;
     void         *log_user;
-    atomic_int    lock;                        /* over what follows, and while a sentence is written        */
-    uint64_t      threads[CM_MESSAGE_THREADS]; /* whose each is: cm_message_thread(); 0 = nobody's          */
-    int           n_replaced;                  /* threads whose place another one got                       */
+    atomic_int    lock;                        /* protects the members below, and is held while a sentence is written */
+    uint64_t      threads[CM_MESSAGE_THREADS]; /* which thread each sentence belongs to (cm_message_thread()); 0 =
+                                                  none                                                      */
+    int           n_replaced;                  /* threads that lost their place to another thread           */
     char          others[CM_MESSAGE_THREADS - 1][CM_MESSAGE_BYTES];
 };
 
-/* The number by which sentences are this thread's, never 0; and to speak as another one, for which it works. */
+/* The number that identifies this thread as owner of sentences, never 0; and a way to use another thread's number,
+ * while working for that thread. */
 uint64_t    cm_message_thread(void);
 void        cm_message_thread_be(uint64_t thread);
-/* This thread's last sentence, "" = none. */
+/* This thread's last sentence; "" = it has none. */
 const char *cm_message(const struct calmoe_context *ctx);
 
 #if defined(__GNUC__)
@@ -36,15 +39,16 @@ const char *cm_message(const struct calmoe_context *ctx);
 #define CM_PRINTF(text, first)
 #endif
 
-/* Writes the sentence into ctx (NULL is fine: the sentence is lost) and returns status.
- * The sentence says where, what was found, what was wanted; no newline. Bytes of user data that
- * are not printable ASCII or UTF-8 arrive as '?'. */
+/* Writes a sentence into ctx (which may be NULL: the sentence is then dropped), and returns status. The sentence says
+ * where something happened, what was found and what was wanted, without a newline. Bytes of user data that are not
+ * printable ASCII or UTF-8 become '?'. */
 calmoe_status cm_fail(struct calmoe_context *ctx, calmoe_status status, const char *format, ...)
     CM_PRINTF(3, 4);
 
-/* A warning or remark for the log callback; dropped where there is none. */
+/* Sends a warning or remark to the log callback; it is dropped if there is none. */
 void cm_log(struct calmoe_context *ctx, const char *format, ...) CM_PRINTF(2, 3);
 
+/* Returns from the calling function with the status of the call, unless it is OK. */
 #define CM_TRY(call)                                     \
     do {                                                 \
         const calmoe_status cm_try_ = (call);            \

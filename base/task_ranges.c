@@ -1,5 +1,5 @@
-/* base/task_ranges.c - see task_ranges.h. Both ends of a range stand in one word; they only approach each other, so a
- * word that is still the same has not changed meanwhile. */
+/* base/task_ranges.c - see task_ranges.h. Both ends of a range are in one atomic word. They only move towards each
+ * other, so a word never returns to an earlier value, and compare-and-swap is safe. */
 #include "base/task_ranges.h"
 
 static uint32_t first_of(uint64_t ends) { return (uint32_t)ends; }
@@ -15,7 +15,7 @@ void cm_deal_tasks(struct task_range *ranges, int n_ranges, int n_tasks)
     }
 }
 
-/* The range with most tasks left, in *ends what it had. */
+/* The range with most tasks left; *ends is its value when it was read. */
 static struct task_range *fullest(struct task_range *ranges, int n_ranges, uint64_t *ends)
 {
     struct task_range *best = ranges;
@@ -29,14 +29,14 @@ static struct task_range *fullest(struct task_range *ranges, int n_ranges, uint6
     return best;
 }
 
-/* *ends becomes what the range has now, if that is not what it was. */
+/* Replaces the range by `wanted` if it is still *ends; else *ends becomes what it is now, and the answer is false. */
 static bool exchange(struct task_range *range, uint64_t *ends, uint64_t wanted)
 {
     return atomic_compare_exchange_strong_explicit(&range->ends, ends, wanted, memory_order_relaxed,
                                                    memory_order_relaxed);
 }
 
-/* Of its own range the share-th part, but at_least so many. */
+/* Takes a share-th of the worker's own range, but at least at_least tasks; or one task of another range. */
 static bool take(struct task_range *ranges, int n_ranges, int own, uint32_t share, uint32_t at_least, int *begin,
                  int *end)
 {

@@ -1,9 +1,9 @@
-/* base/task_ranges.h - tasks 0 … n - 1 dealt out to workers. Each has a range of its own, tasks that stand side by
- * side, and takes them from the front; one that has none left takes from the back of the range that has most.
+/* base/task_ranges.h - distributes tasks 0 … n - 1 among workers. Each worker has a range of consecutive tasks and
+ * takes them from its front. A worker that has none left takes tasks from the back of the range that has most.
  *
- * So a worker reads the weights of neighbouring tasks one after the other, as one stream that the CPU follows ahead of
- * the loads, while a slow worker still holds up the others by one task at most. With one counter for all, neighbouring
- * tasks go to different workers, and each task begins by waiting for memory. */
+ * So a worker reads the weights of consecutive tasks as one stream, which the CPU's prefetcher follows; and yet a slow
+ * worker delays the others by one task at most. With a single counter for all workers, consecutive tasks would go to
+ * different workers, and each task would begin by waiting for memory. */
 #ifndef BASE_TASK_RANGES_H
 #define BASE_TASK_RANGES_H
 
@@ -13,16 +13,18 @@
 
 #include "base/memory.h"
 
-struct task_range { /* of one worker, on a cache line of its own */
-    _Alignas(CM_ALIGNMENT) _Atomic uint64_t ends; /* first task left, and in the upper half the one behind the last */
+struct task_range { /* the tasks of one worker, on a cache line of its own */
+    _Alignas(CM_ALIGNMENT) _Atomic uint64_t ends; /* lower half: the first task that is left; upper half: the one
+                                                     after the last                                                 */
 };
 
-/* By one worker, others waiting: n_tasks in n_ranges ranges of equal length, or nearly. */
+/* Divides n_tasks into n_ranges ranges of (nearly) equal length. One worker calls this while the others wait. */
 void cm_deal_tasks(struct task_range *ranges, int n_ranges, int n_tasks);
-/* A task for the worker whose range is `own`; -1 when all are taken. Any worker at any time; each task comes once. */
+/* Takes a task for the worker whose range is `own`; -1 when all are taken. Any worker may call it at any time; each
+ * task is given out once. */
 int cm_take_task(struct task_range *ranges, int n_ranges, int own);
-/* Tasks *begin … *end: half of what its own range has left, but at_least so many; of another's range one. false when
- * all are taken. */
+/* Takes the tasks from *begin up to *end: half of what is left in the worker's own range, but at least at_least tasks;
+ * or one task of another range. false when all are taken. */
 bool cm_take_tasks(struct task_range *ranges, int n_ranges, int own, int at_least, int *begin, int *end);
 
 #endif

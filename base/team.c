@@ -1,7 +1,7 @@
-/* team.c - a team is an OpenMP parallel region that is entered again and again.
+/* team.c - a team is an OpenMP parallel region that is entered for every run.
  *
- * OpenMP keeps the threads between regions, and gives nothing else: hand-over, barriers and the end
- * of a run are ordered by atomics of our own, which thread checkers can see. */
+ * OpenMP keeps the threads between regions, and nothing else of it is used: handing over the work, barriers and the end
+ * of a run are synchronised by our own atomics, which thread sanitizers understand. */
 #include "base/team.h"
 
 #include <assert.h>
@@ -19,8 +19,8 @@
 
 enum { MAX_WORKERS = 4096 };
 
-/* For which seat this thread is bound; team 0 = for none. OpenMP's threads serve one team after the
- * other, and are bound anew only when the seat changes. */
+/* The seat for which this thread is bound; team 0 = none. OpenMP's threads serve one team after another, and are only
+ * bound again when their seat changes. */
 static _Thread_local struct {
     unsigned long team;
     int           seat;
@@ -33,13 +33,13 @@ static bool bind_to_seat(const struct team *team, int index)
                                       : cm_thread_mask_apply(team->topology, &team->nodes[seat->worker.node]);
 }
 
-/* A worker by itself runs where the system puts it. */
+/* A single worker runs wherever the system puts it. */
 static bool is_bound(const struct team *team) { return team->binding != BIND_NOTHING && team->n_called > 1; }
 
 static void place_thread(struct team *team, int index)
 {
     const int seat = team->called[index].seat;
-    if (index == 0) { /* the caller's own thread: bound only if it can be given back afterwards */
+    if (index == 0) { /* the caller's thread: bound only if its old mask can be restored later */
         if (is_bound(team) && !(team->has_home && bind_to_seat(team, seat))) atomic_store(&team->was_refused, true);
         return;
     }
@@ -51,8 +51,8 @@ static void place_thread(struct team *team, int index)
     bound.seat = seat;
 }
 
-/* One thread's part of a run. A program may have set its threads to flush denormals or to round
- * upwards; the same bits everywhere need the same environment everywhere. */
+/* One thread's part of a run. A program may have set its threads to flush denormals or to round upwards; but the same
+ * bits everywhere require the same floating-point environment everywhere. */
 static void serve(struct team *team, int index, int n_delivered)
 {
     (void)atomic_load_explicit(&team->n_runs, memory_order_acquire);
@@ -69,9 +69,9 @@ static void serve(struct team *team, int index, int n_delivered)
     atomic_fetch_add_explicit(&team->n_finished, 1, memory_order_release);
 }
 
-/* The region. It has to give n_called threads even where the program asked OpenMP to choose their
- * number, or calls from inside a region of its own. Thread checkers do not see how OpenMP hands
- * `team` over, so this function, and only this one, is not checked. */
+/* The parallel region. It must have n_called threads even if the program lets OpenMP choose the number, or calls from
+ * inside a region of its own. Thread sanitizers do not see how OpenMP passes `team` to the threads, so this function,
+ * and only this one, is not checked. */
 __attribute__((no_sanitize("thread"))) static void enter_region(struct team *team)
 {
     const int is_dynamic = omp_get_dynamic();
@@ -86,7 +86,7 @@ __attribute__((no_sanitize("thread"))) static void enter_region(struct team *tea
     omp_set_dynamic(is_dynamic);
 }
 
-/* Returns the number of threads that there were; the phase ran only if all were there. */
+/* Returns the number of threads that there were; the phase ran only if that is all of them. */
 static int run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg)
 {
     team->phase = phase;
@@ -106,8 +106,8 @@ static int run(struct team *team, void (*phase)(void *arg, const struct worker *
     return atomic_load(&team->n_delivered);
 }
 
-/* A bound thread that is not where it was bound to counts as refused. Stacks may be made too small for the steps
- * (ulimit -s, OMP_STACKSIZE, a thread of the host). */
+/* Checks each thread at the beginning. A thread that does not run where it was bound to counts as refused. Stacks may
+ * be too small for the steps because of ulimit -s, OMP_STACKSIZE, or a thread of the host program. */
 static void check_seat(void *arg, const struct worker *me)
 {
     struct team *team = arg;
@@ -128,7 +128,8 @@ static void *wait_for_the_rest(void *arg)
     return NULL;
 }
 
-/* Starts so many threads at once and ends them: what limits them need not be known to be found out. */
+/* Starts so many threads at the same time and ends them, to find out whether the system allows that, whatever may limit
+ * it. */
 static calmoe_status rehearse(struct calmoe_context *ctx, int n_new)
 {
     pthread_mutex_t  lock = PTHREAD_MUTEX_INITIALIZER;
@@ -148,11 +149,11 @@ static calmoe_status rehearse(struct calmoe_context *ctx, int n_new)
                    strerror(failure));
 }
 
-/* OpenMP ends the program where a thread cannot be started; so what would keep one from that is looked for before.
+/* OpenMP ends the whole program if a thread cannot be started; so everything that could prevent that is checked before.
  * Threads that an earlier team started are used again. */
 static calmoe_status check_threads(struct calmoe_context *ctx, int n_workers)
 {
-    static atomic_int n_most = 1; /* the program's first thread is there */
+    static atomic_int n_most = 1; /* the program's first thread exists already */
     const int         n_new = n_workers - atomic_load(&n_most);
     char              reason[CM_LIMIT_NAME + 64];
     pthread_attr_t    defaults;
@@ -175,7 +176,8 @@ static calmoe_status check_threads(struct calmoe_context *ctx, int n_workers)
     return CALMOE_OK;
 }
 
-/* Starts the threads by a run that only looks where they are, and finds out what the system gives and refuses. */
+/* Starts the threads with a run in which each only checks where it is, and finds out what the system provides and
+ * refuses. */
 static calmoe_status start(struct calmoe_context *ctx, struct team *team)
 {
     for (int worker = 1; worker < team->n_workers; worker++)
@@ -249,8 +251,8 @@ uint64_t cm_team_waited_ns(const struct team *team, int seat)
 void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg)
 {
     if (run(team, phase, arg) == team->n_called) return;
-    /* cm_team_open() had them all, so a thread limit was set since; without its threads a phase would
-     * wait in its first barrier for ever, and nobody would know why. */
+    /* cm_team_open() had all threads, so a thread limit was set since then. Without all of its threads a phase
+     * would wait in its first barrier for ever, so the program ends here with a message. */
     fputs("calmoe: the system took threads away from a running team\n", stderr);
     abort();
 }
@@ -262,7 +264,7 @@ static uint64_t meet(const struct worker *me, void (*serial)(void *arg), void *a
     const uint64_t now_ns = cm_meet(&team->barrier, team->seats[me->seat].group,
                                     team->is_untimed ? NULL : &waited_ns, serial, arg);
     if (waited_ns == 0) return now_ns;
-    _Atomic uint64_t *sum = &team->seats[me->seat].waited_ns; /* only this worker writes it: no locked addition */
+    _Atomic uint64_t *sum = &team->seats[me->seat].waited_ns; /* no atomic addition: only this worker writes */
     atomic_store_explicit(sum, atomic_load_explicit(sum, memory_order_relaxed) + waited_ns, memory_order_relaxed);
     return now_ns;
 }

@@ -1,5 +1,5 @@
-/* base/team_parts.h - what a team is made of, for the two files that make it: team_seats.c decides who sits where and
- * who takes part, team.c starts the threads and runs them. */
+/* base/team_parts.h - the struct of a team, for the two files that implement it: team_seats.c decides on which cores
+ * the workers sit and which of them take part; team.c starts the threads and runs phases on them. */
 #ifndef BASE_TEAM_PARTS_H
 #define BASE_TEAM_PARTS_H
 
@@ -11,53 +11,57 @@
 #include "base/team.h"
 
 enum binding {
-    BIND_NOTHING, /* threads run where the system puts them */
-    BIND_NODE,    /* on any core of their node              */
-    BIND_CORE     /* each on its own core                   */
+    BIND_NOTHING, /* threads run wherever the system puts them */
+    BIND_NODE,    /* each thread on any core of its node    */
+    BIND_CORE     /* each thread on its own core            */
 };
 
-struct seat { /* what one worker writes shares no cache line with another's */
+struct seat { /* aligned, so that no two workers write to the same cache line */
     _Alignas(CM_ALIGNMENT) struct worker worker;
-    int              core;       /* into topology.cores                               */
-    int              group;      /* of the barrier, among those that are called up    */
-    bool             is_claimed; /* other processes are told that it is worked on     */
-    bool             is_shared;  /* another process told so before                    */
-    _Atomic uint64_t waited_ns;  /* in barriers; only this worker writes it           */
+    int              core;       /* index into topology.cores                         */
+    int              group;      /* its group of the barrier, among the workers that are called up */
+    bool             is_claimed; /* this process has claimed the core (core_claims.h) */
+    bool             is_shared;  /* another process had claimed it before             */
+    _Atomic uint64_t waited_ns;  /* time in barriers; only this worker writes it      */
 };
 
 struct team {
     const struct topology *topology;
     struct seat           *seats; /* (n_workers) */
     int                    n_workers;
-    int                    n_most;               /* that are of use under the quota of processor time      */
-    bool                   is_default;           /* nobody said how many                                   */
-    uint64_t               looked_ns;            /* when the quota was looked at                           */
-    int                    n_called;              /* that take part                                       */
-    struct worker         *called;                /* (n_workers): the first n_called, as they see themselves */
+    int                    n_most;               /* workers that are useful under the quota of processor time */
+    bool                   is_default;           /* the caller gave no number of workers                   */
+    uint64_t               looked_ns;            /* when the quota was last read                           */
+    int                    n_called;              /* workers that take part                               */
+    struct worker         *called;                /* (n_workers) the first n_called are the workers that take part,
+                                                     as phases see them                                      */
     int                    n_on_node[CM_MAX_NODES], n_called_on[CM_MAX_NODES];
-    struct barrier_group  *groups;               /* (n_workers): of the barrier                            */
+    struct barrier_group  *groups;               /* (n_workers) the groups of the barrier                  */
     bool                   is_untimed;           /* waiting is not measured */
     int                    server[CM_MAX_NODES]; /* cm_team_server()        */
     enum binding           binding;
-    char                   crowd[CM_OTHER_NAME]; /* who is bound to one of the cores; "": nobody, as far as known */
-    struct thread_mask     nodes[CM_MAX_NODES];  /* of BIND_NODE: the cores of each                        */
-    unsigned long          number;   /* no other team of this program has or had it       */
-    struct thread_mask     home;     /* where the caller may run, which a run narrows     */
+    char                   crowd[CM_OTHER_NAME]; /* another program's thread that is bound to one of the cores; "" =
+                                                    none is known                                                 */
+    struct thread_mask     nodes[CM_MAX_NODES];  /* for BIND_NODE: the cores of each node                  */
+    unsigned long          number;   /* identifies the team; no other team of this program ever has the same */
+    struct thread_mask     home;     /* where the caller's thread may run; a run narrows that and restores it
+                                        afterwards                                        */
     bool                   has_home; /* home was saved                                    */
     void (*phase)(void *arg, const struct worker *me);
     void *arg;
-    uint64_t speaker;                          /* sentences of the run are the caller's: cm_message_thread() */
+    uint64_t speaker;                          /* the thread to which sentences of the run belong:
+                                                  cm_message_thread()                                        */
 
-    _Alignas(CM_ALIGNMENT) atomic_uint n_runs; /* released when phase and arg are set */
-    atomic_int  n_delivered;                   /* threads that OpenMP gave this run   */
-    atomic_bool was_refused;                   /* a thread could not be bound         */
-    atomic_size_t small_stack;                 /* bytes of one that is too small; 0 = all are large enough */
+    _Alignas(CM_ALIGNMENT) atomic_uint n_runs; /* raised, with release order, once phase and arg are set */
+    atomic_int  n_delivered;                   /* threads that OpenMP provided for this run */
+    atomic_bool was_refused;                   /* the system did not let a thread be bound */
+    atomic_size_t small_stack;                 /* bytes of a stack that is too small; 0 = all are large enough */
     _Alignas(CM_ALIGNMENT) atomic_int n_finished;
     struct barrier barrier;
 };
 
-/* Chooses the number of workers, where it is 0, and a seat for each; claims their cores, says what is not as the user
- * may expect, and calls all up. n_processors: that the system gives this process. NO_MEMORY. */
+/* Chooses the number of workers, if it is 0, and a seat for each of them; claims their cores, logs what the user may
+ * not expect, and calls all workers up. n_processors: how many the system lets this process use. NO_MEMORY. */
 calmoe_status cm_team_open_seats(struct calmoe_context *ctx, struct team *team, enum team_pin pin, int n_processors);
 void          cm_team_close_seats(struct team *team);
 

@@ -1,5 +1,5 @@
-/* base/team_seats.c - who sits where, and who takes part: on the cores that other processes leave, bound or not, as
- * many as a quota is worth. */
+/* base/team_seats.c - decides on which cores workers sit and which of them take part: on the cores that other processes
+ * leave free, bound or not, and as many as a quota is worth. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +12,9 @@
 #include "base/team_parts.h"
 
 enum {
-    SPIN_NS = 50000,     /* a phase's usual imbalance, and about what sleeping and waking take */
-    LOOK_NS = 1000000000, /* between looks at the quota                                        */
-    GROWTH = 4           /* times, of a quota, for which threads are there                     */
+    SPIN_NS = 50000,     /* a phase's usual imbalance, and about what sleeping and waking up take */
+    LOOK_NS = 1000000000, /* time between two looks at the quota                               */
+    GROWTH = 4           /* threads are started for a quota that is so many times larger       */
 };
 
 /* ---- seats ---- */
@@ -67,7 +67,7 @@ static void release_claims(const struct team *team)
     }
 }
 
-/* False where another process was faster with one that looked free. */
+/* Claims a core that looked free. False if another process was faster. */
 static bool claim_cores(struct team *team, const bool *taken)
 {
     bool has_all = true;
@@ -82,8 +82,8 @@ static bool claim_cores(struct team *team, const bool *taken)
     return has_all;
 }
 
-/* Seats on cores of their own, as far as there are any, for other processes to see. A team that is larger than the
- * machine, or that describes another machine, claims nothing. */
+/* Claims the seats' cores, as far as each worker has its own, so that other processes see them. A team with more
+ * workers than cores, or one for another machine, claims nothing. */
 static void take_seats(struct team *team, bool *taken, int32_t *cores)
 {
     enum { TRIES = 4 };
@@ -100,7 +100,8 @@ static void take_seats(struct team *team, bool *taken, int32_t *cores)
 
 /* ---- who takes part ---- */
 
-/* Each node keeps workers in proportion, and one at least: who lacks most for its share gets the next. */
+/* Chooses workers so that each node keeps its share, and at least one: the node that lacks most of its share gets the
+ * next. */
 static void share_out(struct team *team, int n)
 {
     int n_called = 0;
@@ -206,7 +207,7 @@ const char *cm_team_crowd(const struct team *team) { return team->crowd; }
 
 /* ---- opening ---- */
 
-/* Says, once for a program, what the user may not expect of the number of threads. */
+/* Logs, once for each program, what the user may not expect about the number of threads. */
 static void remark(struct calmoe_context *ctx, const struct team *team, int n_taken)
 {
     static atomic_bool was_said;
@@ -240,9 +241,9 @@ static calmoe_status find_crowd(struct calmoe_context *ctx, struct team *team)
     return CALMOE_OK;
 }
 
-/* Single workers and teams larger than the machine are better off where the system puts them. So are those under a
- * quota: other groups, which nobody here sees, share the cores with them, and would all choose the first ones. And so
- * are those beside threads of other programs that are bound themselves. */
+/* Decides how threads are bound. Single workers, and teams larger than the machine, do better where the system puts
+ * them. Under a quota, threads are not bound to cores either: other groups, which cannot be seen from here, share the
+ * cores, and all of them would choose the first ones. The same holds beside bound threads of other programs. */
 static calmoe_status choose_binding(struct calmoe_context *ctx, struct team *team, enum team_pin pin)
 {
     const struct topology *topology = team->topology;
@@ -258,8 +259,8 @@ static calmoe_status choose_binding(struct calmoe_context *ctx, struct team *tea
     return CALMOE_OK;
 }
 
-/* Where nobody says how many, and a quota is worth fewer than the cores, there are more threads than that, if the
- * system gives them: the quota may grow. */
+/* If no number was given, and a quota is worth fewer threads than there are cores, more threads than that are started
+ * if the system allows it, since the quota may grow. */
 static void choose_number(struct team *team, int n_taken)
 {
     const int n_cores = team->topology->n_cores, n_default = cm_default_workers(team->topology, n_taken);

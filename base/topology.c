@@ -21,7 +21,7 @@ static bool ends_in(const char *text, const char *ending)
     return length >= n_ending && strcmp(text + length - n_ending, ending) == 0;
 }
 
-/* Tells hwloc what to look at, and has it look. */
+/* Tells hwloc what to look at, and starts its discovery. */
 static calmoe_status load(struct calmoe_context *ctx, const char *spec, hwloc_topology_t machine)
 {
     if (!spec) {
@@ -60,8 +60,8 @@ static hwloc_bitmap_t usable_pus(hwloc_topology_t machine)
     return usable;
 }
 
-/* The node nearest to a hardware thread that has none around it: of those with memory, the one whose
- * branch of the tree parts from the thread's last. Logical index; 0 where there is none. */
+/* The node nearest to a hardware thread that has no node around it: of the nodes with memory, the one that shares most
+ * of the thread's branch of the tree. Returns a logical index; 0 if there is none. */
 static int nearest_node(hwloc_topology_t machine, hwloc_obj_t pu)
 {
     int         nearest = 0, nearest_depth = -1;
@@ -79,8 +79,8 @@ static int nearest_node(hwloc_topology_t machine, hwloc_obj_t pu)
     return nearest;
 }
 
-/* The node of a hardware thread, by logical index. A node without cores of its own may claim all of
- * the machine's, so of several nodes around a thread the smallest is its, of equals the first. */
+/* The logical index of a hardware thread's node. A node without cores of its own may claim all cores of the machine; so
+ * of several nodes around a thread, the smallest is taken, of equal ones the first. */
 static int node_of_pu(hwloc_topology_t machine, hwloc_obj_t pu)
 {
     int         best = -1, best_pus = 0;
@@ -96,9 +96,9 @@ static int node_of_pu(hwloc_topology_t machine, hwloc_obj_t pu)
     return best >= 0 ? best : nearest_node(machine, pu);
 }
 
-/* Counts the usable cores, one for each core with a usable hardware thread (or each such thread where
- * the system shows no cores). cores, where not NULL, has room for them all, and gets them in the
- * machine's order with the logical indices of their nodes. */
+/* Counts the usable cores: those with at least one usable hardware thread (or the usable hardware threads, if the
+ * system shows no cores). If cores is not NULL, it has room for all of them, and gets them in the machine's order with
+ * the logical indices of their nodes. */
 static int list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t usable,
                       struct topology_core *cores)
 {
@@ -117,7 +117,7 @@ static int list_cores(hwloc_topology_t machine, hwloc_const_bitmap_t usable,
     return n_cores;
 }
 
-/* Copies the cores of one node behind those already in out. Returns how many. */
+/* Appends the cores of one node to those in out. Returns how many there are. */
 static int take_cores(struct topology *out, const struct topology_core *cores, int n_cores, int node)
 {
     int n_taken = 0;
@@ -156,7 +156,7 @@ static calmoe_status group_by_node(struct calmoe_context *ctx, hwloc_topology_t 
         const int n_taken = take_cores(out, cores, n_cores, (int)node->logical_index);
         CM_TRY(add_node(ctx, out, node->os_index, node->attr->numanode.local_memory, n_taken));
     }
-    if (out->n_nodes == 0) /* the system shows none: all cores are near the one that there must be */
+    if (out->n_nodes == 0) /* the system shows no nodes: assume one, with all cores */
         CM_TRY(add_node(ctx, out, 0, 0, take_cores(out, cores, n_cores, 0)));
 
     if (out->n_nodes == 1 && out->nodes[0].memory_bytes == 0 && out->is_this_machine) {
@@ -169,14 +169,14 @@ static calmoe_status group_by_node(struct calmoe_context *ctx, hwloc_topology_t 
 
 /* ---- what the nodes can do ---- */
 
-/* The hwloc object of a node in our list. */
+/* hwloc's object for a node of our list. */
 static hwloc_obj_t object_of(hwloc_topology_t machine, const struct topology_node *node)
 {
     return hwloc_get_numanode_obj_by_os_index(machine, node->os_index);
 }
 
-/* The cores' node that a memory-only node is nearest to: of those with a core in its cpuset the first,
- * else the first of all. */
+/* The node with cores that a memory-only node is nearest to: the first one with a core in its cpuset, else the first of
+ * all. */
 static int server_of(hwloc_topology_t machine, const struct topology *out, int node)
 {
     const hwloc_obj_t object = object_of(machine, &out->nodes[node]);
@@ -186,7 +186,7 @@ static int server_of(hwloc_topology_t machine, const struct topology *out, int n
     return out->cores[0].node;
 }
 
-/* The best bandwidth that hwloc knows for reading the node, from any cores; bytes/s, 0 = none known. */
+/* The highest bandwidth, in bytes/s, that hwloc knows for reading the node from any cores; 0 = none is known. */
 static double attribute_of(hwloc_topology_t machine, hwloc_memattr_id_t attribute, hwloc_obj_t node)
 {
     struct hwloc_location initiators[CM_MAX_NODES];
@@ -196,7 +196,7 @@ static double attribute_of(hwloc_topology_t machine, hwloc_memattr_id_t attribut
     if (!node || hwloc_memattr_get_initiators(machine, attribute, node, 0, &n, initiators, values) != 0) return 0;
     if (n > CM_MAX_NODES) n = CM_MAX_NODES;
     for (unsigned i = 0; i < n; i++) best = fmax(best, (double)values[i]);
-    return best * 1048576; /* hwloc tells MiB/s */
+    return best * 1048576; /* hwloc gives MiB/s */
 }
 
 static void find_bandwidths(hwloc_topology_t machine, struct topology *out)
@@ -213,15 +213,15 @@ static void find_bandwidths(hwloc_topology_t machine, struct topology *out)
     for (int i = 0; i < out->n_nodes; i++) {
         struct topology_node *node = &out->nodes[i];
         if (out->is_bandwidth_known) {
-            if (node->bandwidth <= 0) node->bandwidth = least; /* told of some nodes only */
+            if (node->bandwidth <= 0) node->bandwidth = least; /* known for some nodes only */
         } else {
             node->bandwidth = node->n_cores > 0 ? node->n_cores : 0.5 * out->nodes[node->served_by].n_cores;
         }
     }
 }
 
-/* The caches of the outermost level that is shown: whose cores are which cache's, and each cache with the node of its
- * first usable core. */
+/* Numbers the caches of the outermost level that is shown: sets the cache of each core, and counts each cache for the
+ * node of its first usable core. */
 static void add_caches(hwloc_topology_t machine, struct topology *out)
 {
     static const hwloc_obj_type_t levels[] = {HWLOC_OBJ_L4CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L2CACHE};
@@ -299,7 +299,7 @@ static calmoe_status describe(struct calmoe_context *ctx, hwloc_topology_t machi
         out->nodes[node].served_by = server_of(machine, out, node);
         memory += out->nodes[node].memory_bytes;
     }
-    out->is_memory_known = out->is_memory_known && memory > 0; /* old recordings tell none */
+    out->is_memory_known = out->is_memory_known && memory > 0; /* old recordings say nothing about memory */
     find_bandwidths(machine, out);
     add_caches(machine, out);
     if (out->is_this_machine) {

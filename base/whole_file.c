@@ -18,15 +18,16 @@ static calmoe_status fail(struct calmoe_context *ctx, const char *path)
     return cm_fail(ctx, CALMOE_IO, "cannot write '%s': %s", path, strerror(errno));
 }
 
-/* Opens and locks the temporary file. The lock may be of a file that its writer has renamed meanwhile: then the name
- * means another file, or none, and is opened once more. -1: errno says why, EWOULDBLOCK = another process writes it. */
+/* Opens and locks the temporary file. The locked file may have been renamed by its writer in the meantime; the name
+ * then means another file, or none, and is opened again. Returns -1 and sets errno; EWOULDBLOCK = another process
+ * writes the file. */
 static int open_alone(const char *temporary)
 {
     for (;;) {
         struct stat locked, named;
         const int file = open(temporary, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
         if (file < 0) return -1;
-        if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* some file systems know no locks */
+        if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* some file systems have no locks */
             close(file);
             errno = EWOULDBLOCK;
             return -1;
@@ -38,7 +39,7 @@ static int open_alone(const char *temporary)
     }
 }
 
-/* old: what stands under the name now, or NULL. */
+/* old: the file that the name means now, or NULL. */
 static calmoe_status open_beside(struct calmoe_context *ctx, struct whole_file *out, const struct stat *old)
 {
     const int file = open_alone(out->temporary);
@@ -56,7 +57,7 @@ static calmoe_status open_beside(struct calmoe_context *ctx, struct whole_file *
     return status;
 }
 
-/* Devices and pipes are written to as they are: renaming would put a file in their place. */
+/* Devices and pipes are written to directly: renaming would replace them by a file. */
 static calmoe_status open_in_place(struct calmoe_context *ctx, struct whole_file *out)
 {
     cm_free(out->temporary);
@@ -65,7 +66,7 @@ static calmoe_status open_in_place(struct calmoe_context *ctx, struct whole_file
     return out->stream ? CALMOE_OK : fail(ctx, out->path);
 }
 
-/* Names of streams that are open already mean the stream, also where it is a regular file. */
+/* Names of open streams, such as /dev/stdout, mean the stream, even if it is a regular file. */
 static bool names_stream(const char *path)
 {
     return strncmp(path, "/dev/std", 8) == 0 || strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0;
@@ -76,7 +77,7 @@ static calmoe_status open_file(struct calmoe_context *ctx, const char *path, str
     struct stat old;
     char        target[PATH_MAX];
     const bool  is_there = stat(path, &old) == 0, is_regular = is_there && S_ISREG(old.st_mode) && !names_stream(path);
-    /* A link stays one, and the file that it means is replaced. */
+    /* A symbolic link stays a link; the file that it points to is replaced. */
     const char *const name = is_regular && realpath(path, target) ? target : path;
     const size_t n = strlen(name);
     *out = (struct whole_file){.path = cm_copy_text(ctx, name, n), .temporary = cm_alloc(ctx, n + 6, 1, "a path")};

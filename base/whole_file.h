@@ -1,6 +1,6 @@
-/* base/whole_file.h - a file that stands under its name only once it is complete: it is written beside it, as
- * "NAME.part", and renamed. Two processes do not write one file at a time: the second one is refused. What is no
- * regular file, such as /dev/null or a pipe, is written to in place. */
+/* base/whole_file.h - writes files that appear under their name only when they are complete: a file is written as
+ * "NAME.part" and then renamed. If two processes want to write the same file at the same time, the second one is
+ * refused. Anything that is not a regular file, such as /dev/null or a pipe, is written to directly. */
 #ifndef BASE_WHOLE_FILE_H
 #define BASE_WHOLE_FILE_H
 
@@ -10,19 +10,19 @@
 #include "base/status.h"
 
 struct whole_file { /* zeroed = closed */
-    FILE *stream;     /* to write to; errors stay in it until the end */
-    char *path;       /* links resolved */
-    char *temporary;  /* NULL: written in place */
+    FILE *stream;     /* write to it; errors are remembered in it until the end */
+    char *path;       /* the path with symbolic links resolved */
+    char *temporary;  /* path of the temporary file; NULL: the target is written to directly */
     bool  is_taken;   /* it could not be opened because another process is writing it */
 };
 
-/* IO, NO_MEMORY: *out is closed, and says whether it is taken. */
+/* IO, NO_MEMORY; *out is then closed, and its is_taken says whether another process is writing the file. */
 calmoe_status cm_whole_file_open(struct calmoe_context *ctx, const char *path, struct whole_file *out);
-/* IO where anything could not be written so far. */
+/* IO if something could not be written so far. */
 calmoe_status cm_whole_file_check(struct calmoe_context *ctx, const struct whole_file *file);
-/* Flushes to the disk, renames and closes. IO: the name still means what it meant before. */
+/* Flushes the file to the disk, renames and closes it. IO: the name still refers to what it referred to before. */
 calmoe_status cm_whole_file_finish(struct calmoe_context *ctx, struct whole_file *file);
-/* Without a finish nothing is left of it. Fine for a closed one. */
+/* Closes the file; unless it was finished before, nothing is left of it. A closed one is fine. */
 void          cm_whole_file_close(struct whole_file *file);
 
 #endif

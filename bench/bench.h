@@ -1,4 +1,4 @@
-/* bench/bench.h - what calmoe-bench measures, the figures that it makes of it, and how they are reported. */
+/* bench/bench.h - what calmoe-bench measures, the figures that it computes from that, and how it reports them. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -12,7 +12,7 @@
 enum { BENCH_MAX_REPEATS = 1000, BENCH_MAX_SLICES = 4000, BENCH_MAX_BATCH = 4096, BENCH_MAX_LIST = 32,
        BENCH_MAX_ROWS_IN_STEP = 512 };
 
-/* ---- what was asked for ---- */
+/* ---- the request ---- */
 
 struct bench_ints {
     int n;
@@ -20,103 +20,109 @@ struct bench_ints {
 };
 
 struct bench_plan {
-    struct bench_ints prompts, answers, batches, depths; /* a 0 among prompts or answers is no test */
+    struct bench_ints prompts, answers, batches, depths; /* a 0 in prompts or answers asks for no test */
     int               n_repeats;
-    int               n_slices; /* 0, or in how many what counting costs is measured */
-    const struct adapters *adapters; /* that all sessions use; NULL = none           */
+    int               n_slices; /* in how many slices the cost of counting is measured; 0 = not at all */
+    const struct adapters *adapters; /* used by all sessions; NULL = none            */
 };
 
-/* "512,1024" into *out. Else one sentence on stderr and false. */
+/* Reads "512,1024" into *out; else prints one sentence on stderr and returns false. */
 bool cm_bench_read_ints(const char *command, const char *option, const char *text, int min, int max,
                         struct bench_ints *out);
 
-/* One test: what stands in one row. */
+/* One test, which becomes one row of the report. */
 struct bench_test {
-    bool is_prompt; /* a prompt is read, by one session; else all sessions of the batch take token after token */
-    int  n_tokens;  /* of each session                                                                        */
+    bool is_prompt; /* true: one session reads a prompt; false: all sessions of the batch generate token after token */
+    int  n_tokens;  /* for each session                                                                       */
     int  batch;
-    int  depth;     /* positions that each session has before                                                */
+    int  depth;     /* positions that each session has read before                                           */
 };
 
-/* Test i of a plan, prompts first; false past the last. */
+/* The i-th test of a plan, prompts first; false past the last. */
 bool cm_bench_test_at(const struct bench_plan *plan, int i, struct bench_test *out);
 
 /* ---- the model ---- */
 
-/* What the figures need to know of a model, from its tensors. */
+/* What the figures need to know about a model, from its tensors. */
 struct bench_model {
     calmoe_model_info info;
     char              name[128];
-    char              type[16];               /* of most bytes of the file                            */
-    double            active_bytes_per_token; /* of the file, that one token reads: of experts those used */
-    double            body_operations;        /* of one row: 2 for each weight of the matrices but the head */
-    double            head_operations;        /* of one row of logits                                 */
+    char              type[16];               /* the type of most bytes of the file                   */
+    double            active_bytes_per_token; /* bytes of the file that one token reads: of the experts, only those
+                                                 that it takes                                            */
+    double            body_operations;        /* for one row: 2 for each weight of all matrices except the output
+                                                 head                                                       */
+    double            head_operations;        /* for one row of logits                                */
     double            kv_bytes_per_position;
 };
 bool cm_bench_describe(const struct front *front, bool kv_float32, struct bench_model *out);
 
 /* ---- results ---- */
 
-struct bench_row { /* NAN where there is nothing to measure */
+struct bench_row { /* NAN = not measured */
     const struct bench_model *model;
-    const calmoe_machine     *machine;   /* the limits that shares refer to          */
+    const calmoe_machine     *machine;   /* the limits of which shares are given     */
     const char               *isa;
     int                       n_threads;
-    double                    mean_threads; /* that took part in a step, mean over time */
+    double                    mean_threads; /* threads that took part in a step, mean over time */
     struct bench_test         test;
     char                      name[48];  /* "pp512", "tg128@4096", "tg128+lora"      */
     int                       n_adapters;
     int                       n_repeats;
     double                    median, min, max; /* tokens per second                 */
     bool                      is_noisy;  /* (max - min) / median is above BENCH_NOISE */
-    double                    open_seconds;     /* model and engine                  */
+    double                    open_seconds;     /* to open model and engine          */
     double                    bytes_per_s;      /* packed weights, keys and values that steps read */
-    double                    read_bytes_per_s; /* streaming read round the repetitions, median */
-    double                    bandwidth_share;  /* bytes_per_s by read_bytes_per_s   */
-    double                    operations_per_s; /* of the matrices                   */
-    double                    peak_share;       /* of the level's best rate          */
+    double                    read_bytes_per_s; /* reading speed of the machine, measured before and after each
+                                                   repetition; median                           */
+    double                    bandwidth_share;  /* bytes_per_s / read_bytes_per_s    */
+    double                    operations_per_s; /* operations of the matrices        */
+    double                    peak_share;       /* share of the best rate that the instruction set reaches */
     double                    wait_share;
-    double                    phase_share[CALMOE_N_PHASES]; /* of the time of steps  */
+    double                    phase_share[CALMOE_N_PHASES]; /* shares of the time of steps */
     double                    imbalance;
-    double                    experts_touched;  /* of a layer in a step              */
+    double                    experts_touched;  /* experts of a layer that a step uses, mean */
     uint64_t                  n_packed_bytes;
     int                       n_nodes;
     uint64_t                  node_bytes[CALMOE_MAX_NODES];
-    double                    node_reads[CALMOE_MAX_NODES]; /* packed weights that steps read there, by tokens */
-    double                    remote_bytes;   /* of them that threads of other nodes read, by tokens */
-    int                       n_ranks;        /* that run the model; 1 = this process alone              */
-    double                    exchanges, exchange_bytes, exchange_seconds; /* of rank 0, by tokens, where there are
-                                                 others: bytes received; waiting for slower ranks included           */
-    calmoe_disk_stats         disk;           /* of all repetitions; n_slots 0: all experts were in memory */
-    double                    disk_tokens;    /* that these took                                     */
-    double                    counting, counting_low, counting_high; /* time with counting / without - 1: median of
-                                                 groups of slices, and its interval of 95 % confidence */
+    double                    node_reads[CALMOE_MAX_NODES]; /* packed weights read from each node, per token   */
+    double                    remote_bytes;   /* of these, bytes read by threads of other nodes, per token */
+    int                       n_ranks;        /* ranks that run the model; 1 = this process alone        */
+    double                    exchanges, exchange_bytes, exchange_seconds; /* of rank 0, per token, if there are
+                                                                              several ranks: exchanges; bytes
+                                                                              received; seconds, including the wait
+                                                                              for slower ranks                       */
+    calmoe_disk_stats         disk;           /* over all repetitions; n_slots 0: all experts are in memory */
+    double                    disk_tokens;    /* tokens of these repetitions                         */
+    double                    counting, counting_low, counting_high; /* time with counting / time without - 1: median
+                                                                        over groups of slices, and its 95 %
+                                                                        confidence interval            */
 };
 #define BENCH_NOISE 0.10
 
 struct bench_replay;
 
-/* One warm-up, then the repetitions, the streaming read before and after each. replay may be NULL. False with a
- * sentence on stderr. */
+/* Runs one warm-up and then the repetitions, and measures the machine's reading speed before and after each. replay may
+ * be NULL. False with a sentence on stderr. */
 bool cm_bench_measure(const struct front *front, const struct bench_plan *plan, const struct bench_test *test,
                       struct bench_replay *replay, struct bench_row *row);
 
-/* Fills in all that follows from what the engine counted over n_repeats repetitions. Pure. */
+/* Computes all figures that follow from the engine's statistics over n_repeats repetitions. Pure. */
 void cm_bench_figures(const calmoe_stats *stats, const double *phases, struct bench_row *row);
-/* Keys and values that one repetition reads. Pure. */
+/* Bytes of keys and values that one repetition reads. Pure. */
 double cm_bench_kv_bytes(const struct bench_test *test, double kv_bytes_per_position);
-/* The peak of the level that serves weights of that type; 0 where the machine measured none. Pure. */
+/* The machine's peak rate for weights of that type; 0 if none was measured. Pure. */
 double cm_bench_peak(const calmoe_machine *machine, const char *isa, const char *type);
 
 /* ---- reports ---- */
 
-/* A form of output. begin and end may be NULL; each answers false when stdout cannot be written. */
+/* A form of output. begin and end may be NULL. The functions return false if stdout cannot be written. */
 struct bench_format {
     const char *name;
     bool (*begin)(const calmoe_machine *machines, int n_machines);
     bool (*row)(const struct bench_row *row);
     bool (*end)(const struct bench_row *rows, int n_rows);
-    bool (*limits)(const calmoe_machine *machines, int n_machines); /* alone, of --limits */
+    bool (*limits)(const calmoe_machine *machines, int n_machines); /* only the limits, for --limits */
 };
 const struct bench_format *cm_bench_format(const char *name); /* NULL: there is none */
 const char                *cm_bench_format_names(void);       /* "md, csv, …"        */
@@ -130,27 +136,29 @@ bool cm_bench_print(const char *format, ...) __attribute__((format(printf, 1, 2)
 struct bench_synthetic { /* one item of --synthetic */
     char                     spec[192]; /* as typed: "a1b:q4_0"                                       */
     char                     name[128], family[32], type[16], kinds[128];
-    calmoe_synthetic_options options;   /* its texts point into this struct: it is not moved          */
+    calmoe_synthetic_options options;   /* its texts point into this struct, so it must not be moved  */
 };
 
-/* Reads the shape file, by name from the folder of shapes or by path. False with a sentence (file and line). */
+/* Reads a shape file, given by its name in the folder of shapes or by its path. False with a sentence that names file
+ * and line. */
 bool cm_bench_read_shape(const char *shape, struct bench_synthetic *out);
 /* "SHAPE:TYPE", of n_spec bytes. False with a sentence. */
 bool cm_bench_read_synthetic(const char *spec, size_t n_spec, struct bench_synthetic *out);
-/* Writes the model to `save`, or (save NULL) to a temporary file that is gone once the model is open, and opens it in
- * *front with the numbers wanted. *start: the time at which opening began. False with a sentence; then no temporary
- * file is left. */
+/* Writes the model to `save`, or, if that is NULL, to a temporary file that is removed once the model is open; then
+ * opens it in *front with the requested numbers. *start: the time at which opening began. False with a sentence; then
+ * no temporary file is left. */
 bool cm_bench_open_synthetic(struct front *front, const struct bench_synthetic *synthetic, const char *save,
                              const struct model_request *numbers, double *start);
 
-/* A recorded trace, replayed from its beginning again and again. */
+/* A recorded trace, which is replayed; after its end it starts again from its beginning. */
 bool cm_bench_replay_open(const struct front *front, const char *path, struct bench_replay **out);
 void cm_bench_replay_close(struct bench_replay **replay);
-/* False with a sentence where the trace does not have the model's layers and experts. */
+/* False with a sentence if the trace does not have the model's layers and experts. */
 bool cm_bench_replay_fits(const struct bench_replay *replay, const calmoe_model_info *info);
 /* A calmoe_routing_source_fn on a replay. */
 void cm_bench_replay_choose(void *replay, const calmoe_routing_choice *choice);
-/* Which rows come next: session -1: row i is of session i of n_sessions; else all rows are of that session. */
+/* Says which rows come next: session -1: row i belongs to session i of n_sessions; else all rows belong to that
+ * session. */
 void cm_bench_replay_rows(struct bench_replay *replay, int session, int n_sessions);
 
 #endif

@@ -1,7 +1,7 @@
 /* bench/bench_measure.c - the tests: reading a prompt, and generating token by token.
  *
- * Tokens are random with a fixed seed: what is computed does not depend on which they are, but which
- * experts they are routed to does, so random ones spread over them. */
+ * Tokens are random with a fixed seed. The amount of computation does not depend on them, but the experts that they are
+ * routed to do; random tokens spread over the experts. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,13 +37,13 @@ static int32_t *tokens_of(const struct run *run, int session)
     return run->tokens + (size_t)session * (size_t)run->n_positions;
 }
 
-/* Which sessions the rows of the next steps are of: -1 = row i of session i. */
+/* Tells the replay to which sessions the rows of the next steps belong: -1 = row i to session i. */
 static void tell_replay(const struct run *run, int session)
 {
     if (run->replay != NULL) cm_bench_replay_rows(run->replay, session, run->n_sessions);
 }
 
-/* Positions [begin, end) of one session, as many in a step as it takes. */
+/* Reads positions [begin, end) of one session, as many in a step as fit. */
 static calmoe_status read_positions(const struct run *run, int session, int begin, int end, int logits)
 {
     tell_replay(run, session);
@@ -59,7 +59,7 @@ static calmoe_status read_positions(const struct run *run, int session, int begi
     return CALMOE_OK;
 }
 
-/* All sessions take one token a step, as if each had been sampled. */
+/* All sessions read one token in each step, as if each had been sampled. */
 static calmoe_status generate(const struct run *run)
 {
     tell_replay(run, -1);
@@ -103,7 +103,7 @@ static bool open_run(struct run *run, int n_vocab)
         if (!succeeded(run, calmoe_session_open(run->front->engine, &options, &run->sessions[i])) ||
             (run->adapters != NULL && !cm_adapters_use(run->front, run->adapters, run->sessions[i])))
             return false;
-    for (int i = 0; i < run->n_sessions; i++) /* what stands before the test, not timed */
+    for (int i = 0; i < run->n_sessions; i++) /* the positions before the test, not timed */
         if (!succeeded(run, read_positions(run, i, 0, run->test.depth, CALMOE_LOGITS_NONE))) return false;
     return true;
 }
@@ -170,14 +170,14 @@ static bool open_meter(const struct run *run, int n_threads, calmoe_read_meter *
     return succeeded(run, calmoe_read_meter_open(run->front->context, &options, out));
 }
 
-/* The better of two passes: the first wakes the threads. */
+/* The better of two passes, since the first has to wake up the threads. */
 static double read_rate(calmoe_read_meter *meter)
 {
     const double first = calmoe_read_meter_pass(meter), second = calmoe_read_meter_pass(meter);
     return first > second ? first : second;
 }
 
-/* Two slices with counting and two without, in the order ABBA or BAAB: time with / without - 1. */
+/* Runs two slices with counting and two without, in the order ABBA or BAAB: time with / time without - 1. */
 static bool measure_group(const struct run *run, int group, double *cost)
 {
     double seconds[2] = {0.0, 0.0}, rate;
@@ -185,14 +185,15 @@ static bool measure_group(const struct run *run, int group, double *cost)
         const int is_on = (i == 0 || i == 3) == (group % 2 == 0);
         calmoe_engine_set_counting(run->front->engine, is_on);
         const double start = cm_seconds();
-        if (!repeat(run, &rate)) return false; /* it rewinds first, which counts what waits to be counted */
+        if (!repeat(run, &rate)) return false; /* it first rewinds, which completes the counts */
         seconds[is_on] += cm_seconds() - start;
     }
     *cost = seconds[1] / seconds[0] - 1.0;
     return true;
 }
 
-/* What counting costs. Slices are short and lie side by side, so what the machine does besides falls on both alike. */
+/* Measures what counting costs. Slices are short and alternate, so that other work on the machine affects both kinds
+ * alike. */
 static bool measure_counting(const struct run *run, int n_slices, struct bench_row *row)
 {
     static double costs[BENCH_MAX_SLICES / 4];
@@ -203,7 +204,7 @@ static bool measure_counting(const struct run *run, int n_slices, struct bench_r
     calmoe_engine_set_counting(run->front->engine, 1);
     if (!fine || n == 0) return fine;
     row->counting = median_of(costs, n); /* sorts */
-    const int rank = (int)(n / 2.0 - 0.98 * sqrt(n)); /* the median lies between the rank-th from both ends */
+    const int rank = (int)(n / 2.0 - 0.98 * sqrt(n)); /* of the interval's ends, from either side */
     if (rank >= 1) {
         row->counting_low  = costs[rank - 1];
         row->counting_high = costs[n - rank];
@@ -211,7 +212,7 @@ static bool measure_counting(const struct run *run, int n_slices, struct bench_r
     return true;
 }
 
-/* Where the weights of the repetitions were read. */
+/* From which nodes the repetitions read weights. */
 static bool fill_nodes(const struct run *run, struct bench_row *row)
 {
     const double n_tokens = (double)row->n_repeats * run->test.n_tokens * run->test.batch;

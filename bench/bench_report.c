@@ -1,4 +1,4 @@
-/* bench/bench_report.c - the table of forms of output, and the plainest of them, CSV. */
+/* bench/bench_report.c - the table of output forms, and the simplest of them, CSV. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* bench/calmoe_bench.c - the program `calmoe-bench`: how many tokens a second a model makes here, and what share of
- * the machine's limits that is. */
+/* bench/calmoe_bench.c - the program `calmoe-bench`: measures how many tokens a second a model reads and generates
+ * here, and what share of the machine's limits that is. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +36,7 @@ static const struct cli_option options[] = {
     {"threads", 't', CLI_TEXT, AT(threads), 0, 0, "N", "threads, 0 = every core that can be had (default)"},
     {"fixed-threads", 0, CLI_FLAG, AT(fixed_threads), 0, 0, NULL,
      "every step on all of them; else fewer, for as long as that is quicker on a busy machine"},
-    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
-     "bind each thread to its core; auto = unless others are bound there (default)"},
+    PIN_ROW(AT(pin)),
     {"no-tune", 0, CLI_FLAG, AT(no_tune), 0, 0, NULL,
      "do not measure which settings of kernels are quickest here, or look up what was measured"},
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
@@ -122,7 +121,7 @@ struct bench {
     struct bench_plan          plan;
     struct bench_ints          threads;
     int                        n_isas;
-    char                       isas[BENCH_MAX_LIST][MAX_ISA_BYTES]; /* "" = the best here      */
+    char                       isas[BENCH_MAX_LIST][MAX_ISA_BYTES]; /* "" = the best one       */
     int                        n_synthetics;
     struct bench_synthetic    *synthetics; /* (n_synthetics)                                   */
     const struct bench_format *format;
@@ -130,12 +129,12 @@ struct bench {
     struct bench_replay       *replay;
     calmoe_machine            *machines;   /* (threads.n)                                      */
     int                        n_models;
-    struct bench_model       **models;     /* (n_models) that rows refer to                    */
+    struct bench_model       **models;     /* (n_models) to which rows refer                   */
     int                        n_rows;
     struct bench_row          *rows;       /* (n_rows)                                         */
     const struct policy_format *policy_format;
-    struct adapters            adapters;   /* of the engine at hand                            */
-    calmoe_policy             *policy;     /* of the model at hand; NULL = none is asked for   */
+    struct adapters            adapters;   /* of the present engine                            */
+    calmoe_policy             *policy;     /* of the present model; NULL = none is requested   */
     double                     quality;
     int                        n_policy_rows;
     struct policy_row         *policy_rows; /* (n_policy_rows)                                 */
@@ -190,7 +189,7 @@ static bool has_test(const struct bench_plan *plan)
     return false;
 }
 
-/* Of a server, what it runs is its own business. */
+/* With --serve, options about the model are refused: the server decides what it runs. */
 static int check_serve(const struct bench *bench)
 {
     const struct settings *s = &bench->settings;
@@ -206,7 +205,7 @@ static int check_serve(const struct bench *bench)
     return CLI_GO_ON;
 }
 
-/* What is for policies only, or not for them. */
+/* Refuses options that are only for policies, or not for them. */
 static int check_policy(const struct bench *bench)
 {
     const struct settings *s = &bench->settings;
@@ -264,7 +263,7 @@ static int check(struct bench *bench, int n_operands, char **operands)
     return check_policy(bench);
 }
 
-/* All of them, and whether they can be made, before anything is measured. */
+/* Reads all synthetic models, and checks that they can be made, before anything is measured. */
 static bool read_synthetics(struct bench *bench, const struct front *front)
 {
     if (bench->settings.synthetic == NULL) return true;
@@ -303,7 +302,7 @@ static bool measure_machines(struct bench *bench, const struct front *front)
     return true;
 }
 
-/* Every test that the engine of *front can do, a row each. */
+/* Runs every test that the engine of *front can do; each gives a row. */
 static bool measure_tests(struct bench *bench, const struct front *front, const struct bench_row *common)
 {
     struct bench_test test;
@@ -330,7 +329,7 @@ static int largest(const struct bench_ints *list)
     return most;
 }
 
-/* The policy against OFF, a row for each batch and length of answers. */
+/* Compares the policy with OFF; each batch and length of answers gives a row. */
 static bool measure_policy(struct bench *bench, const struct front *front, const struct bench_row *common)
 {
     const struct bench_plan *plan = &bench->plan;
@@ -359,7 +358,7 @@ static bool measure_policy(struct bench *bench, const struct front *front, const
     return fine;
 }
 
-/* One engine for each level and number of threads. */
+/* Opens an engine for each instruction set and number of threads. */
 static bool measure_engines(struct bench *bench, struct front *front, const struct bench_model *model,
                             double model_seconds)
 {
@@ -400,7 +399,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     return fine;
 }
 
-/* Model i: of the synthetic ones, else the only one. */
+/* The i-th model: a synthetic one, or the only one. */
 static bool measure_model(struct bench *bench, struct front *front, int i)
 {
     struct bench_model  *model = calloc(1, sizeof *model);

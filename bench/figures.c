@@ -1,4 +1,4 @@
-/* bench/figures.c - from what was counted to what is reported. Pure but for cm_bench_describe(), which asks the
+/* bench/figures.c - computes the reported figures from the counts. Pure, except for cm_bench_describe(), which asks the
  * model. */
 #include <math.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ static const char *name_of(const calmoe_model_info *info)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* The model's name, or its file's, without what would break a line or a column. */
+/* The model's name, or its file's, without characters that would break a line or a column. */
 static void put_name(struct bench_model *model)
 {
     snprintf(model->name, sizeof model->name, "%s", name_of(&model->info));
@@ -28,7 +28,7 @@ struct type_sum {
     uint64_t n_bytes;
 };
 
-/* Adds to the sum of a type; of more types than there is room for the later ones are left out. */
+/* Adds to the sum of a type. If there are more types than room, later ones are left out. */
 static void add_type(struct type_sum *sums, int n_sums, const calmoe_tensor_info *tensor)
 {
     for (int i = 0; i < n_sums; i++) {
@@ -39,8 +39,9 @@ static void add_type(struct type_sum *sums, int n_sums, const calmoe_tensor_info
     }
 }
 
-/* What one token reads of a tensor: of a layer's experts (tensors whose last dimension counts them) the share that
- * is used, of an embedding that is not also the output one row. Bytes are of the file; operations of matrices. */
+/* What one token reads of a tensor: of a layer's experts (a tensor whose last dimension counts them) the share that it
+ * takes, of an embedding that is not also the output matrix one row. Bytes are those of the file; operations are those
+ * of matrices. */
 static void add_tensor(struct bench_model *model, const calmoe_tensor_info *tensor, bool is_tied)
 {
     const calmoe_model_info *info = &model->info;
@@ -89,7 +90,7 @@ double cm_bench_kv_bytes(const struct bench_test *test, double kv_bytes_per_posi
 {
     const int n_step = test->is_prompt ? BENCH_MAX_ROWS_IN_STEP : 1;
     double    positions = 0.0;
-    for (int at = 0; at < test->n_tokens; at += n_step) { /* each step reads all positions up to its last row once */
+    for (int at = 0; at < test->n_tokens; at += n_step) { /* each step reads all positions up to its last row */
         const int left = test->n_tokens - at;
         positions += (double)test->depth + at + (left < n_step ? left : n_step);
     }
@@ -105,7 +106,7 @@ double cm_bench_peak(const calmoe_machine *machine, const char *isa, const char 
     return 0.0;
 }
 
-/* NAN for a limit that was not measured. */
+/* NAN if the limit was not measured. */
 static double share_of(double value, double limit)
 {
     return limit > 0.0 ? value / limit : NAN;

@@ -1,4 +1,4 @@
-/* bench/plan.c - lists of numbers from the command line, and the tests that they span. */
+/* bench/plan.c - reads lists of numbers from the command line, and enumerates their combinations as tests. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* bench/policy_bench.h - what a policy gains and what it changes: OFF and the policy answer the same prompts,
- * alternately. */
+/* bench/policy_bench.h - measures how much time a policy saves and what it changes: the full model (OFF) and the policy
+ * answer the same prompts alternately. */
 #ifndef BENCH_POLICY_BENCH_H
 #define BENCH_POLICY_BENCH_H
 
@@ -12,8 +12,8 @@ struct prompts {
     int32_t *tokens;      /* (n, n_tokens) */
 };
 
-/* n prompts of n_tokens: cut one behind the other from the files' texts, a piece of each file in its turn; where there
- * are no files, texts that the model writes itself, drawn at temperature 1 with a fixed seed. Fewer than n where the
+/* Makes n prompts of n_tokens. They are cut from the files' texts one after the other, from each file in turn; if there
+ * are no files, the model writes them itself, drawn at temperature 1 with a fixed seed. There are fewer than n if the
  * texts are short, but at least one. False with a sentence. */
 bool cm_prompts_open(const struct front *front, const struct cli_list *files, int n, int n_tokens,
                      struct prompts *out);
@@ -21,17 +21,17 @@ void cm_prompts_close(struct prompts *prompts);
 
 /* ---- results ---- */
 
-struct policy_rates { /* tokens per second, or how many times as many */
+struct policy_rates { /* tokens per second, or a ratio of these */
     double median, min, max;
 };
 
-struct policy_side { /* of OFF, or of the policy: sums over the repetitions, of tokens that were generated */
+struct policy_side { /* OFF or the policy: sums over repetitions, for generated tokens only */
     double n_steps, n_tokens;
     double seconds;                        /* inside steps                               */
-    double wait_seconds;                   /* of them at barriers, mean over threads     */
+    double wait_seconds;                   /* of these, time at barriers, mean over threads */
     double phase_seconds[CALMOE_N_PHASES]; /* mean over threads                          */
-    double n_layers, n_experts;            /* that tokens used                           */
-    double n_bytes;                        /* of packed weights that steps read          */
+    double n_layers, n_experts;            /* used by tokens                             */
+    double n_bytes;                        /* packed weights that steps read             */
 };
 
 struct policy_row {
@@ -41,20 +41,21 @@ struct policy_row {
     int                       batch;
     int                       n_prompt, n_tokens; /* of each answer                        */
     int                       n_repeats;
-    char                      name[160]; /* of the policy: as it was asked for             */
-    int                       rung;      /* -1 = none is safe enough, so it is OFF too     */
+    char                      name[160]; /* the policy as it was requested                 */
+    int                       rung;      /* -1 = no rung is safe enough, so the policy's side is OFF too */
     double                    delta;     /* NAN: nothing is proven                         */
-    int                       member, n_members; /* which of those proven for delta        */
-    double                    cost;      /* of OFF's, that it was chosen by; 0 = not known */
-    struct policy_rates       off, on, ratio; /* ratio: of each repetition                 */
-    bool                      is_noisy;  /* the ratios' range is above BENCH_NOISE of the median */
+    int                       member, n_members; /* the rung's number in its front (calmoe/policy.h) */
+    double                    cost;      /* relative to OFF, by the costs that chose the rung; 0 = not known */
+    struct policy_rates       off, on, ratio; /* ratio: policy / OFF in each repetition    */
+    bool                      is_noisy;  /* the range of the ratios is above BENCH_NOISE times their median */
     struct policy_side        off_side, on_side;
-    int                       n_answers; /* different ones, of each side                   */
-    double                    agreement; /* share of tokens that are OFF's where OFF's were read before them */
-    double                    same_tokens; /* mean number of tokens up to the first that differs */
-    double                    same_answers; /* share that do not differ at all             */
-    uint64_t                  n_rounds, n_drafted, n_accepted; /* of --lossless, the warm-up's too    */
-    uint64_t                  exits[1024]; /* (n_layers) tokens that left after so many    */
+    int                       n_answers; /* number of answers of each side                 */
+    double                    agreement; /* share of tokens that are the same when the policy reads OFF's tokens
+                                            before them                                                      */
+    double                    same_tokens; /* mean number of tokens before the first difference  */
+    double                    same_answers; /* share of answers without a difference       */
+    uint64_t                  n_rounds, n_drafted, n_accepted; /* with --lossless, including the warm-up */
+    uint64_t                  exits[1024]; /* (n_layers) tokens that left after so many layers */
 };
 
 struct policy_test {
@@ -63,11 +64,11 @@ struct policy_test {
     double                       quality;
     const struct prompts        *prompts;
     int                          batch, n_tokens, n_repeats;
-    const struct adapters       *adapters; /* that both sides use: drafts go with them, other policies do not */
+    const struct adapters       *adapters; /* used by both sides: possible with drafts, not with other policies */
 };
 
-/* One warm-up, then the repetitions, each with the next prompts. row->model, isa and n_threads are set. False with a
- * sentence. */
+/* Runs one warm-up and then the repetitions, each with the next prompts. row->model, isa and n_threads must be set.
+ * False with a sentence. */
 bool cm_policy_measure(const struct front *front, const struct policy_test *test, struct policy_row *row);
 
 /* ---- reports ---- */

@@ -1,6 +1,6 @@
-/* bench/policy_measure.c - OFF and a policy on the same prompts. Both sides have sessions of their own in one engine;
- * in each repetition both read the next prompts, and then only the answers' steps are timed, OFF's first in one
- * repetition and the policy's first in the next. Answers are greedy and go on behind end tokens. */
+/* bench/policy_measure.c - compares OFF and a policy on the same prompts. Both sides have their own sessions in one
+ * engine. In each repetition both read the next prompts; then the steps of the answers are timed, with OFF first in one
+ * repetition and the policy first in the next. Answers are greedy and continue after end tokens. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,9 @@
 
 struct side {
     calmoe_session **sessions; /* (batch)               */
-    int32_t         *tokens;   /* (batch, n_tokens + 1): the first is the prompt's, the same for both sides */
-    bool             drafts;   /* one session, which reads ahead of what it tells                           */
+    int32_t         *tokens;   /* (batch, n_tokens + 1): the first is sampled after the prompt and is the same for
+                                  both sides                                                                */
+    bool             drafts;   /* a single session, which reads ahead of the tokens that it returns         */
     double           rate;
     struct policy_side *sums;
 };
@@ -21,7 +22,7 @@ struct comparison {
     const struct policy_test *test;
     struct side               off, on;
     calmoe_chunk             *chunks; /* (batch) */
-    int32_t                  *forced; /* (n_tokens): what the policy says where OFF's tokens stood before */
+    int32_t                  *forced; /* (n_tokens): what the policy predicts after OFF's tokens          */
     double                    n_agreeing, n_compared, n_same_tokens, n_same_answers;
 };
 
@@ -37,7 +38,7 @@ static int32_t *answer_of(const struct comparison *c, const struct side *side, i
 
 /* ---- reading and answering ---- */
 
-/* Prompt `index` into a session, in pieces; *token: what follows. */
+/* Feeds prompt `index` to a session in pieces; *token: the token that follows. */
 static bool read_prompt(const struct comparison *c, calmoe_session *session, bool drafts, int index, int32_t *token)
 {
     const struct prompts *prompts = c->test->prompts;
@@ -85,7 +86,7 @@ static bool answer_by_steps(const struct comparison *c, const struct side *side)
     return true;
 }
 
-/* Answers, timed; what the engine counted goes to the side's sums. */
+/* Generates the answers and times them; the engine's counts are added to the side's sums. */
 static bool time_answers(const struct comparison *c, struct side *side)
 {
     calmoe_stats        stats = {.size = sizeof stats};
@@ -110,7 +111,7 @@ static bool time_answers(const struct comparison *c, struct side *side)
     return true;
 }
 
-/* ---- what differs ---- */
+/* ---- differences ---- */
 
 static int32_t likeliest(const float *logits, int n)
 {
@@ -120,7 +121,7 @@ static int32_t likeliest(const float *logits, int n)
     return best;
 }
 
-/* What the policy says behind each of OFF's tokens. The session has the prompt. */
+/* The policy's token after each of OFF's tokens. The session has read the prompt. */
 static bool force(const struct comparison *c, calmoe_session *session, const int32_t *tokens, int n_vocab)
 {
     const int n_tokens = c->test->n_tokens;
@@ -150,7 +151,7 @@ static bool compare(struct comparison *c, int n_vocab)
     return true;
 }
 
-/* ---- the whole ---- */
+/* ---- all repetitions ---- */
 
 static bool open_side(const struct comparison *c, bool is_off, struct policy_side *sums, struct side *side)
 {
@@ -192,7 +193,7 @@ static struct policy_rates summary(double *values, int n)
     return (struct policy_rates){(values[(n - 1) / 2] + values[n / 2]) / 2, values[0], values[n - 1]};
 }
 
-/* Adds the tokens that left since the statistics were reset. */
+/* Adds the tokens that left early since the statistics were reset. */
 static bool add_exits(const struct comparison *c, struct policy_row *row)
 {
     uint64_t  counts[sizeof row->exits / sizeof row->exits[0]];

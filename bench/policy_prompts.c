@@ -4,7 +4,7 @@
 
 #include "bench/policy_bench.h"
 
-/* What a text begins with: *n_begin tokens, 0 or 1. */
+/* The token with which texts begin: *n_begin of them, 0 or 1. */
 static bool begin_token(const struct front *front, int32_t *token, size_t *n_begin)
 {
     const calmoe_status status = calmoe_tokenize(front->context, front->model, "", 0, CALMOE_TOKENIZE_BOS, token, 1,
@@ -19,7 +19,7 @@ static bool read_tokens(const struct front *front, const char *path, struct prom
     struct bytes text = {0};
     size_t       n = 0;
     bool         fine = cm_bytes_read_file(&text, path);
-    if (fine) out->tokens = calloc(text.n + 1, sizeof *out->tokens); /* no token has less than a byte */
+    if (fine) out->tokens = calloc(text.n + 1, sizeof *out->tokens); /* every token has at least a byte */
     fine = fine && out->tokens != NULL &&
            cm_front_succeeded(front, calmoe_tokenize(front->context, front->model, text.n > 0 ? text.at : "", text.n, 0,
                                                      out->tokens, text.n + 1, &n));
@@ -29,7 +29,7 @@ static bool read_tokens(const struct front *front, const char *path, struct prom
     return fine;
 }
 
-/* Piece i of each file in its turn. */
+/* Takes piece i of each file in turn. */
 static bool cut(const struct front *front, const struct prompts *texts, int n_texts, int n, struct prompts *out)
 {
     size_t  n_begin = 0;

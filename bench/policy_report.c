@@ -5,7 +5,7 @@
 
 #include "bench/policy_bench.h"
 
-/* x of each token that the side generated */
+/* x per token that the side generated. */
 static double per_token(const struct policy_side *side, double x)
 {
     return side->n_tokens > 0 ? x / side->n_tokens : NAN;
@@ -32,7 +32,7 @@ static bool row_md(const struct policy_row *row)
                           row->same_tokens, 100 * row->same_answers);
 }
 
-/* Microseconds of a token, part by part. */
+/* Microseconds per token for each phase. */
 static bool side_md(const struct policy_row *row, const char *label, const struct policy_side *side)
 {
     double counted = side->wait_seconds;

@@ -1,4 +1,5 @@
-/* bench/replay.c - recorded routing in place of the router's: random weights route evenly, real ones do not. */
+/* bench/replay.c - uses recorded routing in place of the router's, since random weights route tokens evenly and real
+ * ones do not. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "bench/bench.h"
 
-enum { MAX_BYTES = 256 << 20 }; /* of the trace that is kept; what lies behind is not replayed */
+enum { MAX_BYTES = 256 << 20 }; /* of the trace are kept and replayed, not more */
 
 struct bench_replay {
     calmoe_trace_info info;
@@ -15,8 +16,8 @@ struct bench_replay {
     size_t            n_choice; /* n_layers * n_used                              */
     int16_t          *experts;  /* (n_tokens, n_layers, n_used)                   */
     float            *weights;  /* the same                                       */
-    int               session;  /* whose rows come; -1: row i is of session i     */
-    size_t            stride;   /* tokens from one session's beginning to the next's */
+    int               session;  /* to which the rows belong; -1: row i belongs to session i */
+    size_t            stride;   /* tokens of the trace between the beginnings of two sessions */
 };
 
 static bool keep(struct bench_replay *replay, const calmoe_trace_token *token)

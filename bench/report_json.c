@@ -1,4 +1,4 @@
-/* bench/report_json.c - rows and limits as JSON: one array, or an object a line. */
+/* bench/report_json.c - writes rows and limits as JSON: as one array, or as one object a line. */
 #include "bench/bench.h"
 
 static void add_rate(struct json_output *json, struct json_node *in, const char *name, const calmoe_rate *rate)
@@ -8,7 +8,7 @@ static void add_rate(struct json_output *json, struct json_node *in, const char 
     cm_json_real(json, node, "median", rate->median);
 }
 
-/* null where there was nothing to measure. */
+/* null if it was not measured. */
 static void add_delay(struct json_output *json, struct json_node *in, const char *name, const calmoe_delay *delay)
 {
     if (!(delay->least > 0)) {

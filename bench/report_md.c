@@ -1,11 +1,11 @@
-/* bench/report_md.c - rows as two tables of at most 160 characters a line: what most want to know, as the rows come,
- * and the details at the end. */
+/* bench/report_md.c - writes rows as two tables of at most 160 characters a line: the main figures of each row as soon
+ * as it is measured, and the details at the end. */
 #include <math.h>
 #include <stdio.h>
 
 #include "bench/bench.h"
 
-/* "12.3 %", or "-" where there is nothing to say. */
+/* Writes "12.3 %", or "-" if there is no value. */
 static const char *percent(double share, char *text, size_t n_text)
 {
     if (isnan(share)) snprintf(text, n_text, "-");
@@ -88,7 +88,7 @@ static bool put_test(const struct bench_row *row)
                           row->name);
 }
 
-/* Of rows on several nodes, or that read remotely: a line for each node. */
+/* For rows on several nodes, or with remote reads: a line for each node. */
 static bool nodes_md(const struct bench_row *rows, int n_rows)
 {
     bool fine = true, has_head = false;
@@ -122,7 +122,7 @@ static bool ranks_md(const struct bench_row *rows, int n_rows)
     return fine;
 }
 
-/* Of experts that steps needed: in memory, named ahead; and what reading the others cost. */
+/* For experts on disk: how many of the needed ones were in memory or named ahead, and what reading the others cost. */
 static bool disk_md(const struct bench_row *rows, int n_rows)
 {
     bool fine = true, has_head = false;

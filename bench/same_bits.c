@@ -1,8 +1,9 @@
 /* bench/same_bits.c - the program `same-bits`: one sequence under many settings, one hash of all its logits.
  *
- * A prompt of random tokens is read and answered greedily for every instruction set, every number of threads, every
- * chunk size (tokens of the sequence in one step), alone and in a batch of four, whose other sessions read other
- * tokens in the same steps. The SHA-256 of all logits must be the same each time: exit status 1 if it is not. */
+ * A prompt of random tokens is read and answered greedily with every instruction set, every number of threads and every
+ * chunk size (tokens of the sequence in one step), both alone and in a batch of four, in which the other sessions read
+ * other tokens in the same steps. The SHA-256 of all logits must be the same each time; if not, the exit status is 1.
+ * */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ struct list {
 struct proof {
     struct front           front;
     const struct settings *settings;
-    int32_t               *tokens; /* (N_BATCH, n_prompt): row 0 is the sequence's, the others its company's */
+    int32_t               *tokens; /* (N_BATCH, n_prompt): row 0 is the sequence's, the others are its companions' */
     char                   wanted[65];
     int                    n_runs, n_different;
 };
@@ -60,7 +61,7 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* "1,7,32" → numbers from `least` to `most`. */
+/* Reads "1,7,32": numbers from `least` to `most`. */
 static bool read_list(const char *option, const char *text, int least, int most, struct list *list)
 {
     list->n = 0;
@@ -78,7 +79,7 @@ static bool read_list(const char *option, const char *text, int least, int most,
     return true;
 }
 
-/* One step: the sequence's tokens at `at`, and as many of each companion's. */
+/* Makes one step with the sequence's tokens from `at` on, and as many of each companion's. */
 static bool step(struct proof *proof, calmoe_session **sessions, int n_batch, const int32_t *tokens, int at, int n)
 {
     calmoe_chunk chunks[N_BATCH];
@@ -112,7 +113,7 @@ static bool read_and_answer(struct proof *proof, calmoe_session **sessions, int 
     return true;
 }
 
-/* One row of the table. False when it could not be computed; a hash that differs is counted. */
+/* Prints one row of the table. False if it could not be computed; a hash that differs is counted. */
 static bool run_once(struct proof *proof, const char *isa, int n_threads, int n_chunk, int n_batch)
 {
     calmoe_session        *sessions[N_BATCH] = {0};
@@ -140,14 +141,15 @@ static bool run_once(struct proof *proof, const char *isa, int n_threads, int n_
     return fflush(stdout) == 0;
 }
 
-/* All chunk sizes, alone and in company, on one engine. An instruction set that is not here is told and passed over. */
+/* Runs all chunk sizes, alone and in a batch, on one engine. An instruction set that this machine does not have is
+ * reported and skipped. */
 static bool run_engine(struct proof *proof, const char *isa, int n_threads, const struct list *chunks,
                        const struct list *batches)
 {
     calmoe_engine_options engine;
     calmoe_engine_options_init(&engine);
     engine.n_threads          = n_threads;
-    engine.pin_threads        = 0; /* more threads than cores are wanted too */
+    engine.pin_threads        = 0; /* since there may be more threads than cores */
     engine.isa                = isa;
     engine.max_rows           = N_BATCH * proof->settings->n_prompt;
     const calmoe_status status = calmoe_engine_open(proof->front.model, &engine, &proof->front.engine);

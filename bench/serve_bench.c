@@ -1,4 +1,4 @@
-/* bench/serve_bench.c - see serve_bench.h: clients at once, and what they saw. */
+/* bench/serve_bench.c - see serve_bench.h: runs several clients at the same time and reports what they saw. */
 #include "bench/serve_bench.h"
 
 #include <math.h>
@@ -9,7 +9,7 @@
 
 enum { PROBLEM_BYTES = 400, WORD_BYTES = 12 };
 
-struct sample { /* numbers that are looked at in order later */
+struct sample { /* numbers that will be sorted */
     double *at;
     size_t  n, capacity;
 };
@@ -27,7 +27,7 @@ struct client {
 struct serve_run {
     const struct serve_url *url;
     const char             *model;
-    int                     n_clients, n_prompt, n_answer, n_requests; /* requests of each client */
+    int                     n_clients, n_prompt, n_answer, n_requests; /* n_requests: of each client */
     uint64_t                seed; /* so that no prompt begins as one before it */
 };
 
@@ -77,7 +77,7 @@ static double quantile(struct sample *sample, double share)
 
 /* ---- clients ---- */
 
-/* Common words, about a token each, in an order of the seed's. */
+/* Common words of about one token each, in an order that the seed determines. */
 static char *make_prompt(int n_words, uint64_t seed)
 {
     static const char *const words[] = {"time", "water", "house", "line", "number", "people", "part", "work",
@@ -115,7 +115,7 @@ static void *run_client(void *user)
     return NULL;
 }
 
-/* All clients begin at once, and each sends its next request when the one before is answered. */
+/* All clients start at the same time; each sends its next request when the one before is answered. */
 static bool run_clients(const struct serve_run *run, struct client *clients, double *seconds)
 {
     const double begin = cm_seconds();
@@ -197,7 +197,7 @@ static bool print_csv(const struct serve_row *row, int number)
                           row->between * 1e3, row->between_99 * 1e3, row->tokens_per_s, row->requests_per_s);
 }
 
-/* NAN is null. */
+/* NAN becomes null. */
 static void add_real(struct json_output *json, const char *name, double value)
 {
     cm_json_real(json, json->root, name, value);

@@ -1,5 +1,5 @@
-/* bench/serve_bench.h - `calmoe-bench --serve URL`: how long clients of a server wait, and how much it makes for all of
- * them. Works on any server that speaks OpenAI's completions, by what it streams. */
+/* bench/serve_bench.h - `calmoe-bench --serve URL`: measures how long clients of a server wait, and how many tokens a
+ * second it generates for all of them. It works with every server that streams OpenAI's completions. */
 #ifndef BENCH_SERVE_BENCH_H
 #define BENCH_SERVE_BENCH_H
 
@@ -15,22 +15,22 @@ bool cm_serve_url_read(const char *command, const char *text, struct serve_url *
 
 struct serve_answer {
     double first;         /* seconds from the request to the first piece of text               */
-    double whole;         /* to the last                                                       */
+    double whole;         /* seconds to the last piece                                         */
     int    n_gaps;
-    double gaps[BENCH_MAX_BATCH]; /* between pieces; of longer answers the first ones           */
-    int    n_prompt_tokens, n_tokens; /* as the server counts them; the pieces where it does not */
+    double gaps[BENCH_MAX_BATCH]; /* seconds between pieces; only the first ones of long answers */
+    int    n_prompt_tokens, n_tokens; /* as counted by the server; if it does not count, the number of pieces */
 };
-/* The name of the server's first model; "" where it tells none. False with a sentence: there is no server. */
+/* The name of the server's first model; "" if it gives none. False with a sentence: there is no server. */
 bool cm_serve_model(const struct serve_url *url, char *name, size_t n_name);
-/* One continuation of the prompt (letters and blanks only), n_tokens long, streamed. False: the server did not answer
- * as it should; what it said, or why not, is in problem. */
+/* Requests one streamed continuation, n_tokens long, of a prompt that consists of letters and blanks. False: the server
+ * did not answer properly; problem has its message, or the reason. */
 bool cm_serve_request(const struct serve_url *url, const char *model, const char *prompt, int n_tokens,
                       struct serve_answer *answer, char *problem, size_t n_problem);
 
-/* ---- many ---- */
+/* ---- many requests ---- */
 
-/* Every combination of the plan's clients (batches), prompts and answers, a row each, in this form of output ("md",
- * "csv", "json", "jsonl"). False with a sentence. */
+/* Measures every combination of the plan's clients (batches), prompts and answers, and prints a row for each in this
+ * form of output ("md", "csv", "json", "jsonl"). False with a sentence. */
 bool cm_serve_measure(const struct serve_url *url, const struct bench_plan *plan, const char *format);
 
 #endif

@@ -1,5 +1,5 @@
-/* bench/serve_client.c - one request to a server, timed piece by piece; see serve_bench.h. The only file of bench/ that
- * knows sockets. */
+/* bench/serve_client.c - one request to a server, timed piece by piece; see serve_bench.h. Only this file of bench/
+ * uses sockets. */
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -83,8 +83,8 @@ static bool send_all(int fd, const char *bytes, size_t n)
     return true;
 }
 
-/* The next line without its end; lengths of chunks stand on lines of their own and do not look like events. False: the
- * connection ended. */
+/* The next line without its end. Lengths of chunks are on lines of their own, which do not look like events. False: the
+ * connection has ended. */
 static bool end_line(struct bytes *line)
 {
     if (!cm_bytes_append(line, "", 1)) return false;
@@ -92,7 +92,7 @@ static bool end_line(struct bytes *line)
     return true;
 }
 
-/* False at the end, or where the last line has none: what there is of it stands in line all the same. */
+/* False at the end, or if the last line has no end; what there is of it is in `line`. */
 static bool read_line(struct connection *connection, struct bytes *line)
 {
     line->n = 0;
@@ -121,7 +121,8 @@ static bool read_line(struct connection *connection, struct bytes *line)
     }
 }
 
-/* Sends a request and reads its status line and headers. The status; 0 with the problem. */
+/* Sends a request and reads the status line and headers of the answer. Returns the status; 0, and the problem
+ * filled. */
 static int ask(struct connection *connection, const struct serve_url *url, const char *path, const char *body,
                struct bytes *line, char *problem, size_t n_problem)
 {
@@ -145,9 +146,9 @@ static int ask(struct connection *connection, const struct serve_url *url, const
     return 0;
 }
 
-/* ---- what a line says: the little that is needed of its JSON ---- */
+/* ---- the little JSON that must be understood ---- */
 
-/* Behind `"name":`, blanks skipped, or NULL. */
+/* The text after `"name":` and blanks, or NULL. */
 static const char *find_member(const char *json, const char *name)
 {
     char mark[64];

@@ -1,5 +1,5 @@
-/* bench/shape.c - shapes of models as text files: lines "key = value", "#" begins a comment. docs/ADDING.md lists
- * the keys. */
+/* bench/shape.c - reads shapes of models from text files with lines "key = value"; "#" begins a comment. docs/ADDING.md
+ * lists the keys. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -84,7 +84,7 @@ static int word_of(const char *value, const char *const *words, int n)
     return -1;
 }
 
-/* NULL, or what is wanted in place of value. */
+/* NULL, or what should stand in place of value. */
 static const char *set_value(const struct key *key, const char *value, struct bench_synthetic *out)
 {
     static const char *const yes_no[] = {"no", "yes"}, *const norms[] = {"none", "heads", "whole"};
@@ -176,7 +176,7 @@ static bool read_lines(const char *path, FILE *file, struct bench_synthetic *out
     return true;
 }
 
-/* The folder of shapes: $CALMOE_SHAPES, else where it lies from the program. */
+/* The folder of shapes: $CALMOE_SHAPES, else its place relative to the program. */
 static void find_folder(char folder[PATH_MAX])
 {
     const char *wanted = getenv("CALMOE_SHAPES");

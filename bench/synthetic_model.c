@@ -59,7 +59,7 @@ static bool has_room(const char *path, const char *spec, uint64_t n_bytes, bool 
     return false;
 }
 
-/* An empty file of a name that nobody else has; the model is renamed onto it. */
+/* Makes an empty file with an unused name; the model will be renamed to it. */
 static bool begin_temporary(char path[PATH_MAX])
 {
     const char *folder = getenv("TMPDIR");
@@ -100,6 +100,6 @@ bool cm_bench_open_synthetic(struct front *front, const struct bench_synthetic *
     const bool is_written = write_model(front, synthetic, path, n_bytes, save == NULL);
     *start = cm_seconds();
     const bool fine = is_written && cm_model_request_open(front, path, numbers, 0);
-    if (save == NULL) (void)unlink(path); /* an open model keeps its map */
+    if (save == NULL) (void)unlink(path); /* the open model keeps its map of the file */
     return fine;
 }

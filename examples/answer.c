@@ -1,14 +1,15 @@
-/* answer.c - answers with sources: passages that fit a question are found in an index, the model answers from them, and
- * cites one by its number and its words. Whether the words stand in that passage is checked, and the lines are printed.
+/* answer.c - answers with sources. Passages that fit a question are found in an index; the model answers from them, and
+ * cites a passage by its number and a quotation. The program checks that the quotation stands in that passage, and
+ * prints its lines.
  *
  *     answer index INDEX FOLDER                       the text files of a folder into an index, a file of SQLite's
  *     answer ask [-m MODEL.gguf] [-k N] [--free] INDEX QUESTION
  *     answer measure [-m MODEL.gguf] [-k N] INDEX QUESTIONS.txt
  *
- * The model is bound to what there is while it writes: a number of a passage that it was given, then words of that
- * passage, in their order. (What may come are places in a text, which no form of calmoe/constraint.h says.) With
- * --free it writes as it likes, and is only checked. `measure` asks each line of a file both ways, and says in how many
- * answers everything that is cited stands where it should. Needs SQLite with FTS5. */
+ * While it writes a citation, the model may only choose the number of a passage that it was given, and then words of
+ * that passage in their order. (calmoe/constraint.h has no form for that, so this program chooses among the logits
+ * itself.) With --free the model writes as it likes, and the citation is only checked. `measure` asks each line of a
+ * file both ways, and counts the answers in which every citation is right. Needs SQLite with FTS5. */
 #define _POSIX_C_SOURCE 200809L
 #include <calmoe/calmoe.h>
 
@@ -21,15 +22,15 @@
 #include <sys/stat.h>
 
 enum {
-    PASSAGE_BYTES = 400,     /* a passage ends with the first line's end behind so many       */
-    MAX_PASSAGE = 600,       /* and here in any case                                          */
-    MAX_FILE = 1 << 20,      /* of longer files the beginning is read                         */
-    MAX_PASSAGES = 9,        /* so that one digit says which                                  */
+    PASSAGE_BYTES = 400,     /* a passage ends with the first line end after so many bytes    */
+    MAX_PASSAGE = 600,       /* or after so many, whether at a line end or not                */
+    MAX_FILE = 1 << 20,      /* only so many bytes of a file are read                         */
+    MAX_PASSAGES = 9,        /* so that the number is a single digit                          */
     MAX_TEXT = 16384,
-    SENTENCE_TOKENS = 32,    /* before the citation                                           */
-    FREE_TOKENS = 96,        /* of an answer that is not bound                                */
-    ANSWER_ROOM = 112,       /* tokens that the passages leave for an answer                  */
-    MIN_QUOTE = 20,          /* bytes                                                         */
+    SENTENCE_TOKENS = 32,    /* most tokens before the citation                               */
+    FREE_TOKENS = 96,        /* most tokens of an answer with --free                          */
+    ANSWER_ROOM = 112,       /* positions that the passages leave for an answer               */
+    MIN_QUOTE = 20,          /* bytes of the shortest quotation                               */
     MAX_QUOTE = 160
 };
 
@@ -52,7 +53,7 @@ static int add_passage(sqlite3_stmt *insert, const char *file, const char *text,
     return rc == SQLITE_DONE ? 0 : 1;
 }
 
-/* Cuts a file into passages of whole lines. Files that are no text are passed over. */
+/* Cuts a file into passages of whole lines. Files that are not text are skipped. */
 static int index_file(sqlite3_stmt *insert, const char *path)
 {
     static char text[MAX_FILE];
@@ -112,9 +113,9 @@ static int make_index(sqlite3 *db, const char *folder)
     return 0;
 }
 
-/* ---- what is found ---- */
+/* ---- the search ---- */
 
-struct passage { /* its text with single blanks, and the line in which each byte stands */
+struct passage { /* its text with single blanks, and the line of each byte */
     char text[MAX_PASSAGE + 1];
     int  lines[MAX_PASSAGE + 1];
     char file[1024];
@@ -135,7 +136,7 @@ static void squeeze(const char *text, int line, char *out, int *lines, size_t ca
     out[n] = '\0';
 }
 
-/* The question's words as a query of FTS5: any of them, the passages with the rarest ones first. */
+/* The question's words as a query of FTS5 for any of them; passages with the rarest words come first. */
 static void make_query(const char *question, char *query, size_t capacity)
 {
     size_t n = 0;
@@ -194,8 +195,8 @@ static int has_room(const struct writer *w)
     return calmoe_session_n_tokens(w->session) + 2 < calmoe_session_context(w->session);
 }
 
-/* Reads what is pending and samples a token, which is pending then; -1: the answer would end here. The logits that it
- * was sampled from are there until the session reads on. */
+/* Reads what is pending and samples a token, which is then pending; -1: the answer would end here. The logits that it
+ * was sampled from stay available until the session reads on. */
 static calmoe_status peek(struct writer *w, int32_t *token)
 {
     const calmoe_status status = calmoe_session_next(w->session, token);
@@ -204,7 +205,7 @@ static calmoe_status peek(struct writer *w, int32_t *token)
     return CALMOE_OK;
 }
 
-/* Another token, or none (-1), in the place of the one that was sampled last. */
+/* Replaces the token that was sampled last by another one, or by none (-1). */
 static calmoe_status put_instead(struct writer *w, int32_t token)
 {
     calmoe_status status = CALMOE_OK;
@@ -219,7 +220,7 @@ static calmoe_status write_text(struct writer *w, const char *text)
     return calmoe_session_feed_text(w->session, text, strlen(text), 0);
 }
 
-/* Free text, up to a byte of `ends`, which is not part of it, an end token, or n tokens. */
+/* Writes free text up to a byte of `ends`, which is left out, or up to an end token or n tokens. */
 static calmoe_status write_freely(struct writer *w, const char *ends, int n)
 {
     int32_t       token;
@@ -234,8 +235,9 @@ static calmoe_status write_freely(struct writer *w, const char *ends, int n)
     return status;
 }
 
-/* The likeliest token whose bytes go on with the passage from one of the places (n_places), which then are moved on,
- * and those where it does not fit dropped; -1: a token that begins with '"' is likelier, or nothing fits. */
+/* The likeliest token whose bytes continue the passage at one of the places (n_places). These places are then moved
+ * behind it, and places where it does not fit are dropped. -1: a token that begins with '"' is likelier, or no token
+ * fits. */
 static int32_t next_of_quote(struct writer *w, const char *passage, size_t *places, int *n_places, int may_end)
 {
     const float *logits = calmoe_session_logits(w->session, 0);
@@ -260,7 +262,7 @@ static int32_t next_of_quote(struct writer *w, const char *passage, size_t *plac
     return best;
 }
 
-/* Words of a passage, from any word on, until the model would rather end the quote. */
+/* Writes words of a passage, from any word on, until the model would rather end the quotation. */
 static calmoe_status write_quote(struct writer *w, const char *passage)
 {
     size_t        places[MAX_PASSAGE], begin = w->n;
@@ -271,7 +273,7 @@ static calmoe_status write_quote(struct writer *w, const char *passage)
             places[n_places++] = i;
     while (status == CALMOE_OK && n_places > 0) {
         int32_t   token;
-        const int is_word = isalnum((unsigned char)passage[places[0]]); /* which a quote does not end in */
+        const int is_word = isalnum((unsigned char)passage[places[0]]); /* a quotation does not end inside a word */
         if (!has_room(w) || (w->n - begin >= MAX_QUOTE && !is_word)) break;
         if ((status = peek(w, &token)) != CALMOE_OK) break;
         token = next_of_quote(w, passage, places, &n_places, w->n - begin >= MIN_QUOTE && !is_word);
@@ -281,7 +283,7 @@ static calmoe_status write_quote(struct writer *w, const char *passage)
     return status;
 }
 
-/* The number of a passage, from 1 to k, by the likeliest digit. */
+/* Chooses the number of a passage, from 1 to k: the likeliest digit. */
 static calmoe_status write_number(struct writer *w, int k, int *number)
 {
     float         best = 0.0f;
@@ -321,7 +323,7 @@ static const char example[] =
     "Question: How much water does the kettle hold?\n"
     "Answer: Two litres. [2] \"The kettle holds two litres of water.\"\n\n";
 
-/* A session that is to read the question with k passages. FULL: they leave no room for an answer. */
+/* Opens a session that will read the question with k passages. FULL: they leave no room for an answer. */
 static calmoe_status ask(struct writer *w, const char *question, const struct passage *passages, int k)
 {
     char   prompt[MAX_TEXT];
@@ -340,7 +342,7 @@ static calmoe_status ask(struct writer *w, const char *question, const struct pa
     return status == CALMOE_OK && room < ANSWER_ROOM ? CALMOE_FULL : status;
 }
 
-/* From the first *k passages, or as many as there is room for, which *k says then. */
+/* Answers from the first *k passages, or from as many as there is room for; *k becomes their number. */
 static calmoe_status write_answer(struct writer *w, const char *question, const struct passage *passages, int *k,
                                   int is_free)
 {
@@ -352,9 +354,9 @@ static calmoe_status write_answer(struct writer *w, const char *question, const 
     return is_free ? write_freely(w, "\n", FREE_TOKENS) : write_bound(w, passages, *k);
 }
 
-/* ---- is it so? ---- */
+/* ---- checking citations ---- */
 
-/* The citation at or behind text, [number] "quote"; NULL: there is none. quote: squeezed. */
+/* Finds the next citation, [number] "quotation", from text on; NULL: there is none. quote: with single blanks. */
 static const char *next_citation(const char *text, int *number, char *quote, size_t capacity)
 {
     while ((text = strchr(text, '[')) != NULL) {
@@ -376,7 +378,7 @@ static const char *next_citation(const char *text, int *number, char *quote, siz
     return NULL;
 }
 
-/* Prints each citation with its lines; 1: there is one, and the words of all of them stand where they should. */
+/* Prints each citation with its lines. 1: there is a citation, and all quotations stand where they should. */
 static int check_answer(const char *answer, const struct passage *passages, int k, FILE *out)
 {
     char        quote[MAX_TEXT];

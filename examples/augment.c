@@ -1,13 +1,14 @@
-/* augment.c - data for fine-tuning from a document, made by the model that is to learn it. A text that is read once in
- * training is learned one way round only; so each statement is also said in other words and turned round (local), and
- * what follows from the whole document is told with all of it in view (global).
+/* augment.c - makes data for fine-tuning from a document, with the model that is to learn it. A model that reads "A is
+ * B" in training does not learn "B is A" from it. So each statement is also put into other words and reversed (local),
+ * and conclusions are drawn from the whole document (global).
  *
  *     augment [-m MODEL.gguf] [-l ADAPTER] [-n CANDIDATES] [-v VOTES] [-g GAIN] DOCUMENT.txt > data.jsonl
  *
- * The same model judges what it wrote. Gain: how much likelier, in nats a token, the document makes it; what is not
- * about the document gains little. Votes: of three ways to ask whether it is true, in how many the document moves the
- * model from no towards yes. Each line of the output is an object with "text", which trainers read, and where it came
- * from. Without a model: the one that comes with the library. */
+ * The same model judges what it wrote, by two measures. Gain: how much likelier a text becomes, in nats a token, when
+ * the model has read the document; a text that is not about the document gains little. Votes: the question whether it
+ * is true is asked in three ways, and the votes are those in which the document moves the model from no towards yes.
+ * Each line of the output is a JSON object with "text", for trainers, and with its origin. Without -m, the model that
+ * comes with the library is used. */
 #include <calmoe/adapter.h>
 #include <calmoe/calmoe.h>
 
@@ -22,16 +23,16 @@ struct augment {
     calmoe_context *context;
     calmoe_model   *model;
     calmoe_engine  *engine;
-    calmoe_adapter *adapter;    /* with which it writes and judges; or NULL  */
+    calmoe_adapter *adapter;    /* used for writing and judging; or NULL     */
     calmoe_session *informed;   /* has read the document                     */
-    calmoe_session *uninformed; /* has not                                   */
+    calmoe_session *uninformed; /* has not read the document                 */
     int             n_candidates, min_votes, n_made, n_kept;
     double          min_gain;
 };
 
 static const struct strategy {
     const char *name;
-    const char *prompt; /* %s: the statement; of the global one nothing */
+    const char *prompt; /* %s stands for the statement; the global one has none */
 } strategies[] = {
     { "rephrase", "\n\nStatement: The lamp stands on the table.\nIn other words: There is a lamp on the table.\n\n"
                   "Statement: %s\nIn other words:" },
@@ -44,7 +45,7 @@ static const char *const questions[] = { "\n\nIs it true that %s Answer:", "\n\n
                                          "\n\n%s\nDoes the text above say so? Answer:" };
 enum { N_QUESTIONS = sizeof questions / sizeof questions[0] };
 
-/* The format has one %s at most. */
+/* Formats a prompt; the format has one %s at most. */
 static int fill(char *out, size_t capacity, const char *format, const char *text)
 {
     const char  *place = strstr(format, "%s");
@@ -53,7 +54,7 @@ static int fill(char *out, size_t capacity, const char *format, const char *text
            (int)capacity;
 }
 
-/* A session that has read the text, in steps, and has nothing pending. */
+/* Opens a session that has read the text and has nothing pending. */
 static calmoe_status open_reader(struct augment *a, const char *text, calmoe_session **session)
 {
     static int32_t tokens[MAX_DOCUMENT];
@@ -71,7 +72,7 @@ static calmoe_status open_reader(struct augment *a, const char *text, calmoe_ses
     return status;
 }
 
-/* The mean log-probability of the tokens of text behind what the session has read and `before`. */
+/* The mean log-probability of the tokens of text, after what the session has read and `before`. */
 static calmoe_status judge(const calmoe_session *from, const char *before, const char *text, double *mean)
 {
     calmoe_session *fork = NULL;
@@ -95,7 +96,7 @@ static calmoe_status judge(const calmoe_session *from, const char *before, const
     return status;
 }
 
-/* One line behind the prompt, drawn with a seed of its own. */
+/* Writes one line after the prompt, drawn with its own seed. */
 static calmoe_status write_line(struct augment *a, const char *prompt, int seed, char *line, size_t capacity)
 {
     calmoe_sampler_options sampler;
@@ -137,7 +138,7 @@ static void print_json_text(const char *text)
     putchar('"');
 }
 
-/* How much rather the session would answer with yes than with no. */
+/* How much likelier the session would answer yes than no. */
 static calmoe_status ask(const calmoe_session *session, const char *question, double *yes)
 {
     double        no;
@@ -147,7 +148,7 @@ static calmoe_status ask(const calmoe_session *session, const char *question, do
     return status;
 }
 
-/* Prints the line if the model stands by it. */
+/* Prints the line if the model confirms it. */
 static calmoe_status consider(struct augment *a, const char *strategy, const char *source, const char *line)
 {
     double        with, without, yes, yes_before;
@@ -186,7 +187,8 @@ static calmoe_status apply(struct augment *a, const struct strategy *strategy, c
     return status;
 }
 
-/* The statement at *text, up to a full stop before a blank or the end, with single blanks; *text is moved behind it. */
+/* Takes the statement at *text, up to a full stop before a blank or the end, with single blanks; *text is moved behind
+ * it. */
 static int next_statement(const char **text, char *statement, size_t capacity)
 {
     const char *at = *text;

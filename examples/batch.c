@@ -1,5 +1,5 @@
-/* batch.c - many sessions in one engine. Each step takes a token of every session, so weights are read once
- * for all of them; what a session says is the same, bit for bit, as if it were alone.
+/* batch.c - many sessions in one engine. Each step takes a token of every session, so that weights are read once for
+ * all of them. Every session says the same, bit for bit, as it would say alone.
  *
  *     batch [MODEL.gguf]           without an argument: the model that comes with the library */
 #include <calmoe/calmoe.h>
@@ -40,7 +40,7 @@ static calmoe_status open_sessions(calmoe_engine *engine, struct answer *answers
     return CALMOE_OK;
 }
 
-/* Appends the token of an event to the answer of its session. */
+/* Appends an event's token to the answer of its session. */
 static calmoe_status take(const calmoe_model *model, struct answer *answers, const calmoe_event *event)
 {
     struct answer *answer = answers;
@@ -49,7 +49,7 @@ static calmoe_status take(const calmoe_model *model, struct answer *answers, con
 
     while (answer->session != event->session) answer++;
     if (event->status == CALMOE_FULL) fprintf(stderr, "batch: a session's context is full\n");
-    if (event->status != CALMOE_OK) return CALMOE_OK; /* this session is done, the others go on */
+    if (event->status != CALMOE_OK) return CALMOE_OK; /* this session is done; the others continue */
     status = calmoe_text_stream_put(model, &answer->stream, event->token, text, sizeof text);
     if (status != CALMOE_OK) return status;
 

@@ -1,7 +1,7 @@
-/* recite.c - recall first, then answer. The model is asked to say what it knows about a question, and then to answer
- * it, in the same conversation: what it recited stands before the answer, which can lean on it. Both turns share one
- * budget of tokens; what the first one leaves is the second one's. For comparison the same question is answered at
- * once, with the whole budget.
+/* recite.c - recall first, then answer. The model is first asked to say what it knows about a question, and then to
+ * answer it, in the same conversation, so that the answer can rest on what it recited. Both turns share one budget of
+ * tokens: the second turn gets what the first one leaves. For comparison the same question is also answered directly,
+ * with the whole budget.
  *
  *     recite [-m MODEL.gguf] [-n BUDGET] QUESTION     without a model: the one that comes with the library */
 #include <calmoe/calmoe.h>
@@ -12,7 +12,7 @@
 
 enum { MAX_TEXT = 4096 };
 
-/* A turn as the model's own format has it; a model without one reads plain lines. */
+/* Feeds a turn in the model's own chat format, or as a plain line if it has none. */
 static calmoe_status ask(calmoe_session *session, int has_chat, const char *text)
 {
     char      line[MAX_TEXT];
@@ -25,8 +25,8 @@ static calmoe_status ask(calmoe_session *session, int has_chat, const char *text
                                     calmoe_session_n_tokens(session) > 0 ? 0 : CALMOE_TOKENIZE_BOS);
 }
 
-/* Prints the answer, at most n_tokens of it; *n_used: how many it took. A context that is full ends an answer, too, and
- * so does a line's end where the model does not know what a turn is. */
+/* Prints the answer, at most n_tokens of it; *n_used: how many there were. A full context also ends an answer, and so
+ * does a line end if the model has no chat format. */
 static calmoe_status print_answer(const calmoe_model *model, calmoe_session *session, int has_chat, int n_tokens,
                                   int *n_used)
 {

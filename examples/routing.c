@@ -1,4 +1,4 @@
-/* routing.c - watch the router: which experts each token of a text visits in each layer, and with which
+/* routing.c - watches the router: prints which experts each token of a text visits in each layer, and with which
  * weights. Nothing is generated; the text is read once.
  *
  *     routing [MODEL.gguf]         without an argument: the model that comes with the library */
@@ -29,7 +29,7 @@ static void print_routing(void *user, const calmoe_routing_event *event)
     putchar('\n');
 }
 
-/* Reads the text in one step; the callback sees it pass. */
+/* Reads the text in one step, during which the callback prints. */
 static calmoe_status read_text(calmoe_context *context, const calmoe_model *model, calmoe_engine *engine,
                                calmoe_session *session, const char *text)
 {

@@ -1,14 +1,14 @@
-/* vote.c - self-consistency: several chains of thought are sampled from one prompt, each ends with one of the answers
- * that are allowed, and the majority counts. The share that agrees tells how sure the model is.
+/* vote.c - self-consistency: several chains of thought are sampled from one prompt, each ends with one of the allowed
+ * answers, and the majority wins. The share of chains that agree says how certain the model is.
  *
- * The prompt is read once, and the chains are forks of it, which run in one batch. How they end is no matter of luck:
- * for each allowed answer it is computed how likely it is behind the chain, and the likeliest is the chain's vote.
+ * The prompt is read once, and the chains are forks of it, which run in one batch. A chain's vote is not sampled: for
+ * each allowed answer, its probability after the chain is computed, and the likeliest answer is the vote.
  *
  *     vote [-m MODEL.gguf] [-c] [-s] [-n CHAINS] [-t TOKENS] [-a ANSWER|ANSWER…] QUESTION
  *
- * Without a model: the one that comes with the library. -c: the question is put by the model's chat format, else as
- * plain text. -s: at the end the same chains are made by separate runs, to compare the speed. Answers are yes|no where
- * no others are given. */
+ * Without -m, the model that comes with the library is used. -c: the question is put in the model's chat format, else
+ * as plain text. -s: at the end the same chains are made by separate runs, to compare the speed. The default answers
+ * are yes|no. */
 #include <calmoe/calmoe.h>
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct vote {
     calmoe_context *context;
     calmoe_model   *model;
     calmoe_engine  *engine;
-    int             n_chains, n_tokens; /* of a chain at most                                */
+    int             n_chains, n_tokens; /* n_tokens: most tokens of a chain                  */
     int32_t         prompt[MAX_TOKENS];
     size_t          n_prompt;
     const char     *answers[MAX_ANSWERS];
@@ -74,7 +74,7 @@ static calmoe_status read_tokens(calmoe_engine *engine, calmoe_session *session,
     return status;
 }
 
-/* A session that has read the prompt but for its last token, which is pending. */
+/* Opens a session that has read the prompt except for its last token, which is pending. */
 static calmoe_status open_prompt(struct vote *v, calmoe_session **session)
 {
     calmoe_session_options options;
@@ -87,7 +87,7 @@ static calmoe_status open_prompt(struct vote *v, calmoe_session **session)
     return status;
 }
 
-/* Chain i draws with a seed of its own, whatever else is in the batch. */
+/* Chain i has its own seed, and draws the same tokens whatever else is in the batch. */
 static calmoe_status seed(calmoe_session *chain, int i)
 {
     calmoe_sampler_options sampler;
@@ -98,7 +98,7 @@ static calmoe_status seed(calmoe_session *chain, int i)
     return calmoe_session_set_sampler(chain, &sampler);
 }
 
-/* Runs all sessions that have something to do; *n_tokens: how many tokens they wrote. */
+/* Runs all sessions until they have nothing left to do; *n_tokens: how many tokens they wrote. */
 static calmoe_status run(struct vote *v, int *n_tokens)
 {
     calmoe_event  events[MAX_CHAINS];
@@ -114,7 +114,7 @@ static void close_chains(struct vote *v)
     for (int i = 0; i < MAX_CHAINS; i++) calmoe_session_close(&v->chains[i]);
 }
 
-/* n chains as forks of one prompt, in one batch. */
+/* Makes n chains as forks of one prompt, in one batch. */
 static calmoe_status make_chains(struct vote *v, int n, int *n_tokens)
 {
     calmoe_status status = open_prompt(v, &v->chains[0]);
@@ -123,7 +123,7 @@ static calmoe_status make_chains(struct vote *v, int n, int *n_tokens)
     return status == CALMOE_OK ? run(v, n_tokens) : status;
 }
 
-/* The same chains, each by itself: the prompt is read n times, and weights are read for one token a step. */
+/* Makes the same chains one by one: the prompt is read n times, and weights are read for one token in each step. */
 static calmoe_status make_chains_apart(struct vote *v, int n, int *n_tokens)
 {
     calmoe_status status = CALMOE_OK;
@@ -134,7 +134,8 @@ static calmoe_status make_chains_apart(struct vote *v, int n, int *n_tokens)
     return status;
 }
 
-/* The answer that is likeliest behind "Answer:", per token of it. Each is tried on a fork of the chain. */
+/* The answer that is likeliest after "Answer:", by the mean over its tokens. Each answer is tried on a fork of the
+ * chain. */
 static calmoe_status cast_vote(struct vote *v, calmoe_session *chain, int *vote)
 {
     double best = 0.0;

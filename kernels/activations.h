@@ -1,5 +1,5 @@
-/* kernels/activations.h - the input of a matrix product: float32 rows, and the int8 forms that
- * quantized weights want. Each form is made once for all matrices that read the same input.
+/* kernels/activations.h - the input of a matrix product: float32 rows, and the int8 forms that products with quantized
+ * weights need. Each form is made once for all matrices that read the same input.
  *
  * Quantization of a block (32 or 256 values; the last block of 256 may be shorter):
  *   amax = max |x|,  da = amax / 127 (float32),  q = round-half-even(x / da), clamped to ±127;
@@ -20,7 +20,7 @@ struct quantized {
 
 struct activations {
     int              n_columns;
-    float           *values; /* (n_tokens, n_columns); 64-byte aligned rows are not promised */
+    float           *values; /* (n_tokens, n_columns); rows need not be 64-byte aligned      */
     struct quantized q32;    /* valid where a matrix of kind ACTIVATION_Q32 reads it         */
     struct quantized q256;
 };
@@ -28,9 +28,9 @@ struct activations {
 /* A set of activation kinds as bits. */
 static inline unsigned cm_kind_bit(enum activation_kind kind) { return 1u << kind; }
 
-/* Bytes that cm_activations_place() takes for n_tokens rows (values and both quantized forms). */
+/* The bytes that cm_activations_place() needs for n_tokens rows: the values and both quantized forms. */
 size_t cm_activations_bytes(int n_tokens, int n_columns);
-/* Lays *out over memory (64-byte aligned, cm_activations_bytes() long). */
+/* Makes *out point into memory, which is 64-byte aligned and cm_activations_bytes() long. */
 void   cm_activations_place(struct activations *out, int n_tokens, int n_columns, void *memory);
 
 #endif

@@ -1,11 +1,12 @@
 /* kernels/attend_body.h - the cache of keys and values and attention over it, on sixteen lanes; the second half of
  * vector_body.h, which includes it. What is computed, and in which order: kernels/vector_ops.h.
  *
- * Scores: lanes are positions (keys lie position-minor), each lane runs over the head; where keys lie as rows,
- * lanes are elements of the head, and their sums are added up at its end. Sums: lanes are elements of the value, each
- * lane runs over the positions. Both go in tiles of a few queries by a few vectors, held in registers: a key or value
- * is loaded and widened once for all queries of a tile, and stays in the nearest cache for the tiles that follow. Which
- * tile an output falls into does not change its chain of operations. */
+ * For scores, lanes are positions (the position is the fastest index of the keys), and each lane runs over the elements
+ * of the head. If keys lie as rows instead, lanes are elements of the head, and the lanes are added up at the end. For
+ * sums of values, lanes are elements of the value, and each lane runs over the positions. Both are computed in tiles of
+ * a few queries by a few vectors, held in registers: a key or value is loaded and widened once for all queries of a
+ * tile, and stays in the nearest cache for the following tiles. The tile into which an output falls does not change its
+ * chain of operations. */
 #ifndef KERNELS_ATTEND_BODY_H
 #define KERNELS_ATTEND_BODY_H
 
@@ -13,17 +14,18 @@
 
 enum {
     TILE_QUERIES = 4,
-    SCORED_QUERIES = 16 /* whose scores are kept at a time */
+    SCORED_QUERIES = 16 /* queries whose scores are kept at a time */
 };
 
-/* Where element d of position's key stands: blocks of 64 positions, transposed. */
+/* Where element d of a position's key is stored: in blocks of 64 positions, transposed. */
 static inline size_t key_index(int head_size, int position, int d)
 {
     const size_t block = (size_t)(position / CM_KV_BLOCK), within = (size_t)(position % CM_KV_BLOCK);
     return (block * (size_t)head_size + (size_t)d) * CM_KV_BLOCK + within;
 }
 
-/* float16 cannot hold more; an overflow must not become an infinity that poisons later sums. */
+/* The largest finite float16. Larger values are clamped to it, since an overflow must not become an infinity that
+ * spoils later sums. */
 static inline void store_halves(uint16_t *p, lanes x, int n)
 {
     const lanes largest = lanes_set(65504.0f), smallest = lanes_set(-65504.0f);
@@ -59,8 +61,8 @@ CM_INLINE lanes load_cached(const void *cache, enum kv_type type, size_t at, int
     return n >= 16 ? lanes_load_half(p) : lanes_load_half_part(p, n);
 }
 
-/* Asks for the bytes of cache elements [at, at + n) before they are read. With several queries a CPU computes too long
- * between loads to run ahead by itself. A hint: it may point past the end. */
+/* Prefetches cache elements [at, at + n). With several queries, a CPU computes too long between loads to run ahead on
+ * its own. It is a hint, so it may point past the end. */
 CM_INLINE void fetch_cached(const void *cache, enum kv_type type, size_t at, size_t n)
 {
     const size_t size = type == KV_F32 ? sizeof(float) : sizeof(uint16_t);
@@ -127,7 +129,7 @@ CM_INLINE void add_products(const struct attention_input *in, enum kv_type type,
 /* out[i] = lanes_sum(x[i]) * scale */
 CM_INLINE void store_four_sums(const lanes x[4], float scale, float *out)
 {
-#if defined(CM_SUMS_FOUR) /* with fewer instructions than one by one */
+#if defined(CM_SUMS_FOUR) /* four sums together, with fewer instructions than one by one */
     lanes_sum_four(x, scale, out);
 #else
     CM_UNROLL for (int i = 0; i < 4; i++) out[i] = lanes_sum(x[i]) * scale;
@@ -153,7 +155,7 @@ CM_INLINE void score_rows_tile(const struct attention_input *in, enum kv_type ty
     }
 }
 
-/* Asks for elements [d, d + n) of as many keys as a tile takes, a block behind position. */
+/* Prefetches elements [d, d + n) of as many keys as a tile takes, one block after position. */
 CM_INLINE void fetch_rows(const struct attention_input *in, enum kv_type type, int n_positions, int position, int d,
                           int n)
 {
@@ -162,8 +164,9 @@ CM_INLINE void fetch_rows(const struct attention_input *in, enum kv_type type, i
         fetch_cached(in->values, type, ((size_t)(position + CM_KV_BLOCK) + l) * width + (size_t)d, (size_t)n);
 }
 
-/* Positions [begin, end) of keys that lie as rows, for a tile of n_queries, 1 … TILE_QUERIES, which asks for elements
- * [d, d + n_elements) of the next block's keys meanwhile: the tiles of a block share that work. */
+/* Computes scores of positions [begin, end) of keys that lie as rows, for a tile of n_queries, 1 … TILE_QUERIES.
+ * Meanwhile it prefetches elements [d, d + n_elements) of the next block's keys; the tiles of a block share that
+ * work. */
 CM_INLINE void score_rows(const struct attention_input *in, enum kv_type type, int query, int n_queries, int begin,
                                  int end, int d, int n_elements, float (*scores)[CM_ATTEND_SPAN])
 {
@@ -180,7 +183,7 @@ CM_INLINE void score_rows(const struct attention_input *in, enum kv_type type, i
 #undef SCORE_CASE
 }
 
-/* Elements from one position's value to the next one's. */
+/* The number of elements between two positions' values. */
 CM_INLINE size_t value_stride(const struct attention_input *in)
 {
     return (size_t)(in->keys ? in->value_size : in->head_size);
@@ -241,8 +244,8 @@ static __attribute__((noinline)) void value_alone(const struct attention_input *
     else value_row(in, KV_F16, 1, VALUE_LANES(1), begin, end, weights, sums);
 }
 
-/* Scores of positions [begin, end) of the span -> exp(score - largest), and 0 on both sides up to multiples of 16;
- * part: largest and total. */
+/* Replaces the scores of positions [begin, end) of the span by exp(score - largest), and sets 0 on both sides up to
+ * multiples of 16; part gets largest and total. */
 static void exponentials(float *scores, int begin, int end, float *part)
 {
     const int first = begin / 16 * 16;
@@ -259,7 +262,7 @@ static void exponentials(float *scores, int begin, int end, float *part)
     part[1] = lanes_sum(total);
 }
 
-/* scores[0 … n) += slope * distance: of the first distance, of those behind it one more each. */
+/* scores[0 … n) += slope * distance. `distance` belongs to the first score, and grows by one from score to score. */
 static void add_slope(float *scores, float slope, int first_distance, int n)
 {
     static const float steps[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -270,10 +273,10 @@ static void add_slope(float *scores, float slope, int first_distance, int n)
     }
 }
 
-struct positions { int begin, end; }; /* of the span; none where begin >= end */
+struct positions { int begin, end; }; /* of the span; empty if begin >= end */
 
-/* Those of [begin, end) that the query attends. has_first: in->first is not NULL; known to the compiler, so that
- * attention without windows is code of its own. */
+/* The positions of [begin, end) that the query attends. has_first: in->first is not NULL; the compiler knows it, so
+ * that attention without windows becomes separate code. */
 CM_INLINE struct positions attended(const struct attention_input *in, bool has_first, int query, int span, int begin,
                                     int end)
 {
@@ -284,8 +287,8 @@ CM_INLINE struct positions attended(const struct attention_input *in, bool has_f
     return own;
 }
 
-/* sums += weights v for positions [begin, end) of the span, of those that each query of the tile attends: positions
- * that all of them attend together, those before and behind one query at a time. */
+/* sums += weights v for positions [begin, end) of the span that each query of the tile attends: positions that all of
+ * them attend are done together, those before and after one query at a time. */
 CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, bool has_first, int span, int query,
                                  int n_queries, int begin, int end, const float (*weights)[CM_ATTEND_SPAN],
                                  float *parts, size_t stride)
@@ -309,14 +312,14 @@ CM_INLINE void add_values(const struct attention_input *in, enum kv_type type, b
             value_row(in, type, 1, VALUE_LANES(1), common.end, own[i].end, weights + i, sums + i);
 }
 
-/* How a compiled form of attention differs: known to the compiler, so that each is code of its own. */
+/* Forms of attention, known to the compiler, so that each becomes separate code. */
 enum attend_form {
     ALL_POSITIONS, /* in->first is NULL                          */
     WINDOWED,      /* it is not                                  */
     KEYS_AS_ROWS   /* in->keys is NULL, and in->first too        */
 };
 
-/* Of queries [query, query + n), n <= SCORED_QUERIES, the part of one span. */
+/* Computes the parts of queries [query, query + n), n <= SCORED_QUERIES, for one span. */
 CM_INLINE void attend_queries(const struct attention_input *in, enum kv_type type, enum attend_form form, int span,
                                      int query, int n, float *parts, size_t stride)
 {

@@ -1,4 +1,4 @@
-/* kernels/bad_numbers.h - finds numbers that are none, NaN and infinities, among weights of any type. */
+/* kernels/bad_numbers.h - finds NaN and infinities among weights of any type. */
 #ifndef KERNELS_BAD_NUMBERS_H
 #define KERNELS_BAD_NUMBERS_H
 
@@ -6,11 +6,12 @@
 
 struct bad_numbers {
     uint64_t n_nan, n_infinite;
-    uint64_t first;        /* where there are any: the place of the first among all that were looked at */
+    uint64_t first;        /* if there are any: the place of the first one among all numbers that were examined */
     bool     first_is_nan;
 };
 
-/* Adds what n floats hold; x[0] is number `place` of all that are looked at. Calls go in the order of places. */
+/* Counts the bad ones of n floats; x[0] is number `place` of all that are examined. Calls must go in the order of
+ * places. */
 void cm_count_bad_floats(const float *x, size_t n, uint64_t place, struct bad_numbers *found);
 /* The same for n_blocks blocks of a type, as cm_weight_types' dequantize would give them. */
 void cm_count_bad_weights(enum weight_type type, const void *blocks, size_t n_blocks, uint64_t place,

@@ -1,8 +1,8 @@
-/* kernels/blas.h - dense linear algebra in double, for fitting: the only OpenBLAS door. No part of a step: the bits
- * of these results depend on the library's version and threads.
+/* kernels/blas.h - dense linear algebra in double precision, for fitting. Only blas.c uses OpenBLAS. No step of an
+ * engine uses it, since the bits of its results depend on the library's version and number of threads.
  *
- * Matrices are row after row. Of a symmetric matrix only the upper triangle (column >= row) is read or written.
- * No function allocates memory of ours. */
+ * Matrices are stored by rows. Of a symmetric matrix only the upper triangle (column >= row) is read or written.
+ * No function allocates through base/memory.h. */
 #ifndef KERNELS_BLAS_H
 #define KERNELS_BLAS_H
 
@@ -11,7 +11,7 @@
 
 #include "base/status.h"
 
-/* Loads the library; before any of the others. UNSUPPORTED where it is not installed. */
+/* Loads the library; to be called before the others. UNSUPPORTED: it is not installed. */
 calmoe_status cm_blas_open(struct calmoe_context *ctx);
 
 /* gram (n, n), upper += x' x; x (n_rows, n) */
@@ -25,9 +25,9 @@ void cm_blas_multiply_transposed(int n, int k, int m, const double *a, const dou
  * definite, b is as it was. */
 bool cm_blas_solve(int n, double *a, int n_right, double *b);
 
-/* The n_wanted largest eigenvalues of a (n, n) symmetric, which is overwritten, in descending order, with their vectors
- * of length 1: values (n), the first n_wanted are set; vectors (n_wanted, n). work: cm_blas_eigen_bytes(n) bytes,
- * 64-byte aligned. False: it did not converge, or a has a NaN. */
+/* The n_wanted largest eigenvalues, in descending order, of a symmetric matrix a (n, n), which is overwritten, and
+ * their eigenvectors of length 1. values has room for n, of which the first n_wanted are set; vectors (n_wanted, n).
+ * work: cm_blas_eigen_bytes(n) bytes, 64-byte aligned. False: it did not converge, or a contains NaN. */
 size_t cm_blas_eigen_bytes(int n);
 bool   cm_blas_eigen(int n, double *a, int n_wanted, double *values, double *vectors, void *work);
 

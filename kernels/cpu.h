@@ -1,11 +1,11 @@
-/* kernels/cpu.h - which instruction sets may be used here: named levels, each a bundle that the CPU
- * *and* the operating system must support. Chosen at run time, never at build time. */
+/* kernels/cpu.h - which instruction sets can be used on this machine. They are grouped into named levels, each of which
+ * the CPU *and* the operating system must support. The level is chosen at run time, never at build time. */
 #ifndef KERNELS_CPU_H
 #define KERNELS_CPU_H
 
 #include <stdbool.h>
 
-enum isa { /* ascending: a level includes those before it of its architecture; but one with AVX-512 may lack AVX-VNNI */
+enum isa { /* ascending: each level includes the lower ones of its architecture, but AVX-512 VNNI may lack AVX-VNNI */
     ISA_REF,        /* plain C                                        */
     ISA_NEON,       /* 64-bit Arm: NEON, which all have               */
     ISA_NEONDOT,    /* and its dot product of bytes (FEAT_DotProd)    */

@@ -1,11 +1,10 @@
-/* kernels/linear.h - y = W x for packed weight matrices. THE contract of every matrix kernel.
+/* kernels/linear.h - y = W x for packed weight matrices: the contract of every matrix kernel.
  *
- * A kernel is a row of the table in kernel_list.inc: weight type, instruction set, packing. A matrix is
- * packed once by its kernel's own pack() and read by the same kernel's multiply(); no kernel meets
- * foreign packing.
+ * A kernel is a row of the table in kernel_list.inc: weight type, instruction set, packing. A matrix is packed once, by
+ * its kernel's own pack(), and read by the same kernel's multiply().
  *
- * Arithmetic, the same bits for every kernel of a type (one lane per output, terms in ascending order;
- * all in float32, fmaf = one rounding; acc starts at 0):
+ * The arithmetic gives the same bits in every kernel of a type: one lane per output, terms in ascending order, all in
+ * float32, fmaf with its single rounding, and acc = 0 at the beginning:
  *   32-element types, block b ascending:  idot_b = sum_k w_k * q_k (exact int32)
  *       acc = fmaf((float)idot_b, dw_b * da_b, acc)
  *       types with a minimum (Q4_1, Q5_1; y = d q + m) then: acc = fmaf(m_b * da_b, (float)asum_b, acc)
@@ -29,7 +28,7 @@ struct matrix;
 struct linear_kernel {
     const char      *name;      /* "linear_q4k_avx512vnni"                                          */
     enum weight_type type;
-    enum isa         isa;       /* lowest level that can run it                                     */
+    enum isa         isa;       /* the lowest level that can run it                                 */
     int              tile_rows; /* rows that are packed together: 16, or 1 for rows as in the file  */
     /* Bytes of n_rows x n_columns packed (n_rows is rounded up to whole tiles). */
     size_t (*packed_bytes)(size_t n_rows, size_t n_columns);
@@ -53,15 +52,15 @@ struct matrix {
     int            id;        /* among an engine's matrices, from 1 on; 0 = it has none (experts/packing.h) */
 };
 
-/* The form of its input that a matrix reads, as a bit (cm_kind_bit). */
+/* The form in which a matrix reads its input, as a bit (cm_kind_bit). */
 static inline unsigned cm_matrix_kind(const struct matrix *matrix)
 {
     return cm_kind_bit(cm_weight_types[matrix->kernel->type].activation);
 }
 
-/* The best kernel for a type at a level: never NULL, plain C takes every type. */
+/* The best kernel for a type at a level; never NULL, since plain C has a kernel for every type. */
 const struct linear_kernel *cm_linear_kernel(enum weight_type type, enum isa isa);
-/* The whole table, for tests and benches: kernel i, or NULL past the end. */
+/* The whole table, for tests and benchmarks: the i-th kernel, or NULL past the end. */
 const struct linear_kernel *cm_linear_kernel_at(int i);
 
 #endif

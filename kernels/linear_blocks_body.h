@@ -2,8 +2,8 @@
  * instruction set, on vectors from its linear_lanes_*.h:
  *
  *     vi, vf       LANES lanes of 4 bytes, LANES floats; a tile's 16 rows are HALVES vectors
- *     V(name)      the intrinsic of that width: V(add_epi32) is _mm512_add_epi32 or _mm256_add_epi32; elsewhere than
- *                  on x86 what does the same
+ *     V(name)      the intrinsic of that width: V(add_epi32) is _mm512_add_epi32 or _mm256_add_epi32; on other
+ *                  processors than x86, a function that does the same
  *     shift_count  the type of the count that V(slli_epi16) takes
  *     vi_dot4      sum + 4 products u * q of a lane (CM_HAS_DOT4), u unsigned or else (CM_DOT4_IS_SIGNED) signed as q;
  *                  without it see linear_common_body.h
@@ -11,15 +11,15 @@
  *     vi_pair      (low, high) of int32 lanes as int16 pairs
  *     vi_copies    16 bytes again and again; shuffles look up within such 16
  *
- * A block of a tile becomes 8 vectors of unsigned codes u = w + offset, 4 k-values a lane; the products that
- * the offset adds come off by starting the sum from -offset * asum, which the panel holds:
+ * A block of a tile becomes 8 vectors of unsigned codes u = w + offset, with 4 k-values in each lane. The sum starts
+ * from -offset * asum, which the panel holds, to cancel the products that the offset adds:
  *
  *     idot = -offset * asum + sum_k u_k q_k          (exact int32)
  *     acc  = fmaf((float)idot, dw * da, acc)
  *     acc  = fmaf(m * da, (float)asum, acc)          where the type has a minimum
  *
- * For each block and token that is 8 vi_dot4, one product, one fmaf and one conversion for 16 rows; where the
- * first three share one multiplying pipe, 8 / 10 of the peak is the most there is. */
+ * For each block and token that makes 8 vi_dot4, one product, one fmaf and one conversion for 16 rows. On a CPU where
+ * the first three share one multiplying pipe, at most 8 / 10 of the peak can be reached. */
 #ifndef KERNELS_LINEAR_BLOCKS_BODY_H
 #define KERNELS_LINEAR_BLOCKS_BODY_H
 
@@ -55,7 +55,7 @@ CM_INLINE void lay_blocks(const struct activations *x, const size_t *rows, int n
     }
 }
 
-/* 4 x 64 bytes of nibbles: the low ones are k-groups 0 … 3, the high ones 4 … 7. */
+/* 4 x 64 bytes of nibbles: the low nibbles are k-groups 0 … 3, the high ones k-groups 4 … 7. */
 CM_INLINE void split_nibbles(const uint8_t *at, vi u[8])
 {
     CM_UNROLL
@@ -136,9 +136,9 @@ CM_INLINE vf scale_mxfp4(const uint8_t *at)
     return vf_of_bits(vi_choose_greater1(e, normal, V(sllv_epi32)(V(set1_epi32)(0x200000), e)));
 }
 
-/* Half of the rows (or all) of a block, for all tokens; `scales` is where the scales of these rows lie. Sums
- * stay in memory, which costs a load and a store that no other instruction waits for: so all registers
- * are there for the codes, and one body serves any number of tokens. */
+/* Multiplies half of the rows (or all) of a block with all tokens; `scales` points to the scales of these rows. Sums
+ * stay in memory, which costs a load and a store that no other instruction waits for. So all registers are available
+ * for codes, and one body serves any number of tokens. */
 CM_INLINE void add_block(const uint8_t *block, const uint8_t *scales, const uint8_t *panel, size_t n_tokens,
                          float (*sums)[CM_TILE], const struct form form)
 {
@@ -171,8 +171,8 @@ CM_INLINE void add_some_blocks(const uint8_t *tile, const uint8_t *panel, size_t
     }
 }
 
-/* One token, the case of generated text, has a body of its own for each way to read ahead: there the sum is a register
- * after all. */
+/* A single token, as in generation, has a separate body for each way to prefetch; there the sum is in a register after
+ * all. */
 CM_INLINE void add_blocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
                           struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], const struct form form)
 {

@@ -1,5 +1,5 @@
-/* linear_common_body.h - what the bodies of the matrix kernels share: linear_blocks_body.h tells which
- * vectors it is written on. */
+/* linear_common_body.h - what the bodies of the matrix kernels have in common. linear_blocks_body.h explains the
+ * vectors that it uses. */
 #ifndef KERNELS_LINEAR_COMMON_BODY_H
 #define KERNELS_LINEAR_COMMON_BODY_H
 
@@ -23,7 +23,8 @@ CM_INLINE vi mask8(vi v, int mask)
     return vi_and(v, V(set1_epi8)((char)mask));
 }
 
-/* Of each byte the bits of `mask`, after bit `from` has become bit `to`. Constants all, where loops are unrolled. */
+/* Moves bit `from` of each byte to bit `to`, and keeps the bits of `mask`. All of these are constants once loops are
+ * unrolled. */
 CM_INLINE vi move_bits(vi v, int from, int to, int mask)
 {
     if (from > to) v = V(srli_epi16)(v, (shift_count)(from - to));
@@ -36,7 +37,7 @@ struct dot {
     bool is_signed; /* codes reach -128 … 127                               */
 };
 
-/* Where a lane's four bytes of a table lie, for a shuffle within 4 lanes. */
+/* The index, for a shuffle within 4 lanes, of a lane's four bytes of a table. */
 CM_INLINE vi lane_starts(void)
 {
     static const int8_t starts[16] = { 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12 };
@@ -50,13 +51,13 @@ enum { SIGNED_OFFSET = 0 };
 enum { SIGNED_OFFSET = 128 };
 #endif
 
-/* Signed codes as the dot product wants them. */
+/* Signed codes in the form that the dot product needs. */
 CM_INLINE vi code_of_signed(vi w)
 {
     return SIGNED_OFFSET == 0 ? w : vi_xor(w, V(set1_epi8)((char)SIGNED_OFFSET));
 }
 
-/* factor * sum, where sum is that of the 16 codes, as a start for scaled_dot() */
+/* factor * sum, where sum is the sum of the 16 codes; the start value for scaled_dot() */
 CM_INLINE int32_t start_of(const int8_t *codes, int sum, int factor)
 {
     (void)codes;
@@ -72,8 +73,8 @@ CM_INLINE vi dot(const vi *u, int n, const void *q, vi start, struct dot how)
     return start;
 }
 
-/* dot() of a whole block. A dot product waits some 4 cycles for the one that it adds to; in one chain of 8 the waiting
- * ones fill the scheduler before enough tokens are under way, so there are four short chains. */
+/* dot() of a whole block. A dot product waits about 4 cycles for the one whose result it adds to. In a single chain of
+ * 8, waiting ones would fill the scheduler before enough tokens are under way, so there are four short chains. */
 CM_INLINE vi dot_block(const vi u[8], const void *q, vi start, struct dot how)
 {
     vi sums[4] = { start, vi_zero(), vi_zero(), vi_zero() };
@@ -84,7 +85,7 @@ CM_INLINE vi dot_block(const vi u[8], const void *q, vi start, struct dot how)
     return V(add_epi32)(V(add_epi32)(sums[0], sums[1]), V(add_epi32)(sums[2], sums[3]));
 }
 
-/* A scale (int32 lanes in the range of int16) as scaled_dot() wants it. */
+/* A scale (int32 lanes in the range of int16) in the form that scaled_dot() needs. */
 CM_INLINE vi scale_of(vi scale)
 {
     return scale;
@@ -119,13 +120,13 @@ CM_INLINE vi scale_of(vi scale)
     return vi_pair(scale, scale);
 }
 
-/* The products of n vectors of codes with q in each lane, as int16 pairs whose sum is meant, times the
- * int16 pair `scale` of the lane, exact in int32. start holds an int16 pair to start from, too.
+/* The products of n vectors of codes with q, in each lane, as pairs of int16 that are to be added up; multiplied by the
+ * lane's int16 pair `scale`, exactly in int32. start is also such a pair, from which the sum begins.
  *
- * `vpmaddubsw` adds two products u * q in int16, where u is unsigned; `chain` of its results may be added
- * before they must be widened: chain * 2 * max(|w|) * 127 <= 32767, where w is u and what start takes off.
- * (The additions may wrap on the way: only the end counts.) For is_signed, codes reach -128 … 127:
- * then |w| times q with w's sign, 2 * 128 * 127 = 32512, and chain is 1. */
+ * `vpmaddubsw` adds two products u * q in int16, where u is unsigned. `chain` of its results may be added before they
+ * must be widened: chain * 2 * max(|w|) * 127 <= 32767, where w is u minus what start subtracts. (Intermediate sums may
+ * wrap around; only the last one counts.) With is_signed, codes are -128 … 127: then |w| is multiplied by q with w's
+ * sign, 2 * 128 * 127 = 32512, and chain is 1. */
 CM_INLINE vi scaled_dot(const vi *u, int n, const void *q, vi start, vi scale, struct dot how)
 {
     vi sum = vi_zero(), part = start;

@@ -1,10 +1,10 @@
 /* linear_floats_body.h - F32, F16 and BF16 weights, pack16: for each k a vector of 16 rows. Compiled once for each
- * instruction set, on the vectors that linear_blocks_body.h tells of.
+ * instruction set, with the vectors that linear_blocks_body.h explains.
  *
  *     acc[token] = fmaf(w_k, x_k, acc[token]), k ascending; lane = row
  *
- * A panel holds no copy of the inputs, only where they are. Sums are registers, so there is a body for
- * each number of tokens. */
+ * A panel does not copy the inputs; it only holds pointers to them. Sums are in registers, so there is a body for each
+ * number of tokens. */
 #ifndef KERNELS_LINEAR_FLOATS_BODY_H
 #define KERNELS_LINEAR_FLOATS_BODY_H
 

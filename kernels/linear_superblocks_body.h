@@ -1,5 +1,5 @@
 /* linear_superblocks_body.h - weight types with superblocks of 256, pack16: lane = row. Compiled once for each
- * instruction set, on the vectors that linear_blocks_body.h tells of.
+ * instruction set, with the vectors that linear_blocks_body.h explains.
  *
  * A superblock is taken in 4 steps of 2 x 32 weights that share bytes. Each 32 become 8 vectors of
  * codes u = w + offset, 4 k-values a lane; all sums are exact int32:
@@ -9,23 +9,23 @@
  *     msum = sum_j m_j * asum_j
  *     acc  = fmaf(-(float)msum, dmin * da, acc)        where the type has a minimum
  *
- * What depends on the input alone stands in the panel: -offset * asum_j, from which a sum starts, or the
- * asum_j in int16 pairs, for minimums. Where there is a dot product of four unsigned bytes, and for enough tokens to
- * pay for it, the scales of Q2_K and Q3_K are folded into the codes (sc * u < 256): that saves all products with
- * scales. */
+ * What depends only on the input is computed once and held in the panel: -offset * asum_j, from which a sum starts, or
+ * the asum_j as int16 pairs, for minimums. If the level has a dot product of four unsigned bytes, and if there are
+ * enough tokens to make it worthwhile, the scales of Q2_K and Q3_K are multiplied into the codes beforehand (folded, sc
+ * * u < 256); that saves all products with scales. */
 #ifndef KERNELS_LINEAR_SUPERBLOCKS_BODY_H
 #define KERNELS_LINEAR_SUPERBLOCKS_BODY_H
 
 #include "kernels/linear_common_body.h"
 #include "kernels/quant/code_book.h"
 
-/* Scales are given for each 32 weights (8 of them) or each 16 (16 of them); so are minimums. */
+/* There is a scale for each 32 weights (8 scales) or for each 16 (16 scales); likewise minimums. */
 struct scales {
-    vi of[16];    /* as scaled_dot() wants them; folded: tables for the codes */
+    vi of[16];    /* in the form that scaled_dot() needs; folded: tables for the codes */
     vi other[16]; /* minimums as int32; Q3_K folded: 4 sc in each byte        */
 };
 
-/* What the panel holds for each token beside codes and scale, in 17 words of 4 bytes. */
+/* What the panel holds for each token besides codes and scale, in 17 words of 4 bytes. */
 enum panel_sums {
     SUMS_NONE,
     SUMS_STARTS32, /* for each 32: -offset * asum                                       */
@@ -49,7 +49,7 @@ struct form {
     void (*codes)(const uint8_t *block, int step, int side, bool is_folded, const struct scales *sc, vi u[8]);
 };
 
-/* Which 32 of the superblock side 0 or 1 of a step are. */
+/* Which 32 weights of the superblock are side 0 or 1 of a step. */
 CM_INLINE int index_of(int step, int side, int apart)
 {
     return apart == 1 ? 2 * step + side : 4 * (step / 2) + step % 2 + 2 * side;
@@ -73,7 +73,7 @@ CM_INLINE void widen_signed(vi bytes, vi *out)
     out[3] = V(srai_epi32)(bytes, 24);
 }
 
-/* Nibbles or more of a byte, the low or (side 1) the high ones. */
+/* The low or (side 1) the high nibbles, or more bits, of each byte. */
 CM_INLINE vi nibbles(const uint8_t *at, int side)
 {
     const vi v = vi_load(at);
@@ -298,7 +298,7 @@ CM_INLINE void codes_book_4(const uint8_t *block, int step, int side, vi book, v
 /* A panel holds for each superblock: codes (n_tokens, 256), sums (n_tokens, 17), scales (n_tokens). */
 enum { PANEL_SUMS = 17 * 4, PANEL_SUPERBLOCK = 256 + PANEL_SUMS + 4, FOLDED_Q3_K = 124 / 4 };
 
-/* sums of each 16 codes of a superblock to what the form wants */
+/* Turns the sums of each 16 codes of a superblock into what the form needs. */
 CM_INLINE void lay_sums(const int8_t *codes, const int16_t *sums, enum panel_sums form, int offset, uint8_t *to)
 {
     int32_t starts[17] = { 0 };
@@ -391,9 +391,9 @@ CM_INLINE void add_scaled(const uint8_t *halves, const uint8_t *panel, size_t n_
     }
 }
 
-/* Half of the rows (or all) of a superblock, for all tokens. With one token some cores follow a single stream nearly by
- * themselves, but not two, and not halves: the first half meets a superblock cold, memory would idle during the
- * second. */
+/* Multiplies half of the rows (or all) of a superblock with all tokens. With one token some cores can nearly follow a
+ * single stream by themselves, but not two streams, and not halves: the first half would find each superblock uncached,
+ * and memory would be idle during the second. */
 CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const uint8_t *panel, size_t n_tokens,
                               struct read_ahead ahead, float (*sums)[CM_TILE], const struct form form)
 {
@@ -407,7 +407,8 @@ CM_INLINE void add_superblock(const uint8_t *block, const uint8_t *halves, const
     }
     CM_UNROLL /* so that shifts are by constants */
     for (int step = 0; step < 4; step++) {
-        /* With one token the compiler would read and ask for all four steps first, more than registers hold. */
+        /* With one token the compiler would load and prefetch for all four steps first, which is more than the
+         * registers hold. */
         if (__builtin_constant_p(n_tokens) && n_tokens == 1) __asm__ volatile("" ::: "memory");
         cm_prefetch(block + (size_t)step * form.n_bytes / 4, is_followed ? CM_LINE : form.n_bytes / 4, ahead);
         CM_UNROLL
@@ -433,8 +434,8 @@ CM_INLINE void add_some_superblocks(const uint8_t *tile, const uint8_t *panel, s
     }
 }
 
-/* One token, the case of generated text, has a body of its own for each way to read ahead: there sums are registers
- * after all. */
+/* A single token, as in generation, has a separate body for each way to prefetch; there sums are in registers after
+ * all. */
 CM_INLINE void add_superblocks(const uint8_t *tile, const uint8_t *panel, size_t n_columns, int n_tokens,
                                struct read_ahead ahead, float sums[CM_GROUP][CM_TILE], const struct form form)
 {
@@ -474,7 +475,7 @@ SUPERBLOCK_KERNEL(q5_k, Q5_K, 2816, 0, 4, SUMS_PAIRS32, false, 8, true, 1, 1.0f,
 SUPERBLOCK_KERNEL(q6_k, Q6_K, 3360, 32, 4, SUMS_STARTS16, false, 16, true, 2, 1.0f, scales_q6_k)
 SUPERBLOCK_KERNEL(iq4_xs, IQ4_XS, 2176, 128, 1, SUMS_SIGNED32, false, 8, false, 1, 1.0f, scales_iq4_xs)
 
-/* The types whose codes are places in a book; `bits` of a code tell how they are packed. */
+/* The types whose codes are indices into a code book; `bits` of a code says how they are packed. */
 #define BOOK_KERNEL(type, TYPE, BOOK, bits, n_bytes, chain, sums, n_scales, planes)                                 \
     CM_INLINE void codes_##type(const uint8_t *block, int step, int side, bool is_folded, const struct scales *sc,  \
                                 vi u[8])                                                                            \

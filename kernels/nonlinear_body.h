@@ -1,5 +1,6 @@
 /* kernels/nonlinear_body.h - the functions of nonlinearity.h on sixteen lanes; a part of vector_body.h, which includes
- * it behind lanes_sigmoid(). Where one operand of a max or min may be NaN it stands second: then it comes out. */
+ * it behind lanes_sigmoid(). If one operand of a max or min may be NaN, it is the second one, so that the result is
+ * NaN. */
 #ifndef KERNELS_NONLINEAR_BODY_H
 #define KERNELS_NONLINEAR_BODY_H
 

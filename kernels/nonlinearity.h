@@ -1,5 +1,5 @@
-/* kernels/nonlinearity.h - how the hidden state h of a feed-forward block comes from the products gate and up, element
- * by element: one row each. The functions are the vector ops nonlinear[] (vector_ops.h).
+/* kernels/nonlinearity.h - the functions that make the hidden state h of a feed-forward block from the products gate
+ * and up, element by element: one row of a table each. Their code is in the vector ops nonlinear[] (vector_ops.h).
  *
  * s is the logistic function, s(x) = 1 / (1 + e^-x). NaN stays NaN. */
 #ifndef KERNELS_NONLINEARITY_H

@@ -2,16 +2,16 @@
  *
  * pack1: rows as in the file.
  *
- * pack16: tiles of 16 rows. A tile holds its blocks in order; a block of a tile holds the fields of the
- * file's block in a chosen order, each field cut into elements of 1, 2 or 4 bytes, and each element
- * given for row 0, row 1, … row 15 before the next element:
+ * pack16: tiles of 16 rows. A tile holds its blocks in order. A block of a tile holds the fields of the file's block in
+ * an order of its own. Each field consists of elements of 1, 2 or 4 bytes, and each element is stored for row 0, row 1,
+ * … row 15 before the next element follows:
  *
  *     Q8_0, block b of a tile:   | d r0 … d r15 | codes 0-3 r0 … codes 0-3 r15 | codes 4-7 r0 … | … |
  *                                  16 x 2 bytes   64 bytes: lane r = row r, 4 k   64 bytes         8 in all
  *
- * So one 64-byte load gives 16 lanes of 4 k-values, and nothing is added to the file's bytes but rows of
- * zeros that fill the last tile. A float type has one element for each k: vectors of 16 rows, k-major.
- * Superblocks of IQ1 to IQ3 are written anew first, as quant/code_book.h tells, which makes them larger. */
+ * So one 64-byte load gives 16 lanes of 4 k-values. Nothing is added to the file's bytes except rows of zeros that fill
+ * the last tile. A float type has one element for each k: vectors of 16 rows, k-major. Superblocks of IQ1 to IQ3 are
+ * first rewritten as quant/code_book.h explains, which makes them larger. */
 #ifndef KERNELS_PACK16_H
 #define KERNELS_PACK16_H
 

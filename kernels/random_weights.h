@@ -5,8 +5,8 @@
 
 #include "kernels/weight_type.h"
 
-/* Fills n_blocks blocks of the type; the same seed gives the same bytes on every machine. deviation is finite, and
- * within what the type's scales can hold: 1e-4 to 1e3 fits all of them. mean is for float types only. */
+/* Fills n_blocks blocks of the type; the same seed gives the same bytes on every machine. deviation is finite and
+ * within what the type's scales can represent; 1e-4 to 1e3 suits all types. mean is for float types only. */
 void cm_random_weights(enum weight_type type, float mean, float deviation, uint64_t seed, void *blocks,
                        size_t n_blocks);
 

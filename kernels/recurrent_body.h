@@ -1,14 +1,14 @@
 /* kernels/recurrent_body.h - mixers with a state of fixed size, on sixteen lanes; a part of vector_body.h, which
  * includes it. What is computed, and in which order: kernels/vector_ops.h.
  *
- * Lanes are columns of the state, which belong to elements of the value and do not touch each other. A tile of a few
- * blocks of 16 columns goes through all tokens of the run while it lies in the nearest cache. */
+ * Lanes are columns of the state, which belong to elements of the value and are independent of each other. A tile of a
+ * few blocks of 16 columns passes through all tokens of the run while it is in the nearest cache. */
 #ifndef KERNELS_RECURRENT_BODY_H
 #define KERNELS_RECURRENT_BODY_H
 
 #include "kernels/unroll.h"
 
-enum { RECURRENT_LANES = 2 }; /* blocks of a tile: 16 KB with keys of 128 */
+enum { RECURRENT_LANES = 2 }; /* blocks of 16 columns in a tile: 16 KB with keys of 128 */
 
 static void convolve(const float *x, const float *taps, const float *bias, int n_taps, int n, size_t stride,
                      float *columns, float *y)
@@ -28,7 +28,7 @@ static void convolve(const float *x, const float *taps, const float *bias, int n
     }
 }
 
-/* The first token's keys, of n_lanes blocks: state = e^decay state, and what it says of k. */
+/* The first token, for n_lanes blocks: state = e^decay state, and S'k, what the state predicts for k. */
 CM_INLINE void decay_first(const struct recurrent_input *in, int n_lanes, bool is_delta, float *state, lanes *said)
 {
     const size_t block = (size_t)in->key_size * 16;
@@ -44,8 +44,8 @@ CM_INLINE void decay_first(const struct recurrent_input *in, int n_lanes, bool i
     }
 }
 
-/* A token whose decay the state has seen: state = state + k written', and what it says of q; then the next token's
- * decay, and what the state says of its k. So a tile is loaded and stored once for each token. */
+/* A token whose decay was already applied: state = state + k written', and out = S'q. Then, in the same pass, the next
+ * token's decay and its S'k; so a tile is loaded and stored once for each token. */
 CM_INLINE void write_and_read(const struct recurrent_input *in, int token, int n_lanes, bool is_delta,
                               const lanes *written, float *state, lanes *sums, lanes *said)
 {
@@ -66,7 +66,7 @@ CM_INLINE void write_and_read(const struct recurrent_input *in, int token, int n
     }
 }
 
-/* All tokens of n_lanes blocks of columns that begin at `column`; is_delta: what the state says of k is taken off v. */
+/* All tokens, for n_lanes blocks of columns that begin at `column`. is_delta: S'k is subtracted from v. */
 CM_INLINE void recur_tile(const struct recurrent_input *in, int column, int n_lanes, bool is_delta, float *state)
 {
     const int n = in->value_size - column;

@@ -1,5 +1,5 @@
-/* tile16.h - the walk that all kernels on pack16 matrices share. What happens inside a tile is the kernel's
- * own; here is the order in which tiles and tokens meet:
+/* tile16.h - the loops that all kernels on pack16 matrices share. Each kernel has its own code for the inside of a
+ * tile; this file defines the order in which tiles and tokens are combined:
  *
  *     for rows, as many tiles as stay in the second-level cache
  *         for tokens, in groups of up to max_tokens
@@ -7,10 +7,10 @@
  *                 lay the group's inputs out as a panel, in the order in which the tiles read them
  *                 for each tile: add its products to the sums of the group
  *
- * So weights come from memory once, the inner loop reads two streams from front to back, and whatever can be
- * computed from the input alone (what an offset of the codes adds to a sum) is computed once for all rows.
+ * So weights are read from memory once, the inner loop reads two streams from front to back, and whatever depends only
+ * on the input (such as what an offset of the codes adds to a sum) is computed once for all rows.
  *
- * Everything here is static inline: files of one instruction set must not leak code to others. */
+ * Everything here is static inline, so that code compiled for one instruction set cannot be linked into others. */
 #ifndef KERNELS_TILE16_H
 #define KERNELS_TILE16_H
 
@@ -24,16 +24,17 @@
 #include "kernels/unroll.h"
 
 enum {
-    CM_LINE = 64,                /* bytes of a line of the caches                              */
-    CM_GROUP = 16,               /* tokens that any kernel takes at once, at most              */
-    CM_PANEL_BYTES = 48 << 10,   /* on the stack: 16 tokens of 2048 columns, or 1 of 32768     */
-    CM_ROWS_BYTES = 384 << 10    /* of weights that stay in the cache while the groups pass    */
+    CM_LINE = 64,                /* bytes of a cache line                                      */
+    CM_GROUP = 16,               /* most tokens that any kernel takes at a time                */
+    CM_PANEL_BYTES = 48 << 10,   /* on the stack: enough for 16 tokens of 2048 columns, or 1 of 32768 */
+    CM_ROWS_BYTES = 384 << 10    /* of weights that stay in the cache while the groups of tokens pass */
 };
 
-/* Asks for the n_bytes that lie a while after `at`. With many tokens memory would idle while a loop computes, with few
- * the core runs ahead by itself, but not into the next page of 4 KB; read_ahead.h tells what differs between
- * processors. Into the second-level cache: the first has room for two dozen lines under way, half of what memory gives.
- * Far enough for slow memory, near enough to be still there. A hint: nothing is read, so it may point past the end. */
+/* Prefetches n_bytes at some distance after `at`, into the second-level cache. With many tokens, memory would idle
+ * while a loop computes; with few, the core runs ahead by itself, but not into the next page of 4 KB. read_ahead.h says
+ * what differs between processors. The first-level cache would be the wrong place: it has entries for two dozen lines
+ * under way, half of what memory delivers. The distance is far enough for slow memory, and near enough for lines not to
+ * be evicted again. It is a hint: nothing is read, so it may point past the end. */
 CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes, struct read_ahead ahead)
 {
     enum { READ = 0, SECOND_LEVEL = 2 };
@@ -41,7 +42,7 @@ CM_INLINE void cm_prefetch(const uint8_t *at, size_t n_bytes, struct read_ahead 
     for (size_t i = 0; i < n_bytes; i += CM_LINE) __builtin_prefetch((const void *)(begin + i), READ, SECOND_LEVEL);
 }
 
-/* Lays columns [k, k + n_columns) of n_tokens input rows over panel. */
+/* Writes columns [k, k + n_columns) of n_tokens input rows into panel, in the order in which tiles read them. */
 typedef void cm_panel_fn(const struct activations *x, const size_t *rows, int n_tokens, size_t k,
                          size_t n_columns, uint8_t *panel);
 
@@ -52,7 +53,7 @@ typedef void cm_tile_fn(const uint8_t *tile, const uint8_t *panel, size_t n_colu
 struct walk {
     enum weight_type type;
     int              max_tokens;   /* in a group                                              */
-    size_t           column_bytes; /* of a panel, for 256 columns of a token; 0: takes any    */
+    size_t           column_bytes; /* of a panel, for 256 columns of a token; 0: a panel takes any number */
     cm_panel_fn     *lay_panel;
     cm_tile_fn      *add_tile;
 };
@@ -64,7 +65,8 @@ CM_INLINE size_t cm_panel_columns(const struct walk *walk, int n_tokens, size_t 
     return fits < n_columns ? fits : n_columns;
 }
 
-/* n_rows floats, all of a tile's but in the last. A number that the compiler does not know becomes a string move. */
+/* Copies n_rows floats: all 16 of a tile, fewer only in the last one. (With a length that it does not know, the
+ * compiler would use a string move.) */
 CM_INLINE void cm_copy_rows(float *to, const float *from, size_t n_rows)
 {
     if (n_rows == CM_TILE) memcpy(to, from, CM_TILE * sizeof(float));

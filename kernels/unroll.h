@@ -1,13 +1,13 @@
-/* kernels/unroll.h - what kernels say of their loops and helpers.
+/* kernels/unroll.h - attributes for the loops and helper functions of kernels.
  *
- * CM_INLINE      files of one instruction set must not leak code to others
+ * CM_INLINE      always inlined, so that code compiled for one instruction set cannot be linked into others
  * CM_APART       the same where it is not inlined, so that its variables take no registers of its caller
  * CM_FORM        a function whose callers pass constants, compiled anew for each of them
- * CM_UNROLL      before a loop of up to 8 turns: written out, so that what it indexes becomes registers
+ * CM_UNROLL      before a loop of up to 8 turns: unrolled, so that the arrays that it indexes become registers
  * CM_UNROLL_16   of up to 16
  *
- * A sanitizer checks each access, and would take minutes to compile what is written out. So there loops stay loops, and
- * a CM_FORM is compiled once for all its callers. */
+ * A sanitizer checks each access, and would take minutes to compile unrolled loops. So in such builds loops stay loops,
+ * and a CM_FORM is compiled once for all its callers. */
 #ifndef KERNELS_UNROLL_H
 #define KERNELS_UNROLL_H
 

@@ -1,5 +1,5 @@
-/* kernels/vector_body.h - the ops of vector_ops.h, written once on sixteen lanes. Each level includes it
- * after its own vector_lanes_*.h; the order of every float32 operation stands here, so levels agree in bits. */
+/* kernels/vector_body.h - the ops of vector_ops.h, written once for sixteen lanes. Each level includes this file after
+ * its own vector_lanes_*.h. The order of every float32 operation is fixed here, so all levels give the same bits. */
 #ifndef KERNELS_VECTOR_BODY_H
 #define KERNELS_VECTOR_BODY_H
 
@@ -77,8 +77,8 @@ static inline lanes lanes_sigmoid(lanes x)
     return lanes_div(one, lanes_add(one, lanes_exp(lanes_sub(lanes_set(0.0f), x))));
 }
 
-/* n <= block values at x into codes, with one scale; sums of 16 codes. Codes cannot say NaN: the scale does, so that
- * all that is computed of the block is NaN. */
+/* Quantizes n <= block values at x to codes with one scale, and computes the sums of 16 codes. Codes cannot represent
+ * NaN, so the scale becomes NaN, and with it everything that is computed from the block. */
 static void quantize_block(const float *x, int n, int8_t *codes, float *scale, int16_t *sums)
 {
     lanes largest = lanes_set(0.0f);

@@ -1,7 +1,7 @@
-/* kernels/vector_ops.h - everything between the matrix products: one C body (vector_body.h), compiled
- * once for each instruction set, the same bits in each. No op allocates or fails.
+/* kernels/vector_ops.h - all arithmetic between the matrix products. It is written once (vector_body.h) and compiled
+ * for each instruction set, with the same bits in each. No op allocates or fails.
  *
- * Reductions use 16 partial sums (element i goes to sum i % 16), added as a fixed tree. */
+ * Reductions use 16 partial sums (element i belongs to sum i % 16), which are then added as a fixed tree. */
 #ifndef KERNELS_VECTOR_OPS_H
 #define KERNELS_VECTOR_OPS_H
 
@@ -14,9 +14,9 @@
 
 enum {
     CM_KV_BLOCK = 64,     /* positions in a block of the KV cache                            */
-    CM_ATTEND_SPAN = 512, /* positions whose softmax is computed at once                     */
+    CM_ATTEND_SPAN = 512, /* positions whose softmax is computed together                    */
     CM_SPAN_BLOCKS = CM_ATTEND_SPAN / CM_KV_BLOCK,
-    CM_PART_SUMS = 16     /* floats before the sums in a part (alignment)                    */
+    CM_PART_SUMS = 16     /* floats in front of the sums in a part (for alignment)           */
 };
 
 enum kv_type { KV_F16, KV_F32 };
@@ -35,13 +35,13 @@ struct attention_input {
     int          head_size;          /* of q and k                                      */
     int          value_size;         /* of v                                            */
     float        scale;              /* of the scores                                   */
-    float        soft_cap;           /* scores are then capped as by the op soft_cap; 0 = not   */
+    float        soft_cap;           /* scores are capped as by the op soft_cap; 0 = they are not */
     int          n_queries;
     const float *const *queries;     /* (n_queries) vectors of head_size                */
-    const int   *n_positions;        /* (n_queries) query i attends first[i] … n_positions[i] - 1 */
-    const int   *first;              /* (n_queries), of a window; NULL = all from 0             */
-    const float *slopes;             /* (n_queries): scores fall with distance (ALiBi, Press et al., 2022); NULL =
-                                        they do not                                             */
+    const int   *n_positions;        /* (n_queries) query i attends positions first[i] … n_positions[i] - 1 */
+    const int   *first;              /* (n_queries) beginning of a window; NULL = 0 for all     */
+    const float *slopes;             /* (n_queries) scores fall with distance by this slope (ALiBi, Press et al.,
+                                        2022); NULL = they do not                               */
 };
 
 static inline int cm_first_position(const struct attention_input *in, int query)
@@ -49,8 +49,8 @@ static inline int cm_first_position(const struct attention_input *in, int query)
     return in->first ? in->first[query] : 0;
 }
 
-/* Spans *begin … *end - 1 hold all positions that any query attends: the others are not computed, and their keys and
- * values need not be there. n_queries >= 1; each attends a position at least. */
+/* The spans *begin … *end - 1 contain all positions that any query attends. Other spans are not computed, and their
+ * keys and values need not exist. n_queries >= 1; each query attends at least one position. */
 void cm_attended_spans(const struct attention_input *in, int *begin, int *end);
 
 /* Floats of one query's part: largest score, total, 14 unused, then the sums (value_size, rounded up to 16). */
@@ -65,15 +65,15 @@ struct recurrent_input {
     int          n_tokens, key_size, value_size;
     const float *q, *k, *v;     /* (key_size), (key_size), (value_size) of each token          */
     size_t       q_stride, k_stride, v_stride;
-    const float *decay, *beta;  /* of each token one number: S decays by e^decay, decay <= 0    */
+    const float *decay, *beta;  /* one number for each token: S decays by e^decay, decay <= 0   */
     size_t       number_stride;
-    float        skip;          /* of state_space                                              */
+    float        skip;          /* for the op state_space                                      */
     float       *out;           /* (value_size) of each token                                  */
     size_t       out_stride;
 };
 
-/* Floats of a head's state, 64-byte aligned. It lies in blocks of 16 columns of S: (value_size / 16 rounded up,
- * key_size, 16). */
+/* The number of floats of a head's state, which is 64-byte aligned. It is stored in blocks of 16 columns of S:
+ * (value_size / 16 rounded up, key_size, 16). */
 static inline size_t cm_recurrent_floats(int key_size, int value_size)
 {
     return (size_t)key_size * (size_t)((value_size + 15) / 16 * 16);
@@ -90,7 +90,8 @@ struct vector_ops {
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, int n, float *y);
     /* y = x * scale / sqrt(sum(x^2) + eps); x == y is fine. */
     void (*l2_norm)(const float *x, float scale, float eps, int n, float *y);
-    /* h of gate and up, as nonlinearity.h says. h may be gate or up. Functions without a gate do not look at it. */
+    /* h of gate and up, as nonlinearity.h says. h may be the same array as either. Functions without a gate ignore
+     * gate. */
     void (*nonlinear[NONLINEARITY_COUNT])(const float *gate, const float *up, int n, float *h);
     /* x = exp(x - max) / sum; n >= 1 */
     void (*softmax)(float *x, int n);
@@ -135,13 +136,14 @@ struct vector_ops {
      *         as rows 16 partial sums; where there are slopes then fmaf(slope, p - (n_positions - 1), s_p),
      *   largest = max s_p, w_p = exp(s_p - largest),
      *   total = sum w_p (16 partial sums: w_p goes to sum p % 16), sums = sum w_p v_p (one fmaf chain over p).
-     * What stands at other positions does not matter, even if it is NaN, but whole blocks of 64 keys are read.
+     * The contents of other positions do not matter, even if they are NaN, but whole blocks of 64 keys are read.
      * stride >= cm_part_floats(value_size); parts are 64-byte aligned. Parts are put together by cm_attend_take(). */
     void (*attend_span)(const struct attention_input *input, int span, float *parts, size_t stride);
-    /* whole, the merged parts of earlier spans, takes in the next: both are scaled to the larger maximum. */
+    /* Merges the next part into whole, which has the merged parts of earlier spans: both are scaled to the larger
+     * maximum. */
     void (*attend_merge)(float *whole, const float *part, int value_size);
-    /* whole takes in a sink, after all parts: a position with the score `sink` whose value is 0. It has a share of the
-     * softmax and adds nothing. */
+    /* Adds a sink to whole, after all parts: a position with the score `sink` whose value is 0, so that it takes a
+     * share of the softmax and adds nothing. */
     void (*attend_sink)(float *whole, float sink, int value_size);
     /* out (value_size) = sums / total */
     void (*attend_finish)(const float *whole, int value_size, float *out);
@@ -153,9 +155,9 @@ const struct vector_ops *cm_vector_ops(enum isa isa);
 void cm_rms_norm_groups(const struct vector_ops *ops, const float *x, const float *weight, float eps, int n,
                         int n_groups, float *y);
 
-/* wholes (query i's at i * stride, as parts) take in the parts of `span`, of those queries that attend any of it: a
- * query's first part is copied, later ones are merged. To be called for spans in ascending order, parts may be
- * wholes where span is the first that is computed. */
+/* Merges the parts of `span` into wholes (query i's at i * stride, as for parts), for the queries that attend any of
+ * its positions. A query's first part is copied, later ones are merged. To be called for spans in ascending order;
+ * parts may be the same memory as wholes for the first span that is computed. */
 void cm_attend_take(const struct vector_ops *ops, const struct attention_input *in, int span, const float *parts,
                     float *wholes, size_t stride);
 

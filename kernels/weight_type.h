@@ -1,4 +1,4 @@
-/* kernels/weight_type.h - how weights are stored in files: one row for each type.
+/* kernels/weight_type.h - how weights are stored in files: a table with one row for each type.
  *
  * A type is a sequence of blocks; a block holds n_elements weights in n_bytes bytes. Layouts follow
  * ggml's block formats (the types' names in GGUF files). */
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum weight_type { /* values are ours; file_id is what GGUF files carry */
+enum weight_type { /* our own numbers; GGUF files use file_id */
     WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16,
     WEIGHT_Q4_0, WEIGHT_Q4_1, WEIGHT_Q5_0, WEIGHT_Q5_1, WEIGHT_Q8_0,
     WEIGHT_Q2_K, WEIGHT_Q3_K, WEIGHT_Q4_K, WEIGHT_Q5_K, WEIGHT_Q6_K,
@@ -26,20 +26,20 @@ enum activation_kind {
 };
 
 struct weight_type_row {
-    const char          *name;       /* "q4_k", as users write it and as GGUF's documents name it */
+    const char          *name;       /* "q4_k": the name for users and in documents about GGUF    */
     uint32_t             file_id;    /* ggml type id                                              */
     int                  n_elements; /* weights in a block                                        */
     int                  n_bytes;    /* bytes in a block                                          */
     enum activation_kind activation;
-    /* n_blocks blocks to n_blocks * n_elements floats, exactly as the format defines. */
+    /* Converts n_blocks blocks to n_blocks * n_elements floats, exactly as the format defines. */
     void (*dequantize)(const void *blocks, float *out, size_t n_blocks);
-    /* The reverse, round to nearest, for the types that `calmoe quantize` writes; else NULL. */
+    /* The reverse, rounding to nearest, for the types that `calmoe quantize` can write; else NULL. */
     void (*quantize)(const float *in, void *blocks, size_t n_blocks);
 };
 
 extern const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT];
 
-/* The type with that id in files, and with that name. False: there is none. */
+/* The type with that id in files; the type with that name. False: there is none. */
 bool cm_weight_type_of_file(uint32_t file_id, enum weight_type *out);
 bool cm_weight_type_of_name(const char *name, enum weight_type *out);
 

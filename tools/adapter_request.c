@@ -8,7 +8,7 @@
 
 #include "tools/front.h"
 
-/* Cuts a scale off the end of text, which is a copy. */
+/* Removes the scale from the end of text, which is a copy. */
 static float take_scale(char *text)
 {
     char *const colon = strrchr(text, ':');

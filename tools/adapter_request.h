@@ -1,5 +1,5 @@
-/* tools/adapter_request.h - the option --lora: adapters, opened for an engine and used by a session. What an adapter
- * is, LoRA or prefix, its files say, so all go by one option, as by one function of the library. */
+/* tools/adapter_request.h - the option --lora: opens adapters for an engine and sets them on a session. An adapter's
+ * files say whether it is a LoRA or a prefix, so one option serves for both. */
 #ifndef TOOLS_ADAPTER_REQUEST_H
 #define TOOLS_ADAPTER_REQUEST_H
 
@@ -16,11 +16,11 @@ struct adapters { /* zeroed = none */
     int             n;
 };
 
-/* Opens FILE or FILE:SCALE each; a SCALE is a number behind the last colon, unless a file of the whole name is there.
- * False with a sentence on stderr; closed by the caller then, too. */
+/* Opens each FILE or FILE:SCALE. SCALE is the number after the last colon, unless a file with the whole name exists.
+ * False, with a sentence on stderr; the caller closes the adapters in that case too. */
 bool cm_adapters_open(const struct front *front, const struct cli_list *wanted, struct adapters *out);
-/* The session, which has no tokens yet, uses them. False with a sentence. */
+/* Makes the session, which has no tokens yet, use them. False with a sentence. */
 bool cm_adapters_use(const struct front *front, const struct adapters *adapters, calmoe_session *session);
-void cm_adapters_close(struct adapters *adapters); /* before the engine */
+void cm_adapters_close(struct adapters *adapters); /* before the engine is closed */
 
 #endif

@@ -9,7 +9,7 @@ static void add_layers(struct json_output *json, const struct generation *genera
         cm_json_integer(json, layers, NULL, (uint64_t)uses[i].depth.layers);
 }
 
-/* What each way to draft did, and plain steps. */
+/* Adds the drafts of each way, and the plain steps. */
 static void add_drafts(struct json_output *json, const calmoe_speculation *drafts)
 {
     struct json_node *const ways = cm_json_object(json, json->root, "drafts_by");
@@ -37,7 +37,7 @@ bool cm_answer_json_print(const struct generation *generation, bool is_lossless,
         stats.n_experts_run -= generation->of_prompt.n_experts_run;
         stats.n_weight_bytes -= generation->of_prompt.n_weight_bytes;
     }
-    if (drafts.drafted > 0) stats.n_rows = times->n_steps; /* rows count what was drafted in vain, too */
+    if (drafts.drafted > 0) stats.n_rows = times->n_steps; /* n_rows also counts rejected drafts */
     const double n_rows = stats.n_rows > 0 ? (double)stats.n_rows : 1;
     cm_json_open_object(&json);
     cm_json_bytes(&json, json.root, "text", generation->text.at, generation->text.n);

@@ -1,4 +1,5 @@
-/* tools/calmoe_calibrate.c - `calmoe calibrate`: what may be left out under a bound, proven on texts. */
+/* tools/calmoe_calibrate.c - `calmoe calibrate`: finds out what may be left out under a bound, and proves the bound on
+ * texts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,7 @@ struct request {
     double epsilon, first;
 };
 
-/* "1%" or "0.01"; *end is behind it. */
+/* Reads "1%" or "0.01"; *end points behind it. */
 static bool read_share(const char *text, char **end, double *out)
 {
     *out = strtod(text, end);
@@ -131,7 +132,7 @@ static bool gather(struct front *front, const struct settings *settings, char **
 {
     calmoe_engine_options engine;
     calmoe_engine_options_init(&engine);
-    engine.fixed_threads = 1; /* what parts of a step cost is measured */
+    engine.fixed_threads = 1; /* since the costs of parts of a step are measured */
     engine.n_threads = settings->threads;
     engine.isa       = settings->isa;
     engine.plan      = settings->plan;
@@ -175,7 +176,7 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     return cm_front_succeeded(front, status);
 }
 
-/* Writes the file where something is proven; *n_rungs says how much. */
+/* Writes the policy file if anything is proven; *n_rungs is the number of proven rungs. */
 static bool save(const struct front *front, const calmoe_calibration *calibration, const char *path, int *n_rungs)
 {
     calmoe_policy *policy = NULL;
@@ -186,9 +187,9 @@ static bool save(const struct front *front, const calmoe_calibration *calibratio
     return is_fine;
 }
 
-/* ---- told ---- */
+/* ---- reports ---- */
 
-/* What policies were sought by, in words. */
+/* By what policies were compared, in words. */
 static const struct cost_words {
     const char *unit, *column, *mean;
 } cost_words[] = {[CALMOE_COSTS_TIME] = {"microseconds", "time", "mean_time"},

@@ -1,9 +1,9 @@
 /* tools/calmoe_chat.c - see calmoe_chat.h.
  *
- * On a terminal there is a prompt, Ctrl-C stops an answer, before the answer it takes the turn back, and at the prompt
- * it ends the program.
- * From a pipe each line is a turn, only the answers are printed, and Ctrl-C ends the program. A line that is a slash
- * and one word of letters is a command; any other is a turn, as is one that begins with two slashes, for one. */
+ * On a terminal a prompt is shown. Ctrl-C stops an answer; before the answer has begun, it takes the turn back; at the
+ * prompt, it ends the program. When input comes from a pipe, each line is a turn, only answers are printed, and Ctrl-C
+ * ends the program. A line that consists of a slash and one word of letters is a command. Every other line is a turn;
+ * two slashes at its beginning stand for one. */
 #include "tools/calmoe_chat.h"
 
 #include <errno.h>
@@ -17,10 +17,10 @@ enum { MAX_TURN_BYTES = 1 << 20 };
 
 struct turn_reader {
     bool         is_terminal;
-    bool         has_ended;   /* standard input did             */
-    bool         has_failed;  /* it could not be read           */
+    bool         has_ended;   /* standard input has ended       */
+    bool         has_failed;  /* standard input could not be read */
     char         buffer[4096];
-    size_t       at, n;       /* buffer[at .. n) is not yet used */
+    size_t       at, n;       /* buffer[at .. n) is not used yet */
     struct bytes turn;
 };
 
@@ -31,7 +31,7 @@ static void prompt(const struct turn_reader *reader, const char *text)
     if (reader->is_terminal) fputs(text, stderr);
 }
 
-/* The next byte of standard input; -1 at its end and after Ctrl-C. */
+/* The next byte of standard input; -1 at its end, and after Ctrl-C. */
 static int next_byte(struct turn_reader *reader)
 {
     if (reader->at < reader->n) return (unsigned char)reader->buffer[reader->at++];
@@ -49,8 +49,8 @@ static int next_byte(struct turn_reader *reader)
     return n > 0 ? (unsigned char)reader->buffer[reader->at++] : -1;
 }
 
-/* Reads one turn into reader->turn, NUL-terminated, without its line end: a line, and those after it
- * as long as they end in a backslash. */
+/* Reads one turn into reader->turn, NUL-terminated and without its line end: one line, and further lines as long as
+ * each ends in a backslash. */
 static enum turn read_turn(struct turn_reader *reader)
 {
     struct bytes *const turn = &reader->turn;
@@ -78,7 +78,7 @@ static enum turn read_turn(struct turn_reader *reader)
     return cm_bytes_append(turn, "", 1) ? TURN_TEXT : TURN_FAILED;
 }
 
-/* ---- what a turn can ask for besides an answer ---- */
+/* ---- commands ---- */
 
 enum after_command { GO_ON, QUIT, FAIL };
 
@@ -163,7 +163,7 @@ static enum after_command answer(struct generation *generation, const struct tur
     if (!reader->is_terminal) return QUIT;
     cm_forget_interrupt();
     if (n_tokens > 0) return GO_ON;
-    /* There is no answer yet: the turn is as if it had not been typed. */
+    /* Removes a turn that has no answer yet, as if it had never been typed. */
     calmoe_session *session = generation->session;
     calmoe_status   status = CALMOE_OK;
     if (generation->history != NULL) cm_history_take_back(generation->history);

@@ -1,4 +1,5 @@
-/* tools/calmoe_context.c - `calmoe context`: reads a text once, for `calmoe run --context-file`. */
+/* tools/calmoe_context.c - `calmoe context`: reads a text once, so that `calmoe run --context-file` can continue from
+ * it. */
 #include <limits.h>
 #include <stdio.h>
 
@@ -69,7 +70,7 @@ static bool open_session(struct generation *generation, struct front *front, con
            cm_front_succeeded(front, calmoe_session_open(front->engine, &session, &generation->session));
 }
 
-/* Reads all that was fed; what was sampled behind it is of no interest. */
+/* Reads everything that was fed. The token that is sampled after it is ignored. */
 static bool read_text(struct generation *generation)
 {
     int n_tokens;
@@ -105,7 +106,7 @@ static bool make(struct generation *generation, const struct settings *settings,
 
 static int run(int argc, char **argv)
 {
-    struct settings   settings = {.batch = 512};
+    struct settings   settings = {.batch = 512, .engine = {.pin = CALMOE_PIN_AUTO}};
     struct front      front = {0};
     struct generation generation = {.front = &front};
     struct bytes      text = {0};

@@ -1,5 +1,5 @@
-/* tools/calmoe_fit_exits.c - `calmoe fit-exits`: translators and classifiers for a model that was not trained to leave
- * early, and whether that is worth it. */
+/* tools/calmoe_fit_exits.c - `calmoe fit-exits`: fits translators and classifiers for early exits to a model that was
+ * not trained for them, and says whether they are worth it. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ static bool add_tokens(const struct front *front, const char *path, int most, st
     struct bytes text = {0};
     size_t       n    = 0;
     bool         fine = cm_bytes_read_file(&text, path);
-    int32_t     *ids  = fine ? malloc((text.n + 16) * sizeof *ids) : NULL; /* no more tokens than bytes, and the ends */
+    int32_t     *ids  = fine ? malloc((text.n + 16) * sizeof *ids) : NULL; /* at most one token a byte, and both ends */
     if (fine && ids == NULL) cm_say("no memory for the tokens of '%s'", path);
     fine = ids != NULL && cm_front_succeeded(front, calmoe_tokenize(front->context, front->model,
                                                                     text.n != 0 ? text.at : "", text.n,
@@ -154,11 +154,11 @@ static bool fit(const struct front *front, const struct settings *settings, cons
     return cm_front_succeeded(front, status);
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static double percent(double share) { return 100 * share; }
 
-/* Whether it is worth it, from the way of tokens through the exits. */
+/* Whether exits are worth it, judged by the depth at which tokens could leave. */
 static void advise(const calmoe_fit_report *report)
 {
     enum { LITTLE = 10 };

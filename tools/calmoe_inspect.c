@@ -1,4 +1,4 @@
-/* tools/calmoe_inspect.c - `calmoe inspect`: what a model file is and what is in it. */
+/* tools/calmoe_inspect.c - `calmoe inspect`: shows what a model file is and what it contains. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static bool summarize(const struct front *front, struct summary *summary)
     return true;
 }
 
-/* ---- are all weights numbers? ---- */
+/* ---- are all weights finite? ---- */
 
 struct bad_tensor { /* one that was found; see calmoe_bad_tensor */
     calmoe_bad_tensor found;
@@ -89,7 +89,7 @@ struct bad_tensor { /* one that was found; see calmoe_bad_tensor */
 struct findings {
     struct bad_tensor *tensors; /* (n) */
     int                n;
-    bool               failed;  /* no memory for more */
+    bool               failed;  /* there was no memory for more */
 };
 
 static void note_bad(void *user, const calmoe_bad_tensor *found)
@@ -108,7 +108,7 @@ static void note_bad(void *user, const calmoe_bad_tensor *found)
     snprintf(last->place, sizeof last->place, "%s", found->first_place);
 }
 
-/* True where all are; else the sentence has gone to stderr, and *findings holds what was found. */
+/* True if all weights are finite; else the sentence is on stderr, and *findings says where the others are. */
 static bool check_numbers(const struct front *front, struct findings *findings)
 {
     struct progress_bar  bar;
@@ -160,7 +160,7 @@ static void add_findings(struct json_output *json, const struct findings *findin
 
 /* ---- for people ---- */
 
-/* A number of things in four characters or so: 950, 51.2 k, 7.24 B. */
+/* Writes a count in about four characters: 950, 51.2 k, 7.24 B. */
 static const char *short_count(uint64_t n, char *text, size_t n_text)
 {
     static const char *const units[] = {"", " k", " M", " B", " T"};
@@ -327,7 +327,7 @@ static void add_metadata(struct json_output *json, const calmoe_model *model)
 {
     char              text[TEXT_LONG];
     const char       *key;
-    struct json_node *metadata = cm_json_array(json, json->root, "metadata"); /* keys may stand twice */
+    struct json_node *metadata = cm_json_array(json, json->root, "metadata"); /* keys may occur twice */
     for (uint64_t i = 0; calmoe_model_get_metadata(model, i, &key, text, sizeof text) == CALMOE_OK; i++) {
         struct json_node *node = cm_json_object(json, metadata, NULL);
         cm_json_text(json, node, "key", key);
@@ -358,8 +358,9 @@ static bool open_as(struct front *front, const char *path, bool vocabulary_only,
     return calmoe_model_open(front->context, path, &parts, &front->model) == CALMOE_OK;
 }
 
-/* Opens the file as a model; where it is none that can be run, says why and opens it as a vocabulary, or
- * for whatever it holds. *is_runnable says which; a file that is a vocabulary only counts as what it is. */
+/* Opens the file as a model. If it is not a model that can run, prints why, and opens it as a vocabulary, or for
+ * whatever it contains. *is_runnable says whether it is what it should be: a model that can run, or a file that holds
+ * only a vocabulary. */
 static bool open_any(struct front *front, const char *path, bool *is_runnable)
 {
     if (!cm_front_open(front)) return false;

@@ -1,4 +1,4 @@
-/* tools/calmoe_main.c - the command `calmoe`: finds the subcommand and hands over. */
+/* tools/calmoe_main.c - the command `calmoe`: finds the subcommand and calls it. */
 #include <calmoe/version.h>
 #include <stdio.h>
 #include <string.h>

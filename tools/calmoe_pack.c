@@ -1,4 +1,5 @@
-/* tools/calmoe_pack.c - `calmoe pack`: a model's routed experts in a file from which they are read without packing. */
+/* tools/calmoe_pack.c - `calmoe pack`: writes a model's routed experts to a file from which they are used without
+ * packing. */
 #include <stdio.h>
 #include <sys/stat.h>
 

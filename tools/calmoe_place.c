@@ -1,4 +1,4 @@
-/* tools/calmoe_place.c - `calmoe place`: makes a placement plan, or looks at one, and explains it. */
+/* tools/calmoe_place.c - `calmoe place`: makes a placement plan, or examines one, and explains it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,12 +85,12 @@ struct report {
     calmoe_placement_info info;
     calmoe_prediction     predictions[N_BATCHES];
     calmoe_placement_node nodes[CALMOE_MAX_NODES];
-    calmoe_network          network; /* of no ranks: not asked for */
+    calmoe_network          network; /* n_ranks 0: several machines were not asked for */
     calmoe_ranks_prediction ranks[N_BATCHES];
     bool                  is_simulated;
-    uint64_t              limit_bytes; /* of memory, for experts on disk; 0: not asked for */
+    uint64_t              limit_bytes; /* memory limit, for experts on disk; 0: not asked for */
     calmoe_disk_prediction disk[N_BATCHES];
-    calmoe_prediction     simulations[N_BATCHES]; /* over the trace */
+    calmoe_prediction     simulations[N_BATCHES]; /* with the trace's routings */
 };
 
 static bool gather(const struct front *front, const calmoe_placement *placement, struct report *report)
@@ -114,7 +114,7 @@ static bool gather(const struct front *front, const calmoe_placement *placement,
 
 /* ---- several machines ---- */
 
-/* A positive number and one of the units, "20us"; false where it is anything else. */
+/* Reads a positive number with one of the units, "20us"; false for anything else. */
 static bool read_quantity(const char *text, const char *const *units, const double *values, int n, double *quantity)
 {
     char *end;
@@ -154,7 +154,7 @@ static int read_network(const struct settings *settings, calmoe_network *network
     return CLI_GO_ON;
 }
 
-/* A factor on the model, or bytes. CLI_GO_ON, or the exit status. */
+/* Reads a multiple of the model's size, or bytes. Returns CLI_GO_ON, or the exit status. */
 static int read_limit(const struct settings *settings, float *factor, uint64_t *n_bytes)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "KB", "MB", "GB", "TB"};
@@ -180,7 +180,7 @@ static int read_limit(const struct settings *settings, float *factor, uint64_t *
                           text);
 }
 
-/* "40ns,150ns", or one time for both. CLI_GO_ON, or the exit status. */
+/* Reads "40ns,150ns", or one time for both. Returns CLI_GO_ON, or the exit status. */
 static int read_latencies(const char *text, calmoe_placement_options *wanted)
 {
     char near[32];
@@ -474,9 +474,9 @@ static bool print_json(const struct report *report)
     return is_written;
 }
 
-struct limits { /* as they were read from the options */
+struct limits { /* as given by the options */
     calmoe_network           network;
-    calmoe_placement_options placement; /* its latencies, and memory_limit as a factor */
+    calmoe_placement_options placement; /* for its latencies, and for memory_limit as a multiple */
     uint64_t                 n_bytes;
 };
 

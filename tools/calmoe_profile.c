@@ -1,4 +1,4 @@
-/* tools/calmoe_profile.c - `calmoe profile`: reads texts, counts which experts they use, and tells it. */
+/* tools/calmoe_profile.c - `calmoe profile`: reads texts, counts which experts they use, and reports it. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,7 +96,7 @@ static bool split(const char *argument, bool is_named, struct text_file *out)
 
 enum { MAX_FILES = 3 * CLI_LIST_MAX };
 
-/* All texts in the order of -f, --domain, and the rest of the line. */
+/* All texts: those of -f, of --domain, and the other arguments, in this order. */
 static int list_texts(const struct settings *settings, char **operands, int n_operands, struct text_file *texts,
                       int *n_texts)
 {
@@ -197,7 +197,7 @@ static bool merge(struct front *front, const struct settings *settings, char **p
     return is_fine;
 }
 
-/* ---- telling ---- */
+/* ---- reports ---- */
 
 static bool write_text(const struct front *front, const calmoe_profile *profile, const char *path)
 {

@@ -50,11 +50,11 @@ static double megabytes(const char *path)
     return stat(path, &file) == 0 ? (double)file.st_size / 1e6 : 0;
 }
 
-/* ---- what becomes of the tensors ---- */
+/* ---- what happens to the tensors ---- */
 
 enum { MAX_ROLES = 32, ROLE_BYTES = 96 };
 
-struct role { /* tensors of several layers that fell back alike: "blk.*.ffn_down_exps.weight" */
+struct role { /* tensors of several layers with the same fallback: "blk.*.ffn_down_exps.weight" */
     char     name[ROLE_BYTES];
     char     from[16], to[16];
     uint64_t n_columns, n;

@@ -26,8 +26,7 @@ struct settings {
     float       temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty, audit;
     int         top_k, repeat_last;
     uint64_t    seed;
-    int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color,
-         pin, verbose;
+    int         chat, special, ignore_eos, model_sampling, json_object, logit_hash, json, show_exits, color, verbose;
     struct cli_list stops, loras;
     struct policy_request policy;
     struct engine_request engine;
@@ -54,8 +53,6 @@ static const struct cli_option options[] = {
     {"context", 'c', CLI_INT, AT(context), 0, 1 << 24, "N",
      "room for N tokens in all, 0 = what the model was trained for (default)"},
     ENGINE_REQUEST_ROWS(AT_ENGINE),
-    {"pin", 0, CLI_CHOICE, AT(pin), 0, 0, "no|yes|auto",
-     "bind each thread to its core; auto = unless others are bound there (default)"},
     {"verbose", 0, CLI_FLAG, AT(verbose), 0, 0, NULL, "say what the engine found: threads, cores, nodes, limits"},
     {"temp", 0, CLI_REAL, AT(temperature), 0, 1000, "T",
      "temperature, 0 = always the likeliest token (default)"},
@@ -265,8 +262,9 @@ static bool open_trace(const struct front *front, const char *path, calmoe_trace
     return cm_front_succeeded(front, calmoe_trace_writer_open(front->context, path, &info, trace));
 }
 
-/* A conversation in another form than the model was trained for looks like a bad model: it has to be asked for.
- * *is_whole: it has no turns that can be appended, but its template writes whole conversations. */
+/* Checks that a conversation is possible. One in another form than the model was trained for would look like a bad
+ * model, so such a form has to be requested by name. *is_whole: the model's template cannot append turns, but it can
+ * write whole conversations. */
 static bool has_chat_format(const struct front *front, const struct settings *settings, bool *is_whole)
 {
     calmoe_model_info info = {.size = sizeof info};
@@ -287,7 +285,6 @@ static bool open_engine(struct front *front, const struct settings *settings, ca
     calmoe_engine_options engine = cm_engine_request_options(&settings->engine);
     engine.max_rows    = settings->batch;
     engine.exits       = settings->policy.exits;
-    engine.pin_threads = settings->pin;
     cm_memory_request_set(&settings->memory, &engine);
     if (!cm_model_request_open(front, settings->model, &settings->numbers,
                                cm_policy_request_fixed_width(&settings->policy)) ||
@@ -314,7 +311,7 @@ static bool open_stops(struct generation *generation, const struct settings *set
                                                        &generation->stops));
 }
 
-/* What --json-schema and the like ask for; NULL for none of them. */
+/* The constraint that --json-schema and the like ask for; NULL if none of them is given. */
 static bool open_constraint(const struct front *front, const struct settings *settings, calmoe_constraint **out)
 {
     calmoe_constraint_options form;
@@ -334,7 +331,7 @@ static bool open_constraint(const struct front *front, const struct settings *se
     return cm_front_succeeded(front, status);
 }
 
-/* What the model's file advises, if that is wanted, and over it what was given. */
+/* The sampler: the model file's advice, if that is wanted, with the given options on top. */
 static bool choose_sampler(const struct front *front, const struct settings *settings, calmoe_sampler_options *sampler)
 {
     calmoe_sampler_options_init(sampler);
@@ -387,7 +384,7 @@ static bool open_session(struct generation *generation, const struct settings *s
     return true;
 }
 
-/* What --show-exits and --color ask for. */
+/* Sets what --show-exits and --color ask for. */
 static void begin_colors(struct generation *generation, const struct settings *settings)
 {
     enum { AUTO, ALWAYS };
@@ -407,7 +404,7 @@ static bool read_prompt(const struct settings *settings, struct bytes *text)
     return settings->prompt == NULL || cm_bytes_append(text, settings->prompt, strlen(settings->prompt));
 }
 
-/* A whole text as a user's turn, without its last line end. */
+/* Feeds a whole text as a user's turn, without its last line end. */
 static bool feed_turn(struct generation *generation, const struct settings *settings, struct bytes *text)
 {
     size_t n = text->n;
@@ -434,7 +431,7 @@ static bool feed(struct generation *generation, const struct settings *settings,
                                                        bos | special));
 }
 
-/* What ended the run, where the user may not expect it. */
+/* Says what ended the run, if the user may not expect it. */
 static void say_end(const struct generation *generation, const struct settings *settings,
                     enum answer_end end)
 {
@@ -461,7 +458,7 @@ static bool print_results(const struct generation *generation, const struct sett
            (cm_put(label, strlen(label)) && cm_put(hash, strlen(hash)) && cm_put("\n", 1));
 }
 
-/* From the prompt to the end of what is printed and written. */
+/* Runs from the prompt to the end of all output. */
 static int answer(struct generation *generation, const struct settings *settings, const calmoe_policy *policy,
                   struct bytes *prompt)
 {
@@ -509,13 +506,13 @@ static int run_session(struct generation *generation, const struct settings *set
     return 0;
 }
 
-/* With -n 0 a token was sampled that nobody saw. */
+/* With -n 0 a token was sampled that nobody saw; it is removed. */
 static bool save(const struct generation *generation, const struct settings *settings)
 {
     calmoe_session *session = generation->session;
     calmoe_status   status  = CALMOE_OK;
     if (settings->save == NULL) return true;
-    if (cm_interrupted()) status = calmoe_session_feed_tokens(session, NULL, 0); /* let it go on */
+    if (cm_interrupted()) status = calmoe_session_feed_tokens(session, NULL, 0); /* ends the interruption */
     else if (settings->tokens == 0) status = calmoe_session_rewind(session, calmoe_session_n_positions(session));
     if (status == CALMOE_OK) status = calmoe_session_save(session, settings->save);
     return cm_front_succeeded(generation->front, status);
@@ -525,7 +522,7 @@ static int run(int argc, char **argv)
 {
     struct settings   settings   = {.tokens = TOKENS_NOT_GIVEN, .temperature = -1, .top_k = -1, .top_p = -1,
                                     .min_p = -1, .repeat_penalty = -1, .repeat_last = -1, .batch = 512, .audit = -1,
-                                    .pin = CALMOE_PIN_AUTO};
+                                    .engine = {.pin = CALMOE_PIN_AUTO}};
     struct front      front      = {0};
     struct generation generation = {.front = &front};
     calmoe_trace_writer *trace    = NULL;

@@ -1,4 +1,4 @@
-/* tools/calmoe_serve.c - `calmoe serve`: the command line, signals, and the order in which things begin and end. */
+/* tools/calmoe_serve.c - `calmoe serve`: the command line, signals, and the order in which the parts start and end. */
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 
 enum { MAX_ROWS = 1 << 16, MAX_SLOTS = 256, MAX_QUEUE = 1 << 16, MORE_CONNECTIONS = 256,
        TICK_MILLISECONDS = 50, LOOK_MILLISECONDS = 1000,
-       FAREWELL_SECONDS = 5 /* for those whose answers were ended to be told so */ };
+       FAREWELL_SECONDS = 5 /* for telling clients whose answers were ended */ };
 
 struct settings {
     const char *model, *host, *name, *key_file, *slot_folder;
@@ -107,7 +107,7 @@ static const struct cli_command description = {
 
 /* ---- keys ---- */
 
-/* Lines of the file that are not empty become keys; its bytes stay. */
+/* The file's lines that are not empty become keys; they point into its bytes, which stay in memory. */
 static bool read_keys(const char *path, struct bytes *file, struct text_list *keys)
 {
     if (!cm_bytes_read_file(file, path) || !cm_bytes_append(file, "\n", 2)) return false;
@@ -173,7 +173,8 @@ struct loaded {
     const struct settings *settings;
 };
 
-/* What requests sample by that do not say otherwise: the command line, else what the file advises, else these. */
+/* The sampler for requests that do not set their own: the command line's options, else the file's advice, else these
+ * defaults. */
 static void set_sampler(void *user, const calmoe_model *model)
 {
     const struct settings *const  settings = ((const struct loaded *)user)->settings;
@@ -207,7 +208,7 @@ static struct service *open_service(const struct settings *settings, struct load
     return cm_service_open(&service);
 }
 
-/* SIGTERM and Ctrl-C, which are blocked in all threads, come to this descriptor; -1 without one. */
+/* A descriptor that receives SIGTERM and Ctrl-C, which are blocked in all threads; -1 if there is none. */
 static int open_signals(void)
 {
     sigset_t signals;
@@ -218,7 +219,7 @@ static int open_signals(void)
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Has one come? Waits for it so many milliseconds. */
+/* Whether a signal has arrived; waits so many milliseconds for it. */
 static bool has_signal(int fd, int milliseconds)
 {
     struct pollfd           wait = {.fd = fd, .events = POLLIN};
@@ -238,14 +239,14 @@ static bool say_where(const struct server *server, const struct settings *settin
     return cm_put(line, strlen(line));
 }
 
-/* Waits until all are answered, for so many seconds at most, or until the next signal. */
+/* Waits until all requests are answered, for so many seconds at most, or until the next signal. */
 static void let_tell(struct http_server *http, int seconds, int signals)
 {
     const double until = cm_seconds() + seconds;
     while (cm_http_n_answering(http) > 0 && cm_seconds() < until && !has_signal(signals, TICK_MILLISECONDS)) {}
 }
 
-/* Until the service is told to end, and those that are answered have got their answers. */
+/* Serves until the service is told to end and running requests have got their answers. */
 static bool serve(struct server *server, struct http_server *http, const struct settings *settings, int signals)
 {
     while (cm_service_state(server->service) == SERVICE_LOADING)
@@ -283,7 +284,7 @@ static int run(int argc, char **argv)
     struct settings settings = {.host = "127.0.0.1", .port = 8080, .slots = 4, .queue = 64, .step_rows = 128,
                                 .cache = 4096, .temperature = -1, .top_k = -1, .top_p = -1, .min_p = -1,
                                 .repeat_penalty = -1, .max_body = 32, .unread = 1024, .idle = 120, .ping = 10,
-                                .drain = 30};
+                                .drain = 30, .engine = {.pin = CALMOE_PIN_AUTO}};
     int             n_operands;
     struct bytes    key_file = {0};
     struct server   server = {.started = time(NULL)};

@@ -1,4 +1,5 @@
-/* tools/calmoe_template.c - `calmoe template`: a conversation as the text or the tokens that a model is to read. */
+/* tools/calmoe_template.c - `calmoe template`: prints a conversation as the text or the tokens that the model would
+ * read. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,7 @@ static void print_tokens(const calmoe_chat_prompt *prompt)
     putchar('\n');
 }
 
-/* A line for each piece of one hand, as JSON: {"from": "template", "text": …}. */
+/* Prints a line of JSON for each piece that the template or the conversation wrote: {"from": "template", "text": …}. */
 static bool print_marks(const calmoe_chat_prompt *prompt)
 {
     size_t               n, begin = 0;

@@ -66,8 +66,8 @@ static int print_ids(struct front *front, const struct settings *settings, const
     return succeeded ? 0 : 1;
 }
 
-/* Writes a token's bytes. A SentencePiece vocabulary puts a blank before the first word; only the
- * text stream knows, so the first bytes are compared with what it says. */
+/* Writes a token's bytes. A SentencePiece vocabulary puts a blank before the first word, which is not part of the text;
+ * only the text stream knows that, so the first bytes are compared with what the stream gives. */
 static void print_token(const struct front *front, int32_t token, int show_special, bool *is_first)
 {
     size_t      n_bytes;
@@ -84,7 +84,7 @@ static void print_token(const struct front *front, int32_t token, int show_speci
     (void)fwrite(bytes, 1, n_bytes, stdout);
 }
 
-/* Prints the tokens that a text of ids, separated by white space, names. */
+/* Prints the tokens whose ids, separated by white space, a text contains. */
 static int print_text(const struct front *front, const struct settings *settings, const char *ids,
                       int n_vocab, bool *is_first)
 {

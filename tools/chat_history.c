@@ -48,7 +48,7 @@ static calmoe_status open_prompt(struct chat_history *history, const struct fron
     return status;
 }
 
-/* The session goes back to where the prompt differs from it, and is fed the rest: one token at least. */
+/* Takes the session back to where its tokens and the prompt differ, and feeds it the rest, at least one token. */
 static calmoe_status feed_rest(struct chat_history *history, calmoe_session *session)
 {
     size_t         n_tokens, n_same = 0;
@@ -115,7 +115,7 @@ static void hear(void *user, const calmoe_answer_event *event)
         heard->failed |= !cm_bytes_append(to, event->text, event->n_bytes);
 }
 
-/* What the tokens of the answer say; calls are text here, since nobody answers them. */
+/* The text of the answer's tokens; calls of tools are text here, since nobody answers them. */
 static calmoe_status listen(struct chat_history *history, const struct generation *generation, struct heard *heard)
 {
     const int32_t               *ids = (const int32_t *)(const void *)generation->ids.at;

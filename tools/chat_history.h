@@ -1,32 +1,35 @@
-/* tools/chat_history.h - a conversation that is written anew at each turn, by the model's own template: for models
- * whose template has no turns that can be appended one by one. What the session holds already is not read again. */
+/* tools/chat_history.h - a conversation that the model's own template writes as a whole at each turn. This is for
+ * models whose template does not allow appending turn by turn. The tokens that the session has already are not read
+ * again. */
 #ifndef TOOLS_CHAT_HISTORY_H
 #define TOOLS_CHAT_HISTORY_H
 
 #include "tools/generation.h"
 
-struct chat_history { /* zeroed = no turn yet */
-    struct bytes        messages; /* JSON, with commas between them                 */
-    struct bytes        known;    /* int32_t each: the tokens of the session        */
-    size_t              n_before; /* bytes of messages before the last user's       */
-    size_t              n_fixed;  /* of those that it always begins with            */
-    size_t              n_fixed_known; /* bytes of known that are theirs            */
-    calmoe_chat_prompt *prompt;   /* the last one                                   */
+struct chat_history { /* zeroed: there was no turn yet */
+    struct bytes        messages; /* the messages as JSON, separated by commas      */
+    struct bytes        known;    /* int32_t each: the tokens that the session has  */
+    size_t              n_before; /* bytes of messages before the last user's message */
+    size_t              n_fixed;  /* bytes of messages with which every conversation begins (/new keeps them) */
+    size_t              n_fixed_known; /* bytes of known that belong to them        */
+    calmoe_chat_prompt *prompt;   /* the last prompt                                */
 };
 
-/* Whether the model's template writes conversations. */
+/* Whether the model's template can write conversations. */
 bool cm_history_is_possible(const struct front *front);
-/* Feeds the session a user's turn: appended, or where generation has a history, what the conversation with this turn
- * has beyond the session's tokens. system may be NULL. FULL: nothing was fed. */
+/* Feeds a user's turn to the session. Without a history the turn is appended; if generation has a history, the whole
+ * conversation is written, and the session is fed what it does not have yet. system may be NULL. FULL: nothing was
+ * fed. */
 calmoe_status cm_feed_turn(struct generation *generation, const char *system, const char *user);
-/* Takes in the answer, whose ids generation kept; false with a sentence. */
+/* Adds the answer, whose ids generation has kept, to the history; false with a sentence. */
 bool cm_history_note_answer(struct chat_history *history, const struct generation *generation);
-/* The conversation begins with that system text (n bytes), which the session has read. False with a sentence. */
+/* Declares that conversations begin with this system text (n bytes), which the session has read already. False with a
+ * sentence. */
 bool cm_history_begin(struct chat_history *history, const calmoe_session *session, const char *system, size_t n);
-/* Nothing was said yet. The session is to go back to its first tokens, or is another one that has them: answers how
- * many. */
+/* Forgets all turns. Returns the number of tokens that the session is to keep (or that a new session already has),
+ * those of the fixed beginning. */
 int  cm_history_reset(struct chat_history *history);
-void cm_history_take_back(struct chat_history *history); /* the last turn */
-void cm_history_close(struct chat_history *history);     /* and zeroes it */
+void cm_history_take_back(struct chat_history *history); /* removes the last turn */
+void cm_history_close(struct chat_history *history);     /* also zeroes it */
 
 #endif

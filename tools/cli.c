@@ -21,7 +21,7 @@ int cm_usage_error(const char *command, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(sentence, sizeof sentence, format, arguments);
     va_end(arguments);
-    /* What was typed may hold anything; a terminal gets no control characters from it. */
+    /* What was typed may contain anything; control characters are not passed to the terminal. */
     for (char *at = sentence; *at != '\0'; at++)
         if (iscntrl((unsigned char)*at)) *at = '?';
     fprintf(stderr, "%s: %s; see '%s --help'\n", command, sentence, command);
@@ -47,7 +47,7 @@ static void print_help(const struct cli_command *command)
     printf("\n%s", command->notes);
 }
 
-/* The row that argument names, or NULL. *value: what follows "=" in it, or NULL. */
+/* The row of the option that the argument names, or NULL. *value: what follows "=" in it, or NULL. */
 static const struct cli_option *find_option(const struct cli_command *command, const char *argument,
                                             const char **value)
 {
@@ -98,7 +98,7 @@ static bool read_real(const char *text, double min, double max, float *out)
     return true;
 }
 
-/* A positive number with a unit, or whole bytes. */
+/* Reads a positive number with a unit, or a whole number of bytes. */
 static bool read_bytes(const char *text, uint64_t *out)
 {
     static const struct {
@@ -131,7 +131,7 @@ static bool read_choice(const char *text, const char *words, int *out)
     }
 }
 
-/* Writes the value into the setting. typed: the option as it was written. */
+/* Writes the value to the setting. typed: the option as it was typed. */
 static int set_option(const struct cli_command *command, const struct cli_option *option,
                       const char *typed, const char *text, void *settings)
 {
@@ -193,21 +193,21 @@ static int read_option(const struct cli_command *command, int argc, char **argv,
             return cm_usage_error(command->name, "option '%s' wants a value, %s, found nothing", typed,
                                   option->value);
         value = argv[++*at];
-        if (find_option(command, value, &ignored) != NULL) /* --prompt=-n is the way to mean it */
+        if (find_option(command, value, &ignored) != NULL) /* such a value must be given as --prompt=-n */
             return cm_usage_error(command->name, "option '%s' wants a value, %s, found the option '%s'",
                                   typed, option->value, value);
     }
     return set_option(command, option, typed, value, settings);
 }
 
-/* ---- files that are written, and files that are read ---- */
+/* ---- is a file both read and written? ---- */
 
 static const char *text_of(const struct cli_option *option, const void *settings)
 {
     return *(const char *const *)(const void *)((const char *)settings + option->offset);
 }
 
-/* "NAME=FILE" and "FILE:SCALE" mean FILE, too. */
+/* "NAME=FILE" and "FILE:SCALE" mean FILE as well. */
 static bool is_that_file(const char *output, const char *input)
 {
     const char *const equals = strchr(input, '='), *const colon = strrchr(input, ':');
@@ -218,7 +218,7 @@ static bool is_that_file(const char *output, const char *input)
     return cm_is_same_file(output, name);
 }
 
-/* what reads the input, such as "option '--model'". */
+/* what: what reads the input, such as "option '--model'". */
 static int keep(const struct cli_command *command, const void *settings, const char *what, const char *input)
 {
     for (size_t i = 0; i < command->n_options && input != NULL; i++) {
@@ -240,7 +240,7 @@ int cm_cli_keep_operands(const struct cli_command *command, const void *settings
     return status;
 }
 
-/* Two outputs in one file. */
+/* Refuses two outputs to the same file. */
 static int check_outputs(const struct cli_command *command, const void *settings, const struct cli_option *option)
 {
     const char *const output = text_of(option, settings);

@@ -1,11 +1,11 @@
-/* tools/command.h - the subcommands of calmoe: one file with one record each. */
+/* tools/command.h - the subcommands of calmoe. Each has a file of its own that defines one record. */
 #ifndef TOOLS_COMMAND_H
 #define TOOLS_COMMAND_H
 
 struct command {
     const char *name;
     const char *summary;                /* one line, for the list in "calmoe --help"       */
-    int (*run)(int argc, char **argv);  /* argv[0] is the name; answers the exit status    */
+    int (*run)(int argc, char **argv);  /* argv[0] is the subcommand's name; returns the exit status */
 };
 
 extern const struct command cm_command_context;

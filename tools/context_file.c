@@ -8,7 +8,7 @@
 
 #include "tools/chat_history.h"
 
-/* ---- made ---- */
+/* ---- making a context ---- */
 
 /* The prompt of a conversation with the text, in which the user says so. */
 static calmoe_status open_prompt(const struct front *front, const struct bytes *text, const char *said,
@@ -32,7 +32,7 @@ static calmoe_status open_prompt(const struct front *front, const struct bytes *
     return status;
 }
 
-/* What conversations with the text have in common, whatever the user says first. */
+/* The tokens with which all conversations with the text begin, whatever the user says first. */
 static calmoe_status feed_system(const struct front *front, calmoe_session *session, const struct bytes *text)
 {
     calmoe_chat_prompt *one = NULL, *other = NULL;
@@ -61,9 +61,9 @@ bool cm_context_feed(const struct front *front, calmoe_session *session, const c
                                                : calmoe_session_feed_text(session, source.text, text->n, flags));
 }
 
-/* ---- used ---- */
+/* ---- using a context ---- */
 
-/* A text that is there no more may be found elsewhere; one that is there and differs is another one. */
+/* A text that is not there any more may be elsewhere; but if it is there and differs, the context is out of date. */
 static void say_source(const char *path, const calmoe_source *source, int n_tokens)
 {
     struct bytes now = {0};
@@ -96,7 +96,7 @@ bool cm_context_begin(struct generation *generation, const char *path, bool conv
     return !converses || cm_history_begin(generation->history, generation->session, source.text, source.n_bytes);
 }
 
-/* One line, of n bytes with a NUL behind. */
+/* Answers one line of n bytes, which is followed by a NUL. */
 static bool answer_line(struct generation *generation, char *line, bool converses, enum answer_end *end)
 {
     calmoe_session *const context = generation->session;

@@ -9,10 +9,10 @@
 
 #include "tools/profile_page.h"
 
-extern const char   cm_depth_html[]; /* made of depth_page.html when calmoe is built */
+extern const char   cm_depth_html[]; /* depth_page.html, made into C by the build */
 extern const size_t cm_depth_html_size;
 
-/* What is proven of the policy that the answer began with. */
+/* What is proven about the policy with which the answer began. */
 static void add_bound(struct json_output *json, const struct generation *generation, const calmoe_policy *policy)
 {
     const int        rung = calmoe_session_rung(generation->session);
@@ -26,7 +26,7 @@ static void add_bound(struct json_output *json, const struct generation *generat
     cm_json_text(json, json->root, "bound", text);
 }
 
-/* [text, layers, experts, confidence in thousandths] of each token. */
+/* Writes [text, layers, experts, confidence in thousandths] for each token. */
 static void add_tokens(struct json_output *json, const struct generation *generation)
 {
     struct json_node *const       list = cm_json_array(json, json->root, "tokens");

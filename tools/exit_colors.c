@@ -6,7 +6,7 @@
 
 #include "tools/terminal.h"
 
-/* Of the 256 colours that terminals have: readable on black and on white. */
+/* Chosen from the 256 colours of terminals: readable on black and on white. */
 static const struct { const char *sequence, *name; } steps[] = {
     {"\033[38;5;34m", "up to half"}, {"\033[38;5;106m", "5/8"}, {"\033[38;5;178m", "6/8"},
     {"\033[38;5;208m", "7/8"},       {"\033[38;5;160m", "more"},
@@ -14,7 +14,7 @@ static const struct { const char *sequence, *name; } steps[] = {
 enum { N_STEPS = sizeof steps / sizeof steps[0] };
 static const char end_of_color[] = "\033[0m";
 
-/* Up to half is 0, each eighth of the layers beyond it one more. */
+/* 0 up to half of the layers; each further eighth of the layers adds one. */
 static int step_of(const struct exit_colors *colors, int layers)
 {
     const int eighths = (8 * layers + colors->n_layers - 1) / colors->n_layers;

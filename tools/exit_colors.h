@@ -1,4 +1,5 @@
-/* tools/exit_colors.h - shows how deep each token went: green under half of the layers … red all. */
+/* tools/exit_colors.h - colours that show how many layers each token used: from green (up to half of them) to red
+ * (all). */
 #ifndef TOOLS_EXIT_COLORS_H
 #define TOOLS_EXIT_COLORS_H
 
@@ -8,17 +9,18 @@
 enum { EXIT_MAX_LAYERS = 1024 };
 
 struct exit_colors {
-    bool     is_on;    /* tokens are counted                                    */
-    bool     is_drawn; /* and coloured                                          */
+    bool     is_on;    /* tokens are counted by their layers                    */
+    bool     is_drawn; /* text is coloured as well                              */
     int      n_layers;
-    uint64_t counts[EXIT_MAX_LAYERS + 1]; /* tokens that came of so many layers; deeper ones in the last */
+    uint64_t counts[EXIT_MAX_LAYERS + 1]; /* tokens that used so many layers; the last element also counts those that
+                                             used more                                                   */
 };
 
-/* Escape sequence before a token of so many layers, and after it; "" where nothing is drawn. */
+/* The escape sequences to write before and after a token that used so many layers; "" if nothing is coloured. */
 const char *cm_exit_color(const struct exit_colors *colors, int layers);
 const char *cm_exit_color_end(const struct exit_colors *colors);
 void        cm_exit_colors_count(struct exit_colors *colors, int layers);
-/* On stderr: the legend (where colours are drawn) and a line of shares. */
+/* Prints on stderr the legend of the colours (if they are used) and a line with the share of each depth. */
 void        cm_exit_colors_say(const struct exit_colors *colors);
 
 #endif

@@ -15,10 +15,10 @@ static void say(const struct front *front, const char *sentence)
     else cm_say("rank %d: %s", calmoe_ranks_own(front->ranks), sentence);
 }
 
-/* The same remark in a row is told once: each session of a server would make it. */
+/* The same remark several times in a row is printed once: each session of a server would repeat it. */
 static void log_remark(void *user, const char *sentence)
 {
-    static char last[400]; /* of any front of the program */
+    static char last[400]; /* shared by all fronts of the program */
     if (strcmp(last, sentence) == 0) return;
     snprintf(last, sizeof last, "%s", sentence);
     say(user, sentence);
@@ -33,7 +33,7 @@ bool cm_front_succeeded(const struct front *front, calmoe_status status)
     return false;
 }
 
-/* A positive number of the environment; 0 where it is not set. */
+/* A positive number from an environment variable; 0 if it is not set. */
 static bool read_number(const char *name, double *number)
 {
     const char *text = getenv(name);
@@ -44,7 +44,7 @@ static bool read_number(const char *name, double *number)
     return false;
 }
 
-/* GB/s: the best of some passes, since the machine may do other things besides. */
+/* GB/s: the best of several passes, since the machine may also do other things. */
 static bool measure(const struct front *front, double *bandwidth)
 {
     enum { PASSES = 8 };
@@ -100,7 +100,7 @@ bool cm_front_open_draft_model(struct front *front, const char *path)
            cm_front_succeeded(front, calmoe_model_open(front->context, path, &options, &front->draft_model));
 }
 
-/* What rank 0 watches, the others do not. */
+/* Callbacks of the caller are for rank 0 only. */
 static void follow(struct front *front, calmoe_engine_options *options)
 {
     options->profile = 0;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Makes room for the text of one token, pending bytes included; see calmoe_text_stream_put(). */
+/* Makes room for the text of one token and for pending bytes before it; see calmoe_text_stream_put(). */
 static bool reserve_piece(struct generation *generation, int32_t token)
 {
     size_t n_bytes = 0;
@@ -30,7 +30,8 @@ static bool put_colored(const struct generation *generation, const char *text, s
            (*end == '\0' || cm_put(end, strlen(end)));
 }
 
-/* Shows and keeps the first n bytes of what is held, each token's in its colour, and holds the rest. */
+/* Prints and keeps the first n bytes of the held text, each token's part in its colour, and goes on holding the
+ * rest. */
 static bool release(struct generation *generation, size_t n)
 {
     struct token_use *const uses   = (struct token_use *)(void *)generation->held_uses.at;
@@ -53,7 +54,7 @@ static bool release(struct generation *generation, size_t n)
     return true;
 }
 
-/* Throws away what is held: of the tokens' texts that are kept, it is the end. */
+/* Discards the held text, which is also the end of the texts of the kept tokens. */
 static void drop_held(struct generation *generation)
 {
     struct token_use *const uses = (struct token_use *)(void *)generation->uses.at;
@@ -67,8 +68,8 @@ static void drop_held(struct generation *generation)
     cm_bytes_drop(&generation->held_uses, generation->held_uses.n);
 }
 
-/* Shows what is held, with this text behind it, but for what may be the beginning of a stop text and goes on; up to one
- * that is there. */
+/* Adds text to the held text, and prints it as far as it cannot belong to a stop text; *is_stopped: a stop text
+ * occurred, and everything before it was printed. */
 static bool release_text(struct generation *generation, const char *text, bool is_end, bool *is_stopped)
 {
     const char *shown;
@@ -83,7 +84,7 @@ static bool release_text(struct generation *generation, const char *text, bool i
     return true;
 }
 
-/* Shows and keeps one token; -1: what is still pending at the end. */
+/* Prints and keeps one token; -1: prints what is still pending at the end. */
 static bool show(struct generation *generation, calmoe_text_stream *stream, int32_t token, bool *is_stopped)
 {
     if (!reserve_piece(generation, token)) return false;
@@ -157,7 +158,7 @@ enum answer_end cm_generate(struct generation *generation, int *n_tokens)
 {
     *n_tokens = 0;
     cm_on_interrupt(interrupt_session, generation->session);
-    if (cm_interrupted()) calmoe_session_interrupt(generation->session); /* before that */
+    if (cm_interrupted()) calmoe_session_interrupt(generation->session); /* it came before that call */
     const enum answer_end end = generate(generation, n_tokens);
     cm_on_interrupt(NULL, NULL);
     return end;

@@ -6,7 +6,7 @@
 
 #include "tools/terminal.h"
 
-/* False where the member is there, but no text or an empty one. */
+/* False if the member exists but is not a text, or is an empty one. */
 static bool read_text(const json_t *object, const char *name, const char **text, size_t *n)
 {
     const json_t *value = json_object_get(object, name);
@@ -22,7 +22,7 @@ static bool is_blank(const char *line, size_t n)
     return i == n;
 }
 
-/* A sentence's end, or NULL where the line is fine. */
+/* What is wrong with the line, as the end of a sentence; NULL if it is fine. */
 static const char *read_line(const json_t *object, struct json_line *line)
 {
     if (!json_is_object(object)) return "wanted an object";

@@ -29,7 +29,7 @@ void cm_json_close(struct json_output *json)
     json->root = NULL;
 }
 
-/* value is taken over; NULL: it could not be made. */
+/* Takes ownership of value; NULL: it could not be made. */
 static struct json_node *add(struct json_output *json, struct json_node *in, const char *name,
                              json_t *value)
 {
@@ -90,7 +90,7 @@ void cm_json_integer(struct json_output *json, struct json_node *in, const char 
 void cm_json_real(struct json_output *json, struct json_node *in, const char *name, double number)
 {
     json_t *value = json_real(number);
-    add(json, in, name, value != NULL ? value : json_null()); /* JSON knows no NaN */
+    add(json, in, name, value != NULL ? value : json_null()); /* JSON has no NaN */
 }
 
 void cm_json_null(struct json_output *json, struct json_node *in, const char *name)

@@ -27,7 +27,7 @@ void cm_memory_request_set(const struct memory_request *request, calmoe_engine_o
     engine->no_lookahead   = request->no_lookahead;
 }
 
-/* *n_tokens: that steps read so far. */
+/* *n_tokens: tokens that steps have read so far. */
 static bool get(const struct front *front, calmoe_disk_stats *disk, double *n_tokens)
 {
     calmoe_stats stats = {.size = sizeof stats};
@@ -41,7 +41,7 @@ static bool get(const struct front *front, calmoe_disk_stats *disk, double *n_to
     return true;
 }
 
-/* a / b in percent, 0 where b is. */
+/* a / b in percent; 0 if b is 0. */
 static double percent(uint64_t a, uint64_t b) { return b > 0 ? 100 * (double)a / (double)b : 0; }
 
 bool cm_disk_say(const struct front *front)

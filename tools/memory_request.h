@@ -1,18 +1,19 @@
-/* tools/memory_request.h - the options that say how much of a model stays in memory: --memory-limit and what goes with
- * it, as rows of an option table. docs/DISK.md. */
+/* tools/memory_request.h - the options that say how much of a model stays in memory: --memory-limit and those that
+ * belong to it, as rows of an option table. See docs/DISK.md. */
 #ifndef TOOLS_MEMORY_REQUEST_H
 #define TOOLS_MEMORY_REQUEST_H
 
 #include <calmoe/engine.h>
 #include <stdbool.h>
 
-struct memory_request { /* 0 or NULL = not given */
+struct memory_request { /* as given; 0 or NULL = not given */
     uint64_t    limit;
     const char *profile, *packed;
     int         disk_reads, no_lookahead;
 };
 
-/* Rows for a table of struct cli_option; AT(member) is the offset of a member of the struct memory_request. */
+/* Rows for a table of struct cli_option. AT(member) is the offset of that member of the struct memory_request in the
+ * settings. */
 #define MEMORY_REQUEST_ROWS(AT)                                                                                       \
     {"memory-limit", 0, CLI_BYTES, AT(limit), 0, 0, "BYTES",                                                          \
      "memory for weights, 12GiB: experts that do not fit are read from disk when needed"},                            \
@@ -25,15 +26,15 @@ struct memory_request { /* 0 or NULL = not given */
     {"no-lookahead", 0, CLI_FLAG, AT(no_lookahead), 0, 0, NULL,                                                       \
      "with --memory-limit, read no expert before its layer's router has named it"}
 
-/* What goes with a limit is given without one, or a plan that may put experts on disk (NULL: none): false with a
- * sentence about the wrong usage of command. */
+/* Checks that the options which belong to a limit are only given with one, or with a plan that may put experts on disk
+ * (plan NULL: there is none): else false, with a sentence on the wrong usage of the command. */
 bool cm_memory_request_is_fine(const char *command, const struct memory_request *request, const char *plan);
 void cm_memory_request_set(const struct memory_request *request, calmoe_engine_options *engine);
 
 struct front;
 struct json_output;
-/* What was read from disk, on stderr and as the member "disk"; nothing where all experts are in memory, or there is no
- * engine. False with a sentence. */
+/* Report what was read from disk, on stderr and as the member "disk"; nothing if all experts are in memory, or if there
+ * is no engine. False with a sentence. */
 bool cm_disk_say(const struct front *front);
 bool cm_disk_add(const struct front *front, struct json_output *json);
 

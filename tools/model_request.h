@@ -1,5 +1,5 @@
-/* tools/model_request.h - the options that want numbers of a model otherwise than its file says: --experts, --rope-…
- * and --yarn-…, as rows of an option table, and the model opened with them. */
+/* tools/model_request.h - the options that replace numbers of a model's file: --experts, --rope-… and --yarn-…, as rows
+ * of an option table; and a function that opens the model with them. */
 #ifndef TOOLS_MODEL_REQUEST_H
 #define TOOLS_MODEL_REQUEST_H
 
@@ -7,7 +7,7 @@
 
 struct front; /* tools/front.h */
 
-struct model_request { /* 0 or NULL = not given */
+struct model_request { /* as given; 0 or NULL = not given */
     int         experts;
     const char *rope_scaling;
     float       rope_scale, rope_base;
@@ -16,7 +16,8 @@ struct model_request { /* 0 or NULL = not given */
     int         share_file;
 };
 
-/* Rows for a table of struct cli_option; AT(member) is the offset of a member of the struct model_request. */
+/* Rows for a table of struct cli_option. AT(member) is the offset of that member of the struct model_request in the
+ * settings. */
 #define MODEL_REQUEST_ROWS(AT)                                                                                        \
     {"experts", 0, CLI_INT, AT(experts), 0, 4096, "N",                                                                \
      "experts of each token in each layer, 0 = as the model was trained (default)"},                                  \
@@ -37,9 +38,9 @@ struct model_request { /* 0 or NULL = not given */
     {"share-file", 0, CLI_FLAG, AT(share_file), 0, 0, NULL,                                                           \
      "on several machines: only rank 0 has the model's file, and hands the others their rows of it"}
 
-/* Opens the model of front with what was requested. n_wanted: experts that a fixed width keeps of a token, 0 = none is
- * given; where the file has fewer and --experts is not given, the model is opened with so many. False with a sentence
- * on stderr. */
+/* Opens front's model with the requested numbers. n_wanted: the number of experts that --width fixed:K keeps, 0 = it is
+ * not given. If the file gives tokens fewer experts than that, and --experts is not given, the model is opened with
+ * n_wanted. False with a sentence on stderr. */
 bool cm_model_request_open(struct front *front, const char *path, const struct model_request *request, int n_wanted);
 
 #endif

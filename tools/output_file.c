@@ -26,15 +26,15 @@ static bool fail(const char *path, int error)
     return false;
 }
 
-/* A device, a pipe, or the name of a stream that is open already: it is written to in place. */
+/* Whether the path is a device, a pipe or the name of an open stream, which is written to directly. */
 static bool is_stream(const char *path, const struct stat *file)
 {
     return !S_ISREG(file->st_mode) || strncmp(path, "/dev/std", 8) == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
            strncmp(path, "/proc/", 6) == 0;
 }
 
-/* What is written beside a file until it is whole, "NAME.part"; *is_beside: false for a stream, which is that
- * place itself. False with a sentence. */
+/* The path of the temporary file "NAME.part", in which a file is written until it is complete; *is_beside is false if
+ * the path itself is written to. False with a sentence. */
 static bool find_place(const char *path, char *place, size_t n_place, bool *is_beside)
 {
     struct stat old;

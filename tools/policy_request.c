@@ -16,7 +16,7 @@ struct parsed { /* --exit or --width */
     int   layers[CALMOE_MAX_EXITS], n_layers;
 };
 
-/* NAME:NUMBER; *rest is what follows. The number is above 0. */
+/* Reads NAME:NUMBER; *rest is what follows. The number must be above 0. */
 static bool read_pair(const char *text, struct parsed *out, const char **rest)
 {
     const size_t n = strcspn(text, ":");
@@ -43,7 +43,7 @@ static bool read_exit(const char *text, struct parsed *out)
     return *at == '\0';
 }
 
-/* fixed wants a whole number, the others one that is at most 1. */
+/* The rule fixed needs a whole number; the others need a number that is at most 1. */
 static bool read_width(const char *text, struct parsed *out)
 {
     const char *at;
@@ -52,7 +52,7 @@ static bool read_width(const char *text, struct parsed *out)
                                            : out->number <= 1.0f;
 }
 
-/* A bound, and which of the policies that are proven for it; 0: it is not said. */
+/* Reads a bound, and which of the rungs that are proven for it is wanted; 0: that is not said. */
 static bool read_quality(const char *text, double *out, int *member)
 {
     char *end = NULL;
@@ -206,7 +206,7 @@ void cm_policy_say_costs(const calmoe_policy *policy)
     }
 }
 
-/* Does the policy have a choice, so that which one was taken is worth telling? */
+/* Whether the policy has a front with a choice, so that it is worth reporting which rung was chosen. */
 static void say_which(const calmoe_rung_info *info)
 {
     if (info->n_members < 2) return;

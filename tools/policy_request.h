@@ -15,35 +15,37 @@ struct policy_request { /* as typed; NULL = not given */
     const char *exit;    /* --exit MEASURE:THRESHOLD[@LAYER[,LAYER]]      */
     const char *width;   /* --width RULE:VALUE                            */
     const char *kv_fill; /* --kv-fill HOW                                 */
-    int         lossless; /* --lossless: exits only draft, and need no proof */
+    int         lossless; /* --lossless: exits are only used for drafts, and need no proof */
     const char *exits;   /* --exits FILE, for calmoe_engine_options.exits */
-    const char *draft_model; /* --draft-model FILE: a model that drafts, with --lossless */
+    const char *draft_model; /* --draft-model FILE: a second model that drafts, with --lossless */
 };
 
-/* Whether answers may leave anything out. */
+/* Whether the options allow answers to leave anything out. */
 bool cm_policy_request_any(const struct policy_request *request);
-/* CLI_GO_ON, or the exit status after a sentence. trace: --trace FILE, NULL = not given. */
+/* Returns CLI_GO_ON, or the exit status after a sentence. trace: the value of --trace FILE, NULL = not given. */
 int cm_policy_request_check(const char *command, const struct policy_request *request, const char *trace);
-/* Experts of a token that "--width fixed:K" keeps; 0 where no fixed width is given. */
+/* The number of experts that "--width fixed:K" keeps of a token; 0 if no fixed width is given. */
 int cm_policy_request_fixed_width(const struct policy_request *request);
-/* *policy NULL where nothing is asked for. --quality without --policy reads the file beside the model,
- * MODEL.policy.json for MODEL.gguf. False after a sentence. cm_policy_request_check() was fine. */
+/* Opens the requested policy; *policy is NULL if none is requested. --quality without --policy reads the policy file
+ * that stands beside the model: MODEL.policy.json for MODEL.gguf. cm_policy_request_check() must have succeeded before.
+ * False after a sentence. */
 bool cm_policy_request_open(const struct front *front, const struct policy_request *request, calmoe_policy **policy,
                             double *quality);
-/* Which of the policies of a front answers go by: the one that --quality fixes, else the one that is cheapest by
- * --costs; without that by what is measured on the engine if `tunes`, else the file's first. *policy NULL is fine;
- * no session has it yet. False after a sentence. */
+/* Chooses a rung from each front of the policy (calmoe/policy.h): the one that --quality fixes by its number, else the
+ * cheapest by --costs; without --costs, the cheapest by a measurement on the engine if `tunes`, else the first in the
+ * file. policy may be NULL; no session may use it yet. False after a sentence. */
 bool cm_policy_request_choose(const struct front *front, const struct policy_request *request, bool tunes,
                               calmoe_policy *policy);
-/* What each policy of a front costs by what it was chosen by; nothing where there was no choice. */
+/* Prints the costs by which a rung was chosen from a front; nothing if there was no choice. */
 void cm_policy_say_costs(const calmoe_policy *policy);
-/* One sentence on stderr: what is proven of the session's rung, or that it is OFF. Nothing without a policy. */
+/* Prints one sentence on stderr: what is proven about the session's rung, or that the session is OFF. Nothing without a
+ * policy. */
 void cm_policy_say(const calmoe_policy *policy, const calmoe_session *session);
-/* What a lossless session drafted; nothing where it did not. */
+/* Prints what a lossless session drafted; nothing for other sessions. */
 void cm_lossless_say(const calmoe_session *session);
-/* The names of the ways to draft, CALMOE_DRAFTS_BY_*, as reports have them. */
+/* The names of the ways to draft, indexed by CALMOE_DRAFTS_BY_*, as reports write them. */
 extern const char *const cm_draft_names[CALMOE_N_DRAFT_KINDS];
-/* And what its audit found; nothing where no token was audited. */
+/* Prints what the session's audit found; nothing if no token was audited. */
 void cm_audit_say(const calmoe_session *session);
 
 #endif

@@ -55,7 +55,7 @@ static void add_together(struct json_output *json, struct json_node *in, const s
     }
 }
 
-/* Names of phases with their seconds; waiting apart, since it is in none of them. */
+/* The phases with their seconds; waiting stands beside them, since it belongs to none. */
 static void add_times(struct json_output *json, struct json_node *in, const struct view_times *times)
 {
     struct json_node *const phases = cm_json_object(json, in, "phase_seconds");

@@ -1,6 +1,6 @@
-/* tools/profile_page.c - see profile_page.h. The page is profile_page.html with the numbers as JSON in one place; what
- * the page shows of them, its script decides. Texts get into the page as JSON strings without <, > and &, and on the
- * screen as text, never as markup. */
+/* tools/profile_page.c - see profile_page.h. The page is profile_page.html, in which one place is filled with the
+ * figures as JSON; its script decides what to show. Texts are put into the page as JSON strings without <, > and &, and
+ * the script shows them as text, never as markup. */
 #include "tools/profile_page.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "tools/output_file.h"
 
-extern const char   cm_page_html[]; /* made of profile_page.html when calmoe is built */
+extern const char   cm_page_html[]; /* profile_page.html, made into C by the build */
 extern const size_t cm_page_html_size;
 
 enum { SAMPLE_TOKENS = 400, SAMPLE_NUMBERS = 60000, SAMPLE_LEAST = 40 };
@@ -63,7 +63,7 @@ static void add_nodes(struct json_output *json, const struct view *view)
     }
 }
 
-/* The layer in which the domains are told apart best: the text opens with it. */
+/* The layer in which the domains differ most; the page opens with it. */
 static int telling_layer(const struct view *view)
 {
     int    best = 0;

@@ -6,9 +6,9 @@
 
 #include "tools/policy_request.h"
 
-enum { STEP_TOKENS = 512, POLICY_STEP_TOKENS = 64 }; /* under a policy each token has its logits */
+enum { STEP_TOKENS = 512, POLICY_STEP_TOKENS = 64 }; /* with a policy, every token needs its logits */
 
-/* ---- what is kept ---- */
+/* ---- tokens that are remembered ---- */
 
 void cm_reading_see(void *user, const calmoe_routing_event *event)
 {
@@ -31,7 +31,7 @@ static void close_kept(struct kept *kept)
     free(kept->layers);
 }
 
-/* Adds a domain, or finds it. */
+/* Finds a domain, or adds it. */
 static struct kept *keep_domain(struct reading *reading, const char *name)
 {
     const size_t n = (size_t)KEPT_TOKENS * (size_t)reading->n_layers * (size_t)reading->n_used;
@@ -81,7 +81,7 @@ static bool tokenize(const struct front *front, const char *path, const struct b
         cm_say("'%s' is empty: there is nothing to count", path);
         return false;
     }
-    const size_t room = text->n + 16; /* no tokenizer here makes more tokens than bytes, and two at the ends */
+    const size_t room = text->n + 16; /* at most one token a byte, and two at the ends */
     int32_t     *ids  = malloc(room * sizeof *ids);
     if (ids == NULL) {
         cm_say("no memory for %zu tokens", room);
@@ -94,7 +94,7 @@ static bool tokenize(const struct front *front, const char *path, const struct b
     return is_fine;
 }
 
-/* How many of the step's n tokens are kept; they have no experts yet. */
+/* Remembers the step's n tokens as far as there is room, without experts yet; returns how many. */
 static int begin_step(struct reading *reading, const int32_t *tokens, int n)
 {
     struct kept *const kept = reading->now;
@@ -116,7 +116,7 @@ static void end_step(struct reading *reading, const calmoe_session *session, int
     kept->n += n_new;
 }
 
-/* One window: a sequence that begins empty. */
+/* Reads one window, a sequence of its own. */
 static bool read_window(struct reading *reading, calmoe_session *session, const int32_t *tokens, size_t n)
 {
     const struct front *front  = reading->front;
@@ -205,7 +205,7 @@ static int by_score(const void *left, const void *right)
     return x->score != y->score ? (x->score < y->score) - (x->score > y->score) : by_token(left, right);
 }
 
-/* The weight that kept token i gave the expert; -1: it did not take it. */
+/* The weight that remembered token i gave the expert; -1: it did not take it. */
 static double weight_of(const struct reading *reading, const struct kept *kept, int i, int layer, int expert)
 {
     const size_t cell = ((size_t)i * (size_t)reading->n_layers + (size_t)layer) * (size_t)reading->n_used;

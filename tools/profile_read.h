@@ -1,4 +1,5 @@
-/* tools/profile_read.h - texts read through an engine that profiles, and what some of their tokens took. */
+/* tools/profile_read.h - reads texts through an engine that makes a profile, and remembers for some of their tokens
+ * which experts they took. */
 #ifndef TOOLS_PROFILE_READ_H
 #define TOOLS_PROFILE_READ_H
 
@@ -7,51 +8,54 @@
 
 #include "tools/front.h"
 
-enum { KEPT_TOKENS = 4096 }; /* of a domain: whose experts are remembered one by one */
+enum { KEPT_TOKENS = 4096 }; /* tokens of a domain that are remembered one by one    */
 
-struct kept { /* the first tokens of a domain, with their experts in all layers */
+struct kept { /* the first tokens of a domain, with the experts that they took in all layers */
     char    *name;
     int      n;
     int32_t *tokens;  /* (n) */
-    int32_t *experts; /* (n, n_layers, n_used); -1: it took fewer */
+    int32_t *experts; /* (n, n_layers, n_used); -1: the token took fewer */
     float   *weights; /* (n, n_layers, n_used) */
-    int32_t *layers;  /* (n) that it used         */
-    size_t   n_read;  /* tokens that were read in all */
+    int32_t *layers;  /* (n) layers that the token used */
+    size_t   n_read;  /* number of all tokens that were read */
     size_t   n_windows;
 };
 
 struct reading {
     const struct front  *front;
     int                  n_layers, n_used;
-    int                  window;     /* tokens of a sequence at most             */
-    int                  max_tokens; /* of a file; 0 = all                       */
+    int                  window;     /* most tokens of a sequence                */
+    int                  max_tokens; /* most tokens of a file; 0 = all           */
     calmoe_trace_writer *trace;      /* NULL: none                               */
-    calmoe_policy       *policy;     /* NULL: texts are read in full; else as answers, each token given */
-    double               quality;    /* that the policy's rung is chosen by      */
-    struct kept         *domains;    /* (n_domains), names are different         */
+    calmoe_policy       *policy;     /* NULL: texts are read in full; else they are read as if they were answers
+                                        under this policy, with given tokens                            */
+    double               quality;    /* chooses the policy's rung                */
+    struct kept         *domains;    /* (n_domains) with different names         */
     int                  n_domains;
     struct kept         *now;
-    int                  first;      /* position at which the step began         */
+    int                  first;      /* position at which the present step began */
 };
 
-/* A calmoe_routing_fn; user: the reading. */
+/* A calmoe_routing_fn; user is the struct reading. */
 void cm_reading_see(void *user, const calmoe_routing_event *event);
 
-/* Reads a file in windows, each a sequence of its own that begins empty; its tokens count for the domain. n_done of
- * n_files before it, for the bar. False with a sentence, or after Ctrl-C. */
+/* Reads a file in windows, each of which is a sequence of its own; its tokens count for the domain. n_done of n_files
+ * files were read before, for the progress bar. False with a sentence, or after Ctrl-C. */
 bool cm_reading_file(struct reading *reading, const char *domain, const char *path, int n_done, int n_files);
-void cm_reading_close(struct reading *reading); /* not the trace */
+void cm_reading_close(struct reading *reading); /* leaves the trace open */
 
-/* The token's text as whole characters, control characters shown as blanks. */
+/* The token's text as whole characters; control characters are shown as blanks. */
 void cm_token_text(const struct front *front, int32_t token, char *text, size_t n_text);
 
-struct liked { /* a token, and how an expert likes it */
+struct liked { /* a token that often goes to an expert */
     int32_t token;
-    double  score; /* sum of the weights it gave the expert * the part of its occurrences that took it */
+    double  score; /* sum of the weights that it gave the expert, times the share of its occurrences that took the
+                      expert                                                                           */
 };
-/* The tokens of a domain that an expert likes most, best first; answers how many of n there are. */
+/* Finds the tokens of a domain with the highest scores for an expert, best first; returns how many there are, at most
+ * n. */
 int cm_liked_tokens(const struct reading *reading, const char *domain, int layer, int expert, struct liked *liked,
                     int n);
-const struct kept *cm_reading_domain(const struct reading *reading, const char *name); /* NULL: none */
+const struct kept *cm_reading_domain(const struct reading *reading, const char *name); /* NULL: there is none */
 
 #endif

@@ -8,7 +8,8 @@
 
 enum { NAME_WIDTH = 14 };
 
-/* A name as so many columns: characters, not bytes; control characters of a file's name become blanks. */
+/* Prints a name in so many columns, counted in characters and not in bytes; control characters of a file's name become
+ * blanks. */
 static void print_name(const char *name)
 {
     char copy[128];
@@ -46,7 +47,7 @@ static void print_domains(const struct view *view)
     }
 }
 
-/* Percents of all time, waiting last. */
+/* Prints shares of the time in percent, waiting last. */
 static void print_shares(const struct view_times *times)
 {
     const double all = cm_view_seconds(times);
@@ -76,7 +77,7 @@ static void print_times(const struct view *view)
     }
 }
 
-/* Where there are several, or one whose threads read elsewhere. */
+/* Prints a line for each memory node, if there are several, or if threads read from other nodes. */
 static void print_nodes(const struct view *view)
 {
     struct view_node node;
@@ -94,7 +95,7 @@ static void print_nodes(const struct view *view)
     }
 }
 
-/* Shares of tokens by the layers that they used; those with less than half a per cent are not told. */
+/* Prints the shares of tokens by the layers that they used, leaving out shares below half a percent. */
 static void print_depths(const struct view *view)
 {
     printf("\nDepth and width: layers and experts of a token, of %d and %d; tokens by their layers\n",

@@ -6,7 +6,7 @@
 
 /* ---- plans ---- */
 
-/* One more plan on a machine (topology NULL: this one); policy NULL: the plan of the file. */
+/* Adds a prediction for a plan on a machine (topology NULL: this one); policy NULL: the plan in use. */
 static bool forecast(struct view *view, const char *machine, const char *topology, const char *policy,
                      const struct machine_request *request)
 {
@@ -27,12 +27,12 @@ static bool forecast(struct view *view, const char *machine, const char *topolog
                          cm_front_succeeded(front, calmoe_placement_get_info(placement, &it->info)) &&
                          cm_front_succeeded(front, calmoe_placement_predict(placement, 1, &it->prediction));
     calmoe_placement_close(&placement);
-    it->info.policy = it->info.why = it->info.notes = ""; /* they were the placement's */
+    it->info.policy = it->info.why = it->info.notes = ""; /* since these belonged to the placement */
     view->n_forecasts += is_fine;
     return is_fine;
 }
 
-/* one_node comes first: speeds are by it. */
+/* one_node comes first, since speeds are relative to it. */
 static bool forecast_machine(struct view *view, const char *machine, const char *topology,
                              const struct machine_request *request)
 {
@@ -111,7 +111,7 @@ calmoe_expert_load cm_view_load(const struct view *view, int domain, int layer)
 
 int cm_view_dense_layers(const struct view *view)
 {
-    uint64_t n_tokens = 0; /* that ran the layer: those that left after it or later */
+    uint64_t n_tokens = 0; /* tokens that ran the layer: they left after it or later */
     int      n = 0;
     for (int layer = view->info.n_layers - 1; layer >= 0; layer--) {
         for (int i = 0; i < view->info.n_domains; i++) n_tokens += cm_view_domain(view, i).exits[layer];
@@ -203,7 +203,7 @@ double cm_view_bytes_per_token(uint64_t n_bytes, const calmoe_profile_domain *do
     return by_tokens((double)n_bytes, domain);
 }
 
-/* Puts it where it belongs among the n best. */
+/* Inserts it at its place among the n best. */
 static void insert(struct together *best, int *n, const struct together *it)
 {
     int at = *n;

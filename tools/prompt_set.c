@@ -14,7 +14,7 @@ struct piece { /* offsets into tokens */
     int    n_prompt, n_answer; /* n_answer -1: no reference */
 };
 
-/* Appends all tokens of the text; *n gets how many. */
+/* Appends the text's tokens; *n becomes their number. */
 static bool append_tokens(struct prompt_set *set, const char *text, size_t n_bytes, unsigned flags, size_t *n)
 {
     const struct front *front = set->front;
@@ -40,7 +40,8 @@ static bool append_piece(struct prompt_set *set, const struct piece *piece)
 
 /* ---- texts ---- */
 
-/* Where the next prompt begins: after the next empty line, or else the next line, if one is near. */
+/* Where the next prompt begins: after the next empty line if one is near, else after the next line end if one is
+ * near. */
 static size_t next_begin(const char *text, size_t n_bytes, size_t at)
 {
     const size_t      n_near = n_bytes - at < LINE_WITHIN ? n_bytes - at : LINE_WITHIN;
@@ -53,11 +54,11 @@ static size_t next_begin(const char *text, size_t n_bytes, size_t at)
             return at;
         }
     if (line != NULL) return (size_t)(line + 1 - text);
-    while (at < n_bytes && ((unsigned char)text[at] & 0xC0) == 0x80) at++; /* not inside a character */
+    while (at < n_bytes && ((unsigned char)text[at] & 0xC0) == 0x80) at++; /* to the beginning of a character */
     return at;
 }
 
-/* Bytes of the text that the first n_cut of the tokens from `first` stand for. */
+/* The number of bytes of the text that n_cut tokens from `first` on stand for. */
 static size_t bytes_of(const struct prompt_set *set, size_t first)
 {
     const int32_t *const ids = (const int32_t *)(const void *)set->tokens.at + first;
@@ -75,7 +76,7 @@ static bool cut_text(struct prompt_set *set, const char *text, size_t n_bytes)
         const size_t first = set->tokens.n / sizeof(int32_t), n_window = n_bytes - at < window ? n_bytes - at : window;
         size_t       n_tokens;
         if (!append_tokens(set, text + at, n_window, CALMOE_TOKENIZE_BOS, &n_tokens)) return false;
-        const bool is_long = n_tokens >= (size_t)set->n_cut + 2; /* the window's end may have cut a token in two */
+        const bool is_long = n_tokens >= (size_t)set->n_cut + 2; /* the end of the window may have split a token */
         set->tokens.n = (first + (is_long ? (size_t)set->n_cut : 0)) * sizeof(int32_t);
         if (!is_long && n_window == n_bytes - at) return true;
         if (!is_long) {
@@ -127,7 +128,7 @@ bool cm_prompt_set_add(struct prompt_set *set, const char *path)
     return is_fine;
 }
 
-/* ---- the choice ---- */
+/* ---- choosing ---- */
 
 bool cm_prompt_set_choose(struct prompt_set *set, int n_most)
 {

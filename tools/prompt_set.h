@@ -1,4 +1,5 @@
-/* tools/prompt_set.h - prompts out of files: texts cut into pieces, and JSON lines with prompts or documents. */
+/* tools/prompt_set.h - takes prompts from files: pieces that are cut out of texts, and JSON lines with prompts or
+ * documents. */
 #ifndef TOOLS_PROMPT_SET_H
 #define TOOLS_PROMPT_SET_H
 
@@ -13,17 +14,18 @@ struct prompt_set {
     int                 n_cut; /* tokens of a prompt that is cut out of a text */
     size_t              n_of[PROMPT_SET_FILES];
     int                 n_files;
-    struct bytes        tokens;  /* int32_t each: of all prompts and references */
-    struct bytes        pieces;  /* struct piece each, file after file         */
-    calmoe_prompt      *prompts; /* (n_prompts) as chosen                      */
+    struct bytes        tokens;  /* int32_t each: the tokens of all prompts and references */
+    struct bytes        pieces;  /* struct piece each, file by file            */
+    calmoe_prompt      *prompts; /* (n_prompts) the chosen prompts             */
     int                 n_prompts;
 };
 
-/* Cuts the file up. A text: pieces of n_cut tokens, each from a paragraph's beginning where there is one. A file that
- * is named *.jsonl: see json_lines.h; documents are cut, prompts are taken as they are. False with a sentence. */
+/* Adds a file's prompts. A text is cut into pieces of n_cut tokens, each from the beginning of a paragraph if one is
+ * near. A file named *.jsonl has JSON lines (json_lines.h): documents are cut, prompts are taken as they are. False
+ * with a sentence. */
 bool cm_prompt_set_add(struct prompt_set *set, const char *path);
-/* At most n_most (0 = all), as many of one file as of another while they last, spread over each. False with a
- * sentence: none, or only some have references. */
+/* Chooses at most n_most prompts (0 = all): equally many from each file as long as it has some, spread over the file.
+ * False with a sentence: there are none, or only some have references. */
 bool cm_prompt_set_choose(struct prompt_set *set, int n_most);
 void cm_prompt_set_close(struct prompt_set *set);
 

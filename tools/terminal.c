@@ -10,14 +10,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
-/* The handler may run on any thread, so it wakes a wait through a pipe. */
+/* A pipe that wakes up a waiting thread, since the handler may run on any thread. */
 static volatile sig_atomic_t interrupt_noted;
 static int                   interrupt_pipe[2] = {-1, -1};
 static atomic_bool           interrupt_acts;
-static atomic_int            n_handlers; /* that run at this moment; each sees interrupt_acts after it counted itself */
+static atomic_int            n_handlers; /* running now; each reads interrupt_acts after it has counted itself */
 static void                (*interrupt_act)(void *user);
 static void                 *interrupt_user;
 static bool                  output_failed;
@@ -29,7 +30,7 @@ void cm_begin_streams(void)
     (void)signal(SIGXFSZ, SIG_IGN);
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
-        /* Opened the wrong way round, so that using it fails as it would on a closed one. */
+        /* Opened for the wrong direction, so that using it fails as it would on a closed one. */
         if (open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return;
     }
 }
@@ -81,16 +82,32 @@ void cm_bar_begin(struct progress_bar *bar, const char *label)
     bar->percent = -1;
 }
 
+/* How many cells of a bar fit beside its label and percentage into one line of the terminal: a longer line would wrap,
+ * and every redrawing would leave a line behind. */
+static int n_cells(const struct progress_bar *bar)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return BAR_CELLS;
+    const int room = size.ws_col - (int)strlen(bar->label) - (int)strlen(" []  100 %") - 1;
+    return room < BAR_CELLS ? room : BAR_CELLS;
+}
+
+static void draw(const struct progress_bar *bar, int percent)
+{
+    const int cells = n_cells(bar), filled = percent * cells / 100;
+    if (cells > 0)
+        fprintf(stderr, "\r%s [%.*s%*s] %3d %%", bar->label, filled, "################################",
+                cells - filled, "", percent);
+    else fprintf(stderr, "\r%3d%%", percent);
+}
+
 int cm_bar_move(void *user, double fraction)
 {
     struct progress_bar *bar = user;
     if (isatty(STDERR_FILENO)) {
         const double bounded = fraction > 1 ? 1 : fraction > 0 ? fraction : 0;
         const int    percent = (int)(bounded * 100);
-        const int    filled  = percent * BAR_CELLS / 100;
-        if (percent != bar->percent)
-            fprintf(stderr, "\r%s [%.*s%*s] %3d %%", bar->label, filled,
-                    "################################", BAR_CELLS - filled, "", percent);
+        if (percent != bar->percent) draw(bar, percent);
         bar->percent = percent;
     }
     return interrupt_noted != 0;
@@ -115,7 +132,7 @@ static void note_interrupt(int number)
     atomic_fetch_add(&n_handlers, 1);
     if (atomic_load(&interrupt_acts)) interrupt_act(interrupt_user);
     atomic_fetch_sub(&n_handlers, 1);
-    /* A full pipe is as good as one byte. */
+    /* If the pipe is full, the waiting thread will wake up anyway. */
     if (interrupt_pipe[1] >= 0 && write(interrupt_pipe[1], "!", 1) < 0) errno = 0;
     errno = saved_errno;
 }
@@ -140,7 +157,7 @@ bool cm_interrupted(void)
 void cm_on_interrupt(void (*act)(void *user), void *user)
 {
     atomic_store(&interrupt_acts, false);
-    while (atomic_load(&n_handlers) > 0) {} /* on another thread: this one's own handler is over before it goes on */
+    while (atomic_load(&n_handlers) > 0) {} /* wait for handlers on other threads */
     interrupt_act  = act;
     interrupt_user = user;
     atomic_store(&interrupt_acts, act != NULL);
@@ -158,7 +175,7 @@ bool cm_wait_readable(int fd)
     struct pollfd waits[2] = {{fd, POLLIN, 0}, {interrupt_pipe[0], POLLIN, 0}};
     while (!interrupt_noted) {
         if (poll(waits, 2, -1) >= 0) return !interrupt_noted;
-        if (errno != EINTR) return true; /* a plain read will tell */
+        if (errno != EINTR) return true; /* a read will find the error */
     }
     return false;
 }

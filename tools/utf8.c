@@ -9,7 +9,7 @@ size_t cm_utf8_length(const unsigned char *text, size_t n)
     if (length == 0 || length > n) return 0;
     for (size_t i = 1; i < length; i++)
         if ((text[i] & 0xC0) != 0x80) return 0;
-    if (first == 0xE0 && text[1] < 0xA0) return 0; /* longer than needed */
+    if (first == 0xE0 && text[1] < 0xA0) return 0; /* overlong form */
     if (first == 0xED && text[1] > 0x9F) return 0; /* a surrogate        */
     if (first == 0xF0 && text[1] < 0x90) return 0;
     if (first == 0xF4 && text[1] > 0x8F) return 0; /* beyond U+10FFFF    */

@@ -1,6 +1,6 @@
-/* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header brings in what running a model takes:
- * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. Beside it stand, each
- * to be included by who wants it:
+/* calmoe - a mixture-of-experts sparse model runtime for CPUs. This header includes all that is needed to run a model:
+ * contexts, models, tokens, conversations, engines, sessions, samplers, policies, statistics. The other headers serve
+ * special purposes; include them where you need them:
  *
  *     calmoe/profile.h      how experts are used           calmoe/calibration.h  policies whose bounds are proven
  *     calmoe/placement.h    where experts are to live      calmoe/fit_exits.h    exits fitted to a model
@@ -32,21 +32,25 @@
  *     calmoe_context_close(&context);
  *
  * Rules for all of it:
- * - Errors: a call that can fail answers a calmoe_status; CALMOE_OK is 0. The sentence is
- *   calmoe_context_message() of the context under which the thing was opened. Output parameters of a
- *   failed open are NULL. NULL for a required argument is INVALID_ARGUMENT, never a crash.
- * - Ownership: who opens closes, in the reverse order; _close takes a pointer to the handle, sets it to
- *   NULL, and is fine with NULL. const pointers in results are borrowed; each says until when.
+ * - Errors: a call that can fail returns a calmoe_status; CALMOE_OK is 0. calmoe_context_message() gives a sentence
+ *   that says what went wrong; ask the context under which the object was opened. When an open call fails, it sets its
+ *   output parameter to NULL. NULL for a required argument gives INVALID_ARGUMENT, never a crash. Where a comment lists
+ *   names such as IO or NO_MEMORY, these are the failures that the call can return.
+ * - Ownership: the caller closes what it opened, in reverse order. A _close function takes a pointer to the handle and
+ *   sets the handle to NULL; a handle that is NULL already is fine. const pointers in results are borrowed: the library
+ *   owns what they point to, and each comment says how long it stays valid.
  * - Threads: models, policies and constraints do not change once they are opened, so any number of threads may use one
- *   of them, under one context. An engine, with its sessions, and everything else serves one thread at a time;
- *   calmoe_session_interrupt() alone may be called meanwhile, from anywhere. So two engines on one model may work on
- *   two threads, best on cores of their own. What is opened or closed is used by nobody else meanwhile. Contexts are
- *   independent.
- * - Options: structs begin with `size`; their _init function sets it and the defaults. NULL = defaults.
- * - Answers: a struct that a call fills in begins with `size` too, which the caller sets to its sizeof before the call.
- *   So either side may be of a newer version, where such structs have more members. Elements of arrays, such as
- *   calmoe_chunk, calmoe_event, calmoe_prompt or calmoe_specialist, have no size and never get members: what is new
- *   about them comes by a call of its own. Structs that the library hands to callbacks may get members at their end.
+ *   of them at the same time, under one context. An engine together with its sessions, and every other object, serves
+ *   one thread at a time; only calmoe_session_interrupt() may be called from elsewhere meanwhile. So two threads may
+ *   run two engines on one model, best on separate cores. While an object is opened or closed, no other thread may use
+ *   it. Contexts are independent of each other.
+ * - Options: structs of options begin with `size`; their _init function sets it, and sets the defaults. NULL instead of
+ *   such a struct means the defaults.
+ * - Results: a struct that a call fills in begins with `size` too. The caller sets it to the struct's sizeof before the
+ *   call. So the program and the library may be of different versions, where the newer one's structs have more members.
+ *   Elements of arrays, such as calmoe_chunk, calmoe_event, calmoe_prompt or calmoe_specialist, have no size and never
+ *   get new members; a later version adds a new call instead. Structs that the library hands to callbacks may get new
+ *   members at their end.
  * - The same bits: a token's logits depend on the file and the tokens before it, not on threads, batch,
  *   prompt chunks, placement or instruction set. */
 #ifndef CALMOE_CALMOE_H

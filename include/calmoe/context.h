@@ -1,6 +1,7 @@
 /* calmoe/context.h - where messages go.
  *
- * Everything is opened under a context. Several threads may work under one; each has its own sentence. */
+ * Everything is opened under a context. Several threads may work under one context; it keeps the sentence of the last
+ * failure for each of them separately. */
 #ifndef CALMOE_CONTEXT_H
 #define CALMOE_CONTEXT_H
 
@@ -14,13 +15,14 @@ extern "C" {
 
 typedef struct calmoe_context calmoe_context;
 
-/* Called for each warning or remark, one sentence without newline, by the thread whose call makes it. */
+/* Called for each warning or remark with one sentence, without a newline at its end, on the thread whose call caused
+ * the remark. */
 typedef void (*calmoe_log_fn)(void *user, const char *sentence);
 
 typedef struct calmoe_context_options {
     size_t        size;     /* set by calmoe_context_options_init()    */
-    calmoe_log_fn log;      /* NULL = remarks are dropped (default)    */
-    void         *log_user; /* handed to log                           */
+    calmoe_log_fn log;      /* NULL = warnings and remarks are dropped (default) */
+    void         *log_user; /* passed to log as `user`                 */
 } calmoe_context_options;
 
 CALMOE_API void calmoe_context_options_init(calmoe_context_options *options);
@@ -28,11 +30,12 @@ CALMOE_API void calmoe_context_options_init(calmoe_context_options *options);
 /* options may be NULL. On success *out is the caller's until calmoe_context_close(). */
 CALMOE_API calmoe_status calmoe_context_open(const calmoe_context_options *options,
                                              calmoe_context **out);
-/* Close what was opened under it first. Sets *context to NULL; NULL is fine. */
+/* First close everything that was opened under the context. Sets *context to NULL; NULL is fine. */
 CALMOE_API void calmoe_context_close(calmoe_context **context);
 
-/* The sentence of this thread's last call that failed; "" when none did; works for NULL too. Valid until the thread's
- * next call under this context. (Of more than 16 threads that fail, the first ones' sentences may be gone.) */
+/* The sentence about this thread's last call that failed; "" when none failed. context may be NULL. Valid until the
+ * thread's next call under this context. (When more than 16 threads fail under one context, sentences of the earliest
+ * of them may be lost.) */
 CALMOE_API const char *calmoe_context_message(const calmoe_context *context);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* calmoe/placement.h - where a model's experts are to live on a machine of several memory nodes: plans made,
- * explained, and tried on a machine that need not be there.
+/* calmoe/placement.h - plans that say where a model's experts live on a machine with several memory nodes. This header
+ * makes plans, explains them, and predicts what they would do, also on a machine that is only described.
  *
  *     calmoe_placement_options options;
  *     calmoe_placement_options_init(&options);
@@ -9,9 +9,10 @@
  *     if (calmoe_placement_open(model, &options, &placement) == CALMOE_OK)
  *         calmoe_placement_write(placement, "plan.json");
  *
- * A plan gives each expert of each layer one of four places: pinned (all of it on one node), sliced (its rows cut
- * over nodes), replicated (all of it on several nodes; each step picks the replica on the node that is done
- * first), streamed (read from disk when it is needed, docs/DISK.md). No plan changes a bit of a model's output.
+ * A plan gives each expert of each layer one of four places. Pinned: the whole expert is on one node. Sliced: its rows
+ * are divided among nodes. Replicated: the whole expert is on several nodes, and each step uses the replica on the node
+ * that will be done first. Streamed: it is read from disk when it is needed (docs/DISK.md). No plan changes a bit of a
+ * model's output.
  *
  * All times, balances and tokens/s here are predicted from bytes and bandwidths, as if all experts were in memory;
  * nothing is measured. */
@@ -28,55 +29,60 @@ typedef struct calmoe_placement calmoe_placement;
 
 typedef struct calmoe_placement_options {
     size_t      size;         /* set by calmoe_placement_options_init()                                        */
-    const char *policy;       /* calmoe_placement_policy() lists them; NULL = "by_usage" where there is a
-                                 profile, else "sliced" (default)                                              */
-    const char *plan;         /* path of a plan to look at, instead of making one; NULL = make one (default)   */
-    const char *profile;      /* path of a profile of how experts are used; NULL = none (default)              */
-    const char *domain;       /* of the profile; NULL = all of them together (default)                         */
-    const char *topology;     /* an hwloc description such as "numa:4 core:8 pu:1", or the path of an exported
-                                 .xml; NULL = this machine (default)                                           */
-    const char *bandwidth;    /* what nodes read in GB/s, "0:40,1:20" or "40" for all; NULL = what hwloc knows,
-                                 else relative, one unit for each core (default)                               */
-    float       memory_limit; /* weights with replicas / the model's weights; 1 to 64 (default 1.25)           */
-    double      near_latency; /* seconds that a cache line takes between cores of one cache, and                 */
-    double      far_latency;  /* between others (calmoe_machine.line_near, line_far); 0 = predictions leave out
-                                 that threads wait for each other (default)                                    */
-    const calmoe_profile *usage; /* a profile in memory instead of a file, read while opening; NULL = none (default) */
-    uint64_t    stream_limit; /* bytes, as calmoe_engine_options.memory_limit: the plan says which experts stay in
-                                 memory, as the profile uses them most, and streams the others from disk; what nodes
-                                 hold is not looked at then. 0 = all are in memory (default)                   */
+    const char *policy;       /* name of the policy that makes the plan, see calmoe_placement_policy(); NULL =
+                                 "by_usage" if there is a profile, else "sliced" (default)                     */
+    const char *plan;         /* path of an existing plan to examine; NULL = make a new one (default)          */
+    const char *profile;      /* path of a profile that says how experts are used; NULL = none (default)       */
+    const char *domain;       /* the domain of the profile to plan for; NULL = all of them together (default)  */
+    const char *topology;     /* the machine: an hwloc description such as "numa:4 core:8 pu:1", or the path of an
+                                 .xml that hwloc exported; NULL = this machine (default)                       */
+    const char *bandwidth;    /* GB/s that each node's cores read from its memory, "0:40,1:20" or "40" for all; NULL
+                                 = what hwloc knows, else relative to each other, one unit for each core (default) */
+    float       memory_limit; /* limit for the weights with their replicas, as a multiple of the model's weights; 1
+                                 to 64 (default 1.25)                                                          */
+    double      near_latency; /* seconds that a cache line takes from a core to another one that shares its
+                                 last-level cache                                                                */
+    double      far_latency;  /* the same between other cores (calmoe_machine.line_near and line_far measure both). 0
+                                 = predictions leave out the cost of barriers (default)                        */
+    const calmoe_profile *usage; /* a profile in memory, in place of a file; it is only read during the open call.
+                                    NULL = none (default)                                                            */
+    uint64_t    stream_limit; /* bytes, as calmoe_engine_options.memory_limit: the plan keeps the experts in memory
+                                 that the profile uses most, and streams the others from disk; the memory of single
+                                 nodes is then not considered. 0 = all experts are in memory (default)         */
 } calmoe_placement_options;
 
 CALMOE_API void calmoe_placement_options_init(calmoe_placement_options *options);
 
-/* Policy i: its name and one line about it, static; CALMOE_END past the last. */
+/* The i-th policy: its name and a line that explains it, both static; CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_placement_policy(int i, const char **name, const char **summary);
 
-/* Makes (or reads) a plan for a model on a machine. options may be NULL. The model must outlive the placement.
- * INVALID_ARGUMENT (a plan or profile of another model or machine too), IO, BAD_FILE, UNSUPPORTED, NO_MEMORY (the
- * machine's nodes cannot hold the model too). */
+/* Makes or reads a plan for a model on a machine. options may be NULL. The model must outlive the placement.
+ * INVALID_ARGUMENT (also for a plan or profile of another model or machine), IO, BAD_FILE, UNSUPPORTED, NO_MEMORY (also
+ * if the machine's nodes cannot hold the model). */
 CALMOE_API calmoe_status calmoe_placement_open(calmoe_model *model, const calmoe_placement_options *options,
                                                calmoe_placement **out);
 CALMOE_API void calmoe_placement_close(calmoe_placement **placement); /* sets it to NULL; NULL is fine */
 
-/* Writes the plan as a file that calmoe_engine_options.plan takes. IO. */
+/* Writes the plan to a file for calmoe_engine_options.plan. IO. */
 CALMOE_API calmoe_status calmoe_placement_write(const calmoe_placement *placement, const char *path);
 
 typedef struct calmoe_placement_info {
     size_t      size;           /* set by the caller to sizeof(calmoe_placement_info)                        */
-    const char *policy;         /* that made it; "" for a plan that was read                                 */
-    const char *why;            /* a sentence or two; "" for a plan that was read                            */
-    const char *notes;          /* what did not fit where it belongs; "" = all did                           */
-    const char *use;            /* what predictions take for the experts' use: "profile" or "even"           */
+    const char *policy;         /* the policy that made the plan; "" for a plan that was read from a file    */
+    const char *why;            /* a sentence or two on why it looks as it does; "" for a plan that was read from a
+                                   file                                                                      */
+    const char *notes;          /* what did not fit where it should be; "" = everything did                  */
+    const char *use;            /* the use of experts on which predictions rest: "profile", or "even" if all are used
+                                   alike                                                                     */
     int         n_nodes;
     int         n_layers;
     int         n_experts;      /* of a layer that has any                                                   */
-    int         n_pinned, n_sliced, n_replicated; /* experts of all layers                                   */
-    uint64_t    n_weight_bytes; /* of the model, as in the file                                              */
-    uint64_t    n_placed_bytes; /* with replicas                                                             */
-    int         is_memory_known;    /* 0: the topology does not say how much memory nodes have               */
-    int         is_bandwidth_known; /* 0: bandwidths are relative, so no tokens/s can be predicted           */
-    int         n_streamed;     /* experts that stay on disk; none of the counts and bytes above has them    */
+    int         n_pinned, n_sliced, n_replicated; /* number of such experts, in all layers together          */
+    uint64_t    n_weight_bytes; /* the model's weights, as in its file                                       */
+    uint64_t    n_placed_bytes; /* the same with replicas                                                    */
+    int         is_memory_known;    /* 0: the topology does not say how much memory its nodes have           */
+    int         is_bandwidth_known; /* 0: bandwidths are only relative, so tokens/s cannot be predicted      */
+    int         n_streamed;     /* experts that stay on disk; the counts and bytes above leave them out      */
 } calmoe_placement_info;
 
 /* Texts are borrowed until the placement is closed. */
@@ -85,96 +91,98 @@ CALMOE_API calmoe_status calmoe_placement_get_info(const calmoe_placement *place
 typedef struct calmoe_placement_node {
     size_t   size;          /* set by the caller to sizeof(calmoe_placement_node)                     */
     int      n_cores;
-    int      served_by;     /* the node whose cores read it                                           */
-    uint64_t memory_bytes;  /* 0 where not known                                                      */
-    uint64_t cache_bytes;   /* last-level caches round its cores; 0 where not known                   */
+    int      served_by;     /* the node whose cores read this node's memory                           */
+    uint64_t memory_bytes;  /* 0 if not known                                                         */
+    uint64_t cache_bytes;   /* last-level caches of its cores; 0 if not known                         */
     double   bandwidth;     /* bytes/s, or relative                                                   */
-    uint64_t weight_bytes;  /* that the plan puts there                                               */
-    int      n_pinned, n_sliced, n_replicas; /* experts of all layers that are there, whole or in part */
-    int      kv_heads;      /* heads of keys and values that it keeps                                 */
+    uint64_t weight_bytes;  /* weights that the plan puts on this node                                */
+    int      n_pinned, n_sliced, n_replicas; /* experts on this node, whole or in part, in all layers  */
+    int      kv_heads;      /* key-value heads whose cache is on this node                            */
 } calmoe_placement_node;
 
-/* Node i; CALMOE_END past the last. */
+/* The i-th node; CALMOE_END past the last. */
 CALMOE_API calmoe_status calmoe_placement_get_node(const calmoe_placement *placement, int i,
                                                    calmoe_placement_node *node);
 
 enum { CALMOE_PLACE_PINNED, CALMOE_PLACE_SLICED, CALMOE_PLACE_REPLICATED, CALMOE_PLACE_STREAMED };
 
-/* *kind: CALMOE_PLACE_*; parts[node]: the part of the expert that is there, 0 to 1 (n >= the number of nodes). In a
- * dense layer, which has no experts to place, and of a streamed expert all parts are 0.
+/* *kind is CALMOE_PLACE_*. parts[node] is the share of the expert that lies on the node, from 0 to 1; n is at least the
+ * number of nodes. In a dense layer, which has no experts to place, and for a streamed expert all parts are 0.
  * INVALID_ARGUMENT. */
 CALMOE_API calmoe_status calmoe_placement_get_expert(const calmoe_placement *placement, int layer, int expert,
                                                      int *kind, double *parts, int n);
 
-/* What a plan is predicted to do over many steps. */
+/* What a plan is predicted to do, over many steps. */
 typedef struct calmoe_prediction {
     size_t   size;           /* set by the caller to sizeof(calmoe_prediction)                               */
-    int      batch;          /* tokens of a step                                                             */
+    int      batch;          /* tokens in a step                                                             */
     uint64_t n_steps, n_tokens;
-    double   imbalance;      /* experts: time of the slowest node / mean over the nodes that have cores      */
-    double   expert_seconds; /* of a step; relative where bandwidths are                                     */
-    double   step_seconds;   /* with attention's matrices, the head and barriers, without keys and values    */
-    double   tokens_per_s;   /* 0 where bandwidths are relative                                              */
-    uint64_t n_uses;         /* experts that steps took, summed over steps and layers                        */
-    uint64_t n_sliced_uses, n_replica_uses; /* of them                                                       */
-    double   node_share[CALMOE_MAX_NODES];              /* of the experts' work, done by the node's cores    */
-    uint64_t node_bytes[CALMOE_MAX_NODES];              /* experts' weights read from the node's memory      */
-    uint64_t node_remote_weights[CALMOE_MAX_NODES];     /* of them, by cores of another node                 */
-    uint64_t node_remote_activations[CALMOE_MAX_NODES]; /* bytes of inputs, hidden states and outputs that its
-                                                           cores took from other nodes                       */
-    uint64_t node_replica_uses[CALMOE_MAX_NODES];       /* times that a replica there served                 */
-    int      n_barriers;      /* at which all threads meet in a step                                         */
-    double   barrier_seconds; /* of a step, with a thread on each core; 0 where no latency was stated        */
+    double   imbalance;      /* of the experts' work: time of the slowest node / mean over the nodes that have cores */
+    double   expert_seconds; /* the experts' part of a step; in relative units if bandwidths are relative    */
+    double   step_seconds;   /* the whole step: experts, attention's matrices, the output head and barriers, but
+                                without reading keys and values                                              */
+    double   tokens_per_s;   /* 0 if bandwidths are relative                                                 */
+    uint64_t n_uses;         /* experts that steps used, summed over steps and layers                        */
+    uint64_t n_sliced_uses, n_replica_uses; /* of these, sliced and replicated ones                          */
+    double   node_share[CALMOE_MAX_NODES];              /* share of the experts' work that the node's cores do */
+    uint64_t node_bytes[CALMOE_MAX_NODES];              /* weights of experts that are read from the node's memory */
+    uint64_t node_remote_weights[CALMOE_MAX_NODES];     /* of these, bytes that cores of another node read   */
+    uint64_t node_remote_activations[CALMOE_MAX_NODES]; /* bytes of inputs, hidden states and outputs that its cores
+                                                           fetched from other nodes                          */
+    uint64_t node_replica_uses[CALMOE_MAX_NODES];       /* how often a replica on this node was used         */
+    int      n_barriers;      /* barriers of all threads in a step                                           */
+    double   barrier_seconds; /* time that these take in a step, with one thread on each core; 0 if no latency was
+                                 given                                                                       */
 } calmoe_prediction;
 
-/* Over steps of `batch` tokens drawn from the profile's counts with a fixed seed, or from even use where there is no
- * profile. Which experts go together is not in counts, so it is not in the result. */
+/* Predicts steps of `batch` tokens. Their experts are drawn with a fixed seed by the profile's counts, or evenly if
+ * there is no profile. Counts do not say which experts are used together, so neither does this prediction. */
 CALMOE_API calmoe_status calmoe_placement_predict(const calmoe_placement *placement, int batch, calmoe_prediction *out);
 
-/* Over routings that the caller has: experts (n_tokens, n_layers, n_slots), -1 where a token took fewer.
- * INVALID_ARGUMENT: an expert that the model has not, or that a token takes twice. */
+/* Predicts the same for recorded routings: experts (n_tokens, n_layers, n_slots), with -1 where a token took fewer.
+ * INVALID_ARGUMENT: the model does not have such an expert, or a token takes one twice. */
 CALMOE_API calmoe_status calmoe_placement_simulate(const calmoe_placement *placement, const int32_t *experts,
                                                    int n_tokens, int n_slots, int batch, calmoe_prediction *out);
 
-/* What a memory limit (calmoe_engine_options) would do for such routings; looking ahead is not in it. */
+/* What a memory limit (calmoe_engine_options) is predicted to do with recorded routings. Looking ahead is left out. */
 typedef struct calmoe_disk_prediction {
     size_t   size;      /* set by the caller to sizeof(calmoe_disk_prediction)                     */
     int      batch;     /* tokens of a step                                                        */
     int      n_experts; /* routed experts of all layers                                            */
-    int      n_slots;   /* of them in memory at a time, about; all: nothing is read                */
+    int      n_slots;   /* about how many of them are in memory at a time; if all are, nothing is read */
     uint64_t n_tokens;
-    uint64_t n_wanted;  /* experts that steps need, each once in a step and layer                  */
-    uint64_t n_there;   /* of them, in memory already                                              */
-    uint64_t n_bytes;   /* of the model's file that are read for the others                        */
+    uint64_t n_wanted;  /* experts that steps need; each counts once in a step and layer           */
+    uint64_t n_there;   /* of these, experts that are in memory already                            */
+    uint64_t n_bytes;   /* bytes that are read from the model's file for the others                */
 } calmoe_disk_prediction;
 
-/* By the same rules by which an engine keeps experts, those of the plan among them; a profile, where the placement has
- * one, as its memory_profile.
- * INVALID_ARGUMENT as calmoe_placement_simulate(), and for a limit that is too small: the sentence says which is
- * not. UNSUPPORTED: the model has no routed experts. */
+/* Predicts with the rules by which an engine keeps experts: those that the plan keeps stay; the placement's profile, if
+ * it has one, serves as memory_profile. INVALID_ARGUMENT as in calmoe_placement_simulate(), and for a limit that is too
+ * small: the sentence names one that is not. UNSUPPORTED: the model has no routed experts. */
 CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *placement, const int32_t *experts,
                                                         int n_tokens, int n_slots, int batch, uint64_t memory_limit,
                                                         calmoe_disk_prediction *out);
 
-/* The same model by several such machines, each with an equal part (ranks.h). */
+/* Several machines like this one that run the model together, each with an equal part (ranks.h). */
 typedef struct calmoe_network {
-    int    n_ranks;   /* 2 at least                                         */
-    double latency;   /* seconds that a short message takes, one way        */
-    double bandwidth; /* bytes/s that a machine receives                    */
+    int    n_ranks;   /* number of machines, at least 2                     */
+    double latency;   /* seconds that a short message takes in one direction */
+    double bandwidth; /* bytes/s that a machine can receive                 */
 } calmoe_network;
 
 typedef struct calmoe_ranks_prediction {
     size_t   size;             /* set by the caller to sizeof(calmoe_ranks_prediction)                    */
-    int      batch;            /* tokens of a step, each with logits                                      */
-    int      n_exchanges;      /* of a step, one after the other; what calmoe_ranks_stats counts          */
-    uint64_t n_bytes_received; /* of a step, by rank 0, which receives most                               */
-    double   exchange_seconds; /* of a step: these, and the message by which rank 0 begins it             */
-    double   step_seconds;     /* with the weights, of which some are whole on every rank: routers, and of
-                                  latent attention what makes latents                                     */
-    double   tokens_per_s;     /* 0 where bandwidths of nodes are relative                                */
+    int      batch;            /* tokens in a step, each with its logits                                  */
+    int      n_exchanges;      /* exchanges in a step, one after the other, as calmoe_ranks_stats counts them */
+    uint64_t n_bytes_received; /* bytes that rank 0, which receives most, gets in a step                  */
+    double   exchange_seconds; /* time of these exchanges in a step, and of the message by which rank 0 begins it */
+    double   step_seconds;     /* the whole step; every rank has a full copy of some weights: routers, and in latent
+                                  attention the matrices that make latents                                */
+    double   tokens_per_s;     /* 0 if the bandwidths of nodes are relative                               */
 } calmoe_ranks_prediction;
 
-/* The placement's machine stands for each rank's; its plan is looked at for the time of one machine only. */
+/* Predicts a step on several machines, each of which is like the placement's machine. The plan is only used for the
+ * time that one machine would take. */
 CALMOE_API calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *placement,
                                                         const calmoe_network *network, int batch,
                                                         calmoe_ranks_prediction *out);

@@ -1,7 +1,7 @@
-/* calmoe/status.h - what a call can answer.
+/* calmoe/status.h - what a call can return.
  *
- * A code says what the caller can do about it; the sentence (where, found, wanted) is in the
- * context: calmoe_context_message(). */
+ * A code says what the caller can do about a failure. The context has a sentence about it, which says where it
+ * happened, what was found and what was wanted: calmoe_context_message(). */
 #ifndef CALMOE_STATUS_H
 #define CALMOE_STATUS_H
 

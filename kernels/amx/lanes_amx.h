@@ -1,4 +1,4 @@
-/* lanes_amx.h - vectors of 16 lanes, one a row of a tile, beside the tiles. */
+/* lanes_amx.h - vector operations that AMX kernels use besides tiles: 16 lanes, one for each row of a tile. */
 #ifndef KERNELS_AMX_LANES_H
 #define KERNELS_AMX_LANES_H
 
@@ -9,8 +9,8 @@
 
 #include "kernels/unroll.h"
 
-/* Hides from the compiler what a pointer was computed from. Else GCC 12 computes each element's address anew from
- * there, and what it keeps for that goes through vector registers, on the port that multiplies. */
+/* Hides from the compiler how a pointer was computed. Otherwise GCC 12 computes each element's address anew from the
+ * beginning, and keeps values for that in vector registers, whose moves occupy the port that multiplies. */
 #define KEEP_IN_REGISTER(pointer) __asm__("" : "+r"(pointer))
 
 CM_INLINE __m512i load64(const uint8_t *at)

@@ -4,13 +4,13 @@
  *         lay the panel's codes out as AMX tiles
  *         for each tile of rows: unpack its weights of the chunk to int8, and let all tokens pass over them
  *
- * So unpacked weights stay in the first-level cache, each is unpacked once for up to 64 tokens, and weights come
- * from memory once. (Panels of 128 tokens were slower: their codes and sums no longer fit beside the weights.) The sums
- * of all (row tile, token) wait between chunks in memory on the stack: with the panel and a kernel's own scratch
- * some 100 KiB.
+ * So unpacked weights stay in the first-level cache, each weight is unpacked once for up to 64 tokens, and weights are
+ * read from memory once. (Panels of 128 tokens were slower: their codes and sums do not fit into the cache beside the
+ * weights.) Between chunks, the sums of all (tile of rows, token) are kept on the stack; together with the panel and a
+ * kernel's scratch that takes about 100 KiB.
  *
- * Tokens are shared out evenly to blocks of up to 16, the rows of a tile of tokens: one shape suits all blocks of a
- * panel, so tiles are configured once for it. 33 tokens are 3 blocks of 12, not 16 + 16 + 1. */
+ * Tokens are divided evenly into blocks of up to 16, which are the rows of a tile of tokens. All blocks of a panel have
+ * the same shape, so the tiles are configured once for it: 33 tokens become 3 blocks of 12, not 16 + 16 + 1. */
 #ifndef KERNELS_AMX_PANEL_AMX_H
 #define KERNELS_AMX_PANEL_AMX_H
 
@@ -26,13 +26,13 @@ enum {
     CHUNK = 256,
     MAX_BLOCKS = 4,
     PANEL_TOKENS = 16 * MAX_BLOCKS,
-    LEAST_TOKENS = 10, /* of a block: every even number from here to 16 has a body of its own */
+    LEAST_TOKENS = 10, /* in a block: each even number from this to 16 has a body of its own  */
     SUM_ROWS = 1024,   /* sums[SUM_ROWS][16]: 64 tokens and 16 tiles of rows, 32 tokens and 32 tiles, … */
-    TILE_STRIDE = 64, /* bytes from row to row in all that tiles load and store */
+    TILE_STRIDE = 64, /* bytes between rows of everything that tiles load and store */
     TILE_BYTES = 1024
 };
 
-enum sums_form { /* of the activations' sums, where a type has minimums */
+enum sums_form { /* form of the activations' sums, for types with minimums */
     SUMS_NONE,
     SUMS_FLOAT, /* (float) of each 32 codes */
     SUMS_32,    /* of each 32 codes as two bfloat16 */
@@ -44,8 +44,8 @@ struct panel { /* the input of some tokens in one chunk; token t is row t % bloc
     int n_blocks;
     int block_tokens; /* 10, 12, 14 or 16; the last block is filled up with zeros */
     int n_columns;    /* of this chunk */
-    uintptr_t next;   /* address of the weights that are read after these, see prefetch_share() */
-    size_t    share;  /* bytes of them that are asked for with each block of tokens             */
+    uintptr_t next;   /* address of the weights that will be read after these, see prefetch_share() */
+    size_t    share;  /* bytes of them to prefetch with each block of tokens                    */
     alignas(64) int8_t codes[MAX_BLOCKS][CHUNK / 64][TILE_BYTES]; /* tiles: row = token, 64 columns */
     alignas(64) float scales[MAX_BLOCKS][8][16]; /* of each 32 columns and token; [0] where there is one for all 256 */
     union {
@@ -57,7 +57,7 @@ struct panel { /* the input of some tokens in one chunk; token t is row t % bloc
 /* sums[t] += (weights of a tile of 16 rows in the panel's chunk) x (token t), for all t of all blocks */
 typedef void cm_chunk_fn(const uint8_t *weights, const struct panel *panel, float sums[][CM_TILE]);
 
-struct panel_form { /* what the walk must know of a kernel */
+struct panel_form { /* what the walk must know about a kernel */
     enum weight_type type;
     enum sums_form   sums;
     cm_chunk_fn     *chunk;
@@ -93,7 +93,7 @@ CM_INLINE __mmask64 first_bytes(size_t n)
     return n >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1;
 }
 
-/* n_columns codes of a token, and zeros up to CHUNK, to its row of the tiles that start at out */
+/* Copies n_columns codes of a token, padded with zeros to CHUNK, to its row of the tiles that start at out. */
 CM_INLINE void lay_out_codes(const int8_t *codes, size_t n_columns, int8_t *out)
 {
     CM_UNROLL
@@ -103,7 +103,7 @@ CM_INLINE void lay_out_codes(const int8_t *codes, size_t n_columns, int8_t *out)
     }
 }
 
-/* 8 floats to every 16th place */
+/* Writes 8 floats to every 16th place. */
 CM_INLINE void scatter(__m256 v, float *to)
 {
     float each[8];
@@ -112,8 +112,8 @@ CM_INLINE void scatter(__m256 v, float *to)
     for (int i = 0; i < 8; i++) to[16 * i] = each[i];
 }
 
-/* Sums of 16 or 32 codes, |sum| <= 128 * n_codes, as two bfloat16 each: sum mod n_codes and the rest, which is a
- * multiple of n_codes. Both have at most 8 bits that count, so they are exact. */
+/* Splits sums of 16 or 32 codes, |sum| <= 128 * n_codes, into two bfloat16 each: sum mod n_codes, and the rest, which
+ * is a multiple of n_codes. Both have at most 8 significant bits, so they are exact. */
 CM_INLINE __m512i split_sums(__m512i sums, int n_codes)
 {
     const __m512i low = _mm512_and_si512(sums, _mm512_set1_epi32(n_codes - 1)), rest = _mm512_sub_epi32(sums, low);
@@ -121,7 +121,7 @@ CM_INLINE __m512i split_sums(__m512i sums, int n_codes)
     return _mm512_or_si512(_mm512_srli_epi32(low_bits, 16), _mm512_castps_si512(_mm512_cvtepi32_ps(rest)));
 }
 
-/* The sums of n 16s, 16 at most, of token r of block b; all zeros where n is 0. */
+/* Writes the sums of n groups of 16 codes, at most 16, of token r in block b; all zeros if n is 0. */
 CM_INLINE void lay_out_sums(struct panel *panel, int b, int r, const int16_t *sums, size_t n, enum sums_form form)
 {
     const __m256i each_16 = _mm256_maskz_loadu_epi16((__mmask16)first_bytes(n), sums);
@@ -136,7 +136,7 @@ CM_INLINE void lay_out_sums(struct panel *panel, int b, int r, const int16_t *su
     }
 }
 
-/* Token r of block b from input row `row`, columns from `column` on; row < 0: zeros. */
+/* Fills in token r of block b from input row `row`, columns from `column` on; row < 0: zeros. */
 CM_INLINE void lay_out_token(struct panel *panel, int b, int r, const struct quantized *q, size_t block,
                              enum sums_form form, size_t n_columns, size_t column, int row)
 {
@@ -150,7 +150,7 @@ CM_INLINE void lay_out_token(struct panel *panel, int b, int r, const struct qua
     if (form != SUMS_NONE) lay_out_sums(panel, b, r, sums, n_here / 16, form);
 }
 
-/* Tokens first, first + 1, … of the call, columns from `column` on. */
+/* Fills in tokens first, first + 1, … of the call, columns from `column` on. */
 CM_APART void fill_panel(struct panel *panel, enum activation_kind kind, enum sums_form form,
                          const struct activations *x, const int32_t *which, int first, size_t column)
 {
@@ -166,9 +166,9 @@ CM_APART void fill_panel(struct panel *panel, enum activation_kind kind, enum su
     }
 }
 
-/* Asks for the share of token block `block` of the weights that come next, into the second-level cache. Little by
- * little: a burst fills the two dozen places for lines under way, and every other load waits behind it. A hint: the
- * address may lie past the end of all weights. */
+/* Prefetches, into the second-level cache, the share of the next weights that belongs to this block of tokens. This is
+ * done little by little: a burst would fill the two dozen entries for cache lines under way, and every other load would
+ * wait behind it. It is a hint, so the address may lie past the end of all weights. */
 CM_INLINE void prefetch_share(const struct panel *panel, int block)
 {
     enum { READ = 0, SECOND_LEVEL = 2 };
@@ -176,8 +176,8 @@ CM_INLINE void prefetch_share(const struct panel *panel, int block)
     for (size_t i = 0; i < panel->share; i += 64) __builtin_prefetch((const void *)(begin + i), READ, SECOND_LEVEL);
 }
 
-/* The first n_rows sums of each token to y. Token by token, so that y is written from front to back; a masked store,
- * since copies of 64 bytes whose number is not known become a call or a slow string move. */
+/* Writes the first n_rows sums of each token to y, token by token, so that y is written from front to back. A masked
+ * store is used, since copies whose length the compiler does not know become a call or a slow string move. */
 CM_INLINE void copy_sums(const struct panel *panel, int n_rows, const float sums[][CM_TILE], float *y, size_t y_stride)
 {
     const int n_padded = panel->n_blocks * panel->block_tokens;
@@ -191,7 +191,8 @@ CM_INLINE void copy_sums(const struct panel *panel, int n_rows, const float sums
     }
 }
 
-/* One panel over rows [row_begin, row_end), which fit the sums. y: that of the panel's first token. */
+/* Multiplies one panel with rows [row_begin, row_end), for which there is room in the sums. y belongs to the panel's
+ * first token. */
 CM_INLINE void walk_chunks(const struct panel_form *form, const struct matrix *matrix, int row_begin, int row_end,
                            const struct activations *x, const int32_t *which, int first, struct panel *panel,
                            float sums[][CM_TILE], float *y, size_t y_stride)
@@ -243,7 +244,8 @@ CM_INLINE void walk_panels(const struct panel_form *form, const struct matrix *m
 #define AMX_NAME(type) cm_linear_##type##_amx
 #endif
 
-/* Defines cm_linear_<type>_amx(): below `from` tokens the AVX-512 kernel, which reads the same packing. */
+/* Defines cm_linear_<type>_amx(). For fewer than `from` tokens it uses the AVX-512 kernel, which reads the same
+ * packing. */
 #define AMX_KERNEL(type, TYPE, from, sums_form)                                                             \
     void cm_linear_##type##_avx512vnni(const struct matrix *matrix, int row_begin, int row_end,             \
                                        const struct activations *x, const int32_t *which, int n_tokens,     \

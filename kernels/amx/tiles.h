@@ -1,8 +1,8 @@
 /* tiles.h - the handful of AMX operations that the kernels here use: eight tile registers 0 … 7, each of up to
  * 16 rows of up to 64 bytes.
  *
- *     tile_configure(&config)      shapes of all tiles; zeroes them. Costs some 200 cycles
- *     tile_release()               gives the state back: signals and task switches no longer carry 8 KiB
+ *     tile_configure(&config)      shapes of all tiles; zeroes them. Takes about 200 cycles
+ *     tile_release()               frees the state: signals and task switches no longer save its 8 KiB
  *     tile_zero(t)
  *     tile_load(t, base, at, stride)    the tile's rows from base + at, base + at + stride, … (bytes)
  *     tile_store(t, base, at, stride)
@@ -11,9 +11,9 @@
  *     tile_dot_bfloat(c, a, b)     c[m][n] += sum over k of a[m][k] * b[k / 2][2 n + k % 2], bfloat16 in, float32 out.
  *                                  The order of the sum is the processor's: for sums that are exact in any order
  *
- * t, c, a, b are written as digits, and `at` as a constant, which becomes part of the instruction. What the manual
- * demands, and software tiles check: a, b, c are three different tiles; rows of c = rows of a; bytes in a row of c =
- * those of b; bytes in a row of a = 4 * rows of b.
+ * t, c, a, b are written as digits, and `at` as a constant, which becomes part of the instruction. The manual demands,
+ * and software tiles check, that a, b and c are three different tiles, rows of c = rows of a, bytes in a row of c =
+ * bytes in a row of b, and bytes in a row of a = 4 * rows of b.
  *
  * With CM_SOFTWARE_TILES the operations are functions in plain C (tests/support/software_tiles.c): tests run
  * these same kernels on machines without AMX. */
@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As the instruction reads it, 64 bytes; what is reserved is zero. */
+/* The 64 bytes that the instruction reads; reserved ones are zero. */
 struct tile_config {
     uint8_t  palette; /* 1: eight tiles of 1 KiB */
     uint8_t  start_row;
@@ -61,7 +61,8 @@ void tile_dot_bfloat(int c, int a, int b);
 
 #include <immintrin.h>
 
-/* To GCC 12 the intrinsic of configuring reads 8 of 64 bytes, so stores to the others could come too late or never. */
+/* GCC 12 believes that the intrinsic for configuring reads only 8 of the 64 bytes, so stores to the others could come
+ * too late or never. */
 #define tile_configure(config)                                        \
     do {                                                              \
         __asm__ volatile("" ::: "memory");                            \
@@ -70,9 +71,9 @@ void tile_dot_bfloat(int c, int a, int b);
 #define tile_release() _tile_release()
 #define tile_zero(t) _tile_zero(t)
 
-/* Not by intrinsics: to GCC 12 these neither read nor write what lies behind the address, and each address takes a
- * register of its own. Where those run out, addresses come back from vector registers, which takes the very port
- * that multiplies floats. */
+/* These are not intrinsics, because GCC 12 believes that the intrinsics neither read nor write the memory at the
+ * address, and it takes a register for each address. When registers run out, addresses are kept in vector registers,
+ * whose moves occupy the very port that multiplies floats. */
 #define tile_load(t, base, at, stride)                                                                    \
     __asm__ volatile("tileloadd %c1(%0,%2,1), %%tmm" #t                                                   \
                      : : "r"(base), "i"(at), "r"((ptrdiff_t)(stride)) : "memory")

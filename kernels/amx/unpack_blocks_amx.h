@@ -13,7 +13,7 @@ struct form {
     void (*codes)(const uint8_t *block, __m512i u[8]);
 };
 
-/* 4 x 64 bytes of nibbles: the low ones are k-groups 0 … 3, the high ones 4 … 7. */
+/* 4 x 64 bytes of nibbles: the low nibbles are k-groups 0 … 3, the high ones k-groups 4 … 7. */
 CM_INLINE void split_nibbles(const uint8_t *at, __m512i u[8])
 {
     CM_UNROLL_16

@@ -7,7 +7,7 @@
 #include "kernels/amx/lanes_amx.h"
 #include "kernels/quant/code_book.h"
 
-/* Scales are given for each 32 weights (8 of them) or each 16 (16 of them); so are minimums. */
+/* There is a scale for each 32 weights (8 scales) or for each 16 (16 scales); likewise minimums. */
 struct scales {
     __m512i of[16];       /* int32 */
     __m512i minimums[16]; /* int32; where the type has them */
@@ -23,13 +23,13 @@ struct form {
     void (*codes)(const uint8_t *block, int step, __m512i u[16]);
 };
 
-/* The first of the two 32 that a step takes; the other is `apart` later. */
+/* The first of the two groups of 32 weights that a step takes; the other one is `apart` groups later. */
 CM_INLINE size_t first_of(int step, int apart)
 {
     return apart == 1 ? 2 * (size_t)step : 4 * (size_t)(step / 2) + (size_t)(step % 2);
 }
 
-/* Shift by a count that is no constant. Bits come over from the neighbour byte: mask them. */
+/* Shifts by a count that is not a constant. Bits of the neighbouring byte are shifted in, so they must be masked. */
 CM_INLINE __m512i shift_right(__m512i v, int count)
 {
     return _mm512_srlv_epi16(v, _mm512_set1_epi16((short)count));
@@ -104,8 +104,8 @@ CM_INLINE void scales_q6_k(const uint8_t *block, struct scales *out)
     for (int i = 0; i < 4; i++) widen_signed(load64(block + 32 + 64 * i), out->of + 4 * i);
 }
 
-/* A byte of nibbles has weights that are 64 apart. Pairs are read before nibbles, not by turns: reads that
- * go from front to back are what the hardware's prefetching expects. */
+/* A byte of nibbles holds weights that are 64 apart. All pairs are read before the nibbles, since the hardware's
+ * prefetcher expects reads from front to back. */
 CM_INLINE void codes_q6_k(const uint8_t *block, int step, __m512i u[16])
 {
     const uint8_t *pairs = block + 288 + 1536 * (step / 2);

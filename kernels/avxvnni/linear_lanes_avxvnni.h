@@ -1,9 +1,9 @@
 /* linear_lanes_avxvnni.h - the vectors of the matrix kernels with AVX-VNNI: AVX2's, and the dot product of
  * four bytes.
  *
- * AVX-512 has the same instruction on the same registers in another encoding: where AVX-VNNI is not switched on, that
- * is used instead, and the kernels are called ..._avxvnni_evex. kernelcheck compiles them so, to check
- * these bodies on machines that lack AVX-VNNI. */
+ * AVX-512 has the same instruction on the same registers in another encoding. If the compiler may not use AVX-VNNI,
+ * that encoding is used, and the kernels are called ..._avxvnni_evex. kernelcheck compiles them in this way, to check
+ * these bodies on machines without AVX-VNNI. */
 #ifndef KERNELS_AVXVNNI_LINEAR_LANES_H
 #define KERNELS_AVXVNNI_LINEAR_LANES_H
 

@@ -1,8 +1,8 @@
 /* linear_lanes_neon.h - the vectors of the matrix kernels with NEON: 4 lanes, a quarter of a tile's rows. What these
  * functions mean stands in linear_blocks_body.h; V(name) is what the x86 intrinsic of that name does.
  *
- * Where the compiler may use the dot product of four signed bytes (FEAT_DotProd), the level is neondot; else four
- * products are multiplied and added in three steps, exactly the same. */
+ * If the compiler may use the dot product of four signed bytes (FEAT_DotProd), the level is neondot; else four products
+ * are multiplied and added in three steps, with exactly the same result. */
 #ifndef KERNELS_NEON_LINEAR_LANES_NEON_H
 #define KERNELS_NEON_LINEAR_LANES_NEON_H
 
@@ -103,7 +103,7 @@ CM_INLINE vi vi_dot2(vi sum, vi a, vi b)
 CM_INLINE vi vi_dot4(vi sum, vi u, vi q) { return vdotq_s32(sum, AS_S8(u), AS_S8(q)); }
 #else
 #define CM_LEVEL neon
-/* Products of bytes fit int16, sums of two of them need not: |-128 * -128| * 2 = 2^15. */
+/* A product of two bytes fits into int16, but the sum of two products need not: |-128 * -128| * 2 = 2^15. */
 CM_INLINE vi vi_dot4(vi sum, vi u, vi q)
 {
     const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(AS_S8(u)), vget_low_s8(AS_S8(q))));

@@ -1,5 +1,5 @@
-/* block.h - what the bytes of a weight block mean: the integers and scales of a block, before any
- * arithmetic. Dequantization and the reference kernels both start here, so each format is told once.
+/* block.h - what the bytes of a weight block mean: the integers and scales of a block, before any arithmetic.
+ * Dequantization and the reference kernels both start from it, so that each format is described only once.
  *
  * A block of 32 (blocks with one scale):       weight k = d * code_k            (+ m where has_minimum)
  * A superblock of 256 (scales for each 16 k):  weight k = d * sc_(k/16) * code_k
@@ -16,7 +16,7 @@ enum { CM_SUPERBLOCK = 256, CM_SUBBLOCKS = 16 };
 
 struct unpacked_block {
     int8_t  codes[CM_SUPERBLOCK];
-    int16_t scales[CM_SUBBLOCKS];   /* of a superblock; formats with sub-blocks of 32 give each twice */
+    int16_t scales[CM_SUBBLOCKS];   /* of a superblock; formats with sub-blocks of 32 have each scale twice */
     int16_t minimums[CM_SUBBLOCKS]; /* of a superblock that has_minimum                              */
     float   d;
     float   m;                      /* where has_minimum                                             */

@@ -1,17 +1,18 @@
-/* code_book.h - weight types whose codes are places in a small table of values: IQ1, IQ2 and IQ3, superblocks of 256.
+/* code_book.h - weight types whose codes are indices into a small table of values: IQ1, IQ2 and IQ3, with superblocks
+ * of 256.
  *
- * In files a superblock names whole vectors of 8 or 4 weights by their numbers in large tables (iq_grids.c), with signs
- * beside them. What is left of a weight is one of at most 16 values, so that
+ * In files, a superblock consists of indices of whole vectors of 8 or 4 weights in large tables (iq_grids.c), and of
+ * signs. Each weight is one of at most 16 values, so that
  *
  *     weight k = d * unit * (2 s_(k/16) + 1) * values[code_k]
  *
- * with exact products, and that is what a superblock is packed as: no table but that of the values is read at run time.
- * Three bits a code hold IQ1 and IQ2, four IQ3:
+ * with exact products. A superblock is packed in this form, so that only the small table is needed at run time. IQ1 and
+ * IQ2 need three bits for a code, IQ3 four:
  *
  *     3 bits, 106 bytes: d float16 | 8 bytes: s_0 … s_7 in low nibbles, others in high ones | third bits[32] | pairs
  *     4 bits, 134 bytes: d float16 | 4 bytes: s of each 32, of the first four in low nibbles | nibbles[128]
  *
- * Bits of codes lie as in Q3_K (bit pairs, third bits) and IQ4_XS (nibbles). */
+ * The bits of codes are arranged as in Q3_K (bit pairs, third bits) and IQ4_XS (nibbles). */
 #ifndef KERNELS_QUANT_CODE_BOOK_H
 #define KERNELS_QUANT_CODE_BOOK_H
 
@@ -20,25 +21,27 @@
 
 #include "kernels/weight_type.h"
 
-/* Values of the codes. Of 3 bits the top one is the sign of what differs from a multiple of 8 (IQ1: an eighth of the
- * step added to -1, 0, 1), or of the weight (IQ2); so it is of 4 bits (IQ3). */
+/* The values of the codes. With 3 bits, the top bit is the sign: in IQ1 of the eighth of a step that is added to -1, 0
+ * or 1 (values are multiples of 8, plus or minus that), in IQ2 of the weight. With 4 bits (IQ3) it is the weight's sign
+ * too. */
 #define CM_VALUES_IQ1     { -7, 1, 9, 0, -9, -1, 7, 0 }
 #define CM_VALUES_IQ2     { 8, 25, 43, 0, -8, -25, -43, 0 }
 #define CM_VALUES_IQ3_XXS { 4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62 }
 #define CM_VALUES_IQ3_S   { 1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15 }
 
-/* What a number of d means: weight = d * unit * …; a power of two, so that d * unit is exact. */
+/* The unit of d: weight = d * unit * …; a power of two, so that d * unit is exact. */
 #define CM_UNIT_IQ1     0.125f
 #define CM_UNIT_IQ2     0.125f
 #define CM_UNIT_IQ3_XXS 0.25f
 #define CM_UNIT_IQ3_S   1.0f
 
-/* Bytes that a superblock is packed as, or 0 where the type is packed as it lies in files. */
+/* The bytes of a packed superblock; 0 if the type is packed in its file's form. */
 size_t cm_book_bytes(enum weight_type type);
-/* A superblock of the file to cm_book_bytes(type) bytes. */
+/* Converts a superblock of the file to cm_book_bytes(type) bytes. */
 void cm_book_pack(enum weight_type type, const uint8_t *block, uint8_t *out);
 
-/* IQ1_M has no field for d: each of four u16 at byte 48 has a quarter of it in its top bits, the first the lowest. */
+/* Reads d of IQ1_M, which has no field for it: each of the four u16 at byte 48 has a quarter of d in its top bits, the
+ * first one the lowest. */
 uint16_t cm_iq1_m_d(const uint8_t *block);
 void cm_iq1_m_put_d(uint8_t *block, uint16_t d);
 

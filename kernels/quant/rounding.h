@@ -1,5 +1,5 @@
-/* rounding.h - the small steps that quantizers share. Only exact operations of IEEE arithmetic, so that
- * the same weights give the same bytes on every machine. */
+/* rounding.h - small functions that quantizers share. They use only operations that IEEE arithmetic defines exactly, so
+ * that the same weights give the same bytes on every machine. */
 #ifndef KERNELS_QUANT_ROUNDING_H
 #define KERNELS_QUANT_ROUNDING_H
 
@@ -19,8 +19,8 @@ static inline int cm_nearest(float value, int low, int high)
     return (int)((value + shift) - shift);
 }
 
-/* The float16 nearest to value, at most the largest finite one; NaN gives 0. Its float32 value comes back
- * through *stored: codes are chosen for the scale that readers will see. */
+/* The float16 nearest to value, but at most the largest finite one; NaN gives 0. *stored becomes its float32 value,
+ * since codes are chosen for the scale that readers will see. */
 static inline uint16_t cm_store_scale(float value, float *stored)
 {
     if (isnan(value)) value = 0.0f;
@@ -37,7 +37,7 @@ static inline float cm_inverse(float scale)
     return scale != 0.0f ? 1.0f / scale : 0.0f;
 }
 
-/* Of x[0 … n), the value whose magnitude is largest, with its sign; NaN is passed over. */
+/* The value of x[0 … n) with the largest magnitude, with its sign; NaN is ignored. */
 static inline float cm_extreme(const float *x, int n)
 {
     float extreme = 0.0f;
@@ -46,7 +46,7 @@ static inline float cm_extreme(const float *x, int n)
     return extreme;
 }
 
-/* How much an error in each weight counts: large weights more, but none of them nothing. */
+/* How much an error in each weight counts: more for large weights, but something for each. */
 static inline void cm_importance(const float *x, int n, float *importance)
 {
     float square_sum = 0.0f;

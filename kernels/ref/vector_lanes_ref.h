@@ -19,7 +19,7 @@ typedef struct { float v[16]; } lanes;
 
 static inline lanes lanes_set(float a) { LANES_EACH(a); }
 static inline lanes lanes_load(const float *p) { LANES_EACH(p[i]); }
-/* The first n of p, then `fill`. */
+/* The first n elements of p, and `fill` in the other lanes. */
 static inline lanes lanes_load_part(const float *p, int n, float fill) { LANES_EACH(i < n ? p[i] : fill); }
 static inline void lanes_store(float *p, lanes a) { memcpy(p, a.v, sizeof a.v); }
 static inline void lanes_store_part(float *p, lanes a, int n) { memcpy(p, a.v, (size_t)n * sizeof *p); }
@@ -38,7 +38,7 @@ static inline lanes lanes_sub(lanes a, lanes b) { LANES_EACH(a.v[i] - b.v[i]); }
 static inline lanes lanes_mul(lanes a, lanes b) { LANES_EACH(a.v[i] * b.v[i]); }
 static inline lanes lanes_div(lanes a, lanes b) { LANES_EACH(a.v[i] / b.v[i]); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes c) { LANES_EACH(fmaf(a.v[i], b.v[i], c.v[i])); }
-/* Of max and min the second operand comes out when either is NaN. */
+/* If either operand of max or min is NaN, the result is the second operand. */
 static inline lanes lanes_max(lanes a, lanes b) { LANES_EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 static inline lanes lanes_min(lanes a, lanes b) { LANES_EACH(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 static inline lanes lanes_abs(lanes a) { LANES_EACH(fabsf(a.v[i])); }
@@ -88,8 +88,9 @@ static inline void lanes_store_int8(int8_t *p, lanes a, int n)
 }
 
 #undef LANES_EACH
-/* Vectors in a tile of n queries of attention (attend_body.h), as many as fit into a level's registers: of positions
- * where scores are computed (1, 2 or 4), of elements where values are summed (most with one query). */
+/* The number of vectors in a tile of n queries of attention (attend_body.h), as many as fit into a level's registers:
+ * vectors of positions when scores are computed (1, 2 or 4), vectors of elements when values are summed (most for one
+ * query). */
 #define SCORE_LANES(n) 1
 #define VALUE_LANES(n) 1
 

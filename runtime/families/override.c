@@ -155,11 +155,28 @@ static calmoe_status choose_scaling(struct work *w, struct scaling *s)
     return CALMOE_OK;
 }
 
+/* YaRN leaves pairs alone that turn at least beta_fast times within the original context, stretches those that turn at
+ * most beta_slow times, and blends between the two. The effective values are the caller's, else the file's. */
+static calmoe_status check_turns(struct work *w)
+{
+    const struct model_override *o = w->wanted;
+    float                        fast = 32.0f, slow = 1.0f;
+    if (o->yarn_beta_fast == 0.0f && o->yarn_beta_slow == 0.0f) return CALMOE_OK;
+    CM_TRY(cm_meta_get_float(w->ctx, w->file, full(w, "rope.scaling.yarn_beta_fast"), 0.0, 1e6, &fast));
+    CM_TRY(cm_meta_get_float(w->ctx, w->file, full(w, "rope.scaling.yarn_beta_slow"), 0.0, 1e6, &slow));
+    if (o->yarn_beta_fast != 0.0f) fast = o->yarn_beta_fast;
+    if (o->yarn_beta_slow != 0.0f) slow = o->yarn_beta_slow;
+    if (fast >= slow) return CALMOE_OK;
+    return cm_fail(w->ctx, CALMOE_INVALID_ARGUMENT, "yarn_beta_fast is %g; at least yarn_beta_slow, %g, is wanted",
+                   (double)fast, (double)slow);
+}
+
 static calmoe_status override_scaling(struct work *w)
 {
     const struct model_override *o = w->wanted;
     struct scaling               s;
     CM_TRY(choose_scaling(w, &s));
+    CM_TRY(check_turns(w));
     if (cm_meta_entry(w->file, full(w, "rope.scale_linear")))
         CM_TRY(cm_meta_override_float(w->ctx, w->file, w->key, 1.0f));
     CM_TRY(cm_meta_override_text(w->ctx, w->file, full(w, "rope.scaling.type"), s.type));

@@ -34,6 +34,19 @@ static bool may_begin(uint32_t before, enum letters letters, locale_t locale)
            (cm_utf8_is_white(before) || (before < 0x80 && before && strchr("-({[<", (int)before)));
 }
 
+/* What a letter becomes where the C library, which changes one character into one, cannot say it; else NULL. The German
+ * ss has no capital of one letter; the small form of a capital I with a dot keeps the dot; four pairs of letters that
+ * are one character have a form of their own at the beginning of a word. */
+static const char *special_letter(uint32_t point, enum letters letters, bool upper)
+{
+    const bool is_title = upper && (letters == LETTERS_TITLE || letters == LETTERS_CAPITALIZE);
+    if (point == 0xDF && upper) return is_title ? "Ss" : "SS";
+    if (point == 0x130 && !upper) return "i\u0307";
+    if (is_title && point >= 0x1C4 && point <= 0x1CC)
+        return point < 0x1C7 ? "\u01C5" : point < 0x1CA ? "\u01C8" : "\u01CB";
+    return is_title && point >= 0x1F1 && point <= 0x1F3 ? "\u01F2" : NULL;
+}
+
 static calmoe_status change_letters(struct run *run, struct string text, enum letters letters, locale_t locale,
                                     struct text_buffer *buffer)
 {
@@ -49,11 +62,10 @@ static calmoe_status change_letters(struct run *run, struct string text, enum le
         }
         const uint32_t point = cm_utf8_point(text.text + at, (int)length);
         const bool     upper = letters == LETTERS_UPPER || (letters != LETTERS_LOWER && begins);
+        const char    *special = locale ? special_letter(point, letters, upper) : NULL;
         const int      n = cm_utf8_write(change_letter(point, upper, locale), changed);
-        if (point == 0xdf && upper) /* the German ss has no capital of one letter */
-            CM_TRY(cm_buffer_put_marked(run, buffer, letters == LETTERS_UPPER ? "SS" : "Ss", 2, mark));
-        else
-            CM_TRY(cm_buffer_put_marked(run, buffer, changed, (size_t)n, mark));
+        CM_TRY(cm_buffer_put_marked(run, buffer, special ? special : changed, special ? strlen(special) : (size_t)n,
+                                    mark));
         begins = may_begin(point, letters, locale);
         at += length;
     }

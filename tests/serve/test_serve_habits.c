@@ -173,6 +173,10 @@ static void test_http(void **state)
     expect("/v1/models/calmoe-nano", NULL, 200, "{\"id\":\"calmoe-nano\",\"object\":\"model\",*");
     expect("/models/other", NULL, 404, "*no model 'other' here; 'calmoe-nano' is*");
     expect("/models/", NULL, 404, "*there is no '/models/' here*");
+    expect("/models/c%61lmoe%2Dnano", NULL, 200, "{\"id\":\"calmoe-nano\",*");
+    expect("/%00", NULL, 404, "*there is no '/%00' here*");
+    expect("/health%00x", NULL, 404, "*");
+    expect("/%4", NULL, 404, "*there is no '/%4' here*");
     expect("http://localhost:1/health", NULL, 200, "{\"status\":\"ok\"}");
     expect("/tokenize", "\xEF\xBB\xBF{\"content\":\"a\"}", 200, "{\"tokens\":*");
     expect(CHAT, "\xEF\xBB\xBF{" ASK "}", 200, "{\"id\":*");

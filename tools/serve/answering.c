@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_SECONDS = 1 };       /* after which a client is looked for that left */
+enum { TICK_SECONDS = 1 };       /* between checks whether the client has left */
 enum { MAX_PING = 3600 };
-static const double PROGRESS_SECONDS = 0.2; /* between two pieces that tell how far the prompt is read */
-enum { BEGIN_SECONDS = 10 };     /* that a stream waits for a slot before it begins: until then errors have a status */
+static const double PROGRESS_SECONDS = 0.2; /* between two reports on how far the prompt is read */
+enum { BEGIN_SECONDS = 10 };     /* a stream waits so long for a slot before it begins, so that errors get a status */
 
 struct answering *cm_answering_open(struct server *server, struct http_exchange *exchange,
                                     const struct answer_form *form, const char *id_begin, struct refusal *refusal)
@@ -48,7 +48,7 @@ void cm_answering_close(struct answering *answering)
     free(answering);
 }
 
-/* As llama.cpp's clients send it; -1: no comments. */
+/* As clients of llama.cpp send it; -1: no comments. */
 static bool read_ping(struct answering *answering, const struct sent_value *body, struct refusal *refusal)
 {
     int seconds = (int)answering->server->ping_seconds;
@@ -83,7 +83,7 @@ bool cm_read_generation_request(struct answering *answering, const struct genera
            cm_read_own_request(body, model->n_experts_used, &answering->job->want, &answering->own, refusal);
 }
 
-/* ---- what forms have in common ---- */
+/* ---- common to several forms ---- */
 
 void cm_write_head(struct json_writer *writer, const struct answering *answering, const char *object)
 {
@@ -177,7 +177,7 @@ void cm_write_progress(struct json_writer *writer, const struct answering *answe
     cm_write_end_object(writer);
 }
 
-/* The elements that wait in *from as an array, and *from empty. */
+/* Writes the elements that wait in *from as an array, and empties *from. */
 static void write_waiting(struct json_writer *writer, const char *name, struct json_writer *from)
 {
     cm_write_array(writer, name);
@@ -191,7 +191,7 @@ void cm_write_own(struct json_writer *writer, struct answering *answering, bool 
     const struct job_figures *const figures = &answering->job->figures;
     if (!is_end && answering->details.bytes.n == 0) return;
     cm_write_object(writer, "calmoe");
-    if (is_end) { /* before, the figures are the engine's thread's */
+    if (is_end) { /* until then the engine's thread still changes them */
         const double n = figures->n_generated > 0 ? figures->n_generated : 1;
         cm_write_real(writer, "layers", (double)figures->n_layers / n);
         cm_write_real(writer, "experts", (double)figures->n_experts / n);
@@ -249,7 +249,7 @@ void cm_write_token_logprob(struct json_writer *writer, const struct answering *
 
 /* ---- tokens and pieces ---- */
 
-/* Of one token: its text, how deep it went, and which experts each layer took. */
+/* Writes a token's text, its layers, and the experts that each layer took. */
 static void note_details(struct answering *answering, const struct job_record *record)
 {
     struct json_writer *const writer = &answering->details;
@@ -288,7 +288,7 @@ static void begin_call(struct answering *answering, const calmoe_answer_event *e
     else cm_make_id(call->id, "call_");
 }
 
-/* The parser's, or where there is none the text itself. */
+/* Feeds the parser; without one, the text itself is a piece. */
 void cm_answering_take_piece(void *user, const calmoe_answer_event *event)
 {
     struct answering *const answering = user;
@@ -342,7 +342,7 @@ static void finish_parser(struct answering *answering)
         answering->failed = true;
 }
 
-/* Why the job gave no answer; false: it gave one. */
+/* Fills the refusal if the job gave no answer; false: it gave one. */
 static bool has_failed(const struct answering *answering, struct refusal *refusal)
 {
     const struct job *const job = answering->job;
@@ -409,7 +409,8 @@ static long read_stream(void *user, char *bytes, size_t capacity)
 
 static void close_stream(void *user) { cm_answering_close(user); }
 
-/* Until the job has a slot, or has waited long: an error that comes before the first byte has a status of its own. */
+/* Waits until the job has a slot, or has waited long: an error before the first byte is sent gets its own HTTP
+ * status. */
 static bool wait_for_slot(struct answering *answering, struct refusal *refusal)
 {
     struct service *const service = answering->server->service;

@@ -7,7 +7,7 @@
 
 static const char chunk[] = "chat.completion.chunk";
 
-/* As far as the delta's members. */
+/* Writes a chunk up to the delta's members. */
 static void begin_delta(struct answering *answering)
 {
     cm_write_raw(&answering->out, "data: ");
@@ -41,7 +41,7 @@ static void begin(struct answering *answering)
     end_delta(answering, NULL);
 }
 
-/* Id, type and name stand in a call's first delta only: clients add up what comes again. */
+/* Only a call's first delta has id, type and name, since clients concatenate what is repeated. */
 static void write_call_delta(struct json_writer *out, const struct answer_call *call, int index,
                              const calmoe_answer_event *event)
 {

@@ -10,11 +10,11 @@
 
 enum { MAX_PROMPTS = 64 };
 
-/* Of one choice. The lists of log-probabilities are elements with commas between. */
+/* One choice. The lists of log-probabilities are elements with commas between them. */
 struct completion {
     int                index;
     bool               echo;
-    char              *prompt;   /* its text, where it is echoed */
+    char              *prompt;   /* its text, if it is echoed */
     size_t             n_prompt;
     size_t             offset;   /* of the next token in the text */
     struct json_writer tokens, logprobs, tops, offsets;
@@ -95,7 +95,7 @@ static void write_logprobs(struct json_writer *writer, struct answering *answeri
 
 /* ---- answers ---- */
 
-static const char object[] = "text_completion"; /* its pieces, too */
+static const char object[] = "text_completion"; /* also the type of a stream's pieces */
 
 static void write_choice(struct json_writer *writer, struct answering *answering, const char *text, size_t n,
                          const char *finish_reason)
@@ -151,7 +151,7 @@ static void write_whole_choice(struct json_writer *writer, struct answering *ans
     cm_bytes_close(&text);
 }
 
-/* Of all prompts. */
+/* Answers all prompts. */
 static void write_sums(struct json_writer *writer, struct answering *const *all, size_t n)
 {
     int n_prompt = 0, n_generated = 0, n_cached = 0;
@@ -200,7 +200,7 @@ static bool read_completion(struct answering *answering, const struct sent_value
                                                refusal);
 }
 
-/* All are submitted before one is waited for, so that they share steps. */
+/* All jobs are submitted before the first is waited for, so that they share steps. */
 static void answer_all(struct answering *const *all, size_t n, struct http_exchange *exchange, struct refusal *refusal)
 {
     struct json_writer writer = {.failed = false};

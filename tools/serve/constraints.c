@@ -10,9 +10,9 @@
 /* ---- making one ---- */
 
 struct wish {
-    const char               *field;    /* of the request that wants it; NULL: none does               */
-    char                     *schema;   /* the wish's; NULL: any object, where there is nothing else    */
-    char                     *pattern;  /* the wish's, or NULL                                         */
+    const char               *field;    /* the member of the request that asks for it; NULL: none does */
+    char                     *schema;   /* the requested schema; NULL: any object, if there is nothing else */
+    char                     *pattern;  /* the requested pattern, or NULL                              */
     calmoe_constraint_choice *choices;  /* (n), or NULL                                                */
     int                       n;
     calmoe_constraint_options options;
@@ -32,7 +32,7 @@ static calmoe_status make(void *user, calmoe_model *model)
     return calmoe_constraint_open_json_schema(model, schema, strlen(schema), &wish->options, &wish->made);
 }
 
-/* Where a thought is open, the form begins behind it. */
+/* If a thought is open, the form begins after it. */
 static void begin_wish(struct wish *wish, bool thinks, struct refusal *refusal)
 {
     *wish = (struct wish){.refusal = refusal};
@@ -53,7 +53,7 @@ static bool fulfil(struct server *server, struct wish *wish, struct job *job)
 
 /* ---- formats ---- */
 
-/* A schema is JSON, or a text of it; "" and false are how some clients say that they want nothing. */
+/* A schema is JSON, or text that contains JSON; with "" or false, some clients say that they want none. */
 static bool wish_schema(struct wish *wish, const struct sent_value *value)
 {
     const char *const text = cm_sent_string(value, NULL);
@@ -71,7 +71,7 @@ static bool wish_pattern(struct wish *wish, const struct sent_value *value)
     return wish->pattern != NULL || cm_refuse_memory(wish->refusal);
 }
 
-/* One of the texts as it stands: a pattern in which nothing has a meaning but the bars between them. */
+/* A pattern that allows exactly these texts; all other characters with a meaning are escaped. */
 static bool wish_choice(struct wish *wish, const struct sent_value *value)
 {
     struct bytes pattern = {0};
@@ -104,7 +104,7 @@ static bool wish_object(struct wish *wish, const struct sent_value *value)
                      cm_sent_kind_name(value));
 }
 
-/* As OpenAI has it. */
+/* The form of OpenAI's API. */
 static bool wish_format(struct wish *wish, const struct sent_value *format)
 {
     struct refusal *const    refusal = wish->refusal;
@@ -118,8 +118,8 @@ static bool wish_format(struct wish *wish, const struct sent_value *format)
         wish->field = NULL;
         return true;
     }
-    schema = cm_sent_member(cm_sent_member(format, "json_schema"), "schema"); /* as OpenAI nests it */
-    if (schema == NULL) schema = cm_sent_member(format, "schema");            /* as others do       */
+    schema = cm_sent_member(cm_sent_member(format, "json_schema"), "schema"); /* nested as in OpenAI's API */
+    if (schema == NULL) schema = cm_sent_member(format, "schema");            /* as other servers do       */
     if (strcmp(type, "json_object") != 0 && strcmp(type, "json_schema") != 0)
         return cm_refuse(refusal, 400, "response_format", "'response_format' wants a 'type' of text, json_object or "
                                                           "json_schema, found '%.40s'", type);
@@ -135,7 +135,7 @@ static bool refuse_grammar(struct wish *wish, const struct sent_value *value)
                                                       "'guided_regex' a pattern", wish->field);
 }
 
-/* Where servers that people move here from have such wishes. */
+/* Members by which other servers' clients ask for forms. */
 static const struct {
     const char *within; /* a member of the request; NULL: the request itself */
     const char *name;
@@ -191,7 +191,7 @@ bool cm_constrain_format(struct server *server, const struct sent_value *body, b
 
 /* ---- calls ---- */
 
-/* What stands round a call's arguments, with the name of the tool that it was learned of. */
+/* The texts around a call's arguments, and the name of the tool from which they were learned. */
 struct call_form {
     char *before, *after;
 };
@@ -202,8 +202,8 @@ static void close_form(struct call_form *form)
     free(form->after);
 }
 
-/* The prompt of a conversation with the one tool, and with a call of it or before that. To be freed; NULL: the template
- * does not write such a thing. */
+/* The prompt of a conversation with a single tool, with a call of it or before the call. To be freed; NULL: the
+ * template cannot write it. */
 static char *render(const struct server *server, const struct sent_value *tool, const char *name, bool has_call)
 {
     struct json_writer  writer = {.failed = false};
@@ -235,7 +235,7 @@ static char *render(const struct server *server, const struct sent_value *tool, 
     return text;
 }
 
-/* Up to the token that ends an answer. */
+/* The text up to the token that ends an answer. */
 static char *before_end(const struct server *server, const char *text)
 {
     const calmoe_model *const model = cm_server_model(server);
@@ -256,7 +256,7 @@ static char *before_end(const struct server *server, const char *text)
     return cut;
 }
 
-/* Behind white space, and behind a thought that the template puts there. */
+/* The text after white space, and after a thought that the template puts there. */
 static const char *skip_thought(const char *text)
 {
     static const char open[] = "<think>", close[] = "</think>";
@@ -267,8 +267,8 @@ static const char *skip_thought(const char *text)
     return text + strspn(text, " \n");
 }
 
-/* How the template writes a call: what a prompt with one has more than the prompt before it. False: no call in JSON
- * stands there. */
+/* Learns how the template writes a call: what a prompt with a call has more than the prompt before it. False: it is not
+ * a call in JSON. */
 static bool learn(const struct server *server, const struct sent_value *tool, const char *name, struct call_form *form)
 {
     static const char key[] = "{\"zqkey\":", value[] = "zqvalue\"";
@@ -291,7 +291,7 @@ static bool learn(const struct server *server, const struct sent_value *tool, co
     return is_learned;
 }
 
-/* The text with each `name` in it replaced, to be freed. */
+/* The text in which each `name` is replaced, to be freed. */
 static char *with_name(const char *text, const char *name, const char *other)
 {
     struct bytes all = {0};
@@ -304,7 +304,7 @@ static char *with_name(const char *text, const char *name, const char *other)
 }
 
 struct choices {
-    calmoe_constraint_choice *at;     /* (n) their texts are of texts */
+    calmoe_constraint_choice *at;     /* (n) they point into texts    */
     char                    **texts;  /* (2 n) prefixes and schemas   */
     int                       n;
 };
@@ -321,7 +321,7 @@ static const char *name_of(const struct sent_value *tool)
     return cm_sent_text(cm_sent_member(tool, "function"), "name");
 }
 
-/* One for each tool, or for the one of the name. */
+/* Makes a choice for each tool, or only for the tool with that name. */
 static bool make_choices(const struct sent_value *tools, const char *name, const struct call_form *form,
                          const char *learned, struct choices *choices)
 {

@@ -27,14 +27,14 @@ struct look_up {
     const char    *name;
     char           path[PATH_MAX];
     struct refusal refusal;
-    struct bytes   text;     /* of a system text                       */
-    int32_t       *tokens;   /* (n_tokens) of all else                 */
+    struct bytes   text;     /* if it is a system text: the text       */
+    int32_t       *tokens;   /* (n_tokens) else: its tokens            */
     int            n_tokens;
     bool           is_system;
     char           sha256[65];
 };
 
-/* The place that has the file as it is now, or else the one that is missed least, empty. */
+/* The place that has the file in its present version; else the place that is missed least, which is emptied. */
 static struct kept_context *place_for(struct service *service, const char *name, const struct stat *file)
 {
     struct kept_context *best = &service->contexts[0];
@@ -71,7 +71,7 @@ static bool restore(struct service *service, struct kept_context *context, struc
     return true;
 }
 
-/* What the client's thread needs to know of it. */
+/* Copies what the client's thread needs to know about it. */
 static bool copy_out(const calmoe_session *session, struct look_up *ask)
 {
     calmoe_source source = {.size = sizeof source};

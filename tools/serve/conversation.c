@@ -13,7 +13,7 @@
 /* "none", "auto", "required", or {"type":"function","function":{"name"}}. */
 struct tool_choice {
     bool        has_tools, is_none, must_call;
-    const char *name; /* of the one that must be called; NULL = any */
+    const char *name; /* the tool that must be called; NULL = any   */
 };
 
 static bool read_tool_choice(const struct sent_value *body, struct tool_choice *choice, struct refusal *refusal)
@@ -35,7 +35,7 @@ static bool read_tool_choice(const struct sent_value *body, struct tool_choice *
     return true;
 }
 
-/* What the answer must be. The parser is open: it knows whether the prompt ends inside a thought. */
+/* Makes the constraint on the answer. The parser is open, since it knows whether the prompt ends inside a thought. */
 static bool constrain(struct answering *answering, const struct sent_value *body, const struct tool_choice *choice,
                       bool *is_plain, struct refusal *refusal)
 {
@@ -46,8 +46,8 @@ static bool constrain(struct answering *answering, const struct sent_value *body
                               is_plain, refusal);
 }
 
-/* The next prompt of the conversation goes on from where this one's last turn ends, or from before it where the
- * template writes that turn otherwise then. */
+/* Notes the positions from which the conversation's next prompt will continue: where this one's last turn ends, or
+ * where it begins if the template will then write that turn differently. */
 static void note_returns(const calmoe_chat_prompt *prompt, struct job_request *want)
 {
     const int64_t begin = calmoe_chat_prompt_turn_begin(prompt), end = calmoe_chat_prompt_turn_end(prompt);
@@ -62,7 +62,7 @@ static bool open_parser(struct answering *answering, calmoe_answer_parser_option
                                      &answering->parser) == CALMOE_OK || cm_refuse_memory(refusal);
 }
 
-/* With the context that the request named as its system text. */
+/* Adds the context that the request names as the conversation's system text. */
 static bool open_prompt(struct answering *answering, const char *conversation, size_t n_bytes,
                         const struct sent_value *body, struct refusal *refusal)
 {

@@ -25,7 +25,7 @@ static int go_on_loading(void *user, double fraction)
     return cm_bar_move(&loading->bar, fraction) != 0 || must_end;
 }
 
-/* Experts of the position whose logits choose a job's next token. */
+/* Remembers the experts of the position whose logits choose a job's next token. */
 static void see_routing(void *user, const calmoe_routing_event *event)
 {
     struct service *const service = user;
@@ -44,7 +44,7 @@ static bool open_slots(struct service *service)
 {
     const size_t n_slots = (size_t)service->options.n_slots;
     const size_t n_choices = (size_t)service->model.n_layers * (size_t)service->model.n_experts_used;
-    service->n_events_room = (int)n_slots + MAX_CONTEXTS + 1; /* of each session; one is a copy that is being made */
+    service->n_events_room = (int)n_slots + MAX_CONTEXTS + 1; /* one is a copy in the making */
     service->slots  = calloc(n_slots, sizeof *service->slots);
     service->events = calloc((size_t)service->n_events_room, sizeof *service->events);
     service->widths = calloc((size_t)service->model.n_experts_used + 1, sizeof(calmoe_policy *));
@@ -123,9 +123,9 @@ static void unload(struct service *service)
     cm_front_close(&service->front);
 }
 
-/* ---- jobs end ---- */
+/* ---- ends of jobs ---- */
 
-/* Lock held; the engine's thread lets go of the job. */
+/* Called with the lock held; the engine's thread lets go of the job. */
 static void tell_end(struct service *service, struct job *job, enum job_end end)
 {
     job->end   = end;
@@ -180,7 +180,7 @@ static void fail_job(struct service *service, struct slot *slot, int status)
 
 /* ---- tokens ---- */
 
-/* Adds a record to what the client's thread may take. False: the client takes too little. */
+/* Adds a record to what the client's thread will take. False: the client takes too little. */
 static bool put_record(struct service *service, struct slot *slot, const struct job_token *token, const char *text,
                        const struct job_top *top)
 {
@@ -192,7 +192,7 @@ static bool put_record(struct service *service, struct slot *slot, const struct 
                          cm_bytes_append(&job->out, text, token->n_text) &&
                          cm_bytes_append(&job->out, top, (size_t)token->n_top * sizeof *top) &&
                          cm_bytes_append(&job->out, slot->routing, (size_t)token->n_routing * sizeof *slot->routing);
-    job->out.n = is_fine ? job->out.n : n_before; /* no part of a record */
+    job->out.n = is_fine ? job->out.n : n_before; /* never a part of a record */
     if (n_before > service->options.max_unread_bytes)
         (void)cm_refuse(&job->refusal, 500, NULL, "the client reads its answer too slowly: %zu bytes wait for it",
                         n_before);
@@ -203,7 +203,7 @@ static bool put_record(struct service *service, struct slot *slot, const struct 
     return is_fine;
 }
 
-/* The text that the token adds, in service->piece. -1: the end. */
+/* Puts the text that the token adds into service->piece. -1: the end of the answer. */
 static bool put_text(struct service *service, struct slot *slot, int32_t token)
 {
     size_t n_bytes = 0;
@@ -237,7 +237,7 @@ static bool tell_prompt(struct service *service, struct slot *slot)
     return true;
 }
 
-/* What is told of the token beside its text. */
+/* Fills in what is reported about the token besides its text. */
 static bool describe(struct service *service, const struct slot *slot, struct job_token *token, struct job_top *top)
 {
     const struct job_request *const want = &slot->job->want;
@@ -270,7 +270,7 @@ static void note_time(struct service *service, struct job *job)
     (void)pthread_mutex_unlock(&service->lock);
 }
 
-/* What is held back of the text at an answer's end. */
+/* The text that is still held back at the end of an answer. */
 static void put_rest(struct service *service, struct slot *slot)
 {
     const struct job_token none = {.token = -1};
@@ -291,7 +291,7 @@ static void put_rest(struct service *service, struct slot *slot)
     cm_bytes_close(&rest);
 }
 
-/* A control token has no text of its own, and no stop text goes across it: what is held back comes before it. */
+/* A control token has no text, and no stop text extends across it; so text that is held back comes before it. */
 static calmoe_status put_stops(struct service *service, const struct slot *slot, int32_t id, const char **shown,
                                size_t *n_shown, int *which)
 {
@@ -305,7 +305,7 @@ static calmoe_status put_stops(struct service *service, const struct slot *slot,
     return CALMOE_OK;
 }
 
-/* A token of the answer came. */
+/* Handles a new token of the answer. */
 static void take_token(struct service *service, struct slot *slot, int32_t id)
 {
     struct job *const               job = slot->job;
@@ -374,7 +374,7 @@ static void take_event(struct service *service, const calmoe_event *event)
 
 /* ---- steps ---- */
 
-/* The job that asks most of a step that failed is given up, so that the others go on. */
+/* Gives up the job that needs most in a step that failed, so that the others can go on. */
 static void give_up_one(struct service *service)
 {
     struct slot *worst = NULL;
@@ -388,7 +388,7 @@ static void give_up_one(struct service *service)
     if (worst != NULL) fail_job(service, worst, 500);
 }
 
-/* Without the other ranks there is nothing to go on with: all that is asked is answered so, and the server ends. */
+/* Without the other ranks nothing can go on: all jobs fail with this sentence, and the server ends. */
 static void lose_ranks(struct service *service)
 {
     (void)pthread_mutex_lock(&service->lock);
@@ -463,7 +463,8 @@ static void unlink_job(struct service *service, struct job **at)
     service->n_queued--;
 }
 
-/* Jobs in their order, as long as there are slots for them; who waited too long, or is not waited for, goes. */
+/* Gives slots to jobs in their order as long as there are any. Jobs that have waited too long, or for which nobody
+ * waits any more, are removed. */
 static void look_at_queue(struct service *service)
 {
     const double limit = service->options.queue_seconds;
@@ -478,7 +479,7 @@ static void look_at_queue(struct service *service)
         unlink_job(service, at);
         if (slot != NULL) {
             begin_job(service, slot, job);
-            at = &service->queue; /* the lock was open meanwhile */
+            at = &service->queue; /* from the beginning, since the lock was released */
             continue;
         }
         service->metrics.n_timed_out += !job->is_cancelled;
@@ -547,7 +548,7 @@ void *cm_engine_thread(void *user)
     (void)pthread_mutex_unlock(&service->lock);
     if (is_loaded) serve(service);
     (void)pthread_mutex_lock(&service->lock);
-    while (!service->must_unload) (void)pthread_cond_wait(&service->work, &service->lock); /* texts are still told */
+    while (!service->must_unload) (void)pthread_cond_wait(&service->work, &service->lock); /* texts are still read */
     (void)pthread_mutex_unlock(&service->lock);
     unload(service);
     return NULL;

@@ -20,7 +20,8 @@ static void tell(struct forced_calls *forced, int kind, const char *text, size_t
     if (!cm_tell_answer(forced->on_event, forced->on_event_user, kind, text, n)) forced->failed = true;
 }
 
-/* Until the text behind the name is there; how many bytes of the piece belong to it. */
+/* Collects the head of the call until the text after the name is complete; returns how many bytes of the piece belong
+ * to it. */
 static size_t take_head(struct forced_calls *forced, const char *text, size_t n)
 {
     static const char before[] = "{\"name\": \"", behind[] = "\", \"arguments\": ";
@@ -41,7 +42,7 @@ static size_t take_head(struct forced_calls *forced, const char *text, size_t n)
     return n;
 }
 
-/* How many bytes of the piece are arguments: up to the brace that closes the first one. */
+/* How many bytes of the piece belong to the arguments, which end with the brace that closes the first one. */
 static size_t take_arguments(struct forced_calls *forced, const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

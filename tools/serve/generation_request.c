@@ -28,7 +28,7 @@ static bool read_stops(const struct sent_value *body, const char *name, struct j
         if (texts[n] == NULL)
             return cm_refuse(refusal, 400, name, "'%s' wants a text or an array of texts, found %s", name,
                              cm_sent_kind_name(value));
-        if (n_bytes[n] == 0) continue; /* it stops nothing: some clients send it for none */
+        if (n_bytes[n] == 0) continue; /* an empty text stops nothing; some clients send it instead of none */
         if (memchr(texts[n], '\0', n_bytes[n]) != NULL)
             return cm_refuse(refusal, 400, name, "'%s' wants texts without NUL characters", name);
         if (!cm_bytes_append(&job->want.stop_texts, texts[n], n_bytes[n] + 1)) return cm_refuse_memory(refusal);
@@ -42,7 +42,7 @@ static bool read_stops(const struct sent_value *body, const char *name, struct j
 /* ---- biases ---- */
 
 struct bias_list {
-    calmoe_sampler_options        *sampler; /* whose arrays it fills: they are the job's, whatever comes */
+    calmoe_sampler_options        *sampler; /* its arrays are filled; the job owns them in any case      */
     const struct generation_scope *scope;
     struct refusal                *refusal;
 };
@@ -52,7 +52,7 @@ static bool put_bias(struct bias_list *list, int32_t token, float bias)
     calmoe_sampler_options *const sampler = list->sampler;
     if (sampler->n_biases == MAX_BIASES)
         return cm_refuse(list->refusal, 400, "logit_bias", "'logit_bias' wants at most %d tokens", MAX_BIASES);
-    /* The sampler's arrays are const to it; here they are made. */
+    /* The sampler has pointers to const; here the arrays are filled. */
     int32_t *const tokens = (int32_t *)(uintptr_t)sampler->bias_tokens;
     float *const   biases = (float *)(uintptr_t)sampler->biases;
     tokens[sampler->n_biases]   = token;
@@ -60,7 +60,7 @@ static bool put_bias(struct bias_list *list, int32_t token, float bias)
     return true;
 }
 
-/* What is added to a logit: a number, or false, or -100 and less, which ban the token. */
+/* Reads what is added to a logit: a number; false, or -100 and less, excludes the token. */
 static bool read_bias(const struct bias_list *list, const struct sent_value *value, float *out)
 {
     const enum sent_kind kind = cm_sent_kind(value);
@@ -148,7 +148,7 @@ static bool read_seed(const struct sent_value *body, struct job_request *want, s
     int64_t seed = -1;
     if (!cm_read_integer(body, "seed", INT64_MIN, INT64_MAX, &seed, refusal)) return false;
     want->sampler.seed = (uint64_t)seed;
-    /* Without a seed, or with -1, each request draws otherwise. */
+    /* Without a seed, or with -1, each request gets another one. */
     if (seed == -1 && getrandom(&want->sampler.seed, sizeof want->sampler.seed, GRND_NONBLOCK) < 0)
         want->sampler.seed = (uint64_t)(cm_seconds() * 1e9);
     return true;
@@ -199,12 +199,13 @@ static bool read_adapters(const struct sent_value *body, struct job_request *wan
     return list == NULL || cm_read_scales(list, "lora", &want->n_scales, want->scales, refusal);
 }
 
-/* Ways to sample of other servers. Their clients send them with values that change nothing, which may stay. */
+/* Sampling options of other servers that are not supported. Their clients often send them with values that have no
+ * effect; these are accepted. */
 static bool refuse_samplers(const struct sent_value *body, struct refusal *refusal)
 {
     static const struct {
         const char *name;
-        float       least, most; /* values that change nothing */
+        float       least, most; /* range of values without effect */
     } samplers[] = {
         {"mirostat", 0, 0},        {"typical_p", 1, 1e9f},      {"tfs_z", 1, 1e9f},          {"top_n_sigma", -1e9f, 0},
         {"xtc_probability", 0, 0}, {"dry_multiplier", 0, 0},    {"dynatemp_range", 0, 0},    {"min_tokens", 0, 0},
@@ -221,7 +222,8 @@ static bool refuse_samplers(const struct sent_value *body, struct refusal *refus
     return true;
 }
 
-/* What is asked for and not there must be told: a client that wished for it would get something else. */
+/* A request for something that is not supported must be refused: the client would get something else than it asked
+ * for. */
 static bool refuse_unsupported(const struct sent_value *body, struct refusal *refusal)
 {
     int n = 1, best_of = 1;
@@ -253,7 +255,7 @@ bool cm_read_generation(const struct sent_value *body, const struct generation_n
         !read_adapters(body, want, refusal) || !read_stops(body, names->stop, job, refusal))
         return false;
     if (want->sampler.top_k < 0) want->sampler.top_k = 0;
-    /* -1: all that came before, which is no more than the context. */
+    /* -1 means everything before, which is no more than the context. */
     if (want->sampler.repeat_last < 0 || want->sampler.repeat_last > scope->n_context)
         want->sampler.repeat_last = scope->n_context < MAX_REPEAT_LAST ? scope->n_context : MAX_REPEAT_LAST;
     want->max_seconds = milliseconds > 0 ? milliseconds / 1e3 : 0;

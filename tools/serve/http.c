@@ -17,11 +17,11 @@
 
 enum {
     HEADER_BYTES   = 64 * 1024, /* all headers of a request                                */
-    STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be 2048 levels deep */
-    BLOCK_BYTES    = 32 * 1024, /* of a stream that are written at once                    */
-    BACKLOG        = 1024, /* connections that wait to be taken: one that finds no place is reset in the end */
-    SEND_BYTES     = 256 * 1024, /* that the system keeps for a client that reads slowly   */
-    MAX_DISCARDED  = 4 /* times the longest body: what is thrown away of one that told no length and is longer */
+    STACK_BYTES    = 2048 * 1024, /* of a connection's thread: JSON may be nested 2048 levels deep */
+    BLOCK_BYTES    = 32 * 1024, /* of a stream, written at a time                          */
+    BACKLOG        = 1024, /* connections that may wait to be accepted; further ones are reset               */
+    SEND_BYTES     = 256 * 1024, /* that the system buffers for a slow client              */
+    MAX_DISCARDED  = 4 /* a body of unannounced length is read and discarded up to so many times the largest size */
 };
 
 struct http_server {
@@ -55,9 +55,9 @@ const char *cm_http_query(const struct http_exchange *exchange, const char *name
     return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
-/* MHD notices a client that left only when it writes, and we may wait long before there is something to write. A client
- * that closed its side has sent everything that it will: what can be read then is the end. Bytes that are there are a
- * next request on the same connection. */
+/* MHD notices that a client has left only when it writes, and that may be long after. A client that has closed its side
+ * has sent everything it will send, so reading finds the end. Bytes that are there belong to the next request on the
+ * connection. */
 bool cm_http_client_left(const struct http_exchange *exchange)
 {
     const union MHD_ConnectionInfo *info =
@@ -83,7 +83,7 @@ void cm_http_add_header(struct http_exchange *exchange, const char *name, const 
     exchange->n_headers++;
 }
 
-/* The response is taken over; NULL: it could not be made. */
+/* Takes ownership of the response; NULL: it could not be made. */
 static void answer(struct http_exchange *exchange, int status, const char *content_type, struct MHD_Response *response)
 {
     exchange->has_answered = true;
@@ -99,7 +99,7 @@ static void answer(struct http_exchange *exchange, int status, const char *conte
 
 void cm_http_answer(struct http_exchange *exchange, int status, const char *content_type, const char *bytes, size_t n)
 {
-    /* MHD copies and does not write to them; its parameter is older than const. */
+    /* MHD copies the texts and does not write to them; its parameter just lacks const. */
     union { const char *from; void *to; } plain = {.from = n > 0 ? bytes : ""};
     answer(exchange, status, content_type, MHD_create_response_from_buffer(n, plain.to, MHD_RESPMEM_MUST_COPY));
 }
@@ -109,8 +109,8 @@ struct open_stream {
     struct http_exchange *exchange;
 };
 
-/* Closing a connection says that all was sent, to a client that knows no other end of an answer (HTTP/1.0). Linux
- * resets one that is connected to no address. */
+/* A client of HTTP/1.0 takes the end of the connection for the end of the answer, so an incomplete answer must end with
+ * a reset. Linux resets a socket that is connected to AF_UNSPEC. */
 static void reset(const struct http_exchange *exchange)
 {
     const struct sockaddr           nowhere = {.sa_family = AF_UNSPEC};
@@ -124,8 +124,8 @@ static void set_patience(const struct http_exchange *exchange, int seconds)
     (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
 }
 
-/* The patience is with a client that does not take what there is, not with a stream that has nothing to say yet: MHD
- * would close the connection in the middle of an answer. */
+/* The timeout is for a client that does not take what it is sent, not for a stream that has nothing to send yet: MHD
+ * would close that connection in the middle of the answer. */
 static ssize_t read_stream(void *user, uint64_t position, char *bytes, size_t capacity)
 {
     const struct open_stream *const stream = user;
@@ -193,8 +193,8 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     return declares_too_much(exchange) ? refuse(exchange) : MHD_YES;
 }
 
-/* A body of unknown length that turns out to be too large is read to its end, so that the client reads the answer;
- * not for ever. */
+/* A body of unannounced length that turns out to be too large is read to its end, so that the client reads the answer;
+ * but not without limit. */
 static enum MHD_Result take_body(struct http_exchange *exchange, const char *bytes, size_t *n)
 {
     const size_t max = exchange->server->options.max_body;
@@ -217,11 +217,34 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
     const struct http_request request = {.method = method, .path = path,
                                          .body = exchange->body.n > 0 ? exchange->body.at : "",
                                          .n_body = exchange->body.n};
-    /* The handler may wait longer than a connection may be idle; what is sent then may not. */
+    /* A handler may take longer than a connection may be idle; sending its answer may not. */
     set_patience(exchange, 0);
     server->options.handle(server->options.user, exchange, &request);
     set_patience(exchange, server->options.idle_seconds);
     return exchange->has_answered ? exchange->queued : MHD_NO;
+}
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *const at = c != '\0' ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+    return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* Decodes %XX in a path or parameter, in place; returns the new length. "%00" stays as it is: a NUL would end the text,
+ * so that "/%00" would mean "/". */
+static size_t unescape(void *user, struct MHD_Connection *connection, char *text)
+{
+    char *to = text;
+    (void)user;
+    (void)connection;
+    for (const char *from = text; *from != '\0'; to++) {
+        const int high = *from == '%' ? hex_digit(from[1]) : -1, low = high >= 0 ? hex_digit(from[2]) : -1;
+        *to = low >= 0 && high + low > 0 ? (char)(high * 16 + low) : *from;
+        from += low >= 0 && high + low > 0 ? 3 : 1;
+    }
+    *to = '\0';
+    return (size_t)(to - text);
 }
 
 static void complete(void *user, struct MHD_Connection *connection, void **state,
@@ -244,7 +267,7 @@ static void complete(void *user, struct MHD_Connection *connection, void **state
 
 /* ---- listening ---- */
 
-/* A socket that listens at one of the addresses that the host's name has; -1 after a sentence. */
+/* Opens a socket that listens at one of the addresses of the host's name; -1 after a sentence. */
 static int listen_at(const char *host, int port)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
@@ -297,7 +320,7 @@ bool cm_http_open(const struct http_options *options, struct http_server **out)
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)options->max_connections,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)options->idle_seconds, MHD_OPTION_NOTIFY_COMPLETED, complete, server,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
     if (server->daemon == NULL) {
         cm_say("cannot start the HTTP server on %s port %d", options->host, server->port);
         (void)close(fd);

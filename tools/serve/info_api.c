@@ -8,7 +8,7 @@
 #include "tools/serve/service_parts.h"
 #include "tools/serve/server.h"
 
-extern const char   cm_serve_page_html[]; /* made of serve_page.html when calmoe is built */
+extern const char   cm_serve_page_html[]; /* serve_page.html, made into C by the build */
 extern const size_t cm_serve_page_html_size;
 
 static bool is_loaded(const struct server *server)
@@ -39,7 +39,7 @@ static void write_model(struct json_writer *writer, const struct server *server)
     cm_write_end_object(writer);
 }
 
-/* Answers while the model is loading, too: it is the first call of nearly every client. */
+/* Also answers while the model is loading: it is the first call of nearly every client. */
 void cm_serve_models(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
     struct json_writer writer = {.failed = false};
@@ -49,7 +49,7 @@ void cm_serve_models(struct server *server, struct http_exchange *exchange, cons
     cm_write_array(&writer, "data");
     write_model(&writer, server);
     cm_write_end_array(&writer);
-    cm_write_array(&writer, "models"); /* where some clients look instead */
+    cm_write_array(&writer, "models"); /* where some clients look */
     cm_write_object(&writer, NULL);
     cm_write_text(&writer, "name", server->name);
     cm_write_text(&writer, "model", server->name);
@@ -127,7 +127,7 @@ static void write_special(struct json_writer *writer, const calmoe_model *model,
     free(text);
 }
 
-/* The prompt that the model's template makes of the conversation, to be freed; NULL: it refuses. */
+/* The prompt that the model's template makes of the conversation, to be freed; NULL: the template refuses it. */
 static char *prompt_of(const struct server *server, const char *conversation)
 {
     struct refusal      none = {0};
@@ -145,7 +145,7 @@ static char *prompt_of(const struct server *server, const char *conversation)
 #define ASK "{\"role\":\"user\",\"content\":\"Go\"}"
 #define CALLS(calls) "{\"messages\":[" ASK ",{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[" calls "]}," \
                      ASK "]}"
-/* What a template can is seen by whether what it is given comes out again. */
+/* Finds out what a template supports: whether it puts what it is given into the prompt. */
 static const struct { const char *name, *conversation, *shown; } abilities[] = {
     {"supports_system_role", "{\"messages\":[{\"role\":\"system\",\"content\":\"zqsystem\"}," ASK "]}",
      "zqsystem"},
@@ -213,7 +213,7 @@ void cm_serve_props(struct server *server, struct http_exchange *exchange, const
     cm_reply(exchange, 200, &writer);
 }
 
-/* What vLLM's clients ask before they use /tokenize. */
+/* Clients of vLLM ask this before they use /tokenize. */
 void cm_serve_tokenizer_info(struct server *server, struct http_exchange *exchange, const struct http_request *request)
 {
     struct refusal     refusal = {0};
@@ -235,11 +235,11 @@ void cm_serve_tokenizer_info(struct server *server, struct http_exchange *exchan
     cm_reply(exchange, 200, &writer);
 }
 
-/* ---- what the engine's thread tells ---- */
+/* ---- answers from the engine's thread ---- */
 
 struct report {
     struct json_writer writer;
-    bool               fails_when_busy; /* of slots: is there an idle one? */
+    bool               fails_when_busy; /* answer 503 if no slot is idle */
     bool               is_busy;
     const struct server *server;
 };
@@ -312,7 +312,7 @@ static void write_counts(struct json_writer *writer, const struct service *servi
     free(counts);
 }
 
-/* What the page shows. */
+/* The figures that the web page shows. */
 static void write_state(void *user, struct service *service)
 {
     struct report *const      report = user;

@@ -9,7 +9,7 @@
 #include "tools/serve/json_writer.h"
 #include "tools/serve/refusal.h"
 
-/* What is handed out as a struct sent_value is jansson's value. */
+/* A struct sent_value is jansson's value. */
 static const json_t *plain(const struct sent_value *value) { return (const json_t *)value; }
 
 struct sent_value *cm_sent_read(const char *bytes, size_t n_bytes, struct refusal *refusal)
@@ -89,7 +89,7 @@ int64_t cm_sent_int(const struct sent_value *value) { return json_integer_value(
 bool cm_sent_each(const struct sent_value *object,
                   bool (*see)(void *user, const char *name, const struct sent_value *value), void *user)
 {
-    json_t *const all = (json_t *)(uintptr_t)object; /* jansson's iterators want it so, and change nothing */
+    json_t *const all = (json_t *)(uintptr_t)object; /* jansson's iterators lack const, but change nothing */
     for (void *at = json_object_iter(all); at != NULL; at = json_object_iter_next(all, at))
         if (!see(user, json_object_iter_key(at), (struct sent_value *)json_object_iter_value(at))) return false;
     return true;
@@ -116,7 +116,7 @@ void cm_sent_copy(struct json_writer *writer, const char *name, const struct sen
 
 /* ---- members that are checked ---- */
 
-/* The member, or NULL where there is nothing to read: it is absent, or the request is refused already. */
+/* The member, or NULL if there is nothing to read: it is absent, or the request is already refused. */
 static const struct sent_value *wanted(const struct sent_value *object, const char *name, const struct refusal *refusal)
 {
     return refusal->status != 0 ? NULL : cm_sent_member(object, name);

@@ -1,8 +1,8 @@
-/* tools/serve/json_reader.h - JSON that a client sent: values to look at, and members of objects that are checked as
- * they are read. The server's door to jansson.
+/* tools/serve/json_reader.h - reads JSON that a client sent. Members of objects are checked as they are read. Of the
+ * server's files, only json_reader.c uses jansson.
  *
- * A wrong type of a member that is known is the client's mistake and is told by the member's name; unknown members are
- * nobody's business. */
+ * If a known member has the wrong type, the client made a mistake, and the refusal names the member. Unknown members
+ * are ignored. */
 #ifndef TOOLS_SERVE_JSON_READER_H
 #define TOOLS_SERVE_JSON_READER_H
 
@@ -17,31 +17,32 @@ struct sent_value;   /* opaque; borrowed from its document */
 enum sent_kind { SENT_NULL, SENT_FALSE, SENT_TRUE, SENT_INTEGER, SENT_REAL, SENT_TEXT, SENT_ARRAY,
                  SENT_OBJECT };
 
-/* The document, an object, or NULL and refusal filled. Texts may hold NUL characters. */
+/* Parses a document, which must be an object; NULL, and the refusal filled. Texts may contain NUL characters. */
 struct sent_value *cm_sent_read(const char *bytes, size_t n_bytes, struct refusal *refusal);
 void               cm_sent_free(struct sent_value *document); /* NULL is fine */
 
-/* All of these answer for NULL as for a JSON null: an absent member is one that is null. */
+/* All of these treat NULL as a JSON null: an absent member is the same as one that is null. */
 enum sent_kind           cm_sent_kind(const struct sent_value *value);
 const char              *cm_sent_kind_name(const struct sent_value *value); /* "a number", "a text", … */
 const struct sent_value *cm_sent_member(const struct sent_value *object, const char *name);
 size_t                   cm_sent_n(const struct sent_value *array_or_object); /* 0 for others */
 const struct sent_value *cm_sent_at(const struct sent_value *array, size_t i);
-const char *cm_sent_string(const struct sent_value *value, size_t *n); /* NULL: it is no text; n may be NULL */
-double      cm_sent_number(const struct sent_value *value);            /* 0 for what is no number            */
-int64_t     cm_sent_int(const struct sent_value *value);               /* 0 for what is no whole number      */
-/* Calls see for each member of an object, in the order of the text, until it answers false. */
+const char *cm_sent_string(const struct sent_value *value, size_t *n); /* NULL: it is not a text; n may be NULL */
+double      cm_sent_number(const struct sent_value *value);            /* 0 if it is not a number            */
+int64_t     cm_sent_int(const struct sent_value *value);               /* 0 if it is not a whole number      */
+/* Calls see() for each member of an object, in the order of the text, until it returns false. */
 bool cm_sent_each(const struct sent_value *object,
                   bool (*see)(void *user, const char *name, const struct sent_value *value), void *user);
 /* The text of a member, or "". */
 const char *cm_sent_text(const struct sent_value *object, const char *name);
 /* Writes the value as it is, under the name; nothing for NULL. */
 void cm_sent_copy(struct json_writer *writer, const char *name, const struct sent_value *value);
-/* As compact text, to be freed; NULL without memory. */
+/* The value as compact text, to be freed; NULL if there is no memory. */
 char *cm_sent_print(const struct sent_value *value);
 
-/* Each reads a member, leaves *out as it is where it is absent or null, and otherwise fills refusal: 400, by the
- * member's name, unless refusal is filled already. False where it filled it, or it was. */
+/* Each of these reads a member into *out, which stays as it is if the member is absent or null. If the member is wrong,
+ * the refusal is filled with status 400 and the member's name, unless it is filled already. They return false if the
+ * refusal is filled. */
 bool cm_read_integer(const struct sent_value *object, const char *name, int64_t min, int64_t max, int64_t *out,
                      struct refusal *refusal);
 bool cm_read_int(const struct sent_value *object, const char *name, int min, int max, int *out,
@@ -50,7 +51,7 @@ bool cm_read_real(const struct sent_value *object, const char *name, double min,
                   struct refusal *refusal);
 bool cm_read_bool(const struct sent_value *object, const char *name, bool *out, struct refusal *refusal);
 bool cm_read_text(const struct sent_value *object, const char *name, const char **out, struct refusal *refusal);
-/* An object or an array, as kind says. */
+/* A member that is an object or an array, whichever kind says. */
 bool cm_read_value(const struct sent_value *object, const char *name, enum sent_kind kind,
                    const struct sent_value **out, struct refusal *refusal);
 

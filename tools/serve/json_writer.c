@@ -51,7 +51,7 @@ static void put_escaped(struct json_writer *writer, unsigned char byte)
 static void put_string(struct json_writer *writer, const char *bytes, size_t n)
 {
     const unsigned char *const text = (const unsigned char *)bytes;
-    size_t                     from = 0; /* what stands before is written */
+    size_t                     from = 0; /* everything before it is written */
     put(writer, "\"", 1);
     for (size_t i = 0; i < n;) {
         const size_t length = cm_utf8_length(text + i, n - i);
@@ -64,11 +64,11 @@ static void put_string(struct json_writer *writer, const char *bytes, size_t n)
         else put_escaped(writer, text[i]);
         from = ++i;
     }
-    if (from < n) put(writer, bytes + from, n - from); /* of an empty text bytes may be NULL */
+    if (from < n) put(writer, bytes + from, n - from); /* bytes may be NULL if n is 0 */
     put(writer, "\"", 1);
 }
 
-/* A comma goes before a value unless it is the first: no value ends with one of these bytes. */
+/* A value needs a comma before it unless it is the first; no value ends with one of these bytes. */
 static void begin_value(struct json_writer *writer, const char *name)
 {
     const size_t n    = writer->bytes.n;

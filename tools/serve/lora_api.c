@@ -1,5 +1,5 @@
-/* tools/serve/lora_api.c - /lora-adapters: which adapters the server has, and how strongly requests use them that do
- * not say it themselves ("lora": [{"id", "scale"}]). */
+/* tools/serve/lora_api.c - /lora-adapters: which adapters the server has, and how strongly they are used by requests
+ * that do not say it themselves ("lora": [{"id", "scale"}]). */
 #include <string.h>
 
 #include "tools/serve/generation_request.h"
@@ -40,7 +40,7 @@ static struct sent_value *read_body(const struct http_request *request, struct r
     return body;
 }
 
-/* Those that it does not name are used no more. */
+/* Adapters that it does not name are no longer used. */
 static bool set(struct server *server, const struct http_request *request, struct refusal *refusal)
 {
     struct sent_value *const body = read_body(request, refusal);

@@ -8,8 +8,8 @@
 
 /* ---- answers ---- */
 
-struct blocks { /* of a stream */
-    int kind;   /* of the one that is open, CALMOE_ANSWER_…; -1 = none */
+struct blocks { /* content blocks of a stream */
+    int kind;   /* kind of the open block, CALMOE_ANSWER_…; -1 = none is open */
     int n;
 };
 
@@ -28,7 +28,7 @@ static void write_stop(struct json_writer *writer, const struct answering *answe
     else cm_write_null(writer, "stop_sequence");
 }
 
-/* Tokens that were cached do not count as those of the input. */
+/* In this API, cached tokens do not count as input tokens. */
 static void write_usage(struct json_writer *writer, const struct answering *answering, int n_output)
 {
     const struct job *const job = answering->job;
@@ -164,7 +164,7 @@ static void fail(struct answering *answering, const struct refusal *refusal)
     cm_write_raw(&answering->out, "\n\n");
 }
 
-/* The arguments as an object; a model that wrote none is told as it wrote. */
+/* Writes the arguments as an object; if the model did not write one, as the model wrote them. */
 static void write_input(struct json_writer *writer, const struct answer_call *call)
 {
     struct refusal           none = {0};

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* Claude Code's first line of the system text changes with every request, so that no prompt would begin as the one
- * before it. It says nothing to a model. */
+/* The first line of Claude Code's system text changes with every request, so that no prompt would begin like the one
+ * before. It says nothing to a model, and is left out. */
 static const char billing[] = "x-anthropic-billing-header:";
 
 static bool is_type(const struct sent_value *block, const char *type)
@@ -12,7 +12,7 @@ static bool is_type(const struct sent_value *block, const char *type)
     return strcmp(cm_sent_text(block, "type"), type) == 0;
 }
 
-/* Texts of content, which is one or an array of blocks, each on lines of its own. */
+/* The texts of content, which is a text or an array of blocks, each on lines of its own. */
 static bool join_texts(const struct sent_value *content, struct bytes *all, struct refusal *refusal)
 {
     size_t            n = 0;
@@ -94,7 +94,7 @@ static bool write_assistant(struct json_writer *writer, const struct sent_value 
     return is_fine;
 }
 
-/* What tools gave stands in the user's message, before its text. */
+/* The results of tools stand in the user's message, before its text. */
 static bool write_user(struct json_writer *writer, const struct sent_value *content, struct refusal *refusal)
 {
     const size_t n = cm_sent_kind(content) == SENT_ARRAY ? cm_sent_n(content) : 0;
@@ -108,7 +108,7 @@ static bool write_user(struct json_writer *writer, const struct sent_value *cont
     return write_text_message(writer, "user", content, NULL, refusal);
 }
 
-/* A last message of the assistant, with text and no call of a tool, is how its answer begins. */
+/* If the last message is the assistant's, with text and without calls, the answer continues it. */
 static bool is_begun(const struct sent_value *messages)
 {
     const size_t                   n = cm_sent_n(messages);
@@ -150,7 +150,7 @@ static bool write_messages(struct json_writer *writer, const struct sent_value *
     return true;
 }
 
-/* The form of the answer, as it is called now, and as it was called before. */
+/* The form of the answer, by its present name and by its earlier one. */
 static void write_format(struct json_writer *writer, const struct sent_value *body)
 {
     const struct sent_value *format = cm_sent_member(cm_sent_member(body, "output_config"), "format");
@@ -158,8 +158,8 @@ static void write_format(struct json_writer *writer, const struct sent_value *bo
     cm_sent_copy(writer, "response_format", format);
 }
 
-/* Tools of a type of their own are what Anthropic runs itself, or knows by heart: a search, a shell. They are left
- * out. */
+/* Tools with a type are tools that Anthropic runs itself or whose schema its models know, such as a search or a shell.
+ * They are left out. */
 static void write_tools(struct json_writer *writer, const struct sent_value *body)
 {
     const struct sent_value *const tools = cm_sent_member(body, "tools"), *const choice =

@@ -1,4 +1,4 @@
-/* tools/serve/messages_request.h - a request of Anthropic's messages as one of chat completions. */
+/* tools/serve/messages_request.h - rewrites a request of Anthropic's messages API as one of chat completions. */
 #ifndef TOOLS_SERVE_MESSAGES_REQUEST_H
 #define TOOLS_SERVE_MESSAGES_REQUEST_H
 

@@ -1,5 +1,5 @@
-/* tools/serve/metrics.h - what the server counts, told in Prometheus' exposition format (version 0.0.4). The engine's
- * own statistics come behind (calmoe/stats.h). Guarded by the service's lock. */
+/* tools/serve/metrics.h - what the server counts, written in Prometheus' text exposition format (version 0.0.4),
+ * followed by the engine's own statistics (calmoe/stats.h). Protected by the service's lock. */
 #ifndef TOOLS_SERVE_METRICS_H
 #define TOOLS_SERVE_METRICS_H
 
@@ -12,20 +12,20 @@ enum { METRIC_MAX_BUCKETS = 24 };
 struct histogram {
     const double *bounds; /* (n) ascending, in seconds */
     int           n;
-    uint64_t      counts[METRIC_MAX_BUCKETS + 1]; /* the last: above all bounds */
+    uint64_t      counts[METRIC_MAX_BUCKETS + 1]; /* the last one: values above all bounds */
     double        sum;
 };
 
 struct metrics {
     uint64_t n_prompt_tokens, n_cached_tokens, n_predicted_tokens;
     double   prompt_seconds, predicted_seconds;
-    uint64_t n_steps, n_busy_slots;             /* steps, and the slots that were busy in each, added up */
+    uint64_t n_steps, n_busy_slots;             /* steps; and the number of busy slots, summed over steps */
     uint64_t n_tokens_max;                      /* the longest sequence                                  */
     uint64_t n_requests, n_refused, n_cancelled, n_failed, n_timed_out;
     struct histogram first_token, between_tokens, whole_request;
 };
 
-struct metrics_now { /* what is so at this moment */
+struct metrics_now { /* the situation at this moment */
     int    n_processing, n_deferred, n_slots;
 };
 

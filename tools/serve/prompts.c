@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what was sent ---- */
+/* ---- reading the request ---- */
 
 static bool is_token_list(const struct sent_value *value)
 {
@@ -143,7 +143,7 @@ bool cm_prompt_text(const struct server *server, const struct prompt *prompt, ch
 bool cm_open_prompt(const struct server *server, const char *conversation, size_t n_bytes, calmoe_chat_prompt **out,
                     struct refusal *refusal)
 {
-    calmoe_context *context = NULL; /* of this thread: where the sentence goes */
+    calmoe_context *context = NULL; /* of this thread, for the sentence of a failure */
     if (calmoe_context_open(NULL, &context) != CALMOE_OK) return cm_refuse_memory(refusal);
     const calmoe_status status =
         calmoe_chat_prompt_open(context, cm_server_model(server), conversation, n_bytes, NULL, out);

@@ -7,7 +7,7 @@
 
 #include "tools/serve/json_writer.h"
 
-/* The names that clients know these statuses by. */
+/* The names by which clients know these statuses. */
 static const char *type_of(const struct refusal *refusal)
 {
     static const struct { int status; const char *type; } types[] = {
@@ -76,7 +76,7 @@ void cm_refusal_write_typed(struct json_writer *writer, const struct refusal *re
     cm_write_text(writer, "type", "error");
     cm_write_object(writer, "error");
     cm_write_text(writer, "type", type);
-    /* Agents look for these words, and make their conversation shorter. */
+    /* Agents look for these words, and then shorten their conversation. */
     if (refusal->n_context > 0)
         (void)snprintf(message, sizeof message, "prompt is too long: %d tokens > %d maximum", refusal->n_prompt_tokens,
                        refusal->n_context);

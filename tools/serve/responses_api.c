@@ -8,10 +8,11 @@
 struct item {
     int          kind;  /* CALMOE_ANSWER_TEXT, …_REASONING or …_CALL_BEGIN */
     char         id[ID_BYTES];
-    struct bytes text;  /* of a call its arguments                          */
-    struct bytes logprobs; /* of its tokens: elements of an array with commas between, and a NUL behind */
-    struct bytes fresh;    /* the same of those that no delta told yet                                  */
-    int          call;  /* number of it                                     */
+    struct bytes text;  /* its text; for a call, the arguments              */
+    struct bytes logprobs; /* log-probabilities of its tokens: elements of an array, separated by commas and followed
+                              by a NUL                                                                  */
+    struct bytes fresh;    /* those of them that no delta has sent yet                                  */
+    int          call;  /* number of the call                               */
     bool         is_open;
 };
 
@@ -59,11 +60,11 @@ static void add_item(struct answering *answering, int kind)
 
 static bool add_logprobs(struct bytes *all, const struct bytes *more)
 {
-    if (all->n > 0) all->at[all->n - 1] = ','; /* instead of the NUL */
+    if (all->n > 0) all->at[all->n - 1] = ','; /* in place of the NUL */
     return cm_bytes_append(all, more->at, more->n) && cm_bytes_append(all, "", 1);
 }
 
-/* Those that wait are of the tokens that the piece came of; only of texts they are told. */
+/* The waiting log-probabilities belong to the tokens of this piece; they are only reported for texts. */
 static void collect_logprobs(struct answering *answering, struct item *item)
 {
     struct bytes *const waiting = &answering->logprobs.bytes;
@@ -109,7 +110,7 @@ static void write_part(struct json_writer *writer, const char *name, const struc
     cm_write_end_object(writer);
 }
 
-/* As it is at its end, or, where it begins, without what is in it. */
+/* Writes the item as it is at its end, or, at its beginning, without its contents. */
 static void write_item(struct json_writer *writer, const char *name, const struct answering *answering,
                        const struct item *item, bool is_done)
 {
@@ -213,7 +214,7 @@ static void end_event(struct answering *answering)
     cm_write_raw(&answering->out, "\n\n");
 }
 
-/* As far as the members that events about what is in an item have in common. */
+/* Writes the members that all events about an item's contents have in common. */
 static void begin_item_event(struct answering *answering, const char *type, int i, bool has_content)
 {
     const struct response *const response = answering->more;

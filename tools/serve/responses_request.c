@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* A text, or parts of texts, one after the other. */
+/* A text, or the texts of several parts joined together. */
 static bool join_parts(const struct sent_value *content, struct bytes *all, struct refusal *refusal)
 {
     size_t            n = 0;
@@ -24,7 +24,7 @@ static bool join_parts(const struct sent_value *content, struct bytes *all, stru
     return true;
 }
 
-/* An assistant's turn, of which text, thoughts and calls come as items of their own. */
+/* Collects an assistant's turn, whose text, thoughts and calls are separate items here. */
 struct turn {
     struct bytes text, thoughts;
     struct json_writer calls; /* elements of an array */
@@ -127,7 +127,7 @@ static bool write_messages(struct json_writer *writer, const struct sent_value *
     return is_fine;
 }
 
-/* Tools that are no functions are what OpenAI runs itself: a search, a shell. They are left out. */
+/* Tools that are not functions are run by OpenAI itself, such as a search or a shell. They are left out. */
 static void write_tools(struct json_writer *writer, const struct sent_value *body)
 {
     const struct sent_value *const tools = cm_sent_member(body, "tools"), *const choice =
@@ -157,7 +157,7 @@ static void write_tools(struct json_writer *writer, const struct sent_value *bod
     } else if (n > 0) cm_sent_copy(writer, "tool_choice", choice);
 }
 
-/* "text": {"format": {"type","name","schema",…}} as "response_format". */
+/* Rewrites "text": {"format": {"type","name","schema",…}} as "response_format". */
 static void write_format(struct json_writer *writer, const struct sent_value *body)
 {
     const struct sent_value *const format = cm_sent_member(cm_sent_member(body, "text"), "format");

@@ -1,4 +1,4 @@
-/* tools/serve/responses_request.h - a request of OpenAI's responses as one of chat completions. */
+/* tools/serve/responses_request.h - rewrites a request of OpenAI's responses API as one of chat completions. */
 #ifndef TOOLS_SERVE_RESPONSES_REQUEST_H
 #define TOOLS_SERVE_RESPONSES_REQUEST_H
 

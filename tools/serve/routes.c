@@ -15,7 +15,7 @@ static void serve_nothing(struct server *server, struct http_exchange *exchange,
 }
 
 static const struct route {
-    const char *method, *path; /* a path without /v1 is meant with it, too */
+    const char *method, *path; /* a path without /v1 also serves the path with it */
     int         flags;
     endpoint_fn serve;
 } routes[] = {
@@ -42,9 +42,9 @@ static const struct route {
     {"GET", "/", PUBLIC, cm_serve_page},
 };
 
-/* ---- may it come in? ---- */
+/* ---- is the request allowed? ---- */
 
-/* Takes as long for a wrong key as for a right one, wherever they differ. */
+/* Compares keys in constant time, wherever they differ. */
 static bool same_key(const char *key, const char *given)
 {
     const size_t  n = strlen(key), n_given = strlen(given);
@@ -73,8 +73,8 @@ static bool is_among(const struct text_list *list, const char *text, size_t n)
     return false;
 }
 
-/* A page of another site can make its own name point to this machine, and then send requests as if it were ours: they
- * carry that name. An address cannot be made to point elsewhere. */
+/* Defends against DNS rebinding: a web page can make its own host name point to this machine and then send requests as
+ * if they were ours, but these carry that name. An address cannot be redirected in this way. */
 static bool is_called_right(const struct server *server, const char *host)
 {
     if (host == NULL || host[0] == '[') return true; /* HTTP/1.0; an address of IPv6 */
@@ -86,7 +86,8 @@ static bool is_called_right(const struct server *server, const char *host)
     return is_address || is_local || is_among(&server->hosts, host, n);
 }
 
-/* Pages of all sites may read answers, but only those that were named may send what the browser keeps for us. */
+/* Pages of all sites may read answers, but only those that were named may send credentials that the browser keeps for
+ * us. */
 static void allow_origin(const struct server *server, struct http_exchange *exchange)
 {
     const char *const origin = cm_http_header(exchange, "Origin");
@@ -99,9 +100,9 @@ static void allow_origin(const struct server *server, struct http_exchange *exch
     if (is_named) cm_http_add_header(exchange, "Access-Control-Allow-Credentials", "true");
 }
 
-/* ---- where does it go? ---- */
+/* ---- which endpoint? ---- */
 
-/* Whether the path is the route's, with or without /v1 before it; slots and a model have a name behind. */
+/* Whether the path belongs to the route, with or without /v1 before it; for slots and models a name follows. */
 static bool is_path(const char *path, const char *wanted)
 {
     if (strncmp(path, "/v1/", 4) == 0 && strcmp(wanted, "/") != 0) path += 3;
@@ -129,7 +130,7 @@ static bool may_enter(const struct server *server, struct http_exchange *exchang
     return true;
 }
 
-/* A client that believes it speaks to a proxy sends the whole address. */
+/* A client that takes us for a proxy sends a whole URL. */
 static const char *path_in(const char *address)
 {
     if (strncasecmp(address, "http://", 7) != 0) return address;
@@ -145,7 +146,7 @@ void cm_route(void *user, struct http_exchange *exchange, const struct http_requ
     const struct route  *found = NULL, *any = NULL;
     char                 methods[64] = "";
     request.path = path_in(sent->path);
-    if (sent->n_body >= 3 && memcmp(sent->body, "\xEF\xBB\xBF", 3) == 0) { /* some editors begin files so */
+    if (sent->n_body >= 3 && memcmp(sent->body, "\xEF\xBB\xBF", 3) == 0) { /* a byte order mark */
         request.body += 3;
         request.n_body -= 3;
     }

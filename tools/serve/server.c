@@ -58,7 +58,7 @@ bool cm_server_is_ready(const struct server *server, struct refusal *refusal)
 struct job *cm_server_job(struct server *server, struct refusal *refusal)
 {
     struct job *const job = cm_server_is_ready(server, refusal) ? cm_job_open() : NULL;
-    if (job == NULL) (void)cm_refuse_memory(refusal); /* unless it is filled */
+    if (job == NULL) (void)cm_refuse_memory(refusal); /* does nothing if it is filled */
     else job->want.sampler = server->sampler;
     return job;
 }

@@ -1,4 +1,4 @@
-/* tools/serve/server.h - what all endpoints share: the service, what was asked on the command line, replies. */
+/* tools/serve/server.h - what all endpoints share: the service, the settings of the command line, and replies. */
 #ifndef TOOLS_SERVE_SERVER_H
 #define TOOLS_SERVE_SERVER_H
 
@@ -16,21 +16,22 @@ struct text_list { /* texts are borrowed */
 
 struct server {
     struct service        *service;
-    const char            *name;         /* of the model, as clients see it                                 */
-    const char            *slot_folder;  /* where slots are saved; NULL = nowhere                            */
-    struct text_list       keys;         /* one of which a request must bring; none: nobody needs one       */
-    struct text_list       origins;      /* of pages that may use the server with credentials; none: any, without */
-    struct text_list       hosts;        /* names by which the server is called, beside addresses and localhost */
-    double                 ping_seconds; /* between comments in a stream that has nothing to say; 0 = none  */
-    calmoe_sampler_options sampler;      /* of requests that do not say otherwise                           */
+    const char            *name;         /* name of the model for clients                                   */
+    const char            *slot_folder;  /* folder where slots are saved; NULL = saving is not allowed       */
+    struct text_list       keys;         /* a request must bring one of these keys; if there are none, it needs none */
+    struct text_list       origins;      /* web pages that may use the server with credentials; if there are none,
+                                            any page may without them                                             */
+    struct text_list       hosts;        /* names of the server, besides addresses and localhost                */
+    double                 ping_seconds; /* a comment is sent in a silent stream after so many seconds; 0 = never */
+    calmoe_sampler_options sampler;      /* used for requests that do not set their own                     */
     time_t                 started;
 };
 
 typedef void (*endpoint_fn)(struct server *server, struct http_exchange *exchange, const struct http_request *request);
 
-/* Handles every request: finds its endpoint, unless it may not come in. user is the server. */
+/* Handles every request: finds its endpoint, unless the request is not allowed in. user is the server. */
 void cm_route(void *user, struct http_exchange *exchange, const struct http_request *request);
-/* A body that is too large. */
+/* Answers a request whose body is too large. */
 void cm_route_refusal(void *user, struct http_exchange *exchange, enum http_refusal refusal);
 
 /* Answers with what was written, and closes the writer. */
@@ -43,13 +44,13 @@ void cm_reply_typed_refusal(struct http_exchange *exchange, const struct refusal
 enum { ID_BYTES = 48 };
 void cm_make_id(char id[ID_BYTES], const char *begin);
 
-/* The model, which any thread may read: for tokens, prompts and the reading of answers. */
+/* The model, which any thread may use for tokens, prompts and the parsing of answers. */
 const calmoe_model *cm_server_model(const struct server *server);
-/* Is a model there to ask? Else 503. */
+/* Whether a model is loaded; if not, the refusal is filled with status 503. */
 bool cm_server_is_ready(const struct server *server, struct refusal *refusal);
-/* A job with the server's defaults; NULL and the refusal filled: no memory, or no model is loaded. */
+/* Makes a job with the server's defaults; NULL, and the refusal filled, if there is no memory or no model is loaded. */
 struct job *cm_server_job(struct server *server, struct refusal *refusal);
-/* Tokens of a text, in an array that the caller frees; false and the refusal filled. */
+/* The tokens of a text, in an array that the caller frees; false, and the refusal filled. */
 bool cm_server_tokenize(const struct server *server, const char *text, size_t n_bytes, unsigned flags,
                         int32_t **tokens, int *n_tokens, struct refusal *refusal);
 

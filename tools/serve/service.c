@@ -26,8 +26,8 @@ static void open_condition(pthread_cond_t *condition)
     (void)pthread_condattr_destroy(&monotonic);
 }
 
-/* Where mpirun started several processes they come together before any of them listens: all but rank 0 take part in
- * what it does, and do not return. */
+/* If mpirun started several processes, they connect before any of them listens; all ranks except 0 take part in what
+ * rank 0 does, and do not return from here. */
 static bool join_ranks(struct service *service)
 {
     const struct service_options *const options = &service->options;
@@ -73,7 +73,7 @@ void cm_service_end(struct service *service)
 {
     cm_service_drain(service);
     (void)pthread_mutex_lock(&service->lock);
-    const bool has_slots = service->state == SERVICE_DRAINING && !service->must_end; /* its thread has not let go */
+    const bool has_slots = service->state == SERVICE_DRAINING && !service->must_end; /* they are still in use */
     service->must_end    = true;
     for (int i = 0; has_slots && i < service->options.n_slots; i++)
         if (service->slots[i].job != NULL) calmoe_session_interrupt(service->slots[i].job->session);
@@ -108,7 +108,7 @@ enum service_state cm_service_state(struct service *service)
 
 const calmoe_model_info *cm_service_model(const struct service *service) { return &service->model; }
 const calmoe_model *cm_service_calmoe_model(const struct service *service) { return service->front.model; }
-/* One at a time: they take memory and a core, which answers need. Engines and threads share a model. */
+/* One at a time, since making one takes memory and a core that answers need. Engine and threads share a model. */
 calmoe_status cm_service_constrain(struct service *service,
                                    calmoe_status (*make)(void *user, calmoe_model *model), void *user,
                                    const char **message)
@@ -116,7 +116,7 @@ calmoe_status cm_service_constrain(struct service *service,
     (void)pthread_mutex_lock(&service->making);
     const calmoe_status status = make(user, service->front.model);
     (void)pthread_mutex_unlock(&service->making);
-    *message = calmoe_context_message(service->front.context); /* this thread's */
+    *message = calmoe_context_message(service->front.context); /* this thread's sentence */
     return status;
 }
 
@@ -134,7 +134,7 @@ void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAP
     (void)pthread_mutex_unlock(&service->lock);
 }
 
-/* Sessions would say the same, one request after the other. */
+/* Checked here, since sessions would only report it one request after another. */
 static bool check_prefixes(const struct service *service, const float scales[CALMOE_MAX_ADAPTERS],
                            struct refusal *refusal)
 {
@@ -163,7 +163,7 @@ bool cm_service_set_scales(struct service *service, const float scales[CALMOE_MA
 
 /* ---- jobs ---- */
 
-/* Lock held: which adapters the job uses, by its own words or the server's. */
+/* Called with the lock held: sets which adapters the job uses, by its own words or the server's. */
 static bool take_scales(struct service *service, struct job_request *want, struct refusal *refusal)
 {
     if (want->n_scales > service->adapters.n)
@@ -268,7 +268,7 @@ enum job_state cm_service_wait_begun(struct service *service, struct job *job, d
 static void cancel(struct service *service, struct job *job)
 {
     job->is_cancelled = true;
-    if (job->session != NULL) calmoe_session_interrupt(job->session); /* this one's alone */
+    if (job->session != NULL) calmoe_session_interrupt(job->session); /* only this job's session */
     (void)pthread_cond_signal(&service->work);
 }
 

@@ -1,7 +1,8 @@
-/* tools/serve/service.h - the model at work: one thread owns engine, sessions and slots; connections hand it jobs.
+/* tools/serve/service.h - runs the model for the server: one thread owns the engine, its sessions and the slots, and
+ * the threads of connections hand jobs to it. A slot is a place for one job at a time, with a session that is kept.
  *
- * All functions may be called by any thread unless they say otherwise. What engine and sessions do is only done on the
- * engine's thread; who needs something of them while it runs asks by cm_service_call(). */
+ * Any thread may call these functions unless a comment says otherwise. The engine and its sessions are used on the
+ * engine's thread only; other threads that need something from them use cm_service_call(). */
 #ifndef TOOLS_SERVE_SERVICE_H
 #define TOOLS_SERVE_SERVICE_H
 
@@ -15,37 +16,37 @@ struct service_options {
     struct model_request  numbers;
     struct policy_request policy;
     calmoe_engine_options engine;
-    struct cli_list       loras;  /* adapters: FILE or FILE:SCALE                                     */
-    int         context;          /* positions of a slot, 0 = the model's                             */
-    int         n_slots;          /* jobs at once                                                     */
-    int         step_rows;        /* rows of prompts in a step that others share                      */
-    int         max_queue;        /* jobs that may wait for a slot                                    */
-    double      queue_seconds;    /* how long; 0 = for ever                                           */
-    double      cache_bytes;      /* that idle slots may hold of keys and values                      */
-    size_t      max_unread_bytes; /* of an answer that its client does not take: more cancels it       */
-    void      (*on_loaded)(void *user, const calmoe_model *model); /* before the first job is taken     */
+    struct cli_list       loras;  /* adapters, each FILE or FILE:SCALE                                */
+    int         context;          /* positions of a slot; 0 = the model's context length              */
+    int         n_slots;          /* number of slots, that is, of jobs at a time                      */
+    int         step_rows;        /* most rows of prompts in a step that other jobs share             */
+    int         max_queue;        /* most jobs that may wait for a slot                               */
+    double      queue_seconds;    /* how long a job may wait; 0 = for ever                            */
+    double      cache_bytes;      /* bytes of keys and values that idle slots may keep                */
+    size_t      max_unread_bytes; /* a job is cancelled when so much of its answer is not taken by the client */
+    void      (*on_loaded)(void *user, const calmoe_model *model); /* called before the first job     */
     void       *on_loaded_user;
 };
 
 enum service_state { SERVICE_LOADING, SERVICE_READY, SERVICE_DRAINING, SERVICE_FAILED };
 
-/* Begins to load on the engine's thread. NULL with a sentence. */
+/* Starts the engine's thread, which begins to load the model. NULL with a sentence. */
 struct service *cm_service_open(const struct service_options *options);
-/* No more jobs are taken; those that are there go on. */
+/* Accepts no more jobs; existing ones continue. */
 void cm_service_drain(struct service *service);
-/* All jobs are cancelled, and loading ends. What came of them can still be told. */
+/* Cancels all jobs, and loading. Clients can still be sent what their jobs have produced. */
 void cm_service_end(struct service *service);
-/* Ends it and waits for its thread; nobody may hold a job, or use the model, any more. Sets it to NULL; NULL is
- * fine. */
+/* Ends the service and waits for its thread. Nobody may hold a job or use the model any longer. Sets *service to NULL;
+ * NULL is fine. */
 void cm_service_close(struct service **service);
 
 enum service_state cm_service_state(struct service *service);
-/* Of the loaded model. Borrowed for as long as the service lives. */
+/* Information about the loaded model, borrowed for as long as the service lives. */
 const calmoe_model_info *cm_service_model(const struct service *service);
-/* Texts, prompts and answers may be made with it by any thread while the service is READY. */
+/* The model itself. Any thread may use it for texts, prompts and answers while the service is READY. */
 const calmoe_model *cm_service_calmoe_model(const struct service *service);
-/* Runs make(user, model), which opens a constraint, on this thread, one thread at a time. Its status, and this thread's
- * sentence. The service is READY. */
+/* Runs make(user, model), which opens a constraint, on the calling thread; only one thread at a time does so. Returns
+ * make()'s status, and in *message the sentence. The service must be READY. */
 calmoe_status cm_service_constrain(struct service *service, calmoe_status (*make)(void *user, calmoe_model *model),
                                    void *user, const char **message);
 int  cm_service_context(const struct service *service); /* positions of a slot */
@@ -56,29 +57,29 @@ struct metrics *cm_service_metrics(struct service *service);
  * lives. */
 int                        cm_service_n_adapters(const struct service *service);
 const calmoe_adapter_info *cm_service_adapter(const struct service *service, int i);
-/* How strongly requests use them that do not say it: (n). */
+/* How strongly adapters are used by requests that do not say it themselves: scales (n). */
 void cm_service_get_scales(struct service *service, float scales[CALMOE_MAX_ADAPTERS]);
-/* False with the refusal: they cannot be. */
+/* Sets these scales. False, and the refusal filled, if they are not possible. */
 bool cm_service_set_scales(struct service *service, const float scales[CALMOE_MAX_ADAPTERS], struct refusal *refusal);
 
-/* Hands the job over; the caller still holds it. False and the refusal filled: the queue is full, the server shuts
- * down, the prompt is too long. */
+/* Hands over a job, which the caller still holds. False, and the refusal filled: the queue is full, the server is
+ * shutting down, or the prompt is too long. */
 bool cm_service_submit(struct service *service, struct job *job, struct refusal *refusal);
-/* Waits up to so many seconds for the job to have gone on: another state, or bytes in `out`, which are moved to *taken
- * (what was there is overwritten). The state it has now. */
+/* Waits for so many seconds at most until the job has progressed, that is, until it has another state or bytes in
+ * `out`; moves these bytes to *taken, whose old contents are overwritten. Returns the job's state. */
 enum job_state cm_service_wait(struct service *service, struct job *job, double seconds, struct bytes *taken);
-/* How far it is, while it goes on. */
+/* The figures of a job that may still be running. */
 struct job_figures cm_service_figures(struct service *service, const struct job *job);
-/* How many tokens its slot has read; -1: it has none. Waits for the engine's step. */
+/* How many tokens the job's slot has read; -1: it has no slot. Waits for the end of the engine's step. */
 int cm_service_n_read(struct service *service, const struct job *job);
-/* As cm_service_wait(), until the job has a slot or is over. */
+/* As cm_service_wait(), but waits until the job has a slot or is over. */
 enum job_state cm_service_wait_begun(struct service *service, struct job *job, double seconds);
-/* Nobody wants it any more: it ends within a layer, and nobody else's with it. */
+/* Cancels a job: it ends within a layer, without disturbing other jobs. */
 void cm_service_cancel(struct service *service, struct job *job);
-/* The caller lets go; a job that is not over is cancelled. NULL is fine. */
+/* Lets go of a job, which is cancelled if it is not over. NULL is fine. */
 void cm_service_release(struct service *service, struct job *job);
 
-/* Runs work(user, service) on the engine's thread between two steps, and waits for it. False: the service ends. */
+/* Runs work(user, service) on the engine's thread between two steps, and waits for it. False: the service is ending. */
 bool cm_service_call(struct service *service, void (*work)(void *user, struct service *service), void *user);
 
 #endif

@@ -1,5 +1,5 @@
-/* tools/serve/service_parts.h - what the files of the service share: service.c (jobs come and go), slots.c (sessions
- * that are kept, and which one a prompt begins with), engine_loop.c (the engine's thread). */
+/* tools/serve/service_parts.h - the structs of the service, for its three files: service.c (jobs come and go), slots.c
+ * (which slot's session a prompt continues from), engine_loop.c (the engine's thread). */
 #ifndef TOOLS_SERVE_SERVICE_PARTS_H
 #define TOOLS_SERVE_SERVICE_PARTS_H
 
@@ -7,25 +7,26 @@
 
 #include "tools/serve/service.h"
 
-/* Of the engine's thread alone, but for what is marked. */
+/* Used by the engine's thread only, except where a member says otherwise. */
 struct slot {
     calmoe_session *session;   /* NULL = nothing is kept                                         */
-    int             n_exact;   /* tokens of an idle slot that were read in full: a later prompt may go on from them */
-    uint64_t        last_used; /* number of the job that it had last                             */
-    struct job     *job;       /* that it works on; NULL = idle. Changed under the lock          */
+    int             n_exact;   /* tokens of an idle slot that were read in full, so that a later prompt may continue
+                                  from them                                                                         */
+    uint64_t        last_used; /* number of the last job that used it                            */
+    struct job     *job;       /* the job that it works on; NULL = idle. Changed under the lock  */
 
-    /* of the job */
+    /* about the present job */
     calmoe_text_stream stream;
-    int                position;    /* of the token whose logits choose the next one                */
-    int16_t           *routing;     /* (layers, experts of a token) of that position; -1 = none ran */
+    int                position;    /* position of the token whose logits choose the next one       */
+    int16_t           *routing;     /* (layers, experts of a token) the experts at that position; -1 = none ran */
 };
 
 enum { MAX_CONTEXTS = 16 };
-/* What a file of contexts.h holds. Nobody works on its slot: others begin with copies of it. */
+/* A context file (contexts.h) in memory. No job runs in its slot: other slots begin with copies of its session. */
 struct kept_context {
     char        name[MAX_SAVED_NAME + 1];
-    struct stat file;  /* when it was read: another one by the same name is read anew */
-    struct slot slot;  /* its session is NULL where nothing is kept                   */
+    struct stat file;  /* the file as it was when it was read; if it has changed, it is read again */
+    struct slot slot;  /* its session is NULL if nothing is kept                      */
 };
 
 struct service_call {
@@ -39,25 +40,27 @@ struct service {
     struct service_options options;
     pthread_t              thread;
     pthread_mutex_t        lock;
-    pthread_cond_t         work;    /* there is something to do for the engine's thread */
-    pthread_cond_t         changed; /* the state, a call, the number of jobs             */
+    pthread_cond_t         work;    /* signalled when there is work for the engine's thread */
+    pthread_cond_t         changed; /* signalled when the state, a call or the number of jobs changes */
     pthread_mutex_t        making;  /* held by the one thread that makes a constraint    */
 
-    /* under the lock */
+    /* protected by the lock */
     enum service_state   state;
     bool                 must_end, must_unload;
     struct job          *queue, **queue_end;
     int                  n_queued, n_active;
     struct service_call *calls;
     struct metrics       metrics;
-    float                scales[CALMOE_MAX_ADAPTERS]; /* of adapters, where a request does not say others */
+    float                scales[CALMOE_MAX_ADAPTERS]; /* how strongly adapters are used, unless a request says
+                                                         otherwise                                        */
 
-    /* of the engine's thread; model and sizes are read by all once the state is READY */
+    /* used by the engine's thread; any thread may read the model and the sizes once the state is READY */
     struct front      front;
     struct adapters     adapters;
     calmoe_adapter_info about[CALMOE_MAX_ADAPTERS]; /* (adapters.n)                                */
     calmoe_policy    *policy;
-    calmoe_policy   **widths;   /* (experts of a token + 1) policies of a fixed width, made when they are wanted */
+    calmoe_policy   **widths;   /* (experts of a token + 1) policies with a fixed width; each is made when it is
+                                   first needed                                                                  */
     double            quality;
     calmoe_model_info model;
     int               context;
@@ -73,16 +76,17 @@ struct service {
 
 /* ---- slots.c ---- */
 
-/* The slot that the job should have, or NULL: those that it could take are busy. Lock held. */
+/* The slot that the job should get, or NULL if the slots that it could use are busy. To be called with the lock
+ * held. */
 struct slot *cm_slot_for(struct service *service, const struct job *job);
-/* Makes it ready for the job: rewound to what it shares with the prompt, the rest fed. False: the job's refusal is
- * filled. Engine's thread, lock not held. */
+/* Makes the slot ready for the job: its session is rewound to what it has in common with the prompt, and is fed the
+ * rest. False: the job's refusal is filled. To be called on the engine's thread, without the lock. */
 bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job);
-/* The job is over: the session keeps what it read. */
+/* To be called when the job is over; the session keeps what it has read. */
 void cm_slot_end(struct slot *slot);
-/* Forgets all that it has read. */
+/* Makes the slot forget everything that it has read. */
 void cm_slot_clear(struct slot *slot);
-/* Idle slots and contexts, longest unused first, are cleared until the rest fits into the budget. */
+/* Clears idle slots and contexts, the longest unused first, until the others are within the budget. */
 void cm_slots_keep_budget(struct service *service);
 
 /* ---- engine_loop.c ---- */

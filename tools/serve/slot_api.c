@@ -71,7 +71,7 @@ static void act(void *user, struct service *service)
     } else if (slot->session == NULL || slot->n_exact == 0) {
         (void)cm_refuse(&action->refusal, 400, NULL, "slot %d has read nothing", action->slot);
     } else {
-        /* What was read by a policy is no use to anybody else. */
+        /* Tokens that were read under a policy cannot be used by others. */
         calmoe_status status = calmoe_session_rewind(slot->session, slot->n_exact);
         if (status == CALMOE_OK) status = calmoe_session_save(slot->session, action->path);
         action->n_tokens = calmoe_session_n_positions(slot->session);
@@ -80,7 +80,7 @@ static void act(void *user, struct service *service)
     action->seconds = cm_seconds() - begin;
 }
 
-/* A name of a file in the folder, and of nothing else. */
+/* The name of a file directly in the folder. */
 static bool read_path(const struct server *server, const struct http_request *request, struct slot_action *action)
 {
     struct refusal *const    refusal = &action->refusal;

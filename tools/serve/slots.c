@@ -1,15 +1,16 @@
 /* tools/serve/slots.c - sessions that are kept, and which one a prompt begins with.
  *
- * A slot keeps the session of its last job, with all that it read. The next prompt goes on from the longest beginning
- * that it shares with any slot. Where that slot is busy, or would lose most of what it keeps, it is copied. What was
- * read by a policy is not what a prompt would have read, so nobody goes on from there. */
+ * A slot keeps the session of its last job, with everything that it has read. The next prompt continues from the slot
+ * with which it shares the longest beginning. If that slot is busy, or would lose most of what it keeps, its session is
+ * copied. Tokens that were read under a policy are not what reading a prompt would give, so prompts do not continue
+ * from them. */
 #include "tools/serve/service_parts.h"
 
 enum { WORTH_A_COPY = 32 }; /* tokens that must be shared for a session to be copied */
 
 /* ---- which slot ---- */
 
-/* Tokens of the slot that a prompt may go on from. */
+/* The number of the slot's tokens from which a prompt may continue. */
 static int n_exact(const struct slot *slot)
 {
     if (slot->job == NULL || slot->session == NULL) return slot->n_exact;
@@ -26,7 +27,7 @@ static float scale_of(const calmoe_session *session, const calmoe_adapter *adapt
     return 0;
 }
 
-/* What was read with other adapters is of no use. */
+/* Tokens that were read with other adapters cannot be used. */
 static bool has_same_adapters(const struct service *service, const struct slot *slot, const struct job *job)
 {
     for (int i = 0; i < service->adapters.n; i++)
@@ -47,8 +48,8 @@ static int n_shared(const struct service *service, const struct slot *slot, cons
 }
 
 struct choice {
-    struct slot *slot;   /* that takes the job; NULL: none is free  */
-    struct slot *source; /* whose session is copied first, or NULL  */
+    struct slot *slot;   /* takes the job; NULL: none is free       */
+    struct slot *source; /* its session is copied first; or NULL    */
     int          n_shared;
 };
 
@@ -77,7 +78,7 @@ static struct choice choose(struct service *service, const struct job *job)
         const int          n = n_shared(service, slot, job);
         if (n > n_any) any = slot, n_any = n;
         if (slot->job != NULL || n == 0 || n < n_idle || (n == n_idle && n_kept(idle) <= n_kept(slot))) continue;
-        idle   = slot; /* of those that share as much the one that loses least */
+        idle   = slot; /* of slots that share equally much, the one that loses least */
         n_idle = n;
     }
     for (int i = 0; i < MAX_CONTEXTS; i++) {
@@ -103,7 +104,7 @@ static struct choice choose(struct service *service, const struct job *job)
 
 struct slot *cm_slot_for(struct service *service, const struct job *job) { return choose(service, job).slot; }
 
-/* ---- begin and end ---- */
+/* ---- beginning and end of a job ---- */
 
 void cm_slot_clear(struct slot *slot)
 {
@@ -116,11 +117,11 @@ static calmoe_status open_session(struct service *service, struct slot *slot)
     calmoe_session_options options;
     calmoe_session_options_init(&options);
     options.context    = service->context;
-    options.ignore_end = 1; /* where an answer ends is the service's business */
+    options.ignore_end = 1; /* the service decides where an answer ends */
     return calmoe_session_open(service->front.engine, &options, &slot->session);
 }
 
-/* A session that has read the first n tokens of the prompt, and no more. */
+/* A session that has read exactly the first n tokens of the prompt. */
 static calmoe_status prepare_session(struct service *service, struct slot *slot, struct slot *source, int *n)
 {
     if (source != NULL) {
@@ -137,7 +138,7 @@ static calmoe_status prepare_session(struct service *service, struct slot *slot,
     return calmoe_session_rewind(slot->session, *n);
 }
 
-/* The policy of `width` experts is made when it is first wanted. */
+/* The policy with `width` experts, made when it is first needed. */
 static calmoe_status width_policy(struct service *service, int width, const calmoe_policy **policy)
 {
     calmoe_policy_options options;
@@ -158,7 +159,7 @@ static bool uses_adapters(const struct job_request *want)
     return uses;
 }
 
-/* Where they change, the session has no tokens. */
+/* Sets the adapters; if they change, the session has no tokens. */
 static calmoe_status set_adapters(struct service *service, struct slot *slot, const struct job_request *want)
 {
     const calmoe_status status = calmoe_session_set_policy(slot->session, NULL, 0.0);
@@ -178,17 +179,17 @@ static calmoe_status set_policy(struct service *service, struct slot *slot, cons
         quality = want->quality;
         if (quality == 0.0) policy = NULL;
     } else if (uses_adapters(want)) {
-        policy  = NULL; /* the server's own is for the model as it is */
+        policy  = NULL; /* the server's policy is for the model without adapters */
         quality = 0.0;
     }
     return calmoe_session_set_policy(slot->session, policy, quality);
 }
 
-/* What the job wants of the session beside its tokens. */
+/* Sets what the job wants of the session besides its tokens. */
 static calmoe_status set_up(struct service *service, struct slot *slot, const struct job_request *want)
 {
     calmoe_status status = calmoe_session_set_sampler(slot->session, &want->sampler);
-    /* From here on it holds more than the text that it may have come of. */
+    /* From here on it contains more than the text that it may come from. */
     if (status == CALMOE_OK) status = calmoe_session_set_source(slot->session, NULL);
     if (status == CALMOE_OK && service->adapters.n > 0) status = set_adapters(service, slot, want);
     if (status == CALMOE_OK) status = set_policy(service, slot, want);
@@ -210,7 +211,7 @@ bool cm_slot_begin(struct service *service, struct slot *slot, struct job *job)
     if (status != CALMOE_OK) {
         const int http = status == CALMOE_INVALID_ARGUMENT ? 400 : status == CALMOE_UNSUPPORTED ? 501 : 500;
         (void)cm_refuse(&job->refusal, http, NULL, "%s", calmoe_context_message(service->front.context));
-        cm_slot_clear(slot); /* what the job lent it goes with it */
+        cm_slot_clear(slot); /* it must not keep what belongs to the job */
         return false;
     }
     slot->stream    = (calmoe_text_stream){{0}};
@@ -226,12 +227,12 @@ void cm_slot_end(struct slot *slot)
     const int n_read = calmoe_session_n_positions(slot->session), exact = n_exact(slot);
     slot->n_exact = exact < n_read ? exact : n_read;
     if (slot->job->want.echo_logprobs) (void)calmoe_session_keep_logprobs(slot->session, -1);
-    /* The constraint is the job's, and goes with it. */
+    /* The constraint belongs to the job and will be closed with it. */
     if (slot->job->constraint != NULL && calmoe_session_set_sampler(slot->session, NULL) != CALMOE_OK) {
         cm_slot_clear(slot);
         return;
     }
-    /* Takes off what is pending, and an interruption with it. */
+    /* Removes pending tokens, and ends an interruption. */
     if (calmoe_session_rewind(slot->session, n_read) != CALMOE_OK) cm_slot_clear(slot);
 }
 

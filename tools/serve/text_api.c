@@ -11,7 +11,7 @@ static struct sent_value *read_body(const struct server *server, const struct ht
     return cm_server_is_ready(server, refusal) ? cm_sent_read(request->body, request->n_body, refusal) : NULL;
 }
 
-/* A token's text, or where it is no whole UTF-8 its bytes as numbers. */
+/* A token's text, or its bytes as numbers if it is not whole UTF-8. */
 static void write_piece(struct json_writer *writer, const struct server *server, int32_t token)
 {
     size_t            n = 0;
@@ -35,7 +35,8 @@ static bool read_tokenize(const struct server *server, const struct http_request
 {
     const char *text = "";
     size_t      n = 0;
-    bool        add_special = cm_sent_member(body, "content") == NULL, parse_special = true; /* as each API has it */
+    /* Each API has its own defaults. */
+    bool        add_special = cm_sent_member(body, "content") == NULL, parse_special = true;
     if (!cm_read_text(body, "content", &text, refusal) || !cm_read_text(body, "prompt", &text, refusal) ||
         !cm_read_bool(body, "add_special", &add_special, refusal) ||
         !cm_read_bool(body, "add_special_tokens", &add_special, refusal) ||
@@ -100,7 +101,7 @@ static bool read_detokenize(const struct server *server, const struct sent_value
     return is_fine;
 }
 
-/* other: a second name for it, or NULL. */
+/* other: a second name of the member, or NULL. */
 static void reply_text(struct http_exchange *exchange, const char *name, const char *other, const char *text, size_t n)
 {
     struct json_writer writer = {.failed = false};

@@ -4,6 +4,7 @@ serve --host 0.0.0.0
 serve --api-key ''
 serve --ping 200
 serve --port 70000
+serve --pin maybe
 serve --api-key-file /nowhere/keys
 : > empty
 serve --api-key-file empty

@@ -195,6 +195,9 @@ static void what_is_refused(void **state)
         {{.yarn_original_context = 32}, "numbers of YaRN are given, but rope_scaling is none"},
         {{.rope_scaling = "linear", .rope_scale = 2, .yarn_beta_fast = 1}, "rope_scaling is linear"},
         {{.rope_scaling = "yarn", .rope_scale = 2, .yarn_original_context = -1}, "yarn_original_context is -1"},
+        {{.rope_scaling = "yarn", .rope_scale = 2, .yarn_beta_fast = 0.5f},
+         "yarn_beta_fast is 0.5; at least yarn_beta_slow, 1, is wanted"},
+        {{.rope_scaling = "yarn", .rope_scale = 2, .yarn_beta_slow = 40}, "yarn_beta_fast is 32; at least"},
         {{.n_experts_used = 1, .vocabulary_only = 1}, "opened without its weights"},
     };
     const char     *path = write_tiny("plain.gguf", NULL, 2);
