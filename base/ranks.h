@@ -37,6 +37,10 @@ bool          cm_ranks_are_lost(const struct ranks *ranks); /* one is lost or fa
  * other's, but for this rank's own, whose place is left as it is. Where to is not -1, only that rank receives. All
  * ranks call with the same sizes, in the same order of calls. IO. */
 calmoe_status cm_ranks_gather(struct ranks *ranks, const void *own, const size_t *sizes, void *all, int to);
+/* The same where this rank has something else for each: for rank r own_sizes[r] bytes, one rank's behind the other's at
+ * `own`, nothing for itself. sizes[r]: what rank r has for this one. IO. */
+calmoe_status cm_ranks_deal(struct ranks *ranks, const void *own, const size_t *own_sizes, const size_t *sizes,
+                            void *all);
 
 /* While parts of a model are opened, which may take one rank minutes more than another: each rank says how it went, and
  * hands over a number and a text that must be the same everywhere. OK where all went well and all texts are the
@@ -65,7 +69,7 @@ void          cm_ranks_rest(struct ranks *ranks);
 /* *bytes is borrowed until the next call. IO: rank 0 is lost; NO_MEMORY. */
 calmoe_status cm_ranks_hear(struct ranks *ranks, const void **bytes, size_t *n_bytes);
 
-struct ranks_work { /* by this rank, in cm_ranks_gather() */
+struct ranks_work { /* by this rank, in cm_ranks_gather() and cm_ranks_deal() */
     uint64_t n_exchanges, n_bytes_received, n_bytes_sent, ns;
 };
 struct ranks_work cm_ranks_work(const struct ranks *ranks);

@@ -6,7 +6,7 @@
 #include <calmoe/engine.h>
 
 struct engine_request { /* 0 or NULL = not given */
-    int         threads, fixed_threads, no_tune, kv;
+    int         threads, fixed_threads, no_tune, kv, whole_experts;
     const char *plan, *isa;
 };
 
@@ -20,7 +20,9 @@ struct engine_request { /* 0 or NULL = not given */
     {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: sliced over the nodes)"},                 \
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",                                                                      \
      "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},                 \
-    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"}
+    {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},                          \
+    {"rank-experts", 0, CLI_CHOICE, AT(whole_experts), 0, 0, "cut|whole",                                             \
+     "under mpirun, each expert by rows over ranks (default), or whole on one of them"}
 
 static inline calmoe_engine_options cm_engine_request_options(const struct engine_request *request)
 {
@@ -32,6 +34,7 @@ static inline calmoe_engine_options cm_engine_request_options(const struct engin
     options.plan          = request->plan;
     options.isa           = request->isa;
     options.kv_float32    = request->kv;
+    options.whole_experts = request->whole_experts;
     return options;
 }
 

@@ -100,6 +100,9 @@ typedef struct calmoe_engine_options {
     int                disk_reads;    /* CALMOE_DISK_*: how experts are read (default CALMOE_DISK_AUTO)            */
     int                no_lookahead;  /* 1: an expert is read when its layer's router has named it, never before
                                          (default 0)                                                              */
+    int                whole_experts; /* among ranks. 1: each routed expert is whole on one rank, for many rows at once;
+                                         calmoe_placement_predict_ranks() tells for which. 0: its rows are cut over all
+                                         (default). Not with a limit of memory; the same on all ranks             */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

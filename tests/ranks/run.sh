@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   steps N [uneven | threads | split | shared]
+#   steps N [uneven | whole | threads | split | shared]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
@@ -46,6 +46,7 @@ bits()
     leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
+    */whole) names="gptoss gemma4moe deepseek3 qwen3next nemotronhmoe qwen2moemixed" ;;
     disk/* | packed/*) names="gptoss deepseek3 nemotronhmoe" ;;
     mapped/*) names="deepseek3" ;;
     failing/*) names="gptoss" ;;

@@ -77,10 +77,10 @@ static void logits_come_in_as_many_messages_as_it_takes(void **state)
     (void)state;
     set_up();
     const struct rank_shares shares = {.n_ranks = 2, .of = {1, 1}};
-    assert_int_equal(cm_exchange_floats(&spec, 1), 320); /* a row of logits is more than any row of layers */
+    assert_int_equal(cm_exchange_floats(&spec, &shares, 1), 320); /* a row of logits is more than any row of layers */
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 1, 1, 1, 0).n, 10);
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 1, 1, 3, 0).n, 12);
-    assert_int_equal(cm_exchange_floats(&spec, 100), 100 * 96); /* q and k, or two experts' hidden states */
+    assert_int_equal(cm_exchange_floats(&spec, &shares, 100), 100 * 96); /* q and k, or two experts' hidden states */
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 100, 1, 30, 0).n, 10);
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 100, 1, 31, 0).n, 11);
 }
