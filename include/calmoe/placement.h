@@ -156,9 +156,13 @@ CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *
                                                         int n_tokens, int n_slots, int batch, uint64_t memory_limit,
                                                         calmoe_disk_prediction *out);
 
+/* How ranks share routed experts: `whole_experts` of calmoe_engine_options. */
+enum { CALMOE_RANK_EXPERTS_QUICKER, CALMOE_RANK_EXPERTS_CUT, CALMOE_RANK_EXPERTS_WHOLE };
+
 /* The same model by several such machines, each with an equal part (ranks.h). */
 typedef struct calmoe_network {
     int    n_ranks;   /* 2 at least                                         */
+    int    experts;   /* CALMOE_RANK_EXPERTS_*; 0: whichever is predicted to be quicker */
     double latency;   /* seconds that a short message takes, one way        */
     double bandwidth; /* bytes/s that a machine receives                    */
 } calmoe_network;
@@ -172,6 +176,9 @@ typedef struct calmoe_ranks_prediction {
     double   step_seconds;     /* with the weights, of which some are whole on every rank: routers, and of
                                   latent attention what makes latents                                     */
     double   tokens_per_s;     /* 0 where bandwidths of nodes are relative                                */
+    int      experts;          /* CUT or WHOLE: which this is about. Of whole ones, bytes are those of even use of all
+                                  experts; what is counted follows the routing                            */
+    char     why[128];         /* how the other compares                                                  */
 } calmoe_ranks_prediction;
 
 /* The placement's machine stands for each rank's; its plan is looked at for the time of one machine only. */
