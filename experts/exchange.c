@@ -244,6 +244,29 @@ static void exchange_dealt(struct exchange *e, const struct exchange_deal *deal)
     e->n_exchanges++;
 }
 
+/* ---- what rank 0 tells ---- */
+
+static void exchange_told(struct exchange *e, const struct exchange_words *words, int n)
+{
+    const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
+    const struct head head = {e->n_exchanges, e->wants_stop, e->has_failed};
+    size_t            sizes[CM_MAX_RANKS];
+    struct message    message = {e->sent + sizeof head, false};
+    if (e->failure != CALMOE_OK) return;
+    for (int rank = 0; rank < n_ranks; rank++) sizes[rank] = sizeof head;
+    for (int i = 0; i < n; i++) sizes[0] += words[i].n_bytes;
+    memcpy(e->sent, &head, sizeof head);
+    for (int i = 0; i < n && own == 0; i++) move(&message, words[i].at, words[i].n_bytes);
+    take_head(e, own, e->sent);
+    e->failure = cm_ranks_gather(e->ranks, e->sent, sizes, e->received, -1);
+    uint8_t *at = e->received;
+    for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++])
+        if (rank != own) take_head(e, rank, at);
+    message = (struct message){e->received + sizeof head, true};
+    for (int i = 0; i < n && own > 0 && e->failure == CALMOE_OK; i++) move(&message, words[i].at, words[i].n_bytes);
+    e->n_exchanges++;
+}
+
 /* ---- by all workers ---- */
 
 struct dealing {
@@ -260,6 +283,23 @@ static void deal_rows(void *arg)
 void cm_exchange_deal(struct exchange *e, const struct exchange_deal *deal, const struct worker *me)
 {
     cm_barrier_with(me, deal_rows, &(struct dealing){e, deal});
+}
+
+struct telling {
+    struct exchange             *exchange;
+    const struct exchange_words *words;
+    int                          n;
+};
+
+static void tell_words(void *arg)
+{
+    const struct telling *telling = arg;
+    exchange_told(telling->exchange, telling->words, telling->n);
+}
+
+void cm_exchange_tell(struct exchange *e, const struct exchange_words *words, int n, const struct worker *me)
+{
+    cm_barrier_with(me, tell_words, &(struct telling){e, words, n});
 }
 
 struct meeting {

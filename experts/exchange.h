@@ -107,6 +107,13 @@ struct exchange_deal {
 void     cm_exchange_deal(struct exchange *exchange, const struct exchange_deal *deal, const struct worker *me);
 uint64_t cm_exchange_deal_bytes(const struct rank_shares *shares, const struct exchange_deal *deal, int to); /* pure */
 
+struct exchange_words { /* that only rank 0 has */
+    void  *at;
+    size_t n_bytes;
+};
+/* By all workers, as a barrier, in one exchange: the other ranks get what rank 0 has; less than an exchange may have. */
+void cm_exchange_tell(struct exchange *exchange, const struct exchange_words *words, int n, const struct worker *me);
+
 /* Behind a meeting, by any worker: a row of an input is quantized as far as it did not come so. */
 void cm_exchange_quantize(const struct exchange *exchange, const struct exchange_piece *piece, int row);
 

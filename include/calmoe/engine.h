@@ -33,7 +33,8 @@ typedef void (*calmoe_routing_fn)(void *user, const calmoe_routing_event *event)
 /* One token's routing in one layer, before its experts run: what the router chose, to be replaced by another
  * choice, a recorded one for instance. experts and weights (n) may be overwritten; a choice of experts that do not
  * exist, of one twice, or with weights that are no finite numbers is ignored. Called by all threads of the engine
- * at once, each for rows of its own; it must not call into the engine. */
+ * at once, each for rows of its own; it must not call into the engine. Among ranks, rank 0's is asked, and told to the
+ * others, in one exchange more for each layer. */
 typedef struct calmoe_routing_choice {
     calmoe_session *session;
     int             layer;

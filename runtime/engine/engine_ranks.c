@@ -71,7 +71,6 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 
 static calmoe_status check(const calmoe_engine *engine)
 {
-    if (engine->options.routing_source) return cm_engine_needs_one_rank(engine, "choices of the router are replaced");
     if (!engine->options.whole_experts || engine->options.memory_limit == 0) return CALMOE_OK;
     return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "experts that are whole on ranks stay in memory; a limit of memory "
                    "is for experts whose rows are cut over ranks");

@@ -10,6 +10,7 @@
  * shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,17 +159,21 @@ void read_steps(struct run *run)
 
 /* ---- a model ---- */
 
+static atomic_int n_choices;
+
 static const struct asked {
     const char *name;
     void      (*read)(struct run *run);
     bool        has_exits;       /* the engine gets a file of fitted exits    */
     bool        has_draft_model; /* the same model once more drafts for it    */
     bool        has_plan;        /* the engine carries out a plan from a file */
+    bool        has_source;      /* of choices: rank 0 chooses other experts  */
     bool        has_limit;       /* of memory                                 */
     bool        is_packed;       /* experts are packed in a file              */
 } all_asked[] = {
     {.name = "steps", .read = read_steps},
     {.name = "leaving", .read = read_leaving, .has_exits = true},
+    {.name = "chosen", .read = read_leaving, .has_exits = true, .has_source = true},
     {.name = "drafts", .read = read_drafts, .has_draft_model = true},
     {.name = "saved", .read = read_saved},
     {.name = "adapted", .read = read_adapted},
@@ -179,6 +184,19 @@ static const struct asked {
     {.name = "failing", .read = read_failing, .has_limit = true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
+
+/* Other experts than the router's, by what the token is; no rank but 0 is asked. */
+static void choose(void *user, const calmoe_routing_choice *choice)
+{
+    const struct run *run = user;
+    const int n_experts = run->model->spec.layers[choice->layer].ffn.router.n_experts;
+    if (calmoe_ranks_own(run->ranks) > 0) printf("FAIL rank %d chooses experts\n", calmoe_ranks_own(run->ranks));
+    for (int i = 0; i < choice->n; i++) {
+        choice->experts[i] = (choice->experts[i] + choice->token % 3) % n_experts;
+        choice->weights[i] *= 1.0f + 0.01f * (float)i;
+    }
+    atomic_fetch_add(&n_choices, 1);
+}
 
 /* As calmoe place makes one for this machine; of this rank's own. */
 static const char *write_plan(const struct run *run)
@@ -201,7 +219,9 @@ static void lead(struct run *run, const struct asked *asked)
     struct random random = cm_random(11);
     for (int i = 0; i < N_TOKENS; i++) run->tokens[i] = (int32_t)cm_random_below(&random, (uint64_t)run->n_vocab);
     run->hash = cm_sha256();
+    n_choices = 0;
     asked->read(run);
+    if (asked->has_source && n_choices == 0) printf("FAIL nobody was asked for experts\n");
     cm_sha256_hex(&run->hash, hex);
     printf("%s %s\n", strrchr(run->path, '/') ? strrchr(run->path, '/') + 1 : run->path, hex);
     fflush(stdout);
@@ -235,6 +255,8 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.whole_experts = run->has_whole_experts;
     options.routing = run->has_whole_experts && calmoe_ranks_own(run->ranks) == 0 ? count_outputs : NULL;
     options.routing_user = run;
+    if (asked->has_source) options.routing_source = choose;
+    options.routing_source_user = run;
     if (asked->has_exits) options.exits = write_exits(run);
     if (asked->has_plan) options.plan = write_plan(run);
     if (asked->has_draft_model) must(run, open_model(run, path, &run->draft_model));

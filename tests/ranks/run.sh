@@ -4,6 +4,7 @@
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
+#   chosen N [...]    as leaving, where the host replaces the router's choices
 #   drafts N [...]    the same of lossless sessions
 #   adapted N [...]   the same of adapters
 #   planned N [...]   as steps, by plans from files
@@ -43,7 +44,7 @@ bits()
     shift
     case $asked/${2-} in # more threads than cores are slow
     leaving/threads) models=() names="olmoe" ;;
-    leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
+    leaving/* | chosen/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
     */whole) names="gptoss gemma4moe deepseek3 qwen3next nemotronhmoe qwen2moemixed" ;;
@@ -231,7 +232,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
+steps | leaving | chosen | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;
