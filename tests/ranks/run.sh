@@ -194,7 +194,7 @@ served()
 
 serve()
 {
-    local server=("$calmoe" serve -t 1 --port 0 --parallel 2 --quality 5%) # of 10 layers some are left out
+    local server=("$calmoe" serve -t 1 --port 0 --parallel 2 --no-tune --quality 5%) # leaves out some of 10 layers
     begin "a server of one process"
     "${server[@]}" > "$folder/alone" 2> "$folder/err.0" & local alone=$!
     served "$folder/alone"
