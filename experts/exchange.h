@@ -111,7 +111,7 @@ struct exchange_words { /* that only rank 0 has */
     void  *at;
     size_t n_bytes;
 };
-/* By all workers, as a barrier, in one exchange: the other ranks get what rank 0 has; less than an exchange may have. */
+/* By all workers, as a barrier, in one exchange: the others get what rank 0 has, less than an exchange may have. */
 void cm_exchange_tell(struct exchange *exchange, const struct exchange_words *words, int n, const struct worker *me);
 
 /* Behind a meeting, by any worker: a row of an input is quantized as far as it did not come so. */

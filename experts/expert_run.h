@@ -60,8 +60,8 @@ struct expert_reads {
 };
 struct expert_reads cm_expert_run_reads(const struct expert_run *run);
 
-/* By all workers; a barrier before and after each; where ranks have experts whole, down ends with one in which they hand
- * each other what their experts gave. bytes_of[node] += the packed bytes that this worker read from that
+/* By all workers; a barrier before and after each; where ranks have experts whole, down ends with one in which they
+ * hand each other what their experts gave. bytes_of[node] += the packed bytes that this worker read from that
  * node's memory; only of its own node, but for nodes that have no workers. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);

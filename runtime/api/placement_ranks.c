@@ -1,5 +1,6 @@
-/* runtime/api/placement_ranks.c - a model on several such machines, predicted: what they exchange in a step, how long that
- * and reading the weights takes, and whether routed experts had better be cut by rows over ranks or each be whole on one.
+/* runtime/api/placement_ranks.c - a model on several such machines, predicted: what they exchange in a step, how long
+ * that and reading the weights takes, and whether routed experts had better be cut by rows over ranks or each be whole
+ * on one.
  *
  *     cut     hidden states of k experts a token travel to all ranks; reading takes a rank 1 / N of one machine's time
  *     whole   what k experts gave travels, of which a rank gets its 1 / N of the columns; reading takes as long as the
@@ -83,8 +84,9 @@ static calmoe_status predict(const calmoe_placement *p, const calmoe_network *ne
         .batch = batch, .n_exchanges = chosen->exchanges.n, .n_bytes_received = chosen->exchanges.n_bytes,
         .exchange_seconds = chosen->exchange_seconds, .step_seconds = chosen->exchange_seconds,
         .experts = is_whole ? CALMOE_RANK_EXPERTS_WHOLE : CALMOE_RANK_EXPERTS_CUT};
-    if (!has_experts) snprintf(told->why, sizeof told->why, "the model has no routed experts");
-    else if (!is_known) snprintf(told->why, sizeof told->why, "what nodes read is not known, so neither is who is quicker");
+    const char *unknown = "what nodes read is not known, so neither is which is quicker";
+    if (!has_experts) unknown = "the model has no routed experts";
+    if (!has_experts || !is_known) snprintf(told->why, sizeof told->why, "%s", unknown);
     else explain(&cut, &whole, told->why, sizeof told->why);
     if (!is_known) return CALMOE_OK;
     const double of_all = (double)cm_whole_bytes(p->model) / bandwidth;

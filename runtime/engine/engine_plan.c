@@ -178,8 +178,8 @@ static calmoe_status open_plan(const calmoe_engine *engine, const struct model_s
                       : make_default(engine, &model, out);
         if (status == CALMOE_OK && path && is_part) cm_plan_take_part(out, &part);
         if (status == CALMOE_OK && engine->shares.has_whole_experts && cm_plan_n_streamed(out, -1) > 0)
-            status = cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "experts that are whole on ranks stay in memory; the plan "
-                             "streams some");
+            status = cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
+                             "experts that are whole on ranks stay in memory; the plan streams some");
         out->ranks = engine->shares;
         out->first_row = first.first_row;
         out->first_down_row = first.first_down_row;

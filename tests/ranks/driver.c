@@ -5,9 +5,9 @@
  *
  * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
  * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
- * uneven: rank r has r + 1 times as much as rank 0; whole: the same, and experts are whole on ranks; threads: each has two; cores: each has one on every core; split:
- * this program begins MPI, and makes two communicators, whose ranks run the models as if the others were not there;
- * shared: rank 0 alone has files. */
+ * uneven: rank r has r + 1 times as much as rank 0; whole: the same, and experts are whole on ranks; threads: each has
+ * two; cores: each has one on every core; split: this program begins MPI, and makes two
+ * communicators, whose ranks run the models as if the others were not there; shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
 #include <stdatomic.h>
