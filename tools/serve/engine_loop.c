@@ -391,6 +391,7 @@ static void give_up_one(struct service *service)
 /* Without the other ranks there is nothing to go on with: all that is asked is answered so, and the server ends. */
 static void lose_ranks(struct service *service)
 {
+    cm_say("%s", calmoe_context_message(service->front.context));
     (void)pthread_mutex_lock(&service->lock);
     service->state    = SERVICE_FAILED;
     service->must_end = true;
