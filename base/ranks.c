@@ -285,12 +285,21 @@ void cm_ranks_close(struct ranks **ranks, const char *failure)
 
 /* ---- exchanges ---- */
 
-static bool gather(struct ranks *r, const void *own, const size_t *sizes, void *all, int to, double timeout_s)
+struct handed_over { /* by this rank */
+    const uint8_t *bytes;
+    const size_t  *sizes; /* for each rank, one's bytes behind the other's; NULL: all get the same */
+};
+
+static bool gather(struct ranks *r, const struct handed_over *own, const size_t *sizes, void *all, int to,
+                   double timeout_s)
 {
     struct waiting_for waiting = {.n = 0};
-    size_t offsets[CM_MAX_RANKS + 1] = {0};
+    size_t offsets[CM_MAX_RANKS + 1] = {0}, own_offsets[CM_MAX_RANKS + 1] = {0};
     int    code = MPI_SUCCESS;
-    for (int i = 0; i < r->n; i++) offsets[i + 1] = offsets[i] + sizes[i];
+    for (int i = 0; i < r->n; i++) {
+        offsets[i + 1] = offsets[i] + sizes[i];
+        own_offsets[i + 1] = own_offsets[i] + (own->sizes ? own->sizes[i] : 0);
+    }
     for (int i = 1; i < r->n && code == MPI_SUCCESS; i++) {
         const int peer = (r->own + r->n - i) % r->n;
         if (sizes[peer] == 0 || (to >= 0 && to != r->own)) continue;
@@ -299,20 +308,32 @@ static bool gather(struct ranks *r, const void *own, const size_t *sizes, void *
     }
     for (int i = 1; i < r->n && code == MPI_SUCCESS; i++) {
         const int peer = (r->own + i) % r->n;
-        if (sizes[r->own] == 0 || (to >= 0 && to != peer)) continue;
-        code = send(r, own, sizes[r->own], peer, TAG_GATHER, &waiting);
-        r->work.n_bytes_sent += sizes[r->own];
+        const size_t n = own->sizes ? own->sizes[peer] : sizes[r->own];
+        if (n == 0 || (to >= 0 && to != peer)) continue;
+        code = send(r, own->bytes + own_offsets[peer], n, peer, TAG_GATHER, &waiting);
+        r->work.n_bytes_sent += n;
     }
     return wait_for(r, &waiting, code, timeout_s);
 }
 
-calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *sizes, void *all, int to)
+static calmoe_status gather_counted(struct ranks *r, const struct handed_over *own, const size_t *sizes, void *all,
+                                    int to)
 {
     const uint64_t start = cm_now_ns();
     if (!has_failed(r)) (void)gather(r, own, sizes, all, to, r->timeout_s);
     r->work.n_exchanges++;
     r->work.ns += cm_now_ns() - start;
     return answer(r);
+}
+
+calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *sizes, void *all, int to)
+{
+    return gather_counted(r, &(struct handed_over){own, NULL}, sizes, all, to);
+}
+
+calmoe_status cm_ranks_deal(struct ranks *r, const void *own, const size_t *own_sizes, const size_t *sizes, void *all)
+{
+    return gather_counted(r, &(struct handed_over){own, own_sizes}, sizes, all, -1);
 }
 
 /* The first rank that reports a failure, or a text other than rank 0's; -1: none does. */
@@ -334,7 +355,8 @@ calmoe_status cm_ranks_agree(struct ranks *r, const struct rank_word *own, doubl
     for (int i = 0; i < r->n; i++) sizes[i] = sizeof *words;
     words[r->own] = *own;
     if (!has_failed(r))
-        (void)gather(r, own, sizes, words, -1, r->timeout_s > OPENING ? r->timeout_s : OPENING);
+        (void)gather(r, &(struct handed_over){(const uint8_t *)own, NULL}, sizes, words, -1,
+                     r->timeout_s > OPENING ? r->timeout_s : OPENING);
     calmoe_status status = answer(r);
     const int     odd = status == CALMOE_OK ? odd_one(words, r->n) : -1;
     for (int i = 0; i < r->n; i++) numbers[i] = words[i].number;
@@ -510,6 +532,12 @@ bool cm_ranks_are_lost(const struct ranks *r) { return nobody(r) != CALMOE_OK; }
 calmoe_status cm_ranks_gather(struct ranks *r, const void *own, const size_t *sizes, void *all, int to)
 {
     (void)own, (void)sizes, (void)all, (void)to;
+    return nobody(r);
+}
+
+calmoe_status cm_ranks_deal(struct ranks *r, const void *own, const size_t *own_sizes, const size_t *sizes, void *all)
+{
+    (void)own, (void)own_sizes, (void)sizes, (void)all;
     return nobody(r);
 }
 

@@ -38,6 +38,10 @@ bool          cm_ranks_are_lost(const struct ranks *ranks); /* a rank is lost or
  * after the other, by rank, into `all`, except this rank's own, whose place stays as it is. If `to` is not -1, only
  * that rank receives. All ranks call this with the same sizes and in the same order of calls. IO. */
 calmoe_status cm_ranks_gather(struct ranks *ranks, const void *own, const size_t *sizes, void *all, int to);
+/* The same where this rank has something else for each: for rank r own_sizes[r] bytes, one rank's behind the other's at
+ * `own`, nothing for itself. sizes[r]: what rank r has for this one. IO. */
+calmoe_status cm_ranks_deal(struct ranks *ranks, const void *own, const size_t *own_sizes, const size_t *sizes,
+                            void *all);
 
 /* Agreement while parts of a model are opened, which may take one rank minutes longer than another. Each rank reports
  * how it went, and gives a number and a text. The result is OK if everything went well and all texts are equal; then
@@ -68,7 +72,7 @@ void          cm_ranks_rest(struct ranks *ranks);
 /* Receives a message. *bytes is borrowed until the next call. IO: rank 0 is lost; NO_MEMORY. */
 calmoe_status cm_ranks_hear(struct ranks *ranks, const void **bytes, size_t *n_bytes);
 
-struct ranks_work { /* what this rank did in cm_ranks_gather() */
+struct ranks_work { /* what this rank did in cm_ranks_gather() and cm_ranks_deal() */
     uint64_t n_exchanges, n_bytes_received, n_bytes_sent, ns;
 };
 struct ranks_work cm_ranks_work(const struct ranks *ranks);

@@ -12,7 +12,7 @@ enum { MAX_ISA_BYTES = 32 };
 struct settings {
     const char *model, *synthetic, *save, *prompts, *answers, *batches, *depths, *threads, *isa, *output, *routing;
     const char *plan, *serve;
-    int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune;
+    int         n_repeats, kv, limits, n_slices, fixed_threads, pin, no_tune, whole_experts;
     struct cli_list       texts, loras;
     struct policy_request policy;
     struct model_request  numbers;
@@ -42,6 +42,8 @@ static const struct cli_option options[] = {
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",
      "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},
+    {"rank-experts", 0, CLI_CHOICE, AT(whole_experts), 0, 0, "cut|whole",
+     "under mpirun, each expert by rows over ranks (default), or whole on one of them"},
     {"routing", 0, CLI_TEXT, AT(routing), 0, 0, "HOW", "router (default); trace: replay the trace in FILE"},
     {"policy", 0, CLI_INPUT, AT(policy.file), 0, 0, "FILE",
      "measure what this file of proven bounds gains against OFF"},
@@ -375,6 +377,7 @@ static bool measure_engines(struct bench *bench, struct front *front, const stru
     engine.fixed_threads       = bench->settings.fixed_threads;
     engine.pin_threads         = bench->settings.pin;
     engine.no_tuning           = bench->settings.no_tune;
+    engine.whole_experts       = bench->settings.whole_experts;
     cm_memory_request_set(&bench->settings.memory, &engine);
     engine.exits               = bench->settings.policy.exits;
     fine = front->draft_model != NULL || cm_front_open_draft_model(front, bench->settings.policy.draft_model);

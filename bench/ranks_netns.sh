@@ -4,11 +4,19 @@
 # one after the other, which calmoe place --ranks predicts. Root, iproute2 and Open MPI are needed. Delay is tc's netem,
 # or, where the kernel has none, ranks_cable.py.
 #
+#     ranks_netns.sh --faults CALMOE [N]
+# The same with N ranks (3) and cables of ranks_cable.py, one of which is ten times slower than the others: the same bits
+# as one process gives. And one that is cut in the middle of an answer, of calmoe run and of calmoe serve: every rank ends
+# within seconds, with status 1 and a sentence, and the server answers 503 first.
+#
 # What it does not show: real cards, cables and switches. All ranks share this machine's cores, so that only differences
 # between delays mean anything.
 set -eu
-bench=$(realpath "$1") here=$(cd "$(dirname "$0")" && pwd)
-n=${2:-2}
+faults=
+[ "$1" != --faults ] || { faults=yes; shift; }
+program=$(realpath "$1") here=$(cd "$(dirname "$0")" && pwd)
+n=${2:-${faults:+3}}
+n=${n:-2}
 delays=${CALMOE_DELAYS:-2000 4000 8000} # microseconds
 name=calmoe$$
 folder=$(mktemp -d)
@@ -27,7 +35,8 @@ trap finish EXIT
 ip link add $name type bridge
 ip link set $name up
 has_netem=yes
-tc qdisc add dev $name root netem delay 1ms 2> /dev/null || has_netem=no
+[ -z "$faults" ] || has_netem=no
+[ $has_netem = no ] || tc qdisc add dev $name root netem delay 1ms 2> /dev/null || has_netem=no
 hosts= names=
 for ((i = 0; i < n; i++)); do
     ip netns add $name-$i
@@ -55,13 +64,28 @@ END
 chmod +x "$folder/agent"
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_WAIT_POLICY=passive
+export RANKS_FOLDER=$folder CALMOE_RANKS_TIMEOUT=${CALMOE_RANKS_TIMEOUT:-10}
+# run PROGRAM...: by all ranks
 run()
 {
     ip netns exec $name-0 unshare -u bash -c "hostname rank1; exec \"\$@\"" mpirun \
         mpirun -n "$n" -host "$hosts" --bind-to none --mca plm_rsh_agent "$folder/agent" --mca btl self,tcp \
         --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 --mca pml ob1 \
-        -x OMP_WAIT_POLICY -x CALMOE_MODELS "$bench" -t 1 -p 0 -n 8 -r 3 -o json
+        -x OMP_WAIT_POLICY -x CALMOE_MODELS -x CALMOE_RANKS_TIMEOUT -x RANKS_FOLDER "$@"
 }
+
+# lay DELAYS: cables, as ranks_cable.py says
+lay()
+{
+    [ -z "$cable" ] || kill $cable
+    python3 "$here/ranks_cable.py" "$1" $names &
+    cable=$!
+}
+
+if [ -n "$faults" ]; then
+    . "$here/ranks_faults.sh"
+    exit
+fi
 
 echo "delay_us,us_per_token,exchanges_per_token,exchange_us_per_token,bytes_received_per_token"
 for delay in $delays; do
@@ -70,11 +94,9 @@ for delay in $delays; do
             ip netns exec $name-$i tc qdisc replace dev eth0 root netem delay ${delay}us limit 10000
         done
     else
-        [ -z "$cable" ] || kill $cable
-        python3 "$here/ranks_cable.py" "$delay" $names &
-        cable=$!
+        lay "$delay"
     fi
-    run 2> "$folder/errors" | python3 -c '
+    run "$program" -t 1 -p 0 -n 8 -r 3 -o json 2> "$folder/errors" | python3 -c '
 import json, sys
 row = json.load(sys.stdin)[0]
 print(sys.argv[1], "%.0f" % (1e6 / row["tokens_per_s"]["max"]), "%.2f" % row["exchanges_per_token"],

@@ -188,6 +188,120 @@ static void exchange(struct exchange *e, const struct exchange_piece *pieces, in
     e->n_exchanges++;
 }
 
+/* ---- rows that are whole on one rank ---- */
+
+static size_t bytes_dealt(const struct exchange_deal *deal, const int32_t *columns, int from, int to)
+{
+    const size_t n_rows = (size_t)(deal->rows[from + 1] - deal->rows[from]);
+    return sizeof(struct head) + n_rows * (size_t)(columns[to + 1] - columns[to]) * sizeof(float);
+}
+
+uint64_t cm_exchange_deal_bytes(const struct rank_shares *shares, const struct exchange_deal *deal, int to)
+{
+    int32_t  columns[CM_MAX_RANKS + 1];
+    uint64_t n = 0;
+    cm_rank_borders(shares, deal->n_columns, CM_SLICE_QUANTUM, columns);
+    for (int rank = 0; rank < shares->n_ranks; rank++)
+        if (rank != to) n += bytes_dealt(deal, columns, rank, to);
+    return n;
+}
+
+/* The columns that rank `to` has of the rows of rank `from`: from their place to a message behind its head, or back. */
+static void copy_dealt(const struct exchange_deal *deal, const int32_t *columns, int from, int to, uint8_t *bytes,
+                       bool is_back)
+{
+    struct message message = {bytes + sizeof(struct head), is_back};
+    const size_t   n = (size_t)(columns[to + 1] - columns[to]);
+    for (int row = deal->rows[from]; row < deal->rows[from + 1]; row++)
+        move(&message, deal->values + (size_t)row * (size_t)deal->n_columns + columns[to], n * sizeof(float));
+}
+
+static void exchange_dealt(struct exchange *e, const struct exchange_deal *deal)
+{
+    const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
+    const struct head head = {e->n_exchanges, e->wants_stop, e->has_failed};
+    size_t            own_sizes[CM_MAX_RANKS], sizes[CM_MAX_RANKS];
+    int32_t           columns[CM_MAX_RANKS + 1];
+    uint8_t          *at = e->sent;
+    if (e->failure != CALMOE_OK) return;
+    cm_rank_borders(e->shares, deal->n_columns, CM_SLICE_QUANTUM, columns);
+    for (int rank = 0; rank < n_ranks; rank++) {
+        sizes[rank] = rank == own ? 0 : bytes_dealt(deal, columns, rank, own);
+        own_sizes[rank] = rank == own ? 0 : bytes_dealt(deal, columns, own, rank);
+        if (rank == own) continue;
+        memcpy(at, &head, sizeof head);
+        copy_dealt(deal, columns, own, rank, at, false);
+        at += own_sizes[rank];
+    }
+    take_head(e, own, (const uint8_t *)&head);
+    e->failure = cm_ranks_deal(e->ranks, e->sent, own_sizes, sizes, e->received);
+    at = e->received;
+    for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++]) {
+        if (rank == own) continue;
+        take_head(e, rank, at);
+        copy_dealt(deal, columns, rank, own, at, true);
+    }
+    e->n_exchanges++;
+}
+
+/* ---- what rank 0 tells ---- */
+
+static void exchange_told(struct exchange *e, const struct exchange_words *words, int n)
+{
+    const int         n_ranks = e->shares->n_ranks, own = e->shares->own;
+    const struct head head = {e->n_exchanges, e->wants_stop, e->has_failed};
+    size_t            sizes[CM_MAX_RANKS];
+    struct message    message = {e->sent + sizeof head, false};
+    if (e->failure != CALMOE_OK) return;
+    for (int rank = 0; rank < n_ranks; rank++) sizes[rank] = sizeof head;
+    for (int i = 0; i < n; i++) sizes[0] += words[i].n_bytes;
+    memcpy(e->sent, &head, sizeof head);
+    for (int i = 0; i < n && own == 0; i++) move(&message, words[i].at, words[i].n_bytes);
+    take_head(e, own, e->sent);
+    e->failure = cm_ranks_gather(e->ranks, e->sent, sizes, e->received, -1);
+    uint8_t *at = e->received;
+    for (int rank = 0; rank < n_ranks && e->failure == CALMOE_OK; at += sizes[rank++])
+        if (rank != own) take_head(e, rank, at);
+    message = (struct message){e->received + sizeof head, true};
+    for (int i = 0; i < n && own > 0 && e->failure == CALMOE_OK; i++) move(&message, words[i].at, words[i].n_bytes);
+    e->n_exchanges++;
+}
+
+/* ---- by all workers ---- */
+
+struct dealing {
+    struct exchange            *exchange;
+    const struct exchange_deal *deal;
+};
+
+static void deal_rows(void *arg)
+{
+    const struct dealing *dealing = arg;
+    exchange_dealt(dealing->exchange, dealing->deal);
+}
+
+void cm_exchange_deal(struct exchange *e, const struct exchange_deal *deal, const struct worker *me)
+{
+    cm_barrier_with(me, deal_rows, &(struct dealing){e, deal});
+}
+
+struct telling {
+    struct exchange             *exchange;
+    const struct exchange_words *words;
+    int                          n;
+};
+
+static void tell_words(void *arg)
+{
+    const struct telling *telling = arg;
+    exchange_told(telling->exchange, telling->words, telling->n);
+}
+
+void cm_exchange_tell(struct exchange *e, const struct exchange_words *words, int n, const struct worker *me)
+{
+    cm_barrier_with(me, tell_words, &(struct telling){e, words, n});
+}
+
 struct meeting {
     struct exchange             *exchange;
     const struct exchange_piece *pieces;

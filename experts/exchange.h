@@ -97,7 +97,24 @@ void cm_exchange_meet(struct exchange *exchange, const struct exchange_piece *pi
 void cm_exchange_meet_in_parts(struct exchange *exchange, const struct exchange_piece *pieces, int n_pieces, int to,
                                const struct worker *me);
 
-/* Behind it, by any worker: a row of an input is quantized as far as it did not come so. */
+/* Rows that are each whole on one rank, of which every rank wants the columns that are its own. */
+struct exchange_deal {
+    float  *values;    /* (rows[n_ranks], n_columns)                                          */
+    int     n_columns; /* in the multiples in which matrices are cut                          */
+    int32_t rows[CM_MAX_RANKS + 1]; /* rank r has rows[r] … rows[r + 1]                       */
+};
+/* By all workers, as a barrier, in one exchange: this rank's columns of other ranks' rows are filled in. */
+void     cm_exchange_deal(struct exchange *exchange, const struct exchange_deal *deal, const struct worker *me);
+uint64_t cm_exchange_deal_bytes(const struct rank_shares *shares, const struct exchange_deal *deal, int to); /* pure */
+
+struct exchange_words { /* that only rank 0 has */
+    void  *at;
+    size_t n_bytes;
+};
+/* By all workers, as a barrier, in one exchange: the others get what rank 0 has, less than an exchange may have. */
+void cm_exchange_tell(struct exchange *exchange, const struct exchange_words *words, int n, const struct worker *me);
+
+/* Behind a meeting, by any worker: a row of an input is quantized as far as it did not come so. */
 void cm_exchange_quantize(const struct exchange *exchange, const struct exchange_piece *piece, int row);
 
 /* Bytes that rank `to` receives in such an exchange, of the second kind too: what is counted. Pure. */

@@ -34,7 +34,8 @@ struct expert_run {
     const struct vector_ops  *ops;
     const struct team        *team;
     struct exchange          *exchange;        /* NULL: there is one rank                   */
-    int                       first_column, n_columns; /* of outputs: what this rank's rows of down give */
+    int                       first_column, n_columns; /* of outputs: those that this rank sums */
+    struct exchange_deal      deal;            /* of outputs, where ranks have routed experts whole        */
     int                       n_nodes;
     int                       n_workers;
     struct work_list          gate_up[CM_MAX_NODES], down[CM_MAX_NODES];
@@ -257,6 +258,36 @@ static void cut_tasks(struct expert_run *run)
     }
 }
 
+/* Are routed experts of this layer whole on a rank each? */
+static bool are_whole(const struct expert_run *run)
+{
+    return run->exchange && run->exchange->shares->has_whole_experts && run->layer->banks[BANK_ROUTED].n_experts > 0;
+}
+
+/* Have ranks parts of a bank's hidden states? */
+static bool is_gathered(const struct expert_run *run, int bank)
+{
+    return run->exchange && !(bank == BANK_ROUTED && are_whole(run));
+}
+
+/* Whose rows of outputs are whose: entries stand by expert, and a rank has experts that follow one another. */
+static void deal_outputs(struct expert_run *run)
+{
+    const struct rank_shares *shares = run->exchange->shares;
+    int32_t                   borders[CM_MAX_RANKS + 1];
+    int                       g = 0;
+    cm_rank_borders(shares, run->layer->banks[BANK_ROUTED].n_experts, 1, borders);
+    run->deal = (struct exchange_deal){.values = run->outputs, .n_columns = run->layer->dim};
+    for (int rank = 0; rank < shares->n_ranks; rank++) {
+        run->deal.rows[rank + 1] = run->deal.rows[rank];
+        for (; g < run->dispatch.n_groups; g++) {
+            const struct expert_group *group = &run->dispatch.groups[g];
+            if (group->bank != BANK_ROUTED || group->expert >= borders[rank + 1]) break;
+            run->deal.rows[rank + 1] += group->n;
+        }
+    }
+}
+
 void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer, const struct expert_step *step)
 {
     const struct routing *routing = layer->banks[BANK_ROUTED].n_experts > 0 ? step->routing : NULL;
@@ -272,6 +303,7 @@ void cm_expert_run_plan(struct expert_run *run, const struct expert_layer *layer
                                  run->hidden_memory[bank]);
     if (layer->has_replicas) choose_replicas(run);
     if (layer->stream && routing) want_experts(run);
+    if (are_whole(run)) deal_outputs(run);
     cut_tasks(run);
 }
 
@@ -397,11 +429,11 @@ static void gate_up_task(struct expert_run *run, const struct expert_task *task,
             const int row = hidden_row(run, group, group->first + done + i);
             float *h = hidden->values + (size_t)row * (size_t)bank->width + (size_t)rows.begin;
             run->ops->nonlinear[bank->nonlinearity](gate + (size_t)i * stride, up + (size_t)i * stride, n_rows, h);
-            if (rows.whole_begin < rows.whole_end && !run->exchange)
+            if (rows.whole_begin < rows.whole_end && !is_gathered(run, group->bank))
                 run->ops->quantize(hidden, row, rows.whole_begin, rows.whole_end, bank->hidden_kinds);
         }
     }
-    if (run->exchange) return; /* blocks are whole when all ranks' rows are there */
+    if (is_gathered(run, group->bank)) return; /* blocks are whole when all ranks' rows are there */
     if (rows.begin < rows.whole_begin) count_seam(run, task->group, rows.begin, rows.whole_begin);
     if (rows.whole_end < rows.end) count_seam(run, task->group, rows.whole_end, rows.end);
 }
@@ -414,9 +446,13 @@ void cm_expert_run_gather(struct expert_run *run, const struct worker *me)
         const struct expert_bank   *bank = &run->layer->banks[b];
         const struct exchange_piece hidden =
             cm_columns_piece(run->hidden[b].values, run->dispatch.n_of_bank[b], bank->width);
-        if (bank->n_experts > 0)
+        if (bank->n_experts > 0 && is_gathered(run, b))
             pieces[n_pieces++] =
                 cm_input_piece(hidden, &run->hidden[b], bank->hidden_kinds, run->step.adapters != NULL);
+    }
+    if (n_pieces == 0) {
+        cm_barrier(me);
+        return;
     }
     cm_exchange_meet(run->exchange, pieces, n_pieces, me);
     for (int i = 0; i < n_pieces; i++) {
@@ -479,6 +515,7 @@ void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_
         down_task(run, task, rows);
         bytes_of[part->node] += cm_expert_matrix_bytes(&part->down, task->row_end - task->row_begin);
     }
+    if (are_whole(run)) cm_exchange_deal(run->exchange, &run->deal, me);
 }
 
 /* sum += weight * the output of (token, slot), as far as this rank has it */

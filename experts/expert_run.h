@@ -7,7 +7,9 @@
  *   sum       for each token, banks and slots in order: sum of weight * output
  *
  * Where there are other ranks, each has rows of every expert. What gate_up gave is gathered behind it; of down, each
- * sums its own rows over slots first, since a sum's elements do not look at one another, and sums are gathered.
+ * sums its own rows over slots first, since a sum's elements do not look at one another, and sums are gathered. Or each
+ * rank has some of the routed experts whole: these run both phases as if there was one rank, and behind down every rank
+ * gets its own columns of what the others' experts gave, unsummed.
  *
  * Where a layer's routed experts are a stream's, the plan tells it which are needed, and gate_up takes tasks of experts
  * that are still on their way from disk after all others.
@@ -58,7 +60,8 @@ struct expert_reads {
 };
 struct expert_reads cm_expert_run_reads(const struct expert_run *run);
 
-/* By all workers; a barrier before and after each. bytes_of[node] += the packed bytes that this worker read from that
+/* By all workers; a barrier before and after each; where ranks have experts whole, down ends with one in which they
+ * hand each other what their experts gave. bytes_of[node] += the packed bytes that this worker read from that
  * node's memory; only of its own node, but for nodes that have no workers. */
 void cm_expert_run_gate_up(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);
 void cm_expert_run_down(struct expert_run *run, const struct worker *me, uint64_t *bytes_of);

@@ -233,9 +233,21 @@ static int parts_of_slice(const struct slice *slice, int n_nodes, int row, int d
     return n;
 }
 
+bool cm_is_elsewhere(const struct plan *plan, int expert)
+{
+    int first;
+    if (plan->ranks.n_ranks <= 1 || !plan->ranks.has_whole_experts) return false;
+    const int n = cm_own_part(plan, plan->n_experts, 1, &first);
+    return expert < first || expert >= first + n;
+}
+
 int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts)
 {
     int n = 0;
+    if (plan->ranks.has_whole_experts && cm_is_elsewhere(plan, (int)((place - plan->places) % plan->n_experts))) {
+        *parts = (struct expert_rows){0};
+        return 1;
+    }
     if (place->kind == PLACE_SLICED)
         return parts_of_slice(&plan->slices[place->slice], plan->n_nodes, plan->first_row, plan->first_down_row, parts);
     for (int node = 0; node < plan->n_nodes; node++)

@@ -45,6 +45,7 @@ struct slice {
 struct rank_shares {        /* the same on all ranks, but for `own`                        */
     int    n_ranks, own;    /* 0 or 1 ranks: this process runs all of the model            */
     double of[CM_MAX_RANKS]; /* rows and heads are cut in these proportions                */
+    bool   has_whole_experts; /* routed experts are not: each is whole on one rank, and their number is cut so */
 };
 
 struct plan {
@@ -62,7 +63,7 @@ struct plan {
     int           n_kv_heads;
     int32_t       kv_heads[CM_MAX_NODES]; /* heads of keys and values that each node keeps; sum: n_kv_heads */
     struct rank_shares ranks;
-    int           first_row, first_down_row; /* of experts: this rank's; 0 of one rank   */
+    int           first_row, first_down_row; /* of experts: this rank's; 0 of one rank, and of whole experts */
 };
 
 /* A plan of one node for everything: node 0, pinned. NO_MEMORY. */
@@ -114,8 +115,11 @@ struct expert_rows {
 };
 
 /* The parts of an expert: pinned one; sliced one on each node that has any rows, in the order of nodes; replicated a
- * whole one on each node that holds it. parts: (n_nodes). Returns how many. */
+ * whole one on each node that holds it; one without rows where another rank has it whole, which is told by where the
+ * place stands in the plan. parts: (n_nodes). Returns how many. */
 int cm_parts_of_place(const struct plan *plan, const struct place *place, struct expert_rows *parts);
+/* Do several ranks have the routed experts whole, and this one not that one? */
+bool cm_is_elsewhere(const struct plan *plan, int expert);
 /* Those of an expert that every token takes: width and dim, of its own size, cut by plan.shares. */
 int cm_parts_of_shared(const struct plan *plan, int width, int dim, struct expert_rows *parts);
 /* Rows of a dense matrix on each node, by plan.shares; in multiples of 16, the kernels' tile. Of several ranks: of

@@ -23,7 +23,7 @@ struct settings {
     const char *simulate;
     const char *output;
     int         json;
-    int         ranks;
+    int         ranks, rank_experts;
     const char *latency;
     const char *net_bandwidth;
     const char *line_latency;
@@ -50,6 +50,8 @@ static const struct cli_option options[] = {
     {"simulate", 0, CLI_INPUT, offsetof(struct settings, simulate), 0, 0, "TRACE",
      "replay this routing trace through the plan"},
     {"ranks", 0, CLI_INT, offsetof(struct settings, ranks), 2, 64, "N", "also N such machines together, by mpirun"},
+    {"rank-experts", 0, CLI_CHOICE, offsetof(struct settings, rank_experts), 0, 0, "quicker|cut|whole",
+     "experts by rows over ranks, whole on one each, or as predicted to be quicker (default), for each batch"},
     {"net-latency", 0, CLI_TEXT, offsetof(struct settings, latency), 0, 0, "TIME",
      "of a message between them, one way: 20us (default), 1ms"},
     {"net-bandwidth", 0, CLI_TEXT, offsetof(struct settings, net_bandwidth), 0, 0, "RATE",
@@ -79,6 +81,8 @@ static const struct cli_command description = {
 
 enum { N_BATCHES = 3, MAX_TRACE_TOKENS = 65536 };
 static const int batches[N_BATCHES] = {1, 8, 32};
+enum { N_RANK_BATCHES = 5 };
+static const int rank_batches[N_RANK_BATCHES] = {1, 8, 32, 128, 512}; /* the largest: as of a prompt */
 
 struct report {
     calmoe_model_info     model;
@@ -86,7 +90,7 @@ struct report {
     calmoe_prediction     predictions[N_BATCHES];
     calmoe_placement_node nodes[CALMOE_MAX_NODES];
     calmoe_network          network; /* n_ranks 0: several machines were not asked for */
-    calmoe_ranks_prediction ranks[N_BATCHES];
+    calmoe_ranks_prediction ranks[N_RANK_BATCHES];
     bool                  is_simulated;
     uint64_t              limit_bytes; /* memory limit, for experts on disk; 0: not asked for */
     calmoe_disk_prediction disk[N_BATCHES];
@@ -142,9 +146,12 @@ static int read_network(const struct settings *settings, calmoe_network *network
     const char *latency   = settings->latency != NULL ? settings->latency : "20us";
     const char *bandwidth = settings->net_bandwidth != NULL ? settings->net_bandwidth : "10Gb";
     network->n_ranks      = settings->ranks;
-    if (settings->ranks == 0 && (settings->latency != NULL || settings->net_bandwidth != NULL))
+    network->experts      = settings->rank_experts;
+    if (settings->ranks == 0 && (settings->latency != NULL || settings->net_bandwidth != NULL || network->experts != 0))
         return cm_usage_error(description.name, "option '%s' wants --ranks, found none",
-                              settings->latency != NULL ? "--net-latency" : "--net-bandwidth");
+                              settings->latency != NULL         ? "--net-latency"
+                              : settings->net_bandwidth != NULL ? "--net-bandwidth"
+                                                                : "--rank-experts");
     if (!read_time(latency, &network->latency))
         return cm_usage_error(description.name, "option '--net-latency' wants a time such as 20us, found '%s'",
                               latency);
@@ -195,9 +202,9 @@ static int read_latencies(const char *text, calmoe_placement_options *wanted)
 
 static bool predict_ranks(const struct front *front, const calmoe_placement *placement, struct report *report)
 {
-    for (int i = 0; i < N_BATCHES && report->network.n_ranks > 0; i++) {
+    for (int i = 0; i < N_RANK_BATCHES && report->network.n_ranks > 0; i++) {
         report->ranks[i].size = sizeof report->ranks[i];
-        if (!cm_front_succeeded(front, calmoe_placement_predict_ranks(placement, &report->network, batches[i],
+        if (!cm_front_succeeded(front, calmoe_placement_predict_ranks(placement, &report->network, rank_batches[i],
                                                                       &report->ranks[i])))
             return false;
     }
@@ -208,13 +215,14 @@ static void print_ranks(const struct report *report)
 {
     printf("\n  predicted for %d such machines, %.3g us and %.3g Gb/s between them:\n", report->network.n_ranks,
            report->network.latency * 1e6, report->network.bandwidth * 8e-9);
-    printf("  batch  exchanges  bytes received/t  us in exchanges/t  tokens/s <=\n");
-    for (int i = 0; i < N_BATCHES; i++) {
+    printf("  batch  exchanges  bytes received/t  us in exchanges/t  tokens/s <=  experts\n");
+    for (int i = 0; i < N_RANK_BATCHES; i++) {
         const calmoe_ranks_prediction *it = &report->ranks[i];
         printf("  %5d  %9d  %16.0f  %17.0f", it->batch, it->n_exchanges, (double)it->n_bytes_received / it->batch,
                it->exchange_seconds * 1e6 / it->batch);
-        if (it->tokens_per_s > 0) printf("  %11.1f\n", it->tokens_per_s);
-        else printf("  %11s\n", "unknown");
+        if (it->tokens_per_s > 0) printf("  %11.1f", it->tokens_per_s);
+        else printf("  %11s", "unknown");
+        printf("  %s (%s)\n", it->experts == CALMOE_RANK_EXPERTS_WHOLE ? "whole" : "cut", it->why);
     }
 }
 
@@ -225,7 +233,7 @@ static void add_ranks(struct json_output *json, const struct report *report)
     cm_json_real(json, object, "latency_s", report->network.latency);
     cm_json_real(json, object, "bandwidth_bytes_per_s", report->network.bandwidth);
     struct json_node *const array = cm_json_array(json, object, "batches");
-    for (int i = 0; i < N_BATCHES; i++) {
+    for (int i = 0; i < N_RANK_BATCHES; i++) {
         const calmoe_ranks_prediction *it = &report->ranks[i];
         struct json_node *const        at = cm_json_object(json, array, NULL);
         cm_json_integer(json, at, "batch", (uint64_t)it->batch);
@@ -233,6 +241,8 @@ static void add_ranks(struct json_output *json, const struct report *report)
         cm_json_integer(json, at, "bytes_received", it->n_bytes_received);
         cm_json_real(json, at, "exchange_s", it->exchange_seconds);
         cm_json_real(json, at, "step_s", it->step_seconds);
+        cm_json_text(json, at, "experts", it->experts == CALMOE_RANK_EXPERTS_WHOLE ? "whole" : "cut");
+        cm_json_text(json, at, "why", it->why);
         if (it->tokens_per_s > 0) cm_json_real(json, at, "tokens_per_s", it->tokens_per_s);
         else cm_json_null(json, at, "tokens_per_s");
     }

@@ -6,7 +6,7 @@
 #include <calmoe/engine.h>
 
 struct engine_request { /* as given; 0 or NULL = not given; pin begins as CALMOE_PIN_AUTO */
-    int         threads, fixed_threads, no_tune, kv, pin;
+    int         threads, fixed_threads, no_tune, kv, pin, whole_experts;
     const char *plan, *isa;
 };
 
@@ -27,6 +27,8 @@ struct engine_request { /* as given; 0 or NULL = not given; pin begins as CALMOE
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL",                                                                      \
      "instruction set: ref; avx2, avxvnni, avx512vnni, amx; neon, neondot (default: the best here)"},                 \
     {"kv", 0, CLI_CHOICE, AT(kv), 0, 0, "f16|f32", "type of keys and values (default f16)"},                           \
+    {"rank-experts", 0, CLI_CHOICE, AT(whole_experts), 0, 0, "cut|whole",                                              \
+     "under mpirun: each expert cut by rows over ranks (default), or whole on one of them"},                           \
     PIN_ROW(AT(pin))
 
 static inline calmoe_engine_options cm_engine_request_options(const struct engine_request *request)
@@ -40,6 +42,7 @@ static inline calmoe_engine_options cm_engine_request_options(const struct engin
     options.isa           = request->isa;
     options.kv_float32    = request->kv;
     options.pin_threads   = request->pin;
+    options.whole_experts = request->whole_experts;
     return options;
 }
 

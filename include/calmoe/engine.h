@@ -34,7 +34,8 @@ typedef void (*calmoe_routing_fn)(void *user, const calmoe_routing_event *event)
 /* One token's routing in one layer, before its experts run. The callback may replace the router's choice, for example
  * by a recorded one: it may overwrite experts (n) and weights (n). A choice is ignored if it names an expert that does
  * not exist or one expert twice, or if a weight is not a finite number. All threads of the engine call it at once, each
- * for rows of its own; it must not call into the engine. */
+ * for rows of its own; it must not call into the engine. On several ranks only rank 0's is called; the others are told
+ * its choice, in one more exchange for each layer. */
 typedef struct calmoe_routing_choice {
     calmoe_session *session;
     int             layer;
@@ -97,8 +98,8 @@ typedef struct calmoe_engine_options {
     uint64_t           memory_limit;  /* bytes for weights, scratch memory and the first keys and values; 0 = no
                                          limit (default). If the routed experts do not all fit, some stay in memory
                                          and the others are read from the model's file when a router names them
-                                         (docs/DISK.md). Logits are the same bits with any limit. Not together with
-                                         ranks                                                                    */
+                                         (docs/DISK.md). Logits are the same bits with any limit. On several
+                                         ranks it is a limit for each of them                                     */
     const char        *memory_profile; /* path of a profile (profile.h) that says which experts to keep in memory;
                                           NULL = those that the engine itself sees used most (default). Ignored
                                           without a limit                                                         */
@@ -109,6 +110,10 @@ typedef struct calmoe_engine_options {
     int                disk_reads;    /* CALMOE_DISK_*: how experts are read from disk (default CALMOE_DISK_AUTO)  */
     int                no_lookahead;  /* 1: an expert is read only after its layer's router has named it. 0
                                          (default): probable experts are read earlier                             */
+    int                whole_experts; /* on several ranks. 0: each routed expert is cut by rows over all ranks (default).
+                                         1: each is whole on one rank, which is faster for many rows at once;
+                                         calmoe_placement_predict_ranks() says for which. Not with a memory limit; the
+                                         same on all ranks                                                        */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

@@ -163,9 +163,13 @@ CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *
                                                         int n_tokens, int n_slots, int batch, uint64_t memory_limit,
                                                         calmoe_disk_prediction *out);
 
+/* How ranks share routed experts, see `whole_experts` of calmoe_engine_options; QUICKER: as is predicted to be faster. */
+enum { CALMOE_RANK_EXPERTS_QUICKER, CALMOE_RANK_EXPERTS_CUT, CALMOE_RANK_EXPERTS_WHOLE };
+
 /* Several machines like this one that run the model together, each with an equal part (ranks.h). */
 typedef struct calmoe_network {
     int    n_ranks;   /* number of machines, at least 2                     */
+    int    experts;   /* CALMOE_RANK_EXPERTS_*                              */
     double latency;   /* seconds that a short message takes in one direction */
     double bandwidth; /* bytes/s that a machine can receive                 */
 } calmoe_network;
@@ -179,6 +183,9 @@ typedef struct calmoe_ranks_prediction {
     double   step_seconds;     /* the whole step; every rank has a full copy of some weights: routers, and in latent
                                   attention the matrices that make latents                                */
     double   tokens_per_s;     /* 0 if the bandwidths of nodes are relative                               */
+    int      experts;          /* CALMOE_RANK_EXPERTS_CUT or _WHOLE: what this prediction is about. For whole experts
+                                  the bytes are those of even use of all experts; counted ones follow the routing */
+    char     why[128];         /* how the other way compares                                              */
 } calmoe_ranks_prediction;
 
 /* Predicts a step on several machines, each of which is like the placement's machine. The plan is only used for the

@@ -7,7 +7,6 @@
 #include "base/options.h"
 #include "runtime/api/placement_parts.h"
 #include "runtime/forward/step_barriers.h"
-#include "runtime/forward/step_exchanges.h"
 #include "runtime/documents/plan_file.h"
 #include "runtime/documents/profile_file.h"
 
@@ -68,7 +67,7 @@ static calmoe_status read_use(calmoe_placement *p, const calmoe_placement_option
     return cm_place_sample(p->ctx, &p->shape, p->counts, SAMPLED_TOKENS, 1, &p->sampled);
 }
 
-static struct place_routings sampled_routings(const calmoe_placement *p)
+struct place_routings cm_placement_sampled(const calmoe_placement *p)
 {
     return (struct place_routings){.n_tokens = SAMPLED_TOKENS, .n_layers = p->shape.n_layers,
                                    .n_slots = p->shape.n_used, .experts = p->sampled};
@@ -85,7 +84,7 @@ static calmoe_status read_plan(calmoe_placement *p, const char *path)
 
 static calmoe_status make_plan(calmoe_placement *p, const calmoe_placement_options *options)
 {
-    const struct place_routings routings = sampled_routings(p);
+    const struct place_routings routings = cm_placement_sampled(p);
     struct topology             topology = p->topology; /* where a part stays on disk, memory is what the limit says */
     const struct place_problem  problem = {.topology = &topology, .model = &p->shape,
                                            .routings = p->has_profile ? &routings : NULL,
@@ -275,38 +274,8 @@ static calmoe_status check_call(const calmoe_placement *p, int batch, const calm
 calmoe_status calmoe_placement_predict(const calmoe_placement *p, int batch, calmoe_prediction *out)
 {
     CM_TRY(check_call(p, batch, out, "calmoe_placement_predict"));
-    const struct place_routings routings = sampled_routings(p);
+    const struct place_routings routings = cm_placement_sampled(p);
     return predict(p, &routings, batch, out);
-}
-
-calmoe_status calmoe_placement_predict_ranks(const calmoe_placement *p, const calmoe_network *network, int batch,
-                                             calmoe_ranks_prediction *out)
-{
-    enum { MAX_ROWS = 512 };
-    const calmoe_network *net = network;
-    if (!p || !net || !out || out->size < sizeof out->size || batch < 1 || batch > MAX_ROWS || net->n_ranks < 2 ||
-        net->n_ranks > CM_MAX_RANKS || !(net->latency >= 0) || !(net->bandwidth > 0))
-        return cm_fail(p ? p->ctx : NULL, CALMOE_INVALID_ARGUMENT,
-                       "calmoe_placement_predict_ranks: placement, a network of 2 to %d ranks with a latency and a "
-                       "bandwidth, a batch of 1 to %d, and a prediction with its size set are needed", CM_MAX_RANKS,
-                       MAX_ROWS);
-    calmoe_prediction  one = {.size = sizeof one};
-    struct rank_shares shares = {.n_ranks = net->n_ranks};
-    double             bandwidth = 0;
-    CM_TRY(calmoe_placement_predict(p, batch, &one));
-    for (int rank = 0; rank < net->n_ranks; rank++) shares.of[rank] = 1;
-    for (int node = 0; node < p->topology.n_nodes; node++) bandwidth += p->topology.nodes[node].bandwidth;
-    const struct step_exchanges found = cm_step_exchanges(&p->model->spec, &p->model->tensors, &shares,
-                                                          MAX_ROWS, batch, batch, 0);
-    const double whole = (double)cm_whole_bytes(p->model) / bandwidth;
-    calmoe_ranks_prediction told = {
-        .batch = batch, .n_exchanges = found.n, .n_bytes_received = found.n_bytes,
-        .exchange_seconds = (found.n + 1) * net->latency + (double)found.n_bytes / net->bandwidth};
-    told.step_seconds = told.exchange_seconds;
-    if (p->topology.is_bandwidth_known) told.step_seconds += whole + (one.step_seconds - whole) / net->n_ranks;
-    if (p->topology.is_bandwidth_known) told.tokens_per_s = batch / told.step_seconds;
-    cm_options_give(out, &told, sizeof told);
-    return CALMOE_OK;
 }
 
 calmoe_status calmoe_placement_simulate(const calmoe_placement *p, const int32_t *experts, int n_tokens, int n_slots,

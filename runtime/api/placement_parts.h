@@ -26,6 +26,8 @@ calmoe_status          cm_placement_check_experts(const calmoe_placement *placem
                                                   int n_tokens, int n_slots, const char *call);
 struct place_routings  cm_placement_routings(const calmoe_placement *placement, const int32_t *experts, int n_tokens,
                                              int n_slots);
+/* Routings that stand for the profile's counts, or for even use. */
+struct place_routings  cm_placement_sampled(const calmoe_placement *placement);
 /* The plan streams experts so that the model runs under a limit of memory: those that are used least, by the profile;
  * without one, the same share of each layer. INVALID_ARGUMENT: the limit is too small; NO_MEMORY. */
 calmoe_status          cm_placement_stream(calmoe_placement *placement, uint64_t limit);

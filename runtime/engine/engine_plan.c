@@ -82,7 +82,8 @@ uint64_t cm_whole_bytes(const calmoe_model *model)
     return n;
 }
 
-/* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. */
+/* What of the model is this rank's: how many of its rows and heads, and as many of its bytes. Whole experts have all
+ * their rows. */
 static void take_own(const calmoe_engine *engine, struct place_layer *layers, struct place_model *model,
                      struct plan *first)
 {
@@ -96,6 +97,7 @@ static void take_own(const calmoe_engine *engine, struct place_layer *layers, st
     for (int rank = 0; rank < shares->n_ranks; rank++) sum += shares->of[rank];
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int32_t borders[CM_MAX_RANKS + 1];
+        if (all[i].first && shares->has_whole_experts) continue;
         cm_rank_borders(shares, *all[i].n, all[i].quantum, borders);
         if (all[i].first) *all[i].first = borders[shares->own];
         *all[i].n = borders[shares->own + 1] - borders[shares->own];
@@ -175,6 +177,9 @@ static calmoe_status open_plan(const calmoe_engine *engine, const struct model_s
         status = path ? cm_read_plan(engine->model, path, &engine->topology, &whole, out)
                       : make_default(engine, &model, out);
         if (status == CALMOE_OK && path && is_part) cm_plan_take_part(out, &part);
+        if (status == CALMOE_OK && engine->shares.has_whole_experts && cm_plan_n_streamed(out, -1) > 0)
+            status = cm_fail(engine->ctx, CALMOE_UNSUPPORTED,
+                             "experts that are whole on ranks stay in memory; the plan streams some");
         out->ranks = engine->shares;
         out->first_row = first.first_row;
         out->first_down_row = first.first_down_row;

@@ -71,17 +71,20 @@ calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *
 
 static calmoe_status check(const calmoe_engine *engine)
 {
-    if (!engine->options.routing_source) return CALMOE_OK;
-    return cm_engine_needs_one_rank(engine, "choices of the router are replaced");
+    if (!engine->options.whole_experts || engine->options.memory_limit == 0) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "experts that are whole on ranks stay in memory; a limit of memory "
+                   "is for experts whose rows are cut over ranks");
 }
 
 /* What must be the same on all ranks. */
 static void describe(const calmoe_engine *engine, char text[CM_RANK_TEXT])
 {
     const calmoe_engine_options *options = &engine->options;
-    snprintf(text, CM_RANK_TEXT, "calmoe %s, the model %s, %d rows in a step, %s keys and values, %s", calmoe_version(),
-             engine->model->fingerprint, options->max_rows, options->kv_float32 ? "float32" : "float16",
-             options->ranks->bandwidth > 0 ? "a stated bandwidth" : "no stated bandwidth");
+    snprintf(text, CM_RANK_TEXT, "calmoe %s, the model %s, %d rows in a step, %s keys and values, %s%s",
+             calmoe_version(), engine->model->fingerprint, options->max_rows,
+             options->kv_float32 ? "float32" : "float16",
+             options->ranks->bandwidth > 0 ? "a stated bandwidth" : "no stated bandwidth",
+             options->whole_experts ? ", experts whole on ranks" : "");
 }
 
 static calmoe_status agree(const calmoe_engine *engine, calmoe_status status, double number, const char *text,
@@ -103,7 +106,8 @@ calmoe_status cm_engine_join(calmoe_engine *engine, calmoe_status status)
     const double stated = engine->options.ranks->bandwidth;
     const double threads = status == CALMOE_OK ? cm_team_n_workers(engine->team) : 1;
     *shares = (struct rank_shares){.n_ranks = calmoe_ranks_count(engine->options.ranks),
-                                   .own = calmoe_ranks_own(engine->options.ranks)};
+                                   .own = calmoe_ranks_own(engine->options.ranks),
+                                   .has_whole_experts = engine->options.whole_experts != 0};
     return agree(engine, status, stated > 0 ? stated : threads, text, shares->of);
 }
 
@@ -115,7 +119,7 @@ calmoe_status cm_engine_open_exchange(calmoe_engine *engine)
     if (!has_others(engine)) return CALMOE_OK;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (!all[i] || all[i]->n_layers == 0) continue;
-        const size_t n = cm_exchange_floats(all[i], engine->options.max_rows);
+        const size_t n = cm_exchange_floats(all[i], &engine->shares, engine->options.max_rows);
         most = n > most ? n : most;
     }
     return cm_exchange_open(engine->ctx, engine->options.ranks->ranks, &engine->shares,

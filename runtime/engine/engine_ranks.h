@@ -37,8 +37,7 @@ enum {
     WORD_WAIT,                  /* what waits of a sequence before the next step: value: at most; other: rows, which
                                    follow, each a told_waiting. They are the first of those that the last step left */
     WORD_DRIVE,                 /* for the next step alone: cm_exits_drive(); value: below                          */
-    WORD_STEP,                  /* id: rows, which follow, each a told_row; value: logits; other: whether anything runs
-                                   between layers                                                                   */
+    WORD_STEP,                  /* id: rows, which follow, each a told_row; value: logits; other: STEP_*            */
     WORD_KEEP,                  /* value: states that rows of a step may leave behind them                          */
     WORD_DRAFTERS,              /* drafters are opened, and all agree on how that went                              */
     WORD_OPEN_READER,           /* a sequence of a drafter; value: positions; other: enum drafter_kind              */
@@ -50,6 +49,10 @@ enum {
     WORD_RESTORE,               /* value: positions, of which all ranks get what they keep                          */
     WORD_DRAFT,                 /* as WORD_STEP, of a drafter; other: enum drafter_kind                             */
     WORD_END
+};
+enum {
+    STEP_HAS_EXITS = 1,    /* something runs between layers      */
+    STEP_TELLS_CHOICES = 2 /* as of struct step                  */
 };
 struct told {
     int32_t word, id, value, other;

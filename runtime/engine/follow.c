@@ -319,9 +319,10 @@ static calmoe_status unless_all_go_on(const struct follower *f, calmoe_status st
 static calmoe_status do_step(struct follower *f, const struct told *told, const int32_t *words)
 {
     calmoe_engine *engine = f->engine;
-    if (told->other) CM_TRY(cm_engine_need_exits(engine));
+    if (told->other & STEP_HAS_EXITS) CM_TRY(cm_engine_need_exits(engine));
     CM_TRY(cm_decoder_reserve_logits(engine->decoder, told->value));
     cm_step_begin(engine);
+    engine->step.tells_choices = (told->other & STEP_TELLS_CHOICES) != 0;
     engine->step.n_rows = told->id;
     engine->step.n_logits = told->value;
     set_rows(f, words, told->id, engine->rows);

@@ -267,7 +267,8 @@ calmoe_status cm_followers_begin_step(struct followers *f, const struct step *st
             write_waiting(f, step->rows[r].asked.sequence);
     if (driven) write_waiting(f, driven);
     if (driven) write_told(f, WORD_DRIVE, driven->state->listener.id, driven->waiting->driven_below, 0);
-    write_told(f, WORD_STEP, step->n_rows, step->n_logits, exits != NULL);
+    write_told(f, WORD_STEP, step->n_rows, step->n_logits,
+               (exits ? STEP_HAS_EXITS : 0) | (step->tells_choices ? STEP_TELLS_CHOICES : 0));
     write_rows(f, step);
     return hold_and_tell(f);
 }

@@ -136,12 +136,13 @@ static calmoe_status run_by_crew(calmoe_engine *engine)
 
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
 {
+    if (engine->followers) engine->step.tells_choices = engine->options.routing_source != NULL;
     if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step, engine->exits));
     const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
     if (cm_engine_profiles(engine)) observers = &profile;
     const struct step_observer host = {
         engine, .routing = engine->options.routing ? tell_routing : NULL,
-        .choice = engine->options.routing_source ? take_choice : NULL, .next = observers};
+        .choice = engine->options.routing_source && engine->shares.own == 0 ? take_choice : NULL, .next = observers};
     if (host.routing || host.choice) observers = &host;
     engine->step.observers = observers;
     cm_step_use_adapters(engine);

@@ -61,6 +61,7 @@ struct step {
     const struct low_rank_set *const *adapters; /* (n_adapters) all that a row's sequence may use, in the order in which
                                                    they are added                                               */
     int         n_adapters;
+    bool        tells_choices; /* among ranks, which all say so: what routers choose is rank 0's, told in each layer */
     const struct between_layers *between;    /* NULL: nothing runs between layers, and no row has a rung        */
     void                        *between_self;
     /* from the step */

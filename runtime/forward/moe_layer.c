@@ -3,7 +3,7 @@
 #include "router/router.h"
 #include "runtime/forward/decoder_parts.h"
 
-static void route_row(struct decoder *d, int index, int r)
+static void choose_experts(struct decoder *d, int index, int r)
 {
     const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
     const struct layer *layer = &d->weights->layers[index];
@@ -14,11 +14,28 @@ static void route_row(struct decoder *d, int index, int r)
     cm_route(router, d->batch.ops, cm_row(d->router_logits, r, router->n_experts), &vectors, experts, weights);
     for (const struct step_observer *observer = d->step->observers; observer; observer = observer->next)
         if (observer->choice) observer->choice(observer->user, index, &d->batch.rows[r], experts, weights);
+}
+
+/* How many of the chosen experts are run. */
+static void narrow_row(struct decoder *d, int index, int r)
+{
+    const struct router_spec *router = &d->batch.spec->layers[index].ffn.router;
+    int32_t *experts = d->routing.experts + (size_t)r * (size_t)router->n_used;
+    float *weights = cm_row(d->routing.weights, r, router->n_used);
     const struct step *step = d->step;
     struct row *row = &d->batch.rows[r];
     cm_prefer_kept(d, index, row, cm_row(d->router_logits, r, router->n_experts), experts, weights);
     row->came.n_experts += d->routing.n_kept ? step->between->width(step->between_self, row, index, r, weights)
                                              : router->n_used;
+}
+
+/* By all workers, as a barrier: the choice of rank 0 becomes that of all ranks. */
+static void tell_choices(struct decoder *d, int index, const struct worker *me)
+{
+    const size_t n = (size_t)d->batch.n_rows * (size_t)d->batch.spec->layers[index].ffn.router.n_used;
+    const struct exchange_words words[] = {{d->routing.experts, n * sizeof *d->routing.experts},
+                                           {d->routing.weights, n * sizeof *d->routing.weights}};
+    cm_exchange_tell(d->batch.exchange, words, 2, me);
 }
 
 /* What routed experts read. */
@@ -35,7 +52,9 @@ static void route_rows(struct decoder *d, int index, int begin, int end, const s
         if (layer->router_norm) cm_norm_ffn_rows(d, layer->ffn_kinds, layer->router_norm, begin, end, input);
         cm_multiply_own(d, &layer->router, input, begin, end, d->router_logits, me);
         if (layer->routed_norm) cm_norm_ffn_rows(d, layer->ffn_kinds, layer->routed_norm, begin, end, input);
-        for (int r = begin; r < end; r++) route_row(d, index, r);
+        for (int r = begin; r < end; r++) choose_experts(d, index, r);
+        if (d->step->tells_choices) tell_choices(d, index, me);
+        for (int r = begin; r < end; r++) narrow_row(d, index, r);
         if (d->lookahead) cm_lookahead_ask(d, index, begin, end, me);
     }
     if (layer->shared_gate.n_parts > 0 && end > begin) {

@@ -9,6 +9,8 @@
 struct step_exchanges {
     int      n;       /* in a row, each waited for by all, but for those of logits, which rank 0 alone waits for */
     uint64_t n_bytes; /* that a rank receives                                                                    */
+    uint64_t n_dealt_bytes; /* of them, in exchanges of what whole experts gave: with all experts used evenly; else they
+                               follow the routing (cm_exchange_deal_bytes())                                     */
 };
 
 /* Of a step of n_rows rows, n_logits of which want logits, for one of the ranks; every token takes all the experts that
@@ -19,6 +21,6 @@ struct step_exchanges cm_step_exchanges(const struct model_spec *spec, const str
                                         int rank);
 
 /* Floats that ranks need room for in the largest exchange of such an engine. */
-size_t cm_exchange_floats(const struct model_spec *spec, int max_rows);
+size_t cm_exchange_floats(const struct model_spec *spec, const struct rank_shares *shares, int max_rows);
 
 #endif

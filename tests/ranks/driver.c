@@ -1,15 +1,16 @@
 /* driver.c - models read in every way that changes what a step is. Prints a line with a hash of all logits for each.
  * Started by mpirun, all processes do this together (run.sh compares their lines with those of one process).
  *
- *     driver ASKED [uneven | threads | cores | split | shared] MODEL.gguf...
+ *     driver ASKED [uneven | whole | threads | cores | split | shared] MODEL.gguf...
  *
  * steps: in chunks, in batches of several sequences, behind a rewind and a fork, interrupted, generating; and what
  * ranks exchange is compared with what is predicted. The other things that are asked have a file each.
- * uneven: rank r has r + 1 times as much as rank 0; threads: each has two; cores: each has one on every core; split:
- * this program begins MPI, and makes two communicators, whose ranks run the models as if the others were not there;
- * shared: rank 0 alone has files. */
+ * uneven: rank r has r + 1 times as much as rank 0; whole: the same, and experts are whole on ranks; threads: each has
+ * two; cores: each has one on every core; split: this program begins MPI, and makes two
+ * communicators, whose ranks run the models as if the others were not there; shared: rank 0 alone has files. */
 #include "tests/ranks/driver.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,20 +53,50 @@ void step(struct run *run, const int *n, int from, int logits)
         if (n[i] > 0) take_logits(run, run->sessions[i]);
 }
 
+/* Of the last step: of each layer, outputs of routed experts that each rank has where they are whole on ranks. */
+enum { MAX_LAYERS = 64 };
+static int32_t outputs[MAX_LAYERS][CM_MAX_RANKS];
+
+static void count_outputs(void *user, const calmoe_routing_event *event)
+{
+    const struct run *run = user;
+    int32_t borders[CM_MAX_RANKS + 1];
+    cm_rank_borders(&run->engine->shares, run->model->spec.layers[event->layer].ffn.router.n_experts, 1, borders);
+    for (int slot = 0, rank; slot < event->n; slot++) {
+        for (rank = 0; event->experts[slot] >= borders[rank + 1];) rank++;
+        outputs[event->layer][rank]++;
+    }
+}
+
+/* Bytes of them that rank 0 receives. */
+static uint64_t dealt_bytes(const struct run *run)
+{
+    uint64_t n = 0;
+    for (int layer = 0; layer < run->n_layers; layer++) {
+        struct exchange_deal deal = {.n_columns = run->model->spec.dim};
+        for (int rank = 0; rank < CM_MAX_RANKS; rank++) deal.rows[rank + 1] = deal.rows[rank] + outputs[layer][rank];
+        if (run->engine->shares.has_whole_experts && deal.rows[CM_MAX_RANKS] > 0)
+            n += cm_exchange_deal_bytes(&run->engine->shares, &deal, 0);
+    }
+    return n;
+}
+
 /* The step that follows counts what is predicted; on rank 0, which receives logits. */
 static void check_counts(struct run *run, const int *n, int n_rows, int n_logits, int logits)
 {
     calmoe_ranks_stats stats = {.size = sizeof stats};
     calmoe_engine_reset_stats(run->engine);
+    memset(outputs, 0, sizeof outputs);
     step(run, n, 20, logits);
     if (calmoe_ranks_count(run->ranks) == 1) return;
     must(run, calmoe_engine_get_ranks_stats(run->engine, &stats));
     const struct step_exchanges wanted = cm_step_exchanges(cm_decoder_spec(run->engine->decoder), &run->model->tensors,
                                                            &run->engine->shares, MAX_ROWS, n_rows, n_logits, 0);
-    if (stats.n_exchanges == (uint64_t)wanted.n && stats.n_bytes_received == wanted.n_bytes) return;
+    const uint64_t n_bytes = wanted.n_bytes - wanted.n_dealt_bytes + dealt_bytes(run);
+    if (stats.n_exchanges == (uint64_t)wanted.n && stats.n_bytes_received == n_bytes) return;
     printf("FAIL %d rows, %d logits: %llu exchanges of %llu bytes; predicted %d of %llu\n", n_rows, n_logits,
            (unsigned long long)stats.n_exchanges, (unsigned long long)stats.n_bytes_received, wanted.n,
-           (unsigned long long)wanted.n_bytes);
+           (unsigned long long)n_bytes);
     exit(1);
 }
 
@@ -128,17 +159,21 @@ void read_steps(struct run *run)
 
 /* ---- a model ---- */
 
+static atomic_int n_choices;
+
 static const struct asked {
     const char *name;
     void      (*read)(struct run *run);
     bool        has_exits;       /* the engine gets a file of fitted exits    */
     bool        has_draft_model; /* the same model once more drafts for it    */
     bool        has_plan;        /* the engine carries out a plan from a file */
+    bool        has_source;      /* of choices: rank 0 chooses other experts  */
     bool        has_limit;       /* of memory                                 */
     bool        is_packed;       /* experts are packed in a file              */
 } all_asked[] = {
     {.name = "steps", .read = read_steps},
     {.name = "leaving", .read = read_leaving, .has_exits = true},
+    {.name = "chosen", .read = read_leaving, .has_exits = true, .has_source = true},
     {.name = "drafts", .read = read_drafts, .has_draft_model = true},
     {.name = "saved", .read = read_saved},
     {.name = "adapted", .read = read_adapted},
@@ -149,6 +184,19 @@ static const struct asked {
     {.name = "failing", .read = read_failing, .has_limit = true},
 };
 enum { N_ASKED = sizeof all_asked / sizeof *all_asked };
+
+/* Other experts than the router's, by what the token is; no rank but 0 is asked. */
+static void choose(void *user, const calmoe_routing_choice *choice)
+{
+    const struct run *run = user;
+    const int n_experts = run->model->spec.layers[choice->layer].ffn.router.n_experts;
+    if (calmoe_ranks_own(run->ranks) > 0) printf("FAIL rank %d chooses experts\n", calmoe_ranks_own(run->ranks));
+    for (int i = 0; i < choice->n; i++) {
+        choice->experts[i] = (choice->experts[i] + choice->token % 3) % n_experts;
+        choice->weights[i] *= 1.0f + 0.01f * (float)i;
+    }
+    atomic_fetch_add(&n_choices, 1);
+}
 
 /* As calmoe place makes one for this machine; of this rank's own. */
 static const char *write_plan(const struct run *run)
@@ -171,7 +219,9 @@ static void lead(struct run *run, const struct asked *asked)
     struct random random = cm_random(11);
     for (int i = 0; i < N_TOKENS; i++) run->tokens[i] = (int32_t)cm_random_below(&random, (uint64_t)run->n_vocab);
     run->hash = cm_sha256();
+    n_choices = 0;
     asked->read(run);
+    if (asked->has_source && n_choices == 0) printf("FAIL nobody was asked for experts\n");
     cm_sha256_hex(&run->hash, hex);
     printf("%s %s\n", strrchr(run->path, '/') ? strrchr(run->path, '/') + 1 : run->path, hex);
     fflush(stdout);
@@ -202,6 +252,11 @@ static void read_model(struct run *run, const struct asked *asked, const char *p
     options.pin_threads = 0;
     options.max_rows = MAX_ROWS;
     options.ranks = run->ranks;
+    options.whole_experts = run->has_whole_experts;
+    options.routing = run->has_whole_experts && calmoe_ranks_own(run->ranks) == 0 ? count_outputs : NULL;
+    options.routing_user = run;
+    if (asked->has_source) options.routing_source = choose;
+    options.routing_source_user = run;
     if (asked->has_exits) options.exits = write_exits(run);
     if (asked->has_plan) options.plan = write_plan(run);
     if (asked->has_draft_model) must(run, open_model(run, path, &run->draft_model));
@@ -244,10 +299,12 @@ int main(int argc, char **argv)
     struct run           run = {.n_threads = 1};
     calmoe_ranks_options options;
     const char *const    how = argc > 2 ? argv[2] : "";
-    const bool is_uneven = strcmp(how, "uneven") == 0, has_threads = strcmp(how, "threads") == 0;
+    const bool has_threads = strcmp(how, "threads") == 0;
     const bool has_cores = strcmp(how, "cores") == 0;
     const bool is_split = strcmp(how, "split") == 0;
     run.is_shared = strcmp(how, "shared") == 0;
+    run.has_whole_experts = strcmp(how, "whole") == 0;
+    const bool is_uneven = strcmp(how, "uneven") == 0 || run.has_whole_experts;
     int asked = 0;
     while (asked < N_ASKED && argc > 1 && strcmp(all_asked[asked].name, argv[1]) != 0) asked++;
     if (argc < 2 || asked == N_ASKED) return 2;

@@ -16,6 +16,7 @@ struct run {
     calmoe_ranks    *ranks;
     int              n_threads;
     bool             is_shared;  /* rank 0 alone has files */
+    bool             has_whole_experts; /* each is whole on a rank */
     const char      *path; /* of the model */
     calmoe_model    *model, *draft_model;
     calmoe_engine   *engine;

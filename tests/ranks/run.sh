@@ -1,9 +1,10 @@
 #!/bin/bash
 # run.sh ASKED DRIVER CALMOE HAS_MPI - what several processes do together, on this machine.
-#   steps N [uneven | threads | split | shared]
+#   steps N [uneven | whole | threads | split | shared]
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
+#   chosen N [...]    as leaving, where the host replaces the router's choices
 #   drafts N [...]    the same of lossless sessions
 #   adapted N [...]   the same of adapters
 #   planned N [...]   as steps, by plans from files
@@ -31,7 +32,7 @@ export OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_pml=ob1 OMPI_MCA_osc=^ucx
 export OMP_WAIT_POLICY=passive ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 # MPI keeps memory until the end
 folder=$(mktemp -d) || exit 1
 trap 'rm -rf "$folder"' EXIT
-export TMPDIR=$folder
+export TMPDIR=$folder RANKS_FOLDER=$folder
 
 # ---- bits ----
 
@@ -43,9 +44,10 @@ bits()
     shift
     case $asked/${2-} in # more threads than cores are slow
     leaving/threads) models=() names="olmoe" ;;
-    leaving/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
+    leaving/* | chosen/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
+    */whole) names="gptoss gemma4moe deepseek3 qwen3next nemotronhmoe qwen2moemixed" ;;
     disk/* | packed/*) names="gptoss deepseek3 nemotronhmoe" ;;
     mapped/*) names="deepseek3" ;;
     failing/*) names="gptoss" ;;
@@ -75,19 +77,6 @@ bits()
 
 # ---- failures ----
 
-# The program of a rank, whose end is noted, and which mpirun does not notice before the others have ended, too.
-cat > "$folder/rank" << 'END'
-#!/bin/bash
-rank=${OMPI_COMM_WORLD_RANK-${PMI_RANK-}}
-[ "$rank" = 0 ] || exec < /dev/null
-exec 3<&0
-"$@" <&3 > "$TMPDIR/out.$rank" 2> "$TMPDIR/err.$rank" & echo $! > "$TMPDIR/pid.$rank"
-wait $!
-echo $? > "$TMPDIR/end.part.$rank" && mv "$TMPDIR/end.part.$rank" "$TMPDIR/end.$rank"
-for ((i = 0; i < 2400 && $(ls "$TMPDIR" | grep -c '^end\.[0-9]') < 3; i++)); do sleep 0.05; done
-END
-chmod +x "$folder/rank"
-
 # ended RANK STATUS [SENTENCE]: an extended regular expression, one line of what it said
 ended()
 {
@@ -109,7 +98,8 @@ lose()
 {
     begin "rank $2 gets SIG$1"
     export CALMOE_RANKS_TIMEOUT=1
-    timeout 200 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos 2> /dev/null &
+    local endless=("$calmoe" run -t 1 -p "hi" -n 900000 -c 900008 --ignore-eos)
+    timeout 200 mpirun -n 3 bash "$here/rank.sh" "${endless[@]}" 2> /dev/null &
     for ((i = 0; i < 1200; i++)); do
         grep -q 'is longer than' "$folder/err.0" 2> /dev/null && break # said when the session was opened
         sleep 0.1
@@ -129,7 +119,7 @@ export CALMOE_RANKS_TIMEOUT=20 CALMOE_MODELS=$here/../../models CALMOE_CORES=
 
 misfits()
 {
-    local run=("$folder/rank" "$calmoe" run -t 1 -p "hi" -n 3)
+    local run=(bash "$here/rank.sh" "$calmoe" run -t 1 -p "hi" -n 3)
 
     begin "ranks with other options"
     timeout 200 mpirun -n 2 "${run[@]}" : -n 1 "${run[@]}" --kv f32 2> /dev/null
@@ -163,7 +153,7 @@ misfits()
 
     begin "a pause longer than the timeout"
     export CALMOE_RANKS_TIMEOUT=3 # on a busy machine a rank may get no processor for a second
-    (sleep 5; echo hello) | timeout 200 mpirun -n 3 "$folder/rank" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
+    (sleep 5; echo hello) | timeout 200 mpirun -n 3 bash "$here/rank.sh" "$calmoe" run -t 1 --chat -n 3 2> /dev/null
     for rank in 0 1 2; do ended $rank 0; done
     echo "ok   $what"
 }
@@ -192,7 +182,7 @@ served()
 
 serve()
 {
-    local server=("$calmoe" serve -t 1 --port 0 --parallel 2 --quality 5%) # of 10 layers some are left out
+    local server=("$calmoe" serve -t 1 --port 0 --parallel 2 --no-tune --quality 5%) # leaves out some of 10 layers
     begin "a server of one process"
     "${server[@]}" > "$folder/alone" 2> "$folder/err.0" & local alone=$!
     served "$folder/alone"
@@ -202,23 +192,24 @@ serve()
 
     begin "a server of three"
     export CALMOE_RANKS_TIMEOUT=2
-    timeout 100 mpirun -n 3 "$folder/rank" "${server[@]}" 2> /dev/null &
+    timeout 100 mpirun -n 3 bash "$here/rank.sh" "${server[@]}" 2> /dev/null &
     served "$folder/out.0"
     for text in "The quick" "The quick brown"; do ask "$text"; done > "$folder/found"
     diff "$folder/wanted" "$folder/found" || { echo "FAIL $what answers otherwise than one process"; exit 1; }
     grep -q '"content"' "$folder/found" || { echo "FAIL $what answers nothing"; exit 1; }
     grep -q '"layers":[1-9]\(\.\|$\)' "$folder/found" || { echo "FAIL $what leaves nothing out"; exit 1; }
-    kill -KILL "$(< "$folder/pid.2")"
+    kill -STOP "$(< "$folder/pid.2")" # for longer than the timeout
     ask "The" > "$folder/lost"
     grep -q '^HTTP/1.1 503' "$folder/lost" && grep -q 'rank 2' "$folder/lost" ||
         { echo "FAIL $what: a lost rank is told so: $(cat "$folder/lost")"; exit 1; }
+    for ((i = 0; i < 1200; i++)); do [ -f "$folder/end.0" ] && [ -f "$folder/end.1" ] && break; sleep 0.1; done
+    kill -KILL "$(< "$folder/pid.2")"
     wait
-    ended 0 1
-    ended 1 1 'rank 2'
+    for rank in 0 1; do ended $rank 1 'rank 2 is lost'; done
     echo "ok   $what"
 
     begin "a server that is told to end"
-    timeout 100 mpirun -n 3 "$folder/rank" "${server[@]}" 2> /dev/null &
+    timeout 100 mpirun -n 3 bash "$here/rank.sh" "${server[@]}" 2> /dev/null &
     served "$folder/out.0"
     kill "$(< "$folder/pid.0")"
     wait
@@ -230,7 +221,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
+steps | leaving | chosen | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;

@@ -391,6 +391,7 @@ static void give_up_one(struct service *service)
 /* Without the other ranks nothing can go on: all jobs fail with this sentence, and the server ends. */
 static void lose_ranks(struct service *service)
 {
+    cm_say("%s", calmoe_context_message(service->front.context));
     (void)pthread_mutex_lock(&service->lock);
     service->state    = SERVICE_FAILED;
     service->must_end = true;

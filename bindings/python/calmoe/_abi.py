@@ -70,6 +70,9 @@ CALMOE_PLACE_PINNED = 0
 CALMOE_PLACE_SLICED = 1
 CALMOE_PLACE_REPLICATED = 2
 CALMOE_PLACE_STREAMED = 3
+CALMOE_RANK_EXPERTS_QUICKER = 0
+CALMOE_RANK_EXPERTS_CUT = 1
+CALMOE_RANK_EXPERTS_WHOLE = 2
 CALMOE_TENSOR_KEPT = 0
 CALMOE_TENSOR_UNCHANGED = 1
 CALMOE_TENSOR_QUANTIZED = 2
@@ -240,6 +243,7 @@ class calmoe_engine_options(Structure):
         ("packed", c_char_p),
         ("disk_reads", c_int),
         ("no_lookahead", c_int),
+        ("whole_experts", c_int),
     ]
 
 
@@ -868,6 +872,7 @@ class calmoe_disk_prediction(Structure):
 class calmoe_network(Structure):
     _fields_ = [
         ("n_ranks", c_int),
+        ("experts", c_int),
         ("latency", c_double),
         ("bandwidth", c_double),
     ]
@@ -882,6 +887,8 @@ class calmoe_ranks_prediction(Structure):
         ("exchange_seconds", c_double),
         ("step_seconds", c_double),
         ("tokens_per_s", c_double),
+        ("experts", c_int),
+        ("why", c_char * 128),
     ]
 
 

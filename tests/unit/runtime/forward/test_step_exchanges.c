@@ -72,15 +72,34 @@ static void whole_blocks_travel_quantized(void **state)
                      more - 3 * (32 * 4 - (32 + 4)) - 3 * 2 * (256 * 4 - (256 + 4)));
 }
 
+/* Of layer 0's routed experts nothing of hidden states travels, and of what they gave as many rows as other ranks have,
+ * in this rank's 32 columns; the shared expert of layer 1 is cut as ever. */
+static void what_whole_experts_gave_is_dealt_out(void **state)
+{
+    (void)state;
+    set_up();
+    struct rank_shares shares = {.n_ranks = 2, .of = {1, 1}};
+    const struct step_exchanges cut = cm_step_exchanges(&spec, NULL, &shares, 512, 4, 0, 0);
+    shares.has_whole_experts = true;
+    struct step_exchanges found = cm_step_exchanges(&spec, NULL, &shares, 512, 4, 0, 0);
+    assert_int_equal(found.n, cut.n); /* instead of hidden states */
+    assert_int_equal(found.n_dealt_bytes, 4 * 32 * sizeof(float) + HEAD); /* of 8 rows, half */
+    assert_int_equal(found.n_bytes, cut.n_bytes - 4 * 2 * 16 * sizeof(float) + 4 * 32 * sizeof(float));
+    assert_int_equal(cm_exchange_floats(&spec, &shares, 100), 100 * 2 * 64);
+    layers[0].ffn.branches[BANK_SHARED].width = 32; /* its hidden states are one exchange more */
+    found = cm_step_exchanges(&spec, NULL, &shares, 512, 4, 0, 0);
+    assert_int_equal(found.n, cut.n + 1);
+}
+
 static void logits_come_in_as_many_messages_as_it_takes(void **state)
 {
     (void)state;
     set_up();
     const struct rank_shares shares = {.n_ranks = 2, .of = {1, 1}};
-    assert_int_equal(cm_exchange_floats(&spec, 1), 320); /* a row of logits is more than any row of layers */
+    assert_int_equal(cm_exchange_floats(&spec, &shares, 1), 320); /* a row of logits is more than any row of layers */
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 1, 1, 1, 0).n, 10);
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 1, 1, 3, 0).n, 12);
-    assert_int_equal(cm_exchange_floats(&spec, 100), 100 * 96); /* q and k, or two experts' hidden states */
+    assert_int_equal(cm_exchange_floats(&spec, &shares, 100), 100 * 96); /* q and k, or two experts' hidden states */
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 100, 1, 30, 0).n, 10);
     assert_int_equal(cm_step_exchanges(&spec, NULL, &shares, 100, 1, 31, 0).n, 11);
 }
@@ -90,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_ranks_receive_each_others_half),
         cmocka_unit_test(whole_blocks_travel_quantized),
+        cmocka_unit_test(what_whole_experts_gave_is_dealt_out),
         cmocka_unit_test(logits_come_in_as_many_messages_as_it_takes),
     };
     return cmocka_run_group_tests_name("step_exchanges", tests, NULL, NULL);
