@@ -496,9 +496,11 @@ int main(int argc, char **argv)
                 MAX_PASSAGES, MAX_PASSAGES);
         return 2;
     }
-    if (sqlite3_open(request.index, &db) != SQLITE_OK) {
+    const int makes = strcmp(request.command, "index") == 0; /* only then may there be no file yet */
+    if (sqlite3_open_v2(request.index, &db, makes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY,
+                        NULL) != SQLITE_OK) {
         rc = complain(request.index, sqlite3_errmsg(db));
-    } else if (strcmp(request.command, "index") == 0) {
+    } else if (makes) {
         rc = make_index(db, request.text);
     } else {
         status = open_writer(&w, request.model);

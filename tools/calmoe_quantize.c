@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <calmoe/quantize.h>
 
@@ -44,10 +43,18 @@ static const struct cli_command description = {
                     "Example:\n  calmoe quantize model-f16.gguf model-q8.gguf q8_0\n",
 };
 
-static double megabytes(const char *path)
+/* The size of a GGUF file, or of all its shards. */
+static double megabytes(const struct front *front, const char *path)
 {
-    struct stat file;
-    return stat(path, &file) == 0 ? (double)file.st_size / 1e6 : 0;
+    calmoe_model        *model = NULL;
+    calmoe_model_info    info  = {.size = sizeof info};
+    calmoe_model_options contents;
+    calmoe_model_options_init(&contents);
+    contents.contents_only = 1;
+    if (calmoe_model_open(front->context, path, &contents, &model) == CALMOE_OK)
+        (void)calmoe_model_get_info(model, &info);
+    calmoe_model_close(&model);
+    return (double)info.n_file_bytes / 1e6;
 }
 
 /* ---- what happens to the tensors ---- */
@@ -165,7 +172,7 @@ static bool quantize(const struct settings *settings, char *const *operands)
     if (succeeded) {
         say_fallbacks(&fates);
         say_counts(&fates, &result);
-        cm_say("wrote '%s': %s, %.1f MB from %.1f MB", out, result.type, megabytes(out), megabytes(in));
+        cm_say("wrote '%s': %s, %.1f MB from %.1f MB", out, result.type, megabytes(&front, out), megabytes(&front, in));
     }
     cm_front_close(&front);
     return succeeded;

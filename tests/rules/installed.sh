@@ -43,7 +43,9 @@ run_example()
     answer) mkdir -p "$out/docs"
             printf 'ls lists the files of a folder.\nIts option -a shows hidden files too.\n' > "$out/docs/ls.txt"
             "$2/answer" index "$2/index" "$out/docs" &&
-                "$2/answer" ask "$2/index" 'Which option of ls shows hidden files?' ;;
+                "$2/answer" ask "$2/index" 'Which option of ls shows hidden files?' &&
+                { ! "$2/answer" ask "$2/no-index" 'Is there an index?' 2> /dev/null; } &&
+                [ ! -e "$2/no-index" ] ;; # a question makes no empty index
     *)      "$2/$1" ;;
     esac
 }
