@@ -283,7 +283,8 @@ static int run(int argc, char **argv)
     engine.n_threads = settings.threads;
     engine.isa       = settings.isa;
     bool fine = cm_can_write(settings.output) && cm_front_open_model(&front, settings.model, false) &&
-                read_texts(&front, &settings, argv + 1, n_operands, &texts) && cm_front_open_engine(&front, &engine) &&
+                (!cm_front_leads(&front) || read_texts(&front, &settings, argv + 1, n_operands, &texts)) &&
+                cm_front_open_engine(&front, &engine) &&
                 fit(&front, &settings, &layers, &texts, &report);
     if (fine && settings.json) fine = print_json(&report);
     else if (fine) print_report(&report, settings.output);

@@ -62,13 +62,6 @@ int calmoe_ranks_are_lost(const calmoe_ranks *ranks) { return ranks && cm_ranks_
 
 static bool has_others(const calmoe_engine *engine) { return calmoe_ranks_count(engine->options.ranks) > 1; }
 
-calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what)
-{
-    if (!has_others(engine)) return CALMOE_OK;
-    return cm_fail(engine->ctx, CALMOE_UNSUPPORTED, "%s on one rank only; these are %d", what,
-                   calmoe_ranks_count(engine->options.ranks));
-}
-
 static calmoe_status check(const calmoe_engine *engine)
 {
     if (!engine->options.whole_experts || engine->options.memory_limit == 0) return CALMOE_OK;

@@ -23,8 +23,6 @@ calmoe_status cm_engine_begin_ranks(calmoe_engine *engine, calmoe_status status)
 void          cm_engine_end_ranks(calmoe_engine *engine);
 /* How something went that may take one rank longer than another; all do it, and say the same text. */
 calmoe_status cm_engine_agree(const calmoe_engine *engine, calmoe_status status, const char *text);
-/* UNSUPPORTED where there are other ranks: what. */
-calmoe_status cm_engine_needs_one_rank(const calmoe_engine *engine, const char *what);
 
 /* ---- what rank 0 tells (followers.c) and the others do (follow.c) ---- */
 
@@ -48,6 +46,9 @@ enum {
     WORD_SAVE,                  /* value: positions, of which all ranks put what they keep                          */
     WORD_RESTORE,               /* value: positions, of which all ranks get what they keep                          */
     WORD_DRAFT,                 /* as WORD_STEP, of a drafter; other: enum drafter_kind                             */
+    WORD_TRANSLATORS,           /* id: exits; value: words of the translators that were fitted, which follow        */
+    WORD_PROBE,                 /* id: rows; value: words of their states, which follow; other: layers that have run,
+                                   twice, and one more where they are translated: what does the head say?          */
     WORD_END
 };
 enum {
@@ -76,6 +77,12 @@ enum {
     WORDS_OF_WAITING = sizeof(struct told_waiting) / sizeof(int32_t)
 };
 
+/* A translator among them: layer and rank, then down, bias, up. */
+static inline size_t cm_translator_words(int dim, int rank)
+{
+    return 2 + (2 * (size_t)rank + 1) * (size_t)dim;
+}
+
 /* ---- followers.c ---- */
 
 struct followers; /* of an engine of rank 0 that has other ranks */
@@ -97,6 +104,10 @@ void          cm_followers_use(struct followers *followers, const calmoe_session
 /* What a state keeps of its first positions is saved (WORD_SAVE) or restored (WORD_RESTORE) by all ranks likewise. */
 calmoe_status cm_followers_begin_state(struct followers *followers, int word, const struct sequence_state *state,
                                        int n_positions);
+/* All ranks will have the translators of these exits; and probe states (n, dim) likewise (exits/exit_probe.h). */
+void          cm_followers_take_translators(struct followers *followers, const struct learned_exits *learned);
+calmoe_status cm_followers_begin_probe(struct followers *followers, int n_layers_run, bool is_translated,
+                                       const float *states, int n, int dim);
 /* All ranks open their drafters, between this and cm_followers_end_step(). */
 calmoe_status cm_followers_begin_drafters(struct followers *followers);
 

@@ -1,5 +1,6 @@
 /* follow.c - the ranks but 0 have sequences as rank 0 has sessions, and run its steps, as it tells them. */
 #include <assert.h>
+#include <string.h>
 
 #include <calmoe/ranks.h>
 
@@ -8,6 +9,7 @@
 #include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
 #include "runtime/engine/rung_words.h"
+#include "runtime/exits/exit_probe.h"
 #include "runtime/mixers/prefix.h"
 
 struct followed { /* a sequence of rank 0's */
@@ -35,6 +37,9 @@ struct follower {
     int                    n_rungs, rungs_capacity;
     struct followed_rung **rungs; /* (n_rungs): of id i + 1 */
     struct followed_rung  *old;   /* that have no id any more, and may still be some waiting row's */
+    struct learned_exits   learned; /* that are being fitted: their translators */
+    struct exit_weights   *translators;
+    struct exits          *probed;  /* by these; NULL: there are none */
     bool                   is_over;
 };
 
@@ -338,6 +343,49 @@ static calmoe_status do_draft(struct follower *f, const struct told *told, const
     return unless_all_go_on(f, cm_decoder_run(drafter->decoder, &step));
 }
 
+/* ---- fitting exits ---- */
+
+static void drop_translators(struct follower *f)
+{
+    cm_exits_close(&f->probed);
+    cm_exit_weights_close(&f->translators);
+    cm_learned_exits_close(&f->learned);
+}
+
+static calmoe_status take_translators(struct follower *f, const struct told *told, const int32_t *words)
+{
+    const calmoe_engine     *engine = f->engine;
+    const struct model_spec *spec = &engine->model->spec;
+    const size_t             dim = (size_t)spec->dim;
+    drop_translators(f);
+    f->learned = (struct learned_exits){.n_layers = spec->n_layers, .dim = spec->dim, .n = told->id};
+    for (int i = 0; i < told->id; i++) {
+        struct learned_exit *exit = &f->learned.exits[i];
+        const size_t         n = (size_t)words[1] * dim;
+        exit->layer = words[0];
+        CM_TRY(cm_learned_translator_reserve(engine->ctx, exit, spec->dim, words[1]));
+        memcpy(exit->down, words + 2, n * sizeof *exit->down);
+        memcpy(exit->bias, words + 2 + n, dim * sizeof *exit->bias);
+        memcpy(exit->up, words + 2 + n + dim, n * sizeof *exit->up);
+        words += cm_translator_words(spec->dim, words[1]);
+    }
+    CM_TRY(cm_exit_weights_open(&engine->machine, &f->learned, &f->translators));
+    return cm_exits_open(engine->ctx, engine->decoder, f->translators, engine->model->usable, &f->probed);
+}
+
+static calmoe_status probe(struct follower *f, const struct told *told, const int32_t *words)
+{
+    calmoe_engine     *engine = f->engine;
+    struct exit_guess *guesses = cm_alloc(engine->ctx, (size_t)told->id, sizeof *guesses, "answers");
+    if (!guesses) return CALMOE_NO_MEMORY;
+    const calmoe_status status = cm_decoder_reserve_logits(engine->decoder, told->id);
+    if (status == CALMOE_OK)
+        cm_exit_probe(f->probed, engine->decoder, told->other / 2, told->other % 2 != 0, (const void *)words, told->id,
+                      engine->model->usable, guesses);
+    cm_free(guesses);
+    return status == CALMOE_OK ? engine->machine.exchange->failure : status;
+}
+
 /* Where some rank cannot, rank 0 has no session that drafts, and all go on. */
 static calmoe_status open_drafters(struct follower *f)
 {
@@ -350,7 +398,9 @@ static calmoe_status open_drafters(struct follower *f)
 static size_t words_behind(const struct told *told)
 {
     switch (told->word) {
-    case WORD_RUNG: return (size_t)told->value;
+    case WORD_RUNG:
+    case WORD_TRANSLATORS:
+    case WORD_PROBE: return (size_t)told->value;
     case WORD_WAIT: return (size_t)told->other * WORDS_OF_WAITING;
     case WORD_ADAPTER: return (size_t)told->value / sizeof(int32_t) + 1;
     case WORD_USE: return (size_t)told->value * WORDS_OF_USE;
@@ -378,6 +428,8 @@ static calmoe_status do_one(struct follower *f, const struct told *told, const i
     case WORD_OPEN_READER: return open_reader(f, told);
     case WORD_STATES: return open_states(f, told);
     case WORD_DRAFT: return do_draft(f, told, behind);
+    case WORD_TRANSLATORS: return take_translators(f, told, behind);
+    case WORD_PROBE: return probe(f, told, behind);
     case WORD_END: f->is_over = true; return CALMOE_OK;
     default: return do_event(f, told);
     }
@@ -397,6 +449,7 @@ static calmoe_status do_all(struct follower *f, const int32_t *words, size_t n)
 static void forget_all(struct follower *f)
 {
     while (f->sequences) close_sequence(f, f->sequences->id);
+    drop_translators(f);
     while (f->engine->adapters.n > 0) cm_adapter_drop(f->engine->adapters.adapters[0]);
     free_old_rungs(f);
     for (int i = 0; i < f->n_rungs; i++) cm_free(f->rungs[i]);

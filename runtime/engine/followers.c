@@ -287,6 +287,35 @@ calmoe_status cm_followers_begin_state(struct followers *f, int word, const stru
     return hold_and_tell(f);
 }
 
+/* ---- fitting exits ---- */
+
+void cm_followers_take_translators(struct followers *f, const struct learned_exits *learned)
+{
+    const size_t dim = (size_t)learned->dim;
+    size_t       n = 0;
+    int          n_exits = 0;
+    for (int i = 0; i < learned->n; i++)
+        if (learned->exits[i].rank > 0) n += cm_translator_words(learned->dim, learned->exits[i].rank), n_exits++;
+    write_told(f, WORD_TRANSLATORS, n_exits, (int)n, 0);
+    for (int i = 0; i < learned->n; i++) {
+        const struct learned_exit *exit = &learned->exits[i];
+        const size_t               rank = (size_t)exit->rank;
+        if (rank == 0) continue;
+        write(f, (const int32_t[]){exit->layer, exit->rank}, 2);
+        write(f, exit->down, rank * dim);
+        write(f, exit->bias, dim);
+        write(f, exit->up, rank * dim);
+    }
+}
+
+calmoe_status cm_followers_begin_probe(struct followers *f, int n_layers_run, bool is_translated, const float *states,
+                                       int n, int dim)
+{
+    write_told(f, WORD_PROBE, n, n * dim, 2 * n_layers_run + is_translated);
+    write(f, states, (size_t)n * (size_t)dim);
+    return hold_and_tell(f);
+}
+
 calmoe_status cm_followers_begin_drafters(struct followers *f)
 {
     write_told(f, WORD_DRAFTERS, 0, 0, 0);

@@ -35,8 +35,9 @@ static void run_probe(void *arg, const struct worker *me)
     for (int r = begin; r < end && !probe->is_translated; r++) cm_head_norm(d, cm_batch_state(d, r), r);
     cm_barrier(me);
     if (probe->is_translated) cm_translate_asked(probe->exits, d, probe->n_layers_run, me);
-    cm_head_multiply(d, cm_batch_identity(d), cm_batch_n(d), cm_decoder_spec(d)->n_vocab, me);
-    cm_barrier(me);
+    const struct logit_rows rows = {cm_batch_identity(d), cm_batch_n(d), cm_decoder_spec(d)->n_vocab};
+    cm_head_multiply(d, rows.rows, rows.n, rows.n_tokens, me);
+    cm_head_gather(d, &rows, 1, me);
     guess_rows(probe, begin, end);
 }
 

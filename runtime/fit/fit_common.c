@@ -1,6 +1,7 @@
 /* runtime/fit/fit_common.c - what the passes of a fit share. */
 #include <string.h>
 
+#include "runtime/engine/engine_ranks.h"
 #include "runtime/fit/fit_parts.h"
 
 enum { A_ROUND = 10 }; /* windows, one of which is tried, another judged */
@@ -34,4 +35,18 @@ calmoe_status cm_fit_open_reader(struct fitting *f, int max_rows, bool for_paths
         else f->read_layers[n++] = layer;
     }
     return cm_state_reader_open(f->engine, f->read_layers, n, f->text.window, max_rows, &f->reader);
+}
+
+/* Where another rank is lost, guesses mean nothing, and the next step fails. */
+void cm_fit_probe(struct fitting *f, int n_layers_run, bool is_translated, const float *states, int n,
+                  struct exit_guess *guesses)
+{
+    calmoe_engine    *engine = f->engine;
+    struct followers *others = engine->followers;
+    memset(guesses, 0, (size_t)n * sizeof *guesses);
+    if (others &&
+        cm_followers_begin_probe(others, n_layers_run, is_translated, states, n, f->learned.dim) != CALMOE_OK)
+        return;
+    cm_exit_probe(f->exits, engine->decoder, n_layers_run, is_translated, states, n, engine->model->usable, guesses);
+    if (others) cm_followers_end_step(others);
 }

@@ -130,6 +130,7 @@ static calmoe_status begin_probing(struct fitting *f)
     if (!f->full || !f->guesses || !f->before || !f->after) return CALMOE_NO_MEMORY;
     if (f->options.rank == 0) return CALMOE_OK;
     CM_TRY(cm_fit_paths_open(f));
+    if (f->engine->followers) cm_followers_take_translators(f->engine->followers, &f->learned);
     CM_TRY(cm_exit_weights_open(&f->engine->machine, &f->learned, &f->weights));
     return cm_exits_open(f->ctx, f->engine->decoder, f->weights, f->engine->model->usable, &f->exits);
 }
@@ -206,7 +207,6 @@ calmoe_status calmoe_fit_exits(calmoe_engine *engine, const int32_t *tokens, siz
     if (!engine || !tokens || !path || (report && report->size < sizeof report->size))
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT,
                        "calmoe_fit_exits: engine, tokens, path, and a report with its size set are needed");
-    CM_TRY(cm_engine_needs_one_rank(engine, "exits are fitted"));
     if (engine->n_sessions > 0 || engine->exit_weights)
         return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "exits are fitted on an engine without %s",
                        engine->exit_weights ? "exits" : "open sessions");

@@ -57,6 +57,10 @@ calmoe_status cm_fit_advance(struct fitting *f);
  * and, where paths are fitted, after all layers behind the first of them. */
 calmoe_status cm_fit_open_reader(struct fitting *f, int max_rows, bool for_paths);
 
+/* What the head says of states (n, dim) after so many layers, of all ranks together. */
+void          cm_fit_probe(struct fitting *f, int n_layers_run, bool is_translated, const float *states, int n,
+                           struct exit_guess *guesses);
+
 /* fit_translators.c: reads the text, and sets the translators of `learned`. */
 calmoe_status cm_fit_translators(struct fitting *f);
 /* fit_sample.c: a sample of the text; drops translators that do not help, sets paths and classifiers. How many windows
@@ -70,13 +74,5 @@ calmoe_status cm_fit_path_solve(struct fitting *f, int exit);
 /* fit_judge.c: what is held out. */
 calmoe_status cm_fit_judge(struct fitting *f);
 void          cm_fit_report(const struct fitting *f, calmoe_fit_report *report);
-
-/* What the head says of states (n, dim) after so many layers. */
-static inline void cm_fit_probe(struct fitting *f, int n_layers_run, bool is_translated, const float *states, int n,
-                                struct exit_guess *guesses)
-{
-    cm_exit_probe(f->exits, f->engine->decoder, n_layers_run, is_translated, states, n, f->engine->model->usable,
-                  guesses);
-}
 
 #endif

@@ -174,6 +174,7 @@ static const struct asked {
     {.name = "steps", .read = read_steps},
     {.name = "leaving", .read = read_leaving, .has_exits = true},
     {.name = "chosen", .read = read_leaving, .has_exits = true, .has_source = true},
+    {.name = "fitted", .read = read_fitted},
     {.name = "drafts", .read = read_drafts, .has_draft_model = true},
     {.name = "saved", .read = read_saved},
     {.name = "adapted", .read = read_adapted},

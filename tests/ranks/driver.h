@@ -40,6 +40,7 @@ void generate(struct run *run, calmoe_session *session, int n);
 /* What is asked: in the table of driver.c. */
 void read_steps(struct run *run);   /* driver.c */
 void read_leaving(struct run *run); /* leaving.c: policies of all kinds, and audits */
+void read_fitted(struct run *run);  /* leaving.c: exits are fitted, and their file is the same */
 void read_drafts(struct run *run);  /* drafts.c: lossless sessions */
 void read_saved(struct run *run);   /* saved.c: sessions in files */
 void read_adapted(struct run *run); /* adapted.c: adapters */

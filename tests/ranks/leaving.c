@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <calmoe/fit_exits.h>
+
+#include "base/random.h"
 #include "runtime/documents/exits_file.h"
 #include "runtime/documents/policy_file.h"
 #include "runtime/engine/handles.h"
@@ -190,4 +193,27 @@ void read_leaving(struct run *run)
 {
     read_policies(run);
     if (run->n_layers > 1) read_audited(run);
+}
+
+/* ---- fitting ---- */
+
+void read_fitted(struct run *run)
+{
+    enum { N_TEXT = 400 };
+    struct random      random = cm_random(5);
+    int32_t            text[N_TEXT];
+    char               path[600], bytes[4096];
+    calmoe_fit_options options;
+    calmoe_fit_report  report = {.size = sizeof report};
+    size_t             n;
+    snprintf(path, sizeof path, "%s/fitted.gguf", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    for (int i = 0; i < N_TEXT; i++) text[i] = (int32_t)cm_random_below(&random, (uint64_t)run->n_vocab);
+    calmoe_fit_options_init(&options);
+    options.rank = 4;
+    options.window = 40;
+    must(run, calmoe_fit_exits(run->engine, text, N_TEXT, &options, path, &report));
+    cm_sha256_add(&run->hash, &report, sizeof report);
+    FILE *file = fopen(path, "rb");
+    while (file && (n = fread(bytes, 1, sizeof bytes, file)) > 0) cm_sha256_add(&run->hash, bytes, n);
+    if (!file || fclose(file) != 0) printf("FAIL %s: no exits were written\n", run->path);
 }

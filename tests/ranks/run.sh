@@ -4,6 +4,7 @@
 #                     N ranks give the logits of one process, for the golden models of every mixer and the embedded model;
 #                     and exchange what was predicted
 #   leaving N [...]   the same of policies, fitted exits and audits
+#   fitted N [...]    the same of exits that are fitted
 #   chosen N [...]    as leaving, where the host replaces the router's choices
 #   drafts N [...]    the same of lossless sessions
 #   adapted N [...]   the same of adapters
@@ -45,6 +46,7 @@ bits()
     case $asked/${2-} in # more threads than cores are slow
     leaving/threads) models=() names="olmoe" ;;
     leaving/* | chosen/*) models=() names="olmoe deepseek3 qwen3next granitehybridmoe" ;;
+    fitted/*) models=() names="olmoe deepseek3" ;;
     saved/*) models=() names="gemma4moe deepseek3 qwen3next qwen3nextold lfm2 nemotronh granitehybrid" ;;
     adapted/*) models=() names="deepseek2old deepseek3 gemma3 gptoss llama mixtral qwen3moe" ;;
     */whole) names="gptoss gemma4moe deepseek3 qwen3next nemotronhmoe qwen2moemixed" ;;
@@ -221,7 +223,7 @@ serve()
 
 shift 4
 case $asked in
-steps | leaving | chosen | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
+steps | leaving | fitted | chosen | drafts | saved | adapted | planned | disk | packed | mapped | failing) bits "$asked" "$@" ;;
 misfits) misfits ;;
 lost) lose 9 0 && lose 19 2 ;;
 serve) serve ;;
