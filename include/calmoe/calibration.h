@@ -58,6 +58,9 @@ typedef struct calmoe_calibrate_options {
                                     calmoe_calibration_get_splits(); 0 = none (default)                     */
     calmoe_progress_fn progress; /* NULL = none (default); may cancel                                       */
     void         *progress_user;
+    int           resident;      /* 1: with width, try also to let experts that the plan keeps in memory take the places
+                                    of streamed ones; the engine has such a plan, and what is proven is true under
+                                    plans that keep the same experts (default 0)                            */
 } calmoe_calibrate_options;
 
 CALMOE_API void calmoe_calibrate_options_init(calmoe_calibrate_options *options);
@@ -89,6 +92,7 @@ typedef struct calmoe_finding { /* for one of the deltas */
     const char *sentence;      /* what is proven, or why nothing is                                 */
     int         n_members;     /* policies that are proven for delta and cheapest on some machine; this is the one that
                                   is here                                                           */
+    double      mean_reads;    /* with resident: experts that a token needs and the plan leaves on disk */
 } calmoe_finding;
 CALMOE_API calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *calibration, int delta,
                                                         calmoe_finding *finding);
@@ -127,6 +131,8 @@ typedef struct calmoe_calibration_info {
     double fill, head;      /* keys and values of a layer that is skipped, the vocabulary          */
     double oracle_layers;   /* mean layers if each token left at the first that agrees; 0 = not looked at */
     char   prompts[17];     /* hash of prompts and references                                      */
+    double read;            /* where the plan leaves experts on disk: one of these that a token needs      */
+    double reads;           /* with resident: how many of these a whole token needs                */
 } calmoe_calibration_info;
 CALMOE_API calmoe_status calmoe_calibration_get_info(const calmoe_calibration *calibration,
                                                      calmoe_calibration_info *info);

@@ -453,6 +453,7 @@ class calmoe_calibrate_options(Structure):
         ("n_splits", c_int),
         ("progress", calmoe_progress_fn),
         ("progress_user", c_void_p),
+        ("resident", c_int),
     ]
 
 
@@ -472,6 +473,7 @@ class calmoe_finding(Structure):
         ("policy", c_char_p),
         ("sentence", c_char_p),
         ("n_members", c_int),
+        ("mean_reads", c_double),
     ]
 
 
@@ -500,6 +502,8 @@ class calmoe_calibration_info(Structure):
         ("head", c_double),
         ("oracle_layers", c_double),
         ("prompts", c_char * 17),
+        ("read", c_double),
+        ("reads", c_double),
     ]
 
 
