@@ -12,6 +12,7 @@ struct whole_file { /* zeroed = closed */
     FILE *stream;     /* to write to; errors stay in it until the end */
     char *path;       /* links resolved */
     char *temporary;  /* NULL: written in place */
+    int   note;       /* where calmoe_remove_unfinished() finds that name; 0: nowhere */
 };
 
 /* IO, NO_MEMORY: *out is closed. */

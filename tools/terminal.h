@@ -7,7 +7,8 @@
 #include <stddef.h>
 
 /* Called first: a closed pipe, or a file beyond ulimit -f, becomes a write error instead of a signal, and a standard
- * stream that the caller closed is filled, so that no file of ours gets its number. */
+ * stream that the caller closed is filled, so that no file of ours gets its number. Ctrl-C, SIGTERM and SIGHUP
+ * end the program as ever, but leave nothing half written. */
 void cm_begin_streams(void);
 /* Called last: flushes stdout. Answers status, or 1 with a sentence where stdout could not be
  * written. */

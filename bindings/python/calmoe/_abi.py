@@ -1022,6 +1022,7 @@ FUNCTIONS = {
     "calmoe_context_open": (c_int, [POINTER(calmoe_context_options), POINTER(c_void_p)]),
     "calmoe_context_close": (None, [POINTER(c_void_p)]),
     "calmoe_context_message": (c_char_p, [c_void_p]),
+    "calmoe_remove_unfinished": (None, []),
     "calmoe_model_options_init": (None, [POINTER(calmoe_model_options)]),
     "calmoe_model_open": (c_int, [c_void_p, c_char_p, POINTER(calmoe_model_options), POINTER(c_void_p)]),
     "calmoe_model_close": (None, [POINTER(c_void_p)]),
