@@ -20,7 +20,8 @@ struct width_search {
     double                     read;    /* cost                */
 };
 
-/* For each layer the rule with the least expert * kept + read * reads + price * risk; off where none is better than all experts. */
+/* For each layer the rule with the least expert * kept + read * reads + price * risk; off where none is better than
+ * all experts. */
 void cm_width_search(const struct width_search *search, double price, struct width_rule *out);
 
 /* Rules worth trying for n_used experts: ratio, with a plan that streams resident, top_p and fixed, each from mild to

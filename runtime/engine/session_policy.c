@@ -51,8 +51,8 @@ static calmoe_status check_residency(const calmoe_engine *engine, const calmoe_p
     CM_TRY(cm_engine_check_streams(engine));
     cm_plan_kept(&engine->plan, kept);
     if (!policy->is_proven || strcmp(policy->policy.kept, kept) == 0) return CALMOE_OK;
-    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "rung %d of the policy is proven under a plan that keeps other "
-                   "experts in memory (%s) than this engine's (%s)", cm_policy_index(&policy->policy, rung),
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "rung %d of the policy is proven under a plan that keeps "
+                   "other experts in memory (%s) than this engine's (%s)", cm_policy_index(&policy->policy, rung),
                    policy->policy.kept, kept);
 }
 

@@ -46,7 +46,8 @@ static void write_plan(int which)
     running_close(&r);
 }
 
-/* Only rules of width, of which one expert a token leaves those that go by the plan; a bound for which random text proves much. */
+/* Only rules of width, of which one expert a token leaves those that go by the plan; a bound for which random text
+ * proves much. */
 static calmoe_calibrate_options wish(void)
 {
     static const double deltas[] = {0.9};
