@@ -53,8 +53,8 @@ static void list_layers(struct matrix_list *out, const struct model_spec *spec, 
     }
 }
 
-/* All that is read when it is packed, and then no more; of the vocabulary, the output where no row of it is looked up or
- * measured. */
+/* All that is read when it is packed, and then no more; of the vocabulary, the output where no row of it is looked up
+ * or measured. */
 static void list_matrices(struct matrix_list *out, const calmoe_model *model)
 {
     const struct model_tensors *tensors = &model->tensors;
