@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,44 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+
+/* ---- what is being written ---- */
+
+/* Names of temporary files, where a signal handler finds them; those beyond so many at once it does not. */
+enum { N_NOTED = 16 };
+enum { NOTE_FREE, NOTE_CHANGES, NOTE_STANDS };
+static struct {
+    atomic_int state;
+    char       temporary[PATH_MAX + 8];
+} noted[N_NOTED];
+
+/* Which of them it is, from 1 on; 0: none. */
+static int note(const char *temporary)
+{
+    const size_t n = strlen(temporary) + 1;
+    for (int i = 0; i < N_NOTED && n <= sizeof noted[i].temporary; i++) {
+        int state = NOTE_FREE;
+        if (!atomic_compare_exchange_strong(&noted[i].state, &state, NOTE_CHANGES)) continue;
+        memcpy(noted[i].temporary, temporary, n);
+        atomic_store(&noted[i].state, NOTE_STANDS);
+        return i + 1;
+    }
+    return 0;
+}
+
+static void forget(struct whole_file *file)
+{
+    if (file->note > 0) atomic_store(&noted[file->note - 1].state, NOTE_FREE);
+    file->note = 0;
+}
+
+void calmoe_remove_unfinished(void)
+{
+    for (int i = 0; i < N_NOTED; i++)
+        if (atomic_load(&noted[i].state) == NOTE_STANDS) (void)unlink(noted[i].temporary);
+}
+
+/* ---- written ---- */
 
 static calmoe_status fail(struct calmoe_context *ctx, const char *path)
 {
@@ -47,12 +86,14 @@ static calmoe_status open_beside(struct calmoe_context *ctx, struct whole_file *
     if (out->is_taken)
         return cm_fail(ctx, CALMOE_IO, "cannot write '%s': another process is writing it", out->path);
     if (file < 0) return fail(ctx, out->path);
+    out->note = note(out->temporary);
     const mode_t permissions = old ? old->st_mode & 0777 : 0;
     if (ftruncate(file, 0) == 0 && (!old || fchmod(file, permissions) == 0 || errno == EPERM))
         out->stream = fdopen(file, "wb");
     if (out->stream) return CALMOE_OK;
     const calmoe_status status = fail(ctx, out->path);
     unlink(out->temporary);
+    forget(out);
     close(file);
     return status;
 }
@@ -108,6 +149,7 @@ calmoe_status cm_whole_file_finish(struct calmoe_context *ctx, struct whole_file
     if (fflush(file->stream) != 0) return fail(ctx, file->path);
     if (file->temporary && (fsync(fileno(file->stream)) != 0 || rename(file->temporary, file->path) != 0))
         return fail(ctx, file->path);
+    forget(file);
     fclose(file->stream);
     file->stream = NULL;
     cm_whole_file_close(file);
@@ -118,6 +160,7 @@ void cm_whole_file_close(struct whole_file *file)
 {
     if (file->stream) {
         if (file->temporary) unlink(file->temporary);
+        forget(file);
         fclose(file->stream);
     }
     cm_free(file->path);

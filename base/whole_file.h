@@ -14,6 +14,7 @@ struct whole_file { /* zeroed = closed */
     char *path;       /* the path with symbolic links resolved */
     char *temporary;  /* path of the temporary file; NULL: the target is written to directly */
     bool  is_taken;   /* it could not be opened because another process is writing it */
+    int   note;       /* where calmoe_remove_unfinished() finds the temporary path; 0: nowhere */
 };
 
 /* IO, NO_MEMORY; *out is then closed, and its is_taken says whether another process is writing the file. */

@@ -385,6 +385,40 @@ bool cm_expert_stream_wait(struct expert_stream *stream, int layer, int expert)
 
 /* ---- between steps ---- */
 
+/* Experts of the layer that are nowhere in memory, n of them at most. */
+static int find_absent(const struct expert_stream *stream, int layer, int n, int32_t *experts)
+{
+    const int first = layer * stream->n_experts;
+    int       n_found = 0;
+    for (int expert = 0; expert < stream->n_experts && n_found < n; expert++)
+        if (cm_stream_expert(stream, first + expert)->n > 0 && stream->cache.slot_of[first + expert] == NO_SLOT)
+            experts[n_found++] = expert;
+    return n_found;
+}
+
+calmoe_status cm_expert_stream_time_reads(struct expert_stream *stream, int n, double *ns)
+{
+    enum { MOST_AT_ONCE = 64, N_TRIES = 24 };
+    int32_t  experts[MOST_AT_ONCE];
+    bool     late[MOST_AT_ONCE];
+    int      n_read = 0;
+    uint64_t spent = 0;
+    if (n > MOST_AT_ONCE) n = MOST_AT_ONCE;
+    for (int i = 0; i < N_TRIES; i++) {
+        const int layer = i % stream->n_layers, n_found = find_absent(stream, layer, n, experts);
+        if (n_found == 0) continue;
+        cm_expert_stream_begin_step(stream);
+        const uint64_t start = cm_now_ns();
+        cm_expert_stream_want(stream, layer, experts, n_found, late);
+        for (int j = 0; j < n_found; j++) (void)cm_expert_stream_wait(stream, layer, experts[j]);
+        spent += cm_now_ns() - start;
+        n_read += n_found;
+        CM_TRY(cm_expert_stream_failure(stream));
+    }
+    *ns = n_read > 0 ? (double)spent / n_read : 0.0;
+    return CALMOE_OK;
+}
+
 calmoe_status cm_expert_stream_failure(struct expert_stream *stream)
 {
     if (atomic_exchange(&stream->failed_slot, NO_SLOT) == NO_SLOT) return CALMOE_OK;

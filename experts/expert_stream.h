@@ -71,6 +71,10 @@ bool cm_expert_stream_wait(struct expert_stream *stream, int layer, int expert);
 /* IO with the sentence, where a step of late could not read an expert; it is forgotten then. OK: none. */
 calmoe_status cm_expert_stream_failure(struct expert_stream *stream);
 
+/* Nanoseconds that an expert takes which is nowhere in memory, the mean of some that are read, n of a layer at a time,
+ * as a token needs them; 0 where none is to be found. IO. */
+calmoe_status cm_expert_stream_time_reads(struct expert_stream *stream, int n, double *ns);
+
 struct stream_counts {
     uint64_t n_wanted;   /* experts that layers of steps needed                                         */
     uint64_t n_there;    /* of them, in a slot already                                                  */

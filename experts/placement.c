@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/sha256.h"
 
 /* ---- plans ---- */
 
@@ -64,6 +65,23 @@ int cm_plan_n_streamed(const struct plan *plan, int layer)
     for (int i = layer < 0 ? 0 : layer; i < (layer < 0 ? plan->n_layers : layer + 1); i++)
         for (int expert = 0; expert < plan->n_experts; expert++) n += cm_place_of(plan, i, expert)->is_streamed;
     return n;
+}
+
+void cm_plan_kept(const struct plan *plan, char kept[17])
+{
+    const int32_t shape[2] = {plan->n_layers, plan->n_experts};
+    struct sha256 sha = cm_sha256();
+    char          hex[65];
+    kept[0] = '\0';
+    if (cm_plan_n_streamed(plan, -1) == 0) return;
+    cm_sha256_add(&sha, shape, sizeof shape);
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++) {
+        const uint8_t is_streamed = plan->places[i].is_streamed;
+        cm_sha256_add(&sha, &is_streamed, 1);
+    }
+    cm_sha256_hex(&sha, hex);
+    memcpy(kept, hex, 16);
+    kept[16] = '\0';
 }
 
 void cm_plan_drop_unused(struct plan *plan)

@@ -83,6 +83,9 @@ calmoe_status cm_plan_add_slice(struct calmoe_context *ctx, struct plan *plan, c
 void          cm_plan_stream(struct plan *plan, int layer, int expert);
 /* How many experts of a layer, or with layer -1 of all of them, are. */
 int           cm_plan_n_streamed(const struct plan *plan, int layer);
+/* Which experts stay in memory, as 16 hex digits: what depends on that set, and on no other part of a plan, is told by
+ * them. "" where nothing is streamed. */
+void          cm_plan_kept(const struct plan *plan, char kept[17]);
 
 /* Takes out slices that no expert has; the others keep their order. */
 void cm_plan_drop_unused(struct plan *plan);

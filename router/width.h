@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-/* What can be proven comes before WIDTH_RESIDENT, which depends on a plan. */
+/* Before WIDTH_RESIDENT stand those that do not depend on a plan. */
 enum width_kind { WIDTH_OFF, WIDTH_FIXED, WIDTH_RATIO, WIDTH_TOP_P, WIDTH_RESIDENT, WIDTH_KIND_COUNT };
 
 struct width_rule {

@@ -7,6 +7,7 @@
 #include <calmoe/calibration.h>
 
 #include "tools/command.h"
+#include "tools/memory_request.h"
 #include "tools/output_file.h"
 #include "tools/prompt_set.h"
 
@@ -16,11 +17,13 @@ struct settings {
     const char     *model, *plan, *isa, *output, *deltas, *epsilon, *loss, *p_value, *measures, *first, *exits;
     struct cli_list files;
     int             prompts, prompt_tokens, answer_tokens, costs, max_exits, no_width, no_tails, most, batch, rivals,
-                    splits, threads, json;
+                    splits, threads, json, resident;
     uint64_t        seed;
+    struct memory_request memory;
 };
 
 #define AT(member) offsetof(struct settings, member)
+#define AT_MEMORY(member) offsetof(struct settings, memory.member)
 static const struct cli_option options[] = {
     {"model", 'm', CLI_INPUT, AT(model), 0, 0, "MODEL", "GGUF file; default: the embedded model"},
     {"file", 'f', CLI_INPUTS, AT(files), 0, 0, "FILE",
@@ -55,6 +58,9 @@ static const struct cli_option options[] = {
     {"exits", 0, CLI_INPUT, AT(exits), 0, 0, "FILE", "fitted exits, for the measure 'classifier'"},
     {"threads", 't', CLI_INT, AT(threads), 0, MAX_THREADS, "N", "threads, 0 = every core that can be had (default)"},
     {"plan", 0, CLI_INPUT, AT(plan), 0, 0, "FILE", "placement plan (default: all on one node)"},
+    {"resident", 0, CLI_FLAG, AT(resident), 0, 0, NULL,
+     "with a --plan that leaves experts on disk: try also to take others instead; then proven for this plan alone"},
+    MEMORY_REQUEST_ROWS(AT_MEMORY),
     {"isa", 0, CLI_TEXT, AT(isa), 0, 0, "LEVEL", "instruction set, as of calmoe run"},
     {"json", 0, CLI_FLAG, AT(json), 0, 0, NULL, "print one JSON object instead of tables"},
 };
@@ -122,6 +128,9 @@ static int read_request(const struct settings *settings, int n_operands, struct 
     if (settings->first != NULL && (!read_share(settings->first, &end, &request->first) || *end != '\0'))
         return cm_usage_error(description.name, "option '--first' wants a share such as 0.3, found '%s'",
                               settings->first);
+    if (settings->resident && settings->plan == NULL)
+        return cm_usage_error(description.name, "option '--resident' wants a --plan, found none");
+    if (!cm_memory_request_is_fine(description.name, &settings->memory, settings->plan)) return EXIT_WRONG_USAGE;
     return CLI_GO_ON;
 }
 
@@ -137,6 +146,7 @@ static bool gather(struct front *front, const struct settings *settings, char **
     engine.isa       = settings->isa;
     engine.plan      = settings->plan;
     engine.exits     = settings->exits;
+    cm_memory_request_set(&settings->memory, &engine);
     bool is_fine     = cm_front_open_model(front, settings->model, false);
     for (int i = 0; i < settings->files.n && is_fine; i++) is_fine = cm_prompt_set_add(set, settings->files.values[i]);
     for (int i = 0; i < n_operands && is_fine; i++) is_fine = cm_prompt_set_add(set, operands[i]);
@@ -166,6 +176,7 @@ static bool calibrate(struct front *front, const struct settings *settings, cons
     wish.tails         = !settings->no_tails;
     wish.most          = settings->most;
     wish.rivals        = settings->rivals;
+    wish.resident      = settings->resident;
     wish.n_splits      = settings->splits;
     wish.progress      = cm_bar_move;
     wish.progress_user = &bar;
@@ -200,7 +211,7 @@ struct told {
     calmoe_finding          finding;
     calmoe_split_finding    split;
     calmoe_finding          rivals[CALMOE_N_RIVALS];
-    bool                    has_splits, has_rivals;
+    bool                    has_splits, has_rivals, has_reads;
     const struct cost_words *words;
 };
 
@@ -227,29 +238,33 @@ static void print_head(const struct told *told)
            info->n_prompts[0], info->n_prompts[1], info->mean_answer, info->n_policies);
     printf("%s a token: whole %.4g; a layer %.4g + %.3g an expert, skipped %.3g; vocabulary %.4g\n",
            told->words->unit, info->step, info->layer, info->expert, info->fill, info->head);
+    if (told->has_reads)
+        printf("of its experts %.2f are on disk, %.3g %s each; reads: how many a policy leaves of them\n", info->reads,
+               info->read, told->words->unit);
     if (info->oracle_layers > 0.0)
         printf("layers a token if each left where it first agrees: %.2f\n", info->oracle_layers);
-    printf("\n%7s  %-6s  %9s  %8s  %6s  %8s  %7s  %s\n", "delta", "", "mean loss", "p", told->words->column,
-           "layers", "experts", "policy");
+    printf("\n%7s  %-6s  %9s  %8s  %6s  %8s  %7s  %s%s\n", "delta", "", "mean loss", "p", told->words->column,
+           "layers", "experts", told->has_reads ? "  reads  " : "", "policy");
 }
 
-static void print_finding(const calmoe_finding *finding, const char *kind)
+static void print_finding(const struct told *told, const calmoe_finding *finding, const char *kind)
 {
-    char loss[32] = "-", others[48] = "";
+    char loss[32] = "-", others[48] = "", reads[32] = "";
+    if (told->has_reads) snprintf(reads, sizeof reads, "%7.2f  ", finding->mean_reads);
     if (finding->n_members > 1) snprintf(others, sizeof others, " (and %d more)", finding->n_members - 1);
     if (finding->n_tried > 0) snprintf(loss, sizeof loss, "%.3f%%", 100 * finding->mean_loss);
-    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s%s\n", 100 * finding->delta,
+    printf("%6g%%  %-6s  %9s  %8.2g  %5.1f%%  %8.2f  %7.2f  %s%s%s%s\n", 100 * finding->delta,
            finding->is_proven ? "proven" : "OFF", loss, finding->p, 100 * finding->cost, finding->mean_layers,
-           finding->mean_experts, kind, finding->is_proven ? finding->policy : "-", others);
+           finding->mean_experts, reads, kind, finding->is_proven ? finding->policy : "-", others);
 }
 
 static void print_findings(const struct told *told)
 {
-    print_finding(&told->finding, "");
+    print_finding(told, &told->finding, "");
     for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++) {
         char name[16];
         snprintf(name, sizeof name, "%s: ", rival_names[kind]);
-        print_finding(&told->rivals[kind], name);
+        print_finding(told, &told->rivals[kind], name);
     }
 }
 
@@ -278,7 +293,7 @@ static bool print(const struct front *front, const calmoe_calibration *calibrati
     return true;
 }
 
-static void add_figures(struct json_output *json, struct json_node *row, const struct cost_words *words,
+static void add_figures(struct json_output *json, struct json_node *row, const struct told *told,
                         const calmoe_finding *finding)
 {
     cm_json_text(json, row, "answer", finding->is_proven ? "proven" : "off");
@@ -291,18 +306,19 @@ static void add_figures(struct json_output *json, struct json_node *row, const s
     cm_json_integer(json, row, "prompts_needed", (uint64_t)finding->n_needed);
     cm_json_integer(json, row, "tried", (uint64_t)finding->n_tried);
     cm_json_integer(json, row, "members", (uint64_t)finding->n_members);
-    cm_json_real(json, row, words->column, finding->cost);
+    cm_json_real(json, row, told->words->column, finding->cost);
     cm_json_real(json, row, "layers", finding->mean_layers);
     cm_json_real(json, row, "experts", finding->mean_experts);
+    if (told->has_reads) cm_json_real(json, row, "reads", finding->mean_reads);
 }
 
 static void add_finding(struct json_output *json, struct json_node *rows, const struct told *told)
 {
     struct json_node *row = cm_json_object(json, rows, NULL);
     cm_json_real(json, row, "delta", told->finding.delta);
-    add_figures(json, row, told->words, &told->finding);
+    add_figures(json, row, told, &told->finding);
     for (int kind = 0; kind < CALMOE_N_RIVALS && told->has_rivals; kind++)
-        add_figures(json, cm_json_object(json, row, rival_names[kind]), told->words, &told->rivals[kind]);
+        add_figures(json, cm_json_object(json, row, rival_names[kind]), told, &told->rivals[kind]);
     if (!told->has_splits) return;
     const calmoe_split_finding *split = &told->split;
     struct json_node           *part  = cm_json_object(json, row, "splits");
@@ -332,6 +348,10 @@ static bool print_json(const struct front *front, const calmoe_calibration *cali
     cm_json_real(&json, costs, "expert", info->expert);
     cm_json_real(&json, costs, "fill", info->fill);
     cm_json_real(&json, costs, "head", info->head);
+    if (told->has_reads) {
+        cm_json_real(&json, costs, "read", info->read);
+        cm_json_real(&json, json.root, "reads", info->reads);
+    }
     cm_json_real(&json, json.root, "oracle_layers", info->oracle_layers);
     struct json_node *rows = cm_json_array(&json, json.root, "findings");
     for (int i = 0; i < info->n_deltas && is_fine; i++) {
@@ -346,6 +366,7 @@ static bool print_json(const struct front *front, const calmoe_calibration *cali
 static bool tell(const struct front *front, const struct settings *settings, const calmoe_calibration *calibration)
 {
     struct told told = {.has_splits = settings->splits > 0, .has_rivals = settings->rivals,
+                        .has_reads = settings->resident,
                         .words = &cost_words[settings->costs]};
     told.info.size   = sizeof told.info;
     if (!cm_front_succeeded(front, calmoe_calibration_get_info(calibration, &told.info))) return false;

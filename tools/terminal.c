@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/output_file.h"
+
 /* A pipe that wakes up a waiting thread, since the handler may run on any thread. */
 static volatile sig_atomic_t interrupt_noted;
 static int                   interrupt_pipe[2] = {-1, -1};
@@ -24,10 +26,24 @@ static void                 *interrupt_user;
 static bool                  output_failed;
 static int                   output_error; /* errno of the first failed write */
 
+/* Signals that would end the program, unless whoever started it had them ignored. */
+static void end_cleanly(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL) continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = cm_end_by_signal;
+        (void)sigaction(numbers[i], &action, NULL);
+    }
+}
+
 void cm_begin_streams(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
+    end_cleanly();
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
         /* Opened for the wrong direction, so that using it fails as it would on a closed one. */
@@ -124,10 +140,7 @@ void cm_bar_end(struct progress_bar *bar)
 static void note_interrupt(int number)
 {
     const int saved_errno = errno;
-    if (interrupt_noted) {
-        (void)signal(number, SIG_DFL);
-        (void)raise(number);
-    }
+    if (interrupt_noted) cm_end_by_signal(number);
     interrupt_noted = 1;
     atomic_fetch_add(&n_handlers, 1);
     if (atomic_load(&interrupt_acts)) interrupt_act(interrupt_user);

@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 /* To be called first. Afterwards a closed pipe, or a file beyond ulimit -f, gives a write error and not a signal.
- * Standard streams that the caller closed are opened, so that no file of ours gets their number. */
+ * Standard streams that the caller closed are opened, so that no file of ours gets their number. Ctrl-C,
+ * SIGTERM and SIGHUP end the program as usual, but no half-written file is left. */
 void cm_begin_streams(void);
 /* To be called last: flushes stdout. Returns status, or 1 with a sentence if stdout could not be written. */
 int  cm_end_streams(int status);

@@ -62,6 +62,9 @@ typedef struct calmoe_calibrate_options {
                                     calmoe_calibration_get_splits(); 0 = none (default)                     */
     calmoe_progress_fn progress; /* NULL = none (default); may cancel                                       */
     void         *progress_user;
+    int           resident;      /* 1: with width, try also to let experts that the plan keeps in memory take the places
+                                    of streamed ones; the engine has such a plan, and what is proven is true under
+                                    plans that keep the same experts (default 0)                            */
 } calmoe_calibrate_options;
 
 CALMOE_API void calmoe_calibrate_options_init(calmoe_calibrate_options *options);
@@ -95,6 +98,7 @@ typedef struct calmoe_finding { /* the result for one of the deltas */
     const char *sentence;      /* what is proven, or why nothing is                                 */
     int         n_members;     /* number of policies that are proven for delta and cheapest on some kind of machine;
                                   this finding is about the one that is cheapest here               */
+    double      mean_reads;    /* with `resident`: experts that a token needs and that the plan leaves on disk, mean */
 } calmoe_finding;
 CALMOE_API calmoe_status calmoe_calibration_get_finding(const calmoe_calibration *calibration, int delta,
                                                         calmoe_finding *finding);
@@ -136,6 +140,8 @@ typedef struct calmoe_calibration_info {
     double oracle_layers;   /* mean number of layers if each token left at the first layer that gives the full
                                model's token; 0 = not computed                                            */
     char   prompts[17];     /* hash of the prompts and references                                  */
+    double read;            /* if the plan leaves experts on disk: one read of such an expert      */
+    double reads;           /* with `resident`: such experts that a token of the full model needs  */
 } calmoe_calibration_info;
 CALMOE_API calmoe_status calmoe_calibration_get_info(const calmoe_calibration *calibration,
                                                      calmoe_calibration_info *info);

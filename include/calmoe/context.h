@@ -38,6 +38,10 @@ CALMOE_API void calmoe_context_close(calmoe_context **context);
  * of them may be lost.) */
 CALMOE_API const char *calmoe_context_message(const calmoe_context *context);
 
+/* For the handler of a signal that ends the program; it may be called at any time, by any thread. Files are written
+ * beside the one that they are to become, as "NAME.part": what calls under way have written of them goes. */
+CALMOE_API void calmoe_remove_unfinished(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -23,7 +23,8 @@ static bool scale_rule(struct width_rule *rule, double b)
 {
     switch (rule->kind) {
     case WIDTH_RATIO: return scale(&rule->bound, b);
-    case WIDTH_TOP_P: return scale(&rule->bound, 1.0 / b);
+    case WIDTH_TOP_P:
+    case WIDTH_RESIDENT: return scale(&rule->bound, 1.0 / b);
     default: return false;
     }
 }

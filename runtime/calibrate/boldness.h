@@ -1,9 +1,10 @@
 /* runtime/calibrate/boldness.h - one parameter that makes a policy leave out more or less, its structure the same.
  *
- * A policy at boldness b > 0 has, of each threshold lambda of an exit and each bound p of `top_p`, the odds
- * x / (1 - x) divided by b, and of each bound of `ratio` the odds times b. So b = 1 is the policy itself, larger b
- * leaves earlier and keeps fewer experts, and b after c is b c. What has no odds does not change: a 1, `fixed`
- * rules, the measure `always`. Along b risk rises and time falls, which a list of strangers does not promise. Pure. */
+ * A policy at boldness b > 0 has, of each threshold lambda of an exit and each bound of `top_p` and `resident`, the
+ * odds x / (1 - x) divided by b, and of each bound of `ratio` the odds times b. So b = 1 is the policy itself, larger b
+ * leaves earlier, keeps fewer experts and reads fewer from disk, and b after c is b c. What has no odds does not
+ * change: a 1, `fixed` rules, the measure `always`. Along b risk rises and time falls, which a list of strangers does
+ * not promise. Pure. */
 #ifndef RUNTIME_CALIBRATE_BOLDNESS_H
 #define RUNTIME_CALIBRATE_BOLDNESS_H
 

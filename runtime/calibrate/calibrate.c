@@ -102,6 +102,8 @@ static calmoe_status read_options(struct calmoe_calibration *c, const calmoe_cal
     CM_TRY(check_int(c, "width", options->width, 0, 1));
     CM_TRY(check_int(c, "tails", options->tails, 0, 1));
     CM_TRY(check_int(c, "rivals", options->rivals, 0, 1));
+    CM_TRY(check_int(c, "resident", options->resident, 0, 1));
+    if (options->resident) CM_TRY(cm_engine_check_streams(c->engine));
     return check_measures(c);
 }
 
@@ -228,7 +230,7 @@ static calmoe_status check_choice(const struct calmoe_calibration *c)
 {
     const struct model_spec *spec = &c->engine->model->spec;
     const bool has_exits = spec->n_layers > 1 && !(c->options.measures && c->options.measures[0] == '\0');
-    if (has_exits || (c->options.width && spec->most.n_used > 1)) return CALMOE_OK;
+    if (has_exits || (c->options.width && (spec->most.n_used > 1 || c->options.resident))) return CALMOE_OK;
     return cm_fail(c->ctx, CALMOE_UNSUPPORTED, "there is nothing to try: no early exit is wanted or possible, and no "
                    "token has experts to spare");
 }
@@ -318,12 +320,14 @@ static calmoe_status get_finding(const calmoe_calibration *c, int kind, int delt
                               .mean_loss = found->mean_loss, .n_prompts = (int)found->n,
                               .n_needed = (int)found->n_needed, .n_tried = found->n_tried, .cost = 1.0,
                               .mean_layers = c->costs.n_layers, .policy = told->policy, .sentence = told->sentence,
-                              .mean_experts = (double)cm_experts_of_token(spec) / spec->n_layers};
+                              .mean_experts = (double)cm_experts_of_token(spec) / spec->n_layers,
+                              .mean_reads = c->off_parts.of[PART_READ]};
     if (finding.is_proven) {
         finding.n_members = kind == KIND_ANY ? c->fronts[delta].n : 1;
         finding.cost = found->cost / c->off_cost;
         finding.mean_layers = c->layers[found->configuration];
         finding.mean_experts = c->experts[found->configuration];
+        finding.mean_reads = c->parts[found->configuration].of[PART_READ];
     }
     cm_options_give(out, &finding, sizeof finding);
     return CALMOE_OK;
@@ -363,7 +367,8 @@ calmoe_status calmoe_calibration_get_info(const calmoe_calibration *c, calmoe_ca
                                     .n_policies = c->configurations.n, .mean_answer = n_answer / c->n_prompts,
                                     .step = c->off_step, .layer = c->costs.layer[0], .expert = c->costs.expert[0],
                                     .fill = c->costs.fill[c->kv_fill][0], .head = c->costs.head,
-                                    .oracle_layers = c->oracle_layers};
+                                    .oracle_layers = c->oracle_layers, .read = c->prices.of[PART_READ],
+                                    .reads = c->off_parts.of[PART_READ]};
     memcpy(info.prompts, c->prompts_hash, sizeof info.prompts);
     cm_options_give(out, &info, sizeof info);
     return CALMOE_OK;
@@ -409,6 +414,10 @@ calmoe_status calmoe_calibration_get_policy(const calmoe_calibration *c, calmoe_
     memcpy(policy->fingerprint, c->engine->model->fingerprint, sizeof policy->fingerprint);
     memcpy(policy->exits, cm_engine_exits(c->engine), strlen(cm_engine_exits(c->engine)) + 1);
     memcpy(policy->prompts, c->prompts_hash, sizeof policy->prompts);
+    if (c->options.resident) {
+        cm_plan_kept(&c->engine->plan, policy->kept);
+        policy->off_reads = c->off_parts.of[PART_READ];
+    }
     policy->n_layers = c->costs.n_layers;
     calmoe_status status = cm_policy_reserve(c->ctx, policy);
     if (status == CALMOE_OK) fill_policy(c, policy);

@@ -12,7 +12,7 @@
 #include "runtime/calibrate/width_search.h"
 #include "runtime/sample/likeliest.h"
 
-enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 4096, N_PRICES = 12, MAX_RULES = 16,
+enum { MAX_ASKED = POLICY_MAX_EXITS, TRACE_TOKENS = 12288, WIDTH_TOKENS = 4096, N_PRICES = 12, MAX_RULES = 24,
        MAX_DEPTHS = MEASURE_COUNT * N_PRICES, MAX_WIDTHS = N_PRICES };
 
 struct paths {
@@ -179,18 +179,24 @@ static calmoe_status find_depths(struct paths *paths)
 
 /* ---- width ---- */
 
-/* Each rule in one layer alone. */
+static double per_token(double sum, const struct trial *trial)
+{
+    return trial->n_tokens > 0 ? sum / (double)trial->n_tokens : sum;
+}
+
+/* Each rule in one layer alone; and, where experts are read from disk, a last trial with all layers whole. */
 static calmoe_status find_effects(struct paths *paths)
 {
     struct calmoe_calibration *c = paths->calibration;
-    const int    n_layers = c->costs.n_layers, n_trials = n_layers * paths->n_rules;
+    const int    n_layers = c->costs.n_layers, n_rules = n_layers * paths->n_rules;
+    const int    n_trials = n_rules + (c->options.resident ? 1 : 0);
     const int    n_most = 1 + WIDTH_TOKENS / c->options.answer_tokens;
     const int    n_prompts = c->n_first < n_most ? c->n_first : n_most;
     struct trial *trials = cm_alloc(c->ctx, (size_t)n_trials, sizeof *trials, "calibration");
     struct policy_rung *rungs = cm_alloc(c->ctx, (size_t)n_trials, sizeof *rungs, "calibration");
-    struct width_rule *widths = cm_alloc(c->ctx, (size_t)n_trials * (size_t)n_layers, sizeof *widths, "calibration");
+    struct width_rule *widths = cm_alloc(c->ctx, (size_t)n_rules * (size_t)n_layers, sizeof *widths, "calibration");
     calmoe_status status = trials && rungs && widths ? CALMOE_OK : CALMOE_NO_MEMORY;
-    for (int i = 0; i < n_trials && status == CALMOE_OK; i++) {
+    for (int i = 0; i < n_rules && status == CALMOE_OK; i++) {
         struct width_rule *row = widths + (size_t)i * (size_t)n_layers;
         row[i / paths->n_rules] = paths->rules[i % paths->n_rules];
         rungs[i] = (struct policy_rung){.k_tail = TAIL_NONE, .widths = row};
@@ -198,11 +204,13 @@ static calmoe_status find_effects(struct paths *paths)
     }
     if (status == CALMOE_OK) status = cm_calibrate_run(c, 0, n_prompts, trials, n_trials);
     const double n_all = cm_experts_of_token(&c->engine->model->spec);
-    for (int i = 0; i < n_trials && status == CALMOE_OK; i++) {
-        const double n = trials[i].n_tokens > 0 ? (double)trials[i].n_tokens : 1.0;
+    for (int i = 0; i < n_rules && status == CALMOE_OK; i++) {
+        const struct trial *trial = &trials[i], *whole = &trials[n_trials - 1];
         const int n_used = c->engine->model->spec.layers[i / paths->n_rules].ffn.router.n_used;
         /* the other layers' experts are all n_all - n_used of them */
-        paths->effects[i] = (struct width_effect){trials[i].n_differ / n, trials[i].experts / n - (n_all - n_used)};
+        paths->effects[i] = (struct width_effect){
+            per_token(trial->n_differ, trial), per_token(trial->experts, trial) - (n_all - n_used),
+            per_token(trial->parts.of[PART_READ], trial) - per_token(whole->parts.of[PART_READ], whole)};
     }
     cm_free(trials);
     cm_free(rungs);
@@ -218,14 +226,16 @@ static calmoe_status find_widths(struct paths *paths)
     paths->widths = cm_alloc(c->ctx, (MAX_WIDTHS + MAX_RULES) * n_layers, sizeof *paths->widths, "calibration");
     paths->effects = cm_alloc(c->ctx, n_layers * MAX_RULES, sizeof *paths->effects, "calibration");
     if (!paths->widths || !paths->effects) return CALMOE_NO_MEMORY;
-    if (!c->options.width || router->n_used < 2) return CALMOE_OK;
-    const bool renormalise = cm_renormalises(router);
-    paths->n_rules = cm_width_rules_to_try(router->n_used, renormalise, paths->rules, MAX_RULES);
-    const int n_all = paths->n_rules;
-    for (paths->n_rules = 0; paths->rules[paths->n_rules].kind == WIDTH_RATIO;) paths->n_rules++;
-    CM_TRY(find_effects(paths)); /* of ratios only: they suit a token best, and one kind is enough for the path */
+    if (!c->options.width || (router->n_used < 2 && !c->options.resident)) return CALMOE_OK;
+    const int n_all = cm_width_rules_to_try(router->n_used, cm_renormalises(router), c->options.resident, paths->rules,
+                                            MAX_RULES);
+    for (paths->n_rules = 0; paths->n_rules < n_all; paths->n_rules++)
+        if (paths->rules[paths->n_rules].kind != WIDTH_RATIO && paths->rules[paths->n_rules].kind != WIDTH_RESIDENT)
+            break;
+    /* Of kinds that leave out experts, ratios only: they suit a token best, and one is enough for the path. */
+    CM_TRY(find_effects(paths));
     const struct width_search search = {(int)n_layers, paths->n_rules, router->n_used, paths->rules, paths->effects,
-                                        c->costs.expert};
+                                        c->costs.expert, c->prices.of[PART_READ]};
     for (int i = 0; i < N_PRICES; i++)
         cm_width_search(&search, price_of(c, i), paths->widths + (size_t)paths->n_widths++ * n_layers);
     for (int rule = 0; rule < n_all; rule++, paths->n_widths++)

@@ -23,15 +23,28 @@ static calmoe_status measure(struct calmoe_calibration *c, struct part_costs *ou
     return cm_measure_parts(&how, out);
 }
 
-/* Machines differ most in how dear the vocabulary is, and its checks, beside layers. */
-static const double head_factors[N_SHEETS] = {1.0, 3.0, 1.0 / 3.0};
+/* Machines differ most in how dear the vocabulary is, and its checks, beside layers; where experts are read from disk,
+ * in how dear a read is. */
+static const double head_factors[N_SHEETS] = {1.0, 3.0, 1.0 / 3.0}, read_factors[N_SHEETS] = {1.0, 8.0, 1.0 / 8.0};
 
 static void make_sheets(struct calmoe_calibration *c)
 {
     for (int i = 0; i < N_SHEETS; i++) {
         c->sheets[i] = c->prices;
-        for (int part = PART_HEAD; part < PART_COUNT; part++) c->sheets[i].of[part] *= head_factors[i];
+        c->sheets[i].of[PART_READ] *= read_factors[i];
+        for (int part = PART_HEAD; part < PART_COUNT && !c->options.resident; part++)
+            c->sheets[i].of[part] *= head_factors[i];
     }
+}
+
+/* What a whole token reads from disk, on the first part. */
+static calmoe_status count_reads(struct calmoe_calibration *c)
+{
+    struct trial whole = {.rung = NULL};
+    if (!c->options.resident) return CALMOE_OK;
+    CM_TRY(cm_calibrate_run(c, 0, c->n_first, &whole, 1));
+    c->off_parts.of[PART_READ] = whole.n_tokens > 0 ? whole.parts.of[PART_READ] / (double)whole.n_tokens : 0.0;
+    return CALMOE_OK;
 }
 
 calmoe_status cm_calibrate_costs(struct calmoe_calibration *c)
@@ -56,6 +69,7 @@ calmoe_status cm_calibrate_costs(struct calmoe_calibration *c)
     c->kv_fill = found.prices.of[PART_LAZY_FILL] < 1.5 * found.prices.of[PART_FILL] ? KV_LAZY : KV_PROPAGATE;
     c->off_step = found.step;
     cm_off_parts(&layers, spec->most.n_used, &c->off_parts);
+    CM_TRY(count_reads(c));
     c->off_cost = cm_parts_cost(&c->off_parts, &c->prices);
     make_sheets(c);
     return CALMOE_OK;

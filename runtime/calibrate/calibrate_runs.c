@@ -187,6 +187,7 @@ struct run { /* of one trial on the prompts in the lanes */
     struct calmoe_calibration *calibration;
     struct trial              *trial;
     uint8_t                   *kept;    /* (max_rows, n_layers)                   */
+    uint8_t                   *on_disk; /* (max_rows, n_layers) of the kept; NULL: nobody asks */
     int32_t                   *depths;  /* (max_rows)                             */
     uint8_t                   *refused; /* (max_rows)                             */
     float                     *full;    /* (rows of all lanes, n_vocab) or NULL   */
@@ -200,9 +201,31 @@ struct run { /* of one trial on the prompts in the lanes */
 static void note_kept(void *user, int layer, const struct row *rows, int n_rows, const struct routing *routing)
 {
     const struct run *run = user;
+    const calmoe_engine *engine = run->calibration->engine;
+    const int n_layers = engine->model->spec.n_layers;
+    for (int r = 0; r < n_rows; r++) {
+        const size_t at = (size_t)rows[r].index * (size_t)n_layers + (size_t)layer;
+        const int    n = cm_n_kept(routing, r);
+        run->kept[at] = (uint8_t)n;
+        if (!run->on_disk) continue;
+        run->on_disk[at] = 0;
+        for (int slot = 0; slot < n; slot++) {
+            const int32_t expert = routing->experts[(size_t)r * (size_t)routing->n_slots + (size_t)slot];
+            run->on_disk[at] = (uint8_t)(run->on_disk[at] + cm_place_of(&engine->plan, layer, expert)->is_streamed);
+        }
+    }
+}
+
+/* Experts that a row read from disk, in the layers that it ran: with a tail all, but without what it left out there. */
+static double reads_of(const struct run *run, int row, int n_layers_run)
+{
+    const struct policy_rung *rung = run->trial->rung;
     const int n_layers = run->calibration->engine->model->spec.n_layers;
-    for (int r = 0; r < n_rows; r++)
-        run->kept[(size_t)rows[r].index * (size_t)n_layers + (size_t)layer] = (uint8_t)cm_n_kept(routing, r);
+    double    sum = 0.0;
+    if (rung && rung->k_tail != TAIL_NONE) n_layers_run = n_layers;
+    for (int layer = 0; run->on_disk && layer < n_layers_run; layer++)
+        sum += run->on_disk[(size_t)row * (size_t)n_layers + (size_t)layer];
+    return sum;
 }
 
 /* Every row has logits, so rows of logits are the step's rows. */
@@ -217,6 +240,7 @@ static void add_costs(const struct run *run, const struct lane *lane, int n)
         run->refused[i] = (uint8_t)depth->n_refused;
         trial->layers += depth->layers;
         trial->experts += depth->n_experts;
+        trial->parts.of[PART_READ] += reads_of(run, begin + i, depth->layers);
         trial->n_layer_runs += trial->rung && trial->rung->k_tail != TAIL_NONE ? n_layers : depth->layers;
     }
     const struct token_depths tokens = {n, run->depths, run->kept + (size_t)begin * (size_t)n_layers, run->refused};
@@ -298,6 +322,10 @@ static calmoe_status open_run(struct calmoe_calibration *c, struct run *run)
     const size_t n_answer = (size_t)c->options.answer_tokens, n_prompts = (size_t)c->n_prompts;
     run->calibration = c;
     run->kept = cm_alloc(c->ctx, n_rows * n_layers, sizeof *run->kept, "calibration");
+    if (c->options.resident) {
+        run->on_disk = cm_alloc(c->ctx, n_rows * n_layers, sizeof *run->on_disk, "calibration");
+        if (!run->on_disk) return CALMOE_NO_MEMORY;
+    }
     run->depths = cm_alloc(c->ctx, n_rows, sizeof *run->depths, "calibration");
     run->refused = cm_alloc(c->ctx, n_rows, sizeof *run->refused, "calibration");
     if (!run->kept || !run->depths || !run->refused) return CALMOE_NO_MEMORY;
@@ -319,6 +347,7 @@ static calmoe_status open_run(struct calmoe_calibration *c, struct run *run)
 static void close_run(struct run *run)
 {
     cm_free(run->kept);
+    cm_free(run->on_disk);
     cm_free(run->depths);
     cm_free(run->refused);
     cm_free(run->full);

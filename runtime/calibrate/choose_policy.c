@@ -65,6 +65,18 @@ static calmoe_status measure(calmoe_engine *engine, int unit, struct parts *out,
     return CALMOE_OK;
 }
 
+/* Where a plan leaves experts on disk, what parts cost depends on which, and on how they are read. */
+static void add_disk(const calmoe_engine *engine, char machine[MACHINE_BYTES])
+{
+    const size_t n = strlen(machine);
+    char         kept[17];
+    cm_plan_kept(&engine->plan, kept);
+    if (!kept[0]) return;
+    const struct stream_size size = cm_expert_stream_size(engine->weights->stream);
+    snprintf(machine + n, MACHINE_BYTES - n, ", keeping %s, %d slots%s", kept, size.n_slots,
+             size.is_direct ? ", past the cache" : "");
+}
+
 /* Measured before on such a machine, or now. */
 static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs, bool *is_known)
 {
@@ -74,6 +86,7 @@ static calmoe_status know_times(calmoe_engine *engine, struct costs_file *costs,
     const size_t n = strlen(machine);
     if (engine->shares.n_ranks > 1)
         snprintf(machine + n, sizeof machine - n, ", one of %d ranks", engine->shares.n_ranks);
+    add_disk(engine, machine);
     memcpy(costs->machine, machine, sizeof machine);
     char *path = cm_costs_path(costs);
     FILE *file = path ? fopen(path, "re") : NULL;
@@ -108,7 +121,7 @@ static calmoe_status know_costs(calmoe_engine *engine, const char *from, struct 
                    "is %s", from, costs->fingerprint, fingerprint);
 }
 
-static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const char *from)
+static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const char *from, const char *kept)
 {
     const struct model_spec *spec = &engine->model->spec;
     struct costs_file        costs = {.machine = ""};
@@ -122,11 +135,13 @@ static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const 
     cm_free(memory);
     CM_TRY(know_costs(engine, from, &costs, &is_known));
     if (!is_known) return CALMOE_OK;
+    if (strcmp(policy->policy.kept, kept) == 0) off.of[PART_READ] = policy->policy.off_reads;
+    else costs.prices.of[PART_READ] = 0.0; /* which experts would be read under this plan nobody knows */
     const double whole = cm_parts_cost(&off, &costs.prices);
     if (!(whole > 0.0))
-        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "costs by '%s' say nothing of layers, experts or head",
-                       from);
-    CM_TRY(cm_policy_choose(engine->ctx, &policy->policy, &costs.prices, whole));
+        return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "costs by '%s' say nothing of layers, experts, "
+                       "reads or head", from);
+    CM_TRY(cm_policy_choose(engine->ctx, &policy->policy, kept, &costs.prices, whole));
     policy->prices = costs.prices;
     policy->off = whole;
     return CALMOE_OK;
@@ -139,13 +154,20 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
                        "calmoe_policy_choose: a policy and an engine are needed");
     const char *from = costs ? costs : "time";
     bool        has_choice = false;
+    char        kept[17];
     for (int i = 0; i < policy->policy.n_rungs; i++) has_choice |= policy->policy.rungs[i].has_parts;
     if (!has_choice) return CALMOE_OK;
     CM_TRY(cm_policy_fits_model(engine->model, &policy->policy));
+    cm_plan_kept(&engine->plan, kept);
+    const int n_untrue = cm_policy_leave_untrue(&policy->policy, kept);
+    if (n_untrue > 0)
+        cm_log(engine->ctx, "%d of %d rungs of the policy are proven under a plan that keeps other experts in memory "
+               "(%s) than this engine's (%s); the others are left to choose from", n_untrue, policy->policy.n_rungs,
+               policy->policy.kept, kept[0] ? kept : "none");
     if (engine->profiler && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
         cm_log(engine->ctx, "what parts of a token cost is not measured, for the profile would count it; of what is "
                "proven the first is taken");
         return CALMOE_OK;
     }
-    return choose(policy, engine, from);
+    return choose(policy, engine, from, kept);
 }

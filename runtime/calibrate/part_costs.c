@@ -9,7 +9,11 @@
  *   left            half of the layers, checks "always"    → fill (with what leaving itself costs)
  *   left, lazy      the same, but the last token runs all  → fill of lazy, all others' rows in one product
  *
- * Layers count as alike, but that only those with a router have experts to save. */
+ * Layers count as alike, but that only those with a router have experts to save.
+ *
+ * Where a plan leaves experts on disk, what is waited for them is no part of these times. What such an expert costs
+ * where a token needs it is told apart: a read, as it is timed here (or the bytes of a slot), times the share of these
+ * experts for which there is no slot. So it knows of no locality, and not of what runs meanwhile: it is rather dear. */
 #include "runtime/calibrate/part_costs.h"
 
 #include <math.h>
@@ -49,12 +53,34 @@ int cm_exit_layer_of(const calmoe_engine *engine, enum exit_measure measure)
 
 /* ---- runs ---- */
 
+static bool has_reads(const calmoe_engine *engine) { return cm_plan_n_streamed(&engine->plan, -1) > 0; }
+
 /* What has been spent so far: microseconds, or kilobytes. */
 static double spent(const struct part_runs *how)
 {
-    return how->unit == CALMOE_COSTS_TIME
-               ? (double)cm_now_ns() / 1000.0
-               : (double)cm_decoder_counters(how->lanes->engine->decoder)->n_weight_bytes / 1000.0;
+    const calmoe_engine *engine = how->lanes->engine;
+    if (how->unit != CALMOE_COSTS_TIME) return (double)cm_decoder_counters(engine->decoder)->n_weight_bytes / 1000.0;
+    const double waited_ns = has_reads(engine) ? (double)cm_expert_stream_counts(engine->weights->stream).waited_ns /
+                                                     cm_team_n_wanted(engine->team)
+                                               : 0.0;
+    return ((double)cm_now_ns() - waited_ns) / 1000.0;
+}
+
+static calmoe_status price_reads(const struct part_runs *how, double *price)
+{
+    const calmoe_engine  *engine = how->lanes->engine;
+    struct expert_stream *stream = engine->weights->stream;
+    double                ns = 0.0;
+    if (!has_reads(engine)) return CALMOE_OK;
+    const struct stream_size size = cm_expert_stream_size(stream);
+    const double absent = size.n_slots < size.n_experts ? 1.0 - (double)size.n_slots / size.n_experts : 0.0;
+    if (how->unit != CALMOE_COSTS_TIME) {
+        *price = absent * (double)cm_expert_stream_slot_bytes(stream) / 1000.0;
+        return CALMOE_OK;
+    }
+    CM_TRY(cm_expert_stream_time_reads(stream, engine->model->spec.most.n_used, &ns));
+    *price = absent * ns / 1000.0;
+    return CALMOE_OK;
 }
 
 /* Tokens that are read do not matter for time, but for which experts they take. */
@@ -184,6 +210,7 @@ calmoe_status cm_measure_parts(const struct part_runs *how, struct part_costs *o
             if (timing.is_run[which]) status = run_once(&timing, which);
     }
     if (status == CALMOE_OK) solve(&timing, out);
+    if (status == CALMOE_OK) status = price_reads(how, &out->prices.of[PART_READ]);
     if (status == CALMOE_OK) out->is_steady = how->unit != CALMOE_COSTS_TIME || is_steady(&timing);
     cm_free(widths);
     return status;

@@ -9,8 +9,10 @@
 #include "runtime/documents/costs_file.h"
 #include "runtime/documents/json.h"
 
-/* The second one has fronts: rungs of the same delta, and parts. */
-static const char *const schemas[] = {"calmoe.policy.1", "calmoe.policy.2"};
+/* The second one has fronts: rungs of the same delta, and parts. The third has rules that go by a plan, and says by
+ * which experts it keeps. */
+enum { SCHEMA_ALONE, SCHEMA_FRONTS, SCHEMA_KEPT };
+static const char *const schemas[] = {"calmoe.policy.1", "calmoe.policy.2", "calmoe.policy.3"};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -62,15 +64,27 @@ static calmoe_status read_name(struct calmoe_context *ctx, const struct json_val
 
 /* ---- reading ---- */
 
+/* The experts that stay by the plan, and how many of the others a token of the full model needs. */
+static calmoe_status read_kept(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy)
+{
+    static const char *const known[] = {"fingerprint", "reads"};
+    struct json_value        kept;
+    CM_TRY(cm_json_member(ctx, root, "kept", &kept));
+    CM_TRY(cm_json_check_object(ctx, &kept, known, COUNT_OF(known)));
+    CM_TRY(cm_json_fingerprint(ctx, &kept, policy->kept));
+    return read_number(ctx, &kept, "reads", 0.0, POLICY_MAX_PARTS, &policy->off_reads);
+}
+
 static calmoe_status read_head(struct calmoe_context *ctx, const struct json_value *root, struct policy *policy,
                                int *schema)
 {
-    static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs"};
+    static const char *const known[] = {"schema", "version", "model", "exits", "prompts", "rungs", "kept"};
     static const char *const known_of_model[] = {"fingerprint", "layers"};
     struct json_value        model, exits, prompts;
     CM_TRY(cm_json_schema(ctx, root, schemas, COUNT_OF(schemas), schema)); /* first: in another one others are right */
-    CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known)));
+    CM_TRY(cm_json_check_object(ctx, root, known, COUNT_OF(known) - (*schema != SCHEMA_KEPT)));
     CM_TRY(cm_json_version(ctx, root));
+    if (*schema == SCHEMA_KEPT) CM_TRY(read_kept(ctx, root, policy));
     CM_TRY(cm_json_member(ctx, root, "model", &model));
     CM_TRY(cm_json_check_object(ctx, &model, known_of_model, COUNT_OF(known_of_model)));
     CM_TRY(cm_json_fingerprint(ctx, &model, policy->fingerprint));
@@ -123,23 +137,28 @@ static calmoe_status read_exits(struct calmoe_context *ctx, const struct json_va
     return CALMOE_OK;
 }
 
-static calmoe_status read_rule(struct calmoe_context *ctx, const struct json_value *object, struct width_rule *rule)
+static bool has_bound(enum width_kind kind)
+{
+    return kind == WIDTH_RATIO || kind == WIDTH_TOP_P || kind == WIDTH_RESIDENT;
+}
+
+static calmoe_status read_rule(struct calmoe_context *ctx, const struct json_value *object, bool has_plan,
+                               struct width_rule *rule)
 {
     static const char *const known[] = {"rule", "bound", "k", "renormalise"};
     struct names             rules = CM_NAMES(cm_width_rules, name);
     struct json_value        value;
     int                      kind;
     CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known)));
-    rules.n = WIDTH_RESIDENT; /* that one depends on a plan: no file can say that it is proven */
+    if (!has_plan) rules.n = WIDTH_RESIDENT;
     CM_TRY(read_name(ctx, object, "rule", rules, &kind));
     rule->kind = (enum width_kind)kind;
-    const bool has_bound = rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P;
     for (int i = 1; i < 4; i++) {
-        if (i == 1 ? has_bound : rule->kind != WIDTH_OFF) continue;
+        if (i == 1 ? has_bound(rule->kind) : rule->kind != WIDTH_OFF) continue;
         CM_TRY(cm_json_find(ctx, object, known[i], &value));
         if (value.json) return cm_json_wrong(ctx, &value, "nothing, for this rule has none");
     }
-    if (has_bound) CM_TRY(read_share(ctx, object, "bound", &rule->bound));
+    if (has_bound(rule->kind)) CM_TRY(read_share(ctx, object, "bound", &rule->bound));
     if (rule->kind == WIDTH_OFF) return CALMOE_OK;
     CM_TRY(read_int(ctx, object, "k", 1, POLICY_MAX_WIDTH, &rule->k));
     CM_TRY(cm_json_member(ctx, object, "renormalise", &value));
@@ -160,7 +179,7 @@ static calmoe_status read_widths(struct calmoe_context *ctx, const struct json_v
     rung->widths = cm_policy_widths(policy, index);
     for (size_t layer = 0; layer < n; layer++) {
         const struct json_value element = cm_json_element(&widths, layer);
-        CM_TRY(read_rule(ctx, &element, &rung->widths[layer]));
+        CM_TRY(read_rule(ctx, &element, policy->kept[0] != '\0', &rung->widths[layer]));
     }
     return CALMOE_OK;
 }
@@ -201,7 +220,7 @@ static calmoe_status read_rung(struct calmoe_context *ctx, const struct json_val
                                         "exits", "kv",      "max_pending", "k_tail",  "width", "parts"};
     struct policy_rung *rung = &policy->rungs[index];
     int                 loss, p_value;
-    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known) - (schema == 0)));
+    CM_TRY(cm_json_check_object(ctx, object, known, COUNT_OF(known) - (schema == SCHEMA_ALONE)));
     CM_TRY(read_parts(ctx, object, rung));
     CM_TRY(read_number(ctx, object, "delta", 0.0, 1.0, &rung->delta));
     CM_TRY(read_number(ctx, object, "epsilon", 0.0, 1.0, &rung->epsilon));
@@ -283,7 +302,7 @@ static void write_exit(FILE *file, const struct policy_exit *exit)
 static void write_rule(FILE *file, const struct width_rule *rule)
 {
     fprintf(file, "{\"rule\": \"%s\"", cm_width_rules[rule->kind].name);
-    if (rule->kind == WIDTH_RATIO || rule->kind == WIDTH_TOP_P) {
+    if (has_bound(rule->kind)) {
         fputs(", ", file);
         write_float(file, "bound", rule->bound);
     }
@@ -328,12 +347,19 @@ calmoe_status cm_policy_file_write(struct calmoe_context *ctx, const char *path,
     struct whole_file whole;
     CM_TRY(cm_whole_file_open(ctx, path, &whole));
     FILE *const file = whole.stream;
-    bool has_parts = false;
-    for (int i = 0; i < policy->n_rungs; i++) has_parts |= policy->rungs[i].has_parts;
-    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[has_parts], CALMOE_VERSION_TEXT);
+    int schema = SCHEMA_ALONE;
+    for (int i = 0; i < policy->n_rungs; i++)
+        if (policy->rungs[i].has_parts) schema = SCHEMA_FRONTS;
+    if (policy->kept[0]) schema = SCHEMA_KEPT;
+    fprintf(file, "{\"schema\": \"%s\", \"version\": \"%s\",\n", schemas[schema], CALMOE_VERSION_TEXT);
     fprintf(file, " \"model\": {\"fingerprint\": \"%s\", \"layers\": %d},\n", policy->fingerprint, policy->n_layers);
     if (policy->exits[0]) fprintf(file, " \"exits\": \"%s\",\n", policy->exits);
     if (policy->prompts[0]) fprintf(file, " \"prompts\": \"%s\",\n", policy->prompts);
+    if (policy->kept[0]) {
+        fprintf(file, " \"kept\": {\"fingerprint\": \"%s\", ", policy->kept);
+        write_double(file, "reads", policy->off_reads);
+        fputs("},\n", file);
+    }
     fputs(" \"rungs\": [", file);
     for (int i = 0; i < policy->n_rungs; i++) {
         if (i > 0) fputs(",", file);

@@ -358,6 +358,8 @@ calmoe_status cm_session_cancelled(const calmoe_session *session);
 
 /* So many of its rows may wait for later ones; whatever may wait by now is forgotten. */
 calmoe_status cm_session_let_wait(calmoe_session *session, int n);
+/* Does the engine's plan say which experts are streamed? INVALID_ARGUMENT. */
+calmoe_status cm_engine_check_streams(const calmoe_engine *engine);
 /* Does the policy fit the model? */
 calmoe_status cm_policy_fits_model(const calmoe_model *model, const struct policy *policy);
 /* Chooses the session's rung. INVALID_ARGUMENT, UNSUPPORTED, NO_MEMORY. */

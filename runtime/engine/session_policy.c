@@ -41,14 +41,26 @@ static calmoe_status check_exits(const calmoe_engine *engine, const calmoe_polic
                    "without an exits file", wanted, found[0] ? "with the exits " : "without an exits file", found);
 }
 
-/* A rule that goes by what the plan keeps in memory wants such a plan. */
-static calmoe_status check_residency(const calmoe_engine *engine, const struct policy_rung *rung)
+/* A rule that goes by what the plan keeps in memory wants such a plan; and where it is proven, one that keeps the same
+ * experts. */
+static calmoe_status check_residency(const calmoe_engine *engine, const calmoe_policy *policy,
+                                     const struct policy_rung *rung)
 {
-    for (int layer = 0; rung->widths && layer < engine->model->spec.n_layers; layer++)
-        if (rung->widths[layer].kind == WIDTH_RESIDENT && cm_plan_n_streamed(&engine->plan, -1) == 0)
-            return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "width '%s' wants a plan that says which experts are "
-                           "streamed; this engine's says nothing of it", cm_width_rules[WIDTH_RESIDENT].name);
-    return CALMOE_OK;
+    char kept[17];
+    if (!cm_rung_goes_by_plan(rung, policy->policy.n_layers)) return CALMOE_OK;
+    CM_TRY(cm_engine_check_streams(engine));
+    cm_plan_kept(&engine->plan, kept);
+    if (!policy->is_proven || strcmp(policy->policy.kept, kept) == 0) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "rung %d of the policy is proven under a plan that keeps "
+                   "other experts in memory (%s) than this engine's (%s)", cm_policy_index(&policy->policy, rung),
+                   policy->policy.kept, kept);
+}
+
+calmoe_status cm_engine_check_streams(const calmoe_engine *engine)
+{
+    if (cm_plan_n_streamed(&engine->plan, -1) > 0) return CALMOE_OK;
+    return cm_fail(engine->ctx, CALMOE_INVALID_ARGUMENT, "width '%s' wants a plan that says which experts are "
+                   "streamed; this engine's says nothing of it", cm_width_rules[WIDTH_RESIDENT].name);
 }
 
 calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy *policy, double quality)
@@ -69,7 +81,8 @@ calmoe_status cm_session_set_policy(calmoe_session *session, const calmoe_policy
     session->policy = policy;
     if (!session->rung) return CALMOE_OK;
     CM_TRY(cm_session_check_policy_with_adapters(session));
-    CM_TRY(check_residency(session->engine, session->rung));
+    for (const struct policy_rung *rung = session->rung; rung; rung = cm_policy_step_down(&policy->policy, rung))
+        CM_TRY(check_residency(session->engine, policy, rung)); /* that alarms may lead to, too */
     if (policy->is_proven && session->rung->n_exits > 0) CM_TRY(check_exits(session->engine, policy));
     CM_TRY(cm_exits_check(ctx, session->rung, session->engine->exit_weights));
     const int n_rungs = cm_policy_index(&policy->policy, session->rung) + 1; /* that alarms may lead to */

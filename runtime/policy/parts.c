@@ -4,6 +4,7 @@
 const char *const cm_part_names[PART_COUNT] = {
     [PART_LAYER] = "layer",
     [PART_EXPERT] = "expert",
+    [PART_READ] = "read",
     [PART_FILL] = "fill",
     [PART_LAZY_FILL] = "lazy_fill",
     [PART_HEAD] = "head",

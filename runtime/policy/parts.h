@@ -10,6 +10,7 @@
 enum {
     PART_LAYER,     /* attention, norms, gate, shared expert of a layer that runs                           */
     PART_EXPERT,    /* a routed expert; a dense half counts as the experts of a token                       */
+    PART_READ,      /* of these, one that the plan leaves on disk: what it takes until it is there          */
     PART_FILL,      /* keys and values of a layer that does not run, at once (or exact, as layers: catch_up) */
     PART_LAZY_FILL, /* the same when a later token needs them                                               */
     PART_HEAD,      /* the vocabulary's product                                                             */

@@ -20,6 +20,13 @@ static bool same_exit(const struct policy_exit *a, const struct policy_exit *b)
            a->threshold.length == b->threshold.length;
 }
 
+bool cm_rung_goes_by_plan(const struct policy_rung *rung, int n_layers)
+{
+    bool goes = false;
+    for (int layer = 0; rung->widths && layer < n_layers; layer++) goes |= rung->widths[layer].kind == WIDTH_RESIDENT;
+    return goes;
+}
+
 bool cm_same_exits(const struct policy_rung *a, const struct policy_rung *b)
 {
     if (a->n_exits != b->n_exits) return false;
@@ -172,6 +179,16 @@ static calmoe_status check_front(struct calmoe_context *ctx, const struct policy
     return CALMOE_OK;
 }
 
+/* What is proven of a rule that goes by a plan is proven for one set of experts that stay. */
+static calmoe_status check_kept(struct calmoe_context *ctx, const struct policy *policy, int index)
+{
+    const struct policy_rung *rung = &policy->rungs[index];
+    const bool goes = cm_rung_goes_by_plan(rung, policy->n_layers);
+    if (policy->kept[0] || (!goes && rung->parts.of[PART_READ] == 0.0)) return CALMOE_OK;
+    return cm_fail(ctx, CALMOE_BAD_FILE, "rung %d: %s; the policy does not say of which plan", index,
+                   goes ? "width 'resident'" : "reads from disk");
+}
+
 static calmoe_status check_order(struct calmoe_context *ctx, const struct policy *policy, int index)
 {
     const struct policy_rung *rung = &policy->rungs[index];
@@ -197,6 +214,7 @@ static calmoe_status check(struct calmoe_context *ctx, const struct policy *poli
                        POLICY_MAX_RUNGS);
     for (int i = 0; i < policy->n_rungs; i++) {
         if (is_proven) CM_TRY(check_proof(ctx, &policy->rungs[i], i));
+        if (is_proven) CM_TRY(check_kept(ctx, policy, i));
         if (is_proven) CM_TRY(check_order(ctx, policy, i));
         CM_TRY(check_rung(ctx, policy, i));
     }
@@ -260,27 +278,51 @@ int cm_policy_front_for(const struct policy *policy, double wish)
     return best < 0 ? best : cm_policy_front(policy, best, NULL);
 }
 
-static int cheapest(const struct policy_rung *rungs, int n, const struct parts *prices, double off)
+static bool is_true_under(const struct policy *policy, int rung, const char *kept)
 {
+    return strcmp(policy->kept, kept) == 0 || !cm_rung_goes_by_plan(&policy->rungs[rung], policy->n_layers);
+}
+
+int cm_policy_leave_untrue(struct policy *policy, const char *kept)
+{
+    int n_left = 0;
+    for (int first = 0, n; first < policy->n_rungs; first += n) {
+        (void)cm_policy_front(policy, first, &n);
+        policy->chosen[first] = FRONT_BELOW;
+        for (int i = n - 1; i >= 0; i--) {
+            if (is_true_under(policy, first + i, kept)) policy->chosen[first] = i;
+            else n_left++;
+        }
+    }
+    return n_left;
+}
+
+/* Of the front of n rungs that begins with first, where any is true. */
+static int cheapest(const struct policy *policy, int first, int n, const char *kept, const struct parts *prices,
+                    double off)
+{
+    const struct policy_rung *rungs = &policy->rungs[first];
     int best = FRONT_OFF;
     for (int i = 0; i < n; i++) {
+        if (!is_true_under(policy, first + i, kept)) continue;
         const double cost = cm_parts_cost(&rungs[i].parts, prices);
         if (cost < off) off = cost, best = i;
     }
     return best;
 }
 
-calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
-                               double off)
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const char *kept,
+                               const struct parts *prices, double off)
 {
+    (void)cm_policy_leave_untrue(policy, kept);
     for (int i = 0; i < policy->n_rungs; i++)
         if (policy->rungs[i].has_parts && isnan(cm_parts_cost(&policy->rungs[i].parts, prices)))
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy "
                            "has", i);
     for (int first = 0, n; first < policy->n_rungs; first += n) {
         (void)cm_policy_front(policy, first, &n);
-        if (policy->rungs[first].has_parts)
-            policy->chosen[first] = cheapest(&policy->rungs[first], n, prices, off);
+        if (policy->rungs[first].has_parts && policy->chosen[first] != FRONT_BELOW)
+            policy->chosen[first] = cheapest(policy, first, n, kept, prices, off);
     }
     return CALMOE_OK;
 }
@@ -288,6 +330,8 @@ calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy
 /* first: of a front; -1 = there is none. */
 static const struct policy_rung *taken(const struct policy *policy, int first)
 {
+    while (first >= 0 && policy->chosen[first] == FRONT_BELOW)
+        first = first > 0 ? cm_policy_front(policy, first - 1, NULL) : -1;
     if (first < 0 || policy->chosen[first] == FRONT_OFF) return NULL;
     return &policy->rungs[first + policy->chosen[first]];
 }

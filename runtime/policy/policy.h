@@ -58,6 +58,9 @@ struct policy_rung {
     struct width_rule *widths;     /* (n_layers)                                     */
 };
 
+/* Does it go by which experts a plan keeps in memory? */
+bool cm_rung_goes_by_plan(const struct policy_rung *rung, int n_layers);
+
 /* Do tokens leave by the same rules? */
 bool cm_same_exits(const struct policy_rung *a, const struct policy_rung *b);
 
@@ -68,17 +71,23 @@ struct policy {
     char               fingerprint[17]; /* of the model it was made for: 16 hex digits */
     char               prompts[17];     /* hash of those that it was proven on; "" = not known    */
     char               exits[17];       /* of the learned exits that it was made with; "" = none */
+    char               kept[17];        /* of the plan it was proven under, as cm_plan_kept() tells; "" = no rung goes
+                                           by it                                        */
+    double             off_reads;       /* PART_READ of a token that leaves out nothing, under that plan */
     int                n_layers;        /* of that model                               */
     int                n_rungs;
     /* Deltas ascend. Rungs of the same delta are a front: proven together, so that with confidence 1 - epsilon the risk
      * of none of them is above delta. Which of them is taken is free; each has its parts. */
     struct policy_rung rungs[POLICY_MAX_RUNGS];
     int                chosen[POLICY_MAX_RUNGS]; /* at a front's first rung: which of it is taken, 0 = the first; or
-                                                    FRONT_OFF                        */
+                                                    FRONT_OFF, FRONT_BELOW           */
     struct width_rule *widths;          /* (n_rungs, n_layers): memory of the rungs' */
 };
 
-enum { FRONT_OFF = -1 }; /* nothing of the front is cheaper than the full model */
+enum {
+    FRONT_OFF = -1,  /* nothing of the front is cheaper than the full model */
+    FRONT_BELOW = -2 /* nothing of the front is true under the plan at hand: as if it were not there */
+};
 
 /* n_layers is set; asks for the memory of widths. Rungs borrow theirs by cm_policy_widths. */
 calmoe_status cm_policy_reserve(struct calmoe_context *ctx, struct policy *policy);
@@ -101,10 +110,15 @@ calmoe_status cm_policy_fits(struct calmoe_context *ctx, const struct policy *po
 int cm_policy_front(const struct policy *policy, int rung, int *n);
 /* The first rung of the front with the largest delta that is at most wish; -1 = there is none. */
 int cm_policy_front_for(const struct policy *policy, double wish);
-/* In each front the cheapest at these prices, or OFF, which costs off, where that is less; of equal ones the first.
- * Fronts without parts keep their first. INVALID_ARGUMENT: a part has no price. */
-calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const struct parts *prices,
-                               double off);
+/* Under a plan that keeps these experts (cm_plan_kept()). Rungs that go by others are not true, and no choice; where
+ * their front has no other, it is as if it were not there. Of the rest of each front the first is taken. Answers how
+ * many rungs are no choice. */
+int           cm_policy_leave_untrue(struct policy *policy, const char *kept);
+/* In each front the cheapest at these prices of those that are true under that plan, or OFF, which costs off, where
+ * that is less; of equal ones the first. Fronts without parts keep their first. INVALID_ARGUMENT: a part has no price.
+ */
+calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const char *kept,
+                               const struct parts *prices, double off);
 
 /* What is taken of the front with the largest delta that is at most wish ("--quality 1%": 0.01); NULL = OFF. */
 const struct policy_rung *cm_policy_rung(const struct policy *policy, double wish);

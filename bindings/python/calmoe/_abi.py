@@ -457,6 +457,7 @@ class calmoe_calibrate_options(Structure):
         ("n_splits", c_int),
         ("progress", calmoe_progress_fn),
         ("progress_user", c_void_p),
+        ("resident", c_int),
     ]
 
 
@@ -476,6 +477,7 @@ class calmoe_finding(Structure):
         ("policy", c_char_p),
         ("sentence", c_char_p),
         ("n_members", c_int),
+        ("mean_reads", c_double),
     ]
 
 
@@ -504,6 +506,8 @@ class calmoe_calibration_info(Structure):
         ("head", c_double),
         ("oracle_layers", c_double),
         ("prompts", c_char * 17),
+        ("read", c_double),
+        ("reads", c_double),
     ]
 
 
@@ -1025,6 +1029,7 @@ FUNCTIONS = {
     "calmoe_context_open": (c_int, [POINTER(calmoe_context_options), POINTER(c_void_p)]),
     "calmoe_context_close": (None, [POINTER(c_void_p)]),
     "calmoe_context_message": (c_char_p, [c_void_p]),
+    "calmoe_remove_unfinished": (None, []),
     "calmoe_model_options_init": (None, [POINTER(calmoe_model_options)]),
     "calmoe_model_open": (c_int, [c_void_p, c_char_p, POINTER(calmoe_model_options), POINTER(c_void_p)]),
     "calmoe_model_close": (None, [POINTER(c_void_p)]),

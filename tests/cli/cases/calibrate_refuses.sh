@@ -25,3 +25,4 @@ try a.jsonl --loss luck
 try a.jsonl --p-value binomial
 try a.jsonl -a 512
 try a.jsonl -m nothing.gguf
+try a.jsonl --resident

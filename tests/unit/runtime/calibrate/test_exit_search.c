@@ -142,10 +142,10 @@ static void width_for_a_price(void **state)
     (void)state;
     static const struct width_rule rules[] = {{WIDTH_RATIO, 0.2f, 1, true}, {WIDTH_RATIO, 0.6f, 1, true}};
     /* layer 0: experts are idle; layer 1: they matter; layer 2: in between */
-    static const struct width_effect effects[] = {{0.0, 3.0}, {0.0, 1.0}, {0.5, 3.0}, {0.9, 1.0},
-                                                  {0.01, 3.0}, {0.2, 1.0}};
+    static const struct width_effect effects[] = {{0.0, 3.0, 0.0}, {0.0, 1.0, 0.0},  {0.5, 3.0, 0.0},
+                                                  {0.9, 1.0, 0.0}, {0.01, 3.0, 0.0}, {0.2, 1.0, 0.0}};
     static const double expert[] = {1.0, 1.0, 1.0};
-    const struct width_search search = {3, 2, 4, rules, effects, expert};
+    const struct width_search search = {3, 2, 4, rules, effects, expert, 0.0};
     struct width_rule out[3];
     cm_width_search(&search, 50.0, out);
     assert_true(out[0].bound == 0.6f && out[0].renormalise);
@@ -157,19 +157,41 @@ static void width_for_a_price(void **state)
     assert_int_equal(out[2].kind, WIDTH_OFF);
 }
 
+/* A rule that leaves out no expert, but reads fewer from disk, is for where reads are dear. */
+static void reads_for_a_price(void **state)
+{
+    (void)state;
+    static const struct width_rule rules[] = {{WIDTH_RATIO, 0.2f, 1, true}, {WIDTH_RESIDENT, 0.5f, 1, true}};
+    static const struct width_effect effects[] = {{0.01, 3.0, -0.5}, {0.01, 4.0, -2.0}};
+    static const double expert[] = {1.0};
+    struct width_search search = {1, 2, 4, rules, effects, expert, 0.1};
+    struct width_rule   out[1];
+    cm_width_search(&search, 10.0, out);
+    assert_int_equal(out[0].kind, WIDTH_RATIO); /* 3 - 0.05 + 0.1 against 4 - 0.2 + 0.1 */
+    search.read = 1.0;
+    cm_width_search(&search, 10.0, out);
+    assert_int_equal(out[0].kind, WIDTH_RESIDENT); /* 2.6 against 2.1 */
+    cm_width_search(&search, 1000.0, out);
+    assert_int_equal(out[0].kind, WIDTH_OFF);
+}
+
 static void rules_are_rules(void **state)
 {
     (void)state;
-    for (int n_used = 1; n_used <= 64; n_used++) {
-        struct width_rule rules[32];
-        const int n = cm_width_rules_to_try(n_used, false, rules, 32);
+    struct width_rule rules[32];
+    assert_int_equal(cm_width_rules_to_try(1, true, false, rules, 32), 0);
+    assert_int_equal(cm_width_rules_to_try(1, true, true, rules, 32), 6);
+    for (int n_used = 2; n_used <= 64; n_used++) {
+        const int n = cm_width_rules_to_try(n_used, false, false, rules, 32);
         assert_true(n >= 12 && n <= 16);
         for (int i = 0; i < n; i++) {
             assert_true(rules[i].kind != WIDTH_OFF && rules[i].k >= 1 && rules[i].k <= n_used);
             if (rules[i].kind == WIDTH_FIXED) assert_true(rules[i].k < n_used);
             else assert_true(rules[i].bound > 0.0f && rules[i].bound <= 1.0f);
         }
-        assert_int_equal(cm_width_rules_to_try(n_used, true, rules, 5), 5);
+        assert_int_equal(cm_width_rules_to_try(n_used, false, true, rules, 32), n + 6);
+        for (int i = 0; i < n + 6; i++) assert_true((rules[i].kind == WIDTH_RESIDENT) == (i >= 7 && i < 13));
+        assert_int_equal(cm_width_rules_to_try(n_used, true, true, rules, 5), 5);
         assert_true(rules[4].renormalise);
     }
 }
@@ -178,7 +200,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),          cmocka_unit_test(none_pays),       cmocka_unit_test(the_best_of_all),
-        cmocka_unit_test(width_for_a_price), cmocka_unit_test(rules_are_rules),
+        cmocka_unit_test(width_for_a_price), cmocka_unit_test(reads_for_a_price),
+        cmocka_unit_test(rules_are_rules),
     };
     return cmocka_run_group_tests_name("exit search", tests, NULL, NULL);
 }

@@ -33,6 +33,10 @@
 #define EXIT_OF(text) RUNGS(PROOF EXITS(text) TAIL NO_WIDTH)
 #define TAIL_OF(text) RUNGS(PROOF EXITS(EXIT) text NO_WIDTH)
 #define FRONTS(text) "{\"schema\": \"calmoe.policy.2\", \"version\": \"0.1.0\", " MODEL "\"rungs\": [" text "]}"
+#define KEPT(text, rungs) \
+    "{\"schema\": \"calmoe.policy.3\", \"version\": \"0.1.0\", " MODEL text "\"rungs\": [" rungs "]}"
+#define OF_PLAN "\"kept\": {\"fingerprint\": \"00aa00aa00aa00aa\", \"reads\": 4}, "
+#define RESIDENT "{\"rule\": \"resident\", \"bound\": 0.5, \"k\": 1, \"renormalise\": false}"
 #define PARTS(text) "\"parts\": " text ", "
 #define WIDTH_OF(text) RUNGS(PROOF EXITS(EXIT) TAIL WIDTH(text))
 
@@ -41,7 +45,7 @@ static const struct {
     const char *message; /* after "'p.json': " */
 } faults[] = {
     {"{\"schema\": \"calmoe.plan.1\"}",
-     "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\" or \"calmoe.policy.2\""},
+     "schema: found \"calmoe.plan.1\", wanted \"calmoe.policy.1\" or \"calmoe.policy.2\" or \"calmoe.policy.3\""},
     {"{}", "schema: found nothing, wanted a value"},
     {HEAD MODEL "\"rungs\": [], \"x\": 1}", "x: found an unknown member, wanted none of that name"},
     {HEAD "\"rungs\": []}", "model: found nothing, wanted a value"},
@@ -130,6 +134,16 @@ static const struct {
     /* widths */
     {RUNGS(PROOF EXITS(EXIT) TAIL "\"width\": [{\"rule\": \"off\"}]}"),
      "rungs[0].width: found an array of 1, wanted an array of 4"},
+    {WIDTH_OF(RESIDENT), "rungs[0].width[2].rule: found \"resident\", wanted off, fixed, ratio or top_p"},
+    {FRONTS(PROOF PARTS("{\"read\": 1}") EXITS(EXIT) TAIL NO_WIDTH),
+     "rung 0: reads from disk; the policy does not say of which plan"},
+    {KEPT("", RUNG), "kept: found nothing, wanted a value"},
+    {KEPT("\"kept\": {\"fingerprint\": \"0\", \"reads\": 1}, ", RUNG),
+     "kept.fingerprint: found \"0\", wanted 16 digits 0-9a-f"},
+    {KEPT("\"kept\": {\"fingerprint\": \"00aa00aa00aa00aa\"}, ", RUNG), "kept.reads: found nothing, wanted a value"},
+    {KEPT("\"kept\": {\"fingerprint\": \"00aa00aa00aa00aa\", \"reads\": -1}, ", RUNG),
+     "kept.reads: found -1, wanted a number from 0 to 1.04858e+06"},
+    {HEAD MODEL OF_PLAN "\"rungs\": []}", "kept: found an unknown member, wanted none of that name"},
     {WIDTH_OF("{\"rule\": \"half\"}"),
      "rungs[0].width[2].rule: found \"half\", wanted off, fixed, ratio or top_p"},
     {WIDTH_OF("{\"rule\": \"off\", \"k\": 1}"), "rungs[0].width[2].k: found 1, wanted nothing, for this rule has none"},
@@ -237,29 +251,58 @@ static void of_a_front(void **state)
     assert_int_equal(cm_policy_front(&policy, 2, &n), 2);
     assert_int_equal(n, 1);
     assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[0]); /* the first, unless somebody chooses */
-    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_OK);
+    assert_int_equal(cm_policy_choose(&ctx, &policy, "", &prices, 40.0), CALMOE_OK);
     assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[0]);
     prices.of[PART_HEAD] = 9.0;
-    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 49.0), CALMOE_OK);
+    assert_int_equal(cm_policy_choose(&ctx, &policy, "", &prices, 49.0), CALMOE_OK);
     assert_ptr_equal(cm_policy_rung(&policy, 0.01), &policy.rungs[1]);
     assert_ptr_equal(cm_policy_safest(&policy), &policy.rungs[1]);
     assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
     assert_ptr_equal(cm_policy_step_down(&policy, &policy.rungs[2]), &policy.rungs[1]);
     assert_null(cm_policy_step_down(&policy, &policy.rungs[1]));
-    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_OK); /* OFF is cheaper at 1 % */
+    assert_int_equal(cm_policy_choose(&ctx, &policy, "", &prices, 40.0), CALMOE_OK); /* OFF is cheaper at 1 % */
     assert_null(cm_policy_rung(&policy, 0.01));
     assert_null(cm_policy_safest(&policy));
     assert_null(cm_policy_step_down(&policy, &policy.rungs[2]));
     assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
     prices.of[PART_CHECK + MEASURE_STATE] = (double)NAN;
-    assert_int_equal(cm_policy_choose(&ctx, &policy, &prices, 40.0), CALMOE_INVALID_ARGUMENT);
+    assert_int_equal(cm_policy_choose(&ctx, &policy, "", &prices, 40.0), CALMOE_INVALID_ARGUMENT);
     assert_string_equal(ctx.message, "the costs say nothing of a part that rung 1 of the policy has");
     cm_policy_close(&policy);
 }
 
-static struct width_rule random_rule(struct random *random)
+/* A front of which one policy goes by a plan, above one that does as a whole, above one that does not. */
+static void of_a_plan(void **state)
 {
-    struct width_rule rule = {.kind = (enum width_kind)cm_random_below(random, WIDTH_RESIDENT)};
+    (void)state;
+    const char *const kept = "00aa00aa00aa00aa";
+    struct policy policy = parsed(KEPT(OF_PLAN,
+        PROOF PARTS("{\"layer\": 3, \"head\": 1}") EXITS(EXIT) TAIL NO_WIDTH ", "
+        PROOF_OF("0.02", "1500", "0.01") PARTS("{\"layer\": 4, \"read\": 1}") EXITS() TAIL WIDTH(RESIDENT) ", "
+        PROOF_OF("0.05", "1500", "0.01") PARTS("{\"layer\": 4, \"read\": 0.5}") EXITS() TAIL WIDTH(RESIDENT) ", "
+        PROOF_OF("0.05", "1500", "0.01") PARTS("{\"layer\": 3, \"read\": 3}") EXITS(EXIT) TAIL NO_WIDTH));
+    struct calmoe_context ctx = {.log = NULL};
+    struct parts          prices = {{[PART_LAYER] = 1.0, [PART_READ] = 10.0}};
+    assert_string_equal(policy.kept, kept);
+    assert_true(policy.off_reads == 4.0 && policy.rungs[1].widths[2].kind == WIDTH_RESIDENT);
+    assert_int_equal(cm_policy_choose(&ctx, &policy, kept, &prices, 44.0), CALMOE_OK);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
+    assert_ptr_equal(cm_policy_step_down(&policy, &policy.rungs[2]), &policy.rungs[1]);
+    prices.of[PART_READ] = 0.0; /* another plan */
+    assert_int_equal(cm_policy_choose(&ctx, &policy, "0123456789abcdef", &prices, 4.0), CALMOE_OK);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[3]);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.02), &policy.rungs[0]);
+    assert_ptr_equal(cm_policy_step_down(&policy, &policy.rungs[3]), &policy.rungs[0]);
+    assert_int_equal(cm_policy_leave_untrue(&policy, ""), 2);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[3]);
+    assert_int_equal(cm_policy_leave_untrue(&policy, kept), 0);
+    assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
+    cm_policy_close(&policy);
+}
+
+static struct width_rule random_rule(struct random *random, bool has_plan)
+{
+    struct width_rule rule = {.kind = (enum width_kind)cm_random_below(random, WIDTH_RESIDENT + has_plan)};
     if (rule.kind == WIDTH_OFF) return rule;
     if (rule.kind != WIDTH_FIXED) rule.bound = 1.0f - (float)cm_random_unit(random) * 0.999f;
     rule.k = 1 + (int)cm_random_below(random, 8);
@@ -281,7 +324,9 @@ static void make_random(struct random *random, struct policy *policy)
 {
     *policy = (struct policy){.fingerprint = "00112233aabbccdd", .n_layers = 20, .n_rungs = 6};
     assert_int_equal(cm_policy_reserve(NULL, policy), CALMOE_OK);
-    const bool has_parts = cm_random_below(random, 2) == 1;
+    const bool has_parts = cm_random_below(random, 2) == 1, has_plan = cm_random_below(random, 3) == 0;
+    if (has_plan) policy->off_reads = cm_random_unit(random) * 40.0;
+    if (has_plan) memcpy(policy->kept, "8899aabbccddeeff", sizeof policy->kept);
     for (int i = 0; i < 6; i++) {
         struct policy_rung *rung = &policy->rungs[i];
         *rung = (struct policy_rung){
@@ -295,9 +340,10 @@ static void make_random(struct random *random, struct policy *policy)
             rung->exits[exit] = (struct policy_exit){
                 2 + 3 * exit, (enum exit_measure)cm_random_below(random, MEASURE_COUNT), random_threshold(random)};
         rung->has_parts = has_parts;
-        for (int part = 0; part < PART_COUNT && has_parts; part++) rung->parts.of[part] = cm_random_unit(random) * 40.0;
+        for (int part = 0; part < PART_COUNT && has_parts; part++)
+            rung->parts.of[part] = part == PART_READ && !has_plan ? 0.0 : cm_random_unit(random) * 40.0;
         if (i % 2) rung->widths = cm_policy_widths(policy, i);
-        for (int layer = 0; rung->widths && layer < 20; layer++) rung->widths[layer] = random_rule(random);
+        for (int layer = 0; rung->widths && layer < 20; layer++) rung->widths[layer] = random_rule(random, has_plan);
     }
 }
 
@@ -350,6 +396,8 @@ static void round_trip(void **state)
         assert_string_equal(back.fingerprint, policy.fingerprint);
         assert_string_equal(back.exits, policy.exits);
         assert_string_equal(back.prompts, policy.prompts);
+        assert_string_equal(back.kept, policy.kept);
+        assert_true(back.off_reads == policy.off_reads);
         assert_int_equal(back.n_layers, policy.n_layers);
         assert_int_equal(back.n_rungs, policy.n_rungs);
         for (int i = 0; i < policy.n_rungs; i++) same_rung(&policy.rungs[i], &back.rungs[i]);
@@ -410,6 +458,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fault_has_its_sentence), cmocka_unit_test(what_is_right), cmocka_unit_test(of_a_front),
+        cmocka_unit_test(of_a_plan),
         cmocka_unit_test(round_trip),
         cmocka_unit_test(check_refuses),
     };
