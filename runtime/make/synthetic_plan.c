@@ -333,6 +333,8 @@ static void add_attention(struct lister *lister)
         add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
         add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
     }
+    if (family_needs(lister, NEEDS_GATES)) /* soft ones: one for each head */
+        add_matrix(lister, "attn_gate.weight", o->width, lister->plan->family->has_soft_gates ? o->n_heads : q);
     add_matrix(lister, "attn_output.weight", q, o->width);
     if (family_needs(lister, NEEDS_OTHER_BIASES) || family_needs(lister, NEEDS_PROJECTION_BIASES))
         add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);
