@@ -1,4 +1,5 @@
-/* code_book.h - weight types whose codes are places in a small table of values: IQ1, IQ2 and IQ3, superblocks of 256.
+/* code_book.h - weight types whose codes are places in a small table of values: IQ1, IQ2 and IQ3, superblocks of 256;
+ * and ternary weights, TQ1 and TQ2, whose table is -1, 0, 1.
  *
  * In files a superblock names whole vectors of 8 or 4 weights by their numbers in large tables (iq_grids.c), with signs
  * beside them. What is left of a weight is one of at most 16 values, so that
@@ -6,7 +7,7 @@
  *     weight k = d * unit * (2 s_(k/16) + 1) * values[code_k]
  *
  * with exact products, and that is what a superblock is packed as: no table but that of the values is read at run time.
- * Three bits a code hold IQ1 and IQ2, four IQ3:
+ * Three bits a code hold IQ1, IQ2, TQ1 and TQ2, four IQ3:
  *
  *     3 bits, 106 bytes: d float16 | 8 bytes: s_0 … s_7 in low nibbles, others in high ones | third bits[32] | pairs
  *     4 bits, 134 bytes: d float16 | 4 bytes: s of each 32, of the first four in low nibbles | nibbles[128]
@@ -24,12 +25,14 @@
  * step added to -1, 0, 1), or of the weight (IQ2); so it is of 4 bits (IQ3). */
 #define CM_VALUES_IQ1     { -7, 1, 9, 0, -9, -1, 7, 0 }
 #define CM_VALUES_IQ2     { 8, 25, 43, 0, -8, -25, -43, 0 }
+#define CM_VALUES_TQ      { -1, 0, 1, 2 /* which no ternary weight is */, 0, 0, 0, 0 }
 #define CM_VALUES_IQ3_XXS { 4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62 }
 #define CM_VALUES_IQ3_S   { 1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15 }
 
 /* What a number of d means: weight = d * unit * …; a power of two, so that d * unit is exact. */
 #define CM_UNIT_IQ1     0.125f
 #define CM_UNIT_IQ2     0.125f
+#define CM_UNIT_TQ      1.0f
 #define CM_UNIT_IQ3_XXS 0.25f
 #define CM_UNIT_IQ3_S   1.0f
 

@@ -47,6 +47,16 @@ static const struct {
     {"command-r", "Command R"},
     {"grok", "Grok"},
     {"dbrx", "DBRX"},
+    {"kimi-linear", "Kimi-Linear"},
+    {"step35", "Step-3.5"},
+    {"mimo2", "MiMo-V2"},
+    {"smallthinker", "SmallThinker"},
+    {"grovemoe", "GroveMoE"},
+    {"cohere2", "Command R7B"},
+    {"olmo2", "OLMo 2"},
+    {"exaone4", "EXAONE 4"},
+    {"apertus", "Apertus"},
+    {"falcon-h1", "Falcon-H1"},
 };
 
 const char *cm_family_not_run(const char *architecture)

@@ -6,6 +6,24 @@
 
 #include "runtime/families/family.h"
 
+/* What belongs together: a window, and how such layers turn; the numbers of YaRN. */
+static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
+{
+    static const char *const of_windows[] = {"attention.sliding_window", "rope.dimension_count_swa",
+                                             "rope.freq_base_swa"};
+    static const char *const of_yarn[] = {"rope.scaling.type", "rope.scaling.factor",
+                                          "rope.scaling.original_context_length"};
+    bool has_windows = false, has_yarn = cm_key_exists(keys, "rope.scaling.yarn_attn_factor");
+    for (int i = 0; i < spec->n_layers; i++) has_windows |= spec->layers[i].attention.window > 0;
+    for (size_t i = 1; i < 3; i++) {
+        has_windows |= cm_key_exists(keys, of_windows[i]);
+        has_yarn |= cm_key_exists(keys, of_yarn[i]);
+    }
+    for (size_t i = 0; i < 3 && has_windows; i++) CM_TRY(cm_key_need(keys, of_windows[i]));
+    for (size_t i = 0; i < 3 && has_yarn; i++) CM_TRY(cm_key_need(keys, of_yarn[i]));
+    return CALMOE_OK;
+}
+
 static const char *const keys[] = {"expert_weights_scale", "leading_dense_block_count", NULL};
 
 extern const struct family cm_family_laguna;
@@ -22,4 +40,5 @@ const struct family cm_family_laguna = {
     .has_soft_gates = true,
     .needs = NEEDS_ROPE_BASE | NEEDS_ROTATED | NEEDS_QK_NORMS | NEEDS_GATES | NEEDS_CHOICE_BIASES | NEEDS_SHARED,
     .keys = keys,
+    .adjust = adjust,
 };

@@ -82,7 +82,7 @@ static calmoe_status check_default(struct reader *reader, int layer, const char 
 
 static calmoe_status check_defaults(struct reader *reader, int layer, const struct attention_spec *spec)
 {
-    static const char *const keys[] = {"attention.key_length", "attention.head_count_kv", "attention.value_length"};
+    static const char *const keys[] = {"attention.head_count_kv", "attention.key_length", "attention.value_length"};
     const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) /* all three in one */

@@ -210,7 +210,8 @@ static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
         [WEIGHT_Q4_K] = WEIGHT_Q5_0,   [WEIGHT_Q5_K] = WEIGHT_Q5_1,   [WEIGHT_Q6_K] = WEIGHT_Q8_0,
         [WEIGHT_IQ1_S] = WEIGHT_IQ4_NL,   [WEIGHT_IQ1_M] = WEIGHT_IQ4_NL, [WEIGHT_IQ2_XXS] = WEIGHT_IQ4_NL,
         [WEIGHT_IQ2_XS] = WEIGHT_IQ4_NL,  [WEIGHT_IQ2_S] = WEIGHT_IQ4_NL,
-        [WEIGHT_IQ3_XXS] = WEIGHT_IQ4_NL, [WEIGHT_IQ3_S] = WEIGHT_IQ4_NL};
+        [WEIGHT_IQ3_XXS] = WEIGHT_IQ4_NL, [WEIGHT_IQ3_S] = WEIGHT_IQ4_NL,
+        [WEIGHT_TQ1_0] = WEIGHT_Q4_0,     [WEIGHT_TQ2_0] = WEIGHT_Q4_0};
     enum weight_type type = wanted;
     if (n_columns % cm_weight_types[type].n_elements != 0 && narrower[type] != 0)
         type = (enum weight_type)narrower[type];
