@@ -14,7 +14,8 @@
  *       acc = fmaf((float)isum, d_b * da_b, acc)
  *       types with minimum (Q2_K, Q4_K, Q5_K) then: acc = fmaf(-(float)msum, dmin_b * da_b, acc)
  *       sc_j: Q6_K int8, Q3_K sc6 - 32, IQ4_XS ls - 32, Q2_K low nibble, Q4_K/Q5_K 6-bit
- *       IQ1 to IQ3: w_k from a small table, sc_j = 2 s_j + 1, d_b in units of a power of two (quant/code_book.h)
+ *       IQ1 to IQ3, TQ1, TQ2: w_k from a small table, sc_j = 2 s_j + 1, d_b in units of a power of two
+ *       (quant/code_book.h)
  *   F32, F16, BF16:  acc = fmaf(w_k, x_k, acc), k ascending, w_k widened to float32 exactly. */
 #ifndef KERNELS_LINEAR_H
 #define KERNELS_LINEAR_H

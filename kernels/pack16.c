@@ -49,6 +49,7 @@ static const struct field fields[WEIGHT_TYPE_COUNT][MAX_FIELDS] = {
 #define FOUR_BITS     { { 0, 2, 1 },                 { 2, 4, 1 },                    { 6, 4, 32 } }
     [WEIGHT_IQ1_S]  = THREE_BITS, [WEIGHT_IQ1_M]   = THREE_BITS, [WEIGHT_IQ2_XXS] = THREE_BITS,
     [WEIGHT_IQ2_XS] = THREE_BITS, [WEIGHT_IQ2_S]   = THREE_BITS,
+    [WEIGHT_TQ1_0]  = THREE_BITS, [WEIGHT_TQ2_0]   = THREE_BITS,
     [WEIGHT_IQ3_S]  = FOUR_BITS,  [WEIGHT_IQ3_XXS] = FOUR_BITS,
 };
 /* clang-format on */

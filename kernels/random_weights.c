@@ -65,6 +65,8 @@ static const struct random_form forms[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_IQ2_S]   = {0,   0,   0.0f,    56.39f,  NULL},
     [WEIGHT_IQ3_XXS] = {0,   0,   0.0f,    142.4f,  NULL},
     [WEIGHT_IQ3_S]   = {0,   0,   0.0f,    140.2f,  NULL},
+    [WEIGHT_TQ1_0]   = {52,  0,   0.0f,    0.817f,  NULL},
+    [WEIGHT_TQ2_0]   = {64,  0,   0.0f,    1.225f,  NULL},
 };
 
 static void fill(struct random *random, uint8_t *bytes, size_t n_bytes)

@@ -88,6 +88,8 @@ DEQUANTIZE(iq2_xs, IQ2_XS)
 DEQUANTIZE(iq2_s, IQ2_S)
 DEQUANTIZE(iq3_xxs, IQ3_XXS)
 DEQUANTIZE(iq3_s, IQ3_S)
+DEQUANTIZE(tq1_0, TQ1_0)
+DEQUANTIZE(tq2_0, TQ2_0)
 
 /* clang-format off */
 const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT] = {
@@ -115,6 +117,8 @@ const struct weight_type_row cm_weight_types[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_IQ2_S]   = { "iq2_s",  22, 256,  82, ACTIVATION_Q256, dequantize_iq2_s,  NULL             },
     [WEIGHT_IQ3_XXS] = { "iq3_xxs",18, 256,  98, ACTIVATION_Q256, dequantize_iq3_xxs,NULL             },
     [WEIGHT_IQ3_S]   = { "iq3_s",  21, 256, 110, ACTIVATION_Q256, dequantize_iq3_s,  NULL             },
+    [WEIGHT_TQ1_0]   = { "tq1_0",  34, 256,  54, ACTIVATION_Q256, dequantize_tq1_0,  NULL             },
+    [WEIGHT_TQ2_0]   = { "tq2_0",  35, 256,  66, ACTIVATION_Q256, dequantize_tq2_0,  NULL             },
 };
 
 const struct block_form cm_block_forms[WEIGHT_TYPE_COUNT] = {
@@ -139,6 +143,8 @@ const struct block_form cm_block_forms[WEIGHT_TYPE_COUNT] = {
     [WEIGHT_IQ2_S]   = { cm_unpack_iq2_s,   false },
     [WEIGHT_IQ3_XXS] = { cm_unpack_iq3_xxs, false },
     [WEIGHT_IQ3_S]   = { cm_unpack_iq3_s,   false },
+    [WEIGHT_TQ1_0]   = { cm_unpack_tq1_0,   false },
+    [WEIGHT_TQ2_0]   = { cm_unpack_tq2_0,   false },
 };
 
 /* clang-format on */

@@ -45,6 +45,8 @@ void cm_unpack_q6_k(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq4_nl(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq4_xs(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_mxfp4(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_tq1_0(const uint8_t *block, struct unpacked_block *out);
+void cm_unpack_tq2_0(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq1_s(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq1_m(const uint8_t *block, struct unpacked_block *out);
 void cm_unpack_iq2_xxs(const uint8_t *block, struct unpacked_block *out);

@@ -1,4 +1,5 @@
-/* code_books.c - IQ1, IQ2 and IQ3: what their superblocks hold, and how they are packed. See code_book.h.
+/* code_books.c - IQ1, IQ2, IQ3 and ternary weights: what their superblocks hold, and how they are packed. See
+ * code_book.h.
  *
  *     IQ1_S    50 bytes   d | low 8 bits of 32 numbers | 8 u16: 4 x 3 high bits, s, sign of all 32
  *     IQ1_M    56         low 8 bits of 32 numbers | 16: 2 x (3 high bits, sign) | 4 u16: 4 x s, a quarter of d
@@ -7,6 +8,8 @@
  *     IQ2_S    82         d | low 8 bits of 32 numbers | 32 x 8 signs | 8: 4 x 2 high bits | s, 16 nibbles
  *     IQ3_XXS  98         d | 64 numbers of 8 bits | 8 u32: 4 x 7 signs, s
  *     IQ3_S    110        d | low 8 bits of 64 numbers | 8: 8 x 1 high bit | 32 x 8 signs | s, 8 nibbles
+ *     TQ1_0    54         48: 5 digits of base 3 | 4: 4 such digits | d
+ *     TQ2_0    66         64: 4 digits of 2 bits | d
  *
  * Seven signs are of the first seven of eight weights; the eighth makes the number of minus signs even. */
 #include "kernels/quant/code_book.h"
@@ -145,6 +148,42 @@ static void read_iq3_s(const uint8_t *block, struct read_block *out)
     }
 }
 
+/* Ternary weights are digits 0, 1, 2 for -1, 0, 1 without scale or sign: weight k becomes digit k. */
+static void put_digit(struct read_block *out, int k, uint32_t digit)
+{
+    out->digits[k / 8][0] = (uint16_t)(out->digits[k / 8][0] | digit << 2 * (k % 8));
+}
+
+/* Runs of n bytes hold m n weights, digit by digit; behind each of the runs the next. A digit is the integer part of
+ * the byte's 256ths times three, and what is left has the others. Returns the weights so far. */
+static int read_digits(const uint8_t *bytes, int n, int m, int first, struct read_block *out)
+{
+    for (int l = 0; l < n; l++) {
+        uint32_t rest = bytes[l];
+        for (int i = 0; i < m; i++) {
+            put_digit(out, first + i * n + l, rest * 3 >> 8);
+            rest = rest * 3 & 255;
+        }
+    }
+    return first + m * n;
+}
+
+static void read_tq1_0(const uint8_t *block, struct read_block *out)
+{
+    *out = (struct read_block){.d = cm_load_u16(block + 52)};
+    int n = read_digits(block, 32, 5, 0, out);
+    n = read_digits(block + 32, 16, 5, n, out);
+    read_digits(block + 48, 4, 4, n, out);
+}
+
+static void read_tq2_0(const uint8_t *block, struct read_block *out)
+{
+    *out = (struct read_block){.d = cm_load_u16(block + 64)};
+    for (int k = 0; k < CM_SUPERBLOCK; k++)
+        put_digit(out, k, block[32 * (k / 128) + k % 32] >> 2 * (k / 32 % 4) & 3u);
+}
+
+static const int8_t values_tq[16] = CM_VALUES_TQ;
 static const int8_t values_iq1[16] = CM_VALUES_IQ1, values_iq2[16] = CM_VALUES_IQ2;
 static const int8_t values_iq3_xxs[16] = CM_VALUES_IQ3_XXS, values_iq3_s[16] = CM_VALUES_IQ3_S;
 
@@ -161,6 +200,8 @@ static const struct code_book {
     [WEIGHT_IQ2_S]   = { read_iq2_s,   values_iq2,     CM_UNIT_IQ2,     3 },
     [WEIGHT_IQ3_XXS] = { read_iq3_xxs, values_iq3_xxs, CM_UNIT_IQ3_XXS, 4 },
     [WEIGHT_IQ3_S]   = { read_iq3_s,   values_iq3_s,   CM_UNIT_IQ3_S,   4 },
+    [WEIGHT_TQ1_0]   = { read_tq1_0,   values_tq,      CM_UNIT_TQ,      3 },
+    [WEIGHT_TQ2_0]   = { read_tq2_0,   values_tq,      CM_UNIT_TQ,      3 },
 };
 
 /* A code is a weight's digit, and its sign in the bit above. */
@@ -201,6 +242,8 @@ UNPACK(iq2_xs, IQ2_XS)
 UNPACK(iq2_s, IQ2_S)
 UNPACK(iq3_xxs, IQ3_XXS)
 UNPACK(iq3_s, IQ3_S)
+UNPACK(tq1_0, TQ1_0)
+UNPACK(tq2_0, TQ2_0)
 
 size_t cm_book_bytes(enum weight_type type)
 {

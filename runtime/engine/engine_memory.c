@@ -72,7 +72,7 @@ static uint64_t scratch_bytes(const struct model_spec *spec, int max_rows)
     const uint64_t             rows = (uint64_t)max_rows, dim = (uint64_t)spec->dim;
     /* The stream and what is added to it; each expert's output. */
     uint64_t floats = rows * (2 + (uint64_t)most->n_used) * dim;
-    floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns);
+    floats += rows * (uint64_t)(most->q_columns + most->k_columns + most->v_columns + most->gate_columns);
     floats += rows * (uint64_t)most->recurrent_floats;
     floats += rows * (uint64_t)(2 * most->mla_inputs + most->mla_values);
     return floats * sizeof(float);

@@ -8,8 +8,7 @@
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
     (void)keys;
-    const int none = spec->n_ropes++;
-    spec->ropes[none] = (struct rope_spec){.is_on = false};
+    const int none = cm_add_no_rope(spec);
     for (int i = 0; i < spec->n_layers; i++)
         if (spec->layers[i].attention.window == 0) spec->layers[i].attention.rope = none;
     return CALMOE_OK;

@@ -26,7 +26,8 @@ enum {
     NEEDS_CHOICE_BIASES = 1 << 13, /* of routed experts, for choosing them */
     NEEDS_PROJECTION_BIASES = 1 << 14, /* of attention's output                 */
     NEEDS_DENSE_BIASES = 1 << 15, /* of up and down of dense halves            */
-    NEEDS_LOGIT_BIASES = 1 << 16  /* of the output matrix                       */
+    NEEDS_LOGIT_BIASES = 1 << 16, /* of the output matrix                       */
+    NEEDS_GATES       = 1 << 17  /* a matrix of gates, for each head or element that attention gives */
 };
 
 /* What layers may be that do not attend; of delta nets, how such files order the value heads (head_order). */
@@ -46,6 +47,7 @@ struct family {
     /* Layers see attention.sliding_window positions, but every window_period-th sees all, where the file has no
      * attention.sliding_window_pattern. 0: the family knows no windows. */
     int               window_period;
+    bool              first_sees_all; /* of each so many layers the first sees all, not the last */
     /* Base by which layers that see a window turn, where the file has no rope.freq_base_swa; they turn without the
      * scaling and the factors of the others. 0: they turn as the others do, but for that key. */
     float             window_base;
@@ -53,6 +55,7 @@ struct family {
     bool              has_chunks;   /* windows begin where their chunk does             */
     bool              weighs_input; /* weights of routed experts go on their inputs     */
     bool              norms_follow_rotation; /* of heads of q and k; else they stand before it */
+    bool              has_soft_gates; /* as of attention_spec                           */
     bool              may_lack_values; /* layers without a window may have no matrix for v: values are keys */
     bool              scales_embedding; /* by sqrt(dim), where the file has no embedding_scale */
     /* How published weights lie otherwise than in files, for adapters of them: rows of each head of q and k as pairs
@@ -70,6 +73,10 @@ struct family {
 /* For adjust: of models whose queries grow with their position (attention_spec.temperature, offset 0), by what and over
  * how many positions each; temperature and length: where the file does not say them. */
 calmoe_status cm_read_temperature(struct keys *keys, float temperature, int length, struct model_spec *spec);
+/* For adjust: a rope that turns nothing; which of model_spec.ropes it is. */
+int cm_add_no_rope(struct model_spec *spec);
+/* For adjust: a window that no position of the context can leave is none. */
+void cm_drop_idle_windows(struct model_spec *spec);
 
 /* Row i, or NULL past the end. */
 const struct family *cm_family_at(int i);

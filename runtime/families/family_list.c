@@ -14,6 +14,8 @@ extern const struct family cm_family_qwen3_vl, cm_family_qwen3_vl_moe, cm_family
     cm_family_exaone_moe, cm_family_mistral_3, cm_family_mistral_4, cm_family_deepseek2_dense;
 extern const struct family cm_family_lfm2, cm_family_lfm2_moe, cm_family_granite_hybrid, cm_family_granite_hybrid_moe,
     cm_family_nemotron_h, cm_family_nemotron_h_moe;
+extern const struct family cm_family_gemma, cm_family_gemma_2, cm_family_phi3, cm_family_smollm3, cm_family_seed_oss,
+    cm_family_deepseek, cm_family_bailing_moe, cm_family_afmoe, cm_family_laguna;
 
 static const struct family *const rows[] = {
     &cm_family_mixtral,     &cm_family_olmoe, &cm_family_qwen2_moe, &cm_family_qwen3_moe,
@@ -27,6 +29,8 @@ static const struct family *const rows[] = {
     &cm_family_nemotron_h,  &cm_family_nemotron_h_moe, &cm_family_phimoe, &cm_family_baichuan,
     &cm_family_bloom,       &cm_family_qwen3_vl, &cm_family_qwen3_vl_moe, &cm_family_granite, &cm_family_hy3,
     &cm_family_exaone_moe,  &cm_family_mistral_3, &cm_family_mistral_4, &cm_family_deepseek2_dense,
+    &cm_family_gemma,       &cm_family_gemma_2, &cm_family_phi3, &cm_family_smollm3, &cm_family_seed_oss,
+    &cm_family_deepseek,    &cm_family_bailing_moe, &cm_family_afmoe, &cm_family_laguna,
 };
 
 /* Architectures of files that people have, and the names of their families: who opens one is told what it is. */
@@ -34,20 +38,25 @@ static const struct {
     const char *architecture, *name;
 } not_run[] = {
     {"jamba", "Jamba"},
-    {"bailingmoe", "Ling"},
     {"bailingmoe3", "Ling 3"},
-    {"phi3", "Phi-3"},
     {"glm-dsa", "GLM-5"},
-    {"gemma", "Gemma"},
-    {"gemma2", "Gemma 2"},
     {"gemma3n", "Gemma 3n"},
     {"minimax-m3", "MiniMax-M3"},
-    {"deepseek", "DeepSeek-MoE"},
     {"deepseek32", "DeepSeek-V3.2"},
     {"deepseek4", "DeepSeek-V4"},
     {"command-r", "Command R"},
     {"grok", "Grok"},
     {"dbrx", "DBRX"},
+    {"kimi-linear", "Kimi-Linear"},
+    {"step35", "Step-3.5"},
+    {"mimo2", "MiMo-V2"},
+    {"smallthinker", "SmallThinker"},
+    {"grovemoe", "GroveMoE"},
+    {"cohere2", "Command R7B"},
+    {"olmo2", "OLMo 2"},
+    {"exaone4", "EXAONE 4"},
+    {"apertus", "Apertus"},
+    {"falcon-h1", "Falcon-H1"},
 };
 
 const char *cm_family_not_run(const char *architecture)

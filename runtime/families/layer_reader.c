@@ -82,7 +82,7 @@ static calmoe_status check_default(struct reader *reader, int layer, const char 
 
 static calmoe_status check_defaults(struct reader *reader, int layer, const struct attention_spec *spec)
 {
-    static const char *const keys[] = {"attention.key_length", "attention.head_count_kv", "attention.value_length"};
+    static const char *const keys[] = {"attention.head_count_kv", "attention.key_length", "attention.value_length"};
     const int q = spec->n_heads * spec->head_size, k = spec->n_kv_heads * spec->head_size,
               v = spec->n_kv_heads * spec->value_size;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) /* all three in one */
@@ -96,6 +96,18 @@ static enum norm_span span_of(struct reader *reader, int layer, const char *role
 {
     if (!has(reader, layer, role)) return NORM_NONE;
     return size_of(reader, layer, role, 0) == head_size ? NORM_EACH_HEAD : NORM_ALL_HEADS;
+}
+
+/* Gates with a matrix of their own: one for each head, or for each element that it attends. */
+static calmoe_status read_gates(struct reader *reader, int layer, struct attention_spec *out)
+{
+    const int n_rows = size_of(reader, layer, "attn_gate.weight", 1);
+    if (!(reader->family->needs & NEEDS_GATES) || n_rows == 0) return CALMOE_OK; /* which is told with other tensors */
+    out->has_soft_gates = reader->family->has_soft_gates;
+    out->gate_size = n_rows / out->n_heads;
+    if (n_rows % out->n_heads == 0 && (out->gate_size == 1 || out->gate_size == out->value_size)) return CALMOE_OK;
+    return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE, "tensor '%s' has %d rows; %d heads of %d elements want %d or %d",
+                   reader->name, n_rows, out->n_heads, out->value_size, out->n_heads, out->n_heads * out->value_size);
 }
 
 static calmoe_status read_attention(struct reader *reader, int layer)
@@ -119,6 +131,7 @@ static calmoe_status read_attention(struct reader *reader, int layer)
                        "tensor '%s' is not %d long; norms of the family %s are of one head", reader->name,
                        out->head_size, reader->family->name);
     out->has_sinks = has(reader, layer, "attn_sinks.weight");
+    CM_TRY(read_gates(reader, layer, out));
     out->has_gate = (reader->family->needs & NEEDS_QUERY_GATES) != 0;
     if (out->has_gate && (out->q_norm == NORM_ALL_HEADS || out->value_size != out->head_size))
         return cm_fail(reader->keys->ctx, CALMOE_BAD_FILE,
@@ -166,12 +179,21 @@ static calmoe_status read_windows(struct reader *reader)
     CM_TRY(read_pattern(reader->keys, reader->keys->first_block + spec->n_layers, &list, &period));
     for (int layer = 0; layer < spec->n_layers; layer++) {
         const int  block = reader->keys->first_block + layer;
+        const int  sees_all = reader->family->first_sees_all ? 0 : period - 1; /* of each period's layers */
         const bool has_window = list ? cm_meta_element_int(list, (uint64_t)block) != 0
-                                     : period == 0 || block % period < period - 1;
+                                     : period == 0 || block % period != sees_all;
         spec->layers[layer].attention.window = has_window ? window : 0;
         spec->layers[layer].attention.is_chunked = has_window && window > 0 && reader->family->has_chunks;
     }
     return CALMOE_OK;
+}
+
+void cm_drop_idle_windows(struct model_spec *spec)
+{
+    for (int layer = 0; layer < spec->n_layers; layer++) {
+        struct attention_spec *attention = &spec->layers[layer].attention;
+        if (attention->window >= spec->context_length) attention->window = 0;
+    }
 }
 
 /* ---- which layers are dense ---- */
@@ -370,6 +392,7 @@ static const struct optional_role {
     {"attn_v.bias", "attn_qkv.bias", OF_ATTENTION, NEEDS_QKV_BIASES},
     {"attn_output.bias", NULL, OF_ATTENTION, NEEDS_OTHER_BIASES | NEEDS_PROJECTION_BIASES},
     {"attn_sinks.weight", NULL, OF_ATTENTION, NEEDS_SINKS},
+    {"attn_gate.weight", NULL, OF_ATTENTION, NEEDS_GATES},
     {"ffn_gate_inp.bias", NULL, OF_ROUTED, NEEDS_OTHER_BIASES},
     {"exp_probs_b.bias", "exp_probs_b", OF_ROUTED, NEEDS_CHOICE_BIASES},
     {"ffn_gate_exps.bias", "ffn_gate_up_exps.bias", OF_ROUTED, NEEDS_OTHER_BIASES},

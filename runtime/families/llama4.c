@@ -16,7 +16,7 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
     CM_TRY(cm_key_float(keys, "attention.temperature_scale", 0.0, 1e3, &temperature));
     CM_TRY(cm_key_int(keys, "attention.temperature_length", 1, 1 << 30, &length));
     for (int i = 0; i < spec->n_layers; i++) has_chunks |= spec->layers[i].attention.window > 0;
-    spec->ropes[spec->n_ropes] = (struct rope_spec){.is_on = false};
+    const int none = has_chunks ? cm_add_no_rope(spec) : 0;
     for (int i = 0; i < spec->n_layers; i++) {
         struct attention_spec *attention = &spec->layers[i].attention;
         const bool             rotates = attention->window > 0 || !has_chunks;
@@ -24,9 +24,8 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
         attention->temperature = rotates ? 0.0f : temperature;
         attention->temperature_length = length;
         attention->temperature_offset = 1;
-        if (!rotates) attention->rope = spec->n_ropes;
+        if (!rotates) attention->rope = none;
     }
-    spec->n_ropes += has_chunks;
     return CALMOE_OK;
 }
 

@@ -21,6 +21,7 @@ static void measure_attention(struct layer_maxima *most, const struct attention_
     grow(&most->head_size, attention->head_size);
     grow(&most->value_size, attention->value_size);
     grow(&most->q_columns, attention->n_heads * cm_query_size(attention));
+    grow(&most->gate_columns, attention->n_heads * attention->gate_size);
     grow(&most->k_columns, cm_kept_heads(attention) * attention->head_size);
     grow(&most->v_columns, cm_kept_heads(attention) * attention->value_size);
     grow(&most->attended_columns, attention->n_heads * attention->value_size);

@@ -51,6 +51,9 @@ struct attention_spec {
     int            rope;       /* which of model_spec.ropes turns q and k                   */
     bool           has_gate;   /* rows of q are, head by head, a query's and then a gate's: what a head attends is
                                   weighted by sigmoid(gate), element by element              */
+    int            gate_size;  /* of a head, where gates have a matrix of their own: value_size of them, or 1 for all
+                                  elements; 0 = they have none                               */
+    bool           has_soft_gates; /* what such gates weight by is softplus(gate), not sigmoid(gate) */
     bool           has_latents; /* all heads attend to one key a position, whose first value_size elements are the
                                   value, too                                                 */
 };
@@ -76,6 +79,12 @@ static inline int cm_first_attended(int window, bool is_chunked, int position)
 static inline int cm_query_size(const struct attention_spec *attention)
 {
     return attention->head_size * (attention->has_gate ? 2 : 1);
+}
+
+/* Gates with a matrix of their own of the heads that read one kv head. */
+static inline int cm_gates_of_kv(const struct attention_spec *attention)
+{
+    return attention->n_heads / attention->n_kv_heads * attention->gate_size;
 }
 
 /* Multi-head latent attention (DeepSeek-AI, 2024): keys and values of all heads are products of one latent vector a
@@ -207,6 +216,7 @@ struct layer_spec {
 struct layer_maxima {
     int n_heads, n_kv_heads, head_size, value_size;
     int q_columns, k_columns, v_columns; /* of all heads of a layer            */
+    int gate_columns;                    /* of gates with a matrix of their own */
     int attended_columns;                /* n_heads * value_size               */
     int recurrent_floats;                /* of a recurrent mixer: its products' rows, and what is read, twice */
     int mla_inputs;                      /* of latent attention: columns of q of all heads          */

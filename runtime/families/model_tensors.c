@@ -163,6 +163,8 @@ static calmoe_status find_attention(struct finder *finder, const struct layer_sp
     CM_TRY(find_head_norm(finder, "attn_k_norm.weight", spec->k_norm, spec->n_kv_heads, spec->head_size,
                           &layer->k_norm));
     CM_TRY(need_matrix(finder, "attn_output.weight", dim, spec->n_heads * spec->value_size, &layer->o));
+    if (spec->gate_size > 0)
+        CM_TRY(need_matrix(finder, "attn_gate.weight", spec->n_heads * spec->gate_size, dim, &layer->gate));
     if (spec->has_sinks) CM_TRY(need_vector(finder, "attn_sinks.weight", spec->n_heads, &layer->sinks));
     return may_vector(finder, "attn_output.bias", dim, &layer->o_bias);
 }

@@ -72,6 +72,7 @@ struct layer_tensors {
     const struct file_tensor *shared_gate;                     /* NULL or (dim)                           */
     struct weight_source q, k, v; /* (n_heads * head_size, dim), (n_kv_heads * head_size | value_size, dim) */
     struct weight_source o;       /* (dim, n_heads * value_size)                                          */
+    struct weight_source gate;    /* (n_heads * gate_size, dim); rows NULL where gate_size is 0           */
     struct recurrent_tensors recurrent; /* of such a layer                                                */
     struct mla_tensors mla;       /* of such a layer                                                      */
     struct weight_source router;  /* (n_experts, dim); rows NULL in a dense layer                         */

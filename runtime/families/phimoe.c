@@ -12,10 +12,7 @@ static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
     (void)keys;
     if (fabsf(spec->ropes[0].magnitude - magnitude_of_formula) < 1e-4f) spec->ropes[0].magnitude = own_magnitude;
-    for (int i = 0; i < spec->n_layers; i++) { /* a window that nothing can leave is none */
-        struct attention_spec *attention = &spec->layers[i].attention;
-        if (attention->window >= spec->context_length) attention->window = 0;
-    }
+    cm_drop_idle_windows(spec);
     return CALMOE_OK;
 }
 

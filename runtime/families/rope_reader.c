@@ -104,7 +104,7 @@ static calmoe_status read_window_rope(struct keys *keys, const struct family *fa
         if (head_size != head_size_of(spec, false)) rope.n_rot = head_size;
         rope.base = family->window_base;
         rope.scaling = ROPE_SCALING_NONE;
-        rope.factor = 1.0f;
+        rope.factor = rope.magnitude = 1.0f;
         rope.has_factors = false;
     }
     CM_TRY(cm_key_float(keys, "rope.freq_base_swa", 1.0, 1e12, &rope.base));
@@ -153,4 +153,10 @@ calmoe_status cm_read_alibi(struct keys *keys, float usual, float least, struct 
     for (int i = 0; i < spec->n_layers; i++) spec->layers[i].attention.max_bias = max_bias;
     if (max_bias > 0.0f) spec->ropes[0].is_on = false;
     return CALMOE_OK;
+}
+
+int cm_add_no_rope(struct model_spec *spec)
+{
+    spec->ropes[spec->n_ropes] = (struct rope_spec){.is_on = false};
+    return spec->n_ropes++;
 }

@@ -206,12 +206,15 @@ static void describe(struct synthesis *s, struct meta_draft *draft)
     if (says_windows_by_layer(&s->plan)) describe_windows(s, draft);
     if (cm_family_needs_key(s->plan.family, "final_logit_softcapping"))
         cm_meta_draft_f32(draft, "%.final_logit_softcapping", 30.0f);
+    if (cm_family_needs_key(s->plan.family, "attn_logit_softcapping"))
+        cm_meta_draft_f32(draft, "%.attn_logit_softcapping", 50.0f);
     if (o->n_experts > 0 && o->shared_width > 0) {
         cm_meta_draft_u32(draft, "%.expert_shared_feed_forward_length", (uint32_t)o->shared_width);
         if (o->shared_width % o->expert_width == 0) /* some engines know the width by this alone */
             cm_meta_draft_u32(draft, "%.expert_shared_count", (uint32_t)(o->shared_width / o->expert_width));
     }
-    if (o->dense_layers > 0) cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);
+    if (o->dense_layers > 0 || cm_family_needs_key(s->plan.family, "leading_dense_block_count"))
+        cm_meta_draft_u32(draft, "%.leading_dense_block_count", (uint32_t)o->dense_layers);
     describe_recurrent(&s->plan, draft);
     describe_sections(s, draft);
     describe_scales(o, draft);

@@ -210,7 +210,8 @@ static enum weight_type fitting_type(enum weight_type wanted, int n_columns)
         [WEIGHT_Q4_K] = WEIGHT_Q5_0,   [WEIGHT_Q5_K] = WEIGHT_Q5_1,   [WEIGHT_Q6_K] = WEIGHT_Q8_0,
         [WEIGHT_IQ1_S] = WEIGHT_IQ4_NL,   [WEIGHT_IQ1_M] = WEIGHT_IQ4_NL, [WEIGHT_IQ2_XXS] = WEIGHT_IQ4_NL,
         [WEIGHT_IQ2_XS] = WEIGHT_IQ4_NL,  [WEIGHT_IQ2_S] = WEIGHT_IQ4_NL,
-        [WEIGHT_IQ3_XXS] = WEIGHT_IQ4_NL, [WEIGHT_IQ3_S] = WEIGHT_IQ4_NL};
+        [WEIGHT_IQ3_XXS] = WEIGHT_IQ4_NL, [WEIGHT_IQ3_S] = WEIGHT_IQ4_NL,
+        [WEIGHT_TQ1_0] = WEIGHT_Q4_0,     [WEIGHT_TQ2_0] = WEIGHT_Q4_0};
     enum weight_type type = wanted;
     if (n_columns % cm_weight_types[type].n_elements != 0 && narrower[type] != 0)
         type = (enum weight_type)narrower[type];
@@ -333,6 +334,8 @@ static void add_attention(struct lister *lister)
         add_vector(lister, "attn_k.bias", kv, 0.0f, 0.1f);
         add_vector(lister, "attn_v.bias", kv, 0.0f, 0.1f);
     }
+    if (family_needs(lister, NEEDS_GATES)) /* soft ones: one for each head */
+        add_matrix(lister, "attn_gate.weight", o->width, lister->plan->family->has_soft_gates ? o->n_heads : q);
     add_matrix(lister, "attn_output.weight", q, o->width);
     if (family_needs(lister, NEEDS_OTHER_BIASES) || family_needs(lister, NEEDS_PROJECTION_BIASES))
         add_vector(lister, "attn_output.bias", o->width, 0.0f, 0.1f);

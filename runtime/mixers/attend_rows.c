@@ -289,6 +289,17 @@ static void attend(struct job *job, int i, float *parts, size_t stride)
     job->batch->ops->attend_span(&job->in, span, parts, stride);
 }
 
+/* What a head attends in row r, weighted by its gates: gates (rows, n_heads * gate_size). */
+static void weigh(const struct vector_ops *ops, const struct attention_spec *spec, const float *gates, int r, int head,
+                  float *attended)
+{
+    gates += (size_t)(r * spec->n_heads + head) * (size_t)spec->gate_size;
+    if (spec->gate_size == 1) /* softplus(gate), one for all elements */
+        for (int i = 0; i < spec->value_size; i++) attended[i] *= *gates;
+    else if (spec->has_soft_gates) ops->multiply(attended, gates, spec->value_size);
+    else ops->sigmoid_multiply(attended, gates, spec->value_size);
+}
+
 /* The job is done: its columns of the rows. Of latents each head's are quantized by themselves; else the last of a
  * group's jobs quantizes the rows, unless other ranks have some of these jobs: cm_attend_gather(). */
 static void finish_job(const struct job *job, int group_index, float *whole)
@@ -307,6 +318,7 @@ static void finish_job(const struct job *job, int group_index, float *whole)
         float *attended = cm_row(kind->attended.values, r, kind->n_heads * value_size) + head * value_size;
         b->ops->attend_finish(of_query, value_size, attended);
         if (spec->has_gate) b->ops->sigmoid_multiply(attended, job->in.queries[i] + spec->head_size, value_size);
+        if (spec->gate_size > 0) weigh(b->ops, spec, job->reader->gates, r, head, attended);
         if (kind->has_latents) b->ops->quantize(&kind->attended, r * kind->n_heads + head, 0, n_columns, kinds);
     }
     if (kind->has_latents || b->exchange) return;

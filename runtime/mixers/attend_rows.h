@@ -21,6 +21,7 @@ void          cm_attend_plan_rows(struct attention *attention, const struct row 
 struct attend_reader { /* who attends, and who reads what is attended */
     struct attention *attention;
     const float      *q;     /* (rows, n_heads * cm_query_size())                        */
+    const float      *gates; /* (rows, n_heads * gate_size)                              */
     const float      *sinks; /* (n_heads) or NULL                                        */
     const float      *slopes; /* (n_heads) or NULL: of scores over distance              */
     unsigned          kinds; /* forms of what is attended, as the next product reads it  */

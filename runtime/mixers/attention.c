@@ -31,6 +31,9 @@ static void remember(struct batch *b, int index, int r, int kv_head)
         cm_prepare_head(b, spec, spec->q_norm == NORM_EACH_HEAD ? layer->q_norm : NULL, r, q + head * q_size);
         cm_warm_query(spec, cm_row_position(&b->rows[r]), spec->head_size, q + head * q_size);
     }
+    if (spec->has_soft_gates)
+        b->ops->softplus(cm_row(work->gates, r, spec->n_heads * spec->gate_size) + kv_head * n_heads * spec->gate_size,
+                         n_heads * spec->gate_size);
     cm_remember_kv(b, index, r, kv_head, cm_row(work->k, r, spec->n_kv_heads * size) + kv_head * size,
                    cm_row(work->v, r, spec->n_kv_heads * spec->value_size) + kv_head * spec->value_size);
 }
@@ -50,6 +53,7 @@ static void project_own_heads(struct batch *b, int index, int i, const struct wo
     const struct attention_weights *layer = cm_attention_weights(b, index);
     const struct matrix_part *q = &layer->q.parts[i], *k = &layer->k.parts[i];
     const int size = spec->head_size, q_size = spec->n_heads / spec->n_kv_heads * cm_query_size(spec);
+    const int gate_size = cm_gates_of_kv(spec);
     const int first_head = k->first_row / size, n_heads = k->matrix.n_rows / size, n = b->n_rows;
     const int at_least = n > FEW_ROWS ? n_heads : 1;
     const struct attention_work *work = cm_attention_work(b);
@@ -62,6 +66,9 @@ static void project_own_heads(struct batch *b, int index, int i, const struct wo
         if (!spec->keys_are_values)
             cm_linear_part(b, &layer->v, &layer->v.parts[i], begin * spec->value_size, end * spec->value_size,
                            &b->normed, NULL, n, layer->v_bias, work->v, me);
+        if (gate_size > 0)
+            cm_linear_part(b, &layer->gate, &layer->gate.parts[i], begin * gate_size, end * gate_size, &b->normed, NULL,
+                           n, NULL, work->gates, me);
         cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
         for (int kv_head = first_head + begin; kv_head < first_head + end; kv_head++)
             for (int r = 0; r < n; r++) remember(b, index, r, kv_head);
@@ -80,6 +87,7 @@ static void project_own_rows(struct batch *b, int index, const struct worker *me
     cm_linear_shared(b, &layer->q, &b->normed, NULL, b->n_rows, layer->q_bias, work->q, me);
     cm_linear_shared(b, &layer->k, &b->normed, NULL, b->n_rows, layer->k_bias, work->k, me);
     cm_linear_shared(b, &layer->v, &b->normed, NULL, b->n_rows, layer->v_bias, work->v, me);
+    if (spec->gate_size > 0) cm_linear_shared(b, &layer->gate, &b->normed, NULL, b->n_rows, NULL, work->gates, me);
     if (has_vector_norm(spec)) {
         const struct exchange_piece heads[] = {
             cm_heads_piece(work->q, b->n_rows, spec->n_kv_heads, n_heads_per_kv * cm_query_size(spec)),
@@ -96,21 +104,25 @@ static void project_own_rows(struct batch *b, int index, const struct worker *me
     for (int i = begin; i < end; i++) remember(b, index, i % b->n_rows, heads.first + i / b->n_rows);
 }
 
+/* Whether rows of each kv head begin at multiples of 16, as ranges must that kernels take. */
+static bool has_even_rows(const struct attention_spec *spec)
+{
+    return spec->head_size % 16 == 0 && spec->value_size % 16 == 0 && cm_gates_of_kv(spec) % 16 == 0;
+}
+
 /* Where the workers of each node share its kv heads evenly, and no norm spans several heads. */
 static bool has_own_heads(const struct batch *b, int index)
 {
     const struct attention_spec *spec = cm_attention_spec(b, index);
-    return cm_attend_is_even(cm_attention_work(b)->attention, index) && spec->head_size % 16 == 0 &&
-           spec->value_size % 16 == 0 && /* kernels take ranges that begin at multiples of 16 */
-           !has_vector_norm(spec);
+    return cm_attend_is_even(cm_attention_work(b)->attention, index) && has_even_rows(spec) && !has_vector_norm(spec);
 }
 
 static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct attention_weights *layer = cm_attention_weights(b, index);
     struct attention *attention = cm_attention_work(b)->attention;
-    const struct attend_reader reader = {attention, cm_attention_work(b)->q, layer->sinks, layer->slopes,
-                                         layer->o_kinds};
+    const struct attention_work *work = cm_attention_work(b);
+    const struct attend_reader reader = {attention, work->q, work->gates, layer->sinks, layer->slopes, layer->o_kinds};
     cm_enter_phase(b, me, CALMOE_PHASE_OTHER);
     cm_norm_rows(b, layer->norm, layer->input_kinds, me);
     if (me->index == 0) cm_attend_deal_heads(attention, index);
@@ -131,14 +143,16 @@ static calmoe_status open_work(const struct mixer_place *place, void **out)
 {
     const struct layer_maxima *most = &place->spec->most;
     const size_t n = (size_t)place->max_rows;
-    const size_t n_q = n * (size_t)most->q_columns, n_k = n * (size_t)most->k_columns;
+    const size_t n_q = n * (size_t)most->q_columns, n_k = n * (size_t)most->k_columns,
+                 n_v = n * (size_t)most->v_columns, n_gates = n * (size_t)most->gate_columns;
     struct attention_work *work = *out = cm_alloc(place->machine->ctx, 1, sizeof *work, "attention");
     if (!work) return CALMOE_NO_MEMORY;
-    work->memory = cm_alloc(place->machine->ctx, n_q + n_k + n * (size_t)most->v_columns, sizeof(float), "attention");
+    work->memory = cm_alloc(place->machine->ctx, n_q + n_k + n_v + n_gates, sizeof(float), "attention");
     if (!work->memory) return CALMOE_NO_MEMORY;
     work->q = work->memory;
     work->k = work->q + n_q;
     work->v = work->k + n_k;
+    work->gates = work->v + n_v;
     return cm_attend_open(place, MIXER_ATTENTION, &work->attention);
 }
 
@@ -160,7 +174,7 @@ static void plan(void *work, const struct batch *b)
 static size_t step_bytes(const void *weights)
 {
     const struct attention_weights *w = weights;
-    return w->q.n_bytes + w->k.n_bytes + w->v.n_bytes + w->o.n_bytes;
+    return w->q.n_bytes + w->k.n_bytes + w->v.n_bytes + w->gate.n_bytes + w->o.n_bytes;
 }
 
 static size_t fill_bytes(const void *weights)
@@ -191,7 +205,7 @@ static int n_barriers(const struct mixer *mixer, const struct layer_spec *layer,
     const bool is_even = layer->attention.n_kv_heads % n_workers == 0; /* has_own_heads() */
     (void)mixer;
     if (has_vector_norm(&layer->attention)) return 6;
-    return is_even && layer->attention.head_size % 16 == 0 && layer->attention.value_size % 16 == 0 ? 4 : 5;
+    return is_even && has_even_rows(&layer->attention) ? 4 : 5;
 }
 
 static size_t fixed_bytes(const struct layer_spec *layer)

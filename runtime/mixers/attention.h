@@ -15,8 +15,9 @@ struct attention_weights {
     float *sinks;                     /* NULL or (n_heads): a score that takes part in the softmax, without a value */
     float *slopes;                    /* NULL or (n_heads): by which scores fall with distance   */
     struct placed_matrix q, k, v;     /* cut by kv heads                                         */
+    struct placed_matrix gate;        /* so, too; empty where gates have no matrix of their own  */
     struct placed_matrix o;           /* cut by the plan's shares                                */
-    unsigned input_kinds;             /* forms of the input that q, k, v read                    */
+    unsigned input_kinds;             /* forms of the input that q, k, v and gate read           */
     unsigned o_kinds;                 /* that o reads                                            */
     float *vectors;                   /* memory of all of them                                   */
 };
@@ -34,6 +35,7 @@ static inline const struct attention_weights *cm_attention_weights(const struct 
 
 struct attention_work { /* scratch of all attention layers */
     float            *q, *k, *v; /* (max_rows, all heads), as the layer has it */
+    float            *gates;     /* (max_rows, all heads' gates)               */
     struct attention *attention;
     void             *memory;
 };

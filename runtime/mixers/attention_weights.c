@@ -80,8 +80,10 @@ static calmoe_status pack(const struct mixer_place *place, struct pack_list *lis
     CM_TRY(add_heads(place, list, &t->q, spec->n_kv_heads, &out->q));
     CM_TRY(add_heads(place, list, &t->k, spec->n_kv_heads, &out->k));
     if (!spec->keys_are_values) CM_TRY(add_heads(place, list, &t->v, spec->n_kv_heads, &out->v));
+    if (spec->gate_size > 0) CM_TRY(add_heads(place, list, &t->gate, spec->n_kv_heads, &out->gate));
     CM_TRY(cm_placed_shares_open(place->machine->ctx, list, &t->o, place->machine->plan, &out->o));
-    out->input_kinds = cm_placed_kind(&out->q) | cm_placed_kind(&out->k) | cm_placed_kind(&out->v);
+    out->input_kinds = cm_placed_kind(&out->q) | cm_placed_kind(&out->k) | cm_placed_kind(&out->v) |
+                       cm_placed_kind(&out->gate);
     out->o_kinds = cm_placed_kind(&out->o);
     return CALMOE_OK;
 }
@@ -97,7 +99,7 @@ void cm_attention_drop(void **weights)
 {
     struct attention_weights *w = *weights;
     if (!w) return;
-    struct placed_matrix *all[] = {&w->q, &w->k, &w->v, &w->o};
+    struct placed_matrix *all[] = {&w->q, &w->k, &w->v, &w->gate, &w->o};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) cm_placed_close(all[i]);
     cm_free(w->vectors);
     cm_free(w);

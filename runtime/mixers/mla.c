@@ -142,7 +142,7 @@ static void run(struct batch *b, int index, const struct worker *me)
 {
     const struct mla_weights *layer = cm_mla_weights(b, index);
     struct mla_work *work = cm_mla_work(b);
-    const struct attend_reader reader = {work->attention, work->queries, NULL, NULL, layer->attended_kinds};
+    const struct attend_reader reader = {work->attention, work->queries, NULL, NULL, NULL, layer->attended_kinds};
     const struct head_product keys = {false, &work->plain, work->queries, cm_attention_spec(b, index)->head_size};
     const struct head_product values = {true, cm_attended(work->attention, index), work->values.values,
                                         cm_mla_spec(b, index)->value_size};

@@ -84,6 +84,13 @@
     "\\x{1e900}-\\x{1e943}"
 #define ASIAN "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
 
+/* Scripts without spaces between words, as AFMoE's tokenizer has them. */
+#define AFMOE_CJK \
+    "[\\x{4e00}-\\x{9fff}\\x{3400}-\\x{4dbf}\\x{f900}-\\x{faff}\\x{3040}-\\x{309f}" \
+    "\\x{30a0}-\\x{30ff}\\x{ff65}-\\x{ff9f}\\x{2f00}-\\x{2fdf}\\x{e40}-\\x{e7f}" \
+    "\\x{e80}-\\x{eff}\\x{1780}-\\x{17ff}\\x{1000}-\\x{109f}\\x{aa60}-\\x{aa7f}" \
+    "\\x{a9e0}-\\x{a9ff}\\x{ac00}-\\x{d7af}\\x{1100}-\\x{11ff}]+"
+
 /* ---- the rows ---- */
 
 static const struct pretokenizer_row rows[] = {
@@ -127,6 +134,8 @@ static const struct pretokenizer_row rows[] = {
     { .names = { "bloom", "poro-chat", "gpt3-finnish" }, .stages = { BLOOM } },
     { .names = { "viking" }, .stages = { BLOOM, "\\p{N}" } },
     { .names = { "exaone-moe" }, .stages = { EXAONEMOE } },
+    { .names = { "afmoe" }, /* digits by threes from the end of a number */
+      .stages = { "\\p{N}+", "\\A\\p{N}{1,2}(?=(?:\\p{N}{3})*+\\z)|\\p{N}{3}", AFMOE_CJK, DEEPSEEK3 } },
     { .names = { "laguna" }, .stages = { "[^\\n]+|\\n+", QWEN2 } },
     { .names = { "gemma4" }, .stages = { "[^\\n]+|\\n+" }, .always_bos = true, .no_bos = true, .is_plain = true },
     { .names = { "default" },

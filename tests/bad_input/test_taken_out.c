@@ -36,6 +36,7 @@ static struct differing {
     {.golden = "deepseek2", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek2old", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "deepseek3", .name = "tokenizer.ggml.add_bos_token"},
+    {.golden = "deepseek", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "youtu", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "minimaxm2", .name = "tokenizer.ggml.add_bos_token"},
     {.golden = "llama4", .name = "tokenizer.ggml.add_bos_token"},
@@ -45,9 +46,15 @@ static struct differing {
     {.golden = "llama4", .name = "llama4.attention.temperature_scale"},
     /* Absent where queries do not grow, as in Mistral Small 3. */
     {.golden = "mistral3", .name = "mistral3.attention.temperature_scale"},
+    /* Absent where it is the formula's: 1 + 0.1 ln(factor). */
+    {.golden = "laguna", .name = "laguna.rope.scaling.yarn_attn_factor"},
+    /* Absent in the first files of the family, and in those of models without windows. */
+    {.golden = "phi3", .name = "phi3.attention.sliding_window"},
     /* Llama 3.1 and later ones have it, Llama 3 has not; nothing else in a file tells them apart. */
     {.golden = "llama3", .name = "rope_freqs.weight"},
     /* Files with pieces by score were Llama's first, where its absence means token 1, and a space before the text. */
+    {.golden = "gemma", .name = "tokenizer.ggml.bos_token_id"},
+    {.golden = "gemma2", .name = "tokenizer.ggml.bos_token_id"},
     {.golden = "gemma3", .name = "tokenizer.ggml.bos_token_id"},
     {.golden = "gemma4", .name = "tokenizer.ggml.bos_token_id"},
     {.name = "tokenizer.ggml.add_space_prefix"},

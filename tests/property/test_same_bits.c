@@ -283,7 +283,7 @@ static void golden_models(void **state)
                                         "llamabias", "gptoss", "qwen3next", "qwen35moe", "qwen3nextold", "qwen35",
                                         "gemma3", "gemma4moe", "gemma4", "deepseek2", "deepseek2old", "deepseek3",
                                         "hunyuan", "llama4", "lfm2", "lfm2moe", "granitehybrid", "granitehybridmoe",
-                                        "nemotronh", "nemotronhmoe"};
+                                        "nemotronh", "nemotronhmoe", "lagunam"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[600];
         if (golden_is_left_out(names[i])) continue;

@@ -196,7 +196,8 @@ static void golden_models(void **state)
                                         "llamabias", "gptoss", "qwen3next", "qwen35moe", "qwen3nextold", "qwen35",
                                         "gemma3", "gemma4moe", "gemma4", "deepseek2", "deepseek2old", "deepseek3",
                                         "hunyuan", "llama4", "lfm2", "lfm2moe", "granitehybrid", "granitehybridmoe",
-                                        "nemotronh", "nemotronhmoe", "phimoe", "bloom", "baichuan13b"};
+                                        "nemotronh", "nemotronhmoe", "phimoe", "bloom", "baichuan13b",
+                                        "laguna"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (golden_is_left_out(names[i])) continue;
         golden_path(model_path, names[i]);

@@ -32,11 +32,13 @@ ARCH = {
     "lfm2": ("neox", None), "lfm2moe": ("neox", True), "granitehybrid": ("norm", True), "nemotron_h": ("norm", None),
     "nemotron_h_moe": ("norm", True), "phimoe": ("neox", False), "bloom": ("neox", None), "baichuan": ("norm", None),
     "exaone-moe": ("neox", True), "mistral3": ("norm", None), "mistral4": ("norm", False),
+    "gemma": ("neox", None), "gemma2": ("neox", None), "phi3": ("neox", None), "smollm3": ("norm", None), "seed_oss": ("neox", None),
+    "deepseek": ("norm", False), "bailingmoe": ("norm", True), "afmoe": ("neox", True), "laguna": ("neox", True),
 }
 CENTRED = ("phimoe", "bloom")       # norms that take the mean off, with a bias
 PHI_MAGNITUDE = 1.243163121016122   # of the model's sines and cosines; files have another
 SIGMOID = 2         # the number of this gating function in files
-SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2", "lfm2moe", "nemotron_h_moe")   # who has it unsaid
+SIGMOIDS = ("llama4", "glm4moe", "minimax-m2", "dots1", "bailingmoe2", "lfm2moe", "nemotron_h_moe", "afmoe")   # who has it unsaid
 
 
 class File:
@@ -117,13 +119,16 @@ def yarn(f, freq, hd, rounds):
     low, high = max(low, 0), min(high, hd - 1)
     ramp = np.clip((np.arange(hd // 2) - low) / max(high - low, 1e-3), 0, 1)
     # DeepSeek's sines and cosines keep their length, and its scores grow instead; Mistral's keep it, too
+    if own := f.own("rope.scaling.yarn_attn_factor"):
+        return freq / factor * ramp + freq * (1 - ramp), own
     return freq / factor * ramp + freq * (1 - ramp), 1.0 if f.own("rope.scaling.yarn_log_multiplier") else 0.1 * np.log(factor) + 1
 
 
 def has_window(f, layer):
     """Whether the layer sees a window, where the file has one: by its list, or by the family's period."""
     pattern = f.own("attention.sliding_window_pattern")
-    return pattern[layer] if pattern else (layer + 1) % (6 if f.arch.startswith("gemma") else 4 if f.arch == "llama4" else 2) != 0
+    period = {"gemma3": 6, "gemma4": 6, "llama4": 4, "afmoe": 4, "laguna": 4, "phi3": 1 << 20}.get(f.arch, 2)
+    return pattern[layer] if pattern else (layer if f.arch == "laguna" else layer + 1) % period != 0
 
 
 def growth(f, n):
@@ -141,20 +146,21 @@ def rotate(f, x, pairing, rounds, has_window):
     """x [n, heads, hd]; the first rope.dimension_count dimensions are rotated, all where the file does not say."""
     if not is_rotated(f):
         return x
-    n_rot = f.own("rope.dimension_count_swa" if has_window and f.arch == "gemma4" else "rope.dimension_count", x.shape[2])
+    n_rot = f.own("rope.dimension_count_swa" if has_window and f.arch in ("gemma4", "laguna") else "rope.dimension_count", x.shape[2])
     if n_rot < x.shape[2]:
         return np.concatenate([rotate(f, x[..., :n_rot], pairing, rounds, has_window), x[..., n_rot:]], axis=-1)
     n, _, hd = x.shape
     factors, magnitude = f.get("rope_freqs.weight"), 1.0
-    is_local = has_window and f.arch.startswith("gemma")                  # another base, and no scaling
+    is_local = has_window and f.arch in ("gemma3", "gemma4", "laguna")               # another base, and no scaling
     freq = (f.own("rope.freq_base_swa", 10000.0) if is_local else f.own("rope.freq_base", 10000.0)) ** (-2 * np.arange(hd // 2) / hd)
     if f.own("rope.scaling.type") == "linear" and not is_local:
         freq = freq / f.own("rope.scaling.factor")
     if factors is not None and not is_local:
         freq = freq / factors
     if "rope_factors_long.weight" in f:                             # of a context beyond the original one
-        freq, magnitude = freq / f["rope_factors_long.weight"], f.own("own magnitude", PHI_MAGNITUDE)
-    if f.own("rope.scaling.type") == "yarn":
+        own = PHI_MAGNITUDE if f.arch == "phimoe" else f.own("rope.scaling.attn_factor")
+        freq, magnitude = freq / f["rope_factors_long.weight"], f.own("own magnitude", own)
+    if f.own("rope.scaling.type") == "yarn" and not is_local:
         freq, magnitude = yarn(f, freq, hd, rounds)
     angle = np.arange(n)[:, None, None] * freq
     c, s = np.cos(angle) * magnitude, np.sin(angle) * magnitude
@@ -169,6 +175,7 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     blk = f"blk.{layer}"
     n, d = x.shape
     heads = f.own("attention.head_count")
+    heads = heads[layer] if isinstance(heads, list) else heads
     kv = f.own("attention.head_count_kv", heads)
     kv = kv[layer] if isinstance(kv, list) else kv
     hd = f.own("attention.key_length", d // heads)
@@ -196,7 +203,8 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     if has_head_norms and not behind:
         q, k = rms(q, norms[0], eps), rms(k, norms[1], eps)
     sinks, window = f.get(f"{blk}.attn_sinks.weight"), f.own("attention.sliding_window") if has_window(f, layer) else None
-    if slopes(f) is not None or f.arch == "exaone-moe" and not window and not f.own("all rotated"):
+    is_left = f.arch in ("exaone-moe", "afmoe") and not window or f.arch == "smollm3" and layer % 4 == 3
+    if slopes(f) is not None or is_left and not f.own("all rotated"):
         pass
     elif f.arch == "llama4" and not window:                           # no rotation; queries grow with their position
         q = q * (1 + f.own("attention.temperature_scale") * np.log1p(np.floor((np.arange(n) + 1) / f.own("attention.temperature_length"))))[:, None, None]
@@ -213,6 +221,8 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     for h in range(heads):
         g = h // (heads // kv)
         score = q[:, h] @ k[:, g].T * scale
+        if cap := f.own("attn_logit_softcapping"):
+            score = cap * np.tanh(score / cap)
         if (fall := slopes(f)) is not None:
             score += fall[h] * np.minimum(np.arange(n)[None] - np.arange(n)[:, None], 0)
         score[np.triu_indices(n, 1)] = -np.inf
@@ -226,6 +236,9 @@ def attention(f, layer, x, eps, pairing, rounds, norms_behind=None, plain_norms=
     out = out.reshape(n, -1)
     if gate is not None:
         out = out * sigmoid(gate)
+    if (own := f.get(f"{blk}.attn_gate.weight")) is not None:       # of each head, or of each of its elements
+        g = x @ own.T
+        out = out * np.repeat(sigmoid(g) if f.arch == "afmoe" else np.log1p(np.exp(g)), out.shape[1] // g.shape[1], axis=1)
     return out @ f[f"{blk}.attn_output.weight"].T + f.get(f"{blk}.attn_output.bias", 0.0)
 
 
@@ -445,7 +458,7 @@ def feed_forward(f, layer, x, renormalise, routes, expert, at_input=None):
     return y
 
 
-EXPERTS = {"bloom": gelu, "gpt-oss": clamped, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
+EXPERTS = {"bloom": gelu, "gpt-oss": clamped, **{f"gemma{n}": geglu for n in ("", 2)}, "gemma3": geglu, "gemma4": geglu, "nemotron_h": relu_squared, "nemotron_h_moe": relu_squared}
 
 
 def mix(f, layer, x, pairing, rounds, in_turn, norm_first, norms_behind, more):
@@ -473,13 +486,13 @@ def forward(f, ids, pairing=None, renormalise=None, rounds=False, expert=None, i
     ffn_norm = "ffn_norm" if "blk.0.ffn_norm.weight" in f else "post_attention_norm"
 
     def after(name, y):                                             # Gemma's and GLM-4's norms of what a half gives
-        return rms(y, f[name], eps) if f.arch.startswith(("gemma", "glm4")) and f.arch != "glm4moe" and name in f else y
+        return rms(y, f[name], eps) if f.arch.startswith(("gemma", "glm4", "afmoe")) and f.arch != "glm4moe" and name in f else y
 
     renormalise = ARCH[f.arch][1] if renormalise is None else renormalise
     eps, residual = eps_of(f), f.own("residual_scale", 1.0)
     routes, hidden = {}, []
     has_first_norm = f.arch == "bloom" and not f.own("no first norm")
-    x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch.startswith("gemma") else 1.0)
+    x = f["token_embd.weight"][ids] * f.own("embedding_scale", np.sqrt(f.own("embedding_length")) if f.arch.startswith(("gemma", "afmoe")) else 1.0)
     x = norm(f, "token_embd_norm", x, centres) if has_first_norm else x
     for layer in range(f.own("block_count") - f.own("nextn_predict_layers", 0)):
         blk = f"blk.{layer}"
@@ -612,13 +625,27 @@ def mistakes(path):
         cases["norms uncentred"] = f, {"centres": False}
     if f.arch == "bloom":
         cases["no first norm"], cases["relu"] = (File(path, {"no first norm": True}), {}), (f, {"expert": relu})
-    if f.arch == "phimoe":
-        cases["the file's magnitude"] = File(path, {"own magnitude": f.own("rope.scaling.attn_factor")}), {}
+    if f.arch in ("phimoe", "phi3"):
+        cases["other magnitude"] = File(path, {"own magnitude": f.own("rope.scaling.attn_factor") if f.arch == "phimoe" else 1.0}), {}
         cases["short factors"] = File(path, swapped={"rope_factors_long.weight": "rope_factors_short.weight"}), {}
     if f.arch in ("mistral3", "mistral4"):
         cases["no growth"] = File(path, {"attention.temperature_scale": 0.0}), {}
-    if f.arch == "exaone-moe":
+    if any("attn_output" in t for t in f.tensors) and any("attn_gate.weight" in t for t in f.tensors) and not f.own("ssm.state_size"):
+        cases["no gates"] = File(path, hidden=("attn_gate",)), {}
+    if f.arch == "afmoe":
+        cases["embedding unscaled"] = File(path, {"embedding_scale": 1.0}), {}
+        for norm in ("post_attention_norm", "post_ffw_norm"):
+            cases["no " + norm] = File(path, hidden=(norm,)), {}
+    if f.arch == "laguna" and f.own("attention.sliding_window"):
+        cases["YaRN's own magnitude"] = File(path, {"rope.scaling.yarn_attn_factor": None}), {}
         cases["no window"] = File(path, {"attention.sliding_window": 1000}), {}
+        cases["the base of all"] = File(path, {"rope.freq_base_swa": f.own("rope.freq_base")}), {}
+    if f.arch in ("exaone-moe", "gemma2", "phi3", "afmoe"):
+        cases["no window"] = File(path, {"attention.sliding_window": 1000}), {}
+    if f.arch == "gemma2":
+        for key in ("attn_logit_softcapping", "final_logit_softcapping"):
+            cases["no " + key] = File(path, {key: None}), {}
+    if f.arch in ("exaone-moe", "smollm3", "afmoe"):
         cases["all rotated"] = File(path, {"all rotated": True}), {}
     if f.arch not in ("olmoe", "deepseek2", "mistral4"):    # always 1e-5, and 1e-6, there, too small to show
         cases["eps"] = File(path, {eps: 1e-6 if f.own(eps) > 1e-6 else 1e-5}), {}
@@ -672,8 +699,9 @@ def mistakes(path):
     swap = {t: t.replace("gate", "up") for t in gates}
     if swap:
         cases["gate and up swapped"] = File(path, swapped={**swap, **{u: t for t, u in swap.items()}}), {}
-    head = f.own("attention.key_length", f.own("embedding_length") // f.own("attention.head_count"))
-    if f.arch not in ("deepseek2", "mistral4") and is_rotated(f) and f.own("rope.dimension_count", head) != head:
+    heads = f.own("attention.head_count")
+    head = f.own("attention.key_length", f.own("embedding_length") // (heads[0] if isinstance(heads, list) else heads))
+    if f.arch not in ("deepseek2", "mistral4") and is_rotated(f) and f.own("rope.dimension_count", head) != head and f.arch != "phi3":
         cases["all dimensions rotated"] = File(path, {"rope.dimension_count": None}), {}
     if any("ssm_conv1d.bias" in t for t in f.tensors):              # Mamba-2
         cases["norm before gate"] = f, {"norm_first": True}

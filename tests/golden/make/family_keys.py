@@ -33,9 +33,11 @@ def of_ernie(c):
             "expert_shared_count": c.moe_num_shared_experts}
 
 
-def of_phimoe(c):
+def of_phi(c):
+    """LongRoPE's magnitude is one of the lengths of two contexts."""
     original = c.rope_parameters["original_max_position_embeddings"]
-    return {"rope.dimension_count": c.hidden_size // c.num_attention_heads, "attention.sliding_window": c.sliding_window,
+    size = c.hidden_size // c.num_attention_heads
+    return {"rope.dimension_count": int(size * c.rope_parameters.get("partial_rotary_factor", 1.0)), "attention.sliding_window": c.sliding_window,
             "rope.scaling.original_context_length": original,
             "rope.scaling.attn_factor": math.sqrt(1 + math.log(c.max_position_embeddings / original) / math.log(original))}
 
@@ -58,10 +60,41 @@ def of_exaone_moe(c):
             "rope.scaling.type": "none"}
 
 
+def of_afmoe(c):
+    return {"rope.dimension_count": c.head_dim, "attention.sliding_window": c.sliding_window,
+            "leading_dense_block_count": c.num_dense_layers, "expert_feed_forward_length": c.moe_intermediate_size,
+            "expert_shared_count": c.num_shared_experts, "expert_weights_scale": float(c.route_scale), "expert_weights_norm": True}
+
+
+def of_laguna(c):
+    p = c.rope_parameters["full_attention"]
+    yarn = {"rope.scaling.type": "yarn", "rope.scaling.factor": float(p["factor"]),
+            "rope.scaling.original_context_length": p["original_max_position_embeddings"],
+            "rope.scaling.yarn_attn_factor": float(p["attention_factor"]), "rope.scaling.yarn_beta_fast": float(p["beta_fast"]),
+            "rope.scaling.yarn_beta_slow": float(p["beta_slow"])} if p["rope_type"] == "yarn" else {}
+    windows = {"attention.sliding_window": c.sliding_window, "rope.dimension_count_swa": c.head_dim,
+               "rope.freq_base_swa": float(c.rope_parameters["sliding_attention"]["rope_theta"])} if c.sliding_window else {}
+    return {"rope.dimension_count": int(c.head_dim * p["partial_rotary_factor"]), **yarn, **windows,
+            "expert_feed_forward_length": c.moe_intermediate_size, "leading_dense_block_count": 1,
+            "expert_shared_feed_forward_length": c.shared_expert_intermediate_size, "expert_gating_func": SIGMOID,
+            "expert_weights_scale": float(c.moe_routed_scaling_factor), "expert_weights_norm": True}
+
+
 KEYS = {
+    "afmoe": of_afmoe,
+    "laguna": of_laguna,
     "exaone-moe": of_exaone_moe,
     "mistral3": of_mistral_3,
-    "phimoe": of_phimoe,
+    "phimoe": of_phi,
+    "phi3": of_phi,
+    "gemma2": lambda c: {"attention.sliding_window": c.sliding_window, "attn_logit_softcapping": c.attn_logit_softcapping,
+                         "final_logit_softcapping": c.final_logit_softcapping},
+    "smollm3": lambda c: {"rope.dimension_count": c.hidden_size // c.num_attention_heads},
+    "deepseek": lambda c: {"rope.dimension_count": c.hidden_size // c.num_attention_heads,
+                           **{k: v for k, v in experts_of_deepseek(c).items() if k not in ("expert_gating_func", "expert_weights_norm")}},
+    "bailingmoe": lambda c: {"rope.dimension_count": c.hidden_size // c.num_attention_heads, "leading_dense_block_count": 0,
+                             "expert_feed_forward_length": c.intermediate_size, "expert_shared_count": 2,
+                             "expert_weights_scale": 1.0, "expert_weights_norm": True},
     "bloom": lambda c: {"feed_forward_length": 4 * c.hidden_size, "attention.head_count": c.n_head,
                         "attention.head_count_kv": c.n_head, "attention.layer_norm_epsilon": c.layer_norm_epsilon},
     "baichuan": lambda c: {"rope.dimension_count": c.hidden_size // c.num_attention_heads},

@@ -92,8 +92,8 @@ def dots_toy(n_merges):
                    {"eos": "<|endofresponse|>", "padding": "<|endoftext|>", "bos": "<|endoftext|>"})
 
 
-def ling_toy(n_merges):
-    return toy.bpe("bailingmoe2", n_merges, ["<|startoftext|>", "<|endoftext|>", "<role>", "</role>", "<|role_end|>"],
+def ling_toy(n_merges, pre="bailingmoe2"):
+    return toy.bpe(pre, n_merges, ["<|startoftext|>", "<|endoftext|>", "<role>", "</role>", "<|role_end|>"],
                    {"eos": "<|role_end|>", "padding": "<|endoftext|>", "bos": "<|startoftext|>"})
 
 
@@ -146,6 +146,11 @@ def phi_toy(count):
     """Its control tokens stand behind the pieces in published files, before the bytes here."""
     return toy.spm(toy.SPM_PIECES[:count], ("<unk>", "<s>", "</s>", "<|endoftext|>", "<|assistant|>", "<|end|>", "<|user|>"),
                    unknown=0, bos=1, eos=3)
+
+
+def smollm_toy(n_merges):
+    return toy.bpe("smaug-bpe", n_merges, ["<|begin_of_text|>", "<|end_of_text|>", "<|im_start|>", "<|im_end|>"],
+                   {"bos": "<|begin_of_text|>", "eos": "<|im_end|>", "padding": "<|im_end|>"})
 
 
 def rope(theta, **more):
@@ -423,6 +428,62 @@ MODELS = {
     "baichuan13b": ("Llama", "baichuan", lambda: toy.spm_toy(29), dict(
         hidden_size=80, num_hidden_layers=2, num_attention_heads=40, num_key_value_heads=40,
         intermediate_size=26, rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    "gemma": ("Gemma", "gemma", lambda: toy.gemma3_toy(30), dict(
+        hidden_size=36, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=1, head_dim=12, intermediate_size=26,
+        hidden_activation="gelu_pytorch_tanh", tie_word_embeddings=True, rms_norm_eps=2e-3, rope_parameters=rope(1e4),
+        max_position_embeddings=512)),
+    # Layers 0 and 2 see a window.
+    "gemma2": ("Gemma2", "gemma2", lambda: toy.gemma3_toy(31), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=12, query_pre_attn_scalar=12,
+        intermediate_size=26, sliding_window=7, attn_logit_softcapping=3.0, final_logit_softcapping=10.0, tie_word_embeddings=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    # LongRoPE of a text beyond the original context: the long factors act. Three quarters of each head are rotated.
+    "phi3": ("Phi3", "phi3", lambda: phi_toy(29), dict(
+        hidden_size=48, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, intermediate_size=26,
+        sliding_window=9, rms_norm_eps=2e-3, max_position_embeddings=64, original_max_position_embeddings=8,
+        rope_parameters=rope(1e3, rope_type="longrope", partial_rotary_factor=0.75, short_factor=[9.0] * 6,
+                             long_factor=[1.0, 1.3, 1.9, 3.1, 5.7, 8.0], original_max_position_embeddings=8))),
+    # Layer 3 does not rotate.
+    "smollm3": ("SmolLM3", "smollm3", lambda: smollm_toy(35), dict(
+        hidden_size=40, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=26, tie_word_embeddings=True, rms_norm_eps=2e-3, rope_parameters=rope(1e3), max_position_embeddings=512)),
+    "seedoss": ("SeedOss", "seed_oss", lambda: qwen_toy(33), dict(
+        hidden_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=14,
+        intermediate_size=26, attention_bias=True, attention_out_bias=False, residual_dropout=0.0, attention_dropout=0.0,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e5), max_position_embeddings=512)),
+    # DeepSeek-MoE of 2024-01: Llama's layers with DeepSeek-V2's experts (use_experts). Layer 0 is dense.
+    "deepseek": ("Llama", "deepseek", lambda: deepseek_toy("deepseek-llm", 31), dict(
+        hidden_size=40, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=4, intermediate_size=26,
+        first_k_dense_replace=1, n_routed_experts=7, num_experts_per_tok=3, n_shared_experts=2, moe_intermediate_size=8,
+        n_group=1, topk_group=1, topk_method="greedy", routed_scaling_factor=1.0, norm_topk_prob=False,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    # Ling 1: Granite's layers with multipliers of 1; a softmax over the chosen logits is one over all, renormalised.
+    "ling": ("GraniteMoeShared", "bailingmoe", lambda: ling_toy(35, "bailingmoe"), dict(
+        hidden_size=40, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, num_local_experts=6,
+        num_experts_per_tok=2, intermediate_size=9, shared_intermediate_size=18, embedding_multiplier=1.0,
+        residual_multiplier=1.0, attention_multiplier=10 ** -0.5, logits_scaling=1.0, tie_word_embeddings=False,
+        rms_norm_eps=2e-3, rope_parameters=rope(6e5), max_position_embeddings=512)),
+    # Layer 3 sees all positions and does not rotate; the others see a window and do. Layer 0 is dense.
+    "afmoe": ("Afmoe", "afmoe", lambda: qwen_toy(34), dict(
+        hidden_size=36, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, head_dim=10, intermediate_size=24,
+        moe_intermediate_size=8, num_experts=6, num_experts_per_tok=2, num_shared_experts=2, num_dense_layers=1,
+        route_scale=2.5, sliding_window=7, global_attn_every_n_layers=4, mup_enabled=True,
+        rms_norm_eps=2e-3, rope_parameters=rope(1e4), max_position_embeddings=512)),
+    # Layer 0 sees all positions with half of each head rotated, by YaRN; the others a window, with more heads.
+    "laguna": ("Laguna", "laguna", lambda: qwen_toy(37), dict(
+        hidden_size=36, num_hidden_layers=3, num_attention_heads=4, num_attention_heads_per_layer=[4, 6, 6],
+        num_key_value_heads=2, head_dim=12, layer_types=["full_attention", "sliding_attention", "sliding_attention"],
+        intermediate_size=24, moe_intermediate_size=8, shared_expert_intermediate_size=11, num_experts=7, num_experts_per_tok=3,
+        moe_routed_scaling_factor=2.5, sliding_window=7, rms_norm_eps=2e-3, max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e2, rope_type="yarn", factor=4.0, original_max_position_embeddings=16,
+                                                beta_fast=4.0, beta_slow=1.0, attention_factor=1.3, partial_rotary_factor=0.5),
+                         "sliding_attention": rope(1e4, partial_rotary_factor=1.0)})),
+    # The larger ones' gates are for each element. Heads of 16 let workers compute them head by head.
+    "lagunam": ("Laguna", "laguna", lambda: qwen_toy(36), dict(
+        hidden_size=36, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=16, gating="per-element",
+        intermediate_size=24, moe_intermediate_size=8, shared_expert_intermediate_size=8, num_experts=6, num_experts_per_tok=2,
+        moe_routed_scaling_factor=1.5, sliding_window=0, rms_norm_eps=2e-3, max_position_embeddings=512,
+        rope_parameters={"full_attention": rope(1e3, partial_rotary_factor=0.5)})),
 }
 HAS_SLOPES = ("baichuan13b",)
 
@@ -445,20 +506,33 @@ def use_slopes(model):
             module.inv_freq.zero_()
 
 
+def use_experts(model):
+    """Llama's layers with the feed-forward halves of DeepSeek-V2, but the first ones."""
+    from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Moe
+
+    model.config.num_experts = model.config.n_routed_experts
+    for layer in model.model.layers[model.config.first_k_dense_replace:]:
+        layer.mlp = DeepseekV2Moe(model.config)
+
+
 def is_norm_less_one(config, name):
     """Whether a norm multiplies by 1 + w. Files hold 1 + w."""
-    return config.model_type.startswith(("qwen3_next", "qwen3_5", "gemma3")) and "linear_attn" not in name
+    has = config.model_type.startswith(("qwen3_next", "qwen3_5", "gemma3", "gemma2")) or config.model_type == "gemma"
+    return has and "linear_attn" not in name
 
 
 def build(name, vocab, seed):
     """The HF model with seeded weights."""
     stem, _, _, kw = MODELS[name]
-    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma", "Llama4")) else "Config"))(
+    config = getattr(transformers, stem + ("TextConfig" if stem.startswith(("Qwen3_5", "Gemma3", "Gemma4", "Llama4")) else "Config"))(
         vocab_size=len(vocab.tokens), bos_token_id=vocab.ids.get("bos_token_id"), eos_token_id=vocab.ids["eos_token_id"],
         pad_token_id=vocab.ids.get("padding_token_id"), **kw)
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
-    model = getattr(transformers, stem + "ForCausalLM")(config).float().eval()
+    model = getattr(transformers, stem + "ForCausalLM")(config)
+    if name == "deepseek":
+        use_experts(model)
+    model = model.float().eval()
     gen = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for pname, p in sorted(model.named_parameters()):
@@ -507,7 +581,7 @@ def routers(model):
     """(number of the layer, its router, what is added to scores where experts are chosen and only there: [] or [bias])."""
     found = []
     for name, m in model.named_modules():
-        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate", "llama4router")):
+        if type(m).__name__.lower().endswith(("topkrouter", "gemma4textrouter", "moev1gate", "llama4router", "tokenchoicerouter")):
             owners = (m, getattr(m, "moe_statics", m), model.get_submodule(name.rsplit(".", 1)[0]))
             biases = [getattr(owner, bias).reshape(-1) for owner in dict.fromkeys(owners)
                       for bias in ("e_score_correction_bias", "expert_bias") if hasattr(owner, bias)]
@@ -539,6 +613,9 @@ def run(model, ids):
         logits = model(torch.tensor([ids]), use_cache=False).logits[0].numpy().copy()
     for h in hooks:
         h.remove()
+    if model.config.model_type == "laguna":                     # whose routers leave the scale to others
+        for route in routes.values():
+            route[1] *= routed_scale(model.config)
     for layer in [n for n in routes if not isinstance(n, str)]:
         routes[layer][0] = routes.pop(f"{layer} logits", routes[layer][0])
     return logits, routes, hidden
@@ -566,6 +643,12 @@ def scores_of(logits, is_softmax):
         return 1 / (1 + np.exp(-logits))
     e = np.exp(logits - logits.max(-1, keepdims=True))
     return e / e.sum(-1, keepdims=True)
+
+
+def routed_scale(config):
+    """By what weights of routed experts are multiplied behind all else."""
+    names = ("routed_scaling_factor", "moe_routed_scaling_factor", "route_scale")
+    return next((getattr(config, name) for name in names if hasattr(config, name)), 1.0)
 
 
 def in_slot_order(route, by_logits, is_softmax):
@@ -614,7 +697,7 @@ def fair(model, vocab, tail, steps, routes):
         between_groups, z = group_gap(model.config, scores_of(logits, model.config.model_type == "ernie4_5_moe") + bias[0] if bias else logits)
         z = -np.sort(-z, axis=1)[:, :k + 1]
         gap = min(gap, between_groups, float((z[:, :-1] - z[:, 1:]).min()))
-        top_weight = max(top_weight, float(weights.max(axis=1).mean()) / getattr(model.config, "routed_scaling_factor", 1.0))
+        top_weight = max(top_weight, float(weights.max(axis=1).mean()) / routed_scale(model.config))
         if len(np.unique(experts)) < logits.shape[1]:
             return None
     if model.config.model_type == "phimoe":                     # weights are 1 but where logits lie near each other
@@ -659,7 +742,7 @@ BLOCK_NAMES = {
     **{f"self_attn.{x}_proj.{p}": f"attn_{x}.{p}" for x in "qkv" for p in ("weight", "bias")},
     **{f"mlp.{x}_proj.{p}": f"ffn_{x}.{p}" for x in ("gate", "up", "down") for p in ("weight", "bias")},
     **{f"mlp.shared_expert{s}.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down") for s in ("", "s")},
-    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp", "mlp.gate", "block_sparse_moe", "mlp.moe_statics")},
+    **{f"{mlp}.e_score_correction_bias": "exp_probs_b.bias" for mlp in ("mlp", "mlp.gate", "mlp.experts", "block_sparse_moe", "mlp.moe_statics")},
     "feed_forward.router.weight": "ffn_gate_inp.weight",
     **{f"feed_forward.{x}_proj.weight": f"ffn_{x}.weight" for x in ("gate", "up", "down")},
     **{f"feed_forward.shared_expert.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
@@ -668,7 +751,9 @@ BLOCK_NAMES = {
     **{f"self_attention.dense.{p}": f"attn_output.{p}" for p in ("weight", "bias")},
     **{f"mlp.dense_h_to_4h.{p}": f"ffn_up.{p}" for p in ("weight", "bias")},
     **{f"mlp.dense_4h_to_h.{p}": f"ffn_down.{p}" for p in ("weight", "bias")},
-    "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
+    "self_attn.qkv_proj.weight": "attn_qkv.weight", "self_attn.gate_proj.weight": "attn_gate.weight",
+    "self_attn.g_proj.weight": "attn_gate.weight", "pre_mlp_layernorm.weight": "ffn_norm.weight", "mlp.expert_bias": "exp_probs_b.bias",
+    "mlp.router.gate.weight": "ffn_gate_inp.weight", "mlp.gate.wg.weight": "ffn_gate_inp.weight", "mlp.gate_up_proj.weight": "ffn_up.weight",
     "post_self_attn_layernorm.weight": "post_attention_norm.weight", "post_mlp_layernorm.weight": "post_ffw_norm.weight",
     "self_attn.query_layernorm.weight": "attn_q_norm.weight", "self_attn.key_layernorm.weight": "attn_k_norm.weight",
     **{f"mlp.shared_mlp.{x}_proj.weight": f"ffn_{x}_shexp.weight" for x in ("gate", "up", "down")},
@@ -697,10 +782,13 @@ def convert(hf, config, arch, is_old=False):
         size = config.per_layer_config["full_attention"].head_dim
         turned = int(config.rope_parameters["full_attention"]["partial_rotary_factor"] * size // 2)
         out["rope_freqs.weight"] = np.array([1.0] * turned + [1e30] * (size // 2 - turned), dtype=np.float32)
+    if arch == "phi3":
+        for kind in ("long", "short"):
+            out[f"rope_factors_{kind}.weight"] = np.array(config.rope_parameters[f"{kind}_factor"], dtype=np.float32)
     if arch == "phimoe":                                        # at this context the long factors act
         for kind, factors in (("long", "short_factor"), ("short", "long_factor")):
             out[f"rope_factors_{kind}.weight"] = np.array(config.rope_parameters[factors], dtype=np.float32)
-    permuted = arch in ("llama", "granitemoe", "granitehybrid", "baichuan", "mistral3")
+    permuted = arch in ("llama", "granitemoe", "granitehybrid", "baichuan", "mistral3", "smollm3", "deepseek", "bailingmoe")
     for layer in range(config.num_hidden_layers):
         prefix, experts = f"model.layers.{layer}.", {}
         for name in sorted(n for n in hf if n.startswith(prefix)):
@@ -725,13 +813,13 @@ def convert(hf, config, arch, is_old=False):
                 out.update({f"blk.{layer}.ffn_{part}_exps.weight": x.swapaxes(1, 2) for part, x in parts.items()})
             elif arch == "gpt-oss" and ".experts." in short:
                 out.update({f"blk.{layer}.{n}": part for n, part in expert_stacks(short, w).items()})
-            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma", "glm4moe")) and short == "post_attention_layernorm.weight":
+            elif arch.startswith(("gpt-oss", "qwen3next", "qwen35", "gemma2", "gemma3", "gemma4", "glm4moe", "seed_oss", "afmoe")) and short == "post_attention_layernorm.weight":
                 out[f"blk.{layer}.post_attention_norm.weight"] = w
             elif arch == "gemma4" and short == "experts.gate_up_proj":     # gate rows, then up rows
                 out[f"blk.{layer}.ffn_gate_up_exps.weight"] = w
-            elif arch == "mistral4" and short.startswith("mlp.experts."):  # gate rows, then up rows; or down
+            elif arch in ("mistral4", "deepseek") and short.startswith("mlp.experts."):  # gate rows, then up rows; or down
                 out[f"blk.{layer}.ffn_{'down' if 'down' in short else 'gate_up'}_exps.weight"] = w
-            elif ".experts." in short:                          # ....experts.E.w1.weight
+            elif ".experts." in short and not short.endswith("bias"):                     # ....experts.E.w1.weight
                 _, _, e, part, _ = short.split(".")
                 experts.setdefault(EXPERT_NAMES[part], {})[int(e)] = w
             elif short.endswith("input_linear.weight"):         # gate rows, then up rows
@@ -798,7 +886,10 @@ def add_keys(g, name, config, arch):
         return
     if hasattr(config, "intermediate_size"):
         g.add_feed_forward_length(getattr(config, "intermediate_size_mlp", config.intermediate_size))
-    g.add_head_count(config.num_attention_heads)
+    if arch == "laguna":                                        # which may have more in layers that see a window
+        g.add_head_count(config.num_attention_heads_per_layer)
+    else:
+        g.add_head_count(config.num_attention_heads)
     is_old = name.endswith("old")
     has_latents = arch in ("deepseek2", "mistral4")
     if arch != "gemma4":

@@ -51,6 +51,9 @@ EXAONE = (C + r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\
 # A class within a class: Python's `regex` takes it so in its newer version.
 BLOOM = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"
 
+AFMOE = ("[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf\u0e40-\u0e7f\u0e80-\u0eff"
+         "\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af\u1100-\u11ff]+")
+
 ROWS = {
     "gpt-2": [GPT2],
     "olmo": [GPT2],
@@ -77,6 +80,7 @@ ROWS = {
     "bloom": [BLOOM],
     "viking": [BLOOM, r"\p{N}"],
     "gemma4": [r"[^\n]+|\n+"],
+    "afmoe": [r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))", AFMOE, DS3],
     "laguna": [r"[^\n]+|[\n]+", QWEN2],
     "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", r"[0-9][0-9][0-9]"],
 }
