@@ -129,6 +129,13 @@ struct session_answer { /* generate.c: how far it is */
     int  max_new;   /* 0 = no limit                                 */
     bool has_ended; /* until something is fed                       */
     bool is_full;   /* the last token found no room; until a rewind */
+    bool is_told;   /* that it is interrupted; until it is not      */
+};
+
+struct session_wants { /* demand.c: of the step at hand, beside rows */
+    calmoe_status over;     /* why its answer is over without a step, told once; OK: it is not                       */
+    int           n_unread; /* tokens that it has to read, in this step and later ones                               */
+    int           logits;   /* CALMOE_LOGITS_* of its rows; LAST means the last token that it has to read at all     */
 };
 
 struct session_logits { /* results.c: the rows of a step's logits that are the session's */
@@ -215,6 +222,7 @@ struct calmoe_session {
     struct session_chat chat;
     struct session_source source;
     struct session_answer answer;
+    struct session_wants  wants;
     struct session_break broke;
     struct session_logits logits;
     struct kept_logprobs kept;
@@ -289,6 +297,8 @@ void cm_step_begin(calmoe_engine *engine);
 /* A row more; it wants logits or not. rung: what it may leave out, NULL = nothing. */
 void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, int32_t token, bool wants_logits,
                  const struct policy_rung *rung);
+/* The rows of a chunk, whose logits are the step's next ones. */
+void cm_step_add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk);
 /* The session's rows that wait get logits, the first ones of the step, in the order of their positions. */
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
 /* Runs it. observers: who watches besides the engine's own; may be NULL. */
@@ -389,32 +399,66 @@ calmoe_status cm_session_reserve_source(calmoe_session *session, size_t n_name, 
 void          cm_session_close_source(calmoe_session *session);
 calmoe_status cm_session_copy_source(const calmoe_session *from, calmoe_session *to);
 
-/* ---- again.c ---- */
+/* ---- demand.c ---- */
 
-/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
-bool cm_session_wants_snapshot(const calmoe_session *session);
-/* NO_MEMORY only where the step cannot do without. */
-calmoe_status cm_session_snapshot(calmoe_session *session);
+/* What the session wants of the next step: rows, for the scheduler, and session->wants. */
+struct demand cm_session_demand(calmoe_session *session);
+/* CANCELLED, END (at the limit of its tokens), FULL: why the session's answer is over, ended or not; OK: it goes on. */
+calmoe_status cm_session_over(const calmoe_session *session);
 /* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
  * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
  * INT_MAX: any number. */
-int  cm_session_chunk_limit(const calmoe_session *session, int from);
-int  cm_session_rows_at_once(const calmoe_session *session);
+int           cm_session_chunk_limit(const calmoe_session *session, int from);
+int           cm_session_rows_at_once(const calmoe_session *session);
 /* Which logits a token wants that is read again: those by which it left, where it may have left. */
-int  cm_session_logits_again(const calmoe_session *session);
+int           cm_session_logits_again(const calmoe_session *session);
+/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
+bool          cm_session_wants_snapshot(const calmoe_session *session);
+/* NO_MEMORY only where the step cannot do without. */
+calmoe_status cm_session_snapshot(calmoe_session *session);
+
+/* ---- again.c ---- */
+
 /* The session stands where its layers' state is, or before: tokens between are read again. has_state: the state is of
  * some position; false: a step broke off. */
 void cm_session_stand_again(calmoe_session *session, bool has_state);
+/* A step that had rows of the session failed: nothing is kept of it. */
+void cm_session_drop_step(calmoe_session *session);
+
+/* ---- ready.c ---- */
+
+/* Before a step reads these chunks. NO_MEMORY; and rows that wait may have to run first: whatever a step may answer. */
+calmoe_status cm_chunks_make_ready(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
+/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
+calmoe_status cm_session_catch_up(calmoe_session *session);
 
 /* ---- chunks.c ---- */
 
-/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
-calmoe_status cm_session_catch_up(calmoe_session *session);
+/* Rows of logits that a chunk wants: of its last tokens. */
+static inline int cm_chunk_n_logits(const calmoe_chunk *chunk)
+{
+    return chunk->logits == CALMOE_LOGITS_ALL ? chunk->n_tokens : chunk->logits == CALMOE_LOGITS_LAST ? 1 : 0;
+}
+/* One step for chunks that are fine, of sessions whose state is the one behind what they have read. observers: who
+ * watches; may be NULL. */
+calmoe_status cm_chunks_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                            const struct step_observer *observers);
+
+/* ---- keep.c ---- */
+
+/* After a step of these chunks, which answered `status`. */
+void cm_chunks_keep(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks, calmoe_status status);
+
+/* ---- reading.c ---- */
+
+/* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
+calmoe_status cm_session_read_again(calmoe_session *session);
+/* That for all of the chunks' sessions, but for those whose chunk is what they read again; then cm_chunks_run(). */
+calmoe_status cm_chunks_read(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                             const struct step_observer *observers);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
-/* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
-calmoe_status cm_session_read_again(calmoe_session *session);
 
 /* ---- session_file.c ---- */
 

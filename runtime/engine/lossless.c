@@ -395,7 +395,7 @@ static calmoe_status read_plainly(calmoe_session *session)
 {
     const calmoe_chunk chunk = {.session = session, .tokens = session->tokens + session->n_positions, .n_tokens = 1,
                                 .logits = CALMOE_LOGITS_LAST};
-    return cm_engine_run(session->engine, &chunk, 1, NULL);
+    return cm_chunks_read(session->engine, &chunk, 1, NULL);
 }
 
 /* Tokens that are looked up for the next round, and stand in it then; none behind one that ends the answer. */

@@ -33,6 +33,22 @@ void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, i
     };
 }
 
+/* A token of an answer may leave early, but not the second reading of an audited one. */
+static const struct policy_rung *rung_of(const calmoe_session *session, int position)
+{
+    return cm_session_is_answer(session, position) && session->audit.state != AUDIT_IN_FULL ? session->rung : NULL;
+}
+
+void cm_step_add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
+{
+    calmoe_session *session = chunk->session;
+    const int n_plain = chunk->n_tokens - cm_chunk_n_logits(chunk);
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        const int position = session->n_positions + i;
+        cm_step_add(engine, session, position, chunk->tokens[i], i >= n_plain, rung_of(session, position));
+    }
+}
+
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session)
 {
     struct waiting *waiting = session->sequence.waiting;
