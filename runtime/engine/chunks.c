@@ -1,4 +1,4 @@
-/* runtime/engine/chunks.c - one step that reads chunks of sessions' tokens, from what it needs to what is kept of it. */
+/* runtime/engine/chunks.c - one step that reads chunks of sessions' tokens, from what it needs to what is kept. */
 #include "runtime/engine/handles.h"
 
 calmoe_status cm_chunks_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,

@@ -331,6 +331,9 @@ void          cm_session_hash(calmoe_session *session);
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);
 /* The same for all rows of logits of the step that just read these chunks. */
 calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+/* Row `row` of the step that has run is of the session's next token, and n_ahead of its rows stand behind it: that token
+ * is read, and the session has this row of logits. */
+void          cm_session_take_row(calmoe_session *session, int row, int n_ahead);
 /* The token at a position was read: the sampler knows of it, and it is noted whether its state still held numbers. */
 void          cm_session_keep_row(calmoe_session *session, int position, const struct row_outcome *came);
 /* The sampler knows of the first n tokens and of no others. */
@@ -427,7 +430,10 @@ void cm_session_drop_step(calmoe_session *session);
 
 /* ---- ready.c ---- */
 
-/* Before a step reads these chunks. NO_MEMORY; and rows that wait may have to run first: whatever a step may answer. */
+/* Before a step of the session reads n_tokens. may_go_back: to where it stands now, whatever its layers keep. NO_MEMORY;
+ * and rows that wait may have to run first: whatever a step may answer. */
+calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back);
+/* The same for a step that reads these chunks, and room for their logits. */
 calmoe_status cm_chunks_make_ready(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
 calmoe_status cm_session_catch_up(calmoe_session *session);

@@ -1,5 +1,5 @@
-/* runtime/engine/reading.c - sessions read chunks of tokens: those of a host are checked; what a session has to read again
- * comes before; then all are read in one step. */
+/* runtime/engine/reading.c - sessions read chunks of tokens: those of a host are checked; what a session has to read
+ * again comes before; then all are read in one step. */
 #include "runtime/engine/handles.h"
 
 /* ---- what a host hands over ---- */

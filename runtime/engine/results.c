@@ -96,6 +96,15 @@ void cm_session_keep_row(calmoe_session *session, int position, const struct row
     accept(session, position);
 }
 
+void cm_session_take_row(calmoe_session *session, int row, int n_ahead)
+{
+    const struct row_outcome *came = &session->engine->step.outcomes[row];
+    cm_session_give_logits(session, row, 1);
+    cm_session_hash(session);
+    cm_session_keep_row(session, session->n_positions++, came);
+    cm_sequence_state_note(&session->state, session->n_positions + n_ahead);
+}
+
 /* ---- the sampler ---- */
 
 void calmoe_sampler_options_init(calmoe_sampler_options *options)
