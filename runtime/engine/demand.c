@@ -57,6 +57,7 @@ bool cm_session_wants_snapshot(const calmoe_session *session)
 calmoe_status cm_session_snapshot(calmoe_session *session)
 {
     int marks[N_MARKS];
+    if (!cm_session_wants_snapshot(session)) return CALMOE_OK;
     for (int i = list_marks(session, marks) - 1; i > 0; i--) /* but where the answer begins */
         cm_sequence_state_touch(&session->state, marks[i]);
     const calmoe_status status = cm_sequence_state_snapshot(&session->state, session->n_positions);
@@ -104,7 +105,8 @@ int cm_session_logits_again(const calmoe_session *session)
     return is_answer && session->rung ? CALMOE_LOGITS_ALL : CALMOE_LOGITS_NONE;
 }
 
-calmoe_status cm_session_over(const calmoe_session *session)
+/* OK: it is not. */
+static calmoe_status why_over(const calmoe_session *session)
 {
     const struct session_answer *answer = &session->answer;
     if (cm_session_is_interrupted(session)) return CALMOE_CANCELLED;
@@ -120,7 +122,7 @@ struct demand cm_session_demand(calmoe_session *session)
     const int  of_last = keeps_all ? CALMOE_LOGITS_ALL : CALMOE_LOGITS_LAST;
     const bool is_again = session->n_positions < session->n_again;
     const int  logits = is_again ? cm_session_logits_again(session) : of_last;
-    const calmoe_status over = session->answer.has_ended ? CALMOE_OK : cm_session_over(session);
+    const calmoe_status over = why_over(session);
     const bool is_idle = session->answer.has_ended || over != CALMOE_OK || session->n_known <= session->n_again;
     const int  n_unread = is_idle ? 0 : session->n_known - session->n_positions;
     session->wants = (struct session_wants){over, n_unread, logits};

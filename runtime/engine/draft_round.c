@@ -3,30 +3,6 @@
 #include "base/clock.h"
 #include "runtime/engine/lossless_parts.h"
 
-/* ---- its end ---- */
-
-bool cm_round_is_ahead(const calmoe_session *session)
-{
-    const struct drafts *drafts = session->drafts;
-    return drafts->step == session->engine->n_steps && drafts->n_read < drafts->n_rows &&
-           drafts->first + drafts->n_read == session->n_positions &&
-           drafts->tokens[drafts->n_read] == session->tokens[session->n_positions];
-}
-
-calmoe_status cm_round_end(calmoe_session *session)
-{
-    struct drafts *drafts = session->drafts;
-    const int at = drafts->n_read - 1;
-    const uint64_t start = cm_now_ns(); /* what was drafted in vain costs the round that did */
-    /* It ran ahead of what was accepted: where it left the state behind that, nothing is read again. */
-    if (drafts->is_open && at < session->state.n_kept && session->n_positions == drafts->first + drafts->n_read &&
-        session->state.n_seen == drafts->first + drafts->n_rows && drafts->n_read < drafts->n_rows)
-        cm_sequence_state_take_kept(&session->state, at, session->n_positions);
-    CM_TRY(cm_session_read_again(session));
-    if (drafts->arm != SPECULATION_PLAIN) drafts->ns += (double)(cm_now_ns() - start);
-    return CALMOE_OK;
-}
-
 /* ---- running ---- */
 
 /* Token i of the round: it leaves by the rule, or goes through all layers and takes those along that wait. Those are of
@@ -172,7 +148,7 @@ void cm_round_take(calmoe_session *session)
         drafts->by[drafts->kind].accepted++;
     }
     cm_session_take_row(session, row, drafts->n_rows - drafts->n_read); /* it is drafts->tokens[row] */
-    if (cm_engine_profiles(engine)) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
+    if (engine->is_profiled) cm_profiler_exit(engine->profiler, engine->model->spec.n_layers - 1);
     if (row > 0) return;
     drafts->ns = (double)(cm_now_ns() - drafts->start_ns);
     drafts->is_open = true;

@@ -23,12 +23,6 @@ static int make_chunks(calmoe_engine *engine, calmoe_session *const *sessions, i
     return n_chunks;
 }
 
-/* A session that is alone in the step, and has the one token to read that it sampled, may draft. */
-static bool may_draft(const calmoe_session *session, int n_chunks)
-{
-    return n_chunks == 1 && session->drafts && session->answer_begin >= 0 && session->wants.n_unread == 1;
-}
-
 /* All that the session knew is read: its next token. */
 static calmoe_event advance(calmoe_session *session)
 {
@@ -46,14 +40,13 @@ static calmoe_event advance(calmoe_session *session)
     return event;
 }
 
-/* What came of a step, which answered `status`: a token, or why the answer is over (once). False: nothing yet. */
-static bool take_event(calmoe_session *session, int n_granted, calmoe_status status, calmoe_event *event)
+/* What the step brought the session: a token, or why its answer is over (once). False: nothing yet. */
+static bool take_event(calmoe_session *session, int n_granted, calmoe_event *event)
 {
     struct session_answer *answer = &session->answer;
-    const bool is_read = n_granted > 0 && status == CALMOE_OK && session->n_positions == session->n_known;
-    *event = (calmoe_event){session, session->wants.over, -1};
+    const bool is_read = n_granted > 0 && session->n_positions == session->n_known;
+    *event = (calmoe_event){session, answer->has_ended ? CALMOE_OK : session->wants.over, -1};
     if (is_read) *event = advance(session);
-    else if (status == CALMOE_CANCELLED && !answer->has_ended) event->status = cm_session_over(session);
     if (event->status == CALMOE_CANCELLED) { /* it may go on */
         const bool is_new = !answer->is_told;
         answer->is_told = true;
@@ -70,15 +63,14 @@ calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions
                           int *n_events)
 {
     *n_events = 0;
-    calmoe_status   status = CALMOE_OK;
-    const int       n_chunks = make_chunks(engine, sessions, n);
-    calmoe_session *first = n_chunks > 0 ? engine->chunks[0].session : NULL;
-    if (first)
-        status = may_draft(first, n_chunks) ? cm_drafts_read(first)
-                                            : cm_chunks_read(engine, engine->chunks, n_chunks, NULL);
-    if (status != CALMOE_OK && status != CALMOE_CANCELLED) return status;
+    const int n_chunks = make_chunks(engine, sessions, n);
+    if (n_chunks > 0) {
+        calmoe_session *first = engine->chunks[0].session; /* may draft behind the one token that it sampled */
+        const bool may_draft = n_chunks == 1 && first->drafts && first->answer_begin >= 0 && first->wants.n_unread == 1;
+        CM_TRY(!may_draft ? cm_chunks_read(engine, engine->chunks, n_chunks, NULL) : cm_drafts_read(first));
+    }
     for (int i = 0; i < n; i++)
-        *n_events += take_event(sessions[i], engine->demands[i].n_granted, status, &events[*n_events]);
+        *n_events += take_event(sessions[i], engine->demands[i].n_granted, &events[*n_events]);
     return n_chunks > 0 || *n_events > 0 ? CALMOE_OK : CALMOE_END;
 }
 
@@ -87,7 +79,10 @@ calmoe_status calmoe_engine_next(calmoe_engine *engine, calmoe_event *events, in
     if (!engine || !events || !n_events || capacity < engine->n_sessions)
         return cm_fail(engine ? engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_engine_next: engine, n_events and room for an event of each session are needed");
-    return cm_generate(engine, engine->sessions, engine->n_sessions, events, n_events);
+    calmoe_status status;
+    do status = cm_generate(engine, engine->sessions, engine->n_sessions, events, n_events);
+    while (status == CALMOE_CANCELLED); /* whose step it was is told before the next one */
+    return status;
 }
 
 calmoe_status calmoe_engine_set_step_rows(calmoe_engine *engine, int n)
@@ -105,16 +100,13 @@ calmoe_status calmoe_session_next(calmoe_session *session, int32_t *token)
         return cm_fail(session ? session->engine->ctx : NULL, CALMOE_INVALID_ARGUMENT,
                        "calmoe_session_next: session and token are needed");
     calmoe_event event = {.token = -1};
-    calmoe_status status = CALMOE_OK;
-    for (int n_events = 0; n_events == 0 && status == CALMOE_OK;)
-        status = cm_generate(session->engine, &session, 1, &event, &n_events);
+    calmoe_status status;
+    int n_events;
+    do status = cm_generate(session->engine, &session, 1, &event, &n_events);
+    while (status == CALMOE_CANCELLED || (status == CALMOE_OK && n_events == 0));
     *token = event.token;
-    if (status == CALMOE_OK) {
-        status = event.status;
-    } else if (status == CALMOE_END) { /* nothing to read: why the answer is over is told again, if it is */
-        const calmoe_status over = cm_session_over(session);
-        if (over != CALMOE_OK) status = over;
-    }
+    if (status == CALMOE_OK) status = event.status;
+    else if (status == CALMOE_END && session->wants.over != CALMOE_OK) status = session->wants.over; /* once more */
     switch (status) {
     case CALMOE_CANCELLED: return cm_session_cancelled(session);
     case CALMOE_FULL:

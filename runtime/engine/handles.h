@@ -107,6 +107,7 @@ struct calmoe_engine {
     struct exits          *exits;           /* NULL: no session ever had a rung            */
     struct row            *rows;            /* (max_rows) of the step that is built        */
     struct step            step;            /* that is built, or the last one              */
+    bool                   is_profiled;     /* it counts for the profile                   */
     uint64_t               n_steps;
     struct engine_adapters adapters;
     int                    n_sessions, sessions_capacity;
@@ -116,6 +117,8 @@ struct calmoe_engine {
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
+    uint64_t               kv_bytes, kv_first_bytes; /* of keys and values: of a position, of the model and what drafts
+                                               for it; that the first one takes at least            */
     int                    step_rows;       /* of texts, in a step; 0 = any number         */
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
@@ -133,9 +136,9 @@ struct session_answer { /* generate.c: how far it is */
 };
 
 struct session_wants { /* demand.c: of the step at hand, beside rows */
-    calmoe_status over;     /* why its answer is over without a step, told once; OK: it is not                       */
-    int           n_unread; /* tokens that it has to read, in this step and later ones                               */
-    int           logits;   /* CALMOE_LOGITS_* of its rows; LAST means the last token that it has to read at all     */
+    calmoe_status over;     /* why its answer is over: CANCELLED, END (at its limit), FULL; OK: none of these    */
+    int           n_unread; /* tokens that it has to read, in this step and later ones                           */
+    int           logits;   /* CALMOE_LOGITS_* of its rows; LAST means the last token that it has to read at all */
 };
 
 struct session_logits { /* results.c: the rows of a step's logits that are the session's */
@@ -259,6 +262,8 @@ struct calmoe_profile {
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
 /* The same of a model on one rank, with steps of so many rows. */
 uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows);
+/* Sets what a position takes of memory, with what drafts for the model by now. */
+void cm_engine_count_kv(calmoe_engine *engine);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 /* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
@@ -303,8 +308,8 @@ void cm_step_add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk);
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
 /* Runs it. observers: who watches besides the engine's own; may be NULL. */
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers);
-/* Does a step count for the engine's profile? */
-bool          cm_engine_profiles(const calmoe_engine *engine);
+/* crew.c's part of that: the step is ready, and the other ranks begin it. */
+calmoe_status cm_step_run_by_crew(calmoe_engine *engine);
 
 /* ---- session.c ---- */
 
@@ -406,8 +411,6 @@ calmoe_status cm_session_copy_source(const calmoe_session *from, calmoe_session 
 
 /* What the session wants of the next step: rows, for the scheduler, and session->wants. */
 struct demand cm_session_demand(calmoe_session *session);
-/* CANCELLED, END (at the limit of its tokens), FULL: why the session's answer is over, ended or not; OK: it goes on. */
-calmoe_status cm_session_over(const calmoe_session *session);
 /* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
  * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
  * INT_MAX: any number. */
@@ -415,9 +418,9 @@ int           cm_session_chunk_limit(const calmoe_session *session, int from);
 int           cm_session_rows_at_once(const calmoe_session *session);
 /* Which logits a token wants that is read again: those by which it left, where it may have left. */
 int           cm_session_logits_again(const calmoe_session *session);
-/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
+/* Before a step of the session: whether it should keep a snapshot of its state here. */
 bool          cm_session_wants_snapshot(const calmoe_session *session);
-/* NO_MEMORY only where the step cannot do without. */
+/* Keeps it where it should; rows that wait have run then. NO_MEMORY only where the step cannot do without. */
 calmoe_status cm_session_snapshot(calmoe_session *session);
 
 /* ---- again.c ---- */
@@ -430,10 +433,11 @@ void cm_session_drop_step(calmoe_session *session);
 
 /* ---- ready.c ---- */
 
-/* Before a step of the session reads n_tokens. may_go_back: to where it stands now, whatever its layers keep. NO_MEMORY;
- * and rows that wait may have to run first: whatever a step may answer. */
+/* Before a step of the session reads n_tokens; no row waits that must run first. may_go_back: to where it stands now,
+ * so a snapshot is kept in any case. NO_MEMORY. */
 calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back);
-/* The same for a step that reads these chunks, and room for their logits. */
+/* The same for a step that reads these chunks, with room for their logits; and rows that wait run where they must:
+ * whatever a step may answer. */
 calmoe_status cm_chunks_make_ready(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
 /* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
 calmoe_status cm_session_catch_up(calmoe_session *session);
@@ -488,7 +492,8 @@ void          cm_engine_close_adapters(calmoe_engine *engine); /* the list, whic
 
 /* One step for n sessions of the engine: the scheduler says which of them have how many of their pending tokens read.
  * Where none is left, the next token is sampled and is pending then. events (n): tokens, and answers that are over.
- * END: nothing was pending and nothing was over. */
+ * END: nothing was pending and nothing was over. CANCELLED: the sessions of the step were interrupted meanwhile, and
+ * nothing is told yet. */
 calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
                           int *n_events);
 

@@ -37,7 +37,7 @@ void cm_chunks_keep(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chu
         rows += chunks[i].n_tokens;
     }
     if (status != CALMOE_OK) return;
-    for (int r = 0; r < engine->step.n_rows && cm_engine_profiles(engine); r++)
+    for (int r = 0; r < engine->step.n_rows && engine->is_profiled; r++)
         cm_profiler_exit(engine->profiler, engine->step.rows[r].came.layers - 1);
     for (int i = 0; i < n_chunks; i++)
         for (int j = 0; j < N_DRAFTERS && chunks[i].n_tokens > 1; j++)

@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/options.h"
 #include "runtime/engine/lossless_parts.h"
@@ -66,6 +67,7 @@ enum { N_READER_WAYS = sizeof reader_ways / sizeof *reader_ways };
 static calmoe_status open_readers(calmoe_session *session, struct drafts *drafts, int most)
 {
     CM_TRY(cm_drafters_open(session->engine));
+    cm_engine_count_kv(session->engine);
     for (int i = 0; i < N_READER_WAYS; i++) {
         const struct reader_ways *ways = &reader_ways[i];
         CM_TRY(cm_draft_reader_open(session, ways->drafter, &session->readers[ways->drafter]));
@@ -193,11 +195,35 @@ void cm_drafts_forget(calmoe_session *session)
 
 /* ---- reading ---- */
 
+/* Is the pending token the next row of the last round? */
+static bool is_ahead(const calmoe_session *session)
+{
+    const struct drafts *drafts = session->drafts;
+    return drafts->step == session->engine->n_steps && drafts->n_read < drafts->n_rows &&
+           drafts->first + drafts->n_read == session->n_positions &&
+           drafts->tokens[drafts->n_read] == session->tokens[session->n_positions];
+}
+
+/* No row of the last round will be read any more. It ran ahead of what was accepted: where it left the state behind
+ * that, nothing is read again. */
+static void drop_rejected(calmoe_session *session)
+{
+    const struct drafts *drafts = session->drafts;
+    const int at = drafts->n_read - 1;
+    if (drafts->is_open && at < session->state.n_kept && session->n_positions == drafts->first + drafts->n_read &&
+        session->state.n_seen == drafts->first + drafts->n_rows && drafts->n_read < drafts->n_rows)
+        cm_sequence_state_take_kept(&session->state, at, session->n_positions);
+}
+
 calmoe_status cm_drafts_read(calmoe_session *session)
 {
-    const struct way *way;
-    if (!cm_round_is_ahead(session)) {
-        CM_TRY(cm_round_end(session));
+    struct drafts *drafts = session->drafts;
+    if (!is_ahead(session)) {
+        const struct way *way;
+        const uint64_t start = cm_now_ns();
+        drop_rejected(session);
+        CM_TRY(cm_session_read_again(session));
+        if (drafts->arm != SPECULATION_PLAIN) drafts->ns += (double)(cm_now_ns() - start); /* drafted in vain */
         const int n_drafts = cm_drafts_choose(session, &way);
         CM_TRY(cm_round_run(session, way, n_drafts));
     }

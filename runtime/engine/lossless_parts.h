@@ -48,10 +48,6 @@ int cm_drafts_choose(calmoe_session *session, const struct way **way);
 
 /* ---- draft_round.c ---- */
 
-/* Is the pending token the next row of the last round? */
-bool          cm_round_is_ahead(const calmoe_session *session);
-/* No row of it will be read any more: the session's state is the one behind what it has read. */
-calmoe_status cm_round_end(calmoe_session *session);
 /* The pending token and its drafts, chosen so, are run and verified. */
 calmoe_status cm_round_run(calmoe_session *session, const struct way *way, int n_drafts);
 /* The next row of the round is what a plain step would have brought. */

@@ -39,19 +39,26 @@ static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks
 calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back)
 {
     CM_TRY(cm_session_may_write(session, n_tokens));
-    if (may_go_back) return cm_sequence_state_snapshot(&session->state, session->n_positions);
-    if (!cm_session_wants_snapshot(session)) return CALMOE_OK;
-    CM_TRY(cm_session_catch_up(session)); /* a snapshot has all rows before it */
-    return cm_session_snapshot(session);
+    return may_go_back ? cm_sequence_state_snapshot(&session->state, session->n_positions)
+                       : cm_session_snapshot(session);
+}
+
+/* Rows that wait run now where a snapshot is to have them, or where with them the step would have too many. */
+static calmoe_status run_waiting(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+{
+    CM_TRY(make_room(engine, chunks, n_chunks));
+    for (int i = 0; i < n_chunks; i++)
+        if (cm_session_wants_snapshot(chunks[i].session)) CM_TRY(cm_session_catch_up(chunks[i].session));
+    return CALMOE_OK;
 }
 
 calmoe_status cm_chunks_make_ready(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
     int n_logits = 0;
-    for (int i = 0; i < n_chunks; i++) n_logits += cm_chunk_n_logits(&chunks[i]);
-    CM_TRY(cm_decoder_reserve_logits(engine->decoder, n_logits));
-    CM_TRY(make_room(engine, chunks, n_chunks));
-    for (int i = 0; i < n_chunks; i++)
+    CM_TRY(run_waiting(engine, chunks, n_chunks));
+    for (int i = 0; i < n_chunks; i++) {
+        n_logits += cm_chunk_n_logits(&chunks[i]);
         CM_TRY(cm_session_make_ready(chunks[i].session, chunks[i].n_tokens, false));
-    return CALMOE_OK;
+    }
+    return cm_decoder_reserve_logits(engine->decoder, n_logits);
 }
