@@ -6,7 +6,7 @@ void cm_session_stand_again(calmoe_session *session, bool has_state)
 {
     struct sequence_state *state = &session->state;
     if (state->fixed_bytes == 0 || (has_state && state->n_seen == session->n_positions)) return;
-    session->n_again = cm_session_n_read(session);
+    if (session->n_again < session->n_positions) session->n_again = session->n_positions;
     if (!has_state) cm_sequence_state_lose(state);
     session->n_positions = cm_sequence_state_rewind(state, session->n_positions);
     if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
@@ -15,6 +15,6 @@ void cm_session_stand_again(calmoe_session *session, bool has_state)
 void cm_session_drop_step(calmoe_session *session)
 {
     session->logits.n = 0;
-    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
     cm_session_stand_again(session, false);
+    if (session->sequence.waiting) cm_waiting_rewind(session->sequence.waiting, session->n_positions);
 }

@@ -54,14 +54,14 @@ bool cm_session_wants_snapshot(const calmoe_session *session)
     return false;
 }
 
-calmoe_status cm_session_snapshot(calmoe_session *session)
+calmoe_status cm_session_snapshot(calmoe_session *session, bool must_be)
 {
     int marks[N_MARKS];
-    if (!cm_session_wants_snapshot(session)) return CALMOE_OK;
+    if (!must_be && !cm_session_wants_snapshot(session)) return CALMOE_OK;
     for (int i = list_marks(session, marks) - 1; i > 0; i--) /* but where the answer begins */
         cm_sequence_state_touch(&session->state, marks[i]);
     const calmoe_status status = cm_sequence_state_snapshot(&session->state, session->n_positions);
-    return session->audit.state == AUDIT_TRIAL ? status : CALMOE_OK; /* others only save reading again */
+    return must_be || session->audit.state == AUDIT_TRIAL ? status : CALMOE_OK; /* others only save reading again */
 }
 
 /* ---- how much at once ---- */

@@ -98,10 +98,9 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
     if (end <= session->n_paid) return CALMOE_OK;
     /* Some at a time, so that few steps ask; where so much is not there, what the step needs. A page is the least
      * that each head's keys, and its values, take. */
-    const int left = cm_kv_position(&session->state, session->context) - session->n_paid;
-    const int needed = end - session->n_paid;
-    const int in_page = positions_of(engine, engine->kv_first_bytes);
+    const int in_page = positions_of(engine, engine->kv_first_bytes), needed = end - session->n_paid;
     int       stretch = positions_of(engine, STRETCH_BYTES), least = needed > in_page ? needed : in_page;
+    const int left = cm_kv_position(&session->state, session->context) - session->n_paid;
     if (least > left) least = left;
     if (stretch > left) stretch = left;
     if (stretch < least) stretch = least;
@@ -117,11 +116,12 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens)
 {
     const struct waiting *waiting = session->sequence.waiting;
     const int n = session->n_positions, first = waiting && waiting->n > 0 ? waiting->rows[0].position : n;
-    CM_TRY(cm_session_need_memory(session, n_tokens));
-    CM_TRY(cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n));
-    if (session->adapters.prefix && n == 0)
+    calmoe_status status = cm_session_need_memory(session, n_tokens);
+    if (status == CALMOE_OK)
+        status = cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n);
+    if (status == CALMOE_OK && session->adapters.prefix && n == 0)
         cm_prefix_write(cm_vector_ops(session->engine->machine.isa), session->adapters.prefix, &session->state);
-    return CALMOE_OK;
+    return status;
 }
 
 void cm_session_remark_on_memory(const calmoe_session *session)

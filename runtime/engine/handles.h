@@ -420,8 +420,8 @@ int           cm_session_rows_at_once(const calmoe_session *session);
 int           cm_session_logits_again(const calmoe_session *session);
 /* Before a step of the session: whether it should keep a snapshot of its state here. */
 bool          cm_session_wants_snapshot(const calmoe_session *session);
-/* Keeps it where it should; rows that wait have run then. NO_MEMORY only where the step cannot do without. */
-calmoe_status cm_session_snapshot(calmoe_session *session);
+/* Keeps it where it should or must; rows that wait have run then. NO_MEMORY only where the step cannot do without. */
+calmoe_status cm_session_snapshot(calmoe_session *session, bool must_be);
 
 /* ---- again.c ---- */
 

@@ -19,36 +19,28 @@ calmoe_status cm_session_catch_up(calmoe_session *session)
     return status;
 }
 
-/* Rows that wait may join any step of their session: together they must not be more than a step may have. */
-static calmoe_status make_room(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
+calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back)
+{
+    CM_TRY(cm_session_may_write(session, n_tokens));
+    return cm_session_snapshot(session, may_go_back);
+}
+
+/* Rows that wait run now where a snapshot is to have them; or where with them, who may join any step of their session,
+ * the step would have too many. */
+static calmoe_status run_waiting(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
 {
     int n_rows = 0;
     for (int i = 0; i < n_chunks; i++) {
         const struct waiting *waiting = chunks[i].session->sequence.waiting;
         n_rows += chunks[i].n_tokens + (waiting ? waiting->n : 0);
     }
-    for (int i = 0; i < n_chunks && n_rows > engine->options.max_rows; i++) {
-        struct waiting *waiting = chunks[i].session->sequence.waiting;
-        if (!waiting) continue;
+    for (int i = 0; i < n_chunks; i++) {
+        calmoe_session *session = chunks[i].session;
+        const struct waiting *waiting = session->sequence.waiting;
+        if (!waiting || (n_rows <= engine->options.max_rows && !cm_session_wants_snapshot(session))) continue;
         n_rows -= waiting->n;
-        CM_TRY(cm_session_catch_up(chunks[i].session));
+        CM_TRY(cm_session_catch_up(session));
     }
-    return CALMOE_OK;
-}
-
-calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back)
-{
-    CM_TRY(cm_session_may_write(session, n_tokens));
-    return may_go_back ? cm_sequence_state_snapshot(&session->state, session->n_positions)
-                       : cm_session_snapshot(session);
-}
-
-/* Rows that wait run now where a snapshot is to have them, or where with them the step would have too many. */
-static calmoe_status run_waiting(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks)
-{
-    CM_TRY(make_room(engine, chunks, n_chunks));
-    for (int i = 0; i < n_chunks; i++)
-        if (cm_session_wants_snapshot(chunks[i].session)) CM_TRY(cm_session_catch_up(chunks[i].session));
     return CALMOE_OK;
 }
 

@@ -29,10 +29,9 @@ const float *cm_session_logits(const calmoe_session *session, int row)
 
 void cm_session_hash(calmoe_session *session)
 {
-    const size_t n_vocab = (size_t)session->engine->model->spec.n_vocab;
-    if (!session->logits.hashes || session->logits.n == 0) return;
-    cm_sha256_add(&session->logits.hash, cm_session_logits(session, 0),
-                  (size_t)session->logits.n * n_vocab * sizeof(float));
+    const size_t n_floats = (size_t)session->logits.n * (size_t)session->engine->model->spec.n_vocab;
+    const float *logits = cm_session_logits(session, 0);
+    if (session->logits.hashes && logits) cm_sha256_add(&session->logits.hash, logits, n_floats * sizeof *logits);
 }
 
 /* ---- are they numbers? ---- */
