@@ -117,8 +117,8 @@ struct calmoe_engine {
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
-    uint64_t               kv_bytes, kv_first_bytes; /* of keys and values: of a position, of the model and what drafts
-                                               for it; that the first one takes at least            */
+    uint64_t               kv_bytes;        /* of a position's keys and values, of the model and what drafts for it */
+    uint64_t               kv_first_bytes;  /* that the model's first position takes at least                       */
     int                    step_rows;       /* of texts, in a step; 0 = any number         */
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
@@ -217,7 +217,7 @@ struct calmoe_session {
     int             n_positions;
     int             n_paid;      /* memory for so many positions of the cache was asked for */
     int             n_known;
-    int             n_again;     /* tokens before it were read once; see again.c       */
+    int             n_again;     /* tokens before it were read once; see demand.c      */
     int             n_returns;   /* positions that a later text may go back to         */
     int             returns[CM_MAX_RETURNS];
     bool            ignores_end;
@@ -315,8 +315,6 @@ calmoe_status cm_step_run_by_crew(calmoe_engine *engine);
 
 /* calmoe_session_open() without remarks; options are the defaults and what was given. */
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
-/* Tokens from the next one on are an answer, which may leave early. */
-void cm_session_begin_answer(calmoe_session *session);
 
 /* ---- session_state.c ---- */
 
@@ -336,8 +334,8 @@ void          cm_session_hash(calmoe_session *session);
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);
 /* The same for all rows of logits of the step that just read these chunks. */
 calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
-/* Row `row` of the step that has run is of the session's next token, and n_ahead of its rows stand behind it: that token
- * is read, and the session has this row of logits. */
+/* Row `row` of the step's logits is of the session's next token, and n_ahead of its rows stand behind it: that token is
+ * read now, and the session has this row. */
 void          cm_session_take_row(calmoe_session *session, int row, int n_ahead);
 /* The token at a position was read: the sampler knows of it, and it is noted whether its state still held numbers. */
 void          cm_session_keep_row(calmoe_session *session, int position, const struct row_outcome *came);

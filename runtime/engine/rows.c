@@ -1,5 +1,5 @@
 /* runtime/engine/rows.c - a step from its first row to its logits: the one way in which sessions' tokens become rows,
- * and steps run. Who runs steps: chunks.c and lossless.c. */
+ * and steps run. Who runs steps: chunks.c, ready.c and draft_round.c. */
 #include <math.h>
 #include <string.h>
 
