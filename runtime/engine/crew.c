@@ -1,5 +1,5 @@
-/* runtime/engine/crew.c - the step is run by as many workers as steps of late say is best (base/crew_size.h): the bits do
- * not depend on their number. */
+/* runtime/engine/crew.c - the step is run by as many workers as steps of late say is best (base/crew_size.h): the bits
+ * do not depend on their number. */
 #include "base/clock.h"
 #include "runtime/engine/handles.h"
 

@@ -1,5 +1,5 @@
-/* runtime/engine/draft_choice.c - how the next round drafts: what followed where the last tokens stood before, an arm of
- * the controller, or not at all; by what the last round gave and took. */
+/* runtime/engine/draft_choice.c - how the next round drafts: what followed where the last tokens stood before, an arm
+ * of the controller, or not at all; by what the last round gave and took. */
 #include "runtime/engine/lossless_parts.h"
 
 /* Drafts that the context has room for, and that the answer may still take. */

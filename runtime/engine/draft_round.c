@@ -1,5 +1,5 @@
-/* runtime/engine/draft_round.c - a round of a lossless session: its pending token, drafts behind it, all of them verified
- * in one step, and taken one by one; see lossless.c. A round without drafts is a plain step. */
+/* runtime/engine/draft_round.c - a round of a lossless session: its pending token, drafts behind it, all of them
+ * verified in one step, and taken one by one; see lossless.c. A round without drafts is a plain step. */
 #include "base/clock.h"
 #include "runtime/engine/lossless_parts.h"
 

@@ -1,5 +1,5 @@
-/* runtime/engine/keep.c - what sessions keep of a step that has run: its tokens are part of their sequences now, and they
- * have their rows of logits. Of a step that failed nothing is kept. */
+/* runtime/engine/keep.c - what sessions keep of a step that has run: its tokens are part of their sequences now, and
+ * they have their rows of logits. Of a step that failed nothing is kept. */
 #include "runtime/engine/handles.h"
 
 /* The chunk's tokens, whose rows are given, are now part of the sequence. */

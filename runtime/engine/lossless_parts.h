@@ -42,8 +42,8 @@ struct drafts {
 
 /* ---- draft_choice.c ---- */
 
-/* The last round is over. How the next one drafts: at most how many tokens, 0 = none; *way NULL: they are looked up, and
- * stand in its tokens. */
+/* The last round is over. How the next one drafts: at most how many tokens, 0 = none; *way NULL: they are looked up,
+ * and stand in its tokens. */
 int cm_drafts_choose(calmoe_session *session, const struct way **way);
 
 /* ---- draft_round.c ---- */

@@ -50,8 +50,8 @@ void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NU
 int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable);
 
 /* Why the last pick was -1. END: the answer is complete, and the vocabulary has no token that says so.
- * INVALID_ARGUMENT, with the sentence: the answer so far does not fit the constraint, or no token goes on from there; or
- * all tokens are banned that are usable, and that the constraint lets through. */
+ * INVALID_ARGUMENT, with the sentence: the answer so far does not fit the constraint, or no token goes on from there;
+ * or all tokens are banned that are usable, and that the constraint lets through. */
 calmoe_status cm_sampler_refusal(struct calmoe_context *ctx, const struct sampler *sampler);
 
 /* Before picks that are not to count: the random numbers to come and the constraint's state are noted, once at a time.
