@@ -248,6 +248,13 @@ uint64_t cm_team_waited_ns(const struct team *team, int seat)
     return atomic_load_explicit(&team->seats[seat].waited_ns, memory_order_relaxed);
 }
 
+uint64_t cm_team_waited_in_all_ns(const struct team *team)
+{
+    uint64_t sum = 0;
+    for (int seat = 0; seat < team->n_workers; seat++) sum += cm_team_waited_ns(team, seat);
+    return sum;
+}
+
 void cm_team_run(struct team *team, void (*phase)(void *arg, const struct worker *me), void *arg)
 {
     if (run(team, phase, arg) == team->n_called) return;

@@ -92,5 +92,6 @@ void cm_share(int n, int grain, int index, int n_workers, int *begin, int *end);
 void cm_team_time_waits(struct team *team, bool is_timed);
 /* Nanoseconds that the worker on a seat has waited in barriers since the team was opened. */
 uint64_t cm_team_waited_ns(const struct team *team, int seat);
+uint64_t cm_team_waited_in_all_ns(const struct team *team); /* all of them together */
 
 #endif

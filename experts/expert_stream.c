@@ -295,8 +295,8 @@ calmoe_status cm_expert_stream_start(struct expert_stream *stream, const struct 
 
 void cm_expert_stream_begin_step(struct expert_stream *stream)
 {
-    cm_slot_cache_release(&stream->cache, SLOT_NEEDED | SLOT_AHEAD);
     look_at_reads(stream);
+    cm_slot_cache_release(&stream->cache, SLOT_NEEDED | SLOT_AHEAD);
     cm_slot_cache_step(&stream->cache);
     atomic_store(&stream->failed_slot, NO_SLOT);
     stream->was_asked = false;

@@ -182,12 +182,13 @@ static void add_after_byte(struct walker *walker, const int32_t *place, unsigned
 {
     const struct program *program = walker->program;
     const struct node    *node = &program->nodes[place[0]];
-    if (node->op == NODE_BYTES && cm_program_has(program, node->other, byte))
-        add_place(walker, node->next, place + 2, place[1], NULL);
-    if (node->op != NODE_UNTIL) return;
-    const int32_t n_come = cm_program_until(program, node->other, byte);
-    const int32_t first = place[0] - node->other;
-    add_place(walker, n_come == program->n_until ? node->next : first + n_come, place + 2, place[1], NULL);
+    int32_t               to = NO_NODE;
+    if (node->op == NODE_BYTES && cm_program_has(program, node->other, byte)) to = node->next;
+    if (node->op == NODE_UNTIL) {
+        const int32_t n_come = cm_program_until(program, node->other, byte);
+        to = n_come == program->n_until ? node->next : place[0] - node->other + n_come;
+    }
+    add_place(walker, to, place + 2, place[1], NULL);
 }
 
 static int after_byte(struct walker *walker, int from, unsigned char byte)

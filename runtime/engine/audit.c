@@ -90,14 +90,15 @@ bool cm_session_note_audit(calmoe_session *session)
 
 /* ---- an answer ---- */
 
-static void step_down(calmoe_session *session)
+/* The policy's next safer front from now on, and a new test. */
+static void step_down(calmoe_session *session, const struct policy_rung *rung)
 {
     struct session_audit *audit = &session->audit;
     const double delta = session->rung->delta;
-    session->rung = cm_policy_step_down(&session->policy->policy, session->rung);
-    audit->n_alarms++;
     char now[64] = "nothing is left out from now on";
-    if (session->rung) snprintf(now, sizeof now, "the bound is %g from now on", session->rung->delta);
+    session->rung = rung;
+    audit->n_alarms++;
+    if (rung) snprintf(now, sizeof now, "the bound is %g from now on", rung->delta);
     cm_log(session->engine->ctx, "audit: more than %g of tokens differ from the full model's (%llu of %llu that were "
            "run twice); %s", delta, (unsigned long long)audit->n_different, (unsigned long long)audit->n_tokens, now);
     begin_test(session);
@@ -107,7 +108,8 @@ void cm_session_end_answer(calmoe_session *session)
 {
     struct session_audit *audit = &session->audit;
     audit->state = AUDIT_NO_TOKEN;
-    if (audit->share > 0.0 && session->rung && cm_audit_answer(&audit->test)) step_down(session);
+    if (audit->share > 0.0 && session->rung && cm_audit_answer(&audit->test))
+        step_down(session, cm_policy_step_down(&session->policy->policy, session->rung));
 }
 
 calmoe_status calmoe_session_audit(const calmoe_session *session, calmoe_audit *out)

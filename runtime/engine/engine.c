@@ -110,6 +110,7 @@ static calmoe_status open_parts(calmoe_engine *engine)
                                        .team = engine->team, .plan = &engine->plan};
     CM_TRY(cm_engine_open_exchange(engine));
     CM_TRY(open_weights(engine));
+    cm_engine_count_kv(engine);
     report_pages(engine);
     CM_TRY(cm_decoder_open(&engine->machine, &engine->model->spec, engine->weights, options->max_rows,
                            &engine->decoder));

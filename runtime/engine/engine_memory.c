@@ -35,15 +35,6 @@ static uint64_t kv_bytes(const calmoe_engine *engine, const struct model_spec *s
     return n;
 }
 
-/* What a position takes: of the model, and of what drafts for it. */
-static uint64_t kv_bytes_of_position(const calmoe_engine *engine)
-{
-    uint64_t n = kv_bytes(engine, &engine->model->spec);
-    for (int i = 0; i < N_DRAFTERS; i++)
-        if (engine->drafters[i]) n += kv_bytes(engine, cm_drafter_spec(engine->drafters[i]));
-    return n;
-}
-
 /* That the first position takes in a layer: a page of each head's keys, and one of its values. */
 static uint64_t first_bytes_of(const struct attention_spec *attention, int n_heads)
 {
@@ -59,10 +50,18 @@ static uint64_t kv_first_bytes(const calmoe_engine *engine)
     return n;
 }
 
+void cm_engine_count_kv(calmoe_engine *engine)
+{
+    engine->kv_bytes = kv_bytes(engine, &engine->model->spec);
+    for (int i = 0; i < N_DRAFTERS; i++)
+        if (engine->drafters[i]) engine->kv_bytes += kv_bytes(engine, cm_drafter_spec(engine->drafters[i]));
+    engine->kv_first_bytes = kv_first_bytes(engine);
+}
+
 /* Positions that n_bytes are enough for; 1 at least. */
 static int positions_of(const calmoe_engine *engine, uint64_t n_bytes)
 {
-    const uint64_t each = kv_bytes_of_position(engine), n = each > 0 ? n_bytes / each : 1;
+    const uint64_t each = engine->kv_bytes, n = each > 0 ? n_bytes / each : 1;
     return n > 1 ? (int)n : 1;
 }
 
@@ -95,14 +94,13 @@ calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens)
 {
     const calmoe_engine *engine = session->engine;
     const int            end = cm_kv_filled(&session->state, session->n_positions + n_tokens);
-    const uint64_t       each = kv_bytes_of_position(engine);
+    const uint64_t       each = engine->kv_bytes;
     if (end <= session->n_paid) return CALMOE_OK;
     /* Some at a time, so that few steps ask; where so much is not there, what the step needs. A page is the least
      * that each head's keys, and its values, take. */
-    const int left = cm_kv_position(&session->state, session->context) - session->n_paid;
-    const int needed = end - session->n_paid;
-    const int in_page = positions_of(engine, kv_first_bytes(engine));
+    const int in_page = positions_of(engine, engine->kv_first_bytes), needed = end - session->n_paid;
     int       stretch = positions_of(engine, STRETCH_BYTES), least = needed > in_page ? needed : in_page;
+    const int left = cm_kv_position(&session->state, session->context) - session->n_paid;
     if (least > left) least = left;
     if (stretch > left) stretch = left;
     if (stretch < least) stretch = least;
@@ -118,16 +116,17 @@ calmoe_status cm_session_may_write(calmoe_session *session, int n_tokens)
 {
     const struct waiting *waiting = session->sequence.waiting;
     const int n = session->n_positions, first = waiting && waiting->n > 0 ? waiting->rows[0].position : n;
-    CM_TRY(cm_session_need_memory(session, n_tokens));
-    CM_TRY(cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n));
-    if (session->adapters.prefix && n == 0)
+    calmoe_status status = cm_session_need_memory(session, n_tokens);
+    if (status == CALMOE_OK)
+        status = cm_sequence_state_own(&session->state, first < n ? first : n, n + n_tokens, n);
+    if (status == CALMOE_OK && session->adapters.prefix && n == 0)
         cm_prefix_write(cm_vector_ops(session->engine->machine.isa), session->adapters.prefix, &session->state);
-    return CALMOE_OK;
+    return status;
 }
 
 void cm_session_remark_on_memory(const calmoe_session *session)
 {
-    const uint64_t     whole = kv_bytes_of_position(session->engine) * (uint64_t)session->context;
+    const uint64_t     whole = session->engine->kv_bytes * (uint64_t)session->context;
     struct memory_room room;
     char               wanted[32], found[32];
     cm_limits_room(&room);

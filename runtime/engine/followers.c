@@ -190,13 +190,10 @@ static int id_of_rung(struct followers *f, const struct policy_rung *rung)
         told->step = f->n_steps;
         return i + 1;
     }
-    int32_t  *words = cm_alloc(f->ctx, n, sizeof *words, "words for other ranks");
-    const int i = words ? place_for_rung(f) : -1;
-    f->is_full |= i < 0;
-    if (i < 0) {
-        cm_free(words);
-        return 0;
-    }
+    const int i = place_for_rung(f);
+    int32_t  *words = i >= 0 ? cm_alloc(f->ctx, n, sizeof *words, "words for other ranks") : NULL;
+    f->is_full |= !words;
+    if (!words) return 0;
     memcpy(words, f->written, n * sizeof *words);
     cm_free(f->rungs[i].words);
     f->rungs[i] = (struct told_rung){words, n, f->n_steps};

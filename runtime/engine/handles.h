@@ -107,6 +107,7 @@ struct calmoe_engine {
     struct exits          *exits;           /* NULL: no session ever had a rung            */
     struct row            *rows;            /* (max_rows) of the step that is built        */
     struct step            step;            /* that is built, or the last one              */
+    bool                   is_profiled;     /* it counts for the profile                   */
     uint64_t               n_steps;
     struct engine_adapters adapters;
     int                    n_sessions, sessions_capacity;
@@ -116,6 +117,8 @@ struct calmoe_engine {
     struct demand         *demands;         /* (sessions_capacity), scratch of the scheduler */
     int                   *order;
     calmoe_chunk          *chunks;
+    uint64_t               kv_bytes;        /* of a position's keys and values, of the model and what drafts for it */
+    uint64_t               kv_first_bytes;  /* that the model's first position takes at least                       */
     int                    step_rows;       /* of texts, in a step; 0 = any number         */
     uint64_t              *waited_at_reset; /* (n_workers) ns                              */
     struct profiler       *profiler;        /* NULL: nobody asked for a profile            */
@@ -129,6 +132,13 @@ struct session_answer { /* generate.c: how far it is */
     int  max_new;   /* 0 = no limit                                 */
     bool has_ended; /* until something is fed                       */
     bool is_full;   /* the last token found no room; until a rewind */
+    bool is_told;   /* that it is interrupted; until it is not      */
+};
+
+struct session_wants { /* demand.c: of the step at hand, beside rows */
+    calmoe_status over;     /* why its answer is over: CANCELLED, END (at its limit), FULL; OK: none of these    */
+    int           n_unread; /* tokens that it has to read, in this step and later ones                           */
+    int           logits;   /* CALMOE_LOGITS_* of its rows; LAST means the last token that it has to read at all */
 };
 
 struct session_logits { /* results.c: the rows of a step's logits that are the session's */
@@ -207,7 +217,7 @@ struct calmoe_session {
     int             n_positions;
     int             n_paid;      /* memory for so many positions of the cache was asked for */
     int             n_known;
-    int             n_again;     /* tokens before it were read once; see again.c       */
+    int             n_again;     /* tokens before it were read once; see demand.c      */
     int             n_returns;   /* positions that a later text may go back to         */
     int             returns[CM_MAX_RETURNS];
     bool            ignores_end;
@@ -215,6 +225,7 @@ struct calmoe_session {
     struct session_chat chat;
     struct session_source source;
     struct session_answer answer;
+    struct session_wants  wants;
     struct session_break broke;
     struct session_logits logits;
     struct kept_logprobs kept;
@@ -251,6 +262,8 @@ struct calmoe_profile {
 uint64_t cm_engine_bytes_behind_weights(const calmoe_engine *engine);
 /* The same of a model on one rank, with steps of so many rows. */
 uint64_t cm_bytes_behind(const struct model_spec *spec, int max_rows);
+/* Sets what a position takes of memory, with what drafts for the model by now. */
+void cm_engine_count_kv(calmoe_engine *engine);
 /* NO_MEMORY: the system has no room for keys and values of n_tokens more, which a step would write. */
 calmoe_status cm_session_need_memory(calmoe_session *session, int n_tokens);
 /* The same, and what steps write of them, where the session's rows that wait go on too, is the session's own: forks
@@ -289,19 +302,19 @@ void cm_step_begin(calmoe_engine *engine);
 /* A row more; it wants logits or not. rung: what it may leave out, NULL = nothing. */
 void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, int32_t token, bool wants_logits,
                  const struct policy_rung *rung);
+/* The rows of a chunk, whose logits are the step's next ones. */
+void cm_step_add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk);
 /* The session's rows that wait get logits, the first ones of the step, in the order of their positions. */
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session);
 /* Runs it. observers: who watches besides the engine's own; may be NULL. */
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers);
-/* Does a step count for the engine's profile? */
-bool          cm_engine_profiles(const calmoe_engine *engine);
+/* crew.c's part of that: the step is ready, and the other ranks begin it. */
+calmoe_status cm_step_run_by_crew(calmoe_engine *engine);
 
 /* ---- session.c ---- */
 
 /* calmoe_session_open() without remarks; options are the defaults and what was given. */
 calmoe_status cm_session_open(calmoe_engine *engine, const calmoe_session_options *options, calmoe_session **out);
-/* Tokens from the next one on are an answer, which may leave early. */
-void cm_session_begin_answer(calmoe_session *session);
 
 /* ---- session_state.c ---- */
 
@@ -321,6 +334,9 @@ void          cm_session_hash(calmoe_session *session);
 calmoe_status cm_session_check_logits(calmoe_session *session, int row);
 /* The same for all rows of logits of the step that just read these chunks. */
 calmoe_status cm_chunks_check_logits(const calmoe_chunk *chunks, int n_chunks);
+/* Row `row` of the step's logits is of the session's next token, and n_ahead of its rows stand behind it: that token is
+ * read now, and the session has this row. */
+void          cm_session_take_row(calmoe_session *session, int row, int n_ahead);
 /* The token at a position was read: the sampler knows of it, and it is noted whether its state still held numbers. */
 void          cm_session_keep_row(calmoe_session *session, int position, const struct row_outcome *came);
 /* The sampler knows of the first n tokens and of no others. */
@@ -391,32 +407,68 @@ calmoe_status cm_session_reserve_source(calmoe_session *session, size_t n_name, 
 void          cm_session_close_source(calmoe_session *session);
 calmoe_status cm_session_copy_source(const calmoe_session *from, calmoe_session *to);
 
-/* ---- again.c ---- */
+/* ---- demand.c ---- */
 
-/* Before a step of the session: whether it should keep a snapshot of its state here; rows that wait have run then. */
-bool cm_session_wants_snapshot(const calmoe_session *session);
-/* NO_MEMORY only where the step cannot do without. */
-calmoe_status cm_session_snapshot(calmoe_session *session);
+/* What the session wants of the next step: rows, for the scheduler, and session->wants. */
+struct demand cm_session_demand(calmoe_session *session);
 /* Tokens that a step may read of the session from a position on, as its policy fills skipped layers; and those that its
  * next chunk should have, so that snapshots are taken where they are wanted, and none is new and another read again.
  * INT_MAX: any number. */
-int  cm_session_chunk_limit(const calmoe_session *session, int from);
-int  cm_session_rows_at_once(const calmoe_session *session);
+int           cm_session_chunk_limit(const calmoe_session *session, int from);
+int           cm_session_rows_at_once(const calmoe_session *session);
 /* Which logits a token wants that is read again: those by which it left, where it may have left. */
-int  cm_session_logits_again(const calmoe_session *session);
+int           cm_session_logits_again(const calmoe_session *session);
+/* Before a step of the session: whether it should keep a snapshot of its state here. */
+bool          cm_session_wants_snapshot(const calmoe_session *session);
+/* Keeps it where it should or must; rows that wait have run then. NO_MEMORY only where the step cannot do without. */
+calmoe_status cm_session_snapshot(calmoe_session *session, bool must_be);
+
+/* ---- again.c ---- */
+
 /* The session stands where its layers' state is, or before: tokens between are read again. has_state: the state is of
  * some position; false: a step broke off. */
 void cm_session_stand_again(calmoe_session *session, bool has_state);
+/* A step that had rows of the session failed: nothing is kept of it. */
+void cm_session_drop_step(calmoe_session *session);
+
+/* ---- ready.c ---- */
+
+/* Before a step of the session reads n_tokens; no row waits that must run first. may_go_back: to where it stands now,
+ * so a snapshot is kept in any case. NO_MEMORY. */
+calmoe_status cm_session_make_ready(calmoe_session *session, int n_tokens, bool may_go_back);
+/* The same for a step that reads these chunks, with room for their logits; and rows that wait run where they must:
+ * whatever a step may answer. */
+calmoe_status cm_chunks_make_ready(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks);
+/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
+calmoe_status cm_session_catch_up(calmoe_session *session);
 
 /* ---- chunks.c ---- */
 
-/* Rows of the session that wait go through all layers. CANCELLED, and whatever a step may answer. */
-calmoe_status cm_session_catch_up(calmoe_session *session);
+/* Rows of logits that a chunk wants: of its last tokens. */
+static inline int cm_chunk_n_logits(const calmoe_chunk *chunk)
+{
+    return chunk->logits == CALMOE_LOGITS_ALL ? chunk->n_tokens : chunk->logits == CALMOE_LOGITS_LAST ? 1 : 0;
+}
+/* One step for chunks that are fine, of sessions whose state is the one behind what they have read. observers: who
+ * watches; may be NULL. */
+calmoe_status cm_chunks_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                            const struct step_observer *observers);
+
+/* ---- keep.c ---- */
+
+/* After a step of these chunks, which answered `status`. */
+void cm_chunks_keep(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks, calmoe_status status);
+
+/* ---- reading.c ---- */
+
+/* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
+calmoe_status cm_session_read_again(calmoe_session *session);
+/* That for all of the chunks' sessions, but for those whose chunk is what they read again; then cm_chunks_run(). */
+calmoe_status cm_chunks_read(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
+                             const struct step_observer *observers);
 /* calmoe_engine_step() without its checks of a session's own pending tokens. observers: who watches; may be NULL. */
 calmoe_status cm_engine_run(calmoe_engine *engine, const calmoe_chunk *chunks, int n_chunks,
                             const struct step_observer *observers);
-/* Before other steps of the session: its layers' state is the one behind all tokens that were read. */
-calmoe_status cm_session_read_again(calmoe_session *session);
 
 /* ---- session_file.c ---- */
 
@@ -440,7 +492,8 @@ void          cm_engine_close_adapters(calmoe_engine *engine); /* the list, whic
 
 /* One step for n sessions of the engine: the scheduler says which of them have how many of their pending tokens read.
  * Where none is left, the next token is sampled and is pending then. events (n): tokens, and answers that are over.
- * END: nothing was pending and nothing was over. */
+ * END: nothing was pending and nothing was over. CANCELLED: the sessions of the step were interrupted meanwhile, and
+ * nothing is told yet. */
 calmoe_status cm_generate(calmoe_engine *engine, calmoe_session *const *sessions, int n, calmoe_event *events,
                           int *n_events);
 

@@ -18,6 +18,7 @@ bool cm_session_is_interrupted(const calmoe_session *session)
 void cm_session_go_on(calmoe_session *session)
 {
     atomic_store_explicit(&session->interrupt, 0, memory_order_relaxed);
+    session->answer.is_told = false;
 }
 
 calmoe_status cm_session_cancelled(const calmoe_session *session)

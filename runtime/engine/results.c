@@ -29,10 +29,9 @@ const float *cm_session_logits(const calmoe_session *session, int row)
 
 void cm_session_hash(calmoe_session *session)
 {
-    const size_t n_vocab = (size_t)session->engine->model->spec.n_vocab;
-    if (!session->logits.hashes || session->logits.n == 0) return;
-    cm_sha256_add(&session->logits.hash, cm_session_logits(session, 0),
-                  (size_t)session->logits.n * n_vocab * sizeof(float));
+    const size_t n_floats = (size_t)session->logits.n * (size_t)session->engine->model->spec.n_vocab;
+    const float *logits = cm_session_logits(session, 0);
+    if (session->logits.hashes && logits) cm_sha256_add(&session->logits.hash, logits, n_floats * sizeof *logits);
 }
 
 /* ---- are they numbers? ---- */
@@ -96,6 +95,17 @@ void cm_session_keep_row(calmoe_session *session, int position, const struct row
     accept(session, position);
 }
 
+void cm_session_take_row(calmoe_session *session, int row, int n_ahead)
+{
+    const struct row_outcome *came = &session->engine->step.outcomes[row];
+    const int position = session->n_positions++;
+    cm_session_give_logits(session, row, 1);
+    note_numbers(session, position, came);
+    cm_session_hash(session);
+    cm_sampler_accept(session->sampler, session->tokens[position], cm_session_is_answer(session, position));
+    cm_sequence_state_note(&session->state, session->n_positions + n_ahead);
+}
+
 /* ---- the sampler ---- */
 
 void calmoe_sampler_options_init(calmoe_sampler_options *options)
@@ -143,19 +153,6 @@ calmoe_status calmoe_session_set_sampler(calmoe_session *session, const calmoe_s
     return CALMOE_OK;
 }
 
-static calmoe_status no_token(const calmoe_session *session)
-{
-    calmoe_context *ctx = session->engine->ctx;
-    switch (cm_sampler_problem(session->sampler)) {
-    case SAMPLER_COMPLETE: return CALMOE_END;
-    case SAMPLER_STUCK:
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "no token of the vocabulary goes on with the answer as its "
-                       "constraint asks: it was begun without, or the vocabulary lacks the bytes");
-    default:
-        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the sampler's biases ban all tokens that may come");
-    }
-}
-
 calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
 {
     if (!session || !token)
@@ -168,5 +165,5 @@ calmoe_status calmoe_session_sample(calmoe_session *session, int32_t *token)
                        "calmoe_session_sample: the last step computed no logits of this session");
     CM_TRY(cm_session_check_logits(session, session->logits.n - 1));
     *token = cm_sampler_pick(session->sampler, logits, session->engine->model->usable);
-    return *token >= 0 ? CALMOE_OK : no_token(session);
+    return *token >= 0 ? CALMOE_OK : cm_sampler_refusal(ctx, session->sampler);
 }

@@ -1,9 +1,8 @@
 /* runtime/engine/rows.c - a step from its first row to its logits: the one way in which sessions' tokens become rows,
- * and steps run. Who runs steps: chunks.c and lossless.c. */
+ * and steps run. Who runs steps: chunks.c, ready.c and draft_round.c. */
 #include <math.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "router/router.h"
 #include "runtime/engine/engine_ranks.h"
 
@@ -31,6 +30,22 @@ void cm_step_add(calmoe_engine *engine, calmoe_session *session, int position, i
                   .state = cm_draft_reader_state(session->readers[DRAFTER_FURTHER], position)},
         .may = {rung, rung ? position - session->answer_begin : 0},
     };
+}
+
+/* A token of an answer may leave early, but not the second reading of an audited one. */
+static const struct policy_rung *rung_of(const calmoe_session *session, int position)
+{
+    return cm_session_is_answer(session, position) && session->audit.state != AUDIT_IN_FULL ? session->rung : NULL;
+}
+
+void cm_step_add_chunk(calmoe_engine *engine, const calmoe_chunk *chunk)
+{
+    calmoe_session *session = chunk->session;
+    const int n_plain = chunk->n_tokens - cm_chunk_n_logits(chunk);
+    for (int i = 0; i < chunk->n_tokens; i++) {
+        const int position = session->n_positions + i;
+        cm_step_add(engine, session, position, chunk->tokens[i], i >= n_plain, rung_of(session, position));
+    }
 }
 
 void cm_step_add_waiting(calmoe_engine *engine, calmoe_session *session)
@@ -105,51 +120,28 @@ static void take_choice(void *user, int layer, const struct row *row, int32_t *e
     memcpy(weights, new_weights, n * sizeof *weights);
 }
 
-bool cm_engine_profiles(const calmoe_engine *engine)
-{
-    return engine->profiler && !cm_decoder_counters(engine->decoder)->is_paused;
-}
-
 /* ---- running ---- */
-
-static uint64_t waited_ns(const calmoe_engine *engine)
-{
-    uint64_t sum = 0;
-    for (int i = 0; i < cm_team_n_workers(engine->team); i++) sum += cm_team_waited_ns(engine->team, i);
-    return sum;
-}
-
-/* By as many workers as steps of late say is best: the bits do not depend on their number. */
-static calmoe_status run_by_crew(calmoe_engine *engine)
-{
-    const int n_rows = engine->step.n_rows, n_all = cm_team_n_workers(engine->team);
-    if (n_all == 1 || engine->options.fixed_threads) return cm_decoder_run(engine->decoder, &engine->step);
-    const uint64_t start = cm_now_ns(), waited = waited_ns(engine);
-    cm_crew_limit(&engine->crew, cm_team_n_most(engine->team, start));
-    const int n = cm_crew_choose(&engine->crew, n_rows);
-    cm_team_call_up(engine->team, n);
-    const calmoe_status status = cm_decoder_run(engine->decoder, &engine->step);
-    const uint64_t ns = cm_now_ns() - start;
-    cm_crew_note(&engine->crew, n_rows, start, ns, (double)(waited_ns(engine) - waited) / ((double)ns * n));
-    return status;
-}
 
 calmoe_status cm_step_run(calmoe_engine *engine, const struct step_observer *observers)
 {
-    if (engine->followers) engine->step.tells_choices = engine->options.routing_source != NULL;
-    if (engine->followers) CM_TRY(cm_followers_begin_step(engine->followers, &engine->step, engine->exits));
+    calmoe_status status = CALMOE_OK;
+    engine->is_profiled = engine->profiler && !cm_decoder_counters(engine->decoder)->is_paused;
     const struct step_observer profile = {engine, .routing = profile_routing, .next = observers};
-    if (cm_engine_profiles(engine)) observers = &profile;
+    if (engine->is_profiled) observers = &profile;
     const struct step_observer host = {
         engine, .routing = engine->options.routing ? tell_routing : NULL,
         .choice = engine->options.routing_source && engine->shares.own == 0 ? take_choice : NULL, .next = observers};
     if (host.routing || host.choice) observers = &host;
     engine->step.observers = observers;
-    cm_step_use_adapters(engine);
     engine->step.between = engine->exits ? &cm_exits_between : NULL;
     engine->step.between_self = engine->exits;
-    const calmoe_status status = run_by_crew(engine);
-    if (engine->followers) cm_followers_end_step(engine->followers);
+    cm_step_use_adapters(engine);
+    if (engine->followers) engine->step.tells_choices = engine->options.routing_source != NULL;
+    if (engine->followers) status = cm_followers_begin_step(engine->followers, &engine->step, engine->exits);
+    if (status == CALMOE_OK) {
+        status = cm_step_run_by_crew(engine);
+        if (engine->followers) cm_followers_end_step(engine->followers);
+    }
     engine->step.observers = NULL;
     return status;
 }

@@ -194,16 +194,12 @@ const float *calmoe_session_logits(const calmoe_session *session, int row)
     return session ? cm_session_logits(session, row) : NULL;
 }
 
-void cm_session_begin_answer(calmoe_session *session)
+void calmoe_session_begin_answer(calmoe_session *session)
 {
+    if (!session) return;
     cm_session_end_answer(session);
     session->answer_begin = session->n_known;
     cm_sampler_begin_answer(session->sampler);
-}
-
-void calmoe_session_begin_answer(calmoe_session *session)
-{
-    if (session) cm_session_begin_answer(session);
 }
 
 calmoe_status calmoe_session_depth(const calmoe_session *session, int row, calmoe_depth *depth)

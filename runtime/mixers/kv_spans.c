@@ -105,27 +105,19 @@ void cm_kv_store_share(const struct kv_store *from, int n, struct kv_store *to)
     }
 }
 
-/* A place for a copy of span i: at home, if nobody is there, else a home of one span. */
-static calmoe_status find_place(const struct kv_store *store, int i, struct kv_home **home, int *index)
-{
-    *home = store->home;
-    *index = i;
-    CM_TRY(cm_memory_check(store->ctx, store->span_bytes, "keys and values that are not shared any more"));
-    if (store->home->n_users[i] == 0) return CALMOE_OK;
-    *index = 0;
-    CM_TRY(open_home(store, store->home->memory.node, 1, home));
-    cm_node_block_prefer_huge(&(*home)->memory, 0);
-    return CALMOE_OK;
-}
-
 calmoe_status cm_kv_store_own(struct kv_store *store, int first, int end, int n_kept)
 {
     for (int i = first; i < end && i < store->n_spans; i++) {
         const struct kv_span old = store->spans[i];
-        struct kv_home *home;
-        int index;
+        struct kv_home *home = store->home; /* the copy lies at home if nobody is there, else in a home of one span */
+        int index = i;
         if (old.home->n_users[old.index] == 1) continue;
-        CM_TRY(find_place(store, i, &home, &index));
+        CM_TRY(cm_memory_check(store->ctx, store->span_bytes, "keys and values that are not shared any more"));
+        if (home->n_users[i] > 0) {
+            index = 0;
+            CM_TRY(open_home(store, store->home->memory.node, 1, &home));
+            cm_node_block_prefer_huge(&home->memory, 0);
+        }
         if (i < n_kept) memcpy(bytes_of(home, index), old.bytes, store->span_bytes);
         leave(store, i);
         take(store, i, home, index);

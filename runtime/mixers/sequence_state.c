@@ -95,11 +95,11 @@ calmoe_status cm_sequence_state_snapshot(struct sequence_state *state, int posit
             forget(state, i);
             break;
         }
+    if (state->n_snapshots == state->max_snapshots) forget_one(state);
     struct kept_state *kept = cm_alloc(state->ctx, sizeof *kept + state->fixed_bytes, 1, "a snapshot");
     if (!kept) return CALMOE_NO_MEMORY;
     kept->n_holders = 1;
     memcpy(kept->bytes, state->fixed, state->fixed_bytes);
-    if (state->n_snapshots == state->max_snapshots) forget_one(state);
     for (at = state->n_snapshots++; at > 0 && state->snapshots[at - 1].position > position; at--)
         state->snapshots[at] = state->snapshots[at - 1];
     state->snapshots[at] = (struct state_snapshot){position, ++state->n_uses, kept};

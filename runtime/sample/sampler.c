@@ -18,6 +18,8 @@ struct choice {
     int32_t id;
 };
 
+enum problem { BANNED, STUCK, COMPLETE };
+
 struct sampler {
     struct sampler_options options;
     struct random  random;
@@ -31,7 +33,7 @@ struct sampler {
     float         *biases;
     struct walker *walker;   /* through the constraint; NULL: there is none        */
     uint8_t       *allowed;  /* (n_vocab) scratch: what the constraint lets through */
-    enum sampler_problem problem;
+    enum problem   problem;  /* of the last pick that was -1                       */
     struct random  marked;   /* cm_sampler_mark()                                  */
     struct choice *choices;  /* (n_vocab) scratch; NULL where none is drawn        */
     float         *adjusted; /* (n_vocab) scratch; NULL where logits are taken as they are */
@@ -188,7 +190,17 @@ void cm_sampler_close(struct sampler **sampler)
     *sampler = NULL;
 }
 
-enum sampler_problem cm_sampler_problem(const struct sampler *sampler) { return sampler->problem; }
+calmoe_status cm_sampler_refusal(struct calmoe_context *ctx, const struct sampler *sampler)
+{
+    switch (sampler->problem) {
+    case COMPLETE: return CALMOE_END;
+    case STUCK:
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "no token of the vocabulary goes on with the answer as its "
+                       "constraint asks: it was begun without, or the vocabulary lacks the bytes");
+    default:
+        return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the sampler's biases ban all tokens that may come");
+    }
+}
 
 void cm_sampler_mark(struct sampler *sampler)
 {
@@ -422,9 +434,9 @@ static int32_t pick(struct sampler *sampler, const float *logits, const uint8_t 
 int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable)
 {
     if (sampler->walker && !(usable = constrain(sampler, usable))) {
-        sampler->problem = cm_walker_is_complete(sampler->walker) ? SAMPLER_COMPLETE : SAMPLER_STUCK;
+        sampler->problem = cm_walker_is_complete(sampler->walker) ? COMPLETE : STUCK;
         return -1;
     }
-    sampler->problem = SAMPLER_BANNED;
+    sampler->problem = BANNED;
     return pick(sampler, logits, usable);
 }

@@ -46,16 +46,13 @@ void          cm_sampler_close(struct sampler **sampler); /* sets *sampler to NU
 
 /* logits (n_vocab); usable (n_vocab): 1 for a token that may be picked, NULL: all may. Among equal logits the lower
  * id comes first. At temperature 0, and where no usable token has a number, it is what likeliest.h says. -1: no
- * token may come, and cm_sampler_problem() says why. */
+ * token may come, and cm_sampler_refusal() says why. */
 int32_t cm_sampler_pick(struct sampler *sampler, const float *logits, const uint8_t *usable);
 
-/* Why the last pick was -1. */
-enum sampler_problem {
-    SAMPLER_BANNED,  /* all usable tokens are, or all that the constraint lets through                 */
-    SAMPLER_STUCK,   /* the answer so far does not fit the constraint, or no token goes on from there  */
-    SAMPLER_COMPLETE /* the answer is complete, and the vocabulary has no token that says so           */
-};
-enum sampler_problem cm_sampler_problem(const struct sampler *sampler);
+/* Why the last pick was -1. END: the answer is complete, and the vocabulary has no token that says so.
+ * INVALID_ARGUMENT, with the sentence: the answer so far does not fit the constraint, or no token goes on from there;
+ * or all tokens are banned that are usable, and that the constraint lets through. */
+calmoe_status cm_sampler_refusal(struct calmoe_context *ctx, const struct sampler *sampler);
 
 /* Before picks that are not to count: the random numbers to come and the constraint's state are noted, once at a time.
  * Such picks go on from tokens that are supposed to follow; then all is put back. */
