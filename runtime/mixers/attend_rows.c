@@ -14,7 +14,9 @@
 enum {
     MAX_KINDS = 16,   /* of layers, by the numbers of their heads */
     JOB_QUERIES = 64, /* that pass over a span while it is in the cache, at most (if rows are many) */
-    SLOT_PARTS = 4096 /* of a cut job: 64 queries over 32,768 positions, or 8 over 262,144          */
+    SLOT_PARTS = 4096, /* of a cut job: 64 queries over 32,768 positions, or 8 over 262,144         */
+    JOINED_QUERIES = 32,  /* of a position, which read latents together, at most */
+    PIECES_OF_WORKER = 3  /* of joined heads, at least; fewer are not dealt out evenly */
 };
 
 struct slot { /* where a cut job's parts meet; counters on cache lines of their own */
@@ -30,17 +32,22 @@ struct seat { /* of one worker */
     float        *slopes;       /* (max_queries)              */
 };
 
-struct node_crew { /* of a node that keeps kv heads first_head … first_head + of.n_heads */
-    struct attend_crew of;
-    int                node; /* of the workers */
-    int                first_head, first_slot;
+/* Of a node that keeps kv heads first_kv_head … first_kv_head + n_kv_heads. Of latents, jobs may take n of them
+ * together: then jobs are counted as if those were one kv head. */
+struct node_crew {
+    struct attend_crew of; /* n_heads: n_kv_heads / n    */
+    int                first_head; /* first_kv_head / n          */
+    int                first_kv_head, n_kv_heads;
+    int                node; /* of the workers             */
+    int                first_slot;
 };
 
 /* Layers whose heads have the same numbers, and that see as far back, share the plan of a step. */
 struct attend_kind {
     int                n_heads, n_kv_heads, value_size, window;
     bool               has_latents, is_chunked;
-    struct attend_plan plan;
+    int                most_joined; /* kv heads of a job, at most: 1, but of latents */
+    struct attend_plan plan;        /* whose kv heads are joined                    */
     int                n_crews;
     struct node_crew  *crews;    /* (n_crews), in the order of heads               */
     struct activations attended; /* (rows, n_heads * value_size), of latents (rows * n_heads, value_size), in memory
@@ -74,12 +81,38 @@ static int form_crews(const struct plan *plan, const struct team *team, int n_se
     for (int node = 0; node < plan->n_nodes; head += heads[node++]) {
         struct node_crew *crew = &kind->crews[kind->n_crews];
         if (heads[node] == 0) continue;
-        *crew = (struct node_crew){{0, heads[node]}, cm_team_server(team, node), head, n_slots};
+        *crew = (struct node_crew){.first_kv_head = head, .n_kv_heads = heads[node],
+                                   .node = cm_team_server(team, node), .first_slot = n_slots};
         for (int i = 0; i < n_seats; i++) crew->of.n_workers += cm_team_worker(team, i)->node == crew->node;
         n_slots += crew->of.n_workers;
         kind->n_crews++;
     }
     return n_slots;
+}
+
+/* A latent, which all heads read, is widened once for as many queries as read it together. So jobs take the heads of
+ * several groups, as many as divide what each node has, so that all jobs have as many queries. */
+static int most_joined(const struct attend_kind *kind)
+{
+    int n = kind->has_latents ? JOINED_QUERIES * kind->n_kv_heads / kind->n_heads : 1;
+    for (int i = 0; i < kind->n_crews; i++)
+        while (n > 1 && (kind->crews[i].n_kv_heads % n != 0 || kind->crews[i].first_kv_head % n != 0)) {
+            n--;
+            i = 0;
+        }
+    return n > 1 ? n : 1;
+}
+
+/* From now on jobs take n kv heads together. */
+static void join_heads(struct attend_kind *kind, int n)
+{
+    kind->plan.n_kv_heads = (kind->n_kv_heads + n - 1) / n;
+    kind->plan.heads_per_kv = kind->n_heads / kind->n_kv_heads * n;
+    for (int i = 0; i < kind->n_crews; i++) {
+        struct node_crew *crew = &kind->crews[i];
+        crew->of.n_heads = crew->n_kv_heads / n;
+        crew->first_head = crew->first_kv_head / n;
+    }
 }
 
 /* Sorts the layers of one mixer into kinds. */
@@ -134,16 +167,16 @@ static calmoe_status open_kinds(struct calmoe_context *ctx, const struct plan *p
     *n_slots = 0;
     for (int i = 0; i < a->n_kinds; i++) {
         struct attend_kind *kind = &a->kinds[i];
-        kind->plan = (struct attend_plan){.n_workers = a->n_seats, .n_kv_heads = kind->n_kv_heads,
-                                          .window = kind->window, .is_chunked = kind->is_chunked,
-                                          .max_parts = SLOT_PARTS,
-                                          .heads_per_kv = kind->n_heads / kind->n_kv_heads};
+        kind->plan = (struct attend_plan){.n_workers = a->n_seats, .window = kind->window,
+                                          .is_chunked = kind->is_chunked, .max_parts = SLOT_PARTS};
         kind->plan.groups = cm_alloc(ctx, (size_t)max_rows, sizeof *kind->plan.groups, "attention's plan");
         kind->crews = cm_alloc(ctx, (size_t)plan->n_nodes, sizeof *kind->crews, "attention's workers");
         if (!kind->plan.groups || !kind->crews) return CALMOE_NO_MEMORY;
         cm_activations_place(&kind->attended, max_rows * inputs_of_row(kind), columns_of_input(kind), a->attended);
         const int n = form_crews(plan, team, a->n_seats, kind);
         if (n > *n_slots) *n_slots = n;
+        kind->most_joined = most_joined(kind);
+        join_heads(kind, 1);
     }
     return CALMOE_OK;
 }
@@ -227,6 +260,21 @@ void cm_attend_close(struct attention **attention)
     *attention = NULL;
 }
 
+/* Whether a step's jobs are pieces enough for each crew's workers, and may all be cut into them. */
+static bool are_pieces_enough(const struct attend_kind *kind)
+{
+    const struct attend_plan *plan = &kind->plan;
+    int64_t n_spans = 0;
+    for (int i = 0; i < plan->n_groups; i++) {
+        const int n = (plan->groups[i].n_positions + CM_ATTEND_SPAN - 1) / CM_ATTEND_SPAN - plan->groups[i].first_span;
+        if ((int64_t)plan->groups[i].n_rows * plan->heads_per_kv * n > plan->max_parts) return false;
+        n_spans += n;
+    }
+    for (int i = 0; i < kind->n_crews; i++)
+        if (n_spans * kind->crews[i].of.n_heads < (int64_t)PIECES_OF_WORKER * kind->crews[i].of.n_workers) return false;
+    return true;
+}
+
 void cm_attend_plan_rows(struct attention *a, const struct row *rows, int n_rows)
 {
     for (int i = 0; i < a->n_kinds; i++) {
@@ -234,7 +282,12 @@ void cm_attend_plan_rows(struct attention *a, const struct row *rows, int n_rows
         kind->plan.n_workers = cm_team_n_called(a->team);
         for (int c = 0; c < kind->n_crews; c++)
             kind->crews[c].of.n_workers = cm_team_n_called_on(a->team, kind->crews[c].node);
-        cm_attend_plan(&kind->plan, rows, n_rows, JOB_QUERIES);
+        int n = kind->most_joined;
+        do {
+            while (kind->most_joined % n != 0) n--;
+            join_heads(kind, n);
+            cm_attend_plan(&kind->plan, rows, n_rows, JOB_QUERIES);
+        } while (!are_pieces_enough(kind) && n-- > 1);
     }
 }
 
@@ -245,7 +298,8 @@ static struct attention_input gather(const struct batch *b, int layer, const str
                                      const struct attend_group *group, int kv_head, struct seat *seat)
 {
     const struct attention_spec *spec = cm_attention_spec(b, layer);
-    const int n_heads = spec->n_heads / spec->n_kv_heads, q_size = cm_query_size(spec), n_q = spec->n_heads * q_size;
+    const int n_heads = kind_of(reader->attention, layer)->plan.heads_per_kv, q_size = cm_query_size(spec);
+    const int n_q = spec->n_heads * q_size;
     for (int i = 0; i < group->n_rows * n_heads; i++) {
         const int r = group->first_row + i / n_heads, head = kv_head * n_heads + i % n_heads;
         const int position = cm_row_position(&b->rows[r]);
