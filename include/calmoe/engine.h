@@ -110,10 +110,10 @@ typedef struct calmoe_engine_options {
     int                disk_reads;    /* CALMOE_DISK_*: how experts are read from disk (default CALMOE_DISK_AUTO)  */
     int                no_lookahead;  /* 1: an expert is read only after its layer's router has named it. 0
                                          (default): probable experts are read earlier                             */
-    int                whole_experts; /* on several ranks. 0: each routed expert is cut by rows over all ranks (default).
-                                         1: each is whole on one rank, which is faster for many rows at once;
-                                         calmoe_placement_predict_ranks() says for which. Not with a memory limit; the
-                                         same on all ranks                                                        */
+    int                whole_experts; /* on several ranks. 0: each routed expert is cut by rows over all ranks
+                                         (default). 1: each is whole on one rank, which is faster for many rows at
+                                         once; calmoe_placement_predict_ranks() says for which. Not with a memory
+                                         limit; the same on all ranks                                               */
 } calmoe_engine_options;
 
 CALMOE_API void calmoe_engine_options_init(calmoe_engine_options *options);

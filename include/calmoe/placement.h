@@ -163,7 +163,7 @@ CALMOE_API calmoe_status calmoe_placement_simulate_disk(const calmoe_placement *
                                                         int n_tokens, int n_slots, int batch, uint64_t memory_limit,
                                                         calmoe_disk_prediction *out);
 
-/* How ranks share routed experts, see `whole_experts` of calmoe_engine_options; QUICKER: as is predicted to be faster. */
+/* How ranks share routed experts (`whole_experts` of calmoe_engine_options). QUICKER: as is predicted to be faster. */
 enum { CALMOE_RANK_EXPERTS_QUICKER, CALMOE_RANK_EXPERTS_CUT, CALMOE_RANK_EXPERTS_WHOLE };
 
 /* Several machines like this one that run the model together, each with an equal part (ranks.h). */

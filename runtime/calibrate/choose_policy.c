@@ -134,6 +134,7 @@ static calmoe_status choose(calmoe_policy *policy, calmoe_engine *engine, const 
     cm_off_parts(&layers, spec->most.n_used, &off);
     cm_free(memory);
     CM_TRY(know_costs(engine, from, &costs, &is_known));
+    if (!is_known) cm_policy_leave_untrue(&policy->policy, kept);
     if (!is_known) return CALMOE_OK;
     if (strcmp(policy->policy.kept, kept) == 0) off.of[PART_READ] = policy->policy.off_reads;
     else costs.prices.of[PART_READ] = 0.0; /* which experts would be read under this plan nobody knows */
@@ -159,7 +160,7 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
     if (!has_choice) return CALMOE_OK;
     CM_TRY(cm_policy_fits_model(engine->model, &policy->policy));
     cm_plan_kept(&engine->plan, kept);
-    const int n_untrue = cm_policy_leave_untrue(&policy->policy, kept);
+    const int n_untrue = cm_policy_n_untrue(&policy->policy, kept);
     if (n_untrue > 0)
         cm_log(engine->ctx, "%d of %d rungs of the policy are proven under a plan that keeps other experts in memory "
                "(%s) than this engine's (%s); the others are left to choose from", n_untrue, policy->policy.n_rungs,
@@ -167,6 +168,7 @@ calmoe_status calmoe_policy_choose(calmoe_policy *policy, calmoe_engine *engine,
     if (engine->profiler && (strcmp(from, "time") == 0 || strcmp(from, "bytes") == 0)) {
         cm_log(engine->ctx, "what parts of a token cost is not measured, for the profile would count it; of what is "
                "proven the first is taken");
+        cm_policy_leave_untrue(&policy->policy, kept);
         return CALMOE_OK;
     }
     return choose(policy, engine, from, kept);

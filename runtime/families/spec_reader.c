@@ -78,7 +78,7 @@ static calmoe_status unknown_family(struct calmoe_context *ctx, const char *arch
 {
     const struct family *family;
     const char *not_run = cm_family_not_run(architecture);
-    char known[CM_MESSAGE_BYTES / 2] = "";
+    char known[CM_MESSAGE_BYTES - 192] = ""; /* the rest of the sentence is shorter */
     for (int i = 0; (family = cm_family_at(i)) != NULL; i++) {
         const size_t length = strlen(known);
         snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", family->name);

@@ -283,18 +283,21 @@ static bool is_true_under(const struct policy *policy, int rung, const char *kep
     return strcmp(policy->kept, kept) == 0 || !cm_rung_goes_by_plan(&policy->rungs[rung], policy->n_layers);
 }
 
-int cm_policy_leave_untrue(struct policy *policy, const char *kept)
+int cm_policy_n_untrue(const struct policy *policy, const char *kept)
 {
-    int n_left = 0;
+    int n = 0;
+    for (int i = 0; i < policy->n_rungs; i++) n += !is_true_under(policy, i, kept);
+    return n;
+}
+
+void cm_policy_leave_untrue(struct policy *policy, const char *kept)
+{
     for (int first = 0, n; first < policy->n_rungs; first += n) {
         (void)cm_policy_front(policy, first, &n);
         policy->chosen[first] = FRONT_BELOW;
-        for (int i = n - 1; i >= 0; i--) {
+        for (int i = n - 1; i >= 0; i--)
             if (is_true_under(policy, first + i, kept)) policy->chosen[first] = i;
-            else n_left++;
-        }
     }
-    return n_left;
 }
 
 /* Of the front of n rungs that begins with first, where any is true. */
@@ -314,11 +317,11 @@ static int cheapest(const struct policy *policy, int first, int n, const char *k
 calmoe_status cm_policy_choose(struct calmoe_context *ctx, struct policy *policy, const char *kept,
                                const struct parts *prices, double off)
 {
-    (void)cm_policy_leave_untrue(policy, kept);
     for (int i = 0; i < policy->n_rungs; i++)
         if (policy->rungs[i].has_parts && isnan(cm_parts_cost(&policy->rungs[i].parts, prices)))
             return cm_fail(ctx, CALMOE_INVALID_ARGUMENT, "the costs say nothing of a part that rung %d of the policy "
                            "has", i);
+    cm_policy_leave_untrue(policy, kept);
     for (int first = 0, n; first < policy->n_rungs; first += n) {
         (void)cm_policy_front(policy, first, &n);
         if (policy->rungs[first].has_parts && policy->chosen[first] != FRONT_BELOW)

@@ -111,9 +111,10 @@ int cm_policy_front(const struct policy *policy, int rung, int *n);
 /* The first rung of the front with the largest delta that is at most wish; -1 = there is none. */
 int cm_policy_front_for(const struct policy *policy, double wish);
 /* Under a plan that keeps these experts (cm_plan_kept()). Rungs that go by others are not true, and no choice; where
- * their front has no other, it is as if it were not there. Of the rest of each front the first is taken. Answers how
- * many rungs are no choice. */
-int           cm_policy_leave_untrue(struct policy *policy, const char *kept);
+ * their front has no other, it is as if it were not there. Of the rest of each front the first is taken. */
+void          cm_policy_leave_untrue(struct policy *policy, const char *kept);
+/* How many rungs these are. */
+int           cm_policy_n_untrue(const struct policy *policy, const char *kept);
 /* In each front the cheapest at these prices of those that are true under that plan, or OFF, which costs off, where
  * that is less; of equal ones the first. Fronts without parts keep their first. INVALID_ARGUMENT: a part has no price.
  */

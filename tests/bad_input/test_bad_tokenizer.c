@@ -40,7 +40,7 @@ BEND(long_model)
     toy->model = "a model whose name goes on and on and on, far beyond what anybody would want to read in a message";
 }
 BEND(model_is_number) { toy->model = NULL; builder_add_u32(builder, KEY "model", 1); }
-BEND(other_pre) { (void)builder; toy->pre = "afmoe"; }
+BEND(other_pre) { (void)builder; toy->pre = "falcon"; }
 BEND(hostile_pre) { (void)builder; toy->pre = "\x1b[2J%s%n\xff"; }
 BEND(pre_is_array) { toy->pre = NULL; builder_add_strings(builder, KEY "pre", NULL, 0); }
 BEND(no_tokens) { (void)builder; drop(toy, KEY "tokens"); }
@@ -182,7 +182,7 @@ static const struct fault faults[] = {
     UNSUPPORTED(long_model, "tokenizer model 'a model whose name goes on and on and on, far beyond what anybody "
                             "would want to ' is not known to this version; 'gpt2', 'llama' and 'gemma4' are"),
     BAD(model_is_number, false, ONE_KEY("model") "has type u32; wanted a string"),
-    UNSUPPORTED(other_pre, "pre-tokenizer 'afmoe' is not known to this version"),
+    UNSUPPORTED(other_pre, "pre-tokenizer 'falcon' is not known to this version"),
     UNSUPPORTED(hostile_pre, "pre-tokenizer '?[2J%s%n?' is not known to this version"),
     BAD(pre_is_array, false, ONE_KEY("pre") "is an array of string; wanted a string"),
     BAD(no_tokens, false, ONE_KEY("tokens") "is missing; wanted an array of strings"),

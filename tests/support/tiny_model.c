@@ -191,7 +191,11 @@ static void zeros(struct writer *w, const char *role, int n)
     w->seed--; /* other tensors are the same with and without it */
 }
 
-static bool is_gemma(const struct tiny_model *tiny) { return strncmp(tiny->architecture, "gemma", 5) == 0; }
+/* Gemma 2 and later, which have windows. */
+static bool is_gemma(const struct tiny_model *tiny)
+{
+    return strncmp(tiny->architecture, "gemma", 5) == 0 && tiny->architecture[5] != '\0';
+}
 static bool is_gemma_4(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "gemma4") == 0; }
 static bool is_bloom(const struct tiny_model *tiny) { return strcmp(tiny->architecture, "bloom") == 0; }
 static bool has_centred_norms(const struct tiny_model *tiny)

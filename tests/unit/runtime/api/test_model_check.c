@@ -160,10 +160,10 @@ static void what_cannot_be_read_is_said(void **state)
     struct notes notes = {.stop_at = 0};
     builder_add_tensor(builder, "ids", 26, 1, (uint64_t[]){4}, NULL, 16);
     running_must(context, check(builder, 1, &notes));
-    builder_add_tensor(builder, "small.weight", 35, 1, (uint64_t[]){256}, NULL, 66);
+    builder_add_tensor(builder, "small.weight", 40, 1, (uint64_t[]){256}, NULL, 144);
     assert_int_equal(check(builder, 1, &notes), CALMOE_UNSUPPORTED);
     assert_string_equal(calmoe_context_message(context),
-                        "tensor 'small.weight' has type tq2_0; weights of that type are not read by this version, "
+                        "tensor 'small.weight' has type nvfp4; weights of that type are not read by this version, "
                         "nor checked");
     set_float(builder, "blk.0.ffn_norm.weight", 3, NAN);
     assert_int_equal(check(builder, 1, &notes), CALMOE_BAD_FILE);

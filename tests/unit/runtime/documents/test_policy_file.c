@@ -293,9 +293,11 @@ static void of_a_plan(void **state)
     assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[3]);
     assert_ptr_equal(cm_policy_rung(&policy, 0.02), &policy.rungs[0]);
     assert_ptr_equal(cm_policy_step_down(&policy, &policy.rungs[3]), &policy.rungs[0]);
-    assert_int_equal(cm_policy_leave_untrue(&policy, ""), 2);
+    assert_int_equal(cm_policy_n_untrue(&policy, ""), 2);
+    cm_policy_leave_untrue(&policy, "");
     assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[3]);
-    assert_int_equal(cm_policy_leave_untrue(&policy, kept), 0);
+    assert_int_equal(cm_policy_n_untrue(&policy, kept), 0);
+    cm_policy_leave_untrue(&policy, kept);
     assert_ptr_equal(cm_policy_rung(&policy, 0.05), &policy.rungs[2]);
     cm_policy_close(&policy);
 }
