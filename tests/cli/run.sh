@@ -9,8 +9,8 @@
 #   NAME.stderr.glob    the same for standard error
 # A stream without a file must be empty. A case with the line "# needs: model" is skipped where there is no
 # embedded model, one with "# needs: chromium" or "# needs: python3" where that is not installed; one with "# thin: left
-# out" and a reason in a thin run (tests/support/thin.h). Exit status: 0 all good, 1 a case failed, 77 the only case that
-# was asked for is skipped.
+# out" and a reason in a thin run (tests/support/thin.h); one with "# not under: thread" in a build with that sanitizer.
+# Exit status: 0 all good, 1 a case failed, 77 the only case that was asked for is skipped.
 set -u
 export LC_ALL=C.UTF-8
 here=$(cd "$(dirname "$0")" && pwd)
@@ -83,6 +83,13 @@ run_case()
         echo "skip $name: this is a thin run"
         return 77
     fi
+    local sanitizer sanitizers=${CALMOE_SANITIZED-}
+    for sanitizer in ${sanitizers//,/ }; do
+        if grep -q "^# not under: .*$sanitizer" "$script"; then
+            echo "skip $name: not under the $sanitizer sanitizer"
+            return 77
+        fi
+    done
     local program
     for program in chromium python3; do
         if grep -q "^# needs: $program" "$script" && ! command -v $program > /dev/null; then

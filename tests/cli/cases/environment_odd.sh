@@ -1,6 +1,6 @@
 # What the environment says and what does not hold is told, not passed over; and stacks that are too small are told of.
 # needs: model
-# thin: left out, since sanitizers want larger stacks
+# not under: address, thread: sanitizers want larger stacks
 out() { "$@" -n 1 2>&1 > /dev/null | grep -v tokens/s; }
 CALMOE_ISA=sse9 out calmoe run -p x -t 1
 CALMOE_MODELS=/nowhere out calmoe run -p x -t 1

@@ -1,5 +1,6 @@
 # Devices and links stay what they are, and a place that cannot be written to is told before the work, which is never done.
 # needs: model
+# not under: thread: its runtime maps files that are beyond the limit set below
 echo "some words" > t.txt; echo old > plan.json; ln -s plan.json link.json; mkdir folder; mkfifo pipe
 calmoe place -o link.json > /dev/null; echo "$?"; [ -L link.json ] && head -c 20 plan.json; echo
 calmoe place -o pipe > /dev/null & head -c 20 < pipe; echo; wait; [ -p pipe ] && echo a pipe
