@@ -180,7 +180,7 @@ static void read_tq2_0(const uint8_t *block, struct read_block *out)
 {
     *out = (struct read_block){.d = cm_load_u16(block + 64)};
     for (int k = 0; k < CM_SUPERBLOCK; k++)
-        put_digit(out, k, block[32 * (k / 128) + k % 32] >> 2 * (k / 32 % 4) & 3u);
+        put_digit(out, k, (uint32_t)block[32 * (k / 128) + k % 32] >> 2 * (k / 32 % 4) & 3);
 }
 
 static const int8_t values_tq[16] = CM_VALUES_TQ;
