@@ -1,11 +1,9 @@
 /* tools/output_file.c - see output_file.h. */
 #include "tools/output_file.h"
 
-#include <calmoe/context.h>
 #include <calmoe/ranks.h>
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,18 +60,6 @@ bool cm_can_write(const char *path)
     return access(slash != NULL ? place : ".", W_OK | X_OK) == 0 || fail(path, errno);
 }
 
-/* What cm_write_file() writes beside its file, while it does. */
-static char                  unfinished[PATH_MAX + 8];
-static volatile sig_atomic_t has_unfinished;
-
-void cm_end_by_signal(int number)
-{
-    calmoe_remove_unfinished();
-    if (has_unfinished) (void)unlink(unfinished);
-    (void)signal(number, SIG_DFL);
-    (void)raise(number);
-}
-
 bool cm_write_file(const char *path, const char *bytes, size_t n)
 {
     char place[PATH_MAX + 8];
@@ -81,8 +67,7 @@ bool cm_write_file(const char *path, const char *bytes, size_t n)
     if (!find_place(path, place, sizeof place, &is_beside)) return false;
     FILE *const file = fopen(place, "wbe");
     if (file == NULL) return fail(path, errno);
-    memcpy(unfinished, place, sizeof unfinished);
-    has_unfinished = is_beside;
+    cm_remove_at_signal(is_beside ? place : NULL);
     errno = 0;
     bool is_written = fwrite(bytes, 1, n, file) == n && fflush(file) == 0;
     int  error      = errno;
@@ -98,6 +83,6 @@ bool cm_write_file(const char *path, const char *bytes, size_t n)
         error      = errno;
     }
     if (!is_written && is_beside) unlink(place);
-    has_unfinished = 0;
+    cm_remove_at_signal(NULL);
     return is_written || fail(path, error);
 }

@@ -13,7 +13,5 @@ bool cm_is_same_file(const char *a, const char *b);
 bool cm_can_write(const char *path);
 /* Writes a file of n bytes. On failure the sentence is "cannot write 'PATH': why", and the old file stays as it was. */
 bool cm_write_file(const char *path, const char *bytes, size_t n);
-/* The handler of a signal that ends the program, and with it what is half written. */
-void cm_end_by_signal(int number);
 
 #endif

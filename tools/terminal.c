@@ -1,9 +1,11 @@
 /* tools/terminal.c - see terminal.h. */
 #include "tools/terminal.h"
 
+#include <calmoe/context.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,8 +15,6 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
-
-#include "tools/output_file.h"
 
 /* A pipe that wakes up a waiting thread, since the handler may run on any thread. */
 static volatile sig_atomic_t interrupt_noted;
@@ -26,6 +26,26 @@ static void                 *interrupt_user;
 static bool                  output_failed;
 static int                   output_error; /* errno of the first failed write */
 
+static char                  unfinished[PATH_MAX + 8];
+static volatile sig_atomic_t has_unfinished;
+
+void cm_remove_at_signal(const char *path)
+{
+    has_unfinished = 0;
+    if (path == NULL) return;
+    (void)snprintf(unfinished, sizeof unfinished, "%s", path);
+    has_unfinished = 1;
+}
+
+/* The handler of a signal that ends the program, and with it what is half written. */
+static void end_by_signal(int number)
+{
+    calmoe_remove_unfinished();
+    if (has_unfinished) (void)unlink(unfinished);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
 /* Signals that would end the program, unless whoever started it had them ignored. */
 static void end_cleanly(void)
 {
@@ -34,7 +54,7 @@ static void end_cleanly(void)
         struct sigaction action;
         if (sigaction(numbers[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL) continue;
         memset(&action, 0, sizeof action);
-        action.sa_handler = cm_end_by_signal;
+        action.sa_handler = end_by_signal;
         (void)sigaction(numbers[i], &action, NULL);
     }
 }
@@ -140,7 +160,7 @@ void cm_bar_end(struct progress_bar *bar)
 static void note_interrupt(int number)
 {
     const int saved_errno = errno;
-    if (interrupt_noted) cm_end_by_signal(number);
+    if (interrupt_noted) end_by_signal(number);
     interrupt_noted = 1;
     atomic_fetch_add(&n_handlers, 1);
     if (atomic_load(&interrupt_acts)) interrupt_act(interrupt_user);

@@ -9,6 +9,8 @@
  * Standard streams that the caller closed are opened, so that no file of ours gets their number. Ctrl-C,
  * SIGTERM and SIGHUP end the program as usual, but no half-written file is left. */
 void cm_begin_streams(void);
+/* A file that is half written: such a signal removes it, besides those that the library writes. NULL: there is none. */
+void cm_remove_at_signal(const char *path);
 /* To be called last: flushes stdout. Returns status, or 1 with a sentence if stdout could not be written. */
 int  cm_end_streams(int status);
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/handles.h"
 #include "runtime/load/shared_file.h"
 
 calmoe_status cm_model_open_shared(calmoe_model *model, const calmoe_ranks *ranks, calmoe_status status,

@@ -14,6 +14,7 @@
 #include "runtime/adapters/adapter_reader.h"
 #include "runtime/engine/adapters.h"
 #include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 /* ---- an engine's ---- */
 

@@ -5,7 +5,7 @@
  * while only, and where those are gone that would come next, it begins anew with the oldest that is there: rotary
  * positions are relative. Behind the first draft it goes on from states of its own; such rows do not count as read. */
 #include "runtime/engine/drafter_parts.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* runtime/engine/drafter.c - see drafter.h: what an engine has of it. */
 #include "runtime/engine/drafter_parts.h"
 #include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* engine_ranks.c - see engine_ranks.h; and calmoe_ranks, which an engine is opened with. */
 #include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 #include <math.h>
 #include <stdio.h>

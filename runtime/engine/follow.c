@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "runtime/engine/adapters.h"
 #include "runtime/engine/drafter_parts.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 #include "runtime/engine/rung_words.h"
 #include "runtime/exits/exit_probe.h"
 #include "runtime/mixers/prefix.h"

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "runtime/engine/adapters.h"
 #include "runtime/engine/drafter_parts.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 #include "runtime/engine/rung_words.h"
 
 enum { MANY_RUNGS = 8 }; /* that the others know: from then on a new one takes the place of one that is out of use */

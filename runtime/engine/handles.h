@@ -10,6 +10,7 @@
 
 #include "base/crew_size.h"
 #include "base/random.h"
+#include "base/ranks.h"
 #include "base/sha256.h"
 #include "experts/file_sharing.h"
 #include "experts/machine.h"
@@ -85,6 +86,12 @@ struct engine_adapters { /* adapters.c */
     calmoe_adapter            **adapters; /* (n) in the order of their fingerprints; those that are closed and still
                                              used are among them */
     const struct low_rank_set **sets;     /* (n) theirs          */
+};
+
+struct calmoe_ranks { /* the processes that run a model together */
+    calmoe_context *ctx;
+    struct ranks   *ranks;
+    double          bandwidth; /* 0: not stated */
 };
 
 struct calmoe_engine {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "router/router.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 /* ---- building ---- */
 

@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "base/options.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 void calmoe_session_options_init(calmoe_session_options *options)
 {

@@ -21,7 +21,7 @@
 #include "base/memory.h"
 #include "base/options.h"
 #include "base/whole_file.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 enum { VERSION = 1, VERSION_WITH_MORE = 2, DIGITS = 64, FINGERPRINT = 16, MAX_TEXT_BYTES = 1 << 26 };
 

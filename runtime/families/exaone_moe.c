@@ -8,9 +8,7 @@
 static calmoe_status adjust(struct keys *keys, struct model_spec *spec)
 {
     (void)keys;
-    const int none = cm_add_no_rope(spec);
-    for (int i = 0; i < spec->n_layers; i++)
-        if (spec->layers[i].attention.window == 0) spec->layers[i].attention.rope = none;
+    cm_rotate_in_windows_only(spec);
     return CALMOE_OK;
 }
 

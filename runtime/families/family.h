@@ -75,6 +75,8 @@ struct family {
 calmoe_status cm_read_temperature(struct keys *keys, float temperature, int length, struct model_spec *spec);
 /* For adjust: a rope that turns nothing; which of model_spec.ropes it is. */
 int cm_add_no_rope(struct model_spec *spec);
+/* For adjust: layers that see all positions do not rotate. */
+void cm_rotate_in_windows_only(struct model_spec *spec);
 /* For adjust: a window that no position of the context can leave is none. */
 void cm_drop_idle_windows(struct model_spec *spec);
 

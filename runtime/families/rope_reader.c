@@ -160,3 +160,10 @@ int cm_add_no_rope(struct model_spec *spec)
     spec->ropes[spec->n_ropes] = (struct rope_spec){.is_on = false};
     return spec->n_ropes++;
 }
+
+void cm_rotate_in_windows_only(struct model_spec *spec)
+{
+    const int none = cm_add_no_rope(spec);
+    for (int i = 0; i < spec->n_layers; i++)
+        if (spec->layers[i].attention.window == 0) spec->layers[i].attention.rope = none;
+}

@@ -1,7 +1,7 @@
 /* runtime/fit/fit_common.c - what the passes of a fit share. */
 #include <string.h>
 
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 #include "runtime/fit/fit_parts.h"
 
 enum { A_ROUND = 10 }; /* windows, one of which is tried, another judged */

@@ -9,7 +9,7 @@
 #include "base/options.h"
 #include "runtime/fit/fit_parts.h"
 #include "runtime/documents/exits_file.h"
-#include "runtime/engine/engine_ranks.h"
+#include "runtime/engine/followers.h"
 
 enum {
     DEFAULT_RANK = 64,
