@@ -90,16 +90,20 @@ static int form_crews(const struct plan *plan, const struct team *team, int n_se
     return n_slots;
 }
 
+static bool divides_crews(const struct attend_kind *kind, int n)
+{
+    bool divides = true;
+    for (int i = 0; i < kind->n_crews; i++)
+        divides &= kind->crews[i].n_kv_heads % n == 0 && kind->crews[i].first_kv_head % n == 0;
+    return divides;
+}
+
 /* A latent, which all heads read, is widened once for as many queries as read it together. So jobs take the heads of
  * several groups, as many as divide what each node has, so that all jobs have as many queries. */
 static int most_joined(const struct attend_kind *kind)
 {
     int n = kind->has_latents ? JOINED_QUERIES * kind->n_kv_heads / kind->n_heads : 1;
-    for (int i = 0; i < kind->n_crews; i++)
-        while (n > 1 && (kind->crews[i].n_kv_heads % n != 0 || kind->crews[i].first_kv_head % n != 0)) {
-            n--;
-            i = 0;
-        }
+    while (n > 1 && !divides_crews(kind, n)) n--;
     return n > 1 ? n : 1;
 }
 
